@@ -1,0 +1,3 @@
+"""irbis: the transfer-learning pipeline for images on Spark."""
+
+__version__ = "0.1.0"

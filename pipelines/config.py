@@ -1,0 +1,164 @@
+"""Load the settings: conf/base.yaml < conf/ENV.yaml < environment variables < command line.
+
+`load_settings` refuses unknown keys and wrong types, all at once, each with its source and the nearest known
+key. The defaults stand in conf/base.yaml alone; settings.py says types and limits.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import EnvSettingsSource
+
+from pipelines.errors import SettingsError
+from pipelines.settings import ENV_PREFIX, Section, Settings
+
+RESERVED_VARIABLES = {"IRBIS_ENV"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Say where a value comes from: a file, a variable or the command line."""
+
+    value: Any
+    source: str
+
+
+def load_settings(
+    env: str | None = None, overrides: Mapping[str, Any] | None = None, command: str = "--set"
+) -> Settings:
+    """Give the effective settings, or raise SettingsError with every fault found.
+
+    `env` names a file of conf/ or is a path to a YAML file; `overrides` maps dotted keys to values.
+    """
+    return _validate(load_origins(env, overrides, command))
+
+
+def load_origins(
+    env: str | None = None, overrides: Mapping[str, Any] | None = None, command: str = "--set"
+) -> dict[str, Origin]:
+    """Give dotted key -> value and source, the last source winning. Nothing is validated yet."""
+    env = env or os.environ.get("IRBIS_ENV")
+    origins: dict[str, Origin] = {}
+    for path in [conf_folder() / "base.yaml"] + ([_env_file(env)] if env else []):
+        origins |= {key: Origin(value, _shown(path)) for key, value in flatten(_read_yaml(path))}
+    origins |= {key: Origin(value, f"environment variable {name}") for name, key, value in _variables()}
+    for key, value in (overrides or {}).items():
+        if key.startswith("spark.conf."):  # Spark's own names have dots too
+            key, value = "spark.conf", {**origins["spark.conf"].value, key[len("spark.conf.") :]: value}
+        origins[key] = Origin(None if value == "null" else value, command)
+    return origins
+
+
+def conf_folder() -> Path:
+    """Find conf/: inside the installed package, else beside it in a checkout."""
+    inside = Path(str(resources.files("pipelines"))) / "conf"
+    return inside if inside.is_dir() else Path(__file__).resolve().parents[1] / "conf"
+
+
+def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
+    """List every setting by its dotted key."""
+    keys = []
+    for name, field in model.model_fields.items():
+        key, kind = prefix + (field.alias or name), field.annotation
+        is_section = isinstance(kind, type) and issubclass(kind, Section)
+        keys += known_keys(kind, f"{key}.") if is_section else [key]  # type: ignore[arg-type]
+    return keys
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the leaves of nested settings with their dotted keys; a free-form mapping is one leaf."""
+    known = set(known_keys())
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and key not in known:
+            yield from flatten(value, f"{key}.")
+        elif value is not None or key in known:  # a section whose lines are all commented out says nothing
+            yield key, value
+
+
+def masked(value: Any) -> Any:
+    """Give the value fit for printing: passwords and signatures in addresses replaced by ***."""
+    if not isinstance(value, str):
+        return value
+    value = re.sub(r"(://[^/@:\s]*:)[^/@\s]+@", r"\1***@", value)
+    return re.sub(r"(?i)\b(sig|accountkey|sharedaccesssignature|password|token)=[^&;\s]+", r"\1=***", value)
+
+
+def _variables() -> list[tuple[str, str, Any]]:
+    """Read IRBIS_* through pydantic-settings, which parses JSON in them; unknown names stay as they are."""
+    known = {ENV_PREFIX + key.replace(".", "__").upper(): key for key in known_keys()}
+    parsed = dict(flatten(EnvSettingsSource(Settings)()))
+    found = []
+    for name in sorted(os.environ):
+        if name.upper().startswith(ENV_PREFIX) and name.upper() not in RESERVED_VARIABLES:
+            key = known.get(name.upper(), name[len(ENV_PREFIX) :].lower().replace("__", "."))
+            found.append((name, key, parsed.get(key, os.environ[name])))
+    return found
+
+
+def _env_file(env: str) -> Path:
+    path = Path(env) if env.endswith((".yaml", ".yml")) else conf_folder() / f"{env}.yaml"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in conf_folder().glob("*.yaml") if p.stem != "base"))
+        raise SettingsError(
+            f"--env {env}: there is no {_shown(path)}. Known: {names}, or give a path to a .yaml file."
+        )
+    return path
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{_shown(path)} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{_shown(path)} must hold settings by name, not a {type(tree).__name__}.")
+    return tree
+
+
+def _shown(path: Path) -> str:
+    return f"conf/{path.name}" if path.parent == conf_folder() else str(path)
+
+
+def _validate(origins: dict[str, Origin]) -> Settings:
+    known = known_keys()
+    faults = [_unknown(key, origin, known) for key, origin in origins.items() if key not in known]
+    tree: dict[str, Any] = {}
+    for key in known:
+        if key in origins:
+            section, _, name = key.rpartition(".")
+            (tree.setdefault(section, {}) if section else tree)[name] = origins[key].value
+    try:
+        settings = Settings(**tree)
+    except ValidationError as error:
+        faults += [_mistyped(fault, origins) for fault in error.errors()]
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _unknown(key: str, origin: Origin, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [
+        name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]
+    ]
+    hint = f"Did you mean '{near[0]}'?" if near else "`irbis config` lists the known ones."
+    return f"{origin.source} has an unknown key '{key}'. {hint}"
+
+
+def _mistyped(fault: Any, origins: dict[str, Origin]) -> str:
+    names = [str(part) for part in fault["loc"]]
+    key = next((k for n in (2, 1) if (k := ".".join(names[:n])) in origins), ".".join(names))
+    if key not in origins:
+        return f"conf/base.yaml lacks '{key}'."
+    origin = origins[key]
+    return f"{origin.source}: {key} = {masked(origin.value)!r} is refused: {fault['msg'].lower()}."

@@ -1,0 +1,65 @@
+"""The tree of errors.
+
+IrbisError               anything this package raises on purpose
+├── UserError            what the user can mend: one printed line, exit code 2
+│   ├── SettingsError    unknown keys, wrong types, missing files of settings
+│   ├── DataError        pictures, labels or tables that do not allow the step
+│   ├── WeightsError     weights that are missing, broken or of another network
+│   ├── ModelError       no champion, or one that does not fit the features
+│   └── PlatformError    Java, Spark or its packages
+└── ImageError           one picture cannot be used: becomes a row with its failure
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class IrbisError(Exception):
+    """Stand above everything this package raises on purpose."""
+
+
+class UserError(IrbisError):
+    """Say what is wrong, the value, what was expected, and what to do.
+
+    Takes one sentence, or all faults found at once, one a line.
+    """
+
+    def __init__(self, faults: str | Iterable[str]):
+        self.faults = [faults] if isinstance(faults, str) else list(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class SettingsError(UserError):
+    """A setting is unknown, of the wrong type, or its file cannot be read."""
+
+
+class DataError(UserError):
+    """Pictures, labels or tables do not allow what was asked."""
+
+
+class WeightsError(UserError):
+    """Weights are missing, broken, or belong to another network."""
+
+
+class ModelError(UserError):
+    """There is no model to use, or it does not fit the features."""
+
+
+class PlatformError(UserError):
+    """Java, Spark or its packages are missing or do not fit."""
+
+
+class ImageError(IrbisError):
+    """One picture cannot be used.
+
+    `failure` is a name from `schemas.Failure`; `detail` holds the decoder's own words.
+    """
+
+    def __init__(self, failure: str, detail: str = ""):
+        self.failure = str(failure)
+        self.detail = detail
+        super().__init__(f"{failure}: {detail}" if detail else str(failure))
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        return (type(self), (self.failure, self.detail))

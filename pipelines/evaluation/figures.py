@@ -1,0 +1,146 @@
+"""The figures of a classifier, as plain values that go to and from JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "mean_average_precision",
+    "log_loss",
+    "calibration_error",
+)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Hold a figure and its bootstrap interval.
+
+    `value` is None where the figure is not defined (the recall of a class without a picture). `low` and
+    `high` are None where no honest interval can be given: fewer than two groups, or no resampling.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def text(self, digits: int = 3) -> str:
+        """Give '.848 (.79 to .90)' in the style of a table; a dash where the figure is not defined."""
+        if self.value is None:
+            return "-"
+        if self.low is None or self.high is None:
+            return f"{self.value:.{digits}f}"
+        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """Hold the figures of one class, one against the rest.
+
+    `support` counts the pictures with that label and `groups` the groups they come from.
+    `review_share_99` is the share of all pictures that a person must look at to see 99 % of this class.
+    Its threshold is chosen on the same pictures, hence optimistic: a later version chooses it on validation.
+    """
+
+    support: int
+    groups: int
+    precision: Interval
+    recall: Interval
+    f1: Interval
+    average_precision: Interval
+    review_share_99: Interval
+    review_share_95: Interval
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Hold one bin of the top probability: from `low` (excluded) to `high` (included)."""
+
+    low: float
+    high: float
+    confidence: float | None  # mean top probability; None: the bin is empty
+    accuracy: float | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Hold all figures of a classifier on one set of pictures.
+
+    `confusion` has a row for each true class and a column for each predicted class, both in the
+    order of `classes`.
+    """
+
+    classes: tuple[str, ...]
+    rows: int
+    groups: int
+    resamples: int
+    confidence: float
+    metrics: dict[str, Interval]
+    per_class: dict[str, ClassFigures]
+    confusion: tuple[tuple[int, ...], ...]
+    reliability: tuple[ReliabilityBin, ...]
+
+    @property
+    def is_grouped(self) -> bool:
+        """Say whether groups hold more than one picture, so that intervals are wider than by pictures."""
+        return self.groups < self.rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain dicts, lists, numbers and None, ready for json.dumps."""
+        values = asdict(self)
+        values["classes"] = list(self.classes)
+        values["confusion"] = [list(row) for row in self.confusion]
+        values["reliability"] = list(values["reliability"])
+        return {**values, "is_grouped": self.is_grouped}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
+        """Give back what `to_dict` took apart."""
+        return cls(
+            classes=tuple(values["classes"]),
+            rows=values["rows"],
+            groups=values["groups"],
+            resamples=values["resamples"],
+            confidence=values["confidence"],
+            metrics={name: Interval(**value) for name, value in values["metrics"].items()},
+            per_class={name: _class_figures(value) for name, value in values["per_class"].items()},
+            confusion=tuple(tuple(row) for row in values["confusion"]),
+            reliability=tuple(ReliabilityBin(**value) for value in values["reliability"]),
+        )
+
+
+def text_table(evaluation: Evaluation) -> str:
+    """Give the figures as a short aligned table for the terminal."""
+    unit = "groups" if evaluation.is_grouped else "pictures"
+    head = f"{evaluation.rows:,} pictures, {evaluation.groups:,} groups"
+    if evaluation.resamples:
+        head += f"; {evaluation.confidence:.0%} intervals by bootstrap over {unit}"
+    overall = [[name.replace("_", " "), evaluation.metrics[name].text()] for name in METRICS]
+    rows = [["class", "pictures", "groups", "precision", "recall", "AP", "review share at recall .99"]]
+    for name, figures in evaluation.per_class.items():
+        intervals = (figures.precision, figures.recall, figures.average_precision, figures.review_share_99)
+        counts = [f"{figures.support:,}", f"{figures.groups:,}"]
+        rows.append([_shortened(name), *counts, *(figure.text(2) for figure in intervals)])
+    return "\n".join([head, "", *_aligned(overall), "", *_aligned(rows)])
+
+
+def _class_figures(values: Mapping[str, Any]) -> ClassFigures:
+    fields: dict[str, Any] = dict(values)
+    intervals = {name: Interval(**value) for name, value in fields.items() if isinstance(value, Mapping)}
+    return ClassFigures(**{**fields, **intervals})
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return [line.rstrip() for line in lines]
+
+
+def _shortened(text: str, width: int = 24) -> str:
+    line = " ".join(text.split())  # a line break in a label would break the table
+    return line if len(line) <= width else line[: width - 1] + "…"

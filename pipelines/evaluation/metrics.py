@@ -1,0 +1,173 @@
+"""Honest figures of a classifier: measured on held-out pictures, with intervals over groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipelines.evaluation.bootstrap import Floats, draws, interval
+from pipelines.evaluation.calibration import calibration_error, reliability
+from pipelines.evaluation.figures import (
+    METRICS,
+    ClassFigures,
+    Evaluation,
+    Interval,
+    ReliabilityBin,
+    text_table,
+)
+from pipelines.evaluation.ranking import average_precision, ratio, review_shares
+from pipelines.evaluation.scored import Scored, listed, scored
+
+__all__ = [
+    "METRICS",
+    "ClassFigures",
+    "Evaluation",
+    "Interval",
+    "ReliabilityBin",
+    "evaluate",
+    "review_share",
+    "text_table",
+]
+
+SHARES = ("accuracy", "precision", "recall")  # shares of right answers: see bootstrap.interval
+
+
+def evaluate(
+    labels: Sequence[str],
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    groups: Sequence[str],
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Evaluation:
+    """Give every figure of the classifier on these pictures, with bootstrap intervals over the groups.
+
+    `probabilities` has shape (n, k), columns in the order of `classes`; the prediction is the most probable
+    class, the first one of equals. The order of the rows does not matter. `bootstrap=0` gives no intervals.
+
+    A class without a picture here has no recall, average precision or review share, and a class that was
+    never predicted no precision: None, and left out of balanced accuracy and mean average precision. Macro
+    F1 is the mean over classes that were met or predicted. The same rule holds within each resample.
+    Log-loss is in nats. The calibration error has no interval: resampling adds noise to every bin, which
+    moves the figure upwards, and percentiles would not cover it.
+
+    Raises ValueError with all that is wrong with the input.
+    """
+    if bootstrap < 0 or not 0 < confidence < 1:
+        raise ValueError(f"bootstrap is {bootstrap} and confidence {confidence}: give 0 or more, and a share below 1.")
+    table = scored(labels, probabilities, classes, groups)
+    values = _figures(table, np.ones((table.group_count, 1)))
+    longest = max(len(table.cells.indptr), *(each.seen.shape[0] for each in table.rankings))
+    chunks = [_figures(table, drawn) for drawn in draws(table.group_count, bootstrap, seed, longest)]
+    samples = {
+        name: np.concatenate([chunk[name] for chunk in chunks] or [value[..., :0]], axis=-1)
+        for name, value in values.items()
+    }
+    names = [str(name) for name in classes]
+    bins = reliability(table.probabilities, table.truth == table.predicted)
+    return Evaluation(
+        classes=tuple(names),
+        rows=len(table.truth),
+        groups=table.group_count,
+        resamples=bootstrap,
+        confidence=confidence,
+        metrics=_metrics(table, values, samples, confidence, calibration_error(bins)),
+        per_class={name: _class_figures(table, values, samples, confidence, index) for index, name in enumerate(names)},
+        confusion=_confusion(table, len(names)),
+        reliability=bins,
+    )
+
+
+def review_share(
+    labels: Sequence[str],
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    *,
+    class_of_interest: str,
+    recall: float,
+) -> float:
+    """Give the share of all pictures that a person must look at to see `recall` of one class's pictures.
+
+    Pictures are looked at in the order of the class's probability, equal ones together. The threshold is
+    chosen on the very pictures it is measured on, hence optimistic: on new pictures the same threshold finds
+    a little less. With fewer than 1 / (1 - recall) pictures of the class, every one of them must be found.
+    Raises ValueError where the class has no picture.
+    """
+    if class_of_interest not in classes:
+        raise ValueError(f"Class {class_of_interest!r} is not one of the classes: {listed(classes)}.")
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall is {recall}; give a share above 0 and up to 1.")
+    table = scored(labels, probabilities, classes, [""] * len(labels))
+    once = np.ones((1, 1))
+    curve = table.rankings[list(classes).index(class_of_interest)].curve(once)
+    share = float(review_shares(*curve, table.rows @ once, recall)[0])
+    if np.isnan(share):
+        raise ValueError(f"No picture has the label {class_of_interest!r}: there is no recall to reach.")
+    return share
+
+
+def _figures(table: Scored, drawn: Floats) -> dict[str, NDArray[np.float64]]:
+    """Give each figure by resample: shape (b,) or, by class, (k, b). Drawing all once gives the values."""
+    k = len(table.rankings)
+    cells = (table.cells @ drawn).reshape(k, k, -1)
+    right, truth, predicted = np.einsum("iib->ib", cells), cells.sum(axis=1), cells.sum(axis=0)
+    rows = table.rows @ drawn
+    curves = [each.curve(drawn) for each in table.rankings]
+    figures = {
+        "accuracy": right.sum(axis=0) / rows,
+        "log_loss": table.loss @ drawn / rows,
+        "precision": ratio(right, predicted),
+        "recall": ratio(right, truth),
+        "f1": ratio(2 * right, truth + predicted),
+        "average_precision": np.stack([average_precision(*curve) for curve in curves]),
+        "review_share_99": np.stack([review_shares(*curve, rows, 0.99) for curve in curves]),
+        "review_share_95": np.stack([review_shares(*curve, rows, 0.95) for curve in curves]),
+    }
+    # A resample always holds some class, so none of these means is empty.
+    figures["balanced_accuracy"] = np.nanmean(figures["recall"], axis=0)
+    figures["macro_f1"] = np.nanmean(figures["f1"], axis=0)
+    figures["mean_average_precision"] = np.nanmean(figures["average_precision"], axis=0)
+    return figures
+
+
+def _metrics(
+    table: Scored,
+    values: dict[str, Floats],
+    samples: dict[str, Floats],
+    confidence: float,
+    calibration: float,
+) -> dict[str, Interval]:
+    found = {
+        name: interval(float(values[name][0]), samples[name], table.group_count, confidence, is_share=name in SHARES)
+        for name in METRICS
+        if name in values
+    }
+    return {name: found.get(name, Interval(calibration)) for name in METRICS}
+
+
+def _class_figures(
+    table: Scored, values: dict[str, Floats], samples: dict[str, Floats], confidence: float, index: int
+) -> ClassFigures:
+    is_class = table.truth == index
+    groups = len(np.unique(table.groups[is_class]))
+    bearing = {"precision": len(np.unique(table.groups[table.predicted == index]))}
+    figures = {
+        name: interval(
+            float(values[name][index, 0]),
+            samples[name][index],
+            bearing.get(name, groups),
+            confidence,
+            is_share=name in SHARES,
+        )
+        for name in ("precision", "recall", "f1", "average_precision", "review_share_99", "review_share_95")
+    }
+    return ClassFigures(support=int(is_class.sum()), groups=groups, **figures)
+
+
+def _confusion(table: Scored, k: int) -> tuple[tuple[int, ...], ...]:
+    counts = np.bincount(table.truth * k + table.predicted, minlength=k * k).reshape(k, k)
+    return tuple(tuple(int(count) for count in row) for row in counts)

@@ -1,0 +1,52 @@
+"""Decide which pictures train, validate and test: by a hash of group_id, the same for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+SPLITS = ("train", "validation", "test")
+STEPS = 1_000_000
+
+
+def split_of(group_id: Column, fractions: Sequence[float], salt: str) -> Column:
+    """Give train, validation or test for a group, whatever other groups there are or will be.
+
+    SHA-256 of salt and group, taken as a number: the same on every Spark, cluster and day.
+    """
+    digest = F.sha2(F.concat(F.lit(f"{salt}:"), group_id), 256)
+    place = F.conv(F.substring(digest, 1, 12), 16, 10).cast("long") % STEPS
+    train, validation, _ = fractions
+    return (
+        F.when(place < round(train * STEPS), SPLITS[0])
+        .when(place < round((train + validation) * STEPS), SPLITS[1])
+        .otherwise(SPLITS[2])
+    )
+
+
+def conflicting_labels(images: DataFrame) -> DataFrame:
+    """Give content_hash, labels and paths of identical bytes that carry more than one label."""
+    labelled = images.where("label is not null and content_hash is not null")
+    grouped = labelled.groupBy("content_hash").agg(
+        F.array_sort(F.collect_set("label")).alias("labels"),
+        F.array_sort(F.collect_set("path")).alias("paths"),
+    )
+    return grouped.where(F.size("labels") > 1)
+
+
+def labelled_pictures(images: DataFrame, exclude: Sequence[str] = ()) -> DataFrame:
+    """Give path, content_hash, label, group_id, burst_id of what may be learned from: one row per content_hash.
+
+    Left out: unreadable and unlabelled pictures, excluded labels, and identical bytes under different labels.
+    Of copies the first by path stays, so no bytes stand on two sides of a split.
+    """
+    usable = images.where("failure is null and label is not null and content_hash is not null")
+    copies = usable.groupBy("content_hash").agg(
+        F.min(F.struct("path", "label", "group_id", "burst_id")).alias("first"),
+        F.min("label").alias("one"),
+        F.max("label").alias("other"),
+    )
+    rows = copies.where("one = other").select("content_hash", "first.*")
+    return rows.where(~F.col("label").isin(list(exclude))) if exclude else rows

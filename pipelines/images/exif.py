@@ -1,0 +1,85 @@
+"""What EXIF tags mean (CIPA DC-008, EXIF 2.32): orientation, moment and camera.
+
+Broken EXIF is common (cameras, editors and geotaggers rewrite it by hand) and never worth a picture:
+whatever cannot be read is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from pipelines.images.ifd import Tags
+
+ORIENTATION, IMAGE_WIDTH, IMAGE_LENGTH = 0x0112, 0x0100, 0x0101
+NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 0x00FE, 0x014A, 0xC612
+_DATE_TIME, _CAMERA_SERIAL = 0x0132, 0xC62F
+_DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED, _BODY_SERIAL = 0x9003, 0x9004, 0xA431
+_SUBSEC, _SUBSEC_ORIGINAL, _SUBSEC_DIGITIZED = 0x9290, 0x9291, 0x9292
+# A zone may follow; it is left out, since the camera's own clock is what is asked for.
+_MOMENT = re.compile(
+    r"(\d{4})[:/.-](\d{1,2})[:/.-](\d{1,2})[ T]+"
+    r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d+))?\s*(?:Z|[+-]\d\d:?\d\d)?",
+    re.ASCII,
+)
+
+
+def orientation(tags: Tags) -> int:
+    """Give the EXIF orientation, 1 to 8; 1 where it is absent or nonsense."""
+    value = tags.get(ORIENTATION)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def captured_at(tags: Tags) -> datetime | None:
+    """Give the moment of exposure by the camera's own clock, or None.
+
+    DateTimeOriginal, else DateTimeDigitized, else DateTime; the first that holds a date.
+    """
+    for date, subsec in (
+        (_DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL),
+        (_DATE_TIME_DIGITIZED, _SUBSEC_DIGITIZED),
+        (_DATE_TIME, _SUBSEC),
+    ):
+        moment = parse_moment(_text(tags.get(date)), _text(tags.get(subsec)))
+        if moment:
+            return moment
+    return None
+
+
+def camera(tags: Tags) -> str | None:
+    """Give the serial number of the camera's body, or None.
+
+    BodySerialNumber, else the DNG standard's CameraSerialNumber. Zeros only, as cameras write that have
+    none, count as none.
+    """
+    for tag in (_BODY_SERIAL, _CAMERA_SERIAL):
+        value = tags.get(tag)
+        serial = str(value) if isinstance(value, int) else _text(value)
+        if serial.strip("0 -"):
+            return serial
+    return None
+
+
+def parse_moment(text: str, subsec: str = "") -> datetime | None:
+    """Give the moment that an EXIF text names, or None where it names none.
+
+    An hour of 24 is None: cameras write it for both ends of the day.
+    """
+    match = _MOMENT.fullmatch(text)
+    if not match:
+        return None
+    *fields, fraction = match.groups()
+    if fraction is None:
+        fraction = subsec if subsec.isascii() and subsec.isdigit() else ""
+    try:
+        moment = datetime(*(int(field) for field in fields))  # type: ignore[arg-type]
+    except ValueError:
+        return None
+    return moment + timedelta(microseconds=int(fraction[:6].ljust(6, "0")))
+
+
+def _text(value: int | bytes | None) -> str:
+    if not isinstance(value, bytes):
+        return ""
+    text = value.lstrip(b"\0 ").split(b"\0")[0]  # a field of fixed width may hold leftovers after the NUL
+    return "".join(chr(byte) for byte in text if 32 <= byte < 127).strip()

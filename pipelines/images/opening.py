@@ -1,0 +1,145 @@
+"""The border to Pillow: from bytes to an opened picture, and from what Pillow raises to a named failure.
+
+Each format's own class is called, instead of `Image.open`: only the decoder that the signature names sees
+the bytes (never Ghostscript, never a guess), its own words are kept, and the limit on pixels is ours, so
+that the process-wide `Image.MAX_IMAGE_PIXELS` is neither needed nor changed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import struct
+from functools import cache
+from typing import Any
+
+from PIL import ImageFile
+
+from pipelines.errors import ImageError
+from pipelines.images import exif
+from pipelines.images.failures import DECODER_ERRORS, decoder_failure
+from pipelines.images.ifd import read_tags
+from pipelines.images.segments import without_metadata
+from pipelines.images.signatures import is_cut_signature, readable_format, unread_format, what_it_looks_like
+from pipelines.schemas import Failure
+
+_DECODERS = {
+    "JPEG": ("JpegImagePlugin", "JpegImageFile"),  # of an MPO, its first picture
+    "PNG": ("PngImagePlugin", "PngImageFile"),
+    "GIF": ("GifImagePlugin", "GifImageFile"),
+    "TIFF": ("TiffImagePlugin", "TiffImageFile"),
+    "JPEG2000": ("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "ICO": ("IcoImagePlugin", "IcoImageFile"),
+    "WEBP": ("WebPImagePlugin", "WebPImageFile"),
+    "AVIF": ("AvifImagePlugin", "AvifImageFile"),
+    "BMP": ("BmpImagePlugin", "BmpImageFile"),
+    "PPM": ("PpmImagePlugin", "PpmImageFile"),
+}
+
+
+class Watched(io.BytesIO):
+    """Remember that a decoder asked for bytes after the last one."""
+
+    ran_out = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.ran_out |= not data and size != 0
+        return data
+
+
+def open_image(content: bytes, *, max_pixels: int, max_bytes: int | None) -> ImageFile.ImageFile:
+    """Open the picture without decoding its pixels.
+
+    Raises ImageError: empty, not_an_image, unsupported_format, truncated, unreadable or too_large.
+    """
+    format_ = _known_format(content, max_bytes)
+    if format_ == "ICO":
+        _check_icon(content, max_pixels)
+    try:
+        image = _opened(format_, content)
+    except ImageError:
+        # Broken metadata is not worth a picture, but some versions of Pillow stumble over it.
+        bare = without_metadata(format_, content)
+        if bare == content or not _can_be_opened(format_, bare):
+            raise
+        image = _opened(format_, bare)
+    _check_pixels(image.size, max_pixels)
+    return image
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    """Raise ImageError, too_large, for a picture of more pixels than allowed."""
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(Failure.TOO_LARGE, f"{width} x {height} pixels, more than {max_pixels}")
+
+
+def _check_icon(content: bytes, max_pixels: int) -> None:
+    """Look into an icon's PNGs, which Pillow decodes on opening and which may belie the icon's directory."""
+    (count,) = struct.unpack_from("<H", content.ljust(6, b"\0"), 4)
+    for entry in range(6, min(6 + 16 * count, len(content) - 15), 16):
+        (start,) = struct.unpack_from("<I", content, entry + 12)
+        if content[start : start + 4] == b"\x89PNG" and len(content) >= start + 24:
+            _check_pixels(struct.unpack_from(">II", content, start + 16), max_pixels)
+
+
+def _opened(format_: str, content: bytes) -> ImageFile.ImageFile:
+    # Where the process lets Pillow accept cut files, watch the stream, to refuse them all the same.
+    stream = Watched(content) if ImageFile.LOAD_TRUNCATED_IMAGES else io.BytesIO(content)
+    try:
+        image: ImageFile.ImageFile = _decoder(format_)(stream)
+    except DECODER_ERRORS as error:
+        ran_out = stream.tell() >= len(content)
+        raise decoder_failure(error, format_, content, ran_out=ran_out) from error
+    return image
+
+
+def _can_be_opened(format_: str, content: bytes) -> bool:
+    try:
+        _opened(format_, content)
+    except ImageError:
+        return False
+    return True
+
+
+def _known_format(content: bytes, max_bytes: int | None) -> str:
+    if not content:
+        raise ImageError(Failure.EMPTY, "no bytes")
+    if max_bytes is not None and len(content) > max_bytes:
+        raise ImageError(Failure.TOO_LARGE, f"{len(content)} bytes, more than {max_bytes}")
+    format_ = readable_format(content)
+    if format_ is None:
+        raise _unknown(content)
+    if format_ == "TIFF" and _is_raw(content):
+        raise ImageError(Failure.UNSUPPORTED_FORMAT, "camera RAW on top of TIFF (DNG, NEF, ARW ...)")
+    return format_
+
+
+def _unknown(content: bytes) -> ImageError:
+    if is_cut_signature(content):
+        return ImageError(Failure.TRUNCATED, f"{len(content)} bytes, less than a signature")
+    name = unread_format(content)
+    if name:
+        return ImageError(Failure.UNSUPPORTED_FORMAT, name)
+    return ImageError(Failure.NOT_AN_IMAGE, what_it_looks_like(content))
+
+
+def _is_raw(content: bytes) -> bool:
+    """Tell RAW files, whose first directory holds a small preview that must not pass for the picture."""
+    tags = read_tags(content)
+    kind = tags.get(exif.NEW_SUBFILE_TYPE, 0)
+    is_preview = isinstance(kind, int) and bool(kind & 1)
+    return exif.DNG_VERSION in tags or (is_preview and exif.SUB_IFDS in tags)
+
+
+@cache
+def _decoder(format_: str) -> Any:
+    module, name = _DECODERS[format_]
+    try:
+        plugin = importlib.import_module(f"PIL.{module}")
+    except ImportError as error:  # AVIF before Pillow 11.3
+        raise ImageError(Failure.UNSUPPORTED_FORMAT, f"{format_}: this Pillow has no decoder") from error
+    if not getattr(plugin, "SUPPORTED", True):
+        raise ImageError(Failure.UNSUPPORTED_FORMAT, f"{format_}: this Pillow was built without its decoder")
+    return getattr(plugin, name)

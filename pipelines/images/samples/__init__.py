@@ -1,0 +1,1 @@
+"""Camera-trap pictures drawn in code: the set that the demo runs on."""

@@ -1,0 +1,1 @@
+"""Backbones (torch, without Spark) and classifiers (Spark ML)."""

@@ -1,0 +1,85 @@
+"""The backbones: which networks there are, where each is cut, and the preprocessing each was trained with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from pipelines.errors import SettingsError
+from pipelines.images.preprocess import Preprocessing
+from pipelines.models.backbones import irbis_tiny
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Describe a network: `build` gives it whole, `cut` takes off the classifier, called `head` in the weights."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    cut: Callable[[nn.Module], nn.Module]
+    head: str
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+
+def architecture(name: str) -> Architecture:
+    """Give the named architecture, or raise SettingsError with the names there are."""
+    if name not in ARCHITECTURES:
+        near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
+        raise SettingsError(f"featurize.backbone = {name}: not known. {hint}Known: {', '.join(ARCHITECTURES)}.")
+    return ARCHITECTURES[name]
+
+
+def _torchvision(name: str, cut: Callable[[Any], nn.Module], head: str, **preprocessing: Any) -> Architecture:
+    def build() -> nn.Module:
+        # Imported late: a worker that runs irbis_tiny need not load torchvision.
+        from torchvision.models import get_model
+
+        return get_model(name, weights=None)
+
+    return Architecture(name, build, cut, head, Preprocessing(**preprocessing))
+
+
+def _without(layer: str, index: int | None = None) -> Callable[[nn.Module], nn.Module]:
+    """Give a cut that replaces a layer, or one step of it, by nothing."""
+
+    def cut(network: nn.Module) -> nn.Module:
+        if index is None:
+            setattr(network, layer, nn.Identity())
+        else:
+            getattr(network, layer)[index] = nn.Identity()
+        return network
+
+    return cut
+
+
+def _pooled(network: nn.Module) -> nn.Module:
+    """Cut squeezenet: its classifier is a convolution, so what stands before it must be pooled."""
+    return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())  # type: ignore[arg-type]
+
+
+ARCHITECTURES = {
+    each.name: each
+    for each in (
+        Architecture(
+            "irbis_tiny",
+            irbis_tiny.IrbisTiny,
+            lambda network: network,
+            "head",
+            Preprocessing(size=irbis_tiny.INPUT_SIZE, mean=irbis_tiny.MEAN, std=irbis_tiny.STD),
+        ),
+        _torchvision("squeezenet1_1", _pooled, "classifier"),
+        _torchvision("mobilenet_v2", _without("classifier"), "classifier"),
+        _torchvision("mobilenet_v3_small", _without("classifier"), "classifier"),
+        _torchvision("mobilenet_v3_large", _without("classifier"), "classifier", resize=232),
+        _torchvision("resnet18", _without("fc"), "fc"),
+        _torchvision("resnet50", _without("fc"), "fc", resize=232),
+        _torchvision("efficientnet_b0", _without("classifier"), "classifier", interpolation="bicubic"),
+        _torchvision("convnext_tiny", _without("classifier", 2), "classifier.2", resize=236),
+        _torchvision("vit_b_16", _without("heads"), "heads"),
+    )
+}

@@ -1,0 +1,77 @@
+"""The classifier on the features: a Spark ML pipeline from array<float> to a label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.ml import Pipeline, PipelineModel, Transformer
+from pyspark.ml.classification import LogisticRegression
+from pyspark.ml.feature import StandardScaler
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.ml.param.shared import HasInputCol, HasOutputCol
+from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.settings import Train
+
+
+class ArrayToVector(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable, DefaultParamsWritable):
+    """Turn a column of array<float> into Spark ML's vectors, inside a pipeline that is saved and loaded."""
+
+    def __init__(self, inputCol: str | None = None, outputCol: str | None = None):
+        super().__init__()
+        if inputCol is not None and outputCol is not None:
+            self._set(inputCol=inputCol, outputCol=outputCol)
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        return dataset.withColumn(self.getOutputCol(), array_to_vector(F.col(self.getInputCol()).cast("array<double>")))
+
+
+def train_classifier(rows: DataFrame, classes: Sequence[str], settings: Train, reg_param: float) -> PipelineModel:
+    """Fit scaling and multinomial logistic regression on rows of features, label (text).
+
+    With class_weights `balanced` a row weighs n / (k * n_class): every class counts the same (King and Zeng, 2001).
+    """
+    indexed = with_weights(rows, classes, settings.class_weights)
+    regression = LogisticRegression(
+        featuresCol="scaled",
+        labelCol="label",
+        weightCol="weight",
+        family="multinomial",
+        regParam=reg_param,
+        elasticNetParam=settings.elastic_net,
+        maxIter=settings.max_iter,
+        standardization=False,  # the scaler has done it
+    )
+    stages = [
+        ArrayToVector("features", "vector"),
+        StandardScaler(inputCol="vector", outputCol="scaled", withMean=True, withStd=True),
+        regression,
+    ]
+    return Pipeline(stages=stages).fit(indexed)
+
+
+def with_weights(rows: DataFrame, classes: Sequence[str], class_weights: str) -> DataFrame:
+    """Give features, label (the class's place as a double) and weight."""
+    counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
+    total, k = sum(counts.values()), len(classes)
+    even = {name: 1.0 if class_weights == "none" else total / (k * counts[name]) for name in classes}
+    index = _lookup({name: float(place) for place, name in enumerate(classes)})
+    # Renamed first: a select that makes `label` anew would hand the new one to the weights.
+    named = rows.select("features", F.col("label").alias("name"))
+    return named.select("features", index[F.col("name")].alias("label"), _lookup(even)[F.col("name")].alias("weight"))
+
+
+def probabilities(model: PipelineModel, rows: DataFrame) -> DataFrame:
+    """Add `probability` as array<double>, in the order of the classes, to rows that have features.
+
+    The steps of the pipeline that only lead there are dropped.
+    """
+    scored = model.transform(rows)
+    return scored.select(*rows.columns, vector_to_array("probability").alias("probability"))
+
+
+def _lookup(values: dict[str, float]) -> Column:
+    pairs = [F.lit(part) for pair in values.items() for part in pair]
+    return F.create_map(*pairs)

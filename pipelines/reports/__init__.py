@@ -1,0 +1,1 @@
+"""The report: its contents, its charts and the page."""

@@ -1,0 +1,157 @@
+"""The report's charts as plain numbers: the templates draw them with HTML and CSS, so they need no script."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.evaluation.figures import ClassFigures, Evaluation
+
+# Names of colours are classes of the style sheet.
+OWN = tuple(f"s{place}" for place in range(8))
+BLANK, SHARED = "blank", "shared"
+BLANKS = {"blank", "empty", "nothing", "none"}  # nobody looks for these: grey, and last
+OTHERS = "all others"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Hold a label of a chart with the name of its colour."""
+
+    label: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Hold one row of stacked parts; widths in per cent of the longest row and of this row."""
+
+    name: str
+    total: int
+    width: float
+    parts: tuple[tuple[Series, int, float], ...]
+
+
+@dataclass(frozen=True)
+class Day:
+    """Hold 24 counts of a label, and their heights in per cent of the highest."""
+
+    series: Series
+    total: int
+    counts: tuple[int, ...]
+    heights: tuple[float, ...]
+
+    @property
+    def peak(self) -> int:
+        """Give the hour with the most pictures."""
+        return self.counts.index(max(self.counts))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Hold one cell of the confusion matrix; `share` is of its true class."""
+
+    count: int
+    share: float
+    predicted: str
+    is_right: bool
+
+    @property
+    def heat(self) -> float:
+        """Give how strongly to shade it; rare mistakes must be seen too, so theirs is a square root."""
+        return self.share if self.is_right else self.share**0.5
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Hold how often a class was taken for another."""
+
+    truth: str
+    prediction: str
+    count: int
+    share: float
+
+
+def palette(counts: Mapping[str, int]) -> list[Series]:
+    """Give labels, the most frequent first, each with its colour; those beyond the eighth share one."""
+    labels = sorted(counts, key=lambda label: (-counts[label], label))
+    blanks = [label for label in labels if label.strip().lower() in BLANKS]
+    others = [label for label in labels if label not in blanks]
+    series = [Series(label, OWN[place] if place < len(OWN) else SHARED) for place, label in enumerate(others)]
+    return series + [Series(label, BLANK) for label in blanks]
+
+
+def label_counts(*tables: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Give the sum of each label over rows of counts."""
+    sums: Counter[str] = Counter()
+    for table in tables:
+        for row in table.values():
+            sums.update(row)
+    return {label: count for label, count in sums.items() if count}
+
+
+def legend(series: Sequence[Series]) -> list[Series]:
+    """Give what a legend must name: every label with its colour, and what the other labels share."""
+    own = [each for each in series if each.colour != SHARED]
+    return own if len(own) == len(series) else [*own, Series(OTHERS, SHARED)]
+
+
+def bars(table: Mapping[str, Mapping[str, int]], series: Sequence[Series]) -> list[Bar]:
+    """Give one bar a row, the longest first; labels without a colour of their own are put together."""
+    longest = max((sum(row.values()) for row in table.values()), default=0)
+    rows = sorted(table.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+    return [_bar(name, row, series, longest) for name, row in rows]
+
+
+def days(hours: Mapping[str, Sequence[int]], series: Sequence[Series]) -> list[Day]:
+    """Give the hours of each label that was seen, in the order of the series."""
+    return [_day(each, hours[each.label]) for each in series if any(hours.get(each.label, ()))]
+
+
+def confusion(evaluation: Evaluation) -> list[tuple[str, int, list[Cell]]]:
+    """Give the rows of the confusion matrix: true class, its count and a cell for each predicted class."""
+    rows = zip(evaluation.classes, evaluation.confusion, strict=True)
+    return [(name, sum(counts), list(_cells(name, counts, evaluation.classes))) for name, counts in rows]
+
+
+def mistakes(evaluation: Evaluation, most: int = 12) -> list[Mistake]:
+    """Give the most frequent confusions of two classes."""
+    found = [
+        Mistake(name, cell.predicted, cell.count, cell.share)
+        for name, _, cells in confusion(evaluation)
+        for cell in cells
+        if cell.count and not cell.is_right
+    ]
+    return sorted(found, key=lambda each: (-each.count, each.truth, each.prediction))[:most]
+
+
+def ordered_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[tuple[str, ClassFigures]]:
+    """Give the classes with their figures, those of interest first."""
+    names = [name for name in first if name in evaluation.per_class]
+    names += [name for name in evaluation.per_class if name not in names]
+    return [(name, evaluation.per_class[name]) for name in names]
+
+
+def _bar(name: str, row: Mapping[str, int], series: Sequence[Series], longest: int) -> Bar:
+    total = sum(row.values())
+    own = [(each, row.get(each.label, 0)) for each in series if each.colour != SHARED]
+    rest = total - sum(count for _, count in own)
+    parts = [*own, (Series(OTHERS, SHARED), rest)]
+    return Bar(
+        name=name,
+        total=total,
+        width=100 * total / longest if longest else 0.0,
+        parts=tuple((each, count, 100 * count / total) for each, count in parts if count > 0),
+    )
+
+
+def _day(series: Series, counts: Sequence[int]) -> Day:
+    highest = max(counts)
+    return Day(series, sum(counts), tuple(counts), tuple(100 * count / highest for count in counts))
+
+
+def _cells(truth: str, counts: Sequence[int], classes: Iterable[str]) -> Iterable[Cell]:
+    total = sum(counts)
+    for predicted, count in zip(classes, counts, strict=True):
+        yield Cell(count, count / total if total else 0.0, predicted, predicted == truth)

@@ -1,0 +1,82 @@
+"""Fill the page: contents in, one self-contained HTML file out."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipelines.evaluation.figures import Evaluation
+from pipelines.reports import charts, wording
+from pipelines.reports.contents import ReportContents
+from pipelines.reports.plots import reliability_figure, svg
+
+FILTERS = ("number", "plural", "percent", "span", "moment", "day", "file_name", "picture_uri")
+
+
+def render(contents: ReportContents) -> str:
+    """Give the report as one HTML page that fetches nothing and runs nothing.
+
+    All text is escaped: file names and labels may hold anything. The same contents give the same page.
+    """
+    page = _environment().get_template("report.html.j2")
+    return page.render(contents=contents, charts=charts, style=Markup(_source("style.css")), **_counts(contents))
+
+
+def write(html: str, path: str | os.PathLike[str]) -> Path:
+    """Write the page, whole or not at all, and give its path. Folders are made where they are missing."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name[:80]}.{os.getpid()}.draft")
+    try:
+        draft.write_text(html, encoding="utf-8", newline="\n")
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+    return target
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=wording.shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({name: getattr(wording, name) for name in FILTERS})
+    environment.globals["reliability_plot"] = _reliability_plot
+    return environment
+
+
+def _source(name: str) -> str:
+    """Read a template; through resources, because on clusters the package may stand in a zip."""
+    return (resources.files("pipelines.reports") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _counts(contents: ReportContents) -> dict[str, Any]:
+    """Give the bars and hours, with one colour for a label throughout the page."""
+    hours = {label: {label: sum(counts)} for label, counts in contents.by_hour.items()}
+    predicted = {each.label: {each.label: each.count} for each in contents.predictions}
+    series = charts.palette(charts.label_counts(contents.by_station, hours, predicted))
+    return {
+        "series": series,
+        "predicted": charts.bars(predicted, series),
+        "stations": charts.bars(contents.by_station, series),
+        "days": charts.days(contents.by_hour, series),
+    }
+
+
+def _reliability_plot(evaluation: Evaluation) -> Markup:
+    filled = [each for each in evaluation.reliability if each.count]
+    points = "; ".join(
+        f"{wording.percent(each.confidence)} sure, {wording.percent(each.accuracy)} right" for each in filled
+    )
+    return Markup(svg(reliability_figure(evaluation), f"Reliability diagram: {points}."))

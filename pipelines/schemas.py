@@ -1,0 +1,93 @@
+"""Columns and types of every table, and the names of failures.
+
+Types are written as Spark DDL, so that rooms without Spark can import this file too.
+Names and types are a contract with everyone who reads the tables; columns may be added at the end.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Failure(str, Enum):
+    """Name why a picture cannot be used. The decoder's own words stand in `failure_detail`."""
+
+    EMPTY = "empty"  # no bytes
+    NOT_AN_IMAGE = "not_an_image"  # text, HTML, a Git LFS pointer under an image's name
+    UNSUPPORTED_FORMAT = "unsupported_format"  # a known format that no decoder here reads
+    TRUNCATED = "truncated"  # the file ends before the picture does
+    UNREADABLE = "unreadable"  # an image format by its signature, but broken inside
+    TOO_LARGE = "too_large"  # more bytes or pixels than the settings allow
+    VANISHED = "vanished"  # listed, but gone when it was fetched
+    CHANGED = "changed"  # overwritten between listing and fetching
+    FORBIDDEN = "forbidden"  # the source refuses to hand it out
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def is_passing(self) -> bool:
+        """Say whether the next run may fare better, so that ingest tries again."""
+        return self in {Failure.VANISHED, Failure.CHANGED, Failure.FORBIDDEN}
+
+
+# One row per version of a blob; append-only; the newest row of a path is the current one.
+IMAGES = """
+    path string,              -- full URI, the key
+    content_hash string,      -- SHA-256 of the bytes, hex; null: nothing was fetched
+    content binary,           -- the compressed picture as it was found
+    size long,                -- bytes
+    modified_at timestamp,
+    etag string,              -- changes when the blob does
+    label string,             -- null: unlabelled
+    station string,           -- where the camera stood
+    captured_at timestamp,    -- EXIF or CSV; the camera's clock read as UTC
+    burst_id string,          -- frames of one trigger
+    group_id string,          -- what must never be split between train and test
+    width int,                -- pixels, upright
+    height int,
+    failure string,           -- a Failure; null: readable
+    ingested_at timestamp,
+    failure_detail string,    -- the decoder's own words
+    camera string             -- CSV or EXIF serial number; null: unknown
+"""
+
+# One row per (content_hash, backbone): the same bytes are never computed twice.
+FEATURES = """
+    content_hash string,
+    backbone string,          -- name, weights digest and preprocessing
+    features array<float>,    -- null where failure is set
+    failure string,
+    featurized_at timestamp,
+    failure_detail string
+"""
+
+# One row per (path, content_hash, model_version).
+PREDICTIONS = """
+    path string,
+    content_hash string,
+    prediction string,                  -- the most probable label; null where failure is set
+    score double,                       -- probability of prediction
+    probabilities map<string,double>,
+    burst_id string,
+    burst_prediction string,            -- vote over the frames of the burst
+    burst_score double,
+    needs_review boolean,
+    model_name string,
+    model_version string,
+    backbone string,
+    failure string,
+    scored_at timestamp
+"""
+
+
+def ddl(schema: str) -> str:
+    """Give the schema as one line of DDL, without its comments."""
+    lines = (line.split("--")[0].strip() for line in schema.strip().splitlines())
+    return " ".join(line for line in lines if line)
+
+
+def columns(schema: str) -> list[str]:
+    """Give the names of the columns, in order."""
+    lines = (line.split("--")[0].strip() for line in schema.strip().splitlines())
+    return [line.split()[0] for line in lines if line]

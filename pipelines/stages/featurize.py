@@ -1,0 +1,187 @@
+"""Featurize: pictures of the table images become rows of the table features, one per content and backbone.
+
+Decoding, resizing and the forward pass happen in one function on the executors: compressed bytes cross the
+border to Python, features come back. Only what this backbone has not seen yet is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyspark import Broadcast, TaskContext
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.config import load_settings
+from pipelines.errors import DataError
+from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_backbone
+from pipelines.platform.progress import progress
+from pipelines.platform.session import sql_conf
+from pipelines.settings import Settings
+from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.tables import Tables, chunks, count_failures
+
+EMBEDDED = pa.schema(
+    [
+        ("content_hash", pa.string()),
+        ("features", pa.list_(pa.field("element", pa.float32()))),
+        ("failure", pa.string()),
+        ("failure_detail", pa.string()),
+    ]
+)
+EMBEDDED_DDL = "content_hash string, features array<float>, failure string, failure_detail string"
+BATCH_BYTES = 32 * 2**20  # what one Arrow batch and one Parquet batch may hold of pictures
+
+Batches = Iterator[pa.RecordBatch]
+
+
+def featurize(
+    images: DataFrame, backbone: Backbone, *, batch_size: int = 8, device: str = "auto", count: Any = None
+) -> DataFrame:
+    """Give content_hash, backbone, features, failure, failure_detail, featurized_at for rows of content_hash, content.
+
+    `count(n)` is told, on the executors, how many are done.
+    """
+    shared = images.sparkSession.sparkContext.broadcast(backbone)
+    embed = _embedder(shared, batch_size, device, count)
+    rows = images.select("content_hash", "content").mapInArrow(embed, EMBEDDED_DDL)
+    return rows.withColumn("backbone", F.lit(backbone.identity)).withColumn(
+        "featurized_at", F.lit(datetime.now(timezone.utc))
+    )
+
+
+def featurize_udf(
+    name: str, *, weights: str | None = None, batch_size: int = 8, device: str = "auto", **preprocessing: Any
+) -> Callable[[Column | str], Column]:
+    """Give a pandas UDF from picture bytes to array<float>, null where a picture cannot be read.
+
+    For notebooks: `images.select(featurize_udf("mobilenet_v2")("content"))`. Needs a running session.
+    """
+    spark = SparkSession.getActiveSession()
+    if spark is None:
+        raise DataError("featurize_udf needs a Spark session. Start one first: get_session(load_settings()).")
+    cache = load_settings().featurize.weights_cache
+    backbone = load_backbone(name, weights=weights, cache=cache, **preprocessing)
+    shared = spark.sparkContext.broadcast(backbone)
+
+    def embed(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        where = resolve_device(device)
+        for pictures in batches:
+            found = shared.value.embed(pictures, batch=batch_size, device=where)
+            yield pd.Series([each.features for each in found])
+
+    embed.__annotations__ = {"batches": Iterator[pd.Series], "return": Iterator[pd.Series]}
+    return F.pandas_udf(embed, "array<float>")  # type: ignore[call-overload, no-any-return]
+
+
+def run(spark: SparkSession, settings: Settings) -> StageResult:
+    """Compute the features that settings.featurize.backbone lacks of the current images."""
+    clock, tables = Clock(), Tables.of(spark, settings)
+    if not tables.exists("images"):
+        raise DataError(f"There is no table images in {tables.workspace}. Run `irbis ingest --images DIR` first.")
+    backbone = backbone_of(settings)
+    waiting = _missing(tables, backbone).persist()
+    started = datetime.now(timezone.utc)
+    total, largest, since = waiting.agg(F.count("*"), F.max("size"), F.min("ingested_at")).first()
+    for chunk, count in chunks(waiting, total, settings.featurize.pictures_per_commit, "ingested_at", "path"):
+        _append(tables, settings, backbone, chunk, count, largest or 1, since)
+    waiting.unpersist()
+    written = tables.read("features").where(F.col("backbone") == backbone.identity)
+    failures = count_failures(written.where(F.col("featurized_at") >= F.lit(started))) if total else {}
+    return StageResult(
+        "featurize", total, total - sum(failures.values()), failures, clock.seconds, outcome=backbone.identity
+    )
+
+
+def resolve_device(device: str) -> str:
+    """Give the device of this task: the GPU that Spark assigned to it, else the first one, else the CPU."""
+    import torch
+
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    context = TaskContext.get()
+    gpus = context.resources().get("gpu") if context else None
+    return f"cuda:{gpus.addresses[0]}" if gpus else "cuda:0"
+
+
+def _embedder(shared: Broadcast[Backbone], batch_size: int, device: str, count: Any) -> Callable[[Batches], Batches]:
+    def embed(batches: Batches) -> Batches:
+        where = resolve_device(device)
+        for batch in batches:
+            hashes, contents = batch.column(0), batch.column(1)
+            pictures = (content.as_py() for content in contents)
+            found = list(shared.value.embed(pictures, batch=batch_size, device=where))
+            if count:
+                count(len(found))
+            yield _record_batch(hashes, found)
+
+    return embed
+
+
+def _record_batch(hashes: pa.Array, found: list[Embedding]) -> pa.RecordBatch:
+    """Lay all features into one float32 buffer: Python lists of floats would cost more than the network."""
+    lengths = [0 if each.features is None else len(each.features) for each in found]
+    offsets = pa.array(
+        [
+            None if each.features is None else int(end - n)
+            for each, n, end in zip(found, lengths, np.cumsum(lengths), strict=True)
+        ]
+        + [int(sum(lengths))],
+        pa.int32(),
+    )
+    values = [each.features for each in found if each.features is not None]
+    floats = pa.array(np.concatenate(values) if values else np.empty(0, np.float32))
+    failures = pa.array([each.failure for each in found], pa.string())
+    details = pa.array([each.detail for each in found], pa.string())
+    features = pa.ListArray.from_arrays(offsets, floats).cast(EMBEDDED.field("features").type)
+    return pa.RecordBatch.from_arrays([hashes, features, failures, details], schema=EMBEDDED)
+
+
+def _missing(tables: Tables, backbone: Backbone) -> DataFrame:
+    """Give one row of images for every content that this backbone has not seen: path, ingested_at, size, failure."""
+    done = tables.read("features").where(F.col("backbone") == backbone.identity).select("content_hash")
+    columns = ["path", "ingested_at", "size", "failure", "failure_detail"]
+    one = F.min(F.struct(*columns)).alias("row")
+    fetched = tables.current_images().where("content_hash is not null")
+    return (
+        fetched.join(done, "content_hash", "left_anti").groupBy("content_hash").agg(one).select("content_hash", "row.*")
+    )
+
+
+def _append(
+    tables: Tables,
+    settings: Settings,
+    backbone: Backbone,
+    chunk: DataFrame,
+    count: int,
+    largest: int,
+    since: datetime,
+) -> None:
+    """Compute and commit one chunk; pictures that ingest could not read are not decoded again."""
+    chosen = settings.featurize
+    done = tables.spark.sparkContext.accumulator(0)
+    rows = max(1, min(256, BATCH_BYTES // largest))
+    with (
+        progress("featurize", count, lambda: done.value),
+        sql_conf(
+            tables.spark,
+            spark__sql__execution__arrow__maxRecordsPerBatch=rows,
+            spark__sql__parquet__columnarReaderBatchSize=rows,
+        ),
+    ):
+        pictures = tables.with_content(chunk.where("failure is null"), since)
+        features = featurize(pictures, backbone, batch_size=chosen.batch_size, device=chosen.device, count=done.add)
+        failed = chunk.where("failure is not null").select(
+            "content_hash",
+            F.lit(None).cast("array<float>").alias("features"),
+            "failure",
+            "failure_detail",
+            F.lit(backbone.identity).alias("backbone"),
+            F.lit(datetime.now(timezone.utc)).alias("featurized_at"),
+        )
+        tables.append("features", features.unionByName(failed))

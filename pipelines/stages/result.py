@@ -1,0 +1,60 @@
+"""What every stage gives back, and the one form of its closing line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """Count what a stage read, wrote and could not use; `notes` are sentences for the user."""
+
+    stage: str
+    read: int = 0
+    written: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    outcome: str = ""
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
+
+    def closing_line(self) -> str:
+        """Give `featurize: 8,210 read, 8,197 written, 13 failed (11 truncated, 2 empty), 6 min 12 s, 22 images/s`."""
+        kinds = ", ".join(f"{n:,} {name}" for name, n in sorted(self.failures.items(), key=lambda kv: -kv[1]))
+        rate = self.read / self.seconds if self.seconds else 0
+        parts = [
+            f"{self.read:,} read",
+            f"{self.written:,} written",
+            f"{self.failed:,} failed" + (f" ({kinds})" if kinds else ""),
+            duration(self.seconds),
+            f"{rate:,.0f} images/s",
+        ]
+        return f"{self.stage}: {', '.join(parts)}" + (f"; {self.outcome}" if self.outcome else "")
+
+
+def duration(seconds: float) -> str:
+    """Give `6 min 12 s`, `2 h 5 min`, `3.4 s`: two units at most."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class Clock:
+    """Count the seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._start

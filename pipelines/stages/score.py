@@ -1,0 +1,130 @@
+"""Score: features of current pictures become rows of the table predictions, with a vote over each burst."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from pyspark.ml import PipelineModel
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.ml.stat import Summarizer
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.errors import DataError, ModelError
+from pipelines.models.classifiers import probabilities
+from pipelines.platform.tracking import ModelVersion, Tracking
+from pipelines.settings import Settings
+from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.tables import Tables, count_failures
+
+KEYS = ["path", "content_hash", "model_version"]
+
+
+def score(images: DataFrame, model: PipelineModel, version: ModelVersion, review_below: float) -> DataFrame:
+    """Give rows of predictions for rows of path, content_hash, burst_id, failure, features: one for one.
+
+    The burst's probabilities are the mean over its readable frames. A picture needs review if it failed, or if
+    its burst's best probability is below `review_below`.
+    """
+    classes = F.array(*[F.lit(name) for name in version.classes])
+    readable = probabilities(model, images.where("features is not null").drop("failure", "failure_detail"))
+    mean = vector_to_array(Summarizer.mean(array_to_vector("probability")))
+    bursts = readable.groupBy("burst_id").agg(mean.alias("burst_probability"))
+    found = images.drop("features").join(readable.select("path", "probability"), "path", "left")
+    found = found.join(bursts, "burst_id", "left")
+    is_readable = F.col("probability").isNotNull()
+    own, vote = F.array_max("probability"), F.array_max("burst_probability")
+    return found.select(
+        "path",
+        "content_hash",
+        _best(classes, "probability").alias("prediction"),
+        own.alias("score"),
+        F.when(is_readable, F.map_from_arrays(classes, F.col("probability"))).alias("probabilities"),
+        "burst_id",
+        F.when(is_readable, _best(classes, "burst_probability")).alias("burst_prediction"),
+        F.when(is_readable, vote).alias("burst_score"),
+        (~is_readable | (vote < review_below)).alias("needs_review"),
+        F.lit(version.name).alias("model_name"),
+        F.lit(version.version).alias("model_version"),
+        F.lit(version.tags["backbone"]).alias("backbone"),
+        "failure",
+        F.lit(datetime.now(timezone.utc)).alias("scored_at"),
+    )
+
+
+def run(spark: SparkSession, settings: Settings) -> StageResult:
+    """Score the current pictures that the chosen model version has not seen as they are now."""
+    clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
+    version = tracking.choose(settings.score.model_version)
+    waiting, replaced = _waiting(tables, version)
+    waiting = waiting.cache()
+    total = waiting.count()
+    if not total:
+        return StageResult("score", seconds=clock.seconds, outcome=f"with {version}")
+    _require_features(waiting, tables, version)
+    rows = score(waiting, tracking.load(version), version, settings.score.review_below)
+    if replaced:
+        tables.upsert("predictions", rows, KEYS)
+    else:
+        tables.append("predictions", rows)
+    written = tables.read("predictions").where(F.col("model_version") == version.version)
+    failures = count_failures(written.join(waiting.select("path"), "path", "left_semi"))
+    waiting.unpersist()
+    notes = [] if not replaced else [f"{replaced:,} predictions were made anew: their bursts got or lost frames."]
+    return StageResult(
+        "score", total, total - sum(failures.values()), failures, clock.seconds, tuple(notes), f"with {version}"
+    )
+
+
+def _waiting(tables: Tables, version: ModelVersion) -> tuple[DataFrame, int]:
+    """Give the pictures to score with their features, and how many of them have a prediction that is replaced.
+
+    A burst votes as a whole: when one frame is new to it, or left it, all its frames are scored again.
+    """
+    images = tables.current_images().select("path", "content_hash", "burst_id", "failure")
+    done = tables.read("predictions").where(F.col("model_version") == version.version)
+    done = done.select("path", F.col("content_hash").alias("old_hash"), F.col("burst_id").alias("old_burst"))
+    both = images.join(done, "path", "left").withColumn(
+        "is_new",
+        ~(F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))),
+    )
+    # A changed file has a row for each of its versions: it is new only if none of them is the current one.
+    state = both.groupBy("path", "content_hash", "burst_id", "failure").agg(
+        F.min("is_new").alias("is_new"), F.collect_set("old_burst").alias("old_bursts")
+    )
+    state = state.cache()
+    fresh = state.where("is_new")
+    touched = fresh.select("burst_id").unionAll(fresh.select(F.explode("old_bursts"))).distinct()
+    waiting = state.join(touched, "burst_id", "left_semi")
+    replaced = waiting.where(F.size("old_bursts") > 0).count()
+    features = tables.read("features").where(F.col("backbone") == version.tags["backbone"])
+    features = features.select("content_hash", "features", F.col("failure").alias("decoding_failure"))
+    rows = waiting.select("path", "content_hash", "burst_id", "failure").join(features, "content_hash", "left")
+    return rows.withColumn("failure", F.coalesce("failure", "decoding_failure")).drop("decoding_failure"), replaced
+
+
+def _require_features(waiting: DataFrame, tables: Tables, version: ModelVersion) -> None:
+    """Raise where readable pictures lack the features that the model was trained on."""
+    lacking = waiting.where("features is null and failure is null")
+    count = lacking.count()
+    if not count:
+        return
+    wanted = version.tags["backbone"]
+    others = tables.read("features").join(lacking.select("content_hash"), "content_hash", "left_semi")
+    held = sorted(row["backbone"] for row in others.select("backbone").distinct().collect())
+    name = wanted.partition("@")[0]
+    if held:
+        raise ModelError(
+            f"Model {version} was trained on features of {wanted}; table features holds {', '.join(held)} for {count:,} "
+            f"pictures. Featurize with {name} (--backbone {name}), or choose another version (--set score.model_version=N)."
+        )
+    raise DataError(
+        f"{count:,} pictures have no features of {wanted}, which model {version} needs. "
+        f"Run `irbis featurize --backbone {name}` first."
+    )
+
+
+def _best(classes: Column, probability: str) -> Column:
+    """Give the most probable class, the first of equals."""
+    place = F.array_position(F.col(probability), F.array_max(probability))
+    return F.when(F.col(probability).isNotNull(), F.element_at(classes, place.cast("int")))

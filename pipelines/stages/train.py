@@ -1,0 +1,221 @@
+"""Train: features with labels become a registered model version, and champion if it is not worse.
+
+The split is by groups: the test pictures are of encounters that the model has never seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from sklearn.metrics import log_loss
+
+from pipelines.config import flatten, masked
+from pipelines.errors import DataError
+from pipelines.evaluation.metrics import Evaluation, evaluate
+from pipelines.evaluation.split import SPLITS, labelled_pictures, split_of
+from pipelines.evaluation.sufficiency import require_enough
+from pipelines.models.backbones import backbone_of
+from pipelines.models.classifiers import probabilities, train_classifier
+from pipelines.platform.provenance import code_version
+from pipelines.platform.session import task_slots
+from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
+from pipelines.reports.card import model_card
+from pipelines.reports.plots import class_figure, confusion_figure, reliability_figure
+from pipelines.settings import Settings
+from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.tables import Tables
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Hold a fitted model with what was measured: on test, and on validation where there is any."""
+
+    model: PipelineModel
+    classes: list[str]
+    reg_param: float
+    test: Evaluation
+    validation: Evaluation | None
+
+
+def train(rows: DataFrame, settings: Settings) -> Trained:
+    """Fit a classifier on rows of content_hash, features, label, group_id, split, and measure it on unseen groups.
+
+    Of the penalties in the settings the one with the lowest log-loss on validation wins (the first where there
+    is no validation). Raises DataError where there is too little to learn from.
+    """
+    require_enough(_groups(rows))
+    chosen = settings.train
+    learning = rows.where("split = 'train'").coalesce(task_slots(settings.spark.master)).cache()
+    classes = sorted(row["label"] for row in learning.select("label").distinct().collect())
+    held = rows.where("split = 'validation'").where(F.col("label").isin(classes)).cache()
+    has_validation = bool(held.head(1))
+    best: tuple[float, float, PipelineModel] | None = None
+    for reg_param in chosen.reg_params if has_validation else chosen.reg_params[:1]:
+        model = train_classifier(learning, classes, chosen, reg_param)
+        loss = _log_loss(model, held, classes) if has_validation else 0.0
+        if best is None or loss < best[0]:
+            best = loss, reg_param, model
+    assert best is not None
+    _, reg_param, model = best
+    test = measure(model, rows.where("split = 'test'"), classes, chosen.bootstrap)
+    validation = measure(model, held, classes, chosen.bootstrap) if has_validation else None
+    learning.unpersist(), held.unpersist()
+    return Trained(model, classes, reg_param, test, validation)
+
+
+def run(spark: SparkSession, settings: Settings) -> StageResult:
+    """Train on all labelled features of settings.featurize.backbone, and register what comes out."""
+    clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
+    tracking.close_abandoned()
+    backbone = _backbone_to_train(tables, settings)
+    rows = training_rows(tables, settings, backbone).cache()
+    fingerprint = _fingerprint(rows, settings, backbone)
+    same = [each for each in tracking.versions() if each.tags.get("fingerprint") == fingerprint]
+    if same and same[0].tags.get("gate"):
+        rows.unpersist()
+        return StageResult("train", seconds=clock.seconds, outcome=f"{same[0]} was trained on the same: nothing to do")
+    for unfinished in same:  # a run that was killed between registering and the gate
+        tracking.delete(unfinished)
+    trained = train(rows, settings)
+    total = rows.count()
+    version, verdict = _record(tables, tracking, settings, rows, trained, backbone, fingerprint)
+    rows.unpersist()
+    figure = trained.test.metrics["balanced_accuracy"].text()
+    return StageResult(
+        "train", total, 1, seconds=clock.seconds, outcome=f"{version} {verdict}; test balanced accuracy {figure}"
+    )
+
+
+def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
+    """Give content_hash, features, label, group_id, split of every picture that may be learned from."""
+    chosen = settings.train
+    pictures = labelled_pictures(tables.current_images(), chosen.exclude_labels)
+    features = tables.read("features").where((F.col("backbone") == backbone) & F.col("failure").isNull())
+    rows = pictures.join(features.select("content_hash", "features"), "content_hash")
+    return rows.withColumn("split", split_of(F.col("group_id"), chosen.fractions, chosen.split_salt))
+
+
+def measure(model: PipelineModel, rows: DataFrame, classes: Sequence[str], bootstrap: int) -> Evaluation:
+    """Evaluate on rows with features, label and group_id; labels that the model does not know are left out."""
+    known = rows.where(F.col("label").isin(list(classes))).select("features", "label", "group_id")
+    found = probabilities(model, known).select("label", "group_id", "probability").toPandas()
+    return evaluate(
+        found["label"].tolist(),
+        np.stack(found["probability"]),
+        classes,
+        found["group_id"].tolist(),
+        bootstrap=bootstrap,
+    )
+
+
+def _log_loss(model: PipelineModel, rows: DataFrame, classes: Sequence[str]) -> float:
+    found = probabilities(model, rows.select("features", "label")).select("label", "probability").toPandas()
+    return float(log_loss(found["label"], np.stack(found["probability"]), labels=list(classes)))
+
+
+def _groups(rows: DataFrame) -> dict[str, dict[str, int]]:
+    counted = rows.groupBy("label", "split").agg(F.countDistinct("group_id").alias("groups")).collect()
+    found: dict[str, dict[str, int]] = {}
+    for row in counted:
+        found.setdefault(row["label"], {})[row["split"]] = row["groups"]
+    return found
+
+
+def _backbone_to_train(tables: Tables, settings: Settings) -> str:
+    """Give the identity that the settings mean, as the table features holds it; raise DataError if it does not."""
+    if not tables.exists("features"):
+        raise DataError(f"There is no table features in {tables.workspace}. Run `irbis featurize` first.")
+    return backbone_of(settings).identity
+
+
+def _fingerprint(rows: DataFrame, settings: Settings, backbone: str) -> str:
+    """Give a text that is the same for the same pictures, labels, groups, backbone and settings."""
+    digest = F.xxhash64("content_hash", "label", "group_id", "split").cast("decimal(38,0)")
+    count, total = rows.agg(F.count("*"), F.sum(digest)).first()
+    return f"{count}/{total}/{backbone}/{json.dumps(settings.train.model_dump(), sort_keys=True)}"
+
+
+def _record(
+    tables: Tables,
+    tracking: Tracking,
+    settings: Settings,
+    rows: DataFrame,
+    trained: Trained,
+    backbone: str,
+    fingerprint: str,
+) -> tuple[ModelVersion, str]:
+    """Log the run, register the version, and let the gate decide on the champion."""
+    metrics = {name: found.value for name, found in trained.test.metrics.items()}
+    tags = {
+        "backbone": backbone,
+        "classes": json.dumps(trained.classes),
+        "fingerprint": fingerprint,
+        "metrics": json.dumps(metrics),
+        **code_version(),
+    }
+    counts = {row["split"]: row["count"] for row in rows.groupBy("split").count().collect()}
+    card = model_card(settings.tracking.model, backbone, counts, trained.test, trained.reg_param)
+    with tracking.run("train", tags) as run_id:
+        tracking.log(
+            params={
+                **{key: masked(value) for key, value in flatten(settings.model_dump(by_alias=True))},
+                "reg_param": trained.reg_param,
+                **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
+                **{f"rows.{split}": counts.get(split, 0) for split in SPLITS},
+            },
+            metrics=_flat(trained),
+            texts={EVALUATION: _as_json(trained), "model_card.md": card},
+            figures={
+                "plots/confusion.png": confusion_figure(trained.test),
+                "plots/classes.png": class_figure(trained.test),
+                "plots/reliability.png": reliability_figure(trained.test),
+            },
+        )
+        version = tracking.register(trained.model, run_id, tags, card)
+        verdict = _gate(tables, tracking, settings, rows, trained, version)
+        tracking.tag(version, gate=verdict)
+    return version, verdict
+
+
+def _gate(
+    tables: Tables, tracking: Tracking, settings: Settings, rows: DataFrame, trained: Trained, version: ModelVersion
+) -> str:
+    """Move `champion` to the new version unless it is worse on the same test groups; give the reason."""
+    champion, metric = tracking.champion(), settings.train.gate_metric
+    if champion is None:
+        tracking.crown(version)
+        return "is champion: the first version"
+    test = rows.where("split = 'test'").select("content_hash", "label", "group_id")
+    features = tables.read("features").where(F.col("backbone") == champion.tags["backbone"])
+    theirs = test.join(features.select("content_hash", "features"), "content_hash").where("features is not null")
+    if set(champion.classes) != set(trained.classes) or theirs.count() < test.count():
+        tracking.crown(version)
+        return f"is champion: {champion} knows other classes or has no features of the test pictures"
+    old = measure(tracking.load(champion), theirs, champion.classes, 100).metrics[metric].value or 0.0
+    new = trained.test.metrics[metric].value or 0.0
+    comparison = f"{metric.replace('_', ' ')} {new:.3f}, {champion} {old:.3f} on the same test groups"
+    if new < old:
+        return f"is not champion: {comparison}"
+    tracking.crown(version)
+    return f"is champion: {comparison}"
+
+
+def _flat(trained: Trained) -> dict[str, Any]:
+    """Give every figure under the name that MLflow shows it by: test.accuracy, test.accuracy.low ..."""
+    flat: dict[str, Any] = {}
+    for split, found in (("test", trained.test), ("validation", trained.validation)):
+        for name, each in found.metrics.items() if found else ():
+            flat |= {f"{split}.{name}": each.value, f"{split}.{name}.low": each.low, f"{split}.{name}.high": each.high}
+    return flat
+
+
+def _as_json(trained: Trained) -> str:
+    validation = trained.validation.to_dict() if trained.validation else None
+    return json.dumps({"test": trained.test.to_dict(), "validation": validation}, indent=1)

@@ -1,0 +1,83 @@
+"""Fetch listed pictures on the executors: names in, rows of the table images out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.errors import ImageError
+from pipelines.schemas import Failure
+from pipelines.storage.sources import Source
+
+BATCH_BYTES = 32 * 2**20  # an Arrow batch to the JVM: memory must not grow with the pictures
+
+TIME = pa.timestamp("us", tz="UTC")
+FETCHED = pa.schema(
+    [
+        ("path", pa.string()),
+        ("content_hash", pa.string()),
+        ("content", pa.binary()),
+        ("exif_time", TIME),
+        ("exif_camera", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("failure", pa.string()),
+        ("failure_detail", pa.string()),
+    ]
+)
+FETCHED_DDL = (
+    "path string, content_hash string, content binary, exif_time timestamp, exif_camera string, "
+    "width int, height int, failure string, failure_detail string"
+)
+
+Batches = Iterator[pa.RecordBatch]
+Describe = Callable[[bytes], dict[str, Any]]
+
+
+def fetcher(
+    source: Source, describe: Describe, *, max_bytes: int, count: Callable[[int], Any] | None = None
+) -> Callable[[Batches], Batches]:
+    """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one.
+
+    `describe` reads exif_time, exif_camera, width and height from the bytes, or raises ImageError. A picture
+    that cannot be used keeps its row. `count` is told the size of every batch given back.
+    """
+
+    def fetch(batches: Batches) -> Batches:
+        rows: list[dict[str, Any]] = []
+        held = 0
+        for batch in batches:
+            for name in batch.to_pylist():
+                row = fetch_one(source, describe, max_bytes, **name)
+                rows.append(row)
+                held += len(row["content"] or b"")
+                if held >= BATCH_BYTES:
+                    yield whole(rows)
+                    rows, held = [], 0
+        if rows:
+            yield whole(rows)
+
+    def whole(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+        if count:
+            count(len(rows))
+        return pa.RecordBatch.from_pylist(rows, schema=FETCHED)
+
+    return fetch
+
+
+def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, etag: str, size: int) -> dict[str, Any]:
+    """Give one row of FETCHED. Files over `max_bytes` are not fetched at all: no hash, no content."""
+    row: dict[str, Any] = dict.fromkeys(FETCHED.names)
+    row["path"] = path
+    try:
+        if size > max_bytes:
+            raise ImageError(Failure.TOO_LARGE, f"{size:,} bytes; the limit is {max_bytes:,}")
+        content = source.fetch(path, etag)
+        row |= {"content": content, "content_hash": hashlib.sha256(content).hexdigest()}
+        row |= describe(content)
+    except ImageError as error:
+        row |= {"failure": error.failure, "failure_detail": error.detail}
+    return row

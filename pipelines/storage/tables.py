@@ -1,0 +1,119 @@
+"""The Delta tables: read, append, upsert. By path in the workspace, or by name where a schema is set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from pipelines import schemas
+from pipelines.settings import Settings
+
+SCHEMAS = {
+    "images": schemas.IMAGES,
+    "features": schemas.FEATURES,
+    "predictions": schemas.PREDICTIONS,
+}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Give the project's tables by their names: images, features, predictions."""
+
+    spark: SparkSession
+    workspace: str
+    schema: str | None = None
+
+    @classmethod
+    def of(cls, spark: SparkSession, settings: Settings) -> Tables:
+        workspace = settings.workspace
+        if "://" not in workspace:
+            workspace = str(Path(workspace).expanduser().absolute())
+        return cls(spark, workspace.rstrip("/"), settings.tables.schema_)
+
+    def location(self, name: str) -> str:
+        """Say where a table is: its full name, or its folder."""
+        return f"{self.schema}.{name}" if self.schema else f"{self.workspace}/tables/{name}"
+
+    def exists(self, name: str) -> bool:
+        if self.schema:
+            return bool(self.spark.catalog.tableExists(self.location(name)))
+        return bool(DeltaTable.isDeltaTable(self.spark, self.location(name)))
+
+    def read(self, name: str) -> DataFrame:
+        """Give the table, or an empty frame of its columns where it was never written."""
+        if not self.exists(name):
+            return self.spark.createDataFrame([], schemas.ddl(SCHEMAS[name]))
+        if self.schema:
+            return self.spark.table(self.location(name))
+        return self.spark.read.format("delta").load(self.location(name))
+
+    def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
+        """Add rows in one atomic commit; columns are put in order. Compressed pictures want `uncompressed`."""
+        writer = rows.select(*schemas.columns(SCHEMAS[name])).write.format("delta").mode("append")
+        writer = writer.option("compression", compression)
+        writer.saveAsTable(self.location(name)) if self.schema else writer.save(self.location(name))
+
+    def upsert(self, name: str, rows: DataFrame, keys: Sequence[str]) -> None:
+        """Replace the rows with the same keys and add the others, in one atomic commit."""
+        target = (
+            DeltaTable.forName(self.spark, self.location(name))
+            if self.schema
+            else DeltaTable.forPath(self.spark, self.location(name))
+        )
+        same = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
+        rows = rows.select(*schemas.columns(SCHEMAS[name]))
+        merge = target.alias("old").merge(rows.alias("new"), same)
+        merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+
+    def version(self, name: str) -> int | None:
+        """Give the number of the table's last commit; null: never written."""
+        if not self.exists(name):
+            return None
+        return int(self._describe("history", name).select("version").first()[0])
+
+    def bytes_on_disk(self, name: str) -> int:
+        return int(self._describe("detail", name).select("sizeInBytes").first()[0]) if self.exists(name) else 0
+
+    def _describe(self, what: str, name: str) -> DataFrame:
+        table = self.location(name) if self.schema else f"delta.`{self.location(name)}`"
+        return self.spark.sql(f"DESCRIBE HISTORY {table} LIMIT 1" if what == "history" else f"DESCRIBE DETAIL {table}")
+
+    def current_images(self) -> DataFrame:
+        """Give the newest row of every path, without `content`: bytes are never shuffled."""
+        newest = Window.partitionBy("path").orderBy(F.col("ingested_at").desc())
+        rows = self.read("images").drop("content").withColumn("age", F.row_number().over(newest))
+        return rows.where("age = 1").drop("age")
+
+    def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
+        """Add `content` to rows of images, known by path and ingested_at.
+
+        `since`, the oldest ingested_at among them, lets Delta skip the files of older pictures. The rows are
+        sent to the bytes (broadcast), never the bytes to the rows.
+        """
+        keys = ["path", "ingested_at"]
+        contents = self.read("images").where(F.col("ingested_at") >= F.lit(since)).select(*keys, "content")
+        return contents.join(F.broadcast(rows), keys)
+
+
+def count_failures(rows: DataFrame) -> dict[str, int]:
+    """Count rows by their failure, those without one left out."""
+    counted = rows.where("failure is not null").groupBy("failure").count().collect()
+    return {row["failure"]: row["count"] for row in counted}
+
+
+def chunks(rows: DataFrame, total: int, size: int, *order: str) -> Iterator[tuple[DataFrame, int]]:
+    """Cut `total` rows, in the given order, into what one commit takes: each chunk with its count."""
+    if total <= size:
+        yield from [(rows, total)] if total else []
+        return
+    place = F.row_number().over(Window.orderBy(*order)) - 1
+    numbered = rows.withColumn("chunk", F.floor(place / size)).persist()
+    for number in range(-(-total // size)):
+        yield numbered.where(F.col("chunk") == number).drop("chunk"), min(size, total - number * size)
+    numbered.unpersist()

@@ -1,0 +1,125 @@
+"""The embedded backbone: its folding, its shipped weights and its recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from pipelines.models.backbones import irbis_tiny, pretraining
+from pipelines.models.backbones.irbis_tiny import FEATURES, IrbisTiny, pooled
+from pipelines.models.backbones.views import hue_rotation, random_view, recolour
+
+WEIGHTS = Path(irbis_tiny.__file__).with_name("weights") / "irbis_tiny.safetensors"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> IrbisTiny:
+    network = IrbisTiny()
+    network.load_state_dict({name: tensor.float() for name, tensor in load_file(WEIGHTS).items()}, strict=True)
+    return network.eval()
+
+
+def checks(period: int, size: int = 96) -> torch.Tensor:
+    """Give one normalised picture of black and white checks."""
+    y, x = np.mgrid[0:size, 0:size] // period
+    return torch.from_numpy(((x + y) % 2 * 4.0 - 2.0).astype(np.float32)).expand(1, 3, size, size)
+
+
+def test_shipped_weights_are_small_and_tell_their_recipe() -> None:
+    assert WEIGHTS.stat().st_size < 2_000_000
+    with safe_open(WEIGHTS, framework="pt") as file:
+        metadata = file.metadata()
+    defaults = vars(pretraining.arguments(["--output", "x"]))
+    names = ("images", "steps", "batch", "crop", "seed", "threads")
+    assert {name: metadata[name] for name in names} == {name: str(defaults[name]) for name in names}
+
+
+def test_shipped_weights_give_known_features(shipped: IrbisTiny) -> None:
+    with torch.no_grad():
+        features = shipped(checks(6))[0]
+    assert features.shape == (FEATURES,) == (576,)
+    assert features[KNOWN_PLACES].tolist() == pytest.approx(KNOWN_FEATURES, abs=2e-3)
+
+
+def test_features_do_not_depend_on_the_rest_of_the_batch_nor_on_training_mode(shipped: IrbisTiny) -> None:
+    batch = torch.cat([checks(6), checks(3), checks(11)])
+    with torch.no_grad():
+        together, alone = shipped(batch), shipped(batch[1:2])
+        training = IrbisTiny().train()
+        training.load_state_dict(shipped.state_dict())
+        assert torch.allclose(together[1], alone[0], atol=1e-5)
+        assert torch.allclose(training(batch), together, atol=1e-5)
+
+
+def test_any_size_from_32_up_and_any_shape_gives_finite_features(shipped: IrbisTiny) -> None:
+    with torch.no_grad():
+        for height, width in [(32, 32), (45, 160), (161, 97)]:
+            assert torch.isfinite(shipped(torch.zeros(1, 3, height, width))).all()
+
+
+def test_folding_keeps_the_features() -> None:
+    torch.manual_seed(0)
+    network = IrbisTiny(batch_norm=True).train()
+    for _ in range(3):  # move the running statistics away from 0 and 1
+        network(torch.randn(4, 3, 64, 64) * 2 + 1)
+    pictures = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(network.eval()(pictures), network.folded()(pictures), rtol=1e-3, atol=1e-4)
+
+
+def test_pooling_gives_mean_and_standard_deviation() -> None:
+    maps = torch.tensor([[[[1.0, 3.0], [1.0, 3.0]], [[2.0, 2.0], [2.0, 2.0]]]])
+    assert pooled(maps)[0].tolist() == pytest.approx([2.0, 2.0, 1.0, 0.0], abs=4e-3)
+
+
+def test_the_loss_is_small_when_views_of_one_picture_meet_and_large_when_they_are_swapped() -> None:
+    points = torch.eye(4)
+    met = pretraining.contrastive_loss(torch.cat([points, points]), temperature=0.1)
+    swapped = pretraining.contrastive_loss(torch.cat([points, points.roll(1, 0)]), temperature=0.1)
+    assert met.item() == pytest.approx(6 * np.exp(-10), rel=1e-2)
+    assert swapped.item() > 9
+
+
+def test_the_rate_rises_stays_and_falls_to_zero() -> None:
+    rates = [pretraining.learning_rate(step, 1000) for step in (0, 99, 600, 850, 999)]
+    full = pretraining.LEARNING_RATE
+    assert rates[:4] == pytest.approx([full / 100, full, full, full / 2])
+    assert rates[4] < full * 1e-3
+
+
+def test_views_have_the_size_asked_for_and_change_with_the_generator() -> None:
+    pictures = torch.rand(6, 3, 32, 32)
+    first, again = (random_view(pictures, 24, torch.Generator().manual_seed(3)) for _ in range(2))
+    other = random_view(pictures, 24, torch.Generator().manual_seed(4))
+    assert first.shape == (6, 3, 24, 24)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_rotating_the_hue_keeps_grey_and_a_third_of_a_turn_permutes_the_channels() -> None:
+    third = hue_rotation(torch.tensor([2 * torch.pi / 3]))[0]
+    assert torch.allclose(third @ torch.ones(3), torch.ones(3), atol=1e-6)
+    assert torch.allclose(third @ torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0]), atol=1e-6)
+
+
+def test_recolouring_leaves_a_flat_grey_picture_flat() -> None:
+    changed = recolour(torch.full((5, 3, 8, 8), 0.5), torch.Generator().manual_seed(0))
+    assert changed.std(dim=(1, 2, 3)).max().item() < 1e-6
+
+
+def test_the_recipe_run_twice_gives_equal_weights(tmp_path: Path) -> None:
+    files = [tmp_path / "one.safetensors", tmp_path / "two" / "two.safetensors"]
+    for file in files:
+        size = ["--images", "8", "--steps", "2", "--batch", "4", "--crop", "32"]
+        pretraining.main(["--output", str(file), "--scratch", str(tmp_path / file.stem), *size])
+    one, two = (load_file(file) for file in files)
+    assert one.keys() == IrbisTiny().state_dict().keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    torch.manual_seed(1)
+    untrained = IrbisTiny(batch_norm=True).folded().state_dict()
+    assert any(not torch.equal(one[name], untrained[name].half()) for name in one)

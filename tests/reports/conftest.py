@@ -1,0 +1,111 @@
+"""Contents of a report, made in code: plain ones, and such with names that try to break the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.evaluation.metrics import Evaluation, evaluate
+from pipelines.reports.contents import (
+    Conflict,
+    DataFacts,
+    FailureCount,
+    LabelCount,
+    ModelFacts,
+    Picture,
+    PredictionCount,
+    ReportContents,
+)
+
+_PIECES = (
+    "<script>document.title='taken over'</script>",
+    '"><img src=x onerror="document.title=1">',
+    "</style></title>&amp; '{{ 7 * 7 }}' {% raw %}",
+    "\u202egpj.elif \u05d0\u05d1\u05d2 \u00e4\u4e2d",
+    "n" * 300,
+    "a$b_c$ ^{x}",
+)
+HOSTILE = (*_PIECES, "".join(_PIECES))  # the last one goes into most places
+
+
+@lru_cache
+def _thumbnail() -> str:
+    picture = io.BytesIO()
+    Image.new("RGB", (160, 120), (90, 120, 80)).save(picture, "JPEG")
+    return "data:image/jpeg;base64," + base64.b64encode(picture.getvalue()).decode()
+
+
+@lru_cache
+def _evaluation(names=("blank", "deer", "ocelot"), rows=200) -> Evaluation:
+    generator = np.random.default_rng(5)
+    groups = generator.integers(40, size=rows)
+    truth = groups % len(names)
+    scores = generator.normal(size=(rows, len(names)))
+    scores[np.arange(rows), truth] += 1.5
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return evaluate(
+        [names[each] for each in truth], probabilities, names, [f"g{each}" for each in groups], bootstrap=50
+    )
+
+
+def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
+    """Give a report with every part, in which all foreign text is taken from `names`."""
+    text = names[-1]
+    picture = Picture(
+        f"/data/{text}/{names[0]}", _thumbnail(), names[0], names[1], 0.97, text, datetime(2024, 5, 1, 6, 30), text
+    )
+    full = ReportContents(
+        title=f"Report {text}",
+        created_at=datetime(2026, 11, 21, 9, 30),
+        workspace=f"/work/{text}",
+        version="0.1.0",
+        data=DataFacts(
+            files=1205,
+            rows=1210,
+            pictures=1200,
+            labelled=900,
+            stations=2,
+            first_capture=datetime(2024, 5, 1),
+            last_capture=datetime(2024, 6, 1),
+            labels=tuple(LabelCount(name, 70, 10, 20) for name in names),
+            failures=(FailureCount("truncated", 3, f"/data/{text}", f"detail {names[0]}"),),
+            conflicts=(Conflict((f"/a/{text}", f"/b/{names[0]}"), (names[0], names[1])),),
+        ),
+        model=ModelFacts(text, "7", f"backbone {names[0]}", True, None, {text: names[0]}, f"Champion, for {names[1]}."),
+        evaluation=_evaluation(names),
+        validation=_evaluation(names, rows=100),
+        classes_of_interest=(names[1],),
+        predictions=tuple(PredictionCount(name, 100, 10) for name in names),
+        scored_new=305,
+        most_wrong=(picture,) * 3,
+        least_sure=(replace(picture, thumbnail=None), replace(picture, thumbnail="https://example.org/x.jpg")),
+        confident=dict.fromkeys(names, (picture,)),
+        by_station={f"station {name}": dict.fromkeys(names, 5) for name in names},
+        by_hour={name: tuple(range(24)) for name in names},
+    )
+    return replace(full, **changes)
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    """Give names that try to break the page."""
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def evaluation():
+    """Give a function of class names and rows that gives an Evaluation."""
+    return _evaluation
+
+
+@pytest.fixture(scope="session")
+def contents():
+    """Give a function of names and changed fields that gives a full ReportContents."""
+    return _contents

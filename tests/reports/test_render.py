@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from datetime import datetime
+from html.parser import HTMLParser
+
+import pytest
+
+from pipelines.reports.contents import DataFacts, Picture, ReportContents
+from pipelines.reports.render import render, write
+
+VOID = {"meta", "img", "br"}
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """Read a page: its text, its tags, and where tags do not balance."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.open, self.faults, self.tags, self.pieces, self.attributes = [], [], [], [], []
+        self.feed(source)
+        self.close()
+        self.faults += [f"<{tag}> is never closed" for tag in self.open]
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.pieces).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> at {self.getpos()}")
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.pieces.append(data)
+
+    def values(self, key):
+        return [value for _, name, value in self.attributes if name == key]
+
+
+def empty(**changes) -> ReportContents:
+    return ReportContents("Nothing yet", datetime(2026, 11, 21), "/work", "0.1.0", **changes)
+
+
+@pytest.mark.parametrize("kind", ["plain", "hostile", "empty"])
+def test_page_is_one_sound_file_that_fetches_and_runs_nothing(kind, contents, hostile):
+    source = render({"plain": contents(), "hostile": contents(hostile), "empty": empty()}[kind])
+    page = Page(source)
+    assert page.faults == []
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(page.tags)
+    assert not [key for _, key, _ in page.attributes if key.startswith("on")]
+    assert all(value.startswith("#") for key in ("href", "xlink:href") for value in page.values(key))
+    assert all(value.startswith("data:image/") for value in page.values("src"))
+    assert not re.search(r"url\(\s*['\"]?(?!#)", source)
+    style = source[source.index("<style>") : source.index("</style>")]
+    assert "@import" not in style
+    assert "http" not in style
+    anchors = set(page.values("id"))
+    assert {value[1:] for value in page.values("href")} <= anchors
+    assert len(page.values("id")) == len(anchors)
+
+
+def test_hostile_names_are_shown_as_text(contents, hostile):
+    page = Page(render(contents(hostile)))
+    for name in hostile:
+        assert name in page.text
+        assert name in page.values("title")
+    assert "{{ 7 * 7 }}" in page.text
+
+
+def test_characters_that_no_page_may_hold_are_replaced():
+    given = empty(least_sure=(Picture("bad\x00\x1b name\udcff.jpg", prediction="deer\x07"),))
+    text = Page(render(given)).text
+    assert "bad␀␛ name\\udcff.jpg" in text
+    assert "deer␇" in text
+
+
+def test_figures_stand_in_the_order_of_their_worth(contents, evaluation):
+    found = evaluation()
+    deer = found.per_class["deer"]
+    text = Page(render(contents(evaluation=found))).text
+    said = [
+        "In short",
+        f"deer {100 * deer.review_share_99.value:.1f} %",
+        f"{100 * deer.review_share_99.low:.1f} to {100 * deer.review_share_99.high:.1f} %",
+        f"Balanced accuracy {100 * found.metrics['balanced_accuracy'].value:.1f} %",
+        "Measured on 200 test pictures of 40 groups that the model never saw in training",
+        "grouped by encounter",
+        "What is taken for what",
+        "Each class",
+        "Most wrong",
+        "Least sure",
+        "By station",
+        "By hour of the day",
+        "Files1,205",
+        "Pictures that could not be used",
+        "The model",
+    ]
+    assert [each for each in said if each not in text] == []
+    places = [text.index(each) for each in said]
+    assert places == sorted(places)
+
+
+def test_confusion_matrix_holds_the_counts(contents, evaluation):
+    found = evaluation()
+    page = render(contents(evaluation=found))
+    table = page[page.index('<table class="confusion">') :]
+    cells = re.findall(r'<td class="(?:hit|miss)"[^>]*>(?:<span[^>]*>)?([\d,]+)', table[: table.index("</table>")])
+    assert [int(each) for each in cells] == [count for row in found.confusion for count in row]
+
+
+def test_empty_report_says_what_to_do():
+    text = Page(render(empty())).text
+    for sentence in (
+        "There are no figures yet",
+        "Give labels (setting sources.labels), then run irbis train",
+        "Nothing was evaluated",
+        "Nothing was scored yet. Run irbis score",
+        "No pictures were read yet. Run irbis ingest",
+        "No model was trained yet. Run irbis train.",
+    ):
+        assert sentence in text
+    assert not {"svg", "table"} & set(Page(render(empty())).tags)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"by_station": {}}, "No scored picture has a station."),
+        ({"by_hour": {}}, "No scored picture has a time."),
+        ({"by_hour": {"deer": (0,) * 24}}, "No scored picture has a time."),
+        ({"most_wrong": ()}, "no pictures of them were kept"),
+        ({"least_sure": ()}, "No predictions to choose from."),
+        ({"data": DataFacts(3, 3, 3)}, "No picture has a label."),
+        ({"data": DataFacts(3, 3, 3)}, "Every file could be read."),
+        ({"evaluation": lambda made: made(("deer",))}, "There is one class only"),
+        ({"evaluation": lambda made: made(("deer",)), "most_wrong": ()}, "No test picture was predicted wrongly."),
+        ({"classes_of_interest": ("lynx",)}, "No test picture is labelled lynx"),
+        ({"evaluation": lambda made: replace(made(), groups=200)}, "Every picture is a group of its own."),
+        ({"classes_of_interest": ("ocelot",)}, "60 pictures to measure on: 99 % means every one"),
+    ],
+)
+def test_missing_part_is_a_sentence(change, sentence, contents, evaluation):
+    given = {key: value(evaluation) if callable(value) else value for key, value in change.items()}
+    page = Page(render(contents(**given)))
+    assert sentence in page.text
+    assert page.faults == []
+
+
+def test_picture_that_a_browser_would_have_to_fetch_is_not_shown(contents):
+    page = render(contents())
+    assert "example.org" not in page
+    assert page.count("no preview") == 2
+
+
+def test_many_labels_and_stations_stay_readable(contents, evaluation):
+    names = tuple(f"class {place:02d}" for place in range(40))
+    stations = {f"S{place}": {names[place]: 3} for place in range(40)}
+    page = Page(render(contents(names, evaluation=evaluation(names, 2000), by_station=stations)))
+    assert page.faults == []
+    assert "15 more stations" in page.text
+    assert all(f"S{place}" in page.text.split() for place in range(40))
+    assert "All 40 classes as a matrix" in page.text
+    assert "all others" in page.text
+
+
+def test_same_contents_give_the_same_page(contents):
+    assert render(contents()) == render(contents())
+
+
+def test_written_file_replaces_the_old_one_and_leaves_no_draft(tmp_path):
+    path = tmp_path / "reports" / "report.html"
+    write("old", path)
+    assert write("<p>ä", path) == path
+    assert path.read_bytes() == "<p>ä".encode()
+    assert [each.name for each in path.parent.iterdir()] == ["report.html"]
+
+
+def test_failed_write_keeps_the_old_file(tmp_path):
+    path = write("old", tmp_path / "report.html")
+    with pytest.raises(UnicodeEncodeError):
+        write("\udcff", path)
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="neither chromium nor google-chrome is on PATH")
+@pytest.mark.parametrize("width", [400, 1400])
+def test_chromium_shows_hostile_names_as_text_without_overflow(tmp_path, width, contents, hostile):
+    """Frame the page in one of the test's own, whose script measures it from outside."""
+    given = json.dumps(hostile).replace("<", "\\u003c")
+    source = html.escape(render(contents(hostile)))
+    wrapper = tmp_path / "frame.html"
+    wrapper.write_text(
+        f"""<!DOCTYPE html><meta charset="utf-8"><body>
+        <iframe width="{width}" height="900" style="border:0" srcdoc="{source}"></iframe>
+        <script>onload = () => {{
+          const page = document.querySelector("iframe").contentDocument
+          for (const each of page.querySelectorAll("details")) each.open = true
+          const width = page.documentElement.clientWidth
+          const outside = [...page.body.querySelectorAll("*")].filter(each => !each.closest(".scroll *, .name *, svg")
+            && each.getBoundingClientRect().right > width + 1)
+          document.body.textContent = "found:" + JSON.stringify({{
+            overflow: page.documentElement.scrollWidth - width,
+            outside: outside.map(each => each.tagName + "." + each.className),
+            missing: {given}.filter(each => !page.body.textContent.includes(each)),
+            title: page.title, images: [...page.images].every(each => each.naturalWidth == 160),
+            background: page.defaultView.getComputedStyle(page.body).backgroundColor }})
+        }}</script>""",
+        encoding="utf-8",
+    )
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+    flags += ["--disable-background-networking", "--disable-component-update", "--window-size=1600,1000"]
+    command = [str(CHROMIUM), *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", wrapper.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = json.loads(html.unescape(re.search(r"found:(\{.*\})", done.stdout)[1]))
+    assert found == {
+        "overflow": 0,
+        "outside": [],
+        "missing": [],
+        "title": f"Report {hostile[-1]}",
+        "images": True,
+        "background": "rgb(250, 249, 245)",
+    }
