@@ -33,29 +33,27 @@ class Origin:
     source: str
 
 
-def load_settings(
-    env: str | None = None, overrides: Mapping[str, Any] | None = None, command: str = "--set"
-) -> Settings:
+def load_settings(env: str | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Give the effective settings, or raise SettingsError with every fault found.
 
-    `env` names a file of conf/ or is a path to a YAML file; `overrides` maps dotted keys to values.
+    `env` names a file of conf/ or is a path to a YAML file; `overrides` maps dotted keys to values, or to
+    Origins that say which option they were given by.
     """
-    return _validate(load_origins(env, overrides, command))
+    return validated(load_origins(env, overrides))
 
 
-def load_origins(
-    env: str | None = None, overrides: Mapping[str, Any] | None = None, command: str = "--set"
-) -> dict[str, Origin]:
+def load_origins(env: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, Origin]:
     """Give dotted key -> value and source, the last source winning. Nothing is validated yet."""
     env = env or os.environ.get("IRBIS_ENV")
     origins: dict[str, Origin] = {}
     for path in [conf_folder() / "base.yaml"] + ([_env_file(env)] if env else []):
         origins |= {key: Origin(value, _shown(path)) for key, value in flatten(_read_yaml(path))}
     origins |= {key: Origin(value, f"environment variable {name}") for name, key, value in _variables()}
-    for key, value in (overrides or {}).items():
+    for key, given in (overrides or {}).items():
+        value, source = (given.value, given.source) if isinstance(given, Origin) else (given, "--set")
         if key.startswith("spark.conf."):  # Spark's own names have dots too
             key, value = "spark.conf", {**origins["spark.conf"].value, key[len("spark.conf.") :]: value}
-        origins[key] = Origin(None if value == "null" else value, command)
+        origins[key] = Origin(None if value == "null" else value, source)
     return origins
 
 
@@ -110,9 +108,7 @@ def _env_file(env: str) -> Path:
     path = Path(env) if env.endswith((".yaml", ".yml")) else conf_folder() / f"{env}.yaml"
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in conf_folder().glob("*.yaml") if p.stem != "base"))
-        raise SettingsError(
-            f"--env {env}: there is no {_shown(path)}. Known: {names}, or give a path to a .yaml file."
-        )
+        raise SettingsError(f"--env {env}: there is no {_shown(path)}. Known: {names}, or give a path to a .yaml file.")
     return path
 
 
@@ -130,7 +126,8 @@ def _shown(path: Path) -> str:
     return f"conf/{path.name}" if path.parent == conf_folder() else str(path)
 
 
-def _validate(origins: dict[str, Origin]) -> Settings:
+def validated(origins: Mapping[str, Origin]) -> Settings:
+    """Give the settings that the origins amount to, or raise SettingsError with every fault."""
     known = known_keys()
     faults = [_unknown(key, origin, known) for key, origin in origins.items() if key not in known]
     tree: dict[str, Any] = {}
@@ -155,7 +152,7 @@ def _unknown(key: str, origin: Origin, known: list[str]) -> str:
     return f"{origin.source} has an unknown key '{key}'. {hint}"
 
 
-def _mistyped(fault: Any, origins: dict[str, Origin]) -> str:
+def _mistyped(fault: Any, origins: Mapping[str, Origin]) -> str:
     names = [str(part) for part in fault["loc"]]
     key = next((k for n in (2, 1) if (k := ".".join(names[:n])) in origins), ".".join(names))
     if key not in origins:

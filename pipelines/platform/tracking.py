@@ -177,6 +177,10 @@ class Tracking:
         uri = f"models:/{version.name}/{version.version}"
         return mlflow.spark.load_model(uri, dfs_tmpdir=self._scratch())
 
+    def params(self, version: ModelVersion) -> dict[str, str]:
+        """Give the parameters logged when the version was trained."""
+        return dict(self.client.get_run(version.run_id).data.params)
+
     def read_json(self, version: ModelVersion, file: str) -> dict[str, Any]:
         """Give a JSON file of the version's run."""
         with tempfile.TemporaryDirectory() as folder:

@@ -76,7 +76,7 @@ class Mistake:
 def palette(counts: Mapping[str, int]) -> list[Series]:
     """Give labels, the most frequent first, each with its colour; those beyond the eighth share one."""
     labels = sorted(counts, key=lambda label: (-counts[label], label))
-    blanks = [label for label in labels if label.strip().lower() in BLANKS]
+    blanks = [label for label in labels if _is_blank(label)]
     others = [label for label in labels if label not in blanks]
     series = [Series(label, OWN[place] if place < len(OWN) else SHARED) for place, label in enumerate(others)]
     return series + [Series(label, BLANK) for label in blanks]
@@ -131,6 +131,18 @@ def ordered_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[t
     names = [name for name in first if name in evaluation.per_class]
     names += [name for name in evaluation.per_class if name not in names]
     return [(name, evaluation.per_class[name]) for name in names]
+
+
+def headline_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[tuple[str, ClassFigures]]:
+    """Give the classes of interest; where none are named, the first six that are not blanks."""
+    classes = ordered_classes(evaluation, first)
+    if first:
+        return [each for each in classes if each[0] in first]
+    return [each for each in classes if not _is_blank(each[0])][:6]
+
+
+def _is_blank(label: str) -> bool:
+    return label.strip().lower() in BLANKS
 
 
 def _bar(name: str, row: Mapping[str, int], series: Sequence[Series], longest: int) -> Bar:

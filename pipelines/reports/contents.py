@@ -102,7 +102,7 @@ class ReportContents:
 
     `by_station` maps a station to the counts of its predicted labels. `by_hour` maps a predicted label to
     24 counts, by the hour of the camera's own clock. `confident` maps a label to the pictures that the model
-    is surest of. `classes_of_interest` stand first; empty: every class.
+    is surest of. `classes_of_interest` stand first; empty: all but blanks.
     """
 
     title: str

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
 from pipelines.errors import DataError
-from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_backbone
+from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_backbone, resolve_device
 from pipelines.platform.progress import progress
 from pipelines.platform.session import sql_conf
 from pipelines.settings import Settings
@@ -70,7 +70,7 @@ def featurize_udf(
     shared = spark.sparkContext.broadcast(backbone)
 
     def embed(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        where = resolve_device(device)
+        where = _task_device(device)
         for pictures in batches:
             found = shared.value.embed(pictures, batch=batch_size, device=where)
             yield pd.Series([each.features for each in found])
@@ -98,20 +98,16 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     )
 
 
-def resolve_device(device: str) -> str:
-    """Give the device of this task: the GPU that Spark assigned to it, else the first one, else the CPU."""
-    import torch
-
-    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
-        return "cpu"
+def _task_device(wanted: str) -> str:
+    """Give the device of the running task: the GPU that Spark assigned to it, if it was given one."""
     context = TaskContext.get()
     gpus = context.resources().get("gpu") if context else None
-    return f"cuda:{gpus.addresses[0]}" if gpus else "cuda:0"
+    return resolve_device(wanted, gpus.addresses if gpus else ())
 
 
 def _embedder(shared: Broadcast[Backbone], batch_size: int, device: str, count: Any) -> Callable[[Batches], Batches]:
     def embed(batches: Batches) -> Batches:
-        where = resolve_device(device)
+        where = _task_device(device)
         for batch in batches:
             hashes, contents = batch.column(0), batch.column(1)
             pictures = (content.as_py() for content in contents)

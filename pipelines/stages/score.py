@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError, ModelError
+from pipelines.models.backbones import backbone_of
 from pipelines.models.classifiers import probabilities
 from pipelines.platform.tracking import ModelVersion, Tracking
 from pipelines.settings import Settings
@@ -114,17 +115,32 @@ def _require_features(waiting: DataFrame, tables: Tables, version: ModelVersion)
     held = sorted(row["backbone"] for row in others.select("backbone").distinct().collect())
     name = wanted.partition("@")[0]
     if held:
-        raise ModelError(
-            f"Model {version} was trained on features of {wanted}; table features holds {', '.join(held)} for {count:,} "
-            f"pictures. Featurize with {name} (--backbone {name}), or choose another version (--set score.model_version=N)."
-        )
+        raise ModelError(_other_backbone(version, f"table features holds {', '.join(held)} for {count:,} pictures"))
     raise DataError(
         f"{count:,} pictures have no features of {wanted}, which model {version} needs. "
         f"Run `irbis featurize --backbone {name}` first."
     )
 
 
+def require_backbone(settings: Settings) -> None:
+    """Raise ModelError if pictures featurized with these settings could not be scored by the chosen version."""
+    version = Tracking.of(settings).choose(settings.score.model_version)
+    mine = backbone_of(settings).identity
+    if mine != version.tags["backbone"]:
+        raise ModelError(_other_backbone(version, f"the settings say {mine}"))
+
+
+def _other_backbone(version: ModelVersion, found: str) -> str:
+    wanted = version.tags["backbone"]
+    name = wanted.partition("@")[0]
+    return (
+        f"Model {version} was trained on features of {wanted}; {found}. Featurize with {name} "
+        f"(--backbone {name}, the same weights and images settings), or choose another version "
+        "(--set score.model_version=N)."
+    )
+
+
 def _best(classes: Column, probability: str) -> Column:
     """Give the most probable class, the first of equals."""
-    place = F.array_position(F.col(probability), F.array_max(probability))
+    place = F.expr(f"array_position({probability}, array_max({probability}))")  # F's form takes no column to look for
     return F.when(F.col(probability).isNotNull(), F.element_at(classes, place.cast("int")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,22 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from pipelines.images import formulas
 from pipelines.models.backbones import irbis_tiny, pretraining
 from pipelines.models.backbones.irbis_tiny import FEATURES, IrbisTiny, pooled
 from pipelines.models.backbones.views import hue_rotation, random_view, recolour
 
+KNOWN_PLACES = [0, 39, 40, 79, 80, 167, 168, 256, 415, 416, 575]
+KNOWN_FEATURES: list[float] = []
 WEIGHTS = Path(irbis_tiny.__file__).with_name("weights") / "irbis_tiny.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def restored_threads() -> Iterator[None]:
+    """Put back what the recipe sets for the whole process."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +124,9 @@ def test_recolouring_leaves_a_flat_grey_picture_flat() -> None:
     assert changed.std(dim=(1, 2, 3)).max().item() < 1e-6
 
 
-def test_the_recipe_run_twice_gives_equal_weights(tmp_path: Path) -> None:
+def test_the_recipe_run_twice_gives_equal_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formulas, "TEXTURES", 4)
+    monkeypatch.setattr(formulas, "FRACTALS", 4)
     files = [tmp_path / "one.safetensors", tmp_path / "two" / "two.safetensors"]
     for file in files:
         size = ["--images", "8", "--steps", "2", "--batch", "4", "--crop", "32"]

@@ -46,6 +46,14 @@ def test_mistakes_are_the_largest_cells_off_the_diagonal(evaluation):
     assert worst.share == pytest.approx(worst.count / sum(found.confusion[row]))
 
 
+def test_blanks_are_no_headline_unless_asked_for(evaluation):
+    def names(first):
+        return [name for name, _ in charts.headline_classes(evaluation(), first)]
+
+    assert names(()) == ["deer", "ocelot"]
+    assert names(("blank", "lynx")) == ["blank"]
+
+
 def test_rare_mistakes_are_shaded_enough_to_be_seen():
     assert charts.Cell(4, 0.04, "fox", is_right=False).heat == pytest.approx(0.2)
     assert charts.Cell(96, 0.96, "deer", is_right=True).heat == 0.96

@@ -32,7 +32,7 @@ class Animal:
 
 def draw_animal(kind: str, pose: Pose, yaw: float, pixels_per_metre: float, individual: int) -> Animal:
     """Draw one animal at its size in the picture; yaw 0 faces right, pi left, pi/2 the camera."""
-    drawn = min(pixels_per_metre * 1.3, FINEST[kind])
+    drawn = min(pixels_per_metre * 1.15, FINEST[kind])
     surface = sculpt(body_of(kind, pose), yaw, 0.10, drawn)
     coat = coat_of(kind, surface, np.random.default_rng([individual, 1]))
     seen = _ruffled(surface.index, np.random.default_rng([individual, 2]))

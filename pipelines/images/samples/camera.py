@@ -30,7 +30,7 @@ def expose(picture: Floats, conditions: Conditions, rng: np.random.Generator) ->
             values *= gains[channel] if channels == 3 else gains.mean()
             values += rough
             np.clip(values * np.float32(STEPS), 0, 2 * STEPS - 1, out=values)
-            taken[rows, :, channel] = _tone()[values.astype(np.uint16)]
+            taken[rows, :, channel] = _tone().take(values.astype(np.uint16))
     image = Image.fromarray(taken if channels == 3 else taken[..., 0])
     if conditions.focus > 0.2:
         image = image.filter(ImageFilter.BoxBlur(conditions.focus))

@@ -15,11 +15,11 @@ from pipelines.images.samples.layers import CAMERA_HEIGHT, HEIGHT, WIDTH, Layers
 from pipelines.images.samples.light import by_day, by_night, dapple
 from pipelines.images.samples.noise import Floats
 from pipelines.images.samples.places import metres_at
-from pipelines.images.samples.scenes import Scene, Standing, scene_of
+from pipelines.images.samples.scenes import DRIFT, Scene, Standing, scene_of
 from pipelines.images.samples.schedule import BLANK, Frame
 from pipelines.images.samples.stamps import burn_stamp
 
-TALL = {"leopard": (0.26, 0.60), "ibex": (0.32, 0.78), "fox": (0.24, 0.56), "hare": (0.26, 0.56)}
+TALL = {"leopard": (0.26, 0.60), "ibex": (0.32, 0.74), "fox": (0.24, 0.56), "hare": (0.26, 0.56)}
 SPEED = {"leopard": 0.5, "ibex": 0.4, "fox": 0.45, "hare": 0.25}  # metres a second
 
 
@@ -66,7 +66,7 @@ def _pass_lens(
 def _lit(layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, rng: np.random.Generator) -> Floats:
     if frame.conditions.night:
         return by_night(layers, frame.conditions)
-    drift = rng.integers(0, 400, 2)
+    drift = rng.integers(0, DRIFT, 2)
     leaves = 0.55 if scene.place.trunks or scene.hanging else 0.25
     shade = dapple(scene.dapples, leaves, (int(drift[0]), int(drift[1]))) * (np.asarray(shadow, np.float32) / 255)
     return by_day(layers, frame.conditions, shade, scene.place.seed % 5 - 2.0, rng)
@@ -84,6 +84,7 @@ def _stance(frame: Frame, scene: Scene) -> Stance:
     tall = HEIGHT * float(np.exp(burst.uniform(math.log(low), math.log(high))))
     scale = tall / HEIGHTS[kind]
     row = scene.place.horizon + scale * CAMERA_HEIGHT * float(burst.uniform(0.9, 1.05))
+    row = max(row, tall * float(burst.uniform(0.88, 1.1)))  # the ground dips: horns stay in the picture
     row = min(row, HEIGHT - 20 + 0.25 * tall)
     turn_away = float(burst.normal(0, 0.5))
     yaw = facing + float(np.clip(turn_away, -1.1, 1.1)) + (math.pi if frame.opposed else 0.0)

@@ -58,6 +58,7 @@ def as_png(picture: Image.Image, frame: Frame) -> bytes:
 def write_whole(path: Path, content: bytes, scratch: Path) -> None:
     """Write a file that is either there in full or not at all; `scratch` is on the same disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     unfinished = scratch / f"{os.getpid()}-{path.name}"
     unfinished.write_bytes(content)
     os.replace(unfinished, path)

@@ -83,4 +83,5 @@ class Layers:
         self.colour.paste(sprite.colour, box, mask)
         if sprite.normals is not None:
             self.normals.paste(sprite.normals, box, mask)
-        self.depth.paste(int(200 * metres / (metres + 8)), box, mask)
+        if sprite.normals is not None or height > 24:  # low grass is as far as the ground behind it
+            self.depth.paste(int(200 * metres / (metres + 8)), box, mask)

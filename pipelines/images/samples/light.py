@@ -74,11 +74,11 @@ def by_day(layers: Layers, conditions: Conditions, shade: Floats, azimuth: float
     for rows in strips():
         sunlit = _COSINES[direct[rows]] * shade[rows]
         skylit = np.float32(0.62) + np.float32(0.38) * _COSINES[above[rows]]
-        air = veil[codes[rows]]
+        air = veil.take(codes[rows])
         clear = 1 - air
         for channel in range(3):
             light = sunlit * sun.colour[channel] + skylit * sun.sky[channel]
-            light *= _LINEAR[colour[rows, :, channel]]
+            light *= _LINEAR.take(colour[rows, :, channel])
             picture[rows, :, channel] = light * clear + air * glow[channel]
     _add_sky(picture, codes, conditions, sun, rng)
     return picture
@@ -125,7 +125,7 @@ def by_night(layers: Layers, conditions: Conditions) -> Floats:
     picture = np.empty((HEIGHT, WIDTH, 1), np.float32)
     for rows in strips():
         light = reach[codes[rows]] * (np.float32(0.45) + np.float32(0.55) * _COSINES[facing[rows]])
-        light *= _LINEAR[grey[rows]]
+        light *= _LINEAR.take(grey[rows])
         picture[rows, :, 0] = (light + haze[codes[rows]]) * _beam()[rows]
     return picture
 
@@ -139,7 +139,6 @@ def _beam() -> Floats:
 
 
 def dapple(patches: Floats, strength: float, drift: tuple[int, int]) -> Floats:
-    """Give the shade of leaves: 1 in the sun, less in moving patches; `patches` tiles."""
-    size = len(patches)
-    rows, columns = (np.arange(HEIGHT) + drift[1]) // 2 % size, (np.arange(WIDTH) + drift[0]) // 2 % size
-    return 1 - np.float32(strength) * patches[np.ix_(rows, columns)]
+    """Give the shade of leaves: 1 in the sun, less in moving patches, a piece of `patches`."""
+    across, down = drift
+    return 1 - np.float32(strength) * patches[down : down + HEIGHT, across : across + WIDTH]

@@ -20,7 +20,7 @@ from pipelines.images.samples.files import as_jpeg, write_whole
 from pipelines.images.samples.schedule import FRAMES, Frame, count_bursts, plan
 
 RENDERER = 1  # raise it when the same seed no longer gives the same pictures
-PICTURES = 480
+PICTURES = 504
 FEWEST = 60
 MARKER, SCRATCH = "sample_set.json", ".unfinished"
 
@@ -61,6 +61,7 @@ def render_sample_set(
 ) -> SampleSet:
     """Render what is missing of the set below `folder`, and say what is in it.
 
+    `pictures` is rounded down to whole bursts of three; nine odd files come on top.
     FOLDER/labels.csv has the columns path (below FOLDER/pictures), label, station. `progress` is
     called with the number of files done. Two renders have equal bytes with the same numpy and Pillow.
     Raises DataError where the folder holds another set, or pictures that are not a set.
@@ -68,6 +69,8 @@ def render_sample_set(
     folder = Path(folder)
     if pictures < FEWEST:
         raise DataError(f"A sample set of {pictures} pictures is too small to train on. Give at least {FEWEST}.")
+    if seed < 0:
+        raise DataError(f"The seed of a sample set is {seed}. Give 0 or a larger whole number.")
     frames = plan(pictures - pictures % FRAMES, seed)
     odd = odd_files(frames)
     sample_set = _describe(folder, seed, frames, odd)
@@ -102,8 +105,8 @@ def _check_folder(sample_set: SampleSet) -> None:
     folder, wanted = sample_set.folder, _parameters(sample_set)
     found = next((mark for mark in (folder / MARKER, folder / SCRATCH / MARKER) if mark.exists()), None)
     if found is None:
-        if sample_set.pictures_folder.exists() and any(sample_set.pictures_folder.iterdir()):
-            raise DataError(f"{sample_set.pictures_folder} has files that are no sample set. Choose an empty folder.")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DataError(f"{folder} has files that are no sample set. Choose an empty or a new folder.")
         return
     try:
         there = json.loads(found.read_text())
@@ -131,7 +134,10 @@ def _render(
 ) -> None:
     """Draw the missing files; the marker of a started set comes first, that of a whole set last."""
     scratch, marker = sample_set.folder / SCRATCH, json.dumps(_parameters(sample_set)).encode()
-    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{sample_set.folder} cannot be written ({error}). Choose another folder.") from error
     (scratch / MARKER).write_bytes(marker)
     done = sample_set.files - len(missing)
     tasks = [(thing, sample_set.pictures_folder / thing.path, scratch) for thing in missing if isinstance(thing, Frame)]
@@ -147,7 +153,7 @@ def _render(
                 progress(done)
     write_whole(sample_set.labels_csv, _labels(frames, odd), scratch)
     write_whole(sample_set.folder / MARKER, marker, scratch)
-    shutil.rmtree(scratch)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 Task = tuple[Frame, Path, Path]

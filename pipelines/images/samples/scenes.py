@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 
 from pipelines.images.samples.ground import draw_ground
-from pipelines.images.samples.layers import CAMERA_HEIGHT, FOCAL, WIDTH, Layers, Sprite
-from pipelines.images.samples.noise import Floats, smoothstep, tiling_noise
+from pipelines.images.samples.layers import CAMERA_HEIGHT, FOCAL, HEIGHT, WIDTH, Layers, Sprite
+from pipelines.images.samples.noise import Floats, fractal_noise, smoothstep
 from pipelines.images.samples.places import PLACES, Place, metres_at, row_at
 from pipelines.images.samples.plants import (
     Plant,
@@ -21,6 +21,8 @@ from pipelines.images.samples.plants import (
     greyed,
 )
 from pipelines.images.samples.rocks import draw_boulder
+
+DRIFT = 400  # pixels that the shade of leaves may move
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Scene:
     ground: Layers
     standing: list[Standing]
     hanging: list[Standing]
-    dapples: Floats  # shade of leaves, a tile
+    dapples: Floats  # shade of leaves, larger than the picture by DRIFT pixels
 
 
 @lru_cache(maxsize=16)
@@ -54,7 +56,7 @@ def scene_of(camera: str) -> Scene:
     ground = draw_ground(place, rng)
     standing = [*_trees(place, rng), *_boulders(place, rng), *_bushes(place, rng), *_tufts(place, rng)]
     hanging = [_hung(rng, place) for _ in range(place.twigs)]
-    dapples = smoothstep(-0.2, 0.5, tiling_noise(rng, 512, 8, 3))
+    dapples = smoothstep(-0.12, 0.25, fractal_noise(rng, HEIGHT + DRIFT, WIDTH + DRIFT, 9, 3))
     return Scene(place, ground, sorted(standing, key=lambda thing: thing.foot), hanging, dapples)
 
 

@@ -17,6 +17,7 @@ from pipelines.images.samples.places import PLACES
 
 BLANK = "blank"
 SHARES = {BLANK: 0.44, "leopard": 0.12, "ibex": 0.15, "fox": 0.145, "hare": 0.145}
+RARE = "leopard"  # comes once and is gone, so that its few bursts are as many encounters
 FRAMES = 3
 START = dt.datetime(2024, 9, 2)
 HOURS_PER_SLOT = 4
@@ -93,13 +94,28 @@ def _bursts(count: int, rng: np.random.Generator) -> list[_Burst]:
     while sum(sizes) < count:
         sizes.append(min(int(rng.choice([1, 2, 3], p=[0.80, 0.15, 0.05])), count - sum(sizes)))
     labels = _by_burst_shares(sizes, rng)
-    slots = rng.permutation(len(sizes) * 2)
+    slots = _slots(labels, rng)
     cameras = [place.camera for place in PLACES if place.camera not in OPPOSED.values()]
+    met = dict.fromkeys(SHARES, 0)
     bursts: list[_Burst] = []
-    for encounter, (size, label) in enumerate(zip(sizes, labels, strict=True)):
-        camera = cameras[encounter % len(cameras)]
-        bursts.extend(_encounter(encounter, int(slots[encounter]), size, label, camera, rng))
+    for encounter, (size, label, slot) in enumerate(zip(sizes, labels, slots, strict=True)):
+        camera = cameras[(met[label] + list(SHARES).index(label)) % len(cameras)]
+        met[label] += 1
+        bursts.extend(_encounter(encounter, slot, size, label, camera, rng))
     return bursts
+
+
+def _slots(labels: list[str], rng: np.random.Generator) -> list[int]:
+    """Give each encounter a slot of time of its own; every label gets all times of day alike."""
+    times = 24 // HOURS_PER_SLOT
+    met = dict.fromkeys(SHARES, 0)
+    days = [rng.permutation(len(labels) // 3 + 6).tolist() for _ in range(times)]
+    slots = []
+    for label in labels:
+        turn = met[label] + met[label] // times + 2 * list(SHARES).index(label)
+        met[label] += 1
+        slots.append(days[turn % times].pop() * times + turn % times)
+    return slots
 
 
 def _by_burst_shares(sizes: list[int], rng: np.random.Generator) -> list[str]:
@@ -107,7 +123,8 @@ def _by_burst_shares(sizes: list[int], rng: np.random.Generator) -> list[str]:
     missing = {label: share * sum(sizes) for label, share in SHARES.items()}
     labels = []
     for size in sizes:
-        label = max(missing, key=lambda name: missing[name] / SHARES[name] + rng.uniform(0, 2))
+        fitting = [name for name in missing if size == 1 or name != RARE]
+        label = max(fitting, key=lambda name: missing[name] / SHARES[name] + rng.uniform(0, 2))
         missing[label] -= size
         labels.append(label)
     return labels

@@ -47,9 +47,9 @@ def turning(yaw: float, pitch: float) -> NDArray[np.float64]:
 
 def _spline(joints: Joints, count: int) -> Joints:
     """Draw a Catmull-Rom curve through the joints; radii follow it too."""
-    padded = np.vstack([2 * joints[0] - joints[1], joints, 2 * joints[-1] - joints[-2]])
+    padded = np.concatenate([2 * joints[:1] - joints[1:2], joints, 2 * joints[-1:] - joints[-2:-1]])
     padded[:, 3] = np.maximum(padded[:, 3], joints[:, 3].min())
-    place = np.linspace(0, len(joints) - 1 - 1e-9, count)
+    place = np.arange(count) * ((len(joints) - 1 - 1e-9) / (count - 1))
     start = place.astype(int)
     t = (place - start)[:, None]
     a, b, c, d = (padded[start + step] for step in range(4))
@@ -60,11 +60,12 @@ def _balls(chains: list[Chain]) -> tuple[Joints, NDArray[np.int16], Floats]:
     """Sample all chains densely: joints (n, 4), part of each, and how far along its chain it is."""
     joints, parts, along = [], [], []
     for index, chain in enumerate(chains):
-        steps = np.linalg.norm(np.diff(chain.joints[:, :3], axis=0), axis=1).sum()
-        count = int(np.clip(2 + 2.7 * steps / chain.joints[:, 3].mean(), 2, 40))
+        way = np.diff(chain.joints[:, :3], axis=0)
+        length = float(np.sqrt((way * way).sum(axis=1)).sum())
+        count = max(2, min(40, int(2 + 2.4 * length / float(chain.joints[:, 3].mean()))))
         joints.append(_spline(chain.joints, count))
         parts.append(np.full(count, index, np.int16))
-        along.append(np.linspace(0, 1, count, dtype=np.float32))
+        along.append(np.arange(count, dtype=np.float32) / (count - 1))
     return np.vstack(joints), np.concatenate(parts), np.concatenate(along)
 
 
@@ -107,15 +108,15 @@ def _depth_buffer(
     nearest = np.full(shape, -1e6, np.float32)
     ball = np.full(shape, -1, np.int16)
     axis = np.arange(max(shape), dtype=np.float32)
+    balls = np.column_stack([columns, rows, depths, radii]).tolist()  # plain numbers: the loop is short of time
     with np.errstate(invalid="ignore"):  # outside its disc a ball has no height: NaN, which never wins
-        for index in range(len(radii)):
-            x, y, r = columns[index], rows[index], radii[index]
+        for index, (x, y, depth, r) in enumerate(balls):
             x0, x1, y0, y1 = int(x - r), int(x + r) + 2, int(y - r), int(y + r) + 2
-            dx, dy = axis[x0:x1] - np.float32(x), axis[y0:y1] - np.float32(y)
-            height = (np.float32(r * r) - dy * dy)[:, None] - dx * dx
+            dx, dy = axis[x0:x1] - x, axis[y0:y1] - y
+            height = (r * r - dy * dy)[:, None] - dx * dx
             np.sqrt(height, out=height)
-            height += np.float32(depths[index])
+            height += depth
             view = nearest[y0:y1, x0:x1]
-            np.copyto(ball[y0:y1, x0:x1], np.int16(index), where=height > view)
+            np.copyto(ball[y0:y1, x0:x1], index, where=height > view)
             np.fmax(view, height, out=view)
     return nearest, ball

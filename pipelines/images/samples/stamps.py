@@ -51,6 +51,7 @@ def moon_age(moment: dt.datetime) -> float:
     return (moment - NEW_MOON).total_seconds() / 86400 / LUNATION % 1
 
 
+@lru_cache(maxsize=64)
 def _moon(age: float, size: int) -> Image.Image:
     """Draw the lit part of the moon: a half disc, plus or minus half an ellipse."""
     big = size * 4
@@ -74,7 +75,7 @@ def burn_stamp(picture: Image.Image, camera: str, moment: dt.datetime, celsius: 
     y = height - BAR + 6
     end = _write(picture, (10, y), f"{moment:%Y-%m-%d  %H:%M:%S}", ink)
     end = _write(picture, (end + 30, y), f"{celsius}°C {round(celsius * 1.8 + 32)}°F", ink)
-    moon = _moon(moon_age(moment), 18)
+    moon = _moon(round(moon_age(moment) * 60) / 60, 18)
     rim = Image.new("L", (18, 18))
     ImageDraw.Draw(rim).ellipse((0, 0, 17, 17), outline=120)
     lit = ImageChops.lighter(moon, rim)

@@ -2,5 +2,15 @@
 
 from pipelines.models.backbones.backbone import Backbone, Embedding, backbone_of, full_network, load_backbone
 from pipelines.models.backbones.catalog import ARCHITECTURES
+from pipelines.models.backbones.devices import gpu_names, resolve_device
 
-__all__ = ["ARCHITECTURES", "Backbone", "Embedding", "backbone_of", "full_network", "load_backbone"]
+__all__ = [
+    "ARCHITECTURES",
+    "Backbone",
+    "Embedding",
+    "backbone_of",
+    "full_network",
+    "gpu_names",
+    "load_backbone",
+    "resolve_device",
+]

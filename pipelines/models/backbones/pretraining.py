@@ -154,7 +154,6 @@ def main(argv: list[str] | None = None) -> None:
     """Render, train and write."""
     given = arguments(argv)
     torch.set_num_threads(given.threads)
-    torch.use_deterministic_algorithms(True)
     pictures = picture_stock(given.images, given.seed, given.scratch)
     network = train(pictures, given.steps, given.batch, given.crop, given.seed)
     names = ("images", "steps", "batch", "crop", "seed", "threads")

@@ -113,6 +113,17 @@ def test_a_folder_of_somebody_s_pictures_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "pictures" / "mine.jpg").read_bytes() == b"mine"
 
 
+def test_a_file_in_the_folder_s_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "set").write_text("not a folder")
+    with pytest.raises(DataError, match="set has files that are no sample set"):
+        render_sample_set(tmp_path / "set", pictures=SMALL)
+
+
+def test_a_negative_seed_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"-1\. Give 0 or a larger"):
+        render_sample_set(tmp_path, pictures=SMALL, seed=-1)
+
+
 def test_a_set_too_small_to_train_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least 60"):
         render_sample_set(tmp_path, pictures=30)

@@ -1,0 +1,8 @@
+"""Job: score. Runs by spark_python_task, spark-submit and python; takes the options of `irbis score`."""
+
+import sys
+
+from pipelines.cli import main
+
+if __name__ == "__main__":
+    main(["score", *sys.argv[1:]])

@@ -1,0 +1,51 @@
+"""Let one process at a time write in a workspace: two would compute, and store, the same rows twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.errors import PlatformError
+
+
+@contextmanager
+def workspace_lock(workspace: str) -> Iterator[None]:
+    """Hold the workspace while the block runs; raise PlatformError if another process holds it.
+
+    The system releases it when the process ends, however it ends. A workspace in the cloud is not locked: there
+    the job's own setting (one run at a time) does it.
+    """
+    if "://" in workspace:
+        yield
+        return
+    folder = Path(workspace).expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise PlatformError(
+            f"workspace = {folder} cannot be written ({error.strerror}). Choose another: --workspace DIR."
+        ) from error
+    with file:
+        if not _taken(file.fileno()):
+            file.seek(0)
+            owner = file.read().strip() or "?"
+            raise PlatformError(f"Process {owner} is working in {folder}. Wait for it, or choose another --workspace.")
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; its users run one thing at a time
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,47 @@
+"""Demo: settings for a run on the sample set, which is drawn where it is missing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pipelines.config import Origin
+from pipelines.images.samples.sample_set import PICTURES, render_sample_set
+
+SOURCE = "irbis demo"
+
+
+def demo_settings(origins: Mapping[str, Origin]) -> dict[str, Origin]:
+    """Give the settings with the sample set as source, in a workspace of its own; what the user set stays."""
+    images = origins["sources.images"].value
+    name = Path(images).expanduser().absolute().name if images else "sample"
+    workspace = f"{origins['workspace'].value}-{name}"
+    chosen = {"workspace": workspace} | ({} if images else _sample(_value(origins, "workspace", workspace)))
+    return {
+        key: Origin(chosen[key], SOURCE) if key in chosen and _is_default(origin) else origin
+        for key, origin in origins.items()
+    }
+
+
+def _sample(workspace: str) -> dict[str, str]:
+    folder = Path(workspace).expanduser().absolute() / "sample"
+    with tqdm(
+        total=PICTURES, desc="demo: drawing", unit=" images", leave=False, disable=not sys.stderr.isatty()
+    ) as bar:
+        sample = render_sample_set(folder, progress=lambda done: bar.update(done - bar.n))
+    return {
+        "sources.images": str(sample.pictures_folder),
+        "sources.labels": str(sample.labels_csv),
+        "sources.station": "folder:1",
+    }
+
+
+def _value(origins: Mapping[str, Origin], key: str, otherwise: str) -> str:
+    return otherwise if _is_default(origins[key]) else str(origins[key].value)
+
+
+def _is_default(origin: Origin) -> bool:
+    return origin.source == "conf/base.yaml"

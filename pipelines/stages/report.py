@@ -1,0 +1,88 @@
+"""Report: what the tables and the champion say, as one HTML file in the workspace."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from pipelines import __version__
+from pipelines.errors import DataError
+from pipelines.evaluation.figures import Evaluation
+from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
+from pipelines.reports.contents import ModelFacts, ReportContents
+from pipelines.reports.gather import Gathered, gather
+from pipelines.reports.render import render, write
+from pipelines.settings import Settings
+from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.tables import Tables
+
+NOTED = ("reg_param", "rows.train", "rows.validation", "rows.test", "train.class_weights")
+
+
+def report(gathered: Gathered, model: ModelFacts | None, evaluations: dict[str, Any], settings: Settings) -> str:
+    """Give the page."""
+    contents = ReportContents(
+        title=settings.report.title,
+        created_at=datetime.now(timezone.utc),
+        workspace=settings.workspace,
+        version=__version__,
+        model=model,
+        evaluation=_evaluation(evaluations.get("test")),
+        validation=_evaluation(evaluations.get("validation")),
+        **gathered.parts,
+    )
+    return render(contents)
+
+
+def run(spark: SparkSession, settings: Settings) -> StageResult:
+    """Write WORKSPACE/reports/report.html, unless it says already what there is to say."""
+    clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
+    if not tables.exists("images"):
+        raise DataError(f"There is no table images in {tables.workspace}. Run `irbis ingest --images DIR` first.")
+    if "://" in tables.workspace:
+        raise DataError(f"The report cannot be written to {tables.workspace} yet. Choose a folder as workspace.")
+    path = Path(tables.workspace) / "reports" / "report.html"
+    version = tracking.champion()
+    mark = _mark(tables, settings, version)
+    if path.exists() and path.read_text(encoding="utf-8").endswith(mark):
+        return StageResult("report", seconds=clock.seconds, outcome=f"unchanged: {path}")
+    backbone = version.tags["backbone"] if version else None
+    gathered = gather(tables, settings, version and version.version, backbone)
+    evaluations = tracking.read_json(version, EVALUATION) if version else {}
+    model = version and _model(tracking, version)
+    write(report(gathered, model, evaluations, settings) + mark, path)
+    return StageResult("report", gathered.files, 1, seconds=clock.seconds, outcome=str(path))
+
+
+def _mark(tables: Tables, settings: Settings, version: ModelVersion | None) -> str:
+    """Give a comment that names what the page was made of; another one means that it must be made anew."""
+    inputs = {
+        "irbis": __version__,
+        "model": str(version),
+        "settings": settings.report.model_dump(),
+        "train": settings.train.model_dump(),
+        "tables": {name: tables.version(name) for name in ("images", "features", "predictions")},
+    }
+    text = json.dumps(inputs, sort_keys=True).replace("--", "- -")  # a comment must not end early
+    return f"\n<!-- made of {text} -->\n"
+
+
+def _model(tracking: Tracking, version: ModelVersion) -> ModelFacts:
+    params = tracking.params(version)
+    return ModelFacts(
+        name=version.name,
+        version=version.version,
+        backbone=version.tags["backbone"],
+        is_champion=True,
+        trained_at=datetime.fromtimestamp(version.created_at / 1000, tz=timezone.utc),
+        settings={name: params[name] for name in NOTED if name in params},
+        gate=f"{version} {version.tags.get('gate', '')}",
+    )
+
+
+def _evaluation(values: dict[str, Any] | None) -> Evaluation | None:
+    return Evaluation.from_dict(values) if values else None

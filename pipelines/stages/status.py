@@ -1,0 +1,110 @@
+"""Status: what the tables hold, what is missing at each stage, and who is champion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.models.backbones import backbone_of
+from pipelines.platform.tracking import ModelVersion, Tracking
+from pipelines.settings import Settings
+from pipelines.storage.tables import Tables, count_failures
+
+
+def collect_status(spark: SparkSession, settings: Settings) -> dict[str, Any]:
+    """Give {"workspace", "tables": {name: counts}, "missing": {stage: count}, "champion": {...} or None}."""
+    tables = Tables.of(spark, settings)
+    champion = Tracking.of(settings).champion()
+    return {
+        "workspace": tables.workspace,
+        "tables": {"images": _images(tables), "features": _features(tables), "predictions": _predictions(tables)},
+        "missing": _missing(tables, settings, champion),
+        "champion": champion and _champion(champion),
+    }
+
+
+def as_text(status: dict[str, Any]) -> str:
+    """Give the status as a few aligned lines."""
+    lines = [f"workspace    {status['workspace']}"]
+    for name, counts in status["tables"].items():
+        numbers = ", ".join(
+            f"{value:,} {key}" for key, value in counts.items() if isinstance(value, int) and key != "bytes"
+        )
+        lines.append(f"{name:12} {numbers}; {counts['bytes'] / 2**20:,.1f} MB")
+        lines += [f"{'':12}   {count:,} {failure}" for failure, count in counts["failures"].items()]
+    for stage, count in status["missing"].items():
+        lines.append(f"{stage:12} {count:,} to do" if count else f"{stage:12} nothing to do")
+    champion = status["champion"]
+    if champion is None:
+        return "\n".join([*lines, "champion     none yet: run `irbis train`"])
+    lines.append(f"champion     {champion['name']}/{champion['version']} on {champion['backbone']}")
+    lines += [f"{'':12}   {name} {value:.3f}" for name, value in champion["metrics"].items() if value is not None]
+    return "\n".join(lines)
+
+
+def _images(tables: Tables) -> dict[str, Any]:
+    rows = tables.read("images").count()
+    current = tables.current_images()
+    paths, hashes, labelled = current.agg(F.count("*"), F.countDistinct("content_hash"), F.count("label")).first()
+    return {
+        "rows": rows,
+        "paths": paths,
+        "hashes": hashes,
+        "labelled": labelled,
+        "failures": count_failures(current),
+        "bytes": tables.bytes_on_disk("images"),
+    }
+
+
+def _features(tables: Tables) -> dict[str, Any]:
+    features = tables.read("features")
+    rows, hashes = features.agg(F.count("*"), F.countDistinct("content_hash")).first()
+    counted = features.groupBy("backbone").count().orderBy("backbone").collect()
+    return {
+        "rows": rows,
+        "hashes": hashes,
+        "failures": count_failures(features),
+        "backbones": {row["backbone"]: row["count"] for row in counted},
+        "bytes": tables.bytes_on_disk("features"),
+    }
+
+
+def _predictions(tables: Tables) -> dict[str, Any]:
+    predictions = tables.read("predictions")
+    rows, paths, hashes = predictions.agg(
+        F.count("*"), F.countDistinct("path"), F.countDistinct("content_hash")
+    ).first()
+    counted = predictions.groupBy("model_version").count().orderBy("model_version").collect()
+    return {
+        "rows": rows,
+        "paths": paths,
+        "hashes": hashes,
+        "failures": count_failures(predictions),
+        "model_versions": {row["model_version"]: row["count"] for row in counted},
+        "bytes": tables.bytes_on_disk("predictions"),
+    }
+
+
+def _missing(tables: Tables, settings: Settings, champion: ModelVersion | None) -> dict[str, int]:
+    """Count what featurize and score would do; where there is no champion, every picture is unscored."""
+    current = tables.current_images()
+    done = tables.read("features").where(F.col("backbone") == backbone_of(settings).identity)
+    fetched = current.where("content_hash is not null").select("content_hash").distinct()
+    scored = tables.read("predictions").where(F.col("model_version") == (champion.version if champion else ""))
+    return {
+        "featurize": fetched.join(done, "content_hash", "left_anti").count(),
+        "score": current.join(scored, ["path"], "left_anti").count(),
+    }
+
+
+def _champion(version: ModelVersion) -> dict[str, Any]:
+    return {
+        "name": version.name,
+        "version": version.version,
+        "backbone": version.tags["backbone"],
+        "classes": version.classes,
+        "metrics": version.metrics,
+        "gate": version.tags.get("gate", ""),
+    }
