@@ -66,10 +66,11 @@ def _pass_lens(
 def _lit(layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, rng: np.random.Generator) -> Floats:
     if frame.conditions.night:
         return by_night(layers, frame.conditions)
-    drift = rng.integers(0, DRIFT, 2)
+    sky = np.random.default_rng([frame.stream[0], 9, frame.encounter, frame.burst])  # stands still for a burst
+    drift = sky.integers(30, DRIFT - 30, 2) + (frame.conditions.wind * rng.uniform(-30, 30, 2)).astype(int)
     leaves = 0.55 if scene.place.trunks or scene.hanging else 0.25
     shade = dapple(scene.dapples, leaves, (int(drift[0]), int(drift[1]))) * (np.asarray(shadow, np.float32) / 255)
-    return by_day(layers, frame.conditions, shade, scene.place.seed % 5 - 2.0, rng)
+    return by_day(layers, frame.conditions, shade, scene.place.seed % 5 - 2.0, sky)
 
 
 def _stance(frame: Frame, scene: Scene) -> Stance:

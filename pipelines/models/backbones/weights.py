@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import re
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
@@ -19,18 +17,21 @@ from pipelines.errors import WeightsError
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 SHIPPED = Path(__file__).with_name("weights")
+WRAPPINGS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep the tensors
+PREFIXES = re.compile(r"^(module\.|_orig_mod\.)+")  # of DataParallel and torch.compile
 
 
 def find_weights(backbone: str, given: str | None, cache: str) -> Path:
     """Give the weights file: the given one, the one shipped, one in the cache, else torchvision's download.
 
-    Raises WeightsError that says which file to put where.
+    Of several in the cache that begin with the backbone's name, the first by name. Raises WeightsError that says
+    which file to put where.
     """
     if given:
         path = Path(given).expanduser()
         if not path.is_file():
             raise WeightsError(f"featurize.weights = {given}: there is no such file.")
-        if path.suffix not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES:
             raise WeightsError(f"featurize.weights = {given}: give a file that ends in {' or '.join(SUFFIXES)}.")
         return path
     folder = Path(cache).expanduser()
@@ -41,23 +42,29 @@ def find_weights(backbone: str, given: str | None, cache: str) -> Path:
     return _download(backbone, folder)
 
 
-def read_state(content: bytes, name: str) -> dict[str, Tensor]:
-    """Give the tensors of a .safetensors or .pth file by name, as float32, without what training wrapped around."""
+def read_file(path: Path) -> bytes:
+    """Give the bytes of a weights file, or raise WeightsError with the system's reason."""
     try:
-        if _is_safetensors(content):
-            state: object = load_safetensors(content)
-        else:
-            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise WeightsError(
-            f"{name} cannot be read as weights ({_first_line(error)}). Give a state_dict saved as .safetensors, "
-            "or as .pth by torch.save(model.state_dict(), ...)."
-        ) from error
-    while isinstance(state, Mapping) and isinstance(inner := state.get("state_dict", state.get("model")), Mapping):
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def read_state(content: bytes, name: str) -> dict[str, Tensor]:
+    """Give the tensors of a .safetensors or .pth file by name, as float32, without what training wrapped around.
+
+    Raises WeightsError for anything but tensors, and for values that are not finite.
+    """
+    state = _load(content, name)
+    while isinstance(state, Mapping) and (inner := _unwrapped(state)) is not None:
         state = inner
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{name} holds no state_dict: a mapping of names to tensors was expected.")
-    return {str(key).removeprefix("module."): _as_float(value) for key, value in state.items()}
+    tensors = {PREFIXES.sub("", str(key)): _as_float(value) for key, value in state.items()}
+    broken = [key for key, value in tensors.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise WeightsError(f"{name} holds values that are not finite (first in {broken[0]}): save or fetch it again.")
+    return tensors
 
 
 def load_into(network: torch.nn.Module, state: Mapping[str, Tensor], name: str, head: str | None = None) -> None:
@@ -65,19 +72,20 @@ def load_into(network: torch.nn.Module, state: Mapping[str, Tensor], name: str, 
 
     Raises WeightsError if anything else is missing, left over or of another shape.
     """
-    wanted = network.state_dict()
-    kept = {k: v for k, v in state.items() if not (head and k.startswith(f"{head}."))}
-    missing = [k for k in wanted if k not in kept and not (head and k.startswith(f"{head}."))]
-    missing = [k for k in missing if not k.endswith("num_batches_tracked")]
-    extra = [k for k in kept if k not in wanted]
-    shapes = [k for k in kept if k in wanted and kept[k].shape != wanted[k].shape]
+    inside = () if head is None else (f"{head}.",)
+    kept = {key: value for key, value in state.items() if not key.startswith(inside)}
+    own = network.state_dict()
+    shapes = [key for key, value in kept.items() if key in own and value.shape != own[key].shape]
+    missing, extra = [key for key in own if key not in kept], [key for key in kept if key not in own]
+    if not shapes:  # the network itself knows the older names of its tensors, such as those of vit_b_16
+        missing, extra = network.load_state_dict(kept, strict=False)
+    missing = [key for key in missing if not key.startswith(inside) and not key.endswith("num_batches_tracked")]
     if missing or extra or shapes:
         counts = f"{len(missing)} tensors missing, {len(extra)} unknown, {len(shapes)} of another shape"
         raise WeightsError(
             f"{name} belongs to another network: {counts} (first {[*missing, *extra, *shapes][0]}). "
             "Set featurize.backbone to the network that these weights are of."
         )
-    network.load_state_dict(dict(kept), strict=False)
 
 
 def digest(content: bytes) -> str:
@@ -86,29 +94,55 @@ def digest(content: bytes) -> str:
 
 
 def _is_weights_of(path: Path, backbone: str) -> bool:
-    return path.suffix in SUFFIXES and bool(re.fullmatch(rf"{backbone}([-_.@].*)?", path.stem))
+    named = re.fullmatch(rf"{re.escape(backbone)}([-_.@].*)?", path.stem)
+    return bool(named) and path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def _download(backbone: str, folder: Path) -> Path:
-    from torchvision.models import get_model_weights
-
-    url = get_model_weights(backbone).DEFAULT.url
+    url = _torchvision_url(backbone)
     target = folder / url.rpartition("/")[2]
     checksum = target.stem.rpartition("-")[2]  # torchvision puts the first digits of the SHA-256 into the name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(target), hash_prefix=checksum, progress=False)
-    except (URLError, OSError, RuntimeError) as error:
+    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another checksum
         raise WeightsError(
             f"The weights of {backbone} are not in {folder} and cannot be downloaded ({_first_line(error)}). "
-            f"Put {target.name} there, or name a file: --weights FILE."
+            f"Put {target.name} there (from {url}), or name a file: --weights FILE."
         ) from error
     return target
 
 
-def _is_safetensors(content: bytes) -> bool:
-    """A safetensors file starts with the length of a JSON header; a .pth file is a zip or a pickle."""
-    return content[8:9] == b"{"
+def _torchvision_url(backbone: str) -> str:
+    from torchvision.models import get_model_weights
+
+    try:
+        return str(get_model_weights(backbone).DEFAULT.url)
+    except ValueError as error:  # not torchvision's, so it comes with this package
+        raise WeightsError(f"The weights of {backbone} are missing in {SHIPPED}: install this package again.") from error
+
+
+def _load(content: bytes, name: str) -> object:
+    try:
+        if content[8:9] == b"{":  # safetensors: the length of a JSON header, then the header
+            return load_safetensors(content)
+        if content.startswith((b"PK", b"\x80")):  # .pth: a zip, or before torch 1.6 a pickle
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files raise a dozen kinds, and torch's words advise to execute the file
+        raise WeightsError(_refusal(name, "it is damaged, or holds more than tensors")) from error
+    raise WeightsError(_refusal(name, f"it begins with {content[:16]!r}" if content else "it is empty"))
+
+
+def _refusal(name: str, reason: str) -> str:
+    return (
+        f"{name} cannot be read as weights: {reason}. Give a state_dict saved as .safetensors, "
+        "or as .pth by torch.save(model.state_dict(), ...)."
+    )
+
+
+def _unwrapped(state: Mapping[object, object]) -> Mapping[object, object] | None:
+    inner = (state.get(key) for key in WRAPPINGS)
+    return next((each for each in inner if isinstance(each, Mapping)), None)
 
 
 def _as_float(tensor: Tensor) -> Tensor:

@@ -1,0 +1,48 @@
+# `make` lists the targets. Everything runs from a machine that has only Python 3.10-3.12 and make.
+LANE ?= default
+VENV := $(if $(filter default,$(LANE)),.venv,.venv-$(LANE))
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Only if there is one that runs: version managers put names on PATH that lead nowhere.
+LANE_PYTHON := $(if $(filter hdinsight-5.1,$(LANE)),3.10,$(if $(filter dbr-15.4,$(LANE)),3.11,$(if $(filter dbr-16.4,$(LANE)),3.12,)))
+PYTHON ?= $(shell sh deploy/find-python.sh $(LANE_PYTHON))
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock build clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+demo: $(READY) ## Draw sample pictures and run all five stages (IMAGES=folder: on your own)
+	@$(BIN)/irbis demo $(if $(IMAGES),--images "$(IMAGES)",)
+
+test: $(READY) ## Run all tests (LANE=dbr-15.4, dbr-16.4 or hdinsight-5.1: as on those clusters)
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(READY) ## Style, types and the direction of imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: $(READY) ## Measure the embedded backbone against random weights (DATA=folder with picture sets)
+	@$(BIN)/python benchmarks/irbis_tiny.py $(or $(DATA),../shared/data)
+
+lock: $(UV) ## Resolve requirements/ anew
+	@sh requirements/lock.sh $(UV)
+
+build: $(READY) ## Build the wheel into dist/
+	@$(UV) build --quiet --wheel --python $(BIN)/python --out-dir dist && ls dist
+
+clean: ## Remove environments and what the commands wrote here
+	rm -rf .venv .venv-* .tools build dist irbis-workspace*
+
+$(READY): requirements/$(LANE).txt pyproject.toml | $(UV)
+	@test -n "$(PYTHON)" || { echo "No Python $(or $(LANE_PYTHON),3.10-3.12) was found. Install one, or name it: make PYTHON=/path/to/python"; exit 2; }
+	@echo "Making the environment $(VENV) (once; 1 to 3 minutes)"
+	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-binary pyspark -r requirements/$(LANE).txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(READY)
+
+.tools/bin/uv:
+	@echo "Fetching uv into .tools"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools uv
