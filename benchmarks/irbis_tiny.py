@@ -100,7 +100,7 @@ def row(folder: Path) -> str:
     scores["pixels"] = accuracies(small, labels, STRENGTHS["pixels"], test)
     for name, network in networks():
         scores[name] += accuracies(features(network, pixels), labels, STRENGTHS[name], test)
-    figures = [f"{np.mean(each):.3f} ± {np.std(each):.3f}" for each in scores.values()]
+    figures = [f"{np.mean(s):.3f}" + (f" ± {np.std(s):.3f}" if len(s) > 1 else "") for s in scores.values()]
     return f"| {folder.name} | {len(labels):,} | " + " | ".join(figures) + " |"
 
 

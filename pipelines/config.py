@@ -17,12 +17,13 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import EnvSettingsSource
 
 from pipelines.errors import SettingsError
-from pipelines.settings import ENV_PREFIX, Section, Settings
+from pipelines.settings import ENV_PREFIX, Section, Settings, parse_mapping
 
 RESERVED_VARIABLES = {"IRBIS_ENV"}
+SECRET_NAME = re.compile(r"(?i)(account\.key|sas|password|secret|token|credential)")
+SECRET_PART = re.compile(r"(?i)(\bsig|accountkey|sharedaccesssignature|password|secret|token)(=)[^&;\s]+")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def load_origins(env: str | None = None, overrides: Mapping[str, Any] | None = N
     for key, given in (overrides or {}).items():
         value, source = (given.value, given.source) if isinstance(given, Origin) else (given, "--set")
         if key.startswith("spark.conf."):  # Spark's own names have dots too
-            key, value = "spark.conf", {**origins["spark.conf"].value, key[len("spark.conf.") :]: value}
+            key, value = "spark.conf", _with_spark_conf(origins["spark.conf"].value, key[len("spark.conf.") :], value)
         origins[key] = Origin(None if value == "null" else value, source)
     return origins
 
@@ -85,23 +86,36 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def masked(value: Any) -> Any:
-    """Give the value fit for printing: passwords and signatures in addresses replaced by ***."""
+    """Give the value fit for printing: passwords, keys and signatures in it replaced by ***."""
+    if isinstance(value, Mapping):
+        return {key: "***" if SECRET_NAME.search(str(key)) else masked(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(item) for item in value]
     if not isinstance(value, str):
         return value
-    value = re.sub(r"(://[^/@:\s]*:)[^/@\s]+@", r"\1***@", value)
-    return re.sub(r"(?i)\b(sig|accountkey|sharedaccesssignature|password|token)=[^&;\s]+", r"\1=***", value)
+    value = re.sub(r"(://[^/@:\s]*:)\S+@", r"\1***@", value)
+    return SECRET_PART.sub(r"\1\2***", value)
 
 
 def _variables() -> list[tuple[str, str, Any]]:
-    """Read IRBIS_* through pydantic-settings, which parses JSON in them; unknown names stay as they are."""
+    """Give name, key and text of every IRBIS_* variable; their texts mean what they mean after --set."""
     known = {ENV_PREFIX + key.replace(".", "__").upper(): key for key in known_keys()}
-    parsed = dict(flatten(EnvSettingsSource(Settings)()))
     found = []
     for name in sorted(os.environ):
         if name.upper().startswith(ENV_PREFIX) and name.upper() not in RESERVED_VARIABLES:
             key = known.get(name.upper(), name[len(ENV_PREFIX) :].lower().replace("__", "."))
-            found.append((name, key, parsed.get(key, os.environ[name])))
+            value = os.environ[name]
+            found.append((name, key, None if value == "null" else value))
     return found
+
+
+def _with_spark_conf(before: Any, name: str, value: Any) -> Any:
+    """Add one of Spark's settings; to what is no mapping it cannot be added, which `validated` will say."""
+    try:
+        before = parse_mapping(before)
+    except ValueError:
+        return before
+    return {**before, name: value} if isinstance(before, Mapping) else before
 
 
 def _env_file(env: str) -> Path:
@@ -114,12 +128,27 @@ def _env_file(env: str) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{_shown(path)} is not YAML: {' '.join(str(error).split())}") from error
+        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys) or {}
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SettingsError(f"{_shown(path)}{line} is not YAML as settings want it: {error.problem}.") from error
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{_shown(path)} cannot be read: {' '.join(str(error).split())}.") from error
     if not isinstance(tree, dict):
         raise SettingsError(f"{_shown(path)} must hold settings by name, not a {type(tree).__name__}.")
     return tree
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuse a name that stands twice: YAML's own way, the last one wins, would drop settings silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for name, _ in node.value:
+            if name.value in seen:
+                raise yaml.MarkedYAMLError(None, None, f"'{name.value}' stands there twice", name.start_mark)
+            seen.add(name.value)
+        return super().construct_mapping(node, deep)
 
 
 def _shown(path: Path) -> str:
@@ -140,7 +169,7 @@ def validated(origins: Mapping[str, Origin]) -> Settings:
     except ValidationError as error:
         faults += [_mistyped(fault, origins) for fault in error.errors()]
     if faults:
-        raise SettingsError(faults)
+        raise SettingsError(dict.fromkeys(faults))
     return settings
 
 
@@ -148,6 +177,9 @@ def _unknown(key: str, origin: Origin, known: list[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [
         name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]
     ]
+    below = [name for name in known if name.startswith(f"{key}.")]
+    if below:
+        return f"{origin.source}: '{key}' is a section, not a setting. Set what is in it, such as '{below[0]}'."
     hint = f"Did you mean '{near[0]}'?" if near else "`irbis config` lists the known ones."
     return f"{origin.source} has an unknown key '{key}'. {hint}"
 
@@ -157,5 +189,5 @@ def _mistyped(fault: Any, origins: Mapping[str, Origin]) -> str:
     key = next((k for n in (2, 1) if (k := ".".join(names[:n])) in origins), ".".join(names))
     if key not in origins:
         return f"conf/base.yaml lacks '{key}'."
-    origin = origins[key]
-    return f"{origin.source}: {key} = {masked(origin.value)!r} is refused: {fault['msg'].lower()}."
+    origin, reason = origins[key], fault["msg"].removeprefix("Value error, ")
+    return f"{origin.source}: {key} = {masked(origin.value)!r} is refused: {reason[:1].lower()}{reason[1:]}."

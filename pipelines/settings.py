@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,13 +13,24 @@ ENV_PREFIX = "IRBIS_"
 
 
 def _split_commas(value: Any) -> Any:
-    if isinstance(value, str):
-        return [part.strip() for part in value.strip("[] ").split(",") if part.strip()]
+    if not isinstance(value, str):
+        return value
+    try:
+        listed = json.loads(value)  # ["a, b", "c"]
+    except ValueError:
+        listed = None
+    if isinstance(listed, list):
+        return listed
+    return [word for part in value.strip("[] ").split(",") if (word := part.strip().strip("\"'"))]
+
+
+def parse_mapping(value: Any) -> Any:
+    """Give the mapping that a text of JSON holds; whatever else it is, unchanged. Raises ValueError."""
+    value = json.loads(value) if isinstance(value, str) else value
+    for name, item in value.items() if isinstance(value, dict) else ():
+        if not isinstance(item, (str, int, float)):
+            raise ValueError(f"'{name}' should be text, a number, true or false, not {json.dumps(item, default=str)}")
     return value
-
-
-def _parse_mapping(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
 
 
 def _sums_to_one(fractions: list[float]) -> list[float]:
@@ -27,7 +39,35 @@ def _sums_to_one(fractions: list[float]) -> list[float]:
     return fractions
 
 
-Words = Annotated[list[str], BeforeValidator(_split_commas)]
+def _one_scheme(address: str) -> str:
+    """Write dbfs:/x as dbfs:///x and file:///x as /x, so that `://` says what is not a local folder."""
+    address = re.sub(r"^file:(//)?(?=/)", "", address)
+    return re.sub(r"^([a-z][a-z0-9+.-]+):/(?!/)", r"\1:///", address)
+
+
+def _known_station(rule: str) -> str:
+    if rule.startswith("regex:"):
+        try:
+            groups = re.compile(rule[len("regex:") :]).groups
+        except re.error as error:
+            raise ValueError(f"it is no regular expression: {error}") from error
+        if not groups:
+            raise ValueError("the pattern should have a group, such as regex:/(S[0-9]+)_")
+    elif rule not in ("none", "exif") and not re.fullmatch(FOLDER, rule):
+        raise ValueError("expected none, exif, folder:N (from 1; -1 is the last) or regex:PATTERN")
+    return rule
+
+
+def _known_labels(rule: str) -> str:
+    if not rule or (rule.startswith("folder:") and not re.fullmatch(FOLDER, rule)):
+        raise ValueError("expected folder, folder:N (from 1; -1 is the last), none or a file")
+    return rule
+
+
+FOLDER = r"folder:-?[1-9]\d*"
+Text = Annotated[str, Field(min_length=1)]
+Address = Annotated[Text, AfterValidator(_one_scheme)]
+Words = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(_split_commas)]
 Numbers = Annotated[list[float], BeforeValidator(_split_commas)]
 Fractions = Annotated[
     list[Annotated[float, Field(gt=0, lt=1)]],
@@ -36,20 +76,19 @@ Fractions = Annotated[
     AfterValidator(_sums_to_one),
 ]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Rule = r"^(none|exif|folder:-?[1-9]\d*|regex:.+)$"
 
 
 class Section(BaseModel):
     """Stand above every group of settings: nothing unknown, nothing changed after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class Sources(Section):
     images: str | None
-    labels: str
-    station: Annotated[str, Field(pattern=Rule)]
-    extensions: Words
+    labels: Annotated[str, AfterValidator(_known_labels)]
+    station: Annotated[str, AfterValidator(_known_station)]
+    extensions: Annotated[Words, Field(min_length=1)]
 
 
 class Images(Section):
@@ -109,8 +148,8 @@ class Report(Section):
 class Tracking(Section):
     uri: str | None
     registry_uri: str | None
-    experiment: str
-    model: str
+    experiment: Text
+    model: Text
 
 
 class Tables(Section):
@@ -120,21 +159,15 @@ class Tables(Section):
 class Spark(Section):
     master: str
     driver_memory: Annotated[str, Field(pattern=r"^\d+[mgMG]$")]
-    conf: Annotated[dict[str, str | int | float | bool], BeforeValidator(_parse_mapping)]
+    conf: Annotated[dict[str, str | int | float | bool], BeforeValidator(parse_mapping)]
 
 
 class Settings(BaseSettings):
     """Everything a stage may be told, by section. Built by `load_settings`."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter="__",
-        env_parse_none_str="null",
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
-    workspace: str
+    workspace: Address
     sources: Sources
     images: Images
     ingest: Ingest
@@ -147,6 +180,6 @@ class Settings(BaseSettings):
     spark: Spark
 
     @classmethod
-    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:
+    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
         # load_settings merges the sources itself, to know where each value comes from.
         return (init_settings,)

@@ -49,7 +49,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Give the one Spark session of all tests: two tasks at once, its log in a temporary workspace."""
     from pipelines.platform.session import get_session
 
-    workspace = tmp_path_factory.mktemp("spark") / "workspace"
+    workspace = tmp_path_factory.mktemp("spark") / "work space é"
     session = get_session(load_settings(None, {"workspace": str(workspace), "spark.master": "local[2]"}))
     yield session
     session.stop()

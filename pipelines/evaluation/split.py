@@ -27,8 +27,8 @@ def split_of(group_id: Column, fractions: Sequence[float], salt: str) -> Column:
 
 
 def conflicting_labels(images: DataFrame) -> DataFrame:
-    """Give content_hash, labels and paths of identical bytes that carry more than one label."""
-    labelled = images.where("label is not null and content_hash is not null")
+    """Give content_hash, labels and paths of identical readable bytes that carry more than one label."""
+    labelled = images.where("failure is null and label is not null and content_hash is not null")
     grouped = labelled.groupBy("content_hash").agg(
         F.array_sort(F.collect_set("label")).alias("labels"),
         F.array_sort(F.collect_set("path")).alias("paths"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping
 
 from pipelines.errors import DataError
@@ -26,15 +28,21 @@ def require_enough(groups: Counts) -> None:
             f"There is only one class, '{only}' ({_counted(groups[only])}); a classifier needs two. "
             "Label other pictures too, such as those without an animal as 'blank'."
         )
-    faults = [
-        f"Class '{label}' has no groups in {split} ({_counted(found)}). Label more of it, or leave it out: "
-        f"--set train.exclude_labels={label}."
-        for label, found in sorted(groups.items())
-        for split in ("train", "test")
-        if not found.get(split)
-    ]
-    if faults:
-        raise DataError(faults)
+    lacking = {
+        label: [split for split in ("train", "test") if not found.get(split)] for label, found in sorted(groups.items())
+    }
+    small = [label for label, splits in lacking.items() if splits]
+    if small:
+        remedy = shlex.quote(f"train.exclude_labels={json.dumps(small, ensure_ascii=False)}")
+        raise DataError(
+            [
+                *(
+                    f"Class '{label}' has no groups in {' and '.join(lacking[label])} ({_counted(groups[label])})."
+                    for label in small
+                ),
+                f"Label more of what is lacking, or leave it out: --set {remedy}",
+            ]
+        )
 
 
 def _counted(found: Mapping[str, int]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pyspark.ml import Pipeline, PipelineModel, Transformer
 from pyspark.ml.classification import LogisticRegression
@@ -28,28 +28,31 @@ class ArrayToVector(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadabl
         return dataset.withColumn(self.getOutputCol(), array_to_vector(F.col(self.getInputCol()).cast("array<double>")))
 
 
-def train_classifier(rows: DataFrame, classes: Sequence[str], settings: Train, reg_param: float) -> PipelineModel:
-    """Fit scaling and multinomial logistic regression on rows of features, label (text).
+def train_classifiers(
+    rows: DataFrame, classes: Sequence[str], settings: Train, reg_params: Sequence[float]
+) -> Iterator[tuple[float, PipelineModel]]:
+    """Fit scaling once and a multinomial logistic regression for each penalty, on rows of features, label (text).
 
     With class_weights `balanced` a row weighs n / (k * n_class): every class counts the same (King and Zeng, 2001).
     """
     indexed = with_weights(rows, classes, settings.class_weights)
-    regression = LogisticRegression(
-        featuresCol="scaled",
-        labelCol="label",
-        weightCol="weight",
-        family="multinomial",
-        regParam=reg_param,
-        elasticNetParam=settings.elastic_net,
-        maxIter=settings.max_iter,
-        standardization=False,  # the scaler has done it
-    )
-    stages = [
-        ArrayToVector("features", "vector"),
-        StandardScaler(inputCol="vector", outputCol="scaled", withMean=True, withStd=True),
-        regression,
-    ]
-    return Pipeline(stages=stages).fit(indexed)
+    scaler = StandardScaler(inputCol="vector", outputCol="scaled", withMean=True, withStd=True)
+    scaling = Pipeline(stages=[ArrayToVector("features", "vector"), scaler]).fit(indexed)
+    scaled = scaling.transform(indexed).select("scaled", "label", "weight").cache()
+    for reg_param in reg_params:
+        regression = LogisticRegression(
+            featuresCol="scaled",
+            labelCol="label",
+            weightCol="weight",
+            family="multinomial",
+            regParam=reg_param,
+            elasticNetParam=settings.elastic_net,
+            maxIter=settings.max_iter,
+            tol=1e-5,
+            standardization=False,  # the scaler has done it
+        )
+        yield reg_param, PipelineModel(stages=[*scaling.stages, regression.fit(scaled)])
+    scaled.unpersist()
 
 
 def with_weights(rows: DataFrame, classes: Sequence[str], class_weights: str) -> DataFrame:

@@ -54,7 +54,7 @@ def _candidates() -> list[tuple[str, Path]]:
 def _major_version(home: Path) -> int | None:
     try:
         answer = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, timeout=30)
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
     return int(match[1]) if match else None

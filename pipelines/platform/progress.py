@@ -31,7 +31,7 @@ def progress(label: str, total: int, done: Callable[[], int]) -> Iterator[None]:
 def _show_bar(label: str, total: int, done: Callable[[], int], stop: threading.Event) -> None:
     with tqdm(total=total, desc=label, unit=" images", file=sys.stderr, leave=False) as bar:
         while not stop.wait(LOOK_EVERY):
-            bar.n = done()
+            bar.n = min(done(), total)
             bar.refresh()
 
 
@@ -43,6 +43,7 @@ def _show_lines(label: str, total: int, done: Callable[[], int], stop: threading
 
 def progress_line(label: str, total: int, done: int, seconds: float) -> str:
     """Give `featurize: 1,200 of 2,527 images, 40 images/s, 33 s left`."""
+    done = min(done, total)  # a task that was tried twice has counted twice
     rate = done / seconds if seconds else 0
     left = f"{(total - done) / rate:,.0f} s left" if rate else "time left unknown"
     return f"{label}: {done:,} of {total:,} images, {rate:,.0f} images/s, {left}"

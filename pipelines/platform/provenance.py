@@ -23,4 +23,4 @@ def _git(folder: Path, *words: str) -> str:
         answer = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return ""  # a machine without git
-    return answer.stdout.strip()
+    return answer.stdout.strip() if answer.returncode == 0 else ""  # no commit yet, or not our repository

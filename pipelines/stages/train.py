@@ -22,7 +22,7 @@ from pipelines.evaluation.metrics import Evaluation, evaluate
 from pipelines.evaluation.split import SPLITS, labelled_pictures, split_of
 from pipelines.evaluation.sufficiency import require_enough
 from pipelines.models.backbones import backbone_of
-from pipelines.models.classifiers import probabilities, train_classifier
+from pipelines.models.classifiers import probabilities, train_classifiers
 from pipelines.platform.provenance import code_version
 from pipelines.platform.session import task_slots
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
@@ -57,8 +57,8 @@ def train(rows: DataFrame, settings: Settings) -> Trained:
     held = rows.where("split = 'validation'").where(F.col("label").isin(classes)).cache()
     has_validation = bool(held.head(1))
     best: tuple[float, float, PipelineModel] | None = None
-    for reg_param in chosen.reg_params if has_validation else chosen.reg_params[:1]:
-        model = train_classifier(learning, classes, chosen, reg_param)
+    tried = chosen.reg_params if has_validation else chosen.reg_params[:1]
+    for reg_param, model in train_classifiers(learning, classes, chosen, tried):
         loss = _log_loss(model, held, classes) if has_validation else 0.0
         if best is None or loss < best[0]:
             best = loss, reg_param, model

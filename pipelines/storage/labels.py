@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import unicodedata
+import warnings
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines.errors import DataError
 
 # The names that other tools of the field give to the same columns (COCO Camera Traps, Timelapse, Wildlife Insights).
 ALIASES = {
-    "path": ("path", "file_name", "filename", "file", "filepath", "relativepath", "image"),
+    "path": ("path", "file_name", "filename", "file", "filepath", "image"),
     "label": ("label", "class", "category", "species", "common_name"),
     "station": ("station", "location", "site", "deployment_id"),
     "camera": ("camera", "camera_id"),
     "captured_at": ("captured_at", "datetime", "date_time", "timestamp", "eventstart"),
     "sequence": ("burst_id", "seq_id", "sequence_id"),
 }
+TIMELAPSE = ("relativepath", "file")  # folder and bare name, in two columns
+OFFSET = r" ?(?:Z|[+-]\d\d:?\d\d)$"
+ISO_TIME = r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?(?:Z|[+-]\d\d:?\d\d))?)?"
 
 
 def read_labels(file: str) -> pd.DataFrame:
@@ -28,20 +34,31 @@ def read_labels(file: str) -> pd.DataFrame:
     labels, times that cannot be read.
     """
     path = Path(file).expanduser()
-    if not path.is_file():
+    if not path.is_file() and not _is_parquet(path):
         raise DataError(f"sources.labels = {file}: there is no such file. Give a file, `folder` or `none`.")
     table = _rename(_read(path), file)
-    table = table.apply(lambda column: column.str.strip()).replace("", None)
+    for column in table:
+        text = table[column].str.strip().str.normalize("NFC")
+        table[column] = text.where(text != "", None)
     table = table[table["path"].notna()]
-    table["path"] = table["path"].map(normalise)
+    table = table.assign(path=table["path"].map(normalise))
+    faults = []
     if "captured_at" in table:
-        table["captured_at"] = _times(table["captured_at"], file)
+        times, wrong = _times(table["captured_at"])
+        table = table.assign(captured_at=times)
+        if len(wrong):
+            faults.append(
+                f"{file} has {len(wrong)} times that cannot be read, first {wrong.iloc[0]!r}. "
+                "Write them as 2014-07-01 15:22:09."
+            )
     table = table.drop_duplicates()
     twice = table["path"][table["path"].duplicated()]
     if len(twice):
-        raise DataError(
+        faults.append(
             f"{file} has {len(twice)} paths twice with different values, first {twice.iloc[0]}. Keep one row each."
         )
+    if faults:
+        raise DataError(faults)
     return table.reset_index(drop=True)
 
 
@@ -51,20 +68,44 @@ def normalise(path: str) -> str:
     return path[2:] if path.startswith("./") else path
 
 
+def _is_parquet(path: Path) -> bool:
+    return path.exists() and path.suffix.lower() in (".parquet", ".pq")  # Spark writes a folder
+
+
 def _read(path: Path) -> pd.DataFrame:
+    """Give all columns as text; empty text where there is nothing."""
     try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(path).astype("string").fillna("").astype(object)
+        if _is_parquet(path):
+            return _read_parquet(path)
         with path.open(encoding="utf-8-sig") as file:
             header = file.readline()
         separator = max(",;\t", key=header.count)  # a spreadsheet writes what its country uses
-        return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (UnicodeDecodeError, ValueError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+            return pd.read_csv(
+                path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+            )
+    except pd.errors.ParserWarning as error:
+        raise DataError(
+            f"{path} has rows with more values than its header has names. Put values with a comma in quotes."
+        ) from error
+    except (UnicodeDecodeError, ValueError, OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as a table in UTF-8: {str(error).splitlines()[0]}.") from error
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """Turn columns to text before pandas sees them: it would make 1.0 of the label 1 where others are null."""
+    table = pq.read_table(path)
+    simple = [name for name in table.column_names if not pa.types.is_nested(table.schema.field(name).type)]
+    text = {name: table.column(name).cast(pa.string()).to_pylist() for name in simple}
+    return pd.DataFrame(text, dtype=object).fillna("")
 
 
 def _rename(table: pd.DataFrame, file: str) -> pd.DataFrame:
     names = {str(name).strip().lower(): name for name in table.columns}
+    if all(name in names for name in TIMELAPSE):
+        folder, name = (table[names[part]].str.strip() for part in TIMELAPSE)
+        table = table.assign(**{names["file"]: (folder + "/" + name).str.lstrip("/")})
     found = {}
     for column, aliases in ALIASES.items():
         name = next((names[alias] for alias in aliases if alias in names), None)
@@ -79,14 +120,16 @@ def _rename(table: pd.DataFrame, file: str) -> pd.DataFrame:
     return table[list(found)].rename(columns=found)
 
 
-def _times(column: pd.Series, file: str) -> pd.Series:
+def _times(column: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Give the times in UTC and the texts that are none; day-first dates are refused, not guessed."""
     text = column.str.replace(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", regex=True)  # EXIF's way to write a date
-    iso = {"format": "ISO8601"} if pd.__version__ >= "2" else {}  # day-first dates are refused, not guessed
-    times = pd.to_datetime(text, errors="coerce", utc=True, **iso)
-    wrong = column[times.isna() & column.notna()]
-    if len(wrong):
-        raise DataError(
-            f"{file} has {len(wrong)} times that cannot be read, first {wrong.iloc[0]!r}. "
-            "Write them as 2014-07-01 15:22:09."
-        )
-    return times
+    text = text.where(~text.str.startswith("0000-00-00", na=False), None)  # EXIF for: the clock was never set
+    iso = {"format": "ISO8601"} if int(pd.__version__.split(".")[0]) >= 2 else {}
+    readable = text.where(text.str.fullmatch(ISO_TIME, na=False))
+    has_offset = readable.str.contains(OFFSET, na=False)
+    # Apart, because pandas gives a time without an offset that of the row before.
+    local, offset = (
+        pd.to_datetime(readable.where(part), errors="coerce", utc=True, **iso) for part in (~has_offset, has_offset)
+    )
+    times = local.fillna(offset)
+    return times, column[times.isna() & text.notna()]

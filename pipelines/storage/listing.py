@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,7 +15,7 @@ from pipelines.errors import DataError
 from pipelines.storage.labels import ALIASES, normalise, read_labels
 from pipelines.storage.sources import Source
 
-NAMES = "path string, relative_path string, match_path string, size long, modified_at timestamp, etag string"
+NAMES = "path string, size long, modified_at timestamp, etag string, match_path string, folder string, place string"
 TOLD = [column for column in ALIASES if column != "path"]
 
 
@@ -36,18 +38,22 @@ class Listing:
 def list_names(spark: SparkSession, source: Source, *, labels: str, station: str, extensions: list[str]) -> Listing:
     """List every picture of the source. Raises DataError if labels and pictures have nothing in common."""
     wanted = {extension.lower().lstrip(".") for extension in extensions}
+    folder, place = _rule(labels), _rule(station)
     ignored: Counter[str] = Counter()
     rows = []
     for blob in source.list():
-        suffix = blob.relative_path.rpartition("/")[2].rpartition(".")[2].lower()
+        _, dot, suffix = blob.relative_path.rpartition("/")[2].rpartition(".")
+        suffix = suffix.lower() if dot else ""
         if suffix in wanted:
-            rows.append((blob.path, blob.relative_path, normalise(blob.relative_path), *blob[2:]))
+            match = normalise(blob.relative_path)
+            rows.append((blob.path, *blob[2:], match, folder(match), place(match)))
         else:
             ignored[suffix] += 1
     found = pd.DataFrame(rows, columns=[part.split()[0] for part in NAMES.split(", ")])
     names = spark.createDataFrame(found, NAMES) if rows else spark.createDataFrame([], NAMES)
     names, notes = _with_labels(names, found["match_path"], labels)
-    names = _with_station(names, station).drop("relative_path", "match_path")
+    names = names.withColumn("station", F.coalesce("station", "place"))
+    names = names.drop("match_path", "folder", "place")
     return Listing(names, len(rows), ignored, tuple(getattr(source, "problems", ())), tuple(notes))
 
 
@@ -55,7 +61,7 @@ def _with_labels(names: DataFrame, paths: pd.Series, rule: str) -> tuple[DataFra
     """Add the TOLD columns and says_label, from a file, from folders or from nothing."""
     notes: list[str] = []
     if rule == "none" or rule == "folder" or rule.startswith("folder:"):
-        told: dict[str, Column] = {} if rule == "none" else {"label": _folder(rule)}
+        told: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder")}
     else:
         table, notes = _matched(read_labels(rule), paths, rule)
         told = {column: F.col(column) for column in TOLD if column in table}
@@ -70,48 +76,73 @@ def _with_labels(names: DataFrame, paths: pd.Series, rule: str) -> tuple[DataFra
 
 
 def _matched(table: pd.DataFrame, paths: pd.Series, file: str) -> tuple[pd.DataFrame, list[str]]:
-    """Keep the labels whose path is below the source, written in full or as the bare file name."""
+    """Keep the labels of pictures that are there, under the paths of these."""
     known = set(paths)
-    if not table["path"].isin(known).any():
-        bare = paths.str.rpartition("/")[2] if len(paths) else paths
-        unique = dict(zip(bare, paths, strict=True)) if bare.is_unique else {}
-        ends = table["path"].map(lambda path: _below(path, known) or unique.get(path))
-        table = table.assign(path=ends.where(ends.notna(), table["path"]))
-    missing = table["path"][~table["path"].isin(known)]
-    if len(table) and len(missing) == len(table) and known:
+    told, table = table["path"], table.assign(path=_located(table["path"], known, file))
+    missing = told[~table["path"].isin(known)]
+    if len(missing) == len(table) > 0 and known:
         raise DataError(
             f"{file}: none of its {len(table):,} paths is among the {len(known):,} pictures found, first "
-            f"{missing.iloc[0]!r}. Paths are those below the folder of pictures, such as {min(known)!r}."
+            f"{missing.iloc[0]!r}. Paths are those below the folder of pictures, such as {min(known)!r}, and may "
+            "begin further up or down."
         )
+    table = table[table["path"].isin(known)].drop_duplicates()
+    twice = table["path"][table["path"].duplicated()]
+    if len(twice):
+        raise DataError(f"{file} has more than one row for {len(twice):,} pictures, first {twice.iloc[0]}.")
     notes = []
     if len(missing):
         notes.append(f"{file} names {len(missing):,} pictures that are not there, first {missing.iloc[0]}.")
-    return table[table["path"].isin(known)], notes
+    return table, notes
 
 
-def _below(path: str, known: set[str]) -> str | None:
-    """Give the longest end of a path that is a known one: labels are often written from a folder further up."""
-    parts = [part for part in path.split("/") if part]
-    return next((end for i in range(len(parts)) if (end := "/".join(parts[i:])) in known), None)
+def _located(told: pd.Series, known: set[str], file: str) -> pd.Series:
+    """Give the paths as they are below the source, whether they were written from there, further up or down.
+
+    One rule holds for all: the same number of folders is taken off every path. Each path on its own could find
+    a namesake in another folder.
+    """
+    if told.isin(known).any() or not known:
+        return told
+    parts = [[part for part in path.split("/") if part] for path in told]
+    depth = max((len(names) for names in parts), default=0)
+    cut = [["/".join(names[level:]) for names in parts] for level in range(depth)]
+    best = max(cut, key=lambda paths: sum(path in known for path in paths), default=[])
+    if any(path in known for path in best):
+        return pd.Series(best, index=told.index, dtype=object).where(lambda paths: paths != "", told)
+    ends = _ends(known)
+    unsure = next((path for path in told if len(ends.get(path, ())) > 1), None)
+    if unsure is not None:
+        raise DataError(
+            f"{file}: {unsure!r} may be any of {len(ends[unsure]):,} pictures, such as "
+            f"{' and '.join(sorted(ends[unsure])[:2])}. Write paths with their folders."
+        )
+    return told.map(lambda path: ends.get(path, [path])[0])
 
 
-def _with_station(names: DataFrame, rule: str) -> DataFrame:
-    """Fill station where the labels file has none: from the folder, or the path by a pattern."""
-    if rule in ("none", "exif"):  # exif is known only when the picture is read
-        return names
+def _ends(known: set[str]) -> dict[str, list[str]]:
+    """Give the pictures that a path written from a folder further down, or a bare file name, may mean."""
+    ends: dict[str, list[str]] = {}
+    for path in known:
+        names = path.split("/")
+        for level in range(1, len(names)):
+            ends.setdefault("/".join(names[level:]), []).append(path)
+    return ends
+
+
+def _rule(rule: str) -> Callable[[str], str | None]:
+    """Give the function that reads a station or a label off a path below the source; null where there is none."""
     if rule.startswith("regex:"):
-        match = F.regexp_extract("relative_path", rule[len("regex:") :], 1)
-        station = F.when(match != "", match)
-    else:
-        station = _folder(rule)
-    return names.withColumn("station", F.coalesce("station", station))
+        pattern = re.compile(rule[len("regex:") :])
+        return lambda path: (match[1] or None) if (match := pattern.search(path)) else None
+    if rule == "folder" or rule.startswith("folder:"):
+        level = int(rule.partition(":")[2] or -1)
+        return lambda path: _folder(path, level)
+    return lambda path: None
 
 
-def _folder(rule: str) -> Column:
-    """Give the N-th folder of the path below the source, null where there is none; `folder` is the last."""
-    level = int(rule.partition(":")[2] or -1)
-    parts = F.split("relative_path", "/")
-    folders = F.size(parts) - 1
-    index = F.lit(level) if level > 0 else folders + level + 1
-    inside = (index >= 1) & (index <= folders)
-    return F.when(inside, F.element_at(parts, F.when(inside, index).otherwise(1)))
+def _folder(path: str, level: int) -> str | None:
+    """Give the N-th folder of a path, counted from 1; -1 is the last."""
+    folders = path.split("/")[:-1]
+    index = level - 1 if level > 0 else level
+    return folders[index] if -len(folders) <= index < len(folders) else None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pipelines.errors import DataError, ImageError
 from pipelines.schemas import Failure
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Blob(NamedTuple):
@@ -26,7 +30,8 @@ class Blob(NamedTuple):
 class Source(Protocol):
     """A place that lists and hands out pictures; travels to the executors, so it must pickle."""
 
-    root: str
+    @property
+    def root(self) -> str: ...
 
     def list(self) -> Iterator[Blob]: ...
 
@@ -35,10 +40,12 @@ class Source(Protocol):
 
 def open_source(address: str) -> Source:
     """Give the source behind an address: a folder (mounted volumes too) or a file: URI."""
-    scheme = address.split("://")[0] if "://" in address else ""
-    if scheme in ("", "file"):
-        return Folder(address[len("file://") :] if scheme else address)
-    raise DataError(f"sources.images = {address}: '{scheme}://' is not known. Give a folder.")
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):/(?://?)?", address)  # a letter alone is a Windows drive
+    if scheme is None:
+        return Folder(address)
+    if scheme[1] == "file":
+        return Folder("/" + address[scheme.end() :])
+    raise DataError(f"sources.images = {address}: '{scheme[1]}:' is not known. Give a folder.")
 
 
 @dataclass
@@ -64,34 +71,45 @@ class Folder:
     def list(self) -> Iterator[Blob]:
         """Give every file in a fixed order. Names that are not UTF-8 go to `problems`: tables cannot hold them."""
         seen: set[tuple[int, int]] = set()
-        for folder, folders, files in os.walk(self.folder, onerror=self._note, followlinks=True):
-            status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in seen:
-                folders.clear()
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            folders.sort()
-            for name in sorted(files):
-                blob = self._blob(os.path.join(folder, name))
-                if blob:
-                    yield blob
+        waiting = [self.folder]
+        while waiting:  # links come last, so that a picture is known by the path of its real folder
+            for folder, folders, files in os.walk(waiting.pop(0), onerror=self._note):
+                if self._was_seen(folder, seen):
+                    folders.clear()
+                    continue
+                folders.sort()
+                waiting += [link for name in folders if os.path.islink(link := os.path.join(folder, name))]
+                for name in sorted(files):
+                    blob = self._blob(os.path.join(folder, name))
+                    if blob:
+                        yield blob
 
     def fetch(self, path: str, etag: str) -> bytes:
         """Give the bytes; raise ImageError if the file went or changed since it was listed."""
-        name = path[len("file://") :]
         try:
-            with open(name, "rb") as file:
+            with open(path[len("file://") :], "rb") as file:
                 found = _etag(os.fstat(file.fileno()))
-                content = file.read()
-        except FileNotFoundError as error:
+                content = file.read() if found == etag else b""
+                found = _etag(os.fstat(file.fileno()))  # somebody may have written while we read
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise ImageError(Failure.VANISHED, "the file is gone since it was listed") from error
-        except PermissionError as error:
-            raise ImageError(Failure.FORBIDDEN, error.strerror or "") from error
-        except OSError as error:
-            raise ImageError(Failure.UNREADABLE, error.strerror or str(error)) from error
+        except OSError as error:  # a network drive's hiccup too: the next run tries again
+            raise ImageError(Failure.FORBIDDEN, error.strerror or str(error)) from error
         if found != etag:
             raise ImageError(Failure.CHANGED, "the file changed since it was listed")
         return content
+
+    def _was_seen(self, folder: str, seen: set[tuple[int, int]]) -> bool:
+        try:
+            status = os.stat(folder)
+        except OSError as error:
+            self._note(error)
+            return True
+        place = (status.st_dev, status.st_ino)
+        if place in seen:
+            return True
+        seen.add(place)
+        return False
 
     def _blob(self, name: str) -> Blob | None:
         try:
@@ -103,12 +121,15 @@ class Folder:
         except OSError as error:
             self._note(error)
             return None
-        modified = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, tz=timezone.utc)
+        if not stat.S_ISREG(status.st_mode):
+            self.problems.append(f"{name}: neither file nor folder")  # reading a pipe would wait for ever
+            return None
+        modified = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
         relative = Path(os.path.relpath(name, self.folder)).as_posix()
         return Blob(self.root + relative, relative, status.st_size, modified, _etag(status))
 
     def _note(self, error: OSError) -> None:
-        self.problems.append(f"{error.filename}: {error.strerror}")
+        self.problems.append(f"{os.fsencode(error.filename).decode('utf-8', 'backslashreplace')}: {error.strerror}")
 
 
 def _etag(status: os.stat_result) -> str:

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from pipelines import schemas
+from pipelines.errors import DataError
 from pipelines.settings import Settings
 
 SCHEMAS = {
@@ -41,8 +42,11 @@ class Tables:
         return f"{self.schema}.{name}" if self.schema else f"{self.workspace}/tables/{name}"
 
     def exists(self, name: str) -> bool:
-        if self.schema:
-            return bool(self.spark.catalog.tableExists(self.location(name)))
+        if self.schema:  # catalog.tableExists takes no name with a dot before Spark 3.4
+            if not self.spark.catalog.databaseExists(self.schema):
+                return False
+            found = self.spark.sql(f"SHOW TABLES IN {self.schema} LIKE '{name}'").where("not isTemporary")
+            return bool(found.head(1))
         return bool(DeltaTable.isDeltaTable(self.spark, self.location(name)))
 
     def read(self, name: str) -> DataFrame:
@@ -57,10 +61,14 @@ class Tables:
         """Add rows in one atomic commit; columns are put in order. Compressed pictures want `uncompressed`."""
         writer = rows.select(*schemas.columns(SCHEMAS[name])).write.format("delta").mode("append")
         writer = writer.option("compression", compression)
+        if self.schema and not self.spark.catalog.databaseExists(self.schema):
+            raise DataError(f"tables.schema = {self.schema}: there is no such schema. CREATE SCHEMA {self.schema}.")
         writer.saveAsTable(self.location(name)) if self.schema else writer.save(self.location(name))
 
     def upsert(self, name: str, rows: DataFrame, keys: Sequence[str]) -> None:
-        """Replace the rows with the same keys and add the others, in one atomic commit."""
+        """Replace the rows with the same keys and add the others, in one atomic commit; a new table is begun."""
+        if not self.exists(name):
+            return self.append(name, rows)
         target = (
             DeltaTable.forName(self.spark, self.location(name))
             if self.schema
@@ -81,7 +89,8 @@ class Tables:
         return int(self._describe("detail", name).select("sizeInBytes").first()[0]) if self.exists(name) else 0
 
     def _describe(self, what: str, name: str) -> DataFrame:
-        table = self.location(name) if self.schema else f"delta.`{self.location(name)}`"
+        escaped = self.location(name).replace("`", "``")
+        table = self.location(name) if self.schema else f"delta.`{escaped}`"
         return self.spark.sql(f"DESCRIBE HISTORY {table} LIMIT 1" if what == "history" else f"DESCRIBE DETAIL {table}")
 
     def current_images(self) -> DataFrame:
@@ -114,6 +123,8 @@ def chunks(rows: DataFrame, total: int, size: int, *order: str) -> Iterator[tupl
         return
     place = F.row_number().over(Window.orderBy(*order)) - 1
     numbered = rows.withColumn("chunk", F.floor(place / size)).persist()
-    for number in range(-(-total // size)):
-        yield numbered.where(F.col("chunk") == number).drop("chunk"), min(size, total - number * size)
-    numbered.unpersist()
+    try:
+        for number in range(-(-total // size)):
+            yield numbered.where(F.col("chunk") == number).drop("chunk"), min(size, total - number * size)
+    finally:
+        numbered.unpersist()

@@ -17,7 +17,7 @@ from pipelines.models.backbones.irbis_tiny import FEATURES, IrbisTiny, pooled
 from pipelines.models.backbones.views import hue_rotation, random_view, recolour
 
 KNOWN_PLACES = [0, 39, 40, 79, 80, 167, 168, 256, 415, 416, 575]
-KNOWN_FEATURES: list[float] = []
+KNOWN_FEATURES = [4.4444, 0.1309, 1.55, 0.3992, 0.0025, 0.6719, 0.0283, 1.0316, 0.1849, 0.794, 0.3566]
 WEIGHTS = Path(irbis_tiny.__file__).with_name("weights") / "irbis_tiny.safetensors"
 
 
@@ -47,7 +47,7 @@ def test_shipped_weights_are_small_and_tell_their_recipe() -> None:
     with safe_open(WEIGHTS, framework="pt") as file:
         metadata = file.metadata()
     defaults = vars(pretraining.arguments(["--output", "x"]))
-    names = ("images", "steps", "batch", "crop", "seed", "threads")
+    names = ("images", "steps", "batch", "crop", "compared", "seed", "threads")
     assert {name: metadata[name] for name in names} == {name: str(defaults[name]) for name in names}
 
 
@@ -85,8 +85,8 @@ def test_folding_keeps_the_features() -> None:
 
 
 def test_pooling_gives_mean_and_standard_deviation() -> None:
-    maps = torch.tensor([[[[1.0, 3.0], [1.0, 3.0]], [[2.0, 2.0], [2.0, 2.0]]]])
-    assert pooled(maps)[0].tolist() == pytest.approx([2.0, 2.0, 1.0, 0.0], abs=4e-3)
+    maps = torch.tensor([[[[1.0, 5.0], [1.0, 5.0]], [[2.0, 2.0], [2.0, 2.0]]]])
+    assert pooled(maps)[0].tolist() == pytest.approx([3.0, 2.0, 2.0, 0.0], abs=4e-3)
 
 
 def test_the_loss_is_small_when_views_of_one_picture_meet_and_large_when_they_are_swapped() -> None:
@@ -95,6 +95,15 @@ def test_the_loss_is_small_when_views_of_one_picture_meet_and_large_when_they_ar
     swapped = pretraining.contrastive_loss(torch.cat([points, points.roll(1, 0)]), temperature=0.1)
     assert met.item() == pytest.approx(6 * np.exp(-10), rel=1e-2)
     assert swapped.item() > 9
+
+
+def test_comparing_the_last_stage_takes_its_means() -> None:
+    pictures = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        network = IrbisTiny()
+        two = network.stage2(network.stage1(network.stem(pictures)))
+        means = network.stage3(two).mean(dim=(2, 3))
+        assert torch.allclose(network(pictures)[:, pretraining.COMPARED["last"]], means)
 
 
 def test_the_rate_rises_stays_and_falls_to_zero() -> None:
@@ -137,3 +146,24 @@ def test_the_recipe_run_twice_gives_equal_weights(tmp_path: Path, monkeypatch: p
     torch.manual_seed(1)
     untrained = IrbisTiny(batch_norm=True).folded().state_dict()
     assert any(not torch.equal(one[name], untrained[name].half()) for name in one)
+
+
+def test_kept_pictures_of_other_formulas_are_rendered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formulas, "TEXTURES", 4)
+    monkeypatch.setattr(formulas, "FRACTALS", 4)
+    first = pretraining.picture_stock(2, 1, tmp_path)
+    assert torch.equal(pretraining.picture_stock(2, 1, tmp_path), first)
+    monkeypatch.setattr(formulas, "TEXTURES", 5)
+    assert not torch.equal(pretraining.picture_stock(2, 1, tmp_path), first)
+
+
+def test_arguments_that_cannot_work_end_the_command_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong in (["--steps", "0"], ["--crop", "8"], ["--images", "-1"]):
+        with pytest.raises(SystemExit):
+            pretraining.main(["--output", str(tmp_path / "x"), *wrong])
+        assert f"{wrong[0]} {wrong[1]}" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        pretraining.main(["--output", str(tmp_path)])
+    assert "is a folder" in capsys.readouterr().err

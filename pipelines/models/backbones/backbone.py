@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -15,9 +15,12 @@ from torch import nn
 from pipelines.errors import ImageError, SettingsError
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones.catalog import architecture
-from pipelines.models.backbones.weights import digest, find_weights, load_into, read_state
+from pipelines.models.backbones.catalog import Architecture, architecture
+from pipelines.models.backbones.weights import digest, find_weights, load_into, read_file, read_state
 from pipelines.settings import Settings
+
+_KEPT = 2  # networks a process keeps
+_networks: dict[tuple[str, str, str], nn.Module] = {}
 
 
 class Embedding(NamedTuple):
@@ -36,22 +39,41 @@ class Backbone:
     """
 
     name: str
-    weights: bytes
+    weights: bytes = field(repr=False)
     preprocessing: Preprocessing
     max_pixels: int = 100_000_000
 
     @property
     def identity(self) -> str:
-        return f"{self.name}@{_digest(self.weights)[:8]}/{self.preprocessing}"
+        return f"{self.name}@{self.weights_digest[:8]}/{self.preprocessing}"
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """Give the SHA-256 of the weights. Travels with the pickle, so that no worker computes it again."""
+        return digest(self.weights)
 
     def embed(self, pictures: Iterable[bytes | None], *, batch: int = 8, device: str = "cpu") -> Iterator[Embedding]:
-        """Give one Embedding per picture, in order. The pictures are re-cut to batches of a fixed size."""
-        network = _network(self.name, _Weights(self.weights), device)
+        """Give one Embedding per picture, in order. The pictures are re-cut to batches of a fixed size.
+
+        The network is built at the first readable one, once per process and device. Raises ValueError for a batch
+        below 1.
+        """
+        if batch < 1:
+            raise ValueError(f"batch is {batch}: 1 or more was expected")
         waiting = iter(pictures)
         while chunk := list(islice(waiting, batch)):
-            yield from self._embed_batch(network, chunk, device)
+            yield from self._embed_batch(chunk, device)
 
-    def _embed_batch(self, network: nn.Module, pictures: list[bytes | None], device: str) -> list[Embedding]:
+    def _network(self, device: str) -> nn.Module:
+        """Give the cut network in evaluation mode, the one built before if there is one."""
+        key = (self.name, self.weights_digest, device)
+        if key not in _networks:
+            while len(_networks) >= _KEPT:
+                _networks.pop(next(iter(_networks)), None)
+            _networks[key] = _build(self.name, self.weights, device)
+        return _networks[key]
+
+    def _embed_batch(self, pictures: list[bytes | None], device: str) -> list[Embedding]:
         pixels, found = [], []
         for content in pictures:
             try:
@@ -60,7 +82,7 @@ class Backbone:
             except ImageError as error:
                 found.append(Embedding(None, error.failure, error.detail))
         if pixels:
-            features = iter(self._forward(network, np.stack(pixels), device))
+            features = iter(self._forward(np.stack(pixels), device))
             found = [each if each.failure else Embedding(next(features)) for each in found]
         return found
 
@@ -68,12 +90,12 @@ class Backbone:
         return self.preprocessing.apply(decode(content, max_pixels=self.max_pixels))
 
     @torch.inference_mode()
-    def _forward(self, network: nn.Module, pixels: np.ndarray[Any, Any], device: str) -> np.ndarray[Any, Any]:
+    def _forward(self, pixels: np.ndarray[Any, Any], device: str) -> np.ndarray[Any, Any]:
         """Normalise on the device (a quarter of the bytes travel) and give float32 of shape (n, features)."""
         images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()  # channels last, as decoded
         mean = torch.tensor(self.preprocessing.mean, device=device).view(1, 3, 1, 1) * 255
         std = torch.tensor(self.preprocessing.std, device=device).view(1, 3, 1, 1) * 255
-        result = network((images - mean) / std)
+        result = self._network(device)((images - mean) / std)
         return np.asarray(result.float().cpu().numpy(), dtype=np.float32)
 
 
@@ -90,12 +112,9 @@ def load_backbone(
     Raises SettingsError for a name or number that is not known, WeightsError for weights.
     """
     known = architecture(name)
+    wanted = _changed(known, {key: value for key, value in preprocessing.items() if value is not None})
     path = find_weights(name, weights, cache)
-    content = path.read_bytes()
-    try:
-        wanted = replace(known.preprocessing, **{k: v for k, v in preprocessing.items() if v is not None})
-    except ValueError as error:
-        raise SettingsError(f"images: {error}.") from error
+    content = read_file(path)
     load_into(known.build(), read_state(content, str(path)), str(path), head=known.head)
     return Backbone(name, content, wanted, max_pixels)
 
@@ -121,28 +140,30 @@ def full_network(name: str, weights: bytes) -> nn.Module:
     return network.eval()
 
 
-class _Weights:
-    """Weights as a key of a cache: compared by their digest, hashed once."""
+def _changed(known: Architecture, numbers: dict[str, Any]) -> Preprocessing:
+    """Give the network's preprocessing with other numbers; `resize` keeps its proportion to a new size."""
+    names = [each.name for each in fields(Preprocessing)]
+    unknown = [name for name in numbers if name not in names]
+    if unknown:
+        raise SettingsError(
+            f"images: no number of the preprocessing is called {unknown[0]}. Known: {', '.join(names)}."
+        )
+    own, (least, most) = known.preprocessing, known.sides
+    size = numbers.get("size", own.size)
+    if isinstance(size, int):
+        numbers = {"resize": min(4096, round(own.resize * size / own.size)), **numbers}
+    try:
+        changed = replace(own, **numbers)
+    except ValueError as error:
+        raise SettingsError(f"images: {error}.") from error
+    if not least <= changed.size <= most:
+        takes = f"{least}" if least == most else f"{least} to {most}"
+        raise SettingsError(f"images.size = {changed.size}: {known.name} takes {takes} pixels a side.")
+    return changed
 
-    def __init__(self, content: bytes):
-        self.content, self.digest = content, _digest(content)
 
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Weights) and self.digest == other.digest
-
-
-@lru_cache(maxsize=2)
-def _network(name: str, weights: _Weights, device: str) -> nn.Module:
-    """Build the cut network once per Python worker and device, in evaluation mode."""
+def _build(name: str, weights: bytes, device: str) -> nn.Module:
     known = architecture(name)
     network = known.build()
-    load_into(network, read_state(weights.content, name), name, head=known.head)
+    load_into(network, read_state(weights, name), name, head=known.head)
     return known.cut(network).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-@lru_cache(maxsize=4)
-def _digest(content: bytes) -> str:
-    return digest(content)

@@ -16,13 +16,17 @@ from pipelines.models.backbones import irbis_tiny
 
 @dataclass(frozen=True)
 class Architecture:
-    """Describe a network: `build` gives it whole, `cut` takes off the classifier, called `head` in the weights."""
+    """Describe a network: `build` gives it whole, `cut` takes off the classifier, called `head` in the weights.
+
+    `sides`: the smallest and the largest picture, in pixels a side, that it takes.
+    """
 
     name: str
     build: Callable[[], nn.Module]
     cut: Callable[[nn.Module], nn.Module]
     head: str
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    sides: tuple[int, int] = (32, 4096)
 
 
 def architecture(name: str) -> Architecture:
@@ -34,14 +38,20 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def _torchvision(name: str, cut: Callable[[Any], nn.Module], head: str, **preprocessing: Any) -> Architecture:
+def _torchvision(
+    name: str,
+    cut: Callable[[nn.Module], nn.Module],
+    head: str,
+    sides: tuple[int, int] = (32, 4096),
+    **preprocessing: Any,
+) -> Architecture:
     def build() -> nn.Module:
         # Imported late: a worker that runs irbis_tiny need not load torchvision.
         from torchvision.models import get_model
 
         return get_model(name, weights=None)
 
-    return Architecture(name, build, cut, head, Preprocessing(**preprocessing))
+    return Architecture(name, build, cut, head, Preprocessing(**preprocessing), sides)
 
 
 def _without(layer: str, index: int | None = None) -> Callable[[nn.Module], nn.Module]:
@@ -70,16 +80,16 @@ ARCHITECTURES = {
             irbis_tiny.IrbisTiny,
             lambda network: network,
             "head",
-            Preprocessing(size=irbis_tiny.INPUT_SIZE, mean=irbis_tiny.MEAN, std=irbis_tiny.STD),
+            Preprocessing(size=irbis_tiny.INPUT_SIZE, resize=183, mean=irbis_tiny.MEAN, std=irbis_tiny.STD),
         ),
         _torchvision("squeezenet1_1", _pooled, "classifier"),
-        _torchvision("mobilenet_v2", _without("classifier"), "classifier"),
+        _torchvision("mobilenet_v2", _without("classifier"), "classifier", resize=232),
         _torchvision("mobilenet_v3_small", _without("classifier"), "classifier"),
         _torchvision("mobilenet_v3_large", _without("classifier"), "classifier", resize=232),
         _torchvision("resnet18", _without("fc"), "fc"),
         _torchvision("resnet50", _without("fc"), "fc", resize=232),
         _torchvision("efficientnet_b0", _without("classifier"), "classifier", interpolation="bicubic"),
         _torchvision("convnext_tiny", _without("classifier", 2), "classifier.2", resize=236),
-        _torchvision("vit_b_16", _without("heads"), "heads"),
+        _torchvision("vit_b_16", _without("heads"), "heads", sides=(224, 224)),
     )
 }

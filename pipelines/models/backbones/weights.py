@@ -61,7 +61,7 @@ def read_state(content: bytes, name: str) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{name} holds no state_dict: a mapping of names to tensors was expected.")
     tensors = {PREFIXES.sub("", str(key)): _as_float(value) for key, value in state.items()}
-    broken = [key for key, value in tensors.items() if not torch.isfinite(value).all()]
+    broken = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise WeightsError(f"{name} holds values that are not finite (first in {broken[0]}): save or fetch it again.")
     return tensors
@@ -119,7 +119,7 @@ def _torchvision_url(backbone: str) -> str:
     try:
         return str(get_model_weights(backbone).DEFAULT.url)
     except ValueError as error:  # not torchvision's, so it comes with this package
-        raise WeightsError(f"The weights of {backbone} are missing in {SHIPPED}: install this package again.") from error
+        raise WeightsError(f"The weights of {backbone} are not in {SHIPPED}: install this package again.") from error
 
 
 def _load(content: bytes, name: str) -> object:
@@ -129,7 +129,8 @@ def _load(content: bytes, name: str) -> object:
         if content.startswith((b"PK", b"\x80")):  # .pth: a zip, or before torch 1.6 a pickle
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise a dozen kinds, and torch's words advise to execute the file
-        raise WeightsError(_refusal(name, "it is damaged, or holds more than tensors")) from error
+        reason = f"it is damaged, or holds more than tensors ({type(error).__name__})"
+        raise WeightsError(_refusal(name, reason)) from error
     raise WeightsError(_refusal(name, f"it begins with {content[:16]!r}" if content else "it is empty"))
 
 

@@ -1,0 +1,100 @@
+"""Loading a backbone: an identity that tells any change, numbers that are checked, weights that are read."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import SettingsError, WeightsError
+from pipelines.images.preprocess import Preprocessing
+from pipelines.models.backbones import Backbone, backbone_of, load_backbone
+from pipelines.models.backbones.weights import find_weights
+
+
+def test_identity_is_name_digest_of_the_weights_and_preprocessing() -> None:
+    chosen = Backbone("resnet18", b"weights", Preprocessing(size=96))
+    assert chosen.identity == f"resnet18@{hashlib.sha256(b'weights').hexdigest()[:8]}/squash96-bilinear"
+
+
+CHANGES: dict[str, Any] = {
+    "size": 9,
+    "fit": "pad",
+    "resize": 11,
+    "interpolation": "bicubic",
+    "mean": (0.485, 0.456, 0.4),
+    "std": (0.229, 0.224, 0.22),
+    "crop_bottom": 0.07,
+}
+
+
+def test_identity_changes_with_whatever_changes_features_and_with_nothing_else() -> None:
+    base = Backbone("resnet18", b"weights", Preprocessing(size=8, fit="crop", resize=10))
+    assert set(CHANGES) == set(vars(base.preprocessing))
+    changed = [
+        replace(base, preprocessing=replace(base.preprocessing, **{name: value})) for name, value in CHANGES.items()
+    ]
+    changed += [replace(base, name="resnet50"), replace(base, weights=b"weightz")]
+    identities = {each.identity for each in changed}
+    assert len(identities) == len(changed) and base.identity not in identities
+    same = [pickle.loads(pickle.dumps(base)), replace(base, max_pixels=5)]
+    assert {each.identity for each in same} == {base.identity}
+
+
+def test_a_backbone_shown_in_a_notebook_does_not_print_its_weights() -> None:
+    assert len(repr(load_backbone("irbis_tiny"))) < 300
+
+
+def test_loading_reads_the_given_weights_and_changes_the_preprocessing(tmp_path: Path) -> None:
+    file = tmp_path / "ours.safetensors"
+    file.write_bytes(find_weights("irbis_tiny", None, "").read_bytes())
+    chosen = load_backbone("irbis_tiny", weights=str(file), size=70, fit=None, crop_bottom=0.5, max_pixels=99)
+    own = load_backbone("irbis_tiny").preprocessing
+    assert chosen == Backbone(
+        "irbis_tiny", file.read_bytes(), replace(own, size=70, resize=80, crop_bottom=0.5), max_pixels=99
+    )
+    file.write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"ours.safetensors cannot be read as weights: it is empty"):
+        load_backbone("irbis_tiny", weights=str(file))
+
+
+def test_a_crop_keeps_its_share_of_the_picture_at_another_size() -> None:
+    def cropped(**numbers: int) -> str:
+        return load_backbone("irbis_tiny", fit="crop", **numbers).identity.split("/")[1].split("-")[0]
+
+    assert cropped() == "crop160of183"  # the proportion of 224 to 256
+    assert cropped(size=320) == "crop320of366"
+    assert cropped(size=320, resize=330) == "crop320of330"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        ({"fit": "stretch"}, r"images: fit is 'stretch': expected one of squash, crop, pad"),
+        ({"size": "big"}, r"images: size is 'big': a whole number"),
+        ({"size": 31}, r"images.size = 31: irbis_tiny takes 32 to 4096 pixels a side"),
+        ({"crop": True}, r"images: no number of the preprocessing is called crop. Known: size, fit,"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_settings_errors(numbers: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        load_backbone("irbis_tiny", **numbers)
+
+
+def test_a_network_of_one_size_refuses_another_before_its_weights_are_looked_for() -> None:
+    with pytest.raises(SettingsError, match=r"images.size = 160: vit_b_16 takes 224 pixels a side"):
+        load_backbone("vit_b_16", size=160, weights="gone.pth")
+
+
+def test_settings_name_backbone_weights_and_preprocessing(make_settings: Callable[..., Any]) -> None:
+    settings = make_settings(
+        {"featurize.backbone": "irbis_tiny", "images.size": 96, "images.fit": "pad", "images.max_megapixels": 2}
+    )
+    chosen = backbone_of(settings)
+    assert chosen.identity.startswith("irbis_tiny@") and "/pad96-" in chosen.identity
+    assert chosen.max_pixels == 2_000_000

@@ -1,0 +1,128 @@
+"""The classifier: Spark's regression with weights by class equals scikit-learn's, and survives its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.ml import Pipeline, PipelineModel
+from sklearn.linear_model import LogisticRegression
+
+from pipelines.models.classifiers import ArrayToVector, probabilities, train_classifiers, with_weights
+
+CLASSES = ["cat", "dog's", "ötter"]
+COUNTS = {"cat": 60, "dog's": 30, "ötter": 10}
+SCHEMA = "name string, features array<float>, label string"
+
+
+@pytest.fixture(scope="module")
+def points() -> list[tuple[str, list[float], str]]:
+    """Give 100 rows of three overlapping classes in four dimensions of other scales, and one that is constant."""
+    random = np.random.default_rng(11)
+    rows = []
+    for place, (label, count) in enumerate(COUNTS.items()):
+        centre = np.eye(3)[place] * 1.5
+        for number in range(count):
+            found = np.append((random.normal(size=3) + centre) * [1, 20, 0.05], [random.normal() * 3, 7.0])
+            rows.append((f"{label} {number}", [float(value) for value in found.astype(np.float32)], label))
+    return [rows[place] for place in random.permutation(len(rows))]
+
+
+@pytest.fixture(scope="module")
+def rows(spark: Any, points: list[tuple[str, list[float], str]]) -> Any:
+    return spark.createDataFrame(points, SCHEMA).coalesce(2).cache()
+
+
+@pytest.fixture
+def train_settings(make_settings: Callable[..., Any]) -> Any:
+    """Give a function from {key of train: value} to those settings."""
+    return lambda **changed: make_settings({f"train.{key}": value for key, value in changed.items()}).train
+
+
+def trained(rows: Any, classes: list[str], settings: Any, reg_param: float) -> PipelineModel:
+    ((_, model),) = train_classifiers(rows, classes, settings, [reg_param])
+    return model
+
+
+def by_scikit_learn(points: list[tuple[str, list[float], str]], reg_param: float, balanced: bool) -> np.ndarray:
+    """Give probabilities; Spark divides the loss by the sum of weights: reg_param is 1 / (C * sum)."""
+    x = np.array([features for _, features, _ in points], dtype=np.float64)
+    y = np.array([CLASSES.index(label) for *_, label in points])
+    spread = x.std(axis=0, ddof=1)
+    scaled = np.divide(x - x.mean(axis=0), spread, out=np.zeros_like(x), where=spread > 1e-9)
+    weight = np.array([len(y) / (3 * COUNTS[label]) if balanced else 1.0 for *_, label in points])
+    assert weight.sum() == pytest.approx(len(y))
+    model = LogisticRegression(C=1 / (len(y) * reg_param), tol=1e-8, max_iter=1000)
+    return np.asarray(model.fit(scaled, y, sample_weight=weight).predict_proba(scaled))
+
+
+@pytest.mark.parametrize("weighting", ["balanced", "none"])
+def test_probabilities_equal_those_of_scikit_learn_for_every_penalty(
+    rows: Any, points: list[tuple[str, list[float], str]], train_settings: Any, weighting: str
+) -> None:
+    settings = train_settings(class_weights=weighting, elastic_net=0.0)
+    penalties = [0.01, 0.3]
+    models = list(train_classifiers(rows, CLASSES, settings, penalties))
+    assert [reg_param for reg_param, _ in models] == penalties
+    for reg_param, model in models:
+        found = probabilities(model, rows)
+        assert found.columns == ["name", "features", "label", "probability"]
+        spark_says = {row["name"]: row["probability"] for row in found.collect()}
+        expected = by_scikit_learn(points, reg_param, weighting == "balanced")
+        assert np.abs(np.array([spark_says[name] for name, *_ in points]) - expected).max() < 1e-2
+
+
+def test_the_order_of_probabilities_is_that_of_the_classes_given(rows: Any, train_settings: Any) -> None:
+    settings = train_settings(elastic_net=0.0)
+    one, other = (
+        {row["name"]: row["probability"] for row in probabilities(model, rows).collect()}
+        for model in (trained(rows, order, settings, 0.01) for order in (CLASSES, CLASSES[::-1]))
+    )
+    assert all(other[name] == pytest.approx(one[name][::-1], abs=1e-4) for name in one)
+
+
+def test_balanced_weights_make_every_class_count_the_same(rows: Any) -> None:
+    found = with_weights(rows, CLASSES, "balanced")
+    assert found.columns == ["features", "label", "weight"]
+    seen = {row["label"]: (row["weight"], row["count"]) for row in found.groupBy("label", "weight").count().collect()}
+    assert seen == {place: (pytest.approx(100 / (3 * count)), count) for place, count in enumerate(COUNTS.values())}
+
+
+def test_without_balance_every_row_weighs_one(rows: Any) -> None:
+    found = with_weights(rows, CLASSES, "none")
+    assert {(row["label"], row["weight"]) for row in found.collect()} == {(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)}
+
+
+def test_two_classes_have_two_probabilities(rows: Any, train_settings: Any) -> None:
+    two = rows.where("label in ('cat', 'ötter')")
+    model = trained(two, ["cat", "ötter"], train_settings(), 0.01)
+    found = [row["probability"] for row in probabilities(model, two).collect()]
+    assert {len(each) for each in found} == {2}
+    assert [sum(each) for each in found] == pytest.approx([1.0] * 70)
+
+
+def test_array_to_vector_survives_its_file_inside_a_pipeline(spark: Any, tmp_path: Path) -> None:
+    table = spark.createDataFrame([(1, [0.5, -2.0]), (2, [1e-30, 3.4e38])], "id int, points array<float>")
+    pipeline = Pipeline(stages=[ArrayToVector("points", "as_vector")])
+    model = pipeline.fit(table)
+    pipeline.save(str(tmp_path / "pipeline"))
+    model.save(str(tmp_path / "model"))
+    again = [Pipeline.load(str(tmp_path / "pipeline")).fit(table), PipelineModel.load(str(tmp_path / "model"))]
+    expected = [np.float32([0.5, -2.0]).tolist(), np.float32([1e-30, 3.4e38]).tolist()]
+    for each in (model, *again):
+        found = each.transform(table).orderBy("id").select("as_vector").collect()
+        assert [row["as_vector"].toArray().tolist() for row in found] == expected
+
+
+def test_a_trained_model_survives_its_file(rows: Any, train_settings: Any, tmp_path: Path) -> None:
+    model = trained(rows, CLASSES, train_settings(), 0.1)
+    model.save(str(tmp_path / "model"))
+    unlabelled = rows.select("name", "features").orderBy("name")
+    before, after = (
+        [row["probability"] for row in probabilities(each, unlabelled).collect()]
+        for each in (model, PipelineModel.load(str(tmp_path / "model")))
+    )
+    assert before == after

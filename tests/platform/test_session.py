@@ -1,0 +1,130 @@
+"""The local session: small numbers, Delta on board, its noise in a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipelines.errors import PlatformError
+from pipelines.platform import session
+from pipelines.platform.jvm import Java
+from pipelines.platform.session import get_session, is_managed, local_conf, log_file, sql_conf, task_slots
+
+JAVA = Java(Path("/java"), 17, "JAVA_HOME")
+DELTA_JAR = "io.delta_delta-spark_2.12-3.3.3.jar"
+
+
+@pytest.mark.parametrize(
+    ("master", "slots"),
+    [("local", 1), ("local[3]", 3), ("local[2, 4]", 2), ("local[*]", os.cpu_count()), ("yarn", os.cpu_count())],
+)
+def test_task_slots_are_what_the_master_says(master, slots):
+    assert task_slots(master) == slots
+
+
+def test_a_session_has_what_was_set(spark):
+    conf = spark.conf
+    assert conf.get("spark.sql.session.timeZone") == "UTC"
+    assert conf.get("spark.sql.shuffle.partitions") == "2"
+    assert conf.get("spark.ui.enabled") == "false"
+    assert spark.sparkContext.master == "local[2]"
+    assert spark.sparkContext.pythonExec == sys.executable
+
+
+def test_the_running_session_is_used_as_it_is(spark, make_settings):
+    assert get_session(make_settings({"spark.master": "local[1]"})) is spark
+    assert spark.sparkContext.master == "local[2]"
+
+
+def test_a_running_session_without_delta_is_refused_with_the_remedy(make_settings, monkeypatch):
+    plain = SimpleNamespace(conf=SimpleNamespace(get=lambda name, default: default))
+    builder = SimpleNamespace(getOrCreate=lambda: plain)
+    monkeypatch.setattr(session, "SparkSession", SimpleNamespace(getActiveSession=lambda: plain, builder=builder))
+    with pytest.raises(PlatformError, match=r"has no Delta\. Start it with --packages io\.delta:delta-spark_2\.12"):
+        get_session(make_settings())
+
+
+@pytest.mark.parametrize("variable", ["DATABRICKS_RUNTIME_VERSION", "PYSPARK_GATEWAY_PORT"])
+def test_sessions_of_others_are_known_by_a_variable(monkeypatch, variable):
+    monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+    assert not is_managed()
+    monkeypatch.setenv(variable, "1")
+    assert is_managed()
+
+
+def test_settings_for_one_query_are_put_back(spark):
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    with pytest.raises(ZeroDivisionError), sql_conf(spark, spark__sql__shuffle__partitions=7, spark__irbis__x=True):
+        assert spark.conf.get("spark.sql.shuffle.partitions") == "7"
+        assert spark.conf.get("spark.irbis.x") == "True"
+        raise ZeroDivisionError
+    assert spark.conf.get("spark.sql.shuffle.partitions") == before
+    assert spark.conf.get("spark.irbis.x", None) is None
+
+
+def test_what_the_user_sets_for_spark_wins(make_settings, monkeypatch):
+    monkeypatch.setattr(session, "_cached_delta_jars", lambda: [f"/ivy/{DELTA_JAR}"])
+    conf = local_conf(make_settings({"spark.conf.spark.ui.enabled": "true", "spark.driver_memory": "3g"}), JAVA)
+    assert (conf["spark.ui.enabled"], conf["spark.driver.memory"]) == ("true", "3g")
+    assert conf["spark.jars"] == f"/ivy/{DELTA_JAR}"
+
+
+def test_delta_is_added_to_the_jars_of_the_user_unless_it_is_among_them(make_settings, monkeypatch):
+    monkeypatch.setattr(session, "_cached_delta_jars", lambda: [f"/ivy/{DELTA_JAR}"])
+    assert local_conf(make_settings({"spark.conf.spark.jars": "/x.jar, /y.jar"}), JAVA)["spark.jars"] == (
+        f"/x.jar,/y.jar,/ivy/{DELTA_JAR}"
+    )
+    own = {"spark.conf.spark.jars.packages": "io.delta:delta-spark_2.12:3.2.0"}
+    assert "spark.jars" not in local_conf(make_settings(own), JAVA)
+
+
+def test_jars_in_the_cache_are_taken_only_together(monkeypatch, tmp_path):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(session.importlib.metadata, "version", lambda name: "3.3.3")
+    jars = tmp_path / ".ivy2" / "jars"
+    jars.mkdir(parents=True)
+    (jars / DELTA_JAR).touch()
+    (jars / "io.delta_delta-storage-3.2.0.jar").touch()
+    assert session._cached_delta_jars() == []
+    (jars / "io.delta_delta-storage-3.3.3.jar").touch()
+    assert session._cached_delta_jars() == [str(jars / DELTA_JAR), str(jars / "io.delta_delta-storage-3.3.3.jar")]
+
+
+def test_the_noise_goes_to_a_file_of_the_workspace(make_settings, tmp_path):
+    assert log_file(make_settings()) == tmp_path / "workspace" / "logs" / "spark.log"
+    assert log_file(make_settings({"workspace": "dbfs:/irbis"})).parts[-3:] == ("irbis", "logs", "spark.log")
+    log = log_file(make_settings())
+    with session._output_to(log):
+        os.write(1, b"from the JVM\n")
+        os.write(2, b"Exception: why\n")
+    with session._output_to(log):
+        os.write(2, b"Error: no memory\n")
+    assert log.read_text() == "from the JVM\nException: why\nError: no memory\n"
+
+
+def test_a_session_that_does_not_start_says_why_and_where_to_look(make_settings, monkeypatch, capfd):
+    def fail(builder, packages):
+        os.write(2, b"noise\nError: Could not reserve enough space\n")
+        raise RuntimeError("Java gateway process exited")
+
+    settings = make_settings()
+    log_file(settings).parent.mkdir(parents=True)
+    log_file(settings).write_text("Exception: of the run before\n")
+    monkeypatch.setattr(session, "find_java", lambda: JAVA)
+    monkeypatch.setattr(session, "_cached_delta_jars", lambda: [])
+    starting = SimpleNamespace(getOrCreate=lambda: fail(None, None))
+    monkeypatch.setattr(session, "configure_spark_with_delta_pip", lambda builder, packages: starting)
+    for name in ("JAVA_HOME", "SPARK_LOCAL_IP", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    with pytest.raises(PlatformError) as caught:
+        session._start_local(settings, verbose=False)
+    assert str(caught.value) == (
+        f"Spark did not start (Error: Could not reserve enough space). Details are in {log_file(settings)}. "
+        "Run `irbis doctor`."
+    )
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from pipelines.errors import DataError
+from pipelines.models.backbones import load_backbone
+from pipelines.stages import featurize, ingest
+from pipelines.stages.featurize import featurize_udf
+from pipelines.storage.tables import Tables
+
+from .conftest import jpeg
+
+PICTURES = {"a.jpg": jpeg(80, 1), "b.jpg": b"", "c.jpg": jpeg(160, 2), "d.jpg": jpeg(80, 1), "e.jpg": jpeg(90, 3)[:900]}
+
+
+@pytest.fixture
+def settings(spark, make_settings, draw):
+    chosen = make_settings({"sources.images": str(draw(PICTURES)), "sources.labels": "none"})
+    ingest.run(spark, chosen)
+    return chosen
+
+
+def test_every_content_gets_one_row_with_the_features_of_its_bytes(spark, settings):
+    result = featurize.run(spark, settings)
+    assert (result.read, result.written, result.failures) == (4, 2, {"empty": 1, "truncated": 1})
+    table = Tables.of(spark, settings).read("features")
+    found = {row["content_hash"]: row for row in table.collect()}
+    assert len(found) == table.count() == 4
+    expected = load_backbone("irbis_tiny").embed([PICTURES["a.jpg"], PICTURES["c.jpg"]])
+    hashes = {row["path"][-5:]: row["content_hash"] for row in Tables.of(spark, settings).current_images().collect()}
+    for name, embedding in zip(("a.jpg", "c.jpg"), expected, strict=True):
+        np.testing.assert_allclose(found[hashes[name]]["features"], embedding.features, atol=1e-5)
+    assert hashes["a.jpg"] == hashes["d.jpg"]
+    assert (found[hashes["b.jpg"]]["features"], found[hashes["b.jpg"]]["failure"]) == (None, "empty")
+    assert (found[hashes["e.jpg"]]["features"], found[hashes["e.jpg"]]["failure"]) == (None, "truncated")
+
+
+def test_only_what_a_backbone_lacks_is_computed(spark, settings, make_settings, draw):
+    featurize.run(spark, settings)
+    assert featurize.run(spark, settings).read == 0
+    draw({"new.jpg": jpeg(200, 9)})
+    ingest.run(spark, settings)
+    assert featurize.run(spark, settings).read == 1
+    padded = settings.model_copy(update={"images": settings.images.model_copy(update={"fit": "pad"})})
+    assert featurize.run(spark, padded).read == 5  # another preprocessing is another backbone
+    counts = Tables.of(spark, settings).read("features").groupBy("backbone").count().collect()
+    assert sorted(row["count"] for row in counts) == [5, 5]
+
+
+def test_several_commits_give_the_same_rows_as_one(spark, settings):
+    chosen = settings.featurize.model_copy(update={"pictures_per_commit": 1})
+    assert featurize.run(spark, settings.model_copy(update={"featurize": chosen})).read == 4
+    tables = Tables.of(spark, settings)
+    assert tables.read("features").select("content_hash").distinct().count() == 4
+    assert tables.version("features") == 3
+
+
+def test_the_udf_for_notebooks_gives_arrays_and_null_for_bad_pictures(spark, settings):
+    images = Tables.of(spark, settings).read("images").orderBy("path")
+    found = [row[0] for row in images.select(featurize_udf("irbis_tiny")("content")).collect()]
+    (expected,) = load_backbone("irbis_tiny").embed([PICTURES["c.jpg"]])
+    np.testing.assert_allclose(found[2], expected.features, atol=1e-5)
+    assert [each is None for each in found] == [False, True, False, False, True]
+    assert images.select(F.size(featurize_udf("irbis_tiny")("content"))).first()[0] == len(expected.features)
+
+
+def test_without_images_the_error_says_what_to_run(spark, make_settings):
+    with pytest.raises(DataError, match="There is no table images in .*Run `irbis ingest --images DIR` first"):
+        featurize.run(spark, make_settings())
+
+
+def test_every_awkward_file_keeps_its_row_through_both_stages(spark, make_settings, shared_data):
+    settings = make_settings({"sources.images": str(shared_data / "awkward"), "sources.labels": "none"})
+    result = ingest.run(spark, settings)
+    assert result.read == 50
+    featurize.run(spark, settings)
+    tables = Tables.of(spark, settings)
+    decoded = tables.read("features").select("content_hash", F.col("failure").alias("decoding"))
+    found = tables.current_images().join(decoded, "content_hash", "left")
+    failures = {
+        row["path"].rpartition("/")[2]: row["failure"] or row["decoding"]
+        for row in found.select("path", "failure", "decoding").collect()
+    }
+    assert len(failures) == 50
+    assert {name: failure for name, failure in failures.items() if failure} == {
+        "animl__zero_bytes_error_img.JPG": "empty",
+        "made__bomb_30000x30000.png": "too_large",
+        "made__bomb_warning_12000x9000.png": "too_large",
+        "made__html_named.jpg": "not_an_image",
+        "made__progressive_cut_half.jpg": "truncated",
+        "made__text_named.jpeg": "not_an_image",
+        "pillow__broken.png": "truncated",
+        "pillow__decompression_bomb.gif": "too_large",
+        "pillow__truncated_image.png": "truncated",
+        "pillow__truncated_jpeg.jpg": "truncated",
+        "pngsuite__xs1n0g01.png": "not_an_image",
+        "skimage__truncated.jpg": "truncated",
+        "speciesnet__african_elephants_truncated_file.jpg": "truncated",
+    }

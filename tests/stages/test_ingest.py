@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pyspark.sql import functions as F
+
+from pipelines.errors import DataError
+from pipelines.stages import ingest
+from pipelines.storage.tables import Tables
+
+from .conftest import jpeg
+
+NOON = datetime(2024, 6, 1, 12)
+
+
+def rows(tables: Tables, *columns: str) -> list[tuple[Any, ...]]:
+    """Give columns of the current images, by path."""
+    found = tables.current_images().orderBy("path").select(*columns).collect()
+    return [tuple(row) for row in found]
+
+
+def test_a_picture_becomes_a_row_with_its_bytes_hash_label_time_and_size(spark, make_settings, draw):
+    content = jpeg(100, 1, NOON)
+    folder = draw({"S1/hare/a.jpg": content})
+    settings = make_settings({"sources.images": str(folder), "sources.station": "folder:1"})
+    result = ingest.run(spark, settings)
+    assert (result.read, result.written, result.failed) == (1, 1, 0)
+    row = Tables.of(spark, settings).read("images").first()
+    assert bytes(row["content"]) == content
+    assert row["content_hash"] == hashlib.sha256(content).hexdigest()
+    assert (row["path"], row["label"], row["station"]) == (f"file://{folder}/S1/hare/a.jpg", "hare", "S1")
+    assert (row["width"], row["height"], row["size"], row["failure"]) == (48, 36, len(content), None)
+    assert row["captured_at"] == NOON
+    assert (row["burst_id"], row["group_id"]) == ("S1/2024-06-01T12:00:00", "S1/2024-06-01T12:00:00")
+
+
+def test_bad_files_stay_as_rows_with_their_reason(spark, make_settings, draw):
+    folder = draw({"a.jpg": b"", "b.jpg": b"<html>404</html>", "c.jpg": jpeg(80, 2), "d.jpg": b"x" * 3_000_000})
+    settings = make_settings({"sources.images": str(folder), "images.max_megabytes": "1"})
+    result = ingest.run(spark, settings)
+    assert (result.read, result.written, result.failures) == (4, 1, {"empty": 1, "not_an_image": 1, "too_large": 1})
+    found = rows(Tables.of(spark, settings), "failure", F.col("content_hash").isNull())
+    assert found == [("empty", False), ("not_an_image", False), (None, False), ("too_large", True)]
+
+
+def test_a_second_run_reads_nothing_and_writes_nothing(spark, make_settings, draw):
+    settings = make_settings({"sources.images": str(draw({"x/a.jpg": jpeg(80, 1), "x/b.jpg": b""}))})
+    ingest.run(spark, settings)
+    tables = Tables.of(spark, settings)
+    version = tables.version("images")
+    again = ingest.run(spark, settings)
+    assert (again.read, again.written, again.failed) == (0, 0, 0)
+    assert tables.version("images") == version
+
+
+def test_a_changed_file_becomes_the_current_row_and_the_old_one_stays(spark, make_settings, draw):
+    folder = draw({"x/a.jpg": jpeg(80, 1), "x/b.jpg": jpeg(90, 2)})
+    settings = make_settings({"sources.images": str(folder)})
+    ingest.run(spark, settings)
+    new = jpeg(200, 3)
+    draw({"x/a.jpg": new})
+    assert ingest.run(spark, settings).read == 1
+    tables = Tables.of(spark, settings)
+    assert tables.read("images").count() == 3
+    assert rows(tables, "content_hash")[0] == (hashlib.sha256(new).hexdigest(),)
+
+
+def test_a_vanished_file_is_reported_and_its_row_kept(spark, make_settings, draw):
+    folder = draw({"x/a.jpg": jpeg(80, 1), "x/b.jpg": jpeg(90, 2)})
+    settings = make_settings({"sources.images": str(folder)})
+    ingest.run(spark, settings)
+    (folder / "x/a.jpg").unlink()
+    result = ingest.run(spark, settings)
+    assert result.notes == (f"1 pictures are gone from the source, first file://{folder}/x/a.jpg; their rows are kept.",)
+    assert len(rows(Tables.of(spark, settings), "path")) == 2
+
+
+def test_a_new_label_is_taken_up_without_reading_the_picture_again(spark, make_settings, draw, tmp_path):
+    folder = draw({"a.jpg": jpeg(80, 1), "b.jpg": jpeg(90, 2)})
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,label\na.jpg,hare\n")
+    settings = make_settings({"sources.images": str(folder), "sources.labels": str(labels)})
+    ingest.run(spark, settings)
+    labels.write_text("path,label\na.jpg,fox\nb.jpg,hare\n")
+    os.chmod(folder / "a.jpg", 0)  # nobody but root would be able to read it again
+    result = ingest.run(spark, settings)
+    tables = Tables.of(spark, settings)
+    assert (result.read, result.written) == (0, 2)
+    assert rows(tables, "label") == [("fox",), ("hare",)]
+    newest = tables.read("images").orderBy(F.desc("ingested_at"), "path").first()
+    assert bytes(newest["content"]) == jpeg(80, 1)
+    assert ingest.run(spark, settings).written == 0
+
+
+def test_a_set_without_labels_does_not_wipe_labels_that_are_there(spark, make_settings, draw):
+    folder = draw({"hare/a.jpg": jpeg(80, 1)})
+    ingest.run(spark, make_settings({"sources.images": str(folder)}))
+    settings = make_settings({"sources.images": str(folder), "sources.labels": "none"})
+    assert ingest.run(spark, settings).written == 0
+    assert rows(Tables.of(spark, settings), "label") == [("hare",)]
+
+
+def test_frames_that_arrive_late_end_up_in_the_same_bursts_as_at_once(spark, make_settings, draw):
+    frames = {f"S1/{i}.jpg": jpeg(80 + i, i, NOON + timedelta(seconds=40 * i)) for i in range(4)}
+    rule = {"sources.labels": "none", "sources.station": "folder:1"}
+    at_once = make_settings({"sources.images": str(draw(frames, "once")), "workspace": str(draw({}, "w1")), **rule})
+    ingest.run(spark, at_once)
+    folder = draw({name: frames[name] for name in ("S1/1.jpg", "S1/3.jpg")}, "late")  # 80 s apart: two bursts
+    late = make_settings({"sources.images": str(folder), "workspace": str(draw({}, "w2")), **rule})
+    ingest.run(spark, late)
+    assert len(set(rows(Tables.of(spark, late), "burst_id"))) == 2
+    draw(frames, "late")
+    for name in ("S1/1.jpg", "S1/3.jpg"):  # written again with the same bytes: another etag
+        assert (folder / name).exists()
+    ingest.run(spark, late)
+    bursts = rows(Tables.of(spark, late), "burst_id", "group_id")
+    assert bursts == rows(Tables.of(spark, at_once), "burst_id", "group_id")
+    assert set(bursts) == {("S1/2024-06-01T12:00:00", "S1/2024-06-01T12:00:00")}
+
+
+def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, survey):
+    pictures = {name: survey[name] for name in sorted(survey)[:24]}
+    folder = draw(pictures)
+    found = []
+    for size, workspace in ((20000, "w1"), (5, "w2")):
+        settings = make_settings(
+            {
+                "sources.images": str(folder),
+                "sources.station": "folder:1",
+                "ingest.files_per_commit": size,
+                "workspace": str(draw({}, workspace)),
+            }
+        )
+        assert ingest.run(spark, settings).read == 24
+        found.append(rows(Tables.of(spark, settings), "path", "content_hash", "burst_id", "group_id", "label"))
+    assert found[0] == found[1]
+
+
+def test_identical_bytes_under_two_labels_are_named(spark, make_settings, draw):
+    same = jpeg(80, 1)
+    folder = draw({"fox/a.jpg": same, "hare/b.jpg": same, "hare/c.jpg": same, "hare/d.jpg": jpeg(90, 2)})
+    (note,) = ingest.run(spark, make_settings({"sources.images": str(folder)})).notes
+    assert note.startswith("1 pictures stand under more than one label and are left out of training, first ")
+    assert f"file://{folder}/fox/a.jpg = file://{folder}/hare/b.jpg" in note
+
+
+def test_a_folder_without_pictures_names_what_is_there(spark, make_settings, draw):
+    folder = draw({"notes.txt": b"x", "a.mp4": b"y", "b.mp4": b"z"})
+    with pytest.raises(DataError, match=r"has no pictures, only other files \(2 \.mp4, 1 \.txt\)"):
+        ingest.run(spark, make_settings({"sources.images": str(folder)}))
+
+
+def test_bursts_of_real_cameras_equal_the_37_sequences_that_people_found(spark, make_settings, shared_data):
+    folder = shared_data / "cameratrap_peru_sdzg"
+    truth = pd.read_csv(folder / "labels.csv")
+    no_sequence = Path(make_settings().workspace).parent / "labels.csv"
+    truth[["file_name", "station", "camera", "label"]].to_csv(no_sequence, index=False)
+    expected = {frozenset(names) for names in truth.groupby("seq_id")["file_name"].agg(list)}
+    # With the sequences of the file, and from the times in the pictures (two triggers are only 55 s apart).
+    for labels, gap, name in ((folder / "labels.csv", 60, "w1"), (no_sequence, 30, "w2")):
+        settings = make_settings(
+            {
+                "sources.images": str(folder),
+                "sources.labels": str(labels),
+                "ingest.burst_gap_seconds": gap,
+                "workspace": str(no_sequence.parent / name),
+            }
+        )
+        ingest.run(spark, settings)
+        found = pd.DataFrame(rows(Tables.of(spark, settings), "path", "burst_id"), columns=["path", "burst"])
+        found["path"] = found["path"].str.replace(f"file://{folder}/", "", regex=False)
+        assert {frozenset(names) for names in found.groupby("burst")["path"].agg(list)} == expected

@@ -1,0 +1,119 @@
+"""Names in, rows out: one for one, whatever happens to a picture on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timezone
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.errors import ImageError
+from pipelines.schemas import Failure
+from pipelines.storage import fetching
+from pipelines.storage.fetching import FETCHED, FETCHED_DDL, fetch_one, fetcher
+from pipelines.storage.sources import Folder
+
+SHA_OF_CAT = "77af778b51abd4a3c51c5ddd97204a9c3ae614ebccb75a606c3b6865aed6744e"
+
+
+class Shelf:
+    """A source in memory; it keeps a list of what it was asked for."""
+
+    root = "shelf://"
+
+    def __init__(self, **pictures: bytes):
+        self.pictures = pictures
+        self.asked: list[tuple[str, str]] = []
+
+    def list(self):
+        return iter(())
+
+    def fetch(self, path: str, etag: str) -> bytes:
+        self.asked.append((path, etag))
+        if path not in self.pictures:
+            raise ImageError(Failure.VANISHED, "the file is gone since it was listed")
+        return self.pictures[path]
+
+
+def describe(content: bytes) -> dict[str, Any]:
+    if content == b"broken":
+        raise ImageError(Failure.UNREADABLE, "bad marker 0xff")
+    return {"width": len(content), "height": 1, "exif_camera": "S", "exif_time": datetime(2014, 7, 1, 15, 22, 9)}
+
+
+def batch(*rows: tuple[str, int]) -> pa.RecordBatch:
+    names = [{"path": path, "etag": "e", "size": size} for path, size in rows]
+    return pa.RecordBatch.from_pylist(names)
+
+
+def test_a_picture_becomes_a_row_with_its_hash_bytes_and_header():
+    assert fetch_one(Shelf(cat=b"cat"), describe, 10, path="cat", etag="e", size=3) == {
+        "path": "cat",
+        "content_hash": SHA_OF_CAT,
+        "content": b"cat",
+        "exif_time": datetime(2014, 7, 1, 15, 22, 9),
+        "exif_camera": "S",
+        "width": 3,
+        "height": 1,
+        "failure": None,
+        "failure_detail": None,
+    }
+
+
+def test_a_file_over_the_limit_is_not_read():
+    shelf = Shelf(big=b"x" * 11, fits=b"x" * 10)
+    row = fetch_one(shelf, describe, 10, path="big", etag="e", size=11)
+    assert (row["failure"], row["failure_detail"]) == ("too_large", "11 bytes; the limit is 10")
+    assert (row["content_hash"], row["content"]) == (None, None)
+    assert shelf.asked == []
+    assert fetch_one(shelf, describe, 10, path="fits", etag="e", size=10)["failure"] is None
+
+
+def test_a_picture_that_cannot_be_used_keeps_its_bytes_and_one_that_is_gone_has_none():
+    broken = fetch_one(Shelf(a=b"broken"), describe, 10, path="a", etag="e", size=6)
+    assert (broken["failure"], broken["failure_detail"]) == ("unreadable", "bad marker 0xff")
+    assert (broken["content"], broken["content_hash"]) == (b"broken", hashlib.sha256(b"broken").hexdigest())
+    gone = fetch_one(Shelf(), describe, 10, path="a", etag="e", size=6)
+    assert (gone["failure"], gone["content"], gone["content_hash"]) == ("vanished", None, None)
+
+
+def test_batches_are_cut_by_bytes_and_no_row_is_lost(monkeypatch):
+    monkeypatch.setattr(fetching, "BATCH_BYTES", 6)
+    shelf = Shelf(a=b"aaa", b=b"bbb", c=b"broken", e=b"")
+    counts: list[int] = []
+    fetch = fetcher(shelf, describe, max_bytes=10, count=counts.append)
+    found = list(fetch(iter([batch(("a", 3), ("b", 3), ("c", 6)), batch(("d", 1)), batch(("e", 0))])))
+    assert [each.column(0).to_pylist() for each in found] == [["a", "b"], ["c"], ["d", "e"]]
+    assert [each.column(7).to_pylist() for each in found] == [[None, None], ["unreadable"], ["vanished", None]]
+    assert counts == [2, 1, 2]
+    assert all(each.schema == FETCHED for each in found)
+
+
+def test_nothing_in_gives_nothing_out():
+    assert list(fetcher(Shelf(), describe, max_bytes=10)(iter([]))) == []
+
+
+def test_executors_fetch_real_files_those_that_went_or_changed_are_rows_too(spark, tmp_path):
+    for name in ("1 a.jpg", "2.jpg", "3.jpg", "4.jpg"):
+        (tmp_path / name).write_bytes(b"cat")
+    (tmp_path / "4.jpg").write_bytes(b"x" * 100)
+    source = Folder(str(tmp_path))
+    names = [(blob.path, blob.size, blob.etag) for blob in source.list()]
+    (tmp_path / "2.jpg").unlink()
+    (tmp_path / "3.jpg").write_bytes(b"another")
+
+    def header(content: bytes) -> dict[str, Any]:  # a function in a function travels by value
+        return {"width": 7, "exif_time": datetime(2014, 7, 1, 15, 22, 9, tzinfo=timezone.utc)}
+
+    done = spark.sparkContext.accumulator(0)
+    frame = spark.createDataFrame(names, "path string, size long, etag string").select("path", "etag", "size")
+    rows = frame.mapInArrow(fetcher(source, header, max_bytes=10, count=done.add), FETCHED_DDL)
+    found = rows.selectExpr("content_hash", "failure", "width", "unix_timestamp(exif_time)", "path")
+    assert [tuple(row)[:4] for row in sorted(found.collect(), key=lambda row: row["path"])] == [
+        (SHA_OF_CAT, None, 7, 1404228129),
+        (None, "vanished", None, None),
+        (None, "changed", None, None),
+        (None, "too_large", None, None),
+    ]
+    assert done.value == 4

@@ -1,0 +1,208 @@
+"""Label files as people and their tools write them."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines.errors import DataError
+from pipelines.storage.labels import normalise, read_labels
+
+
+def read(folder: Path, text: str | bytes, name: str = "labels.csv") -> list[dict[str, object]]:
+    """Give the rows, nulls as None."""
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    return rows(read_labels(str(folder / name)))
+
+
+def rows(table: pd.DataFrame) -> list[dict[str, object]]:
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def refused(folder: Path, text: str | bytes, name: str = "labels.csv") -> list[str]:
+    with pytest.raises(DataError) as caught:
+        read(folder, text, name)
+    return caught.value.faults
+
+
+CAT = [{"path": "a/1.jpg", "label": "cat"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\na/1.jpg,cat\n",
+        "path,label\r\na/1.jpg,cat\r\n",
+        "path,label\ra/1.jpg,cat\r",
+        "\ufeffpath,label\na/1.jpg,cat\n",
+        '\ufeff"path";"label"\r\n"a/1.jpg";"cat"\r\n',
+        "path\tlabel\na/1.jpg\tcat",
+        "PATH, Label \n a/1.jpg , cat \n",
+        "file_name,species\na\\1.jpg,cat\n",
+        "path,label\n.\\a\\1.jpg,cat\n",
+        "path,label\n./a/1.jpg,cat\n",
+        "path,label\na/1.jpg,cat\na/1.jpg,cat\n\n",
+        "path,label\na/1.jpg,cat\n,dog\n",
+        "path,label\na/1.jpg,cat,\n",
+        "n,note,label,path\n7,x,cat,a/1.jpg\n8,y,cat,a/1.jpg\n",
+    ],
+)
+def test_a_table_is_read_whatever_program_wrote_it(tmp_path, text):
+    assert read(tmp_path, text) == CAT
+
+
+def test_labels_that_look_like_something_else_stay_text(tmp_path):
+    text = "path,label\n" + "".join(f"{n}.jpg,{label}\n" for n, label in enumerate(WORDS))
+    assert [row["label"] for row in read(tmp_path, text)] == WORDS
+
+
+WORDS = ["None", "NA", "nan", "null", "1", "01", "1.0", "1e3", "True", "-", "inf", "2014-07-01", "Äffchen", "a b"]
+
+
+def test_an_empty_label_is_null(tmp_path):
+    assert read(tmp_path, "path,label,station\n1.jpg,,S1\n2.jpg,  ,\n3.jpg\n") == [
+        {"path": "1.jpg", "label": None, "station": "S1"},
+        {"path": "2.jpg", "label": None, "station": None},
+        {"path": "3.jpg", "label": None, "station": None},
+    ]
+
+
+def test_a_table_without_rows_has_its_columns(tmp_path):
+    assert read(tmp_path, "path,label,datetime\n") == []
+    assert list(read_labels(str(tmp_path / "labels.csv"))) == ["path", "label", "captured_at"]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("2014-07-01 15:22:09", "2014-07-01 15:22:09"),
+        ("2014-07-01T15:22:09", "2014-07-01 15:22:09"),
+        ("2014:07:01 15:22:09", "2014-07-01 15:22:09"),
+        ("2014-07-01 15:22", "2014-07-01 15:22"),
+        ("2014-07-01", "2014-07-01"),
+        ("2014-07-01T15:22:09.250Z", "2014-07-01 15:22:09.250"),
+        ("2014-07-01T10:22:09-05:00", "2014-07-01 15:22:09"),
+        ("0000:00:00 00:00:00", None),
+        ("", None),
+    ],
+)
+def test_times_are_read_as_iso_and_exif_write_them(tmp_path, written, expected):
+    text = f"path,label,captured_at\n1.jpg,cat,{written}\n2.jpg,cat,2020-01-01 00:00:00\n"
+    times = [row["captured_at"] for row in read(tmp_path, text)]
+    assert times == [expected and pd.Timestamp(expected, tz="UTC"), pd.Timestamp("2020-01-01", tz="UTC")]
+
+
+def test_times_may_all_be_missing(tmp_path):
+    assert read(tmp_path, "path,label,captured_at\n1.jpg,cat,\n")[0]["captured_at"] is None
+
+
+@pytest.mark.parametrize("written", ["01/07/2014 15:22", "07/01/2014", "1.7.2014", "2014-13-01", "noon", "20", "2014"])
+def test_times_that_would_have_to_be_guessed_are_refused(tmp_path, written):
+    assert refused(tmp_path, f"path,label,datetime\n1.jpg,cat,2014-07-01\n2.jpg,cat,{written}\n") == [
+        f"{tmp_path}/labels.csv has 1 times that cannot be read, first {written!r}. Write them as 2014-07-01 15:22:09."
+    ]
+
+
+def test_all_faults_of_a_file_are_told_at_once(tmp_path):
+    faults = refused(tmp_path, "path,label,datetime\na/1.jpg,cat,noon\na\\1.jpg,dog,noon\n2.jpg,cat,\n")
+    assert [fault.removeprefix(f"{tmp_path}/labels.csv has ") for fault in faults] == [
+        "2 times that cannot be read, first 'noon'. Write them as 2014-07-01 15:22:09.",
+        "1 paths twice with different values, first a/1.jpg. Keep one row each.",
+    ]
+
+
+def test_missing_columns_are_named_with_the_names_that_are_understood(tmp_path):
+    (fault,) = refused(tmp_path, "picture,kind\n1.jpg,cat\n")
+    assert "has no column path and no column label, only picture, kind." in fault
+    assert "path | file_name |" in fault
+    assert "label | class |" in fault
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("path,label\na,1.jpg,cat\n", "has rows with more values than its header has names. Put values with a comma"),
+        ("path,label\n1.jpg,cat\na,2.jpg,cat\n", "Expected 2 fields in line 3, saw 3"),
+        ('path,label\n"1.jpg,cat\n', "EOF inside string"),
+        ("path,label\n1.jpg,M\xe1laga\n".encode("latin-1"), "cannot be read as a table in UTF-8"),
+        ("path,label\n1.jpg,cat\n".encode("utf-16"), "cannot be read as a table in UTF-8"),
+        ("", "cannot be read as a table in UTF-8: No columns to parse"),
+    ],
+)
+def test_a_table_that_is_broken_is_refused_with_its_reason(tmp_path, text, reason):
+    assert reason in refused(tmp_path, text)[0]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"sources\.labels = .*gone\.csv: there is no such file"):
+        read_labels(str(tmp_path / "gone.csv"))
+    with pytest.raises(DataError, match="there is no such file"):
+        read_labels(str(tmp_path))
+
+
+def test_parquet_means_the_same_as_csv(tmp_path):
+    table = pd.DataFrame(
+        {
+            "file_name": ["a\\1.jpg", "2.jpg", "3.jpg"],
+            "label": pd.array([1, 2, None], dtype="Int64"),
+            "station": pd.Categorical(["S1", None, "S1"]),
+            "datetime": pd.to_datetime(["2014-07-01 15:22:09.000", None, "2014-07-01 15:22:09.500"]),
+            "boxes": [[1, 2], [], None],
+        }
+    )
+    table.to_parquet(tmp_path / "labels.parquet")
+    expected = [
+        ["a/1.jpg", "1", "S1", pd.Timestamp("2014-07-01 15:22:09", tz="UTC")],
+        ["2.jpg", "2", None, None],
+        ["3.jpg", None, "S1", pd.Timestamp("2014-07-01 15:22:09.5", tz="UTC")],
+    ]
+    assert [list(row.values()) for row in rows(read_labels(str(tmp_path / "labels.parquet")))] == expected
+    table.set_index("file_name").to_parquet(tmp_path / "indexed.parquet")
+    assert [row["path"] for row in rows(read_labels(str(tmp_path / "indexed.parquet")))] == [
+        "a/1.jpg",
+        "2.jpg",
+        "3.jpg",
+    ]
+
+
+def test_a_folder_of_parquet_files_is_read_as_spark_writes_it(tmp_path):
+    folder = tmp_path / "labels.parquet"
+    folder.mkdir()
+    (folder / "_SUCCESS").write_bytes(b"")
+    for n in (1, 2):
+        pd.DataFrame({"path": [f"{n}.jpg"], "label": ["cat"]}).to_parquet(folder / f"part-{n}.snappy.parquet")
+    assert sorted(row["path"] for row in rows(read_labels(str(folder)))) == ["1.jpg", "2.jpg"]
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+    assert "cannot be read as a table" in refused(tmp_path, "path,label\n", "labels.parquet")[0]
+
+
+def test_folder_and_name_of_timelapse_are_one_path(tmp_path):
+    text = "File,RelativePath,DateTime,Species\n1.jpg,S1\\100RECNX,2014-07-01 15:22:09,paca\n2.jpg,,,\n"
+    assert [(row["path"], row["label"]) for row in read(tmp_path, text)] == [
+        ("S1/100RECNX/1.jpg", "paca"),
+        ("2.jpg", None),
+    ]
+
+
+def test_the_column_with_the_plainest_name_is_taken(tmp_path):
+    text = "species,label,filename,path\nCuniculus paca,animal,1.jpg,a/1.jpg\n"
+    assert read(tmp_path, text) == [{"path": "a/1.jpg", "label": "animal"}]
+
+
+def test_paths_and_labels_are_compared_with_composed_characters(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "é")
+    assert normalise(f".\\{decomposed}\\1.jpg") == "é/1.jpg"
+    assert read(tmp_path, f"path,label\n{decomposed}.jpg,{decomposed}\n") == [{"path": "é.jpg", "label": "é"}]
+
+
+def test_labels_of_a_real_camera_trap_set_are_read(shared_data):
+    table = read_labels(str(shared_data / "cameratrap_peru_sdzg/labels.csv"))
+    assert table.shape == (111, 6)
+    assert table["label"].value_counts().to_dict() == {"blank": 63, "animal": 36, "human_setup": 6, "unsure": 6}
+    assert table["sequence"].nunique() == 37
+    assert table["captured_at"].min() == pd.Timestamp("2014-07-01 15:21:15", tz="UTC")

@@ -1,0 +1,183 @@
+"""What a listing says about every picture: label, station, time."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import DataError
+from pipelines.storage.listing import Listing, list_names
+from pipelines.storage.sources import Folder
+
+FILES = (
+    "1.jpg",
+    "S1/2.JPG",
+    "S1/cat/3.jpeg",
+    "S2/cat/deep/4.png",
+    "S2/.5.jpg",
+    "_6.jpg",
+    "S1/notes.txt",
+    "README",
+    "jpg",
+)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    for name in FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def listed(spark: Any, folder: Path, labels: str = "none", station: str = "none") -> Listing:
+    return list_names(spark, Folder(str(folder)), labels=labels, station=station, extensions=["jpg", ".JPEG", "png"])
+
+
+def told(listing: Listing, *columns: str) -> dict[str, Any]:
+    """Give relative path -> what was said; a tuple where several columns are asked for."""
+    found = {}
+    for row in listing.names.collect():
+        values = tuple(row[column] for column in columns)
+        found[row["path"].split("/pictures/")[1]] = values[0] if len(values) == 1 else values
+    return found
+
+
+def write(folder: Path, text: str) -> str:
+    (folder / "labels.csv").write_text(text, encoding="utf-8")
+    return str(folder / "labels.csv")
+
+
+def test_folders_say_label_and_station_and_other_files_are_counted(spark, pictures):
+    listing = listed(spark, pictures, "folder", "folder:1")
+    assert told(listing, "label", "station", "size", "says_label") == {
+        "1.jpg": (None, None, 1, True),
+        "_6.jpg": (None, None, 1, True),
+        "S1/2.JPG": ("S1", "S1", 1, True),
+        "S2/.5.jpg": ("S2", "S2", 1, True),
+        "S1/cat/3.jpeg": ("cat", "S1", 1, True),
+        "S2/cat/deep/4.png": ("deep", "S2", 1, True),
+    }
+    assert listing.count == 6
+    assert listing.ignored == {"txt": 1, "": 2}
+    assert listing.names.columns == [
+        *("path", "size", "modified_at", "etag"),
+        *("label", "station", "camera", "captured_at", "sequence", "says_label"),
+    ]
+
+
+DEEP, FLAT = "S2/cat/deep/4.png", "1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("rule", "deep", "flat"),
+    [
+        ("folder:2", "cat", None),
+        ("folder:-1", "deep", None),
+        ("folder:-3", "S2", None),
+        ("folder:4", None, None),
+        ("folder:-4", None, None),
+        (r"regex:^S(\d)/", "2", None),
+        (r"regex:(\d)\.\w+$", "4", "1"),
+        (r"regex:(x)?\d", None, None),
+        ("none", None, None),
+    ],
+)
+def test_a_station_is_read_off_the_path(spark, pictures, rule, deep, flat):
+    stations = told(listed(spark, pictures, "none", rule), "station")
+    assert (stations[DEEP], stations[FLAT]) == (deep, flat)
+
+
+def test_names_that_look_the_same_are_one_class(spark, tmp_path):
+    composed, decomposed = "Jaguaré", unicodedata.normalize("NFD", "Jaguaré")
+    for folder, name in ((composed, "1.jpg"), (decomposed, "2.jpg")):
+        (tmp_path / "pictures" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pictures" / folder / name).write_bytes(b"x")
+    by_folder = told(listed(spark, tmp_path / "pictures", "folder", "folder:1"), "label", "station")
+    assert by_folder == {f"{composed}/1.jpg": (composed, composed), f"{decomposed}/2.jpg": (composed, composed)}
+    file = write(tmp_path, f"path,label\n{decomposed}/1.jpg,a\n{composed}/2.jpg,b\n")
+    assert told(listed(spark, tmp_path / "pictures", file), "label") == {
+        f"{composed}/1.jpg": "a",
+        f"{decomposed}/2.jpg": "b",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\nS1/2.JPG,cat\nS2/cat/deep/4.png,dog\n",
+        "path,label\npictures/S1/2.JPG,cat\npictures/S2/cat/deep/4.png,dog\n",
+        "path,label\nC:\\x\\pictures\\S1\\2.JPG,cat\nC:\\x\\pictures\\S2\\cat\\deep\\4.png,dog\n",
+        "path,label\n/x//pictures/S1/2.JPG,cat\n/x/pictures/S2/cat/deep/4.png,dog\n",
+        "path,label\n2.JPG,cat\n4.png,dog\n",
+        "path,label\n2.JPG,cat\ndeep/4.png,dog\n",
+    ],
+)
+def test_labels_may_be_written_from_here_from_further_up_or_down(spark, pictures, tmp_path, text):
+    listing = listed(spark, pictures, write(tmp_path, text))
+    labels = told(listing, "label")
+    assert {path: label for path, label in labels.items() if label} == {"S1/2.JPG": "cat", DEEP: "dog"}
+    assert (len(labels), listing.notes) == (6, ())
+
+
+def test_a_path_from_further_up_finds_no_namesake_in_another_folder(spark, pictures, tmp_path):
+    listing = listed(spark, pictures, write(tmp_path, "path,label\nall/S1/2.JPG,cat\nall/gone/1.jpg,dog\n"))
+    assert {path: label for path, label in told(listing, "label").items() if label} == {"S1/2.JPG": "cat"}
+    assert listing.notes == (f"{tmp_path}/labels.csv names 1 pictures that are not there, first all/gone/1.jpg.",)
+
+
+def test_a_bare_name_that_two_pictures_share_is_refused(spark, pictures, tmp_path):
+    (pictures / "S2/2.JPG").write_bytes(b"y")
+    with pytest.raises(DataError, match=r"'2\.JPG' may be any of 2 pictures, such as S1/2\.JPG and S2/2\.JPG\. Write"):
+        listed(spark, pictures, write(tmp_path, "path,label\n4.png,cat\n2.JPG,cat\n"))
+
+
+def test_two_rows_that_mean_one_picture_are_refused(spark, pictures, tmp_path):
+    with pytest.raises(DataError, match=r"more than one row for 1 pictures, first S1/2\.JPG"):
+        listed(spark, pictures, write(tmp_path, "path,label\na/S1/2.JPG,cat\nb/S1/2.JPG,dog\n"))
+    labels = told(listed(spark, pictures, write(tmp_path, "path,label\na/1.jpg,cat\nb/1.jpg,cat\n")), "label")
+    assert (labels["1.jpg"], len(labels)) == ("cat", 6)
+
+
+def test_labels_of_other_pictures_are_refused_with_an_example_of_each(spark, pictures, tmp_path):
+    with pytest.raises(
+        DataError, match=r"none of its 2 paths is among the 6 pictures found, first 'x/7\.jpg'.*'1\.jpg'"
+    ):
+        listed(spark, pictures, write(tmp_path, "path,label\nx/7.jpg,cat\n8.jpg,dog\n"))
+
+
+def test_a_labels_file_tells_station_camera_time_and_sequence(spark, pictures, tmp_path):
+    file = write(
+        tmp_path,
+        "path,label,station,camera,datetime,seq_id\n1.jpg,None,S9,c1,2014:07:01 15:22:09,7\nS1/2.JPG,,,,,\n",
+    )
+    with_time = listed(spark, pictures, file, "folder:1")
+    names = with_time.names.selectExpr("*", "unix_timestamp(captured_at) as seconds")
+    found = told(
+        Listing(names, 0, with_time.ignored), "label", "station", "camera", "seconds", "sequence", "says_label"
+    )
+    assert found["1.jpg"] == ("None", "S9", "c1", 1404228129, "7", True)
+    assert found["S1/2.JPG"] == (None, "S1", None, None, None, True)
+    assert found[DEEP] == (None, "S2", None, None, None, True)
+
+
+def test_without_labels_a_listing_has_no_say_in_them(spark, pictures):
+    assert set(told(listed(spark, pictures), "says_label").values()) == {False}
+
+
+def test_an_empty_folder_gives_no_rows(spark, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    listing = listed(spark, tmp_path / "pictures", write(tmp_path, "path,label\n1.jpg,cat\n"), "folder:1")
+    assert (listing.count, listing.names.count()) == (0, 0)
+
+
+def test_a_clock_that_is_far_off_does_not_stop_a_listing(spark, pictures):
+    os.utime(pictures / "1.jpg", (2**34, 2**34))  # year 2514: pandas counts nanoseconds up to 2262
+    os.utime(pictures / "_6.jpg", (-86400, -86400))
+    years = listed(spark, pictures).names.selectExpr("path", "year(modified_at) as year")
+    assert {row["path"].rpartition("/")[2]: row["year"] for row in years.collect()}["_6.jpg"] == 1969

@@ -1,0 +1,200 @@
+"""Where settings come from, and what is said of those that are wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.config import Origin, conf_folder, flatten, known_keys, load_origins, load_settings, masked
+from pipelines.errors import SettingsError
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def faults(env: str | None = None, overrides: dict[str, object] | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(env, overrides)
+    return caught.value.faults
+
+
+def test_the_last_of_the_four_sources_wins(tmp_path, monkeypatch):
+    env = write(tmp_path / "mine.yaml", "train: {max_iter: 1, bootstrap: 200, elastic_net: 0.5}")
+    monkeypatch.setenv("IRBIS_TRAIN__MAX_ITER", "2")
+    monkeypatch.setenv("IRBIS_TRAIN__BOOTSTRAP", "300")
+    origins = load_origins(env, {"train.max_iter": "3"})
+    assert origins["train.max_iter"] == Origin("3", "--set")
+    assert origins["train.bootstrap"] == Origin("300", "environment variable IRBIS_TRAIN__BOOTSTRAP")
+    assert origins["train.elastic_net"] == Origin(0.5, env)
+    assert origins["train.gate_metric"] == Origin("balanced_accuracy", "conf/base.yaml")
+    train = load_settings(env, {"train.max_iter": "3"}).train
+    assert (train.max_iter, train.bootstrap, train.elastic_net) == (3, 300, 0.5)
+
+
+def test_every_fault_is_named_at_once_with_its_source_and_the_nearest_key(tmp_path, monkeypatch):
+    env = write(tmp_path / "prod.yaml", "featurize: {batchsize: 4}\ntrain: {max_iter: many}\nscore: 3")
+    monkeypatch.setenv("IRBIS_SORCES__IMAGES", "x")
+    assert faults(env, {"images.fit": "stretch", "zzz": 1}) == [
+        f"{env} has an unknown key 'featurize.batchsize'. Did you mean 'featurize.batch_size'?",
+        f"{env}: 'score' is a section, not a setting. Set what is in it, such as 'score.model_version'.",
+        "environment variable IRBIS_SORCES__IMAGES has an unknown key 'sorces.images'. Did you mean 'sources.images'?",
+        "--set has an unknown key 'zzz'. `irbis config` lists the known ones.",
+        "--set: images.fit = 'stretch' is refused: input should be 'squash', 'crop' or 'pad'.",
+        f"{env}: train.max_iter = 'many' is refused: "
+        "input should be a valid integer, unable to parse string as an integer.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("train.fractions", "0.5,0.6,0.2", "train, validation and test must sum to 1, not 1.3"),
+        ("train.fractions", "[1, 0, 0]", "input should be less than 1"),
+        ("images.max_megabytes", "inf", "input should be a finite number"),
+        ("images.crop_bottom", 1, "input should be less than 1"),
+        ("train.max_iter", 2.5, "input should be a valid integer, got a number with a fractional part"),
+        ("workspace", "", "string should have at least 1 character"),
+        ("workspace", "null", "input should be a valid string"),
+        ("report.title", 5, "input should be a valid string"),
+        ("sources.extensions", "", "should have at least 1 item after validation, not 0"),
+        ("sources.labels", "folder:0", "expected folder, folder:N (from 1; -1 is the last), none or a file"),
+        ("sources.station", "folder", "expected none, exif, folder:N (from 1; -1 is the last) or regex:PATTERN"),
+        ("sources.station", "regex:(", "it is no regular expression: missing ), unterminated subpattern at position 0"),
+        ("sources.station", "regex:S[0-9]+", "the pattern should have a group, such as regex:/(S[0-9]+)_"),
+        ("spark.conf", "{", "expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("spark.conf", {"a": {"b": 1}}, "'a' should be text, a number, true or false, not {\"b\": 1}"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_its_reason(key, value, reason):
+    assert reason in faults(None, {key: value})[0]
+    assert faults(None, {key: value})[0].startswith(f"--set: {key} = ")
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("train.fractions", "0.5,0.2,0.3", [0.5, 0.2, 0.3]),
+        ("train.fractions", "[0.5, 0.2, 0.3]", [0.5, 0.2, 0.3]),
+        ("sources.extensions", "jpg", ["jpg"]),
+        ("sources.extensions", '["jpg", "png"]', ["jpg", "png"]),
+        ("sources.extensions", "['jpg','png']", ["jpg", "png"]),
+        ("train.exclude_labels", "", []),
+        ("train.exclude_labels", "[1, 2]", ["1", "2"]),
+        ("train.exclude_labels", '["cat, black", "dog"]', ["cat, black", "dog"]),
+        ("train.exclude_labels", '"unsure"', ["unsure"]),
+        ("images.size", "null", None),
+        ("images.size", "225", 225),
+        ("sources.images", "50% off [x]", "50% off [x]"),
+        ("score.model_version", "7", "7"),
+        ("workspace", "dbfs:/irbis", "dbfs:///irbis"),
+        ("workspace", "file:///data/irbis", "/data/irbis"),
+        ("workspace", "abfss://a@b.dfs.core.windows.net/c", "abfss://a@b.dfs.core.windows.net/c"),
+        ("spark.conf", '{"spark.ui.port": 4050}', {"spark.ui.port": 4050}),
+    ],
+)
+def test_a_text_means_the_same_in_a_variable_and_after_set(key, text, expected, monkeypatch):
+    def value(settings):
+        for name in key.split("."):
+            settings = getattr(settings, name)
+        return settings
+
+    assert value(load_settings(None, {key: text})) == expected
+    monkeypatch.setenv("IRBIS_" + key.replace(".", "__").upper(), text)
+    assert value(load_settings()) == expected
+
+
+def test_spark_conf_takes_names_with_dots_and_keeps_what_was_there(tmp_path, monkeypatch):
+    env = write(tmp_path / "mine.yaml", "spark: {conf: {spark.ui.port: 4040, spark.a: x}}")
+    overrides = {"spark.conf.spark.ui.port": "4050", "spark.conf.spark.sql.ansi.enabled": "true"}
+    expected = {"spark.ui.port": "4050", "spark.a": "x", "spark.sql.ansi.enabled": "true"}
+    assert load_settings(env, overrides).spark.conf == expected
+    monkeypatch.setenv("IRBIS_SPARK__CONF", '{"spark.b": true}')
+    assert load_settings(env, {"spark.conf.spark.c": 1}).spark.conf == {"spark.b": True, "spark.c": 1}
+    monkeypatch.setenv("IRBIS_SPARK__CONF", "{")
+    assert "IRBIS_SPARK__CONF" not in faults(env, {"spark.conf.spark.c": 1})[0]
+
+
+def test_an_environment_is_named_by_a_variable_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("IRBIS_ENV", write(tmp_path / "mine.yml", "report: {title: Mine}"))
+    assert load_settings().report.title == "Mine"
+    assert load_settings("local").report.title == "irbis report"
+
+
+def test_an_unknown_environment_names_those_known():
+    names = sorted(path.stem for path in conf_folder().glob("*.yaml") if path.stem != "base")
+    expected = f"--env prodd: there is no conf/prodd.yaml. Known: {', '.join(names)}, or give a path to a .yaml file."
+    assert faults("prodd") == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"train:\n  max_iter: 3\n bad: [\n", "{} line 3 is not YAML as settings want it: expected <block end>"),
+        (
+            b"train: {max_iter: 3}\nreport: {}\ntrain: {bootstrap: 100}",
+            "{} line 3 is not YAML as settings want it: 'train'",
+        ),
+        (b"train:\n\tmax_iter: 3\n", "{} line 2 is not YAML"),
+        (b"report:\n  title: \xe9\n", "{} cannot be read: 'utf-8' codec can't decode byte 0xe9"),
+        (b"- a\n- b\n", "{} must hold settings by name, not a list."),
+    ],
+)
+def test_a_file_that_is_no_yaml_of_settings_is_named_with_its_line(text, expected, tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(text)
+    assert faults(str(path))[0].startswith(expected.format(path))
+
+
+def test_a_section_with_all_its_lines_commented_out_says_nothing(tmp_path):
+    env = write(tmp_path / "mine.yaml", "train:\n  # max_iter: 3\n\nreport:\n")
+    assert load_settings(env) == load_settings()
+
+
+def test_base_yaml_has_every_setting_and_nothing_else():
+    tree = yaml.safe_load((conf_folder() / "base.yaml").read_text(encoding="utf-8"))
+    assert [key for key, _ in flatten(tree)] == known_keys()
+
+
+def test_base_yaml_says_what_every_setting_does():
+    lines = (conf_folder() / "base.yaml").read_text(encoding="utf-8").splitlines()
+    settings = [line for line in lines if re.match(r" *\w+: *[^#\s]", line)]
+    assert len(settings) == len(known_keys())
+    assert [line for line in settings if "  # " not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (
+            "https://a.blob.core.windows.net/c?sv=1&sig=ab%3D&se=2",
+            "https://a.blob.core.windows.net/c?sv=1&sig=***&se=2",
+        ),
+        ("postgresql://user:p@ss/w@host/db", "postgresql://user:***@host/db"),
+        ("AccountName=a;AccountKey=ab==;EndpointSuffix=x", "AccountName=a;AccountKey=***;EndpointSuffix=x"),
+        ("https://host/?access_token=abc", "https://host/?access_token=***"),
+        ({"fs.azure.account.key.a": "abc", "spark.ui.port": 1}, {"fs.azure.account.key.a": "***", "spark.ui.port": 1}),
+        ({"spark.x": "jdbc:h2://u:pw@h"}, {"spark.x": "jdbc:h2://u:***@h"}),
+        ("C:/pictures/design=1", "C:/pictures/design=1"),
+        ("folder:2", "folder:2"),
+        (None, None),
+    ],
+)
+def test_secrets_do_not_print(value, shown):
+    assert masked(value) == shown
+
+
+def test_a_refused_value_does_not_print_its_secret():
+    assert faults(None, {"spark.driver_memory": "https://u:pw@h?sig=abc"})[0].startswith(
+        "--set: spark.driver_memory = 'https://u:***@h?sig=***' is refused"
+    )
+
+
+def test_settings_cannot_be_changed_after_loading():
+    settings = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.train.max_iter = 3

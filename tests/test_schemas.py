@@ -1,0 +1,45 @@
+"""The columns of the tables are a contract: these names and types, new ones only at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, Failure, columns, ddl
+
+CONTRACT = {
+    "images": (
+        IMAGES,
+        "path string, content_hash string, content binary, size long, modified_at timestamp, etag string, "
+        "label string, station string, captured_at timestamp, burst_id string, group_id string, width int, "
+        "height int, failure string, ingested_at timestamp",
+        "failure_detail string, camera string",
+    ),
+    "features": (
+        FEATURES,
+        "content_hash string, backbone string, features array<float>, failure string, featurized_at timestamp",
+        "failure_detail string",
+    ),
+    "predictions": (
+        PREDICTIONS,
+        "path string, content_hash string, prediction string, score double, probabilities map<string,double>, "
+        "burst_id string, burst_prediction string, burst_score double, needs_review boolean, model_name string, "
+        "model_version string, backbone string, failure string, scored_at timestamp",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("table", CONTRACT)
+def test_a_table_has_the_agreed_columns_and_additions_at_the_end(table):
+    schema, agreed, added = CONTRACT[table]
+    assert ddl(schema) == ", ".join(filter(None, (agreed, added)))
+    assert columns(schema) == [part.split()[0] for part in ddl(schema).split(", ")]
+
+
+def test_failures_have_the_agreed_names():
+    agreed = {"empty", "not_an_image", "unsupported_format", "truncated", "too_large", "vanished", "unreadable"}
+    assert {str(failure) for failure in Failure} == agreed | {"changed", "forbidden"}
+
+
+def test_only_what_may_pass_is_tried_again():
+    assert [str(failure) for failure in Failure if failure.is_passing] == ["vanished", "changed", "forbidden"]
