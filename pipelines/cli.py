@@ -56,7 +56,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that all commands have; it gets them as `origins` and `verbose`."""
 
     def wrapped(env: str | None, assignments: tuple[str, ...], verbose: bool, **given: Any) -> Any:
-        overrides = dict(_assignment(text) for text in assignments)
+        overrides: dict[str, Any] = dict(_assignment(text) for text in assignments)
         for name, (key, _, _) in SHORT_FORMS.items():
             value = given.pop(name)
             if value is not None:

@@ -39,20 +39,22 @@ def train_classifiers(
     scaler = StandardScaler(inputCol="vector", outputCol="scaled", withMean=True, withStd=True)
     scaling = Pipeline(stages=[ArrayToVector("features", "vector"), scaler]).fit(indexed)
     scaled = scaling.transform(indexed).select("scaled", "label", "weight").cache()
-    for reg_param in reg_params:
-        regression = LogisticRegression(
-            featuresCol="scaled",
-            labelCol="label",
-            weightCol="weight",
-            family="multinomial",
-            regParam=reg_param,
-            elasticNetParam=settings.elastic_net,
-            maxIter=settings.max_iter,
-            tol=1e-5,
-            standardization=False,  # the scaler has done it
-        )
-        yield reg_param, PipelineModel(stages=[*scaling.stages, regression.fit(scaled)])
-    scaled.unpersist()
+    try:
+        for reg_param in reg_params:
+            regression = LogisticRegression(
+                featuresCol="scaled",
+                labelCol="label",
+                weightCol="weight",
+                family="multinomial",
+                regParam=reg_param,
+                elasticNetParam=settings.elastic_net,
+                maxIter=settings.max_iter,
+                tol=1e-5,
+                standardization=False,  # the scaler has done it
+            )
+            yield reg_param, PipelineModel(stages=[*scaling.stages, regression.fit(scaled)])
+    finally:  # whoever asks may stop early
+        scaled.unpersist()
 
 
 def with_weights(rows: DataFrame, classes: Sequence[str], class_weights: str) -> DataFrame:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines.errors import UserError
@@ -37,7 +38,7 @@ def examine(settings: Settings, *, verbose: bool = False) -> list[Finding]:
     return [
         _finding("python", _python),
         _finding("java", _java),
-        *[_finding(name, lambda name=name: importlib.metadata.version(name)) for name in PACKAGES],
+        *[_finding(name, partial(importlib.metadata.version, name)) for name in PACKAGES],
         _finding("memory", _memory),
         _finding("gpu", lambda: ", ".join(gpu_names()) or "none: features are computed on the CPU"),
         _finding("weights", lambda: _weights(settings)),

@@ -50,10 +50,11 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     mark = _mark(tables, settings, version)
     if path.exists() and path.read_text(encoding="utf-8").endswith(mark):
         return StageResult("report", seconds=clock.seconds, outcome=f"unchanged: {path}")
-    backbone = version.tags["backbone"] if version else None
-    gathered = gather(tables, settings, version and version.version, backbone)
+    gathered = gather(
+        tables, settings, version.version if version else None, version.tags["backbone"] if version else None
+    )
     evaluations = tracking.read_json(version, EVALUATION) if version else {}
-    model = version and _model(tracking, version)
+    model = _model(tracking, version) if version else None
     write(report(gathered, model, evaluations, settings) + mark, path)
     return StageResult("report", gathered.files, 1, seconds=clock.seconds, outcome=str(path))
 

@@ -125,7 +125,7 @@ class Folder:
             self.problems.append(f"{name}: neither file nor folder")  # reading a pipe would wait for ever
             return None
         modified = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
-        relative = Path(os.path.relpath(name, self.folder)).as_posix()
+        relative = name[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
         return Blob(self.root + relative, relative, status.st_size, modified, _etag(status))
 
     def _note(self, error: OSError) -> None:

@@ -39,7 +39,12 @@ def test_a_class_alone_is_named_with_its_counts():
 
 
 def test_classes_without_groups_are_all_named_with_one_remedy():
-    few = {"ocelot": {"validation": 1}, "cat": ENOUGH, "dog": ENOUGH, "bird, small": {"validation": 2, "test": 1}}
+    few = {
+        "ocelot": {"train": 0, "validation": 1},
+        "cat": ENOUGH,
+        "dog": ENOUGH,
+        "bird, small": {"validation": 2, "test": 1},
+    }
     faults = refused(few)
     assert faults == [
         "Class 'bird, small' has no groups in train (0 groups in train, 2 groups in validation, 1 groups in test).",

@@ -84,10 +84,10 @@ def noise(count: int) -> list[bytes]:
     return [written(Image.fromarray(each)) for each in pixels]
 
 
-def features(chosen: Backbone, *contents: Any, **options: int) -> np.ndarray[Any, Any]:
+def features(chosen: Backbone, *contents: Any, **options: Any) -> np.ndarray[Any, Any]:
     found = list(chosen.embed(contents, **options))
     assert [each.failure for each in found] == [None] * len(contents)
-    return np.stack([each.features for each in found])  # type: ignore[arg-type]
+    return np.stack([each.features for each in found if each.features is not None])
 
 
 def normalised(*rgb: int) -> list[float]:

@@ -64,7 +64,7 @@ def test_loading_reads_the_given_weights_and_changes_the_preprocessing(tmp_path:
 
 
 def test_a_crop_keeps_its_share_of_the_picture_at_another_size() -> None:
-    def cropped(**numbers: int) -> str:
+    def cropped(**numbers: Any) -> str:
         return load_backbone("irbis_tiny", fit="crop", **numbers).identity.split("/")[1].split("-")[0]
 
     assert cropped() == "crop160of183"  # the proportion of 224 to 256

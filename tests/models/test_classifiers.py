@@ -96,6 +96,19 @@ def test_without_balance_every_row_weighs_one(rows: Any) -> None:
     assert {(row["label"], row["weight"]) for row in found.collect()} == {(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)}
 
 
+def test_rows_kept_while_fitting_are_let_go_even_if_whoever_asks_stops_early(
+    spark: Any, rows: Any, train_settings: Any
+) -> None:
+    kept = spark.sparkContext._jsc.getPersistentRDDs
+    rows.count()
+    before = kept().size()
+    fitting = train_classifiers(rows, CLASSES, train_settings(), [0.1, 0.2])
+    next(fitting)
+    assert kept().size() == before + 1
+    fitting.close()  # type: ignore[attr-defined]
+    assert kept().size() == before
+
+
 def test_two_classes_have_two_probabilities(rows: Any, train_settings: Any) -> None:
     two = rows.where("label in ('cat', 'ötter')")
     model = trained(two, ["cat", "ötter"], train_settings(), 0.01)
@@ -111,7 +124,7 @@ def test_array_to_vector_survives_its_file_inside_a_pipeline(spark: Any, tmp_pat
     pipeline.save(str(tmp_path / "pipeline"))
     model.save(str(tmp_path / "model"))
     again = [Pipeline.load(str(tmp_path / "pipeline")).fit(table), PipelineModel.load(str(tmp_path / "model"))]
-    expected = [np.float32([0.5, -2.0]).tolist(), np.float32([1e-30, 3.4e38]).tolist()]
+    expected = np.array([[0.5, -2.0], [1e-30, 3.4e38]], dtype=np.float32).tolist()
     for each in (model, *again):
         found = each.transform(table).orderBy("id").select("as_vector").collect()
         assert [row["as_vector"].toArray().tolist() for row in found] == expected

@@ -43,6 +43,10 @@ def draw(tmp_path: Path) -> Draw:
 
 @pytest.fixture
 def survey() -> dict[str, bytes]:
+    return survey_pictures()
+
+
+def survey_pictures() -> dict[str, bytes]:
     """Give 60 encounters of three frames at two stations: label = last folder, half of them striped."""
     start, pictures = datetime(2024, 6, 1), {}
     for encounter in range(60):

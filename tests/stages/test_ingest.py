@@ -77,7 +77,9 @@ def test_a_vanished_file_is_reported_and_its_row_kept(spark, make_settings, draw
     ingest.run(spark, settings)
     (folder / "x/a.jpg").unlink()
     result = ingest.run(spark, settings)
-    assert result.notes == (f"1 pictures are gone from the source, first file://{folder}/x/a.jpg; their rows are kept.",)
+    assert result.notes == (
+        f"1 pictures are gone from the source, first file://{folder}/x/a.jpg; their rows are kept.",
+    )
     assert len(rows(Tables.of(spark, settings), "path")) == 2
 
 

@@ -80,13 +80,13 @@ def test_a_picture_that_cannot_be_used_keeps_its_bytes_and_one_that_is_gone_has_
 
 def test_batches_are_cut_by_bytes_and_no_row_is_lost(monkeypatch):
     monkeypatch.setattr(fetching, "BATCH_BYTES", 6)
-    shelf = Shelf(a=b"aaa", b=b"bbb", c=b"broken", e=b"")
+    shelf = Shelf(a=b"aaa", b=b"bbb", c=b"broken", e=b"eeeeee", f=b"")
     counts: list[int] = []
     fetch = fetcher(shelf, describe, max_bytes=10, count=counts.append)
-    found = list(fetch(iter([batch(("a", 3), ("b", 3), ("c", 6)), batch(("d", 1)), batch(("e", 0))])))
-    assert [each.column(0).to_pylist() for each in found] == [["a", "b"], ["c"], ["d", "e"]]
-    assert [each.column(7).to_pylist() for each in found] == [[None, None], ["unreadable"], ["vanished", None]]
-    assert counts == [2, 1, 2]
+    found = list(fetch(iter([batch(("a", 3), ("b", 3), ("c", 6)), batch(("d", 1)), batch(("e", 6), ("f", 0))])))
+    assert [each.column(0).to_pylist() for each in found] == [["a", "b"], ["c"], ["d", "e"], ["f"]]
+    assert [each.column(7).to_pylist() for each in found] == [[None, None], ["unreadable"], ["vanished", None], [None]]
+    assert counts == [2, 1, 2, 1]
     assert all(each.schema == FETCHED for each in found)
 
 

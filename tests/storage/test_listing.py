@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,14 +155,13 @@ def test_labels_of_other_pictures_are_refused_with_an_example_of_each(spark, pic
 def test_a_labels_file_tells_station_camera_time_and_sequence(spark, pictures, tmp_path):
     file = write(
         tmp_path,
-        "path,label,station,camera,datetime,seq_id\n1.jpg,None,S9,c1,2014:07:01 15:22:09,7\nS1/2.JPG,,,,,\n",
+        "path,label,station,camera,datetime,seq_id\nS2/.5.jpg,None,S9,c1,2014:07:01 15:22:09,7\nS1/2.JPG,,,,,\n",
     )
-    with_time = listed(spark, pictures, file, "folder:1")
-    names = with_time.names.selectExpr("*", "unix_timestamp(captured_at) as seconds")
-    found = told(
-        Listing(names, 0, with_time.ignored), "label", "station", "camera", "seconds", "sequence", "says_label"
-    )
-    assert found["1.jpg"] == ("None", "S9", "c1", 1404228129, "7", True)
+    listing = listed(spark, pictures, file, "folder:1")
+    names = listing.names.selectExpr("*", "unix_timestamp(captured_at) as seconds")
+    columns = ("label", "station", "camera", "seconds", "sequence", "says_label")
+    found = told(replace(listing, names=names), *columns)
+    assert found["S2/.5.jpg"] == ("None", "S9", "c1", 1404228129, "7", True)
     assert found["S1/2.JPG"] == (None, "S1", None, None, None, True)
     assert found[DEEP] == (None, "S2", None, None, None, True)
 

@@ -1,0 +1,38 @@
+"""Run the command as a user does: in a process of its own, from a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Irbis = Callable[..., "subprocess.CompletedProcess[str]"]
+COMMAND = [sys.executable, "-m", "pipelines.cli"]
+
+
+@pytest.fixture
+def irbis(tmp_path: Path) -> Irbis:
+    """Give a function that runs `irbis` with the given words and checks its exit code."""
+
+    def run(*words: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*COMMAND, *map(str, words)],
+            cwd=tmp_path,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=1200,
+        )
+        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr[-4000:]}"
+        return done
+
+    return run
+
+
+def closing_lines(output: str) -> dict[str, str]:
+    """Give the closing line of each stage by its name."""
+    return {line.partition(":")[0]: line for line in output.splitlines() if " read, " in line}

@@ -1,0 +1,97 @@
+"""What users type, and what they type wrong: one line that says what to do, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import closing_lines
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_wrong_settings_are_all_named_at_once(irbis):
+    done = irbis("train", "--set", "train.max_itre=3", "--set", "featurize.batch_size=many", code=2)
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "irbis: --set has an unknown key 'train.max_itre'. Did you mean 'train.max_iter'?",
+        "irbis: --set: featurize.batch_size = 'many' is refused: input should be a valid integer, "
+        "unable to parse string as an integer.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ingest"], "irbis: sources.images is not set. Give a folder of pictures: --images DIR."),
+        (["run", "--images", "nowhere"], "nowhere does not exist. Give a folder of pictures."),
+        (["featurize"], "irbis: There is no table images in"),
+        (["score"], "irbis: Model irbis has no champion. Run `irbis train` first."),
+        (["featurize", "--backbone", "resnet51"], "featurize.backbone = resnet51: not known. Did you mean 'resnet50'?"),
+        (["run", "--env", "nowhere"], "irbis: --env nowhere: there is no conf/nowhere.yaml. Known: "),
+        (["train", "--set", "max_iter"], "irbis: --set max_iter: write KEY=VALUE"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_remedy(irbis, words, message):
+    done = irbis(*words, code=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_config_says_where_each_value_comes_from(irbis):
+    done = irbis("config", "--workspace", "here", env={"IRBIS_TRAIN__MAX_ITER": "7"})
+    lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines()}
+    assert lines["workspace"].split() == ['"here"', "--workspace"]
+    assert lines["train.max_iter"].split(maxsplit=1) == ['"7"', "environment variable IRBIS_TRAIN__MAX_ITER"]
+    assert lines["score.review_below"].split() == ["0.8", "conf/base.yaml"]
+
+
+def test_doctor_finds_all_well_and_names_what_is_not(irbis):
+    assert all(line.startswith("ok ") for line in irbis("doctor").stdout.splitlines())
+    done = irbis("doctor", "--weights", "nowhere.pth", code=2)
+    assert [line for line in done.stdout.splitlines() if line.startswith("FAIL")] == [
+        "FAIL  weights     featurize.weights = nowhere.pth: there is no such file."
+    ]
+
+
+def test_a_job_file_does_the_same_without_the_command(tmp_path, irbis):
+    (tmp_path / "pictures" / "hare").mkdir(parents=True)
+    (tmp_path / "pictures" / "hare" / "a.jpg").write_bytes(b"")
+    job = [sys.executable, str(ROOT / "jobs" / "ingest.py"), "--env", "local", "--images", "pictures"]
+    done = subprocess.run(job, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "1 read, 0 written, 1 failed (1 empty)" in closing_lines(done.stdout)["ingest"]
+
+
+def test_a_job_runs_under_spark_submit_in_the_session_that_is_there(tmp_path, irbis):
+    import importlib.metadata
+
+    import pyspark
+
+    from pipelines.platform.session import DELTA
+
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").write_bytes(b"")
+    version = importlib.metadata.version("delta-spark")
+    name = "delta-spark" if version >= "3" else "delta-core"
+    submit = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local[2]"]
+    conf = [word for key, value in DELTA.items() for word in ("--conf", f"{key}={value}")]
+    job = [str(ROOT / "jobs" / "ingest.py"), "--images", "pictures", "--workspace", "w"]
+    environment = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    import os
+
+    def run(*words):
+        return subprocess.run(
+            [*submit, *words, *job], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+            env={**os.environ, **environment},
+        )  # fmt: skip
+
+    without = run()
+    assert without.returncode == 2
+    assert "irbis: This Spark session has no Delta. Start it with --packages io.delta:" in without.stderr
+    done = run("--packages", f"io.delta:{name}_2.12:{version}", *conf)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "1 read, 0 written, 1 failed (1 empty)" in closing_lines(done.stdout)["ingest"]

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from pipelines.config import load_settings
+from pipelines.errors import DataError, ModelError
+from pipelines.evaluation.figures import Evaluation
+from pipelines.platform.tracking import EVALUATION, Tracking
+from pipelines.stages import featurize, ingest, score, train
+from pipelines.stages.score import require_backbone
+from pipelines.storage.tables import Tables
+
+from .conftest import jpeg, survey_pictures
+
+RULES = {"sources.station": "folder:1", "train.bootstrap": "100", "train.reg_params": "0.01,0.1"}
+
+
+@pytest.fixture(scope="module")
+def featurized(spark, tmp_path_factory):
+    """Give the folder of a survey whose workspace is ingested and featurized, once for all tests here."""
+    folder = tmp_path_factory.mktemp("survey")
+    for name, content in {**survey_pictures(), "S0/plain/bad.jpg": b"<html>"}.items():
+        path = folder / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    chosen = load_settings(None, {"workspace": str(folder / "workspace"), **rules(folder)})
+    ingest.run(spark, chosen)
+    featurize.run(spark, chosen)
+    return folder
+
+
+@pytest.fixture
+def settings(featurized, make_settings, tmp_path):
+    """Give the settings of a workspace of the test's own, a copy of the featurized one."""
+    shutil.copytree(featurized / "workspace", tmp_path / "workspace")
+    return make_settings(rules(featurized))
+
+
+def rules(folder):
+    return {"sources.images": str(folder / "pictures"), "spark.master": "local[2]", **RULES}
+
+
+def changed(settings, section, **values):
+    return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
+
+
+def test_the_first_version_is_champion_and_tells_what_it_is(spark, settings):
+    result = train.run(spark, settings)
+    assert (result.read, result.written) == (180, 1)
+    tracking = Tracking.of(settings)
+    champion = tracking.champion()
+    assert (champion.version, champion.classes, champion.tags["gate"]) == (
+        "1",
+        ["plain", "striped"],
+        "is champion: the first version",
+    )
+    assert champion.tags["backbone"].startswith("irbis_tiny@")
+    evaluations = tracking.read_json(champion, EVALUATION)
+    test = Evaluation.from_dict(evaluations["test"])
+    assert test.is_grouped and test.metrics["accuracy"].value == champion.metrics["accuracy"] > 0.9
+    params = tracking.params(champion)
+    assert params["table_version.images"] == "0" and params["train.max_iter"] == "100"
+    rows = train.training_rows(Tables.of(spark, settings), settings, champion.tags["backbone"])
+    sides = rows.groupBy("group_id").agg(F.countDistinct("split").alias("sides")).agg(F.max("sides"))
+    assert sides.first()[0] == 1
+    assert test.rows == rows.where("split = 'test'").count()
+
+
+def test_training_on_the_same_again_does_nothing(spark, settings):
+    train.run(spark, settings)
+    again = train.run(spark, settings)
+    assert (again.read, again.written) == (0, 0)
+    assert len(Tracking.of(settings).versions()) == 1
+
+
+def test_a_worse_version_does_not_become_champion(spark, settings):
+    train.run(spark, settings)
+    worse = changed(settings, "train", reg_params=[10.0], elastic_net=1.0)  # all weights zero
+    result = train.run(spark, worse)
+    tracking = Tracking.of(settings)
+    assert tracking.champion().version == "1"
+    assert "irbis/2 is not champion: balanced accuracy 0." in result.outcome
+    better = changed(settings, "train", reg_params=[0.02])
+    train.run(spark, better)
+    assert tracking.champion().version == "3"
+
+
+def test_a_version_without_a_verdict_is_made_anew(spark, settings):
+    train.run(spark, settings)
+    tracking = Tracking.of(settings)
+    version = tracking.champion()
+    tracking.client.delete_model_version_tag("irbis", version.version, "irbis.gate")  # killed before the gate
+    train.run(spark, settings)
+    assert [each.version for each in tracking.versions()] == ["2"]
+    assert tracking.champion().version == "2"
+
+
+def test_too_little_data_is_counted_in_the_error(spark, make_settings, draw):
+    one = make_settings(
+        {"sources.images": str(draw({"hare/a.jpg": jpeg(80, 1)}, "one")), "workspace": str(draw({}, "w"))}
+    )
+    with pytest.raises(DataError, match=r"There is no table features"):
+        train.run(spark, one)
+    ingest.run(spark, one)
+    featurize.run(spark, one)
+    with pytest.raises(
+        DataError, match=r"only one class, 'hare' \(. groups in train, . groups in validation, . groups in"
+    ):
+        train.run(spark, one)
+    draw({"fox/b.jpg": jpeg(90, 2)}, "one")
+    ingest.run(spark, one)
+    featurize.run(spark, one)
+    with pytest.raises(DataError) as error:
+        train.run(spark, one)
+    assert all("has no groups in" in fault for fault in error.value.faults)
+    assert {fault.split("'")[1] for fault in error.value.faults} == {"fox", "hare"}
+
+
+def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark, settings):
+    train.run(spark, settings)
+    result = score.run(spark, settings)
+    assert (result.read, result.written, result.failures) == (181, 180, {"not_an_image": 1})
+    table = Tables.of(spark, settings).read("predictions")
+    rows = [row.asDict() for row in table.collect()]
+    assert len({row["path"] for row in rows}) == len(rows) == 181
+    (bad,) = [row for row in rows if row["failure"]]
+    assert (bad["prediction"], bad["score"], bad["burst_prediction"], bad["needs_review"]) == (None, None, None, True)
+    bursts: dict[str, list[dict]] = {}
+    for row in rows:
+        if not row["failure"]:
+            assert row["score"] == max(row["probabilities"].values())
+            assert row["probabilities"][row["prediction"]] == row["score"]
+            bursts.setdefault(row["burst_id"], []).append(row)
+    assert sorted(map(len, bursts.values())) == [3] * 60
+    for frames in bursts.values():
+        mean = {name: np.mean([row["probabilities"][name] for row in frames]) for name in ("plain", "striped")}
+        vote = max(mean, key=mean.get)
+        assert {row["burst_prediction"] for row in frames} == {vote}
+        assert frames[0]["burst_score"] == pytest.approx(mean[vote])
+        assert frames[0]["needs_review"] == (mean[vote] < settings.score.review_below)
+
+
+def test_a_second_scoring_writes_nothing_and_a_late_frame_only_touches_its_burst(spark, settings):
+    train.run(spark, settings)
+    score.run(spark, settings)
+    tables = Tables.of(spark, settings)
+    version = tables.version("predictions")
+    assert score.run(spark, settings).read == 0
+    assert tables.version("predictions") == version
+    late = jpeg(91, 999, datetime(2024, 6, 1) + timedelta(seconds=3), "plain")
+    path = Path(settings.sources.images) / "S0/plain/000_9.jpg"
+    path.write_bytes(late)
+    ingest.run(spark, settings)
+    featurize.run(spark, settings)
+    result = score.run(spark, settings)
+    assert result.read == 4
+    assert result.notes == ("3 predictions were made anew: their bursts got or lost frames.",)
+    predictions = tables.read("predictions")
+    assert predictions.count() == 182
+    assert predictions.groupBy("path").count().where("count > 1").count() == 0
+    burst = predictions.where("path like '%000\\_9.jpg'").first()["burst_id"]
+    assert predictions.where(F.col("burst_id") == burst).count() == 4
+    path.unlink()
+
+
+def test_features_of_another_backbone_are_refused_in_a_sentence(spark, settings):
+    train.run(spark, settings)
+    other = changed(settings, "images", fit="pad")
+    with pytest.raises(
+        ModelError, match=r"Model irbis/1 was trained on features of irbis_tiny@.*squash.*the settings say .*pad"
+    ):
+        require_backbone(other)
+    tables = Tables.of(spark, settings)
+    Tracking.of(settings).tag(Tracking.of(settings).champion(), backbone="squeezenet1_1@00000000/squash224-bilinear")
+    with pytest.raises(
+        ModelError, match=r"table features holds irbis_tiny@.* for 180 pictures. Featurize with squeezenet1_1"
+    ):
+        score.run(spark, settings)
+    assert not tables.exists("predictions")
+
+
+def test_without_a_champion_or_with_an_unknown_version_the_error_says_what_there_is(spark, settings):
+    with pytest.raises(ModelError, match=r"Model irbis has no champion. Run `irbis train` first"):
+        score.run(spark, settings)
+    train.run(spark, settings)
+    with pytest.raises(ModelError, match=r"Model irbis has no version 7. Known: 1"):
+        score.run(spark, changed(settings, "score", model_version="7"))
+
+
+def test_the_registered_model_has_a_signature_and_loads_by_its_alias(spark, settings):
+    train.run(spark, settings)
+    tracking = Tracking.of(settings)
+    import mlflow
+
+    signature = mlflow.models.get_model_info("models:/irbis@champion").signature
+    assert json.loads(signature.to_dict()["inputs"])[0]["name"] == "features"
+    assert tracking.load(tracking.champion()).stages[-1].numClasses == 2
