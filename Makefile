@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench lock build clean
 
-help: ## List the targets
+help:
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Draw sample pictures and run all five stages (IMAGES=folder: on your own)

@@ -38,7 +38,7 @@ class Listing:
 def list_names(spark: SparkSession, source: Source, *, labels: str, station: str, extensions: list[str]) -> Listing:
     """List every picture of the source. Raises DataError if labels and pictures have nothing in common."""
     wanted = {extension.lower().lstrip(".") for extension in extensions}
-    folder, place = _rule(labels), _rule(station)
+    folder, place = path_rule(labels), path_rule(station)
     ignored: Counter[str] = Counter()
     rows = []
     for blob in source.list():
@@ -78,7 +78,7 @@ def _with_labels(names: DataFrame, paths: pd.Series, rule: str) -> tuple[DataFra
 def _matched(table: pd.DataFrame, paths: pd.Series, file: str) -> tuple[pd.DataFrame, list[str]]:
     """Keep the labels of pictures that are there, under the paths of these."""
     known = set(paths)
-    told, table = table["path"], table.assign(path=_located(table["path"], known, file))
+    told, table = table["path"], table.assign(path=locate(table["path"], known, file))
     missing = told[~table["path"].isin(known)]
     if len(missing) == len(table) > 0 and known:
         raise DataError(
@@ -96,7 +96,7 @@ def _matched(table: pd.DataFrame, paths: pd.Series, file: str) -> tuple[pd.DataF
     return table, notes
 
 
-def _located(told: pd.Series, known: set[str], file: str) -> pd.Series:
+def locate(told: pd.Series, known: set[str], file: str) -> pd.Series:
     """Give the paths as they are below the source, whether they were written from there, further up or down.
 
     One rule holds for all: the same number of folders is taken off every path. Each path on its own could find
@@ -130,7 +130,7 @@ def _ends(known: set[str]) -> dict[str, list[str]]:
     return ends
 
 
-def _rule(rule: str) -> Callable[[str], str | None]:
+def path_rule(rule: str) -> Callable[[str], str | None]:
     """Give the function that reads a station or a label off a path below the source; null where there is none."""
     if rule.startswith("regex:"):
         pattern = re.compile(rule[len("regex:") :])

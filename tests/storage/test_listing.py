@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.storage.listing import Listing, list_names
+from pipelines.storage.listing import Listing, list_names, locate, path_rule
 from pipelines.storage.sources import Folder
 
 FILES = (
@@ -89,9 +90,20 @@ DEEP, FLAT = "S2/cat/deep/4.png", "1.jpg"
         ("none", None, None),
     ],
 )
-def test_a_station_is_read_off_the_path(spark, pictures, rule, deep, flat):
-    stations = told(listed(spark, pictures, "none", rule), "station")
-    assert (stations[DEEP], stations[FLAT]) == (deep, flat)
+def test_a_station_is_read_off_the_path(rule, deep, flat):
+    assert (path_rule(rule)(DEEP), path_rule(rule)(FLAT)) == (deep, flat)
+
+
+def test_a_pattern_gives_the_station_of_every_picture(spark, pictures):
+    stations = told(listed(spark, pictures, "none", r"regex:^S(\d)/"), "station")
+    assert stations == {
+        "1.jpg": None,
+        "_6.jpg": None,
+        "S1/2.JPG": "1",
+        "S1/cat/3.jpeg": "1",
+        "S2/.5.jpg": "2",
+        DEEP: "2",
+    }
 
 
 def test_names_that_look_the_same_are_one_class(spark, tmp_path):
@@ -109,18 +121,24 @@ def test_names_that_look_the_same_are_one_class(spark, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("two", "four"),
     [
-        "path,label\nS1/2.JPG,cat\nS2/cat/deep/4.png,dog\n",
-        "path,label\npictures/S1/2.JPG,cat\npictures/S2/cat/deep/4.png,dog\n",
-        "path,label\nC:\\x\\pictures\\S1\\2.JPG,cat\nC:\\x\\pictures\\S2\\cat\\deep\\4.png,dog\n",
-        "path,label\n/x//pictures/S1/2.JPG,cat\n/x/pictures/S2/cat/deep/4.png,dog\n",
-        "path,label\n2.JPG,cat\n4.png,dog\n",
-        "path,label\n2.JPG,cat\ndeep/4.png,dog\n",
+        ("S1/2.JPG", DEEP),
+        ("pictures/S1/2.JPG", f"pictures/{DEEP}"),
+        ("C:/x/pictures/S1/2.JPG", f"C:/x/pictures/{DEEP}"),
+        ("/x//pictures/S1/2.JPG", f"/x/pictures/{DEEP}"),
+        ("2.JPG", "4.png"),
+        ("2.JPG", "deep/4.png"),
     ],
 )
-def test_labels_may_be_written_from_here_from_further_up_or_down(spark, pictures, tmp_path, text):
-    listing = listed(spark, pictures, write(tmp_path, text))
+def test_labels_may_be_written_from_here_from_further_up_or_down(two, four):
+    known = {"1.jpg", "S1/2.JPG", "S1/cat/3.jpeg", DEEP}
+    assert list(locate(pd.Series([two, four]), known, "labels.csv")) == ["S1/2.JPG", DEEP]
+
+
+def test_labels_of_windows_find_their_pictures(spark, pictures, tmp_path):
+    file = write(tmp_path, "path,label\nC:\\x\\S1\\2.JPG,cat\nC:\\x\\S2\\cat\\deep\\4.png,dog\n")
+    listing = listed(spark, pictures, file)
     labels = told(listing, "label")
     assert {path: label for path, label in labels.items() if label} == {"S1/2.JPG": "cat", DEEP: "dog"}
     assert (len(labels), listing.notes) == (6, ())

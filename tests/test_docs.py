@@ -1,0 +1,65 @@
+"""README, Makefile, jobs, conf and the command say the same."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from pipelines.cli import SHORT_FORMS, STAGES, irbis
+from pipelines.config import known_keys
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_lists_every_command_and_no_other():
+    listed = re.findall(r"^\| `irbis (\w+)` \|", README, re.MULTILINE)
+    assert sorted(listed) == sorted(irbis.commands)
+
+
+def test_the_readme_names_every_option_of_the_stages():
+    options = {word for command in STAGES for param in irbis.commands[command].params for word in param.opts}
+    assert options == {f"--{name}" for name in (*SHORT_FORMS, "env", "set", "verbose")}
+    assert all(option in README for option in options)
+
+
+def test_there_is_a_job_for_every_stage_that_runs_just_that():
+    jobs = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "jobs").glob("*.py")}
+    assert sorted(jobs) == sorted(STAGES)
+    assert all(f'main(["{name}", *sys.argv[1:]])' in text for name, text in jobs.items())
+
+
+def test_every_setting_in_readme_and_conf_is_known():
+    known = set(known_keys())
+    assert set(re.findall(r"--set (\w+\.\w+)=", README)) <= known
+    for path in (ROOT / "conf").glob("*.yaml"):
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        found = {f"{a}.{b}" for a, section in tree.items() if isinstance(section, dict) for b in section}
+        assert found <= known, path.name
+
+
+def test_make_alone_lists_the_targets_that_the_readme_uses():
+    listed = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = set(re.findall(r"^\s*make (\w+)", listed, re.MULTILINE))
+    assert targets == {"demo", "test", "check", "bench", "lock", "build", "clean"}
+    assert set(re.findall(r"^    make (\w+)", README, re.MULTILINE)) <= targets
+
+
+def test_every_file_that_a_page_links_to_is_there():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_house_rules_of_length_hold():
+    import ast
+
+    for path in (ROOT / "pipelines").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 250, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 60, f"{path}:{node.name}"
