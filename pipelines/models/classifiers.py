@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pyspark.ml import Pipeline, PipelineModel, Transformer
 from pyspark.ml.classification import LogisticRegression
+from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import StandardScaler
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol
@@ -75,6 +76,12 @@ def probabilities(model: PipelineModel, rows: DataFrame) -> DataFrame:
     """
     scored = model.transform(rows)
     return scored.select(*rows.columns, vector_to_array("probability").alias("probability"))
+
+
+def log_loss(model: PipelineModel, rows: DataFrame, classes: Sequence[str]) -> float:
+    """Give the mean log-loss, in nats, of the model on rows of features, label (text)."""
+    evaluator = MulticlassClassificationEvaluator(metricName="logLoss", probabilityCol="probability")
+    return float(evaluator.evaluate(model.transform(with_weights(rows, classes, "none"))))
 
 
 def _lookup(values: dict[str, float]) -> Column:

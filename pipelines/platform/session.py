@@ -24,6 +24,14 @@ DELTA = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 
+# glibc hands large blocks back to the system after every batch, to ask for them anew: a quarter of a forward pass.
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": 2**30,
+    "MALLOC_TRIM_THRESHOLD_": 2**31,
+    "MALLOC_TOP_PAD_": 2**26,
+    "MALLOC_ARENA_MAX": 2,
+}
+
 
 def get_session(settings: Settings, *, verbose: bool = False) -> SparkSession:
     """Give the running session on Databricks, in a notebook and under spark-submit, else a local one.
@@ -106,6 +114,7 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.sql.warehouse.dir": str(log_file(settings).parents[1] / "warehouse"),
         # One task owns its share of the cores: more threads than that fight for them.
         "spark.executorEnv.OMP_NUM_THREADS": threads,
+        **{f"spark.executorEnv.{name}": value for name, value in MALLOC.items()},
         **DELTA,
     }
     conf |= settings.spark.conf

@@ -202,4 +202,4 @@ def _by_hour(rows: DataFrame) -> dict[str, tuple[int, ...]]:
 
 def _hour(time: Column) -> Column:
     """Give the hour on the camera's clock, which is kept as UTC, whatever the session's time zone."""
-    return F.pmod(F.floor(time.cast("double") / 3600), F.lit(24)).cast("int")
+    return ((F.floor(time.cast("double") / 3600) % 24 + 24) % 24).cast("int")

@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.errors import UserError
-from pipelines.models.backbones import backbone_of, gpu_names
+from pipelines.models.backbones import backbone_of
+from pipelines.models.backbones.devices import gpu_names
 from pipelines.platform.jvm import find_java
 from pipelines.platform.session import get_session, is_managed
 from pipelines.settings import Settings

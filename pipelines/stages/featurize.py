@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
 from pipelines.errors import DataError
-from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_backbone, resolve_device
+from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_backbone
 from pipelines.platform.progress import progress
 from pipelines.platform.session import sql_conf
 from pipelines.settings import Settings
@@ -84,10 +84,12 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     clock, tables = Clock(), Tables.of(spark, settings)
     if not tables.exists("images"):
         raise DataError(f"There is no table images in {tables.workspace}. Run `irbis ingest --images DIR` first.")
-    backbone = backbone_of(settings)
+    backbone = backbone_of(settings, check=False)
     waiting = _missing(tables, backbone).persist()
     started = datetime.now(timezone.utc)
     total, largest, since = waiting.agg(F.count("*"), F.max("size"), F.min("ingested_at")).first()
+    if total:
+        backbone.check(settings.featurize.weights or "")
     for chunk, count in chunks(waiting, total, settings.featurize.pictures_per_commit, "ingested_at", "path"):
         _append(tables, settings, backbone, chunk, count, largest or 1, since)
     waiting.unpersist()
@@ -100,6 +102,8 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
 
 def _task_device(wanted: str) -> str:
     """Give the device of the running task: the GPU that Spark assigned to it, if it was given one."""
+    from pipelines.models.backbones.devices import resolve_device  # torch: the driver does without
+
     context = TaskContext.get()
     gpus = context.resources().get("gpu") if context else None
     return resolve_device(wanted, gpus.addresses if gpus else ())

@@ -90,7 +90,7 @@ def _predictions(tables: Tables) -> dict[str, Any]:
 def _missing(tables: Tables, settings: Settings, champion: ModelVersion | None) -> dict[str, int]:
     """Count what featurize and score would do; where there is no champion, every picture is unscored."""
     current = tables.current_images()
-    done = tables.read("features").where(F.col("backbone") == backbone_of(settings).identity)
+    done = tables.read("features").where(F.col("backbone") == backbone_of(settings, check=False).identity)
     fetched = current.where("content_hash is not null").select("content_hash").distinct()
     scored = tables.read("predictions").where(F.col("model_version") == (champion.version if champion else ""))
     return {

@@ -14,7 +14,6 @@ import numpy as np
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from sklearn.metrics import log_loss
 
 from pipelines.config import flatten, masked
 from pipelines.errors import DataError
@@ -22,7 +21,7 @@ from pipelines.evaluation.metrics import Evaluation, evaluate
 from pipelines.evaluation.split import SPLITS, labelled_pictures, split_of
 from pipelines.evaluation.sufficiency import require_enough
 from pipelines.models.backbones import backbone_of
-from pipelines.models.classifiers import probabilities, train_classifiers
+from pipelines.models.classifiers import log_loss, probabilities, train_classifiers
 from pipelines.platform.provenance import code_version
 from pipelines.platform.session import task_slots
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
@@ -59,7 +58,7 @@ def train(rows: DataFrame, settings: Settings) -> Trained:
     best: tuple[float, float, PipelineModel] | None = None
     tried = chosen.reg_params if has_validation else chosen.reg_params[:1]
     for reg_param, model in train_classifiers(learning, classes, chosen, tried):
-        loss = _log_loss(model, held, classes) if has_validation else 0.0
+        loss = log_loss(model, held, classes) if has_validation else 0.0
         if best is None or loss < best[0]:
             best = loss, reg_param, model
     assert best is not None
@@ -115,11 +114,6 @@ def measure(model: PipelineModel, rows: DataFrame, classes: Sequence[str], boots
     )
 
 
-def _log_loss(model: PipelineModel, rows: DataFrame, classes: Sequence[str]) -> float:
-    found = probabilities(model, rows.select("features", "label")).select("label", "probability").toPandas()
-    return float(log_loss(found["label"], np.stack(found["probability"]), labels=list(classes)))
-
-
 def _groups(rows: DataFrame) -> dict[str, dict[str, int]]:
     counted = rows.groupBy("label", "split").agg(F.countDistinct("group_id").alias("groups")).collect()
     found: dict[str, dict[str, int]] = {}
@@ -132,7 +126,7 @@ def _backbone_to_train(tables: Tables, settings: Settings) -> str:
     """Give the identity that the settings mean, as the table features holds it; raise DataError if it does not."""
     if not tables.exists("features"):
         raise DataError(f"There is no table features in {tables.workspace}. Run `irbis featurize` first.")
-    return backbone_of(settings).identity
+    return backbone_of(settings, check=False).identity
 
 
 def _fingerprint(rows: DataFrame, settings: Settings, backbone: str) -> str:

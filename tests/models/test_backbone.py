@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from pipelines.errors import WeightsError
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones import Backbone, backbone, full_network
+from pipelines.models.backbones import Backbone, networks
 from pipelines.models.backbones.catalog import ARCHITECTURES, Architecture
+from pipelines.models.backbones.networks import full_network
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
@@ -53,7 +54,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name, network in {"pixels": Pixels, "noisy": Noisy}.items():
         known = Architecture(name, counted(name, network), lambda whole: whole, "head", sides=(1, 224))
         monkeypatch.setitem(ARCHITECTURES, name, known)
-    monkeypatch.setattr(backbone, "_networks", {})
+    monkeypatch.setattr(networks, "_networks", {})
     return seen
 
 
@@ -202,7 +203,7 @@ def test_the_network_is_built_once_for_each_name_and_weights(built: list[str]) -
     features(noisy_backbone(), noise(1)[0])
     features(other, content)
     assert built == ["pixels", "pixels", "noisy"]  # two are kept: the oldest has gone
-    assert len(backbone._networks) == 2
+    assert len(networks._networks) == 2
 
 
 def test_the_full_network_is_in_evaluation_mode_and_wants_every_tensor() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipelines.errors import SettingsError
-from pipelines.models.backbones import gpu_names, resolve_device
+from pipelines.models.backbones.devices import gpu_names, resolve_device
 
 
 @pytest.fixture

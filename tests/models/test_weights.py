@@ -16,7 +16,8 @@ from torchvision.models import VisionTransformer
 
 from pipelines.errors import WeightsError
 from pipelines.models.backbones import load_backbone
-from pipelines.models.backbones.weights import digest, load_into, read_file, read_state
+from pipelines.models.backbones.states import load_into, read_state
+from pipelines.models.backbones.weights import digest, read_file
 
 State = dict[str, Tensor]
 

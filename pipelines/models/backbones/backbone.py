@@ -9,18 +9,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import nn
 
 from pipelines.errors import ImageError, SettingsError
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
 from pipelines.models.backbones.catalog import Architecture, architecture
-from pipelines.models.backbones.weights import digest, find_weights, load_into, read_file, read_state
+from pipelines.models.backbones.weights import digest, find_weights, read_file
 from pipelines.settings import Settings
-
-_KEPT = 2  # networks a process keeps
-_networks: dict[tuple[str, str, str], nn.Module] = {}
 
 
 class Embedding(NamedTuple):
@@ -64,14 +59,11 @@ class Backbone:
         while chunk := list(islice(waiting, batch)):
             yield from self._embed_batch(chunk, device)
 
-    def _network(self, device: str) -> nn.Module:
-        """Give the cut network in evaluation mode, the one built before if there is one."""
-        key = (self.name, self.weights_digest, device)
-        if key not in _networks:
-            while len(_networks) >= _KEPT:
-                _networks.pop(next(iter(_networks)), None)
-            _networks[key] = _build(self.name, self.weights, device)
-        return _networks[key]
+    def check(self, weights: str = "") -> None:
+        """Raise WeightsError, with the name of the weights, if they do not fit the network."""
+        from pipelines.models.backbones.networks import load
+
+        load(self.name, self.weights, weights or self.name)
 
     def _embed_batch(self, pictures: list[bytes | None], device: str) -> list[Embedding]:
         pixels, found = [], []
@@ -82,21 +74,14 @@ class Backbone:
             except ImageError as error:
                 found.append(Embedding(None, error.failure, error.detail))
         if pixels:
-            features = iter(self._forward(np.stack(pixels), device))
+            from pipelines.models.backbones.networks import forward  # torch: only who embeds needs it
+
+            features = iter(forward(self, np.stack(pixels), device))
             found = [each if each.failure else Embedding(next(features)) for each in found]
         return found
 
     def _pixels(self, content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
         return self.preprocessing.apply(decode(content, max_pixels=self.max_pixels))
-
-    @torch.inference_mode()
-    def _forward(self, pixels: np.ndarray[Any, Any], device: str) -> np.ndarray[Any, Any]:
-        """Normalise on the device (a quarter of the bytes travel) and give float32 of shape (n, features)."""
-        images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()  # channels last, as decoded
-        mean = torch.tensor(self.preprocessing.mean, device=device).view(1, 3, 1, 1) * 255
-        std = torch.tensor(self.preprocessing.std, device=device).view(1, 3, 1, 1) * 255
-        result = self._network(device)((images - mean) / std)
-        return np.asarray(result.float().cpu().numpy(), dtype=np.float32)
 
 
 def load_backbone(
@@ -105,22 +90,25 @@ def load_backbone(
     weights: str | None = None,
     cache: str = "~/.cache/irbis/weights",
     max_pixels: int = 100_000_000,
+    check: bool = True,
     **preprocessing: Any,
 ) -> Backbone:
     """Give a backbone with its weights read and checked; `preprocessing` changes numbers of its own (fit, size ...).
 
-    Raises SettingsError for a name or number that is not known, WeightsError for weights.
+    Without `check` the weights are only named: that takes no torch, and no seconds. Raises SettingsError for a name
+    or number that is not known, WeightsError for weights.
     """
     known = architecture(name)
     wanted = _changed(known, {key: value for key, value in preprocessing.items() if value is not None})
     path = find_weights(name, weights, cache)
-    content = read_file(path)
-    load_into(known.build(), read_state(content, str(path)), str(path), head=known.head)
-    return Backbone(name, content, wanted, max_pixels)
+    backbone = Backbone(name, read_file(path), wanted, max_pixels)
+    if check:
+        backbone.check(str(path))
+    return backbone
 
 
-def backbone_of(settings: Settings) -> Backbone:
-    """Give the backbone that the settings name, with its weights."""
+def backbone_of(settings: Settings, *, check: bool = True) -> Backbone:
+    """Give the backbone that the settings name, with its weights, checked unless only its identity is wanted."""
     chosen, images = settings.featurize, settings.images
     return load_backbone(
         chosen.backbone,
@@ -130,14 +118,8 @@ def backbone_of(settings: Settings) -> Backbone:
         fit=images.fit,
         size=images.size,
         crop_bottom=images.crop_bottom,
+        check=check,
     )
-
-
-def full_network(name: str, weights: bytes) -> nn.Module:
-    """Give the whole network with its classifier, in evaluation mode."""
-    network = architecture(name).build()
-    load_into(network, read_state(weights, name), name)
-    return network.eval()
 
 
 def _changed(known: Architecture, numbers: dict[str, Any]) -> Preprocessing:
@@ -160,10 +142,3 @@ def _changed(known: Architecture, numbers: dict[str, Any]) -> Preprocessing:
         takes = f"{least}" if least == most else f"{least} to {most}"
         raise SettingsError(f"images.size = {changed.size}: {known.name} takes {takes} pixels a side.")
     return changed
-
-
-def _build(name: str, weights: bytes, device: str) -> nn.Module:
-    known = architecture(name)
-    network = known.build()
-    load_into(network, read_state(weights, name), name, head=known.head)
-    return known.cut(network).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

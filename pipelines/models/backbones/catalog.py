@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import SettingsError
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones import irbis_tiny
+
+if TYPE_CHECKING:  # torch takes seconds to load, and most that look a network up never build it
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ def _torchvision(
     **preprocessing: Any,
 ) -> Architecture:
     def build() -> nn.Module:
-        # Imported late: a worker that runs irbis_tiny need not load torchvision.
         from torchvision.models import get_model
 
         return get_model(name, weights=None)
@@ -54,10 +53,18 @@ def _torchvision(
     return Architecture(name, build, cut, head, Preprocessing(**preprocessing), sides)
 
 
+def _irbis_tiny() -> nn.Module:
+    from pipelines.models.backbones.irbis_tiny import IrbisTiny
+
+    return IrbisTiny()
+
+
 def _without(layer: str, index: int | None = None) -> Callable[[nn.Module], nn.Module]:
     """Give a cut that replaces a layer, or one step of it, by nothing."""
 
     def cut(network: nn.Module) -> nn.Module:
+        from torch import nn
+
         if index is None:
             setattr(network, layer, nn.Identity())
         else:
@@ -69,6 +76,8 @@ def _without(layer: str, index: int | None = None) -> Callable[[nn.Module], nn.M
 
 def _pooled(network: nn.Module) -> nn.Module:
     """Cut squeezenet: its classifier is a convolution, so what stands before it must be pooled."""
+    from torch import nn
+
     return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())  # type: ignore[arg-type]
 
 
@@ -77,10 +86,10 @@ ARCHITECTURES = {
     for each in (
         Architecture(
             "irbis_tiny",
-            irbis_tiny.IrbisTiny,
+            _irbis_tiny,
             lambda network: network,
             "head",
-            Preprocessing(size=irbis_tiny.INPUT_SIZE, resize=183, mean=irbis_tiny.MEAN, std=irbis_tiny.STD),
+            Preprocessing(size=160, resize=183, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         ),
         _torchvision("squeezenet1_1", _pooled, "classifier"),
         _torchvision("mobilenet_v2", _without("classifier"), "classifier", resize=232),

@@ -1,24 +1,16 @@
-"""Find a backbone's weights and load them as plain tensors: nothing in a weights file is ever executed."""
+"""Find a backbone's weights. Without torch, so that who only wants to name them need not load it."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
-
-import torch
-from safetensors.torch import load as load_safetensors
-from torch import Tensor
 
 from pipelines.errors import WeightsError
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 SHIPPED = Path(__file__).with_name("weights")
-WRAPPINGS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep the tensors
-PREFIXES = re.compile(r"^(module\.|_orig_mod\.)+")  # of DataParallel and torch.compile
 
 
 def find_weights(backbone: str, given: str | None, cache: str) -> Path:
@@ -50,44 +42,6 @@ def read_file(path: Path) -> bytes:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def read_state(content: bytes, name: str) -> dict[str, Tensor]:
-    """Give the tensors of a .safetensors or .pth file by name, as float32, without what training wrapped around.
-
-    Raises WeightsError for anything but tensors, and for values that are not finite.
-    """
-    state = _load(content, name)
-    while isinstance(state, Mapping) and (inner := _unwrapped(state)) is not None:
-        state = inner
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{name} holds no state_dict: a mapping of names to tensors was expected.")
-    tensors = {PREFIXES.sub("", str(key)): _as_float(value) for key, value in state.items()}
-    broken = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise WeightsError(f"{name} holds values that are not finite (first in {broken[0]}): save or fetch it again.")
-    return tensors
-
-
-def load_into(network: torch.nn.Module, state: Mapping[str, Tensor], name: str, head: str | None = None) -> None:
-    """Load tensors; with `head`, the classifier's are left out and need not fit.
-
-    Raises WeightsError if anything else is missing, left over or of another shape.
-    """
-    inside = () if head is None else (f"{head}.",)
-    kept = {key: value for key, value in state.items() if not key.startswith(inside)}
-    own = network.state_dict()
-    shapes = [key for key, value in kept.items() if key in own and value.shape != own[key].shape]
-    missing, extra = [key for key in own if key not in kept], [key for key in kept if key not in own]
-    if not shapes:  # the network itself knows the older names of its tensors, such as those of vit_b_16
-        missing, extra = network.load_state_dict(kept, strict=False)
-    missing = [key for key in missing if not key.startswith(inside) and not key.endswith("num_batches_tracked")]
-    if missing or extra or shapes:
-        counts = f"{len(missing)} tensors missing, {len(extra)} unknown, {len(shapes)} of another shape"
-        raise WeightsError(
-            f"{name} belongs to another network: {counts} (first {[*missing, *extra, *shapes][0]}). "
-            "Set featurize.backbone to the network that these weights are of."
-        )
-
-
 def digest(content: bytes) -> str:
     """Give the SHA-256 of a weights file, hex."""
     return hashlib.sha256(content).hexdigest()
@@ -99,6 +53,8 @@ def _is_weights_of(path: Path, backbone: str) -> bool:
 
 
 def _download(backbone: str, folder: Path) -> Path:
+    import torch
+
     url = _torchvision_url(backbone)
     target = folder / url.rpartition("/")[2]
     checksum = target.stem.rpartition("-")[2]  # torchvision puts the first digits of the SHA-256 into the name
@@ -120,34 +76,6 @@ def _torchvision_url(backbone: str) -> str:
         return str(get_model_weights(backbone).DEFAULT.url)
     except ValueError as error:  # not torchvision's, so it comes with this package
         raise WeightsError(f"The weights of {backbone} are not in {SHIPPED}: install this package again.") from error
-
-
-def _load(content: bytes, name: str) -> object:
-    try:
-        if content[8:9] == b"{":  # safetensors: the length of a JSON header, then the header
-            return load_safetensors(content)
-        if content.startswith((b"PK", b"\x80")):  # .pth: a zip, or before torch 1.6 a pickle
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files raise a dozen kinds, and torch's words advise to execute the file
-        reason = f"it is damaged, or holds more than tensors ({type(error).__name__})"
-        raise WeightsError(_refusal(name, reason)) from error
-    raise WeightsError(_refusal(name, f"it begins with {content[:16]!r}" if content else "it is empty"))
-
-
-def _refusal(name: str, reason: str) -> str:
-    return (
-        f"{name} cannot be read as weights: {reason}. Give a state_dict saved as .safetensors, "
-        "or as .pth by torch.save(model.state_dict(), ...)."
-    )
-
-
-def _unwrapped(state: Mapping[object, object]) -> Mapping[object, object] | None:
-    inner = (state.get(key) for key in WRAPPINGS)
-    return next((each for each in inner if isinstance(each, Mapping)), None)
-
-
-def _as_float(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _first_line(error: BaseException) -> str:
