@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import click
@@ -164,14 +165,16 @@ def _run_stages(names: Sequence[str], settings: Settings, verbose: bool) -> None
     from pipelines.platform.lock import workspace_lock
 
     with workspace_lock(settings.workspace):
-        # Behind the lock, and as late as this: Spark and torch take seconds to load.
+        # As late as this, and beside one another: Java, Spark and MLflow take seconds to load.
         from pipelines.platform.session import get_session
 
-        spark = get_session(settings, verbose=verbose)
-        for name in names:
-            result = importlib.import_module(f"pipelines.stages.{name}").run(spark, settings)
+        with ThreadPoolExecutor(1) as loader:
+            modules = loader.map(importlib.import_module, [f"pipelines.stages.{name}" for name in names])
+            spark = get_session(settings, verbose=verbose)
+        for module in modules:
+            result = module.run(spark, settings)
             for note in result.notes:
-                click.echo(f"{name}: note: {note}", err=True)
+                click.echo(f"{result.stage}: note: {note}", err=True)
             click.echo(result.closing_line())
 
 

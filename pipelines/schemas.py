@@ -49,7 +49,8 @@ IMAGES = """
     failure string,           -- a Failure; null: readable
     ingested_at timestamp,
     failure_detail string,    -- the decoder's own words
-    camera string             -- CSV or EXIF serial number; null: unknown
+    camera string,            -- CSV or EXIF serial number; null: unknown
+    burst_rule string         -- the gaps behind burst_id and group_id
 """
 
 # One row per (content_hash, backbone): the same bytes are never computed twice.

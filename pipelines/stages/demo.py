@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +32,9 @@ def _sample(workspace: str) -> dict[str, str]:
     with tqdm(
         total=PICTURES, desc="demo: drawing", unit=" images", leave=False, disable=not sys.stderr.isatty()
     ) as bar:
-        sample = render_sample_set(folder, progress=lambda done: bar.update(done - bar.n))
+        sample = render_sample_set(
+            folder, workers=min(4, os.cpu_count() or 1), progress=lambda done: bar.update(done - bar.n)
+        )
     return {
         "sources.images": str(sample.pictures_folder),
         "sources.labels": str(sample.labels_csv),

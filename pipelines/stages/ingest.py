@@ -15,21 +15,18 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
-from pipelines.evaluation.bursts import assign_bursts, stored_sequence
+from pipelines.evaluation.bursts import stored_sequence
 from pipelines.evaluation.split import conflicting_labels
 from pipelines.images.header import read_header
 from pipelines.platform.progress import progress
 from pipelines.platform.session import task_slots
-from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, StageResult
+from pipelines.stages.revisions import FRAME, Changes, burst_rule, compare, find_bursts, restate
 from pipelines.storage.fetching import FETCHED_DDL, fetcher
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
 from pipelines.storage.tables import Tables, chunks, count_failures
-
-FRAME = ["path", "content_hash", "station", "camera", "captured_at", "sequence"]
-PASSING = [str(failure) for failure in Failure if failure.is_passing]
 
 
 def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = None) -> DataFrame:
@@ -61,21 +58,24 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     if not listing.count and not tables.exists("images"):
         raise DataError(_nothing_found(source, listing))
     started = datetime.now(timezone.utc)
-    listing.names.persist()
-    fresh = listing.names.join(_known(tables.current_images()), ["path", "etag"], "left_anti").persist()
-    waiting = fresh.count()
-    for chunk in chunks(fresh, waiting, settings.ingest.files_per_commit, "path"):
+    names = listing.names.persist()
+    changes = compare(names, tables.current_images(), settings.ingest, source.root)
+    commits = 0
+    for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
         _append(tables, source, settings, *chunk)
-    restated = _restate(tables, settings, listing.names)
-    written = tables.read("images").where(F.col("ingested_at") >= F.lit(started))
-    failures = count_failures(written) if waiting else {}
-    notes = [
-        *_notes(tables, source, listing),
-        *([f"{restated:,} pictures got a new label, station or burst."] if restated else []),
-    ]
-    fresh.unpersist(), listing.names.unpersist()
+        commits += 1
+    # A first commit has found its own bursts; later ones may have renamed those of earlier rows.
+    is_mixed = bool(commits) and (commits > 1 or changes.known_count > 0)
+    restated = restate(tables, names, settings.ingest) if is_mixed or changes.outdated_count else 0
+    notes = _notes(listing, changes, restated)
+    failures: dict[str, int] = {}
+    if commits or restated:
+        notes += _conflicts(tables)
+        failures = count_failures(_written(tables, changes.fresh, started))
+    changes.fresh.unpersist(), names.unpersist()
+    fetched = changes.fresh_count
     return StageResult(
-        "ingest", waiting, waiting - sum(failures.values()) + restated, failures, clock.seconds, tuple(notes)
+        "ingest", fetched, fetched - sum(failures.values()) + restated, failures, clock.seconds, tuple(notes)
     )
 
 
@@ -89,12 +89,6 @@ def _described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any
     }
 
 
-def _known(current: DataFrame) -> DataFrame:
-    """Give path and etag of what needs no second reading; a passing failure does."""
-    settled = F.col("failure").isNull() | ~F.col("failure").isin(PASSING)
-    return current.where(settled).select("path", "etag")
-
-
 def _append(tables: Tables, source: Source, settings: Settings, names: DataFrame, count: int) -> None:
     """Fetch one chunk, find its bursts among all that is there, and commit it."""
     spark = tables.spark
@@ -104,11 +98,13 @@ def _append(tables: Tables, source: Source, settings: Settings, names: DataFrame
     # The bytes go to the executors' disks once: bursts are found on the columns beside them.
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
     with progress("ingest", count, lambda: done.value):
-        others = _frames(tables.current_images()).join(names.select("path"), "path", "left_anti")
-        bursts = _bursts(others.unionByName(rows.select(*FRAME)), settings)
+        others = tables.current_images().join(names.select("path"), "path", "left_anti")
+        frames = others.withColumn("sequence", stored_sequence("burst_id")).select(*FRAME)
+        bursts = find_bursts(frames.unionByName(rows.select(*FRAME)), settings.ingest)
         bursts = bursts.join(names.select("path"), "path", "left_semi")
         now = F.lit(datetime.now(timezone.utc))
         whole = rows.join(F.broadcast(bursts), "path").withColumn("ingested_at", now)
+        whole = whole.withColumn("burst_rule", F.lit(burst_rule(settings.ingest)))
         tables.append("images", whole, compression="uncompressed")
     rows.unpersist()
 
@@ -119,72 +115,43 @@ def _partitions(names: DataFrame, settings: Settings) -> int:
     return max(slots, -(-total // (settings.ingest.partition_megabytes * 2**20)))
 
 
-def _frames(images: DataFrame) -> DataFrame:
-    return images.withColumn("sequence", stored_sequence("burst_id")).select(*FRAME)
-
-
-def _bursts(frames: DataFrame, settings: Settings) -> DataFrame:
-    gaps = settings.ingest
-    return assign_bursts(frames, burst_gap_seconds=gaps.burst_gap_seconds, group_gap_minutes=gaps.group_gap_minutes)
-
-
-def _restate(tables: Tables, settings: Settings, names: DataFrame) -> int:
-    """Append a new row for every current picture whose label, station, camera, time or burst is another now."""
-    current = tables.current_images()
-    told = names.select("path", *[F.col(c).alias(f"told_{c}") for c in ("label", *FRAME[2:])], "says_label")
-    both = current.join(told, "path", "left").withColumn("sequence", stored_sequence("burst_id"))
-    wanted = both.select(
-        "path",
-        "content_hash",
-        F.when(F.col("says_label"), F.col("told_label")).otherwise(F.col("label")).alias("label"),
-        *[F.coalesce(f"told_{column}", column).alias(column) for column in FRAME[2:]],
-    )
-    wanted = wanted.join(_bursts(wanted, settings), "path").drop("content_hash", "sequence")
-    columns = [column for column in wanted.columns if column != "path"]
-    renamed = wanted.select("path", *[F.col(c).alias(f"new_{c}") for c in columns])
-    compared = current.join(renamed, "path")
-    same = [F.col(c).eqNullSafe(F.col(f"new_{c}")) for c in columns]
-    changed = compared.where(~_all(same)).persist()
-    count, since = changed.agg(F.count("*"), F.min("ingested_at")).first()
-    if count:
-        rows = tables.with_content(changed, since)
-        for column in columns:
-            rows = rows.withColumn(column, F.col(f"new_{column}"))
-        rows = rows.withColumn("ingested_at", F.lit(datetime.now(timezone.utc)))
-        tables.append("images", rows, compression="uncompressed")
-    changed.unpersist()
-    return int(count)
-
-
-def _all(conditions: list[Any]) -> Any:
-    whole = conditions[0]
-    for condition in conditions[1:]:
-        whole = whole & condition
-    return whole
+def _written(tables: Tables, fresh: DataFrame, started: datetime) -> DataFrame:
+    """Give the rows of this run for what it fetched; rows stated anew carry no news of failures."""
+    rows = tables.read("images").where(F.col("ingested_at") >= F.lit(started))
+    return rows.join(fresh.select("path", "etag"), ["path", "etag"], "left_semi").dropDuplicates(["path"])
 
 
 def _nothing_found(source: Source, listing: Listing) -> str:
-    others = ", ".join(f"{n} .{suffix}" for suffix, n in listing.ignored.most_common(3))
+    others = ", ".join(f"{n} .{suffix}" if suffix else f"{n} without" for suffix, n in listing.ignored.most_common(3))
+    problem = f" ({listing.problems[0]})" if listing.problems else ""
     return (
-        f"{source.root} has no pictures" + (f", only other files ({others})" if others else "") + ". "
-        "Give another folder, or the suffixes of your pictures: --set sources.extensions=jpg,..."
+        f"{source.root} has no pictures{problem}"
+        + (f", only files with other suffixes ({others})" if others else "")
+        + ". Give another folder, or the suffixes of your pictures: --set sources.extensions=jpg,..."
     )
 
 
-def _notes(tables: Tables, source: Source, listing: Listing) -> list[str]:
-    """Give sentences on what a person should know: files left out, gone, or labelled twice."""
+def _notes(listing: Listing, changes: Changes, restated: int) -> list[str]:
+    """Give sentences on what a person should know of this run."""
     notes = list(listing.notes)
     if listing.problems:
         notes.append(f"{len(listing.problems):,} files could not be listed, first {listing.problems[0]}.")
-    current = tables.current_images()
-    below = current.where(F.col("path").startswith(source.root))
-    gone = below.join(listing.names.select("path"), "path", "left_anti").agg(F.count("*"), F.min("path")).first()
-    if gone[0]:
-        notes.append(f"{gone[0]:,} pictures are gone from the source, first {gone[1]}; their rows are kept.")
-    conflicts = conflicting_labels(current).agg(F.count("*"), F.min("paths")).first()
-    if conflicts[0]:
+    if changes.gone_count:
         notes.append(
-            f"{conflicts[0]:,} pictures stand under more than one label and are left out of training, "
-            f"first {' = '.join(conflicts[1][:2])}."
+            f"{changes.gone_count:,} pictures are gone from the source, first {changes.gone_example}; "
+            "their rows are kept."
         )
+    if restated:
+        notes.append(f"{restated:,} pictures got a new label, station or burst.")
     return notes
+
+
+def _conflicts(tables: Tables) -> list[str]:
+    """Give a sentence on identical bytes under different labels, if there are any."""
+    found = conflicting_labels(tables.current_images()).agg(F.count("*"), F.min("paths")).first()
+    if not found[0]:
+        return []
+    return [
+        f"{found[0]:,} pictures stand under more than one label and are left out of training, "
+        f"first {' = '.join(found[1][:2])}."
+    ]

@@ -53,13 +53,21 @@ class Tables:
         """Give the table, or an empty frame of its columns where it was never written."""
         if not self.exists(name):
             return self.spark.createDataFrame([], schemas.ddl(SCHEMAS[name]))
-        if self.schema:
-            return self.spark.table(self.location(name))
-        return self.spark.read.format("delta").load(self.location(name))
+        rows = (
+            self.spark.table(self.location(name))
+            if self.schema
+            else self.spark.read.format("delta").load(self.location(name))
+        )
+        wanted = self.spark.createDataFrame([], schemas.ddl(SCHEMAS[name])).schema
+        for column in wanted:  # a table that an earlier version wrote lacks what was added since
+            if column.name not in rows.columns:
+                rows = rows.withColumn(column.name, F.lit(None).cast(column.dataType))
+        return rows
 
     def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
         """Add rows in one atomic commit; columns are put in order. Compressed pictures want `uncompressed`."""
         writer = rows.select(*schemas.columns(SCHEMAS[name])).write.format("delta").mode("append")
+        writer = writer.option("mergeSchema", "true")  # columns may be added from one version to the next
         writer = writer.option("compression", compression)
         if self.schema and not self.spark.catalog.databaseExists(self.schema):
             raise DataError(f"tables.schema = {self.schema}: there is no such schema. CREATE SCHEMA {self.schema}.")

@@ -12,7 +12,7 @@ import torch
 
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones import full_network
+from pipelines.models.backbones.networks import full_network
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)

@@ -1,0 +1,111 @@
+"""Compare a listing with the table images: what is new, what is gone, and which rows have to be stated anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import reduce
+from operator import and_
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.evaluation.bursts import assign_bursts, stored_sequence
+from pipelines.schemas import Failure
+from pipelines.settings import Ingest
+from pipelines.storage.tables import Tables
+
+FRAME = ["path", "content_hash", "station", "camera", "captured_at", "sequence"]
+KEPT = FRAME[2:]  # what a listing adds to, and never takes away
+PASSING = [str(failure) for failure in Failure if failure.is_passing]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Hold what a listing changes: `fresh` are its names to fetch; counts of the rest."""
+
+    fresh: DataFrame
+    fresh_count: int
+    known_count: int
+    outdated_count: int  # rows whose label, station, camera, time, sequence or rule of bursts is another now
+    gone_count: int
+    gone_example: str | None
+
+
+def compare(names: DataFrame, current: DataFrame, rules: Ingest, root: str) -> Changes:
+    """Find the changes in one pass; `current` holds the newest row of every path, those of other sources too.
+
+    A name is fresh if its etag is not the stored one, or if what was stored was a passing failure.
+    """
+    told = names.select("path", F.col("etag").alias("told_etag"), "says_label", *_told(), F.lit(True).alias("listed"))
+    known = current.withColumn("sequence", stored_sequence("burst_id")).withColumn("known", F.lit(True))
+    both = told.join(known, "path", "full")
+    is_listed, is_known = F.col("listed").isNotNull(), F.col("known").isNotNull()
+    is_settled = (F.col("etag") == F.col("told_etag")) & ~F.coalesce(F.col("failure").isin(PASSING), F.lit(False))
+    is_same = reduce(and_, [F.col(column).eqNullSafe(value) for column, value in _wanted().items()])
+    is_same &= F.col("burst_rule").eqNullSafe(burst_rule(rules))
+    is_gone = is_known & ~is_listed & F.col("path").startswith(root)
+    is_fresh = is_listed & (~is_known | ~is_settled)
+    marked = both.select(
+        "path", is_fresh.alias("fresh"), is_known.alias("known"), is_gone.alias("gone"), is_same.alias("same")
+    )
+    marked = marked.persist()
+    counts = marked.agg(
+        _count(F.col("fresh")),
+        _count(F.col("known")),
+        _count(F.col("known") & ~F.col("same")),
+        _count(F.col("gone")),
+        F.min(F.when(F.col("gone"), F.col("path"))),
+    ).first()
+    fresh = names.join(marked.where("fresh").select("path"), "path", "left_semi").persist()
+    return Changes(fresh, *counts)
+
+
+def restate(tables: Tables, names: DataFrame, rules: Ingest) -> int:
+    """Append a new row, with the same bytes, for every current picture of which something is another now.
+
+    Late frames rename the bursts of earlier ones, so all bursts are found anew. Gives the number of rows.
+    """
+    current = tables.current_images()
+    told = names.select("path", "says_label", *_told())
+    both = current.join(told, "path", "left").withColumn("sequence", stored_sequence("burst_id"))
+    wanted = both.select("path", "content_hash", *[value.alias(column) for column, value in _wanted().items()])
+    wanted = wanted.join(find_bursts(wanted, rules), "path").drop("content_hash", "sequence")
+    columns = [column for column in wanted.columns if column != "path"]
+    renamed = wanted.select("path", *[F.col(column).alias(f"new_{column}") for column in columns])
+    is_same = reduce(and_, [F.col(column).eqNullSafe(F.col(f"new_{column}")) for column in columns])
+    changed = current.join(renamed, "path").where(~is_same).persist()
+    count, since = changed.agg(F.count("*"), F.min("ingested_at")).first()
+    if count:
+        rows = tables.with_content(changed, since)
+        for column in columns:
+            rows = rows.withColumn(column, F.col(f"new_{column}"))
+        rows = rows.withColumn("burst_rule", F.lit(burst_rule(rules)))
+        rows = rows.withColumn("ingested_at", F.lit(datetime.now(timezone.utc)))
+        tables.append("images", rows, compression="uncompressed")
+    changed.unpersist()
+    return int(count)
+
+
+def find_bursts(frames: DataFrame, rules: Ingest) -> DataFrame:
+    """Give path, burst_id and group_id by the gaps of the settings."""
+    return assign_bursts(frames, burst_gap_seconds=rules.burst_gap_seconds, group_gap_minutes=rules.group_gap_minutes)
+
+
+def burst_rule(rules: Ingest) -> str:
+    """Name the gaps, so that another setting is seen on the rows that an earlier one made."""
+    return f"{rules.burst_gap_seconds:g} s, {rules.group_gap_minutes:g} min"
+
+
+def _told() -> list[Column]:
+    return [F.col(column).alias(f"told_{column}") for column in ("label", *KEPT)]
+
+
+def _wanted() -> dict[str, Column]:
+    """Give what each column should say: a label is taken away by a listing that speaks of labels, the rest is not."""
+    label = F.when(F.col("says_label"), F.col("told_label")).otherwise(F.col("label"))
+    return {"label": label, **{column: F.coalesce(f"told_{column}", column) for column in KEPT}}
+
+
+def _count(condition: Column) -> Column:
+    return F.coalesce(F.sum(condition.cast("int")), F.lit(0))

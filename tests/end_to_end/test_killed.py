@@ -1,0 +1,74 @@
+"""SIGKILL at random moments, then once more: the tables are those of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from pipelines.config import load_settings
+from pipelines.storage.tables import Tables
+
+from .conftest import COMMAND
+
+KILLS, PER_CLASS = 5, 40
+CONTENT = {
+    "images": ["path", "content_hash", "size", "label", "burst_id", "group_id", "width", "height", "failure"],
+    "features": ["content_hash", "backbone", "features", "failure"],
+    "predictions": ["path", "content_hash", "prediction", "burst_prediction", "needs_review", "failure"],
+}
+SMALL_COMMITS = ["--set", "ingest.files_per_commit=70", "--set", "featurize.pictures_per_commit=70"]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, shared_data: Path) -> Path:
+    """Give a folder of links to the first pictures of every class of trashnet, and one bad file."""
+    for source in sorted((shared_data / "trashnet").glob("*/")):
+        folder = tmp_path / "pictures" / source.name
+        folder.mkdir(parents=True)
+        for file in sorted(source.iterdir())[:PER_CLASS]:
+            (folder / file.name).symlink_to(file)
+    (tmp_path / "pictures" / "trash" / "empty.jpg").write_bytes(b"")
+    return tmp_path / "pictures"
+
+
+def kill_after(words: list[str], folder: Path, seconds: float) -> bool:
+    """Start irbis and kill it with all its processes after a while; say whether it was still running."""
+    running = subprocess.Popen(
+        [*COMMAND, *words], cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        running.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        return True
+    return False
+
+
+def test_killed_five_times_and_run_again_the_tables_are_those_of_an_undisturbed_run(irbis, pictures, spark, tmp_path):
+    words = ["run", "--images", str(pictures), *SMALL_COMMITS]
+    start = time.monotonic()
+    irbis(*words, "--workspace", "undisturbed")
+    whole = time.monotonic() - start
+    chance = random.Random(11)
+    killed = [
+        kill_after([*words, "--workspace", "killed"], tmp_path, chance.uniform(0.15, 0.9) * whole) for _ in range(KILLS)
+    ]
+    assert killed[0]
+    irbis(*words, "--workspace", "killed")
+    for name, columns in CONTENT.items():
+        one, other = (
+            Tables.of(spark, load_settings(None, {"workspace": str(tmp_path / workspace)})).read(name).select(
+                *[F.transform(c, lambda x: F.round(x, 3)).alias(c) if c == "features" else F.col(c) for c in columns]
+            )
+            for workspace in ("undisturbed", "killed")
+        )  # fmt: skip
+        assert one.count() == other.count() > 0, name
+        assert one.exceptAll(other).count() == other.exceptAll(one).count() == 0, name
