@@ -82,9 +82,9 @@ def featurize_udf(
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Compute the features that settings.featurize.backbone lacks of the current images."""
     clock, tables = Clock(), Tables.of(spark, settings)
+    backbone = backbone_of(settings, check=False)
     if not tables.exists("images"):
         raise DataError(f"There is no table images in {tables.workspace}. Run `irbis ingest --images DIR` first.")
-    backbone = backbone_of(settings, check=False)
     waiting = _missing(tables, backbone).persist()
     started = datetime.now(timezone.utc)
     total, largest, since = waiting.agg(F.count("*"), F.max("size"), F.min("ingested_at")).first()

@@ -91,7 +91,8 @@ def test_a_job_runs_under_spark_submit_in_the_session_that_is_there(tmp_path, ir
 
     without = run()
     assert without.returncode == 2
-    assert "irbis: This Spark session has no Delta. Start it with --packages io.delta:" in without.stderr
+    # spark-submit puts what Python says on stderr into its own stdout
+    assert "irbis: This Spark session has no Delta. Start it with --packages io.delta:" in without.stdout
     done = run("--packages", f"io.delta:{name}_2.12:{version}", *conf)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "1 read, 0 written, 1 failed (1 empty)" in closing_lines(done.stdout)["ingest"]
