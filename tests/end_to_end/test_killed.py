@@ -17,13 +17,14 @@ from pipelines.storage.tables import Tables
 
 from .conftest import COMMAND
 
-KILLS, PER_CLASS = 5, 40
+KILLS, PER_CLASS = 5, 20
 CONTENT = {
     "images": ["path", "content_hash", "size", "label", "burst_id", "group_id", "width", "height", "failure"],
     "features": ["content_hash", "backbone", "features", "failure"],
     "predictions": ["path", "content_hash", "prediction", "burst_prediction", "needs_review", "failure"],
 }
-SMALL_COMMITS = ["--set", "ingest.files_per_commit=70", "--set", "featurize.pictures_per_commit=70"]
+SMALL_COMMITS = [f"--set={key}" for key in ("ingest.files_per_commit=60", "featurize.pictures_per_commit=60")]
+CHEAP = ["--set=train.reg_params=0.03", "--set=train.bootstrap=100", "--set=report.pictures=2"]
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def kill_after(words: list[str], folder: Path, seconds: float) -> bool:
 
 
 def test_killed_five_times_and_run_again_the_tables_are_those_of_an_undisturbed_run(irbis, pictures, spark, tmp_path):
-    words = ["run", "--images", str(pictures), *SMALL_COMMITS]
+    words = ["run", "--images", str(pictures), *SMALL_COMMITS, *CHEAP]
     start = time.monotonic()
     irbis(*words, "--workspace", "undisturbed")
     whole = time.monotonic() - start
