@@ -9,7 +9,7 @@ PYTHON ?= $(shell sh deploy/find-python.sh $(LANE_PYTHON))
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock build clean
+.PHONY: help demo test slow check bench lock build clean
 
 help:
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ demo: $(READY) ## Draw sample pictures and run all five stages (IMAGES=folder: o
 
 test: $(READY) ## Run all tests (LANE=dbr-15.4, dbr-16.4 or hdinsight-5.1: as on those clusters)
 	@$(BIN)/python -m pytest $(TESTS)
+
+slow: $(READY) ## Run the tests that take many minutes: real pictures, killed runs
+	@$(BIN)/python -m pytest -m slow $(TESTS)
 
 check: $(READY) ## Style, types and the direction of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

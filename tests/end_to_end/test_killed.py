@@ -17,6 +17,8 @@ from pipelines.storage.tables import Tables
 
 from .conftest import COMMAND
 
+pytestmark = pytest.mark.slow
+
 KILLS, PER_CLASS = 5, 20
 CONTENT = {
     "images": ["path", "content_hash", "size", "label", "burst_id", "group_id", "width", "height", "failure"],

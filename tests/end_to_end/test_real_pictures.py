@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
@@ -13,6 +14,8 @@ from pipelines.stages.train import training_rows
 from pipelines.storage.tables import Tables
 
 from .conftest import closing_lines
+
+pytestmark = pytest.mark.slow
 
 
 def weights(shared_data, backbone):

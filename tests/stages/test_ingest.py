@@ -154,7 +154,7 @@ def test_identical_bytes_under_two_labels_are_named(spark, make_settings, draw):
 
 def test_a_folder_without_pictures_names_what_is_there(spark, make_settings, draw):
     folder = draw({"notes.txt": b"x", "a.mp4": b"y", "b.mp4": b"z"})
-    with pytest.raises(DataError, match=r"has no pictures, only other files \(2 \.mp4, 1 \.txt\)"):
+    with pytest.raises(DataError, match=r"has no pictures, only files with other suffixes \(2 \.mp4, 1 \.txt\)"):
         ingest.run(spark, make_settings({"sources.images": str(folder)}))
 
 
