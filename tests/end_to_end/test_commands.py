@@ -66,6 +66,7 @@ def test_a_job_file_does_the_same_without_the_command(tmp_path, irbis):
     assert "1 read, 0 written, 1 failed (1 empty)" in closing_lines(done.stdout)["ingest"]
 
 
+@pytest.mark.slow
 def test_a_job_runs_under_spark_submit_in_the_session_that_is_there(tmp_path, irbis):
     import importlib.metadata
 
