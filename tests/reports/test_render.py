@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
 
 def empty(**changes) -> ReportContents:
-    return ReportContents("Nothing yet", datetime(2026, 11, 21), "/work", "0.1.0", **changes)
+    return ReportContents("Nothing yet", datetime(2026, 11, 21), "/surveys", "0.1.0", **changes)
 
 
 @pytest.mark.parametrize("kind", ["plain", "hostile", "empty"])
