@@ -164,18 +164,29 @@ def doctor(origins: dict[str, Origin], verbose: bool) -> int:
 def _run_stages(names: Sequence[str], settings: Settings, verbose: bool) -> None:
     from pipelines.platform.lock import workspace_lock
 
-    with workspace_lock(settings.workspace):
-        # As late as this, and beside one another: Java, Spark and MLflow take seconds to load.
+    with workspace_lock(settings.workspace), ThreadPoolExecutor(1) as loader:
+        # As late as this: Java, Spark and MLflow take seconds to load.
         from pipelines.platform.session import get_session
 
-        with ThreadPoolExecutor(1) as loader:
-            modules = loader.map(importlib.import_module, [f"pipelines.stages.{name}" for name in names])
+        try:
+            # Beside one another: each stage loads while Spark starts or the stage before it is at work.
+            stages = [loader.submit(_loaded, name, settings) for name in names]
             spark = get_session(settings, verbose=verbose)
-        for module in modules:
-            result = module.run(spark, settings)
-            for note in result.notes:
-                click.echo(f"{result.stage}: note: {note}", err=True)
-            click.echo(result.closing_line())
+            for stage in stages:
+                result = stage.result().run(spark, settings)
+                for note in result.notes:
+                    click.echo(f"{result.stage}: note: {note}", err=True)
+                click.echo(result.closing_line())
+        finally:
+            loader.shutdown(wait=False, cancel_futures=True)
+
+
+def _loaded(name: str, settings: Settings) -> Any:
+    """Import a stage and let it prepare what takes no Spark, if it has something to prepare."""
+    stage = importlib.import_module(f"pipelines.stages.{name}")
+    if prepare := getattr(stage, "prepare", None):
+        prepare(settings)
+    return stage
 
 
 if __name__ == "__main__":

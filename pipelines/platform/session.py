@@ -108,6 +108,7 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         # Thousands of rows, not billions: planning anew and compiling each query cost more than they save.
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.default.parallelism": slots,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.databricks.delta.snapshotPartitions": 1,

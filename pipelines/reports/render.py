@@ -14,7 +14,6 @@ from markupsafe import Markup
 from pipelines.evaluation.figures import Evaluation
 from pipelines.reports import charts, wording
 from pipelines.reports.contents import ReportContents
-from pipelines.reports.plots import reliability_figure, svg
 
 FILTERS = ("number", "plural", "percent", "span", "moment", "day", "file_name", "picture_uri")
 
@@ -75,6 +74,8 @@ def _counts(contents: ReportContents) -> dict[str, Any]:
 
 
 def _reliability_plot(evaluation: Evaluation) -> Markup:
+    from pipelines.reports.plots import reliability_figure, svg  # matplotlib: only a page that is written needs it
+
     filled = [each for each in evaluation.reliability if each.count]
     points = "; ".join(
         f"{wording.percent(each.confidence)} sure, {wording.percent(each.accuracy)} right" for each in filled

@@ -38,6 +38,11 @@ def report(gathered: Gathered, model: ModelFacts | None, evaluations: dict[str, 
     return render(contents)
 
 
+def prepare(settings: Settings) -> None:
+    """Connect to MLflow."""
+    Tracking.of(settings)
+
+
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Write WORKSPACE/reports/report.html, unless it says already what there is to say."""
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)

@@ -53,35 +53,38 @@ def score(images: DataFrame, model: PipelineModel, version: ModelVersion, review
     )
 
 
+def prepare(settings: Settings) -> None:
+    """Connect to MLflow."""
+    Tracking.of(settings)
+
+
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Score the current pictures that the chosen model version has not seen as they are now."""
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
     version = tracking.choose(settings.score.model_version)
-    waiting, replaced = _waiting(tables, version)
-    waiting = waiting.cache()
-    total = waiting.count()
-    if not total:
+    state = _state(tables, version).cache()
+    if not state.where("is_new").head(1):
+        state.unpersist()
         return StageResult("score", seconds=clock.seconds, outcome=f"with {version}")
+    waiting = _waiting(state, tables, version).cache()
+    total, replaced = waiting.agg(F.count("*"), F.count(F.when(F.col("is_replaced"), 1))).first()
     _require_features(waiting, tables, version)
-    rows = score(waiting, tracking.load(version), version, settings.score.review_below)
+    rows = score(waiting.drop("is_replaced"), tracking.load(version), version, settings.score.review_below)
     if replaced:
         tables.upsert("predictions", rows, KEYS)
     else:
         tables.append("predictions", rows)
     written = tables.read("predictions").where(F.col("model_version") == version.version)
     failures = count_failures(written.join(waiting.select("path"), "path", "left_semi"))
-    waiting.unpersist()
+    waiting.unpersist(), state.unpersist()
     notes = [] if not replaced else [f"{replaced:,} predictions were made anew: their bursts got or lost frames."]
     return StageResult(
         "score", total, total - sum(failures.values()), failures, clock.seconds, tuple(notes), f"with {version}"
     )
 
 
-def _waiting(tables: Tables, version: ModelVersion) -> tuple[DataFrame, int]:
-    """Give the pictures to score with their features, and how many of them have a prediction that is replaced.
-
-    A burst votes as a whole: when one frame is new to it, or left it, all its frames are scored again.
-    """
+def _state(tables: Tables, version: ModelVersion) -> DataFrame:
+    """Give the current pictures: is_new without a prediction as they are now, old_bursts of those that were made."""
     images = tables.current_images().select("path", "content_hash", "burst_id", "failure")
     done = tables.read("predictions").where(F.col("model_version") == version.version)
     done = done.select("path", F.col("content_hash").alias("old_hash"), F.col("burst_id").alias("old_burst"))
@@ -90,18 +93,24 @@ def _waiting(tables: Tables, version: ModelVersion) -> tuple[DataFrame, int]:
         ~(F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))),
     )
     # A changed file has a row for each of its versions: it is new only if none of them is the current one.
-    state = both.groupBy("path", "content_hash", "burst_id", "failure").agg(
+    return both.groupBy("path", "content_hash", "burst_id", "failure").agg(
         F.min("is_new").alias("is_new"), F.collect_set("old_burst").alias("old_bursts")
     )
-    state = state.cache()
+
+
+def _waiting(state: DataFrame, tables: Tables, version: ModelVersion) -> DataFrame:
+    """Give the pictures to score with their features; is_replaced where a prediction is made anew.
+
+    A burst votes as a whole: when one frame is new to it, or left it, all its frames are scored again.
+    """
     fresh = state.where("is_new")
     touched = fresh.select("burst_id").unionAll(fresh.select(F.explode("old_bursts"))).distinct()
-    waiting = state.join(touched, "burst_id", "left_semi")
-    replaced = waiting.where(F.size("old_bursts") > 0).count()
+    waiting = state.join(touched, "burst_id", "left_semi").withColumn("is_replaced", F.size("old_bursts") > 0)
     features = tables.read("features").where(F.col("backbone") == version.tags["backbone"])
     features = features.select("content_hash", "features", F.col("failure").alias("decoding_failure"))
-    rows = waiting.select("path", "content_hash", "burst_id", "failure").join(features, "content_hash", "left")
-    return rows.withColumn("failure", F.coalesce("failure", "decoding_failure")).drop("decoding_failure"), replaced
+    rows = waiting.select("path", "content_hash", "burst_id", "failure", "is_replaced")
+    rows = rows.join(features, "content_hash", "left")
+    return rows.withColumn("failure", F.coalesce("failure", "decoding_failure")).drop("decoding_failure")
 
 
 def _require_features(waiting: DataFrame, tables: Tables, version: ModelVersion) -> None:

@@ -26,7 +26,6 @@ from pipelines.platform.provenance import code_version
 from pipelines.platform.session import task_slots
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.card import model_card
-from pipelines.reports.plots import class_figure, confusion_figure, reliability_figure
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.tables import Tables
@@ -67,6 +66,11 @@ def train(rows: DataFrame, settings: Settings) -> Trained:
     validation = measure(model, held, classes, chosen.bootstrap) if has_validation else None
     learning.unpersist(), held.unpersist()
     return Trained(model, classes, reg_param, test, validation)
+
+
+def prepare(settings: Settings) -> None:
+    """Connect to MLflow: its SQLite store alone takes two seconds to load."""
+    Tracking.of(settings)
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
@@ -146,6 +150,8 @@ def _record(
     fingerprint: str,
 ) -> tuple[ModelVersion, str]:
     """Log the run, register the version, and let the gate decide on the champion."""
+    from pipelines.reports.plots import class_figure, confusion_figure, reliability_figure  # matplotlib: seconds
+
     metrics = {name: found.value for name, found in trained.test.metrics.items()}
     tags = {
         "backbone": backbone,
