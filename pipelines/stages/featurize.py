@@ -24,6 +24,7 @@ from pipelines.platform.progress import progress
 from pipelines.platform.session import sql_conf
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.pending import pictures_to_featurize
 from pipelines.storage.tables import Tables, chunks, count_failures
 
 EMBEDDED = pa.schema(
@@ -83,9 +84,8 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Compute the features that settings.featurize.backbone lacks of the current images."""
     clock, tables = Clock(), Tables.of(spark, settings)
     backbone = backbone_of(settings, check=False)
-    if not tables.exists("images"):
-        raise DataError(f"There is no table images in {tables.workspace}. Run `irbis ingest --images DIR` first.")
-    waiting = _missing(tables, backbone).persist()
+    tables.require("images")
+    waiting = pictures_to_featurize(tables, backbone.identity).persist()
     started = datetime.now(timezone.utc)
     total, largest, since = waiting.agg(F.count("*"), F.max("size"), F.min("ingested_at")).first()
     if total:
@@ -140,17 +140,6 @@ def _record_batch(hashes: pa.Array, found: list[Embedding]) -> pa.RecordBatch:
     details = pa.array([each.detail for each in found], pa.string())
     features = pa.ListArray.from_arrays(offsets, floats).cast(EMBEDDED.field("features").type)
     return pa.RecordBatch.from_arrays([hashes, features, failures, details], schema=EMBEDDED)
-
-
-def _missing(tables: Tables, backbone: Backbone) -> DataFrame:
-    """Give one row of images for every content that this backbone has not seen: path, ingested_at, size, failure."""
-    done = tables.read("features").where(F.col("backbone") == backbone.identity).select("content_hash")
-    columns = ["path", "ingested_at", "size", "failure", "failure_detail"]
-    one = F.min(F.struct(*columns)).alias("row")
-    fetched = tables.current_images().where("content_hash is not null")
-    return (
-        fetched.join(done, "content_hash", "left_anti").groupBy("content_hash").agg(one).select("content_hash", "row.*")
-    )
 
 
 def _append(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -15,6 +13,7 @@ from pipelines.evaluation.figures import Evaluation
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.contents import ModelFacts, ReportContents
 from pipelines.reports.gather import Gathered, gather
+from pipelines.reports.mark import bears, mark_of, page
 from pipelines.reports.render import render, write
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, StageResult
@@ -46,14 +45,12 @@ def prepare(settings: Settings) -> None:
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Write WORKSPACE/reports/report.html, unless it says already what there is to say."""
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
-    if not tables.exists("images"):
-        raise DataError(f"There is no table images in {tables.workspace}. Run `irbis ingest --images DIR` first.")
+    tables.require("images")
     if "://" in tables.workspace:
         raise DataError(f"The report cannot be written to {tables.workspace} yet. Choose a folder as workspace.")
-    path = Path(tables.workspace) / "reports" / "report.html"
-    version = tracking.champion()
-    mark = _mark(tables, settings, version)
-    if path.exists() and path.read_text(encoding="utf-8").endswith(mark):
+    path, version = page(tables), tracking.champion()
+    mark = mark_of(tables, settings, str(version))
+    if bears(path, mark):
         return StageResult("report", seconds=clock.seconds, outcome=f"unchanged: {path}")
     gathered = gather(
         tables, settings, version.version if version else None, version.tags["backbone"] if version else None
@@ -62,19 +59,6 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     model = _model(tracking, version) if version else None
     write(report(gathered, model, evaluations, settings) + mark, path)
     return StageResult("report", gathered.files, 1, seconds=clock.seconds, outcome=str(path))
-
-
-def _mark(tables: Tables, settings: Settings, version: ModelVersion | None) -> str:
-    """Give a comment that names what the page was made of; another one means that it must be made anew."""
-    inputs = {
-        "irbis": __version__,
-        "model": str(version),
-        "settings": settings.report.model_dump(),
-        "train": settings.train.model_dump(),
-        "tables": {name: tables.version(name) for name in ("images", "features", "predictions")},
-    }
-    text = json.dumps(inputs, sort_keys=True).replace("--", "- -")  # a comment must not end early
-    return f"\n<!-- made of {text} -->\n"
 
 
 def _model(tracking: Tracking, version: ModelVersion) -> ModelFacts:

@@ -16,6 +16,7 @@ from pipelines.models.classifiers import probabilities
 from pipelines.platform.tracking import ModelVersion, Tracking
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.pending import pictures_to_score
 from pipelines.storage.tables import Tables, count_failures
 
 KEYS = ["path", "content_hash", "model_version"]
@@ -62,7 +63,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Score the current pictures that the chosen model version has not seen as they are now."""
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
     version = tracking.choose(settings.score.model_version)
-    state = _state(tables, version).cache()
+    state = pictures_to_score(tables, version.version).cache()
     if not state.where("is_new").head(1):
         state.unpersist()
         return StageResult("score", seconds=clock.seconds, outcome=f"with {version}")
@@ -80,21 +81,6 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     notes = [] if not replaced else [f"{replaced:,} predictions were made anew: their bursts got or lost frames."]
     return StageResult(
         "score", total, total - sum(failures.values()), failures, clock.seconds, tuple(notes), f"with {version}"
-    )
-
-
-def _state(tables: Tables, version: ModelVersion) -> DataFrame:
-    """Give the current pictures: is_new without a prediction as they are now, old_bursts of those that were made."""
-    images = tables.current_images().select("path", "content_hash", "burst_id", "failure")
-    done = tables.read("predictions").where(F.col("model_version") == version.version)
-    done = done.select("path", F.col("content_hash").alias("old_hash"), F.col("burst_id").alias("old_burst"))
-    both = images.join(done, "path", "left").withColumn(
-        "is_new",
-        ~(F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))),
-    )
-    # A changed file has a row for each of its versions: it is new only if none of them is the current one.
-    return both.groupBy("path", "content_hash", "burst_id", "failure").agg(
-        F.min("is_new").alias("is_new"), F.collect_set("old_burst").alias("old_bursts")
     )
 
 

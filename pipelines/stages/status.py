@@ -7,20 +7,27 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from pipelines.evaluation.split import SPLITS, labelled_pictures
 from pipelines.models.backbones import backbone_of
 from pipelines.platform.tracking import ModelVersion, Tracking
+from pipelines.reports.mark import bears, mark_of, page
 from pipelines.settings import Settings
+from pipelines.stages.revisions import compare
+from pipelines.storage.listing import list_names
+from pipelines.storage.pending import pictures_to_featurize, pictures_to_score
+from pipelines.storage.sources import open_source
 from pipelines.storage.tables import Tables, count_failures
 
 
 def collect_status(spark: SparkSession, settings: Settings) -> dict[str, Any]:
     """Give {"workspace", "tables": {name: counts}, "missing": {stage: count}, "champion": {...} or None}."""
     tables = Tables.of(spark, settings)
-    champion = Tracking.of(settings).champion()
+    tracking = Tracking.of(settings)
+    champion = tracking.champion()
     return {
         "workspace": tables.workspace,
         "tables": {"images": _images(tables), "features": _features(tables), "predictions": _predictions(tables)},
-        "missing": _missing(tables, settings, champion),
+        "missing": _missing(tables, settings, tracking, champion),
         "champion": champion and _champion(champion),
     }
 
@@ -87,16 +94,37 @@ def _predictions(tables: Tables) -> dict[str, Any]:
     }
 
 
-def _missing(tables: Tables, settings: Settings, champion: ModelVersion | None) -> dict[str, int]:
-    """Count what featurize and score would do; where there is no champion, every picture is unscored."""
-    current = tables.current_images()
-    done = tables.read("features").where(F.col("backbone") == backbone_of(settings, check=False).identity)
-    fetched = current.where("content_hash is not null").select("content_hash").distinct()
-    scored = tables.read("predictions").where(F.col("model_version") == (champion.version if champion else ""))
-    return {
-        "featurize": fetched.join(done, "content_hash", "left_anti").count(),
-        "score": current.join(scored, ["path"], "left_anti").count(),
+def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: ModelVersion | None) -> dict[str, int]:
+    """Count what each stage would do. Ingest is only asked where the settings name a source."""
+    backbone = backbone_of(settings, check=False).identity
+    scored = pictures_to_score(tables, champion.version if champion else "")
+    up_to_date = "://" not in tables.workspace and bears(page(tables), mark_of(tables, settings, str(champion)))
+    found = {
+        "featurize": pictures_to_featurize(tables, backbone).count(),
+        "train": _not_learned(tables, settings, tracking, champion, backbone),
+        "score": scored.where("is_new").count(),
+        "report": int(tables.exists("images") and not up_to_date),
     }
+    return ({"ingest": _not_read(tables, settings)} if settings.sources.images else {}) | found
+
+
+def _not_read(tables: Tables, settings: Settings) -> int:
+    rules, source = settings.sources, open_source(str(settings.sources.images))
+    listing = list_names(tables.spark, source, labels=rules.labels, station=rules.station, extensions=rules.extensions)
+    return compare(listing.names, tables.current_images(), settings.ingest, source.root).fresh_count
+
+
+def _not_learned(
+    tables: Tables, settings: Settings, tracking: Tracking, champion: ModelVersion | None, backbone: str
+) -> int:
+    """Count the labelled pictures with features beyond those of the champion's own training."""
+    features = tables.read("features").where((F.col("backbone") == backbone) & F.col("features").isNotNull())
+    labelled = labelled_pictures(tables.current_images(), settings.train.exclude_labels)
+    count = labelled.join(features.select("content_hash"), "content_hash", "left_semi").count()
+    if champion is None or champion.tags["backbone"] != backbone:
+        return count
+    params = tracking.params(champion)
+    return max(0, count - sum(int(params.get(f"rows.{split}", 0)) for split in SPLITS))
 
 
 def _champion(version: ModelVersion) -> dict[str, Any]:

@@ -6,27 +6,25 @@ The split is by groups: the test pictures are of encounters that the model has n
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.config import flatten, masked
-from pipelines.errors import DataError
-from pipelines.evaluation.metrics import Evaluation, evaluate
+from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.split import SPLITS, labelled_pictures, split_of
 from pipelines.evaluation.sufficiency import require_enough
 from pipelines.models.backbones import backbone_of
-from pipelines.models.classifiers import log_loss, probabilities, train_classifiers
+from pipelines.models.classifiers import log_loss, train_classifiers
 from pipelines.platform.provenance import code_version
 from pipelines.platform.session import task_slots
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.card import model_card
 from pipelines.settings import Settings
+from pipelines.stages.gate import measure, pass_gate
 from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.tables import Tables
 
@@ -63,6 +61,7 @@ def train(rows: DataFrame, settings: Settings) -> Trained:
     assert best is not None
     _, reg_param, model = best
     test = measure(model, rows.where("split = 'test'"), classes, chosen.bootstrap)
+    assert test is not None  # require_enough has counted
     validation = measure(model, held, classes, chosen.bootstrap) if has_validation else None
     learning.unpersist(), held.unpersist()
     return Trained(model, classes, reg_param, test, validation)
@@ -77,7 +76,8 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Train on all labelled features of settings.featurize.backbone, and register what comes out."""
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
     tracking.close_abandoned()
-    backbone = _backbone_to_train(tables, settings)
+    tables.require("features")
+    backbone = backbone_of(settings, check=False).identity
     rows = training_rows(tables, settings, backbone).cache()
     fingerprint = _fingerprint(rows, settings, backbone)
     same = [each for each in tracking.versions() if each.tags.get("fingerprint") == fingerprint]
@@ -105,32 +105,12 @@ def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFram
     return rows.withColumn("split", split_of(F.col("group_id"), chosen.fractions, chosen.split_salt))
 
 
-def measure(model: PipelineModel, rows: DataFrame, classes: Sequence[str], bootstrap: int) -> Evaluation:
-    """Evaluate on rows with features, label and group_id; labels that the model does not know are left out."""
-    known = rows.where(F.col("label").isin(list(classes))).select("features", "label", "group_id")
-    found = probabilities(model, known).select("label", "group_id", "probability").toPandas()
-    return evaluate(
-        found["label"].tolist(),
-        np.stack(found["probability"]),
-        classes,
-        found["group_id"].tolist(),
-        bootstrap=bootstrap,
-    )
-
-
 def _groups(rows: DataFrame) -> dict[str, dict[str, int]]:
     counted = rows.groupBy("label", "split").agg(F.countDistinct("group_id").alias("groups")).collect()
     found: dict[str, dict[str, int]] = {}
     for row in counted:
         found.setdefault(row["label"], {})[row["split"]] = row["groups"]
     return found
-
-
-def _backbone_to_train(tables: Tables, settings: Settings) -> str:
-    """Give the identity that the settings mean, as the table features holds it; raise DataError if it does not."""
-    if not tables.exists("features"):
-        raise DataError(f"There is no table features in {tables.workspace}. Run `irbis featurize` first.")
-    return backbone_of(settings, check=False).identity
 
 
 def _fingerprint(rows: DataFrame, settings: Settings, backbone: str) -> str:
@@ -179,32 +159,9 @@ def _record(
             },
         )
         version = tracking.register(trained.model, run_id, tags, card)
-        verdict = _gate(tables, tracking, settings, rows, trained, version)
+        verdict = pass_gate(tables, tracking, settings.train, rows.where("split = 'test'"), trained.model, version)
         tracking.tag(version, gate=verdict)
     return version, verdict
-
-
-def _gate(
-    tables: Tables, tracking: Tracking, settings: Settings, rows: DataFrame, trained: Trained, version: ModelVersion
-) -> str:
-    """Move `champion` to the new version unless it is worse on the same test groups; give the reason."""
-    champion, metric = tracking.champion(), settings.train.gate_metric
-    if champion is None:
-        tracking.crown(version)
-        return "is champion: the first version"
-    test = rows.where("split = 'test'").select("content_hash", "label", "group_id")
-    features = tables.read("features").where(F.col("backbone") == champion.tags["backbone"])
-    theirs = test.join(features.select("content_hash", "features"), "content_hash").where("features is not null")
-    if set(champion.classes) != set(trained.classes) or theirs.count() < test.count():
-        tracking.crown(version)
-        return f"is champion: {champion} knows other classes or has no features of the test pictures"
-    old = measure(tracking.load(champion), theirs, champion.classes, 100).metrics[metric].value or 0.0
-    new = trained.test.metrics[metric].value or 0.0
-    comparison = f"{metric.replace('_', ' ')} {new:.3f}, {champion} {old:.3f} on the same test groups"
-    if new < old:
-        return f"is not champion: {comparison}"
-    tracking.crown(version)
-    return f"is champion: {comparison}"
 
 
 def _flat(trained: Trained) -> dict[str, Any]:

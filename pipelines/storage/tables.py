@@ -21,6 +21,8 @@ SCHEMAS = {
     "predictions": schemas.PREDICTIONS,
 }
 
+MAKERS = {"images": "irbis ingest --images DIR", "features": "irbis featurize", "predictions": "irbis score"}
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -48,6 +50,12 @@ class Tables:
             found = self.spark.sql(f"SHOW TABLES IN {self.schema} LIKE '{name}'").where("not isTemporary")
             return bool(found.head(1))
         return bool(DeltaTable.isDeltaTable(self.spark, self.location(name)))
+
+    def require(self, name: str) -> None:
+        """Raise DataError with the command that makes the table, if it was never written."""
+        if not self.exists(name):
+            place = self.schema or self.workspace
+            raise DataError(f"There is no table {name} in {place}. Run `{MAKERS[name]}` first.")
 
     def read(self, name: str) -> DataFrame:
         """Give the table, or an empty frame of its columns where it was never written."""

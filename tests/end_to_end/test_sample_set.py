@@ -35,7 +35,7 @@ def test_the_demo_runs_all_stages_and_a_second_time_does_nothing(irbis, tmp_path
     assert images["failures"] == {"empty": 1, "not_an_image": 1, "too_large": 1, "truncated": 1}
     assert features["rows"] == features["hashes"] == 510
     assert predictions["rows"] == predictions["paths"] == 513
-    assert status["missing"] == {"featurize": 0, "score": 0}
+    assert status["missing"] == {"featurize": 0, "train": 0, "score": 0, "report": 0}
     champion = status["champion"]
     assert champion["version"] == "1" and champion["backbone"].startswith("irbis_tiny@")
     assert champion["metrics"]["balanced_accuracy"] > 0.45  # guessing gives .20; 40 test groups leave much to chance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.config import load_settings
+
 Draw = Callable[..., Path]
+RULES = {"sources.station": "folder:1", "train.bootstrap": "100", "train.reg_params": "0.01,0.1"}
 
 
 def jpeg(shade: int, seed: int, captured_at: datetime | None = None, label: str = "") -> bytes:
@@ -56,3 +60,52 @@ def survey_pictures() -> dict[str, bytes]:
             name = f"S{encounter % 4 // 2}/{label}/{encounter:03}_{frame}.jpg"
             pictures[name] = jpeg(90 + encounter, 10 * encounter + frame, at, label)
     return pictures
+
+
+@pytest.fixture(scope="session")
+def featurized(spark, tmp_path_factory):
+    """Give the folder of a survey whose workspace is ingested and featurized, once for all tests."""
+    from pipelines.stages import featurize, ingest
+
+    folder = tmp_path_factory.mktemp("survey")
+    for name, content in {**survey_pictures(), "S0/plain/bad.jpg": b"<html>"}.items():
+        path = folder / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    chosen = load_settings(None, {"workspace": str(folder / "workspace"), **_rules(folder)})
+    ingest.run(spark, chosen)
+    featurize.run(spark, chosen)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def champion(spark, featurized, tmp_path_factory):
+    """Give a folder with the survey's workspace after training, once for all tests."""
+    from pipelines.stages import train
+
+    folder = tmp_path_factory.mktemp("champion")
+    shutil.copytree(featurized / "workspace", folder / "workspace")
+    result = train.run(spark, load_settings(None, {"workspace": str(folder / "workspace"), **_rules(featurized)}))
+    assert (result.read, result.written) == (180, 1)
+    return folder
+
+
+@pytest.fixture
+def settings(featurized, make_settings, tmp_path):
+    """Give the settings of a workspace of the test's own, a copy of the featurized one."""
+    return _copied(featurized, featurized, make_settings, tmp_path)
+
+
+@pytest.fixture
+def trained(champion, featurized, make_settings, tmp_path):
+    """Give the settings of a workspace of the test's own, with features and irbis/1 as champion."""
+    return _copied(champion, featurized, make_settings, tmp_path)
+
+
+def _copied(source, featurized, make_settings, tmp_path):
+    shutil.copytree(source / "workspace", tmp_path / "workspace")
+    return make_settings(_rules(featurized))
+
+
+def _rules(folder):
+    return {"sources.images": str(folder / "pictures"), "spark.master": "local[2]", **RULES}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.config import load_settings
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.figures import Evaluation
 from pipelines.platform.tracking import EVALUATION, Tracking
@@ -17,34 +16,7 @@ from pipelines.stages import featurize, ingest, score, train
 from pipelines.stages.score import require_backbone
 from pipelines.storage.tables import Tables
 
-from .conftest import jpeg, survey_pictures
-
-RULES = {"sources.station": "folder:1", "train.bootstrap": "100", "train.reg_params": "0.01,0.1"}
-
-
-@pytest.fixture(scope="module")
-def featurized(spark, tmp_path_factory):
-    """Give the folder of a survey whose workspace is ingested and featurized, once for all tests here."""
-    folder = tmp_path_factory.mktemp("survey")
-    for name, content in {**survey_pictures(), "S0/plain/bad.jpg": b"<html>"}.items():
-        path = folder / "pictures" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    chosen = load_settings(None, {"workspace": str(folder / "workspace"), **rules(folder)})
-    ingest.run(spark, chosen)
-    featurize.run(spark, chosen)
-    return folder
-
-
-@pytest.fixture
-def settings(featurized, make_settings, tmp_path):
-    """Give the settings of a workspace of the test's own, a copy of the featurized one."""
-    shutil.copytree(featurized / "workspace", tmp_path / "workspace")
-    return make_settings(rules(featurized))
-
-
-def rules(folder):
-    return {"sources.images": str(folder / "pictures"), "spark.master": "local[2]", **RULES}
+from .conftest import jpeg
 
 
 def changed(settings, section, **values):
@@ -73,31 +45,59 @@ def test_the_first_version_is_champion_and_tells_what_it_is(spark, settings):
     assert test.rows == rows.where("split = 'test'").count()
 
 
-def test_training_on_the_same_again_does_nothing(spark, settings):
-    train.run(spark, settings)
-    again = train.run(spark, settings)
+def test_training_on_the_same_again_does_nothing(spark, trained):
+    again = train.run(spark, trained)
     assert (again.read, again.written) == (0, 0)
-    assert len(Tracking.of(settings).versions()) == 1
+    assert len(Tracking.of(trained).versions()) == 1
 
 
-def test_a_worse_version_does_not_become_champion(spark, settings):
-    train.run(spark, settings)
-    worse = changed(settings, "train", reg_params=[10.0], elastic_net=1.0)  # all weights zero
+def test_a_worse_version_does_not_become_champion(spark, trained):
+    worse = changed(trained, "train", reg_params=[10.0], elastic_net=1.0)  # all weights zero
     result = train.run(spark, worse)
-    tracking = Tracking.of(settings)
+    tracking = Tracking.of(trained)
     assert tracking.champion().version == "1"
     assert "irbis/2 is not champion: balanced accuracy 0." in result.outcome
-    better = changed(settings, "train", reg_params=[0.02])
+    better = changed(trained, "train", reg_params=[0.02])
     train.run(spark, better)
     assert tracking.champion().version == "3"
 
 
-def test_a_version_without_a_verdict_is_made_anew(spark, settings):
+def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same(spark, settings, tmp_path):
     train.run(spark, settings)
+    labels = ["path,label"]
+    for path in sorted(Path(settings.sources.images).rglob("*_?.jpg")):
+        label = "bright" if int(path.name[:3]) >= 40 else path.parent.name
+        labels.append(f"{path.relative_to(settings.sources.images)},{label}")
+    (tmp_path / "labels.csv").write_text("\n".join(labels))
+    relabelled = changed(settings, "sources", labels=str(tmp_path / "labels.csv"))
+    ingest.run(spark, relabelled)
+    result = train.run(spark, relabelled)
     tracking = Tracking.of(settings)
+    champion = tracking.champion()
+    assert (champion.version, champion.classes) == ("2", ["bright", "plain", "striped"])
+    verdict = re.search(r"balanced accuracy (\S+), irbis/1 (\S+) on the same (\d+) test pictures", result.outcome)
+    new, old, rows = map(float, verdict.groups())
+    assert new == pytest.approx(champion.metrics["balanced_accuracy"], abs=5e-4)
+    assert old <= 0.667 < new  # of three classes it finds two at the most
+    assert rows == float(tracking.params(champion)["rows.test"])
+
+
+def test_a_champion_that_cannot_be_compared_stays(spark, trained):
+    tracking = Tracking.of(trained)
+    tracking.tag(tracking.champion(), backbone="squeezenet1_1@00000000/squash224-bilinear")
+    result = train.run(spark, changed(trained, "train", reg_params=[0.02]))
+    assert (
+        "irbis/2 is not champion: irbis/1 has no features of the test pictures to be compared on; "
+        "run `irbis featurize --backbone squeezenet1_1`, then train again"
+    ) in result.outcome
+    assert tracking.champion().version == "1"
+
+
+def test_a_version_without_a_verdict_is_made_anew(spark, trained):
+    tracking = Tracking.of(trained)
     version = tracking.champion()
     tracking.client.delete_model_version_tag("irbis", version.version, "irbis.gate")  # killed before the gate
-    train.run(spark, settings)
+    train.run(spark, trained)
     assert [each.version for each in tracking.versions()] == ["2"]
     assert tracking.champion().version == "2"
 
@@ -123,11 +123,10 @@ def test_too_little_data_is_counted_in_the_error(spark, make_settings, draw):
     assert {fault.split("'")[1] for fault in lacking} == {"fox", "hare"}
 
 
-def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark, settings):
-    train.run(spark, settings)
-    result = score.run(spark, settings)
+def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark, trained):
+    result = score.run(spark, trained)
     assert (result.read, result.written, result.failures) == (181, 180, {"not_an_image": 1})
-    table = Tables.of(spark, settings).read("predictions")
+    table = Tables.of(spark, trained).read("predictions")
     rows = [row.asDict() for row in table.collect()]
     assert len({row["path"] for row in rows}) == len(rows) == 181
     (bad,) = [row for row in rows if row["failure"]]
@@ -144,22 +143,21 @@ def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark,
         vote = max(mean, key=mean.get)
         assert {row["burst_prediction"] for row in frames} == {vote}
         assert frames[0]["burst_score"] == pytest.approx(mean[vote])
-        assert frames[0]["needs_review"] == (mean[vote] < settings.score.review_below)
+        assert frames[0]["needs_review"] == (mean[vote] < trained.score.review_below)
 
 
-def test_a_second_scoring_writes_nothing_and_a_late_frame_only_touches_its_burst(spark, settings):
-    train.run(spark, settings)
-    score.run(spark, settings)
-    tables = Tables.of(spark, settings)
+def test_a_second_scoring_writes_nothing_and_a_late_frame_only_touches_its_burst(spark, trained):
+    score.run(spark, trained)
+    tables = Tables.of(spark, trained)
     version = tables.version("predictions")
-    assert score.run(spark, settings).read == 0
+    assert score.run(spark, trained).read == 0
     assert tables.version("predictions") == version
     late = jpeg(91, 999, datetime(2024, 6, 1) + timedelta(seconds=3), "plain")
-    path = Path(settings.sources.images) / "S0/plain/000_9.jpg"
+    path = Path(trained.sources.images) / "S0/plain/000_9.jpg"
     path.write_bytes(late)
-    ingest.run(spark, settings)
-    featurize.run(spark, settings)
-    result = score.run(spark, settings)
+    ingest.run(spark, trained)
+    featurize.run(spark, trained)
+    result = score.run(spark, trained)
     assert result.read == 4
     assert result.notes == ("3 predictions were made anew: their bursts got or lost frames.",)
     predictions = tables.read("predictions")
@@ -170,19 +168,18 @@ def test_a_second_scoring_writes_nothing_and_a_late_frame_only_touches_its_burst
     path.unlink()
 
 
-def test_features_of_another_backbone_are_refused_in_a_sentence(spark, settings):
-    train.run(spark, settings)
-    other = changed(settings, "images", fit="pad")
+def test_features_of_another_backbone_are_refused_in_a_sentence(spark, trained):
+    other = changed(trained, "images", fit="pad")
     with pytest.raises(
         ModelError, match=r"Model irbis/1 was trained on features of irbis_tiny@.*squash.*the settings say .*pad"
     ):
         require_backbone(other)
-    tables = Tables.of(spark, settings)
-    Tracking.of(settings).tag(Tracking.of(settings).champion(), backbone="squeezenet1_1@00000000/squash224-bilinear")
+    tables = Tables.of(spark, trained)
+    Tracking.of(trained).tag(Tracking.of(trained).champion(), backbone="squeezenet1_1@00000000/squash224-bilinear")
     with pytest.raises(
         ModelError, match=r"table features holds irbis_tiny@.* for 180 pictures. Featurize with squeezenet1_1"
     ):
-        score.run(spark, settings)
+        score.run(spark, trained)
     assert not tables.exists("predictions")
 
 
@@ -194,9 +191,8 @@ def test_without_a_champion_or_with_an_unknown_version_the_error_says_what_there
         score.run(spark, changed(settings, "score", model_version="7"))
 
 
-def test_the_registered_model_has_a_signature_and_loads_by_its_alias(spark, settings):
-    train.run(spark, settings)
-    tracking = Tracking.of(settings)
+def test_the_registered_model_has_a_signature_and_loads_by_its_alias(spark, trained):
+    tracking = Tracking.of(trained)
     import mlflow
 
     signature = mlflow.models.get_model_info("models:/irbis@champion").signature

@@ -1,0 +1,33 @@
+"""The mark on a page: a comment at its end that names what it was made of. Another one: it must be made anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipelines import __version__
+from pipelines.settings import Settings
+from pipelines.storage.tables import Tables
+
+
+def page(tables: Tables) -> Path:
+    """Say where the report of a workspace is."""
+    return Path(tables.workspace) / "reports" / "report.html"
+
+
+def mark_of(tables: Tables, settings: Settings, model: str) -> str:
+    """Give the mark of a page made now."""
+    inputs = {
+        "irbis": __version__,
+        "model": model,
+        "settings": settings.report.model_dump(),
+        "train": settings.train.model_dump(),
+        "tables": {name: tables.version(name) for name in ("images", "features", "predictions")},
+    }
+    text = json.dumps(inputs, sort_keys=True).replace("--", "- -")  # a comment must not end early
+    return f"\n<!-- made of {text} -->\n"
+
+
+def bears(path: Path, mark: str) -> bool:
+    """Say whether the page is there and bears the mark."""
+    return path.exists() and path.read_text(encoding="utf-8").endswith(mark)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import DataError
+from pipelines.reports.gather import gather
+from pipelines.stages import ingest, report, score, train
+from pipelines.storage.tables import Tables
+
+from .conftest import jpeg
+
+
+def page(settings):
+    return (Path(settings.workspace) / "reports" / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_a_table_it_says_what_to_run(spark, make_settings):
+    with pytest.raises(DataError, match=r"There is no table images in .*Run `irbis ingest --images DIR` first"):
+        report.run(spark, make_settings())
+
+
+def test_before_training_the_data_alone_are_told_of(spark, settings):
+    result = report.run(spark, settings)
+    assert (result.read, result.written) == (181, 1)
+    text = page(settings)
+    assert "not_an_image" in text and "plain" in text and "data:image/jpeg" not in text
+
+
+def test_a_page_is_written_anew_only_when_something_is_another(spark, trained):
+    assert report.run(spark, trained).written == 1
+    before = page(trained)
+    again = report.run(spark, trained)
+    assert (again.written, again.outcome.partition(":")[0]) == (0, "unchanged")
+    assert page(trained) == before
+    score.run(spark, trained)
+    assert report.run(spark, trained).written == 1
+    assert page(trained) != before
+    other = trained.model_copy(update={"report": trained.report.model_copy(update={"title": "Autumn survey"})})
+    assert report.run(spark, other).written == 1
+    assert "<title>Autumn survey" in page(trained)
+
+
+def test_what_it_shows_is_what_the_tables_hold(spark, trained):
+    score.run(spark, trained)
+    champion = train.Tracking.of(trained).champion()
+    parts = gather(Tables.of(spark, trained), trained, "1", champion.tags["backbone"]).parts
+    data = parts["data"]
+    assert (data.files, data.rows, data.pictures, data.labelled, data.stations) == (181, 181, 181, 181, 2)
+    assert [(each.name, each.count) for each in data.failures] == [("not_an_image", 1)]
+    assert data.failures[0].example_path.endswith("bad.jpg")
+    labels = {each.label: each for each in data.labels}
+    assert {name: each.total for name, each in labels.items()} == {"plain": 91, "striped": 90}
+    assert labels["plain"].left_out == 1 and labels["striped"].left_out == 0
+    assert sum(each.count for each in parts["predictions"]) == 180
+    assert sum(sum(found.values()) for found in parts["by_station"].values()) == 180
+    hours = [sum(of_label[hour] for of_label in parts["by_hour"].values()) for hour in range(24)]
+    assert hours == [15, 0] * 12  # an encounter of three frames every other hour, for five days
+    test = labels["plain"].test + labels["striped"].test
+    assert len(parts["least_sure"]) == min(12, test)
+    scores = [picture.score for picture in parts["least_sure"]]
+    assert scores == sorted(scores)
+    assert all(picture.thumbnail.startswith("data:image/jpeg;base64,") for picture in parts["least_sure"])
+    assert all(picture.prediction != picture.label for picture in parts["most_wrong"])
+
+
+def test_names_with_html_stay_text(spark, make_settings, draw):
+    name = "<img src=x onerror=alert(1)>"
+    folder = draw({f"{name}/a&b<i>.jpg": jpeg(80, 1), f"{name}/c.jpg": b""})
+    settings = make_settings({"sources.images": str(folder)})
+    ingest.run(spark, settings)
+    report.run(spark, settings)
+    text = page(settings)
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert not re.search(r"<img src=x", text)

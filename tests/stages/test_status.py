@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from pipelines.platform.tracking import Tracking
+from pipelines.stages import featurize, ingest, report, score, train
+from pipelines.stages.status import as_text, collect_status
+
+from .conftest import jpeg
+
+
+def test_of_nothing_all_counts_are_zero(spark, make_settings):
+    found = collect_status(spark, make_settings())
+    assert [counts["rows"] for counts in found["tables"].values()] == [0, 0, 0]
+    assert found["missing"] == {"featurize": 0, "train": 0, "score": 0, "report": 0}
+    assert found["champion"] is None
+    assert as_text(found).splitlines()[-1] == "champion     none yet: run `irbis train`"
+
+
+def test_each_stage_takes_away_what_is_missing_for_it_and_gives_the_next_one_work(spark, make_settings, draw, survey):
+    rules = {"sources.station": "folder:1", "train.bootstrap": "100", "train.reg_params": "0.1"}
+    settings = make_settings({"sources.images": str(draw(survey | {"S0/plain/bad.jpg": b""})), **rules})
+
+    def missing():
+        return collect_status(spark, settings)["missing"]
+
+    ingest.run(spark, settings)
+    assert missing() == {"ingest": 0, "featurize": 181, "train": 0, "score": 181, "report": 1}
+    featurize.run(spark, settings)
+    assert missing() == {"ingest": 0, "featurize": 0, "train": 180, "score": 181, "report": 1}
+    train.run(spark, settings)
+    score.run(spark, settings)
+    report.run(spark, settings)
+    assert missing() == {"ingest": 0, "featurize": 0, "train": 0, "score": 0, "report": 0}
+    # A new file, and one that is another picture now.
+    draw({"S1/plain/new.jpg": jpeg(99, 5, datetime(2025, 1, 1), "plain"), "S0/plain/bad.jpg": jpeg(98, 6)})
+    ingest.run(spark, settings)
+    draw({"S1/plain/newer.jpg": b""})
+    featurize.run(spark, settings)
+    assert missing() == {"ingest": 1, "featurize": 0, "train": 2, "score": 2, "report": 1}
+
+
+def test_counts_failures_backbones_and_the_champions_figures(spark, trained):
+    score.run(spark, trained)
+    found = collect_status(spark, trained)
+    images, features, predictions = (found["tables"][name] for name in ("images", "features", "predictions"))
+    assert (images["rows"], images["paths"], images["hashes"], images["labelled"]) == (181, 181, 181, 181)
+    assert images["failures"] == features["failures"] == predictions["failures"] == {"not_an_image": 1}
+    assert list(features["backbones"].values()) == [181]
+    assert predictions["model_versions"] == {"1": 181}
+    champion = Tracking.of(trained).champion()
+    assert found["champion"]["metrics"] == champion.metrics
+    lines = as_text(found).splitlines()
+    assert lines[1].startswith("images       181 rows, 181 paths, 181 hashes, 181 labelled; ")
+    assert f"               accuracy {champion.metrics['accuracy']:.3f}" in lines
