@@ -53,13 +53,15 @@ class PlatformError(UserError):
 class ImageError(IrbisError):
     """One picture cannot be used.
 
-    `failure` is a name from `schemas.Failure`; `detail` holds the decoder's own words.
+    `failure` is a name from `schemas.Failure`; `detail` holds the decoder's own words; `size` is width and height
+    in pixels, where these are what is wrong.
     """
 
-    def __init__(self, failure: str, detail: str = ""):
+    def __init__(self, failure: str, detail: str = "", size: tuple[int, int] | None = None):
         self.failure = str(failure)
         self.detail = detail
+        self.size = size
         super().__init__(f"{failure}: {detail}" if detail else str(failure))
 
-    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
-        return (type(self), (self.failure, self.detail))
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str, tuple[int, int] | None]]:
+        return (type(self), (self.failure, self.detail, self.size))

@@ -72,7 +72,7 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     """Raise ImageError, too_large, for a picture of more pixels than allowed."""
     width, height = size
     if width * height > max_pixels:
-        raise ImageError(Failure.TOO_LARGE, f"{width} x {height} pixels, more than {max_pixels}")
+        raise ImageError(Failure.TOO_LARGE, f"{width} x {height} pixels, more than {max_pixels}", size)
 
 
 def _check_icon(content: bytes, max_pixels: int) -> None:

@@ -85,14 +85,13 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     clock, tables = Clock(), Tables.of(spark, settings)
     backbone = backbone_of(settings, check=False)
     tables.require("images")
-    waiting = pictures_to_featurize(tables, backbone.identity).persist()
+    waiting = tables.settled(pictures_to_featurize(tables, backbone.identity))
     started = datetime.now(timezone.utc)
     total, largest, since = waiting.agg(F.count("*"), F.max("size"), F.min("ingested_at")).first()
     if total:
         backbone.check(settings.featurize.weights or "")
     for chunk, count in chunks(waiting, total, settings.featurize.pictures_per_commit, "ingested_at", "path"):
         _append(tables, settings, backbone, chunk, count, largest or 1, since)
-    waiting.unpersist()
     written = tables.read("features").where(F.col("backbone") == backbone.identity)
     failures = count_failures(written.where(F.col("featurized_at") >= F.lit(started))) if total else {}
     return StageResult(
@@ -173,4 +172,8 @@ def _append(
             F.lit(backbone.identity).alias("backbone"),
             F.lit(datetime.now(timezone.utc)).alias("featurized_at"),
         )
-        tables.append("features", features.unionByName(failed))
+        found = features.unionByName(failed)
+        if chunk.where("is_replaced").head(1):
+            tables.upsert("features", found, ["content_hash", "backbone"])
+        else:
+            tables.append("features", found)

@@ -59,7 +59,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         raise DataError(_nothing_found(source, listing))
     started = datetime.now(timezone.utc)
     names = listing.names.persist()
-    changes = compare(names, tables.current_images(), settings.ingest, source.root)
+    changes = compare(tables, names, settings.ingest, settings.images, source.root)
     commits = 0
     for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
         _append(tables, source, settings, *chunk)
@@ -72,7 +72,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     if commits or restated:
         notes += _conflicts(tables)
         failures = count_failures(_written(tables, changes.fresh, started))
-    changes.fresh.unpersist(), names.unpersist()
+    names.unpersist()
     fetched = changes.fresh_count
     return StageResult(
         "ingest", fetched, fetched - sum(failures.values()) + restated, failures, clock.seconds, tuple(notes)

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from pipelines.evaluation.bursts import assign_bursts, stored_sequence
 from pipelines.schemas import Failure
-from pipelines.settings import Ingest
+from pipelines.settings import Images, Ingest
 from pipelines.storage.tables import Tables
 
 FRAME = ["path", "content_hash", "station", "camera", "captured_at", "sequence"]
@@ -32,16 +32,18 @@ class Changes:
     gone_example: str | None
 
 
-def compare(names: DataFrame, current: DataFrame, rules: Ingest, root: str) -> Changes:
-    """Find the changes in one pass; `current` holds the newest row of every path, those of other sources too.
+def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, root: str) -> Changes:
+    """Find the changes in one pass between a listing's names and the newest row of every path, of any source.
 
-    A name is fresh if its etag is not the stored one, or if what was stored was a passing failure.
+    A name is fresh if its etag is not the stored one, or if what was stored was a failure that has passed: one of
+    the moment, or too_large under limits that have been raised.
     """
     told = names.select("path", F.col("etag").alias("told_etag"), "says_label", *_told(), F.lit(True).alias("listed"))
-    known = current.withColumn("sequence", stored_sequence("burst_id")).withColumn("known", F.lit(True))
+    known = tables.current_images().withColumn("sequence", stored_sequence("burst_id")).withColumn("known", F.lit(True))
     both = told.join(known, "path", "full")
     is_listed, is_known = F.col("listed").isNotNull(), F.col("known").isNotNull()
-    is_settled = (F.col("etag") == F.col("told_etag")) & ~F.coalesce(F.col("failure").isin(PASSING), F.lit(False))
+    has_passed = F.col("failure").isin(PASSING) | _is_allowed_now(limits)
+    is_settled = (F.col("etag") == F.col("told_etag")) & ~F.coalesce(has_passed, F.lit(False))
     is_same = reduce(and_, [F.col(column).eqNullSafe(value) for column, value in _wanted().items()])
     is_same &= F.col("burst_rule").eqNullSafe(burst_rule(rules))
     is_gone = is_known & ~is_listed & F.col("path").startswith(root)
@@ -57,7 +59,8 @@ def compare(names: DataFrame, current: DataFrame, rules: Ingest, root: str) -> C
         _count(F.col("gone")),
         F.min(F.when(F.col("gone"), F.col("path"))),
     ).first()
-    fresh = names.join(marked.where("fresh").select("path"), "path", "left_semi").persist()
+    fresh = tables.settled(names.join(marked.where("fresh").select("path"), "path", "left_semi"))
+    marked.unpersist()
     return Changes(fresh, *counts)
 
 
@@ -95,6 +98,17 @@ def find_bursts(frames: DataFrame, rules: Ingest) -> DataFrame:
 def burst_rule(rules: Ingest) -> str:
     """Name the gaps, so that another setting is seen on the rows that an earlier one made."""
     return f"{rules.burst_gap_seconds:g} s, {rules.group_gap_minutes:g} min"
+
+
+def _is_allowed_now(limits: Images) -> Column:
+    """Say of a row whether it was too large, but is not for these limits; null where its pixels are not known."""
+    bytes_fit, pixels_fit = F.col("size") <= limits.max_bytes, _pixels() <= limits.max_pixels
+    fits = F.when(F.col("content_hash").isNull(), bytes_fit).otherwise(bytes_fit & pixels_fit)
+    return (F.col("failure") == str(Failure.TOO_LARGE)) & fits
+
+
+def _pixels() -> Column:
+    return F.col("width").cast("long") * F.col("height")
 
 
 def _told() -> list[Column]:

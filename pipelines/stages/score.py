@@ -22,7 +22,9 @@ from pipelines.storage.tables import Tables, count_failures
 KEYS = ["path", "content_hash", "model_version"]
 
 
-def score(images: DataFrame, model: PipelineModel, version: ModelVersion, review_below: float) -> DataFrame:
+def score(
+    images: DataFrame, model: PipelineModel, version: ModelVersion, review_below: float, scored_at: datetime
+) -> DataFrame:
     """Give rows of predictions for rows of path, content_hash, burst_id, failure, features: one for one.
 
     The burst's probabilities are the mean over its readable frames. A picture needs review if it failed, or if
@@ -50,7 +52,7 @@ def score(images: DataFrame, model: PipelineModel, version: ModelVersion, review
         F.lit(version.version).alias("model_version"),
         F.lit(version.tags["backbone"]).alias("backbone"),
         "failure",
-        F.lit(datetime.now(timezone.utc)).alias("scored_at"),
+        F.lit(scored_at).alias("scored_at"),
     )
 
 
@@ -70,13 +72,14 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     waiting = _waiting(state, tables, version).cache()
     total, replaced = waiting.agg(F.count("*"), F.count(F.when(F.col("is_replaced"), 1))).first()
     _require_features(waiting, tables, version)
-    rows = score(waiting.drop("is_replaced"), tracking.load(version), version, settings.score.review_below)
+    now = datetime.now(timezone.utc)
+    rows = score(waiting.drop("is_replaced"), tracking.load(version), version, settings.score.review_below, now)
     if replaced:
         tables.upsert("predictions", rows, KEYS)
     else:
         tables.append("predictions", rows)
     written = tables.read("predictions").where(F.col("model_version") == version.version)
-    failures = count_failures(written.join(waiting.select("path"), "path", "left_semi"))
+    failures = count_failures(written.where(F.col("scored_at") == F.lit(now)))
     waiting.unpersist(), state.unpersist()
     notes = [] if not replaced else [f"{replaced:,} predictions were made anew: their bursts got or lost frames."]
     return StageResult(

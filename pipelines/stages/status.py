@@ -111,7 +111,7 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
 def _not_read(tables: Tables, settings: Settings) -> int:
     rules, source = settings.sources, open_source(str(settings.sources.images))
     listing = list_names(tables.spark, source, labels=rules.labels, station=rules.station, extensions=rules.extensions)
-    return compare(listing.names, tables.current_images(), settings.ingest, source.root).fresh_count
+    return compare(tables, listing.names, settings.ingest, settings.images, source.root).fresh_count
 
 
 def _not_learned(

@@ -80,4 +80,5 @@ def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, eta
         row |= describe(content)
     except ImageError as error:
         row |= {"failure": error.failure, "failure_detail": error.detail}
+        row |= dict(zip(("width", "height"), error.size or (None, None), strict=True))
     return row

@@ -9,14 +9,21 @@ from pipelines.storage.tables import Tables
 
 
 def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
-    """Give one row of images for every content that this backbone has not seen: path, ingested_at, size, failure."""
-    done = tables.read("features").where(F.col("backbone") == backbone).select("content_hash")
+    """Give one row for every content that this backbone has not seen.
+
+    Columns: content_hash, path, ingested_at, size, failure, failure_detail, is_replaced. A content that failed is
+    there again (is_replaced) when ingest has read it anew since, because a limit was raised.
+    """
+    done = tables.read("features").where(F.col("backbone") == backbone)
+    done = done.select("content_hash", F.col("failure").alias("old_failure"), "featurized_at")
     columns = ["path", "ingested_at", "size", "failure", "failure_detail"]
-    one = F.min(F.struct(*columns)).alias("row")
     fetched = tables.current_images().where("content_hash is not null")
-    return (
-        fetched.join(done, "content_hash", "left_anti").groupBy("content_hash").agg(one).select("content_hash", "row.*")
-    )
+    contents = fetched.groupBy("content_hash").agg(F.min(F.struct(*columns)).alias("row"))
+    both = contents.select("content_hash", "row.*").join(done, "content_hash", "left")
+    is_replaced = F.col("featurized_at").isNotNull()
+    is_mended = F.col("old_failure").isNotNull() & F.col("failure").isNull()
+    both = both.where(~is_replaced | (is_mended & (F.col("ingested_at") > F.col("featurized_at"))))
+    return both.select("content_hash", *columns, is_replaced.alias("is_replaced"))
 
 
 def pictures_to_score(tables: Tables, model_version: str) -> DataFrame:
@@ -24,14 +31,24 @@ def pictures_to_score(tables: Tables, model_version: str) -> DataFrame:
 
     `is_new`: it has no prediction as it is now. `old_bursts`: the bursts of the predictions that it has.
     """
-    images = tables.current_images().select("path", "content_hash", "burst_id", "failure")
-    done = tables.read("predictions").where(F.col("model_version") == model_version)
-    done = done.select("path", F.col("content_hash").alias("old_hash"), F.col("burst_id").alias("old_burst"))
-    both = images.join(done, "path", "left").withColumn(
-        "is_new",
-        ~(F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))),
+    columns = ["path", "content_hash", "burst_id", "failure"]
+    images = tables.current_images().select(*columns, "ingested_at")
+    done = (
+        tables.read("predictions")
+        .where(F.col("model_version") == model_version)
+        .select(
+            "path",
+            F.col("content_hash").alias("old_hash"),
+            F.col("burst_id").alias("old_burst"),
+            F.col("failure").alias("old_failure"),
+            "scored_at",
+        )
     )
+    both = images.join(done, "path", "left")
+    is_same = F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))
+    is_mended = F.col("old_failure").isNotNull() & F.col("failure").isNull()
+    is_mended &= F.col("ingested_at") > F.col("scored_at")
     # A changed file has a row for each of its versions: it is new only if none of them is the current one.
-    return both.groupBy("path", "content_hash", "burst_id", "failure").agg(
-        F.min("is_new").alias("is_new"), F.collect_set("old_burst").alias("old_bursts")
+    return both.groupBy(*columns).agg(
+        F.min(~is_same | is_mended).alias("is_new"), F.collect_set("old_burst").alias("old_bursts")
     )

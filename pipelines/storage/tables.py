@@ -115,6 +115,17 @@ class Tables:
         rows = self.read("images").drop("content").withColumn("age", F.row_number().over(newest))
         return rows.where("age = 1").drop("age")
 
+    def settled(self, rows: DataFrame) -> DataFrame:
+        """Give the rows, few and without bytes, as they are now, whatever is written to the tables later.
+
+        A cached frame is no such thing: Spark computes it anew once a table that it came from has been written.
+        On a cluster they go to the workspace, because an executor may leave.
+        """
+        if "://" not in self.workspace:
+            return rows.localCheckpoint()
+        self.spark.sparkContext.setCheckpointDir(f"{self.workspace}/scratch/checkpoints")
+        return rows.checkpoint()
+
     def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
         """Add `content` to rows of images, known by path and ingested_at.
 
@@ -133,7 +144,7 @@ def count_failures(rows: DataFrame) -> dict[str, int]:
 
 
 def chunks(rows: DataFrame, total: int, size: int, *order: str) -> Iterator[tuple[DataFrame, int]]:
-    """Cut `total` rows, in the given order, into what one commit takes: each chunk with its count."""
+    """Cut `total` settled rows, in the given order, into what one commit takes: each chunk with its count."""
     if total <= size:
         yield from [(rows, total)] if total else []
         return

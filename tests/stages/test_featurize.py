@@ -57,6 +57,17 @@ def test_several_commits_give_the_same_rows_as_one(spark, settings):
     assert tables.version("features") == 3
 
 
+def test_late_pictures_in_several_commits_all_get_their_features(spark, settings, draw):
+    featurize.run(spark, settings)
+    draw({f"late{n}.jpg": jpeg(150, 50 + n) for n in range(4)})
+    ingest.run(spark, settings)
+    chosen = settings.featurize.model_copy(update={"pictures_per_commit": 1})
+    assert featurize.run(spark, settings.model_copy(update={"featurize": chosen})).read == 4
+    tables = Tables.of(spark, settings)
+    assert tables.read("features").count() == tables.read("features").select("content_hash").distinct().count() == 8
+    assert tables.version("features") == 4
+
+
 def test_the_udf_for_notebooks_gives_arrays_and_null_for_bad_pictures(spark, settings):
     images = Tables.of(spark, settings).read("images").orderBy("path")
     found = [row[0] for row in images.select(featurize_udf("irbis_tiny")("content")).collect()]

@@ -144,6 +144,18 @@ def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, 
     assert found[0] == found[1]
 
 
+def test_late_pictures_in_several_commits_are_all_read_and_their_failures_told(spark, make_settings, draw):
+    settings = make_settings({"sources.images": str(draw({"x/0.jpg": jpeg(80, 0)})), "ingest.files_per_commit": 2})
+    ingest.run(spark, settings)
+    draw({f"x/{n}.jpg": jpeg(80, n) for n in range(1, 7)} | {"x/7.jpg": b"", "x/8.jpg": b"<html>"})
+    result = ingest.run(spark, settings)
+    assert (result.read, result.written, result.failures) == (8, 6, {"empty": 1, "not_an_image": 1})
+    tables = Tables.of(spark, settings)
+    assert [row[0].rpartition("/")[2] for row in rows(tables, "path")] == [f"{n}.jpg" for n in range(9)]
+    assert tables.version("images") == 4
+    assert ingest.run(spark, settings).read == 0
+
+
 def test_identical_bytes_under_two_labels_are_named(spark, make_settings, draw):
     same = jpeg(80, 1)
     folder = draw({"fox/a.jpg": same, "hare/b.jpg": same, "hare/c.jpg": same, "hare/d.jpg": jpeg(90, 2)})

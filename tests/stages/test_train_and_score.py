@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError, ModelError
@@ -17,6 +19,8 @@ from pipelines.stages.score import require_backbone
 from pipelines.storage.tables import Tables
 
 from .conftest import jpeg
+
+STAGES = (ingest, featurize, score)
 
 
 def changed(settings, section, **values):
@@ -198,3 +202,29 @@ def test_the_registered_model_has_a_signature_and_loads_by_its_alias(spark, trai
     signature = mlflow.models.get_model_info("models:/irbis@champion").signature
     assert json.loads(signature.to_dict()["inputs"])[0]["name"] == "features"
     assert tracking.load(tracking.champion()).stages[-1].numClasses == 2
+
+
+def test_a_picture_that_was_too_large_is_taken_up_when_the_limit_is_raised(spark, trained, draw):
+    big = io.BytesIO()
+    Image.new("RGB", (80, 60), (120, 130, 90)).save(big, "JPEG")
+    narrow = changed(trained, "sources", images=str(draw({"S0/plain/big.jpg": big.getvalue()}, "late")))
+    narrow = changed(narrow, "images", max_megapixels=0.002)
+    tables = Tables.of(spark, trained)
+
+    def run_all(settings):
+        return [(result.read, result.failed) for result in (stage.run(spark, settings) for stage in STAGES)]
+
+    def counts():
+        names = ("features", "predictions")
+        return [(tables.read(name).count(), tables.read(name).where("failure = 'too_large'").count()) for name in names]
+
+    score.run(spark, trained)
+    assert run_all(narrow) == [(1, 1)] * 3
+    row = tables.current_images().where("path like '%big.jpg'").first()
+    assert (row["failure"], row["width"], row["height"]) == ("too_large", 80, 60)
+    assert counts() == [(182, 1), (182, 1)]
+    assert run_all(narrow) == [(0, 0)] * 3
+    wide = changed(narrow, "images", max_megapixels=0.005)
+    assert run_all(wide) == [(1, 0)] * 3
+    assert counts() == [(182, 0), (182, 0)]
+    assert run_all(wide) == [(0, 0)] * 3
