@@ -31,7 +31,8 @@ from sklearn.preprocessing import StandardScaler
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
 from pipelines.models.backbones.irbis_tiny import INPUT_SIZE, MEAN, STD, IrbisTiny
-from pipelines.models.backbones.weights import SHIPPED, read_state
+from pipelines.models.backbones.states import read_state
+from pipelines.models.backbones.weights import SHIPPED
 
 Features = NDArray[np.float32]
 SEEDS = (0, 1, 2)  # of the folds

@@ -53,8 +53,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     if not settings.sources.images:
         raise DataError("sources.images is not set. Give a folder of pictures: --images DIR.")
     source, tables = open_source(settings.sources.images), Tables.of(spark, settings)
-    rules = settings.sources
-    listing = list_names(spark, source, labels=rules.labels, station=rules.station, extensions=rules.extensions)
+    listing = list_names(spark, source, settings.sources, tables.workspace)
     if not listing.count and not tables.exists("images"):
         raise DataError(_nothing_found(source, listing))
     started = datetime.now(timezone.utc)

@@ -109,8 +109,8 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
 
 
 def _not_read(tables: Tables, settings: Settings) -> int:
-    rules, source = settings.sources, open_source(str(settings.sources.images))
-    listing = list_names(tables.spark, source, labels=rules.labels, station=rules.station, extensions=rules.extensions)
+    source = open_source(str(settings.sources.images))
+    listing = list_names(tables.spark, source, settings.sources, tables.workspace)
     return compare(tables, listing.names, settings.ingest, settings.images, source.root).fresh_count
 
 

@@ -17,7 +17,7 @@ from pipelines.models.backbones.irbis_tiny import FEATURES, IrbisTiny, pooled
 from pipelines.models.backbones.views import hue_rotation, random_view, recolour
 
 KNOWN_PLACES = [0, 39, 40, 79, 80, 167, 168, 256, 415, 416, 575]
-KNOWN_FEATURES = [4.4444, 0.1309, 1.55, 0.3992, 0.0025, 0.6719, 0.0283, 1.0316, 0.1849, 0.794, 0.3566]
+KNOWN_FEATURES = [4.1388, 0.1549, 2.07, 0.4582, 0.3466, 0.0229, 0.2592, 0.0, 2.3228, 0.0032, 1.713]
 WEIGHTS = Path(irbis_tiny.__file__).with_name("weights") / "irbis_tiny.safetensors"
 
 
