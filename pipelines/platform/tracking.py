@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mlflow.types.schema import Array
 from pyspark.ml import PipelineModel
 
 from pipelines.errors import ModelError
+from pipelines.platform.moved import follow_workspace
 from pipelines.settings import Settings
 
 CHAMPION = "champion"
@@ -52,6 +54,10 @@ class ModelVersion:
     def metrics(self) -> dict[str, float]:
         return dict(json.loads(self.tags["metrics"]))
 
+    @property
+    def made_at(self) -> datetime:
+        return datetime.fromtimestamp(self.created_at / 1000, tz=timezone.utc)
+
     def __str__(self) -> str:
         return f"{self.name}/{self.version}"
 
@@ -70,11 +76,12 @@ class Tracking:
         """Connect to the server of the settings; without one, to SQLite in the workspace."""
         chosen = settings.tracking
         local = Path(settings.workspace).expanduser().absolute()
-        uri = chosen.uri
-        if uri is None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+        uri, is_local = chosen.uri, chosen.uri is None and "DATABRICKS_RUNTIME_VERSION" not in os.environ
+        if is_local:
             if "://" in settings.workspace:
                 raise ModelError(f"tracking.uri is not set, and SQLite cannot live in {settings.workspace}. Set it.")
             local.mkdir(parents=True, exist_ok=True)
+            follow_workspace(local / "mlflow.db", chosen.experiment, local / "artifacts")
             uri = f"sqlite:///{local}/mlflow.db"
         if uri:
             mlflow.set_tracking_uri(uri)
@@ -82,7 +89,6 @@ class Tracking:
             mlflow.set_registry_uri(chosen.registry_uri or uri)
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(chosen.experiment)
-        is_local = chosen.uri is None and "://" not in settings.workspace
         place = (local / "artifacts").as_uri() if is_local else None
         identifier = found.experiment_id if found else client.create_experiment(chosen.experiment, place)
         return cls(client, identifier, chosen.model, settings.workspace)

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from pipelines.errors import ImageError
 from pipelines.evaluation.split import conflicting_labels, labelled_pictures, split_of
 from pipelines.images.thumbnails import data_uri, thumbnail
+from pipelines.platform.tracking import ModelVersion
 from pipelines.reports.contents import (
     Conflict,
     DataFacts,
@@ -34,25 +35,25 @@ class Gathered:
     files: int
 
 
-def gather(tables: Tables, settings: Settings, model_version: str | None, backbone: str | None) -> Gathered:
+def gather(tables: Tables, settings: Settings, version: ModelVersion | None) -> Gathered:
     """Count and choose. Without a model only the data are told of."""
-    images = _images(tables, settings, backbone).cache()
+    images = _images(tables, settings, version.tags["backbone"] if version else "").cache()
     data = _data(tables, settings, images)
     parts: dict[str, Any] = {"data": data}
-    if model_version is not None and tables.exists("predictions"):
-        parts |= _predicted(tables, settings, images, model_version)
+    if version is not None and tables.exists("predictions"):
+        parts |= _predicted(tables, settings, images, version)
     images.unpersist()
     return Gathered(parts, data.files)
 
 
-def _images(tables: Tables, settings: Settings, backbone: str | None) -> DataFrame:
+def _images(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
     """Give the current images with their split (null: not learned from) and the failures of decoding."""
     current = tables.current_images()
     train = settings.train
     usable = labelled_pictures(current, train.exclude_labels).select(
         "path", split_of(F.col("group_id"), train.fractions, train.split_salt).alias("split")
     )
-    decoded = tables.read("features").where(F.col("backbone") == (backbone or "")).where("failure is not null")
+    decoded = tables.read("features").where(F.col("backbone") == backbone).where("failure is not null")
     decoded = decoded.select("content_hash", F.struct("failure", "failure_detail").alias("decoding"))
     rows = current.join(usable, "path", "left").join(decoded, "content_hash", "left")
     return rows.withColumn("failure_detail", F.coalesce("failure_detail", "decoding.failure_detail")).withColumn(
@@ -114,8 +115,9 @@ def _conflicts(images: DataFrame) -> tuple[Conflict, ...]:
     )
 
 
-def _predicted(tables: Tables, settings: Settings, images: DataFrame, version: str) -> dict[str, Any]:
-    told = tables.read("predictions").where(F.col("model_version") == version)
+def _predicted(tables: Tables, settings: Settings, images: DataFrame, version: ModelVersion) -> dict[str, Any]:
+    told = tables.read("predictions").where(F.col("scored_at") >= F.lit(version.made_at))  # older: of a namesake
+    told = told.where((F.col("model_name") == version.name) & (F.col("model_version") == version.version))
     told = told.select("path", "content_hash", "prediction", "score", "burst_prediction", "burst_score", "needs_review")
     rows = told.join(images, ["path", "content_hash"]).where("prediction is not null").cache()
     galleries = _galleries(rows, settings.report.pictures)

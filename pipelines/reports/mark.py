@@ -15,11 +15,11 @@ def page(tables: Tables) -> Path:
     return Path(tables.workspace) / "reports" / "report.html"
 
 
-def mark_of(tables: Tables, settings: Settings, model: str) -> str:
-    """Give the mark of a page made now."""
+def mark_of(tables: Tables, settings: Settings, model_run: str | None) -> str:
+    """Give the mark of a page made now of the model that this run trained, if there is one."""
     inputs = {
         "irbis": __version__,
-        "model": model,
+        "model": model_run,
         "settings": settings.report.model_dump(),
         "train": settings.train.model_dump(),
         "tables": {name: tables.version(name) for name in ("images", "features", "predictions")},

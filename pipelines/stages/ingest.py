@@ -151,6 +151,6 @@ def _conflicts(tables: Tables) -> list[str]:
     if not found[0]:
         return []
     return [
-        f"{found[0]:,} pictures stand under more than one label and are left out of training, "
+        f"pictures that stand under more than one label are left out of training: {found[0]:,}, "
         f"first {' = '.join(found[1][:2])}."
     ]

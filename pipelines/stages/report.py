@@ -49,12 +49,10 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     if "://" in tables.workspace:
         raise DataError(f"The report cannot be written to {tables.workspace} yet. Choose a folder as workspace.")
     path, version = page(tables), tracking.champion()
-    mark = mark_of(tables, settings, str(version))
+    mark = mark_of(tables, settings, version.run_id if version else None)
     if bears(path, mark):
         return StageResult("report", seconds=clock.seconds, outcome=f"unchanged: {path}")
-    gathered = gather(
-        tables, settings, version.version if version else None, version.tags["backbone"] if version else None
-    )
+    gathered = gather(tables, settings, version)
     evaluations = tracking.read_json(version, EVALUATION) if version else {}
     model = _model(tracking, version) if version else None
     write(report(gathered, model, evaluations, settings) + mark, path)
@@ -68,7 +66,7 @@ def _model(tracking: Tracking, version: ModelVersion) -> ModelFacts:
         version=version.version,
         backbone=version.tags["backbone"],
         is_champion=True,
-        trained_at=datetime.fromtimestamp(version.created_at / 1000, tz=timezone.utc),
+        trained_at=version.made_at,
         settings={name: params[name] for name in NOTED if name in params},
         gate=f"{version} {version.tags.get('gate', '')}",
     )

@@ -19,7 +19,7 @@ from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.pending import pictures_to_score
 from pipelines.storage.tables import Tables, count_failures
 
-KEYS = ["path", "content_hash", "model_version"]
+KEYS = ["path", "content_hash", "model_name", "model_version"]
 
 
 def score(
@@ -65,7 +65,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Score the current pictures that the chosen model version has not seen as they are now."""
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
     version = tracking.choose(settings.score.model_version)
-    state = pictures_to_score(tables, version.version).cache()
+    state = pictures_to_score(tables, version.name, version.version, version.made_at).cache()
     if not state.where("is_new").head(1):
         state.unpersist()
         return StageResult("score", seconds=clock.seconds, outcome=f"with {version}")
@@ -78,8 +78,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         tables.upsert("predictions", rows, KEYS)
     else:
         tables.append("predictions", rows)
-    written = tables.read("predictions").where(F.col("model_version") == version.version)
-    failures = count_failures(written.where(F.col("scored_at") == F.lit(now)))
+    failures = count_failures(tables.read("predictions").where(F.col("scored_at") == F.lit(now)))
     waiting.unpersist(), state.unpersist()
     notes = [] if not replaced else [f"{replaced:,} predictions were made anew: their bursts got or lost frames."]
     return StageResult(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -97,12 +98,14 @@ def _predictions(tables: Tables) -> dict[str, Any]:
 def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: ModelVersion | None) -> dict[str, int]:
     """Count what each stage would do. Ingest is only asked where the settings name a source."""
     backbone = backbone_of(settings, check=False).identity
-    scored = pictures_to_score(tables, champion.version if champion else "")
-    up_to_date = "://" not in tables.workspace and bears(page(tables), mark_of(tables, settings, str(champion)))
+    never = ("", "", datetime.now(timezone.utc))
+    of_version = (champion.name, champion.version, champion.made_at) if champion else never
+    mark = mark_of(tables, settings, champion.run_id if champion else None)
+    up_to_date = "://" not in tables.workspace and bears(page(tables), mark)
     found = {
         "featurize": pictures_to_featurize(tables, backbone).count(),
         "train": _not_learned(tables, settings, tracking, champion, backbone),
-        "score": scored.where("is_new").count(),
+        "score": pictures_to_score(tables, *of_version).where("is_new").count(),
         "report": int(tables.exists("images") and not up_to_date),
     }
     return ({"ingest": _not_read(tables, settings)} if settings.sources.images else {}) | found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -26,16 +28,17 @@ def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     return both.select("content_hash", *columns, is_replaced.alias("is_replaced"))
 
 
-def pictures_to_score(tables: Tables, model_version: str) -> DataFrame:
-    """Give path, content_hash, burst_id, failure of the current pictures, and how they stand with this model.
+def pictures_to_score(tables: Tables, model: str, version: str, since: datetime) -> DataFrame:
+    """Give path, content_hash, burst_id, failure of the current pictures, and how they stand with this version.
 
-    `is_new`: it has no prediction as it is now. `old_bursts`: the bursts of the predictions that it has.
+    `is_new`: it has no prediction as it is now. `old_bursts`: the bursts of the predictions that it has. What was
+    predicted before the version was made, `since`, is of a namesake: the registry was begun anew.
     """
     columns = ["path", "content_hash", "burst_id", "failure"]
     images = tables.current_images().select(*columns, "ingested_at")
     done = (
         tables.read("predictions")
-        .where(F.col("model_version") == model_version)
+        .where((F.col("model_name") == model) & (F.col("model_version") == version))
         .select(
             "path",
             F.col("content_hash").alias("old_hash"),
@@ -46,9 +49,11 @@ def pictures_to_score(tables: Tables, model_version: str) -> DataFrame:
     )
     both = images.join(done, "path", "left")
     is_same = F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))
+    is_same &= F.col("scored_at") >= F.lit(since)
     is_mended = F.col("old_failure").isNotNull() & F.col("failure").isNull()
     is_mended &= F.col("ingested_at") > F.col("scored_at")
     # A changed file has a row for each of its versions: it is new only if none of them is the current one.
     return both.groupBy(*columns).agg(
-        F.min(~is_same | is_mended).alias("is_new"), F.collect_set("old_burst").alias("old_bursts")
+        F.min(~F.coalesce(is_same, F.lit(False)) | is_mended).alias("is_new"),
+        F.collect_set("old_burst").alias("old_bursts"),
     )

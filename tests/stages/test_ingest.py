@@ -160,7 +160,7 @@ def test_identical_bytes_under_two_labels_are_named(spark, make_settings, draw):
     same = jpeg(80, 1)
     folder = draw({"fox/a.jpg": same, "hare/b.jpg": same, "hare/c.jpg": same, "hare/d.jpg": jpeg(90, 2)})
     (note,) = ingest.run(spark, make_settings({"sources.images": str(folder)})).notes
-    assert note.startswith("1 pictures stand under more than one label and are left out of training, first ")
+    assert note.startswith("pictures that stand under more than one label are left out of training: 1, first ")
     assert f"file://{folder}/fox/a.jpg = file://{folder}/hare/b.jpg" in note
 
 

@@ -46,7 +46,7 @@ def test_a_page_is_written_anew_only_when_something_is_another(spark, trained):
 def test_what_it_shows_is_what_the_tables_hold(spark, trained):
     score.run(spark, trained)
     champion = train.Tracking.of(trained).champion()
-    parts = gather(Tables.of(spark, trained), trained, "1", champion.tags["backbone"]).parts
+    parts = gather(Tables.of(spark, trained), trained, champion).parts
     data = parts["data"]
     assert (data.files, data.rows, data.pictures, data.labelled, data.stations) == (181, 181, 181, 181, 2)
     assert [(each.name, each.count) for each in data.failures] == [("not_an_image", 1)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.figures import Evaluation
 from pipelines.platform.tracking import EVALUATION, Tracking
+from pipelines.reports.gather import gather
 from pipelines.stages import featurize, ingest, score, train
 from pipelines.stages.score import require_backbone
 from pipelines.storage.tables import Tables
@@ -42,7 +44,7 @@ def test_the_first_version_is_champion_and_tells_what_it_is(spark, settings):
     test = Evaluation.from_dict(evaluations["test"])
     assert test.is_grouped and test.metrics["accuracy"].value == champion.metrics["accuracy"] > 0.9
     params = tracking.params(champion)
-    assert params["table_version.images"] == "0" and params["train.max_iter"] == "100"
+    assert params["table_version.images"] == "0" and params["train.max_iter"] == "20"
     rows = train.training_rows(Tables.of(spark, settings), settings, champion.tags["backbone"])
     sides = rows.groupBy("group_id").agg(F.countDistinct("split").alias("sides")).agg(F.max("sides"))
     assert sides.first()[0] == 1
@@ -228,3 +230,30 @@ def test_a_picture_that_was_too_large_is_taken_up_when_the_limit_is_raised(spark
     assert run_all(wide) == [(1, 0)] * 3
     assert counts() == [(182, 0), (182, 0)]
     assert run_all(wide) == [(0, 0)] * 3
+
+
+def test_a_registry_begun_anew_has_its_own_predictions_though_the_numbers_begin_anew(spark, trained):
+    score.run(spark, trained)
+    workspace = Path(trained.workspace).with_name("begun anew")
+    shutil.copytree(Path(trained.workspace) / "tables", workspace / "tables")
+    other = changed(trained, "train", reg_params=[10.0], elastic_net=1.0)  # all weights zero: one label for all
+    other = other.model_copy(update={"workspace": str(workspace)})
+    assert train.run(spark, other).outcome.startswith("irbis/1 is champion: the first version")
+    version = Tracking.of(other).champion()
+    assert gather(Tables.of(spark, other), other, version).parts["predictions"] == ()
+    result = score.run(spark, other)
+    assert (result.read, result.written) == (181, 180)
+    predictions = Tables.of(spark, other).read("predictions")
+    assert predictions.count() == 181
+    assert predictions.where("prediction is not null").select("prediction").distinct().count() == 1
+    assert score.run(spark, other).read == 0
+
+
+def test_a_second_model_in_the_same_workspace_is_scored_beside_the_first(spark, trained):
+    score.run(spark, trained)
+    other = changed(trained, "tracking", model="leopards")
+    train.run(spark, other)
+    assert score.run(spark, other).outcome == "with leopards/1"
+    counted = Tables.of(spark, other).read("predictions").groupBy("model_name").count().collect()
+    assert {row["model_name"]: row["count"] for row in counted} == {"irbis": 181, "leopards": 181}
+    assert score.run(spark, trained).read == 0

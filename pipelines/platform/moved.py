@@ -1,0 +1,57 @@
+"""A workspace may be moved and copied like any folder, though MLflow notes its addresses in full."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from pipelines.errors import ModelError
+
+
+def follow_workspace(database: Path, experiment: str, artifacts: Path) -> None:
+    """Change the addresses in MLflow's SQLite file where the artifacts of `experiment` are no longer where it says.
+
+    Without this, MLflow reads and writes in the old folder: gone after a move, another's after a copy. Raises
+    ModelError if the file is not a database.
+    """
+    if not database.is_file():
+        return
+    with closing(sqlite3.connect(database, timeout=60)) as connection:
+        try:
+            old = _noted(connection, experiment)
+            if old is None or _path(old).resolve() == artifacts.resolve():
+                return
+            with connection:  # all or nothing
+                for table, column in _columns(connection):
+                    connection.execute(
+                        f'UPDATE "{table}" SET "{column}" = ? || substr("{column}", ?) '
+                        f'WHERE "{column}" = ? OR substr("{column}", 1, ?) = ?',
+                        (artifacts.as_uri(), len(old) + 1, old, len(old) + 1, f"{old}/"),
+                    )
+        except sqlite3.DatabaseError as error:
+            raise ModelError(
+                f"{database} cannot be read ({error}). Put back a copy, or remove it and train again: the tables "
+                "are kept beside it."
+            ) from error
+
+
+def _noted(connection: sqlite3.Connection, experiment: str) -> str | None:
+    """Give where the experiment's artifacts are, null where there is none or it is not in a folder."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+        return None
+    row = connection.execute("SELECT artifact_location FROM experiments WHERE name = ?", (experiment,)).fetchone()
+    return str(row[0]) if row and str(row[0]).startswith("file:") else None
+
+
+def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Give every column of text: which of them hold addresses differs between versions of MLflow."""
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    described = ((table, connection.execute(f'PRAGMA table_info("{table}")')) for table in tables)
+    return [(table, row[1]) for table, rows in described for row in rows if "CHAR" in row[2] or "TEXT" in row[2]]
+
+
+def _path(address: str) -> Path:
+    return Path(url2pathname(urlparse(address).path))
