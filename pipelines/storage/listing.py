@@ -17,7 +17,6 @@ from pipelines.storage.labels import ALIASES, normalise, read_labels
 from pipelines.storage.sources import Source
 
 NAMES = "path string, size long, modified_at timestamp, etag string, match_path string, folder string, place string"
-HIDDEN = re.compile(r"(^|/)\.")
 TOLD = [column for column in ALIASES if column != "path"]
 
 
@@ -40,30 +39,24 @@ class Listing:
 def list_names(spark: SparkSession, source: Source, rules: Sources, workspace: str) -> Listing:
     """List every picture of the source. Raises DataError if labels and pictures have nothing in common.
 
-    Hidden pictures (a name that begins with a dot, of the file or of a folder above it) are left out: file systems
-    keep previews and halves of files there (._IMG_1.JPG). So are the plots that irbis itself put into `workspace`,
-    an absolute path or a URI.
+    The plots that irbis itself put into `workspace`, an absolute path or a URI, are left out.
     """
     wanted = {extension.lower().lstrip(".") for extension in rules.extensions}
     folder, place = path_rule(rules.labels), path_rule(rules.station)
     own = f"{workspace if '://' in workspace else f'file://{workspace}'}/artifacts/"
     ignored: Counter[str] = Counter()
-    rows, hidden = [], []
+    rows = []
     for blob in source.list():
         _, dot, suffix = blob.relative_path.rpartition("/")[2].rpartition(".")
         suffix = suffix.lower() if dot else ""
         if suffix not in wanted:
             ignored[suffix] += 1
-        elif HIDDEN.search(blob.relative_path):
-            hidden.append(blob.relative_path)
         elif not blob.path.startswith(own):
             match = normalise(blob.relative_path)
             rows.append((blob.path, *blob[2:], match, folder(match), place(match)))
     found = pd.DataFrame(rows, columns=[part.split()[0] for part in NAMES.split(", ")])
     names = spark.createDataFrame(found, NAMES) if rows else spark.createDataFrame([], NAMES)
     names, notes = _with_labels(names, found["match_path"], rules.labels)
-    if hidden:
-        notes.append(f"{len(hidden):,} hidden pictures (names that begin with a dot) are left out, first {hidden[0]}.")
     names = names.withColumn("station", F.coalesce("station", "place"))
     names = names.drop("match_path", "folder", "place")
     return Listing(names, len(rows), ignored, tuple(getattr(source, "problems", ())), tuple(notes))

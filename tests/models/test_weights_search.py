@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,12 +13,14 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from torchvision.models import SqueezeNet1_1_Weights
 
 from pipelines.errors import WeightsError
 from pipelines.models.backbones import weights
 from pipelines.models.backbones.weights import find_weights
 
 PUBLISHED = "squeezenet1_1-b8a52dc0.pth"
+ADDRESS = SqueezeNet1_1_Weights.DEFAULT.url
 CONTENT = b"what the server holds" * 1000
 DOWNLOAD = torch.hub.download_url_to_file  # the real function, never called with a real address
 
@@ -42,9 +45,12 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class _Server(BaseHTTPRequestHandler):
-    """Answer /whole with the content, /cut with half of what was announced, and anything else with 404."""
+    """Answer /whole with the content, /cut with half of what was announced, /silent never, anything else with 404."""
 
     def do_GET(self) -> None:
+        if self.path == "/silent":
+            self.server.is_over.wait()  # type: ignore[attr-defined]
+            return
         if self.path not in ("/whole", "/cut"):
             self.send_error(404)
             return
@@ -65,6 +71,7 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str | 
     """
     monkeypatch.setenv("no_proxy", "*")
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    server.is_over = threading.Event()  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
 
@@ -79,6 +86,7 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str | 
         return asked
 
     yield lead
+    server.is_over.set()  # type: ignore[attr-defined]
     server.shutdown()
     server.server_close()
     thread.join()
@@ -137,7 +145,7 @@ def test_offline_the_error_says_which_file_to_put_where(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"The weights of squeezenet1_1 are not in {cache} and cannot be downloaded "
         f"(<urlopen error Name or service not known>). Put {PUBLISHED} there "
-        f"(from https://download.pytorch.org/models/{PUBLISHED}), or name a file: --weights FILE."
+        f"(from {ADDRESS}), or name a file: --weights FILE."
     )
 
 
@@ -157,7 +165,7 @@ def test_a_download_is_checked_against_the_published_checksum_and_kept(
 ) -> None:
     asked = downloads("whole", hashlib.sha256(CONTENT).hexdigest()[:8])
     path = find_weights("squeezenet1_1", None, str(tmp_path / "new" / "cache"))
-    assert asked == [f"https://download.pytorch.org/models/{PUBLISHED}", "b8a52dc0"]
+    assert asked == [ADDRESS, "b8a52dc0"]
     assert path == tmp_path / "new" / "cache" / PUBLISHED
     assert path.read_bytes() == CONTENT
     asked.clear()
@@ -196,3 +204,14 @@ def test_an_interrupted_download_leaves_nothing_behind(
         find_weights("squeezenet1_1", None, str(tmp_path / "cache"))
     assert len(began) == 1
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_server_that_never_answers_is_given_up(
+    tmp_path: Path, downloads: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloads("silent")
+    monkeypatch.setattr(weights, "SILENCE", 0.2)
+    before = socket.getdefaulttimeout()
+    with pytest.raises(WeightsError, match=rf"cannot be downloaded \(.*timed out.*Put {PUBLISHED} there"):
+        find_weights("squeezenet1_1", None, str(tmp_path / "cache"))
+    assert socket.getdefaulttimeout() == before

@@ -15,7 +15,12 @@ from PIL import Image
 from pipelines.config import load_settings
 
 Draw = Callable[..., Path]
-RULES = {"sources.station": "folder:1", "train.bootstrap": "100", "train.reg_params": "0.01,0.1", "train.max_iter": "20"}
+RULES = {
+    "sources.station": "folder:1",
+    "train.bootstrap": "100",
+    "train.reg_params": "0.01,0.1",
+    "train.max_iter": "20",
+}
 
 
 def jpeg(shade: int, seed: int, captured_at: datetime | None = None, label: str = "") -> bytes:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
 from pipelines.errors import WeightsError
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
+SILENCE = 60  # seconds without a byte, after which a download is given up: some firewalls never answer
 SHIPPED = Path(__file__).with_name("weights")
 
 
@@ -60,13 +65,25 @@ def _download(backbone: str, folder: Path) -> Path:
     checksum = target.stem.rpartition("-")[2]  # torchvision puts the first digits of the SHA-256 into the name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(target), hash_prefix=checksum, progress=False)
+        with _patience(SILENCE):
+            torch.hub.download_url_to_file(url, str(target), hash_prefix=checksum, progress=sys.stderr.isatty())
     except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another checksum
         raise WeightsError(
             f"The weights of {backbone} are not in {folder} and cannot be downloaded ({_first_line(error)}). "
             f"Put {target.name} there (from {url}), or name a file: --weights FILE."
         ) from error
     return target
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Limit the waiting of every new connection: torch.hub waits for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _torchvision_url(backbone: str) -> str:
