@@ -26,14 +26,14 @@ class StageResult:
     def closing_line(self) -> str:
         """Give `featurize: 8,210 read, 8,197 written, 13 failed (11 truncated, 2 empty), 6 min 12 s, 22 images/s`."""
         kinds = ", ".join(f"{n:,} {name}" for name, n in sorted(self.failures.items(), key=lambda kv: (-kv[1], kv[0])))
+        rate = self.read / self.seconds if self.seconds else 0
         parts = [
             f"{self.read:,} read",
             f"{self.written:,} written",
             f"{self.failed:,} failed" + (f" ({kinds})" if kinds else ""),
             duration(self.seconds),
+            f"{rate:,.0f} images/s",
         ]
-        if self.read and self.seconds:
-            parts.append(f"{self.read / self.seconds:,.0f} images/s")
         return f"{self.stage}: {', '.join(parts)}" + (f"; {self.outcome}" if self.outcome else "")
 
 
