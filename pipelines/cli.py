@@ -163,7 +163,10 @@ def doctor(origins: dict[str, Origin], verbose: bool) -> int:
 
 def _run_stages(names: Sequence[str], settings: Settings, verbose: bool) -> None:
     from pipelines.platform.lock import workspace_lock
+    from pipelines.storage.sources import open_source
 
+    if "ingest" in names:
+        open_source(settings.sources.images)  # a wrong address is told of before Spark starts
     with workspace_lock(settings.workspace), ThreadPoolExecutor(1) as loader:
         # As late as this: Java, Spark and MLflow take seconds to load.
         from pipelines.platform.session import get_session

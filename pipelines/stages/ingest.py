@@ -50,8 +50,6 @@ def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = No
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Read what is new in settings.sources.images into the table images."""
     clock = Clock()
-    if not settings.sources.images:
-        raise DataError("sources.images is not set. Give a folder of pictures: --images DIR.")
     source, tables = open_source(settings.sources.images), Tables.of(spark, settings)
     listing = list_names(spark, source, settings.sources, tables.workspace)
     if not listing.count and not tables.exists("images"):

@@ -38,8 +38,13 @@ class Source(Protocol):
     def fetch(self, path: str, etag: str) -> bytes: ...
 
 
-def open_source(address: str) -> Source:
-    """Give the source behind an address: a folder (mounted volumes too) or a file: URI."""
+def open_source(address: str | None) -> Source:
+    """Give the source behind an address: a folder (mounted volumes too) or a file: URI.
+
+    Raises DataError where there is none, at once: nothing is listed.
+    """
+    if not address:
+        raise DataError("sources.images is not set. Give a folder of pictures: --images DIR.")
     scheme = re.match(r"([a-z][a-z0-9+.-]+):/(?://?)?", address)  # a letter alone is a Windows drive
     if scheme is None:
         return Folder(address)

@@ -41,6 +41,11 @@ def test_a_mistake_is_one_line_with_the_remedy(irbis, words, message):
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+def test_a_wrong_folder_is_told_of_before_anything_starts(irbis, tmp_path):
+    irbis("run", "--images", "nowhere", code=2)
+    assert list(tmp_path.iterdir()) == []  # Spark would have begun a log
+
+
 def test_config_says_where_each_value_comes_from(irbis):
     done = irbis("config", "--workspace", "here", env={"IRBIS_TRAIN__MAX_ITER": "7"})
     lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines()}
