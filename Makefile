@@ -9,7 +9,7 @@ PYTHON ?= $(shell sh deploy/find-python.sh $(LANE_PYTHON))
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check bench lock build clean
+.PHONY: help demo test slow azurite check bench lock build clean
 
 help:
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test: $(READY) ## Run all tests (LANE=dbr-15.4, dbr-16.4 or hdinsight-5.1: as on
 
 slow: $(READY) ## Run the tests that take many minutes: real pictures, killed runs
 	@$(BIN)/python -m pytest -m slow $(TESTS)
+
+# Azurite, for the tests of Azure Blob Storage; needs Node.js. Without it they are skipped.
+azurite: .tools/npm/node_modules/azurite
 
 check: $(READY) ## Style, types and the direction of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -45,6 +48,10 @@ $(READY): requirements/$(LANE).txt pyproject.toml | $(UV)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-binary pyspark -r requirements/$(LANE).txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(READY)
+
+.tools/npm/node_modules/azurite:
+	@mkdir -p .tools/npm
+	@npm install --prefix .tools/npm --silent --no-audit --no-fund azurite@3.35.0
 
 .tools/bin/uv:
 	@echo "Fetching uv into .tools"

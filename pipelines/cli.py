@@ -132,7 +132,7 @@ def config(origins: dict[str, Origin], verbose: bool) -> None:
     validated(origins)
     width = max(map(len, origins))
     for key, origin in origins.items():
-        value = json.dumps(masked(origin.value), ensure_ascii=False)
+        value = json.dumps(masked({key: origin.value})[key], ensure_ascii=False)
         click.echo(f"{key:{width}}  {value:30}  {origin.source}")
 
 
@@ -166,7 +166,7 @@ def _run_stages(names: Sequence[str], settings: Settings, verbose: bool) -> None
     from pipelines.storage.sources import open_source
 
     if "ingest" in names:
-        open_source(settings.sources.images)  # a wrong address is told of before Spark starts
+        open_source(settings)  # a wrong address is told of before Spark starts
     with workspace_lock(settings.workspace), ThreadPoolExecutor(1) as loader:
         # As late as this: Java, Spark and MLflow take seconds to load.
         from pipelines.platform.session import get_session

@@ -22,7 +22,7 @@ from pipelines.errors import SettingsError
 from pipelines.settings import ENV_PREFIX, Section, Settings, parse_mapping
 
 RESERVED_VARIABLES = {"IRBIS_ENV"}
-SECRET_NAME = re.compile(r"(?i)(account\.key|sas|password|secret|token|credential)")
+SECRET_NAME = re.compile(r"(?i)(account[._]key|connection_?string|sas|password|secret|token|credential)")
 SECRET_PART = re.compile(r"(?i)(\bsig|accountkey|sharedaccesssignature|password|secret|token)(=)[^&;\s]+")
 
 
@@ -88,7 +88,10 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def masked(value: Any) -> Any:
     """Give the value fit for printing: passwords, keys and signatures in it replaced by ***."""
     if isinstance(value, Mapping):
-        return {key: "***" if SECRET_NAME.search(str(key)) else masked(item) for key, item in value.items()}
+        return {
+            key: "***" if item is not None and SECRET_NAME.search(str(key)) else masked(item)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [masked(item) for item in value]
     if not isinstance(value, str):

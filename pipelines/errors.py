@@ -4,6 +4,7 @@ IrbisError               anything this package raises on purpose
 ├── UserError            what the user can mend: one printed line, exit code 2
 │   ├── SettingsError    unknown keys, wrong types, missing files of settings
 │   ├── DataError        pictures, labels or tables that do not allow the step
+│   ├── AccessError      a place refuses us, or cannot be reached
 │   ├── WeightsError     weights that are missing, broken or of another network
 │   ├── ModelError       no champion, or one that does not fit the features
 │   └── PlatformError    Java, Spark or its packages
@@ -36,6 +37,10 @@ class SettingsError(UserError):
 
 class DataError(UserError):
     """Pictures, labels or tables do not allow what was asked."""
+
+
+class AccessError(UserError):
+    """A place of pictures refuses us, or cannot be reached."""
 
 
 class WeightsError(UserError):

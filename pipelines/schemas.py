@@ -21,14 +21,20 @@ class Failure(str, Enum):
     VANISHED = "vanished"  # listed, but gone when it was fetched
     CHANGED = "changed"  # overwritten between listing and fetching
     FORBIDDEN = "forbidden"  # the source refuses to hand it out
+    UNAVAILABLE = "unavailable"  # the source did not answer, or not with the whole picture, however often it was asked
 
     def __str__(self) -> str:
         return self.value
 
     @property
+    def is_withheld(self) -> bool:
+        """Say whether the source is at fault, not the picture."""
+        return self in {Failure.FORBIDDEN, Failure.UNAVAILABLE}
+
+    @property
     def is_passing(self) -> bool:
         """Say whether the next run may fare better, so that ingest tries again."""
-        return self in {Failure.VANISHED, Failure.CHANGED, Failure.FORBIDDEN}
+        return self in {Failure.VANISHED, Failure.CHANGED, Failure.FORBIDDEN, Failure.UNAVAILABLE}
 
 
 # One row per version of a blob; append-only; the newest row of a path is the current one.

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "IRBIS_"
@@ -91,6 +91,12 @@ class Sources(Section):
     extensions: Annotated[Words, Field(min_length=1)]
 
 
+class Azure(Section):
+    account_key: SecretStr | None
+    sas: SecretStr | None
+    connection_string: SecretStr | None
+
+
 class Images(Section):
     max_megabytes: Annotated[float, Field(gt=0)]
     max_megapixels: Annotated[float, Field(gt=0)]
@@ -112,6 +118,8 @@ class Ingest(Section):
     group_gap_minutes: Annotated[float, Field(ge=0)]
     files_per_commit: Annotated[int, Field(ge=1)]
     partition_megabytes: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1, le=256)]
+    max_failed_share: Annotated[float, Field(ge=0, le=1)]
 
 
 class Featurize(Section):
@@ -169,6 +177,7 @@ class Settings(BaseSettings):
 
     workspace: Address
     sources: Sources
+    azure: Azure
     images: Images
     ingest: Ingest
     featurize: Featurize

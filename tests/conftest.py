@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import pytest
 
 from pipelines.config import load_settings
 from pipelines.settings import ENV_PREFIX, Settings
+
+from .azurite import Azurite, why_not
 
 MakeSettings = Callable[..., Settings]
 
@@ -61,3 +65,24 @@ def tables(spark: Any, make_settings: MakeSettings) -> Any:
     from pipelines.storage.tables import Tables
 
     return Tables.of(spark, make_settings())
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """Give Azurite, running for all tests, or skip."""
+    if reason := why_not():
+        pytest.skip(reason)
+    running = Azurite.start(tmp_path_factory.mktemp("azurite"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def container(azurite: Azurite, request: pytest.FixtureRequest) -> Any:
+    """Give the SDK's client of a new container, named by the test, with the account's key."""
+    from azure.storage.blob import ContainerClient
+
+    name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')[:50]}-{uuid.uuid4().hex[:6]}"
+    client = ContainerClient.from_connection_string(azurite.connection_string, name)
+    client.create_container()
+    return client

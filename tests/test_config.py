@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from pipelines.config import Origin, conf_folder, flatten, known_keys, load_origins, load_settings, masked
 from pipelines.errors import SettingsError
@@ -186,6 +187,18 @@ def test_base_yaml_says_what_every_setting_does():
 )
 def test_secrets_do_not_print(value, shown):
     assert masked(value) == shown
+
+
+def test_credentials_of_azure_do_not_print_wherever_they_stand():
+    from pipelines.cli import irbis
+
+    settings = load_settings(None, {"azure.account_key": "a2V5", "azure.sas": "sig=abc"})
+    assert "a2V5" not in repr(settings) and "abc" not in repr(settings.model_dump())
+    words = ["config", "--set", "azure.account_key=a2V5", "--set", "azure.connection_string=Account=a2V5"]
+    shown = CliRunner().invoke(irbis, words).output
+    assert "a2V5" not in shown
+    lines = {line.split()[0]: line.split()[1] for line in shown.splitlines()}
+    assert (lines["azure.account_key"], lines["azure.sas"]) == ('"***"', "null")
 
 
 def test_a_refused_value_does_not_print_its_secret():

@@ -14,12 +14,13 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.errors import DataError
+from pipelines.errors import AccessError, DataError
 from pipelines.evaluation.bursts import stored_sequence
 from pipelines.evaluation.split import conflicting_labels
 from pipelines.images.header import read_header
 from pipelines.platform.progress import progress
 from pipelines.platform.session import task_slots
+from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.revisions import FRAME, Changes, burst_rule, compare, find_bursts, restate
@@ -27,6 +28,8 @@ from pipelines.storage.fetching import FETCHED_DDL, fetcher
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
 from pipelines.storage.tables import Tables, chunks, count_failures
+
+FEW = 20  # pictures, of which a share says little
 
 
 def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = None) -> DataFrame:
@@ -36,7 +39,7 @@ def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = No
     """
     limits = settings.images
     describe = partial(_described, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes)
-    fetch = fetcher(source, describe, max_bytes=limits.max_bytes, count=count)
+    fetch = fetcher(source, describe, max_bytes=limits.max_bytes, threads=settings.ingest.threads, count=count)
     fetched = names.select("path", "etag", "size").mapInArrow(fetch, FETCHED_DDL)
     serial = F.col("exif_camera") if settings.sources.station == "exif" else F.lit(None)
     return (
@@ -50,7 +53,7 @@ def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = No
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Read what is new in settings.sources.images into the table images."""
     clock = Clock()
-    source, tables = open_source(settings.sources.images), Tables.of(spark, settings)
+    source, tables = open_source(settings), Tables.of(spark, settings)
     listing = list_names(spark, source, settings.sources, tables.workspace)
     if not listing.count and not tables.exists("images"):
         raise DataError(_nothing_found(source, listing))
@@ -95,6 +98,7 @@ def _append(tables: Tables, source: Source, settings: Settings, names: DataFrame
     # The bytes go to the executors' disks once: bursts are found on the columns beside them.
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
     with progress("ingest", count, lambda: done.value):
+        _require_most(rows, count, settings, source)
         others = tables.current_images().join(names.select("path"), "path", "left_anti")
         frames = others.withColumn("sequence", stored_sequence("burst_id")).select(*FRAME)
         bursts = find_bursts(frames.unionByName(rows.select(*FRAME)), settings.ingest)
@@ -104,6 +108,20 @@ def _append(tables: Tables, source: Source, settings: Settings, names: DataFrame
         whole = whole.withColumn("burst_rule", F.lit(burst_rule(settings.ingest)))
         tables.append("images", whole, compression="uncompressed")
     rows.unpersist()
+
+
+def _require_most(rows: DataFrame, count: int, settings: Settings, source: Source) -> None:
+    """Raise AccessError where the source withholds too many: half a day's pictures would look like a quiet day."""
+    withheld = [str(failure) for failure in Failure if failure.is_withheld]
+    first = F.min(F.struct("failure", "failure_detail", "path"))
+    failed, example = rows.where(F.col("failure").isin(withheld)).agg(F.count("*"), first).first()
+    if count >= FEW and failed > settings.ingest.max_failed_share * count:
+        rows.unpersist()
+        raise AccessError(
+            f"{source.root} withholds {failed:,} of {count:,} pictures, first {example['path']} ({example['failure']}: "
+            f"{example['failure_detail']}). Nothing of these was written. Run again later, or allow it: "
+            "--set ingest.max_failed_share=1."
+        )
 
 
 def _partitions(names: DataFrame, settings: Settings) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +15,7 @@ from pipelines.schemas import Failure
 from pipelines.storage.sources import Source
 
 BATCH_BYTES = 32 * 2**20  # an Arrow batch to the JVM: memory must not grow with the pictures
+AHEAD_BYTES = 128 * 2**20  # what a task fetches before it is asked for
 
 TIME = pa.timestamp("us", tz="UTC")
 FETCHED = pa.schema(
@@ -34,24 +37,30 @@ FETCHED_DDL = (
 )
 
 Batches = Iterator[pa.RecordBatch]
-Describe = Callable[[bytes], dict[str, Any]]
+Row = dict[str, Any]
+Describe = Callable[[bytes], Row]
 
 
 def fetcher(
-    source: Source, describe: Describe, *, max_bytes: int, count: Callable[[int], Any] | None = None
+    source: Source,
+    describe: Describe,
+    *,
+    max_bytes: int,
+    threads: int = 1,
+    count: Callable[[int], Any] | None = None,
 ) -> Callable[[Batches], Batches]:
-    """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one.
+    """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one, in their order.
 
     `describe` reads exif_time, exif_camera, width and height from the bytes, or raises ImageError. A picture
     that cannot be used keeps its row. `count` is told the size of every batch given back.
     """
 
     def fetch(batches: Batches) -> Batches:
-        rows: list[dict[str, Any]] = []
+        names = (name for batch in batches for name in batch.to_pylist())
+        rows: list[Row] = []
         held = 0
-        for batch in batches:
-            for name in batch.to_pylist():
-                row = fetch_one(source, describe, max_bytes, **name)
+        with ThreadPoolExecutor(threads) as pool:
+            for row in ahead(pool, one, names, threads * 2):
                 rows.append(row)
                 held += len(row["content"] or b"")
                 if held >= BATCH_BYTES:
@@ -60,7 +69,10 @@ def fetcher(
         if rows:
             yield whole(rows)
 
-    def whole(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    def one(name: Row) -> Row:
+        return fetch_one(source, describe, max_bytes, **name)
+
+    def whole(rows: list[Row]) -> pa.RecordBatch:
         if count:
             count(len(rows))
         return pa.RecordBatch.from_pylist(rows, schema=FETCHED)
@@ -68,9 +80,24 @@ def fetcher(
     return fetch
 
 
-def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, etag: str, size: int) -> dict[str, Any]:
+def ahead(pool: Executor, one: Callable[[Row], Row], names: Iterable[Row], most: int) -> Iterator[Row]:
+    """Give `one(name)` of every name, in order; at most `most` of them, and AHEAD_BYTES, are begun ahead."""
+    begun: deque[tuple[Future[Row], int]] = deque()
+    held = 0
+    for name in names:
+        while begun and (len(begun) >= most or held + name["size"] > AHEAD_BYTES):
+            future, size = begun.popleft()
+            held -= size
+            yield future.result()
+        begun.append((pool.submit(one, name), name["size"]))
+        held += name["size"]
+    for future, _ in begun:
+        yield future.result()
+
+
+def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, etag: str, size: int) -> Row:
     """Give one row of FETCHED. Files over `max_bytes` are not fetched at all: no hash, no content."""
-    row: dict[str, Any] = dict.fromkeys(FETCHED.names)
+    row: Row = dict.fromkeys(FETCHED.names)
     row["path"] = path
     try:
         if size > max_bytes:

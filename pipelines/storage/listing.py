@@ -59,7 +59,7 @@ def list_names(spark: SparkSession, source: Source, rules: Sources, workspace: s
     names, notes = _with_labels(names, found["match_path"], rules.labels)
     names = names.withColumn("station", F.coalesce("station", "place"))
     names = names.drop("match_path", "folder", "place")
-    return Listing(names, len(rows), ignored, tuple(getattr(source, "problems", ())), tuple(notes))
+    return Listing(names, len(rows), ignored, tuple(source.problems), tuple(notes))
 
 
 def _with_labels(names: DataFrame, paths: pd.Series, rule: str) -> tuple[DataFrame, list[str]]:

@@ -12,7 +12,7 @@ from pipelines.errors import ImageError
 from pipelines.schemas import Failure
 from pipelines.storage import fetching
 from pipelines.storage.fetching import FETCHED, FETCHED_DDL, fetch_one, fetcher
-from pipelines.storage.sources import Folder
+from pipelines.storage.sources.folder import Folder
 
 SHA_OF_CAT = "77af778b51abd4a3c51c5ddd97204a9c3ae614ebccb75a606c3b6865aed6744e"
 

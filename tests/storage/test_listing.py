@@ -14,7 +14,7 @@ import pytest
 from pipelines.errors import DataError
 from pipelines.settings import Sources
 from pipelines.storage.listing import Listing, list_names, locate, path_rule
-from pipelines.storage.sources import Folder
+from pipelines.storage.sources.folder import Folder
 
 FILES = (
     "1.jpg",

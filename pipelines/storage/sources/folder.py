@@ -1,56 +1,30 @@
-"""Where pictures come from. One interface: list() gives Blobs, fetch() gives bytes; a new kind is a new class."""
+"""A folder of pictures: a disk's, a mounted volume's, one of DBFS or Unity Catalog."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from pipelines.errors import DataError, ImageError
 from pipelines.schemas import Failure
+from pipelines.settings import Settings
+from pipelines.storage.sources.source import Blob
 
+SCHEMES = ("", "file", "dbfs")
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-class Blob(NamedTuple):
-    """One listed picture. `path` is its full URI as stored, unescaped; `etag` changes when the bytes do."""
-
-    path: str
-    relative_path: str
-    size: int
-    modified_at: datetime
-    etag: str
-
-
-class Source(Protocol):
-    """A place that lists and hands out pictures; travels to the executors, so it must pickle."""
-
-    @property
-    def root(self) -> str: ...
-
-    def list(self) -> Iterator[Blob]: ...
-
-    def fetch(self, path: str, etag: str) -> bytes: ...
-
-
-def open_source(address: str | None) -> Source:
-    """Give the source behind an address: a folder (mounted volumes too) or a file: URI.
-
-    Raises DataError where there is none, at once: nothing is listed.
-    """
-    if not address:
-        raise DataError("sources.images is not set. Give a folder of pictures: --images DIR.")
-    scheme = re.match(r"([a-z][a-z0-9+.-]+):/(?://?)?", address)  # a letter alone is a Windows drive
-    if scheme is None:
-        return Folder(address)
-    if scheme[1] == "file":
-        return Folder("/" + address[scheme.end() :])
-    raise DataError(f"sources.images = {address}: '{scheme[1]}:' is not known. Give a folder.")
+def open_here(address: str, settings: Settings) -> Folder:
+    """Give the folder behind a path or a URI; on Databricks dbfs: is a folder too."""
+    scheme, colon, rest = address.partition(":")
+    if colon and scheme in SCHEMES:
+        mount = "/dbfs" if scheme == "dbfs" and not rest.lstrip("/").startswith("Volumes/") else ""
+        return Folder(f"{mount}/{rest.lstrip('/')}")
+    return Folder(address)
 
 
 @dataclass

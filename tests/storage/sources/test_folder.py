@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.config import load_settings
 from pipelines.errors import DataError, ImageError
 from pipelines.schemas import Failure
-from pipelines.storage import sources
-from pipelines.storage.sources import Folder, open_source
+from pipelines.storage.sources import Source, open_source
+from pipelines.storage.sources import folder as folders
+from pipelines.storage.sources.folder import Folder
 
 NFC, NFD = "Jaguar\u00e9.jpg", unicodedata.normalize("NFD", "Jaguar\u00e9.jpg")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs a file system that takes any bytes as names")
@@ -25,6 +27,10 @@ def put(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode())
+
+
+def opened(address: str) -> Source:
+    return open_source(load_settings(None, {"sources.images": address}))
 
 
 def relative(folder: Folder) -> list[str]:
@@ -140,7 +146,7 @@ def test_a_file_written_while_it_is_read_has_changed(tmp_path, monkeypatch):
     source = Folder(str(tmp_path))
     (blob,) = source.list()
     etags = iter([blob.etag, "another"])
-    monkeypatch.setattr(sources, "_etag", lambda status: next(etags))
+    monkeypatch.setattr(folders, "_etag", lambda status: next(etags))
     assert fetch_failure(source, blob.path, blob.etag)[0] == Failure.CHANGED
 
 
@@ -171,7 +177,7 @@ def test_a_source_travels_to_executors(tmp_path):
 @pytest.mark.parametrize("address", ["{}", "{}/", "file://{}", "file:{}", "{}/../{name}"])
 def test_a_folder_may_be_given_in_several_ways(tmp_path, address):
     put(tmp_path, "1.jpg")
-    source = open_source(address.format(tmp_path, name=tmp_path.name))
+    source = opened(address.format(tmp_path, name=tmp_path.name))
     assert [blob.path for blob in source.list()] == [f"file://{tmp_path}/1.jpg"]
 
 
@@ -179,14 +185,14 @@ def test_a_folder_is_found_from_here_and_from_home(tmp_path, monkeypatch):
     put(tmp_path, "pictures/1.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert open_source("pictures").root == open_source("~/pictures").root == f"file://{tmp_path}/pictures/"
+    assert opened("pictures").root == opened("~/pictures").root == f"file://{tmp_path}/pictures/"
 
 
 def test_what_is_no_folder_is_refused_with_its_name(tmp_path):
     put(tmp_path, "1.jpg")
     with pytest.raises(DataError, match=r"1\.jpg is a file\. Give a folder of pictures"):
-        open_source(str(tmp_path / "1.jpg"))
+        opened(str(tmp_path / "1.jpg"))
     with pytest.raises(DataError, match=r"gone does not exist\. Give a folder of pictures"):
-        open_source(str(tmp_path / "gone"))
+        opened(str(tmp_path / "gone"))
     with pytest.raises(DataError, match=r"sources\.images = s3://bucket/x: 's3:' is not known"):
-        open_source("s3://bucket/x")
+        opened("s3://bucket/x")

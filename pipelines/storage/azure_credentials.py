@@ -1,0 +1,168 @@
+"""Who we are to a storage account: a key, a signature (SAS), or what DefaultAzureCredential finds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Any, Literal
+
+from pipelines.errors import AccessError
+from pipelines.settings import Azure
+from pipelines.storage.azure_address import Place
+
+SCOPE = "https://storage.azure.com/.default"
+PATIENCE = 4.5  # seconds for a first token: the user waits
+SIGNED_FOR = timedelta(hours=12)  # how long executors may read with what they are given
+EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # public
+VARIABLES = {  # those of the Azure command line
+    "connection_string": "AZURE_STORAGE_CONNECTION_STRING",
+    "account_key": "AZURE_STORAGE_KEY",
+    "sas": "AZURE_STORAGE_SAS_TOKEN",
+}
+SIGNATURE = re.compile(r"(?i)\b(sig=)[^&\s\"']+")
+
+
+@dataclass(frozen=True, repr=False)
+class Credential:
+    """Hold one way in. `source` says where it was found, and is all that is ever printed."""
+
+    kind: Literal["account key", "SAS", "token"]
+    source: str
+    secret: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.kind} of {self.source}"
+
+    def for_client(self, account: str) -> Any:
+        """Give what the SDK's clients take."""
+        from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+
+        if self.kind == "account key":
+            return AzureNamedKeyCredential(account, self.secret)
+        return AzureSasCredential(self.secret) if self.kind == "SAS" else _default()
+
+    def for_executors(self, place: Place) -> Credential:
+        """Give what may travel: of an account key only a signature that reads this one container for some hours."""
+        if self.kind != "account key":
+            return self
+        from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+        now = datetime.now(timezone.utc)
+        signature = generate_container_sas(
+            place.account,
+            place.container,
+            account_key=self.secret,
+            permission=ContainerSasPermissions(read=True),
+            start=now - timedelta(minutes=15),  # clocks differ
+            expiry=now + SIGNED_FOR,
+        )
+        return Credential("SAS", f"{self.source} (signed for reading)", signature)
+
+
+def find_credential(given: Azure, signature: str | None, account: str) -> Credential:
+    """Give the first of: the address's signature, the settings, the variables of the Azure command line, a token."""
+    if signature:
+        return _checked(Credential("SAS", "the address", signature))
+    settings = {name: secret.get_secret_value() for name, secret in given if secret is not None}
+    sources = {name: f"azure.{name}" for name in VARIABLES}
+    for values, names in ((settings, sources), (_variables(), VARIABLES)):
+        for name in VARIABLES:
+            if value := values.get(name):
+                return _checked(_of(name, value, names[name], account))
+    return Credential("token", "DefaultAzureCredential")
+
+
+def require_token(credential: Credential) -> None:
+    """Raise AccessError within seconds where DefaultAzureCredential finds nothing; clients would try for a minute."""
+    if credential.kind != "token":
+        return
+    from azure.core.exceptions import ClientAuthenticationError
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        pool.submit(_default().get_token, SCOPE).result(PATIENCE)
+    except Late as error:
+        raise AccessError(_nothing_found("none answered in time")) from error
+    except ClientAuthenticationError as error:
+        tried = re.findall(r"(\w+Credential): ", str(error))
+        raise AccessError(_nothing_found(f"tried {', '.join(dict.fromkeys(tried)) or 'all it knows'}")) from error
+    finally:
+        pool.shutdown(wait=False)
+
+
+def hide_signatures() -> None:
+    """Keep signatures out of urllib3's DEBUG lines, which show every address in full."""
+    logger = logging.getLogger("urllib3.connectionpool")
+    if not any(isinstance(each, _Hidden) for each in logger.filters):
+        logger.addFilter(_Hidden())
+
+
+class _Hidden(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = SIGNATURE.sub(r"\1***", record.getMessage()), ()
+        return True
+
+
+@lru_cache(1)
+def _default() -> Any:
+    """Give the one DefaultAzureCredential of this process; it keeps its tokens and renews them."""
+    from azure.identity import DefaultAzureCredential
+
+    for noisy in ("azure.identity", "azure.core"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    return DefaultAzureCredential(process_timeout=3)
+
+
+def _of(name: str, value: str, source: str, account: str) -> Credential:
+    if name == "connection_string":
+        return _of_connection_string(value, source, account)
+    return Credential("account key" if name == "account_key" else "SAS", source, value)
+
+
+def _of_connection_string(text: str, source: str, account: str) -> Credential:
+    parts = {key.lower(): value for key, equals, value in (part.partition("=") for part in text.split(";")) if equals}
+    if parts.get("usedevelopmentstorage") == "true":
+        parts = {"accountname": "devstoreaccount1", "accountkey": EMULATOR_KEY}
+    named = parts.get("accountname", account)
+    if named != account:
+        raise AccessError(f"{source} is of the account {named}, sources.images of {account}. Give one for {account}.")
+    if "sharedaccesssignature" in parts:
+        return Credential("SAS", source, parts["sharedaccesssignature"])
+    if "accountkey" in parts:
+        return Credential("account key", source, parts["accountkey"])
+    raise AccessError(f"{source} has neither AccountKey nor SharedAccessSignature. Copy it whole from the portal.")
+
+
+def _checked(credential: Credential) -> Credential:
+    import base64
+    import binascii
+
+    if credential.kind == "SAS":
+        signature = credential.secret.strip().lstrip("?")
+        if "sig=" not in signature:
+            raise AccessError(f"{credential!r}: a signature has a part `sig=`. Copy it whole from the portal.")
+        return Credential("SAS", credential.source, signature)
+    try:
+        base64.b64decode(credential.secret, validate=True)
+    except binascii.Error as error:
+        raise AccessError(f"{credential!r}: an account key is Base64. Copy it whole from the portal.") from error
+    return credential
+
+
+def _variables() -> Mapping[str, str]:
+    return {name: os.environ.get(variable, "") for name, variable in VARIABLES.items()}
+
+
+def _nothing_found(how: str) -> str:
+    return (
+        "No credential for Azure was found: neither in azure.account_key, azure.sas or azure.connection_string, nor in "
+        f"{', '.join(VARIABLES.values())}; DefaultAzureCredential found no token either ({how}). "
+        "Run `az login`, or set one of them."
+    )

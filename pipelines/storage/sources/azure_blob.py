@@ -1,0 +1,171 @@
+"""A container of Azure Blob Storage as a source of pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from pipelines.errors import AccessError, ImageError
+from pipelines.schemas import Failure
+from pipelines.settings import Settings
+from pipelines.storage.azure_address import EXAMPLE, Place, parse_place
+from pipelines.storage.azure_credentials import Credential, find_credential, hide_signatures, require_token
+from pipelines.storage.retrying import PassingError, Patience
+from pipelines.storage.sources.source import Blob
+
+SCHEMES = ("az", "https", "http", "abfss", "abfs", "wasbs", "wasb")
+FIRST = Patience(tries=2, first_wait=0.2, limit=4)  # the user waits
+LONG = Patience()
+PAGE = 5000  # names; more are not given at once
+LISTERS = 8  # prefixes listed at once
+WHOLE = 2**40  # bytes up to which one GET fetches all
+
+
+def open_here(address: str, settings: Settings) -> AzureBlobs:
+    """Give the container behind an address, after one look into it. Raises AccessError, DataError."""
+    place, signature = parse_place(address)
+    credential = find_credential(settings.azure, signature, place.account)
+    require_token(credential)
+    source = AzureBlobs(place, credential, settings.ingest.threads, LONG)
+    source.check()
+    return source
+
+
+@dataclass
+class AzureBlobs:
+    """The blobs below a prefix. Pickled, it takes along no more than reading needs (`Credential.for_executors`)."""
+
+    place: Place
+    credential: Credential
+    threads: int
+    patience: Patience
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def root(self) -> str:
+        return self.place.root + self.place.prefix
+
+    def check(self) -> None:
+        """Raise AccessError if the container cannot be listed."""
+        from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+        pages = self._client().list_blobs(name_starts_with=self.place.prefix, results_per_page=1).by_page()
+        try:
+            FIRST.persist(lambda: next(pages, None))
+        except PassingError as error:
+            where = self.place.endpoint
+            raise AccessError(f"{where} cannot be reached ({error}). Is {EXAMPLE} written right?") from error
+        except ResourceNotFoundError as error:
+            raise AccessError(
+                f"There is no container {self.place.container} in {self.place.endpoint} ({_code(error)})."
+            ) from error
+        except HttpResponseError as error:
+            raise AccessError(
+                f"{self.place.root} refuses the {self.credential!r} ({_code(error)}). Give one that may list and read: "
+                "azure.account_key, azure.sas, azure.connection_string, or the role Storage Blob Data Reader."
+            ) from error
+
+    def list(self) -> Iterator[Blob]:
+        """Give every blob, page by page; folders of the first level side by side. Versions and snapshots are none."""
+        pages = self._client().walk_blobs(name_starts_with=self.place.prefix, delimiter="/").by_page()
+        folders: list[str] = []
+        for page in self._pages(pages):
+            for item in page:
+                if hasattr(item, "prefix"):  # a BlobPrefix: a folder
+                    folders.append(item.name)
+                else:
+                    yield self._blob(item)
+        with ThreadPoolExecutor(LISTERS) as pool:
+            for first in range(0, len(folders), LISTERS):  # bounded: no more pages wait than are asked for
+                open_ = [iter(self._below(folder)) for folder in folders[first : first + LISTERS]]
+                while open_:
+                    pages_ = list(pool.map(lambda each: next(each, None), open_))
+                    open_ = [each for each, page in zip(open_, pages_, strict=True) if page is not None]
+                    for found in pages_:
+                        yield from found or ()
+
+    def fetch(self, path: str, etag: str) -> bytes:
+        """Give the bytes of this very version; raise ImageError if it went, changed, or cannot be had."""
+        name = path[len(self.place.root) :]
+        try:
+            return self.patience.persist(lambda: self._get(name, etag))
+        except PassingError as error:
+            raise ImageError(Failure.UNAVAILABLE, str(error)) from error
+
+    def _get(self, name: str, etag: str) -> bytes:
+        from azure.core import MatchConditions
+        from azure.core.exceptions import HttpResponseError, ResourceModifiedError, ResourceNotFoundError
+
+        blob = self._client().get_blob_client(name)
+        try:
+            stream = blob.download_blob(etag=f'"{etag}"', match_condition=MatchConditions.IfNotModified)
+            content = bytes(stream.readall())
+        except ResourceModifiedError as error:  # what is gone does not match either
+            raise (_changed() if blob.exists() else _vanished()) from error
+        except ResourceNotFoundError as error:
+            raise _vanished() from error
+        except HttpResponseError as error:
+            raise ImageError(Failure.FORBIDDEN, _code(error)) from error
+        md5 = stream.properties.content_settings.content_md5
+        if len(content) != stream.size:
+            raise PassingError(f"{len(content):,} of {stream.size:,} bytes came")
+        if md5 and hashlib.md5(content, usedforsecurity=False).digest() != bytes(md5):
+            raise PassingError("the bytes do not match their MD5")
+        return content
+
+    def _below(self, folder: str) -> Iterator[Sequence[Blob]]:
+        for page in self._pages(self._client().list_blobs(name_starts_with=folder, results_per_page=PAGE).by_page()):
+            yield [self._blob(item) for item in page]
+
+    def _pages(self, pages: Iterator[Any]) -> Iterator[Any]:
+        """Give pages; one that could not be had is asked for again, because the SDK keeps its place."""
+        try:
+            while (page := self.patience.persist(lambda: next(pages, None))) is not None:
+                yield page
+        except PassingError as error:
+            raise AccessError(f"{self.root} cannot be listed to its end ({error}). Run again later.") from error
+
+    def _blob(self, item: Any) -> Blob:
+        relative = item.name[len(self.place.prefix) :]
+        return Blob(self.place.root + item.name, relative, item.size, item.last_modified, item.etag.strip('"'))
+
+    def _client(self) -> Any:
+        return _client(self.place.endpoint, self.place.account, self.place.container, self.credential, self.threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "credential": self.credential.for_executors(self.place)}
+
+
+@lru_cache(4)
+def _client(endpoint: str, account: str, container: str, credential: Credential, threads: int) -> Any:
+    """Give a client that many threads may share; kept for the life of a worker, so connections stay open."""
+    from azure.storage.blob import ContainerClient
+
+    from pipelines.storage.azure_transport import OneTry
+
+    hide_signatures()
+    return ContainerClient(
+        endpoint,
+        container,
+        credential=credential.for_client(account),
+        transport=OneTry(threads),
+        max_single_get_size=WHOLE,
+    )
+
+
+def _changed() -> ImageError:
+    return ImageError(Failure.CHANGED, "the blob changed since it was listed")
+
+
+def _vanished() -> ImageError:
+    return ImageError(Failure.VANISHED, "the blob is gone since it was listed")
+
+
+def _code(error: Any) -> str:
+    """Give Azure's name of an error; its text may repeat what was sent."""
+    code = getattr(error, "error_code", None) or getattr(error, "reason", None) or type(error).__name__
+    return str(getattr(code, "value", code))

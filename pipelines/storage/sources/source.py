@@ -1,0 +1,36 @@
+"""What a place of pictures must be able to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+
+class Blob(NamedTuple):
+    """One listed picture. `path` is its full URI as stored, unescaped; `etag` changes when the bytes do."""
+
+    path: str
+    relative_path: str
+    size: int
+    modified_at: datetime
+    etag: str
+
+
+class Source(Protocol):
+    """A place that lists and hands out pictures; travels to the executors, so it must pickle.
+
+    `problems` collects, while listing, sentences on what could not be listed.
+    """
+
+    problems: list[str]
+
+    @property
+    def root(self) -> str:
+        """The beginning of every path."""
+
+    def list(self) -> Iterator[Blob]:
+        """Give every file, of whatever kind."""
+
+    def fetch(self, path: str, etag: str) -> bytes:
+        """Give the bytes of the version that was listed, or raise ImageError. Called by many threads at once."""

@@ -1,0 +1,66 @@
+"""Azurite, Microsoft's emulator of Blob Storage, as a process of the tests: `make azurite` fetches it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+MAIN = Path(__file__).resolve().parents[1] / ".tools/npm/node_modules/azurite/dist/src/blob/main.js"
+ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # public
+
+
+def why_not() -> str | None:
+    """Say what is missing to start it; None: nothing."""
+    if not shutil.which("node"):
+        return "needs Node.js, to run Azurite"
+    return None if MAIN.is_file() else "needs Azurite: make azurite"
+
+
+@dataclass
+class Azurite:
+    """A running emulator; `endpoint` is the address of its one account."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    scheme: str = "http"
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}/{ACCOUNT}"
+
+    @property
+    def connection_string(self) -> str:
+        return f"AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={self.endpoint};"
+
+    @classmethod
+    def start(cls, folder: Path, *options: str, scheme: str = "http") -> Azurite:
+        """Start it on a free port with its data in memory, and wait until it listens."""
+        port = free_port()
+        command = ["node", str(MAIN), "--blobPort", str(port), "--inMemoryPersistence", "--disableTelemetry"]
+        log = (folder / "azurite.log").open("wb")
+        process = subprocess.Popen(
+            [*command, "--silent", "--skipApiVersionCheck", *options], cwd=folder, stdout=log, stderr=log
+        )
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return cls(port, process, scheme)
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise RuntimeError(f"Azurite did not start: {(folder / 'azurite.log').read_text()}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,123 @@
+"""A proxy in front of Azurite that spoils a share of the answers, in an order that a seed decides."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+FAULTS = ("503", "429", "cut", "reset", "stall", "corrupt", "slow")
+
+
+class FaultProxy(ThreadingHTTPServer):
+    """Answer as the server at `port` does, but for a `share` of the GETs of blobs, which get one of `faults`.
+
+    `latency` is added to every answer, `stalled` seconds to one that stalls. `met` counts what was done.
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self, port: int, share: float, faults: tuple[str, ...] = FAULTS, *, seed: int = 1, latency: float = 0.0
+    ):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.behind, self.share, self.faults, self.latency = port, share, faults, latency
+        self.chance, self.met, self.guard = random.Random(seed), Counter[str](), threading.Lock()
+        self.over = threading.Event()
+
+    def draw(self, spoils: bool) -> str:
+        with self.guard:
+            fault = self.chance.choice(self.faults) if spoils and self.chance.random() < self.share else "none"
+            self.met[fault] += 1
+            return fault
+
+
+@contextmanager
+def fault_proxy(*args: Any, **options: Any) -> Iterator[FaultProxy]:
+    """Run a proxy while the block runs."""
+    proxy = FaultProxy(*args, **options)
+    thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.over.set()
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FaultProxy
+
+    def do_GET(self) -> None:
+        is_blob = "comp=" not in self.path
+        fault = self.server.draw(is_blob)
+        time.sleep(self.server.latency)
+        if fault in ("503", "429"):
+            self.send_response(int(fault))
+            self.send_header("Retry-After", "1")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        status, headers, body = self._behind()
+        if fault == "corrupt" and body:
+            middle = len(body) // 2
+            body = body[:middle] + bytes([body[middle] ^ 0xFF]) + body[middle + 1 :]
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        half = body[: len(body) // 2]
+        if fault == "cut":
+            self.wfile.write(half)
+            self.close_connection = True
+        elif fault == "reset":
+            self.wfile.write(half)
+            self.wfile.flush()
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            self.close_connection = True
+        elif fault == "stall":
+            self.wfile.write(half)
+            self.wfile.flush()
+            self.server.over.wait(60)  # the other side gives up long before
+            self.close_connection = True
+        else:
+            if fault == "slow":
+                time.sleep(0.5)
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def _behind(self) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
+        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            if name.lower() != "connection":
+                connection.putheader(name, value)  # the Host too: it is part of what is signed
+        connection.endheaders()
+        answer = connection.getresponse()
+        found = answer.status, answer.getheaders(), answer.read()
+        connection.close()
+        return found
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep quiet."""
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except OSError:  # the other side gave up: what was to be seen
+            self.close_connection = True

@@ -1,0 +1,266 @@
+"""A container of real Azurite as a source: names, versions, credentials, and what travels to executors."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import pickle
+import threading
+import time
+import unicodedata
+from typing import Any
+
+import pytest
+
+from pipelines.config import load_settings
+from pipelines.errors import AccessError, DataError, ImageError
+from pipelines.storage import azure_credentials
+from pipelines.storage.retrying import Patience
+from pipelines.storage.sources import Source, open_source
+from tests.azurite import ACCOUNT, KEY
+from tests.fault_proxy import FaultProxy, fault_proxy
+
+WRONG_KEY = "c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1zZWU="
+NFC, NFD = "Jaguar\u00e9.jpg", unicodedata.normalize("NFD", "Jaguar\u00e9.jpg")
+ODD = [" a b.jpg", "#1.jpg", "%20.jpg", "a?b.jpg", "a+b.jpg", "/lead.jpg", "dot.", ".hidden.jpg", "_2.jpg", NFC, NFD]
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials_of_whoever_runs_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in azure_credentials.VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+
+
+def put(container: Any, *names: str) -> None:
+    for name in names:
+        container.upload_blob(name, name.encode(), overwrite=True)
+
+
+def opened(container: Any, prefix: str = "", **settings: Any) -> Source:
+    """Open the container by its address, with the account's key if nothing else is said."""
+    given = settings or {"azure.account_key": KEY}
+    return open_source(load_settings(None, {"sources.images": f"{container.url}/{prefix}", **given}))
+
+
+def through(proxy: FaultProxy, container: Any) -> Source:
+    """Open the container through a proxy."""
+    address = f"http://127.0.0.1:{proxy.server_port}/{ACCOUNT}/{container.container_name}"
+    return open_source(load_settings(None, {"sources.images": address, "azure.account_key": KEY}))
+
+
+def signature(container: Any, **permissions: bool) -> str:
+    from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+    return generate_container_sas(
+        ACCOUNT,
+        container.container_name,
+        account_key=KEY,
+        permission=ContainerSasPermissions(**permissions),
+        expiry="2099-01-01",
+    )
+
+
+def test_a_listed_blob_has_its_path_size_time_and_bytes(container):
+    put(container, "a b/c.jpg")
+    source = opened(container)
+    (blob,) = source.list()
+    assert blob.path == f"{container.url}/a b/c.jpg"
+    assert (blob.relative_path, blob.size) == ("a b/c.jpg", 9)
+    assert abs(blob.modified_at.timestamp() - time.time()) < 60
+    assert source.fetch(blob.path, blob.etag) == b"a b/c.jpg"
+
+
+def test_odd_names_are_listed_and_fetched_as_they_are(container):
+    put(container, *ODD, *(f"folder/{name}" for name in ODD))
+    source = opened(container)
+    blobs = list(source.list())
+    assert sorted(blob.relative_path for blob in blobs) == sorted([*ODD, *(f"folder/{name}" for name in ODD)])
+    assert [source.fetch(blob.path, blob.etag).decode() for blob in blobs] == [blob.relative_path for blob in blobs]
+    assert [blob.path for blob in blobs] == [f"{container.url}/{blob.relative_path}" for blob in blobs]
+
+
+def test_only_what_lies_below_the_prefix_is_listed(container):
+    put(container, "s/1.jpg", "s/deep/er/2.jpg", "s2/3.jpg", "4.jpg")
+    source = opened(container, "s")
+    assert {blob.relative_path for blob in source.list()} == {"1.jpg", "deep/er/2.jpg"}
+    assert source.root == f"{container.url}/s/"
+
+
+def test_many_folders_and_pages_are_listed_whole(container, monkeypatch):
+    monkeypatch.setattr("pipelines.storage.sources.azure_blob.PAGE", 2)
+    names = {f"{folder:02}/{number}.jpg" for folder in range(19) for number in range(folder % 6)} | {"top.jpg"}
+    put(container, *names)
+    listed = [blob.relative_path for blob in opened(container).list()]
+    assert len(listed) == len(names) and set(listed) == names
+
+
+def test_an_empty_container_lists_nothing(container):
+    assert list(opened(container).list()) == []
+
+
+def test_what_was_overwritten_or_deleted_after_the_listing_is_told(container):
+    put(container, "1.jpg", "2.jpg")
+    source = opened(container)
+    first, second = source.list()
+    put(container, "1.jpg")
+    container.delete_blob("2.jpg")
+    for blob, failure in ((first, "changed"), (second, "vanished")):
+        with pytest.raises(ImageError) as caught:
+            source.fetch(blob.path, blob.etag)
+        assert caught.value.failure == failure
+
+
+def test_a_blob_without_bytes_and_one_of_many_blocks_are_fetched(container):
+    container.upload_blob("0.jpg", b"")
+    large = bytes(range(256)) * 4096 * 9  # 9 MB
+    block = container.get_blob_client("large.jpg")
+    block.stage_block("a", large[: 2**22])
+    block.stage_block("b", large[2**22 :])
+    from azure.storage.blob import BlobBlock
+
+    block.commit_block_list([BlobBlock("a"), BlobBlock("b")])
+    source = opened(container)
+    contents = {blob.relative_path: source.fetch(blob.path, blob.etag) for blob in source.list()}
+    assert contents["0.jpg"] == b""
+    assert hashlib.sha256(contents["large.jpg"]).digest() == hashlib.sha256(large).digest()
+
+
+@pytest.mark.parametrize("way", ["key", "connection string", "SAS", "address", "AZURE_STORAGE_CONNECTION_STRING"])
+def test_every_credential_opens_the_container(container, azurite, monkeypatch, way):
+    put(container, "1.jpg")
+    readable = signature(container, read=True, list=True)
+    address = f"{container.url}/{f'?{readable}' if way == 'address' else ''}"
+    given = {
+        "key": {"azure.account_key": KEY},
+        "connection string": {"azure.connection_string": azurite.connection_string},
+        "SAS": {"azure.sas": f"?{readable}"},
+    }.get(way, {})
+    if way.startswith("AZURE"):
+        monkeypatch.setenv(way, azurite.connection_string)
+    source = open_source(load_settings(None, {"sources.images": address, **given}))
+    (blob,) = source.list()
+    assert blob.path == f"{container.url}/1.jpg"
+    there = pickle.loads(pickle.dumps(source))
+    assert there.fetch(blob.path, blob.etag) == b"1.jpg"
+
+
+def test_only_a_reading_signature_travels_to_executors(container, azurite):
+    put(container, "1.jpg")
+    source = opened(container)
+    travelling = pickle.dumps(source)
+    assert KEY.encode() not in travelling
+    there = pickle.loads(travelling)
+    assert "sp=r&" in there.credential.secret
+    with pytest.raises(AccessError, match=r"refuses the SAS of azure.account_key \(signed for reading\)"):
+        list(there.check() or [])
+    assert KEY not in repr(source) and "sig=" not in repr(there)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"azure.account_key": WRONG_KEY}, r"refuses the account key of azure.account_key \(AuthorizationFailure"),
+        ({"azure.account_key": "no base64!"}, "account key of azure.account_key: an account key is Base64"),
+        ({"azure.sas": "sv=2020&sp=r"}, "SAS of azure.sas: a signature has a part `sig=`"),
+        (
+            {"azure.connection_string": "AccountName=other;AccountKey=eA=="},
+            "is of the account other, sources.im",
+        ),
+        ({"azure.connection_string": "AccountName=devstoreaccount1"}, "has neither AccountKey nor SharedAccessSig"),
+    ],
+)
+def test_a_wrong_credential_is_told_within_five_seconds_and_never_shown(container, given, message):
+    start = time.monotonic()
+    with pytest.raises(AccessError, match=message) as caught:
+        opened(container, **given)
+    assert time.monotonic() - start < 5
+    assert not any(str(value) in str(caught.value) for value in given.values())
+
+
+def test_without_a_credential_the_error_names_what_was_tried(container):
+    start = time.monotonic()
+    with pytest.raises(AccessError) as caught:
+        open_source(load_settings(None, {"sources.images": container.url}))
+    assert time.monotonic() - start < 5
+    assert "AZURE_STORAGE_KEY" in str(caught.value) and "az login" in str(caught.value)
+
+
+def test_a_container_that_is_not_there_and_a_host_that_does_not_answer_are_told(azurite, container):
+    with pytest.raises(AccessError, match=r"There is no container nowhere in http://127.*ContainerNotFound"):
+        open_source(load_settings(None, {"sources.images": f"{azurite.endpoint}/nowhere", "azure.account_key": KEY}))
+    with pytest.raises(AccessError, match=r"127.0.0.1:1/devstoreaccount1 cannot be reached \(connection refused"):
+        address = "http://127.0.0.1:1/devstoreaccount1/pictures"
+        open_source(load_settings(None, {"sources.images": address, "azure.account_key": KEY}))
+
+
+def test_signatures_are_in_no_log_though_everything_is_logged(container):
+    put(container, "1.jpg")
+    secret = signature(container, read=True, list=True)
+    text, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(text), root.level
+    root.addHandler(handler), root.setLevel(logging.DEBUG)
+    try:
+        source = opened(container, **{"azure.sas": secret})
+        (blob,) = source.list()
+        source.fetch(blob.path, blob.etag)
+    finally:
+        root.removeHandler(handler), root.setLevel(level)
+    lines = text.getvalue()
+    assert "GET /" in lines and "sig=***" in lines
+    assert secret.partition("sig=")[2].partition("&")[0] not in lines
+
+
+@pytest.mark.parametrize("fault", ["503", "429", "cut", "reset", "stall", "corrupt"])
+def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
+    monkeypatch.setattr("pipelines.storage.azure_transport.SILENCE", 0.3)
+    put(container, "1.jpg")
+    with fault_proxy(azurite.port, 0.0, (fault,)) as proxy:
+        source = through(proxy, container)
+        (blob,) = source.list()
+        proxy.share = 1.0
+        threading.Timer(0.2, setattr, (proxy, "share", 0.0)).start()
+        assert source.fetch(blob.path, blob.etag) == b"1.jpg"
+        assert proxy.met[fault] >= 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("503", "503 Service Unavailable"),
+        ("429", "429 Too Many Requests"),
+        ("cut", "2 of 5 bytes|cut off"),
+        ("reset", "connection reset|cut off"),
+        ("stall", "no answer in time"),
+        ("corrupt", "the bytes do not match their MD5"),
+    ],
+)
+def test_what_stays_broken_is_told_with_its_reason(container, azurite, monkeypatch, fault, reason):
+    monkeypatch.setattr("pipelines.storage.azure_transport.SILENCE", 0.3)
+    monkeypatch.setattr("pipelines.storage.sources.azure_blob.LONG", Patience(tries=2, first_wait=0.01))
+    put(container, "1.jpg")
+    with fault_proxy(azurite.port, 0.0, (fault,)) as proxy:
+        source = through(proxy, container)
+        (blob,) = source.list()
+        proxy.share = 1.0
+        with pytest.raises(ImageError, match=rf"unavailable: ({reason}).*, 2 times in \d+ s"):
+            source.fetch(blob.path, blob.etag)
+        assert proxy.met[fault] == 2
+
+
+def test_the_wait_that_a_throttling_account_asks_for_is_kept(container, azurite):
+    put(container, "1.jpg")
+    with fault_proxy(azurite.port, 0.0, ("429",)) as proxy:
+        source = through(proxy, container)
+        (blob,) = source.list()
+        proxy.share = 1.0
+        threading.Timer(0.5, setattr, (proxy, "share", 0.0)).start()
+        start = time.monotonic()
+        assert source.fetch(blob.path, blob.etag) == b"1.jpg"
+        assert time.monotonic() - start >= 1.0  # Retry-After: 1
+        assert proxy.met["429"] == 1
+
+
+def test_an_address_without_a_container_is_refused():
+    with pytest.raises(DataError, match=r"az://account: no container is named. Write az://ACCOUNT/CONTAINER/PREFIX"):
+        open_source(load_settings(None, {"sources.images": "az://account"}))

@@ -1,0 +1,51 @@
+"""One place, however it is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.errors import DataError
+from pipelines.storage.azure_address import Place, parse_place
+
+CLOUD = Place("https://irbis1.blob.core.windows.net", "irbis1", "pictures", "2024/S 1/")
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("az://irbis1/pictures/2024/S 1", CLOUD),
+        ("az://irbis1/pictures/2024/S 1/", CLOUD),
+        ("https://irbis1.blob.core.windows.net/pictures/2024/S%201", CLOUD),
+        ("https://irbis1.dfs.core.windows.net/pictures/2024/S 1", CLOUD),
+        ("abfss://pictures@irbis1.dfs.core.windows.net/2024/S 1", CLOUD),
+        ("wasbs://pictures@irbis1.blob.core.windows.net/2024/S 1/", CLOUD),
+        ("az://irbis1/pictures/100%25", Place(CLOUD.endpoint, "irbis1", "pictures", "100%25/")),
+        ("az://irbis1/pictures", Place(CLOUD.endpoint, "irbis1", "pictures", "")),
+        ("az://irbis1/$web/x", Place(CLOUD.endpoint, "irbis1", "$web", "x/")),
+        (
+            "https://irbis1.blob.core.chinacloudapi.cn/pictures/",
+            Place("https://irbis1.blob.core.chinacloudapi.cn", "irbis1", "pictures", ""),
+        ),
+        (
+            "http://127.0.0.1:10000/devstoreaccount1/pictures/a",
+            Place("http://127.0.0.1:10000/devstoreaccount1", "devstoreaccount1", "pictures", "a/"),
+        ),
+    ],
+)
+def test_every_spelling_leads_to_the_place(address, place):
+    assert parse_place(address) == (place, None)
+
+
+def test_a_signature_is_taken_off_the_address():
+    place, signature = parse_place("https://irbis1.blob.core.windows.net/pictures/a?sv=1&sig=abc%3D")
+    assert place.root + place.prefix == "https://irbis1.blob.core.windows.net/pictures/a/"
+    assert signature == "sv=1&sig=abc%3D"
+
+
+@pytest.mark.parametrize("address", ["az://irbis1", "az:///x", "https://example.org", "abfss://irbis1/x", "az://UP/c"])
+def test_what_names_no_container_is_refused(address):
+    with pytest.raises(DataError, match="no container is named"):
+        parse_place(f"{address}?sig=hidden")
+    with pytest.raises(DataError) as caught:
+        parse_place(f"{address}?sig=hidden")
+    assert "hidden" not in str(caught.value)
