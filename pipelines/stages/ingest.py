@@ -54,7 +54,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Read what is new in settings.sources.images into the table images."""
     clock = Clock()
     source, tables = open_source(settings), Tables.of(spark, settings)
-    listing = list_names(spark, source, settings.sources, tables.workspace)
+    listing = list_names(tables, source, settings.sources)
     if not listing.count and not tables.exists("images"):
         raise DataError(_nothing_found(source, listing))
     started = datetime.now(timezone.utc)

@@ -113,7 +113,7 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
 
 def _not_read(tables: Tables, settings: Settings) -> int:
     source = open_source(settings)
-    listing = list_names(tables.spark, source, settings.sources, tables.workspace)
+    listing = list_names(tables, source, settings.sources)
     return compare(tables, listing.names, settings.ingest, settings.images, source.root).fresh_count
 
 

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -15,8 +17,10 @@ from pipelines.errors import DataError
 from pipelines.settings import Sources
 from pipelines.storage.labels import ALIASES, normalise, read_labels
 from pipelines.storage.sources import Source
+from pipelines.storage.tables import Tables
 
 NAMES = "path string, size long, modified_at timestamp, etag string, match_path string, folder string, place string"
+PORTION = 100_000  # names that are Python objects at once
 TOLD = [column for column in ALIASES if column != "path"]
 
 
@@ -36,16 +40,21 @@ class Listing:
     notes: tuple[str, ...] = ()
 
 
-def list_names(spark: SparkSession, source: Source, rules: Sources, workspace: str) -> Listing:
+def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
     """List every picture of the source. Raises DataError if labels and pictures have nothing in common.
 
-    The plots that irbis itself put into `workspace`, an absolute path or a URI, are left out.
+    The plots that irbis itself put into the workspace are left out. Names go to Spark in portions: of a million of
+    them the driver holds no more than the paths, and these only where a labels file asks for them.
     """
     wanted = {extension.lower().lstrip(".") for extension in rules.extensions}
     folder, place = path_rule(rules.labels), path_rule(rules.station)
-    own = f"{workspace if '://' in workspace else f'file://{workspace}'}/artifacts/"
+    own = f"{tables.workspace if '://' in tables.workspace else f'file://{tables.workspace}'}/artifacts/"
+    has_file = _is_file(rules.labels)
     ignored: Counter[str] = Counter()
-    rows = []
+    rows: list[tuple[Any, ...]] = []
+    portions: list[DataFrame] = []
+    paths: list[str] = []
+    count = 0
     for blob in source.list():
         _, dot, suffix = blob.relative_path.rpartition("/")[2].rpartition(".")
         suffix = suffix.lower() if dot else ""
@@ -54,18 +63,34 @@ def list_names(spark: SparkSession, source: Source, rules: Sources, workspace: s
         elif not blob.path.startswith(own):
             match = normalise(blob.relative_path)
             rows.append((blob.path, *blob[2:], match, folder(match), place(match)))
-    found = pd.DataFrame(rows, columns=[part.split()[0] for part in NAMES.split(", ")])
-    names = spark.createDataFrame(found, NAMES) if rows else spark.createDataFrame([], NAMES)
-    names, notes = _with_labels(names, found["match_path"], rules.labels)
+            count += 1
+            if has_file:
+                paths.append(match)
+            if len(rows) == PORTION:
+                portions.append(tables.settled(_frame(tables.spark, rows)))
+                rows = []
+    if rows or not portions:
+        portions.append(_frame(tables.spark, rows))
+    names, notes = _with_labels(reduce(DataFrame.unionAll, portions), paths, rules.labels)
     names = names.withColumn("station", F.coalesce("station", "place"))
     names = names.drop("match_path", "folder", "place")
-    return Listing(names, len(rows), ignored, tuple(source.problems), tuple(notes))
+    return Listing(names, count, ignored, tuple(source.problems), tuple(notes))
 
 
-def _with_labels(names: DataFrame, paths: pd.Series, rule: str) -> tuple[DataFrame, list[str]]:
+def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:
+    found = pd.DataFrame(rows, columns=[part.split()[0] for part in NAMES.split(", ")])
+    return spark.createDataFrame(found, NAMES) if rows else spark.createDataFrame([], NAMES)
+
+
+def _is_file(rule: str) -> bool:
+    """Say whether labels come from a file."""
+    return not (rule == "none" or rule == "folder" or rule.startswith("folder:"))
+
+
+def _with_labels(names: DataFrame, paths: list[str], rule: str) -> tuple[DataFrame, list[str]]:
     """Add the TOLD columns and says_label, from a file, from folders or from nothing."""
     notes: list[str] = []
-    if rule == "none" or rule == "folder" or rule.startswith("folder:"):
+    if not _is_file(rule):
         told: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder")}
     else:
         table, notes = _matched(read_labels(rule), paths, rule)
@@ -80,7 +105,7 @@ def _with_labels(names: DataFrame, paths: pd.Series, rule: str) -> tuple[DataFra
     return names.withColumn("says_label", F.lit("label" in told)), notes
 
 
-def _matched(table: pd.DataFrame, paths: pd.Series, file: str) -> tuple[pd.DataFrame, list[str]]:
+def _matched(table: pd.DataFrame, paths: list[str], file: str) -> tuple[pd.DataFrame, list[str]]:
     """Keep the labels of pictures that are there, under the paths of these."""
     known = set(paths)
     told, table = table["path"], table.assign(path=locate(table["path"], known, file))

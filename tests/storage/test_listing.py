@@ -15,6 +15,7 @@ from pipelines.errors import DataError
 from pipelines.settings import Sources
 from pipelines.storage.listing import Listing, list_names, locate, path_rule
 from pipelines.storage.sources.folder import Folder
+from pipelines.storage.tables import Tables
 
 FILES = (
     "1.jpg",
@@ -40,7 +41,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def listed(spark: Any, folder: Path, labels: str = "none", station: str = "none") -> Listing:
     rules = Sources(images=None, labels=labels, station=station, extensions=["jpg", ".JPEG", "png"])
-    return list_names(spark, Folder(str(folder)), rules, str(folder / "workspace"))
+    return list_names(Tables(spark, str(folder / "workspace")), Folder(str(folder)), rules)
 
 
 def told(listing: Listing, *columns: str) -> dict[str, Any]:
@@ -209,3 +210,11 @@ def test_our_own_plots_are_no_pictures(spark, pictures):
         (pictures / name).write_bytes(b"x")
     names = set(told(listed(spark, pictures), "size"))
     assert "workspace/sample/3.jpg" in names and "workspace/artifacts/ab/plots/confusion.png" not in names
+
+
+def test_names_that_come_in_portions_make_one_table(spark, pictures, monkeypatch):
+    whole = told(listed(spark, pictures, "folder", "folder:1"), "label", "station", "size")
+    monkeypatch.setattr("pipelines.storage.listing.PORTION", 2)
+    listing = listed(spark, pictures, "folder", "folder:1")
+    assert listing.count == len(whole) == 6
+    assert told(listing, "label", "station", "size") == whole
