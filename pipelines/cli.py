@@ -126,6 +126,22 @@ _stage_command("report", "Write the report, one HTML file.")
 
 
 @irbis.command()
+@click.argument("folder", metavar="DIR")
+@click.argument("address", metavar="az://ACCOUNT/CONTAINER/PREFIX")
+@click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
+@options
+def upload(origins: dict[str, Origin], verbose: bool, folder: str, address: str, dry_run: bool) -> int:
+    """Send the pictures of a folder to a container, skipping what is there; labels by folder become a labels.csv."""
+    from pipelines.stages.upload import send
+
+    origins["sources.images"] = Origin(address, "irbis upload")
+    lines, is_whole = send(folder, validated(origins), dry_run)
+    for line in lines:
+        click.echo(line)
+    return 0 if is_whole else 1
+
+
+@irbis.command()
 @options
 def config(origins: dict[str, Origin], verbose: bool) -> None:
     """Show the settings in force and where each comes from."""

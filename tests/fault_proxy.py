@@ -18,7 +18,7 @@ FAULTS = ("503", "429", "cut", "reset", "stall", "corrupt", "slow")
 
 
 class FaultProxy(ThreadingHTTPServer):
-    """Answer as the server at `port` does, but for a `share` of the GETs of blobs, which get one of `faults`.
+    """Answer as the server at `port` does, but for a `share` of the requests for blobs, which get one of `faults`.
 
     `latency` is added to every answer, `stalled` seconds to one that stalls. `met` counts what was done.
     """
@@ -64,6 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.draw(is_blob)
         time.sleep(self.server.latency)
         if fault in ("503", "429"):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(int(fault))
             self.send_header("Retry-After", "1")
             self.send_header("Content-Length", "0")
@@ -99,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(0.5)
             self.wfile.write(body)
 
-    do_HEAD = do_GET
+    do_HEAD = do_PUT = do_GET
 
     def _behind(self) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
@@ -107,7 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             if name.lower() != "connection":
                 connection.putheader(name, value)  # the Host too: it is part of what is signed
-        connection.endheaders()
+        length = int(self.headers.get("Content-Length") or 0)
+        connection.endheaders(self.rfile.read(length) if length else None)
         answer = connection.getresponse()
         found = answer.status, answer.getheaders(), answer.read()
         connection.close()

@@ -46,7 +46,7 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
     The plots that irbis itself put into the workspace are left out. Names go to Spark in portions: of a million of
     them the driver holds no more than the paths, and these only where a labels file asks for them.
     """
-    wanted = {extension.lower().lstrip(".") for extension in rules.extensions}
+    wanted = wanted_suffixes(rules)
     folder, place = path_rule(rules.labels), path_rule(rules.station)
     own = f"{tables.workspace if '://' in tables.workspace else f'file://{tables.workspace}'}/artifacts/"
     has_file = _is_file(rules.labels)
@@ -56,13 +56,12 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
     paths: list[str] = []
     count = 0
     for blob in source.list():
-        _, dot, suffix = blob.relative_path.rpartition("/")[2].rpartition(".")
-        suffix = suffix.lower() if dot else ""
+        suffix = suffix_of(blob.relative_path)
         if suffix not in wanted:
             ignored[suffix] += 1
         elif not blob.path.startswith(own):
             match = normalise(blob.relative_path)
-            rows.append((blob.path, *blob[2:], match, folder(match), place(match)))
+            rows.append((blob.path, blob.size, blob.modified_at, blob.etag, match, folder(match), place(match)))
             count += 1
             if has_file:
                 paths.append(match)
@@ -75,6 +74,17 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
     names = names.withColumn("station", F.coalesce("station", "place"))
     names = names.drop("match_path", "folder", "place")
     return Listing(names, count, ignored, tuple(source.problems), tuple(notes))
+
+
+def wanted_suffixes(rules: Sources) -> set[str]:
+    """Give the suffixes of pictures, in small letters and without their dot."""
+    return {extension.lower().lstrip(".") for extension in rules.extensions}
+
+
+def suffix_of(path: str) -> str:
+    """Give what follows the last dot of the name, in small letters; empty where there is no dot."""
+    _, dot, suffix = path.rpartition("/")[2].rpartition(".")
+    return suffix.lower() if dot else ""
 
 
 def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from pipelines.errors import AccessError, ImageError
@@ -96,6 +96,21 @@ class AzureBlobs:
         except PassingError as error:
             raise ImageError(Failure.UNAVAILABLE, str(error)) from error
 
+    def put(self, relative_path: str, content: bytes, md5: bytes, content_type: str) -> None:
+        """Store a blob in place of what is there, or raise ImageError. The account checks the MD5 and keeps it."""
+        from azure.core.exceptions import HttpResponseError
+        from azure.storage.blob import ContentSettings
+
+        kind = ContentSettings(content_type=content_type, content_md5=bytearray(md5))
+        name = self.place.prefix + relative_path
+        send = partial(self._client().upload_blob, name, content, overwrite=True, content_settings=kind)
+        try:
+            self.patience.persist(send)
+        except PassingError as error:
+            raise ImageError(Failure.UNAVAILABLE, str(error)) from error
+        except HttpResponseError as error:
+            raise ImageError(Failure.FORBIDDEN, _code(error)) from error
+
     def _get(self, name: str, etag: str) -> bytes:
         from azure.core import MatchConditions
         from azure.core.exceptions import HttpResponseError, ResourceModifiedError, ResourceNotFoundError
@@ -131,7 +146,10 @@ class AzureBlobs:
 
     def _blob(self, item: Any) -> Blob:
         relative = item.name[len(self.place.prefix) :]
-        return Blob(self.place.root + item.name, relative, item.size, item.last_modified, item.etag.strip('"'))
+        md5 = item.content_settings.content_md5
+        etag = item.etag.strip('"')
+        path = self.place.root + item.name
+        return Blob(path, relative, item.size, item.last_modified, etag, bytes(md5) if md5 else None)
 
     def _client(self) -> Any:
         return _client(self.place.endpoint, self.place.account, self.place.container, self.credential, self.threads)

@@ -15,6 +15,7 @@ class Blob(NamedTuple):
     size: int
     modified_at: datetime
     etag: str
+    md5: bytes | None = None  # where the place knows it
 
 
 class Source(Protocol):

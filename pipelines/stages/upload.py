@@ -1,0 +1,48 @@
+"""Upload: a folder's pictures become blobs of a container, with a progress bar and a manifest at the end."""
+
+from __future__ import annotations
+
+from pipelines.errors import DataError
+from pipelines.platform.progress import progress
+from pipelines.settings import Settings
+from pipelines.stages.result import Clock, duration
+from pipelines.storage.sources import open_source
+from pipelines.storage.sources.azure_blob import AzureBlobs
+from pipelines.storage.sources.folder import Folder
+from pipelines.storage.uploading import LABELS, Manifest, pictures_of, upload
+
+SHOWN = 10  # failures that are named
+
+
+def send(folder: str, settings: Settings, dry_run: bool) -> tuple[list[str], bool]:
+    """Upload to settings.sources.images; give the manifest's lines, and whether all that was found is there now."""
+    clock, source = Clock(), Folder(folder)
+    target = open_source(settings)
+    if not isinstance(target, AzureBlobs):
+        raise DataError(f"{settings.sources.images} is a folder. Give a container: az://ACCOUNT/CONTAINER/PREFIX.")
+    blobs = pictures_of(source, settings.sources)
+    if not blobs:
+        raise DataError(f"{source.root} has no pictures with the suffixes of sources.extensions. Give another folder.")
+    manifest = Manifest()
+    with progress("upload", len(blobs), lambda: manifest.done):
+        upload(source, blobs, target, settings.sources, dry_run=dry_run, manifest=manifest)
+    return _lines(manifest, source, target, clock.seconds, dry_run), not (manifest.failures or source.problems)
+
+
+def _lines(manifest: Manifest, source: Folder, target: AzureBlobs, seconds: float, dry_run: bool) -> list[str]:
+    megabytes = f"{manifest.sent_bytes / 1e6:,.1f} MB"
+    parts = [
+        f"{manifest.found:,} found",
+        f"{manifest.sent:,} {'to send' if dry_run else 'sent'} ({megabytes})",
+        f"{manifest.there_already:,} there already",
+        f"{len(manifest.failures):,} failed",
+        duration(seconds),
+    ]
+    lines = [f"upload: {', '.join(parts)}; {target.root}"]
+    if manifest.labels:
+        what = "would be written" if dry_run else "written"
+        lines.append(f"upload: {LABELS} with {manifest.labels:,} labels {what} beside them")
+    lines += [f"upload: failed: {path}: {reason}" for path, reason in manifest.failures[:SHOWN]]
+    if len(manifest.failures) > SHOWN:
+        lines.append(f"upload: and {len(manifest.failures) - SHOWN:,} more failed. The same command tries them again.")
+    return lines + [f"upload: not read: {problem}" for problem in source.problems[:SHOWN]]

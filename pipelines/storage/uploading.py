@@ -1,0 +1,119 @@
+"""Upload a folder of pictures to a container: only what is not there yet with the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import mimetypes
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from pipelines.errors import ImageError
+from pipelines.settings import Sources
+from pipelines.storage.listing import path_rule, suffix_of, wanted_suffixes
+from pipelines.storage.sources.azure_blob import AzureBlobs
+from pipelines.storage.sources.folder import Folder
+from pipelines.storage.sources.source import Blob
+
+LABELS = "labels.csv"
+TYPES = {f".{name}": f"image/{name}" for name in ("avif", "heic", "heif", "jp2", "webp")}  # old Pythons know none
+
+
+@dataclass
+class Manifest:
+    """Count what became of every file; `failures` are path and reason."""
+
+    found: int = 0
+    sent: int = 0
+    sent_bytes: int = 0
+    there_already: int = 0
+    labels: int = 0  # rows of the labels.csv that was written beside
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        return self.sent + self.there_already + len(self.failures)
+
+
+def pictures_of(folder: Folder, rules: Sources) -> list[Blob]:
+    """List the pictures of a folder, by the suffixes of the settings."""
+    wanted = wanted_suffixes(rules)
+    return [blob for blob in folder.list() if suffix_of(blob.relative_path) in wanted]
+
+
+def upload(
+    folder: Folder, blobs: list[Blob], target: AzureBlobs, rules: Sources, *, dry_run: bool, manifest: Manifest
+) -> None:
+    """Send what the container lacks, with content type and MD5, by many threads; count it in `manifest` on the way.
+
+    What is there with the same MD5 is left alone, so an upload that was cut off goes on where it was. With labels by
+    folder a labels.csv is written beside the pictures. `dry_run`: everything but the sending.
+    """
+    stored = {blob.relative_path: blob for blob in target.list()}
+    manifest.found = len(blobs)
+
+    def one(blob: Blob) -> int:
+        content = folder.fetch(blob.path, blob.etag)
+        md5 = hashlib.md5(content, usedforsecurity=False).digest()
+        there = stored.get(blob.relative_path)
+        if there and there.size == len(content) and there.md5 == md5:
+            return -1
+        if not dry_run:
+            target.put(blob.relative_path, content, md5, content_type(blob.relative_path))
+        return len(content)
+
+    with ThreadPoolExecutor(target.threads) as pool:
+        for blob, future in _finished(pool, one, blobs, target.threads * 2):
+            try:
+                size = future.result()
+            except ImageError as error:
+                manifest.failures.append((blob.relative_path, str(error)))
+            else:
+                manifest.there_already += size < 0
+                manifest.sent += size >= 0
+                manifest.sent_bytes += max(0, size)
+    _send_labels(blobs, target, rules, dry_run, manifest)
+
+
+def _send_labels(blobs: list[Blob], target: AzureBlobs, rules: Sources, dry_run: bool, manifest: Manifest) -> None:
+    rule = path_rule(rules.labels)
+    rows = [(blob.relative_path, label) for blob in blobs if (label := rule(blob.relative_path))]
+    if not rows:
+        return
+    text = labels_csv(rows)
+    try:
+        if not dry_run:
+            target.put(LABELS, text, hashlib.md5(text, usedforsecurity=False).digest(), "text/csv; charset=utf-8")
+        manifest.labels = len(rows)
+    except ImageError as error:
+        manifest.failures.append((LABELS, str(error)))
+
+
+def content_type(name: str) -> str:
+    suffix = f".{suffix_of(name)}"
+    return TYPES.get(suffix) or mimetypes.guess_type(f"x{suffix}")[0] or "application/octet-stream"
+
+
+def labels_csv(rows: list[tuple[str, str]]) -> bytes:
+    """Give the labels as `irbis run --labels` reads them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "label"))
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _finished(
+    pool: ThreadPoolExecutor, one: Callable[[Blob], int], blobs: list[Blob], most: int
+) -> Iterator[tuple[Blob, Future[int]]]:
+    """Give every picture with its finished future, as they come; at most `most` are in memory at once."""
+    begun: dict[Future[int], Blob] = {}
+    for blob in blobs:
+        if len(begun) >= most:
+            for future in wait(begun, return_when=FIRST_COMPLETED).done:
+                yield begun.pop(future), future
+        begun[pool.submit(one, blob)] = blob
+    for future in wait(begun).done:
+        yield begun[future], future

@@ -1,0 +1,105 @@
+"""Upload a folder as a user types it: what is sent, what is left alone, what a cut-off run leaves for the next."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+
+from pipelines.config import load_settings
+from pipelines.errors import DataError
+from pipelines.stages.upload import send
+from pipelines.storage.labels import read_labels
+from tests.azurite import ACCOUNT, KEY
+from tests.fault_proxy import fault_proxy
+
+ENV = {"IRBIS_AZURE__ACCOUNT_KEY": KEY}
+PICTURES = {f"S{n % 2}/{('cat', 'dog')[n % 3 == 0]}/{n:03} #é.jpg": bytes([n]) * (1000 + n) for n in range(40)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in {**PICTURES, "notes.txt": b"x"}.items():
+        (tmp_path / "survey" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "survey" / name).write_bytes(content)
+    return tmp_path / "survey"
+
+
+def contents(container):
+    return {blob.name: container.download_blob(blob.name).readall() for blob in container.list_blobs()}
+
+
+def sent(folder, address, *, dry_run=False, **more):
+    settings = load_settings(None, {"sources.images": address, "azure.account_key": KEY, **more})
+    return send(str(folder), settings, dry_run)
+
+
+def test_a_folder_becomes_blobs_with_type_md5_and_labels(irbis, container, folder):
+    done = irbis("upload", str(folder), f"{container.url}/2024", env=ENV)
+    assert done.stdout.startswith("upload: 40 found, 40 sent (0.0 MB), 0 there already, 0 failed, ")
+    found = contents(container)
+    labels = found.pop("2024/labels.csv")
+    assert found == {f"2024/{name}": content for name, content in PICTURES.items()}
+    name = next(iter(PICTURES))
+    kept = container.get_blob_client(f"2024/{name}").get_blob_properties().content_settings
+    assert kept.content_type == "image/jpeg"
+    assert bytes(kept.content_md5) == hashlib.md5(PICTURES[name]).digest()
+    (folder / "labels.csv").write_bytes(labels)
+    told = read_labels(str(folder / "labels.csv"))
+    assert dict(zip(told["path"], told["label"], strict=True)) == {path: path.split("/")[1] for path in PICTURES}
+
+
+def test_a_second_upload_sends_what_is_new_or_changed(container, folder):
+    sent(folder, container.url)
+    first, second = sorted(PICTURES)[:2]
+    (folder / first).write_bytes(PICTURES[first][::-1] + b"!")
+    (folder / second).write_bytes(b"?" * len(PICTURES[second]))  # the same size
+    os.utime(folder / second, (0, 0))
+    (folder / "S0/cat/new.JPG").write_bytes(b"new")
+    lines, is_whole = sent(folder, container.url)
+    assert is_whole and lines[0].startswith("upload: 41 found, 3 sent (0.0 MB), 38 there already, 0 failed")
+    assert contents(container)[second] == b"?" * len(PICTURES[second])
+
+
+def test_a_dry_run_tells_and_sends_nothing(container, folder):
+    lines, is_whole = sent(folder, container.url, dry_run=True)
+    assert is_whole and lines[0].startswith("upload: 40 found, 40 to send (0.0 MB), 0 there already")
+    assert lines[1] == "upload: labels.csv with 40 labels would be written beside them"
+    assert contents(container) == {}
+
+
+def test_without_labels_by_folder_no_labels_are_written(container, folder):
+    sent(folder, container.url, **{"sources.labels": "none"})
+    assert "labels.csv" not in contents(container)
+
+
+def test_an_account_that_is_busy_is_asked_again(container, azurite, folder):
+    with fault_proxy(azurite.port, 0.5, ("503",), seed=3) as proxy:
+        address = f"http://127.0.0.1:{proxy.server_port}/{ACCOUNT}/{container.container_name}"
+        _, is_whole = sent(folder, address, **{"sources.labels": "none"})
+        met = proxy.met["503"]
+    assert is_whole and met > 5
+    assert contents(container) == PICTURES
+
+
+def test_what_the_account_refuses_is_named(container, folder, irbis):
+    from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+    sent(folder, container.url)
+    reading = ContainerSasPermissions(read=True, list=True)
+    name = container.container_name
+    signature = generate_container_sas(ACCOUNT, name, account_key=KEY, permission=reading, expiry="2099-01-01")
+    (folder / "S0/cat/late.jpg").write_bytes(b"late")
+    lines = irbis("upload", str(folder), container.url, code=1, env={"IRBIS_AZURE__SAS": signature}).stdout.splitlines()
+    assert lines[0].startswith("upload: 41 found, 0 sent (0.0 MB), 40 there already, 2 failed, ")
+    assert lines[1].startswith("upload: failed: S0/cat/late.jpg: forbidden: Authorization")
+    assert lines[2].startswith("upload: failed: labels.csv: forbidden: Authorization")
+
+
+def test_a_folder_without_pictures_and_a_target_that_is_no_container_are_refused(container, tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"has no pictures with the suffixes of sources\.extensions"):
+        sent(tmp_path / "empty", container.url)
+    with pytest.raises(DataError, match=r"is a folder\. Give a container: az://"):
+        sent(folder, str(tmp_path))
