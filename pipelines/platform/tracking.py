@@ -34,6 +34,8 @@ NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND") 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 for noisy in ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.utils.environment", "py4j"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
+# MLflow 2 sets the levels anew whenever it opens its tables, so a level alone does not keep alembic quiet.
+logging.getLogger("alembic.runtime.migration").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,9 @@ class Tracking:
             mlflow.set_tracking_uri(uri)
         if chosen.registry_uri or uri:
             mlflow.set_registry_uri(chosen.registry_uri or uri)
-        client = mlflow.MlflowClient()
-        found = client.get_experiment_by_name(chosen.experiment)
+        with _quiet():  # the first to connect makes the tables, of which MLflow 2 tells at length
+            client = mlflow.MlflowClient()
+            found = client.get_experiment_by_name(chosen.experiment)
         place = (local / "artifacts").as_uri() if is_local else None
         identifier = found.experiment_id if found else client.create_experiment(chosen.experiment, place)
         return cls(client, identifier, chosen.model, settings.workspace)
@@ -204,6 +207,17 @@ class Tracking:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let nobody log below a warning."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _version(found: MlflowVersion) -> ModelVersion:

@@ -26,7 +26,7 @@ def test_wrong_settings_are_all_named_at_once(irbis):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ingest"], "irbis: sources.images is not set. Give a folder of pictures: --images DIR."),
+        (["ingest"], "irbis: sources.images is not set. Give a folder of pictures or a container: --images DIR."),
         (["run", "--images", "nowhere"], "nowhere does not exist. Give a folder of pictures."),
         (["featurize"], "irbis: There is no table images in"),
         (["score"], "irbis: Model irbis has no champion. Run `irbis train` first."),
