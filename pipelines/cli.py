@@ -14,6 +14,7 @@ import click
 from pipelines import __version__
 from pipelines.config import Origin, load_origins, masked, validated
 from pipelines.errors import SettingsError, UserError
+from pipelines.platform.secrets import revealed
 from pipelines.settings import Settings
 
 STAGES = ("ingest", "featurize", "train", "score", "report")
@@ -135,7 +136,7 @@ def upload(origins: dict[str, Origin], verbose: bool, folder: str, address: str,
     from pipelines.stages.upload import send
 
     origins["sources.images"] = Origin(address, "irbis upload")
-    lines, is_whole = send(folder, validated(origins), dry_run)
+    lines, is_whole = send(folder, revealed(validated(origins)), dry_run)
     for line in lines:
         click.echo(line)
     return 0 if is_whole else 1
@@ -160,7 +161,7 @@ def status(origins: dict[str, Origin], verbose: bool, as_json: bool) -> None:
     from pipelines.platform.session import get_session
     from pipelines.stages.status import as_text, collect_status
 
-    settings = validated(origins)
+    settings = revealed(validated(origins))
     found = collect_status(get_session(settings, verbose=verbose), settings)
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else as_text(found))
 
@@ -181,6 +182,7 @@ def _run_stages(names: Sequence[str], settings: Settings, verbose: bool) -> None
     from pipelines.platform.lock import workspace_lock
     from pipelines.storage.sources import open_source
 
+    settings = revealed(settings)
     if "ingest" in names:
         open_source(settings)  # a wrong address is told of before Spark starts
     with workspace_lock(settings.workspace), ThreadPoolExecutor(1) as loader:

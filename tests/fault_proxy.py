@@ -26,9 +26,16 @@ class FaultProxy(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, port: int, share: float, faults: tuple[str, ...] = FAULTS, *, seed: int = 1, latency: float = 0.0
+        self,
+        port: int,
+        share: float,
+        faults: tuple[str, ...] = FAULTS,
+        *,
+        seed: int = 1,
+        latency: float = 0.0,
+        listen: int = 0,
     ):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", listen), _Handler)
         self.behind, self.share, self.faults, self.latency = port, share, faults, latency
         self.chance, self.met, self.guard = random.Random(seed), Counter[str](), threading.Lock()
         self.over = threading.Event()
@@ -78,7 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers:
             if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        told = dict(headers).get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
+        self.send_header("Content-Length", told)
         self.end_headers()
         half = body[: len(body) // 2]
         if fault == "cut":

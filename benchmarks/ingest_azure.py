@@ -1,0 +1,106 @@
+"""Print how fast a container becomes a table: irbis beside Spark's own binaryFile over wasb, same container, one run.
+
+    make azurite && python benchmarks/ingest_azure.py FOLDER [--pictures N] [--latency SECONDS] [--rounds N]
+
+FOLDER holds pictures, which are put into Azurite first. Both write Delta in the same session; rounds are interleaved,
+and the ratio of every round is printed with their median. wasb finds an emulator at port 10000 only, so that port must
+be free. The latency is added to every request by a proxy in front of Azurite, for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the emulator is the tests' own
+
+from azure.storage.blob import ContainerClient
+
+from pipelines.config import load_settings
+from pipelines.platform.session import get_session
+from pipelines.stages import ingest
+from pipelines.stages.upload import send
+from tests.azurite import ACCOUNT, KEY, Azurite
+from tests.fault_proxy import fault_proxy
+
+PORT = 10000  # wasb's, for emulators
+WASB = {
+    "spark.jars.packages": "org.apache.hadoop:hadoop-azure:3.3.4,com.microsoft.azure:azure-storage:7.0.1,"
+    "org.eclipse.jetty:jetty-util:9.4.43.v20210629,org.eclipse.jetty:jetty-util-ajax:9.4.43.v20210629",
+    "spark.jars.excludes": "org.apache.hadoop:hadoop-common,commons-logging:commons-logging",
+    "spark.hadoop.fs.azure.storage.emulator.account.name": ACCOUNT,
+    "spark.hadoop.fs.azure.io.retry.max.retries": "1",
+}
+
+
+def settings_of(workspace: Path, name: str) -> Any:
+    given = {f"spark.conf.{key}": value for key, value in WASB.items()}
+    address = f"http://127.0.0.1:{PORT}/{ACCOUNT}/{name}"
+    return load_settings(
+        None, {**given, "workspace": str(workspace), "sources.images": address, "azure.account_key": KEY}
+    )
+
+
+def with_binary_file(spark: Any, name: str, target: Path) -> int:
+    """Read every blob with Spark's binaryFile and append it to a Delta table, as its documentation shows."""
+    pictures = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+    pictures.option("pathGlobFilter", "*.jpg").load(f"wasb://{name}@{ACCOUNT}/").write.format("delta").save(str(target))
+    return int(spark.read.format("delta").load(str(target)).count())
+
+
+def megabytes_and_files(table: Path) -> tuple[float, int]:
+    files = list(table.rglob("*.parquet"))
+    return sum(file.stat().st_size for file in files) / 1e6, len(files)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare irbis ingest with binaryFile over wasb.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pictures", type=int, default=2527)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds added to every request")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        chosen = folder / "pictures"
+        for file in sorted(given.folder.rglob("*.jpg"))[: given.pictures]:
+            (chosen / file.parent.name).mkdir(parents=True, exist_ok=True)
+            (chosen / file.parent.name / file.name).symlink_to(file.resolve())
+        azurite = Azurite.start(folder)
+        try:
+            with fault_proxy(azurite.port, 0.0, listen=PORT) as proxy:
+                name = "pictures"
+                ContainerClient.from_connection_string(azurite.connection_string, name).create_container()
+                settings = settings_of(folder / "session", name)
+                print(send(str(chosen), settings, False)[0][0])
+                spark = get_session(settings)
+                spark.range(1).write.format("delta").save(str(folder / "warm"))
+                proxy.latency = given.latency
+                ratios = []
+                for number in range(given.rounds):
+                    start = time.perf_counter()
+                    count = with_binary_file(spark, name, folder / f"binary-{number}")
+                    theirs = count / (time.perf_counter() - start)
+                    start = time.perf_counter()
+                    result = ingest.run(spark, settings_of(folder / f"irbis-{number}", name))
+                    ours = result.written / (time.perf_counter() - start)
+                    assert result.written == count == result.read
+                    ratios.append(ours / theirs)
+                    print(f"round {number + 1}: binaryFile {theirs:.0f}/s, irbis {ours:.0f}/s: {ratios[-1]:.1f} times")
+                median = statistics.median(ratios)
+                print(f"median of {given.rounds}: {median:.1f} times, {1000 * given.latency:.0f} ms added")
+                for label, table in (("binaryFile", "binary-0"), ("irbis", "irbis-0/tables/images")):
+                    size, files = megabytes_and_files(folder / table)
+                    print(f"{label}: {size:.0f} MB in {files} files")
+                spark.stop()
+        finally:
+            azurite.stop()
+
+
+if __name__ == "__main__":
+    main()
