@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, click.Abort):
+        logging.disable(logging.CRITICAL)  # Spark's end is noisy when it comes in the middle of something
         click.echo("irbis: stopped. What was committed stays; the same command goes on from there.", err=True)
         raise SystemExit(130) from None
     if code:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,11 +89,21 @@ def _start_local(settings: Settings, verbose: bool) -> SparkSession:
     start = log.stat().st_size if log.is_file() else 0
     try:
         with _output_to(None if verbose else log):
-            return builder.getOrCreate()
+            spark = builder.getOrCreate()
     except Exception as error:  # py4j and pyspark raise many kinds here; all mean that Spark did not start
         raise PlatformError(
             f"Spark did not start ({_reason(log, start) or error}). Details are in {log}. Run `irbis doctor`."
         ) from error
+    _let_interrupts_through()
+    return spark
+
+
+def _let_interrupts_through() -> None:
+    """Let Ctrl-C stop the work: Spark's own handler talks to the JVM on a line that is in use, and it gets lost."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # py4j logs the interrupt with its traceback before it lets it go on.
+    logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("KeyboardInterrupt while sending"))
 
 
 def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
