@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -35,7 +34,7 @@ def test_a_workspace_is_used_where_it_is_now(make_settings, tmp_path, move):
     move(old, new)
     tracking = Tracking.of(make_settings({"workspace": str(new)}))
     assert address(tracking, run_id).startswith(f"{(new / 'artifacts').as_uri()}/")
-    assert Path(tracking.client.download_artifacts(run_id, "note.txt", str(tmp_path))).read_text() == "first"
+    assert (new / "artifacts" / run_id / "artifacts" / "note.txt").read_text() == "first"
     with tracking.run("train", {}) as second:
         tracking.log(texts={"note.txt": "second"})
     assert (new / "artifacts" / second / "artifacts" / "note.txt").read_text() == "second"
