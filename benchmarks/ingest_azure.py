@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +72,17 @@ def main() -> None:
         for file in sorted(given.folder.rglob("*.jpg"))[: given.pictures]:
             (chosen / file.parent.name).mkdir(parents=True, exist_ok=True)
             (chosen / file.parent.name / file.name).symlink_to(file.resolve())
-        azurite = Azurite.start(folder)
+        azurite = Azurite.start(folder, port=0 if given.latency else PORT)
         try:
-            with fault_proxy(azurite.port, 0.0, listen=PORT) as proxy:
+            with fault_proxy(azurite.port, 0.0, listen=PORT) if given.latency else nullcontext() as proxy:
                 name = "pictures"
                 ContainerClient.from_connection_string(azurite.connection_string, name).create_container()
                 settings = settings_of(folder / "session", name)
                 print(send(str(chosen), settings, False)[0][0])
                 spark = get_session(settings)
                 spark.range(1).write.format("delta").save(str(folder / "warm"))
-                proxy.latency = given.latency
+                if proxy:
+                    proxy.latency = given.latency
                 ratios = []
                 for number in range(given.rounds):
                     start = time.perf_counter()

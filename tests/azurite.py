@@ -38,9 +38,9 @@ class Azurite:
         return f"AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={self.endpoint};"
 
     @classmethod
-    def start(cls, folder: Path, *options: str, scheme: str = "http") -> Azurite:
-        """Start it on a free port with its data in memory, and wait until it listens."""
-        port = free_port()
+    def start(cls, folder: Path, *options: str, scheme: str = "http", port: int = 0) -> Azurite:
+        """Start it on a port (0: a free one) with its data in memory, and wait until it listens."""
+        port = port or free_port()
         command = ["node", str(MAIN), "--blobPort", str(port), "--inMemoryPersistence", "--disableTelemetry"]
         log = (folder / "azurite.log").open("wb")
         process = subprocess.Popen(

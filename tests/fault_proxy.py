@@ -85,7 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers:
             if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
                 self.send_header(name, value)
-        told = dict(headers).get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
+        length = {name.lower(): value for name, value in headers}.get("content-length", "0")
+        told = length if self.command == "HEAD" else str(len(body))
         self.send_header("Content-Length", told)
         self.end_headers()
         half = body[: len(body) // 2]
