@@ -6,6 +6,7 @@ late arrival changes about its burst becomes a new row with the same bytes: the 
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -57,21 +58,18 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     listing = list_names(tables, source, settings.sources)
     if not listing.count and not tables.exists("images"):
         raise DataError(_nothing_found(source, listing))
-    started = datetime.now(timezone.utc)
     names = listing.names.persist()
     changes = compare(tables, names, settings.ingest, settings.images, source.root)
-    commits = 0
+    commits, failures = 0, Counter[str]()
     for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
-        _append(tables, source, settings, *chunk)
+        failures += _append(tables, source, settings, *chunk)
         commits += 1
     # A first commit has found its own bursts; later ones may have renamed those of earlier rows.
     is_mixed = bool(commits) and (commits > 1 or changes.known_count > 0)
     restated = restate(tables, names, settings.ingest) if is_mixed or changes.outdated_count else 0
     notes = _notes(listing, changes, restated)
-    failures: dict[str, int] = {}
     if commits or restated:
         notes += _conflicts(tables)
-        failures = count_failures(_written(tables, changes.fresh, started))
     names.unpersist()
     fetched = changes.fresh_count
     return StageResult(
@@ -89,8 +87,8 @@ def _described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any
     }
 
 
-def _append(tables: Tables, source: Source, settings: Settings, names: DataFrame, count: int) -> None:
-    """Fetch one chunk, find its bursts among all that is there, and commit it."""
+def _append(tables: Tables, source: Source, settings: Settings, names: DataFrame, count: int) -> Counter[str]:
+    """Fetch one chunk, find its bursts among all that is there, and commit it. Gives its failures by name."""
     spark = tables.spark
     done = spark.sparkContext.accumulator(0)
     partitions = _partitions(names, settings)
@@ -98,7 +96,8 @@ def _append(tables: Tables, source: Source, settings: Settings, names: DataFrame
     # The bytes go to the executors' disks once: bursts are found on the columns beside them.
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
     with progress("ingest", count, lambda: done.value):
-        _require_most(rows, count, settings, source)
+        failures = Counter(count_failures(rows))
+        _require_most(rows, failures, count, settings, source)
         others = tables.current_images().join(names.select("path"), "path", "left_anti")
         frames = others.withColumn("sequence", stored_sequence("burst_id")).select(*FRAME)
         bursts = find_bursts(frames.unionByName(rows.select(*FRAME)), settings.ingest)
@@ -108,14 +107,15 @@ def _append(tables: Tables, source: Source, settings: Settings, names: DataFrame
         whole = whole.withColumn("burst_rule", F.lit(burst_rule(settings.ingest)))
         tables.append("images", whole, compression="uncompressed")
     rows.unpersist()
+    return failures
 
 
-def _require_most(rows: DataFrame, count: int, settings: Settings, source: Source) -> None:
+def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings: Settings, source: Source) -> None:
     """Raise AccessError where the source withholds too many: half a day's pictures would look like a quiet day."""
     withheld = [str(failure) for failure in Failure if failure.is_withheld]
-    first = F.min(F.struct("failure", "failure_detail", "path"))
-    failed, example = rows.where(F.col("failure").isin(withheld)).agg(F.count("*"), first).first()
+    failed = sum(failures[name] for name in withheld)
     if count >= FEW and failed > settings.ingest.max_failed_share * count:
+        example = rows.where(F.col("failure").isin(withheld)).orderBy("path").first()
         rows.unpersist()
         raise AccessError(
             f"{source.root} withholds {failed:,} of {count:,} pictures, first {example['path']} ({example['failure']}: "
@@ -128,12 +128,6 @@ def _partitions(names: DataFrame, settings: Settings) -> int:
     total = names.agg(F.sum("size")).first()[0] or 0
     slots = task_slots(settings.spark.master)
     return max(slots, -(-total // (settings.ingest.partition_megabytes * 2**20)))
-
-
-def _written(tables: Tables, fresh: DataFrame, started: datetime) -> DataFrame:
-    """Give the rows of this run for what it fetched; rows stated anew carry no news of failures."""
-    rows = tables.read("images").where(F.col("ingested_at") >= F.lit(started))
-    return rows.join(fresh.select("path", "etag"), ["path", "etag"], "left_semi").dropDuplicates(["path"])
 
 
 def _nothing_found(source: Source, listing: Listing) -> str:

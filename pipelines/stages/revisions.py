@@ -38,6 +38,8 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     A name is fresh if its etag is not the stored one, or if what was stored was a failure that has passed: one of
     the moment, or too_large under limits that have been raised.
     """
+    if not tables.exists("images"):
+        return Changes(names, names.count(), 0, 0, 0, None)
     told = names.select("path", F.col("etag").alias("told_etag"), "says_label", *_told(), F.lit(True).alias("listed"))
     known = tables.current_images().withColumn("sequence", stored_sequence("burst_id")).withColumn("known", F.lit(True))
     both = told.join(known, "path", "full")
