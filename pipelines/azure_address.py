@@ -9,6 +9,9 @@ from urllib.parse import unquote
 from pipelines.errors import DataError
 
 CLOUD = "blob.core.windows.net"
+EMULATOR = "devstoreaccount1"
+EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # public
+EMULATOR_PORT = 10000  # the only one at which Hadoop's file system looks for it
 HOST = r"(?P<account>[a-z0-9]{3,24}(?:-secondary)?)\.(?:blob|dfs)\.(?P<cloud>[a-z0-9.-]+)"
 FORMS = (
     re.compile(r"az://(?P<account>[a-z0-9]{3,24})/(?P<container>[^/?]+)(?:/(?P<prefix>[^?]*))?$"),
@@ -20,6 +23,7 @@ FORMS = (
         r"(?:/(?P<prefix>[^?]*))?(?:\?(?P<signature>.*))?$"
     ),
 )
+SCHEMES = ("az", "https", "http", "abfss", "abfs", "wasbs", "wasb")
 EXAMPLE = "az://ACCOUNT/CONTAINER/PREFIX"
 
 
@@ -37,6 +41,26 @@ class Place:
         """The address of the container; a blob's path is this and its name, unescaped."""
         return f"{self.endpoint}/{self.container}/"
 
+    @property
+    def host(self) -> str:
+        """The account's name in the cloud; an emulator's too, for file systems that know no other form."""
+        host = self.endpoint.partition("://")[2]
+        return f"{self.account}.{CLOUD}" if "/" in host else host
+
+    @property
+    def is_emulator(self) -> bool:
+        return self.account == EMULATOR
+
+    def hadoop(self, scheme: str) -> str:
+        """Give the address as Hadoop's file systems read it, without a slash at its end."""
+        host = self.host.replace(".blob.", ".dfs.", 1) if scheme.startswith("abfs") else self.host
+        return f"{scheme}://{self.container}@{host}/{self.prefix}".rstrip("/")
+
+
+def is_azure(address: str) -> bool:
+    """Say whether an address is of Blob Storage, by its scheme."""
+    return address.partition("://")[0] in SCHEMES and "://" in address
+
 
 def parse_place(address: str) -> tuple[Place, str | None]:
     """Give the place, and the signature (SAS) that the address brought along. All spellings of one place are one.
@@ -51,7 +75,35 @@ def parse_place(address: str) -> tuple[Place, str | None]:
             prefix = unquote(prefix) if address.startswith("http") else prefix
             cloud = parts.get("cloud")
             host = f"blob.{cloud}" if cloud else CLOUD
-            endpoint = parts.get("endpoint") or f"https://{parts['account']}.{host}"
+            endpoint = parts.get("endpoint") or _endpoint(parts["account"], host)
             prefix = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
             return Place(endpoint, parts["account"], parts["container"], prefix), parts.get("signature")
     raise DataError(f"sources.images = {address.partition('?')[0]}: no container is named. Write {EXAMPLE}.")
+
+
+def hadoop_address(address: str) -> str:
+    """Give an address of any spelling as Spark opens it, without a slash at its end; what is not Azure's unchanged.
+
+    Raises ValueError for one that names no container, holds a signature, or is of an emulator where Hadoop's file
+    system does not look for it.
+    """
+    if not is_azure(address):
+        return address
+    try:
+        place, signature = parse_place(address)
+    except DataError as error:
+        raise ValueError(f"no container is named; write {EXAMPLE}") from error
+    if signature:
+        raise ValueError("it holds a signature, which would be stored with every path; give that as azure.sas")
+    scheme = address.partition("://")[0]
+    if not place.is_emulator:
+        if "/" in place.endpoint.partition("://")[2]:
+            raise ValueError(f"tables can be written to accounts at {CLOUD} and to the emulator, no other host")
+        return place.hadoop(scheme if scheme.startswith(("abfs", "wasb")) else "abfss")
+    if place.endpoint != _endpoint(EMULATOR, CLOUD):
+        raise ValueError(f"an emulator is looked for at 127.0.0.1:{EMULATOR_PORT} only")
+    return place.hadoop("wasb")
+
+
+def _endpoint(account: str, host: str) -> str:
+    return f"http://127.0.0.1:{EMULATOR_PORT}/{EMULATOR}" if account == EMULATOR else f"https://{account}.{host}"

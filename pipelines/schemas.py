@@ -87,6 +87,17 @@ PREDICTIONS = """
     scored_at timestamp
 """
 
+# One row per named source of pictures: `irbis datasets`.
+DATASETS = """
+    name string,
+    images string,            -- address, as it was given
+    labels string,            -- file, folder:N or none
+    station string,
+    extensions array<string>,
+    root string,              -- the beginning of the paths of its pictures
+    registered_at timestamp
+"""
+
 
 def ddl(schema: str) -> str:
     """Give the schema as one line of DDL, without its comments."""

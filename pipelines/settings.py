@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.azure_address import hadoop_address
+
 ENV_PREFIX = "IRBIS_"
 
 
@@ -66,7 +68,7 @@ def _known_labels(rule: str) -> str:
 
 FOLDER = r"folder:-?[1-9]\d*"
 Text = Annotated[str, Field(min_length=1)]
-Address = Annotated[Text, AfterValidator(_one_scheme)]
+Address = Annotated[Text, AfterValidator(_one_scheme), AfterValidator(hadoop_address)]
 Words = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(_split_commas)]
 Numbers = Annotated[list[float], BeforeValidator(_split_commas)]
 Fractions = Annotated[
@@ -85,6 +87,7 @@ class Section(BaseModel):
 
 
 class Sources(Section):
+    dataset: str | None
     images: str | None
     labels: Annotated[str, AfterValidator(_known_labels)]
     station: Annotated[str, AfterValidator(_known_station)]

@@ -19,13 +19,18 @@ from delta import configure_spark_with_delta_pip
 from pyspark.sql import SparkSession
 
 from pipelines.errors import PlatformError
+from pipelines.platform.hadoop_azure import azure_jars
 from pipelines.platform.jvm import Java, find_java
+from pipelines.platform.managed import is_managed
 from pipelines.settings import Settings
 
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
+
+# Spark's own pattern, and the names under which Hadoop's file systems keep keys and signatures.
+SECRET = r"(?i)secret|password|token|access[.]?key|account[.]key|fs\.azure\.sas|connection.?string|sig="
 
 # glibc hands large blocks back to the system after every batch, to ask for them anew: a quarter of a forward pass.
 MALLOC = {
@@ -46,11 +51,6 @@ def get_session(settings: Settings, *, verbose: bool = False) -> SparkSession:
         _require_delta(spark)
         return spark
     return _start_local(settings, verbose)
-
-
-def is_managed() -> bool:
-    """Say whether somebody else, Databricks or spark-submit, has started this process's Spark."""
-    return "DATABRICKS_RUNTIME_VERSION" in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 def log_file(settings: Settings) -> Path:
@@ -129,7 +129,10 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         # One task owns its share of the cores: more threads than that fight for them.
         "spark.executorEnv.OMP_NUM_THREADS": threads,
         **{f"spark.executorEnv.{name}": value for name, value in MALLOC.items()},
+        # What Spark shows of settings must not hold what lets one in.
+        "spark.redaction.regex": SECRET,
         **DELTA,
+        **azure_jars(settings),
     }
     conf |= settings.spark.conf
     if not _has_delta(conf) and (jars := _cached_delta_jars()):

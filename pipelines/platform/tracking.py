@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,12 +18,14 @@ from typing import Any
 import mlflow
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 from pyspark.ml import PipelineModel
 
+from pipelines.azure_address import is_azure
 from pipelines.errors import ModelError
+from pipelines.platform.artifacts import artifact_access, artifact_root
 from pipelines.platform.moved import follow_workspace
 from pipelines.settings import Settings
 
@@ -77,14 +80,10 @@ class Tracking:
     def of(cls, settings: Settings) -> Tracking:
         """Connect to the server of the settings; without one, to SQLite in the workspace."""
         chosen = settings.tracking
-        local = Path(settings.workspace).expanduser().absolute()
-        uri, is_local = chosen.uri, chosen.uri is None and "DATABRICKS_RUNTIME_VERSION" not in os.environ
-        if is_local:
-            if "://" in settings.workspace:
-                raise ModelError(f"tracking.uri is not set, and SQLite cannot live in {settings.workspace}. Set it.")
-            local.mkdir(parents=True, exist_ok=True)
-            follow_workspace(local / "mlflow.db", chosen.experiment, local / "artifacts")
-            uri = f"sqlite:///{local}/mlflow.db"
+        uri = chosen.uri
+        if uri is None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+            uri = _own_database(settings)
+        os.environ.update(artifact_access(settings))
         if uri:
             mlflow.set_tracking_uri(uri)
         if chosen.registry_uri or uri:
@@ -92,7 +91,8 @@ class Tracking:
         with _quiet():  # the first to connect makes the tables, of which MLflow 2 tells at length
             client = mlflow.MlflowClient()
             found = client.get_experiment_by_name(chosen.experiment)
-        place = (local / "artifacts").as_uri() if is_local else None
+        has_server = not re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri or "")  # which has its own place for files
+        place = None if has_server else artifact_root(settings.workspace)
         identifier = found.experiment_id if found else client.create_experiment(chosen.experiment, place)
         return cls(client, identifier, chosen.model, settings.workspace)
 
@@ -132,13 +132,17 @@ class Tracking:
             inputs=Schema([ColSpec(Array(DataType.float), "features")]),
             outputs=Schema([ColSpec(DataType.double, "prediction")]),
         )
-        info = mlflow.spark.log_model(
-            model,
-            artifact_path="model",
-            signature=signature,
-            pip_requirements=["irbis"],  # naming it spares MLflow half a minute of guessing
-            dfs_tmpdir=self._scratch(),
-        )
+        options = {
+            "artifact_path": "model",
+            "signature": signature,
+            "pip_requirements": ["irbis"],  # naming it spares MLflow half a minute of guessing
+            "dfs_tmpdir": self._scratch(),
+        }
+        if is_azure(mlflow.get_artifact_uri()):
+            # Not by Spark's hand, as log_model would: what wasb stores for a folder MLflow takes for a file.
+            info = Model.log(flavor=mlflow.spark, spark_model=model, **options)
+        else:
+            info = mlflow.spark.log_model(model, **options)
         self._ensure_registered()
         version = self.client.create_model_version(
             self.model, info.model_uri, run_id, tags=_prefixed(tags), description=card
@@ -207,6 +211,19 @@ class Tracking:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _own_database(settings: Settings) -> str:
+    """Give the address of SQLite in the workspace."""
+    if "://" in settings.workspace:
+        raise ModelError(
+            f"tracking.uri is not set, and SQLite cannot live in {settings.workspace}. Name an MLflow server, or a "
+            "database elsewhere: --set tracking.uri=sqlite:////home/me/irbis.db. Models go to the workspace."
+        )
+    folder = Path(settings.workspace).expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    follow_workspace(folder / "mlflow.db", settings.tracking.experiment, folder / "artifacts")
+    return f"sqlite:///{folder}/mlflow.db"
 
 
 @contextmanager

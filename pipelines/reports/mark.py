@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from pipelines import __version__
 from pipelines.settings import Settings
 from pipelines.storage.tables import Tables
 
-
-def page(tables: Tables) -> Path:
-    """Say where the report of a workspace is."""
-    return Path(tables.workspace) / "reports" / "report.html"
+PAGE = "reports/report.html"  # below the workspace
 
 
 def mark_of(tables: Tables, settings: Settings, model_run: str | None) -> str:
@@ -28,6 +24,6 @@ def mark_of(tables: Tables, settings: Settings, model_run: str | None) -> str:
     return f"\n<!-- made of {text} -->\n"
 
 
-def bears(path: Path, mark: str) -> bool:
-    """Say whether the page is there and bears the mark."""
-    return path.exists() and path.read_text(encoding="utf-8").endswith(mark)
+def bears(page: str | None, mark: str) -> bool:
+    """Say whether there is a page and it bears the mark."""
+    return page is not None and page.endswith(mark)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -25,19 +23,6 @@ def render(contents: ReportContents) -> str:
     """
     page = _environment().get_template("report.html.j2")
     return page.render(contents=contents, charts=charts, style=Markup(_source("style.css")), **_counts(contents))
-
-
-def write(html: str, path: str | os.PathLike[str]) -> Path:
-    """Write the page, whole or not at all, and give its path. Folders are made where they are missing."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name[:80]}.{os.getpid()}.draft")
-    try:
-        draft.write_text(html, encoding="utf-8", newline="\n")
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
-    return target
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines.config import Origin
+from pipelines.errors import SettingsError
 from pipelines.images.samples.sample_set import PICTURES, render_sample_set
 
 SOURCE = "irbis demo"
@@ -28,6 +29,10 @@ def demo_settings(origins: Mapping[str, Origin]) -> dict[str, Origin]:
 
 
 def _sample(workspace: str) -> dict[str, str]:
+    if "://" in workspace:
+        raise SettingsError(
+            f"workspace = {workspace}: `irbis demo` draws its pictures into a folder. Choose one, or give --images."
+        )
     folder = Path(workspace).expanduser().absolute() / "sample"
     with tqdm(
         total=PICTURES, desc="demo: drawing", unit=" images", leave=False, disable=not sys.stderr.isatty()

@@ -14,7 +14,8 @@ from pipelines.errors import UserError
 from pipelines.models.backbones import backbone_of
 from pipelines.models.backbones.devices import gpu_names
 from pipelines.platform.jvm import find_java
-from pipelines.platform.session import get_session, is_managed
+from pipelines.platform.managed import is_managed
+from pipelines.platform.session import get_session
 from pipelines.settings import Settings
 from pipelines.storage.tables import Tables
 

@@ -8,15 +8,15 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from pipelines import __version__
-from pipelines.errors import DataError
 from pipelines.evaluation.figures import Evaluation
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.contents import ModelFacts, ReportContents
 from pipelines.reports.gather import Gathered, gather
-from pipelines.reports.mark import bears, mark_of, page
-from pipelines.reports.render import render, write
+from pipelines.reports.mark import PAGE, bears, mark_of
+from pipelines.reports.render import render
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.files import address_of, read_text, write_text
 from pipelines.storage.tables import Tables
 
 NOTED = ("reg_param", "rows.train", "rows.validation", "rows.test", "train.class_weights")
@@ -46,17 +46,15 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Write WORKSPACE/reports/report.html, unless it says already what there is to say."""
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
     tables.require("images")
-    if "://" in tables.workspace:
-        raise DataError(f"The report cannot be written to {tables.workspace} yet. Choose a folder as workspace.")
-    path, version = page(tables), tracking.champion()
+    version = tracking.champion()
     mark = mark_of(tables, settings, version.run_id if version else None)
-    if bears(path, mark):
-        return StageResult("report", seconds=clock.seconds, outcome=f"unchanged: {path}")
+    if bears(read_text(tables, PAGE), mark):
+        return StageResult("report", seconds=clock.seconds, outcome=f"unchanged: {address_of(tables, PAGE)}")
     gathered = gather(tables, settings, version)
     evaluations = tracking.read_json(version, EVALUATION) if version else {}
     model = _model(tracking, version) if version else None
-    write(report(gathered, model, evaluations, settings) + mark, path)
-    return StageResult("report", gathered.files, 1, seconds=clock.seconds, outcome=str(path))
+    address = write_text(tables, PAGE, report(gathered, model, evaluations, settings) + mark)
+    return StageResult("report", gathered.files, 1, seconds=clock.seconds, outcome=address)
 
 
 def _model(tracking: Tracking, version: ModelVersion) -> ModelFacts:

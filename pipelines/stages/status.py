@@ -11,9 +11,10 @@ from pyspark.sql import functions as F
 from pipelines.evaluation.split import SPLITS, labelled_pictures
 from pipelines.models.backbones import backbone_of
 from pipelines.platform.tracking import ModelVersion, Tracking
-from pipelines.reports.mark import bears, mark_of, page
+from pipelines.reports.mark import PAGE, bears, mark_of
 from pipelines.settings import Settings
 from pipelines.stages.revisions import compare
+from pipelines.storage.files import read_text
 from pipelines.storage.listing import list_names
 from pipelines.storage.pending import pictures_to_featurize, pictures_to_score
 from pipelines.storage.sources import open_source
@@ -101,7 +102,7 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
     never = ("", "", datetime.now(timezone.utc))
     of_version = (champion.name, champion.version, champion.made_at) if champion else never
     mark = mark_of(tables, settings, champion.run_id if champion else None)
-    up_to_date = "://" not in tables.workspace and bears(page(tables), mark)
+    up_to_date = bears(read_text(tables, PAGE), mark)
     found = {
         "featurize": pictures_to_featurize(tables, backbone).count(),
         "train": _not_learned(tables, settings, tracking, champion, backbone),

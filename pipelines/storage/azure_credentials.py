@@ -5,27 +5,31 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+from threading import Lock, Thread
 from typing import Any, Literal
 
+from pipelines.azure_address import EMULATOR_KEY, Place
 from pipelines.errors import AccessError
 from pipelines.settings import Azure
-from pipelines.storage.azure_address import Place
+from pipelines.storage.retrying import PassingError
 
 SCOPE = "https://storage.azure.com/.default"
 PATIENCE = 4.5  # seconds for a first token: the user waits
+RENEWED = 300  # seconds before its end; the SDK's clients ask for another from then on
 SIGNED_FOR = timedelta(hours=12)  # how long executors may read with what they are given
-EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # public
 VARIABLES = {  # those of the Azure command line
     "connection_string": "AZURE_STORAGE_CONNECTION_STRING",
     "account_key": "AZURE_STORAGE_KEY",
     "sas": "AZURE_STORAGE_SAS_TOKEN",
 }
+NO_TOKEN = "DefaultAzureCredential gave no token"
 SIGNATURE = re.compile(r"(?i)\b(sig=)[^&\s\"']+")
 
 
@@ -83,18 +87,61 @@ def require_token(credential: Credential) -> None:
     """Raise AccessError within seconds where DefaultAzureCredential finds nothing; clients would try for a minute."""
     if credential.kind != "token":
         return
-    from azure.core.exceptions import ClientAuthenticationError
-
-    pool = ThreadPoolExecutor(1)
+    answer: Future[Any] = Future()
+    begin = time.monotonic()
     try:
-        pool.submit(_default().get_token, SCOPE).result(PATIENCE)
-    except Late as error:
-        raise AccessError(_nothing_found("none answered in time")) from error
-    except ClientAuthenticationError as error:
-        tried = re.findall(r"(\w+Credential): ", str(error))
-        raise AccessError(_nothing_found(f"tried {', '.join(dict.fromkeys(tried)) or 'all it knows'}")) from error
-    finally:
-        pool.shutdown(wait=False)
+        # A daemon, because a pool's thread that hangs would keep the process from ending.
+        Thread(target=_ask, args=(_default(), answer), daemon=True).start()
+        answer.result(max(1.0, PATIENCE - time.monotonic() + begin))  # importing takes some of it
+    except (Late, PassingError, ValueError, OSError) as error:
+        _default.cache_clear()  # what is set from here on, in a notebook, counts the next time
+        raise AccessError(_nothing_found(_how(error))) from error
+
+
+def _how(error: Exception) -> str:
+    if isinstance(error, Late):
+        return "none answered in time"
+    if isinstance(error, PassingError):
+        tried = re.findall(r"(\w+Credential): ", str(error.__cause__))
+        return f"tried {', '.join(dict.fromkeys(tried)) or 'all it knows'}"
+    return str(error)  # of variables that make no sense, or name a file that is not there
+
+
+def _ask(tokens: _Tokens, answer: Future[Any]) -> None:
+    try:
+        answer.set_result(tokens.get_token(SCOPE))
+    except Exception as error:
+        answer.set_exception(error)
+
+
+class _Tokens:
+    """Give one token to all threads of a process: one asks, the others wait for what it gets.
+
+    Each thread for itself would be 16 requests to a metadata service that throttles, or 16 processes `az`. Where
+    there is none it raises PassingError: after its own errors the SDK waits for more than a minute.
+    """
+
+    def __init__(self, credential: Any):
+        self._credential, self._lock = credential, Lock()
+        self._kept: dict[str, Any] = {}
+        self._failed_at = 0.0
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        from azure.core.exceptions import AzureError
+
+        name, begin = f"{scopes} {sorted(options.items())}", time.monotonic()
+        with self._lock:
+            kept = self._kept.get(name)
+            if kept and kept.expires_on - time.time() > RENEWED:
+                return kept
+            if self._failed_at > begin:  # while this thread waited
+                raise PassingError(NO_TOKEN)
+            try:
+                found = self._kept[name] = self._credential.get_token(*scopes, **options)
+                return found
+            except AzureError as error:
+                self._failed_at = time.monotonic()
+                raise PassingError(NO_TOKEN) from error
 
 
 def hide_signatures() -> None:
@@ -111,13 +158,15 @@ class _Hidden(logging.Filter):
 
 
 @lru_cache(1)
-def _default() -> Any:
-    """Give the one DefaultAzureCredential of this process; it keeps its tokens and renews them."""
+def _default() -> _Tokens:
+    """Give the tokens of the one DefaultAzureCredential of this process, renewed when it is time."""
     from azure.identity import DefaultAzureCredential
+
+    from pipelines.storage.azure_transport import SILENCE
 
     for noisy in ("azure.identity", "azure.core"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    return DefaultAzureCredential(process_timeout=3)
+    return _Tokens(DefaultAzureCredential(process_timeout=3, read_timeout=SILENCE))
 
 
 def _of(name: str, value: str, source: str, account: str) -> Credential:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -26,17 +28,22 @@ OFFSET = r" ?(?:Z|[+-]\d\d:?\d\d)$"
 ISO_TIME = r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?(?:Z|[+-]\d\d:?\d\d))?)?"
 
 
-def read_labels(file: str) -> pd.DataFrame:
+def is_file(rule: str) -> bool:
+    """Say whether the setting sources.labels names a file."""
+    return not (rule == "none" or rule == "folder" or rule.startswith("folder:"))
+
+
+def read_labels(file: str, content: bytes | None = None) -> pd.DataFrame:
     """Give columns path, label and those of station, camera, captured_at, sequence that the file has.
 
     All are text, null where empty, but captured_at: a timestamp in UTC. Paths use `/` and composed
     characters (NFC). Raises DataError naming every fault: no such file, columns missing, a path with two
-    labels, times that cannot be read.
+    labels, times that cannot be read. `content`: its bytes, where it is not on this machine's disks.
     """
     path = Path(file).expanduser()
-    if not path.is_file() and not _is_parquet(path):
+    if content is None and not path.is_file() and not (_is_parquet(path) and path.exists()):
         raise DataError(f"sources.labels = {file}: there is no such file. Give a file, `folder` or `none`.")
-    table = _rename(_read(path), file)
+    table = _rename(_read(path, content), file)
     for column in table:
         text = table[column].str.strip().str.normalize("NFC")
         table[column] = text.where(text != "", None)
@@ -69,21 +76,26 @@ def normalise(path: str) -> str:
 
 
 def _is_parquet(path: Path) -> bool:
-    return path.exists() and path.suffix.lower() in (".parquet", ".pq")  # Spark writes a folder
+    return path.suffix.lower() in (".parquet", ".pq")
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, content: bytes | None) -> pd.DataFrame:
     """Give all columns as text; empty text where there is nothing."""
     try:
-        if _is_parquet(path):
-            return _read_parquet(path)
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
+        if _is_parquet(path):  # may be a folder: Spark writes one
+            return _read_parquet(path if content is None else pa.BufferReader(content))
+        content = path.read_bytes() if content is None else content
+        header = content.partition(b"\n")[0].decode("utf-8-sig")
         separator = max(",;\t", key=header.count)  # a spreadsheet writes what its country uses
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
             return pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+                io.BytesIO(content),
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                index_col=False,
             )
     except pd.errors.ParserWarning as error:
         raise DataError(
@@ -93,9 +105,9 @@ def _read(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} cannot be read as a table in UTF-8: {str(error).splitlines()[0]}.") from error
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(source: Any) -> pd.DataFrame:
     """Turn columns to text before pandas sees them: it would make 1.0 of the label 1 where others are null."""
-    table = pq.read_table(path)
+    table = pq.read_table(source)
     simple = [name for name in table.column_names if not pa.types.is_nested(table.schema.field(name).type)]
     text = {name: table.column(name).cast(pa.string()).to_pylist() for name in simple}
     return pd.DataFrame(text, dtype=object).fillna("")

@@ -13,9 +13,10 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from pipelines.azure_address import is_azure, parse_place
 from pipelines.errors import DataError
 from pipelines.settings import Sources
-from pipelines.storage.labels import ALIASES, normalise, read_labels
+from pipelines.storage.labels import ALIASES, is_file, normalise, read_labels
 from pipelines.storage.sources import Source
 from pipelines.storage.tables import Tables
 
@@ -48,8 +49,8 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
     """
     wanted = wanted_suffixes(rules)
     folder, place = path_rule(rules.labels), path_rule(rules.station)
-    own = f"{tables.workspace if '://' in tables.workspace else f'file://{tables.workspace}'}/artifacts/"
-    has_file = _is_file(rules.labels)
+    own = _own_plots(tables.workspace)
+    has_file = is_file(rules.labels)
     ignored: Counter[str] = Counter()
     rows: list[tuple[Any, ...]] = []
     portions: list[DataFrame] = []
@@ -70,10 +71,18 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
                 rows = []
     if rows or not portions:
         portions.append(_frame(tables.spark, rows))
-    names, notes = _with_labels(reduce(DataFrame.unionAll, portions), paths, rules.labels)
+    names, notes = _with_labels(reduce(DataFrame.unionAll, portions), paths, rules.labels, source)
     names = names.withColumn("station", F.coalesce("station", "place"))
     names = names.drop("match_path", "folder", "place")
     return Listing(names, count, ignored, tuple(source.problems), tuple(notes))
+
+
+def _own_plots(workspace: str) -> str:
+    """Give the beginning of the paths under which a source would list what MLflow keeps for us."""
+    if is_azure(workspace):
+        place, _ = parse_place(workspace)
+        return f"{place.root}{place.prefix}artifacts/"
+    return f"{workspace if '://' in workspace else f'file://{workspace}'}/artifacts/"
 
 
 def wanted_suffixes(rules: Sources) -> set[str]:
@@ -92,18 +101,14 @@ def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:
     return spark.createDataFrame(found, NAMES) if rows else spark.createDataFrame([], NAMES)
 
 
-def _is_file(rule: str) -> bool:
-    """Say whether labels come from a file."""
-    return not (rule == "none" or rule == "folder" or rule.startswith("folder:"))
-
-
-def _with_labels(names: DataFrame, paths: list[str], rule: str) -> tuple[DataFrame, list[str]]:
+def _with_labels(names: DataFrame, paths: list[str], rule: str, source: Source) -> tuple[DataFrame, list[str]]:
     """Add the TOLD columns and says_label, from a file, from folders or from nothing."""
     notes: list[str] = []
-    if not _is_file(rule):
+    if not is_file(rule):
         told: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder")}
     else:
-        table, notes = _matched(read_labels(rule), paths, rule)
+        content = source.read_file(rule) if "://" in rule else None
+        table, notes = _matched(read_labels(rule, content), paths, rule)
         told = {column: F.col(column) for column in TOLD if column in table}
         types = ", ".join(f"{c} {'timestamp' if c == 'captured_at' else 'string'}" for c in table.columns)
         table = table.astype(object).where(table.notna(), None)

@@ -8,25 +8,32 @@ from datetime import datetime
 from pathlib import Path
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from pipelines import schemas
 from pipelines.errors import DataError
 from pipelines.settings import Settings
+from pipelines.storage.azure_workspace import admit
 
 SCHEMAS = {
     "images": schemas.IMAGES,
     "features": schemas.FEATURES,
     "predictions": schemas.PREDICTIONS,
+    "datasets": schemas.DATASETS,
 }
 
-MAKERS = {"images": "irbis ingest --images DIR", "features": "irbis featurize", "predictions": "irbis score"}
+MAKERS = {
+    "images": "irbis ingest --images DIR",
+    "features": "irbis featurize",
+    "predictions": "irbis score",
+    "datasets": "irbis datasets add NAME --images DIR",
+}
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Give the project's tables by their names: images, features, predictions."""
+    """Give the project's tables by their names: images, features, predictions, datasets."""
 
     spark: SparkSession
     workspace: str
@@ -34,10 +41,9 @@ class Tables:
 
     @classmethod
     def of(cls, spark: SparkSession, settings: Settings) -> Tables:
-        workspace = settings.workspace
-        if "://" not in workspace:
-            workspace = str(Path(workspace).expanduser().absolute())
-        return cls(spark, workspace.rstrip("/"), settings.tables.schema_)
+        """Give the tables of the settings' workspace. Raises AccessError where that refuses us."""
+        admit(spark, settings)
+        return cls(spark, workspace_of(settings), settings.tables.schema_)
 
     def location(self, name: str) -> str:
         """Say where a table is: its full name, or its folder."""
@@ -85,15 +91,19 @@ class Tables:
         """Replace the rows with the same keys and add the others, in one atomic commit; a new table is begun."""
         if not self.exists(name):
             return self.append(name, rows)
-        target = (
-            DeltaTable.forName(self.spark, self.location(name))
-            if self.schema
-            else DeltaTable.forPath(self.spark, self.location(name))
-        )
         same = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
         rows = rows.select(*schemas.columns(SCHEMAS[name]))
-        merge = target.alias("old").merge(rows.alias("new"), same)
+        merge = self._delta(name).alias("old").merge(rows.alias("new"), same)
         merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+
+    def delete(self, name: str, condition: Column) -> None:
+        """Take the rows away for which the condition holds, in one atomic commit."""
+        self._delta(name).delete(condition)
+
+    def _delta(self, name: str) -> DeltaTable:
+        if self.schema:
+            return DeltaTable.forName(self.spark, self.location(name))
+        return DeltaTable.forPath(self.spark, self.location(name))
 
     def version(self, name: str) -> int | None:
         """Give the number of the table's last commit; null: never written."""
@@ -121,7 +131,7 @@ class Tables:
         A cached frame is no such thing: Spark computes it anew once a table that it came from has been written.
         On a cluster they go to the workspace, because an executor may leave.
         """
-        if "://" not in self.workspace:
+        if self.spark.sparkContext.master.startswith("local"):
             return rows.localCheckpoint()
         self.spark.sparkContext.setCheckpointDir(f"{self.workspace}/scratch/checkpoints")
         return rows.checkpoint()
@@ -135,6 +145,12 @@ class Tables:
         keys = ["path", "ingested_at"]
         contents = self.read("images").where(F.col("ingested_at") >= F.lit(since)).select(*keys, "content")
         return contents.join(F.broadcast(rows), keys)
+
+
+def workspace_of(settings: Settings) -> str:
+    """Give the workspace's address, or its folder in full, without a slash at the end."""
+    workspace = settings.workspace
+    return (workspace if "://" in workspace else str(Path(workspace).expanduser().absolute())).rstrip("/")
 
 
 def count_failures(rows: DataFrame) -> dict[str, int]:

@@ -40,7 +40,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def listed(spark: Any, folder: Path, labels: str = "none", station: str = "none") -> Listing:
-    rules = Sources(images=None, labels=labels, station=station, extensions=["jpg", ".JPEG", "png"])
+    rules = Sources(dataset=None, images=None, labels=labels, station=station, extensions=["jpg", ".JPEG", "png"])
     return list_names(Tables(spark, str(folder / "workspace")), Folder(str(folder)), rules)
 
 

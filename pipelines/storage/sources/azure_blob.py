@@ -7,22 +7,25 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from threading import Lock
 from typing import Any
 
-from pipelines.errors import AccessError, ImageError
+from pipelines import azure_address
+from pipelines.azure_address import EXAMPLE, Place, parse_place
+from pipelines.errors import AccessError, DataError, ImageError
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
-from pipelines.storage.azure_address import EXAMPLE, Place, parse_place
 from pipelines.storage.azure_credentials import Credential, find_credential, hide_signatures, require_token
 from pipelines.storage.retrying import PassingError, Patience
 from pipelines.storage.sources.source import Blob
 
-SCHEMES = ("az", "https", "http", "abfss", "abfs", "wasbs", "wasb")
+SCHEMES = azure_address.SCHEMES
 FIRST = Patience(tries=2, first_wait=0.2, limit=4)  # the user waits
 LONG = Patience()
 PAGE = 5000  # names; more are not given at once
 LISTERS = 8  # prefixes listed at once
 WHOLE = 2**40  # bytes up to which one GET fetches all
+ONE = Lock()
 
 
 def open_here(address: str, settings: Settings) -> AzureBlobs:
@@ -30,6 +33,8 @@ def open_here(address: str, settings: Settings) -> AzureBlobs:
     place, signature = parse_place(address)
     credential = find_credential(settings.azure, signature, place.account)
     require_token(credential)
+    if credential.kind == "token" and place.endpoint.startswith("http:"):
+        raise AccessError(f"{place.endpoint} gets no token: they travel over https only. Write https, or give a key.")
     source = AzureBlobs(place, credential, settings.ingest.threads, LONG)
     source.check()
     return source
@@ -96,6 +101,25 @@ class AzureBlobs:
         except PassingError as error:
             raise ImageError(Failure.UNAVAILABLE, str(error)) from error
 
+    def read_file(self, address: str) -> bytes:
+        """Give the bytes of a blob of the same account, by its whole address."""
+        from azure.core.exceptions import HttpResponseError
+
+        place, signature = parse_place(address)
+        name = place.prefix.rstrip("/")
+        if signature or place.endpoint != self.place.endpoint:
+            raise DataError(
+                f"{address.partition('?')[0]} is not read beside {self.root}: it is of another account, or brings a "
+                "signature along. Put it into this one, or copy it to a file."
+            )
+        client = _client(place.endpoint, place.account, place.container, self.credential, self.threads)
+        try:
+            return self.patience.persist(lambda: bytes(client.download_blob(name).readall()))
+        except PassingError as error:
+            raise AccessError(f"{address} cannot be read ({error}). Run again later.") from error
+        except HttpResponseError as error:
+            raise AccessError(f"{address} cannot be read ({_code(error)}). Is it there?") from error
+
     def put(self, relative_path: str, content: bytes, md5: bytes, content_type: str) -> None:
         """Store a blob in place of what is there, or raise ImageError. The account checks the MD5 and keeps it."""
         from azure.core.exceptions import HttpResponseError
@@ -152,7 +176,8 @@ class AzureBlobs:
         return Blob(path, relative, item.size, item.last_modified, etag, bytes(md5) if md5 else None)
 
     def _client(self) -> Any:
-        return _client(self.place.endpoint, self.place.account, self.place.container, self.credential, self.threads)
+        with ONE:  # or the first threads of a worker make one each
+            return _client(self.place.endpoint, self.place.account, self.place.container, self.credential, self.threads)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "credential": self.credential.for_executors(self.place)}

@@ -78,6 +78,14 @@ class Folder:
             raise ImageError(Failure.CHANGED, "the file changed since it was listed")
         return content
 
+    def read_file(self, address: str) -> bytes:
+        """Give the bytes of a file on this machine's disks."""
+        scheme, _, rest = address.partition("://")
+        try:
+            return Path(rest if scheme == "file" else address).read_bytes()
+        except OSError as error:
+            raise DataError(f"{address} cannot be read beside {self.root}. Give a file of this machine.") from error
+
     def _was_seen(self, folder: str, seen: set[tuple[int, int]]) -> bool:
         try:
             status = os.stat(folder)

@@ -35,3 +35,6 @@ class Source(Protocol):
 
     def fetch(self, path: str, etag: str) -> bytes:
         """Give the bytes of the version that was listed, or raise ImageError. Called by many threads at once."""
+
+    def read_file(self, address: str) -> bytes:
+        """Give the bytes of a file that stands beside the pictures, such as their labels, or raise DataError."""

@@ -1,0 +1,75 @@
+"""The commands `irbis datasets`: sources of pictures under names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from pipelines.cli.group import irbis, options
+from pipelines.config import Origin, validated
+from pipelines.platform.secrets import revealed
+
+
+class ListByDefault(click.Group):
+    """Take options without a word as those of `list`."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
+            args = ["list", *args]
+        return super().parse_args(context, args)
+
+
+@irbis.group(cls=ListByDefault)
+def datasets() -> None:
+    """Name sources of pictures with their label and station rules; without another word: list them."""
+
+
+@datasets.command("list")
+@options
+def list_datasets(origins: dict[str, Origin], verbose: bool) -> None:
+    """Show every name with its pictures and last ingest."""
+    from pipelines.stages.datasets import as_table, listed
+
+    click.echo(as_table(_of_datasets(listed, origins, verbose)))
+
+
+@datasets.command("add")
+@click.argument("name")
+@options
+def add_dataset(origins: dict[str, Origin], verbose: bool, name: str) -> None:
+    """Register --images, with --labels and --set sources.station=..., under a name."""
+    from pipelines.stages.datasets import add
+
+    click.echo(_of_datasets(add, origins, verbose, name))
+
+
+@datasets.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="For other programs.")
+@options
+def show_dataset(origins: dict[str, Origin], verbose: bool, name: str, as_json: bool) -> None:
+    """Show counts by label, size, dates and the last ingest."""
+    from pipelines.stages.datasets import as_text, shown
+
+    found = _of_datasets(shown, origins, verbose, name)
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False, default=str) if as_json else as_text(found))
+
+
+@datasets.command("remove")
+@click.argument("name")
+@options
+def remove_dataset(origins: dict[str, Origin], verbose: bool, name: str) -> None:
+    """Forget a name; its pictures stay."""
+    from pipelines.stages.datasets import forget
+
+    click.echo(_of_datasets(forget, origins, verbose, name))
+
+
+def _of_datasets(act: Callable[..., Any], origins: dict[str, Origin], verbose: bool, *words: str) -> Any:
+    from pipelines.platform.session import get_session
+
+    settings = revealed(validated(origins))
+    return act(get_session(settings, verbose=verbose), settings, *words)

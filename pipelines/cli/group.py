@@ -1,0 +1,76 @@
+"""The group that every command of `irbis` belongs to, and the options that all of them take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from pipelines import __version__
+from pipelines.config import Origin, load_origins, validated
+from pipelines.errors import SettingsError
+from pipelines.platform.secrets import revealed
+from pipelines.settings import Settings
+
+SHORT_FORMS = {
+    "images": ("sources.images", "DIR", "Folder of pictures, read with its subfolders."),
+    "dataset": ("sources.dataset", "NAME", "A source registered by `irbis datasets add`, instead of --images."),
+    "labels": ("sources.labels", "CSV", "Labels: a CSV or Parquet file, `folder`, `folder:N` or `none`."),
+    "workspace": ("workspace", "DIR", "Where tables, MLflow's database, reports and logs live."),
+    "backbone": ("featurize.backbone", "NAME", "Pretrained network that makes the features."),
+    "weights": ("featurize.weights", "FILE", "Its weights, .safetensors or .pth."),
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="irbis")
+def irbis() -> None:
+    """Pictures to features to predictions, on Spark."""
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that all commands have; it gets them as `origins` and `verbose`."""
+
+    def wrapped(env: str | None, assignments: tuple[str, ...], verbose: bool, **given: Any) -> Any:
+        overrides: dict[str, Any] = dict(_assignment(text) for text in assignments)
+        for name, (key, _, _) in SHORT_FORMS.items():
+            value = given.pop(name)
+            if value is not None:
+                overrides[key] = Origin(value, f"--{name}")
+        _choose_place(overrides)
+        return command(origins=load_origins(env, overrides), verbose=verbose, **given)
+
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__dict__.update(command.__dict__)
+    for name, (_, metavar, text) in reversed(SHORT_FORMS.items()):
+        wrapped = click.option(f"--{name}", metavar=metavar, help=text)(wrapped)
+    wrapped = click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any setting.")(wrapped)
+    wrapped = click.option("--env", metavar="NAME", help="Settings of conf/NAME.yaml, or a .yaml file.")(wrapped)
+    return click.option("--verbose", is_flag=True, help="Show what Spark and Ivy say.")(wrapped)
+
+
+def _choose_place(overrides: dict[str, Any]) -> None:
+    """Let the place that the command line names win over the one of a file; raise SettingsError if it names two."""
+    named = [key for key in ("sources.images", "sources.dataset") if key in overrides]
+    if len(named) == 2:
+        raise SettingsError("--images and --dataset name a place each. Give one of them.")
+    if named:
+        other = "sources.dataset" if named == ["sources.images"] else "sources.images"
+        overrides[other] = Origin(None, "the command line")
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError(f"--set {text}: write KEY=VALUE, such as --set train.max_iter=50.")
+    return key.strip(), value.strip()
+
+
+def with_dataset(origins: dict[str, Origin], spark: Any, settings: Settings) -> Settings:
+    """Give the settings with what the name in sources.dataset stands for."""
+    if not settings.sources.dataset:
+        return settings
+    from pipelines.stages.datasets import resolved
+
+    return revealed(validated(resolved(origins, spark, settings)))

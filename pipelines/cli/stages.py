@@ -1,0 +1,101 @@
+"""The commands that run stages: one by one, all of them, and the demo."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import click
+
+from pipelines.cli.group import irbis, options, with_dataset
+from pipelines.config import Origin, validated
+from pipelines.platform.secrets import revealed
+from pipelines.settings import Settings
+
+STAGES = ("ingest", "featurize", "train", "score", "report")
+
+
+@irbis.command()
+@options
+def run(origins: dict[str, Origin], verbose: bool) -> None:
+    """All five stages, each doing only what is missing."""
+    _run_stages(STAGES, origins, verbose)
+
+
+@irbis.command()
+@options
+def demo(origins: dict[str, Origin], verbose: bool) -> None:
+    """Draw a sample set of camera-trap pictures and run all stages on it (or on --images)."""
+    from pipelines.stages.demo import demo_settings
+
+    _run_stages(STAGES, demo_settings(origins), verbose)
+
+
+@irbis.command()
+@options
+def score(origins: dict[str, Origin], verbose: bool) -> None:
+    """Predict with the champion; --images DIR takes a new set through ingest and featurize first."""
+    given = {origins[f"sources.{name}"].source for name in ("images", "dataset")}
+    if not given & {"--images", "--dataset"}:
+        return _run_stages(("score",), origins, verbose)
+    if "--dataset" not in given and origins["sources.labels"].source != "--labels":  # a new set's folders are no labels
+        origins["sources.labels"] = Origin("none", "irbis score")
+    settings = validated(origins)
+    from pipelines.stages.score import require_backbone
+
+    require_backbone(settings)
+    _run_stages(("ingest", "featurize", "score"), origins, verbose)
+
+
+def _stage_command(name: str, text: str) -> None:
+    def command(origins: dict[str, Origin], verbose: bool) -> None:
+        _run_stages((name,), origins, verbose)
+
+    command.__doc__ = text
+    irbis.command(name)(options(command))
+
+
+_stage_command("ingest", "Read new and changed pictures into the table images.")
+_stage_command("featurize", "Compute the features that are missing.")
+_stage_command("train", "Train a classifier and register it.")
+_stage_command("report", "Write the report, one HTML file.")
+
+
+def _run_stages(names: Sequence[str], origins: dict[str, Origin], verbose: bool) -> None:
+    from pipelines.platform.lock import workspace_lock
+    from pipelines.platform.managed import is_managed
+    from pipelines.storage.azure_workspace import way_in
+    from pipelines.storage.sources import open_source
+
+    settings = revealed(validated(origins))
+    # A wrong address or credential is told of before Spark starts, if Spark is ours to start.
+    if "ingest" in names and not settings.sources.dataset:
+        open_source(settings)
+    if not is_managed():
+        way_in(settings)
+    with workspace_lock(settings.workspace), ThreadPoolExecutor(1) as loader:
+        # As late as this: Java, Spark and MLflow take seconds to load.
+        from pipelines.platform.session import get_session
+
+        try:
+            # Beside one another: each stage loads while Spark starts or the stage before it is at work.
+            stages = [loader.submit(_loaded, name, settings) for name in names]
+            spark = get_session(settings, verbose=verbose)
+            settings = with_dataset(origins, spark, settings)
+            for stage in stages:
+                result = stage.result().run(spark, settings)
+                for note in result.notes:
+                    click.echo(f"{result.stage}: note: {note}", err=True)
+                click.echo(result.closing_line())
+        finally:
+            loader.shutdown(wait=False, cancel_futures=True)
+
+
+def _loaded(name: str, settings: Settings) -> Any:
+    """Import a stage and let it prepare what takes no Spark, if it has something to prepare."""
+    stage = importlib.import_module(f"pipelines.stages.{name}")
+    if prepare := getattr(stage, "prepare", None):
+        prepare(settings)
+    return stage

@@ -1,0 +1,43 @@
+"""Where MLflow keeps models and plots where it has no server: in the workspace, a folder or one in Blob Storage."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipelines.azure_address import EMULATOR_KEY, is_azure, parse_place
+from pipelines.settings import Settings
+
+
+def artifact_root(workspace: str) -> str:
+    """Give the address for MLflow, which knows Blob Storage as wasbs alone."""
+    if is_azure(workspace):
+        place, _ = parse_place(workspace)
+        return f"{place.hadoop('wasbs')}/artifacts"
+    if "://" in workspace:
+        return f"{workspace.rstrip('/')}/artifacts"
+    return (Path(workspace).expanduser().absolute() / "artifacts").as_uri()
+
+
+def artifact_access(settings: Settings) -> dict[str, str]:
+    """Give the variables by which MLflow enters Blob Storage, from our settings; where they say nothing, none.
+
+    MLflow has no other way to be told. Without them it asks DefaultAzureCredential itself.
+    """
+    if not is_azure(settings.workspace):
+        return {}
+    place, _ = parse_place(settings.workspace)
+    given = {name: secret.get_secret_value() for name, secret in settings.azure if secret is not None}
+    if "connection_string" in given:
+        return {"AZURE_STORAGE_CONNECTION_STRING": given["connection_string"]}
+    key = given.get("account_key") or os.environ.get("AZURE_STORAGE_KEY")
+    signature = given.get("sas") or os.environ.get("AZURE_STORAGE_SAS_TOKEN")
+    if place.is_emulator:
+        key, signature = key or EMULATOR_KEY, None
+    if key:
+        parts = f"AccountName={place.account};AccountKey={key}"
+    elif signature:
+        parts = f"SharedAccessSignature={signature.lstrip('?')}"
+    else:
+        return {}
+    return {"AZURE_STORAGE_CONNECTION_STRING": f"{parts};BlobEndpoint={place.endpoint}"}
