@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.azure_address import Place, hadoop_address, parse_place
 from pipelines.errors import DataError
-from pipelines.storage.azure_address import Place, parse_place
 
 CLOUD = Place("https://irbis1.blob.core.windows.net", "irbis1", "pictures", "2024/S 1/")
 
@@ -48,4 +48,37 @@ def test_what_names_no_container_is_refused(address):
         parse_place(f"{address}?sig=hidden")
     with pytest.raises(DataError) as caught:
         parse_place(f"{address}?sig=hidden")
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "spark"),
+    [
+        ("az://irbis1/c/w x/", "abfss://c@irbis1.dfs.core.windows.net/w x"),
+        ("https://irbis1.blob.core.windows.net/c", "abfss://c@irbis1.dfs.core.windows.net"),
+        ("wasbs://c@irbis1.blob.core.windows.net/w/", "wasbs://c@irbis1.blob.core.windows.net/w"),
+        ("abfss://c@irbis1.dfs.core.chinacloudapi.cn/w", "abfss://c@irbis1.dfs.core.chinacloudapi.cn/w"),
+        ("http://127.0.0.1:10000/devstoreaccount1/c/w", "wasb://c@devstoreaccount1.blob.core.windows.net/w"),
+        ("az://devstoreaccount1/c/w", "wasb://c@devstoreaccount1.blob.core.windows.net/w"),
+        ("dbfs:///w", "dbfs:///w"),
+        ("some/folder", "some/folder"),
+    ],
+)
+def test_a_workspace_is_written_as_spark_opens_it(address, spark):
+    assert hadoop_address(address) == spark
+    assert hadoop_address(spark) == spark
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("az://irbis1", "no container is named"),
+        ("https://irbis1.blob.core.windows.net/c/w?sig=hidden", "it holds a signature"),
+        ("http://127.0.0.1:10001/devstoreaccount1/c/w", "127.0.0.1:10000 only"),
+        ("https://storage.example.org/irbis1/c/w", "no other host"),
+    ],
+)
+def test_a_workspace_that_spark_could_not_open_is_refused(address, reason):
+    with pytest.raises(ValueError, match=reason) as caught:
+        hadoop_address(address)
     assert "hidden" not in str(caught.value)

@@ -94,7 +94,7 @@ def test_a_value_that_cannot_be_is_refused_with_its_reason(key, value, reason):
         ("score.model_version", "7", "7"),
         ("workspace", "dbfs:/irbis", "dbfs:///irbis"),
         ("workspace", "file:///data/irbis", "/data/irbis"),
-        ("workspace", "abfss://a@b.dfs.core.windows.net/c", "abfss://a@b.dfs.core.windows.net/c"),
+        ("workspace", "abfss://a@acc.dfs.core.windows.net/c/", "abfss://a@acc.dfs.core.windows.net/c"),
         ("spark.conf", '{"spark.ui.port": 4050}', {"spark.ui.port": 4050}),
     ],
 )

@@ -12,7 +12,8 @@ import pytest
 from pipelines.errors import PlatformError
 from pipelines.platform import session
 from pipelines.platform.jvm import Java
-from pipelines.platform.session import get_session, is_managed, local_conf, log_file, sql_conf, task_slots
+from pipelines.platform.managed import is_managed
+from pipelines.platform.session import get_session, local_conf, log_file, sql_conf, task_slots
 
 JAVA = Java(Path("/java"), 17, "JAVA_HOME")
 DELTA_JAR = "io.delta_delta-spark_2.12-3.3.3.jar"

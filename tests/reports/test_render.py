@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pipelines.reports.contents import DataFacts, Picture, ReportContents
-from pipelines.reports.render import render, write
+from pipelines.reports.render import render
 
 VOID = {"meta", "img", "br"}
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -182,22 +182,6 @@ def test_many_labels_and_stations_stay_readable(contents, evaluation):
 
 def test_same_contents_give_the_same_page(contents):
     assert render(contents()) == render(contents())
-
-
-def test_written_file_replaces_the_old_one_and_leaves_no_draft(tmp_path):
-    path = tmp_path / "reports" / "report.html"
-    write("old", path)
-    assert write("<p>ä", path) == path
-    assert path.read_bytes() == "<p>ä".encode()
-    assert [each.name for each in path.parent.iterdir()] == ["report.html"]
-
-
-def test_failed_write_keeps_the_old_file(tmp_path):
-    path = write("old", tmp_path / "report.html")
-    with pytest.raises(UnicodeEncodeError):
-        write("\udcff", path)
-    assert path.read_text() == "old"
-    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="neither chromium nor google-chrome is on PATH")

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, columns, ddl
-from pipelines.storage.tables import Tables, chunks, count_failures
+from pipelines.storage.tables import Tables, chunks, count_failures, workspace_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 KEYS = ["path", "content_hash", "model_version"]
@@ -136,11 +136,12 @@ def test_a_workspace_may_have_any_name(spark, make_settings, tmp_path):
 
 def test_tables_of_a_cloud_address_are_below_it(make_settings, monkeypatch, tmp_path):
     def place(workspace: str) -> str:
-        return Tables.of(None, make_settings({"workspace": workspace})).location("images")  # type: ignore[arg-type]
+        return f"{workspace_of(make_settings({'workspace': workspace}))}/tables/images"
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert place("abfss://c@a.dfs.core.windows.net/irbis/") == "abfss://c@a.dfs.core.windows.net/irbis/tables/images"
+    cloud = "abfss://c@acc.dfs.core.windows.net/irbis"
+    assert place(f"{cloud}/") == place("az://acc/c/irbis") == f"{cloud}/tables/images"
     assert place("dbfs:/irbis") == "dbfs:///irbis/tables/images"
     assert place("file:///data/irbis") == "/data/irbis/tables/images"
     assert place("~/irbis") == "/home/somebody/irbis/tables/images"

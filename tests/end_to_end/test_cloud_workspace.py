@@ -1,0 +1,81 @@
+"""The workspace itself in a container: tables, models, plots and the report, through wasb on real Azurite."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+from azure.storage.blob import ContainerClient
+
+from pipelines.azure_address import EMULATOR_PORT
+from tests.azurite import ACCOUNT, KEY, Azurite, why_not
+
+from ..stages.conftest import survey_pictures
+from .conftest import closing_lines
+
+WORKSPACE = f"az://{ACCOUNT}/surveys/work space"
+SPARK_WORKSPACE = f"wasb://surveys@{ACCOUNT}.blob.core.windows.net/work space"
+QUICK = ["--set=train.max_iter=10", "--set=train.bootstrap=100", "--set=sources.station=folder:1"]
+
+
+@pytest.fixture
+def surveys(tmp_path):
+    """Give a container `surveys` of an emulator where Hadoop's file system looks for it, or skip."""
+    with socket.socket() as probe:
+        if reason := why_not() or (probe.connect_ex(("127.0.0.1", EMULATOR_PORT)) == 0 and "the port is taken"):
+            pytest.skip(reason)
+    running = Azurite.start(tmp_path, port=EMULATOR_PORT)
+    client = ContainerClient.from_connection_string(running.connection_string, "surveys")
+    client.create_container()
+    yield client
+    running.stop()
+
+
+def test_a_workspace_in_a_container_holds_all_that_a_folder_does(surveys, irbis, tmp_path):
+    for name, content in survey_pictures().items():
+        surveys.upload_blob(f"2024/{name}", content)
+    tracking = f"--set=tracking.uri=sqlite:///{tmp_path}/mlflow.db"
+    # The source is the whole container, and so holds the workspace with its plots.
+    words = ["--images", f"az://{ACCOUNT}/surveys", "--workspace", WORKSPACE, tracking, *QUICK]
+    key = {"IRBIS_AZURE__ACCOUNT_KEY": KEY}
+    lines = closing_lines(irbis("run", *words, env=key).stdout)
+    assert "ingest: 180 read, 180 written, 0 failed" in lines["ingest"]
+    assert "score: 180 read, 180 written, 0 failed" in lines["score"]
+    assert lines["report"].endswith(f"; {SPARK_WORKSPACE}/reports/report.html")
+    stored = {blob.name.removeprefix("work space/"): blob.etag for blob in surveys.list_blobs("work space/")}
+    assert {"tables/images/_delta_log/00000000000000000000.json", "reports/report.html"} <= set(stored)
+    ends = {name.rpartition("/")[2] for name in stored if name.startswith("artifacts/")}
+    assert {"MLmodel", "confusion.png", "model_card.md", "evaluation.json"} <= ends
+    page = surveys.download_blob("work space/reports/report.html").readall()
+    assert page.startswith(b"<!DOCTYPE html>") and page.rstrip().endswith(b"-->")
+    assert not [name for name in stored if KEY.encode() in surveys.download_blob(f"work space/{name}").readall()]
+
+    again = closing_lines(irbis("run", *words, env=key).stdout)
+    assert all(f"{stage}: 0 read, 0 written, 0 failed" in line for stage, line in again.items()), again
+    assert {blob.name.removeprefix("work space/"): blob.etag for blob in surveys.list_blobs("work space/")} == stored
+    status = json.loads(irbis("status", "--json", *words, env=key).stdout)
+    assert status["workspace"] == SPARK_WORKSPACE
+    assert (status["tables"]["predictions"]["rows"], set(status["missing"].values())) == (180, {0})
+    assert not list(tmp_path.glob("irbis-workspace*")) and not (tmp_path / "mlruns").exists()
+
+
+def test_a_workspace_that_cannot_be_entered_is_told_of_at_once(surveys, irbis, tmp_path):
+    def told(workspace, *words, **env):
+        start = time.monotonic()
+        err = irbis("ingest", "--images", str(tmp_path), "--workspace", workspace, *words, code=2, env=env).stderr
+        assert time.monotonic() - start < 10  # the start of Python within
+        assert err.count("\n") == 1
+        return err
+
+    assert "There is no container elsewhere" in told(f"az://{ACCOUNT}/elsewhere/w")
+    cloud = "abfss://c@irbis0nowhere.dfs.core.windows.net/w"
+    assert "cannot write there with a token of DefaultAzureCredential. Set azure.account_key" in told(cloud)
+    assert "cannot write there with a SAS" in told(cloud, IRBIS_AZURE__SAS="sv=1&sig=aGlkZGVu")
+    assert "no such host" in told(cloud, IRBIS_AZURE__ACCOUNT_KEY=KEY)
+    assert "it holds a signature" in told("https://irbis1.blob.core.windows.net/c/w?sig=aGlkZGVu")
+    err = irbis("report", "--workspace", WORKSPACE, code=2).stderr
+    assert err.startswith(
+        f"irbis: tracking.uri is not set, and SQLite cannot live in {SPARK_WORKSPACE}. Name an MLflow"
+    )
