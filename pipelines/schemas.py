@@ -98,6 +98,21 @@ DATASETS = """
     registered_at timestamp
 """
 
+# One row per new or changed picture that `irbis ingest --watch` has seen at a source; a stream reads them once.
+ARRIVALS = """
+    path string,
+    size long,
+    modified_at timestamp,
+    etag string,
+    label string,
+    station string,
+    camera string,
+    captured_at timestamp,
+    sequence string,          -- the burst that a labels file names
+    says_label boolean,       -- whether the listing has a say in the label
+    arrived_at timestamp
+"""
+
 
 def ddl(schema: str) -> str:
     """Give the schema as one line of DDL, without its comments."""

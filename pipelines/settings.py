@@ -123,6 +123,7 @@ class Ingest(Section):
     partition_megabytes: Annotated[int, Field(ge=1)]
     threads: Annotated[int, Field(ge=1, le=256)]
     max_failed_share: Annotated[float, Field(ge=0, le=1)]
+    watch_seconds: Annotated[float, Field(ge=1)]
 
 
 class Featurize(Section):

@@ -49,6 +49,25 @@ def score(origins: dict[str, Origin], verbose: bool) -> None:
     _run_stages(("ingest", "featurize", "score"), origins, verbose)
 
 
+@irbis.command()
+@click.option("--watch", is_flag=True, help="Go on, with a look every ingest.watch_seconds; Ctrl-C stops.")
+@options
+def ingest(origins: dict[str, Origin], verbose: bool, watch: bool) -> None:
+    """Read new and changed pictures into the table images."""
+    if not watch:
+        return _run_stages(("ingest",), origins, verbose)
+    from pipelines.platform.session import get_session
+    from pipelines.stages.watch import watch as looks
+
+    settings = revealed(validated(origins))
+    _require_ways_in(("ingest",), settings)
+    spark = get_session(settings, verbose=verbose)
+    settings = with_dataset(origins, spark, settings)
+    click.echo(f"ingest: watching every {settings.ingest.watch_seconds:g} s; Ctrl-C stops", err=True)
+    for result in looks(spark, settings):
+        _tell(result)
+
+
 def _stage_command(name: str, text: str) -> None:
     def command(origins: dict[str, Origin], verbose: bool) -> None:
         _run_stages((name,), origins, verbose)
@@ -57,7 +76,6 @@ def _stage_command(name: str, text: str) -> None:
     irbis.command(name)(options(command))
 
 
-_stage_command("ingest", "Read new and changed pictures into the table images.")
 _stage_command("featurize", "Compute the features that are missing.")
 _stage_command("train", "Train a classifier and register it.")
 _stage_command("report", "Write the report, one HTML file.")
@@ -65,16 +83,9 @@ _stage_command("report", "Write the report, one HTML file.")
 
 def _run_stages(names: Sequence[str], origins: dict[str, Origin], verbose: bool) -> None:
     from pipelines.platform.lock import workspace_lock
-    from pipelines.platform.managed import is_managed
-    from pipelines.storage.azure_workspace import way_in
-    from pipelines.storage.sources import open_source
 
     settings = revealed(validated(origins))
-    # A wrong address or credential is told of before Spark starts, if Spark is ours to start.
-    if "ingest" in names and not settings.sources.dataset:
-        open_source(settings)
-    if not is_managed():
-        way_in(settings)
+    _require_ways_in(names, settings)
     with workspace_lock(settings.workspace), ThreadPoolExecutor(1) as loader:
         # As late as this: Java, Spark and MLflow take seconds to load.
         from pipelines.platform.session import get_session
@@ -85,12 +96,27 @@ def _run_stages(names: Sequence[str], origins: dict[str, Origin], verbose: bool)
             spark = get_session(settings, verbose=verbose)
             settings = with_dataset(origins, spark, settings)
             for stage in stages:
-                result = stage.result().run(spark, settings)
-                for note in result.notes:
-                    click.echo(f"{result.stage}: note: {note}", err=True)
-                click.echo(result.closing_line())
+                _tell(stage.result().run(spark, settings))
         finally:
             loader.shutdown(wait=False, cancel_futures=True)
+
+
+def _require_ways_in(names: Sequence[str], settings: Settings) -> None:
+    """Tell of a wrong address or credential before Spark starts, if Spark is ours to start."""
+    from pipelines.platform.managed import is_managed
+    from pipelines.storage.azure_workspace import way_in
+    from pipelines.storage.sources import open_source
+
+    if "ingest" in names and not settings.sources.dataset:
+        open_source(settings)
+    if not is_managed():
+        way_in(settings)
+
+
+def _tell(result: Any) -> None:
+    for note in result.notes:
+        click.echo(f"{result.stage}: note: {note}", err=True)
+    click.echo(result.closing_line())
 
 
 def _loaded(name: str, settings: Settings) -> Any:

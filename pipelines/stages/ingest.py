@@ -58,6 +58,11 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     listing = list_names(tables, source, settings.sources)
     if not listing.count and not tables.exists("images"):
         raise DataError(_nothing_found(source, listing))
+    return take(tables, source, settings, listing, clock)
+
+
+def take(tables: Tables, source: Source, settings: Settings, listing: Listing, clock: Clock) -> StageResult:
+    """Bring the table images to what a listing says: fetch what is new, restate what is another now."""
     names = listing.names.persist()
     changes = compare(tables, names, settings.ingest, settings.images, source.root)
     commits, failures = 0, Counter[str]()
@@ -145,7 +150,7 @@ def _notes(listing: Listing, changes: Changes, restated: int) -> list[str]:
     notes = list(listing.notes)
     if listing.problems:
         notes.append(f"{len(listing.problems):,} files could not be listed, first {listing.problems[0]}.")
-    if changes.gone_count:
+    if changes.gone_count and listing.is_whole:
         notes.append(
             f"{changes.gone_count:,} pictures are gone from the source, first {changes.gone_example}; "
             "their rows are kept."

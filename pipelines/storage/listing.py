@@ -39,6 +39,7 @@ class Listing:
     ignored: Counter[str]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_whole: bool = True  # else what is not named may still be there
 
 
 def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:

@@ -21,6 +21,7 @@ SCHEMAS = {
     "features": schemas.FEATURES,
     "predictions": schemas.PREDICTIONS,
     "datasets": schemas.DATASETS,
+    "arrivals": schemas.ARRIVALS,
 }
 
 MAKERS = {
@@ -28,12 +29,13 @@ MAKERS = {
     "features": "irbis featurize",
     "predictions": "irbis score",
     "datasets": "irbis datasets add NAME --images DIR",
+    "arrivals": "irbis ingest --watch --images DIR",
 }
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Give the project's tables by their names: images, features, predictions, datasets."""
+    """Give the project's tables by their names: images, features, predictions, datasets, arrivals."""
 
     spark: SparkSession
     workspace: str
@@ -77,6 +79,11 @@ class Tables:
             if column.name not in rows.columns:
                 rows = rows.withColumn(column.name, F.lit(None).cast(column.dataType))
         return rows
+
+    def stream(self, name: str) -> DataFrame:
+        """Give the rows as they come, each once for every checkpoint."""
+        reader = self.spark.readStream.format("delta")
+        return reader.table(self.location(name)) if self.schema else reader.load(self.location(name))
 
     def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
         """Add rows in one atomic commit; columns are put in order. Compressed pictures want `uncompressed`."""

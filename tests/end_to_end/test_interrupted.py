@@ -1,4 +1,4 @@
-"""Ctrl-C: the command stops at once, says so in a line, and the next run goes on."""
+"""Ctrl-C stops a command at once, in one line; SIGKILL stops a watch; and the next one goes on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import signal
 import subprocess
 import time
 
+from pipelines.config import load_settings
+from pipelines.storage.tables import Tables
+
 from ..stages.conftest import survey_pictures
 from .conftest import COMMAND, closing_lines
 
 
-def test_ctrl_c_stops_the_work_within_seconds_and_nothing_is_lost(irbis, tmp_path):
+def drawn(folder):
     for name, content in survey_pictures().items():
-        (tmp_path / "survey" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "survey" / name).write_bytes(content)
-    words = ["ingest", "--images", "survey", "--workspace", "w", "--set", "ingest.files_per_commit=20"]
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def begun(words, tmp_path, commits):
+    """Give the command, running in a group of its own, once it has committed so often."""
     running = subprocess.Popen(
         [*COMMAND, *words],
         cwd=tmp_path,
@@ -25,10 +31,18 @@ def test_ctrl_c_stops_the_work_within_seconds_and_nothing_is_lost(irbis, tmp_pat
         start_new_session=True,
     )
     log = tmp_path / "w/tables/images/_delta_log"
-    for _ in range(1200):  # until the first of nine commits
-        if log.is_dir() and list(log.glob("*.json")):
-            break
+    for _ in range(1800):
+        if log.is_dir() and len(list(log.glob("*.json"))) >= commits:
+            return running
         time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGKILL)
+    raise AssertionError(running.communicate())
+
+
+def test_ctrl_c_stops_the_work_within_seconds_and_nothing_is_lost(irbis, tmp_path):
+    drawn(tmp_path / "survey")
+    words = ["ingest", "--images", "survey", "--workspace", "w", "--set", "ingest.files_per_commit=20"]
+    running = begun(words, tmp_path, commits=1)  # of nine
     start = time.monotonic()
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to all of them
     out, err = running.communicate(timeout=60)
@@ -41,3 +55,20 @@ def test_ctrl_c_stops_the_work_within_seconds_and_nothing_is_lost(irbis, tmp_pat
     again = closing_lines(irbis(*words).stdout)["ingest"]
     read = int(again.removeprefix("ingest: ").partition(" ")[0])
     assert 0 < read <= 160
+
+
+def test_a_watch_that_is_killed_goes_on_where_it_was_and_takes_nothing_twice(spark, tmp_path):
+    drawn(tmp_path / "survey")
+    words = ["ingest", "--watch", "--images", "survey", "--workspace", "w", "--set", "ingest.watch_seconds=1"]
+    running = begun([*words, "--set", "ingest.files_per_commit=40"], tmp_path, commits=2)  # of five
+    os.killpg(running.pid, signal.SIGKILL)
+    assert running.communicate(timeout=60)[0] == ""
+    rows = Tables.of(spark, load_settings(None, {"workspace": str(tmp_path / "w")})).read("images")
+    before = rows.count()
+    again = begun(words, tmp_path, commits=before // 40 + 1)
+    line = again.stdout.readline()
+    os.killpg(again.pid, signal.SIGINT)
+    assert again.wait(60) == 130
+    assert line.startswith(f"ingest: {180 - before} read, ")
+    assert {row["count"] for row in rows.groupBy("path", "content_hash", "burst_id").count().collect()} == {1}
+    assert rows.select("path").distinct().count() == 180

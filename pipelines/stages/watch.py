@@ -1,0 +1,76 @@
+"""Watch: look at a source again and again, and take what arrives, each picture once however often it is stopped."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines.errors import AccessError, PlatformError
+from pipelines.platform.lock import workspace_lock
+from pipelines.settings import Settings
+from pipelines.stages.ingest import take
+from pipelines.stages.result import Clock, StageResult
+from pipelines.stages.revisions import compare
+from pipelines.storage.arrivals import announce, drain
+from pipelines.storage.listing import Listing, list_names
+from pipelines.storage.sources import Source, open_source
+from pipelines.storage.tables import Tables
+
+Sleep = Callable[[float], None]
+
+
+def watch(spark: SparkSession, settings: Settings, sleep: Sleep = time.sleep) -> Iterator[StageResult]:
+    """Give a result for every look that found something, without end.
+
+    What cannot be done at the first look ends it. Later the source may be away, or another command may hold the
+    workspace: that is a note, and the next look tries again. The workspace is held only during a look.
+    """
+    watcher = Watcher(Tables.of(spark, settings), open_source(settings), settings)
+    is_first = True
+    while True:
+        try:
+            with workspace_lock(settings.workspace):
+                result = watcher.look()
+        except (AccessError, PlatformError) as error:
+            if is_first:
+                raise
+            result = StageResult("ingest", notes=(f"{error} The next look tries again.",))
+        if result.read or result.notes:
+            yield result
+        is_first = False
+        sleep(settings.ingest.watch_seconds)
+
+
+@dataclass
+class Watcher:
+    """Look at one source. New names go to the table arrivals, from which a stream hands them to ingest."""
+
+    tables: Tables
+    source: Source
+    settings: Settings
+
+    def look(self) -> StageResult:
+        """Take all that is new now, after what an earlier look was stopped at."""
+        clock, results = Clock(), list[StageResult]()
+        drain(self.tables, self.source.root, partial(self._take, results))
+        listing = list_names(self.tables, self.source, self.settings.sources)
+        rules = self.settings.ingest
+        changes = compare(self.tables, listing.names, rules, self.settings.images, self.source.root)
+        if changes.fresh_count:
+            announce(self.tables, changes.fresh)
+            drain(self.tables, self.source.root, partial(self._take, results))
+        failures = sum((Counter(each.failures) for each in results), Counter[str]())
+        notes = tuple(dict.fromkeys(note for each in results for note in each.notes))
+        read, written = sum(each.read for each in results), sum(each.written for each in results)
+        return StageResult("ingest", read, written, failures, clock.seconds, notes)
+
+    def _take(self, results: list[StageResult], names: DataFrame) -> None:
+        """Ingest a batch of the stream. One that was stopped comes again, and finds done what was done."""
+        tables = replace(self.tables, spark=names.sparkSession)  # a stream has a session of its own
+        listing = Listing(names, names.count(), Counter(), is_whole=False)
+        results.append(take(tables, self.source, self.settings, listing, Clock()))

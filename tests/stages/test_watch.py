@@ -1,0 +1,111 @@
+"""Watching a source: what arrives is taken once, whatever stops the watcher and whatever the source does."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from pipelines.errors import DataError, PlatformError
+from pipelines.platform.lock import workspace_lock
+from pipelines.stages import ingest
+from pipelines.stages.watch import Watcher, watch
+from pipelines.storage.arrivals import announce, checkpoint_of
+from pipelines.storage.listing import list_names
+from pipelines.storage.sources import open_source
+from pipelines.storage.tables import Tables
+
+from .conftest import jpeg
+
+
+class Over(Exception):
+    """End a watch from within its sleep."""
+
+
+def sleeps(*acts):
+    """Give a sleep that does one act each time, and ends the watch after the last."""
+    waiting = list(acts)
+
+    def sleep(seconds):
+        assert seconds == 60
+        if not waiting:
+            raise Over
+        waiting.pop(0)()
+
+    return sleep
+
+
+def results_of(spark, settings, *acts):
+    found = []
+    with pytest.raises(Over):
+        for result in watch(spark, settings, sleeps(*acts)):
+            found.append((result.read, result.written, dict(result.failures), len(result.notes)))
+    return found
+
+
+def paths(tables):
+    return sorted(row["path"].rpartition("/")[2] for row in tables.read("images").collect())
+
+
+def test_what_arrives_is_taken_once_and_a_look_at_nothing_new_writes_nothing(spark, make_settings, draw):
+    folder = draw({"a/1.jpg": jpeg(90, 1), "a/bad.jpg": b""})
+    settings = make_settings({"sources.images": str(folder)})
+    tables = Tables.of(spark, settings)
+
+    def nothing():
+        versions.append((tables.version("images"), tables.version("arrivals")))
+
+    versions = []
+    more = {"a/2.jpg": jpeg(91, 2), "b/1.jpg": jpeg(92, 3)}
+    found = results_of(spark, settings, nothing, nothing, lambda: draw(more), lambda: draw({"a/1.jpg": jpeg(93, 4)}))
+    assert found == [(2, 1, {"empty": 1}, 0), (2, 2, {}, 0), (1, 1, {}, 0)]
+    assert versions == [(0, 0), (0, 0)]
+    assert paths(tables) == ["1.jpg", "1.jpg", "1.jpg", "2.jpg", "bad.jpg"]  # a/1.jpg in two versions
+    assert tables.read("arrivals").count() == 5
+    assert results_of(spark, settings) == []  # another process goes on from the checkpoint
+    assert ingest.run(spark, settings).read == 0
+
+
+def test_what_was_announced_when_a_look_was_stopped_is_taken_by_the_next(spark, make_settings, draw, monkeypatch):
+    folder = draw({f"a/{n}.jpg": jpeg(90, n) for n in range(4)})
+    settings = make_settings({"sources.images": str(folder), "ingest.files_per_commit": "2"})
+    tables, source = Tables.of(spark, settings), open_source(settings)
+    announce(tables, list_names(tables, source, settings.sources).names)
+    announce(tables, list_names(tables, source, settings.sources).names)  # killed before the stream began, twice
+    taken = ingest._append
+
+    def fails_at_the_second(*args):
+        if tables.exists("images"):
+            raise Over("the second commit")
+        return taken(*args)
+
+    monkeypatch.setattr(ingest, "_append", fails_at_the_second)
+    with pytest.raises(Over, match=r"^the second commit$"):  # what was raised inside the stream, not Spark's text of it
+        Watcher(tables, source, settings).look()
+    assert len(paths(tables)) == 2
+    monkeypatch.undo()
+    assert Watcher(tables, source, settings).look().read == 2
+    assert paths(tables) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+
+
+def test_a_source_that_goes_away_later_and_a_workspace_in_use_are_notes(spark, make_settings, draw):
+    folder = draw({"a/1.jpg": jpeg(90, 1)})
+    settings = make_settings({"sources.images": str(folder)})
+    held = workspace_lock(settings.workspace)
+    acts = [held.__enter__, lambda: (held.__exit__(None, None, None), draw({"a/2.jpg": jpeg(91, 2)}))]
+    assert results_of(spark, settings, *acts) == [(1, 1, {}, 0), (0, 0, {}, 1), (1, 1, {}, 0)]
+    with workspace_lock(settings.workspace), pytest.raises(PlatformError, match="is working in"):
+        next(watch(spark, settings))  # the first look: nobody is there to read notes yet
+
+
+def test_a_checkpoint_of_another_table_is_told_of(spark, make_settings, draw):
+    settings = make_settings({"sources.images": str(draw({"a/1.jpg": jpeg(90, 1)}))})
+    tables, source = Tables.of(spark, settings), open_source(settings)
+    assert Watcher(tables, source, settings).look().read == 1
+    shutil.rmtree(tables.location("arrivals"))
+    draw({"a/2.jpg": jpeg(91, 2)})
+    with pytest.raises(DataError, match=r"does not fit the table arrivals .* Remove the checkpoint"):
+        Watcher(tables, source, settings).look()
+    shutil.rmtree(checkpoint_of(tables, source.root))
+    assert Watcher(tables, source, settings).look().read == 1
+    assert paths(tables) == ["1.jpg", "2.jpg"]
