@@ -67,7 +67,8 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
     changes = compare(tables, names, settings.ingest, settings.images, source.root)
     commits, failures = 0, Counter[str]()
     for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
-        failures += _append(tables, source, settings, *chunk)
+        share = changes.fresh_bytes * chunk[1] // changes.fresh_count
+        failures += _append(tables, source, settings, *chunk, _partitions(share, settings))
         commits += 1
     # A first commit has found its own bursts; later ones may have renamed those of earlier rows.
     is_mixed = bool(commits) and (commits > 1 or changes.known_count > 0)
@@ -92,12 +93,14 @@ def _described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any
     }
 
 
-def _append(tables: Tables, source: Source, settings: Settings, names: DataFrame, count: int) -> Counter[str]:
+def _append(
+    tables: Tables, source: Source, settings: Settings, names: DataFrame, count: int, partitions: int
+) -> Counter[str]:
     """Fetch one chunk, find its bursts among all that is there, and commit it. Gives its failures by name."""
     spark = tables.spark
     done = spark.sparkContext.accumulator(0)
-    partitions = _partitions(names, settings)
-    spread = names.repartitionByRange(partitions, "path") if partitions > 1 else names.coalesce(1)
+    # Dealt out at random: with pictures of mixed sizes every task gets its share of the bytes.
+    spread = names.repartition(partitions) if partitions > 1 else names.coalesce(1)
     # The bytes go to the executors' disks once: bursts are found on the columns beside them.
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
     with progress("ingest", count, lambda: done.value):
@@ -129,10 +132,9 @@ def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings:
         )
 
 
-def _partitions(names: DataFrame, settings: Settings) -> int:
-    total = names.agg(F.sum("size")).first()[0] or 0
-    slots = task_slots(settings.spark.master)
-    return max(slots, -(-total // (settings.ingest.partition_megabytes * 2**20)))
+def _partitions(size: int, settings: Settings) -> int:
+    """Give the number of tasks for so many bytes: enough for every core, and a failed one repeats little."""
+    return max(task_slots(settings.spark.master), -(-size // (settings.ingest.partition_megabytes * 2**20)))
 
 
 def _nothing_found(source: Source, listing: Listing) -> str:

@@ -26,6 +26,7 @@ class Changes:
 
     fresh: DataFrame
     fresh_count: int
+    fresh_bytes: int
     known_count: int
     outdated_count: int  # rows whose label, station, camera, time, sequence or rule of bursts is another now
     gone_count: int
@@ -39,8 +40,10 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     the moment, or too_large under limits that have been raised.
     """
     if not tables.exists("images"):
-        return Changes(names, names.count(), 0, 0, 0, None)
-    told = names.select("path", F.col("etag").alias("told_etag"), "says_label", *_told(), F.lit(True).alias("listed"))
+        count, size = names.agg(F.count("*"), F.coalesce(F.sum("size"), F.lit(0))).first()
+        return Changes(names, count, size, 0, 0, 0, None)
+    told_etag, told_size = F.col("etag").alias("told_etag"), F.col("size").alias("told_size")
+    told = names.select("path", told_etag, told_size, "says_label", *_told(), F.lit(True).alias("listed"))
     known = tables.current_images().withColumn("sequence", stored_sequence("burst_id")).withColumn("known", F.lit(True))
     both = told.join(known, "path", "full")
     is_listed, is_known = F.col("listed").isNotNull(), F.col("known").isNotNull()
@@ -51,11 +54,17 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     is_gone = is_known & ~is_listed & F.col("path").startswith(root)
     is_fresh = is_listed & (~is_known | ~is_settled)
     marked = both.select(
-        "path", is_fresh.alias("fresh"), is_known.alias("known"), is_gone.alias("gone"), is_same.alias("same")
+        "path",
+        "told_size",
+        is_fresh.alias("fresh"),
+        is_known.alias("known"),
+        is_gone.alias("gone"),
+        is_same.alias("same"),
     )
     marked = marked.persist()
     counts = marked.agg(
         _count(F.col("fresh")),
+        F.coalesce(F.sum(F.when(F.col("fresh"), F.col("told_size"))), F.lit(0)),
         _count(F.col("known")),
         _count(F.col("known") & ~F.col("same")),
         _count(F.col("gone")),
