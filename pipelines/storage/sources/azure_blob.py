@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pipelines.errors import AccessError, DataError, ImageError
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.storage.azure_credentials import Credential, find_credential, hide_signatures, require_token
+from pipelines.storage.azure_get import Refused, get
 from pipelines.storage.retrying import PassingError, Patience
 from pipelines.storage.sources.source import Blob
 
@@ -136,25 +136,14 @@ class AzureBlobs:
             raise ImageError(Failure.FORBIDDEN, _code(error)) from error
 
     def _get(self, name: str, etag: str) -> bytes:
-        from azure.core import MatchConditions
-        from azure.core.exceptions import HttpResponseError, ResourceModifiedError, ResourceNotFoundError
-
-        blob = self._client().get_blob_client(name)
         try:
-            stream = blob.download_blob(etag=f'"{etag}"', match_condition=MatchConditions.IfNotModified)
-            content = bytes(stream.readall())
-        except ResourceModifiedError as error:  # what is gone does not match either
-            raise (_changed() if blob.exists() else _vanished()) from error
-        except ResourceNotFoundError as error:
-            raise _vanished() from error
-        except HttpResponseError as error:
-            raise ImageError(Failure.FORBIDDEN, _code(error)) from error
-        md5 = stream.properties.content_settings.content_md5
-        if len(content) != stream.size:
-            raise PassingError(f"{len(content):,} of {stream.size:,} bytes came")
-        if md5 and hashlib.md5(content, usedforsecurity=False).digest() != bytes(md5):
-            raise PassingError("the bytes do not match their MD5")
-        return content
+            return get(self.place, self.credential, self.threads, name, etag)
+        except Refused as error:
+            if error.status == 412:  # what is gone does not match either
+                raise (_changed() if self._client().get_blob_client(name).exists() else _vanished()) from error
+            if error.status == 404:
+                raise _vanished() from error
+            raise ImageError(Failure.FORBIDDEN, error.code) from error
 
     def _below(self, folder: str) -> Iterator[Sequence[Blob]]:
         for page in self._pages(self._client().list_blobs(name_starts_with=folder, results_per_page=PAGE).by_page()):
