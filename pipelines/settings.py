@@ -120,7 +120,7 @@ class Ingest(Section):
     burst_gap_seconds: Annotated[float, Field(ge=0)]
     group_gap_minutes: Annotated[float, Field(ge=0)]
     files_per_commit: Annotated[int, Field(ge=1)]
-    partition_megabytes: Annotated[int, Field(ge=1)]
+    partition_megabytes: Annotated[int, Field(ge=1, le=512)]  # a task that holds gigabytes ends the JVM
     threads: Annotated[int, Field(ge=1, le=256)]
     max_failed_share: Annotated[float, Field(ge=0, le=1)]
     watch_seconds: Annotated[float, Field(ge=1)]

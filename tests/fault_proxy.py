@@ -20,7 +20,7 @@ FAULTS = ("503", "429", "cut", "reset", "stall", "corrupt", "slow")
 class FaultProxy(ThreadingHTTPServer):
     """Answer as the server at `port` does, but for a `share` of the requests for blobs, which get one of `faults`.
 
-    `latency` is added to every answer, `stalled` seconds to one that stalls. `met` counts what was done.
+    `latency` seconds are added to every answer; one that stalls takes up to a minute. `met` counts what was done.
     """
 
     daemon_threads = True

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import pyarrow as pa
@@ -49,7 +48,7 @@ def fetcher(
     threads: int = 1,
     count: Callable[[int], Any] | None = None,
 ) -> Callable[[Batches], Batches]:
-    """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one, in their order.
+    """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one, as they come.
 
     `describe` reads exif_time, exif_camera, width and height from the bytes, or raises ImageError. A picture
     that cannot be used keeps its row. `count` is told the size of every batch given back.
@@ -81,18 +80,26 @@ def fetcher(
 
 
 def ahead(pool: Executor, one: Callable[[Row], Row], names: Iterable[Row], most: int) -> Iterator[Row]:
-    """Give `one(name)` of every name, in order; at most `most` of them, and AHEAD_BYTES, are begun ahead."""
-    begun: deque[tuple[Future[Row], int]] = deque()
-    held = 0
+    """Give `one(name)` of every name; at most `most` of them, and AHEAD_BYTES, are begun ahead.
+
+    What is done first comes first: in order, one that stalls would hold up all that are behind it.
+    """
+    begun: dict[Future[Row], int] = {}
     for name in names:
-        while begun and (len(begun) >= most or held + name["size"] > AHEAD_BYTES):
-            future, size = begun.popleft()
-            held -= size
-            yield future.result()
-        begun.append((pool.submit(one, name), name["size"]))
-        held += name["size"]
-    for future, _ in begun:
-        yield future.result()
+        while begun and (len(begun) >= most or sum(begun.values()) + name["size"] > AHEAD_BYTES):
+            yield _first_done(begun)
+        begun[pool.submit(one, name)] = name["size"]
+    while begun:
+        yield _first_done(begun)
+
+
+def _first_done(begun: dict[Future[Row], int]) -> Row:
+    """Take out the oldest that is done; wait for one."""
+    if not any(future.done() for future in begun):
+        wait(begun, return_when=FIRST_COMPLETED)
+    future = next(future for future in begun if future.done())
+    del begun[future]
+    return future.result()
 
 
 def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, etag: str, size: int) -> Row:

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from pipelines.cli import main
 
 Irbis = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
@@ -29,6 +32,29 @@ def irbis(tmp_path: Path) -> Irbis:
         )
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr[-4000:]}"
         return done
+
+    return run
+
+
+@pytest.fixture
+def irbis_here(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Irbis:
+    """Give the same function, in this process and its Spark session: where many commands follow one another."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        for name, value in (env or {}).items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        try:
+            main([*map(str, words)])
+            left = 0
+        except SystemExit as leaving:
+            left = int(leaving.code or 0)
+        said = capsys.readouterr()
+        assert left == code, f"exit code {left}\n{said.out}\n{said.err}"
+        return subprocess.CompletedProcess(list(words), left, said.out, said.err)
 
     return run
 

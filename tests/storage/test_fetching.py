@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from datetime import datetime, timezone
 from typing import Any
 
@@ -88,6 +89,21 @@ def test_batches_are_cut_by_bytes_and_no_row_is_lost(monkeypatch):
     assert [each.column(7).to_pylist() for each in found] == [[None, None], ["unreadable"], ["vanished", None], [None]]
     assert counts == [2, 1, 2, 1]
     assert all(each.schema == FETCHED for each in found)
+
+
+def test_a_picture_that_stalls_holds_up_none_behind_it():
+    class Stalling(Shelf):
+        last_was_asked_for = threading.Event()
+
+        def fetch(self, path: str, etag: str) -> bytes:
+            if path == "9":
+                self.last_was_asked_for.set()
+            return b"in time" if path != "0" or self.last_was_asked_for.wait(5) else b"held up"
+
+    fetch = fetcher(Stalling(), describe, max_bytes=10, threads=2)
+    found = pa.Table.from_batches(fetch(iter([batch(*[(str(n), 1) for n in range(10)])]))).to_pylist()
+    assert {row["path"]: row["content"] for row in found} == {str(n): b"in time" for n in range(10)}
+    assert len(found) == 10
 
 
 def test_nothing_in_gives_nothing_out():
