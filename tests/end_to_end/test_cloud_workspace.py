@@ -32,6 +32,7 @@ def surveys(tmp_path):
     running.stop()
 
 
+@pytest.mark.slow
 def test_a_workspace_in_a_container_holds_all_that_a_folder_does(surveys, irbis, tmp_path):
     for name, content in survey_pictures().items():
         surveys.upload_blob(f"2024/{name}", content)

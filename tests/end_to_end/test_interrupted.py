@@ -7,6 +7,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from pipelines.config import load_settings
 from pipelines.storage.tables import Tables
 
@@ -57,6 +59,7 @@ def test_ctrl_c_stops_the_work_within_seconds_and_nothing_is_lost(irbis, tmp_pat
     assert 0 < read <= 160
 
 
+@pytest.mark.slow
 def test_a_watch_that_is_killed_goes_on_where_it_was_and_takes_nothing_twice(spark, tmp_path):
     drawn(tmp_path / "survey")
     words = ["ingest", "--watch", "--images", "survey", "--workspace", "w", "--set", "ingest.watch_seconds=1"]
