@@ -8,22 +8,21 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from .serving import Server, serving
 
 FAULTS = ("503", "429", "cut", "reset", "stall", "corrupt", "slow")
 
 
-class FaultProxy(ThreadingHTTPServer):
+class FaultProxy(Server):
     """Answer as the server at `port` does, but for a `share` of the requests for blobs, which get one of `faults`.
 
     `latency` seconds are added to every answer; one that stalls takes up to a minute. `met` counts what was done.
     """
-
-    daemon_threads = True
 
     def __init__(
         self,
@@ -47,19 +46,9 @@ class FaultProxy(ThreadingHTTPServer):
             return fault
 
 
-@contextmanager
-def fault_proxy(*args: Any, **options: Any) -> Iterator[FaultProxy]:
+def fault_proxy(*args: Any, **options: Any) -> AbstractContextManager[FaultProxy]:
     """Run a proxy while the block runs."""
-    proxy = FaultProxy(*args, **options)
-    thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield proxy
-    finally:
-        proxy.over.set()
-        proxy.shutdown()
-        proxy.server_close()
-        thread.join()
+    return serving(FaultProxy(*args, **options))
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -12,26 +12,25 @@ import secrets
 import ssl
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from .serving import Server, serving
 
 STORAGE = "https://storage.azure.com"
 TENANT = "adfs"  # the one tenant whose name is not looked up in the internet
 
 
-class TokenServer(ThreadingHTTPServer):
+class TokenServer(Server):
     """Give tokens for `audience` that last `life` seconds, each after `latency` seconds, or misbehave.
 
     `refuse` is the status of a refusal (0: none), `hang` keeps everybody waiting. `given` holds all tokens, `asked`
     counts the questions.
     """
-
-    daemon_threads = True
 
     def __init__(self, certificate: Path | None = None):
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -69,19 +68,9 @@ class TokenServer(ThreadingHTTPServer):
         return self.given[-1]
 
 
-@contextmanager
-def token_server(*args: Any) -> Iterator[TokenServer]:
+def token_server(*args: Any) -> AbstractContextManager[TokenServer]:
     """Run a server while the block runs."""
-    server = TokenServer(*args)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(TokenServer(*args))
 
 
 def write_certificate(folder: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from threading import Lock
 from typing import Any
@@ -112,7 +112,7 @@ class AzureBlobs:
                 f"{address.partition('?')[0]} is not read beside {self.root}: it is of another account, or brings a "
                 "signature along. Put it into this one, or copy it to a file."
             )
-        client = _client(place.endpoint, place.account, place.container, self.credential, self.threads)
+        client = replace(self, place=place)._client()
         try:
             return self.patience.persist(lambda: bytes(client.download_blob(name).readall()))
         except PassingError as error:
