@@ -1,10 +1,12 @@
 """Print how fast a container becomes a table: irbis beside Spark's own binaryFile over wasb, same container, one run.
 
-    make azurite && python benchmarks/ingest_azure.py FOLDER [--pictures N] [--latency SECONDS] [--rounds N]
+    make azurite
+    python benchmarks/ingest_azure.py FOLDER [--pictures N] [--copies N] [--latency SECONDS] [--rounds N]
 
-FOLDER holds pictures, which are put into Azurite first. Both write Delta in the same session; rounds are interleaved,
-and the ratio of every round is printed with their median. wasb finds an emulator at port 10000 only, so that port must
-be free. The latency is added to every request by a proxy in front of Azurite, for both.
+FOLDER holds pictures, which are put into Azurite first, each as often as --copies says, told apart by a JPEG comment.
+Both write Delta in the same session; rounds are interleaved, after one that only makes the JVM warm, and the ratio of
+every round is printed with their median. wasb finds an emulator at port 10000 only, so that port must be free. The
+latency is added to every request by a proxy in front of Azurite, for both.
 """
 
 from __future__ import annotations
@@ -47,6 +49,13 @@ def settings_of(workspace: Path, name: str) -> Any:
     )
 
 
+def copy(file: Path, target: Path, number: int) -> None:
+    """Write a JPEG with a comment behind its first two bytes, so that every copy has its own hash."""
+    content, comment = file.read_bytes(), f"copy {number}".encode()
+    segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+    target.write_bytes(content[:2] + (segment if number else b"") + content[2:])
+
+
 def with_binary_file(spark: Any, name: str, target: Path) -> int:
     """Read every blob with Spark's binaryFile and append it to a Delta table, as its documentation shows."""
     pictures = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
@@ -63,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare irbis ingest with binaryFile over wasb.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=int, default=2527)
+    parser.add_argument("--copies", type=int, default=1)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds added to every request")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
@@ -71,7 +81,8 @@ def main() -> None:
         chosen = folder / "pictures"
         for file in sorted(given.folder.rglob("*.jpg"))[: given.pictures]:
             (chosen / file.parent.name).mkdir(parents=True, exist_ok=True)
-            (chosen / file.parent.name / file.name).symlink_to(file.resolve())
+            for number in range(given.copies):
+                copy(file, chosen / file.parent.name / f"{file.stem}-{number}.jpg", number)
         azurite = Azurite.start(folder, port=0 if given.latency else PORT)
         try:
             with fault_proxy(azurite.port, 0.0, listen=PORT) if given.latency else nullcontext() as proxy:
@@ -84,7 +95,7 @@ def main() -> None:
                 if proxy:
                     proxy.latency = given.latency
                 ratios = []
-                for number in range(given.rounds):
+                for number in range(given.rounds + 1):
                     start = time.perf_counter()
                     count = with_binary_file(spark, name, folder / f"binary-{number}")
                     theirs = count / (time.perf_counter() - start)
@@ -92,8 +103,11 @@ def main() -> None:
                     result = ingest.run(spark, settings_of(folder / f"irbis-{number}", name))
                     ours = result.written / (time.perf_counter() - start)
                     assert result.written == count == result.read
-                    ratios.append(ours / theirs)
-                    print(f"round {number + 1}: binaryFile {theirs:.0f}/s, irbis {ours:.0f}/s: {ratios[-1]:.1f} times")
+                    ratios += [ours / theirs] if number else []
+                    kind = f"round {number}" if number else "not counted"
+                    print(
+                        f"{kind}: binaryFile {theirs:.0f}/s, irbis {ours:.0f}/s: {ours / theirs:.2f} times", flush=True
+                    )
                 median = statistics.median(ratios)
                 print(f"median of {given.rounds}: {median:.1f} times, {1000 * given.latency:.0f} ms added")
                 for label, table in (("binaryFile", "binary-0"), ("irbis", "irbis-0/tables/images")):

@@ -114,13 +114,7 @@ ARRIVALS = """
 """
 
 
-def ddl(schema: str) -> str:
-    """Give the schema as one line of DDL, without its comments."""
-    lines = (line.split("--")[0].strip() for line in schema.strip().splitlines())
-    return " ".join(line for line in lines if line)
-
-
-def columns(schema: str) -> list[str]:
-    """Give the names of the columns, in order."""
-    lines = (line.split("--")[0].strip() for line in schema.strip().splitlines())
-    return [line.split()[0] for line in lines if line]
+def columns(schema: str) -> dict[str, str]:
+    """Give the columns, in order: name to type."""
+    lines = (line.split("--")[0].strip().rstrip(",") for line in schema.strip().splitlines())
+    return {name: kind for name, _, kind in (line.partition(" ") for line in lines if line)}

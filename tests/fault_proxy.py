@@ -93,6 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.server.over.wait(60)  # the other side gives up long before
             self.close_connection = True
+        elif fault == "drip":
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                self.server.over.wait(0.2)
         else:
             if fault == "slow":
                 time.sleep(0.5)

@@ -7,6 +7,7 @@ late arrival changes about its burst becomes a new row with the same bytes: the 
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from pipelines.images.header import read_header
 from pipelines.platform.progress import progress
 from pipelines.platform.session import task_slots
 from pipelines.schemas import Failure
-from pipelines.settings import Settings
+from pipelines.settings import Ingest, Settings
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.revisions import FRAME, Changes, burst_rule, compare, find_bursts, restate
 from pipelines.storage.fetching import FETCHED_DDL, fetcher
@@ -103,19 +104,25 @@ def _append(
     spread = names.repartition(partitions) if partitions > 1 else names.coalesce(1)
     # The bytes go to the executors' disks once: bursts are found on the columns beside them.
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
-    with progress("ingest", count, lambda: done.value):
-        failures = Counter(count_failures(rows))
+    with progress("ingest", count, lambda: done.value), ThreadPoolExecutor(1) as aside:
+        counted = aside.submit(count_failures, rows)
+        whole = _with_bursts(tables, rows, names, settings.ingest)  # planned while the pictures are fetched
+        failures = Counter(counted.result())
         _require_most(rows, failures, count, settings, source)
-        others = tables.current_images().join(names.select("path"), "path", "left_anti")
-        frames = others.withColumn("sequence", stored_sequence("burst_id")).select(*FRAME)
-        bursts = find_bursts(frames.unionByName(rows.select(*FRAME)), settings.ingest)
-        bursts = bursts.join(names.select("path"), "path", "left_semi")
-        now = F.lit(datetime.now(timezone.utc))
-        whole = rows.join(F.broadcast(bursts), "path").withColumn("ingested_at", now)
-        whole = whole.withColumn("burst_rule", F.lit(burst_rule(settings.ingest)))
         tables.append("images", whole, compression="uncompressed")
     rows.unpersist()
     return failures
+
+
+def _with_bursts(tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest) -> DataFrame:
+    """Add burst_id and group_id, found among all that is there, and when and by which rule it was done."""
+    others = tables.current_images().join(names.select("path"), "path", "left_anti")
+    frames = others.withColumn("sequence", stored_sequence("burst_id")).select(*FRAME)
+    bursts = find_bursts(frames.unionByName(rows.select(*FRAME)), rules)
+    bursts = bursts.join(names.select("path"), "path", "left_semi")
+    now = F.lit(datetime.now(timezone.utc))
+    whole = rows.join(F.broadcast(bursts), "path").withColumn("ingested_at", now)
+    return whole.withColumn("burst_rule", F.lit(burst_rule(rules)))
 
 
 def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings: Settings, source: Source) -> None:

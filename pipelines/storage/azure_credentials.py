@@ -52,7 +52,7 @@ class Credential:
             return AzureNamedKeyCredential(account, self.secret)
         return AzureSasCredential(self.secret) if self.kind == "SAS" else _default()
 
-    def for_executors(self, place: Place) -> Credential:
+    def signed(self, place: Place, *, may_list: bool = False) -> Credential:
         """Give what may travel: of an account key only a signature that reads this one container for some hours."""
         if self.kind != "account key":
             return self
@@ -63,7 +63,7 @@ class Credential:
             place.account,
             place.container,
             account_key=self.secret,
-            permission=ContainerSasPermissions(read=True),
+            permission=ContainerSasPermissions(read=True, list=may_list),
             start=now - timedelta(minutes=15),  # clocks differ
             expiry=now + SIGNED_FOR,
         )
@@ -162,7 +162,7 @@ def _default() -> _Tokens:
     """Give the tokens of the one DefaultAzureCredential of this process, renewed when it is time."""
     from azure.identity import DefaultAzureCredential
 
-    from pipelines.storage.azure_transport import SILENCE
+    from pipelines.storage.azure_answers import SILENCE
 
     for noisy in ("azure.identity", "azure.core"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)

@@ -8,59 +8,45 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
 
+from pipelines.storage import azure_answers as answers
 from pipelines.storage.retrying import PassingError
-
-CONNECT, SILENCE = 5, 15  # seconds: to be connected, without a byte
-WHOLE, SLOWEST = 30, 2**19  # seconds for an answer, and one more for each half megabyte of it
-BLOCK = 2**16  # bytes of a body that are read at once; the SDK's 4 KiB cost more than the request
-PASSING = {408, 429, 500, 502, 503, 504}
-
-
-class _Session(requests.Session):
-    """Read proxies and certificates from the environment once for a host, not for every picture."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._merged: dict[tuple[Any, ...], Any] = {}
-
-    def merge_environment_settings(self, url: Any, proxies: Any, *options: Any) -> Any:
-        key = (*urlsplit(url)[:2], tuple(sorted((proxies or {}).items())), *options)
-        if key not in self._merged:
-            self._merged[key] = super().merge_environment_settings(url, proxies, *options)
-        return dict(self._merged[key])
 
 
 class OneTry(RequestsTransport):
     """Send each request once. Safe for as many threads as it is told of."""
 
     def __init__(self, threads: int, **options: Any):
-        session = _Session()
+        session = requests.Session()
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=threads, max_retries=0))
         super().__init__(
-            session=session, session_owner=False, connection_timeout=CONNECT, read_timeout=SILENCE, **options
+            session=session,
+            session_owner=False,
+            connection_timeout=answers.CONNECT,
+            read_timeout=answers.SILENCE,
+            **options,
         )
 
     def send(self, request: Any, **options: Any) -> Any:
         try:
             response = super().send(request, **options)
         except AzureError as error:
-            raise PassingError(_reason(error)) from error
+            raise PassingError(answers.reason(error)) from error
         except requests.RequestException as error:  # in the body, where the SDK leaves them as they are
-            raise PassingError(_reason(error)) from error
-        if response.status_code in PASSING:
+            raise PassingError(answers.reason(error)) from error
+        try:
+            answers.require_lasting(response.status_code, response.reason, response.headers)
+        except PassingError:
             response.internal_response.close()
-            reason = f"{response.status_code} {response.reason}"
-            raise PassingError(reason, _seconds(response.headers.get("Retry-After")))
-        limit = time.monotonic() + WHOLE + int(response.headers.get("Content-Length") or 0) / SLOWEST
-        response.block_size = BLOCK
+            raise
+        limit = answers.time_limit(response.headers)
+        response.block_size = answers.BLOCK
         whole = response.stream_download
         # Never decompressed: a blob is the bytes that were stored, whatever encoding it says it has.
         response.stream_download = lambda pipeline, **_: _Body(whole(pipeline, decompress=False), limit)
@@ -86,31 +72,8 @@ class _Body:
         try:
             chunk: bytes = next(self._chunks)
         except (AzureError, requests.RequestException) as error:
-            raise PassingError(_reason(error)) from error
+            raise PassingError(answers.reason(error)) from error
         if time.monotonic() > self._limit:
             self.response.internal_response.close()
             raise PassingError("too slow")
         return chunk
-
-
-def _seconds(text: str | None) -> float | None:
-    """Read Retry-After; a date instead of seconds is taken as none given."""
-    return float(text) if text and text.strip().isdigit() else None
-
-
-def _reason(error: BaseException) -> str:
-    """Name what happened without the address, which may hold a signature."""
-    text = str(error).lower()
-    for sign, reason in (
-        ("timed out", "no answer in time"),
-        ("name or service not known", "no such host"),
-        ("failed to resolve", "no such host"),
-        ("nodename nor servname", "no such host"),
-        ("certificate", "its certificate is not trusted"),
-        ("refused", "connection refused"),
-        ("reset", "connection reset"),
-        ("incomplete", "cut off"),
-    ):
-        if sign in text:
-            return reason
-    return type(error).__name__

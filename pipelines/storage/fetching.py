@@ -13,7 +13,7 @@ from pipelines.errors import ImageError
 from pipelines.schemas import Failure
 from pipelines.storage.sources import Source
 
-BATCH_BYTES = 32 * 2**20  # an Arrow batch to the JVM: memory must not grow with the pictures
+BATCH_BYTES = 8 * 2**20  # an Arrow batch to the JVM, which stores it while the next is fetched
 AHEAD_BYTES = 128 * 2**20  # what a task fetches before it is asked for
 
 TIME = pa.timestamp("us", tz="UTC")

@@ -67,17 +67,17 @@ class Tables:
 
     def read(self, name: str) -> DataFrame:
         """Give the table, or an empty frame of its columns where it was never written."""
-        if not self.exists(name):
-            return self.spark.createDataFrame([], schemas.ddl(SCHEMAS[name]))
+        wanted = schemas.columns(SCHEMAS[name])
+        if not self.exists(name):  # a frame that the optimizer knows to be empty: no job, no Python worker
+            nothing = [F.lit(None).cast(kind).alias(column) for column, kind in wanted.items()]
+            return self.spark.range(0).where(F.lit(False)).select(*nothing)
         rows = (
             self.spark.table(self.location(name))
             if self.schema
             else self.spark.read.format("delta").load(self.location(name))
         )
-        wanted = self.spark.createDataFrame([], schemas.ddl(SCHEMAS[name])).schema
-        for column in wanted:  # a table that an earlier version wrote lacks what was added since
-            if column.name not in rows.columns:
-                rows = rows.withColumn(column.name, F.lit(None).cast(column.dataType))
+        for column in wanted.keys() - set(rows.columns):  # an earlier version wrote the table, and lacked them
+            rows = rows.withColumn(column, F.lit(None).cast(wanted[column]))
         return rows
 
     def stream(self, name: str) -> DataFrame:

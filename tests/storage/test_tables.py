@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
-from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, columns, ddl
+from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, columns
 from pipelines.storage.tables import Tables, chunks, count_failures, workspace_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -31,7 +31,7 @@ def predictions(spark: Any, *rows: tuple[str, str | None, str, float]) -> Any:
 
 def _whole(spark: Any, schema: str, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Any:
     whole = [[dict(zip(names, row, strict=True)).get(column) for column in columns(schema)] for row in rows]
-    return spark.createDataFrame(whole, ddl(schema))
+    return spark.createDataFrame(whole, ", ".join(f"{name} {kind}" for name, kind in columns(schema).items()))
 
 
 def scores(tables: Tables) -> dict[tuple[str, str | None], float]:
@@ -42,7 +42,7 @@ def scores(tables: Tables) -> dict[tuple[str, str | None], float]:
 
 def test_a_table_never_written_is_empty_and_has_its_columns(tables):
     for name, schema in (("images", IMAGES), ("features", FEATURES), ("predictions", PREDICTIONS)):
-        assert tables.read(name).columns == columns(schema)
+        assert tables.read(name).columns == list(columns(schema))
         assert tables.read(name).head(1) == []
         assert (tables.exists(name), tables.version(name), tables.bytes_on_disk(name)) == (False, None, 0)
 
@@ -50,7 +50,7 @@ def test_a_table_never_written_is_empty_and_has_its_columns(tables):
 def test_images_are_appended_uncompressed_and_the_newest_row_of_a_path_is_current(spark, tables):
     first = images(spark, ("a b.jpg", "cat", b"x" * 5000, 0), ("é.jpg", "cat", b"2", 0), ("gone.jpg", "cat", None, 0))
     tables.append("images", first.select(*sorted(first.columns)), compression="uncompressed")  # any order will do
-    assert tables.read("images").columns == columns(IMAGES)
+    assert tables.read("images").columns == list(columns(IMAGES))
     assert tables.version("images") == 0
     folder = Path(tables.location("images"))
     codecs = set()

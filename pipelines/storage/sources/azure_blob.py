@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -15,14 +15,14 @@ from pipelines.errors import AccessError, DataError, ImageError
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.storage.azure_credentials import Credential, find_credential, hide_signatures, require_token
-from pipelines.storage.azure_get import Refused, get
+from pipelines.storage.azure_pages import Page, list_page
+from pipelines.storage.azure_rest import Refused, get
 from pipelines.storage.retrying import PassingError, Patience
 from pipelines.storage.sources.source import Blob
 
 SCHEMES = azure_address.SCHEMES
 FIRST = Patience(tries=2, first_wait=0.2, limit=4)  # the user waits
 LONG = Patience()
-PAGE = 5000  # names; more are not given at once
 LISTERS = 8  # prefixes listed at once
 WHOLE = 2**40  # bytes up to which one GET fetches all
 ONE = Lock()
@@ -42,7 +42,7 @@ def open_here(address: str, settings: Settings) -> AzureBlobs:
 
 @dataclass
 class AzureBlobs:
-    """The blobs below a prefix. Pickled, it takes along no more than reading needs (`Credential.for_executors`)."""
+    """The blobs below a prefix. Pickled, it takes along no more than reading needs (`Credential.signed`)."""
 
     place: Place
     credential: Credential
@@ -76,22 +76,19 @@ class AzureBlobs:
 
     def list(self) -> Iterator[Blob]:
         """Give every blob, page by page; folders of the first level side by side. Versions and snapshots are none."""
-        pages = self._client().walk_blobs(name_starts_with=self.place.prefix, delimiter="/").by_page()
+        signed = self.credential.signed(self.place, may_list=True)
         folders: list[str] = []
-        for page in self._pages(pages):
-            for item in page:
-                if hasattr(item, "prefix"):  # a BlobPrefix: a folder
-                    folders.append(item.name)
-                else:
-                    yield self._blob(item)
+        for page in self._pages(signed, self.place.prefix, "/"):
+            folders += page.folders
+            yield from page.blobs
         with ThreadPoolExecutor(LISTERS) as pool:
             for first in range(0, len(folders), LISTERS):  # bounded: no more pages wait than are asked for
-                open_ = [iter(self._below(folder)) for folder in folders[first : first + LISTERS]]
+                open_ = [self._pages(signed, folder) for folder in folders[first : first + LISTERS]]
                 while open_:
-                    pages_ = list(pool.map(lambda each: next(each, None), open_))
-                    open_ = [each for each, page in zip(open_, pages_, strict=True) if page is not None]
-                    for found in pages_:
-                        yield from found or ()
+                    pages = list(pool.map(lambda each: next(each, None), open_))
+                    open_ = [each for each, page in zip(open_, pages, strict=True) if page is not None]
+                    for found in pages:
+                        yield from found.blobs if found else ()
 
     def fetch(self, path: str, etag: str) -> bytes:
         """Give the bytes of this very version; raise ImageError if it went, changed, or cannot be had."""
@@ -145,31 +142,26 @@ class AzureBlobs:
                 raise _vanished() from error
             raise ImageError(Failure.FORBIDDEN, error.code) from error
 
-    def _below(self, folder: str) -> Iterator[Sequence[Blob]]:
-        for page in self._pages(self._client().list_blobs(name_starts_with=folder, results_per_page=PAGE).by_page()):
-            yield [self._blob(item) for item in page]
-
-    def _pages(self, pages: Iterator[Any]) -> Iterator[Any]:
-        """Give pages; one that could not be had is asked for again, because the SDK keeps its place."""
+    def _pages(self, signed: Credential, prefix: str, delimiter: str = "") -> Iterator[Page]:
+        """Give the pages of what begins with the prefix; one that could not be had is asked for again."""
+        marker = ""
         try:
-            while (page := self.patience.persist(lambda: next(pages, None))) is not None:
-                yield page
+            while True:
+                ask = partial(list_page, self.place, signed, self.threads, prefix, marker, delimiter)
+                yield (page := self.patience.persist(ask))
+                if not (marker := page.marker):
+                    return
         except PassingError as error:
             raise AccessError(f"{self.root} cannot be listed to its end ({error}). Run again later.") from error
-
-    def _blob(self, item: Any) -> Blob:
-        relative = item.name[len(self.place.prefix) :]
-        md5 = item.content_settings.content_md5
-        etag = item.etag.strip('"')
-        path = self.place.root + item.name
-        return Blob(path, relative, item.size, item.last_modified, etag, bytes(md5) if md5 else None)
+        except Refused as error:
+            raise AccessError(f"{self.root} cannot be listed to its end ({error.code}).") from error
 
     def _client(self) -> Any:
         with ONE:  # or the first threads of a worker make one each
             return _client(self.place.endpoint, self.place.account, self.place.container, self.credential, self.threads)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "credential": self.credential.for_executors(self.place)}
+        return {**self.__dict__, "credential": self.credential.signed(self.place)}
 
 
 @lru_cache(4)

@@ -88,7 +88,7 @@ def test_only_what_lies_below_the_prefix_is_listed(container):
 
 
 def test_many_folders_and_pages_are_listed_whole(container, monkeypatch):
-    monkeypatch.setattr("pipelines.storage.sources.azure_blob.PAGE", 2)
+    monkeypatch.setattr("pipelines.storage.azure_pages.PAGE", 2)
     names = {f"{folder:02}/{number}.jpg" for folder in range(19) for number in range(folder % 6)} | {"top.jpg"}
     put(container, *names)
     listed = [blob.relative_path for blob in opened(container).list()]
@@ -213,7 +213,7 @@ def test_signatures_are_in_no_log_though_everything_is_logged(container):
 
 @pytest.mark.parametrize("fault", ["503", "429", "cut", "reset", "stall", "corrupt"])
 def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
-    monkeypatch.setattr("pipelines.storage.azure_transport.SILENCE", 0.3)
+    monkeypatch.setattr("pipelines.storage.azure_answers.SILENCE", 0.3)
     put(container, "1.jpg")
     with fault_proxy(azurite.port, 0.0, (fault,)) as proxy:
         source = through(proxy, container)
@@ -232,11 +232,13 @@ def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
         ("cut", "2 of 5 bytes|cut off"),
         ("reset", "connection reset|cut off"),
         ("stall", "no answer in time"),
+        ("drip", "too slow"),
         ("corrupt", "the bytes do not match their MD5"),
     ],
 )
 def test_what_stays_broken_is_told_with_its_reason(container, azurite, monkeypatch, fault, reason):
-    monkeypatch.setattr("pipelines.storage.azure_transport.SILENCE", 0.3)
+    monkeypatch.setattr("pipelines.storage.azure_answers.SILENCE", 0.3)
+    monkeypatch.setattr("pipelines.storage.azure_answers.WHOLE", 0.5)
     monkeypatch.setattr("pipelines.storage.sources.azure_blob.LONG", Patience(tries=2, first_wait=0.01))
     put(container, "1.jpg")
     with fault_proxy(azurite.port, 0.0, (fault,)) as proxy:
