@@ -105,11 +105,10 @@ def _append(
     # The bytes go to the executors' disks once: bursts are found on the columns beside them.
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
     with progress("ingest", count, lambda: done.value), ThreadPoolExecutor(1) as aside:
-        counted = aside.submit(count_failures, rows)
-        whole = _with_bursts(tables, rows, names, settings.ingest)  # planned while the pictures are fetched
-        failures = Counter(counted.result())
+        planned = aside.submit(_with_bursts, tables, rows, names, settings.ingest)  # while the pictures are fetched
+        failures = Counter(count_failures(rows))
         _require_most(rows, failures, count, settings, source)
-        tables.append("images", whole, compression="uncompressed")
+        tables.append("images", planned.result(), compression="uncompressed")
     rows.unpersist()
     return failures
 
