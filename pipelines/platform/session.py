@@ -104,6 +104,7 @@ def _let_interrupts_through() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # py4j logs the interrupt with its traceback before it lets it go on.
     logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("KeyboardInterrupt while sending"))
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # so it does with all that it raises, in every thread
 
 
 def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
