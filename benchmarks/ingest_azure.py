@@ -103,11 +103,12 @@ def main() -> None:
                     result = ingest.run(spark, settings_of(folder / f"irbis-{number}", name))
                     ours = result.written / (time.perf_counter() - start)
                     assert result.written == count == result.read
-                    ratios += [ours / theirs] if number else []
                     kind = f"round {number}" if number else "not counted"
                     print(
-                        f"{kind}: binaryFile {theirs:.0f}/s, irbis {ours:.0f}/s: {ours / theirs:.2f} times", flush=True
+                        f"{kind}: binaryFile {theirs:.0f}/s, irbis {ours:.0f}/s: {ours / theirs:.1f} times", flush=True
                     )
+                    if number:
+                        ratios.append(ours / theirs)
                 median = statistics.median(ratios)
                 print(f"median of {given.rounds}: {median:.1f} times, {1000 * given.latency:.0f} ms added")
                 for label, table in (("binaryFile", "binary-0"), ("irbis", "irbis-0/tables/images")):

@@ -10,10 +10,9 @@ import time
 from collections import Counter
 from contextlib import AbstractContextManager
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from .serving import Server, serving
+from .serving import Quiet, Server, serving
 
 FAULTS = ("503", "429", "cut", "reset", "stall", "corrupt", "slow")
 
@@ -34,10 +33,9 @@ class FaultProxy(Server):
         latency: float = 0.0,
         listen: int = 0,
     ):
-        super().__init__(("127.0.0.1", listen), _Handler)
+        super().__init__(_Handler, listen)
         self.behind, self.share, self.faults, self.latency = port, share, faults, latency
         self.chance, self.met, self.guard = random.Random(seed), Counter[str](), threading.Lock()
-        self.over = threading.Event()
 
     def draw(self, spoils: bool) -> str:
         with self.guard:
@@ -51,7 +49,7 @@ def fault_proxy(*args: Any, **options: Any) -> AbstractContextManager[FaultProxy
     return serving(FaultProxy(*args, **options))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet):
     protocol_version = "HTTP/1.1"
     server: FaultProxy
 
@@ -116,9 +114,6 @@ class _Handler(BaseHTTPRequestHandler):
         found = answer.status, answer.getheaders(), answer.read()
         connection.close()
         return found
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet."""
 
     def handle_one_request(self) -> None:
         try:

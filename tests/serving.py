@@ -5,15 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
-from typing import TypeVar
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeVar
 
 
 class Server(ThreadingHTTPServer):
     """Answer many at once; `over` tells those who still wait that the tests are done with it."""
 
     daemon_threads = True
-    over: threading.Event
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler], port: int = 0):
+        super().__init__(("127.0.0.1", port), handler)
+        self.over = threading.Event()
+
+
+class Quiet(BaseHTTPRequestHandler):
+    """Log nothing."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep quiet."""
 
 
 Running = TypeVar("Running", bound=Server)

@@ -14,12 +14,11 @@ import threading
 import time
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from .serving import Server, serving
+from .serving import Quiet, Server, serving
 
 STORAGE = "https://storage.azure.com"
 TENANT = "adfs"  # the one tenant whose name is not looked up in the internet
@@ -33,10 +32,10 @@ class TokenServer(Server):
     """
 
     def __init__(self, certificate: Path | None = None):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.audience, self.life, self.latency, self.refuse, self.hang = STORAGE, 3600, 0.0, 0, False
         self.given: list[str] = []
-        self.asked, self.guard, self.over = 0, threading.Lock(), threading.Event()
+        self.asked, self.guard = 0, threading.Lock()
         self.password = secrets.token_hex(16)
         self.address = f"{'https' if certificate else 'http'}://127.0.0.1:{self.server_port}"
         if certificate:
@@ -97,7 +96,7 @@ def write_certificate(folder: Path) -> Path:
     return folder / "cert.pem"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet):
     protocol_version = "HTTP/1.1"
     server: TokenServer
 
@@ -135,6 +134,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet."""

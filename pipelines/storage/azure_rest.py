@@ -34,12 +34,12 @@ class Refused(Exception):
         self.status, self.code = status, code
 
 
-def get(place: Place, credential: Credential, threads: int, name: str, etag: str) -> bytes:
-    """Give the bytes of a blob if it still has this etag, compared with its MD5 where it has one.
+def get(place: Place, credential: Credential, threads: int, name: str, etag: str | None = None) -> bytes:
+    """Give the bytes of a blob, if it still has this etag where one is given, compared with its MD5 where it has one.
 
     Raises Refused for every other answer, PassingError for what may be better the next time.
     """
-    headers = {"If-Match": f'"{etag}"'}
+    headers = {"If-Match": f'"{etag}"'} if etag else {}
     told, content = request(place, credential, threads, place.root + quote(name, safe="/~"), headers)
     md5 = told.get("Content-MD5")
     if md5 and hashlib.md5(content, usedforsecurity=False).digest() != base64.b64decode(md5):

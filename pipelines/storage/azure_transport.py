@@ -6,7 +6,6 @@ three times its read timeout. `storage.retrying` does it instead, so they must n
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import requests
@@ -45,35 +44,4 @@ class OneTry(RequestsTransport):
         except PassingError:
             response.internal_response.close()
             raise
-        limit = answers.time_limit(response.headers)
-        response.block_size = answers.BLOCK
-        whole = response.stream_download
-        # Never decompressed: a blob is the bytes that were stored, whatever encoding it says it has.
-        response.stream_download = lambda pipeline, **_: _Body(whole(pipeline, decompress=False), limit)
         return response
-
-
-class _Body:
-    """Give a body's chunks until a moment of the monotonic clock; else as the SDK's own body, which it stands for."""
-
-    def __init__(self, chunks: Any, limit: float):
-        self._chunks, self._limit = chunks, limit
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._chunks, name)
-
-    def __iter__(self) -> _Body:
-        return self
-
-    def __len__(self) -> int:
-        return len(self._chunks)
-
-    def __next__(self) -> bytes:
-        try:
-            chunk: bytes = next(self._chunks)
-        except (AzureError, requests.RequestException) as error:
-            raise PassingError(answers.reason(error)) from error
-        if time.monotonic() > self._limit:
-            self.response.internal_response.close()
-            raise PassingError("too slow")
-        return chunk

@@ -76,8 +76,9 @@ class Tables:
             if self.schema
             else self.spark.read.format("delta").load(self.location(name))
         )
-        for column in wanted.keys() - set(rows.columns):  # an earlier version wrote the table, and lacked them
-            rows = rows.withColumn(column, F.lit(None).cast(wanted[column]))
+        for column, kind in wanted.items():  # a table that an earlier version wrote lacks what was added since
+            if column not in rows.columns:
+                rows = rows.withColumn(column, F.lit(None).cast(kind))
         return rows
 
     def stream(self, name: str) -> DataFrame:

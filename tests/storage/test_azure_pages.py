@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler
-from threading import Event
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,7 +14,7 @@ from pipelines.errors import AccessError
 from pipelines.storage.azure_credentials import Credential
 from pipelines.storage.retrying import Patience
 from pipelines.storage.sources.azure_blob import AzureBlobs
-from tests.serving import Server, serving
+from tests.serving import Quiet, Server, serving
 
 BLOB = (
     "<Blob><Name{}>{}</Name><Properties><Last-Modified>Tue, 04 Jun 2024 06:15:22 GMT</Last-Modified>"
@@ -28,15 +26,15 @@ class Pages(Server):
     """Give `answers`, bodies or statuses, one for each request; `asked` are the queries."""
 
     def __init__(self, *answers: str | int):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers, self.asked, self.over = iter(answers), list[dict[str, list[str]]](), Event()
+        super().__init__(_Handler)
+        self.answers, self.asked = iter(answers), list[dict[str, list[str]]]()
 
     def source(self) -> AzureBlobs:
         place = Place(f"http://127.0.0.1:{self.server_port}/account", "account", "survey", "")
         return AzureBlobs(place, Credential("SAS", "a test", "sig=secret"), 2, Patience(tries=2, first_wait=0.01))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet):
     server: Pages
 
     def do_GET(self) -> None:
@@ -47,26 +45,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.encode() if isinstance(answer, str) else b"")
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet."""
-
 
 def page(*blobs: str, marker: str = "") -> str:
     return f"<EnumerationResults><Blobs>{''.join(blobs)}</Blobs><NextMarker>{marker}</NextMarker></EnumerationResults>"
 
 
 @pytest.fixture
-def answering() -> Iterator[Any]:
+def answering() -> Iterator[Callable[..., Pages]]:
     """Give a function that starts a server of answers."""
-    running = []
-
-    def start(*answers: str | int) -> Pages:
-        running.append(serving(Pages(*answers)))
-        return running[-1].__enter__()
-
-    yield start
-    for server in running:
-        server.__exit__(None, None, None)
+    with ExitStack() as running:
+        yield lambda *answers: running.enter_context(serving(Pages(*answers)))
 
 
 def test_a_name_that_xml_cannot_hold_comes_escaped(answering):

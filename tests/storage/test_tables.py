@@ -118,6 +118,15 @@ def test_named_tables_live_in_a_schema(spark, make_settings):
         spark.sql("DROP DATABASE irbis_test CASCADE")
 
 
+def test_columns_that_an_earlier_version_did_not_write_are_read_as_null_and_stand_last_in_their_order(spark, tables):
+    added = ["failure_detail", "camera", "burst_rule"]
+    older = images(spark, ("1.jpg", "cat", b"1", 0)).drop(*added)
+    older.write.format("delta").save(tables.location("images"))
+    rows = tables.read("images")
+    assert rows.columns == list(columns(IMAGES)) and rows.columns[-3:] == added
+    assert [rows.first()[column] for column in added] == [None, None, None]
+
+
 def test_a_schema_that_is_not_there_is_named(spark, make_settings):
     named = Tables.of(spark, make_settings({"tables.schema": "no_such"}))
     assert named.read("images").head(1) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from threading import Lock
 from typing import Any
@@ -24,7 +24,6 @@ SCHEMES = azure_address.SCHEMES
 FIRST = Patience(tries=2, first_wait=0.2, limit=4)  # the user waits
 LONG = Patience()
 LISTERS = 8  # prefixes listed at once
-WHOLE = 2**40  # bytes up to which one GET fetches all
 ONE = Lock()
 
 
@@ -100,8 +99,6 @@ class AzureBlobs:
 
     def read_file(self, address: str) -> bytes:
         """Give the bytes of a blob of the same account, by its whole address."""
-        from azure.core.exceptions import HttpResponseError
-
         place, signature = parse_place(address)
         name = place.prefix.rstrip("/")
         if signature or place.endpoint != self.place.endpoint:
@@ -109,13 +106,12 @@ class AzureBlobs:
                 f"{address.partition('?')[0]} is not read beside {self.root}: it is of another account, or brings a "
                 "signature along. Put it into this one, or copy it to a file."
             )
-        client = replace(self, place=place)._client()
         try:
-            return self.patience.persist(lambda: bytes(client.download_blob(name).readall()))
+            return self.patience.persist(partial(get, place, self.credential.signed(place), self.threads, name))
         except PassingError as error:
             raise AccessError(f"{address} cannot be read ({error}). Run again later.") from error
-        except HttpResponseError as error:
-            raise AccessError(f"{address} cannot be read ({_code(error)}). Is it there?") from error
+        except Refused as error:
+            raise AccessError(f"{address} cannot be read ({error.code}). Is it there?") from error
 
     def put(self, relative_path: str, content: bytes, md5: bytes, content_type: str) -> None:
         """Store a blob in place of what is there, or raise ImageError. The account checks the MD5 and keeps it."""
@@ -177,7 +173,6 @@ def _client(endpoint: str, account: str, container: str, credential: Credential,
         container,
         credential=credential.for_client(account),
         transport=OneTry(threads),
-        max_single_get_size=WHOLE,
     )
 
 
