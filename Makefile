@@ -29,8 +29,8 @@ azurite: .tools/npm/node_modules/azurite
 check: $(READY) ## Style, types and the direction of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-bench: $(READY) ## Measure the embedded backbone against random weights (DATA=folder with picture sets)
-	@$(BIN)/python benchmarks/irbis_tiny.py $(or $(DATA),../shared/data)
+bench: $(READY) ## Measure featurize beside other engines (DATA=folder with picture sets; QUICK=1; SETS=, BACKBONE=)
+	@$(BIN)/python benchmarks/featurize $(or $(DATA),../shared/data) $(if $(QUICK),--quick,) $(if $(BACKBONE),--backbone $(BACKBONE),) $(if $(SETS),--sets $(SETS),)
 
 lock: $(UV) ## Resolve requirements/ anew
 	@sh requirements/lock.sh $(UV)

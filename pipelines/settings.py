@@ -130,8 +130,10 @@ class Featurize(Section):
     backbone: str
     weights: str | None
     weights_cache: str
-    batch_size: Annotated[int, Field(ge=1)]
+    precision: Literal["exact", "fast"]
+    engine: Literal["auto", "openvino", "torch"]
     device: Literal["auto", "cpu", "cuda"]
+    batch_size: Annotated[int, Field(ge=1)] | None
     pictures_per_commit: Annotated[int, Field(ge=1)]
 
 

@@ -159,6 +159,16 @@ def task_slots(master: str) -> int:
     return os.cpu_count() or 1
 
 
+def task_threads(spark: SparkSession) -> int:
+    """Give the threads that a task may keep busy: its own cores, locally its share of the machine's."""
+    conf = spark.sparkContext.getConf()
+    own = int(conf.get("spark.task.cpus", "1"))
+    master = spark.sparkContext.master
+    if not re.match(r"local(\[|$)", master):
+        return own
+    return max(own, (os.cpu_count() or 1) // task_slots(master))
+
+
 def _cached_delta_jars() -> list[str]:
     """Find what an earlier session resolved, so that Ivy need not be asked again (2 s a session).
 

@@ -6,22 +6,23 @@ border to Python, features come back. Only what this backbone has not seen yet i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyspark import Broadcast, TaskContext
+from pyspark import TaskContext
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
-from pipelines.errors import DataError
-from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_backbone
+from pipelines.errors import DataError, SettingsError
+from pipelines.models.backbones import Backbone, Embedding, Precision, backbone_of, load_backbone
+from pipelines.models.engines import Engines, can_convert, graph_of
 from pipelines.platform.progress import progress
-from pipelines.platform.session import sql_conf
+from pipelines.platform.session import sql_conf, task_threads
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.pending import pictures_to_featurize
@@ -38,26 +39,48 @@ EMBEDDED = pa.schema(
 EMBEDDED_DDL = "content_hash string, features array<float>, failure string, failure_detail string"
 BATCH_BYTES = 32 * 2**20  # what one Arrow batch and one Parquet batch may hold of pictures
 
-Batches = Iterator[pa.RecordBatch]
+EngineName = Literal["auto", "openvino", "torch"]
 
 
 def featurize(
-    images: DataFrame, backbone: Backbone, *, batch_size: int = 8, device: str = "auto", count: Any = None
+    images: DataFrame,
+    backbone: Backbone,
+    *,
+    engine: EngineName = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    cache: str = "~/.cache/irbis/weights",
+    count: Any = None,
 ) -> DataFrame:
     """Give content_hash, backbone, features, failure, failure_detail, featurized_at for rows of content_hash, content.
 
-    `count(n)` is told, on the executors, how many are done.
+    `engine`: auto (OpenVINO on CPUs where it is installed, torch on GPUs), openvino or torch. `batch_size`: None for
+    the engine's own. `cache` keeps converted networks. `count(n)` is told, on the executors, how many are done.
     """
-    shared = images.sparkSession.sparkContext.broadcast(backbone)
-    embed = _embedder(shared, batch_size, device, count)
-    rows = images.select("content_hash", "content").mapInArrow(embed, EMBEDDED_DDL)
+    embed = _embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
+
+    def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            found = list(embed(content.as_py() for content in batch.column(1)))
+            if count:
+                count(len(found))
+            yield _record_batch(batch.column(0), found)
+
+    rows = images.select("content_hash", "content").mapInArrow(each, EMBEDDED_DDL)
     return rows.withColumn("backbone", F.lit(backbone.identity)).withColumn(
         "featurized_at", F.lit(datetime.now(timezone.utc))
     )
 
 
 def featurize_udf(
-    name: str, *, weights: str | None = None, batch_size: int = 8, device: str = "auto", **preprocessing: Any
+    name: str,
+    *,
+    weights: str | None = None,
+    precision: Precision = "exact",
+    engine: EngineName = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    **preprocessing: Any,
 ) -> Callable[[Column | str], Column]:
     """Give a pandas UDF from picture bytes to array<float>, null where a picture cannot be read.
 
@@ -67,17 +90,15 @@ def featurize_udf(
     if spark is None:
         raise DataError("featurize_udf needs a Spark session. Start one first: get_session(load_settings()).")
     cache = load_settings().featurize.weights_cache
-    backbone = load_backbone(name, weights=weights, cache=cache, **preprocessing)
-    shared = spark.sparkContext.broadcast(backbone)
+    backbone = load_backbone(name, weights=weights, cache=cache, precision=precision, **preprocessing)
+    embed = _embedder(spark, backbone, engine, device, batch_size, cache)
 
-    def embed(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        where = _task_device(device)
+    def each(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         for pictures in batches:
-            found = shared.value.embed(pictures, batch=batch_size, device=where)
-            yield pd.Series([each.features for each in found])
+            yield pd.Series([found.features for found in embed(pictures)])
 
-    embed.__annotations__ = {"batches": Iterator[pd.Series], "return": Iterator[pd.Series]}
-    return F.pandas_udf(embed, "array<float>")  # type: ignore[call-overload, no-any-return]
+    each.__annotations__ = {"batches": Iterator[pd.Series], "return": Iterator[pd.Series]}
+    return F.pandas_udf(each, "array<float>")  # type: ignore[call-overload, no-any-return]
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
@@ -88,8 +109,6 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     waiting = tables.settled(pictures_to_featurize(tables, backbone.identity))
     started = datetime.now(timezone.utc)
     total, largest, since = waiting.agg(F.count("*"), F.max("size"), F.min("ingested_at")).first()
-    if total:
-        backbone.check(settings.featurize.weights or "")
     for chunk, count in chunks(waiting, total, settings.featurize.pictures_per_commit, "ingested_at", "path"):
         _append(tables, settings, backbone, chunk, count, largest or 1, since)
     written = tables.read("features").where(F.col("backbone") == backbone.identity)
@@ -99,25 +118,30 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     )
 
 
-def _task_device(wanted: str) -> str:
-    """Give the device of the running task: the GPU that Spark assigned to it, if it was given one."""
-    from pipelines.models.backbones.devices import resolve_device  # torch: the driver does without
+def _embedder(
+    spark: SparkSession, backbone: Backbone, engine: EngineName, device: str, batch_size: int | None, cache: str
+) -> Callable[[Iterable[bytes | None]], Iterator[Embedding]]:
+    """Give what the executors run on pictures; the weights, or the network made of them, are sent there once."""
+    if engine == "openvino" and not can_convert():
+        raise SettingsError(
+            "featurize.engine = openvino: it is not installed. pip install openvino, or set it to auto."
+        )
+    is_converted = engine == "openvino" or (engine == "auto" and device != "cuda" and can_convert())
+    if not is_converted:
+        backbone.check()
+    context, light = spark.sparkContext, backbone.without_weights()
+    weights = context.broadcast(backbone.weights)
+    graph = context.broadcast(graph_of(backbone, cache)) if is_converted else None
+    threads = task_threads(spark)
 
-    context = TaskContext.get()
-    gpus = context.resources().get("gpu") if context else None
-    return resolve_device(wanted, gpus.addresses if gpus else ())
-
-
-def _embedder(shared: Broadcast[Backbone], batch_size: int, device: str, count: Any) -> Callable[[Batches], Batches]:
-    def embed(batches: Batches) -> Batches:
-        where = _task_device(device)
-        for batch in batches:
-            hashes, contents = batch.column(0), batch.column(1)
-            pictures = (content.as_py() for content in contents)
-            found = list(shared.value.embed(pictures, batch=batch_size, device=where))
-            if count:
-                count(len(found))
-            yield _record_batch(hashes, found)
+    def embed(pictures: Iterable[bytes | None]) -> Iterator[Embedding]:
+        engines = Engines(light, lambda: weights.value, (lambda: graph.value) if graph else None)
+        task = TaskContext.get()
+        gpus = task.resources().get("gpu") if task else None
+        chosen = engines.engine(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)
+        # On a GPU the task's cores are free to decode; on a CPU they compute.
+        readers = threads if chosen.flights > 1 else 0
+        return light.embed(pictures, chosen, batch=chosen.batch, readers=readers)
 
     return embed
 
@@ -163,7 +187,15 @@ def _append(
         ),
     ):
         pictures = tables.with_content(chunk.where("failure is null"), since)
-        features = featurize(pictures, backbone, batch_size=chosen.batch_size, device=chosen.device, count=done.add)
+        features = featurize(
+            pictures,
+            backbone,
+            engine=chosen.engine,
+            device=chosen.device,
+            batch_size=chosen.batch_size,
+            cache=chosen.weights_cache,
+            count=done.add,
+        )
         failed = chunk.where("failure is not null").select(
             "content_hash",
             F.lit(None).cast("array<float>").alias("features"),

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import time
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
@@ -47,6 +51,56 @@ def test_only_what_a_backbone_lacks_is_computed(spark, settings, make_settings, 
     assert featurize.run(spark, padded).read == 5  # another preprocessing is another backbone
     counts = Tables.of(spark, settings).read("features").groupBy("backbone").count().collect()
     assert sorted(row["count"] for row in counts) == [5, 5]
+
+
+def engines_of_workers(spark):
+    """Give {process id: its engines, as identities of objects} of the Python workers that run such tasks."""
+
+    def look(batches):
+        from pipelines.models.engines import engine
+
+        time.sleep(0.2)  # so that both workers take part
+        names = [f"{key} {id(each)}" for key, each in engine._engines.items()]
+        for _ in batches:
+            yield pa.RecordBatch.from_pydict({"process": [os.getpid()], "engines": [names]})
+
+    rows = spark.range(4).repartition(4).mapInArrow(look, "process long, engines array<string>").collect()
+    return {row["process"]: set(row["engines"]) for row in rows}
+
+
+def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, settings):
+    chosen = settings.featurize.model_copy(update={"pictures_per_commit": 1})
+    several = settings.model_copy(update={"featurize": chosen})
+    featurize.run(spark, several)
+    before = {process: each for process, each in engines_of_workers(spark).items() if each}
+    Tables.of(spark, settings).delete("features", F.lit(True))
+    assert featurize.run(spark, several).read == 4
+    after = engines_of_workers(spark)
+    identity = load_backbone("irbis_tiny").identity
+    assert before and all(each <= after[process] for process, each in before.items() if process in after)
+    for each in after.values():
+        assert sum(identity in name for name in each) <= 1
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_torch_and_openvino_fill_the_table_alike(spark, settings, precision):
+    found = {}
+    for engine in ("torch", "openvino"):
+        chosen = settings.featurize.model_copy(update={"engine": engine, "precision": precision, "batch_size": 3})
+        featurize.run(spark, settings.model_copy(update={"featurize": chosen}))
+        tables = Tables.of(spark, settings)
+        rows = tables.read("features").collect()
+        assert {row["backbone"].endswith("/fast") for row in rows} == {precision == "fast"}
+        found[engine] = {row["content_hash"]: (row["failure"], row["features"]) for row in rows}
+        tables.delete("features", F.lit(True))
+    assert {key: each[0] for key, each in found["torch"].items()} == {
+        key: each[0] for key, each in found["openvino"].items()
+    }
+    for key, (failure, features) in found["torch"].items():
+        if not failure:
+            other = np.array(found["openvino"][key][1])
+            cosine = np.dot(features, other) / np.linalg.norm(features) / np.linalg.norm(other)
+            assert cosine > (0.9999 if precision == "exact" else 0.98)
 
 
 def test_several_commits_give_the_same_rows_as_one(spark, settings):

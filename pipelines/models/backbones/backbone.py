@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from pipelines.errors import ImageError, SettingsError
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
+from pipelines.models.backbones.ahead import side_by_side
 from pipelines.models.backbones.catalog import Architecture, architecture
 from pipelines.models.backbones.weights import digest, find_weights, read_file
 from pipelines.settings import Settings
+
+Precision = Literal["exact", "fast"]
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Features = np.ndarray[Any, np.dtype[np.float32]]
+Network = Callable[[Pixels], Features]
 
 
 class Embedding(NamedTuple):
     """One picture's features (float32, null where it failed), with the failure and the decoder's words."""
 
-    features: np.ndarray[Any, np.dtype[np.float32]] | None
+    features: Features | None
     failure: str | None = None
     detail: str | None = None
 
@@ -30,58 +36,79 @@ class Embedding(NamedTuple):
 class Backbone:
     """Hold what makes features: network, weights (the file's bytes), preprocessing. Pickles; builds nothing.
 
-    `identity` goes into the table features: name@first digits of the weights' SHA-256/preprocessing.
+    `identity` goes into the table features: name@first digits of the weights' SHA-256/preprocessing, and /fast with
+    that precision.
     """
 
     name: str
     weights: bytes = field(repr=False)
     preprocessing: Preprocessing
     max_pixels: int = 100_000_000
+    precision: Precision = "exact"
+    file: str = field(default="", compare=False)  # where the weights were read, for errors
 
     @property
     def identity(self) -> str:
-        return f"{self.name}@{self.weights_digest[:8]}/{self.preprocessing}"
+        suffix = "" if self.precision == "exact" else f"/{self.precision}"
+        return f"{self.name}@{self.weights_digest[:8]}/{self.preprocessing}{suffix}"
 
     @cached_property
     def weights_digest(self) -> str:
         """Give the SHA-256 of the weights. Travels with the pickle, so that no worker computes it again."""
         return digest(self.weights)
 
-    def embed(self, pictures: Iterable[bytes | None], *, batch: int = 8, device: str = "cpu") -> Iterator[Embedding]:
+    def without_weights(self) -> Backbone:
+        """Give the same backbone, by its identity too, without the megabytes."""
+        light = replace(self, weights=b"")
+        light.__dict__["weights_digest"] = self.weights_digest
+        return light
+
+    def with_weights(self, weights: bytes) -> Backbone:
+        """Give the backbone with the weights that `without_weights` left behind."""
+        return replace(self, weights=weights)
+
+    def embed(
+        self, pictures: Iterable[bytes | None], network: Network | None = None, *, batch: int = 8, readers: int = 0
+    ) -> Iterator[Embedding]:
         """Give one Embedding per picture, in order. The pictures are re-cut to batches of a fixed size.
 
-        The network is built at the first readable one, once per process and device. Raises ValueError for a batch
-        below 1.
+        `network` gives features of pixels; by default the reference: torch on the CPU in single precision, built at
+        the first readable picture, once per process. `readers`: threads that decode ahead, and two that run the
+        network; 0 for none. Raises ValueError for a batch below 1.
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}: 1 or more was expected")
-        waiting = iter(pictures)
-        while chunk := list(islice(waiting, batch)):
-            yield from self._embed_batch(chunk, device)
+        run = network or self._reference
+        with side_by_side(self.read, pictures, readers, 2 * batch) as decoded:
+            batches = iter(lambda: list(islice(decoded, batch)), [])
+            with side_by_side(lambda each: _embedded(each, run), batches, 2 if readers else 0, 2) as found:
+                for embeddings in found:
+                    yield from embeddings
 
-    def check(self, weights: str = "") -> None:
-        """Raise WeightsError, with the name of the weights, if they do not fit the network."""
+    def check(self) -> None:
+        """Raise WeightsError, with the name of their file, if the weights do not fit the network."""
         from pipelines.models.backbones.networks import load
 
-        load(self.name, self.weights, weights or self.name)
+        load(self)
 
-    def _embed_batch(self, pictures: list[bytes | None], device: str) -> list[Embedding]:
-        pixels, found = [], []
-        for content in pictures:
-            try:
-                pixels.append(self._pixels(content or b""))
-                found.append(Embedding(None))
-            except ImageError as error:
-                found.append(Embedding(None, error.failure, error.detail))
-        if pixels:
-            from pipelines.models.backbones.networks import forward  # torch: only who embeds needs it
+    def read(self, content: bytes | None) -> Pixels | Embedding:
+        """Give the pixels that the network sees, uint8 (side, side, 3), or an Embedding that says why it sees none."""
+        at_least = self.preprocessing.at_least if self.precision == "fast" else None
+        try:
+            return self.preprocessing.apply(decode(content or b"", max_pixels=self.max_pixels, at_least=at_least))
+        except ImageError as error:
+            return Embedding(None, error.failure, error.detail)
 
-            features = iter(forward(self, np.stack(pixels), device))
-            found = [each if each.failure else Embedding(next(features)) for each in found]
-        return found
+    def _reference(self, pixels: Pixels) -> Features:
+        from pipelines.models.backbones.networks import forward  # torch: only who embeds needs it
 
-    def _pixels(self, content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        return self.preprocessing.apply(decode(content, max_pixels=self.max_pixels))
+        return forward(self, pixels)
+
+
+def _embedded(decoded: list[Pixels | Embedding], network: Network) -> list[Embedding]:
+    pixels = [each for each in decoded if not isinstance(each, Embedding)]
+    features = iter(network(np.stack(pixels)) if pixels else ())
+    return [each if isinstance(each, Embedding) else Embedding(next(features)) for each in decoded]
 
 
 def load_backbone(
@@ -90,6 +117,7 @@ def load_backbone(
     weights: str | None = None,
     cache: str = "~/.cache/irbis/weights",
     max_pixels: int = 100_000_000,
+    precision: Precision = "exact",
     check: bool = True,
     **preprocessing: Any,
 ) -> Backbone:
@@ -101,9 +129,9 @@ def load_backbone(
     known = architecture(name)
     wanted = _changed(known, {key: value for key, value in preprocessing.items() if value is not None})
     path = find_weights(name, weights, cache)
-    backbone = Backbone(name, read_file(path), wanted, max_pixels)
+    backbone = Backbone(name, read_file(path), wanted, max_pixels, precision, str(path))
     if check:
-        backbone.check(str(path))
+        backbone.check()
     return backbone
 
 
@@ -115,6 +143,7 @@ def backbone_of(settings: Settings, *, check: bool = True) -> Backbone:
         weights=chosen.weights,
         cache=chosen.weights_cache,
         max_pixels=images.max_pixels,
+        precision=chosen.precision,
         fit=images.fit,
         size=images.size,
         crop_bottom=images.crop_bottom,

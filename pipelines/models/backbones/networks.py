@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pipelines.images.preprocess import Preprocessing
 from pipelines.models.backbones.backbone import Backbone
 from pipelines.models.backbones.catalog import architecture
 from pipelines.models.backbones.states import load_into, read_state
@@ -17,17 +18,21 @@ _networks: dict[tuple[str, str, str], nn.Module] = {}
 
 
 @torch.inference_mode()
-def forward(backbone: Backbone, pixels: np.ndarray[Any, Any], device: str) -> np.ndarray[Any, Any]:
-    """Give features, float32 of shape (n, d), of uint8 pixels of shape (n, side, side, 3).
+def forward(backbone: Backbone, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Give features, float32 of shape (n, d), of uint8 pixels of shape (n, side, side, 3): the reference.
 
-    They are normalised on the device: a quarter of the bytes travel.
+    In single precision on the CPU; every engine is compared with this one.
     """
-    images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()  # channels last, as decoded
-    numbers = backbone.preprocessing
-    mean = torch.tensor(numbers.mean, device=device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(numbers.std, device=device).view(1, 3, 1, 1) * 255
-    result = network(backbone, device)((images - mean) / std)
-    return np.asarray(result.float().cpu().numpy(), dtype=np.float32)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()  # channels last, as decoded
+    mean, std = normalisation(backbone.preprocessing, "cpu")
+    result = network(backbone, "cpu")((images - mean) / std)
+    return np.asarray(result.float().numpy(), dtype=np.float32)
+
+
+def normalisation(numbers: Preprocessing, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give mean and standard deviation for pixels of 0..255, each of shape (1, 3, 1, 1)."""
+    mean, std = torch.tensor(numbers.mean, device=device), torch.tensor(numbers.std, device=device)
+    return mean.view(1, 3, 1, 1) * 255, std.view(1, 3, 1, 1) * 255
 
 
 def network(backbone: Backbone, device: str) -> nn.Module:
@@ -36,16 +41,16 @@ def network(backbone: Backbone, device: str) -> nn.Module:
     if key not in _networks:
         while len(_networks) >= _KEPT:
             _networks.pop(next(iter(_networks)), None)
-        cut = architecture(backbone.name).cut(load(backbone.name, backbone.weights, backbone.name))
+        cut = architecture(backbone.name).cut(load(backbone))
         _networks[key] = cut.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return _networks[key]
 
 
-def load(name: str, weights: bytes, file: str) -> nn.Module:
+def load(backbone: Backbone) -> nn.Module:
     """Give the network with its weights but for the classifier's; raise WeightsError, naming the file."""
-    known = architecture(name)
+    known, file = architecture(backbone.name), backbone.file or backbone.name
     built = known.build()
-    load_into(built, read_state(weights, file), file, head=known.head)
+    load_into(built, read_state(backbone.weights, file), file, head=known.head)
     return built
 
 

@@ -1,0 +1,197 @@
+"""Compare irbis featurize with what else makes features of pictures, side by side: `make bench`.
+
+    python benchmarks/featurize DATA [--quick] [--rounds N] [--backbone NAME] [--sets NAME ...] [--engines NAME ...]
+
+DATA holds trashnet and cameratrap_peru_sdzg (pictures in folders) and backbones (NAME_imagenet.safetensors). Every
+engine runs in a process of its own, one after the other, in every round; in it a small set makes everything warm, so
+that the steady rate is (pictures - small) / (seconds - seconds of the small set). Figures are medians over the rounds,
+with the lowest and the highest, and ratios to the bare loop of the same round. Needs two idle cores or more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pictures
+from accuracy import accuracy, cosines
+from environments import python_of
+from memory import Watch
+
+HERE = Path(__file__).resolve().parent
+SMALL = 250
+SETS = ("250", "2527", "10108", "peru", "12mp")
+# Name, script, environment, options. The bare loop's are the best that `bare_loop.py --tune` found.
+ENGINES: dict[str, tuple[str, str, list[str]]] = {
+    "bare loop": ("bare_loop.py", "", []),
+    "irbis exact": ("irbis_featurize.py", "", []),
+    "irbis fast": ("irbis_featurize.py", "", ["--precision", "fast"]),
+    "published": ("published_pattern.py", "", []),
+    "Ray Data": ("ray_data.py", "ray", []),
+    "Daft": ("daft_embed.py", "daft", []),
+}
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def picture_set(name: str, data: Path, folder: Path) -> Path:
+    """Give the folder of a picture set, made once."""
+    target = folder / name
+    if (target / "ready").is_file():
+        return target
+    trashnet, peru = data / "trashnet", data / "cameratrap_peru_sdzg"
+    if name == "peru":
+        pictures.copies(peru, target, 10_000, 10)
+    elif name == "12mp":
+        pictures.enlarged(trashnet, target, 200)
+    elif name == "10108":
+        pictures.copies(trashnet, target, 2527, 4)
+    else:
+        pictures.copies(spread(trashnet, int(name)), target, int(name))
+    (target / "ready").touch()
+    return target
+
+
+def spread(folder: Path, count: int) -> Path:
+    """Give a folder of links to `count` pictures, taken evenly from all classes."""
+    files = sorted(folder.rglob("*.jpg"))
+    if count >= len(files):
+        return folder
+    links = Path(tempfile.mkdtemp())
+    for place in range(count):
+        file = files[place * len(files) // count]
+        (links / file.parent.name).mkdir(exist_ok=True)
+        (links / file.parent.name / file.name).symlink_to(file.resolve())
+    return links
+
+
+def run_once(engine: str, small: Path, folder: Path, backbone: str, weights: Path, output: Path) -> dict[str, Any]:
+    """Run an engine in a process of its own; give its times with rate, memory and wall time."""
+    script, environment, options = ENGINES[engine]
+    python = python_of(environment) if environment else Path(sys.executable)
+    command = [str(python), str(HERE / script), "--small", str(small), "--pictures", str(folder), *options]
+    command += ["--backbone", backbone, "--weights", str(weights), "--output", str(output)]
+    with Watch() as watch:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        watch.follow(process.pid)
+        out, err = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{engine} failed:\n{out[-2000:]}\n{err[-4000:]}")
+    line = json.loads(out.strip().splitlines()[-1])
+    line["rate"] = (line["pictures"] - line["small"]) / (line["seconds"] - line["seconds_warm"])
+    return {**line, "worker_mb": watch.largest_worker, "all_mb": watch.total}
+
+
+def limits(folder: Path, backbone: str, weights: Path, precision: str) -> dict[str, Any]:
+    command = [sys.executable, str(HERE / "limit.py"), "--pictures", str(folder), "--backbone", backbone]
+    command += ["--weights", str(weights), "--precision", precision]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"limit failed:\n{done.stderr[-4000:]}")
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def compare(given: argparse.Namespace, name: str, folder: Path) -> Rows:
+    """Run all engines on one set, round by round."""
+    weights = given.data / "backbones" / f"{given.backbone}_imagenet.safetensors"
+    small, chosen = picture_set(str(given.small), given.data, folder), picture_set(name, given.data, folder)
+    rows: Rows = defaultdict(list)
+    for number in range(given.rounds):
+        for precision in ("exact", "fast"):
+            if f"irbis {precision}" in given.engines:
+                rows[f"limit {precision}"].append(limits(chosen, given.backbone, weights, precision))
+        for engine in given.engines:
+            output = folder / "features" / f"{engine.replace(' ', '-')}.parquet"
+            rows[engine].append(run_once(engine, small, chosen, given.backbone, weights, output))
+            print(f"round {number + 1}, {engine}: {rows[engine][-1]['rate']:.0f} images/s", file=sys.stderr, flush=True)
+    return rows
+
+
+def spread_of(values: list[float], digits: int = 0) -> str:
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def table(rows: Rows, folder: Path) -> str:
+    """Give the Markdown table of a set."""
+    lines = [
+        "| engine | images/s, steady | x bare loop | share of limit | cold small, s | warm small, s "
+        "| largest worker, MB | all, MB | cosine: lowest, median | accuracy |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    reference = values_of(folder, "bare loop")
+    for engine, runs in rows.items():
+        if engine.startswith("limit"):
+            rates = spread_of([each["limit"] for each in runs])
+            parts = ", ".join(
+                f"{key} {statistics.median([each[key] for each in runs]):.0f}" for key in ("decode", "network")
+            )
+            lines.append(f"| {engine} ({parts}) | {rates} | | | | | | | | |")
+            continue
+        bare = rows.get("bare loop", [])
+        ratios = [each["rate"] / other["rate"] for each, other in zip(runs, bare, strict=False)]
+        limit = rows.get(engine.replace("irbis", "limit"), []) if engine.startswith("irbis") else []
+        shares = [each["rate"] / other["limit"] for each, other in zip(runs, limit, strict=False)]
+        lines.append(
+            f"| {engine} | {spread_of([each['rate'] for each in runs])} | {spread_of(ratios, 2) if ratios else ''} "
+            f"| {spread_of(shares, 2) if shares else ''} | {spread_of([each['seconds_cold'] for each in runs], 1)} "
+            f"| {spread_of([each['seconds_warm'] for each in runs], 1)} "
+            f"| {max(each['worker_mb'] for each in runs):.0f} | {max(each['all_mb'] for each in runs):.0f} "
+            f"| {worth(folder, engine, reference)} |"
+        )
+    return "\n".join(lines)
+
+
+def values_of(folder: Path, engine: str) -> pd.DataFrame | None:
+    """Give path and features that an engine wrote last."""
+    path = folder / "features" / f"{engine.replace(' ', '-')}.parquet"
+    return pd.read_parquet(path).drop_duplicates("path").set_index("path").sort_index() if path.exists() else None
+
+
+def worth(folder: Path, engine: str, reference: pd.DataFrame | None) -> str:
+    """Give cosines with the bare loop's features (full decoding, single precision) and the accuracy they reach."""
+    found = values_of(folder, engine)
+    if found is None or reference is None:
+        return " | "
+    common = reference.index.intersection(found.index)
+    left, right = (
+        pd.DataFrame(each.loc[common, "features"].tolist()).to_numpy("float32") for each in (found, reference)
+    )
+    near = cosines(left, right)
+    labels = common.str.split("/").str[-2].to_numpy()
+    return f"{near.min():.5f}, {pd.Series(near).median():.5f} | {accuracy(left, labels):.4f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare irbis featurize with other ways to make features.")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--quick", action="store_true", help="one round on 250 pictures")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--backbone", default="squeezenet1_1")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=["2527", "10108", "peru", "12mp"])
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--small", type=int, default=SMALL, help="pictures that make everything warm")
+    parser.add_argument(
+        "--folder", type=Path, default=HERE.parents[1] / ".tools" / "bench", help="for sets and results"
+    )
+    given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.sets, given.small = 1, ["250"], 60
+    print(f"{os.cpu_count()} cores, {given.backbone}, {given.rounds} rounds\n")
+    for name in given.sets:
+        rows = compare(given, name, given.folder)
+        count = next(each[0]["pictures"] for engine, each in rows.items() if not engine.startswith("limit"))
+        print(f"## {name}: {count:,} pictures\n\n{table(rows, given.folder)}\n", flush=True)
+        (given.folder / f"{given.backbone}-{name}.json").write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""What features are worth: logistic regression on them, and how near they are to the reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+Features = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def accuracy(features: Features, labels: np.ndarray[Any, Any]) -> float:
+    """Give the share of pictures predicted right by models that have not seen them: five folds, always the same."""
+    right = 0
+    for known, unseen in StratifiedKFold(5, shuffle=True, random_state=0).split(features, labels):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
+        right += int((model.fit(features[known], labels[known]).predict(features[unseen]) == labels[unseen]).sum())
+    return right / len(labels)
+
+
+def cosines(found: Features, expected: Features) -> Features:
+    """Give the cosine of every pair of rows."""
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return (found * expected).sum(1) / np.maximum(lengths, 1e-12)

@@ -1,0 +1,72 @@
+"""irbis featurize: table images to table features, the stage as users run it; the tables are filled off the clock."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from command import Run, measure, parser_of
+
+from pipelines.config import load_settings
+from pipelines.platform.session import get_session
+from pipelines.settings import Settings
+from pipelines.stages import featurize, ingest
+from pipelines.storage.tables import Tables
+
+
+def settings_of(given: argparse.Namespace, workspace: Path, folder: Path) -> Settings:
+    chosen = {
+        "workspace": str(workspace),
+        "sources.images": str(folder),
+        "sources.labels": "folder",
+        "featurize.backbone": given.backbone,
+        "featurize.weights": None if given.weights == "random" else given.weights,
+        "featurize.precision": given.precision,
+        "featurize.engine": given.engine,
+        "featurize.batch_size": given.batch,
+        "spark.master": given.master,
+    }
+    return load_settings(None, {key: str(value) for key, value in chosen.items() if value is not None})
+
+
+@contextmanager
+def prepared(given: argparse.Namespace) -> Iterator[Run]:
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = [folder.resolve() for folder in (given.small, given.pictures) if folder]
+        settings = {
+            folder: settings_of(given, Path(scratch, str(number)), folder) for number, folder in enumerate(folders)
+        }
+        spark = get_session(settings[folders[-1]])
+        for each in settings.values():
+            ingest.run(spark, each)
+
+        def run(folder: Path, output: Path) -> None:
+            shutil.rmtree(Path(settings[folder].workspace) / "tables/features", ignore_errors=True)
+            featurize.run(spark, settings[folder])
+
+        yield run
+        last = settings[folders[-1]]
+        tables = Tables.of(spark, last)
+        images = tables.current_images().select("path", "content_hash")
+        found = tables.read("features").where("failure is null").select("content_hash", "features")
+        rows = images.join(found, "content_hash").drop("content_hash").toPandas()
+        rows["path"] = [str(Path(path.removeprefix("file://")).relative_to(folders[-1])) for path in rows["path"]]
+        rows.to_parquet(given.output.resolve())
+        spark.stop()
+
+
+def main() -> None:
+    parser = parser_of("Measure irbis featurize.")
+    parser.add_argument("--precision", default="exact")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--master", default="local[*]")
+    measure("irbis", parser, prepared)
+
+
+if __name__ == "__main__":
+    main()

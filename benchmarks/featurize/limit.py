@@ -1,0 +1,77 @@
+"""The limit that the processor sets: only decoding, only the network, on all cores, and both sharing them.
+
+No Spark, no table: bytes are in memory, every core has a process of its own. What is left out is what a pipeline adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from command import jpegs
+
+from pipelines.models.backbones import Backbone, Embedding, load_backbone
+from pipelines.models.engines import graph_of
+from pipelines.models.engines.openvino_engine import OpenVinoEngine
+from pipelines.platform.session import MALLOC
+
+CACHE = "~/.cache/irbis/weights"
+AT_MOST = 1024 * 2**20  # bytes of decoded pixels that one process keeps
+
+
+def measured(files: list[Path], backbone: Backbone, start: Any, found: Any) -> None:
+    """Time both parts over the same pictures, in step with the other processes."""
+    contents = [file.read_bytes() for file in files]
+    engine = OpenVinoEngine(graph_of(backbone, CACHE), backbone)
+    pixels = [backbone.read(each) for each in contents[:20]]
+    for each in pixels:
+        engine(np.stack([each]))
+    start.wait()
+    begin = time.perf_counter()
+    pixels = [backbone.read(each) for each in contents]
+    decoded = time.perf_counter() - begin
+    start.wait()
+    begin = time.perf_counter()
+    for each in pixels:
+        if not isinstance(each, Embedding):
+            engine(each[None])
+    found.put((len(files), decoded, time.perf_counter() - begin))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure decoding alone and the network alone, on all cores.")
+    parser.add_argument("--pictures", type=Path, required=True)
+    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--precision", default="exact")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--most", type=int, default=2600, help="pictures")
+    given = parser.parse_args()
+    os.environ.update({name: str(value) for name, value in MALLOC.items()})  # as irbis sets it for its workers
+    os.environ["OMP_NUM_THREADS"] = "1"
+    backbone = load_backbone(given.backbone, weights=given.weights, precision=given.precision)
+    graph_of(backbone, CACHE)
+    files = jpegs(given.pictures)[: given.most]
+    context = get_context("spawn")
+    start, found = context.Barrier(given.processes), context.Queue()
+    parts = [files[number :: given.processes] for number in range(given.processes)]
+    running = [context.Process(target=measured, args=(part, backbone, start, found)) for part in parts]
+    for each in running:
+        each.start()
+    results = [found.get(timeout=600) for _ in running]
+    for each in running:
+        each.join()
+    decode, network = (sum(count / times[place] for count, *times in results) for place in (0, 1))
+    line = {"decode": decode, "network": network, "limit": 1 / (1 / decode + 1 / network)}
+    print(json.dumps({"engine": "limit", "pictures": len(files), **{k: round(v, 1) for k, v in line.items()}}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""From a torch network to OpenVINO's graph, with the normalisation inside."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+import torch
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+from torch import Tensor, nn
+
+from pipelines.models.backbones import Backbone
+from pipelines.models.backbones.catalog import architecture
+from pipelines.models.backbones.networks import load, normalisation
+from pipelines.models.engines.graph import Graph
+
+
+class _FromPixels(nn.Module):
+    """Run a network on uint8 pixels as decoded: height, width, then colour."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, backbone: Backbone) -> None:
+        super().__init__()
+        self.network = network
+        mean, std = normalisation(backbone.preprocessing, "cpu")
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, pixels: Tensor) -> Any:
+        return self.network((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+
+
+def convert(backbone: Backbone, folder: Path) -> Graph:
+    """Give the graph of the cut network, written to graph.xml and graph.bin in `folder`.
+
+    Of a backbone with precision fast, it computes in 8 bits. Raises WeightsError if the weights do not fit.
+    """
+    network = architecture(backbone.name).cut(load(backbone)).eval()
+    side = backbone.preprocessing.size
+    model = _to_openvino(_FromPixels(network, backbone).eval(), torch.zeros(2, side, side, 3, dtype=torch.uint8))
+    model.reshape([-1, side, side, 3])
+    if backbone.precision == "fast":
+        from pipelines.models.engines.quantization import quantize
+
+        quantize(model, backbone)
+    target = folder / "graph.xml"
+    ov.save_model(model, target, compress_to_fp16=False)
+    return Graph(target.read_bytes(), target.with_suffix(".bin").read_bytes())
+
+
+def _to_openvino(network: nn.Module, example: Tensor) -> Any:
+    """Do what `openvino.convert_model` does, without the reports on usage that it sends."""
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of its own future, which is OpenVINO's to care for
+        decoder = TorchScriptPythonDecoder(network, example_input=example)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        return frontend.convert(frontend.load(decoder))

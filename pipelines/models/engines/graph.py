@@ -1,0 +1,71 @@
+"""A network as OpenVINO's graph: converted once on the driver, kept on disk, sent to the workers."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.models.backbones import Backbone
+
+_REVISION = 1  # of conversion and quantization: a graph of another one is not used
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Hold a graph as OpenVINO writes it: its nodes (XML) and its constants."""
+
+    nodes: bytes = field(repr=False)
+    constants: bytes = field(repr=False)
+
+
+def can_convert() -> bool:
+    """Say whether OpenVINO is installed."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def graph_of(backbone: Backbone, cache: str) -> Graph:
+    """Give the backbone's graph from the cache, else convert it (seconds, with torch) and put it there.
+
+    Raises WeightsError if the weights do not fit the network.
+    """
+    folder = Path(cache).expanduser() / "graphs" / _name(backbone)
+    if (folder / "graph.xml").is_file():
+        return Graph((folder / "graph.xml").read_bytes(), (folder / "graph.bin").read_bytes())
+    from pipelines.models.engines.conversion import convert
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.mkdtemp(dir=folder.parent)
+    except OSError as error:  # a read-only home: every run converts anew
+        _log.warning("%s cannot hold converted networks (%s): each run converts its own.", folder.parent, error)
+        scratch = tempfile.mkdtemp()
+    try:
+        graph = convert(backbone, Path(scratch))
+        if Path(scratch).parent == folder.parent:
+            _keep(Path(scratch), folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return graph
+
+
+def _keep(scratch: Path, folder: Path) -> None:
+    """Give the finished folder its name: another process sees all of it or nothing."""
+    try:
+        os.rename(scratch, folder)
+    except OSError:
+        if not (folder / "graph.xml").is_file():  # else another process was first
+            raise
+
+
+def _name(backbone: Backbone) -> str:
+    version = importlib.metadata.version("openvino")
+    key = hashlib.sha256(f"{backbone.identity}|{backbone.weights_digest}|{version}|{_REVISION}".encode()).hexdigest()
+    return f"{backbone.name}-{backbone.precision}-{key[:16]}"

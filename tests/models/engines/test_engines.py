@@ -1,0 +1,122 @@
+"""Engines against the reference (full decoding, single precision, torch on the CPU), within what each promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.images import formulas
+from pipelines.models.backbones import Backbone, load_backbone
+from pipelines.models.backbones.networks import forward
+from pipelines.models.engines import Engine, Engines, graph_of
+from pipelines.models.engines import engine as engine_module
+from pipelines.models.engines.openvino_engine import OpenVinoEngine
+from pipelines.models.engines.torch_engine import TorchEngine
+
+EXACT = 0.9999  # least cosine of any picture
+FAST = (0.85, 0.98)  # least and median; what `fast` promises is accuracy, which benchmarks show
+
+
+def engine_of(kind: str, backbone: Backbone, cache: Path, **options: Any) -> Engine:
+    if kind == "torch":
+        return TorchEngine(backbone, "cpu", **options)
+    return OpenVinoEngine(graph_of(backbone, str(cache)), backbone, **options)
+
+
+def cosines(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return (found * expected).sum(1) / lengths
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("weights")
+
+
+@pytest.fixture(scope="module", params=["irbis_tiny", "squeezenet1_1", "mobilenet_v2"])
+def backbone(request: pytest.FixtureRequest, shared_data: Path) -> Backbone:
+    name = request.param
+    file = None if name == "irbis_tiny" else str(shared_data / "backbones" / f"{name}_imagenet.safetensors")
+    return load_backbone(name, weights=file)
+
+
+@pytest.fixture(scope="module")
+def pictures(shared_data: Path) -> list[bytes]:
+    """Give 50 files: every second of the awkward ones, and real pictures."""
+    awkward = sorted(path for path in (shared_data / "awkward").iterdir() if path.suffix not in (".csv", ".md"))[::2]
+    real = sorted((shared_data / "cameratrap_peru_sdzg").rglob("*.[jJ][pP][gG]"))
+    return [path.read_bytes() for path in [*awkward, *real[::4]]][:50]
+
+
+@pytest.mark.parametrize("kind", ["openvino", "torch"])
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_every_engine_keeps_its_promise_on_50_pictures(backbone, pictures, cache, kind, precision) -> None:
+    assert len(pictures) == 50
+    chosen = replace(backbone, precision=precision)
+    engine = engine_of(kind, chosen, cache)
+    found = list(chosen.embed(pictures, engine, batch=engine.batch))
+    expected = list(backbone.embed(pictures))
+    assert [each.failure for each in found] == [each.failure for each in expected]
+    readable = [place for place, each in enumerate(expected) if each.failure is None]
+    assert len(readable) >= 40
+    near = cosines(*(np.stack([each[place].features for place in readable]) for each in (found, expected)))
+    if precision == "exact":
+        assert near.min() >= EXACT
+    else:
+        assert near.min() >= FAST[0] and np.median(near) >= FAST[1]
+
+
+def test_a_batch_that_is_not_full_gives_the_same_features(cache) -> None:
+    backbone = load_backbone("irbis_tiny")
+    pixels = formulas.render(5, 160, seed=3)
+    expected = forward(backbone, pixels)
+    for batch in (1, 2, 4, 8):
+        engine = engine_of("openvino", backbone, cache, batch=batch)
+        np.testing.assert_allclose(engine(pixels), expected, atol=1e-4)
+        np.testing.assert_allclose(engine(pixels[:1]), expected[:1], atol=1e-4)
+
+
+def test_the_converted_network_is_kept_and_found_again_without_torch(cache, monkeypatch) -> None:
+    backbone = load_backbone("irbis_tiny")
+    first = graph_of(backbone, str(cache))
+    monkeypatch.setitem(__import__("sys").modules, "pipelines.models.engines.conversion", None)
+    assert graph_of(backbone, str(cache)) == first
+    with pytest.raises(ImportError):  # other weights are another network
+        graph_of(replace(backbone, weights=b"other"), str(cache))
+
+
+def test_a_cache_that_cannot_be_written_costs_time_but_no_features(tmp_path, caplog) -> None:
+    (tmp_path / "graphs").write_text("in the way")
+    graph = graph_of(load_backbone("irbis_tiny"), str(tmp_path))
+    assert len(graph.nodes) > 1000 and "cannot hold converted networks" in caplog.text
+
+
+def test_a_process_builds_each_engine_once(monkeypatch, cache) -> None:
+    monkeypatch.setattr(engine_module, "_engines", {})
+    backbone = load_backbone("irbis_tiny")
+    fetched: list[str] = []
+    graph = graph_of(backbone, str(cache))
+
+    def fetch() -> Any:
+        fetched.append("graph")
+        return graph
+
+    def engine(**options: Any) -> Engine:
+        return Engines(backbone.without_weights(), lambda: backbone.weights, fetch).engine("cpu", **options)
+
+    first = engine()
+    assert engine() is first and engine() is first and fetched == ["graph"]
+    assert engine(batch=4) is not first and fetched == ["graph", "graph"]
+    without = Engines(replace(backbone, max_pixels=9), lambda: backbone.weights, None).engine("cpu", batch=2)
+    assert isinstance(without, TorchEngine) and len(engine_module._engines) == 2
+
+
+def test_fast_features_have_a_name_of_their_own() -> None:
+    exact = load_backbone("irbis_tiny")
+    fast = load_backbone("irbis_tiny", precision="fast")
+    assert fast.identity == exact.identity + "/fast"
+    assert exact.without_weights().identity == exact.identity and exact.without_weights().weights == b""

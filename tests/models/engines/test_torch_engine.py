@@ -1,0 +1,60 @@
+"""The engine for GPUs, on the CPU: what happens when a GPU's memory does not suffice is simulated."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.errors import PlatformError
+from pipelines.images import formulas
+from pipelines.models.backbones import load_backbone
+from pipelines.models.backbones.networks import forward
+from pipelines.models.engines.torch_engine import TorchEngine
+
+PIXELS = formulas.render(9, 160, seed=1)
+
+
+class Small(torch.nn.Module):
+    """Stand for a network on a GPU that holds `most` pictures."""
+
+    def __init__(self, network: Any, most: int) -> None:
+        super().__init__()
+        self.network, self.most = network, most
+        self.seen: list[int] = []
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(pictures))
+        if len(pictures) > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return self.network(pictures)
+
+
+def engine_with_room_for(most: int) -> tuple[TorchEngine, Small]:
+    engine = TorchEngine(load_backbone("irbis_tiny"), "cpu", batch=8)
+    small = Small(engine._network, most)
+    engine._network = small
+    return engine, small
+
+
+def test_a_batch_that_does_not_fit_is_halved_once_with_a_warning_and_stays_so(caplog) -> None:
+    engine, small = engine_with_room_for(5)
+    with caplog.at_level(logging.WARNING):
+        found = engine(PIXELS[:8])
+    assert small.seen == [8, 4, 4]
+    assert [record.getMessage() for record in caplog.records] == [
+        "8 pictures do not fit into the memory of cpu: 4 from now on."
+    ]
+    np.testing.assert_allclose(found, forward(load_backbone("irbis_tiny"), PIXELS[:8]), atol=1e-5)
+    engine(PIXELS)
+    assert small.seen[3:] == [4, 4, 1] and len(caplog.records) == 1
+
+
+def test_what_does_not_fit_in_halves_either_ends_with_what_to_set() -> None:
+    engine, small = engine_with_room_for(3)
+    with pytest.raises(PlatformError, match=r"4 pictures do not fit .*Set featurize.batch_size below 4"):
+        engine(PIXELS[:8])
+    assert small.seen == [8, 4]
