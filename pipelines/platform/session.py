@@ -126,6 +126,10 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.default.parallelism": slots,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.databricks.delta.snapshotPartitions": 1,
+        # Row groups of pictures: small enough to be dealt out evenly, and looked at before they are hundreds of MB.
+        "spark.hadoop.parquet.block.size": 32 * 2**20,
+        "spark.hadoop.parquet.block.size.row.check.min": 10,
+        "spark.hadoop.parquet.page.size.row.check.min": 10,
         "spark.sql.warehouse.dir": str(log_file(settings).parents[1] / "warehouse"),
         # One task owns its share of the cores: more threads than that fight for them.
         "spark.executorEnv.OMP_NUM_THREADS": threads,

@@ -139,8 +139,9 @@ def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings:
 
 
 def _partitions(size: int, settings: Settings) -> int:
-    """Give the number of tasks for so many bytes: enough for every core, and a failed one repeats little."""
-    return max(task_slots(settings.spark.master), -(-size // (settings.ingest.partition_megabytes * 2**20)))
+    """Give the number of tasks for so many bytes: the same for every core, and a failed one repeats little."""
+    slots = task_slots(settings.spark.master)
+    return slots * max(1, -(-size // (slots * settings.ingest.partition_megabytes * 2**20)))
 
 
 def _nothing_found(source: Source, listing: Listing) -> str:

@@ -47,7 +47,7 @@ def convert(backbone: Backbone, folder: Path) -> Graph:
     if backbone.precision == "fast":
         from pipelines.models.engines.quantization import quantize
 
-        quantize(model, backbone)
+        model = quantize(model, side)
     target = folder / "graph.xml"
     ov.save_model(model, target, compress_to_fp16=False)
     return Graph(target.read_bytes(), target.with_suffix(".bin").read_bytes())
