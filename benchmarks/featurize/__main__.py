@@ -1,11 +1,11 @@
 """Compare irbis featurize with what else makes features of pictures, side by side: `make bench`.
 
-    python benchmarks/featurize DATA [--quick] [--rounds N] [--backbone NAME] [--sets NAME ...] [--engines NAME ...]
+    python benchmarks/featurize DATA [--quick] [--ablation] [--rounds N] [--backbone NAME] [--sets NAME ...]
 
 DATA holds trashnet and cameratrap_peru_sdzg (pictures in folders) and backbones (NAME_imagenet.safetensors). Every
 engine runs in a process of its own, one after the other, in every round; in it a small set makes everything warm, so
 that the steady rate is (pictures - small) / (seconds - seconds of the small set). Figures are medians over the rounds,
-with the lowest and the highest, and ratios to the bare loop of the same round. Needs two idle cores or more.
+with the lowest and the highest, and ratios to the first engine of the same round. Needs two idle cores or more.
 """
 
 from __future__ import annotations
@@ -32,12 +32,28 @@ SMALL = 250
 SETS = ("250", "2527", "10108", "peru", "12mp")
 # Name, script, environment, options. The bare loop's are the best that `bare_loop.py --tune` found.
 ENGINES: dict[str, tuple[str, str, list[str]]] = {
-    "bare loop": ("bare_loop.py", "", []),
+    "bare loop": ("bare_loop.py", "", ["--batch", "8", "--workers", "0", "--threads", "2", "--compile"]),
     "irbis exact": ("irbis_featurize.py", "", []),
     "irbis fast": ("irbis_featurize.py", "", ["--precision", "fast"]),
     "published": ("published_pattern.py", "", []),
     "Ray Data": ("ray_data.py", "ray", []),
     "Daft": ("daft_embed.py", "daft", []),
+}
+# Each step alone on top of the plain form, all together, and all but one.
+PLAIN = ["--engine", "torch", "--batch", "64", "--plain-malloc"]
+ABLATION: dict[str, tuple[str, str, list[str]]] = {
+    "plain: torch, batch 64": ("irbis_featurize.py", "", PLAIN),
+    "plain + malloc settings": ("irbis_featurize.py", "", PLAIN[:-1]),
+    "plain + batch 8": ("irbis_featurize.py", "", ["--engine", "torch", "--batch", "8", "--plain-malloc"]),
+    "plain + OpenVINO": ("irbis_featurize.py", "", PLAIN[2:]),
+    "irbis exact": ("irbis_featurize.py", "", []),
+    "exact - malloc settings": ("irbis_featurize.py", "", ["--plain-malloc"]),
+    "exact - batch 1 (8)": ("irbis_featurize.py", "", ["--batch", "8"]),
+    "exact - OpenVINO (torch, batch 8)": ("irbis_featurize.py", "", ["--engine", "torch"]),
+    "exact - large tasks (2 MB)": ("irbis_featurize.py", "", ["--partition-megabytes", "2"]),
+    "exact - one buffer (pandas UDF)": ("irbis_featurize.py", "", ["--udf"]),
+    "irbis fast": ("irbis_featurize.py", "", ["--precision", "fast"]),
+    "fast, batch 4": ("irbis_featurize.py", "", ["--precision", "fast", "--batch", "4"]),
 }
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -75,7 +91,7 @@ def spread(folder: Path, count: int) -> Path:
 
 def run_once(engine: str, small: Path, folder: Path, backbone: str, weights: Path, output: Path) -> dict[str, Any]:
     """Run an engine in a process of its own; give its times with rate, memory and wall time."""
-    script, environment, options = ENGINES[engine]
+    script, environment, options = (ENGINES | ABLATION)[engine]
     python = python_of(environment) if environment else Path(sys.executable)
     command = [str(python), str(HERE / script), "--small", str(small), "--pictures", str(folder), *options]
     command += ["--backbone", backbone, "--weights", str(weights), "--output", str(output)]
@@ -121,12 +137,13 @@ def spread_of(values: list[float], digits: int = 0) -> str:
 
 def table(rows: Rows, folder: Path) -> str:
     """Give the Markdown table of a set."""
+    first = next(engine for engine in rows if not engine.startswith("limit"))
     lines = [
-        "| engine | images/s, steady | x bare loop | share of limit | cold small, s | warm small, s "
+        f"| engine | images/s, steady | x {first} | share of limit | cold small, s | warm small, s "
         "| largest worker, MB | all, MB | cosine: lowest, median | accuracy |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    reference = values_of(folder, "bare loop")
+    reference = values_of(folder, first)
     for engine, runs in rows.items():
         if engine.startswith("limit"):
             rates = spread_of([each["limit"] for each in runs])
@@ -135,12 +152,11 @@ def table(rows: Rows, folder: Path) -> str:
             )
             lines.append(f"| {engine} ({parts}) | {rates} | | | | | | | | |")
             continue
-        bare = rows.get("bare loop", [])
-        ratios = [each["rate"] / other["rate"] for each, other in zip(runs, bare, strict=False)]
+        ratios = [each["rate"] / other["rate"] for each, other in zip(runs, rows[first], strict=True)]
         limit = rows.get(engine.replace("irbis", "limit"), []) if engine.startswith("irbis") else []
         shares = [each["rate"] / other["limit"] for each, other in zip(runs, limit, strict=False)]
         lines.append(
-            f"| {engine} | {spread_of([each['rate'] for each in runs])} | {spread_of(ratios, 2) if ratios else ''} "
+            f"| {engine} | {spread_of([each['rate'] for each in runs])} | {spread_of(ratios, 2)} "
             f"| {spread_of(shares, 2) if shares else ''} | {spread_of([each['seconds_cold'] for each in runs], 1)} "
             f"| {spread_of([each['seconds_warm'] for each in runs], 1)} "
             f"| {max(each['worker_mb'] for each in runs):.0f} | {max(each['all_mb'] for each in runs):.0f} "
@@ -181,7 +197,10 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=HERE.parents[1] / ".tools" / "bench", help="for sets and results"
     )
+    parser.add_argument("--ablation", action="store_true", help="irbis alone: what each step is worth")
     given = parser.parse_args()
+    if given.ablation:
+        given.engines = list(ABLATION)
     if given.quick:
         given.rounds, given.sets, given.small = 1, ["250"], 60
     print(f"{os.cpu_count()} cores, {given.backbone}, {given.rounds} rounds\n")

@@ -12,10 +12,12 @@ from pathlib import Path
 from command import Run, measure, parser_of
 
 from pipelines.config import load_settings
-from pipelines.platform.session import get_session
+from pipelines.platform import session
 from pipelines.settings import Settings
 from pipelines.stages import featurize, ingest
 from pipelines.storage.tables import Tables
+
+BESIDE = ("backbone", "failure", "failure_detail", "featurized_at")
 
 
 def settings_of(given: argparse.Namespace, workspace: Path, folder: Path) -> Settings:
@@ -29,8 +31,15 @@ def settings_of(given: argparse.Namespace, workspace: Path, folder: Path) -> Set
         "featurize.engine": given.engine,
         "featurize.batch_size": given.batch,
         "spark.master": given.master,
+        "ingest.partition_megabytes": given.partition_megabytes,
     }
     return load_settings(None, {key: str(value) for key, value in chosen.items() if value is not None})
+
+
+def with_udf(given: argparse.Namespace, tables: Tables) -> None:
+    embed = featurize.featurize_udf(given.backbone, weights=given.weights, precision=given.precision)
+    rows = tables.read("images").where("failure is null").select("content_hash", embed("content").alias("features"))
+    tables.append("features", rows.selectExpr("*", *(f"null as {name}" for name in BESIDE)))
 
 
 @contextmanager
@@ -40,13 +49,19 @@ def prepared(given: argparse.Namespace) -> Iterator[Run]:
         settings = {
             folder: settings_of(given, Path(scratch, str(number)), folder) for number, folder in enumerate(folders)
         }
-        spark = get_session(settings[folders[-1]])
+        if given.plain_malloc:
+            session.MALLOC.clear()
+        spark = session.get_session(settings[folders[-1]])
         for each in settings.values():
             ingest.run(spark, each)
 
         def run(folder: Path, output: Path) -> None:
-            shutil.rmtree(Path(settings[folder].workspace) / "tables/features", ignore_errors=True)
-            featurize.run(spark, settings[folder])
+            chosen, tables = settings[folder], Tables.of(spark, settings[folder])
+            shutil.rmtree(Path(chosen.workspace) / "tables/features", ignore_errors=True)
+            if given.udf:
+                with_udf(given, tables)
+            else:
+                featurize.run(spark, chosen)
 
         yield run
         last = settings[folders[-1]]
@@ -65,6 +80,9 @@ def main() -> None:
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--master", default="local[*]")
+    parser.add_argument("--plain-malloc", action="store_true", help="leave glibc's memory settings as they are")
+    parser.add_argument("--partition-megabytes", type=int, help="of pictures in a file, and so in a task")
+    parser.add_argument("--udf", action="store_true", help="featurize_udf, as in notebooks, instead of the stage")
     measure("irbis", parser, prepared)
 
 

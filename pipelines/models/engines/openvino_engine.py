@@ -24,10 +24,12 @@ class OpenVinoEngine:
         constants = ov.Tensor(np.frombuffer(graph.constants, np.uint8))
         model = core.read_model(graph.nodes, constants)
         model.reshape([self.batch, side, side, 3])
-        options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        # Pinned, the workers of one machine would all sit on its first core.
+        options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
         if backbone.precision == "exact":  # some processors would take bfloat16 unasked
             options["INFERENCE_PRECISION_HINT"] = "f32"
-        self._request = core.compile_model(model, "CPU", options).create_infer_request()
+        self._compiled = core.compile_model(model, "CPU", options)
+        self._request = self._compiled.create_infer_request()
 
     def __call__(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Give the features of the pictures, in their order."""

@@ -80,6 +80,13 @@ def test_a_batch_that_is_not_full_gives_the_same_features(cache) -> None:
         np.testing.assert_allclose(engine(pixels[:1]), expected[:1], atol=1e-4)
 
 
+def test_engines_of_one_machine_do_not_share_a_core(cache) -> None:
+    engine = engine_of("openvino", load_backbone("irbis_tiny"), cache, threads=2)
+    # Pinned, every process would take the first core for its own.
+    found = {name: engine._compiled.get_property(name) for name in ("ENABLE_CPU_PINNING", "INFERENCE_NUM_THREADS")}
+    assert found == {"ENABLE_CPU_PINNING": False, "INFERENCE_NUM_THREADS": 2}
+
+
 def test_the_converted_network_is_kept_and_found_again_without_torch(cache, monkeypatch) -> None:
     backbone = load_backbone("irbis_tiny")
     first = graph_of(backbone, str(cache))

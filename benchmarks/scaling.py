@@ -1,0 +1,73 @@
+"""Print what a survey of 1, 10 or 100 million pictures takes on a cluster, from measured rates: docs/scaling.md.
+
+    python benchmarks/scaling.py [--rate 100] [--cores 64] [--workers 8] [--price 6.0] [--megabytes 0.5]
+
+Every assumption is an option or a constant below; change them for your cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+FETCH_MS = 0.8  # CPU of one core for one blob (benchmarks/ingest_azure.py)
+REQUESTS = 20_000  # a second that one storage account answers
+PER_COMMIT = 20_000  # ingest.files_per_commit, featurize.pictures_per_commit
+PER_FILE_MB = 64  # ingest.partition_megabytes
+FEATURE_BYTES = 4  # of one number of a feature vector, before Parquet
+LOG_KB = 1.0 + 0.9  # of a commit: its own line, and one for a file with its statistics (measured)
+NAME_BYTES = 250  # of the driver for a listed name (benchmarks/listing_memory.py)
+ROW_BYTES = 200  # of a row of images without its content, in a column store
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Hold the cluster: cores that run tasks, its price for an hour, and what one core does in a second."""
+
+    cores: int
+    price: float
+    rate: float
+
+
+def figures(pictures: int, megabytes: float, width: int, cluster: Cluster) -> dict[str, str]:
+    """Give the row of the table for so many pictures."""
+    fetching = max(pictures * FETCH_MS / 1000 / cluster.cores, pictures / REQUESTS)
+    computing = pictures / (cluster.rate * cluster.cores)
+    hours = (fetching + computing) / 3600
+    commits = -(-pictures // PER_COMMIT)
+    image_files = max(commits, round(pictures * megabytes / PER_FILE_MB))
+    feature_files = commits * cluster.cores
+    log = (2 * commits * LOG_KB + (image_files + feature_files) * LOG_KB) / 1024
+    return {
+        "pictures": f"{pictures / 1e6:.0f} million",
+        "ingest, h": f"{fetching / 3600:.2f}",
+        "featurize, h": f"{computing / 3600:.2f}",
+        "price": f"${hours * cluster.price:,.2f}",
+        "$ a million": f"{hours * cluster.price / pictures * 1e6:.2f}",
+        "tasks": f"{image_files + feature_files:,}",
+        "files of images": f"{image_files:,}",
+        "files of features": f"{feature_files:,}",
+        "bytes, GB": f"{pictures * megabytes / 1024:,.0f}",
+        "features, GB": f"{pictures * width * FEATURE_BYTES / 2**30:,.1f}",
+        "log, MB": f"{log:,.0f}",
+        "driver, GB": f"{1 + pictures * NAME_BYTES / 2**30:,.1f}",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compute time and price for large surveys.")
+    parser.add_argument("--rate", type=float, default=100, help="images/s of one core, featurize")
+    parser.add_argument("--cores", type=int, default=64, help="that run tasks")
+    parser.add_argument("--price", type=float, default=3.2, help="of the cluster for an hour")
+    parser.add_argument("--megabytes", type=float, default=0.5, help="of a picture")
+    parser.add_argument("--width", type=int, default=512, help="numbers in a feature vector")
+    given = parser.parse_args()
+    cluster = Cluster(given.cores, given.price, given.rate)
+    rows = [figures(10**power, given.megabytes, given.width, cluster) for power in (6, 7, 8)]
+    print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
+    for row in rows:
+        print(f"| {' | '.join(row.values())} |")
+
+
+if __name__ == "__main__":
+    main()
