@@ -1,6 +1,6 @@
 """Print what a survey of 1, 10 or 100 million pictures takes on a cluster, from measured rates: docs/scaling.md.
 
-    python benchmarks/scaling.py [--rate 100] [--cores 64] [--workers 8] [--price 6.0] [--megabytes 0.5]
+    python benchmarks/scaling.py [--rate 85] [--cores 64] [--price 3.2] [--megabytes 0.5] [--per-commit 200000]
 
 Every assumption is an option or a constant below; change them for your cluster.
 """
@@ -12,12 +12,10 @@ from dataclasses import dataclass
 
 FETCH_MS = 0.8  # CPU of one core for one blob (benchmarks/ingest_azure.py)
 REQUESTS = 20_000  # a second that one storage account answers
-PER_COMMIT = 20_000  # ingest.files_per_commit, featurize.pictures_per_commit
 PER_FILE_MB = 64  # ingest.partition_megabytes
 FEATURE_BYTES = 4  # of one number of a feature vector, before Parquet
 LOG_KB = 1.0 + 0.9  # of a commit: its own line, and one for a file with its statistics (measured)
-NAME_BYTES = 250  # of the driver for a listed name (benchmarks/listing_memory.py)
-ROW_BYTES = 200  # of a row of images without its content, in a column store
+NAME_BYTES = 968  # of the driver, Python and JVM, for a listed name (benchmarks/listing_memory.py)
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,12 @@ class Cluster:
     rate: float
 
 
-def figures(pictures: int, megabytes: float, width: int, cluster: Cluster) -> dict[str, str]:
+def figures(pictures: int, megabytes: float, width: int, per_commit: int, cluster: Cluster) -> dict[str, str]:
     """Give the row of the table for so many pictures."""
     fetching = max(pictures * FETCH_MS / 1000 / cluster.cores, pictures / REQUESTS)
     computing = pictures / (cluster.rate * cluster.cores)
     hours = (fetching + computing) / 3600
-    commits = -(-pictures // PER_COMMIT)
+    commits = -(-pictures // per_commit)
     image_files = max(commits, round(pictures * megabytes / PER_FILE_MB))
     feature_files = commits * cluster.cores
     log = (2 * commits * LOG_KB + (image_files + feature_files) * LOG_KB) / 1024
@@ -56,14 +54,15 @@ def figures(pictures: int, megabytes: float, width: int, cluster: Cluster) -> di
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compute time and price for large surveys.")
-    parser.add_argument("--rate", type=float, default=100, help="images/s of one core, featurize")
+    parser.add_argument("--rate", type=float, default=85, help="images/s of one core, featurize")
     parser.add_argument("--cores", type=int, default=64, help="that run tasks")
     parser.add_argument("--price", type=float, default=3.2, help="of the cluster for an hour")
     parser.add_argument("--megabytes", type=float, default=0.5, help="of a picture")
     parser.add_argument("--width", type=int, default=512, help="numbers in a feature vector")
+    parser.add_argument("--per-commit", type=int, default=200_000, help="ingest.files_per_commit and its like")
     given = parser.parse_args()
     cluster = Cluster(given.cores, given.price, given.rate)
-    rows = [figures(10**power, given.megabytes, given.width, cluster) for power in (6, 7, 8)]
+    rows = [figures(10**power, given.megabytes, given.width, given.per_commit, cluster) for power in (6, 7, 8)]
     print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
     for row in rows:
         print(f"| {' | '.join(row.values())} |")

@@ -6,6 +6,7 @@ border to Python, features come back. Only what this backbone has not seen yet i
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any, Literal
@@ -60,11 +61,16 @@ def featurize(
     embed = _embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
 
     def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            found = list(embed(content.as_py() for content in batch.column(1)))
-            if count:
-                count(len(found))
-            yield _record_batch(batch.column(0), found)
+        # The network's batches cross the borders of Arrow's, which are cut by bytes.
+        hashes: deque[pa.Array] = deque()
+        found: list[Embedding] = []
+        for embedding in embed(_contents(batches, hashes)):
+            found.append(embedding)
+            if len(found) == len(hashes[0]):
+                if count:
+                    count(len(found))
+                yield _record_batch(hashes.popleft(), found)
+                found = []
 
     rows = images.select("content_hash", "content").mapInArrow(each, EMBEDDED_DDL)
     return rows.withColumn("backbone", F.lit(backbone.identity)).withColumn(
@@ -116,6 +122,15 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     return StageResult(
         "featurize", total, total - sum(failures.values()), failures, clock.seconds, outcome=backbone.identity
     )
+
+
+def _contents(batches: Iterator[pa.RecordBatch], hashes: deque[pa.Array]) -> Iterator[bytes | None]:
+    """Give the pictures of all batches, and put the hashes of each batch aside."""
+    for batch in batches:
+        if batch.num_rows:
+            hashes.append(batch.column(0))
+        for content in batch.column(1):
+            yield content.as_py()
 
 
 def _embedder(

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.models.backbones import load_backbone
+from pipelines.platform.session import sql_conf
 from pipelines.stages import featurize, ingest
 from pipelines.stages.featurize import featurize_udf
 from pipelines.storage.tables import Tables
@@ -101,6 +102,23 @@ def test_torch_and_openvino_fill_the_table_alike(spark, settings, precision):
             other = np.array(found["openvino"][key][1])
             cosine = np.dot(features, other) / np.linalg.norm(features) / np.linalg.norm(other)
             assert cosine > (0.9999 if precision == "exact" else 0.98)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+def test_batches_of_the_network_cross_those_of_arrow(spark, batch_size):
+    contents = [jpeg(40 + 10 * n, n) if n % 3 else b"" for n in range(11)]
+    rows = spark.createDataFrame(
+        [(str(n), each) for n, each in enumerate(contents)], "content_hash string, content binary"
+    )
+    backbone = load_backbone("irbis_tiny")
+    with sql_conf(spark, spark__sql__execution__arrow__maxRecordsPerBatch=3):
+        found = featurize.featurize(rows.coalesce(1), backbone, batch_size=batch_size, device="cpu").collect()
+    assert [row["content_hash"] for row in found] == [str(n) for n in range(11)]
+    assert [row["failure"] for row in found] == [None if n % 3 else "empty" for n in range(11)]
+    expected = list(backbone.embed(contents))
+    for row, each in zip(found, expected, strict=True):
+        if each.features is not None:
+            np.testing.assert_allclose(row["features"], each.features, atol=1e-4)
 
 
 def test_several_commits_give_the_same_rows_as_one(spark, settings):
