@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the emulator is the tests' own
+sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where picture sets are made
 
 from azure.storage.blob import ContainerClient
+from pictures import put, with_comment
 
 from pipelines.config import load_settings
 from pipelines.platform.session import get_session
@@ -49,13 +51,6 @@ def settings_of(workspace: Path, name: str) -> Any:
     )
 
 
-def copy(file: Path, target: Path, number: int) -> None:
-    """Write a JPEG with a comment behind its first two bytes, so that every copy has its own hash."""
-    content, comment = file.read_bytes(), f"copy {number}".encode()
-    segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
-    target.write_bytes(content[:2] + (segment if number else b"") + content[2:])
-
-
 def with_binary_file(spark: Any, name: str, target: Path) -> int:
     """Read every blob with Spark's binaryFile and append it to a Delta table, as its documentation shows."""
     pictures = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
@@ -80,9 +75,8 @@ def main() -> None:
         folder = Path(scratch)
         chosen = folder / "pictures"
         for file in sorted(given.folder.rglob("*.jpg"))[: given.pictures]:
-            (chosen / file.parent.name).mkdir(parents=True, exist_ok=True)
             for number in range(given.copies):
-                copy(file, chosen / file.parent.name / f"{file.stem}-{number}.jpg", number)
+                put(chosen, file, str(number), with_comment(file.read_bytes(), number))
         azurite = Azurite.start(folder, port=0 if given.latency else PORT)
         try:
             with fault_proxy(azurite.port, 0.0, listen=PORT) if given.latency else nullcontext() as proxy:

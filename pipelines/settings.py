@@ -126,12 +126,16 @@ class Ingest(Section):
     watch_seconds: Annotated[float, Field(ge=1)]
 
 
+Precision = Literal["exact", "fast"]
+EngineName = Literal["auto", "openvino", "torch"]
+
+
 class Featurize(Section):
     backbone: str
     weights: str | None
     weights_cache: str
-    precision: Literal["exact", "fast"]
-    engine: Literal["auto", "openvino", "torch"]
+    precision: Precision
+    engine: EngineName
     device: Literal["auto", "cpu", "cuda"]
     batch_size: Annotated[int, Field(ge=1)] | None
     pictures_per_commit: Annotated[int, Field(ge=1)]

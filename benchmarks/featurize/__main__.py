@@ -16,16 +16,17 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pictures
-from accuracy import accuracy, cosines
+from accuracy import accuracy
 from environments import python_of
 from memory import Watch
+
+from pipelines.models.engines.quantization import cosines
 
 HERE = Path(__file__).resolve().parent
 SMALL = 250
@@ -71,26 +72,21 @@ def picture_set(name: str, data: Path, folder: Path) -> Path:
     elif name == "10108":
         pictures.copies(trashnet, target, 2527, 4)
     else:
-        pictures.copies(spread(trashnet, int(name)), target, int(name))
+        evenly(trashnet, int(name), target)
     (target / "ready").touch()
     return target
 
 
-def spread(folder: Path, count: int) -> Path:
-    """Give a folder of links to `count` pictures, taken evenly from all classes."""
-    files = sorted(folder.rglob("*.jpg"))
-    if count >= len(files):
-        return folder
-    links = Path(tempfile.mkdtemp())
-    for place in range(count):
-        file = files[place * len(files) // count]
-        (links / file.parent.name).mkdir(exist_ok=True)
-        (links / file.parent.name / file.name).symlink_to(file.resolve())
-    return links
+def evenly(source: Path, count: int, target: Path) -> None:
+    """Copy `count` pictures, taken evenly from all classes."""
+    files = sorted(source.rglob("*.jpg"))
+    for place in range(min(count, len(files))):
+        file = files[place * len(files) // min(count, len(files))]
+        pictures.put(target, file, str(place), file.read_bytes())
 
 
 def run_once(engine: str, small: Path, folder: Path, backbone: str, weights: Path, output: Path) -> dict[str, Any]:
-    """Run an engine in a process of its own; give its times with rate, memory and wall time."""
+    """Run an engine in a process of its own; give its times, its rate and its memory."""
     script, environment, options = (ENGINES | ABLATION)[engine]
     python = python_of(environment) if environment else Path(sys.executable)
     command = [str(python), str(HERE / script), "--small", str(small), "--pictures", str(folder), *options]

@@ -1,4 +1,4 @@
-"""What features are worth: logistic regression on them, and how near they are to the reference."""
+"""What features are worth: logistic regression on them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,3 @@ def accuracy(features: Features, labels: np.ndarray[Any, Any]) -> float:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
         right += int((model.fit(features[known], labels[known]).predict(features[unseen]) == labels[unseen]).sum())
     return right / len(labels)
-
-
-def cosines(found: Features, expected: Features) -> Features:
-    """Give the cosine of every pair of rows."""
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    return (found * expected).sum(1) / np.maximum(lengths, 1e-12)

@@ -23,7 +23,6 @@ from pipelines.models.engines.openvino_engine import OpenVinoEngine
 from pipelines.platform.session import MALLOC
 
 CACHE = "~/.cache/irbis/weights"
-AT_MOST = 1024 * 2**20  # bytes of decoded pixels that one process keeps
 
 
 def measured(files: list[Path], backbone: Backbone, start: Any, found: Any) -> None:

@@ -38,7 +38,7 @@ def enlarged(source: Path, target: Path, n: int, size: tuple[int, int] = (4000, 
 
 def first(source: Path, n: int) -> list[Path]:
     """Give the first n pictures under a folder, or all if there are fewer; raise SystemExit if there is none."""
-    found = sorted(source.rglob("*.jpg"))[:n]
+    found = sorted(path for path in source.rglob("*") if path.suffix.lower() == ".jpg")[:n]
     if not found:
         raise SystemExit(f"No *.jpg under {source}.")
     return found

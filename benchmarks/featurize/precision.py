@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy import accuracy, cosines
+from accuracy import accuracy
 
 from pipelines.models.backbones import Backbone, load_backbone
 from pipelines.models.engines import graph_of
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
+from pipelines.models.engines.quantization import cosines
 
 SETS = ("trashnet", "cats_dogs_leopard", "cifar10_subset")
 CACHE = "~/.cache/irbis/weights"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,11 @@ from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
 from pipelines.errors import DataError, SettingsError
-from pipelines.models.backbones import Backbone, Embedding, Precision, backbone_of, load_backbone
+from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_backbone
 from pipelines.models.engines import Engines, can_convert, graph_of
 from pipelines.platform.progress import progress
 from pipelines.platform.session import sql_conf, task_threads
-from pipelines.settings import Settings
+from pipelines.settings import EngineName, Precision, Settings
 from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.pending import pictures_to_featurize
 from pipelines.storage.tables import Tables, chunks, count_failures
@@ -39,8 +39,6 @@ EMBEDDED = pa.schema(
 )
 EMBEDDED_DDL = "content_hash string, features array<float>, failure string, failure_detail string"
 BATCH_BYTES = 32 * 2**20  # what one Arrow batch and one Parquet batch may hold of pictures
-
-EngineName = Literal["auto", "openvino", "torch"]
 
 
 def featurize(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,8 @@ from pipelines.images.preprocess import Preprocessing
 from pipelines.models.backbones.ahead import side_by_side
 from pipelines.models.backbones.catalog import Architecture, architecture
 from pipelines.models.backbones.weights import digest, find_weights, read_file
-from pipelines.settings import Settings
+from pipelines.settings import Precision, Settings
 
-Precision = Literal["exact", "fast"]
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Features = np.ndarray[Any, np.dtype[np.float32]]
 Network = Callable[[Pixels], Features]

@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from pipelines.models.backbones import Backbone
+from pipelines.models.backbones.backbone import Features, Pixels
 from pipelines.models.engines.graph import Graph
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-Features = np.ndarray[Any, np.dtype[np.float32]]
 
 _KEPT = 2  # engines a process keeps
 _engines: dict[tuple[str, str, int], Engine] = {}

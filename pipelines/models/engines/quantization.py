@@ -48,7 +48,7 @@ def quantize(model: Any, side: int) -> Any:
     for kept in _KEPT:
         rounded = model.clone()
         _round(rounded, ranges, kept)
-        if _least_cosine(_run(rounded, unseen), expected) >= _NEAREST:
+        if cosines(_run(rounded, unseen), expected).min() >= _NEAREST:
             return rounded
     return model
 
@@ -126,9 +126,10 @@ def _request(model: Any, pictures: Pixels) -> Any:
     return ov.Core().compile_model(copy, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
 
 
-def _least_cosine(found: Features, expected: Features) -> float:
+def cosines(found: Features, expected: Features) -> Features:
+    """Give the cosine of every pair of rows."""
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    return float(((found * expected).sum(1) / np.maximum(lengths, 1e-12)).min())
+    return (found * expected).sum(1) / np.maximum(lengths, np.float32(1e-12))
 
 
 def _key(node: Any) -> str:

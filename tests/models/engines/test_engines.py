@@ -15,6 +15,7 @@ from pipelines.models.backbones.networks import forward
 from pipelines.models.engines import Engine, Engines, graph_of
 from pipelines.models.engines import engine as engine_module
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
+from pipelines.models.engines.quantization import cosines
 from pipelines.models.engines.torch_engine import TorchEngine
 
 EXACT = 0.9999  # least cosine of any picture
@@ -25,11 +26,6 @@ def engine_of(kind: str, backbone: Backbone, cache: Path, **options: Any) -> Eng
     if kind == "torch":
         return TorchEngine(backbone, "cpu", **options)
     return OpenVinoEngine(graph_of(backbone, str(cache)), backbone, **options)
-
-
-def cosines(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    return (found * expected).sum(1) / lengths
 
 
 @pytest.fixture(scope="module")
