@@ -43,9 +43,9 @@ clean: ## Remove environments and what the commands wrote here
 
 $(READY): requirements/$(LANE).txt pyproject.toml | $(UV)
 	@test -n "$(PYTHON)" || { echo "No Python $(or $(LANE_PYTHON),3.10-3.12) was found. Install one, or name it: make PYTHON=/path/to/python"; exit 2; }
-	@echo "Making the environment $(VENV) (once; 1 to 3 minutes)"
+	@echo "Making the environment $(VENV) (once; 1 to 4 minutes)"
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(VENV)
-	@$(UV) pip install --quiet --python $(BIN)/python --no-binary pyspark -r requirements/$(LANE).txt
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-binary pyspark -r requirements/$(LANE).txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(READY)
 

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where picture sets are made
 
-from pictures import first, put, with_comment
+from pictures import evenly, put, with_comment
 
 from pipelines.config import load_settings
 from pipelines.models.backbones import backbone_of
@@ -38,7 +38,7 @@ def settings_of(workspace: Path, folder: Path) -> Settings:
 
 
 def add_pictures(source: Path, folder: Path, number: int) -> None:
-    for index, file in enumerate(first(source, NEW)):
+    for index, file in enumerate(evenly(source, NEW)):
         put(folder, file, f"{index}-{number}", with_comment(file.read_bytes(), number))
 
 

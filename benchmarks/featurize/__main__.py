@@ -29,8 +29,15 @@ from memory import Watch
 from pipelines.models.engines.quantization import cosines
 
 HERE = Path(__file__).resolve().parent
-SMALL = 250
-SETS = ("250", "2527", "10108", "peru", "12mp")
+# What the sets are made of, how many pictures of it, how often each; how many of the same kind make everything warm.
+SETS = {
+    "250": ("trashnet", 250, 1, 60),
+    "2527": ("trashnet", 2527, 1, 250),
+    "10108": ("trashnet", 2527, 4, 250),
+    "peru": ("cameratrap_peru_sdzg", 111, 10, 250),
+    "12mp": ("12mp", 200, 1, 24),
+}
+LABELLED = ("250", "2527", "12mp")  # the folder is the label, and no picture has a copy in another fold
 # Name, script, environment, options. The bare loop's are the best that `bare_loop.py --tune` found.
 ENGINES: dict[str, tuple[str, str, list[str]]] = {
     "bare loop": ("bare_loop.py", "", ["--batch", "8", "--workers", "0", "--threads", "2", "--compile"]),
@@ -59,30 +66,16 @@ ABLATION: dict[str, tuple[str, str, list[str]]] = {
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def picture_set(name: str, data: Path, folder: Path) -> Path:
+def picture_set(kind: str, count: int, copies: int, data: Path, folder: Path) -> Path:
     """Give the folder of a picture set, made once."""
-    target = folder / name
-    if (target / "ready").is_file():
-        return target
-    trashnet, peru = data / "trashnet", data / "cameratrap_peru_sdzg"
-    if name == "peru":
-        pictures.copies(peru, target, 10_000, 10)
-    elif name == "12mp":
-        pictures.enlarged(trashnet, target, 200)
-    elif name == "10108":
-        pictures.copies(trashnet, target, 2527, 4)
-    else:
-        evenly(trashnet, int(name), target)
-    (target / "ready").touch()
+    target = folder / "sets" / f"{kind}-{count}-{copies}"
+    if not (target / "ready").is_file():
+        if kind == "12mp":
+            pictures.enlarged(data / "trashnet", target, count)
+        else:
+            pictures.copies(data / kind, target, count, copies)
+        (target / "ready").touch()
     return target
-
-
-def evenly(source: Path, count: int, target: Path) -> None:
-    """Copy `count` pictures, taken evenly from all classes."""
-    files = sorted(source.rglob("*.jpg"))
-    for place in range(min(count, len(files))):
-        file = files[place * len(files) // min(count, len(files))]
-        pictures.put(target, file, str(place), file.read_bytes())
 
 
 def run_once(engine: str, small: Path, folder: Path, backbone: str, weights: Path, output: Path) -> dict[str, Any]:
@@ -114,7 +107,9 @@ def limits(folder: Path, backbone: str, weights: Path, precision: str) -> dict[s
 def compare(given: argparse.Namespace, name: str, folder: Path) -> Rows:
     """Run all engines on one set, round by round."""
     weights = given.data / "backbones" / f"{given.backbone}_imagenet.safetensors"
-    small, chosen = picture_set(str(given.small), given.data, folder), picture_set(name, given.data, folder)
+    kind, count, copies, few = SETS[name]
+    small = picture_set(kind, min(few, count), -(-few // count), given.data, folder)
+    chosen = picture_set(kind, count, copies, given.data, folder)
     rows: Rows = defaultdict(list)
     for number in range(given.rounds):
         for precision in ("exact", "fast"):
@@ -131,8 +126,8 @@ def spread_of(values: list[float], digits: int = 0) -> str:
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-def table(rows: Rows, folder: Path) -> str:
-    """Give the Markdown table of a set."""
+def table(rows: Rows, folder: Path, labelled: bool) -> str:
+    """Give the Markdown table of a set, with accuracies if its folders are labels."""
     first = next(engine for engine in rows if not engine.startswith("limit"))
     lines = [
         f"| engine | images/s, steady | x {first} | share of limit | cold small, s | warm small, s "
@@ -156,7 +151,7 @@ def table(rows: Rows, folder: Path) -> str:
             f"| {spread_of(shares, 2) if shares else ''} | {spread_of([each['seconds_cold'] for each in runs], 1)} "
             f"| {spread_of([each['seconds_warm'] for each in runs], 1)} "
             f"| {max(each['worker_mb'] for each in runs):.0f} | {max(each['all_mb'] for each in runs):.0f} "
-            f"| {worth(folder, engine, reference)} |"
+            f"| {worth(folder, engine, reference, labelled)} |"
         )
     return "\n".join(lines)
 
@@ -167,7 +162,7 @@ def values_of(folder: Path, engine: str) -> pd.DataFrame | None:
     return pd.read_parquet(path).drop_duplicates("path").set_index("path").sort_index() if path.exists() else None
 
 
-def worth(folder: Path, engine: str, reference: pd.DataFrame | None) -> str:
+def worth(folder: Path, engine: str, reference: pd.DataFrame | None, labelled: bool) -> str:
     """Give cosines with the bare loop's features (full decoding, single precision) and the accuracy they reach."""
     found = values_of(folder, engine)
     if found is None or reference is None:
@@ -177,8 +172,8 @@ def worth(folder: Path, engine: str, reference: pd.DataFrame | None) -> str:
         pd.DataFrame(each.loc[common, "features"].tolist()).to_numpy("float32") for each in (found, reference)
     )
     near = cosines(left, right)
-    labels = common.str.split("/").str[-2].to_numpy()
-    return f"{near.min():.5f}, {pd.Series(near).median():.5f} | {accuracy(left, labels):.4f}"
+    reached = f"{accuracy(left, common.str.split('/').str[-2].to_numpy()):.4f}" if labelled else ""
+    return f"{near.min():.5f}, {pd.Series(near).median():.5f} | {reached}"
 
 
 def main() -> None:
@@ -189,7 +184,6 @@ def main() -> None:
     parser.add_argument("--backbone", default="squeezenet1_1")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["2527", "10108", "peru", "12mp"])
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--small", type=int, default=SMALL, help="pictures that make everything warm")
     parser.add_argument(
         "--folder", type=Path, default=HERE.parents[1] / ".tools" / "bench", help="for sets and results"
     )
@@ -198,12 +192,12 @@ def main() -> None:
     if given.ablation:
         given.engines = list(ABLATION)
     if given.quick:
-        given.rounds, given.sets, given.small = 1, ["250"], 60
+        given.rounds, given.sets = 1, ["250"]
     print(f"{os.cpu_count()} cores, {given.backbone}, {given.rounds} rounds\n")
     for name in given.sets:
         rows = compare(given, name, given.folder)
         count = next(each[0]["pictures"] for engine, each in rows.items() if not engine.startswith("limit"))
-        print(f"## {name}: {count:,} pictures\n\n{table(rows, given.folder)}\n", flush=True)
+        print(f"## {name}: {count:,} pictures\n\n{table(rows, given.folder, name in LABELLED)}\n", flush=True)
         (given.folder / f"{given.backbone}-{name}.json").write_text(json.dumps(rows, indent=1))
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 
 def copies(source: Path, target: Path, n: int, copies: int = 1) -> list[Path]:
-    """Copy the first n pictures, each `copies` times, told apart by a JPEG comment; give the new files."""
+    """Copy n pictures, each `copies` times, told apart by a JPEG comment; give the new files."""
     made = []
-    for index, file in enumerate(first(source, n)):
+    for index, file in enumerate(evenly(source, n)):
         content = file.read_bytes()
         for number in range(copies):
             made.append(put(target, file, f"{index}-{number}", with_comment(content, number)))
@@ -27,7 +27,7 @@ def copies(source: Path, target: Path, n: int, copies: int = 1) -> list[Path]:
 
 def enlarged(source: Path, target: Path, n: int, size: tuple[int, int] = (4000, 3000), quality: int = 90) -> list[Path]:
     """Make n pictures of the given width and height; sources too few are taken again; give the new files."""
-    sources = first(source, n)
+    sources = evenly(source, n)
     made = []
     for index, file in enumerate(sources):
         content = resized(file, size, quality)
@@ -36,12 +36,12 @@ def enlarged(source: Path, target: Path, n: int, size: tuple[int, int] = (4000, 
     return made
 
 
-def first(source: Path, n: int) -> list[Path]:
-    """Give the first n pictures under a folder, or all if there are fewer; raise SystemExit if there is none."""
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() == ".jpg")[:n]
+def evenly(source: Path, n: int) -> list[Path]:
+    """Give n pictures under a folder, some of every class, or all if there are fewer; raise SystemExit for none."""
+    found = sorted(path for path in source.rglob("*") if path.suffix.lower() == ".jpg")
     if not found:
         raise SystemExit(f"No *.jpg under {source}.")
-    return found
+    return [found[place * len(found) // n] for place in range(n)] if n < len(found) else found
 
 
 def resized(file: Path, size: tuple[int, int], quality: int) -> bytes:

@@ -6,6 +6,7 @@ import importlib.metadata
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -15,10 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyspark
 from delta import configure_spark_with_delta_pip
 from pyspark.sql import SparkSession
 
 from pipelines.errors import PlatformError
+from pipelines.platform.class_archive import class_archive_options
 from pipelines.platform.hadoop_azure import azure_jars
 from pipelines.platform.jvm import Java, find_java
 from pipelines.platform.managed import is_managed
@@ -80,6 +83,10 @@ def _start_local(settings: Settings, verbose: bool) -> SparkSession:
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # a laptop's host name need not resolve
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     conf = local_conf(settings, java)
+    if "spark.driver.extraJavaOptions" not in settings.spark.conf:
+        class_path = str(conf.get("spark.driver.extraClassPath", ""))
+        archive = class_archive_options(java, [pyspark.__file__, pyspark.__version__, class_path])
+        conf["spark.driver.extraJavaOptions"] += " " + shlex.join(archive)
     builder = SparkSession.builder.appName("irbis")
     for name, value in conf.items():
         builder = builder.config(name, str(value))
@@ -142,11 +149,13 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
     conf |= settings.spark.conf
     if not _has_delta(conf) and (jars := _cached_delta_jars()):
         conf["spark.jars"] = ",".join([*_listed(conf, "spark.jars"), *jars])
+        # Java keeps classes of this path in its archive, but none of spark.jars.
+        conf["spark.driver.extraClassPath"] = ":".join([*_listed(conf, "spark.driver.extraClassPath", ":"), *jars])
     return conf
 
 
-def _listed(conf: Mapping[str, Any], name: str) -> list[str]:
-    return [part.strip() for part in str(conf.get(name, "")).split(",") if part.strip()]
+def _listed(conf: Mapping[str, Any], name: str, separator: str = ",") -> list[str]:
+    return [part.strip() for part in str(conf.get(name, "")).split(separator) if part.strip()]
 
 
 def _has_delta(conf: Mapping[str, Any]) -> bool:

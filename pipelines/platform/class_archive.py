@@ -1,0 +1,91 @@
+"""Keep what the JVM has loaded from one local session to the next: loading and checking classes is half of its start.
+
+Java's own class data sharing (from version 13 on): the first JVM leaves an archive when it exits, after our process,
+and those that follow map it into memory. One that does not fit, another Spark's or another Java's, is not looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipelines.platform.jvm import Java
+
+FOLDER = Path("~/.cache/irbis/classes")
+_CUT_OFF = 600  # seconds without a change, after which nobody is at work on an archive any more
+_UNUSED = 30 * 86_400  # seconds without a use, after which an archive goes
+_SILENT = "-Xlog:cds*=off"  # classes that cannot be kept are named one by one
+_MAGIC = b"\xa8\xab\x0b\xf0"  # of a dynamic archive; the JVM writes the header last
+
+
+def class_archive_options(java: Java, parts: Iterable[str], folder: Path = FOLDER) -> list[str]:
+    """Give the JVM's options to use the archive of these parts, which name its classes, or else to make it.
+
+    None for a Java that cannot, where another session is making it, or where no archive can be kept.
+    """
+    if java.version < 13:
+        return []
+    folder = folder.expanduser()
+    name = hashlib.sha256("\n".join([str(java.home.resolve()), _release(java), *parts]).encode()).hexdigest()[:16]
+    archive = folder / f"{name}.jsa"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _tidy(folder)
+        unfinished = [new for new in folder.glob(f"{name}.*.new") if not _adopted(new, archive)]
+        if archive.is_file():
+            for used in folder.glob(f"{name}*.jsa"):
+                os.utime(used)
+            return [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", _SILENT]
+        if unfinished:
+            return []
+        base = _base(java, folder, name)
+        new = folder / f"{name}.{os.getpid()}.new"
+        new.touch()  # who starts meanwhile sees that one is on its way
+    except OSError:  # a full or read-only disk is no reason not to start
+        return []
+    return [*base, f"-XX:ArchiveClassesAtExit={new}", _SILENT]
+
+
+def _release(java: Java) -> str:
+    file = java.home / "release"
+    return file.read_text() if file.is_file() else ""
+
+
+def _tidy(folder: Path) -> None:
+    now = time.time()
+    for pattern, longest in (("*.new", _CUT_OFF), ("*.jsa", _UNUSED)):
+        for old in folder.glob(pattern):
+            if now - old.stat().st_mtime > longest and not (pattern == "*.new" and _is_whole(old)):
+                old.unlink()
+
+
+def _is_whole(new: Path) -> bool:
+    with new.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def _adopted(new: Path, archive: Path) -> bool:
+    """Say whether an archive was finished, and give it its name then."""
+    if not _is_whole(new):
+        return False
+    new.replace(archive)
+    return True
+
+
+def _base(java: Java, folder: Path, name: str) -> list[str]:
+    """Give the option for an archive of Java's own classes where Java came without one (2 s, once)."""
+    if any(java.home.glob("lib/server/classes*.jsa")):
+        return []
+    base = folder / f"{name}-java.jsa"
+    if not base.is_file():
+        new = folder / f"{name}-java.{os.getpid()}.new"
+        command = [str(java.home / "bin" / "java"), "-Xshare:dump", f"-XX:SharedArchiveFile={new}"]
+        done = subprocess.run(command, capture_output=True)
+        if done.returncode:
+            raise OSError(f"{command[0]} -Xshare:dump failed: {done.stderr!r}")
+        new.replace(base)
+    return [f"-XX:SharedArchiveFile={base}"]

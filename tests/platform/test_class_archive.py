@@ -1,0 +1,88 @@
+"""Java's archive of classes: made once by a real Java, used from then on, and never in the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.platform import jvm
+from pipelines.platform.class_archive import class_archive_options
+from pipelines.platform.jvm import Java
+
+
+@pytest.fixture(scope="module")
+def java() -> Java:
+    found = jvm.find_java()
+    if found.version < 13:
+        pytest.skip(f"Java {found.version} keeps no archive")
+    return found
+
+
+def ran(java: Java, options: list[str]) -> str:
+    # Any class outside Java's own archive will do; `-version` alone loads none.
+    command = [java.home / "bin" / "java", *options, "-Xlog:class+load", "-cp", ".", "--list-modules"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_the_first_java_leaves_an_archive_and_the_next_uses_it(java, tmp_path):
+    first = class_archive_options(java, ["spark 1"], tmp_path)
+    assert first[-2].startswith("-XX:ArchiveClassesAtExit=")
+    ran(java, first)
+    second = class_archive_options(java, ["spark 1"], tmp_path)
+    archive = next(path for path in tmp_path.glob("*.jsa") if not path.stem.endswith("-java"))
+    assert second[0] == f"-XX:SharedArchiveFile={archive}" and not list(tmp_path.glob("*.new"))
+    assert "shared objects file (top)" in ran(java, [*second, "-Xshare:on"])
+    assert "shared objects file (top)" not in ran(java, [])
+
+
+def test_other_classes_get_an_archive_of_their_own(java, tmp_path):
+    ran(java, class_archive_options(java, ["spark 1"], tmp_path))
+    assert class_archive_options(java, ["spark 2"], tmp_path)[-2].startswith("-XX:ArchiveClassesAtExit=")
+
+
+def test_who_starts_while_another_is_making_it_does_without(java, tmp_path):
+    class_archive_options(java, ["spark"], tmp_path)
+    assert class_archive_options(java, ["spark"], tmp_path) == []
+
+
+def test_an_archive_that_was_cut_off_is_made_anew(java, tmp_path):
+    class_archive_options(java, ["spark"], tmp_path)
+    (cut,) = (path for path in tmp_path.glob("*.new"))
+    cut.write_bytes(bytes(4096))  # the JVM writes the header last
+    long_ago = time.time() - 3600
+    os.utime(cut, (long_ago, long_ago))
+    assert class_archive_options(java, ["spark"], tmp_path)[-2].startswith("-XX:ArchiveClassesAtExit=")
+    assert cut.stat().st_size == 0
+
+
+def test_an_archive_that_nobody_uses_goes(java, tmp_path):
+    old = tmp_path / "other.jsa"
+    old.touch()
+    os.utime(old, (time.time() - 40 * 86_400,) * 2)
+    class_archive_options(java, ["spark"], tmp_path)
+    assert not old.exists()
+
+
+def test_a_java_without_an_archive_of_its_own_gets_one(java, tmp_path):
+    bare = tmp_path / "java"
+    shutil.copytree(java.home, bare, symlinks=False, ignore=shutil.ignore_patterns("classes*.jsa", "src.zip"))
+    lean = Java(bare, java.version, "JAVA_HOME")
+    ran(lean, class_archive_options(lean, ["spark"], tmp_path / "classes"))
+    assert "shared objects file (top)" in ran(lean, class_archive_options(lean, ["spark"], tmp_path / "classes"))
+
+
+@pytest.mark.parametrize("version", [8, 11])
+def test_a_java_that_keeps_no_archive_starts_as_it_is(version, tmp_path):
+    assert class_archive_options(Java(Path("/java"), version, "JAVA_HOME"), [], tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_place_where_nothing_can_be_written_is_no_reason_not_to_start(java, tmp_path):
+    (tmp_path / "file").touch()
+    assert class_archive_options(java, ["spark"], tmp_path / "file" / "classes") == []
