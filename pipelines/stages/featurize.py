@@ -6,12 +6,10 @@ border to Python, features come back. Only what this backbone has not seen yet i
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyspark import TaskContext
@@ -21,6 +19,7 @@ from pyspark.sql import functions as F
 from pipelines.config import load_settings
 from pipelines.errors import DataError, SettingsError
 from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_backbone
+from pipelines.models.embedding import EMBEDDED_DDL, Embed, embed_batches
 from pipelines.models.engines import Engines, can_convert, graph_of
 from pipelines.platform.progress import progress
 from pipelines.platform.session import sql_conf, task_threads
@@ -29,15 +28,6 @@ from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.pending import pictures_to_featurize
 from pipelines.storage.tables import Tables, chunks, count_failures
 
-EMBEDDED = pa.schema(
-    [
-        ("content_hash", pa.string()),
-        ("features", pa.list_(pa.field("element", pa.float32()))),
-        ("failure", pa.string()),
-        ("failure_detail", pa.string()),
-    ]
-)
-EMBEDDED_DDL = "content_hash string, features array<float>, failure string, failure_detail string"
 BATCH_BYTES = 32 * 2**20  # what one Arrow batch and one Parquet batch may hold of pictures
 
 
@@ -49,31 +39,13 @@ def featurize(
     device: str = "auto",
     batch_size: int | None = None,
     cache: str = "~/.cache/irbis/weights",
-    count: Any = None,
 ) -> DataFrame:
     """Give content_hash, backbone, features, failure, failure_detail, featurized_at for rows of content_hash, content.
 
     `engine`: auto (OpenVINO on CPUs where it is installed, torch on GPUs), openvino or torch. `batch_size`: None for
-    the engine's own. `cache` keeps converted networks. `count(n)` is told, on the executors, how many are done.
+    the engine's own. `cache` keeps converted networks.
     """
-    embed = _embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
-
-    def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        # The network's batches cross the borders of Arrow's, which are cut by bytes.
-        hashes: deque[pa.Array] = deque()
-        found: list[Embedding] = []
-        for embedding in embed(_contents(batches, hashes)):
-            found.append(embedding)
-            if len(found) == len(hashes[0]):
-                if count:
-                    count(len(found))
-                yield _record_batch(hashes.popleft(), found)
-                found = []
-
-    rows = images.select("content_hash", "content").mapInArrow(each, EMBEDDED_DDL)
-    return rows.withColumn("backbone", F.lit(backbone.identity)).withColumn(
-        "featurized_at", F.lit(datetime.now(timezone.utc))
-    )
+    return _features(images, backbone, _embedder(images.sparkSession, backbone, engine, device, batch_size, cache))
 
 
 def featurize_udf(
@@ -107,33 +79,37 @@ def featurize_udf(
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Compute the features that settings.featurize.backbone lacks of the current images."""
-    clock, tables = Clock(), Tables.of(spark, settings)
+    clock, tables, chosen = Clock(), Tables.of(spark, settings), settings.featurize
     backbone = backbone_of(settings, check=False)
     tables.require("images")
     waiting = tables.settled(pictures_to_featurize(tables, backbone.identity))
     started = datetime.now(timezone.utc)
-    total, largest, since = waiting.agg(F.count("*"), F.max("size"), F.min("ingested_at")).first()
-    for chunk, count in chunks(waiting, total, settings.featurize.pictures_per_commit, "ingested_at", "path"):
-        _append(tables, settings, backbone, chunk, count, largest or 1, since)
-    written = tables.read("features").where(F.col("backbone") == backbone.identity)
-    failures = count_failures(written.where(F.col("featurized_at") >= F.lit(started))) if total else {}
+    total, unread, largest, since = waiting.agg(
+        F.count("*"), F.count("failure"), F.max("size"), F.min("ingested_at")
+    ).first()
+    failed = spark.sparkContext.accumulator(unread)
+    if total:
+        embed = _embedder(spark, backbone, chosen.engine, chosen.device, chosen.batch_size, chosen.weights_cache)
+        rows = max(1, min(256, BATCH_BYTES // (largest or 1)))
+        with sql_conf(
+            spark,
+            spark__sql__execution__arrow__maxRecordsPerBatch=rows,
+            spark__sql__parquet__columnarReaderBatchSize=rows,
+        ):
+            for chunk, count in chunks(waiting, total, chosen.pictures_per_commit, "ingested_at", "path"):
+                _append(tables, backbone, embed, chunk, count, since, failed)
+    failures = {}
+    if failed.value:  # of a task that ran twice it has counted all twice: the table knows
+        written = tables.read("features").where(F.col("backbone") == backbone.identity)
+        failures = count_failures(written.where(F.col("featurized_at") >= F.lit(started)))
     return StageResult(
         "featurize", total, total - sum(failures.values()), failures, clock.seconds, outcome=backbone.identity
     )
 
 
-def _contents(batches: Iterator[pa.RecordBatch], hashes: deque[pa.Array]) -> Iterator[bytes | None]:
-    """Give the pictures of all batches, and put the hashes of each batch aside."""
-    for batch in batches:
-        if batch.num_rows:
-            hashes.append(batch.column(0))
-        for content in batch.column(1):
-            yield content.as_py()
-
-
 def _embedder(
     spark: SparkSession, backbone: Backbone, engine: EngineName, device: str, batch_size: int | None, cache: str
-) -> Callable[[Iterable[bytes | None]], Iterator[Embedding]]:
+) -> Embed:
     """Give what the executors run on pictures; the weights, or the network made of them, are sent there once."""
     if engine == "openvino" and not can_convert():
         raise SettingsError(
@@ -159,57 +135,33 @@ def _embedder(
     return embed
 
 
-def _record_batch(hashes: pa.Array, found: list[Embedding]) -> pa.RecordBatch:
-    """Lay all features into one float32 buffer: Python lists of floats would cost more than the network."""
-    lengths = [0 if each.features is None else len(each.features) for each in found]
-    offsets = pa.array(
-        [
-            None if each.features is None else int(end - n)
-            for each, n, end in zip(found, lengths, np.cumsum(lengths), strict=True)
-        ]
-        + [int(sum(lengths))],
-        pa.int32(),
+def _features(
+    images: DataFrame, backbone: Backbone, embed: Embed, count: Callable[[int, int], None] | None = None
+) -> DataFrame:
+    """Give the rows of `featurize`. `count(done, failed)` is told, on the executors, of each batch."""
+
+    def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return embed_batches(batches, embed, count)
+
+    rows = images.select("content_hash", "content").mapInArrow(each, EMBEDDED_DDL)
+    return rows.withColumn("backbone", F.lit(backbone.identity)).withColumn(
+        "featurized_at", F.lit(datetime.now(timezone.utc))
     )
-    values = [each.features for each in found if each.features is not None]
-    floats = pa.array(np.concatenate(values) if values else np.empty(0, np.float32))
-    failures = pa.array([each.failure for each in found], pa.string())
-    details = pa.array([each.detail for each in found], pa.string())
-    features = pa.ListArray.from_arrays(offsets, floats).cast(EMBEDDED.field("features").type)
-    return pa.RecordBatch.from_arrays([hashes, features, failures, details], schema=EMBEDDED)
 
 
 def _append(
-    tables: Tables,
-    settings: Settings,
-    backbone: Backbone,
-    chunk: DataFrame,
-    count: int,
-    largest: int,
-    since: datetime,
+    tables: Tables, backbone: Backbone, embed: Embed, chunk: DataFrame, count: int, since: datetime, failed: Any
 ) -> None:
     """Compute and commit one chunk; pictures that ingest could not read are not decoded again."""
-    chosen = settings.featurize
     done = tables.spark.sparkContext.accumulator(0)
-    rows = max(1, min(256, BATCH_BYTES // largest))
-    with (
-        progress("featurize", count, lambda: done.value),
-        sql_conf(
-            tables.spark,
-            spark__sql__execution__arrow__maxRecordsPerBatch=rows,
-            spark__sql__parquet__columnarReaderBatchSize=rows,
-        ),
-    ):
-        pictures = tables.with_content(chunk.where("failure is null"), since)
-        features = featurize(
-            pictures,
-            backbone,
-            engine=chosen.engine,
-            device=chosen.device,
-            batch_size=chosen.batch_size,
-            cache=chosen.weights_cache,
-            count=done.add,
-        )
-        failed = chunk.where("failure is not null").select(
+
+    def tell(n: int, n_failed: int) -> None:
+        done.add(n)
+        failed.add(n_failed)
+
+    with progress("featurize", count, lambda: done.value):
+        features = _features(tables.with_content(chunk.where("failure is null"), since), backbone, embed, tell)
+        unread = chunk.where("failure is not null").select(
             "content_hash",
             F.lit(None).cast("array<float>").alias("features"),
             "failure",
@@ -217,7 +169,7 @@ def _append(
             F.lit(backbone.identity).alias("backbone"),
             F.lit(datetime.now(timezone.utc)).alias("featurized_at"),
         )
-        found = features.unionByName(failed)
+        found = features.unionByName(unread)
         if chunk.where("is_replaced").head(1):
             tables.upsert("features", found, ["content_hash", "backbone"])
         else:

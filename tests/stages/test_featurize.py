@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import io
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
@@ -18,6 +22,12 @@ from pipelines.storage.tables import Tables
 from .conftest import jpeg
 
 PICTURES = {"a.jpg": jpeg(80, 1), "b.jpg": b"", "c.jpg": jpeg(160, 2), "d.jpg": jpeg(80, 1), "e.jpg": jpeg(90, 3)[:900]}
+
+
+def png(width: int, height: int) -> bytes:
+    target = io.BytesIO()
+    Image.effect_noise((width, height), 60).convert("RGB").save(target, "PNG")
+    return target.getvalue()
 
 
 @pytest.fixture
@@ -40,6 +50,15 @@ def test_every_content_gets_one_row_with_the_features_of_its_bytes(spark, settin
     assert hashes["a.jpg"] == hashes["d.jpg"]
     assert (found[hashes["b.jpg"]]["features"], found[hashes["b.jpg"]]["failure"]) == (None, "empty")
     assert (found[hashes["e.jpg"]]["features"], found[hashes["e.jpg"]]["failure"]) == (None, "truncated")
+
+
+def test_what_only_decoding_finds_broken_is_counted_with_its_reason(spark, make_settings, draw):
+    whole = png(48, 36)
+    broken = whole.replace(b"IDAT", b"IDAT\0\0\0\0", 1)[: len(whole)]
+    chosen = make_settings({"sources.images": str(draw({"a.png": whole, "b.png": broken})), "sources.labels": "none"})
+    assert ingest.run(spark, chosen).failures == {}
+    result = featurize.run(spark, chosen)
+    assert (result.read, result.written, result.failures) == (2, 1, {"unreadable": 1})
 
 
 def test_only_what_a_backbone_lacks_is_computed(spark, settings, make_settings, draw):
@@ -81,6 +100,14 @@ def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, 
     assert before and all(each <= after[process] for process, each in before.items() if process in after)
     for each in after.values():
         assert sum(identity in name for name in each) <= 1
+
+
+def test_a_worker_imports_neither_torch_nor_spark_sql_nor_pandas_nor_the_settings():
+    heavy = "torch", "pandas", "pydantic", "yaml", "delta", "sklearn", "mlflow", "pyspark"
+    code = "import sys, pipelines.models.embedding, pipelines.models.engines.openvino_engine; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pipelines.models.backbones.backbone" in done.stdout.split()
+    assert not set(heavy) & set(done.stdout.split())
 
 
 @pytest.mark.parametrize("precision", ["exact", "fast"])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from pipelines.images.preprocess import Preprocessing
 from pipelines.models.backbones.ahead import side_by_side
 from pipelines.models.backbones.catalog import Architecture, architecture
 from pipelines.models.backbones.weights import digest, find_weights, read_file
-from pipelines.settings import Precision, Settings
+
+if TYPE_CHECKING:  # workers, which import this module, need no settings, and they take half a second
+    from pipelines.settings import Precision, Settings
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Features = np.ndarray[Any, np.dtype[np.float32]]
