@@ -16,16 +16,16 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from pipelines import schemas
 from pipelines.errors import AccessError, DataError
-from pipelines.evaluation.bursts import stored_sequence
 from pipelines.evaluation.split import conflicting_labels
 from pipelines.images.header import read_header
 from pipelines.platform.progress import progress
 from pipelines.platform.session import task_slots
 from pipelines.schemas import Failure
-from pipelines.settings import Ingest, Settings
+from pipelines.settings import Settings
 from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.revisions import FRAME, Changes, burst_rule, compare, find_bursts, restate
+from pipelines.stages.revisions import Changes, arrive, burst_rule, compare, restate, stated_anew
 from pipelines.storage.fetching import FETCHED_DDL, fetcher
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
@@ -66,16 +66,16 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
     """Bring the table images to what a listing says: fetch what is new, restate what is another now."""
     names = listing.names.persist()
     changes = compare(tables, names, settings.ingest, settings.images, source.root)
-    commits, failures = 0, Counter[str]()
+    restated, failures = 0, Counter[str]()
     for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
         share = changes.fresh_bytes * chunk[1] // changes.fresh_count
-        failures += _append(tables, source, settings, *chunk, _partitions(share, settings))
-        commits += 1
-    # A first commit has found its own bursts; later ones may have renamed those of earlier rows.
-    is_mixed = bool(commits) and (commits > 1 or changes.known_count > 0)
-    restated = restate(tables, names, settings.ingest) if is_mixed or changes.outdated_count else 0
+        failed, renamed = _append(tables, source, settings, *chunk, _partitions(share, settings))
+        failures += failed
+        restated += renamed
+    if changes.outdated_count:
+        restated += restate(tables, names, settings.ingest)
     notes = _notes(listing, changes, restated)
-    if commits or restated:
+    if changes.fresh_count or restated:
         notes += _conflicts(tables)
     names.unpersist()
     fetched = changes.fresh_count
@@ -96,32 +96,33 @@ def _described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any
 
 def _append(
     tables: Tables, source: Source, settings: Settings, names: DataFrame, count: int, partitions: int
-) -> Counter[str]:
-    """Fetch one chunk, find its bursts among all that is there, and commit it. Gives its failures by name."""
-    spark = tables.spark
-    done = spark.sparkContext.accumulator(0)
+) -> tuple[Counter[str], int]:
+    """Fetch one chunk and commit it, in one, with the earlier rows whose bursts it changes.
+
+    Gives its failures by name, and the number of earlier rows.
+    """
+    done = tables.spark.sparkContext.accumulator(0)
     # Dealt out at random: with pictures of mixed sizes every task gets its share of the bytes.
     spread = names.repartition(partitions) if partitions > 1 else names.coalesce(1)
     # The bytes go to the executors' disks once: bursts are found on the columns beside them.
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
+    rules, now = settings.ingest, datetime.now(timezone.utc)
     with progress("ingest", count, lambda: done.value), ThreadPoolExecutor(1) as aside:
-        planned = aside.submit(_with_bursts, tables, rows, names, settings.ingest)  # while the pictures are fetched
+        planned = aside.submit(arrive, tables, rows, names, rules)  # while the pictures are fetched
         failures = Counter(count_failures(rows))
         _require_most(rows, failures, count, settings, source)
-        tables.append("images", planned.result(), compression="uncompressed")
-    rows.unpersist()
-    return failures
-
-
-def _with_bursts(tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest) -> DataFrame:
-    """Add burst_id and group_id, found among all that is there, and when and by which rule it was done."""
-    others = tables.current_images().join(names.select("path"), "path", "left_anti")
-    frames = others.withColumn("sequence", stored_sequence("burst_id")).select(*FRAME)
-    bursts = find_bursts(frames.unionByName(rows.select(*FRAME)), rules)
-    bursts = bursts.join(names.select("path"), "path", "left_semi")
-    now = F.lit(datetime.now(timezone.utc))
-    whole = rows.join(F.broadcast(bursts), "path").withColumn("ingested_at", now)
-    return whole.withColumn("burst_rule", F.lit(burst_rule(rules)))
+        bursts, renamed = planned.result()
+        renamed = renamed.persist()
+        others, since = renamed.agg(F.count("*"), F.min("ingested_at")).first()
+        own = bursts.join(names.select("path"), "path", "left_semi")
+        whole = rows.join(F.broadcast(own), "path").withColumn("ingested_at", F.lit(now))
+        whole = whole.withColumn("burst_rule", F.lit(burst_rule(rules))).select(*schemas.columns(schemas.IMAGES))
+        if others:
+            whole = whole.unionByName(stated_anew(tables, renamed, since, now, rules).select(*whole.columns))
+        tables.append("images", whole, compression="uncompressed")
+    for each in (rows, bursts, renamed):
+        each.unpersist()
+    return failures, others
 
 
 def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings: Settings, source: Source) -> None:

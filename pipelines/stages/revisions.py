@@ -75,10 +75,27 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     return Changes(fresh, *counts)
 
 
+def arrive(tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest) -> tuple[DataFrame, DataFrame]:
+    """Give path, burst_id and group_id of fetched rows and those near them, and earlier rows with another burst now.
+
+    `names` are the fetched paths. A burst and a group lie at one station, so only the stations that rows arrive at,
+    or that a changed file leaves, are looked at; a picture without time and sequence is a burst of its own for ever.
+    The first is persisted. The second has the columns of images but `content`, and new_burst_id, new_group_id.
+    """
+    known = tables.current_images().withColumn("sequence", stored_sequence("burst_id"))
+    paths, station = names.select("path"), F.coalesce("station", F.lit("?")).alias("at")
+    left = known.join(paths, "path", "left_semi")
+    stations = rows.select(station).union(left.select(station)).distinct()
+    others = known.join(paths, "path", "left_anti").where("captured_at is not null or sequence is not null")
+    near = others.withColumn("at", station).join(F.broadcast(stations), "at", "left_semi").drop("at")
+    bursts = find_bursts(near.select(*FRAME).unionByName(rows.select(*FRAME)), rules).persist()
+    return bursts, _changed(near.drop("sequence"), bursts, ["burst_id", "group_id"])
+
+
 def restate(tables: Tables, names: DataFrame, rules: Ingest) -> int:
     """Append a new row, with the same bytes, for every current picture of which something is another now.
 
-    Late frames rename the bursts of earlier ones, so all bursts are found anew. Gives the number of rows.
+    What a picture's new station or time changes about the bursts of others is found among all. Gives the rows' number.
     """
     current = tables.current_images()
     told = names.select("path", "says_label", *_told())
@@ -86,19 +103,29 @@ def restate(tables: Tables, names: DataFrame, rules: Ingest) -> int:
     wanted = both.select("path", "content_hash", *[value.alias(column) for column, value in _wanted().items()])
     wanted = wanted.join(find_bursts(wanted, rules), "path").drop("content_hash", "sequence")
     columns = [column for column in wanted.columns if column != "path"]
-    renamed = wanted.select("path", *[F.col(column).alias(f"new_{column}") for column in columns])
-    is_same = reduce(and_, [F.col(column).eqNullSafe(F.col(f"new_{column}")) for column in columns])
-    changed = current.join(renamed, "path").where(~is_same).persist()
+    changed = _changed(current, wanted, columns).persist()
     count, since = changed.agg(F.count("*"), F.min("ingested_at")).first()
     if count:
-        rows = tables.with_content(changed, since)
-        for column in columns:
-            rows = rows.withColumn(column, F.col(f"new_{column}"))
-        rows = rows.withColumn("burst_rule", F.lit(burst_rule(rules)))
-        rows = rows.withColumn("ingested_at", F.lit(datetime.now(timezone.utc)))
-        tables.append("images", rows, compression="uncompressed")
+        now = datetime.now(timezone.utc)
+        tables.append("images", stated_anew(tables, changed, since, now, rules), compression="uncompressed")
     changed.unpersist()
     return int(count)
+
+
+def stated_anew(tables: Tables, changed: DataFrame, since: datetime, now: datetime, rules: Ingest) -> DataFrame:
+    """Give earlier rows with their bytes, and what is another now; `since` is the oldest ingested_at among them."""
+    rows = tables.with_content(changed, since)
+    for column in changed.columns:
+        if column.startswith("new_"):
+            rows = rows.withColumn(column.removeprefix("new_"), F.col(column))
+    return rows.withColumn("burst_rule", F.lit(burst_rule(rules))).withColumn("ingested_at", F.lit(now))
+
+
+def _changed(current: DataFrame, wanted: DataFrame, columns: list[str]) -> DataFrame:
+    """Give the current rows that differ from the wanted ones of the same path, with these as new_*."""
+    renamed = wanted.select("path", *[F.col(column).alias(f"new_{column}") for column in columns])
+    is_same = reduce(and_, [F.col(column).eqNullSafe(F.col(f"new_{column}")) for column in columns])
+    return current.join(renamed, "path").where(~is_same)
 
 
 def find_bursts(frames: DataFrame, rules: Ingest) -> DataFrame:

@@ -126,6 +126,41 @@ def test_frames_that_arrive_late_end_up_in_the_same_bursts_as_at_once(spark, mak
     assert set(bursts) == {("S1/2024-06-01T12:00:00", "S1/2024-06-01T12:00:00")}
 
 
+def test_late_frames_and_the_earlier_ones_that_they_rename_are_one_commit(spark, make_settings, draw):
+    frames = {f"S1/{i}.jpg": jpeg(80 + i, i, NOON + timedelta(seconds=40 * i)) for i in range(4)}
+    frames["S2/0.jpg"] = jpeg(99, 9, NOON)
+    folder = draw({name: frames[name] for name in ("S1/1.jpg", "S1/3.jpg", "S2/0.jpg")})
+    settings = make_settings({"sources.images": str(folder), "sources.labels": "none", "sources.station": "folder:1"})
+    ingest.run(spark, settings)
+    tables = Tables.of(spark, settings)
+    assert tables.version("images") == 0
+    draw({"S1/2.jpg": frames["S1/2.jpg"]})  # joins 1 and 3
+    result = ingest.run(spark, settings)
+    assert (result.read, result.written, tables.version("images")) == (1, 2, 1)
+    assert set(rows(tables, "burst_id")) == {("S1/2024-06-01T12:00:40",), ("S2/2024-06-01T12:00:00",)}
+    stated = {row["path"][-8:]: row["count"] for row in tables.read("images").groupBy("path").count().collect()}
+    assert stated == {"S1/1.jpg": 1, "S1/2.jpg": 1, "S1/3.jpg": 2, "S2/0.jpg": 1}
+    renamed = tables.current_images().where(F.col("path").endswith("S1/3.jpg")).select("path", "ingested_at")
+    content = tables.read("images").join(renamed, ["path", "ingested_at"]).first()["content"]
+    assert bytes(content) == frames["S1/3.jpg"]
+
+
+def test_a_file_replaced_by_one_of_another_day_leaves_its_burst(spark, make_settings, draw):
+    frames = {f"S1/{i}.jpg": jpeg(80 + i, i, NOON + timedelta(seconds=20 * i)) for i in range(3)}
+    rule = {"sources.labels": "none", "sources.station": "folder:1"}
+    folder = draw(frames)
+    settings = make_settings({"sources.images": str(folder), **rule})
+    ingest.run(spark, settings)
+    draw({"S1/0.jpg": jpeg(80, 0, NOON + timedelta(days=1))})
+    os.utime(folder / "S1/0.jpg", (1, 1))
+    assert ingest.run(spark, settings).written == 3
+    late = "2024-06-02T12:00:00"
+    assert rows(Tables.of(spark, settings), "burst_id", "group_id") == [
+        (f"S1/{late}", f"S1/{late}"),
+        *[("S1/2024-06-01T12:00:20", "S1/2024-06-01T12:00:20")] * 2,
+    ]
+
+
 def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, survey):
     pictures = {name: survey[name] for name in sorted(survey)[:24]}
     folder = draw(pictures)
