@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterable
@@ -19,15 +20,19 @@ FOLDER = Path("~/.cache/irbis/classes")
 _CUT_OFF = 600  # seconds without a change, after which nobody is at work on an archive any more
 _UNUSED = 30 * 86_400  # seconds without a use, after which an archive goes
 _SILENT = "-Xlog:cds*=off"  # classes that cannot be kept are named one by one
+_READ_BY_JAVA = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
+# These rewrite classes while they load, and Java 17 has crashed with a recorder on archived ones.
+_REWRITES = re.compile(r"-javaagent|-agent(lib|path)|FlightRecord")
 _MAGIC = b"\xa8\xab\x0b\xf0"  # of a dynamic archive; the JVM writes the header last
 
 
 def class_archive_options(java: Java, parts: Iterable[str], folder: Path = FOLDER) -> list[str]:
     """Give the JVM's options to use the archive of these parts, which name its classes, or else to make it.
 
-    None for a Java that cannot, where another session is making it, or where no archive can be kept.
+    None for a Java that cannot, one that the environment gives an agent or a recorder, where another session is making
+    it, or where no archive can be kept.
     """
-    if java.version < 13:
+    if java.version < 13 or any(_REWRITES.search(os.environ.get(name, "")) for name in _READ_BY_JAVA):
         return []
     folder = folder.expanduser()
     name = hashlib.sha256("\n".join([str(java.home.resolve()), _release(java), *parts]).encode()).hexdigest()[:16]

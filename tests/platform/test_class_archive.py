@@ -86,3 +86,11 @@ def test_a_java_that_keeps_no_archive_starts_as_it_is(version, tmp_path):
 def test_a_place_where_nothing_can_be_written_is_no_reason_not_to_start(java, tmp_path):
     (tmp_path / "file").touch()
     assert class_archive_options(java, ["spark"], tmp_path / "file" / "classes") == []
+
+
+@pytest.mark.parametrize("option", ["-javaagent:/opt/agent.jar", "-agentpath:/a.so", "-XX:StartFlightRecording"])
+def test_a_java_whose_classes_are_rewritten_gets_no_archive(java, tmp_path, monkeypatch, option):
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Dx=y {option}")
+    assert class_archive_options(java, ["spark"], tmp_path) == []
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dx=y")
+    assert class_archive_options(java, ["spark"], tmp_path) != []
