@@ -29,18 +29,17 @@ def measured(files: list[Path], backbone: Backbone, start: Any, found: Any) -> N
     """Time both parts over the same pictures, in step with the other processes."""
     contents = [file.read_bytes() for file in files]
     engine = OpenVinoEngine(graph_of(backbone, CACHE), backbone)
-    pixels = [backbone.read(each) for each in contents[:20]]
-    for each in pixels:
-        engine(np.stack([each]))
+    engine(np.stack([each for each in map(backbone.read, contents[:20]) if not isinstance(each, Embedding)]))
     start.wait()
     begin = time.perf_counter()
     pixels = [backbone.read(each) for each in contents]
     decoded = time.perf_counter() - begin
     start.wait()
     begin = time.perf_counter()
-    for each in pixels:
-        if not isinstance(each, Embedding):
-            engine(each[None])
+    for place in range(0, len(pixels), engine.batch):
+        batch = [each for each in pixels[place : place + engine.batch] if not isinstance(each, Embedding)]
+        if batch:
+            engine(np.stack(batch))
     found.put((len(files), decoded, time.perf_counter() - begin))
 
 

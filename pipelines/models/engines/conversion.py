@@ -8,6 +8,7 @@ from typing import Any
 
 import openvino as ov
 import torch
+from openvino import opset1
 from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
@@ -19,7 +20,10 @@ from pipelines.models.engines.graph import Graph
 
 
 class _FromPixels(nn.Module):
-    """Run a network on uint8 pixels as decoded: height, width, then colour."""
+    """Run a network on uint8 pixels as decoded: height, width, then colour.
+
+    Normalised before the axes change places, so that OpenVINO never moves the pixels: it computes channels last too.
+    """
 
     mean: Tensor
     std: Tensor
@@ -28,11 +32,11 @@ class _FromPixels(nn.Module):
         super().__init__()
         self.network = network
         mean, std = normalisation(backbone.preprocessing, "cpu")
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
+        self.register_buffer("mean", mean.flatten())
+        self.register_buffer("std", std.flatten())
 
     def forward(self, pixels: Tensor) -> Any:
-        return self.network((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+        return self.network(((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2))
 
 
 def convert(backbone: Backbone, folder: Path) -> Graph:
@@ -44,6 +48,7 @@ def convert(backbone: Backbone, folder: Path) -> Graph:
     side = backbone.preprocessing.size
     model = _to_openvino(_FromPixels(network, backbone).eval(), torch.zeros(2, side, side, 3, dtype=torch.uint8))
     model.reshape([-1, side, side, 3])
+    _drop_indices(model)
     if backbone.precision == "fast":
         from pipelines.models.engines.quantization import quantize
 
@@ -60,3 +65,20 @@ def _to_openvino(network: nn.Module, example: Tensor) -> Any:
         decoder = TorchScriptPythonDecoder(network, example_input=example)
         frontend = FrontEndManager().load_by_framework("pytorch")
         return frontend.convert(frontend.load(decoder))
+
+
+def _drop_indices(model: Any) -> None:
+    """Replace poolings that also give where each maximum stood, as torch's do: nothing asks, and it takes as long."""
+    for node in model.get_ordered_ops():
+        given = node.get_attributes()
+        if node.get_type_name() != "MaxPool" or set(given["dilations"]) != {1} or node.output(1).get_target_inputs():
+            continue
+        rounding = given["rounding_type"]
+        if rounding == "ceil_torch":  # differs from ceil only where a window would begin in the padding
+            if any(given["pads_end"]):
+                continue
+            rounding = "ceil"
+        window = (given["strides"], given["pads_begin"], given["pads_end"], given["kernel"])
+        plain = opset1.max_pool(node.input_value(0), *window, rounding, given["auto_pad"])
+        node.output(0).replace(plain.output(0))
+    model.validate_nodes_and_infer_types()

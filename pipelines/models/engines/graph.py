@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipelines.models.backbones import Backbone
 
-_REVISION = 2  # of conversion and quantization: a graph of another one is not used
+_REVISION = 3  # of conversion and quantization: a graph of another one is not used
 _log = logging.getLogger(__name__)
 
 
