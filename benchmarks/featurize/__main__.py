@@ -38,7 +38,7 @@ SETS = {
     "12mp": ("12mp", 200, 1, 24),
 }
 LABELLED = ("250", "2527", "12mp")  # the folder is the label, and no picture has a copy in another fold
-# Name, script, environment, options. The bare loop's are the best that `bare_loop.py --tune` found.
+# Name, script, environment, options. The bare loop's are the best that `bare_loop.py --tune` found; see TUNED.
 ENGINES: dict[str, tuple[str, str, list[str]]] = {
     "bare loop": ("bare_loop.py", "", ["--batch", "8", "--workers", "0", "--threads", "2", "--compile"]),
     "irbis exact": ("irbis_featurize.py", "", []),
@@ -47,6 +47,8 @@ ENGINES: dict[str, tuple[str, str, list[str]]] = {
     "Ray Data": ("ray_data.py", "ray", []),
     "Daft": ("daft_embed.py", "daft", []),
 }
+# What is best for the bare loop on large pictures, whose decoding wants both cores, and with other backbones.
+TUNED = {"12mp": ["--workers", "2", "--threads", "1"], "mobilenet_v2": ["--batch", "2"]}
 # Each step alone on top of the plain form, all together, and all but one.
 PLAIN = ["--engine", "torch", "--batch", "64", "--plain-malloc"]
 ABLATION: dict[str, tuple[str, str, list[str]]] = {
@@ -78,12 +80,11 @@ def picture_set(kind: str, count: int, copies: int, data: Path, folder: Path) ->
     return target
 
 
-def run_once(engine: str, small: Path, folder: Path, backbone: str, weights: Path, output: Path) -> dict[str, Any]:
+def run_once(engine: str, *words: str) -> dict[str, Any]:
     """Run an engine in a process of its own; give its times, its rate and its memory."""
     script, environment, options = (ENGINES | ABLATION)[engine]
     python = python_of(environment) if environment else Path(sys.executable)
-    command = [str(python), str(HERE / script), "--small", str(small), "--pictures", str(folder), *options]
-    command += ["--backbone", backbone, "--weights", str(weights), "--output", str(output)]
+    command = [str(python), str(HERE / script), *options, *words]
     with Watch() as watch:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         watch.follow(process.pid)
@@ -117,7 +118,10 @@ def compare(given: argparse.Namespace, name: str, folder: Path) -> Rows:
                 rows[f"limit {precision}"].append(limits(chosen, given.backbone, weights, precision))
         for engine in given.engines:
             output = folder / "features" / f"{engine.replace(' ', '-')}.parquet"
-            rows[engine].append(run_once(engine, small, chosen, given.backbone, weights, output))
+            words = ["--small", small, "--pictures", chosen, "--weights", weights, "--output", output]
+            if engine == "bare loop":
+                words += [*TUNED.get(given.backbone, []), *TUNED.get(name, [])]
+            rows[engine].append(run_once(engine, "--backbone", given.backbone, *map(str, words)))
             print(f"round {number + 1}, {engine}: {rows[engine][-1]['rate']:.0f} images/s", file=sys.stderr, flush=True)
     return rows
 

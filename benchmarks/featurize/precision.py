@@ -2,9 +2,9 @@
 
     python benchmarks/featurize/precision.py DATA [--backbones NAME ...]
 
-DATA holds the sets trashnet, cats_dogs_leopard and cifar10_subset (pictures in folders per class) and, in backbones,
-NAME_imagenet.safetensors. The reference is full decoding and torch in single precision. Accuracies are of logistic
-regression, five folds, each picture predicted by a model that has not seen it.
+DATA holds the sets trashnet, cats_dogs_leopard and cifar10_subset (pictures in folders per class), cameratrap_peru_sdzg
+(labels.csv) and, in backbones, NAME_imagenet.safetensors. The reference is full decoding and torch in single precision.
+Accuracies are of logistic regression, five folds, each picture predicted by a model that has not seen it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from accuracy import accuracy
 
 from pipelines.models.backbones import Backbone, load_backbone
@@ -26,7 +27,7 @@ from pipelines.models.engines import graph_of
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
 from pipelines.models.engines.quantization import cosines
 
-SETS = ("trashnet", "cats_dogs_leopard", "cifar10_subset")
+SETS = ("trashnet", "cats_dogs_leopard", "cifar10_subset", "cameratrap_peru_sdzg")
 CACHE = "~/.cache/irbis/weights"
 
 
@@ -46,6 +47,15 @@ def all_features(files: list[Path], backbone: Backbone, is_reference: bool) -> n
         return np.concatenate(pool.map(features_of, [(list(part), backbone, is_reference) for part in parts], 1))
 
 
+def labelled(folder: Path) -> tuple[list[Path], np.ndarray[Any, Any]]:
+    """Give the pictures with their labels: of labels.csv, without those of people at work, else of the folders."""
+    if (folder / "labels.csv").is_file():
+        told = pd.read_csv(folder / "labels.csv").query("label != 'human_setup'")
+        return [folder / name for name in told["file_name"]], told["label"].to_numpy()
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    return files, np.array([path.parent.name for path in files])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare exact and fast features with the reference.")
     parser.add_argument("data", type=Path)
@@ -61,10 +71,9 @@ def main() -> None:
             for each in ("exact", "fast")
         )
         for folder in (given.data / each for each in SETS):
-            files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+            files, labels = labelled(folder)
             if not files:
                 continue
-            labels = np.array([path.parent.name for path in files])
             jobs = ((exact, True), (exact, False), (fast, False))
             reference, *found = (all_features(files, *job) for job in jobs)
             right = [accuracy(each, labels) for each in (reference, *found)]

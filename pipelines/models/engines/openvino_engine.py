@@ -26,8 +26,8 @@ class OpenVinoEngine:
         model.reshape([self.batch, side, side, 3])
         # Pinned, the workers of one machine would all sit on its first core.
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
-        if backbone.precision == "exact":  # some processors would take bfloat16 unasked
-            options["INFERENCE_PRECISION_HINT"] = "f32"
+        # Some processors would take bfloat16 unasked, and features would depend on the machine that made them.
+        options["INFERENCE_PRECISION_HINT"] = "f32"
         self._compiled = core.compile_model(model, "CPU", options)
         self._request = self._compiled.create_infer_request()
 
