@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +13,7 @@ from pipelines.cli.group import irbis, options, with_dataset
 from pipelines.config import Origin, validated
 from pipelines.platform.secrets import revealed
 from pipelines.settings import Settings
+from pipelines.stages.result import StageResult
 
 STAGES = ("ingest", "featurize", "train", "score", "report")
 
@@ -21,7 +22,7 @@ STAGES = ("ingest", "featurize", "train", "score", "report")
 @options
 def run(origins: dict[str, Origin], verbose: bool) -> None:
     """All five stages, each doing only what is missing."""
-    _run_stages(STAGES, origins, verbose)
+    _run_all(origins, verbose)
 
 
 @irbis.command()
@@ -30,7 +31,7 @@ def demo(origins: dict[str, Origin], verbose: bool) -> None:
     """Draw a sample set of camera-trap pictures and run all stages on it (or on --images)."""
     from pipelines.stages.demo import demo_settings
 
-    _run_stages(STAGES, demo_settings(origins), verbose)
+    _run_all(demo_settings(origins), verbose)
 
 
 @irbis.command()
@@ -81,22 +82,53 @@ _stage_command("train", "Train a classifier and register it.")
 _stage_command("report", "Write the report, one HTML file.")
 
 
+def _run_all(origins: dict[str, Origin], verbose: bool) -> None:
+    """Run the five stages, unless everything is as the last run has left it: then no Spark is started to find that."""
+    from pipelines.platform.lock import workspace_lock
+    from pipelines.stages.unchanged import inputs_of, keep, last_results
+
+    settings = revealed(validated(origins))
+    _require_ways_in(STAGES, settings)
+    with workspace_lock(settings.workspace):
+        inputs = inputs_of(settings)
+        if known := last_results(settings, inputs):
+            click.echo("Nothing has changed since the last run.", err=True)
+            for result in known:
+                _tell(result)
+        else:
+            keep(settings, inputs, list(_results(STAGES, origins, settings, verbose)))
+
+
 def _run_stages(names: Sequence[str], origins: dict[str, Origin], verbose: bool) -> None:
     from pipelines.platform.lock import workspace_lock
 
     settings = revealed(validated(origins))
     _require_ways_in(names, settings)
-    with workspace_lock(settings.workspace), ThreadPoolExecutor(1) as loader:
+    with workspace_lock(settings.workspace):
+        for _ in _results(names, origins, settings, verbose):
+            pass
+
+
+def _results(
+    names: Sequence[str], origins: dict[str, Origin], settings: Settings, verbose: bool
+) -> Iterator[StageResult]:
+    """Run the stages and tell of each."""
+    with ThreadPoolExecutor(1) as loader:
         # As late as this: Java, Spark and MLflow take seconds to load.
+        from pipelines.platform.queries import fit_queries
         from pipelines.platform.session import get_session
+        from pipelines.storage.tables import Tables
 
         try:
             # Beside one another: each stage loads while Spark starts or the stage before it is at work.
             stages = [loader.submit(_loaded, name, settings) for name in names]
             spark = get_session(settings, verbose=verbose)
             settings = with_dataset(origins, spark, settings)
+            fit_queries(spark, Tables.of(spark, settings).read("images").count())
             for stage in stages:
-                _tell(stage.result().run(spark, settings))
+                result = stage.result().run(spark, settings)
+                _tell(result)
+                yield result
         finally:
             loader.shutdown(wait=False, cancel_futures=True)
 
@@ -113,8 +145,8 @@ def _require_ways_in(names: Sequence[str], settings: Settings) -> None:
         way_in(settings)
 
 
-def _tell(result: Any) -> None:
-    for note in result.notes:
+def _tell(result: StageResult) -> None:
+    for note in (*result.lasting, *result.notes):
         click.echo(f"{result.stage}: note: {note}", err=True)
     click.echo(result.closing_line())
 

@@ -25,6 +25,7 @@ from pipelines.platform.class_archive import class_archive_options
 from pipelines.platform.hadoop_azure import azure_jars
 from pipelines.platform.jvm import Java, find_java
 from pipelines.platform.managed import is_managed
+from pipelines.platform.queries import INTERPRETED
 from pipelines.settings import Settings
 
 DELTA = {
@@ -61,20 +62,6 @@ def log_file(settings: Settings) -> Path:
     is_remote = "://" in settings.workspace
     folder = Path(tempfile.gettempdir()) / "irbis" if is_remote else Path(settings.workspace).expanduser()
     return folder / "logs" / "spark.log"
-
-
-@contextmanager
-def sql_conf(spark: SparkSession, **values: Any) -> Iterator[None]:
-    """Set run-time settings for one query (`__` stands for a dot), and put the old ones back."""
-    names = {name.replace("__", "."): str(value) for name, value in values.items()}
-    old = {name: spark.conf.get(name, None) for name in names}
-    for name, value in names.items():
-        spark.conf.set(name, value)
-    try:
-        yield
-    finally:
-        for name, previous in old.items():
-            spark.conf.unset(name) if previous is None else spark.conf.set(name, previous)
 
 
 def _start_local(settings: Settings, verbose: bool) -> SparkSession:
@@ -128,8 +115,7 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.sql.shuffle.partitions": slots,
         # Thousands of rows, not billions: planning anew and compiling each query cost more than they save.
         "spark.sql.adaptive.enabled": "false",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        **INTERPRETED,
         "spark.default.parallelism": slots,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.databricks.delta.snapshotPartitions": 1,

@@ -22,7 +22,8 @@ from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_ba
 from pipelines.models.embedding import EMBEDDED_DDL, Embed, embed_batches
 from pipelines.models.engines import Engines, can_convert, graph_of
 from pipelines.platform.progress import progress
-from pipelines.platform.session import sql_conf, task_threads
+from pipelines.platform.queries import sql_conf
+from pipelines.platform.session import task_threads
 from pipelines.settings import EngineName, Precision, Settings
 from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.pending import pictures_to_featurize

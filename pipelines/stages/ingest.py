@@ -74,14 +74,14 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
         restated += renamed
     if changes.outdated_count:
         restated += restate(tables, names, settings.ingest)
-    notes = _notes(listing, changes, restated)
+    notes = [f"{restated:,} pictures got a new label, station or burst."] if restated else []
     if changes.fresh_count or restated:
         notes += _conflicts(tables)
     names.unpersist()
     fetched = changes.fresh_count
-    return StageResult(
-        "ingest", fetched, fetched - sum(failures.values()) + restated, failures, clock.seconds, tuple(notes)
-    )
+    written = fetched - sum(failures.values()) + restated
+    lasting = tuple(_lasting(listing, changes))
+    return StageResult("ingest", fetched, written, failures, clock.seconds, tuple(notes), lasting=lasting)
 
 
 def _described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any]:
@@ -155,8 +155,8 @@ def _nothing_found(source: Source, listing: Listing) -> str:
     )
 
 
-def _notes(listing: Listing, changes: Changes, restated: int) -> list[str]:
-    """Give sentences on what a person should know of this run."""
+def _lasting(listing: Listing, changes: Changes) -> list[str]:
+    """Give sentences on what a person should know of the source."""
     notes = list(listing.notes)
     if listing.problems:
         notes.append(f"{len(listing.problems):,} files could not be listed, first {listing.problems[0]}.")
@@ -165,8 +165,6 @@ def _notes(listing: Listing, changes: Changes, restated: int) -> list[str]:
             f"{changes.gone_count:,} pictures are gone from the source, first {changes.gone_example}; "
             "their rows are kept."
         )
-    if restated:
-        notes.append(f"{restated:,} pictures got a new label, station or burst.")
     return notes
 
 

@@ -49,12 +49,16 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     version = tracking.champion()
     mark = mark_of(tables, settings, version.run_id if version else None)
     if bears(read_text(tables, PAGE), mark):
-        return StageResult("report", seconds=clock.seconds, outcome=f"unchanged: {address_of(tables, PAGE)}")
+        return StageResult("report", seconds=clock.seconds, outcome=_again(address_of(tables, PAGE)))
     gathered = gather(tables, settings, version)
     evaluations = tracking.read_json(version, EVALUATION) if version else {}
     model = _model(tracking, version) if version else None
     address = write_text(tables, PAGE, report(gathered, model, evaluations, settings) + mark)
-    return StageResult("report", gathered.files, 1, seconds=clock.seconds, outcome=address)
+    return StageResult("report", gathered.files, 1, seconds=clock.seconds, outcome=address, again=_again(address))
+
+
+def _again(address: str) -> str:
+    return f"unchanged: {address}"
 
 
 def _model(tracking: Tracking, version: ModelVersion) -> ModelFacts:

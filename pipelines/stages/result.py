@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class StageResult:
-    """Count what a stage read, wrote and could not use; `notes` are sentences for the user."""
+    """Count what a stage read, wrote and could not use.
+
+    `notes` and `lasting` are sentences for the user, these on what stays so until somebody changes it; `again` is what
+    the stage would say instead of `outcome` if it were asked again.
+    """
 
     stage: str
     read: int = 0
@@ -18,6 +22,8 @@ class StageResult:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     outcome: str = ""
+    lasting: tuple[str, ...] = ()
+    again: str = ""
 
     @property
     def failed(self) -> int:

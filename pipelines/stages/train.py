@@ -83,7 +83,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     same = [each for each in tracking.versions() if each.tags.get("fingerprint") == fingerprint]
     if same and same[0].tags.get("gate"):
         rows.unpersist()
-        return StageResult("train", seconds=clock.seconds, outcome=f"{same[0]} was trained on the same: nothing to do")
+        return StageResult("train", seconds=clock.seconds, outcome=_again(same[0]))
     for unfinished in same:  # a run that was killed between registering and the gate
         tracking.delete(unfinished)
     trained = train(rows, settings)
@@ -91,9 +91,12 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     version, verdict = _record(tables, tracking, settings, rows, trained, backbone, fingerprint)
     rows.unpersist()
     figure = trained.test.metrics["balanced_accuracy"].text()
-    return StageResult(
-        "train", total, 1, seconds=clock.seconds, outcome=f"{version} {verdict}; test balanced accuracy {figure}"
-    )
+    outcome = f"{version} {verdict}; test balanced accuracy {figure}"
+    return StageResult("train", total, 1, seconds=clock.seconds, outcome=outcome, again=_again(version))
+
+
+def _again(version: ModelVersion) -> str:
+    return f"{version} was trained on the same: nothing to do"
 
 
 def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFrame:

@@ -29,6 +29,11 @@ def test_the_demo_runs_all_stages_and_a_second_time_does_nothing(irbis, tmp_path
     }
     assert report.read_text() == page
 
+    third = irbis("demo", "--set", NO_WORKER, env={"JAVA_HOME": "/there/is/no/java"})  # and without Spark
+    idle = "train: 0 read, 0 written, 0 failed, 0.0 s, 0 images/s; irbis/1 was trained on the same: nothing to do"
+    assert list(closing_lines(third.stdout)) == STAGES and closing_lines(third.stdout)["train"] == idle
+    assert "Nothing has changed since the last run." in third.stderr
+
     status = json.loads(irbis("status", "--json", "--workspace", "irbis-workspace-sample").stdout)
     images, features, predictions = (status["tables"][name] for name in ("images", "features", "predictions"))
     assert (images["rows"], images["paths"], images["hashes"]) == (513, 513, 510)

@@ -13,7 +13,7 @@ from pipelines.errors import PlatformError
 from pipelines.platform import session
 from pipelines.platform.jvm import Java
 from pipelines.platform.managed import is_managed
-from pipelines.platform.session import get_session, local_conf, log_file, sql_conf, task_slots
+from pipelines.platform.session import get_session, local_conf, log_file, task_slots
 
 JAVA = Java(Path("/java"), 17, "JAVA_HOME")
 DELTA_JAR = "io.delta_delta-spark_2.12-3.3.3.jar"
@@ -56,16 +56,6 @@ def test_sessions_of_others_are_known_by_a_variable(monkeypatch, variable):
     assert not is_managed()
     monkeypatch.setenv(variable, "1")
     assert is_managed()
-
-
-def test_settings_for_one_query_are_put_back(spark):
-    before = spark.conf.get("spark.sql.shuffle.partitions")
-    with pytest.raises(ZeroDivisionError), sql_conf(spark, spark__sql__shuffle__partitions=7, spark__irbis__x=True):
-        assert spark.conf.get("spark.sql.shuffle.partitions") == "7"
-        assert spark.conf.get("spark.irbis.x") == "True"
-        raise ZeroDivisionError
-    assert spark.conf.get("spark.sql.shuffle.partitions") == before
-    assert spark.conf.get("spark.irbis.x", None) is None
 
 
 def test_what_the_user_sets_for_spark_wins(make_settings, monkeypatch):

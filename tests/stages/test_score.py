@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,9 +11,8 @@ import pytest
 from PIL import Image
 from pyspark.sql import functions as F
 
-from pipelines.errors import DataError, ModelError
-from pipelines.evaluation.figures import Evaluation
-from pipelines.platform.tracking import EVALUATION, Tracking
+from pipelines.errors import ModelError
+from pipelines.platform.tracking import Tracking
 from pipelines.reports.gather import gather
 from pipelines.stages import featurize, ingest, score, train
 from pipelines.stages.score import require_backbone
@@ -27,106 +25,6 @@ STAGES = (ingest, featurize, score)
 
 def changed(settings, section, **values):
     return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
-
-
-def test_the_first_version_is_champion_and_tells_what_it_is(spark, settings):
-    result = train.run(spark, settings)
-    assert (result.read, result.written) == (180, 1)
-    tracking = Tracking.of(settings)
-    champion = tracking.champion()
-    assert (champion.version, champion.classes, champion.tags["gate"]) == (
-        "1",
-        ["plain", "striped"],
-        "is champion: the first version",
-    )
-    assert champion.tags["backbone"].startswith("irbis_tiny@")
-    evaluations = tracking.read_json(champion, EVALUATION)
-    test = Evaluation.from_dict(evaluations["test"])
-    assert test.is_grouped and test.metrics["accuracy"].value == champion.metrics["accuracy"] > 0.9
-    params = tracking.params(champion)
-    assert params["table_version.images"] == "0" and params["train.max_iter"] == "20"
-    rows = train.training_rows(Tables.of(spark, settings), settings, champion.tags["backbone"])
-    sides = rows.groupBy("group_id").agg(F.countDistinct("split").alias("sides")).agg(F.max("sides"))
-    assert sides.first()[0] == 1
-    assert test.rows == rows.where("split = 'test'").count()
-
-
-def test_training_on_the_same_again_does_nothing(spark, trained):
-    again = train.run(spark, trained)
-    assert (again.read, again.written) == (0, 0)
-    assert len(Tracking.of(trained).versions()) == 1
-
-
-def test_a_worse_version_does_not_become_champion(spark, trained):
-    worse = changed(trained, "train", reg_params=[10.0], elastic_net=1.0)  # all weights zero
-    result = train.run(spark, worse)
-    tracking = Tracking.of(trained)
-    assert tracking.champion().version == "1"
-    assert "irbis/2 is not champion: balanced accuracy 0." in result.outcome
-    better = changed(trained, "train", reg_params=[0.02])
-    train.run(spark, better)
-    assert tracking.champion().version == "3"
-
-
-def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same(spark, settings, tmp_path):
-    train.run(spark, settings)
-    labels = ["path,label"]
-    for path in sorted(Path(settings.sources.images).rglob("*_?.jpg")):
-        label = "bright" if int(path.name[:3]) >= 40 else path.parent.name
-        labels.append(f"{path.relative_to(settings.sources.images)},{label}")
-    (tmp_path / "labels.csv").write_text("\n".join(labels))
-    relabelled = changed(settings, "sources", labels=str(tmp_path / "labels.csv"))
-    ingest.run(spark, relabelled)
-    result = train.run(spark, relabelled)
-    tracking = Tracking.of(settings)
-    champion = tracking.champion()
-    assert (champion.version, champion.classes) == ("2", ["bright", "plain", "striped"])
-    verdict = re.search(r"balanced accuracy (\S+), irbis/1 (\S+) on the same (\d+) test pictures", result.outcome)
-    new, old, rows = map(float, verdict.groups())
-    assert new == pytest.approx(champion.metrics["balanced_accuracy"], abs=5e-4)
-    assert old <= 0.667 < new  # of three classes it finds two at the most
-    assert rows == float(tracking.params(champion)["rows.test"])
-
-
-def test_a_champion_that_cannot_be_compared_stays(spark, trained):
-    tracking = Tracking.of(trained)
-    tracking.tag(tracking.champion(), backbone="squeezenet1_1@00000000/squash224-bilinear")
-    result = train.run(spark, changed(trained, "train", reg_params=[0.02]))
-    assert (
-        "irbis/2 is not champion: irbis/1 has no features of the test pictures to be compared on; "
-        "run `irbis featurize --backbone squeezenet1_1`, then train again"
-    ) in result.outcome
-    assert tracking.champion().version == "1"
-
-
-def test_a_version_without_a_verdict_is_made_anew(spark, trained):
-    tracking = Tracking.of(trained)
-    version = tracking.champion()
-    tracking.client.delete_model_version_tag("irbis", version.version, "irbis.gate")  # killed before the gate
-    train.run(spark, trained)
-    assert [each.version for each in tracking.versions()] == ["2"]
-    assert tracking.champion().version == "2"
-
-
-def test_too_little_data_is_counted_in_the_error(spark, make_settings, draw):
-    one = make_settings(
-        {"sources.images": str(draw({"hare/a.jpg": jpeg(80, 1)}, "one")), "workspace": str(draw({}, "w"))}
-    )
-    with pytest.raises(DataError, match=r"There is no table features"):
-        train.run(spark, one)
-    ingest.run(spark, one)
-    featurize.run(spark, one)
-    with pytest.raises(
-        DataError, match=r"only one class, 'hare' \(. groups in train, . groups in validation, . groups in"
-    ):
-        train.run(spark, one)
-    draw({"fox/b.jpg": jpeg(90, 2)}, "one")
-    ingest.run(spark, one)
-    featurize.run(spark, one)
-    with pytest.raises(DataError) as error:
-        train.run(spark, one)
-    lacking = [fault for fault in error.value.faults if "has no groups in" in fault]
-    assert {fault.split("'")[1] for fault in lacking} == {"fox", "hare"}
 
 
 def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark, trained):

@@ -1,0 +1,107 @@
+"""Whether anything has changed since the last whole run: asked before Spark starts, which takes longer than to ask.
+
+After `irbis run` and `irbis demo` the workspace keeps what went in (settings, the names, sizes and dates of the
+pictures, labels, weights, this package) and how it left tables, models and report. If all is as it was, nothing is
+to be done. One stage alone, such as `irbis ingest`, always looks into the tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pipelines
+from pipelines.platform.managed import is_managed
+from pipelines.reports.mark import PAGE
+from pipelines.schemas import Failure
+from pipelines.settings import Settings
+from pipelines.stages.result import StageResult
+from pipelines.storage.labels import is_file
+from pipelines.storage.sources import open_source
+
+NOTE = ".last_run.json"  # in the workspace
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """Hold digests of what went into a run and of what it left, and what each stage would say if asked again."""
+
+    inputs: str
+    left: str
+    stages: list[dict[str, Any]]
+
+
+def inputs_of(settings: Settings) -> str | None:
+    """Give the digest of all that a run depends on but its workspace, null where that cannot be known from here.
+
+    So it is where Spark belongs to somebody else, tables or models live on a server, or the source is a dataset.
+    Raises DataError or AccessError where the source cannot be listed.
+    """
+    tracking = settings.tracking
+    elsewhere = settings.tables.schema_ or settings.sources.dataset or "://" in settings.workspace
+    if is_managed() or elsewhere or tracking.uri or tracking.registry_uri:
+        return None
+    source = open_source(settings)
+    found = hashlib.sha256(settings.model_dump_json().encode())
+    for blob in source.list():
+        found.update(repr((blob.path, blob.size, blob.etag)).encode("utf-8", "surrogatepass"))
+    labels = settings.sources.labels
+    if is_file(labels) and "://" in labels:
+        found.update(source.read_file(labels))
+    named = [Path(name).expanduser() for name in (labels, settings.featurize.weights) if name]
+    code = Path(pipelines.__file__).parent.rglob("*.py")
+    found.update(_states([*named, *sorted(code)]))
+    return found.hexdigest()
+
+
+def last_results(settings: Settings, inputs: str | None) -> list[StageResult]:
+    """Give what the stages of a run would say, if it has nothing to do; else nothing."""
+    try:
+        note = LastRun(**json.loads((_workspace(settings) / NOTE).read_text("utf-8"))) if inputs else None
+    except (OSError, ValueError, TypeError):  # none, or another version's
+        note = None
+    if note is None or note.inputs != inputs or note.left != _left(settings):
+        return []
+    return [StageResult(each["stage"], outcome=each["outcome"], lasting=tuple(each["lasting"])) for each in note.stages]
+
+
+def keep(settings: Settings, inputs: str | None, results: Sequence[StageResult]) -> None:
+    """Keep what a whole run saw and left. Not if a picture failed that another run may read."""
+    passing = {str(failure) for failure in Failure if failure.is_passing}
+    if inputs is None or any(passing & set(each.failures) for each in results):
+        return
+    stages = [{"stage": r.stage, "outcome": r.again or r.outcome, "lasting": r.lasting} for r in results]
+    note = LastRun(inputs, _left(settings), stages)
+    target = _workspace(settings) / NOTE
+    draft = target.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(note)), "utf-8")
+    os.replace(draft, target)
+
+
+def _left(settings: Settings) -> str:
+    """Give the digest of what tells of every change in the workspace: tables, MLflow's database, the report."""
+    folder = _workspace(settings)
+    tables = sorted(file for file in folder.glob("tables/**/*") if file.is_file())
+    return hashlib.sha256(_states([*tables, folder / "mlflow.db", folder / PAGE])).hexdigest()
+
+
+def _states(files: Iterable[Path]) -> bytes:
+    """Give names, sizes and dates of files; of those that are not there, the names."""
+    lines = []
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            lines.append(f"{file}\n")
+        else:
+            lines.append(f"{file} {status.st_size} {status.st_mtime_ns}\n")
+    return "".join(lines).encode("utf-8", "surrogatepass")
+
+
+def _workspace(settings: Settings) -> Path:
+    return Path(settings.workspace).expanduser().absolute()

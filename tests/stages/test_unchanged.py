@@ -1,0 +1,113 @@
+"""Whether a run has nothing to do, told from what went in and what the last one left; no Spark."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pipelines.stages import unchanged
+from pipelines.stages.result import StageResult
+
+RESULTS = [
+    StageResult("ingest", 3, 2, {"truncated": 1}, 5.0, ("2 pictures got a new label.",), lasting=("1 is gone.",)),
+    StageResult("train", 2, 1, outcome="irbis/1 is champion", again="irbis/1 was trained on the same"),
+]
+
+
+@pytest.fixture
+def chosen(make_settings, tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        (tmp_path / "pictures" / name).write_bytes(b"picture")
+    (tmp_path / "labels.csv").write_text("path,label\na.jpg,lynx\n")
+    for name in ("tables/images/_delta_log/0.json", "tables/images/part-0.parquet", "mlflow.db", "reports/report.html"):
+        file = tmp_path / "workspace" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("as the run left it")
+    places = {"images": tmp_path / "pictures", "labels": tmp_path / "labels.csv"}
+    words = {"workspace": str(tmp_path / "workspace")} | {f"sources.{name}": str(at) for name, at in places.items()}
+    return lambda **more: make_settings(words | more)
+
+
+@pytest.fixture
+def kept(chosen):
+    settings = chosen()
+    unchanged.keep(settings, unchanged.inputs_of(settings), RESULTS)
+    return settings
+
+
+def asked(settings):
+    return unchanged.last_results(settings, unchanged.inputs_of(settings))
+
+
+def test_a_run_that_finds_all_as_it_was_says_what_idle_stages_say(kept):
+    assert asked(kept) == [
+        StageResult("ingest", lasting=("1 is gone.",)),
+        StageResult("train", outcome="irbis/1 was trained on the same"),
+    ]
+
+
+def rewrite(name):
+    def change(folder):
+        file = folder / name
+        before = file.stat()
+        file.write_text("other text")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        rewrite("pictures/a.jpg"),
+        lambda folder: (folder / "pictures/c.jpg").write_bytes(b"picture"),
+        lambda folder: (folder / "pictures/b.jpg").unlink(),
+        lambda folder: (folder / "pictures/b.jpg").rename(folder / "pictures/d.jpg"),
+        rewrite("labels.csv"),
+        rewrite("workspace/mlflow.db"),
+        lambda folder: (folder / "workspace/reports/report.html").unlink(),
+        lambda folder: (folder / "workspace/tables/images/_delta_log/1.json").write_text("another's commit"),
+        lambda folder: (folder / "workspace/tables/images/part-0.parquet").unlink(),
+        lambda folder: (folder / "workspace" / unchanged.NOTE).write_text('{"version": "another"}'),
+        lambda folder: (folder / "workspace" / unchanged.NOTE).write_text("cut of"),
+    ],
+    ids=["rewritten", "new", "gone", "renamed", "labels", "model", "report", "commit", "bytes", "otherversion", "cut"],
+)
+def test_whatever_has_changed_is_looked_into(kept, tmp_path, change):
+    change(tmp_path)
+    assert asked(kept) == []
+
+
+def test_another_setting_or_another_package_is_looked_into(kept, chosen, tmp_path, monkeypatch):
+    assert asked(chosen(**{"train.max_iter": "7"})) == []
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(unchanged.pipelines, "__file__", str(package / "__init__.py"))
+    assert asked(kept) == []
+
+
+@pytest.mark.parametrize("failure, is_kept", [("vanished", False), ("unavailable", False), ("truncated", True)])
+def test_a_run_is_not_kept_if_another_may_read_what_it_could_not(chosen, failure, is_kept):
+    settings = chosen()
+    unchanged.keep(settings, unchanged.inputs_of(settings), [StageResult("ingest", 1, 0, {failure: 1})])
+    assert bool(asked(settings)) == is_kept
+
+
+@pytest.mark.parametrize(
+    "words, variable",
+    [
+        ({"tracking.uri": "http://127.0.0.1:1"}, None),
+        ({"tables.schema": "main.irbis"}, None),
+        ({}, "DATABRICKS_RUNTIME_VERSION"),
+    ],
+)
+def test_where_models_or_tables_are_on_a_server_every_run_looks(chosen, monkeypatch, words, variable):
+    if variable:
+        monkeypatch.setenv(variable, "15.4")
+    settings = chosen(**words)
+    assert unchanged.inputs_of(settings) is None
+    unchanged.keep(settings, None, RESULTS)
+    assert unchanged.last_results(settings, None) == []
