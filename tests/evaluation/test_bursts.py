@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.bursts import assign_bursts, stored_sequence
-from pipelines.platform.session import sql_conf
+from pipelines.platform.queries import sql_conf
 from pipelines.storage.labels import read_labels
 
 START = datetime(2014, 7, 1, 15, 22, 0, tzinfo=timezone.utc)
