@@ -146,7 +146,7 @@ def _require_ways_in(names: Sequence[str], settings: Settings) -> None:
 
 
 def _tell(result: StageResult) -> None:
-    for note in (*result.lasting, *result.notes):
+    for note in result.notes:
         click.echo(f"{result.stage}: note: {note}", err=True)
     click.echo(result.closing_line())
 

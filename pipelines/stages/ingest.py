@@ -74,14 +74,15 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
         restated += renamed
     if changes.outdated_count:
         restated += restate(tables, names, settings.ingest)
-    notes = [f"{restated:,} pictures got a new label, station or burst."] if restated else []
+    notes = lasting = _lasting(listing, changes)
+    if restated:
+        notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
     if changes.fresh_count or restated:
-        notes += _conflicts(tables)
+        notes = [*notes, *_conflicts(tables)]
     names.unpersist()
     fetched = changes.fresh_count
     written = fetched - sum(failures.values()) + restated
-    lasting = tuple(_lasting(listing, changes))
-    return StageResult("ingest", fetched, written, failures, clock.seconds, tuple(notes), lasting=lasting)
+    return StageResult("ingest", fetched, written, failures, clock.seconds, tuple(notes), lasting=tuple(lasting))
 
 
 def _described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 class StageResult:
     """Count what a stage read, wrote and could not use.
 
-    `notes` and `lasting` are sentences for the user, these on what stays so until somebody changes it; `again` is what
-    the stage would say instead of `outcome` if it were asked again.
+    `notes` are sentences for the user; `lasting` those of them, and `again` the outcome, that the stage would give if
+    it were asked once more.
     """
 
     stage: str

@@ -67,7 +67,7 @@ def last_results(settings: Settings, inputs: str | None) -> list[StageResult]:
         note = None
     if note is None or note.inputs != inputs or note.left != _left(settings):
         return []
-    return [StageResult(each["stage"], outcome=each["outcome"], lasting=tuple(each["lasting"])) for each in note.stages]
+    return [StageResult(each["stage"], outcome=each["outcome"], notes=tuple(each["notes"])) for each in note.stages]
 
 
 def keep(settings: Settings, inputs: str | None, results: Sequence[StageResult]) -> None:
@@ -75,7 +75,7 @@ def keep(settings: Settings, inputs: str | None, results: Sequence[StageResult])
     passing = {str(failure) for failure in Failure if failure.is_passing}
     if inputs is None or any(passing & set(each.failures) for each in results):
         return
-    stages = [{"stage": r.stage, "outcome": r.again or r.outcome, "lasting": r.lasting} for r in results]
+    stages = [{"stage": r.stage, "outcome": r.again or r.outcome, "notes": r.lasting} for r in results]
     note = LastRun(inputs, _left(settings), stages)
     target = _workspace(settings) / NOTE
     draft = target.with_suffix(".draft")

@@ -65,7 +65,7 @@ class Watcher:
             announce(self.tables, changes.fresh)
             drain(self.tables, self.source.root, partial(self._take, results))
         failures = sum((Counter(each.failures) for each in results), Counter[str]())
-        notes = tuple(dict.fromkeys(note for each in results for note in (*each.lasting, *each.notes)))
+        notes = tuple(dict.fromkeys(note for each in results for note in each.notes))
         read, written = sum(each.read for each in results), sum(each.written for each in results)
         return StageResult("ingest", read, written, failures, clock.seconds, notes)
 

@@ -10,7 +10,7 @@ from pipelines.stages import unchanged
 from pipelines.stages.result import StageResult
 
 RESULTS = [
-    StageResult("ingest", 3, 2, {"truncated": 1}, 5.0, ("2 pictures got a new label.",), lasting=("1 is gone.",)),
+    StageResult("ingest", 3, 2, {"truncated": 1}, 5.0, ("1 is gone.", "2 are new."), lasting=("1 is gone.",)),
     StageResult("train", 2, 1, outcome="irbis/1 is champion", again="irbis/1 was trained on the same"),
 ]
 
@@ -43,7 +43,7 @@ def asked(settings):
 
 def test_a_run_that_finds_all_as_it_was_says_what_idle_stages_say(kept):
     assert asked(kept) == [
-        StageResult("ingest", lasting=("1 is gone.",)),
+        StageResult("ingest", notes=("1 is gone.",)),
         StageResult("train", outcome="irbis/1 was trained on the same"),
     ]
 
