@@ -29,13 +29,11 @@ def split_of(group_id: Column, fractions: Sequence[float], salt: str) -> Column:
 def conflicting_labels(images: DataFrame) -> DataFrame:
     """Give content_hash, labels and paths of identical readable bytes that carry more than one label."""
     labelled = images.where("failure is null and label is not null and content_hash is not null")
-    ends = labelled.groupBy("content_hash").agg(F.min("label").alias("one"), F.max("label").alias("other"))
-    mixed = F.broadcast(ends.where("one <> other").select("content_hash"))  # few; sets of all paths would be slow
-    return (
-        labelled.join(mixed, "content_hash", "left_semi")
-        .groupBy("content_hash")
-        .agg(F.array_sort(F.collect_set("label")).alias("labels"), F.array_sort(F.collect_set("path")).alias("paths"))
+    grouped = labelled.groupBy("content_hash").agg(
+        F.array_sort(F.collect_set("label")).alias("labels"),
+        F.array_sort(F.collect_set("path")).alias("paths"),
     )
+    return grouped.where(F.size("labels") > 1)
 
 
 def labelled_pictures(images: DataFrame, exclude: Sequence[str] = ()) -> DataFrame:

@@ -25,7 +25,7 @@ from pipelines.platform.session import task_slots
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.revisions import Changes, arrive, burst_rule, compare, known_pictures, restate, stated_anew
+from pipelines.stages.revisions import Changes, arrive, burst_rule, compare, restate, stated_anew
 from pipelines.storage.fetching import FETCHED_DDL, fetcher
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
@@ -65,33 +65,24 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
 def take(tables: Tables, source: Source, settings: Settings, listing: Listing, clock: Clock) -> StageResult:
     """Bring the table images to what a listing says: fetch what is new, restate what is another now."""
     names = listing.names.persist()
-    known = known_pictures(tables).persist()  # a pass over the table, which several questions would repeat
-    changes = compare(tables, known, names, settings.ingest, settings.images, source.root)
+    changes = compare(tables, names, settings.ingest, settings.images, source.root)
     restated, failures = 0, Counter[str]()
     for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
         share = changes.fresh_bytes * chunk[1] // changes.fresh_count
-        failed, renamed = _append(tables, known, source, settings, *chunk, _partitions(share, settings))
+        failed, renamed = _append(tables, source, settings, *chunk, _partitions(share, settings))
         failures += failed
         restated += renamed
-        known = _anew(known, tables)
     if changes.outdated_count:
-        restated += restate(tables, known, names, settings.ingest)
-        known = _anew(known, tables)
+        restated += restate(tables, names, settings.ingest)
     notes = lasting = _lasting(listing, changes)
     if restated:
         notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
     if changes.fresh_count or restated:
-        notes = [*notes, *_conflicts(known)]
-    names.unpersist(), known.unpersist()
+        notes = [*notes, *_conflicts(tables)]
+    names.unpersist()
     fetched = changes.fresh_count
     written = fetched - sum(failures.values()) + restated
     return StageResult("ingest", fetched, written, failures, clock.seconds, tuple(notes), lasting=tuple(lasting))
-
-
-def _anew(known: DataFrame, tables: Tables) -> DataFrame:
-    """Give the known pictures after a commit."""
-    known.unpersist()
-    return known_pictures(tables).persist()
 
 
 def _described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any]:
@@ -105,13 +96,7 @@ def _described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any
 
 
 def _append(
-    tables: Tables,
-    known: DataFrame,
-    source: Source,
-    settings: Settings,
-    names: DataFrame,
-    count: int,
-    partitions: int,
+    tables: Tables, source: Source, settings: Settings, names: DataFrame, count: int, partitions: int
 ) -> tuple[Counter[str], int]:
     """Fetch one chunk and commit it, in one, with the earlier rows whose bursts it changes.
 
@@ -124,7 +109,7 @@ def _append(
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
     rules, now = settings.ingest, datetime.now(timezone.utc)
     with progress("ingest", count, lambda: done.value), ThreadPoolExecutor(1) as aside:
-        planned = aside.submit(arrive, known, rows, names, rules)  # while the pictures are fetched
+        planned = aside.submit(arrive, tables, rows, names, rules)  # while the pictures are fetched
         failures = Counter(count_failures(rows))
         _require_most(rows, failures, count, settings, source)
         bursts, renamed = planned.result()
@@ -184,9 +169,9 @@ def _lasting(listing: Listing, changes: Changes) -> list[str]:
     return notes
 
 
-def _conflicts(images: DataFrame) -> list[str]:
+def _conflicts(tables: Tables) -> list[str]:
     """Give a sentence on identical bytes under different labels, if there are any."""
-    found = conflicting_labels(images).agg(F.count("*"), F.min("paths")).first()
+    found = conflicting_labels(tables.current_images()).agg(F.count("*"), F.min("paths")).first()
     if not found[0]:
         return []
     return [

@@ -33,13 +33,8 @@ class Changes:
     gone_example: str | None
 
 
-def known_pictures(tables: Tables) -> DataFrame:
-    """Give the newest row of every path, of any source, without its bytes; `sequence` is what its burst is made of."""
-    return tables.current_images().withColumn("sequence", stored_sequence("burst_id"))
-
-
-def compare(tables: Tables, known: DataFrame, names: DataFrame, rules: Ingest, limits: Images, root: str) -> Changes:
-    """Find the changes in one pass between a listing's names and the known pictures.
+def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, root: str) -> Changes:
+    """Find the changes in one pass between a listing's names and the newest row of every path, of any source.
 
     A name is fresh if its etag is not the stored one, or if what was stored was a failure that has passed: one of
     the moment, or too_large under limits that have been raised.
@@ -49,7 +44,8 @@ def compare(tables: Tables, known: DataFrame, names: DataFrame, rules: Ingest, l
         return Changes(names, count, size, 0, 0, 0, None)
     told_etag, told_size = F.col("etag").alias("told_etag"), F.col("size").alias("told_size")
     told = names.select("path", told_etag, told_size, "says_label", *_told(), F.lit(True).alias("listed"))
-    both = told.join(known.withColumn("known", F.lit(True)), "path", "full")
+    known = tables.current_images().withColumn("sequence", stored_sequence("burst_id")).withColumn("known", F.lit(True))
+    both = told.join(known, "path", "full")
     is_listed, is_known = F.col("listed").isNotNull(), F.col("known").isNotNull()
     has_passed = F.col("failure").isin(PASSING) | _is_allowed_now(limits)
     is_settled = (F.col("etag") == F.col("told_etag")) & ~F.coalesce(has_passed, F.lit(False))
@@ -79,13 +75,14 @@ def compare(tables: Tables, known: DataFrame, names: DataFrame, rules: Ingest, l
     return Changes(fresh, *counts)
 
 
-def arrive(known: DataFrame, rows: DataFrame, names: DataFrame, rules: Ingest) -> tuple[DataFrame, DataFrame]:
-    """Give path, burst_id and group_id of fetched rows and those near them, and known rows with another burst now.
+def arrive(tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest) -> tuple[DataFrame, DataFrame]:
+    """Give path, burst_id and group_id of fetched rows and those near them, and earlier rows with another burst now.
 
     `names` are the fetched paths. A burst and a group lie at one station, so only the stations that rows arrive at,
     or that a changed file leaves, are looked at; a picture without time and sequence is a burst of its own for ever.
     The first is persisted. The second has the columns of images but `content`, and new_burst_id, new_group_id.
     """
+    known = tables.current_images().withColumn("sequence", stored_sequence("burst_id"))
     paths, station = names.select("path"), F.coalesce("station", F.lit("?")).alias("at")
     left = known.join(paths, "path", "left_semi")
     stations = rows.select(station).union(left.select(station)).distinct()
@@ -95,17 +92,18 @@ def arrive(known: DataFrame, rows: DataFrame, names: DataFrame, rules: Ingest) -
     return bursts, _changed(near.drop("sequence"), bursts, ["burst_id", "group_id"])
 
 
-def restate(tables: Tables, known: DataFrame, names: DataFrame, rules: Ingest) -> int:
-    """Append a new row, with the same bytes, for every known picture of which something is another now.
+def restate(tables: Tables, names: DataFrame, rules: Ingest) -> int:
+    """Append a new row, with the same bytes, for every current picture of which something is another now.
 
     What a picture's new station or time changes about the bursts of others is found among all. Gives the rows' number.
     """
+    current = tables.current_images()
     told = names.select("path", "says_label", *_told())
-    both = known.join(told, "path", "left")
+    both = current.join(told, "path", "left").withColumn("sequence", stored_sequence("burst_id"))
     wanted = both.select("path", "content_hash", *[value.alias(column) for column, value in _wanted().items()])
     wanted = wanted.join(find_bursts(wanted, rules), "path").drop("content_hash", "sequence")
     columns = [column for column in wanted.columns if column != "path"]
-    changed = _changed(known.drop("sequence"), wanted, columns).persist()
+    changed = _changed(current, wanted, columns).persist()
     count, since = changed.agg(F.count("*"), F.min("ingested_at")).first()
     if count:
         now = datetime.now(timezone.utc)

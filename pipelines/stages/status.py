@@ -13,7 +13,7 @@ from pipelines.models.backbones import backbone_of
 from pipelines.platform.tracking import ModelVersion, Tracking
 from pipelines.reports.mark import PAGE, bears, mark_of
 from pipelines.settings import Settings
-from pipelines.stages.revisions import compare, known_pictures
+from pipelines.stages.revisions import compare
 from pipelines.storage.files import read_text
 from pipelines.storage.listing import list_names
 from pipelines.storage.pending import pictures_to_featurize, pictures_to_score
@@ -115,8 +115,7 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
 def _not_read(tables: Tables, settings: Settings) -> int:
     source = open_source(settings)
     listing = list_names(tables, source, settings.sources)
-    known = known_pictures(tables)
-    return compare(tables, known, listing.names, settings.ingest, settings.images, source.root).fresh_count
+    return compare(tables, listing.names, settings.ingest, settings.images, source.root).fresh_count
 
 
 def _not_learned(

@@ -15,7 +15,7 @@ from pipelines.platform.lock import workspace_lock
 from pipelines.settings import Settings
 from pipelines.stages.ingest import take
 from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.revisions import compare, known_pictures
+from pipelines.stages.revisions import compare
 from pipelines.storage.arrivals import announce, drain
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
@@ -60,8 +60,7 @@ class Watcher:
         drain(self.tables, self.source.root, partial(self._take, results))
         listing = list_names(self.tables, self.source, self.settings.sources)
         rules = self.settings.ingest
-        known = known_pictures(self.tables)
-        changes = compare(self.tables, known, listing.names, rules, self.settings.images, self.source.root)
+        changes = compare(self.tables, listing.names, rules, self.settings.images, self.source.root)
         if changes.fresh_count:
             announce(self.tables, changes.fresh)
             drain(self.tables, self.source.root, partial(self._take, results))
