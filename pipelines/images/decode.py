@@ -23,7 +23,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SPARE = 4 / 3  # of the side that is asked for: resizing still averages what a coarser scale has left
 
 
 def decode(
@@ -32,8 +31,8 @@ def decode(
     """Give the picture upright and in mode RGB, without metadata that could turn it once more.
 
     Of animations and of files with several pages, the first. `at_least` lets a JPEG be decoded at 1/2, 1/4
-    or 1/8 of its scale, as long as its shorter side keeps a third more pixels than that: faster by far on
-    large ones, with slightly other values after resizing. Modes and transparency: see `tones.to_rgb`.
+    or 1/8 of its scale, as long as its shorter side keeps twice that many pixels: faster by far on large
+    ones, with slightly other values after resizing. Modes and transparency: see `tones.to_rgb`.
     Raises ImageError with the failure and the decoder's own words.
     """
     with pillow_kept_quiet():
@@ -53,8 +52,7 @@ def decode(
 def _load(image: ImageFile.ImageFile, content: bytes, at_least: int | None) -> Image.Image:
     format_, stream = image.format or "", image.fp
     if at_least and format_ == "JPEG":
-        wanted = round(at_least * _SPARE)
-        image.draft(None, (wanted, wanted))
+        image.draft(None, (2 * at_least, 2 * at_least))
     image.load()
     # Where the process lets Pillow accept cut files (see opening), they are refused here.
     if isinstance(stream, Watched) and _has_run_out(stream, format_, content):
