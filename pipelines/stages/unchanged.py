@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +20,10 @@ from pipelines.reports.mark import PAGE
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
+from pipelines.storage.files import write_local
 from pipelines.storage.labels import is_file
 from pipelines.storage.sources import open_source
+from pipelines.storage.tables import workspace_of
 
 NOTE = ".last_run.json"  # in the workspace
 
@@ -62,7 +63,7 @@ def inputs_of(settings: Settings) -> str | None:
 def last_results(settings: Settings, inputs: str | None) -> list[StageResult]:
     """Give what the stages of a run would say, if it has nothing to do; else nothing."""
     try:
-        note = LastRun(**json.loads((_workspace(settings) / NOTE).read_text("utf-8"))) if inputs else None
+        note = LastRun(**json.loads(Path(workspace_of(settings), NOTE).read_text("utf-8"))) if inputs else None
     except (OSError, ValueError, TypeError):  # none, or another version's
         note = None
     if note is None or note.inputs != inputs or note.left != _left(settings):
@@ -77,15 +78,12 @@ def keep(settings: Settings, inputs: str | None, results: Sequence[StageResult])
         return
     stages = [{"stage": r.stage, "outcome": r.again or r.outcome, "notes": r.lasting} for r in results]
     note = LastRun(inputs, _left(settings), stages)
-    target = _workspace(settings) / NOTE
-    draft = target.with_suffix(".draft")
-    draft.write_text(json.dumps(asdict(note)), "utf-8")
-    os.replace(draft, target)
+    write_local(Path(workspace_of(settings), NOTE), json.dumps(asdict(note)).encode())
 
 
 def _left(settings: Settings) -> str:
     """Give the digest of what tells of every change in the workspace: tables, MLflow's database, the report."""
-    folder = _workspace(settings)
+    folder = Path(workspace_of(settings))
     tables = sorted(file for file in folder.glob("tables/**/*") if file.is_file())
     return hashlib.sha256(_states([*tables, folder / "mlflow.db", folder / PAGE])).hexdigest()
 
@@ -101,7 +99,3 @@ def _states(files: Iterable[Path]) -> bytes:
         else:
             lines.append(f"{file} {status.st_size} {status.st_mtime_ns}\n")
     return "".join(lines).encode("utf-8", "surrogatepass")
-
-
-def _workspace(settings: Settings) -> Path:
-    return Path(settings.workspace).expanduser().absolute()

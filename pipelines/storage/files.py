@@ -33,12 +33,12 @@ def read_text(tables: Tables, name: str) -> str | None:
 def write_text(tables: Tables, name: str, text: str) -> str:
     """Write the file, whole or not at all, and give its address. Folders are made where they are missing."""
     address = address_of(tables, name)
-    folder, _, last = address.rpartition("/")
-    draft = f"{folder}/.{last[:80]}.{os.getpid()}.draft"
     content = text.encode("utf-8")
     if "://" not in address:
-        _write_local(Path(address), Path(draft), content)
+        write_local(Path(address), content)
         return address
+    folder, _, last = address.rpartition("/")
+    draft = f"{folder}/{_draft_name(last)}"
     system, path = _hadoop(tables, address)
     _, unfinished = _hadoop(tables, draft)
     stream = system.create(unfinished, True)
@@ -52,13 +52,19 @@ def write_text(tables: Tables, name: str, text: str) -> str:
     return address
 
 
-def _write_local(path: Path, draft: Path, content: bytes) -> None:
+def write_local(path: Path, content: bytes) -> None:
+    """Write a file of this machine, whole or not at all; its folder is made where it is missing."""
+    draft = path.with_name(_draft_name(path.name))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         draft.write_bytes(content)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _draft_name(name: str) -> str:
+    return f".{name[:80]}.{os.getpid()}.draft"
 
 
 def _hadoop(tables: Tables, address: str) -> tuple[Any, Any]:
