@@ -115,6 +115,7 @@ def _results(
     """Run the stages and tell of each."""
     with ThreadPoolExecutor(1) as loader:
         # As late as this: Java, Spark and MLflow take seconds to load.
+        from pipelines.platform.managed import is_managed
         from pipelines.platform.queries import fit_queries
         from pipelines.platform.session import get_session
         from pipelines.storage.tables import Tables
@@ -124,7 +125,8 @@ def _results(
             stages = [loader.submit(_loaded, name, settings) for name in names]
             spark = get_session(settings, verbose=verbose)
             settings = with_dataset(origins, spark, settings)
-            fit_queries(spark, Tables.of(spark, settings).read("images").count())
+            if not is_managed():  # the count is a query of its own
+                fit_queries(spark, Tables.of(spark, settings).read("images").count())
             for stage in stages:
                 result = stage.result().run(spark, settings)
                 _tell(result)
