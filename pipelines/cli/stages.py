@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -84,12 +85,9 @@ _stage_command("report", "Write the report, one HTML file.")
 
 def _run_all(origins: dict[str, Origin], verbose: bool) -> None:
     """Run the five stages, unless everything is as the last run has left it: then no Spark is started to find that."""
-    from pipelines.platform.lock import workspace_lock
     from pipelines.stages.unchanged import inputs_of, keep, last_results
 
-    settings = revealed(validated(origins))
-    _require_ways_in(STAGES, settings)
-    with workspace_lock(settings.workspace):
+    with _held(STAGES, origins) as settings:
         inputs = inputs_of(settings)
         if known := last_results(settings, inputs):
             click.echo("Nothing has changed since the last run.", err=True)
@@ -100,13 +98,20 @@ def _run_all(origins: dict[str, Origin], verbose: bool) -> None:
 
 
 def _run_stages(names: Sequence[str], origins: dict[str, Origin], verbose: bool) -> None:
+    with _held(names, origins) as settings:
+        for _ in _results(names, origins, settings, verbose):
+            pass
+
+
+@contextmanager
+def _held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]:
+    """Give the settings of a run of these stages, and hold its workspace."""
     from pipelines.platform.lock import workspace_lock
 
     settings = revealed(validated(origins))
     _require_ways_in(names, settings)
     with workspace_lock(settings.workspace):
-        for _ in _results(names, origins, settings, verbose):
-            pass
+        yield settings
 
 
 def _results(

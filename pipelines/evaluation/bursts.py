@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 SEQUENCE = "sequence "
+UNKNOWN_STATION = "?"
 
 
 def assign_bursts(frames: DataFrame, *, burst_gap_seconds: float, group_gap_minutes: float) -> DataFrame:
@@ -20,7 +21,7 @@ def assign_bursts(frames: DataFrame, *, burst_gap_seconds: float, group_gap_minu
     """
     burst = _island(["station", "camera"], burst_gap_seconds)
     group = _island(["station"], max(group_gap_minutes * 60, burst_gap_seconds))
-    place = F.coalesce("station", F.lit("?")).alias("place")
+    place = F.coalesce("station", F.lit(UNKNOWN_STATION)).alias("place")
     alone = F.coalesce("content_hash", "path")
     timed = frames.withColumn("seconds", F.col("captured_at").cast("double"))
     starts = timed.select("*", place, burst.alias("burst_start"), group.alias("group_start"))

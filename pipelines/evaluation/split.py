@@ -26,9 +26,12 @@ def split_of(group_id: Column, fractions: Sequence[float], salt: str) -> Column:
     )
 
 
+_LABELLED = "failure is null and label is not null and content_hash is not null"
+
+
 def conflicting_labels(images: DataFrame) -> DataFrame:
     """Give content_hash, labels and paths of identical readable bytes that carry more than one label."""
-    labelled = images.where("failure is null and label is not null and content_hash is not null")
+    labelled = images.where(_LABELLED)
     grouped = labelled.groupBy("content_hash").agg(
         F.array_sort(F.collect_set("label")).alias("labels"),
         F.array_sort(F.collect_set("path")).alias("paths"),
@@ -42,7 +45,7 @@ def labelled_pictures(images: DataFrame, exclude: Sequence[str] = ()) -> DataFra
     Left out: unreadable and unlabelled pictures, excluded labels, and identical bytes under different labels.
     Of copies the first by path stays, so no bytes stand on two sides of a split.
     """
-    usable = images.where("failure is null and label is not null and content_hash is not null")
+    usable = images.where(_LABELLED)
     copies = usable.groupBy("content_hash").agg(
         F.min(F.struct("path", "label", "group_id", "burst_id")).alias("first"),
         F.min("label").alias("one"),

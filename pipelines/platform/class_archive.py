@@ -62,10 +62,10 @@ def _release(java: Java) -> str:
 
 def _tidy(folder: Path) -> None:
     now = time.time()
-    for pattern, longest in (("*.new", _CUT_OFF), ("*.jsa", _UNUSED)):
-        for old in folder.glob(pattern):
-            if now - old.stat().st_mtime > longest and not (pattern == "*.new" and _is_whole(old)):
-                old.unlink()
+    cut_off = [new for new in folder.glob("*.new") if now - new.stat().st_mtime > _CUT_OFF and not _is_whole(new)]
+    unused = [old for old in folder.glob("*.jsa") if now - old.stat().st_mtime > _UNUSED]
+    for each in (*cut_off, *unused):
+        each.unlink()
 
 
 def _is_whole(new: Path) -> bool:

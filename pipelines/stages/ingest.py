@@ -7,7 +7,6 @@ late arrival changes about its burst becomes a new row with the same bytes: the 
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -64,7 +63,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
 
 def take(tables: Tables, source: Source, settings: Settings, listing: Listing, clock: Clock) -> StageResult:
     """Bring the table images to what a listing says: fetch what is new, restate what is another now."""
-    names = listing.names.persist()
+    started, names = datetime.now(timezone.utc), listing.names.persist()
     changes = compare(tables, names, settings.ingest, settings.images, source.root)
     restated, failures = 0, Counter[str]()
     for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
@@ -78,7 +77,7 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
     if restated:
         notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
     if changes.fresh_count or restated:
-        notes = [*notes, *_conflicts(tables)]
+        notes = [*notes, *_conflicts(tables, started)]
     names.unpersist()
     fetched = changes.fresh_count
     written = fetched - sum(failures.values()) + restated
@@ -108,12 +107,10 @@ def _append(
     # The bytes go to the executors' disks once: bursts are found on the columns beside them.
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
     rules, now = settings.ingest, datetime.now(timezone.utc)
-    with progress("ingest", count, lambda: done.value), ThreadPoolExecutor(1) as aside:
-        planned = aside.submit(arrive, tables, rows, names, rules)  # while the pictures are fetched
+    with progress("ingest", count, lambda: done.value):
         failures = Counter(count_failures(rows))
         _require_most(rows, failures, count, settings, source)
-        bursts, renamed = planned.result()
-        renamed = renamed.persist()
+        bursts, renamed = arrive(tables, rows, names, rules)
         others, since = renamed.agg(F.count("*"), F.min("ingested_at")).first()
         own = bursts.join(names.select("path"), "path", "left_semi")
         whole = rows.join(F.broadcast(own), "path").withColumn("ingested_at", F.lit(now))
@@ -169,9 +166,13 @@ def _lasting(listing: Listing, changes: Changes) -> list[str]:
     return notes
 
 
-def _conflicts(tables: Tables) -> list[str]:
-    """Give a sentence on identical bytes under different labels, if there are any."""
-    found = conflicting_labels(tables.current_images()).agg(F.count("*"), F.min("paths")).first()
+def _conflicts(tables: Tables, since: datetime) -> list[str]:
+    """Give a sentence on identical bytes under different labels, if rows written since then are among them."""
+    images = tables.read("images")
+    written = tables.sent(images.where(F.col("ingested_at") >= F.lit(since)).select("content_hash").distinct())
+    paths = images.join(written, "content_hash", "left_semi").select("path").distinct()
+    current = tables.current_images(tables.sent(paths)).join(written, "content_hash", "left_semi")
+    found = conflicting_labels(current).agg(F.count("*"), F.min("paths")).first()
     if not found[0]:
         return []
     return [

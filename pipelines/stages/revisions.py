@@ -10,13 +10,14 @@ from operator import and_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.bursts import assign_bursts, stored_sequence
+from pipelines.evaluation.bursts import UNKNOWN_STATION, assign_bursts, stored_sequence
 from pipelines.schemas import Failure
 from pipelines.settings import Images, Ingest
 from pipelines.storage.tables import Tables
 
 FRAME = ["path", "content_hash", "station", "camera", "captured_at", "sequence"]
 KEPT = FRAME[2:]  # what a listing adds to, and never takes away
+HAS_NEIGHBOURS = "captured_at is not null or sequence is not null"
 PASSING = [str(failure) for failure in Failure if failure.is_passing]
 
 
@@ -24,7 +25,7 @@ PASSING = [str(failure) for failure in Failure if failure.is_passing]
 class Changes:
     """Hold what a listing changes: `fresh` are its names to fetch; counts of the rest."""
 
-    fresh: DataFrame
+    fresh: DataFrame  # was_at: the station of the row that such a name has already, null where it has none
     fresh_count: int
     fresh_bytes: int
     known_count: int
@@ -41,7 +42,7 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     """
     if not tables.exists("images"):
         count, size = names.agg(F.count("*"), F.coalesce(F.sum("size"), F.lit(0))).first()
-        return Changes(names, count, size, 0, 0, 0, None)
+        return Changes(names.withColumn("was_at", F.lit(None).cast("string")), count, size, 0, 0, 0, None)
     told_etag, told_size = F.col("etag").alias("told_etag"), F.col("size").alias("told_size")
     told = names.select("path", told_etag, told_size, "says_label", *_told(), F.lit(True).alias("listed"))
     known = tables.current_images().withColumn("sequence", stored_sequence("burst_id")).withColumn("known", F.lit(True))
@@ -60,6 +61,7 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
         is_known.alias("known"),
         is_gone.alias("gone"),
         is_same.alias("same"),
+        F.when(is_known, _at()).alias("was_at"),
     )
     marked = marked.persist()
     counts = marked.agg(
@@ -70,7 +72,7 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
         _count(F.col("gone")),
         F.min(F.when(F.col("gone"), F.col("path"))),
     ).first()
-    fresh = tables.settled(names.join(marked.where("fresh").select("path"), "path", "left_semi"))
+    fresh = tables.settled(names.join(marked.where("fresh").select("path", "was_at"), "path"))
     marked.unpersist()
     return Changes(fresh, *counts)
 
@@ -78,18 +80,28 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
 def arrive(tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest) -> tuple[DataFrame, DataFrame]:
     """Give path, burst_id and group_id of fetched rows and those near them, and earlier rows with another burst now.
 
-    `names` are the fetched paths. A burst and a group lie at one station, so only the stations that rows arrive at,
-    or that a changed file leaves, are looked at; a picture without time and sequence is a burst of its own for ever.
-    The first is persisted. The second has the columns of images but `content`, and new_burst_id, new_group_id.
+    `names` are the fetched ones, as `compare` gives them. A burst and a group lie at one station, so only the
+    stations that rows arrive at, or that a changed file leaves, are looked at; a picture without time and sequence is
+    a burst of its own for ever. The second has the columns of images but `content`, and new_burst_id, new_group_id.
+    Both are persisted.
     """
-    known = tables.current_images().withColumn("sequence", stored_sequence("burst_id"))
-    paths, station = names.select("path"), F.coalesce("station", F.lit("?")).alias("at")
-    left = known.join(paths, "path", "left_semi")
-    stations = rows.select(station).union(left.select(station)).distinct()
-    others = known.join(paths, "path", "left_anti").where("captured_at is not null or sequence is not null")
-    near = others.withColumn("at", station).join(F.broadcast(stations), "at", "left_semi").drop("at")
+    left = names.where("was_at is not null").select("was_at")
+    stations = F.broadcast(rows.select(_at()).union(left).distinct())
+    current = tables.current_images(tables.sent(_once_at(tables, stations, names)))
+    current = current.withColumn("sequence", stored_sequence("burst_id")).where(HAS_NEIGHBOURS)
+    near = current.withColumn("at", _at()).join(stations, "at", "left_semi").drop("at")
     bursts = find_bursts(near.select(*FRAME).unionByName(rows.select(*FRAME)), rules).persist()
-    return bursts, _changed(near.drop("sequence"), bursts, ["burst_id", "group_id"])
+    return bursts, _changed(near.drop("sequence"), bursts, ["burst_id", "group_id"]).persist()
+
+
+def _once_at(tables: Tables, stations: DataFrame, names: DataFrame) -> DataFrame:
+    """Give the paths, but these names, of which any row, the newest or not, has neighbours at one of the stations.
+
+    That is one look at a few columns; which row of a path is the newest must then be found for these alone.
+    """
+    rows = tables.read("images").withColumn("sequence", stored_sequence("burst_id")).where(HAS_NEIGHBOURS)
+    rows = rows.select("path", _at()).join(stations, "at", "left_semi")
+    return rows.join(F.broadcast(names.select("path")), "path", "left_anti").select("path").distinct()
 
 
 def restate(tables: Tables, names: DataFrame, rules: Ingest) -> int:
@@ -147,6 +159,10 @@ def _is_allowed_now(limits: Images) -> Column:
 
 def _pixels() -> Column:
     return F.col("width").cast("long") * F.col("height")
+
+
+def _at() -> Column:
+    return F.coalesce("station", F.lit(UNKNOWN_STATION)).alias("at")
 
 
 def _told() -> list[Column]:

@@ -19,7 +19,10 @@ def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     done = tables.read("features").where(F.col("backbone") == backbone)
     done = done.select("content_hash", F.col("failure").alias("old_failure"), "featurized_at")
     columns = ["path", "ingested_at", "size", "failure", "failure_detail"]
-    fetched = tables.current_images().where("content_hash is not null")
+    # First, cheaply, the paths of any row, the newest or not, whose content lacks features: most often few.
+    lacking = tables.read("images").where("content_hash is not null")
+    lacking = lacking.join(done.where("old_failure is null"), "content_hash", "left_anti")
+    fetched = tables.current_images(tables.sent(lacking.select("path").distinct())).where("content_hash is not null")
     contents = fetched.groupBy("content_hash").agg(F.min(F.struct(*columns)).alias("row"))
     both = contents.select("content_hash", "row.*").join(done, "content_hash", "left")
     is_replaced = F.col("featurized_at").isNotNull()

@@ -33,6 +33,9 @@ MAKERS = {
 }
 
 
+FEW = 200_000  # paths or hashes
+
+
 @dataclass(frozen=True)
 class Tables:
     """Give the project's tables by their names: images, features, predictions, datasets, arrivals."""
@@ -127,11 +130,13 @@ class Tables:
         table = self.location(name) if self.schema else f"delta.`{escaped}`"
         return self.spark.sql(f"DESCRIBE HISTORY {table} LIMIT 1" if what == "history" else f"DESCRIBE DETAIL {table}")
 
-    def current_images(self) -> DataFrame:
-        """Give the newest row of every path, without `content`: bytes are never shuffled."""
+    def current_images(self, paths: DataFrame | None = None) -> DataFrame:
+        """Give the newest row of every path, or of these, without `content`: bytes are never shuffled."""
         newest = Window.partitionBy("path").orderBy(F.col("ingested_at").desc())
-        rows = self.read("images").drop("content").withColumn("age", F.row_number().over(newest))
-        return rows.where("age = 1").drop("age")
+        rows = self.read("images").drop("content")
+        if paths is not None:
+            rows = rows.join(paths, "path", "left_semi")
+        return rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
 
     def settled(self, rows: DataFrame) -> DataFrame:
         """Give the rows, few and without bytes, as they are now, whatever is written to the tables later.
@@ -143,6 +148,14 @@ class Tables:
             return rows.localCheckpoint()
         self.spark.sparkContext.setCheckpointDir(f"{self.workspace}/scratch/checkpoints")
         return rows.checkpoint()
+
+    def sent(self, keys: DataFrame) -> DataFrame:
+        """Settle the keys of a join. If they are few (20 MB), they are sent to the other side, not that to them."""
+        keys = self.settled(keys)
+        count = keys.count()
+        if not count:
+            return keys.where(F.lit(False))  # which the optimizer knows to be empty: nothing is read for them
+        return F.broadcast(keys) if count <= FEW else keys
 
     def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
         """Add `content` to rows of images, known by path and ingested_at.

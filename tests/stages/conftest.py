@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipelines.config import load_settings
+from pipelines.storage.tables import Tables
 
 Draw = Callable[..., Path]
 RULES = {
@@ -21,16 +23,24 @@ RULES = {
     "train.reg_params": "0.01,0.1",
     "train.max_iter": "20",
 }
+NOON = datetime(2024, 6, 1, 12)
 
 
-def jpeg(shade: int, seed: int, captured_at: datetime | None = None, label: str = "") -> bytes:
+def rows(tables: Tables, *columns: str) -> list[tuple[Any, ...]]:
+    """Give columns of the current images, by path."""
+    found = tables.current_images().orderBy("path").select(*columns).collect()
+    return [tuple(row) for row in found]
+
+
+def jpeg(shade: int, seed: int, captured_at: datetime | None = None, label: str = "", camera: str = "") -> bytes:
     """Give a 48 x 36 JPEG of one shade with a little noise; stripes tell the label `striped`."""
     pixels = np.random.default_rng(seed).normal(shade, 6, (36, 48, 3))
     if label == "striped":
         pixels[:, ::6] += 90
     exif = Image.Exif()
     if captured_at:
-        exif[0x8769] = {0x9003: captured_at.strftime("%Y:%m:%d %H:%M:%S")}  # old Pillows take no other way
+        taken = {0x9003: captured_at.strftime("%Y:%m:%d %H:%M:%S")}
+        exif[0x8769] = {**taken, 0xA431: camera} if camera else taken  # old Pillows take no other way
     target = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(target, "JPEG", quality=90, exif=exif)
     return target.getvalue()

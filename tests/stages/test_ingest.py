@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,15 +12,7 @@ from pipelines.errors import DataError
 from pipelines.stages import ingest
 from pipelines.storage.tables import Tables
 
-from .conftest import jpeg
-
-NOON = datetime(2024, 6, 1, 12)
-
-
-def rows(tables: Tables, *columns: str) -> list[tuple[Any, ...]]:
-    """Give columns of the current images, by path."""
-    found = tables.current_images().orderBy("path").select(*columns).collect()
-    return [tuple(row) for row in found]
+from .conftest import NOON, jpeg, rows
 
 
 def test_a_picture_becomes_a_row_with_its_bytes_hash_label_time_and_size(spark, make_settings, draw):
@@ -108,59 +98,6 @@ def test_a_set_without_labels_does_not_wipe_labels_that_are_there(spark, make_se
     assert rows(Tables.of(spark, settings), "label") == [("hare",)]
 
 
-def test_frames_that_arrive_late_end_up_in_the_same_bursts_as_at_once(spark, make_settings, draw):
-    frames = {f"S1/{i}.jpg": jpeg(80 + i, i, NOON + timedelta(seconds=40 * i)) for i in range(4)}
-    rule = {"sources.labels": "none", "sources.station": "folder:1"}
-    at_once = make_settings({"sources.images": str(draw(frames, "once")), "workspace": str(draw({}, "w1")), **rule})
-    ingest.run(spark, at_once)
-    folder = draw({name: frames[name] for name in ("S1/1.jpg", "S1/3.jpg")}, "late")  # 80 s apart: two bursts
-    late = make_settings({"sources.images": str(folder), "workspace": str(draw({}, "w2")), **rule})
-    ingest.run(spark, late)
-    assert len(set(rows(Tables.of(spark, late), "burst_id"))) == 2
-    draw(frames, "late")
-    for name in ("S1/1.jpg", "S1/3.jpg"):  # written again with the same bytes: another etag
-        assert (folder / name).exists()
-    ingest.run(spark, late)
-    bursts = rows(Tables.of(spark, late), "burst_id", "group_id")
-    assert bursts == rows(Tables.of(spark, at_once), "burst_id", "group_id")
-    assert set(bursts) == {("S1/2024-06-01T12:00:00", "S1/2024-06-01T12:00:00")}
-
-
-def test_late_frames_and_the_earlier_ones_that_they_rename_are_one_commit(spark, make_settings, draw):
-    frames = {f"S1/{i}.jpg": jpeg(80 + i, i, NOON + timedelta(seconds=40 * i)) for i in range(4)}
-    frames["S2/0.jpg"] = jpeg(99, 9, NOON)
-    folder = draw({name: frames[name] for name in ("S1/1.jpg", "S1/3.jpg", "S2/0.jpg")})
-    settings = make_settings({"sources.images": str(folder), "sources.labels": "none", "sources.station": "folder:1"})
-    ingest.run(spark, settings)
-    tables = Tables.of(spark, settings)
-    assert tables.version("images") == 0
-    draw({"S1/2.jpg": frames["S1/2.jpg"]})  # joins 1 and 3
-    result = ingest.run(spark, settings)
-    assert (result.read, result.written, tables.version("images")) == (1, 2, 1)
-    assert set(rows(tables, "burst_id")) == {("S1/2024-06-01T12:00:40",), ("S2/2024-06-01T12:00:00",)}
-    stated = {row["path"][-8:]: row["count"] for row in tables.read("images").groupBy("path").count().collect()}
-    assert stated == {"S1/1.jpg": 1, "S1/2.jpg": 1, "S1/3.jpg": 2, "S2/0.jpg": 1}
-    renamed = tables.current_images().where(F.col("path").endswith("S1/3.jpg")).select("path", "ingested_at")
-    content = tables.read("images").join(renamed, ["path", "ingested_at"]).first()["content"]
-    assert bytes(content) == frames["S1/3.jpg"]
-
-
-def test_a_file_replaced_by_one_of_another_day_leaves_its_burst(spark, make_settings, draw):
-    frames = {f"S1/{i}.jpg": jpeg(80 + i, i, NOON + timedelta(seconds=20 * i)) for i in range(3)}
-    rule = {"sources.labels": "none", "sources.station": "folder:1"}
-    folder = draw(frames)
-    settings = make_settings({"sources.images": str(folder), **rule})
-    ingest.run(spark, settings)
-    draw({"S1/0.jpg": jpeg(80, 0, NOON + timedelta(days=1))})
-    os.utime(folder / "S1/0.jpg", (1, 1))
-    assert ingest.run(spark, settings).written == 3
-    late = "2024-06-02T12:00:00"
-    assert rows(Tables.of(spark, settings), "burst_id", "group_id") == [
-        (f"S1/{late}", f"S1/{late}"),
-        *[("S1/2024-06-01T12:00:20", "S1/2024-06-01T12:00:20")] * 2,
-    ]
-
-
 def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, survey):
     pictures = {name: survey[name] for name in sorted(survey)[:24]}
     folder = draw(pictures)
@@ -197,6 +134,16 @@ def test_identical_bytes_under_two_labels_are_named(spark, make_settings, draw):
     (note,) = ingest.run(spark, make_settings({"sources.images": str(folder)})).notes
     assert note.startswith("pictures that stand under more than one label are left out of training: 1, first ")
     assert f"file://{folder}/fox/a.jpg = file://{folder}/hare/b.jpg" in note
+
+
+def test_identical_bytes_whose_labels_were_mended_are_not_named(spark, make_settings, draw, tmp_path):
+    folder = draw(dict.fromkeys(("a.jpg", "b.jpg"), jpeg(80, 1)))
+    labels = tmp_path / "labels.csv"
+    settings = make_settings({"sources.images": str(folder), "sources.labels": str(labels)})
+    labels.write_text("path,label\na.jpg,fox\nb.jpg,hare\n")
+    assert len(ingest.run(spark, settings).notes) == 1
+    labels.write_text("path,label\na.jpg,hare\nb.jpg,hare\n")
+    assert ingest.run(spark, settings).notes == ("1 pictures got a new label, station or burst.",)
 
 
 def test_a_folder_without_pictures_names_what_is_there(spark, make_settings, draw):
