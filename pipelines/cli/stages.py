@@ -130,8 +130,8 @@ def _results(
             stages = [loader.submit(_loaded, name, settings) for name in names]
             spark = get_session(settings, verbose=verbose)
             settings = with_dataset(origins, spark, settings)
-            if not is_managed():  # the count is a query of its own
-                fit_queries(spark, Tables.of(spark, settings).read("images").count())
+            if not is_managed():  # elsewhere the count is a query of its own
+                fit_queries(spark, Tables.of(spark, settings).rough_count("images"))
             for stage in stages:
                 result = stage.result().run(spark, settings)
                 _tell(result)

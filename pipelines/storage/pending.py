@@ -19,16 +19,22 @@ def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     done = tables.read("features").where(F.col("backbone") == backbone)
     done = done.select("content_hash", F.col("failure").alias("old_failure"), "featurized_at")
     columns = ["path", "ingested_at", "size", "failure", "failure_detail"]
-    # First, cheaply, the paths of any row, the newest or not, whose content lacks features: most often few.
-    lacking = tables.read("images").where("content_hash is not null")
-    lacking = lacking.join(done.where("old_failure is null"), "content_hash", "left_anti")
-    fetched = tables.current_images(tables.sent(lacking.select("path").distinct())).where("content_hash is not null")
+    fetched = tables.current_images(_paths_without(done, tables)).where("content_hash is not null")
     contents = fetched.groupBy("content_hash").agg(F.min(F.struct(*columns)).alias("row"))
     both = contents.select("content_hash", "row.*").join(done, "content_hash", "left")
     is_replaced = F.col("featurized_at").isNotNull()
     is_mended = F.col("old_failure").isNotNull() & F.col("failure").isNull()
     both = both.where(~is_replaced | (is_mended & (F.col("ingested_at") > F.col("featurized_at"))))
     return both.select("content_hash", *columns, is_replaced.alias("is_replaced"))
+
+
+def _paths_without(done: DataFrame, tables: Tables) -> DataFrame | None:
+    """Give the paths of any rows, the newest or not, whose content lacks features: cheaply found, most often few."""
+    if not tables.exists("features"):
+        return None
+    rows = tables.read("images").where("content_hash is not null")
+    lacking = rows.join(done.where("old_failure is null"), "content_hash", "left_anti")
+    return tables.sent(lacking.select("path").distinct())
 
 
 def pictures_to_score(tables: Tables, model: str, version: str, since: datetime) -> DataFrame:

@@ -101,6 +101,25 @@ def test_an_upsert_replaces_rows_of_the_same_keys_and_adds_the_others(spark, tab
     assert tables.version("predictions") == 1
 
 
+def test_the_rough_count_is_of_all_rows_that_are_in_whole_files(spark, tables):
+    assert tables.rough_count("images") == 0
+    for minutes in range(12):  # the log's checkpoint, from the tenth commit on, holds no pictures
+        tables.append("images", images(spark, ("1.jpg", None, b"1", minutes), ("2.jpg", None, b"2", minutes)))
+    (Path(tables.location("images")) / "part-killed.parquet").write_bytes(b"PAR1 and no more")
+    assert tables.rough_count("images") == 24
+
+
+def test_keys_are_sent_to_the_rows_only_where_they_are_few(spark, tables, monkeypatch):
+    monkeypatch.setattr("pipelines.storage.tables.FEW", 2)
+    for count, is_sent in ((1, True), (2, True), (3, False)):
+        rows = spark.range(9).join(tables.sent(spark.range(count)), "id", "left_semi")
+        assert sorted(row["id"] for row in rows.collect()) == list(range(count))
+        assert ("strategy=broadcast" in rows._jdf.queryExecution().analyzed().toString()) == is_sent
+    none = spark.range(9).join(tables.sent(spark.range(0)), "id", "left_semi")
+    assert "Join" not in none._jdf.queryExecution().optimizedPlan().toString()
+    assert none.collect() == []
+
+
 def test_named_tables_live_in_a_schema(spark, make_settings):
     spark.sql("CREATE DATABASE IF NOT EXISTS irbis_test")
     named = Tables.of(spark, make_settings({"tables.schema": "irbis_test"}))
@@ -111,6 +130,7 @@ def test_named_tables_live_in_a_schema(spark, make_settings):
         assert (named.exists("images"), named.version("images")) == (True, 1)
         assert [row["label"] for row in named.current_images().collect()] == ["dog"]
         assert named.bytes_on_disk("images") > 0
+        assert named.rough_count("images") == 2
         named.upsert("predictions", predictions(spark, ("1", "x", "7", 0.1)), KEYS)
         named.upsert("predictions", predictions(spark, ("1", "x", "7", 0.9)), KEYS)
         assert scores(named) == {("1", "x"): 0.9}

@@ -1,0 +1,51 @@
+"""What is still to be done."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from pyspark.sql import functions as F
+
+from pipelines.schemas import FEATURES, IMAGES, columns
+from pipelines.storage.pending import pictures_to_featurize
+from pipelines.storage.tables import Tables
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+
+
+def append(tables: Tables, name: str, schema: str, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Add rows whose other columns are null; the last value counts minutes after noon."""
+    given = [(*row[:-1], NOON + timedelta(minutes=row[-1])) for row in rows]
+    kinds = columns(schema)
+    frame = tables.spark.createDataFrame(given, ", ".join(f"{each} {kinds[each]}" for each in names))
+    rest = [F.lit(None).cast(kind).alias(each) for each, kind in kinds.items() if each not in names]
+    tables.append(name, frame.select(*names, *rest))
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_contents_of_current_pictures_that_lack_features_are_found_once(spark, tables, is_first):
+    named = ("path", "content_hash", "failure", "ingested_at")
+    pictures = [
+        ("changed.jpg", "old", None, 0),  # never featurized, and gone since
+        ("changed.jpg", "done", None, 1),
+        ("back.jpg", "done", None, 0),
+        ("back.jpg", "new", None, 1),
+        ("copy.jpg", "new", None, 0),
+        ("unread.jpg", None, "vanished", 0),
+        ("mended.jpg", "mended", None, 9),
+        ("bad.jpg", "bad", "truncated", 9),
+    ]
+    append(tables, "images", IMAGES, named, pictures)
+    lacking = {("new", "back.jpg", False)}
+    if is_first:
+        lacking |= {(name, f"{path}.jpg", False) for name, path in (("done", "changed"), ("mended", "mended"))}
+        lacking |= {("bad", "bad.jpg", False)}
+    else:
+        done = [("done", "net", None, 5), ("mended", "net", "too_large", 5), ("bad", "net", "truncated", 5)]
+        other = [("new", "another", None, 5)]
+        append(tables, "features", FEATURES, ("content_hash", "backbone", "failure", "featurized_at"), [*done, *other])
+        lacking |= {("mended", "mended.jpg", True)}
+    found = pictures_to_featurize(tables, "net").select("content_hash", "path", "is_replaced").collect()
+    assert sorted(map(tuple, found)) == sorted(lacking)
