@@ -44,12 +44,14 @@ def add_pictures(source: Path, folder: Path, number: int) -> None:
 
 
 def fill(tables: Tables, settings: Settings, wanted: int) -> None:
-    """Add rows to images and features until they hold `wanted` pictures."""
+    """Add rows of other surveys to images and features until they hold `wanted` pictures."""
     known = tables.read("images").drop("content")
     copies = -(-wanted // known.count()) - 1
     rows = known.crossJoin(tables.spark.range(copies)).limit(wanted - known.count())
-    for name in ("path", "burst_id", "group_id"):
+    for name in ("burst_id", "group_id"):
         rows = rows.withColumn(name, F.concat(name, F.lit("-"), "id"))
+    place = F.element_at(F.split("path", "/"), -1)
+    rows = rows.withColumn("path", F.concat(F.lit("file:///surveys/"), "id", F.lit("/"), place)).drop("id")
     rows = rows.withColumn("content_hash", F.sha2("path", 256)).withColumn("content", F.lit(b"made up"))
     tables.append("images", rows)
     made = tables.read("images").where(F.col("content") == F.lit(b"made up")).select("content_hash")

@@ -28,31 +28,32 @@ class Changes:
     fresh: DataFrame  # was_at: the station of the row that such a name has already, null where it has none
     fresh_count: int
     fresh_bytes: int
-    known_count: int
     outdated_count: int  # rows whose label, station, camera, time, sequence or rule of bursts is another now
     gone_count: int
     gone_example: str | None
 
 
 def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, root: str) -> Changes:
-    """Find the changes in one pass between a listing's names and the newest row of every path, of any source.
+    """Find the changes in one pass between a listing's names and the newest rows of the paths below `root`.
 
     A name is fresh if its etag is not the stored one, or if what was stored was a failure that has passed: one of
     the moment, or too_large under limits that have been raised.
     """
     if not tables.exists("images"):
         count, size = names.agg(F.count("*"), F.coalesce(F.sum("size"), F.lit(0))).first()
-        return Changes(names.withColumn("was_at", F.lit(None).cast("string")), count, size, 0, 0, 0, None)
+        return Changes(names.withColumn("was_at", F.lit(None).cast("string")), count, size, 0, 0, None)
     told_etag, told_size = F.col("etag").alias("told_etag"), F.col("size").alias("told_size")
     told = names.select("path", told_etag, told_size, "says_label", *_told(), F.lit(True).alias("listed"))
-    known = tables.current_images().withColumn("sequence", stored_sequence("burst_id")).withColumn("known", F.lit(True))
+    # Other sources' rows are skipped by file: the log knows the first and the last path of each.
+    known = tables.current_images().where(F.col("path").startswith(root)).withColumn("known", F.lit(True))
+    known = known.withColumn("sequence", stored_sequence("burst_id"))
     both = told.join(known, "path", "full")
     is_listed, is_known = F.col("listed").isNotNull(), F.col("known").isNotNull()
     has_passed = F.col("failure").isin(PASSING) | _is_allowed_now(limits)
     is_settled = (F.col("etag") == F.col("told_etag")) & ~F.coalesce(has_passed, F.lit(False))
     is_same = reduce(and_, [F.col(column).eqNullSafe(value) for column, value in _wanted().items()])
     is_same &= F.col("burst_rule").eqNullSafe(burst_rule(rules))
-    is_gone = is_known & ~is_listed & F.col("path").startswith(root)
+    is_gone = is_known & ~is_listed
     is_fresh = is_listed & (~is_known | ~is_settled)
     marked = both.select(
         "path",
@@ -67,7 +68,6 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     counts = marked.agg(
         _count(F.col("fresh")),
         F.coalesce(F.sum(F.when(F.col("fresh"), F.col("told_size"))), F.lit(0)),
-        _count(F.col("known")),
         _count(F.col("known") & ~F.col("same")),
         _count(F.col("gone")),
         F.min(F.when(F.col("gone"), F.col("path"))),
