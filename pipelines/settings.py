@@ -66,6 +66,12 @@ def _known_labels(rule: str) -> str:
     return rule
 
 
+def _known_recall(recall: float) -> float:
+    if recall not in (0.99, 0.95):
+        raise ValueError("expected 0.99 or 0.95: of these `irbis train` measures what they cost")
+    return recall
+
+
 FOLDER = r"folder:-?[1-9]\d*"
 Text = Annotated[str, Field(min_length=1)]
 Address = Annotated[Text, AfterValidator(_one_scheme), AfterValidator(hadoop_address)]
@@ -141,10 +147,15 @@ class Featurize(Section):
     pictures_per_commit: Annotated[int, Field(ge=1)]
 
 
+Vote = Literal["auto", "mean", "max"]
+
+
 class Train(Section):
     fractions: Fractions
     split_salt: str
     exclude_labels: Words
+    classes_of_interest: Words
+    vote: Vote
     class_weights: Literal["balanced", "none"]
     reg_params: Annotated[Numbers, Field(min_length=1)]
     elastic_net: Annotated[float, Field(ge=0, le=1)]
@@ -155,6 +166,8 @@ class Train(Section):
 
 class Score(Section):
     model_version: Annotated[str, Field(pattern=r"^(champion|\d+)$", coerce_numbers_to_str=True)]
+    recall: Annotated[float, AfterValidator(_known_recall)]
+    recall_of: Literal["picture", "burst", "group"]
     review_below: Annotated[float, Field(ge=0, le=1)]
 
 

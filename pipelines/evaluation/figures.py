@@ -125,8 +125,8 @@ def text_table(evaluation: Evaluation) -> str:
     for name, figures in evaluation.per_class.items():
         intervals = (figures.precision, figures.recall, figures.average_precision, figures.review_share_99)
         counts = [f"{figures.support:,}", f"{figures.groups:,}"]
-        rows.append([_shortened(name), *counts, *(figure.text(2) for figure in intervals)])
-    return "\n".join([head, "", *_aligned(overall), "", *_aligned(rows)])
+        rows.append([shortened(name), *counts, *(figure.text(2) for figure in intervals)])
+    return "\n".join([head, "", *aligned(overall), "", *aligned(rows)])
 
 
 def _class_figures(values: Mapping[str, Any]) -> ClassFigures:
@@ -135,12 +135,14 @@ def _class_figures(values: Mapping[str, Any]) -> ClassFigures:
     return ClassFigures(**{**fields, **intervals})
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Give the lines of a table whose columns are as wide as their widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return [line.rstrip() for line in lines]
 
 
-def _shortened(text: str, width: int = 24) -> str:
+def shortened(text: str, width: int = 24) -> str:
+    """Give a text on one line, cut where it is too wide for a column."""
     line = " ".join(text.split())  # a line break in a label would break the table
     return line if len(line) <= width else line[: width - 1] + "…"

@@ -9,12 +9,15 @@ from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import StandardScaler
 from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.ml.param.shared import HasInputCol, HasOutputCol
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import HasInputCol, HasOutputCol, HasProbabilityCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.settings import Train
+
+LEAST = 2.220446049250313e-16  # the smallest probability told apart from none: a double's epsilon
 
 
 class ArrayToVector(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable, DefaultParamsWritable):
@@ -27,6 +30,32 @@ class ArrayToVector(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadabl
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         return dataset.withColumn(self.getOutputCol(), array_to_vector(F.col(self.getInputCol()).cast("array<double>")))
+
+
+class Temperature(Transformer, HasProbabilityCol, DefaultParamsReadable, DefaultParamsWritable):
+    """Divide the logits of a classifier's probabilities by a temperature (Guo et al., 2017), inside its pipeline.
+
+    The same numbers as `evaluation.calibration.temper`, which finds the temperature.
+    """
+
+    temperature: Param[float] = Param(Params._dummy(), "temperature", "above 1: less sure", TypeConverters.toFloat)
+
+    def __init__(self, temperature: float = 1.0):
+        super().__init__()
+        self._setDefault(probabilityCol="probability", temperature=1.0)
+        self._set(temperature=temperature)
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        name, temperature = self.getProbabilityCol(), self.getOrDefault(self.temperature)
+        logits = F.transform(vector_to_array(name), lambda p: F.log(F.greatest(p, F.lit(LEAST))) / temperature)
+        odds = F.transform(logits, lambda logit: F.exp(logit - F.array_max(logits)))
+        whole = F.aggregate(odds, F.lit(0.0), lambda total, each: total + each)
+        return dataset.withColumn(name, array_to_vector(F.transform(odds, lambda each: each / whole)))
+
+
+def calibrated(model: PipelineModel, temperature: float) -> PipelineModel:
+    """Give the model with the temperature as its last step."""
+    return PipelineModel(stages=[*model.stages, Temperature(temperature)])
 
 
 def train_classifiers(

@@ -114,7 +114,7 @@ class Tracking:
         self,
         *,
         params: Mapping[str, Any] | None = None,
-        metrics: Mapping[str, float] | None = None,
+        metrics: Mapping[str, float | None] | None = None,
         texts: Mapping[str, str] | None = None,
         figures: Mapping[str, Any] | None = None,
     ) -> None:

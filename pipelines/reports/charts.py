@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.evaluation.figures import ClassFigures, Evaluation
+from pipelines.evaluation.operating_point import Review
 
 # Names of colours are classes of the style sheet.
 OWN = tuple(f"s{place}" for place in range(8))
@@ -139,6 +140,12 @@ def headline_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[
     if first:
         return [each for each in classes if each[0] in first]
     return [each for each in classes if not _is_blank(each[0])][:6]
+
+
+def review_of(reviews: Sequence[Review], label: str, recall: float, unit: str = "picture") -> Review | None:
+    """Give what it costs to find this share of a class."""
+    asked = (label, recall, unit)
+    return next((each for each in reviews if (each.point.label, each.point.recall, each.point.unit) == asked), None)
 
 
 def _is_blank(label: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipelines.evaluation.figures import Evaluation
+from pipelines.evaluation.operating_point import Review
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ class ReportContents:
     model: ModelFacts | None = None
     evaluation: Evaluation | None = None  # on the test pictures
     validation: Evaluation | None = None
+    voted: Evaluation | None = None  # on the test pictures, after the vote of their bursts
+    reviews: tuple[Review, ...] = ()  # what each operating point costs and finds on test
     classes_of_interest: tuple[str, ...] = ()
     predictions: tuple[PredictionCount, ...] = ()
     scored_new: int | None = None  # scored pictures without a label; None: not counted

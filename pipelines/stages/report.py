@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import __version__
 from pipelines.evaluation.figures import Evaluation
+from pipelines.evaluation.operating_point import Review
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.contents import ModelFacts, ReportContents
 from pipelines.reports.gather import Gathered, gather
@@ -32,6 +33,9 @@ def report(gathered: Gathered, model: ModelFacts | None, evaluations: dict[str, 
         model=model,
         evaluation=_evaluation(evaluations.get("test")),
         validation=_evaluation(evaluations.get("validation")),
+        voted=_evaluation(evaluations.get("voted")),
+        classes_of_interest=tuple(settings.train.classes_of_interest),
+        reviews=tuple(map(Review.from_dict, evaluations.get("reviews", []))),
         **gathered.parts,
     )
     return render(contents)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import reduce
+from operator import or_
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.functions import array_to_vector, vector_to_array
@@ -11,33 +13,39 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError, ModelError
+from pipelines.evaluation.decision import Decision
 from pipelines.models.backbones import backbone_of
 from pipelines.models.classifiers import probabilities
 from pipelines.platform.tracking import ModelVersion, Tracking
-from pipelines.settings import Settings
+from pipelines.settings import Score, Settings
 from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.pending import pictures_to_score
 from pipelines.storage.tables import Tables, count_failures
 
+ROUNDING = 1e-9  # the threshold is the probability of a picture, which Spark may compute a last digit lower
 KEYS = ["path", "content_hash", "model_name", "model_version"]
 
 
 def score(
-    images: DataFrame, model: PipelineModel, version: ModelVersion, review_below: float, scored_at: datetime
+    images: DataFrame, model: PipelineModel, version: ModelVersion, settings: Score, scored_at: datetime
 ) -> DataFrame:
     """Give rows of predictions for rows of path, content_hash, burst_id, failure, features: one for one.
 
-    The burst's probabilities are the mean over its readable frames. A picture needs review if it failed, or if
-    its burst's best probability is below `review_below`.
+    The readable frames of a burst vote as the version's decision says. A picture needs review if it failed, or if its
+    burst reaches the operating point of a class of interest; where every class is of interest, so that none can be
+    dismissed, if its burst's best probability is below `review_below`.
     """
+    decision = Decision.from_json(version.tags.get("decision"))
     classes = F.array(*[F.lit(name) for name in version.classes])
     readable = probabilities(model, images.where("features is not null").drop("failure", "failure_detail"))
-    mean = vector_to_array(Summarizer.mean(array_to_vector("probability")))
-    bursts = readable.groupBy("burst_id").agg(mean.alias("burst_probability"))
+    bursts = readable.groupBy("burst_id").agg(_vote(decision.weight).alias("burst_probability"))
     found = images.drop("features").join(readable.select("path", "probability"), "path", "left")
     found = found.join(bursts, "burst_id", "left")
     is_readable = F.col("probability").isNotNull()
     own, vote = F.array_max("probability"), F.array_max("burst_probability")
+    burst_prediction = _best(classes, "burst_probability")
+    can_dismiss = 0 < len(decision.interesting) < len(version.classes)
+    is_open = _is_sought(decision, version, settings, burst_prediction) if can_dismiss else vote < settings.review_below
     return found.select(
         "path",
         "content_hash",
@@ -45,15 +53,34 @@ def score(
         own.alias("score"),
         F.when(is_readable, F.map_from_arrays(classes, F.col("probability"))).alias("probabilities"),
         "burst_id",
-        F.when(is_readable, _best(classes, "burst_probability")).alias("burst_prediction"),
+        F.when(is_readable, burst_prediction).alias("burst_prediction"),
         F.when(is_readable, vote).alias("burst_score"),
-        (~is_readable | (vote < review_below)).alias("needs_review"),
+        (~is_readable | is_open).alias("needs_review"),
         F.lit(version.name).alias("model_name"),
         F.lit(version.version).alias("model_version"),
         F.lit(version.tags["backbone"]).alias("backbone"),
         "failure",
         F.lit(scored_at).alias("scored_at"),
     )
+
+
+def _is_sought(decision: Decision, version: ModelVersion, settings: Score, burst_prediction: Column) -> Column:
+    """Say whether a burst reaches the operating point of a class of interest, or is taken for one that has none."""
+    thresholds = decision.thresholds(settings.recall_of, settings.recall)
+    reached = [
+        F.col("burst_probability")[version.classes.index(label)] >= threshold - ROUNDING
+        for label, threshold in thresholds.items()
+    ]
+    return reduce(or_, reached, burst_prediction.isin(decision.lacking))
+
+
+def _vote(weight: float) -> Column:
+    """Give a burst's probabilities from those of its frames: the same numbers as `evaluation.vote.vote`."""
+    frames = array_to_vector("probability")
+    mean, highest = vector_to_array(Summarizer.mean(frames)), vector_to_array(Summarizer.max(frames))
+    mixed = F.zip_with(mean, highest, lambda low, high: (1 - weight) * low + weight * high) if weight else mean
+    whole = F.aggregate(mixed, F.lit(0.0), lambda total, each: total + each)
+    return F.transform(mixed, lambda each: each / whole)
 
 
 def prepare(settings: Settings) -> None:
@@ -73,7 +100,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     total, replaced = waiting.agg(F.count("*"), F.count(F.when(F.col("is_replaced"), 1))).first()
     _require_features(waiting, tables, version)
     now = datetime.now(timezone.utc)
-    rows = score(waiting.drop("is_replaced"), tracking.load(version), version, settings.score.review_below, now)
+    rows = score(waiting.drop("is_replaced"), tracking.load(version), version, settings.score, now)
     if replaced:
         tables.upsert("predictions", rows, KEYS)
     else:

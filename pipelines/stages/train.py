@@ -6,65 +6,93 @@ The split is by groups: the test pictures are of encounters that the model has n
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.config import flatten, masked
-from pipelines.evaluation.figures import Evaluation
+from pipelines.errors import DataError
+from pipelines.evaluation.answers import Answers, decide, reviews, temperature_of
+from pipelines.evaluation.operating_point import classes_of_interest
 from pipelines.evaluation.split import SPLITS, labelled_pictures, split_of
 from pipelines.evaluation.sufficiency import require_enough
+from pipelines.evaluation.vote import MAXIMUM, MEAN
 from pipelines.models.backbones import backbone_of
-from pipelines.models.classifiers import log_loss, train_classifiers
+from pipelines.models.classifiers import calibrated, log_loss, train_classifiers
 from pipelines.platform.provenance import code_version
 from pipelines.platform.session import task_slots
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.card import model_card
-from pipelines.settings import Settings
-from pipelines.stages.gate import measure, pass_gate
+from pipelines.settings import Settings, Train
+from pipelines.stages.asking import ask
+from pipelines.stages.gate import pass_gate
 from pipelines.stages.result import Clock, StageResult
+from pipelines.stages.trained import Trained
 from pipelines.storage.tables import Tables
 
-
-@dataclass(frozen=True)
-class Trained:
-    """Hold a fitted model with what was measured: on test, and on validation where there is any."""
-
-    model: PipelineModel
-    classes: list[str]
-    reg_param: float
-    test: Evaluation
-    validation: Evaluation | None
+VOTES = {"auto": None, "mean": MEAN, "max": MAXIMUM}
 
 
 def train(rows: DataFrame, settings: Settings) -> Trained:
-    """Fit a classifier on rows of content_hash, features, label, group_id, split, and measure it on unseen groups.
+    """Fit a classifier on rows of content_hash, features, label, burst_id, group_id, split, and measure it on test.
 
-    Of the penalties in the settings the one with the lowest log-loss on validation wins (the first where there
-    is no validation). Raises DataError where there is too little to learn from.
+    Chosen on validation, whose groups the classifier has not seen: the penalty with the lowest log-loss (the first
+    where there is no validation), the temperature, the vote of a burst and the operating points. Raises DataError
+    where there is too little to learn from.
     """
     require_enough(_groups(rows))
     chosen = settings.train
     learning = rows.where("split = 'train'").coalesce(task_slots(settings.spark.master)).cache()
     classes = sorted(row["label"] for row in learning.select("label").distinct().collect())
+    _require_known(chosen.classes_of_interest, classes)
     held = rows.where("split = 'validation'").where(F.col("label").isin(classes)).cache()
+    reg_param, raw = _best(learning, held, classes, chosen)
+    said = ask(raw, held, classes)
+    temperature = temperature_of(said)
+    model = calibrated(raw, temperature)
+    validation = said.tempered(temperature) if said else None
+    decision = decide(validation, classes_of_interest(classes, chosen.classes_of_interest), VOTES[chosen.vote])
+    test = ask(model, rows.where("split = 'test'"), classes)
+    assert test is not None  # require_enough has counted
+    learning.unpersist(), held.unpersist()
+    return Trained(
+        model,
+        classes,
+        reg_param,
+        temperature,
+        decision,
+        test=test.evaluate(chosen.bootstrap),
+        voted=test.voted(decision.weight).evaluate(chosen.bootstrap),
+        validation=validation.evaluate(chosen.bootstrap) if validation else None,
+        reviews=reviews(test, decision, chosen.bootstrap),
+        uncalibrated=_calibration_error(test.tempered(1 / temperature)),
+    )
+
+
+def _best(learning: DataFrame, held: DataFrame, classes: list[str], settings: Train) -> tuple[float, PipelineModel]:
+    """Give the penalty, and its model, with the lowest log-loss on what is held back; the first if nothing is."""
     has_validation = bool(held.head(1))
     best: tuple[float, float, PipelineModel] | None = None
-    tried = chosen.reg_params if has_validation else chosen.reg_params[:1]
-    for reg_param, model in train_classifiers(learning, classes, chosen, tried):
+    tried = settings.reg_params if has_validation else settings.reg_params[:1]
+    for reg_param, model in train_classifiers(learning, classes, settings, tried):
         loss = log_loss(model, held, classes) if has_validation else 0.0
         if best is None or loss < best[0]:
             best = loss, reg_param, model
     assert best is not None
-    _, reg_param, model = best
-    test = measure(model, rows.where("split = 'test'"), classes, chosen.bootstrap)
-    assert test is not None  # require_enough has counted
-    validation = measure(model, held, classes, chosen.bootstrap) if has_validation else None
-    learning.unpersist(), held.unpersist()
-    return Trained(model, classes, reg_param, test, validation)
+    return best[1:]
+
+
+def _require_known(wanted: list[str], classes: list[str]) -> None:
+    if unknown := sorted(set(wanted) - set(classes)):
+        raise DataError(
+            f"train.classes_of_interest names {', '.join(unknown)}, which no training picture is labelled. "
+            f"The labels are {', '.join(classes)}."
+        )
+
+
+def _calibration_error(answers: Answers) -> float:
+    return answers.evaluate(bootstrap=0).metrics["calibration_error"].value or 0.0
 
 
 def prepare(settings: Settings) -> None:
@@ -92,7 +120,24 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     rows.unpersist()
     figure = trained.test.metrics["balanced_accuracy"].text()
     outcome = f"{version} {verdict}; test balanced accuracy {figure}"
-    return StageResult("train", total, 1, seconds=clock.seconds, outcome=outcome, again=_again(version))
+    return StageResult(
+        "train",
+        total,
+        1,
+        seconds=clock.seconds,
+        notes=_notes(trained),
+        outcome=outcome,
+        again=_again(version),
+    )
+
+
+def _notes(trained: Trained) -> tuple[str, ...]:
+    if not trained.decision.lacking:
+        return ()
+    return (
+        f"no validation picture is labelled {', '.join(trained.decision.lacking)}: without an operating point, what is "
+        "taken for it needs review. Label more of it, from several encounters.",
+    )
 
 
 def _again(version: ModelVersion) -> str:
@@ -100,7 +145,7 @@ def _again(version: ModelVersion) -> str:
 
 
 def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
-    """Give content_hash, features, label, group_id, split of every picture that may be learned from."""
+    """Give content_hash, features, label, burst_id, group_id, split of every picture that may be learned from."""
     chosen = settings.train
     pictures = labelled_pictures(tables.current_images(), chosen.exclude_labels)
     features = tables.read("features").where((F.col("backbone") == backbone) & F.col("failure").isNull())
@@ -117,8 +162,8 @@ def _groups(rows: DataFrame) -> dict[str, dict[str, int]]:
 
 
 def _fingerprint(rows: DataFrame, settings: Settings, backbone: str) -> str:
-    """Give a text that is the same for the same pictures, labels, groups, backbone and settings."""
-    digest = F.xxhash64("content_hash", "label", "group_id", "split").cast("decimal(38,0)")
+    """Give a text that is the same for the same pictures, labels, bursts, groups, backbone and settings."""
+    digest = F.xxhash64("content_hash", "label", "burst_id", "group_id", "split").cast("decimal(38,0)")
     count, total = rows.agg(F.count("*"), F.sum(digest)).first()
     return f"{count}/{total}/{backbone}/{json.dumps(settings.train.model_dump(), sort_keys=True)}"
 
@@ -141,20 +186,32 @@ def _record(
         "classes": json.dumps(trained.classes),
         "fingerprint": fingerprint,
         "metrics": json.dumps(metrics),
+        "decision": trained.decision.to_json(),
         **code_version(),
     }
     counts = {row["split"]: row["count"] for row in rows.groupBy("split").count().collect()}
-    card = model_card(settings.tracking.model, backbone, counts, trained.test, trained.reg_param)
+    card = model_card(
+        settings.tracking.model,
+        backbone,
+        counts,
+        trained.test,
+        trained.reg_param,
+        voted=trained.voted,
+        reviews=trained.reviews,
+        calibration=(trained.uncalibrated, trained.temperature),
+    )
     with tracking.run("train", tags) as run_id:
         tracking.log(
             params={
                 **{key: masked(value) for key, value in flatten(settings.model_dump(by_alias=True))},
                 "reg_param": trained.reg_param,
+                "temperature": trained.temperature,
+                "vote.weight_of_maximum": trained.decision.weight,
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
                 **{f"rows.{split}": counts.get(split, 0) for split in SPLITS},
             },
-            metrics=_flat(trained),
-            texts={EVALUATION: _as_json(trained), "model_card.md": card},
+            metrics=trained.figures(),
+            texts={EVALUATION: trained.to_json(), "model_card.md": card},
             figures={
                 "plots/confusion.png": confusion_figure(trained.test),
                 "plots/classes.png": class_figure(trained.test),
@@ -165,17 +222,3 @@ def _record(
         verdict = pass_gate(tables, tracking, settings.train, rows.where("split = 'test'"), trained.model, version)
         tracking.tag(version, gate=verdict)
     return version, verdict
-
-
-def _flat(trained: Trained) -> dict[str, Any]:
-    """Give every figure under the name that MLflow shows it by: test.accuracy, test.accuracy.low ..."""
-    flat: dict[str, Any] = {}
-    for split, found in (("test", trained.test), ("validation", trained.validation)):
-        for name, each in found.metrics.items() if found else ():
-            flat |= {f"{split}.{name}": each.value, f"{split}.{name}.low": each.low, f"{split}.{name}.high": each.high}
-    return flat
-
-
-def _as_json(trained: Trained) -> str:
-    validation = trained.validation.to_dict() if trained.validation else None
-    return json.dumps({"test": trained.test.to_dict(), "validation": validation}, indent=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.evaluation.metrics import Evaluation, evaluate
+from pipelines.evaluation.metrics import Evaluation, Interval, evaluate
+from pipelines.evaluation.operating_point import RECALLS, UNITS, OperatingPoint, Review
 from pipelines.reports.contents import (
     Conflict,
     DataFacts,
@@ -55,6 +58,14 @@ def _evaluation(names=("blank", "deer", "ocelot"), rows=200) -> Evaluation:
     )
 
 
+def _reviews(names) -> Iterator[Review]:
+    """Give operating points with figures of their own."""
+    for place, (name, unit, recall) in enumerate(itertools.product(names, UNITS, RECALLS)):
+        point = OperatingPoint(name, unit, recall, threshold=0.25, units=20 + place)
+        share, found = 0.5 + place / 100, 0.9 + place / 1000
+        yield Review(point, Interval(share, share - 0.1, share + 0.1), Interval(found), 40 + place)
+
+
 def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
     """Give a report with every part, in which all foreign text is taken from `names`."""
     text = names[-1]
@@ -81,6 +92,8 @@ def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
         model=ModelFacts(text, "7", f"backbone {names[0]}", True, None, {text: names[0]}, f"Champion, for {names[1]}."),
         evaluation=_evaluation(names),
         validation=_evaluation(names, rows=100),
+        voted=_evaluation(names),
+        reviews=tuple(_reviews(names)),
         classes_of_interest=(names[1],),
         predictions=tuple(PredictionCount(name, 100, 10) for name in names),
         scored_new=305,

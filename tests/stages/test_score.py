@@ -12,7 +12,9 @@ from PIL import Image
 from pyspark.sql import functions as F
 
 from pipelines.errors import ModelError
-from pipelines.platform.tracking import Tracking
+from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.vote import vote
+from pipelines.platform.tracking import EVALUATION, Tracking
 from pipelines.reports.gather import gather
 from pipelines.stages import featurize, ingest, score, train
 from pipelines.stages.score import require_backbone
@@ -27,7 +29,9 @@ def changed(settings, section, **values):
     return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
 
 
-def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark, trained):
+def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark, settings):
+    trained = changed(settings, "train", vote="mean")
+    train.run(spark, trained)
     result = score.run(spark, trained)
     assert (result.read, result.written, result.failures) == (181, 180, {"not_an_image": 1})
     table = Tables.of(spark, trained).read("predictions")
@@ -48,6 +52,45 @@ def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark,
         assert {row["burst_prediction"] for row in frames} == {vote}
         assert frames[0]["burst_score"] == pytest.approx(mean[vote])
         assert frames[0]["needs_review"] == (mean[vote] < trained.score.review_below)
+
+
+@pytest.mark.parametrize("recall_of", ["picture", "group"])
+def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, settings, recall_of):
+    sought = changed(settings, "train", classes_of_interest=["striped"], vote="max", fractions=[0.4, 0.3, 0.3])
+    sought = changed(sought, "score", recall=0.95, recall_of=recall_of)
+    train.run(spark, sought)
+    version = Tracking.of(sought).champion()
+    decision = Decision.from_json(version.tags["decision"])
+    assert (decision.weight, decision.interesting, decision.lacking) == (1.0, ("striped",), [])
+    threshold = decision.thresholds(recall_of, 0.95)["striped"]
+    score.run(spark, sought)
+    rows = [row for row in Tables.of(spark, sought).read("predictions").collect() if not row["failure"]]
+    bursts = [row["burst_id"] for row in rows]
+    said = vote([[row["probabilities"][name] for name in ("plain", "striped")] for row in rows], bursts, 1.0)
+    for row, (plain, striped) in zip(rows, said, strict=True):
+        assert row["burst_score"] == pytest.approx(max(plain, striped))
+        assert row["burst_prediction"] == ("striped" if striped > plain else "plain")
+        assert row["needs_review"] == (striped >= threshold - 1e-9)
+    assert {row["needs_review"] for row in rows} == {True, False}
+    review = {(each["point"]["unit"], each["point"]["recall"]): each for each in evaluation_of(sought)["reviews"]}
+    test = train.training_rows(Tables.of(spark, sought), sought, version.tags["backbone"]).where("split = 'test'")
+    looked_at = {row["content_hash"]: row["needs_review"] for row in rows}
+    share = np.mean([looked_at[row["content_hash"]] for row in test.collect()])
+    assert review[recall_of, 0.95]["share"]["value"] == pytest.approx(share)  # what was promised is what is done
+
+
+def test_what_is_taken_for_a_class_without_an_operating_point_needs_review(spark, trained):
+    tracking = Tracking.of(trained)
+    version = tracking.champion()
+    tracking.tag(version, decision=Decision(0.0, ("striped",), ()).to_json())
+    score.run(spark, trained)
+    rows = [row for row in Tables.of(spark, trained).read("predictions").collect() if not row["failure"]]
+    assert {(row["burst_prediction"], row["needs_review"]) for row in rows} == {("plain", False), ("striped", True)}
+
+
+def evaluation_of(settings):
+    tracking = Tracking.of(settings)
+    return tracking.read_json(tracking.champion(), EVALUATION)
 
 
 def test_a_second_scoring_writes_nothing_and_a_late_frame_only_touches_its_burst(spark, trained):
@@ -101,7 +144,7 @@ def test_the_registered_model_has_a_signature_and_loads_by_its_alias(spark, trai
 
     signature = mlflow.models.get_model_info("models:/irbis@champion").signature
     assert json.loads(signature.to_dict()["inputs"])[0]["name"] == "features"
-    assert tracking.load(tracking.champion()).stages[-1].numClasses == 2
+    assert tracking.load(tracking.champion()).stages[-2].numClasses == 2
 
 
 def test_a_picture_that_was_too_large_is_taken_up_when_the_limit_is_raised(spark, trained, draw):

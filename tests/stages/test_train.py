@@ -3,13 +3,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
+from pipelines.evaluation.answers import temperature_of
+from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.figures import Evaluation
+from pipelines.evaluation.operating_point import Review
 from pipelines.platform.tracking import EVALUATION, Tracking
 from pipelines.stages import featurize, ingest, train
+from pipelines.stages.asking import ask
 from pipelines.storage.tables import Tables
 
 from .conftest import jpeg
@@ -39,6 +45,59 @@ def test_the_first_version_is_champion_and_tells_what_it_is(spark, settings):
     sides = rows.groupBy("group_id").agg(F.countDistinct("split").alias("sides")).agg(F.max("sides"))
     assert sides.first()[0] == 1
     assert test.rows == rows.where("split = 'test'").count()
+
+
+def test_what_is_decided_is_kept_with_the_version(spark, settings):
+    trained = changed(settings, "train", fractions=[0.4, 0.3, 0.3])
+    assert train.run(spark, trained).notes == ()
+    tracking = Tracking.of(trained)
+    champion = tracking.champion()
+    decision = Decision.from_json(champion.tags["decision"])
+    evaluations, params = tracking.read_json(champion, EVALUATION), tracking.params(champion)
+    assert decision.interesting == ("plain", "striped")
+    assert float(params["vote.weight_of_maximum"]) == decision.weight
+    reviews = [Review.from_dict(each) for each in evaluations["reviews"]]
+    assert tuple(review.point for review in reviews) == decision.points
+    assert len(reviews) == 2 * 3 * 2
+    metrics = tracking.client.get_run(champion.run_id).data.metrics
+    first = reviews[0]
+    assert metrics[f"review.plain.{first.point.unit}.{first.point.recall:g}.share"] == first.share.value
+    assert metrics["voted.accuracy"] == Evaluation.from_dict(evaluations["voted"]).metrics["accuracy"].value
+    assert metrics["test.calibration_error.before"] == evaluations["calibration"]["error_before"]
+    card = tracking.client.get_model_version("irbis", "1").description
+    assert re.search(r"striped +99% +groups +0\.\d\d", card)
+
+
+def test_probabilities_are_calibrated_on_validation_and_stay_so_in_the_registry(spark, trained):
+    tracking = Tracking.of(trained)
+    champion = tracking.champion()
+    rows = train.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
+    model, held = tracking.load(champion), rows.where("split = 'validation'")
+    *steps, last = model.stages
+    temperature = float(tracking.params(champion)["temperature"])
+    assert (type(last).__name__, last.getOrDefault(last.temperature)) == ("Temperature", temperature)
+    said = ask(PipelineModel(steps), held, champion.classes)
+    assert temperature == pytest.approx(temperature_of(said), rel=1e-3)
+    calibrated = ask(model, held, champion.classes)
+    by_group = [
+        list(each.probabilities[np.lexsort((each.probabilities[:, 0], each.groups))])
+        for each in (said.tempered(temperature), calibrated)
+    ]
+    assert np.array(by_group[0]) == pytest.approx(np.array(by_group[1]), abs=1e-9)
+
+
+def test_a_class_that_validation_lacks_is_named(spark, settings):
+    (note,) = train.run(spark, settings).notes
+    assert note.startswith(
+        "no validation picture is labelled striped: without an operating point, what is taken for it"
+    )
+
+
+def test_a_class_of_interest_that_nothing_is_labelled_is_refused(spark, settings):
+    with pytest.raises(
+        DataError, match=r"names lynx, which no training picture is labelled\. The labels are plain, str"
+    ):
+        train.run(spark, changed(settings, "train", classes_of_interest=["striped", "lynx"]))
 
 
 def test_training_on_the_same_again_does_nothing(spark, trained):

@@ -1,0 +1,82 @@
+"""What a model says about labelled pictures, and what follows from it before a word of it is believed.
+
+The temperature, the vote and the thresholds are chosen on validation. Test sees them when they are settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.evaluation.bootstrap import Floats
+from pipelines.evaluation.calibration import fit_temperature, temper
+from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.figures import Evaluation
+from pipelines.evaluation.metrics import evaluate
+from pipelines.evaluation.operating_point import RECALLS, UNITS, Ranked, Review, choose, measure
+from pipelines.evaluation.vote import choose_weight, vote
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Hold labels, probabilities of shape (n, k) in the order of the classes, and what belongs together."""
+
+    labels: Sequence[str]
+    probabilities: Floats
+    classes: tuple[str, ...]
+    bursts: Sequence[str]
+    groups: Sequence[str]
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """Give each picture's place among the classes."""
+        return np.array([self.classes.index(label) for label in self.labels], dtype=np.int64)
+
+    def tempered(self, temperature: float) -> Answers:
+        return replace(self, probabilities=temper(self.probabilities, temperature))
+
+    def voted(self, weight: float) -> Answers:
+        return replace(self, probabilities=vote(self.probabilities, self.bursts, weight))
+
+    def evaluate(self, bootstrap: int) -> Evaluation:
+        return evaluate(self.labels, self.probabilities, self.classes, self.groups, bootstrap=bootstrap)
+
+    def ranked(self, label: str) -> Ranked:
+        """Give the pictures as their probability of one class ranks them."""
+        scores = self.probabilities[:, self.classes.index(label)]
+        return Ranked(np.asarray(self.labels, dtype=str) == label, scores, self.bursts, self.groups)
+
+
+def temperature_of(validation: Answers | None) -> float:
+    """Give the temperature that makes the model as sure as it is right; 1 where there is no validation."""
+    if validation is None:
+        return 1.0
+    return fit_temperature(validation.truth, validation.probabilities, len(set(validation.groups)))
+
+
+def decide(validation: Answers | None, interesting: Sequence[str], weight: float | None) -> Decision:
+    """Choose, on calibrated answers, the weight of the vote (unless it is given) and the thresholds of each class.
+
+    Without validation the vote is the mean, and there are no thresholds.
+    """
+    if validation is None:
+        return Decision(weight or 0.0, tuple(interesting))
+    if weight is None:
+        weight = choose_weight(validation.truth, validation.probabilities, validation.bursts)
+    voted = validation.voted(weight)
+    points = (
+        choose(voted.ranked(label), label, unit, recall)
+        for label in interesting
+        for unit in UNITS
+        for recall in RECALLS
+    )
+    return Decision(weight, tuple(interesting), tuple(point for point in points if point))
+
+
+def reviews(test: Answers, decision: Decision, bootstrap: int) -> tuple[Review, ...]:
+    """Measure every operating point on calibrated answers that had no say in it."""
+    voted = test.voted(decision.weight)
+    return tuple(measure(point, voted.ranked(point.label), bootstrap=bootstrap) for point in decision.points)

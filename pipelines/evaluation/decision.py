@@ -1,0 +1,41 @@
+"""What is decided with a model version's probabilities: how a burst votes, and from where on a person must look."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from pipelines.evaluation.operating_point import OperatingPoint
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Hold the weight of the maximum in a burst's vote (the rest is the mean's), and operating points on the votes.
+
+    A class of interest that validation did not have a picture of has no point.
+    """
+
+    weight: float = 0.0
+    interesting: tuple[str, ...] = ()
+    points: tuple[OperatingPoint, ...] = ()
+
+    @property
+    def lacking(self) -> list[str]:
+        """Give the classes of interest without an operating point."""
+        return [label for label in self.interesting if label not in {point.label for point in self.points}]
+
+    def thresholds(self, unit: str, recall: float) -> dict[str, float]:
+        """Give the probability of each class of interest from which on a person must look."""
+        return {each.label: each.threshold for each in self.points if (each.unit, each.recall) == (unit, recall)}
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Decision:
+        """Give back what `to_json` wrote; None, of a version from before there were decisions: the mean, no points."""
+        if text is None:
+            return cls()
+        values = json.loads(text)
+        points = tuple(OperatingPoint(**point) for point in values["points"])
+        return cls(values["weight"], tuple(values["interesting"]), points)

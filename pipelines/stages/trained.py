@@ -1,0 +1,64 @@
+"""What a training has made, and its figures under the names that MLflow keeps them by."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.ml import PipelineModel
+
+from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.figures import Evaluation, Interval
+from pipelines.evaluation.operating_point import Review
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Hold a calibrated model and what is decided with it, and what was measured of both.
+
+    `test` and `validation` (None where there is none) are of single pictures, `voted` of test pictures after the vote
+    of their bursts; `reviews` say what each operating point costs and finds on test. `uncalibrated` is the calibration
+    error on test before the temperature.
+    """
+
+    model: PipelineModel
+    classes: list[str]
+    reg_param: float
+    temperature: float
+    decision: Decision
+    test: Evaluation
+    voted: Evaluation
+    validation: Evaluation | None
+    reviews: tuple[Review, ...]
+    uncalibrated: float
+
+    def figures(self) -> dict[str, float | None]:
+        """Give every figure under the name that MLflow shows it by: test.accuracy, test.accuracy.low ..."""
+        flat: dict[str, float | None] = {"test.calibration_error.before": self.uncalibrated}
+        for split, found in (("test", self.test), ("voted", self.voted), ("validation", self.validation)):
+            for name, each in found.metrics.items() if found else ():
+                flat |= _bounded(f"{split}.{name}", each)
+        for review in self.reviews:
+            point = review.point
+            name = f"review.{_plain(point.label)}.{point.unit}.{point.recall:g}"
+            flat |= _bounded(f"{name}.share", review.share) | _bounded(f"{name}.recall", review.recall)
+        return flat
+
+    def to_json(self) -> str:
+        """Give what was measured as the text of the version's evaluation file."""
+        evaluations = {"test": self.test, "voted": self.voted, "validation": self.validation}
+        values: dict[str, Any] = {name: each.to_dict() if each else None for name, each in evaluations.items()}
+        values["reviews"] = [review.to_dict() for review in self.reviews]
+        values["calibration"] = {"error_before": self.uncalibrated, "temperature": self.temperature}
+        return json.dumps(values, indent=1)
+
+
+def _bounded(name: str, figure: Interval) -> dict[str, float | None]:
+    return {name: figure.value, f"{name}.low": figure.low, f"{name}.high": figure.high}
+
+
+def _plain(label: str) -> str:
+    """Leave what MLflow takes in a name: letters, digits, _ - . / and spaces."""
+    return re.sub(r"[^\w\-./ ]", "_", label, flags=re.ASCII)

@@ -1,0 +1,70 @@
+"""What is decided on validation, and measured on test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.evaluation.answers import Answers, decide, reviews, temperature_of
+from pipelines.evaluation.decision import Decision
+
+
+def answers(hare, labels, bursts, classes=("blank", "hare")):
+    probabilities = np.column_stack([1 - np.array(hare), hare])
+    return Answers(labels, probabilities, classes, bursts, [f"g{burst}" for burst in bursts])
+
+
+VALIDATION = answers([0.9, 0.1, 0.1, 0.2, 0.6], ["hare", "hare", "blank", "blank", "hare"], list("aabbc"))
+
+
+def test_thresholds_are_on_the_votes():
+    decision = decide(VALIDATION, ["hare"], weight=0.0)
+    assert decision.thresholds("picture", 0.99) == {"hare": pytest.approx(0.5)}  # the mean of the first burst
+    weighed = decide(VALIDATION, ["hare"], weight=1.0)
+    assert weighed.thresholds("burst", 0.99) == {"hare": pytest.approx(0.9 / 1.8)}
+    assert [(point.unit, point.recall, point.units) for point in decision.points] == [
+        ("picture", 0.99, 3),
+        ("picture", 0.95, 3),
+        ("burst", 0.99, 2),
+        ("burst", 0.95, 2),
+        ("group", 0.99, 2),
+        ("group", 0.95, 2),
+    ]
+
+
+def test_the_weight_is_chosen_where_none_is_given():
+    chosen = decide(VALIDATION, ["hare"], weight=None).weight
+    losses = {}
+    for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
+        said = VALIDATION.voted(weight).probabilities[np.arange(5), VALIDATION.truth]
+        losses[weight] = -np.log(said[[0, 1, 4]]).mean() - np.log(said[[2, 3]]).mean()
+    assert chosen == min(losses, key=losses.get)
+
+
+def test_a_class_that_validation_lacks_has_no_point():
+    decision = decide(
+        Answers(
+            VALIDATION.labels,
+            np.pad(VALIDATION.probabilities, ((0, 0), (0, 1))),
+            ("blank", "hare", "wolf"),
+            VALIDATION.bursts,
+            VALIDATION.groups,
+        ),
+        ["hare", "wolf"],
+        weight=0.0,
+    )
+    assert (decision.interesting, decision.lacking) == (("hare", "wolf"), ["wolf"])
+
+
+def test_without_validation_nothing_is_decided():
+    assert decide(None, ["hare"], None) == Decision(0.0, ("hare",), ())
+    assert temperature_of(None) == 1.0
+
+
+def test_test_pictures_are_measured_at_the_thresholds_of_validation():
+    decision = decide(VALIDATION, ["hare"], weight=0.0)
+    test = answers([0.7, 0.5, 0.3, 0.4, 0.9], ["hare", "blank", "hare", "blank", "blank"], list("aabbc"))
+    found = {(each.point.unit, each.point.recall): each for each in reviews(test, decision, bootstrap=0)}
+    picture = found["picture", 0.99]
+    assert (picture.share.value, picture.recall.value, picture.units) == (3 / 5, 1 / 2, 2)
+    assert picture.share.low is None

@@ -1,0 +1,48 @@
+"""A temperature makes a model as sure as it is right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from pipelines.evaluation.calibration import calibration_error, fit_temperature, reliability, temper
+
+
+def drawn(rows=4000, classes=3, seed=0):
+    """Give logits, and labels drawn from the very probabilities that they stand for."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(rows, classes)) * 1.5
+    truth = (softmax(logits, axis=1).cumsum(axis=1) > generator.random((rows, 1))).argmax(axis=1)
+    return logits, truth
+
+
+def test_logits_are_divided_by_the_temperature():
+    logits, _ = drawn(50)
+    assert temper(softmax(logits, axis=1), 2.5) == pytest.approx(softmax(logits / 2.5, axis=1))
+    assert temper(temper(softmax(logits, axis=1), 2.5), 1 / 2.5) == pytest.approx(softmax(logits, axis=1))
+
+
+def test_certain_answers_are_tempered_too():
+    found = temper([[1.0, 0.0], [0.5, 0.5]], 10.0)
+    assert found[0] == pytest.approx([1 / (1 + np.exp(np.log(2**-52) / 10)), 0.02649], abs=1e-4)
+    assert found[1] == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_the_temperature_that_made_a_model_too_sure_or_too_modest_is_found(factor):
+    logits, truth = drawn()
+    given = softmax(logits * factor, axis=1)
+    temperature = fit_temperature(truth, given, len(truth))
+    assert temperature == pytest.approx(factor, rel=0.08)
+    fitted = temper(given, temperature)
+    before, after = (calibration_error(reliability(each, each.argmax(axis=1) == truth)) for each in (given, fitted))
+    assert after < 0.02
+    assert (before > 0.09) == (factor != 1)
+
+
+@pytest.mark.parametrize("groups", [1, 8, 998])
+def test_a_model_that_is_never_wrong_is_as_sure_as_its_groups_allow(groups):
+    given = np.array([[0.6, 0.4]] * 3 + [[0.4, 0.6]] * 3)
+    temperature = fit_temperature(np.array([0, 0, 0, 1, 1, 1]), given, groups)
+    assert temper(given, temperature)[0, 0] == pytest.approx((groups + 1) / (groups + 2), abs=1e-4)

@@ -1,0 +1,117 @@
+"""Thresholds chosen on one set of pictures, and what they cost and find on another."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.operating_point import (
+    UNITS,
+    OperatingPoint,
+    Ranked,
+    Review,
+    choose,
+    classes_of_interest,
+    measure,
+)
+
+
+def pictures(*rows, groups=None):
+    """Give pictures of (has the class, its probability, burst)."""
+    is_class, scores, bursts = zip(*rows, strict=True)
+    return Ranked(np.array(is_class, dtype=bool), np.array(scores, dtype=float), bursts, groups or bursts)
+
+
+SEEN = pictures((1, 0.9, "a"), (1, 0.2, "a"), (0, 0.8, "b"), (1, 0.6, "c"), (1, 0.4, "d"), (0, 0.1, "e"), (0, 0.3, "d"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "recall", "threshold", "units"),
+    [
+        ("picture", 0.99, 0.2, 4),
+        ("picture", 0.75, 0.4, 4),
+        ("picture", 0.5, 0.6, 4),
+        ("burst", 0.99, 0.4, 3),  # the first burst is found by its better frame
+        ("burst", 0.6, 0.6, 3),
+    ],
+)
+def test_the_threshold_is_the_highest_that_finds_enough(unit, recall, threshold, units):
+    assert choose(SEEN, "hare", unit, recall) == OperatingPoint("hare", unit, recall, threshold, units)
+
+
+def test_a_share_that_is_a_whole_number_of_units_asks_for_no_more():
+    twenty = pictures(*[(1, place / 20, str(place)) for place in range(20)])
+    assert choose(twenty, "hare", "picture", 0.95).threshold == 1 / 20
+    assert choose(twenty, "hare", "picture", 0.99).threshold == 0
+
+
+def test_a_class_without_pictures_has_no_operating_point():
+    assert choose(pictures((0, 0.9, "a")), "hare", "burst", 0.99) is None
+
+
+def test_price_and_recall_by_hand():
+    groups = ("g1", "g1", "g2", "g3", "g3", "g2", "g3")
+    ranked = Ranked(SEEN.is_class, SEEN.scores, SEEN.bursts, groups)
+    found = {unit: measure(OperatingPoint("hare", unit, 0.99, 0.5, 9), ranked) for unit in UNITS}
+    assert {review.share.value for review in found.values()} == {3 / 7}
+    assert {unit: (review.recall.value, review.units) for unit, review in found.items()} == {
+        "picture": (2 / 4, 4),
+        "burst": (2 / 3, 3),
+        "group": (1.0, 2),
+    }
+    assert 0 < found["picture"].share.low < 3 / 7 < found["picture"].share.high < 1
+
+
+def test_intervals_equal_a_plain_loop_that_draws_groups():
+    generator = np.random.default_rng(3)
+    count = 200
+    bursts = [f"b{each}" for each in generator.integers(60, size=count)]
+    groups = [f"g{int(each[1:]) // 3}" for each in bursts]
+    ranked = Ranked(generator.random(count) < 0.3, generator.random(count), bursts, groups)
+    review = measure(OperatingPoint("hare", "burst", 0.95, 0.6, 1), ranked, bootstrap=400, seed=5)
+    names = sorted(set(groups))
+    drawn = np.random.default_rng(5).integers(len(names), size=(400, len(names)))
+    shares, recalls = [], []
+    for draw in drawn:
+        rows = [row for place in draw for row in range(count) if groups[row] == names[place]]
+        shares.append(np.mean([ranked.scores[row] >= 0.6 for row in rows]))
+        hits = []
+        for place in draw:
+            with_class = {bursts[row] for row in range(count) if groups[row] == names[place] and ranked.is_class[row]}
+            for burst in with_class:
+                own = [ranked.scores[row] for row in range(count) if bursts[row] == burst and ranked.is_class[row]]
+                hits.append(max(own) >= 0.6)
+        recalls.append(np.mean(hits))
+    assert (review.share.low, review.share.high) == pytest.approx(tuple(np.quantile(shares, (0.025, 0.975))))
+    assert (review.recall.low, review.recall.high) == pytest.approx(tuple(np.quantile(recalls, (0.025, 0.975))))
+
+
+def test_a_threshold_that_finds_all_has_the_binomial_bound_of_its_groups():
+    review = measure(OperatingPoint("hare", "picture", 0.99, 0.2, 4), SEEN)
+    assert review.recall.value == review.recall.high == 1
+    assert review.recall.low == pytest.approx(0.025 ** (1 / 3))  # three groups have it
+
+
+def test_a_set_without_the_class_has_a_price_but_no_recall():
+    review = measure(OperatingPoint("hare", "picture", 0.99, 0.5, 4), pictures((0, 0.9, "a"), (0, 0.1, "b")))
+    assert (review.share.value, review.recall.value, review.units) == (0.5, None, 0)
+
+
+def test_reviews_and_decisions_go_through_json():
+    point = OperatingPoint("hare", "burst", 0.95, 0.25, 7)
+    review = measure(point, SEEN, bootstrap=50)
+    assert Review.from_dict(json.loads(json.dumps(review.to_dict()))) == review
+    decision = Decision(0.25, ("hare", "wolf"), (point, OperatingPoint("hare", "burst", 0.99, 0.125, 7)))
+    assert Decision.from_json(decision.to_json()) == decision
+    assert Decision.from_json(None) == Decision(0.0, (), ())
+    assert decision.lacking == ["wolf"]
+    assert decision.thresholds("burst", 0.95) == {"hare": 0.25}
+    assert decision.thresholds("picture", 0.95) == {}
+
+
+def test_every_class_but_blank_is_of_interest_unless_others_are_named():
+    assert classes_of_interest(["Blank", "deer", "empty", "hare"], []) == ["deer", "hare"]
+    assert classes_of_interest(["blank", "deer", "hare"], ["hare", "wolf"]) == ["hare"]
