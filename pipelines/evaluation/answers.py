@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,11 @@ class Answers:
     bursts: Sequence[str]
     groups: Sequence[str]
 
-    @property
+    @cached_property
     def truth(self) -> NDArray[np.int64]:
         """Give each picture's place among the classes."""
-        return np.array([self.classes.index(label) for label in self.labels], dtype=np.int64)
+        place = {label: place for place, label in enumerate(self.classes)}
+        return np.array([place[label] for label in self.labels], dtype=np.int64)
 
     def tempered(self, temperature: float) -> Answers:
         return replace(self, probabilities=temper(self.probabilities, temperature))
@@ -44,10 +46,18 @@ class Answers:
     def evaluate(self, bootstrap: int) -> Evaluation:
         return evaluate(self.labels, self.probabilities, self.classes, self.groups, bootstrap=bootstrap)
 
+    @cached_property
+    def bursts_and_groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the number of each picture's burst and group, in the order of their names."""
+        bursts, groups = (
+            np.unique(np.asarray(each, str), return_inverse=True)[1] for each in (self.bursts, self.groups)
+        )
+        return bursts, groups
+
     def ranked(self, label: str) -> Ranked:
         """Give the pictures as their probability of one class ranks them."""
-        scores = self.probabilities[:, self.classes.index(label)]
-        return Ranked(np.asarray(self.labels, dtype=str) == label, scores, self.bursts, self.groups)
+        place, (bursts, groups) = self.classes.index(label), self.bursts_and_groups
+        return Ranked(self.truth == place, self.probabilities[:, place], bursts, groups, int(groups.max()) + 1)
 
 
 def temperature_of(validation: Answers | None) -> float:
@@ -67,11 +77,9 @@ def decide(validation: Answers | None, interesting: Sequence[str], weight: float
     if weight is None:
         weight = choose_weight(validation.truth, validation.probabilities, validation.bursts)
     voted = validation.voted(weight)
+    ranked = {label: voted.ranked(label) for label in interesting}
     points = (
-        choose(voted.ranked(label), label, unit, recall)
-        for label in interesting
-        for unit in UNITS
-        for recall in RECALLS
+        choose(ranked[label], label, unit, recall) for label in interesting for unit in UNITS for recall in RECALLS
     )
     return Decision(weight, tuple(interesting), tuple(point for point in points if point))
 
@@ -79,4 +87,5 @@ def decide(validation: Answers | None, interesting: Sequence[str], weight: float
 def reviews(test: Answers, decision: Decision, bootstrap: int) -> tuple[Review, ...]:
     """Measure every operating point on calibrated answers that had no say in it."""
     voted = test.voted(decision.weight)
-    return tuple(measure(point, voted.ranked(point.label), bootstrap=bootstrap) for point in decision.points)
+    ranked = {label: voted.ranked(label) for label in decision.interesting}
+    return measure([(point, ranked[point.label]) for point in decision.points], bootstrap=bootstrap)

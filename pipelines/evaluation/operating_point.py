@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
-from pipelines.evaluation.bootstrap import Floats, draws, interval
+from pipelines.evaluation.bootstrap import Floats, Ints, counts_by_group, draws, interval
 from pipelines.evaluation.figures import Interval
+from pipelines.evaluation.ranking import ratio
 
 RECALLS = (0.99, 0.95)
 UNITS = ("picture", "burst", "group")
@@ -59,28 +61,25 @@ class Review:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Hold pictures with their truth, what belongs together, and each picture's probability of one class."""
+    """Hold pictures' truth and their probability of one class, and the number of each one's burst and group.
+
+    Groups are counted from 0 to `group_count` - 1.
+    """
 
     is_class: NDArray[np.bool_]
     scores: Floats
-    bursts: Sequence[str]
-    groups: Sequence[str]
+    bursts: Ints
+    groups: Ints
+    group_count: int
 
-    def units(self, unit: str) -> tuple[Floats, NDArray[np.int64]]:
-        """Give, for each unit with the class, the highest score among its pictures with the class, and its group."""
-        names = {"picture": np.arange(len(self.scores)), "burst": self.bursts, "group": self.groups}[unit]
-        _, place = np.unique(np.asarray(names)[self.is_class], return_inverse=True)
-        count = int(place.max()) + 1 if len(place) else 0
-        best = np.full(count, -np.inf)
-        np.maximum.at(best, place, self.scores[self.is_class])
-        group = np.zeros(count, dtype=np.int64)
-        group[place] = self.group_places[self.is_class]
-        return best, group
-
-    @property
-    def group_places(self) -> NDArray[np.int64]:
-        """Give the place of each picture's group among all groups in the order of their names."""
-        return np.unique(np.asarray(self.groups, dtype=str), return_inverse=True)[1]
+    def best(self, unit: str) -> tuple[Floats, Ints]:
+        """Give, for each unit with the class, the highest score of its pictures with the class, and its group."""
+        rows = np.flatnonzero(self.is_class)
+        numbers = rows if unit == "picture" else {"burst": self.bursts, "group": self.groups}[unit][rows]
+        order = np.lexsort((self.scores[rows], numbers))  # the highest of each unit comes last
+        is_last = np.append(np.diff(numbers[order]) != 0, True)[: len(rows)]
+        chosen = rows[order[is_last]]
+        return self.scores[chosen], self.groups[chosen]
 
 
 def classes_of_interest(classes: Iterable[str], wanted: Sequence[str]) -> list[str]:
@@ -92,7 +91,7 @@ def classes_of_interest(classes: Iterable[str], wanted: Sequence[str]) -> list[s
 
 def choose(pictures: Ranked, label: str, unit: str, recall: float) -> OperatingPoint | None:
     """Give the highest threshold that finds `recall` of the units with the class; None where there are none."""
-    best, _ = pictures.units(unit)
+    best, _ = pictures.best(unit)
     if not len(best):
         return None
     wanted = int(np.ceil(recall * len(best) - 1e-9))  # .95 * 20 is a little over 19
@@ -100,35 +99,52 @@ def choose(pictures: Ranked, label: str, unit: str, recall: float) -> OperatingP
 
 
 def measure(
-    point: OperatingPoint, pictures: Ranked, *, bootstrap: int = 1000, seed: int = 0, confidence: float = 0.95
-) -> Review:
-    """Give what the point costs and finds on these pictures, with bootstrap intervals over the groups.
+    points: Sequence[tuple[OperatingPoint, Ranked]],
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> tuple[Review, ...]:
+    """Give what each point costs and finds, with bootstrap intervals over the groups, drawn once for all of them.
 
-    The recall is None where no unit has the class.
+    The points are of the same pictures, each as its class ranks them. A recall is None where no unit has the class.
     """
-    best, group = pictures.units(point.unit)
-    count = int(pictures.group_places.max()) + 1
-    looked_at = _by_group(pictures.scores >= point.threshold, pictures.group_places, count)
-    rows = _by_group(np.ones(len(pictures.scores)), pictures.group_places, count)
-    found, units = _by_group(best >= point.threshold, group, count), _by_group(np.ones(len(best)), group, count)
-    drawn = [
-        (_ratio(looked_at @ each, rows @ each), _ratio(found @ each, units @ each))
-        for each in draws(count, bootstrap, seed)
-    ]
-    shares, recalls = (np.concatenate(each) for each in zip(*drawn, strict=True)) if drawn else (np.zeros(0),) * 2
-    value = looked_at.sum() / rows.sum()
-    recall = found.sum() / units.sum() if len(best) else np.nan
-    return Review(
-        point,
-        interval(float(value), shares, count, confidence, is_share=True),
-        interval(float(recall), recalls, len(np.unique(group)), confidence, is_share=True),
-        len(best),
+    if not points:
+        return ()
+    count = points[0][1].group_count
+    best = [pictures.best(point.unit) for point, pictures in points]
+    looked_at = _table([pictures.groups[pictures.scores >= point.threshold] for point, pictures in points], count)
+    units = _table([groups for _, groups in best], count)
+    is_found = [scores >= point.threshold for (point, _), (scores, _) in zip(points, best, strict=True)]
+    found = _table([groups[which] for (_, groups), which in zip(best, is_found, strict=True)], count)
+    rows = _table([points[0][1].groups], count)
+
+    def figures(drawn: Floats) -> tuple[Floats, Floats]:
+        whole = rows @ drawn
+        return ratio(looked_at @ drawn, np.broadcast_to(whole, (len(points), drawn.shape[1]))), ratio(
+            found @ drawn, units @ drawn
+        )
+
+    shares, recalls = figures(np.ones((count, 1)))
+    drawn = [figures(each) for each in draws(count, bootstrap, seed, len(points))]
+    nothing = np.zeros((len(points), 0))
+    resampled = [np.concatenate([nothing, *each], axis=1) for each in (zip(*drawn, strict=True) if drawn else ((), ()))]
+
+    def bounded(value: float, samples: Floats, groups: int) -> Interval:
+        return interval(value, samples, groups, confidence, is_share=True)
+
+    return tuple(
+        Review(
+            point,
+            bounded(float(shares[place, 0]), resampled[0][place], count),
+            bounded(float(recalls[place, 0]), resampled[1][place], len(np.unique(best[place][1]))),
+            len(best[place][0]),
+        )
+        for place, (point, _) in enumerate(points)
     )
 
 
-def _by_group(values: ArrayLike, places: NDArray[np.int64], count: int) -> Floats:
-    return np.bincount(places, weights=np.asarray(values, dtype=np.float64), minlength=count).astype(np.float64)
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+def _table(groups: Sequence[Ints], count: int) -> csr_matrix:
+    """Count, for each list of groups, how often each group is in it."""
+    keys = np.repeat(np.arange(len(groups)), [len(each) for each in groups])
+    return counts_by_group(keys, np.concatenate(groups), (len(groups), count))

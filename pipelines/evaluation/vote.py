@@ -21,12 +21,10 @@ _LEAST = np.finfo(np.float64).eps
 def vote(probabilities: ArrayLike, bursts: Sequence[str], weight: float) -> Floats:
     """Give for each picture what its burst says, shape (n, k): (1 - weight) * mean + weight * maximum, brought to 1."""
     own = np.asarray(probabilities, dtype=np.float64)
-    _, place = np.unique(np.asarray(bursts, dtype=str), return_inverse=True)
-    count = int(place.max()) + 1 if len(place) else 0
-    total, highest = np.zeros((count, own.shape[1])), np.zeros((count, own.shape[1]))
-    np.add.at(total, place, own)
-    np.maximum.at(highest, place, own)
-    mixed = (1 - weight) * total / np.bincount(place, minlength=count)[:, None] + weight * highest
+    _, place, frames = np.unique(np.asarray(bursts, dtype=str), return_inverse=True, return_counts=True)
+    order, starts = np.argsort(place, kind="stable"), np.cumsum(frames) - frames
+    mean = np.add.reduceat(own[order], starts) / frames[:, None]
+    mixed = (1 - weight) * mean + weight * np.maximum.reduceat(own[order], starts)
     return np.asarray((mixed / mixed.sum(axis=1, keepdims=True))[place])
 
 

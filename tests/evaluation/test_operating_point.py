@@ -22,7 +22,13 @@ from pipelines.evaluation.operating_point import (
 def pictures(*rows, groups=None):
     """Give pictures of (has the class, its probability, burst)."""
     is_class, scores, bursts = zip(*rows, strict=True)
-    return Ranked(np.array(is_class, dtype=bool), np.array(scores, dtype=float), bursts, groups or bursts)
+    (_, burst), (names, group) = (np.unique(each, return_inverse=True) for each in (bursts, groups or bursts))
+    return Ranked(np.array(is_class, dtype=bool), np.array(scores, dtype=float), burst, group, len(names))
+
+
+def measured(point, ranked, **settings):
+    (review,) = measure([(point, ranked)], **settings)
+    return review
 
 
 SEEN = pictures((1, 0.9, "a"), (1, 0.2, "a"), (0, 0.8, "b"), (1, 0.6, "c"), (1, 0.4, "d"), (0, 0.1, "e"), (0, 0.3, "d"))
@@ -54,8 +60,9 @@ def test_a_class_without_pictures_has_no_operating_point():
 
 def test_price_and_recall_by_hand():
     groups = ("g1", "g1", "g2", "g3", "g3", "g2", "g3")
-    ranked = Ranked(SEEN.is_class, SEEN.scores, SEEN.bursts, groups)
-    found = {unit: measure(OperatingPoint("hare", unit, 0.99, 0.5, 9), ranked) for unit in UNITS}
+    ranked = pictures(*zip(SEEN.is_class, SEEN.scores, SEEN.bursts, strict=True), groups=groups)
+    points = [(OperatingPoint("hare", unit, 0.99, 0.5, 9), ranked) for unit in UNITS]
+    found = dict(zip(UNITS, measure(points), strict=True))
     assert {review.share.value for review in found.values()} == {3 / 7}
     assert {unit: (review.recall.value, review.units) for unit, review in found.items()} == {
         "picture": (2 / 4, 4),
@@ -70,8 +77,8 @@ def test_intervals_equal_a_plain_loop_that_draws_groups():
     count = 200
     bursts = [f"b{each}" for each in generator.integers(60, size=count)]
     groups = [f"g{int(each[1:]) // 3}" for each in bursts]
-    ranked = Ranked(generator.random(count) < 0.3, generator.random(count), bursts, groups)
-    review = measure(OperatingPoint("hare", "burst", 0.95, 0.6, 1), ranked, bootstrap=400, seed=5)
+    ranked = pictures(*zip(generator.random(count) < 0.3, generator.random(count), bursts, strict=True), groups=groups)
+    review = measured(OperatingPoint("hare", "burst", 0.95, 0.6, 1), ranked, bootstrap=400, seed=5)
     names = sorted(set(groups))
     drawn = np.random.default_rng(5).integers(len(names), size=(400, len(names)))
     shares, recalls = [], []
@@ -90,19 +97,19 @@ def test_intervals_equal_a_plain_loop_that_draws_groups():
 
 
 def test_a_threshold_that_finds_all_has_the_binomial_bound_of_its_groups():
-    review = measure(OperatingPoint("hare", "picture", 0.99, 0.2, 4), SEEN)
+    review = measured(OperatingPoint("hare", "picture", 0.99, 0.2, 4), SEEN)
     assert review.recall.value == review.recall.high == 1
     assert review.recall.low == pytest.approx(0.025 ** (1 / 3))  # three groups have it
 
 
 def test_a_set_without_the_class_has_a_price_but_no_recall():
-    review = measure(OperatingPoint("hare", "picture", 0.99, 0.5, 4), pictures((0, 0.9, "a"), (0, 0.1, "b")))
+    review = measured(OperatingPoint("hare", "picture", 0.99, 0.5, 4), pictures((0, 0.9, "a"), (0, 0.1, "b")))
     assert (review.share.value, review.recall.value, review.units) == (0.5, None, 0)
 
 
 def test_reviews_and_decisions_go_through_json():
     point = OperatingPoint("hare", "burst", 0.95, 0.25, 7)
-    review = measure(point, SEEN, bootstrap=50)
+    review = measured(point, SEEN, bootstrap=50)
     assert Review.from_dict(json.loads(json.dumps(review.to_dict()))) == review
     decision = Decision(0.25, ("hare", "wolf"), (point, OperatingPoint("hare", "burst", 0.99, 0.125, 7)))
     assert Decision.from_json(decision.to_json()) == decision
