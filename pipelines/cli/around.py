@@ -1,4 +1,4 @@
-"""The commands around the stages: upload, config, status, doctor."""
+"""The commands around the stages: upload, promote, rollback, config, status, doctor."""
 
 from __future__ import annotations
 
@@ -25,6 +25,29 @@ def upload(origins: dict[str, Origin], verbose: bool, folder: str, address: str,
     for line in lines:
         click.echo(line)
     return 0 if is_whole else 1
+
+
+@irbis.command()
+@click.argument("version", metavar="VERSION")
+@click.option("--reason", required=True, help="Why; it is written on the version, with your name and the time.")
+@options
+def promote(origins: dict[str, Origin], verbose: bool, version: str, reason: str) -> None:
+    """Make a model version champion, whatever the gate said of it."""
+    from pipelines.platform import crowning
+    from pipelines.platform.tracking import Tracking
+
+    click.echo(crowning.promote(Tracking.of(revealed(validated(origins))), version, reason))
+
+
+@irbis.command()
+@click.option("--reason", required=True, help="Why; it is written on the version, with your name and the time.")
+@options
+def rollback(origins: dict[str, Origin], verbose: bool, reason: str) -> None:
+    """Make the version champion that was it before."""
+    from pipelines.platform import crowning
+    from pipelines.platform.tracking import Tracking
+
+    click.echo(crowning.rollback(Tracking.of(revealed(validated(origins))), reason))
 
 
 @irbis.command()

@@ -6,6 +6,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.platform.crowning import crown
 from pipelines.platform.tracking import ModelVersion, Tracking
 from pipelines.settings import Train
 from pipelines.stages.asking import ask
@@ -27,7 +28,7 @@ def pass_gate(
     """
     champion = tracking.champion()
     if champion is None:
-        tracking.crown(version)
+        crown(tracking, version, "the first version")
         return "is champion: the first version"
     backbone = champion.tags["backbone"]
     held = tables.read("features").where((F.col("backbone") == backbone) & F.col("features").isNotNull())
@@ -50,5 +51,5 @@ def pass_gate(
     comparison = f"{metric.replace('_', ' ')} {mine:.3f}, {champion} {other:.3f} on the same {pictures}"
     if mine < other:
         return f"is not champion: {comparison}"
-    tracking.crown(version)
+    crown(tracking, version, comparison)
     return f"is champion: {comparison}"

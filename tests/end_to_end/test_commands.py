@@ -32,6 +32,8 @@ def test_wrong_settings_are_all_named_at_once(irbis):
         (["score"], "irbis: Model irbis has no champion. Run `irbis train` first."),
         (["featurize", "--backbone", "resnet51"], "featurize.backbone = resnet51: not known. Did you mean 'resnet50'?"),
         (["run", "--env", "nowhere"], "irbis: --env nowhere: there is no conf/nowhere.yaml. Known: "),
+        (["promote", "3", "--reason", "it is better"], "irbis: Model irbis has no version 3. Known: none."),
+        (["rollback", "--reason", "it was better"], "irbis: Model irbis has no champion. Run `irbis train` first."),
         (["train", "--set", "max_iter"], "irbis: --set max_iter: write KEY=VALUE"),
     ],
 )

@@ -1,0 +1,86 @@
+"""Who made which version champion, when and why, on a real registry."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from pipelines.config import load_settings
+from pipelines.errors import ModelError
+from pipelines.platform import crowning
+from pipelines.platform.crowning import crown, crownings, promote, rollback
+from pipelines.platform.tracking import Tracking
+
+
+@pytest.fixture
+def tracking(tmp_path, monkeypatch):
+    """Give the tracking of a registry with three versions, of which the gate has crowned two."""
+    monkeypatch.setattr(crowning.getpass, "getuser", lambda: "mia")
+    tracking = Tracking.of(load_settings(None, {"workspace": str(tmp_path / "workspace")}))
+    tracking.client.create_registered_model("irbis")
+    for _ in range(3):
+        tracking.client.create_model_version("irbis", f"file://{tmp_path}/model")
+    for number in ("1", "2"):
+        crown(tracking, tracking.choose(number), f"better {number}")
+    return tracking
+
+
+def test_each_crowning_is_written_on_its_version(tracking):
+    (first,), (second,) = (crownings(tracking.choose(number)) for number in ("1", "2"))
+    assert (first.by, first.why, first.before, first.is_rollback) == ("mia", "better 1", None, False)
+    assert (second.why, second.before) == ("better 2", "1")
+    assert timedelta(0) <= datetime.now(timezone.utc) - datetime.fromisoformat(second.at) < timedelta(minutes=5)
+    assert crownings(tracking.choose("3")) == []
+    assert tracking.champion().version == "2"
+
+
+def test_promote_moves_the_alias_and_says_so(tracking):
+    assert promote(tracking, "3", "looked at 500 pictures: it is") == "irbis/3 is champion instead of irbis/2"
+    assert tracking.champion().version == "3"
+    written = json.loads(tracking.client.get_model_version("irbis", "3").tags["irbis.crowned"])
+    assert [(each["by"], each["why"], each["before"]) for each in written] == [
+        ("mia", "looked at 500 pictures: it is", "2")
+    ]
+    assert promote(tracking, "3", "again") == "irbis/3 is champion already"
+    assert len(crownings(tracking.choose("3"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [("9", r"has no version 9\. Known: 3, 2, 1"), ("champion", "Give the version by its number")],
+)
+def test_what_is_no_version_is_refused(tracking, wanted, message):
+    with pytest.raises(ModelError, match=message):
+        promote(tracking, wanted, "a slip")
+    assert tracking.champion().version == "2"
+
+
+def test_rollback_goes_back_one_version_after_the_other(tracking):
+    promote(tracking, "3", "in haste")
+    assert rollback(tracking, "finds no leopard") == "irbis/2 is champion again, instead of irbis/3"
+    assert crownings(tracking.choose("2"))[-1].is_rollback
+    assert rollback(tracking, "nor does this one") == "irbis/1 is champion again, instead of irbis/2"
+    with pytest.raises(ModelError, match="irbis/1 does not say which version was champion before it"):
+        rollback(tracking, "nor this")
+    assert tracking.champion().version == "1"
+
+
+def test_a_version_promoted_again_goes_back_to_what_was_champion_last(tracking):
+    promote(tracking, "1", "the new one is too slow")
+    rollback(tracking, "but it is better")
+    assert tracking.champion().version == "2"
+
+
+def test_a_version_that_was_deleted_cannot_come_back(tracking):
+    tracking.delete(tracking.choose("1"))
+    with pytest.raises(ModelError, match=r"has no version 1\. Known: 3, 2"):
+        rollback(tracking, "back to the first")
+    assert tracking.champion().version == "2"
+
+
+def test_without_a_champion_there_is_nothing_to_go_back_from(tmp_path):
+    tracking = Tracking.of(load_settings(None, {"workspace": str(tmp_path)}))
+    with pytest.raises(ModelError, match="has no champion"):
+        rollback(tracking, "a slip")
