@@ -13,6 +13,7 @@ from pipelines.evaluation.figures import ReliabilityBin
 from pipelines.evaluation.ranking import ratio
 
 BINS = 15
+_SPREAD = 0.5  # of the temperature's logarithm, before anything is seen
 _HOTTEST = 20.0  # temperatures from 1/20 to 20 are looked at
 _LEAST = np.finfo(np.float64).eps
 
@@ -54,17 +55,15 @@ def temper(probabilities: ArrayLike, temperature: float) -> Floats:
 def fit_temperature(truth: NDArray[np.int64], probabilities: ArrayLike, evidence: int) -> float:
     """Give the temperature with the lowest log-loss (Guo et al., 2017); `truth` holds places among the classes.
 
-    Which class is the most probable does not change, only how sure the model says it is. A model that was never wrong
-    on a few encounters is not therefore certain: the truth is taken to hold for a share of (n + 1) / (n + k), where n,
-    `evidence`, is the number of groups (Platt, 1999, section 2.2, for k classes).
+    Which class is the most probable does not change, only how sure the model says it is. `evidence`, the number of
+    groups, is weighed against a temperature of 1 (a normal prior on its logarithm): a model that was never wrong on a
+    few encounters is not therefore certain, nor is one worthless that was wrong on them.
     """
     given = np.asarray(probabilities, dtype=np.float64)
-    targets = np.full(given.shape, 1 / (evidence + given.shape[1]))
-    targets[np.arange(len(truth)), truth] += evidence / (evidence + given.shape[1])
 
     def loss(log_temperature: float) -> float:
-        tempered = np.maximum(temper(given, float(np.exp(log_temperature))), _LEAST)
-        return float(-(targets * np.log(tempered)).sum(axis=1).mean())
+        tempered = temper(given, float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
+        return float(-evidence * np.log(np.maximum(tempered, _LEAST)).mean() + (log_temperature / _SPREAD) ** 2 / 2)
 
     widest = float(np.log(_HOTTEST))
     return float(np.exp(minimize_scalar(loss, bounds=(-widest, widest), method="bounded").x))

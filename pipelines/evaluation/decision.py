@@ -19,14 +19,18 @@ class Decision:
     interesting: tuple[str, ...] = ()
     points: tuple[OperatingPoint, ...] = ()
 
-    @property
-    def lacking(self) -> list[str]:
-        """Give the classes of interest without an operating point."""
-        return [label for label in self.interesting if label not in {point.label for point in self.points}]
-
     def thresholds(self, unit: str, recall: float) -> dict[str, float]:
-        """Give the probability of each class of interest from which on a person must look."""
-        return {each.label: each.threshold for each in self.points if (each.unit, each.recall) == (unit, recall)}
+        """Give the probability of each class of interest below which a picture may be dismissed, where it is known."""
+        return {
+            each.label: each.threshold
+            for each in self.points
+            if (each.unit, each.recall) == (unit, recall) and each.is_trusted
+        }
+
+    def lacking(self, unit: str, recall: float) -> list[str]:
+        """Give the classes of interest by which no picture may be dismissed: too few groups of validation have them."""
+        known = self.thresholds(unit, recall)
+        return [label for label in self.interesting if label not in known]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

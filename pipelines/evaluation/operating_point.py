@@ -27,16 +27,19 @@ UNINTERESTING = ("blank", "empty")
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Hold a threshold on the probability of one class, and of how many units with the class it was chosen.
-
-    With fewer than 1 / (1 - recall) units every one of them had to be found.
-    """
+    """Hold a threshold on the probability of one class, and on how many units and groups with the class it rests."""
 
     label: str
     unit: str
     recall: float
     threshold: float
     units: int
+    groups: int
+
+    @property
+    def is_trusted(self) -> bool:
+        """Say whether pictures may be dismissed by it: of fewer than 1 / (1 - recall) groups all had to be found."""
+        return self.groups * (1 - self.recall) >= 1 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,12 @@ def classes_of_interest(classes: Iterable[str], wanted: Sequence[str]) -> list[s
 
 def choose(pictures: Ranked, label: str, unit: str, recall: float) -> OperatingPoint | None:
     """Give the highest threshold that finds `recall` of the units with the class; None where there are none."""
-    best, _ = pictures.best(unit)
+    best, groups = pictures.best(unit)
     if not len(best):
         return None
     wanted = int(np.ceil(recall * len(best) - 1e-9))  # .95 * 20 is a little over 19
-    return OperatingPoint(label, unit, recall, float(np.sort(best)[::-1][wanted - 1]), len(best))
+    threshold = float(np.sort(best)[::-1][wanted - 1])
+    return OperatingPoint(label, unit, recall, threshold, len(best), len(np.unique(groups)))
 
 
 def measure(

@@ -65,13 +65,18 @@ def score(
 
 
 def _is_sought(decision: Decision, version: ModelVersion, settings: Score, burst_prediction: Column) -> Column:
-    """Say whether a burst reaches the operating point of a class of interest, or is taken for one that has none."""
+    """Say whether a burst reaches the operating point of a class of interest.
+
+    Where one has none that can be trusted, whatever is taken for it needs review, and whatever the model is unsure of.
+    """
     thresholds = decision.thresholds(settings.recall_of, settings.recall)
     reached = [
         F.col("burst_probability")[version.classes.index(label)] >= threshold - ROUNDING
         for label, threshold in thresholds.items()
     ]
-    return reduce(or_, reached, burst_prediction.isin(decision.lacking))
+    if lacking := decision.lacking(settings.recall_of, settings.recall):
+        reached += [burst_prediction.isin(lacking), F.array_max("burst_probability") < settings.review_below]
+    return reduce(or_, reached)
 
 
 def _vote(weight: float) -> Column:

@@ -24,7 +24,7 @@ from pipelines.platform.provenance import code_version
 from pipelines.platform.session import task_slots
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.card import model_card
-from pipelines.settings import Settings, Train
+from pipelines.settings import Score, Settings, Train
 from pipelines.stages.asking import ask
 from pipelines.stages.gate import pass_gate
 from pipelines.stages.result import Clock, StageResult
@@ -125,18 +125,20 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         total,
         1,
         seconds=clock.seconds,
-        notes=_notes(trained),
+        notes=_notes(trained, settings.score),
         outcome=outcome,
         again=_again(version),
     )
 
 
-def _notes(trained: Trained) -> tuple[str, ...]:
-    if not trained.decision.lacking:
-        return ()
+def _notes(trained: Trained, settings: Score) -> tuple[str, ...]:
+    lacking = trained.decision.lacking(settings.recall_of, settings.recall)
+    if not lacking or len(trained.decision.interesting) == len(trained.classes):
+        return ()  # where every class is of interest, nothing is dismissed anyway
+    wanted = round(1 / (1 - settings.recall))
     return (
-        f"no validation picture is labelled {', '.join(trained.decision.lacking)}: without an operating point, what is "
-        "taken for it needs review. Label more of it, from several encounters.",
+        f"validation has fewer than {wanted} groups of {', '.join(lacking)}, too few for an operating point at recall "
+        f"{settings.recall:g}: what is taken for it, or unsure, needs review. Label more encounters with it.",
     )
 
 

@@ -19,9 +19,9 @@ VALIDATION = answers([0.9, 0.1, 0.1, 0.2, 0.6], ["hare", "hare", "blank", "blank
 
 def test_thresholds_are_on_the_votes():
     decision = decide(VALIDATION, ["hare"], weight=0.0)
-    assert decision.thresholds("picture", 0.99) == {"hare": pytest.approx(0.5)}  # the mean of the first burst
+    assert decision.points[0].threshold == pytest.approx(0.5)  # the mean of the first burst
     weighed = decide(VALIDATION, ["hare"], weight=1.0)
-    assert weighed.thresholds("burst", 0.99) == {"hare": pytest.approx(0.9 / 1.8)}
+    assert weighed.points[2].threshold == pytest.approx(0.9 / 1.8)
     assert [(point.unit, point.recall, point.units) for point in decision.points] == [
         ("picture", 0.99, 3),
         ("picture", 0.95, 3),
@@ -53,7 +53,8 @@ def test_a_class_that_validation_lacks_has_no_point():
         ["hare", "wolf"],
         weight=0.0,
     )
-    assert (decision.interesting, decision.lacking) == (("hare", "wolf"), ["wolf"])
+    assert decision.interesting == ("hare", "wolf")
+    assert {point.label for point in decision.points} == {"hare"}
 
 
 def test_without_validation_nothing_is_decided():

@@ -45,7 +45,7 @@ SEEN = pictures((1, 0.9, "a"), (1, 0.2, "a"), (0, 0.8, "b"), (1, 0.6, "c"), (1, 
     ],
 )
 def test_the_threshold_is_the_highest_that_finds_enough(unit, recall, threshold, units):
-    assert choose(SEEN, "hare", unit, recall) == OperatingPoint("hare", unit, recall, threshold, units)
+    assert choose(SEEN, "hare", unit, recall) == OperatingPoint("hare", unit, recall, threshold, units, groups=3)
 
 
 def test_a_share_that_is_a_whole_number_of_units_asks_for_no_more():
@@ -61,7 +61,7 @@ def test_a_class_without_pictures_has_no_operating_point():
 def test_price_and_recall_by_hand():
     groups = ("g1", "g1", "g2", "g3", "g3", "g2", "g3")
     ranked = pictures(*zip(SEEN.is_class, SEEN.scores, SEEN.bursts, strict=True), groups=groups)
-    points = [(OperatingPoint("hare", unit, 0.99, 0.5, 9), ranked) for unit in UNITS]
+    points = [(OperatingPoint("hare", unit, 0.99, 0.5, 9, 9), ranked) for unit in UNITS]
     found = dict(zip(UNITS, measure(points), strict=True))
     assert {review.share.value for review in found.values()} == {3 / 7}
     assert {unit: (review.recall.value, review.units) for unit, review in found.items()} == {
@@ -78,7 +78,7 @@ def test_intervals_equal_a_plain_loop_that_draws_groups():
     bursts = [f"b{each}" for each in generator.integers(60, size=count)]
     groups = [f"g{int(each[1:]) // 3}" for each in bursts]
     ranked = pictures(*zip(generator.random(count) < 0.3, generator.random(count), bursts, strict=True), groups=groups)
-    review = measured(OperatingPoint("hare", "burst", 0.95, 0.6, 1), ranked, bootstrap=400, seed=5)
+    review = measured(OperatingPoint("hare", "burst", 0.95, 0.6, 1, 1), ranked, bootstrap=400, seed=5)
     names = sorted(set(groups))
     drawn = np.random.default_rng(5).integers(len(names), size=(400, len(names)))
     shares, recalls = [], []
@@ -97,26 +97,28 @@ def test_intervals_equal_a_plain_loop_that_draws_groups():
 
 
 def test_a_threshold_that_finds_all_has_the_binomial_bound_of_its_groups():
-    review = measured(OperatingPoint("hare", "picture", 0.99, 0.2, 4), SEEN)
+    review = measured(OperatingPoint("hare", "picture", 0.99, 0.2, 4, 3), SEEN)
     assert review.recall.value == review.recall.high == 1
     assert review.recall.low == pytest.approx(0.025 ** (1 / 3))  # three groups have it
 
 
 def test_a_set_without_the_class_has_a_price_but_no_recall():
-    review = measured(OperatingPoint("hare", "picture", 0.99, 0.5, 4), pictures((0, 0.9, "a"), (0, 0.1, "b")))
+    review = measured(OperatingPoint("hare", "picture", 0.99, 0.5, 4, 3), pictures((0, 0.9, "a"), (0, 0.1, "b")))
     assert (review.share.value, review.recall.value, review.units) == (0.5, None, 0)
 
 
 def test_reviews_and_decisions_go_through_json():
-    point = OperatingPoint("hare", "burst", 0.95, 0.25, 7)
+    point = OperatingPoint("hare", "burst", 0.95, 0.25, 70, 20)
     review = measured(point, SEEN, bootstrap=50)
     assert Review.from_dict(json.loads(json.dumps(review.to_dict()))) == review
-    decision = Decision(0.25, ("hare", "wolf"), (point, OperatingPoint("hare", "burst", 0.99, 0.125, 7)))
+    decision = Decision(0.25, ("hare", "wolf"), (point, OperatingPoint("hare", "burst", 0.99, 0.125, 700, 99)))
     assert Decision.from_json(decision.to_json()) == decision
     assert Decision.from_json(None) == Decision(0.0, (), ())
-    assert decision.lacking == ["wolf"]
     assert decision.thresholds("burst", 0.95) == {"hare": 0.25}
     assert decision.thresholds("picture", 0.95) == {}
+    assert decision.lacking("burst", 0.95) == ["wolf"]
+    assert decision.thresholds("burst", 0.99) == {}  # 99 groups are one too few
+    assert decision.lacking("burst", 0.99) == ["hare", "wolf"]
 
 
 def test_every_class_but_blank_is_of_interest_unless_others_are_named():

@@ -61,7 +61,7 @@ def _evaluation(names=("blank", "deer", "ocelot"), rows=200) -> Evaluation:
 def _reviews(names) -> Iterator[Review]:
     """Give operating points with figures of their own."""
     for place, (name, unit, recall) in enumerate(itertools.product(names, UNITS, RECALLS)):
-        point = OperatingPoint(name, unit, recall, threshold=0.25, units=20 + place)
+        point = OperatingPoint(name, unit, recall, threshold=0.25, units=20 + place, groups=9)
         share, found = 0.5 + place / 100, 0.9 + place / 1000
         yield Review(point, Interval(share, share - 0.1, share + 0.1), Interval(found), 40 + place)
 

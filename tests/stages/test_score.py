@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import ModelError
 from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.evaluation.vote import vote
 from pipelines.platform.tracking import EVALUATION, Tracking
 from pipelines.reports.gather import gather
@@ -61,8 +63,10 @@ def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, 
     train.run(spark, sought)
     version = Tracking.of(sought).champion()
     decision = Decision.from_json(version.tags["decision"])
-    assert (decision.weight, decision.interesting, decision.lacking) == (1.0, ("striped",), [])
-    threshold = decision.thresholds(recall_of, 0.95)["striped"]
+    assert (decision.weight, decision.interesting) == (1.0, ("striped",))
+    trusted = [replace(point, groups=20) for point in decision.points]  # there are not so many
+    Tracking.of(sought).tag(version, decision=replace(decision, points=tuple(trusted)).to_json())
+    (threshold,) = [each.threshold for each in trusted if (each.unit, each.recall) == (recall_of, 0.95)]
     score.run(spark, sought)
     rows = [row for row in Tables.of(spark, sought).read("predictions").collect() if not row["failure"]]
     bursts = [row["burst_id"] for row in rows]
@@ -82,10 +86,13 @@ def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, 
 def test_what_is_taken_for_a_class_without_an_operating_point_needs_review(spark, trained):
     tracking = Tracking.of(trained)
     version = tracking.champion()
-    tracking.tag(version, decision=Decision(0.0, ("striped",), ()).to_json())
+    point = OperatingPoint("striped", "picture", 0.99, threshold=0.999999, units=500, groups=99)  # one group too few
+    tracking.tag(version, decision=Decision(0.0, ("striped",), (point,)).to_json())
     score.run(spark, trained)
     rows = [row for row in Tables.of(spark, trained).read("predictions").collect() if not row["failure"]]
-    assert {(row["burst_prediction"], row["needs_review"]) for row in rows} == {("plain", False), ("striped", True)}
+    for row in rows:
+        assert row["needs_review"] == (row["burst_prediction"] == "striped" or row["burst_score"] < 0.8)
+    assert {row["needs_review"] for row in rows} == {True, False}
 
 
 def evaluation_of(settings):

@@ -86,10 +86,10 @@ def test_probabilities_are_calibrated_on_validation_and_stay_so_in_the_registry(
     assert np.array(by_group[0]) == pytest.approx(np.array(by_group[1]), abs=1e-9)
 
 
-def test_a_class_that_validation_lacks_is_named(spark, settings):
-    (note,) = train.run(spark, settings).notes
+def test_a_class_of_which_validation_has_too_few_groups_is_named(spark, settings):
+    (note,) = train.run(spark, changed(settings, "train", classes_of_interest=["striped"])).notes
     assert note.startswith(
-        "no validation picture is labelled striped: without an operating point, what is taken for it"
+        "validation has fewer than 100 groups of striped, too few for an operating point at recall 0.99"
     )
 
 
