@@ -15,6 +15,8 @@ ENV_PREFIX = "IRBIS_"
 
 
 def _split_commas(value: Any) -> Any:
+    if isinstance(value, (int, float)):
+        return [value]
     if not isinstance(value, str):
         return value
     try:
@@ -70,6 +72,12 @@ def _known_recall(recall: float) -> float:
     if recall not in (0.99, 0.95):
         raise ValueError("expected 0.99 or 0.95: of these `irbis train` measures what they cost")
     return recall
+
+
+def _not_one(folds: int) -> int:
+    if folds == 1:
+        raise ValueError("expected 2 or more, or 0 for the one validation split")
+    return folds
 
 
 FOLDER = r"folder:-?[1-9]\d*"
@@ -147,6 +155,8 @@ class Featurize(Section):
     pictures_per_commit: Annotated[int, Field(ge=1)]
 
 
+SYNAPSEML = "com.microsoft.azure:synapseml-lightgbm_2.12:1.1.3"  # Scala 2.12, as Spark 3 has it
+Learner = Literal["logistic_regression", "lightgbm", "random_forest"]
 Vote = Literal["auto", "mean", "max"]
 
 
@@ -156,10 +166,19 @@ class Train(Section):
     exclude_labels: Words
     classes_of_interest: Words
     vote: Vote
+    folds: Annotated[int, Field(ge=0, le=20), AfterValidator(_not_one)]
+    learner: Learner
+    pca: Annotated[int, Field(ge=1)] | None
     class_weights: Literal["balanced", "none"]
-    reg_params: Annotated[Numbers, Field(min_length=1)]
+    reg_params: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1), BeforeValidator(_split_commas)]
     elastic_net: Annotated[float, Field(ge=0, le=1)]
     max_iter: Annotated[int, Field(ge=1)]
+    trees: Annotated[int, Field(ge=1, le=10_000)]
+    depth: Annotated[int, Field(ge=1, le=30)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    min_leaf: Annotated[int, Field(ge=1)]
+    lambda_l2: Annotated[float, Field(ge=0)]
+    feature_share: Annotated[float, Field(gt=0, le=1)]
     gate_metric: Literal["accuracy", "balanced_accuracy", "macro_f1"]
     bootstrap: Annotated[int, Field(ge=100)]
 

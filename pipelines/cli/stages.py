@@ -41,14 +41,14 @@ def score(origins: dict[str, Origin], verbose: bool) -> None:
     """Predict with the champion; --images DIR takes a new set through ingest and featurize first."""
     given = {origins[f"sources.{name}"].source for name in ("images", "dataset")}
     if not given & {"--images", "--dataset"}:
-        return _run_stages(("score",), origins, verbose)
+        return run_stages(("score",), origins, verbose)
     if "--dataset" not in given and origins["sources.labels"].source != "--labels":  # a new set's folders are no labels
         origins["sources.labels"] = Origin("none", "irbis score")
     settings = validated(origins)
     from pipelines.stages.score import require_backbone
 
     require_backbone(settings)
-    _run_stages(("ingest", "featurize", "score"), origins, verbose)
+    run_stages(("ingest", "featurize", "score"), origins, verbose)
 
 
 @irbis.command()
@@ -57,7 +57,7 @@ def score(origins: dict[str, Origin], verbose: bool) -> None:
 def ingest(origins: dict[str, Origin], verbose: bool, watch: bool) -> None:
     """Read new and changed pictures into the table images."""
     if not watch:
-        return _run_stages(("ingest",), origins, verbose)
+        return run_stages(("ingest",), origins, verbose)
     from pipelines.platform.session import get_session
     from pipelines.stages.watch import watch as looks
 
@@ -67,19 +67,18 @@ def ingest(origins: dict[str, Origin], verbose: bool, watch: bool) -> None:
     settings = with_dataset(origins, spark, settings)
     click.echo(f"ingest: watching every {settings.ingest.watch_seconds:g} s; Ctrl-C stops", err=True)
     for result in looks(spark, settings):
-        _tell(result)
+        tell(result)
 
 
 def _stage_command(name: str, text: str) -> None:
     def command(origins: dict[str, Origin], verbose: bool) -> None:
-        _run_stages((name,), origins, verbose)
+        run_stages((name,), origins, verbose)
 
     command.__doc__ = text
     irbis.command(name)(options(command))
 
 
 _stage_command("featurize", "Compute the features that are missing.")
-_stage_command("train", "Train a classifier and register it.")
 _stage_command("report", "Write the report, one HTML file.")
 
 
@@ -87,24 +86,24 @@ def _run_all(origins: dict[str, Origin], verbose: bool) -> None:
     """Run the five stages, unless everything is as the last run has left it: then no Spark is started to find that."""
     from pipelines.stages.unchanged import inputs_of, keep, last_results
 
-    with _held(STAGES, origins) as settings:
+    with held(STAGES, origins) as settings:
         inputs = inputs_of(settings)
         if known := last_results(settings, inputs):
             click.echo("Nothing has changed since the last run.", err=True)
             for result in known:
-                _tell(result)
+                tell(result)
         else:
             keep(settings, inputs, list(_results(STAGES, origins, settings, verbose)))
 
 
-def _run_stages(names: Sequence[str], origins: dict[str, Origin], verbose: bool) -> None:
-    with _held(names, origins) as settings:
+def run_stages(names: Sequence[str], origins: dict[str, Origin], verbose: bool) -> None:
+    with held(names, origins) as settings:
         for _ in _results(names, origins, settings, verbose):
             pass
 
 
 @contextmanager
-def _held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]:
+def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]:
     """Give the settings of a run of these stages, and hold its workspace."""
     from pipelines.platform.lock import workspace_lock
 
@@ -134,7 +133,7 @@ def _results(
                 fit_queries(spark, Tables.of(spark, settings).rough_count("images"))
             for stage in stages:
                 result = stage.result().run(spark, settings)
-                _tell(result)
+                tell(result)
                 yield result
         finally:
             loader.shutdown(wait=False, cancel_futures=True)
@@ -152,7 +151,7 @@ def _require_ways_in(names: Sequence[str], settings: Settings) -> None:
         way_in(settings)
 
 
-def _tell(result: StageResult) -> None:
+def tell(result: StageResult) -> None:
     for note in result.notes:
         click.echo(f"{result.stage}: note: {note}", err=True)
     click.echo(result.closing_line())

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evaluation.bootstrap import Floats
-from pipelines.evaluation.calibration import fit_temperature, temper
+from pipelines.evaluation.calibration import balanced_log_loss, fit_temperature, temper
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.metrics import evaluate
@@ -23,13 +23,17 @@ from pipelines.evaluation.vote import choose_weight, vote
 
 @dataclass(frozen=True)
 class Answers:
-    """Hold labels, probabilities of shape (n, k) in the order of the classes, and what belongs together."""
+    """Hold labels, probabilities of shape (n, k) in the order of the classes, and what belongs together.
+
+    `mirrored`: what the model says of the mirrored pictures, where it was asked.
+    """
 
     labels: Sequence[str]
     probabilities: Floats
     classes: tuple[str, ...]
     bursts: Sequence[str]
     groups: Sequence[str]
+    mirrored: Floats | None = None
 
     @cached_property
     def truth(self) -> NDArray[np.int64]:
@@ -38,7 +42,20 @@ class Answers:
         return np.array([place[label] for label in self.labels], dtype=np.int64)
 
     def tempered(self, temperature: float) -> Answers:
-        return replace(self, probabilities=temper(self.probabilities, temperature))
+        """Give the answers with their logits divided by the temperature."""
+        mirrored = None if self.mirrored is None else temper(self.mirrored, temperature)
+        return replace(self, probabilities=temper(self.probabilities, temperature), mirrored=mirrored)
+
+    def of_views(self, both: bool) -> Answers:
+        """Give the mean of what is said of the picture and of its mirror image, or the first alone."""
+        if not both or self.mirrored is None:
+            return replace(self, mirrored=None)
+        return replace(self, probabilities=(self.probabilities + self.mirrored) / 2, mirrored=None)
+
+    @cached_property
+    def loss(self) -> float:
+        """Give the log-loss, in nats, every class counting the same."""
+        return balanced_log_loss(self.truth, self.probabilities)
 
     def voted(self, weight: float) -> Answers:
         return replace(self, probabilities=vote(self.probabilities, self.bursts, weight))
@@ -61,10 +78,27 @@ class Answers:
 
 
 def temperature_of(validation: Answers | None) -> float:
-    """Give the temperature that makes the model as sure as it is right; 1 where there is no validation."""
+    """Give the temperature that makes the model as sure as it is right; 1 where there is no validation.
+
+    Of answers with both views: that which makes their mean so.
+    """
     if validation is None:
         return 1.0
-    return fit_temperature(validation.truth, validation.probabilities, len(set(validation.groups)))
+    return fit_temperature(
+        validation.truth,
+        lambda temperature: validation.tempered(temperature).of_views(True).probabilities,
+        len(set(validation.groups)),
+    )
+
+
+def best_views(validation: Answers) -> tuple[bool, float, Answers]:
+    """Say whether the mean of both views is better than the picture alone; give its temperature and its answers."""
+    tried = []
+    for both in (False, True) if validation.mirrored is not None else (False,):
+        views = validation if both else validation.of_views(False)
+        temperature = temperature_of(views)
+        tried.append((both, temperature, views.tempered(temperature).of_views(both)))
+    return min(tried, key=lambda each: each[2].loss)
 
 
 def decide(validation: Answers | None, interesting: Sequence[str], weight: float | None) -> Decision:

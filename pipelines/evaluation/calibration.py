@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,18 +52,28 @@ def temper(probabilities: ArrayLike, temperature: float) -> Floats:
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
-def fit_temperature(truth: NDArray[np.int64], probabilities: ArrayLike, evidence: int) -> float:
+def balanced_log_loss(truth: NDArray[np.int64], probabilities: Floats) -> float:
+    """Give the mean over the classes of their log-loss, in nats; `truth` holds places among the classes.
+
+    Every class counts the same, or the rare one would have no say.
+    """
+    share = 1.0 / np.bincount(truth)[truth]
+    given = probabilities[np.arange(len(truth)), truth]
+    return float(-(share * np.log(np.maximum(given, _LEAST))).sum() / share.sum())
+
+
+def fit_temperature(truth: NDArray[np.int64], tempered: Callable[[float], Floats], evidence: int) -> float:
     """Give the temperature with the lowest log-loss (Guo et al., 2017); `truth` holds places among the classes.
 
-    Which class is the most probable does not change, only how sure the model says it is. `evidence`, the number of
-    groups, is weighed against a temperature of 1 (a normal prior on its logarithm): a model that was never wrong on a
-    few encounters is not therefore certain, nor is one worthless that was wrong on them.
+    `tempered` gives the probabilities at a temperature: which class is the most probable does not change with it, only
+    how sure the model says it is. `evidence`, the number of groups, is weighed against a temperature of 1 (a normal
+    prior on its logarithm): a model that was never wrong on a few encounters is not therefore certain, nor is one
+    worthless that was wrong on them.
     """
-    given = np.asarray(probabilities, dtype=np.float64)
 
     def loss(log_temperature: float) -> float:
-        tempered = temper(given, float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
-        return float(-evidence * np.log(np.maximum(tempered, _LEAST)).mean() + (log_temperature / _SPREAD) ** 2 / 2)
+        given = tempered(float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
+        return float(-evidence * np.log(np.maximum(given, _LEAST)).mean() + (log_temperature / _SPREAD) ** 2 / 2)
 
     widest = float(np.log(_HOTTEST))
     return float(np.exp(minimize_scalar(loss, bounds=(-widest, widest), method="bounded").x))

@@ -12,12 +12,14 @@ from pipelines.evaluation.operating_point import OperatingPoint
 class Decision:
     """Hold the weight of the maximum in a burst's vote (the rest is the mean's), and operating points on the votes.
 
-    A class of interest that validation did not have a picture of has no point.
+    A class of interest that validation did not have a picture of has no point. `both_views`: the probabilities are the
+    mean of those of the picture and of its mirror image.
     """
 
     weight: float = 0.0
     interesting: tuple[str, ...] = ()
     points: tuple[OperatingPoint, ...] = ()
+    both_views: bool = False
 
     def thresholds(self, unit: str, recall: float) -> dict[str, float]:
         """Give the probability of each class of interest below which a picture may be dismissed, where it is known."""
@@ -42,4 +44,4 @@ class Decision:
             return cls()
         values = json.loads(text)
         points = tuple(OperatingPoint(**point) for point in values["points"])
-        return cls(values["weight"], tuple(values["interesting"]), points)
+        return cls(values["weight"], tuple(values["interesting"]), points, values.get("both_views", False))

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipelines.evaluation.bootstrap import Floats
+from pipelines.evaluation.calibration import balanced_log_loss
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 MEAN, MAXIMUM = WEIGHTS[0], WEIGHTS[-1]
-_LEAST = np.finfo(np.float64).eps
 
 
 def vote(probabilities: ArrayLike, bursts: Sequence[str], weight: float) -> Floats:
@@ -34,10 +34,4 @@ def choose_weight(truth: NDArray[np.int64], probabilities: ArrayLike, bursts: Se
     `truth` holds each picture's place among the classes. Every class counts the same, or the rare one would be outvoted
     here too.
     """
-    share = 1.0 / np.bincount(truth)[truth]
-
-    def loss(weight: float) -> float:
-        given = vote(probabilities, bursts, weight)[np.arange(len(truth)), truth]
-        return round(float(-(share * np.log(np.maximum(given, _LEAST))).sum()), 12)
-
-    return min(WEIGHTS, key=loss)
+    return min(WEIGHTS, key=lambda weight: round(balanced_log_loss(truth, vote(probabilities, bursts, weight)), 12))

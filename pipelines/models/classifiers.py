@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from pyspark.ml import Pipeline, PipelineModel, Transformer
-from pyspark.ml.classification import LogisticRegression
-from pyspark.ml.evaluation import MulticlassClassificationEvaluator
-from pyspark.ml.feature import StandardScaler
+from pyspark.ml import PipelineModel, Transformer
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol, HasProbabilityCol
@@ -15,8 +12,8 @@ from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.settings import Train
-
+ROWS_PER_TASK = 5_000
+MIRRORED = "mirrored"  # the column of features of the mirrored picture
 LEAST = 2.220446049250313e-16  # the smallest probability told apart from none: a double's epsilon
 
 
@@ -30,6 +27,9 @@ class ArrayToVector(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadabl
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         return dataset.withColumn(self.getOutputCol(), array_to_vector(F.col(self.getInputCol()).cast("array<double>")))
+
+
+VECTOR = ArrayToVector("features", "vector")
 
 
 class Temperature(Transformer, HasProbabilityCol, DefaultParamsReadable, DefaultParamsWritable):
@@ -58,59 +58,37 @@ def calibrated(model: PipelineModel, temperature: float) -> PipelineModel:
     return PipelineModel(stages=[*model.stages, Temperature(temperature)])
 
 
-def train_classifiers(
-    rows: DataFrame, classes: Sequence[str], settings: Train, reg_params: Sequence[float]
-) -> Iterator[tuple[float, PipelineModel]]:
-    """Fit scaling once and a multinomial logistic regression for each penalty, on rows of features, label (text).
+def labelled(rows: DataFrame, classes: Sequence[str], class_weights: str) -> DataFrame:
+    """Give vector, label (the class's place as a double), weight, and what else the rows have but their features.
 
     With class_weights `balanced` a row weighs n / (k * n_class): every class counts the same (King and Zeng, 2001).
+    A row whose picture has features of its mirror image too (`mirrored`) becomes two.
     """
-    indexed = with_weights(rows, classes, settings.class_weights)
-    scaler = StandardScaler(inputCol="vector", outputCol="scaled", withMean=True, withStd=True)
-    scaling = Pipeline(stages=[ArrayToVector("features", "vector"), scaler]).fit(indexed)
-    scaled = scaling.transform(indexed).select("scaled", "label", "weight").cache()
-    try:
-        for reg_param in reg_params:
-            regression = LogisticRegression(
-                featuresCol="scaled",
-                labelCol="label",
-                weightCol="weight",
-                family="multinomial",
-                regParam=reg_param,
-                elasticNetParam=settings.elastic_net,
-                maxIter=settings.max_iter,
-                tol=1e-5,
-                standardization=False,  # the scaler has done it
-            )
-            yield reg_param, PipelineModel(stages=[*scaling.stages, regression.fit(scaled)])
-    finally:  # whoever asks may stop early
-        scaled.unpersist()
-
-
-def with_weights(rows: DataFrame, classes: Sequence[str], class_weights: str) -> DataFrame:
-    """Give features, label (the class's place as a double) and weight."""
     counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
     total, k = sum(counts.values()), len(classes)
-    even = {name: 1.0 if class_weights == "none" else total / (k * counts[name]) for name in classes}
+    is_even = class_weights == "none"
+    even = {name: 1.0 if is_even or name not in counts else total / (k * counts[name]) for name in classes}
     index = _lookup({name: float(place) for place, name in enumerate(classes)})
-    # Renamed first: a select that makes `label` anew would hand the new one to the weights.
-    named = rows.select("features", F.col("label").alias("name"))
-    return named.select("features", index[F.col("name")].alias("label"), _lookup(even)[F.col("name")].alias("weight"))
+    views = rows
+    if MIRRORED in rows.columns:
+        plain, other = views.drop(MIRRORED), views.drop("features").withColumnRenamed(MIRRORED, "features")
+        views = plain.unionByName(other.where("features is not null"))
+    # A fit is a hundred small jobs: each task of one should have something to do.
+    views = views.coalesce(max(1, total // ROWS_PER_TASK))
+    found = views.withColumn("weight", _lookup(even)[F.col("label")])
+    # How many classes there are: a fold may lack the last of them.
+    about = {"ml_attr": {"type": "nominal", "vals": list(classes)}}
+    found = found.withColumn("label", index[F.col("label")].alias("label", metadata=about))
+    return VECTOR.transform(found).drop("features")
 
 
-def probabilities(model: PipelineModel, rows: DataFrame) -> DataFrame:
+def probabilities(model: PipelineModel, rows: DataFrame, features: str = "features") -> DataFrame:
     """Add `probability` as array<double>, in the order of the classes, to rows that have features.
 
-    The steps of the pipeline that only lead there are dropped.
+    The steps of the pipeline that only lead there are dropped. `features` names the column that is asked about.
     """
-    scored = model.transform(rows)
-    return scored.select(*rows.columns, vector_to_array("probability").alias("probability"))
-
-
-def log_loss(model: PipelineModel, rows: DataFrame, classes: Sequence[str]) -> float:
-    """Give the mean log-loss, in nats, of the model on rows of features, label (text)."""
-    evaluator = MulticlassClassificationEvaluator(metricName="logLoss", probabilityCol="probability")
-    return float(evaluator.evaluate(model.transform(with_weights(rows, classes, "none"))))
+    known = rows if features == "features" else rows.withColumn("features", F.col(features))
+    return model.transform(known).select(*rows.columns, vector_to_array("probability").alias("probability"))
 
 
 def _lookup(values: dict[str, float]) -> Column:

@@ -26,7 +26,7 @@ from pipelines.platform.hadoop_azure import azure_jars
 from pipelines.platform.jvm import Java, find_java
 from pipelines.platform.managed import is_managed
 from pipelines.platform.queries import INTERPRETED
-from pipelines.settings import Settings
+from pipelines.settings import SYNAPSEML, Settings
 
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -132,6 +132,8 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         **DELTA,
         **azure_jars(settings),
     }
+    if settings.train.learner == "lightgbm":
+        conf["spark.jars.packages"] = ",".join([*_listed(conf, "spark.jars.packages"), SYNAPSEML])
     conf |= settings.spark.conf
     if not _has_delta(conf) and (jars := _cached_delta_jars()):
         conf["spark.jars"] = ",".join([*_listed(conf, "spark.jars"), *jars])

@@ -13,7 +13,7 @@ def model_card(
     backbone: str,
     rows: Mapping[str, int],
     test: Evaluation,
-    reg_param: float,
+    classifier: str,
     *,
     voted: Evaluation,
     reviews: Sequence[Review],
@@ -36,7 +36,7 @@ def model_card(
 Says which of these labels a picture has: {", ".join(test.classes)}.
 
 - Features: `{backbone}` (network @ SHA-256 of its weights / preprocessing)
-- Classifier: multinomial logistic regression on standardised features, L2 penalty {reg_param:g}
+- Classifier: {classifier}
 - Pictures: {counts}; split by group, so that no encounter stands on two sides
 - {weakness}
 

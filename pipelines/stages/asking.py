@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 from pyspark.ml import PipelineModel
@@ -10,7 +11,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.answers import Answers
-from pipelines.models.classifiers import probabilities
+from pipelines.evaluation.folds import is_held
+from pipelines.models.classifiers import MIRRORED, probabilities
 
 MOST = 200_000  # answers that come to the driver
 _STEPS = 1_000_000
@@ -22,18 +24,48 @@ def ask(
     """Give the answers for rows of features, label, burst_id, group_id whose label is in `among`; None without any.
 
     `classes` are the model's own, in its order; `among` (the same, if not given) may hold more: to those the model
-    gives the probability 0. Of more than MOST rows the driver gets about so many, of groups drawn by their hash: what
-    is measured on them is as true as on all, and its interval says how wide it may lie.
+    gives the probability 0. Rows with `mirrored`, not null, are asked about in both views. Of more than MOST rows the
+    driver gets about so many, of groups drawn by their hash: what is measured on them is as true as on all, and its
+    interval says how wide it may lie.
     """
     among = list(among or classes)
-    known = _drawn(rows.where(F.col("label").isin(among)).select("features", "label", "burst_id", "group_id"))
-    found = probabilities(model, known).drop("features").toPandas()
+    return _collected(_answers(model, _drawn(rows.where(F.col("label").isin(among)))), classes, among)
+
+
+def ask_folds(models: Sequence[PipelineModel], rows: DataFrame, classes: Sequence[str]) -> Answers | None:
+    """Give what the models say, each of the rows of its own `fold`, which it has not seen."""
+    drawn = _drawn(rows.where(F.col("label").isin(list(classes))))
+    answers = [_answers(model, drawn.where(is_held(fold))) for fold, model in enumerate(models)]
+    return _collected(reduce(DataFrame.unionAll, answers), classes, classes)
+
+
+def _answers(model: PipelineModel, rows: DataFrame) -> DataFrame:
+    views = [name for name in ("features", MIRRORED) if name in rows.columns]
+    found = rows.select(*views, "label", "burst_id", "group_id")
+    if MIRRORED in views:
+        found = found.withColumn(MIRRORED, F.coalesce(MIRRORED, "features"))
+    for view in views:
+        found = probabilities(model, found, view).withColumnRenamed("probability", f"of_{view}")
+    return found.drop(*views)
+
+
+def _collected(answers: DataFrame, classes: Sequence[str], among: Sequence[str]) -> Answers | None:
+    found = answers.toPandas()
     if found.empty:
         return None
-    spread = np.zeros((len(found), len(among)))
-    spread[:, [among.index(name) for name in classes]] = np.stack(found["probability"])
+    places = [list(among).index(name) for name in classes]
+    views = []
+    for column in [name for name in answers.columns if name.startswith("of_")]:
+        spread = np.zeros((len(found), len(among)))
+        spread[:, places] = np.stack(found[column])
+        views.append(spread)
     return Answers(
-        found["label"].tolist(), spread, tuple(among), found["burst_id"].tolist(), found["group_id"].tolist()
+        found["label"].tolist(),
+        views[0],
+        tuple(among),
+        found["burst_id"].tolist(),
+        found["group_id"].tolist(),
+        views[1] if len(views) > 1 else None,
     )
 
 

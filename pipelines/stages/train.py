@@ -6,27 +6,28 @@ The split is by groups: the test pictures are of encounters that the model has n
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.config import flatten, masked
 from pipelines.errors import DataError
-from pipelines.evaluation.answers import Answers, decide, reviews, temperature_of
+from pipelines.evaluation.answers import Answers, best_views, decide, reviews
 from pipelines.evaluation.operating_point import classes_of_interest
-from pipelines.evaluation.split import SPLITS, labelled_pictures, split_of
+from pipelines.evaluation.split import SPLITS
 from pipelines.evaluation.sufficiency import require_enough
 from pipelines.evaluation.vote import MAXIMUM, MEAN
 from pipelines.models.backbones import backbone_of
-from pipelines.models.classifiers import calibrated, log_loss, train_classifiers
+from pipelines.models.classifiers import calibrated
+from pipelines.models.learners import describe
 from pipelines.platform.provenance import code_version
-from pipelines.platform.session import task_slots
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.card import model_card
-from pipelines.settings import Score, Settings, Train
+from pipelines.settings import Score, Settings
 from pipelines.stages.asking import ask
 from pipelines.stages.gate import pass_gate
+from pipelines.stages.learning import cross_validated, fingerprint_of, groups_of, held_out, training_rows
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.trained import Trained
 from pipelines.storage.tables import Tables
@@ -37,50 +38,40 @@ VOTES = {"auto": None, "mean": MEAN, "max": MAXIMUM}
 def train(rows: DataFrame, settings: Settings) -> Trained:
     """Fit a classifier on rows of content_hash, features, label, burst_id, group_id, split, and measure it on test.
 
-    Chosen on validation, whose groups the classifier has not seen: the penalty with the lowest log-loss (the first
-    where there is no validation), the temperature, the vote of a burst and the operating points. Raises DataError
-    where there is too little to learn from.
+    On answers about groups that the model asked has not seen (`train.folds`) are chosen: the parameters with the lowest
+    log-loss, whether mirror images are asked about too (where there are features of them), the temperature, the vote
+    of a burst and the operating points. Raises DataError where there is too little to learn from.
     """
-    require_enough(_groups(rows))
+    require_enough(groups_of(rows))
     chosen = settings.train
-    learning = rows.where("split = 'train'").coalesce(task_slots(settings.spark.master)).cache()
-    classes = sorted(row["label"] for row in learning.select("label").distinct().collect())
+    classes = sorted(row["label"] for row in rows.where("split = 'train'").select("label").distinct().collect())
     _require_known(chosen.classes_of_interest, classes)
-    held = rows.where("split = 'validation'").where(F.col("label").isin(classes)).cache()
-    reg_param, raw = _best(learning, held, classes, chosen)
-    said = ask(raw, held, classes)
-    temperature = temperature_of(said)
-    model = calibrated(raw, temperature)
-    validation = said.tempered(temperature) if said else None
-    decision = decide(validation, classes_of_interest(classes, chosen.classes_of_interest), VOTES[chosen.vote])
-    test = ask(model, rows.where("split = 'test'"), classes)
-    assert test is not None  # require_enough has counted
-    learning.unpersist(), held.unpersist()
+    learning = rows.where("split != 'test'").where(F.col("label").isin(classes)).cache()
+    folds = min(chosen.folds, learning.select("group_id").distinct().count())
+    if folds > 1:
+        fitted, said = cross_validated(learning, classes, chosen, folds)
+    else:
+        fitted, said = held_out(learning, classes, chosen)
+    learning.unpersist()
+    both, temperature, validation = best_views(said) if said else (False, 1.0, None)
+    model = calibrated(fitted.model, temperature)
+    interesting = classes_of_interest(classes, chosen.classes_of_interest)
+    decision = replace(decide(validation, interesting, VOTES[chosen.vote]), both_views=both)
+    views = ask(model, rows.where("split = 'test'"), classes)
+    assert views is not None  # require_enough has counted
+    test, raw = views.of_views(both), views.tempered(1 / temperature).of_views(both)
     return Trained(
         model,
         classes,
-        reg_param,
+        fitted.parameters,
         temperature,
         decision,
         test=test.evaluate(chosen.bootstrap),
         voted=test.voted(decision.weight).evaluate(chosen.bootstrap),
         validation=validation.evaluate(chosen.bootstrap) if validation else None,
         reviews=reviews(test, decision, chosen.bootstrap),
-        uncalibrated=_calibration_error(test.tempered(1 / temperature)),
+        uncalibrated=_calibration_error(raw),
     )
-
-
-def _best(learning: DataFrame, held: DataFrame, classes: list[str], settings: Train) -> tuple[float, PipelineModel]:
-    """Give the penalty, and its model, with the lowest log-loss on what is held back; the first if nothing is."""
-    has_validation = bool(held.head(1))
-    best: tuple[float, float, PipelineModel] | None = None
-    tried = settings.reg_params if has_validation else settings.reg_params[:1]
-    for reg_param, model in train_classifiers(learning, classes, settings, tried):
-        loss = log_loss(model, held, classes) if has_validation else 0.0
-        if best is None or loss < best[0]:
-            best = loss, reg_param, model
-    assert best is not None
-    return best[1:]
 
 
 def _require_known(wanted: list[str], classes: list[str]) -> None:
@@ -107,7 +98,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     tables.require("features")
     backbone = backbone_of(settings, check=False).identity
     rows = training_rows(tables, settings, backbone).cache()
-    fingerprint = _fingerprint(rows, settings, backbone)
+    fingerprint = fingerprint_of(rows, settings, backbone)
     same = [each for each in tracking.versions() if each.tags.get("fingerprint") == fingerprint]
     if same and same[0].tags.get("gate"):
         rows.unpersist()
@@ -146,30 +137,6 @@ def _again(version: ModelVersion) -> str:
     return f"{version} was trained on the same: nothing to do"
 
 
-def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
-    """Give content_hash, features, label, burst_id, group_id, split of every picture that may be learned from."""
-    chosen = settings.train
-    pictures = labelled_pictures(tables.current_images(), chosen.exclude_labels)
-    features = tables.read("features").where((F.col("backbone") == backbone) & F.col("failure").isNull())
-    rows = pictures.join(features.select("content_hash", "features"), "content_hash")
-    return rows.withColumn("split", split_of(F.col("group_id"), chosen.fractions, chosen.split_salt))
-
-
-def _groups(rows: DataFrame) -> dict[str, dict[str, int]]:
-    counted = rows.groupBy("label", "split").agg(F.countDistinct("group_id").alias("groups")).collect()
-    found: dict[str, dict[str, int]] = {}
-    for row in counted:
-        found.setdefault(row["label"], {})[row["split"]] = row["groups"]
-    return found
-
-
-def _fingerprint(rows: DataFrame, settings: Settings, backbone: str) -> str:
-    """Give a text that is the same for the same pictures, labels, bursts, groups, backbone and settings."""
-    digest = F.xxhash64("content_hash", "label", "burst_id", "group_id", "split").cast("decimal(38,0)")
-    count, total = rows.agg(F.count("*"), F.sum(digest)).first()
-    return f"{count}/{total}/{backbone}/{json.dumps(settings.train.model_dump(), sort_keys=True)}"
-
-
 def _record(
     tables: Tables,
     tracking: Tracking,
@@ -197,7 +164,7 @@ def _record(
         backbone,
         counts,
         trained.test,
-        trained.reg_param,
+        describe(settings.train, trained.parameters),
         voted=trained.voted,
         reviews=trained.reviews,
         calibration=(trained.uncalibrated, trained.temperature),
@@ -206,7 +173,7 @@ def _record(
         tracking.log(
             params={
                 **{key: masked(value) for key, value in flatten(settings.model_dump(by_alias=True))},
-                "reg_param": trained.reg_param,
+                **trained.parameters,
                 "temperature": trained.temperature,
                 "vote.weight_of_maximum": trained.decision.weight,
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},

@@ -25,7 +25,7 @@ class Trained:
 
     model: PipelineModel
     classes: list[str]
-    reg_param: float
+    parameters: dict[str, Any]
     temperature: float
     decision: Decision
     test: Evaluation

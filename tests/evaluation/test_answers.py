@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pipelines.evaluation.answers import Answers, decide, reviews, temperature_of
+from pipelines.evaluation.answers import Answers, best_views, decide, reviews, temperature_of
 from pipelines.evaluation.decision import Decision
 
 
@@ -69,3 +71,35 @@ def test_test_pictures_are_measured_at_the_thresholds_of_validation():
     picture = found["picture", 0.99]
     assert (picture.share.value, picture.recall.value, picture.units) == (3 / 5, 1 / 2, 2)
     assert picture.share.low is None
+
+
+def views(plain, mirrored, labels):
+    one, other = answers(plain, labels, list("abcdef")), answers(mirrored, labels, list("abcdef"))
+    return replace(one, mirrored=other.probabilities)
+
+
+def test_both_views_are_taken_where_their_mean_is_better():
+    labels = ["hare", "blank"] * 3
+    said = views([0.9, 0.6, 0.8, 0.1, 0.4, 0.2], [0.7, 0.1, 0.9, 0.2, 0.9, 0.3], labels)
+    both, temperature, found = best_views(said)
+    assert both and found.mirrored is None
+    tempered = said.tempered(temperature)
+    assert found.probabilities == pytest.approx((tempered.probabilities + tempered.mirrored) / 2)
+    worse = views([0.9, 0.1, 0.8, 0.1, 0.9, 0.2], [0.1, 0.9, 0.2, 0.9, 0.1, 0.7], labels)
+    both, temperature, found = best_views(worse)
+    assert not both
+    assert temperature == temperature_of(worse.of_views(False))
+    assert found.probabilities == pytest.approx(worse.tempered(temperature).probabilities)
+
+
+def test_the_temperature_of_both_views_is_that_of_their_mean():
+    labels = ["hare", "blank"] * 3
+    said = views([0.9, 0.6, 0.8, 0.1, 0.4, 0.2], [0.7, 0.1, 0.9, 0.2, 0.9, 0.3], labels)
+
+    def loss(temperature):
+        mean = said.tempered(temperature).of_views(True)
+        given = mean.probabilities[np.arange(6), mean.truth]
+        return -6 * np.log(given).mean() + (np.log(temperature) / 0.5) ** 2 / 2
+
+    best = temperature_of(said)
+    assert loss(best) < min(loss(best * 1.02), loss(best / 1.02))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from pipelines.evaluation.calibration import calibration_error, fit_temperature, reliability, temper
+from pipelines.evaluation.calibration import balanced_log_loss, calibration_error, fit_temperature, reliability, temper
 
 
 def drawn(rows=4000, classes=3, seed=0):
@@ -33,7 +33,7 @@ def test_certain_answers_are_tempered_too():
 def test_the_temperature_that_made_a_model_too_sure_or_too_modest_is_found(factor):
     logits, truth = drawn()
     given = softmax(logits * factor, axis=1)
-    temperature = fit_temperature(truth, given, len(truth))
+    temperature = fit_temperature(truth, lambda t: temper(given, t), len(truth))
     assert temperature == pytest.approx(factor, rel=0.08)
     fitted = temper(given, temperature)
     before, after = (calibration_error(reliability(each, each.argmax(axis=1) == truth)) for each in (given, fitted))
@@ -44,7 +44,16 @@ def test_the_temperature_that_made_a_model_too_sure_or_too_modest_is_found(facto
 def test_few_groups_move_the_temperature_little():
     given = np.array([[0.6, 0.4]] * 3 + [[0.4, 0.6]] * 3)
     right, wrong = np.array([0, 0, 0, 1, 1, 1]), np.array([1, 1, 1, 0, 0, 0])
-    found = [fit_temperature(right, given, groups) for groups in (0, 2, 50, 5000)]
+
+    def fitted(truth, groups):
+        return fit_temperature(truth, lambda temperature: temper(given, temperature), groups)
+
+    found = [fitted(right, groups) for groups in (0, 2, 50, 5000)]
     assert found[0] == pytest.approx(1, abs=1e-3)
     assert 0.7 < found[1] < 0.98 and 0.1 < found[2] < 0.5 and found[3] < 0.1
-    assert 1 < fit_temperature(wrong, given, 2) < 1.3 < fit_temperature(wrong, given, 500)
+    assert 1 < fitted(wrong, 2) < 1.3 < fitted(wrong, 500)
+
+
+def test_every_class_counts_the_same_in_the_balanced_log_loss():
+    truth, given = np.array([0, 0, 0, 1]), np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.75, 0.25]])
+    assert balanced_log_loss(truth, given) == pytest.approx((np.log(2) + np.log(4)) / 2)

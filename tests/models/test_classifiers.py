@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
+from pyspark.sql import functions as F
 from sklearn.linear_model import LogisticRegression
 
-from pipelines.models.classifiers import ArrayToVector, probabilities, train_classifiers, with_weights
+from pipelines.models.classifiers import ArrayToVector, labelled, probabilities
+from pipelines.models.cross_validation import hold_out
 
 CLASSES = ["cat", "dog's", "ötter"]
 COUNTS = {"cat": 60, "dog's": 30, "ötter": 10}
@@ -43,18 +45,22 @@ def train_settings(make_settings: Callable[..., Any]) -> Any:
 
 
 def trained(rows: Any, classes: list[str], settings: Any, reg_param: float) -> PipelineModel:
-    ((_, model),) = train_classifiers(rows, classes, settings, [reg_param])
-    return model
+    alone = settings.model_copy(update={"reg_params": [reg_param]})
+    return hold_out(rows, rows.limit(0), classes, alone).model
 
 
 def by_scikit_learn(points: list[tuple[str, list[float], str]], reg_param: float, balanced: bool) -> np.ndarray:
-    """Give probabilities; Spark divides the loss by the sum of weights: reg_param is 1 / (C * sum)."""
+    """Give probabilities; Spark divides the loss by the sum of weights: reg_param is 1 / (C * sum).
+
+    It brings features to a standard deviation of 1, each row counting as much as it weighs.
+    """
     x = np.array([features for _, features, _ in points], dtype=np.float64)
     y = np.array([CLASSES.index(label) for *_, label in points])
-    spread = x.std(axis=0, ddof=1)
-    scaled = np.divide(x - x.mean(axis=0), spread, out=np.zeros_like(x), where=spread > 1e-9)
     weight = np.array([len(y) / (3 * COUNTS[label]) if balanced else 1.0 for *_, label in points])
     assert weight.sum() == pytest.approx(len(y))
+    mean = np.average(x, axis=0, weights=weight)
+    spread = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
+    scaled = np.divide(x - mean, spread, out=np.zeros_like(x), where=spread > 1e-9)
     model = LogisticRegression(C=1 / (len(y) * reg_param), tol=1e-8, max_iter=1000)
     return np.asarray(model.fit(scaled, y, sample_weight=weight).predict_proba(scaled))
 
@@ -64,10 +70,8 @@ def test_probabilities_equal_those_of_scikit_learn_for_every_penalty(
     rows: Any, points: list[tuple[str, list[float], str]], train_settings: Any, weighting: str
 ) -> None:
     settings = train_settings(class_weights=weighting, elastic_net=0.0)
-    penalties = [0.01, 0.3]
-    models = list(train_classifiers(rows, CLASSES, settings, penalties))
-    assert [reg_param for reg_param, _ in models] == penalties
-    for reg_param, model in models:
+    for reg_param in (0.01, 0.3):
+        model = trained(rows, CLASSES, settings, reg_param)
         found = probabilities(model, rows)
         assert found.columns == ["name", "features", "label", "probability"]
         spark_says = {row["name"]: row["probability"] for row in found.collect()}
@@ -85,28 +89,38 @@ def test_the_order_of_probabilities_is_that_of_the_classes_given(rows: Any, trai
 
 
 def test_balanced_weights_make_every_class_count_the_same(rows: Any) -> None:
-    found = with_weights(rows, CLASSES, "balanced")
-    assert found.columns == ["features", "label", "weight"]
+    found = labelled(rows, CLASSES, "balanced")
+    assert sorted(found.columns) == ["label", "name", "vector", "weight"]
     seen = {row["label"]: (row["weight"], row["count"]) for row in found.groupBy("label", "weight").count().collect()}
     assert seen == {place: (pytest.approx(100 / (3 * count)), count) for place, count in enumerate(COUNTS.values())}
 
 
 def test_without_balance_every_row_weighs_one(rows: Any) -> None:
-    found = with_weights(rows, CLASSES, "none")
+    found = labelled(rows, CLASSES, "none")
     assert {(row["label"], row["weight"]) for row in found.collect()} == {(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)}
 
 
-def test_rows_kept_while_fitting_are_let_go_even_if_whoever_asks_stops_early(
-    spark: Any, rows: Any, train_settings: Any
-) -> None:
-    kept = spark.sparkContext._jsc.getPersistentRDDs
-    rows.count()
-    before = kept().size()
-    fitting = train_classifiers(rows, CLASSES, train_settings(), [0.1, 0.2])
-    next(fitting)
-    assert kept().size() == before + 1
-    fitting.close()  # type: ignore[attr-defined]
-    assert kept().size() == before
+def test_a_mirror_image_is_a_row_of_its_own_where_there_are_features_of_it(spark: Any) -> None:
+    table = [("a", [1.0], [-1.0], "cat"), ("b", [2.0], None, "dog's"), ("c", [3.0], [-3.0], "dog's")]
+    rows = spark.createDataFrame(table, "name string, features array<float>, mirrored array<float>, label string")
+    found = labelled(rows, CLASSES, "balanced").collect()
+    assert sorted((row["name"], row["vector"][0], row["label"]) for row in found) == [
+        ("a", -1.0, 0.0),
+        ("a", 1.0, 0.0),
+        ("b", 2.0, 1.0),
+        ("c", -3.0, 1.0),
+        ("c", 3.0, 1.0),
+    ]
+
+
+def test_probabilities_of_another_column_are_those_of_its_features(rows: Any, train_settings: Any) -> None:
+    model = trained(rows, CLASSES, train_settings(), 0.1)
+    other = rows.withColumn("mirrored", F.transform("features", lambda each: each + 1)).drop("label")
+    found = {row["name"]: row["probability"] for row in probabilities(model, other, "mirrored").collect()}
+    moved = rows.select("name", F.transform("features", lambda each: each + 1).alias("features"))
+    expected = {row["name"]: row["probability"] for row in probabilities(model, moved).collect()}
+    assert found == expected
+    assert probabilities(model, other, "mirrored").columns == ["name", "features", "mirrored", "probability"]
 
 
 def test_two_classes_have_two_probabilities(rows: Any, train_settings: Any) -> None:

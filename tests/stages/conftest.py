@@ -22,6 +22,7 @@ RULES = {
     "train.bootstrap": "100",
     "train.reg_params": "0.01,0.1",
     "train.max_iter": "20",
+    "train.folds": "2",
 }
 NOON = datetime(2024, 6, 1, 12)
 

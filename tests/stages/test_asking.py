@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.platform.tracking import Tracking
-from pipelines.stages import train
+from pipelines.stages import learning
 from pipelines.stages.asking import ask
 from pipelines.storage.tables import Tables
 
@@ -13,7 +13,7 @@ from pipelines.storage.tables import Tables
 def test_the_driver_gets_whole_groups_and_no_more_than_it_can_hold(spark, trained, monkeypatch):
     version = Tracking.of(trained).champion()
     model = Tracking.of(trained).load(version)
-    rows = train.training_rows(Tables.of(spark, trained), trained, version.tags["backbone"]).cache()
+    rows = learning.training_rows(Tables.of(spark, trained), trained, version.tags["backbone"]).cache()
     whole = ask(model, rows, version.classes)
     assert len(whole.labels) == rows.count() == 180
     monkeypatch.setattr("pipelines.stages.asking.MOST", 90)
@@ -29,7 +29,7 @@ def test_the_driver_gets_whole_groups_and_no_more_than_it_can_hold(spark, traine
 def test_labels_that_the_model_was_not_taught_have_the_probability_0(spark, trained):
     version = Tracking.of(trained).champion()
     model = Tracking.of(trained).load(version)
-    rows = train.training_rows(Tables.of(spark, trained), trained, version.tags["backbone"])
+    rows = learning.training_rows(Tables.of(spark, trained), trained, version.tags["backbone"])
     found = ask(model, rows, version.classes, among=["lynx", *version.classes])
     assert found.classes == ("lynx", "plain", "striped")
     assert found.probabilities[:, 0].tolist() == [0.0] * 180

@@ -18,7 +18,7 @@ from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.evaluation.vote import vote
 from pipelines.platform.tracking import EVALUATION, Tracking
 from pipelines.reports.gather import gather
-from pipelines.stages import featurize, ingest, score, train
+from pipelines.stages import featurize, ingest, learning, score, train
 from pipelines.stages.score import require_backbone
 from pipelines.storage.tables import Tables
 
@@ -77,7 +77,7 @@ def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, 
         assert row["needs_review"] == (striped >= threshold - 1e-9)
     assert {row["needs_review"] for row in rows} == {True, False}
     review = {(each["point"]["unit"], each["point"]["recall"]): each for each in evaluation_of(sought)["reviews"]}
-    test = train.training_rows(Tables.of(spark, sought), sought, version.tags["backbone"]).where("split = 'test'")
+    test = learning.training_rows(Tables.of(spark, sought), sought, version.tags["backbone"]).where("split = 'test'")
     looked_at = {row["content_hash"]: row["needs_review"] for row in rows}
     share = np.mean([looked_at[row["content_hash"]] for row in test.collect()])
     assert review[recall_of, 0.95]["share"]["value"] == pytest.approx(share)  # what was promised is what is done

@@ -14,7 +14,7 @@ from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.operating_point import Review
 from pipelines.platform.tracking import EVALUATION, Tracking
-from pipelines.stages import featurize, ingest, train
+from pipelines.stages import featurize, ingest, learning, train
 from pipelines.stages.asking import ask
 from pipelines.storage.tables import Tables
 
@@ -41,7 +41,7 @@ def test_the_first_version_is_champion_and_tells_what_it_is(spark, settings):
     assert test.is_grouped and test.metrics["accuracy"].value == champion.metrics["accuracy"] > 0.9
     params = tracking.params(champion)
     assert params["table_version.images"] == "0" and params["train.max_iter"] == "20"
-    rows = train.training_rows(Tables.of(spark, settings), settings, champion.tags["backbone"])
+    rows = learning.training_rows(Tables.of(spark, settings), settings, champion.tags["backbone"])
     sides = rows.groupBy("group_id").agg(F.countDistinct("split").alias("sides")).agg(F.max("sides"))
     assert sides.first()[0] == 1
     assert test.rows == rows.where("split = 'test'").count()
@@ -71,7 +71,7 @@ def test_what_is_decided_is_kept_with_the_version(spark, settings):
 def test_probabilities_are_calibrated_on_validation_and_stay_so_in_the_registry(spark, trained):
     tracking = Tracking.of(trained)
     champion = tracking.champion()
-    rows = train.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
+    rows = learning.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
     model, held = tracking.load(champion), rows.where("split = 'validation'")
     *steps, last = model.stages
     temperature = float(tracking.params(champion)["temperature"])

@@ -1,0 +1,59 @@
+"""The commands that learn: train, and sweep, which looks for what to train with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipelines.cli.group import irbis, options, with_dataset
+from pipelines.cli.stages import held, run_stages, tell
+from pipelines.config import Origin, validated
+from pipelines.platform.secrets import revealed
+from pipelines.settings import Settings
+
+
+@irbis.command()
+@click.option("--compare-splits", is_flag=True, help="Only print what a random split of frames would have claimed.")
+@options
+def train(origins: dict[str, Origin], verbose: bool, compare_splits: bool) -> None:
+    """Train a classifier and register it."""
+    if not compare_splits:
+        return run_stages(("train",), origins, verbose)
+    from pipelines.platform.session import get_session
+    from pipelines.stages.comparison import compare
+
+    settings = revealed(validated(origins))
+    click.echo(compare(get_session(settings, verbose=verbose), settings))
+
+
+@irbis.command()
+@click.argument("file", metavar="FILE")
+@options
+def sweep(origins: dict[str, Origin], verbose: bool, file: str) -> None:
+    """Try the settings that a plan names, such as conf/sweeps/penalties.yaml; an interrupted sweep goes on."""
+    from pipelines.stages.sweep_plan import read_plan
+
+    plan = read_plan(file, origins)
+    backbones = plan.choices("featurize.backbone", origins["featurize.backbone"].value)
+    with held(("sweep",), origins) as settings:
+        from pipelines.platform.session import get_session
+        from pipelines.stages import featurize
+        from pipelines.stages.sweep import run
+
+        spark = get_session(_with_learner(settings, plan.choices("train.learner", None)), verbose=verbose)
+        settings = with_dataset(origins, spark, settings)
+        for backbone in backbones:  # features of each are computed once, and kept
+            tell(featurize.run(spark, revealed(validated(_with(origins, "featurize.backbone", backbone)))))
+        tell(run(spark, settings, plan, Path(file).stem, origins))
+
+
+def _with(origins: dict[str, Origin], key: str, value: object) -> dict[str, Origin]:
+    return {**origins, key: Origin(value, "the sweep")}
+
+
+def _with_learner(settings: Settings, learners: list[str]) -> Settings:
+    """Give the settings of a session that has what any of the learners needs."""
+    if "lightgbm" not in learners:
+        return settings
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"learner": "lightgbm"})})

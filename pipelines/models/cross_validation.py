@@ -1,0 +1,98 @@
+"""Cross-validation: which parameters a learner should have, and models for each fold that have not seen it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
+from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.feature import PCA, StandardScaler
+from pyspark.ml.tuning import CrossValidator
+from pyspark.sql import DataFrame
+
+from pipelines.models.classifiers import VECTOR, labelled
+from pipelines.models.learners import learner
+from pipelines.settings import Train
+
+PARALLEL = 2  # fits at a time: the tasks of one fill the gaps between those of the other
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Hold the model of all rows with the parameters that won, and for each fold a model of the other folds.
+
+    `losses` is the mean log-loss, in nats, of every set of parameters tried, in their order.
+    """
+
+    model: PipelineModel
+    parameters: dict[str, Any]
+    losses: tuple[float, ...]
+    of_folds: tuple[PipelineModel, ...] = ()
+
+
+def cross_validate(rows: DataFrame, classes: Sequence[str], settings: Train, folds: int) -> Fitted:
+    """Fit the learner of the settings on rows of features, label (text), fold, and perhaps mirrored.
+
+    The parameters with the lowest log-loss on the held-out folds win, the first of equals, and the model of all rows
+    has them. Every class counts there as it does in the fit (class_weights).
+    """
+    vectors = labelled(rows, classes, settings.class_weights).select("vector", "label", "weight", "fold").cache()
+    try:
+        chosen = learner(settings, _last_column(settings))
+        validator = CrossValidator(
+            estimator=_steps(settings, chosen.estimator),
+            estimatorParamMaps=chosen.grid(),
+            evaluator=_judge(),
+            numFolds=folds,
+            foldCol="fold",
+            collectSubModels=True,
+            parallelism=PARALLEL,
+        )
+        found = validator.fit(vectors)
+    finally:
+        vectors.unpersist()
+    best = int(np.argmin(found.avgMetrics))
+    return Fitted(
+        _whole(found.bestModel),
+        chosen.tried[best],
+        tuple(found.avgMetrics),
+        tuple(_whole(models[best]) for models in found.subModels),
+    )
+
+
+def hold_out(rows: DataFrame, held: DataFrame, classes: Sequence[str], settings: Train) -> Fitted:
+    """Fit on `rows`, and let log-loss on `held` choose the parameters; the first ones where it is empty."""
+    chosen = learner(settings, _last_column(settings))
+    tried = chosen.grid() if held.head(1) else chosen.grid()[:1]
+    vectors, judging = (labelled(each, classes, settings.class_weights).cache() for each in (rows, held))
+    try:
+        models = [_steps(settings, chosen.estimator).fit(vectors, parameters) for parameters in tried]
+        losses = [_judge().evaluate(model.transform(judging)) for model in models] if len(tried) > 1 else [0.0]
+    finally:
+        vectors.unpersist(), judging.unpersist()
+    best = int(np.argmin(losses))
+    return Fitted(_whole(models[best]), chosen.tried[best], tuple(losses))
+
+
+def _steps(settings: Train, last: Estimator[Any]) -> Estimator[Any]:
+    """Put the analysis of principal components, if it is wanted, before the learner."""
+    if not settings.pca:
+        return last
+    scaler = StandardScaler(inputCol="vector", outputCol="scaled", withMean=True, withStd=True)
+    return Pipeline(stages=[scaler, PCA(k=settings.pca, inputCol="scaled", outputCol="components"), last])
+
+
+def _last_column(settings: Train) -> str:
+    return "components" if settings.pca else "vector"
+
+
+def _judge() -> MulticlassClassificationEvaluator:
+    return MulticlassClassificationEvaluator(metricName="logLoss", probabilityCol="probability", weightCol="weight")
+
+
+def _whole(model: Transformer) -> PipelineModel:
+    """Give the pipeline from array<float> to the answer."""
+    return PipelineModel(stages=[VECTOR, *(model.stages if isinstance(model, PipelineModel) else [model])])

@@ -1,0 +1,71 @@
+"""Compare splits: what a random split of frames would have claimed, beside the truth by groups, on one's own data."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.errors import DataError
+from pipelines.evaluation.figures import Evaluation, aligned, shortened
+from pipelines.models.backbones import backbone_of
+from pipelines.settings import Settings, Train
+from pipelines.stages.learning import cross_validated, training_rows
+from pipelines.storage.tables import Tables
+
+UNITS = {"frames at random": "content_hash", "groups": "group_id"}
+SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "log_loss")
+FEW = 20  # groups; of fewer a recall moves by more than a twentieth with each of them
+
+
+def compare(spark: SparkSession, settings: Settings) -> str:
+    """Give a table of the same classifier, cross-validated over frames dealt at random and over whole groups."""
+    tables = Tables.of(spark, settings)
+    tables.require("features")
+    rows = training_rows(tables, settings, backbone_of(settings, check=False).identity).cache()
+    found = compare_splits(rows, settings.train)
+    counted = rows.groupBy("label").agg(F.countDistinct("group_id").alias("groups")).orderBy("label").collect()
+    rows.unpersist()
+    return as_text(found, {row["label"]: row["groups"] for row in counted})
+
+
+def compare_splits(rows: DataFrame, settings: Train) -> dict[str, Evaluation]:
+    """Give the figures by how the folds were dealt; every picture is judged by a model that has not seen its fold.
+
+    The intervals of both are over groups: how the folds were dealt does not change what is independent evidence.
+    """
+    classes = sorted(row["label"] for row in rows.select("label").distinct().collect())
+    groups = rows.select("group_id").distinct().count()
+    folds = min(settings.folds or 5, groups)
+    if len(classes) < 2 or folds < 2:
+        raise DataError(
+            f"Labelled pictures with features are of {len(classes)} classes and {groups} groups; "
+            "to compare splits takes two of each."
+        )
+    found = {}
+    for name, unit in UNITS.items():
+        _, said = cross_validated(rows, classes, settings, folds, unit)
+        assert said is not None  # there are pictures, and each is in a fold
+        found[name] = said.evaluate(settings.bootstrap)
+    return found
+
+
+def as_text(found: dict[str, Evaluation], groups: dict[str, int]) -> str:
+    """Give both side by side, with how much the first claims too much, and the classes that live in few groups."""
+    first, second = found.values()
+    rows = [["", *found, "claimed too much"]]
+    for name in SHOWN:
+        one, other = first.metrics[name], second.metrics[name]
+        rows.append([name.replace("_", " "), one.text(), other.text(), _difference(one.value, other.value)])
+    for label, figures in second.per_class.items():
+        one, other = first.per_class[label].recall, figures.recall
+        rows.append([f"recall of {shortened(label)}", one.text(2), other.text(2), _difference(one.value, other.value)])
+    head = f"{second.rows:,} pictures in {second.groups:,} groups; {second.confidence:.0%} intervals over groups"
+    few = [f"{shortened(label)} ({count})" for label, count in groups.items() if count < FEW]
+    lines = [head, "", *aligned(rows)]
+    if few:
+        lines += ["", f"In fewer than {FEW} groups, so that their figures say little: {', '.join(few)}."]
+    return "\n".join(lines)
+
+
+def _difference(one: float | None, other: float | None) -> str:
+    return "-" if one is None or other is None else f"{one - other:+.3f}"

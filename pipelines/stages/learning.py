@@ -1,0 +1,64 @@
+"""What is learned from, and by whom it is judged: what training, a sweep and a comparison of splits share."""
+
+from __future__ import annotations
+
+import json
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.evaluation.answers import Answers
+from pipelines.evaluation.folds import with_folds
+from pipelines.evaluation.split import labelled_pictures, split_of
+from pipelines.models.cross_validation import Fitted, cross_validate, hold_out
+from pipelines.settings import Settings, Train
+from pipelines.stages.asking import ask, ask_folds
+from pipelines.storage.tables import Tables
+
+
+def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
+    """Give content_hash, features, label, burst_id, group_id, split of every picture that may be learned from."""
+    chosen = settings.train
+    pictures = labelled_pictures(tables.current_images(), chosen.exclude_labels)
+    features = tables.read("features").where((F.col("backbone") == backbone) & F.col("failure").isNull())
+    rows = pictures.join(features.select("content_hash", "features"), "content_hash")
+    return rows.withColumn("split", split_of(F.col("group_id"), chosen.fractions, chosen.split_salt))
+
+
+def groups_of(rows: DataFrame) -> dict[str, dict[str, int]]:
+    counted = rows.groupBy("label", "split").agg(F.countDistinct("group_id").alias("groups")).collect()
+    found: dict[str, dict[str, int]] = {}
+    for row in counted:
+        found.setdefault(row["label"], {})[row["split"]] = row["groups"]
+    return found
+
+
+def fingerprint_of(rows: DataFrame, settings: Settings, backbone: str) -> str:
+    """Give a text that is the same for the same pictures, labels, bursts, groups, backbone and settings."""
+    digest = F.xxhash64("content_hash", "label", "burst_id", "group_id", "split").cast("decimal(38,0)")
+    count, total = rows.agg(F.count("*"), F.sum(digest)).first()
+    return f"{count}/{total}/{backbone}/{json.dumps(settings.train.model_dump(), sort_keys=True)}"
+
+
+def cross_validated(
+    rows: DataFrame, classes: list[str], settings: Train, folds: int, unit: str = "group_id"
+) -> tuple[Fitted, Answers | None]:
+    """Learn from all rows; each is asked about by a model that has not seen its group (or another `unit`).
+
+    Rows that have a `fold` keep it.
+    """
+    if "fold" not in rows.columns:
+        folded = with_folds(rows, folds, settings.split_salt, unit).cache()
+        try:
+            return cross_validated(folded, classes, settings, folds)
+        finally:
+            folded.unpersist()
+    fitted = cross_validate(rows, classes, settings, folds)
+    return fitted, ask_folds(fitted.of_folds, rows, classes)
+
+
+def held_out(rows: DataFrame, classes: list[str], settings: Train) -> tuple[Fitted, Answers | None]:
+    """Learn from train alone, and be judged on validation."""
+    held = rows.where("split = 'validation'")
+    fitted = hold_out(rows.where("split = 'train'"), held, classes, settings)
+    return fitted, ask(fitted.model, held, classes)

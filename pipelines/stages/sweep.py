@@ -1,0 +1,111 @@
+"""Sweep: many settings of a training tried side by side, on the same folds, every trial a nested MLflow run.
+
+Test pictures have no part in it: what a sweep finds best is then trained, and measured on them, by `irbis train`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from pipelines.config import Origin
+from pipelines.errors import DataError
+from pipelines.evaluation.figures import aligned
+from pipelines.models.backbones import backbone_of
+from pipelines.models.learners import require_synapseml
+from pipelines.platform.tracking import Tracking
+from pipelines.platform.trials import FAILED, FINISHED, Trial, Trials
+from pipelines.settings import Settings
+from pipelines.stages.learning import fingerprint_of, training_rows
+from pipelines.stages.result import Clock, StageResult
+from pipelines.stages.sweep_plan import Plan
+from pipelines.stages.sweep_trial import Sweep, combined, run_trial, study_of
+from pipelines.storage.tables import Tables
+
+
+def run(spark: SparkSession, settings: Settings, plan: Plan, name: str, origins: Mapping[str, Origin]) -> StageResult:
+    """Try what the plan says, but for the trials that an earlier run has finished; the note is the table of all."""
+    clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
+    if settings.train.folds < 2:
+        raise DataError("train.folds = 0: a sweep needs cross-validation. Set train.folds to 2 or more.")
+    if "lightgbm" in plan.choices("train.learner", settings.train.learner):
+        require_synapseml()
+    tracking.close_abandoned()
+    tables.require("features")
+    pictures = training_rows(tables, settings, backbone_of(settings, check=False).identity)
+    about = {"method": plan.method, "metric": plan.metric, "space": json.dumps(plan.model_dump(mode="json")["space"])}
+    trials = Trials.of(tracking, name, plan.digest(name, fingerprint_of(pictures, settings, "")), about)
+    before = trials.finished()
+    sweep = Sweep(plan, origins, tables, trials, study_of(plan, before))
+    lacking = max(0, plan.wanted - len(before))
+    try:
+        read = _try_all(sweep, lacking)
+    except BaseException:
+        trials.stop()
+        raise
+    finally:
+        sweep.let_go()
+    found = trials.finished()
+    best = best_of(found, plan)
+    table = as_text(found, plan)
+    trials.close(best, table)
+    failed = sum(trial.state == FAILED for trial in found)
+    failures = {FAILED: failed} if failed else {}
+    outcome = _outcome(name, best, plan)
+    return StageResult("sweep", read, lacking, failures, clock.seconds, (f"\n{table}",), outcome)
+
+
+def _try_all(sweep: Sweep, lacking: int) -> int:
+    """Run so many trials, `parallel` at a time; give the pictures that one of them is judged on."""
+    with ThreadPoolExecutor(sweep.plan.parallel) as pool:
+        running = [pool.submit(run_trial, sweep) for _ in range(lacking)]
+        try:
+            return max((each.result() for each in running), default=0)
+        finally:  # whatever ends one for another reason than its parameters ends them all
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def best_of(trials: list[Trial], plan: Plan) -> Trial | None:
+    """Give the first of the best of the trials that were judged on all folds."""
+    whole = [trial for trial in trials if trial.state == FINISHED and trial.value is not None]
+    sign = 1 if plan.direction == "minimize" else -1
+    return min(whole, key=lambda trial: sign * (trial.value or 0.0), default=None)
+
+
+def as_text(trials: list[Trial], plan: Plan) -> str:
+    """Give a table of the trials, the best first, then those stopped early, then those that failed."""
+    sign = 1 if plan.direction == "minimize" else -1
+    order = sorted(trials, key=lambda each: (each.state != FINISHED, each.value is None, sign * (each.value or 0.0)))
+    rows = [["trial", plan.metric, "95 %", "seconds", *plan.space, ""]]
+    rows += [[*_figures(each), *(_written(each.parameters[key]) for key in plan.space), _end(each)] for each in order]
+    return "\n".join(aligned(rows))
+
+
+def _figures(trial: Trial) -> list[str]:
+    value = "-" if trial.value is None else f"{trial.value:.3f}"
+    bounds = "-" if trial.low is None or trial.high is None else f"{trial.low:.3f} to {trial.high:.3f}"
+    return [str(trial.number), value, bounds, f"{trial.seconds:.0f}"]
+
+
+def _end(trial: Trial) -> str:
+    if trial.state == FINISHED:
+        return ""
+    return f"failed: {trial.reason}" if trial.state == FAILED else "stopped after one fold"
+
+
+def _outcome(name: str, best: Trial | None, plan: Plan) -> str:
+    if best is None:
+        return f"{name}: no trial succeeded"
+    chosen = combined(best)
+    said = " ".join(f"--set {key}={_written(value)}" for key, value in chosen.items())
+    return f"{name}: {plan.metric} {best.value:.3f} with: irbis train {said}"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,189 @@
+"""One trial of a sweep: parameters asked of the sampler, judged by cross-validation, written down."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import DataFrame
+from pyspark.sql.utils import IllegalArgumentException
+
+from pipelines.config import Origin, validated
+from pipelines.errors import PlatformError
+from pipelines.evaluation.answers import best_views
+from pipelines.evaluation.figures import Evaluation
+from pipelines.evaluation.folds import is_held, with_folds
+from pipelines.models.backbones import backbone_of
+from pipelines.models.cross_validation import hold_out
+from pipelines.platform.trials import FAILED, FINISHED, PRUNED, Trial, Trials
+from pipelines.settings import Settings
+from pipelines.stages.asking import ask
+from pipelines.stages.learning import cross_validated, training_rows
+from pipelines.stages.result import Clock
+from pipelines.stages.sweep_plan import Plan
+from pipelines.storage.tables import Tables
+
+FIRST = 5  # trials that are never stopped early: what should they be held against?
+
+
+@dataclass
+class Sweep:
+    """Hold what all trials share. What is learned from is read once for each backbone, and kept."""
+
+    plan: Plan
+    origins: Mapping[str, Origin]
+    tables: Tables
+    trials: Trials
+    study: Any
+    kept: dict[str, DataFrame] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def settings(self, parameters: Mapping[str, Any]) -> Settings:
+        """Give the settings with those of one trial."""
+        return validated({**self.origins, **{key: Origin(value, "the sweep") for key, value in parameters.items()}})
+
+    def rows(self, settings: Settings) -> DataFrame:
+        """Give the pictures of train and validation, with folds that are the same for every trial."""
+        identity, train = backbone_of(settings, check=False).identity, settings.train
+        with self.lock:
+            if identity not in self.kept:
+                rows = training_rows(self.tables, settings, identity).where("split != 'test'")
+                self.kept[identity] = with_folds(rows, train.folds, train.split_salt).cache()
+            return self.kept[identity]
+
+    def let_go(self) -> None:
+        for rows in self.kept.values():
+            rows.unpersist()
+
+
+def study_of(plan: Plan, before: Sequence[Trial]) -> Any:
+    """Give Optuna's study with the trials there are; of a grid, the combinations that are lacking wait in it."""
+    optuna = _optuna()
+    seed = plan.seed + len(before)  # begun anew, the same seed would draw the first trials again
+    sampler = (
+        optuna.samplers.TPESampler(seed=seed, n_startup_trials=FIRST, constant_liar=plan.parallel > 1)
+        if plan.method == "tpe"
+        else optuna.samplers.RandomSampler(seed=seed)
+    )
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=FIRST)
+    study = optuna.create_study(direction=plan.direction, sampler=sampler, pruner=pruner)
+    states = {name: getattr(optuna.trial.TrialState, of) for name, of in _STATES.items()}
+    for each in before:
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=states[each.state],
+                params=dict(each.parameters),
+                distributions=distributions(plan),
+                value=None if each.state == FAILED else each.value,
+                intermediate_values={} if each.first is None else {0: each.first},
+            )
+        )
+    if plan.method == "grid":
+        done = [dict(each.parameters) for each in before]
+        for parameters in plan.combinations():
+            if parameters not in done:
+                study.enqueue_trial(parameters)
+    return study
+
+
+_STATES = {FINISHED: "COMPLETE", PRUNED: "PRUNED", FAILED: "FAIL"}
+
+
+def distributions(plan: Plan) -> dict[str, Any]:
+    """Give the space as Optuna's distributions."""
+    known = _optuna().distributions
+    found: dict[str, Any] = {}
+    for key, values in plan.space.items():
+        if isinstance(values, list):
+            found[key] = known.CategoricalDistribution(values)
+        elif values.integer:
+            found[key] = known.IntDistribution(int(values.low), int(values.high), log=values.log)
+        else:
+            found[key] = known.FloatDistribution(values.low, values.high, log=values.log)
+    return found
+
+
+def run_trial(sweep: Sweep) -> int:
+    """Run one trial, write it down, and tell the sampler; give how many pictures it was judged on."""
+    plan, clock = sweep.plan, Clock()
+    with sweep.lock:
+        asked = sweep.study.ask(distributions(plan))
+    run_id = sweep.trials.begin(asked.number)
+    judged = Judged()
+    try:
+        judged = _judged(sweep, asked)
+    except (Py4JJavaError, IllegalArgumentException, ValueError) as error:
+        # What a learner refuses is a finding about these parameters: written down, and the other trials go on.
+        judged = Judged(FAILED, reason=" ".join(str(error).split())[:300])
+    found = judged.evaluation.metrics[plan.metric] if judged.evaluation else None
+    value = found.value if found else judged.first
+    trial = Trial(
+        number=asked.number,
+        parameters=dict(asked.params),
+        state=judged.state,
+        value=value,
+        low=found.low if found else None,
+        high=found.high if found else None,
+        first=judged.first,
+        seconds=round(clock.seconds, 1),
+        chosen=judged.chosen,
+        reason=judged.reason,
+    )
+    figures = {name: each.value for name, each in judged.evaluation.metrics.items()} if judged.evaluation else {}
+    sweep.trials.end(run_id, trial, figures)
+    with sweep.lock:
+        states = _optuna().trial.TrialState
+        state = getattr(states, _STATES[trial.state])
+        sweep.study.tell(asked, None if trial.state != FINISHED else value, state=state)
+    return judged.evaluation.rows if judged.evaluation else 0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Hold how a trial ended: the metric on the first fold, the figures on all, and the parameters that won."""
+
+    state: str = FINISHED
+    first: float | None = None
+    evaluation: Evaluation | None = None
+    chosen: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+def _judged(sweep: Sweep, asked: Any) -> Judged:
+    settings = sweep.settings(asked.params)
+    rows, train = sweep.rows(settings), settings.train
+    classes = sorted(row["label"] for row in rows.select("label").distinct().collect())
+    first = _first_fold(rows, classes, settings, sweep.plan.metric) if sweep.plan.prune else None
+    if first is not None:
+        with sweep.lock:
+            asked.report(first, 0)
+            if asked.should_prune():
+                return Judged(PRUNED, first)
+    fitted, said = cross_validated(rows, classes, train, train.folds)
+    assert said is not None  # there are pictures, and each is in a fold
+    return Judged(FINISHED, first, best_views(said)[2].evaluate(train.bootstrap), fitted.parameters)
+
+
+def _first_fold(rows: DataFrame, classes: list[str], settings: Settings, metric: str) -> float | None:
+    """Give the metric on one fold alone: a fifth of the work tells what is hopeless."""
+    others, held = rows.where(~is_held(0)), rows.where(is_held(0))
+    said = ask(hold_out(others, held, classes, settings.train).model, held, classes)
+    return said.of_views(False).evaluate(bootstrap=0).metrics[metric].value if said else None
+
+
+def combined(trial: Trial) -> dict[str, Any]:
+    """Give the parameters of a trial with those that cross-validation chose within it."""
+    chosen = {"train.reg_params": trial.chosen["reg_param"]} if "reg_param" in trial.chosen else {}
+    return {**chosen, **trial.parameters}
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise PlatformError("Sweeps are planned by Optuna, which is not installed. pip install optuna") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
