@@ -92,8 +92,8 @@ def _in_words(found: Paired, name: str, champion: str) -> str:
     interval = "" if difference.low is None else f" ({difference.low:+.3f} to {difference.high:+.3f})"
     return (
         f"{name} {found.ours:.3f}, {champion} {found.theirs:.3f} on the same {found.pictures:,} test pictures of "
-        f"{found.groups:,} groups; difference {difference.value:+.3f}{interval}, above 0 in {found.share_better:.1%} "
-        "of resamples"
+        f"{found.groups:,} groups; difference {difference.value:+.3f}{interval}, above 0 in "
+        f"{100 * found.share_better:.1f} % of resamples"
     )
 
 

@@ -33,7 +33,7 @@ def test_what_is_surely_better_and_finds_no_less_passes():
     verdict = judged(said(), said(wrong=range(0, 36, 3)))
     assert verdict.is_better
     assert verdict.why.startswith("balanced accuracy 1.000, irbis/1 0.778 on the same 200 test pictures of 40 groups;")
-    assert "difference +0.222 (+0.1" in verdict.why and verdict.why.endswith("above 0 in 100.0% of resamples")
+    assert "difference +0.222 (+0.1" in verdict.why and verdict.why.endswith("above 0 in 100.0 % of resamples")
     assert verdict.figures["gate.difference"] == pytest.approx(2 / 9)
     assert 0 < verdict.figures["gate.difference.low"] < 2 / 9 < verdict.figures["gate.difference.high"]
     assert verdict.figures["gate.share_better"] == 1
