@@ -166,10 +166,10 @@ class Train(Section):
     exclude_labels: Words
     classes_of_interest: Words
     vote: Vote
+    class_weights: Literal["balanced", "none"]
     folds: Annotated[int, Field(ge=0, le=20), AfterValidator(_not_one)]
     learner: Learner
     pca: Annotated[int, Field(ge=1)] | None
-    class_weights: Literal["balanced", "none"]
     reg_params: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1), BeforeValidator(_split_commas)]
     elastic_net: Annotated[float, Field(ge=0, le=1)]
     max_iter: Annotated[int, Field(ge=1)]

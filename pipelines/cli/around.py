@@ -65,7 +65,7 @@ def config(origins: dict[str, Origin], verbose: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For other programs.")
 @options
 def status(origins: dict[str, Origin], verbose: bool, as_json: bool) -> None:
-    """Show the tables, what is missing at each stage, and the champion."""
+    """Show the tables, what is missing at each stage, the champion and its challenger."""
     from pipelines.platform.session import get_session
     from pipelines.stages.status import as_text, collect_status
 

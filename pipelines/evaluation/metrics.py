@@ -26,6 +26,7 @@ __all__ = [
     "Evaluation",
     "Interval",
     "ReliabilityBin",
+    "counted_figures",
     "evaluate",
     "review_share",
     "text_table",
@@ -113,24 +114,31 @@ def review_share(
 def _figures(table: Scored, drawn: Floats) -> dict[str, NDArray[np.float64]]:
     """Give each figure by resample: shape (b,) or, by class, (k, b). Drawing all once gives the values."""
     k = len(table.rankings)
-    cells = (table.cells @ drawn).reshape(k, k, -1)
-    right, truth, predicted = np.einsum("iib->ib", cells), cells.sum(axis=1), cells.sum(axis=0)
     rows = table.rows @ drawn
     curves = [each.curve(drawn) for each in table.rankings]
-    figures = {
-        "accuracy": right.sum(axis=0) / rows,
+    figures = counted_figures((table.cells @ drawn).reshape(k, k, -1))
+    figures |= {
         "log_loss": table.loss @ drawn / rows,
-        "precision": ratio(right, predicted),
-        "recall": ratio(right, truth),
-        "f1": ratio(2 * right, truth + predicted),
         "average_precision": np.stack([average_precision(*curve) for curve in curves]),
         "review_share_99": np.stack([review_shares(*curve, rows, 0.99) for curve in curves]),
         "review_share_95": np.stack([review_shares(*curve, rows, 0.95) for curve in curves]),
     }
+    figures["mean_average_precision"] = np.nanmean(figures["average_precision"], axis=0)
+    return figures
+
+
+def counted_figures(cells: Floats) -> dict[str, Floats]:
+    """Give what follows from the most probable class alone, by resample; `cells` has shape (k true, k predicted, b)."""
+    right, truth, predicted = np.einsum("iib->ib", cells), cells.sum(axis=1), cells.sum(axis=0)
+    figures = {
+        "accuracy": right.sum(axis=0) / cells.sum(axis=(0, 1)),
+        "precision": ratio(right, predicted),
+        "recall": ratio(right, truth),
+        "f1": ratio(2 * right, truth + predicted),
+    }
     # A resample always holds some class, so none of these means is empty.
     figures["balanced_accuracy"] = np.nanmean(figures["recall"], axis=0)
     figures["macro_f1"] = np.nanmean(figures["f1"], axis=0)
-    figures["mean_average_precision"] = np.nanmean(figures["average_precision"], axis=0)
     return figures
 
 

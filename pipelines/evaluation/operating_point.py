@@ -9,7 +9,7 @@ pictures with the class is looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from pipelines.evaluation.ranking import ratio
 
 RECALLS = (0.99, 0.95)
 UNITS = ("picture", "burst", "group")
-UNINTERESTING = ("blank", "empty")
+UNINTERESTING = ("blank", "empty", "nothing", "none")  # nobody looks for these
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,14 @@ class OperatingPoint:
     groups: int
 
     @property
+    def groups_wanted(self) -> int:
+        """Give 1 / (1 - recall): of fewer groups all had to be found."""
+        return int(np.ceil(1 / (1 - self.recall) - 1e-9))
+
+    @property
     def is_trusted(self) -> bool:
-        """Say whether pictures may be dismissed by it: of fewer than 1 / (1 - recall) groups all had to be found."""
-        return self.groups * (1 - self.recall) >= 1 - 1e-9
+        """Say whether pictures may be dismissed by it: score takes no other."""
+        return self.groups >= self.groups_wanted
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,26 @@ class Ranked:
 
 
 def classes_of_interest(classes: Iterable[str], wanted: Sequence[str]) -> list[str]:
-    """Give the wanted classes that there are; without a wish all but `blank` and `empty`."""
+    """Give the wanted classes that there are; without a wish all but those that say that there is nothing to see."""
     if wanted:
         return [name for name in classes if name in wanted]
-    return [name for name in classes if name.lower() not in UNINTERESTING]
+    return [name for name in classes if not is_blank(name)]
+
+
+def is_blank(label: str) -> bool:
+    """Say whether a label says that there is nothing to see."""
+    return label.strip().lower() in UNINTERESTING
+
+
+def distinct(reviews: Sequence[Review]) -> tuple[Review, ...]:
+    """Leave out units that tell nothing new: bursts where every picture is one, groups where every burst is one."""
+    told: dict[str, list[Any]] = {}
+    for unit in UNITS:
+        of_unit = [each for each in reviews if each.point.unit == unit]
+        figures = [replace(each, point=replace(each.point, unit="")) for each in of_unit]
+        if figures not in told.values():
+            told[unit] = figures
+    return tuple(each for each in reviews if each.point.unit in told)
 
 
 def choose(pictures: Ranked, label: str, unit: str, recall: float) -> OperatingPoint | None:

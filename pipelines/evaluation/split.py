@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 SPLITS = ("train", "validation", "test")
 STEPS = 1_000_000
+Counts = Mapping[str, Mapping[str, tuple[int, int]]]  # of pictures and of groups, by label and split
 
 
 def split_of(group_id: Column, fractions: Sequence[float], salt: str) -> Column:
@@ -53,3 +54,17 @@ def labelled_pictures(images: DataFrame, exclude: Sequence[str] = ()) -> DataFra
     )
     rows = copies.where("one = other").select("content_hash", "first.*")
     return rows.where(~F.col("label").isin(list(exclude))) if exclude else rows
+
+
+def count_pictures(rows: DataFrame) -> Counts:
+    """Count the pictures and groups of each label in each split, of rows of label, group_id, split."""
+    counted = rows.groupBy("label", "split").agg(F.count("*"), F.countDistinct("group_id")).collect()
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for label, split, pictures, groups in sorted(counted):
+        found.setdefault(label, {})[split] = pictures, groups
+    return found
+
+
+def pictures_in(counts: Counts, split: str) -> int:
+    """Give the number of pictures in a split."""
+    return sum(found[split][0] for found in counts.values() if split in found)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
 from pipelines.errors import ModelError
-from pipelines.platform.tracking import CHAMPION, ModelVersion, Tracking
+from pipelines.platform.tracking import CHALLENGER, CHAMPION, ModelVersion, Tracking
 
 CROWNED = "crowned"  # the tag
 
@@ -30,13 +30,16 @@ def crownings(version: ModelVersion) -> list[Crowning]:
 
 
 def crown(tracking: Tracking, version: ModelVersion, why: str, *, is_rollback: bool = False) -> None:
-    """Make a version champion, and write on it who did so, when and why."""
+    """Make a version champion, and write on it who did so, when and why. It is challenger no longer."""
     before = tracking.champion()
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     crowning = Crowning(_person(), now, why, before.version if before else None, is_rollback)
     # The tag first: killed in between, a version says that it was crowned, and the champion is the old one.
     tracking.tag(version, **{CROWNED: json.dumps([asdict(each) for each in (*crownings(version), crowning)])})
-    tracking.crown(version)
+    challenger = tracking.challenger()
+    if challenger and challenger.version == version.version:
+        tracking.withdraw(CHALLENGER)  # first, for the same reason: nobody is to be both
+    tracking.name(version, CHAMPION)
 
 
 def promote(tracking: Tracking, wanted: str, why: str) -> str:

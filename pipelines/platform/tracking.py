@@ -1,4 +1,4 @@
-"""MLflow: runs, registered model versions and the alias `champion`. The only file that imports mlflow."""
+"""MLflow: runs, registered model versions, `champion` and `challenger`. The only file that imports mlflow."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from pyspark.ml import PipelineModel
 from pipelines.azure_address import is_azure
 from pipelines.errors import ModelError
 from pipelines.platform.artifacts import artifact_access, artifact_root
-from pipelines.platform.moved import follow_workspace
+from pipelines.platform.database import description, own_database
 from pipelines.settings import Settings
 
-CHAMPION = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"  # aliases: one version at most bears each
 EVALUATION = "evaluation.json"
 TAG = "irbis."  # what we write on runs and versions
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")  # the stores differ
@@ -82,7 +82,7 @@ class Tracking:
         chosen = settings.tracking
         uri = chosen.uri
         if uri is None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
-            uri = _own_database(settings)
+            uri = own_database(settings)
         os.environ.update(artifact_access(settings))
         if uri:
             mlflow.set_tracking_uri(uri)
@@ -117,8 +117,10 @@ class Tracking:
         metrics: Mapping[str, float | None] | None = None,
         texts: Mapping[str, str] | None = None,
         figures: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         """Write onto the open run; texts and figures by the name of their file."""
+        mlflow.set_tags(_prefixed(tags or {}))
         mlflow.log_params({key: str(value)[:6000] for key, value in (params or {}).items()})
         mlflow.log_metrics({key: value for key, value in (metrics or {}).items() if value is not None})
         for file, text in (texts or {}).items():
@@ -145,21 +147,25 @@ class Tracking:
             info = mlflow.spark.log_model(model, **options)
         self._ensure_registered()
         version = self.client.create_model_version(
-            self.model, info.model_uri, run_id, tags=_prefixed(tags), description=card
+            self.model, info.model_uri, run_id, tags=_prefixed(tags), description=description(card)
         )
         return _version(version)
 
     def champion(self) -> ModelVersion | None:
-        """Give the version that bears the alias, None where none does."""
-        try:
-            return _version(self.client.get_model_version_by_alias(self.model, CHAMPION))
-        except MlflowException as error:
-            if error.error_code in NOT_THERE:
-                return None
-            raise  # a server that does not answer is no reason to crown anybody
+        """Give the version that scores, None before the first one."""
+        return self._bearer(CHAMPION)
 
-    def crown(self, version: ModelVersion) -> None:
-        self.client.set_registered_model_alias(self.model, CHAMPION, version.version)
+    def challenger(self) -> ModelVersion | None:
+        """Give the newest version that did not beat the champion; None where the champion has beaten none since."""
+        return self._bearer(CHALLENGER)
+
+    def name(self, version: ModelVersion, alias: str) -> None:
+        """Give an alias to a version; no other version bears it any longer."""
+        self.client.set_registered_model_alias(self.model, alias, version.version)
+
+    def withdraw(self, alias: str) -> None:
+        """Leave an alias, which some version bears, to no version."""
+        self.client.delete_registered_model_alias(self.model, alias)
 
     def tag(self, version: ModelVersion, **tags: str) -> None:
         for key, value in tags.items():
@@ -201,6 +207,14 @@ class Tracking:
             path = self.client.download_artifacts(version.run_id, file, folder)
             return dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
+    def _bearer(self, alias: str) -> ModelVersion | None:
+        try:
+            return _version(self.client.get_model_version_by_alias(self.model, alias))
+        except MlflowException as error:
+            if error.error_code in NOT_THERE:
+                return None
+            raise  # a server that does not answer is no reason to crown anybody
+
     def _scratch(self) -> str | None:
         """Spark's file system must reach it; on a laptop any folder will do, elsewhere MLflow knows better."""
         return None if "://" in self.workspace else str(Path(self.workspace).expanduser().absolute() / "scratch")
@@ -211,19 +225,6 @@ class Tracking:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-
-
-def _own_database(settings: Settings) -> str:
-    """Give the address of SQLite in the workspace."""
-    if "://" in settings.workspace:
-        raise ModelError(
-            f"tracking.uri is not set, and SQLite cannot live in {settings.workspace}. Name an MLflow server, or a "
-            "database elsewhere: --set tracking.uri=sqlite:////home/me/irbis.db. Models go to the workspace."
-        )
-    folder = Path(settings.workspace).expanduser().absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    follow_workspace(folder / "mlflow.db", settings.tracking.experiment, folder / "artifacts")
-    return f"sqlite:///{folder}/mlflow.db"
 
 
 @contextmanager

@@ -1,47 +1,61 @@
-"""Write the card of a model version: what it is, what it was measured on, and what it is not for."""
+"""Write the card of a model version: what it is for, what it was measured on, and where it is weak."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
 from pipelines.evaluation.figures import Evaluation, aligned, shortened, text_table
-from pipelines.evaluation.operating_point import Review
+from pipelines.evaluation.operating_point import RECALLS, OperatingPoint, Review, distinct
+from pipelines.evaluation.split import SPLITS, Counts, pictures_in
+from pipelines.models.backbones.catalog import ARCHITECTURES
+from pipelines.reports.charts import mistakes
+
+FEW_GROUPS = 20  # with fewer, one encounter more or less moves a share by over five points
 
 
 def model_card(
     name: str,
     backbone: str,
-    rows: Mapping[str, int],
+    counts: Counts,
     test: Evaluation,
     classifier: str,
     *,
     voted: Evaluation,
     reviews: Sequence[Review],
     calibration: tuple[float, float],
+    interesting: Sequence[str] = (),
+    weights: str | None = None,
 ) -> str:
     """Give the card as Markdown (after Mitchell et al., 2019, Model cards for model reporting).
 
     `voted` is of the test pictures after the vote of their bursts, `calibration` the error before the temperature, and
-    the temperature.
+    the temperature; `weights` the file that the settings name, if they do.
     """
-    counts = ", ".join(f"{rows.get(split, 0):,} {split}" for split in ("train", "validation", "test"))
-    weakest = min(
-        (each for each in test.per_class.items() if each[1].recall.value is not None),
-        key=lambda each: each[1].recall.value or 0.0,
-        default=None,
-    )
-    weakness = f"Lowest recall: {weakest[0]}, {weakest[1].recall.text(2)}." if weakest else ""
+    weaknesses = "\n".join(f"- {each}" for each in _weaknesses(counts, test, reviews, interesting))
     return f"""# {name}
 
-Says which of these labels a picture has: {", ".join(test.classes)}.
+## What it is for
 
-- Features: `{backbone}` (network @ SHA-256 of its weights / preprocessing)
-- Classifier: {classifier}
-- Pictures: {counts}; split by group, so that no encounter stands on two sides
-- {weakness}
+Says which of these labels a camera-trap picture has: {", ".join(test.classes)}. It is meant for pictures of the
+stations that it was trained on, and to say which of them a person must look at. Looked for:
+{", ".join(interesting) or "nothing"}.
 
 Not for: labels it was not trained on (every picture gets one of the above), other cameras or places without a
 fresh look at the figures, and decisions about single animals without a person's eye.
+
+## How it is made
+
+{_making(backbone, weights)}
+- Classifier: {classifier}
+
+## Data
+
+{_data(counts)}
+
+## Known weaknesses
+
+{weaknesses}
 
 ## What a person must look at
 
@@ -51,25 +65,87 @@ fresh look at the figures, and decisions about single animals without a person's
 
 ## Test
 
-```
-{text_table(test)}
-```
-
-After the vote of each burst: accuracy {voted.metrics["accuracy"].text()}, balanced accuracy
-{voted.metrics["balanced_accuracy"].text()}. Calibration error {calibration[0]:.3f} before, and
-{test.metrics["calibration_error"].text()} after the logits were divided by {calibration[1]:.3g}.
+{_measured(test, voted, calibration)}
 """
 
 
 def review_table(reviews: Sequence[Review]) -> str:
-    """Give what each operating point costs and finds, as an aligned table."""
+    """Give what each operating point costs and finds, as an aligned table, and which ones score does not take."""
     if not reviews:
         return "No validation picture has a class of interest, so there is no operating point."
-    rows = [["class", "to find", "of its", "look at, share of all pictures", "found on test", "chosen on"]]
-    for review in reviews:
+    rows = [["class", "to find", "of its", "share to look at", "found on test", "chosen on", ""]]
+    for review in distinct(reviews):
         point = review.point
         units = f"{point.units:,} {point.unit}{'s' if point.units > 1 else ''}"
         found = f"{review.recall.text(2)} of {review.units:,}"
         wanted = [shortened(point.label), f"{point.recall:.0%}", f"{point.unit}s"]
-        rows.append([*wanted, review.share.text(2), found, units])
+        rows.append([*wanted, review.share.text(2), found, units, "" if point.is_trusted else _unused(point)])
     return "\n".join(aligned(rows))
+
+
+def _unused(point: OperatingPoint) -> str:
+    return f"too few groups ({point.groups:,} of {point.groups_wanted:,}): not used"
+
+
+def _measured(test: Evaluation, voted: Evaluation, calibration: tuple[float, float]) -> str:
+    return f"""```
+{text_table(test)}
+```
+
+After the vote of each burst: accuracy {voted.metrics["accuracy"].text()}, balanced accuracy
+{voted.metrics["balanced_accuracy"].text()}.
+
+Calibration error {calibration[0]:.3f} before, and {test.metrics["calibration_error"].text()} after the logits were
+divided by {calibration[1]:.3g}."""
+
+
+def _data(counts: Counts) -> str:
+    totals = ", ".join(f"{pictures_in(counts, split):,} {split}" for split in SPLITS)
+    rows = [["class", *SPLITS]]
+    for label, found in counts.items():
+        rows.append([shortened(label), *("{:,} ({:,})".format(*found.get(split, (0, 0))) for split in SPLITS)])
+    table = "\n".join(aligned(rows))
+    return f"""Pictures: {totals}; split by group, so that no encounter stands on two sides. Pictures (groups) of each
+class:
+
+```
+{table}
+```"""
+
+
+def _weaknesses(
+    counts: Counts, test: Evaluation, reviews: Sequence[Review], interesting: Sequence[str]
+) -> Iterator[str]:
+    yield "The figures hold for these stations and seasons only: label some pictures of another, and look again."
+    if not test.is_grouped:
+        yield "Every test picture is a group of its own. If the set holds bursts, the figures are too good."
+    for label, found in counts.items():
+        few = [(groups, split) for split in ("train", "test") if (groups := found.get(split, (0, 0))[1]) < FEW_GROUPS]
+        if few:
+            counted = ", ".join(f"{groups} in {split}" for groups, split in few)
+            yield f"Few groups of {shortened(label)}: {counted}. Its figures may move much with more."
+    for recall in RECALLS:
+        used = {each.point.label for each in reviews if each.point.recall == recall and each.point.is_trusted}
+        if unused := ", ".join(shortened(label) for label in interesting if label not in used):
+            yield f"Too few groups of validation to dismiss pictures at recall {recall:.0%}: {unused}."
+    recalls = [(each.recall.value, label) for label, each in test.per_class.items() if each.recall.value is not None]
+    if recalls:
+        _, label = min(recalls)
+        yield f"Lowest recall: {shortened(label)}, {test.per_class[label].recall.text(2)}."
+    for worst in mistakes(test, 1):
+        yield (
+            f"Most frequent mistake: {shortened(worst.truth)} taken for {shortened(worst.prediction)}, "
+            f"{worst.count:,} pictures, {worst.share:.0%} of its own."
+        )
+
+
+def _making(backbone: str, weights: str | None) -> str:
+    """Say what computes the features; `backbone` is name@digits of the weights' SHA-256/preprocessing[/fast]."""
+    network, _, rest = backbone.partition("@")
+    digits, _, preprocessing = rest.partition("/")
+    licence = ARCHITECTURES[network].licence if network in ARCHITECTURES else "not known"
+    if weights:
+        licence = f"that of their maker ({PurePath(weights).name} was given)"
+    return f"""- Backbone: {network}, weights with SHA-256 {digits}...
+- Licence of the weights: {licence}
+- Preprocessing: {preprocessing} (fit, side in pixels, interpolation; ImageNet's mean and std if none are named)"""

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.evaluation.figures import ClassFigures, Evaluation
-from pipelines.evaluation.operating_point import Review
+from pipelines.evaluation.operating_point import RECALLS, Review, is_blank
 
-# Names of colours are classes of the style sheet.
+# Names of colours are classes of the style sheet. Blanks are grey, and last.
 OWN = tuple(f"s{place}" for place in range(8))
 BLANK, SHARED = "blank", "shared"
-BLANKS = {"blank", "empty", "nothing", "none"}  # nobody looks for these: grey, and last
 OTHERS = "all others"
 
 
@@ -77,7 +76,7 @@ class Mistake:
 def palette(counts: Mapping[str, int]) -> list[Series]:
     """Give labels, the most frequent first, each with its colour; those beyond the eighth share one."""
     labels = sorted(counts, key=lambda label: (-counts[label], label))
-    blanks = [label for label in labels if _is_blank(label)]
+    blanks = [label for label in labels if is_blank(label)]
     others = [label for label in labels if label not in blanks]
     series = [Series(label, OWN[place] if place < len(OWN) else SHARED) for place, label in enumerate(others)]
     return series + [Series(label, BLANK) for label in blanks]
@@ -139,7 +138,7 @@ def headline_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[
     classes = ordered_classes(evaluation, first)
     if first:
         return [each for each in classes if each[0] in first]
-    return [each for each in classes if not _is_blank(each[0])][:6]
+    return [each for each in classes if not is_blank(each[0])][:6]
 
 
 def review_of(reviews: Sequence[Review], label: str, recall: float, unit: str = "picture") -> Review | None:
@@ -148,8 +147,11 @@ def review_of(reviews: Sequence[Review], label: str, recall: float, unit: str = 
     return next((each for each in reviews if (each.point.label, each.point.recall, each.point.unit) == asked), None)
 
 
-def _is_blank(label: str) -> bool:
-    return label.strip().lower() in BLANKS
+def headline_reviews(reviews: Sequence[Review], labels: Iterable[str]) -> dict[str, Review]:
+    """Give what it costs to find the largest share of each label that validation had groups enough for, if any."""
+    found = {label: [review_of(reviews, label, recall) for recall in RECALLS] for label in labels}
+    trusted = {label: [each for each in both if each and each.point.is_trusted] for label, both in found.items()}
+    return {label: both[0] for label, both in trusted.items() if both}
 
 
 def _bar(name: str, row: Mapping[str, int], series: Sequence[Series], longest: int) -> Bar:

@@ -10,6 +10,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.evaluation.figures import Evaluation
+from pipelines.evaluation.operating_point import distinct
 from pipelines.reports import charts, wording
 from pipelines.reports.contents import ReportContents
 
@@ -36,7 +37,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({name: getattr(wording, name) for name in FILTERS})
-    environment.globals["reliability_plot"] = _reliability_plot
+    environment.globals.update(reliability_plot=_reliability_plot, distinct=distinct)
     return environment
 
 

@@ -1,16 +1,34 @@
-"""The gate: the alias `champion` moves to a new version only if it is not worse on the same test pictures."""
+"""The gate: the alias `champion` moves to a new version only if it beats the champion on the same test pictures."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.evaluation.answers import Answers
+from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.paired import Paired, compare
 from pipelines.platform.crowning import crown
-from pipelines.platform.tracking import ModelVersion, Tracking
+from pipelines.platform.tracking import CHALLENGER, ModelVersion, Tracking
 from pipelines.settings import Train
 from pipelines.stages.asking import ask
 from pipelines.storage.tables import Tables
+
+SURELY = 0.95  # share of the resamples in which it must be better: a one-sided test at 5 %
+RESAMPLES = 1000  # at least, however few the settings want behind the intervals: a model hangs on them
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Hold whether a version may become champion, why, and the figures that say so by their names in MLflow."""
+
+    is_better: bool
+    why: str
+    figures: dict[str, float | None] = field(default_factory=dict)
 
 
 def pass_gate(
@@ -21,15 +39,74 @@ def pass_gate(
     model: PipelineModel,
     version: ModelVersion,
 ) -> str:
-    """Move the alias to `version` unless the champion is better in settings.gate_metric; give the verdict.
+    """Make `version` champion if it beats the one there is, else challenger; give the verdict, which the run keeps too.
 
-    `test` has content_hash, features, label, burst_id, group_id. Both are asked about the same pictures: those of which
-    the champion's backbone has features too. A label that one of them was never taught counts against it.
+    `test` has content_hash, features, label, burst_id, group_id. Needs an open run.
     """
     champion = tracking.champion()
     if champion is None:
-        crown(tracking, version, "the first version")
-        return "is champion: the first version"
+        verdict = Verdict(True, "the first version")
+    else:
+        verdict = _judge_on(test, tables, tracking, settings, model, version, champion)
+    if verdict.is_better:
+        if tracking.challenger():
+            tracking.withdraw(CHALLENGER)  # an older one did not beat what this one beats
+        crown(tracking, version, verdict.why)
+        text = f"is champion: {verdict.why}"
+    else:
+        tracking.name(version, CHALLENGER)
+        text = f"is challenger, {champion} stays champion: {verdict.why}"
+    tracking.log(metrics=verdict.figures, tags={"gate": text})
+    return text
+
+
+def judge(ours: Answers, theirs: Answers, interesting: Sequence[str], settings: Train, champion: str) -> Verdict:
+    """Judge by single pictures' most probable class whether ours beat the champion's, theirs, on the same pictures.
+
+    Ours must be higher in the metric, must be so in SURELY of the resamples of the groups, and must find no less of
+    any class of interest. A class that one was never taught it finds nothing of.
+    """
+    name = settings.gate_metric.replace("_", " ")
+    found = compare(ours, theirs, settings.gate_metric, bootstrap=max(RESAMPLES, settings.bootstrap))
+    faults = []
+    if not found.is_higher:
+        faults.append(f"{name} is not higher")
+    elif found.share_better < SURELY:
+        faults.append(f"{name} may be higher by chance")
+    for label in interesting:
+        mine, other = found.recalls.get(label, (0.0, 0.0))
+        if mine < other:
+            faults.append(f"recall of {label} is lower, {mine:.3f} instead of {other:.3f}")
+    figures = {
+        "gate.difference": found.difference.value,
+        "gate.difference.low": found.difference.low,
+        "gate.difference.high": found.difference.high,
+        "gate.share_better": found.share_better,
+    }
+    comparison = _in_words(found, name, champion)
+    return Verdict(not faults, f"{', and '.join(faults)}; {comparison}" if faults else comparison, figures)
+
+
+def _in_words(found: Paired, name: str, champion: str) -> str:
+    difference = found.difference
+    interval = "" if difference.low is None else f" ({difference.low:+.3f} to {difference.high:+.3f})"
+    return (
+        f"{name} {found.ours:.3f}, {champion} {found.theirs:.3f} on the same {found.pictures:,} test pictures of "
+        f"{found.groups:,} groups; difference {difference.value:+.3f}{interval}, above 0 in "
+        f"{100 * found.share_better:.1f} % of resamples"
+    )
+
+
+def _judge_on(
+    test: DataFrame,
+    tables: Tables,
+    tracking: Tracking,
+    settings: Train,
+    model: PipelineModel,
+    version: ModelVersion,
+    champion: ModelVersion,
+) -> Verdict:
+    """Ask both about the same test pictures: those of which the champion's backbone has features too."""
     backbone = champion.tags["backbone"]
     held = tables.read("features").where((F.col("backbone") == backbone) & F.col("features").isNotNull())
     theirs = test.drop("features").join(held.select("content_hash", "features"), "content_hash")
@@ -38,18 +115,12 @@ def pass_gate(
     old = ask(tracking.load(champion), theirs, champion.classes, among=classes)
     if old is None:
         name = backbone.partition("@")[0]
-        return (
-            f"is not champion: {champion} has no features of the test pictures to be compared on; "
-            f"run `irbis featurize --backbone {name}`, then train again"
+        return Verdict(
+            False,
+            f"{champion} has no features of the test pictures to be compared on; "
+            f"run `irbis featurize --backbone {name}`, then train again",
         )
     new = ask(model, ours, version.classes, among=classes)
     assert new is not None  # the same pictures
-    metric = settings.gate_metric
-    # The gate looks at the figure, not at its interval.
-    mine, other = (each.evaluate(bootstrap=0).metrics[metric].value or 0.0 for each in (new, old))
-    pictures = f"{len(old.labels):,} test pictures"
-    comparison = f"{metric.replace('_', ' ')} {mine:.3f}, {champion} {other:.3f} on the same {pictures}"
-    if mine < other:
-        return f"is not champion: {comparison}"
-    crown(tracking, version, comparison)
-    return f"is champion: {comparison}"
+    interesting = Decision.from_json(version.tags.get("decision")).interesting
+    return judge(new, old, interesting, settings, str(champion))

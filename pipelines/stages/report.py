@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from pipelines import __version__
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.operating_point import Review
+from pipelines.platform.crowning import crownings
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.contents import ModelFacts, ReportContents
 from pipelines.reports.gather import Gathered, gather
@@ -74,8 +75,16 @@ def _model(tracking: Tracking, version: ModelVersion) -> ModelFacts:
         is_champion=True,
         trained_at=version.made_at,
         settings={name: params[name] for name in NOTED if name in params},
-        gate=f"{version} {version.tags.get('gate', '')}",
+        gate=_why_champion(version),
     )
+
+
+def _why_champion(version: ModelVersion) -> str:
+    """Give the gate's verdict; of a version that a person has made champion since, who did so, when and why."""
+    verdict, made = version.tags.get("gate", ""), crownings(version)
+    if not made or made[-1].why in verdict:
+        return f"{version} {verdict}"
+    return f"{version} was made champion by {made[-1].by} on {made[-1].at[:10]}: {made[-1].why}"
 
 
 def _evaluation(values: dict[str, Any] | None) -> Evaluation | None:

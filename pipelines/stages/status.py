@@ -1,4 +1,4 @@
-"""Status: what the tables hold, what is missing at each stage, and who is champion."""
+"""Status: what the tables hold, what is missing at each stage, who is champion and who challenges it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from pipelines.storage.tables import Tables, count_failures
 
 
 def collect_status(spark: SparkSession, settings: Settings) -> dict[str, Any]:
-    """Give {"workspace", "tables": {name: counts}, "missing": {stage: count}, "champion": {...} or None}."""
+    """Give {"workspace", "tables": {name: counts}, "missing": {stage: count}, "champion" and "challenger": or None}."""
     tables = Tables.of(spark, settings)
     tracking = Tracking.of(settings)
-    champion = tracking.champion()
+    champion, challenger = tracking.champion(), tracking.challenger()
     return {
         "workspace": tables.workspace,
         "tables": {"images": _images(tables), "features": _features(tables), "predictions": _predictions(tables)},
         "missing": _missing(tables, settings, tracking, champion),
-        "champion": champion and _champion(champion),
+        "champion": champion and _version(champion),
+        "challenger": challenger and _version(challenger),
     }
 
 
@@ -50,6 +51,9 @@ def as_text(status: dict[str, Any]) -> str:
         return "\n".join([*lines, "champion     none yet: run `irbis train`"])
     lines.append(f"champion     {champion['name']}/{champion['version']} on {champion['backbone']}")
     lines += [f"{'':12}   {name} {value:.3f}" for name, value in champion["metrics"].items() if value is not None]
+    if challenger := status["challenger"]:
+        lines.append(f"challenger   {challenger['name']}/{challenger['version']} on {challenger['backbone']}")
+        lines.append(f"{'':12}   {challenger['gate']}")
     return "\n".join(lines)
 
 
@@ -105,7 +109,7 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
     up_to_date = bears(read_text(tables, PAGE), mark)
     found = {
         "featurize": pictures_to_featurize(tables, backbone).count(),
-        "train": _not_learned(tables, settings, tracking, champion, backbone),
+        "train": _not_learned(tables, settings, tracking, backbone),
         "score": pictures_to_score(tables, *of_version).where("is_new").count(),
         "report": int(tables.exists("images") and not up_to_date),
     }
@@ -118,20 +122,22 @@ def _not_read(tables: Tables, settings: Settings) -> int:
     return compare(tables, listing.names, settings.ingest, settings.images, source.root).fresh_count
 
 
-def _not_learned(
-    tables: Tables, settings: Settings, tracking: Tracking, champion: ModelVersion | None, backbone: str
-) -> int:
-    """Count the labelled pictures with features beyond those of the champion's own training."""
+def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbone: str) -> int:
+    """Count the labelled pictures with features beyond those of the newest version's training on this backbone.
+
+    The newest, and not the champion: one that did not beat it has learned them all the same.
+    """
     features = tables.read("features").where((F.col("backbone") == backbone) & F.col("features").isNotNull())
     labelled = labelled_pictures(tables.current_images(), settings.train.exclude_labels)
     count = labelled.join(features.select("content_hash"), "content_hash", "left_semi").count()
-    if champion is None or champion.tags["backbone"] != backbone:
+    newest = next((each for each in tracking.versions() if each.tags.get("backbone") == backbone), None)
+    if newest is None:
         return count
-    params = tracking.params(champion)
+    params = tracking.params(newest)
     return max(0, count - sum(int(params.get(f"rows.{split}", 0)) for split in SPLITS))
 
 
-def _champion(version: ModelVersion) -> dict[str, Any]:
+def _version(version: ModelVersion) -> dict[str, Any]:
     return {
         "name": version.name,
         "version": version.version,

@@ -1,4 +1,4 @@
-"""Train: features with labels become a registered model version, and champion if it is not worse.
+"""Train: features with labels become a registered model version, and champion if it beats the champion.
 
 The split is by groups: the test pictures are of encounters that the model has never seen.
 """
@@ -15,7 +15,7 @@ from pipelines.config import flatten, masked
 from pipelines.errors import DataError
 from pipelines.evaluation.answers import Answers, best_views, decide, reviews
 from pipelines.evaluation.operating_point import classes_of_interest
-from pipelines.evaluation.split import SPLITS
+from pipelines.evaluation.split import SPLITS, count_pictures, pictures_in
 from pipelines.evaluation.sufficiency import require_enough
 from pipelines.evaluation.vote import MAXIMUM, MEAN
 from pipelines.models.backbones import backbone_of
@@ -158,7 +158,7 @@ def _record(
         "decision": trained.decision.to_json(),
         **code_version(),
     }
-    counts = {row["split"]: row["count"] for row in rows.groupBy("split").count().collect()}
+    counts = count_pictures(rows)
     card = model_card(
         settings.tracking.model,
         backbone,
@@ -168,6 +168,8 @@ def _record(
         voted=trained.voted,
         reviews=trained.reviews,
         calibration=(trained.uncalibrated, trained.temperature),
+        interesting=trained.decision.interesting,
+        weights=settings.featurize.weights,
     )
     with tracking.run("train", tags) as run_id:
         tracking.log(
@@ -177,7 +179,7 @@ def _record(
                 "temperature": trained.temperature,
                 "vote.weight_of_maximum": trained.decision.weight,
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
-                **{f"rows.{split}": counts.get(split, 0) for split in SPLITS},
+                **{f"rows.{split}": pictures_in(counts, split) for split in SPLITS},
             },
             metrics=trained.figures(),
             texts={EVALUATION: trained.to_json(), "model_card.md": card},

@@ -15,6 +15,7 @@ from pipelines.evaluation.operating_point import (
     Review,
     choose,
     classes_of_interest,
+    distinct,
     measure,
 )
 
@@ -107,6 +108,26 @@ def test_a_set_without_the_class_has_a_price_but_no_recall():
     assert (review.share.value, review.recall.value, review.units) == (0.5, None, 0)
 
 
+def test_units_whose_every_figure_is_that_of_a_finer_one_are_left_out():
+    def of(bursts, groups):
+        rows = zip([True, True, True, False], [0.9, 0.2, 0.6, 0.4], bursts, strict=True)
+        ranked = pictures(*rows, groups=list(groups))
+        points = [choose(ranked, "hare", unit, recall) for unit in UNITS for recall in (0.99, 0.5)]
+        return [each.point.unit for each in distinct(measure([(point, ranked) for point in points]))]
+
+    assert of("abcd", "abcd") == ["picture"] * 2
+    assert of("aacd", "aacd") == ["picture"] * 2 + ["burst"] * 2
+    assert of("aacd", "aaad") == ["picture"] * 2 + ["burst"] * 2 + ["group"] * 2
+    assert of("abcd", "aacd") == ["picture"] * 2 + ["group"] * 2
+
+
+@pytest.mark.parametrize(("recall", "groups"), [(0.99, 100), (0.95, 20), (0.75, 4)])
+def test_a_point_is_trusted_from_as_many_groups_on_as_one_may_be_missed_of(recall, groups):
+    enough, lacking = (OperatingPoint("hare", "picture", recall, 0.5, 500, each) for each in (groups, groups - 1))
+    assert enough.groups_wanted == groups
+    assert (enough.is_trusted, lacking.is_trusted) == (True, False)
+
+
 def test_reviews_and_decisions_go_through_json():
     point = OperatingPoint("hare", "burst", 0.95, 0.25, 70, 20)
     review = measured(point, SEEN, bootstrap=50)
@@ -122,5 +143,5 @@ def test_reviews_and_decisions_go_through_json():
 
 
 def test_every_class_but_blank_is_of_interest_unless_others_are_named():
-    assert classes_of_interest(["Blank", "deer", "empty", "hare"], []) == ["deer", "hare"]
+    assert classes_of_interest(["Blank", "None ", "deer", "empty", "hare", "nothing"], []) == ["deer", "hare"]
     assert classes_of_interest(["blank", "deer", "hare"], ["hare", "wolf"]) == ["hare"]

@@ -11,7 +11,7 @@ from pipelines.config import load_settings
 from pipelines.errors import ModelError
 from pipelines.platform import crowning
 from pipelines.platform.crowning import crown, crownings, promote, rollback
-from pipelines.platform.tracking import Tracking
+from pipelines.platform.tracking import CHALLENGER, Tracking
 
 
 @pytest.fixture
@@ -55,6 +55,22 @@ def test_what_is_no_version_is_refused(tracking, wanted, message):
     with pytest.raises(ModelError, match=message):
         promote(tracking, wanted, "a slip")
     assert tracking.champion().version == "2"
+
+
+def test_a_challenger_that_is_crowned_is_challenger_no_longer(tracking):
+    tracking.name(tracking.choose("3"), CHALLENGER)
+    assert tracking.challenger().version == "3"
+    promote(tracking, "3", "its leopards are right, the labels are not")
+    assert (tracking.champion().version, tracking.challenger()) == ("3", None)
+    tracking.name(tracking.choose("2"), CHALLENGER)
+    rollback(tracking, "they were not")
+    assert (tracking.champion().version, tracking.challenger()) == ("2", None)
+
+
+def test_another_version_stays_challenger_when_a_person_moves_the_champion(tracking):
+    tracking.name(tracking.choose("3"), CHALLENGER)
+    promote(tracking, "1", "the new ones are too slow")
+    assert (tracking.champion().version, tracking.challenger().version) == ("1", "3")
 
 
 def test_rollback_goes_back_one_version_after_the_other(tracking):

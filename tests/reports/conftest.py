@@ -58,10 +58,10 @@ def _evaluation(names=("blank", "deer", "ocelot"), rows=200) -> Evaluation:
     )
 
 
-def _reviews(names) -> Iterator[Review]:
-    """Give operating points with figures of their own."""
+def _reviews(names, groups=120) -> Iterator[Review]:
+    """Give operating points with figures of their own, on so many groups of validation."""
     for place, (name, unit, recall) in enumerate(itertools.product(names, UNITS, RECALLS)):
-        point = OperatingPoint(name, unit, recall, threshold=0.25, units=20 + place, groups=9)
+        point = OperatingPoint(name, unit, recall, threshold=0.25, units=20 + place, groups=groups)
         share, found = 0.5 + place / 100, 0.9 + place / 1000
         yield Review(point, Interval(share, share - 0.1, share + 0.1), Interval(found), 40 + place)
 
@@ -116,6 +116,12 @@ def hostile():
 def evaluation():
     """Give a function of class names and rows that gives an Evaluation."""
     return _evaluation
+
+
+@pytest.fixture(scope="session")
+def reviews():
+    """Give a function of class names and a number of groups that gives operating points."""
+    return _reviews
 
 
 @pytest.fixture(scope="session")

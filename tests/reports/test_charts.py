@@ -61,3 +61,12 @@ def test_rare_mistakes_are_shaded_enough_to_be_seen():
 
 def test_classes_of_interest_stand_first(evaluation):
     assert [name for name, _ in charts.ordered_classes(evaluation(), ["ocelot", "lynx"])] == ["ocelot", "blank", "deer"]
+
+
+def test_the_headline_of_a_class_is_the_largest_share_that_rests_on_enough_groups(reviews):
+    told = [*reviews(["deer"], groups=100), *reviews(["fox"], groups=99), *reviews(["hare"], groups=19)]
+    found = charts.headline_reviews(told, ["hare", "fox", "deer", "lynx"])
+    assert {label: (each.point.unit, each.point.recall) for label, each in found.items()} == {
+        "fox": ("picture", 0.95),
+        "deer": ("picture", 0.99),
+    }

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DataError
+from pipelines.platform.crowning import crown
+from pipelines.platform.tracking import Tracking
 from pipelines.reports.gather import gather
 from pipelines.stages import ingest, report, score, train
 from pipelines.storage.tables import Tables
@@ -41,6 +43,17 @@ def test_a_page_is_written_anew_only_when_something_is_another(spark, trained):
     other = trained.model_copy(update={"report": trained.report.model_copy(update={"title": "Autumn survey"})})
     assert report.run(spark, other).written == 1
     assert "<title>Autumn survey" in page(trained)
+
+
+def test_it_says_why_the_champion_is_champion(spark, trained):
+    report.run(spark, trained)
+    assert "irbis/1 is champion: the first version" in page(trained)
+    tracking = Tracking.of(trained)
+    tracking.tag(tracking.champion(), gate="is challenger, irbis/9 stays champion: balanced accuracy is not higher")
+    crown(tracking, tracking.champion(), "500 pictures <looked> at")
+    report.run(spark, trained.model_copy(update={"report": trained.report.model_copy(update={"title": "Anew"})}))
+    assert re.search(r"irbis/1 was made champion by \S+ on 20\d\d-\d\d-\d\d: 500 pictures &lt;looked", page(trained))
+    assert "is challenger" not in page(trained)
 
 
 def test_what_it_shows_is_what_the_tables_hold(spark, trained):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 from pipelines.platform.tracking import Tracking
@@ -7,13 +8,14 @@ from pipelines.stages import featurize, ingest, report, score, train
 from pipelines.stages.status import as_text, collect_status
 
 from .conftest import jpeg
+from .test_train import changed
 
 
 def test_of_nothing_all_counts_are_zero(spark, make_settings):
     found = collect_status(spark, make_settings())
     assert [counts["rows"] for counts in found["tables"].values()] == [0, 0, 0]
     assert found["missing"] == {"featurize": 0, "train": 0, "score": 0, "report": 0}
-    assert found["champion"] is None
+    assert found["champion"] is None and found["challenger"] is None
     assert as_text(found).splitlines()[-1] == "champion     none yet: run `irbis train`"
 
 
@@ -53,3 +55,19 @@ def test_counts_failures_backbones_and_the_champions_figures(spark, trained):
     lines = as_text(found).splitlines()
     assert lines[1].startswith("images       181 rows, 181 paths, 181 hashes, 181 labelled; ")
     assert f"               accuracy {champion.metrics['accuracy']:.3f}" in lines
+
+
+def test_who_challenges_the_champion_stands_beside_it_and_has_learned_what_there_is(spark, trained, draw, tmp_path):
+    draw({"S9/plain/new.jpg": jpeg(99, 5, datetime(2025, 1, 1), "plain")})
+    more = changed(trained, "sources", images=str(tmp_path / "pictures"))
+    ingest.run(spark, more)
+    featurize.run(spark, more)
+    assert collect_status(spark, trained)["missing"]["train"] == 1
+    train.run(spark, changed(more, "train", reg_params=[10.0], elastic_net=1.0))  # all weights zero
+    found = collect_status(spark, trained)
+    assert found["missing"]["train"] == 0
+    assert (found["champion"]["version"], found["challenger"]["version"]) == ("1", "2")
+    assert json.loads(json.dumps(found))["challenger"]["gate"].startswith("is challenger, irbis/1 stays champion: bal")
+    *_, second, last = as_text(found).splitlines()
+    assert second.startswith("challenger   irbis/2 on irbis_tiny@")
+    assert last == f"               {found['challenger']['gate']}"

@@ -65,10 +65,22 @@ def test_what_is_decided_is_kept_with_the_version(spark, settings):
     assert metrics["voted.accuracy"] == Evaluation.from_dict(evaluations["voted"]).metrics["accuracy"].value
     assert metrics["test.calibration_error.before"] == evaluations["calibration"]["error_before"]
     card = tracking.client.get_model_version("irbis", "1").description
-    assert re.search(r"striped +99% +groups +0\.\d\d", card)
+    assert re.search(r"striped +99% +bursts +0\.\d\d", card)
 
 
-def test_probabilities_are_calibrated_on_validation_and_stay_so_in_the_registry(spark, trained):
+def test_probabilities_are_calibrated_on_what_was_held_out(spark, trained):
+    tracking = Tracking.of(trained)
+    champion = tracking.champion()
+    rows = learning.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
+    learned = rows.where("split != 'test'")
+    _, said = learning.cross_validated(learned, champion.classes, trained.train, trained.train.folds)
+    assert len(said.labels) == learned.count()
+    assert float(tracking.params(champion)["temperature"]) == pytest.approx(temperature_of(said), rel=1e-3)
+
+
+def test_without_folds_the_one_split_calibrates_and_its_temperature_stays_in_the_registry(spark, settings):
+    trained = changed(settings, "train", folds=0)
+    train.run(spark, trained)
     tracking = Tracking.of(trained)
     champion = tracking.champion()
     rows = learning.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
@@ -106,15 +118,50 @@ def test_training_on_the_same_again_does_nothing(spark, trained):
     assert len(Tracking.of(trained).versions()) == 1
 
 
+def zero(settings):
+    """Give settings by which all weights are zero: one answer for every picture."""
+    return changed(settings, "train", reg_params=[10.0], elastic_net=1.0)
+
+
+def gate_of(tracking, version):
+    """Give the verdict in the run of a version, and the gate's metrics there."""
+    data = tracking.client.get_run(version.run_id).data
+    return data.tags.get("irbis.gate"), {key: each for key, each in data.metrics.items() if key.startswith("gate.")}
+
+
 def test_a_worse_version_does_not_become_champion(spark, trained):
-    worse = changed(trained, "train", reg_params=[10.0], elastic_net=1.0)  # all weights zero
-    result = train.run(spark, worse)
+    result = train.run(spark, zero(trained))
     tracking = Tracking.of(trained)
-    assert tracking.champion().version == "1"
-    assert "irbis/2 is not champion: balanced accuracy 0." in result.outcome
-    better = changed(trained, "train", reg_params=[0.02])
-    train.run(spark, better)
-    assert tracking.champion().version == "3"
+    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
+    assert "irbis/2 is challenger, irbis/1 stays champion: balanced accuracy is not higher" in result.outcome
+    verdict, metrics = gate_of(tracking, tracking.challenger())
+    assert verdict == tracking.challenger().tags["gate"] and verdict in result.outcome
+    mine, other = (each.metrics["balanced_accuracy"] for each in (tracking.challenger(), tracking.champion()))
+    assert metrics["gate.difference"] == pytest.approx(mine - other) and mine == 0.5
+    assert metrics["gate.share_better"] == 0
+    assert metrics["gate.difference.low"] <= metrics["gate.difference"] <= metrics["gate.difference.high"] <= 0
+
+
+def test_a_version_that_beats_the_champion_takes_its_place_and_the_challengers(spark, settings):
+    train.run(spark, zero(settings))
+    train.run(spark, changed(zero(settings), "train", reg_params=[20.0]))
+    tracking = Tracking.of(settings)
+    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
+    result = train.run(spark, settings)
+    assert (tracking.champion().version, tracking.challenger()) == ("3", None)
+    assert "irbis/3 is champion: balanced accuracy " in result.outcome
+    verdict, metrics = gate_of(tracking, tracking.champion())
+    assert verdict == tracking.champion().tags["gate"]
+    assert metrics["gate.difference"] > 0.3 and metrics["gate.share_better"] >= 0.95
+
+
+def test_a_version_that_is_only_as_good_as_the_champion_is_challenger(spark, trained):
+    train.run(spark, changed(trained, "train", bootstrap=101))  # the same weights
+    tracking = Tracking.of(trained)
+    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
+    verdict, metrics = gate_of(tracking, tracking.challenger())
+    assert verdict.startswith("is challenger, irbis/1 stays champion: balanced accuracy is not higher; ")
+    assert metrics == {"gate.difference": 0.0, "gate.share_better": 0.0}
 
 
 def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same(spark, settings, tmp_path):
@@ -142,10 +189,10 @@ def test_a_champion_that_cannot_be_compared_stays(spark, trained):
     tracking.tag(tracking.champion(), backbone="squeezenet1_1@00000000/squash224-bilinear")
     result = train.run(spark, changed(trained, "train", reg_params=[0.02]))
     assert (
-        "irbis/2 is not champion: irbis/1 has no features of the test pictures to be compared on; "
-        "run `irbis featurize --backbone squeezenet1_1`, then train again"
+        "irbis/2 is challenger, irbis/1 stays champion: irbis/1 has no features of the test pictures to be compared "
+        "on; run `irbis featurize --backbone squeezenet1_1`, then train again"
     ) in result.outcome
-    assert tracking.champion().version == "1"
+    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
 
 
 def test_a_version_without_a_verdict_is_made_anew(spark, trained):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # torch takes seconds to load, and most that look a network u
 class Architecture:
     """Describe a network: `build` gives it whole, `cut` takes off the classifier, called `head` in the weights.
 
-    `sides`: the smallest and the largest picture, in pixels a side, that it takes.
+    `sides`: the smallest and the largest picture, in pixels a side, that it takes. `licence` is that of the weights
+    that are shipped or downloaded; a file of the user's own has its maker's.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Architecture:
     head: str
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     sides: tuple[int, int] = (32, 4096)
+    licence: str = "torchvision's (BSD-3-Clause); trained on ImageNet-1k, which has terms of use of its own"
 
 
 def architecture(name: str) -> Architecture:
@@ -90,6 +92,7 @@ ARCHITECTURES = {
             lambda network: network,
             "head",
             Preprocessing(size=160, resize=183, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+            licence="irbis's (Apache-2.0); trained on pictures made from formulas alone",
         ),
         _torchvision("squeezenet1_1", _pooled, "classifier"),
         _torchvision("mobilenet_v2", _without("classifier"), "classifier", resize=232),

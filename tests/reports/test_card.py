@@ -1,0 +1,131 @@
+"""The card of a model version, of figures made by hand."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from pipelines.evaluation.figures import Interval
+from pipelines.evaluation.metrics import evaluate
+from pipelines.evaluation.operating_point import OperatingPoint, Review
+from pipelines.reports.card import model_card, review_table
+
+CLASSES = ["blank", "hare", "leopard"]
+COUNTS = {
+    "blank": {"train": (1400, 210), "validation": (200, 30), "test": (400, 61)},
+    "hare": {"train": (300, 60), "validation": (50, 10), "test": (80, 19)},
+    "leopard": {"train": (19, 4), "test": (6, 2)},
+}
+BACKBONE = "squeezenet1_1@d9499b02/squash224-bilinear"
+
+
+def evaluated(groups=None):
+    """Give an evaluation of 30 pictures in which 4 of 10 leopards are taken for hares, and a hare for nothing."""
+    labels = [name for name in CLASSES for _ in range(10)]
+    said = ["blank"] * 10 + ["hare"] * 9 + ["blank"] + ["leopard"] * 6 + ["hare"] * 4
+    probabilities = np.eye(3)[[CLASSES.index(each) for each in said]]
+    groups = groups or [str(row // 2) for row in range(30)]
+    return evaluate(labels, probabilities, CLASSES, groups, bootstrap=100)
+
+
+def reviews(groups=(12, 12, 12), units=("picture", "burst", "group"), shares=(0.4, 0.4, 0.3)):
+    """Give operating points of the leopard: on so many groups, at such shares, by unit."""
+    for unit, count, share in zip(units, groups, shares, strict=True):
+        for recall in (0.99, 0.95):
+            point = OperatingPoint("leopard", unit, recall, threshold=share, units=30, groups=count)
+            yield Review(point, Interval(share, share - 0.1, share + 0.1), Interval(0.9), 40)
+
+
+def card(backbone=BACKBONE, test=None, **changes):
+    given = {
+        "voted": evaluated(),
+        "reviews": tuple(reviews()),
+        "calibration": (0.125, 1.5),
+        "interesting": ("hare", "leopard"),
+        **changes,
+    }
+    return model_card("irbis", backbone, COUNTS, test or evaluated(), "a forest of three trees", **given)
+
+
+def section(text, title):
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)[1].strip()
+
+
+def test_it_says_what_the_model_is_for_and_what_not():
+    text = section(card(), "What it is for")
+    assert "has: blank, hare, leopard." in text and "Looked for:\nhare, leopard." in text
+    assert "Not for: labels it was not trained on" in text
+
+
+def test_it_counts_pictures_and_groups_of_each_class_and_split():
+    text = section(card(), "Data")
+    assert text.startswith("Pictures: 1,719 train, 250 validation, 486 test; split by group")
+    rows = [re.split(r"  +", line) for line in text.splitlines()[4:-1]]
+    assert rows == [
+        ["class", "train", "validation", "test"],
+        ["blank", "1,400 (210)", "200 (30)", "400 (61)"],
+        ["hare", "300 (60)", "50 (10)", "80 (19)"],
+        ["leopard", "19 (4)", "0 (0)", "6 (2)"],
+    ]
+
+
+def test_it_names_where_the_model_is_weak():
+    text = card(reviews=tuple(reviews(groups=(20, 20, 20))))  # validation has no hare
+    weaknesses = section(text, "Known weaknesses").splitlines()
+    assert weaknesses[0].startswith("- The figures hold for these stations and seasons only")
+    assert weaknesses[1:] == [
+        "- Few groups of hare: 19 in test. Its figures may move much with more.",
+        "- Few groups of leopard: 4 in train, 2 in test. Its figures may move much with more.",
+        "- Too few groups of validation to dismiss pictures at recall 99%: hare, leopard.",
+        "- Too few groups of validation to dismiss pictures at recall 95%: hare.",
+        f"- Lowest recall: leopard, {evaluated().per_class['leopard'].recall.text(2)}.",
+        "- Most frequent mistake: leopard taken for hare, 4 pictures, 40% of its own.",
+    ]
+    alone = card(test=evaluated([str(row) for row in range(30)]))
+    assert "- Every test picture is a group of its own." in section(alone, "Known weaknesses")
+
+
+def test_it_holds_the_figures_with_their_intervals_and_the_calibration():
+    text, test = section(card(), "Test"), evaluated()
+    assert f"balanced accuracy       {test.metrics['balanced_accuracy'].text()}\n" in text
+    assert re.search(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", test.metrics["balanced_accuracy"].text())
+    error = test.metrics["calibration_error"].text()
+    assert f"Calibration error 0.125 before, and {error} after the logits were\ndivided by 1.5." in text
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "licence"),
+    [
+        (BACKBONE, None, "torchvision's (BSD-3-Clause); trained on ImageNet-1k, which has terms of use of its own"),
+        ("irbis_tiny@27ea863c/squash160", None, "irbis's (Apache-2.0); trained on pictures made from formulas alone"),
+        (BACKBONE, "/home/mia/own.safetensors", "that of their maker (own.safetensors was given)"),
+    ],
+)
+def test_it_says_whose_the_weights_are(backbone, weights, licence):
+    lines = section(card(backbone, weights=weights), "How it is made").splitlines()
+    name, rest = backbone.split("@")
+    digits, preprocessing = rest.split("/")
+    assert lines[:2] == [
+        f"- Backbone: {name}, weights with SHA-256 {digits}...",
+        f"- Licence of the weights: {licence}",
+    ]
+    assert lines[2].startswith(f"- Preprocessing: {preprocessing} (")
+    assert lines[3].endswith("penalty 0.03")
+
+
+def test_operating_points_on_too_few_groups_are_said_to_be_unused():
+    rows = review_table(tuple(reviews(groups=(99, 99, 99)))).splitlines()[1:]
+    assert [row.endswith("too few groups (99 of 100): not used") for row in rows] == [True, False] * 2
+    assert review_table(tuple(reviews(groups=(12,) * 3))).count("too few groups (12 of 20): not used") == 2
+    assert "not used" not in review_table(tuple(reviews(groups=(100,) * 3)))
+
+
+def test_units_that_say_nothing_new_are_left_out():
+    rows = review_table(tuple(reviews())).splitlines()[1:]
+    assert [re.search(r"picture|burst|group", row)[0] for row in rows] == ["picture"] * 2 + ["group"] * 2
+
+
+def test_without_operating_points_it_says_so():
+    assert "there is no operating point" in section(card(reviews=()), "What a person must look at")
