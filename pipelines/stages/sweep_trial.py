@@ -26,6 +26,7 @@ from pipelines.stages.result import Clock
 from pipelines.stages.sweep_plan import Plan
 from pipelines.storage.tables import Tables
 
+KEPT = 75.0  # percent of the trials: one that is poorer on the first fold is stopped there
 FIRST = 5  # trials that are never stopped early: what should they be held against?
 
 
@@ -68,7 +69,7 @@ def study_of(plan: Plan, before: Sequence[Trial]) -> Any:
         if plan.method == "tpe"
         else optuna.samplers.RandomSampler(seed=seed)
     )
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=FIRST)
+    pruner = optuna.pruners.PercentilePruner(KEPT, n_startup_trials=FIRST)
     study = optuna.create_study(direction=plan.direction, sampler=sampler, pruner=pruner)
     states = {name: getattr(optuna.trial.TrialState, of) for name, of in _STATES.items()}
     for each in before:

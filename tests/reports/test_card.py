@@ -112,7 +112,7 @@ def test_it_says_whose_the_weights_are(backbone, weights, licence):
         f"- Licence of the weights: {licence}",
     ]
     assert lines[2].startswith(f"- Preprocessing: {preprocessing} (")
-    assert lines[3].endswith("penalty 0.03")
+    assert lines[3] == "- Classifier: a forest of three trees"
 
 
 def test_operating_points_on_too_few_groups_are_said_to_be_unused():

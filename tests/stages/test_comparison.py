@@ -1,0 +1,44 @@
+"""What a random split would have claimed, beside the truth by groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.errors import DataError
+from pipelines.stages.comparison import as_text, compare_splits
+
+
+@pytest.fixture(scope="module")
+def series(spark):
+    """Give 24 groups of 6 near copies: each group has features of its own, which say nothing of the label."""
+    random, rows = np.random.default_rng(5), []
+    for group in range(24):
+        own = random.normal(size=12)
+        for frame in range(6):
+            features = [float(each) for each in own + random.normal(size=12) * 0.01]
+            rows.append((f"{group}-{frame}", features, ("blank", "hare")[group % 2], f"b{group}", f"g{group}"))
+    columns = "content_hash string, features array<float>, label string, burst_id string, group_id string"
+    return spark.createDataFrame(rows, columns).cache()
+
+
+@pytest.fixture
+def settings(make_settings):
+    return make_settings({"train.reg_params": 0.01, "train.bootstrap": 100, "train.folds": 4}).train
+
+
+def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series, settings):
+    found = compare_splits(series, settings)
+    random, grouped = (found[name].metrics["accuracy"].value for name in ("frames at random", "groups"))
+    assert random > 0.95 and grouped < 0.75
+    assert [each.rows for each in found.values()] == [144, 144]
+    lines = as_text(found, {"blank": 12, "hare": 12}).splitlines()
+    assert lines[0] == "144 pictures in 24 groups; 95% intervals over groups"
+    assert lines[2].split() == ["frames", "at", "random", "groups", "claimed", "too", "much"]
+    assert lines[3].startswith("accuracy") and lines[3].endswith(f"+{random - grouped:.3f}")
+    assert lines[-1] == "In fewer than 20 groups, so that their figures say little: blank (12), hare (12)."
+
+
+def test_one_class_is_no_comparison(series, settings):
+    with pytest.raises(DataError, match="are of 1 classes and 12 groups"):
+        compare_splits(series.where("label = 'hare'"), settings)

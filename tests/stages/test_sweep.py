@@ -1,0 +1,120 @@
+"""A sweep: trials on the same folds, written down one by one, gone on with after an interruption."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from pipelines.config import Origin, flatten, load_origins
+from pipelines.errors import DataError
+from pipelines.platform.tracking import Tracking
+from pipelines.platform.trials import PARENT, Trial
+from pipelines.stages import sweep
+from pipelines.stages.sweep_plan import Plan
+from pipelines.stages.sweep_trial import combined
+
+
+@pytest.fixture
+def origins(settings):
+    found = load_origins(None, {})
+    return {**found, **{key: Origin(value, "test") for key, value in flatten(settings.model_dump(by_alias=True))}}
+
+
+def plan(**values):
+    space = {"train.reg_params": [0.01, 100.0], "train.class_weights": ["balanced", "none"]}
+    return Plan(**{"method": "grid", "space": space, "prune": False, **values})
+
+
+def nested(settings):
+    client = Tracking.of(settings).client
+    (parent,) = client.search_runs(["1"], "tags.`irbis.sweep` = 'grid'")
+    return parent, client.search_runs(["1"], f"tags.`{PARENT}` = '{parent.info.run_id}'")
+
+
+def test_every_combination_is_a_nested_run_and_the_best_is_the_command_that_trains_it(spark, settings, origins):
+    result = sweep.run(spark, settings, plan(parallel=2), "grid", origins)
+    parent, runs = nested(settings)
+    assert (result.written, len(runs)) == (4, 4)
+    trials = [Trial(**json.loads(run.data.tags["irbis.trial"])) for run in runs]
+    assert {tuple(trial.parameters.values()) for trial in trials} == {
+        (penalty, weights) for penalty in (0.01, 100.0) for weights in ("balanced", "none")
+    }
+    best = max(trial.value for trial in trials)
+    assert parent.data.metrics["best"] == best > 0.9 and parent.info.status == "FINISHED"
+    by_parameters = {run.data.params["train.reg_params"]: run.data.metrics["log_loss"] for run in runs}
+    assert by_parameters["0.01"] < by_parameters["100.0"]
+    assert re.search(rf"grid: balanced_accuracy {best:.3f} with: irbis train --set train\.reg_params=", result.outcome)
+    lines = result.notes[0].strip().splitlines()
+    assert lines[0].split() == ["trial", "balanced_accuracy", "95", "%", "seconds", *plan().space]
+    assert len(lines) == 5
+    again = sweep.run(spark, settings, plan(parallel=2), "grid", origins)
+    assert (again.written, again.notes) == (0, result.notes)
+    assert len(nested(settings)[1]) == 4
+
+
+def test_an_interrupted_sweep_goes_on_where_it_was(spark, settings, origins, monkeypatch):
+    run_trial, done = sweep.run_trial, []
+
+    def interrupted(found):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(run_trial(found))
+        return done[-1]
+
+    monkeypatch.setattr(sweep, "run_trial", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(spark, settings, plan(), "grid", origins)
+    parent, runs = nested(settings)
+    assert (parent.info.status, len(runs)) == ("KILLED", 2)
+    monkeypatch.setattr(sweep, "run_trial", run_trial)
+    result = sweep.run(spark, settings, plan(), "grid", origins)
+    parent, runs = nested(settings)
+    assert (result.written, len(runs), parent.info.status) == (2, 4, "FINISHED")
+    parameters = [json.loads(run.data.tags["irbis.trial"])["parameters"] for run in runs]
+    assert all(parameters.count(each) == 1 for each in parameters)
+
+
+def test_more_trials_may_be_asked_for_and_none_is_drawn_twice(spark, settings, origins):
+    space = {"train.reg_params": {"low": 0.001, "high": 1.0, "log": True}}
+    drawn = plan(method="random", space=space, trials=2)
+    assert sweep.run(spark, settings, drawn, "grid", origins).written == 2
+    more = sweep.run(spark, settings, drawn.model_copy(update={"trials": 3}), "grid", origins)
+    assert more.written == 1
+    _, runs = nested(settings)
+    penalties = {run.data.params["train.reg_params"] for run in runs}
+    assert len(penalties) == 3 and all(0.001 <= float(each) <= 1 for each in penalties)
+
+
+def test_what_a_learner_refuses_is_written_down_and_the_others_go_on(spark, settings, origins):
+    result = sweep.run(spark, settings, plan(space={"train.pca": [5, 100_000]}), "grid", origins)
+    assert (result.written, dict(result.failures)) == (2, {"failed": 1})
+    failed, fine = sorted(nested(settings)[1], key=lambda run: run.info.status)
+    assert (failed.info.status, fine.info.status) == ("FAILED", "FINISHED")
+    assert "--set train.pca=5" in result.outcome
+    assert re.search(r"100000 +failed: .+", result.notes[0])
+
+
+def test_a_hopeless_trial_is_stopped_after_one_fold(spark, settings, origins, monkeypatch):
+    monkeypatch.setattr("pipelines.stages.sweep_trial.FIRST", 2)
+    space = {"train.reg_params": [0.03, 0.02, 0.01, 1000.0]}
+    result = sweep.run(spark, settings, plan(space=space, prune=True, metric="log_loss"), "grid", origins)
+    trials = [Trial(**json.loads(run.data.tags["irbis.trial"])) for run in nested(settings)[1]]
+    stopped = [trial for trial in trials if trial.state == "pruned"]
+    assert [trial.parameters["train.reg_params"] for trial in stopped] == [1000.0]
+    assert stopped[0].value == stopped[0].first > 0.6 and stopped[0].low is None
+    assert result.notes[0].strip().splitlines()[-1].endswith("stopped after one fold")
+
+
+def test_without_folds_there_is_no_sweep(spark, settings, origins):
+    none = settings.model_copy(update={"train": settings.train.model_copy(update={"folds": 0})})
+    with pytest.raises(DataError, match=r"a sweep needs cross-validation\. Set train.folds to 2 or more"):
+        sweep.run(spark, none, plan(), "grid", origins)
+
+
+def test_what_cross_validation_chose_within_a_trial_is_part_of_the_command():
+    trial = Trial(0, {"train.pca": 64}, "finished", 0.9, chosen={"reg_param": 0.03})
+    assert combined(trial) == {"train.reg_params": 0.03, "train.pca": 64}
+    swept = Trial(0, {"train.reg_params": 0.5}, "finished", 0.9, chosen={"reg_param": 0.5})
+    assert combined(swept) == {"train.reg_params": 0.5}
