@@ -131,6 +131,18 @@ def test_torch_and_openvino_fill_the_table_alike(spark, settings, precision):
             assert cosine > (0.9999 if precision == "exact" else 0.98)
 
 
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_raw_pixels_go_the_same_way_as_every_backbone(spark, settings, engine):
+    chosen = settings.featurize.model_copy(update={"backbone": "raw_pixels", "engine": engine})
+    result = featurize.run(spark, settings.model_copy(update={"featurize": chosen}))
+    assert (result.read, result.written, result.outcome) == (4, 2, "raw_pixels@none/squash32-bilinear")
+    rows = Tables.of(spark, settings).read("features").where("failure is null").collect()
+    found = sorted(tuple(row["features"][:2]) for row in rows)
+    expected = load_backbone("raw_pixels").embed([PICTURES["a.jpg"], PICTURES["c.jpg"]])
+    assert [len(row["features"]) for row in rows] == [3072, 3072]
+    np.testing.assert_allclose(found, sorted(tuple(each.features[:2]) for each in expected), atol=1e-5)
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 def test_batches_of_the_network_cross_those_of_arrow(spark, batch_size):
     contents = [jpeg(40 + 10 * n, n) if n % 3 else b"" for n in range(11)]

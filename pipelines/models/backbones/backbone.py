@@ -55,8 +55,8 @@ class Backbone:
 
     @cached_property
     def weights_digest(self) -> str:
-        """Give the SHA-256 of the weights. Travels with the pickle, so that no worker computes it again."""
-        return digest(self.weights)
+        """Give the SHA-256 of the weights, `none` without any. Travels with the pickle: no worker computes it again."""
+        return digest(self.weights) if self.weights else "none"
 
     def without_weights(self) -> Backbone:
         """Give the same backbone, by its identity too, without the megabytes."""
@@ -129,8 +129,10 @@ def load_backbone(
     """
     known = architecture(name)
     wanted = _changed(known, {key: value for key, value in preprocessing.items() if value is not None})
-    path = find_weights(name, weights, cache)
-    backbone = Backbone(name, read_file(path), wanted, max_pixels, precision, str(path))
+    if weights and not known.has_weights:
+        raise SettingsError(f"featurize.weights = {weights}: {name} has no weights. Leave it out, or set it to null.")
+    path = find_weights(name, weights, cache) if known.has_weights else None
+    backbone = Backbone(name, read_file(path) if path else b"", wanted, max_pixels, precision, str(path or ""))
     if check:
         backbone.check()
     return backbone

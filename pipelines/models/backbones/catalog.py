@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # torch takes seconds to load, and most that look a network u
 class Architecture:
     """Describe a network: `build` gives it whole, `cut` takes off the classifier, called `head` in the weights.
 
-    `sides`: the smallest and the largest picture, in pixels a side, that it takes.
+    `sides`: the smallest and the largest picture, in pixels a side, that it takes. Without `has_weights` there is
+    nothing to load, and to name a file of weights is a mistake.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Architecture:
     head: str
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     sides: tuple[int, int] = (32, 4096)
+    has_weights: bool = True
 
 
 def architecture(name: str) -> Architecture:
@@ -57,6 +59,12 @@ def _irbis_tiny() -> nn.Module:
     from pipelines.models.backbones.irbis_tiny import IrbisTiny
 
     return IrbisTiny()
+
+
+def _flat() -> nn.Module:
+    from torch import nn
+
+    return nn.Flatten()
 
 
 def _without(layer: str, index: int | None = None) -> Callable[[nn.Module], nn.Module]:
@@ -90,6 +98,16 @@ ARCHITECTURES = {
             lambda network: network,
             "head",
             Preprocessing(size=160, resize=183, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+        ),
+        # The floor that the others must beat: 3,072 normalised pixels, all red ones first, row by row.
+        Architecture(
+            "raw_pixels",
+            _flat,
+            lambda network: network,
+            "head",
+            Preprocessing(size=32, resize=37),
+            sides=(32, 32),
+            has_weights=False,
         ),
         _torchvision("squeezenet1_1", _pooled, "classifier"),
         _torchvision("mobilenet_v2", _without("classifier"), "classifier", resize=232),
