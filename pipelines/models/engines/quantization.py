@@ -42,8 +42,6 @@ class _Range:
 def quantize(model: Any, side: int) -> Any:
     """Give the graph with steps to 8 bits in front of its convolutions; the same one where none can be spared."""
     apply_moc_transformations(model, cf=False)  # folds batch normalisation into the weights
-    if not _convolutions(model):
-        return model
     pictures = calibration_pictures(PICTURES + HELD_OUT, side)
     known, unseen = pictures[:PICTURES], pictures[PICTURES:]
     ranges, expected = _calibrate(model, known), _run(model, unseen)
