@@ -1,31 +1,34 @@
 """Featurize: pictures of the table images become rows of the table features, one per content and backbone.
 
 Decoding, resizing and the forward pass happen in one function on the executors: compressed bytes cross the
-border to Python, features come back. Only what this backbone has not seen yet is computed.
+border to Python, features come back. Only what a backbone has not seen yet is computed; of several side by side
+(`a+b`) each has rows of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 from pyspark import TaskContext
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
 from pipelines.errors import DataError, SettingsError
-from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_backbone
+from pipelines.models.backbones import Backbone, Embedding, backbones_of, load_backbone
 from pipelines.models.embedding import EMBEDDED_DDL, Embed, embed_batches
 from pipelines.models.engines import Engines, can_convert, graph_of
 from pipelines.platform.progress import progress
 from pipelines.platform.queries import sql_conf
 from pipelines.platform.session import task_threads
-from pipelines.settings import EngineName, Precision, Settings
+from pipelines.schemas import JOINT
+from pipelines.settings import EngineName, Featurize, Precision, Settings
 from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_featurize
 from pipelines.storage.tables import Tables, chunks, count_failures
 
@@ -79,33 +82,47 @@ def featurize_udf(
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
-    """Compute the features that settings.featurize.backbone lacks of the current images."""
-    clock, tables, chosen = Clock(), Tables.of(spark, settings), settings.featurize
-    backbone = backbone_of(settings, check=False)
+    """Compute the features that the backbones of the settings lack of the current images, one after the other."""
+    clock, tables = Clock(), Tables.of(spark, settings)
+    backbones = backbones_of(settings, check=False)
+    identity = JOINT.join(each.identity for each in backbones)
     tables.require("images")
-    waiting = tables.settled(pictures_to_featurize(tables, backbone.identity))
-    started = datetime.now(timezone.utc)
-    total, unread, largest, since = waiting.agg(
-        F.count("*"), F.count("failure"), F.max("size"), F.min("ingested_at")
-    ).first()
-    failed = spark.sparkContext.accumulator(unread)
-    if total:
-        embed = _embedder(spark, backbone, chosen.engine, chosen.device, chosen.batch_size, chosen.weights_cache)
-        rows = max(1, min(256, BATCH_BYTES // (largest or 1)))
-        with sql_conf(
-            spark,
-            spark__sql__execution__arrow__maxRecordsPerBatch=rows,
-            spark__sql__parquet__columnarReaderBatchSize=rows,
-        ):
-            for chunk, count in chunks(waiting, total, chosen.pictures_per_commit, "ingested_at", "path"):
-                _append(tables, backbone, embed, chunk, count, since, failed)
+    waiting = tables.settled(pictures_to_featurize(tables, identity))
+    tasks = waiting.groupBy("lacking").agg(
+        F.count("*").alias("count"),
+        F.count("failure").alias("unread"),
+        F.max("size").alias("largest"),
+        F.min("ingested_at").alias("since"),
+    )
+    tasks = tasks.collect()
+    failed = spark.sparkContext.accumulator(sum(task["unread"] for task in tasks))
+    for backbone in backbones:
+        own = [task for task in tasks if backbone.identity in task["lacking"]]
+        if own:
+            rows = waiting.where(F.array_contains("lacking", backbone.identity))
+            _compute(tables, settings.featurize, backbone, rows, own, failed)
     failures = {}
     if failed.value:  # of a task that ran twice it has counted all twice: the table knows
-        written = tables.read("features").where(F.col("backbone") == backbone.identity)
-        failures = count_failures(written.where(F.col("featurized_at") >= F.lit(started)))
-    return StageResult(
-        "featurize", total, total - sum(failures.values()), failures, clock.seconds, outcome=backbone.identity
-    )
+        failures = count_failures(features_of(tables, identity).join(waiting, "content_hash", "left_semi"))
+    total = sum(task["count"] for task in tasks)
+    return StageResult("featurize", total, total - sum(failures.values()), failures, clock.seconds, outcome=identity)
+
+
+def _compute(
+    tables: Tables, chosen: Featurize, backbone: Backbone, waiting: DataFrame, tasks: Sequence[Row], failed: Any
+) -> None:
+    """Compute and commit, chunk by chunk, what one backbone lacks; `tasks` say how much that is."""
+    spark, total = tables.spark, sum(task["count"] for task in tasks)
+    since, largest = min(task["since"] for task in tasks), max(task["largest"] or 1 for task in tasks)
+    embed = _embedder(spark, backbone, chosen.engine, chosen.device, chosen.batch_size, chosen.weights_cache)
+    rows = max(1, min(256, BATCH_BYTES // largest))
+    with sql_conf(
+        spark,
+        spark__sql__execution__arrow__maxRecordsPerBatch=rows,
+        spark__sql__parquet__columnarReaderBatchSize=rows,
+    ):
+        for chunk, count in chunks(waiting, total, chosen.pictures_per_commit, "ingested_at", "path"):
+            _append(tables, backbone, embed, chunk, count, since, failed)
 
 
 def _embedder(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipelines.platform.crowning import crown
 from pipelines.platform.tracking import ModelVersion, Tracking
+from pipelines.schemas import names_of
 from pipelines.settings import Train
 from pipelines.stages.asking import ask
+from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
 
@@ -31,16 +32,15 @@ def pass_gate(
         crown(tracking, version, "the first version")
         return "is champion: the first version"
     backbone = champion.tags["backbone"]
-    held = tables.read("features").where((F.col("backbone") == backbone) & F.col("features").isNotNull())
+    held = features_of(tables, backbone).where("features is not null")
     theirs = test.drop("features").join(held.select("content_hash", "features"), "content_hash")
     ours = test.join(held.select("content_hash"), "content_hash", "left_semi")
     classes = sorted({*champion.classes, *version.classes})
     old = ask(tracking.load(champion), theirs, champion.classes, among=classes)
     if old is None:
-        name = backbone.partition("@")[0]
         return (
             f"is not champion: {champion} has no features of the test pictures to be compared on; "
-            f"run `irbis featurize --backbone {name}`, then train again"
+            f"run `irbis featurize --backbone {names_of(backbone)}`, then train again"
         )
     new = ask(model, ours, version.classes, among=classes)
     assert new is not None  # the same pictures

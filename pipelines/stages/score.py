@@ -14,11 +14,13 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.decision import Decision
-from pipelines.models.backbones import backbone_of
+from pipelines.models.backbones import identity_of
 from pipelines.models.classifiers import probabilities
 from pipelines.platform.tracking import ModelVersion, Tracking
+from pipelines.schemas import names_of
 from pipelines.settings import Score, Settings
 from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_score
 from pipelines.storage.tables import Tables, count_failures
 
@@ -127,7 +129,7 @@ def _waiting(state: DataFrame, tables: Tables, version: ModelVersion) -> DataFra
     fresh = state.where("is_new")
     touched = fresh.select("burst_id").unionAll(fresh.select(F.explode("old_bursts"))).distinct()
     waiting = state.join(touched, "burst_id", "left_semi").withColumn("is_replaced", F.size("old_bursts") > 0)
-    features = tables.read("features").where(F.col("backbone") == version.tags["backbone"])
+    features = features_of(tables, version.tags["backbone"])
     features = features.select("content_hash", "features", F.col("failure").alias("decoding_failure"))
     rows = waiting.select("path", "content_hash", "burst_id", "failure", "is_replaced")
     rows = rows.join(features, "content_hash", "left")
@@ -143,26 +145,25 @@ def _require_features(waiting: DataFrame, tables: Tables, version: ModelVersion)
     wanted = version.tags["backbone"]
     others = tables.read("features").join(lacking.select("content_hash"), "content_hash", "left_semi")
     held = sorted(row["backbone"] for row in others.select("backbone").distinct().collect())
-    name = wanted.partition("@")[0]
     if held:
         raise ModelError(_other_backbone(version, f"table features holds {', '.join(held)} for {count:,} pictures"))
     raise DataError(
         f"{count:,} pictures have no features of {wanted}, which model {version} needs. "
-        f"Run `irbis featurize --backbone {name}` first."
+        f"Run `irbis featurize --backbone {names_of(wanted)}` first."
     )
 
 
 def require_backbone(settings: Settings) -> None:
     """Raise ModelError if pictures featurized with these settings could not be scored by the chosen version."""
     version = Tracking.of(settings).choose(settings.score.model_version)
-    mine = backbone_of(settings, check=False).identity
+    mine = identity_of(settings)
     if mine != version.tags["backbone"]:
         raise ModelError(_other_backbone(version, f"the settings say {mine}"))
 
 
 def _other_backbone(version: ModelVersion, found: str) -> str:
     wanted = version.tags["backbone"]
-    name = wanted.partition("@")[0]
+    name = names_of(wanted)
     return (
         f"Model {version} was trained on features of {wanted}; {found}. Featurize with {name} "
         f"(--backbone {name}, the same weights and images settings), or choose another version "

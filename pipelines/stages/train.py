@@ -18,7 +18,7 @@ from pipelines.evaluation.operating_point import classes_of_interest
 from pipelines.evaluation.split import SPLITS, labelled_pictures, split_of
 from pipelines.evaluation.sufficiency import require_enough
 from pipelines.evaluation.vote import MAXIMUM, MEAN
-from pipelines.models.backbones import backbone_of
+from pipelines.models.backbones import identity_of
 from pipelines.models.classifiers import calibrated, log_loss, train_classifiers
 from pipelines.platform.provenance import code_version
 from pipelines.platform.session import task_slots
@@ -29,6 +29,7 @@ from pipelines.stages.asking import ask
 from pipelines.stages.gate import pass_gate
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.trained import Trained
+from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
 VOTES = {"auto": None, "mean": MEAN, "max": MAXIMUM}
@@ -105,7 +106,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
     tracking.close_abandoned()
     tables.require("features")
-    backbone = backbone_of(settings, check=False).identity
+    backbone = identity_of(settings)
     rows = training_rows(tables, settings, backbone).cache()
     fingerprint = _fingerprint(rows, settings, backbone)
     same = [each for each in tracking.versions() if each.tags.get("fingerprint") == fingerprint]
@@ -150,7 +151,7 @@ def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFram
     """Give content_hash, features, label, burst_id, group_id, split of every picture that may be learned from."""
     chosen = settings.train
     pictures = labelled_pictures(tables.current_images(), chosen.exclude_labels)
-    features = tables.read("features").where((F.col("backbone") == backbone) & F.col("failure").isNull())
+    features = features_of(tables, backbone).where("failure is null")
     rows = pictures.join(features.select("content_hash", "features"), "content_hash")
     return rows.withColumn("split", split_of(F.col("group_id"), chosen.fractions, chosen.split_salt))
 

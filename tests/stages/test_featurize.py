@@ -17,6 +17,7 @@ from pipelines.models.backbones import load_backbone
 from pipelines.platform.queries import sql_conf
 from pipelines.stages import featurize, ingest
 from pipelines.stages.featurize import featurize_udf
+from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
 from .conftest import jpeg
@@ -141,6 +142,54 @@ def test_raw_pixels_go_the_same_way_as_every_backbone(spark, settings, engine):
     expected = load_backbone("raw_pixels").embed([PICTURES["a.jpg"], PICTURES["c.jpg"]])
     assert [len(row["features"]) for row in rows] == [3072, 3072]
     np.testing.assert_allclose(found, sorted(tuple(each.features[:2]) for each in expected), atol=1e-5)
+
+
+def changed(settings, **values):
+    return settings.model_copy(update={"featurize": settings.featurize.model_copy(update=values)})
+
+
+def held(spark, settings):
+    """Give {backbone: {content_hash: (features, failure)}} of the whole table."""
+    found: dict[str, dict[str, tuple]] = {}
+    for row in Tables.of(spark, settings).read("features").collect():
+        assert row["content_hash"] not in found.setdefault(row["backbone"], {})
+        found[row["backbone"]][row["content_hash"]] = (row["features"], row["failure"])
+    return found
+
+
+@pytest.fixture
+def no_worker(spark, monkeypatch):
+    """Let every Python worker fail to start from now on, if the test calls it."""
+    return lambda: monkeypatch.setattr(spark.sparkContext, "pythonExec", "/there/is/no/python")
+
+
+def test_backbones_side_by_side_have_rows_of_their_own_and_only_what_a_part_lacks_is_computed(
+    spark, settings, draw, no_worker
+):
+    tiny, pixels = load_backbone("irbis_tiny").identity, load_backbone("raw_pixels").identity
+    featurize.run(spark, settings)
+    before = held(spark, settings)[tiny]
+    joined = changed(settings, backbone="raw_pixels+irbis_tiny")
+    result = featurize.run(spark, joined)
+    assert (result.read, result.written, result.failures) == (4, 2, {"empty": 1, "truncated": 1})
+    assert result.outcome == f"{pixels}+{tiny}"
+    both = held(spark, settings)
+    assert both[tiny] == before and sorted(both) == sorted([pixels, tiny])
+    tables = Tables.of(spark, settings)
+    for row in features_of(tables, result.outcome).where("failure is null").collect():
+        parts = [both[part][row["content_hash"]][0] for part in (pixels, tiny)]
+        assert row["features"] == [*parts[0], *parts[1]] and len(row["features"]) == 3072 + 576
+    # A new picture lacks both parts, and counts once.
+    draw({"new.jpg": jpeg(200, 9), "empty.jpg": b"", "cut.jpg": jpeg(91, 4)[:900]})
+    ingest.run(spark, settings)
+    result = featurize.run(spark, joined)
+    assert (result.read, result.written, result.failures) == (2, 1, {"truncated": 1})
+    assert {name: len(rows) for name, rows in held(spark, settings).items()} == {tiny: 6, pixels: 6}
+    version = tables.version("features")
+    no_worker()
+    for again in (joined, settings, changed(settings, backbone="irbis_tiny+raw_pixels")):
+        assert featurize.run(spark, again).read == 0
+    assert tables.version("features") == version
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])

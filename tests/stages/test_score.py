@@ -12,14 +12,16 @@ import pytest
 from PIL import Image
 from pyspark.sql import functions as F
 
-from pipelines.errors import ModelError
+from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.evaluation.vote import vote
+from pipelines.models.backbones import backbones_of
 from pipelines.platform.tracking import EVALUATION, Tracking
 from pipelines.reports.gather import gather
 from pipelines.stages import featurize, ingest, score, train
 from pipelines.stages.score import require_backbone
+from pipelines.stages.status import collect_status
 from pipelines.storage.tables import Tables
 
 from .conftest import jpeg
@@ -135,6 +137,43 @@ def test_features_of_another_backbone_are_refused_in_a_sentence(spark, trained):
     ):
         score.run(spark, trained)
     assert not tables.exists("predictions")
+
+
+def test_backbones_side_by_side_go_through_all_stages_under_one_name(spark, settings):
+    joined = changed(settings, "featurize", backbone="irbis_tiny+raw_pixels")
+    assert collect_status(spark, joined)["missing"]["featurize"] == 181
+    with pytest.raises(DataError, match="no rows with a label and features"):
+        train.run(spark, joined)  # one part alone is not what was asked for
+    featurize.run(spark, joined)
+    missing = collect_status(spark, joined)["missing"]
+    assert (missing["featurize"], missing["train"]) == (0, 180)
+    result = train.run(spark, joined)
+    assert (result.read, result.written) == (180, 1)
+    version = Tracking.of(joined).champion()
+    tiny, pixels = (each.identity for each in backbones_of(joined))
+    assert version.tags["backbone"] == f"{tiny}+{pixels}"
+    assert score.run(spark, joined).failures == {"not_an_image": 1}
+    assert collect_status(spark, joined)["missing"] == {
+        "ingest": 0,
+        "featurize": 0,
+        "train": 0,
+        "score": 0,
+        "report": 1,
+    }
+    require_backbone(joined)
+    with pytest.raises(ModelError, match=r"Featurize with irbis_tiny\+raw_pixels \(--backbone irbis_tiny\+raw_pixels,"):
+        require_backbone(settings)
+    # The champion of a run with one of them is compared on its own features.
+    alone = train.run(spark, settings)
+    assert "irbis/1 1.000 on the same" in alone.outcome
+    tables = Tables.of(spark, joined)
+    tables.delete("features", F.col("backbone") == pixels)
+    tables.delete("predictions", F.lit(True))
+    other = changed(joined, "score", model_version="1")
+    with pytest.raises(
+        ModelError, match=r"table features holds irbis_tiny@\S+ for 180 pictures. Featurize with irbis_ti"
+    ):
+        score.run(spark, other)
 
 
 def test_without_a_champion_or_with_an_unknown_version_the_error_says_what_there_is(spark, settings):

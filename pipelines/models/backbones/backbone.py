@@ -18,7 +18,7 @@ from pipelines.models.backbones.catalog import Architecture, architecture
 from pipelines.models.backbones.weights import digest, find_weights, read_file
 
 if TYPE_CHECKING:  # workers, which import this module, need no settings, and they take half a second
-    from pipelines.settings import Precision, Settings
+    from pipelines.settings import Precision
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Features = np.ndarray[Any, np.dtype[np.float32]]
@@ -136,22 +136,6 @@ def load_backbone(
     if check:
         backbone.check()
     return backbone
-
-
-def backbone_of(settings: Settings, *, check: bool = True) -> Backbone:
-    """Give the backbone that the settings name, with its weights, checked unless only its identity is wanted."""
-    chosen, images = settings.featurize, settings.images
-    return load_backbone(
-        chosen.backbone,
-        weights=chosen.weights,
-        cache=chosen.weights_cache,
-        max_pixels=images.max_pixels,
-        precision=chosen.precision,
-        fit=images.fit,
-        size=images.size,
-        crop_bottom=images.crop_bottom,
-        check=check,
-    )
 
 
 def _changed(known: Architecture, numbers: dict[str, Any]) -> Preprocessing:
