@@ -60,11 +60,12 @@ IMAGES = """
 """
 
 JOINT = "+"  # between the names, and the identities, of backbones whose features stand side by side
+MIRRORED = "/mirrored"  # ends the identity of features of the picture mirrored left to right
 
 # One row per (content_hash, backbone): the same bytes are never computed twice.
 FEATURES = """
     content_hash string,
-    backbone string,          -- name, weights digest and preprocessing; never joined (see parts_of)
+    backbone string,          -- name, weights digest, preprocessing [/mirrored]; never joined
     features array<float>,    -- null where failure is set
     failure string,
     featurized_at timestamp,
@@ -119,6 +120,11 @@ ARRIVALS = """
 def parts_of(backbone: str) -> list[str]:
     """Give the identities in a joined one, `a@1/x+b@2/y`, in its order; of another, itself."""
     return backbone.split(JOINT)
+
+
+def mirrored(backbone: str) -> str:
+    """Give what names the features of the mirrored pictures, of a joined identity those of every part."""
+    return JOINT.join(part + MIRRORED for part in parts_of(backbone))
 
 
 def names_of(backbone: str) -> str:

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.split import SPLITS, labelled_pictures
-from pipelines.models.backbones import identity_of
+from pipelines.models.backbones import identity_of, wanted_of
 from pipelines.platform.tracking import ModelVersion, Tracking
 from pipelines.reports.mark import PAGE, bears, mark_of
 from pipelines.settings import Settings
@@ -105,7 +105,7 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
     mark = mark_of(tables, settings, champion.run_id if champion else None)
     up_to_date = bears(read_text(tables, PAGE), mark)
     found = {
-        "featurize": pictures_to_featurize(tables, backbone).count(),
+        "featurize": pictures_to_featurize(tables, wanted_of(settings.featurize, backbone)).count(),
         "train": _not_learned(tables, settings, tracking, champion, backbone),
         "score": pictures_to_score(tables, *of_version).where("is_new").count(),
         "report": int(tables.exists("images") and not up_to_date),

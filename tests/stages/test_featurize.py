@@ -192,6 +192,72 @@ def test_backbones_side_by_side_have_rows_of_their_own_and_only_what_a_part_lack
     assert tables.version("features") == version
 
 
+def picture(seed: int, is_mirrored: bool = False) -> bytes:
+    """Give a PNG of the size that irbis_tiny sees, so that nothing is resized."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    target = io.BytesIO()
+    Image.fromarray(pixels[:, ::-1] if is_mirrored else pixels).save(target, "PNG")
+    return target.getvalue()
+
+
+def test_mirrored_pictures_have_the_features_of_the_picture_that_was_mirrored_before(
+    spark, make_settings, draw, no_worker
+):
+    pictures = {"a.png": picture(1), "b.png": picture(2), "cut.png": picture(3)[:9000], "none.png": b""}
+    settings = make_settings({"sources.images": str(draw(pictures)), "sources.labels": "none"})
+    ingest.run(spark, settings)
+    on = changed(settings, mirror=True, backbone="irbis_tiny+raw_pixels")
+    result = featurize.run(spark, on)
+    assert (result.read, result.written, result.failures) == (4, 2, {"empty": 1, "truncated": 1})
+    tiny, pixels = (load_backbone(name) for name in ("irbis_tiny", "raw_pixels"))
+    assert result.outcome == f"{tiny.identity}+{pixels.identity}, and mirrored"
+    rows = held(spark, settings)
+    assert sorted(rows) == sorted(f"{each.identity}{end}" for each in (tiny, pixels) for end in ("", "/mirrored"))
+    assert Tables.of(spark, settings).version("features") == 1  # a commit for each backbone holds both views
+    for backbone in (tiny, pixels):
+        plain, other = rows[backbone.identity], rows[f"{backbone.identity}/mirrored"]
+        assert {key: each[1] for key, each in plain.items()} == {key: each[1] for key, each in other.items()}
+        expected = backbone.embed([picture(1), picture(2), picture(1, True), picture(2, True)])
+        near, far = [each.features for each in expected][:2], []
+        for key, (features, failure) in plain.items():
+            if not failure:
+                place = int(np.argmin([np.abs(each - features).max() for each in near]))
+                np.testing.assert_allclose(features, near[place], atol=1e-4)
+                far.append((place, other[key][0]))
+        again = [each.features for each in backbone.embed([picture(1, True), picture(2, True)])]
+        assert sorted(place for place, _ in far) == [0, 1]
+        for place, features in far:
+            # Resampling to 32 pixels may round another way from the other side.
+            np.testing.assert_allclose(features, again[place], atol=1e-4 if backbone is tiny else 0.02)
+    for plain, other in zip(rows[pixels.identity].values(), rows[f"{pixels.identity}/mirrored"].values(), strict=True):
+        if not plain[1]:
+            columns = np.reshape(plain[0], (3, 32, 32))
+            np.testing.assert_array_equal(columns[:, :, ::-1].ravel(), np.array(other[0]))
+    no_worker()
+    assert featurize.run(spark, on).read == featurize.run(spark, changed(on, mirror=False)).read == 0
+
+
+def test_where_plain_features_are_there_only_the_mirrored_are_computed(spark, settings, draw, no_worker):
+    featurize.run(spark, settings)
+    tables, tiny = Tables.of(spark, settings), load_backbone("irbis_tiny").identity
+    before = held(spark, settings)[tiny]
+    on = changed(settings, mirror=True)
+    draw({"new.jpg": jpeg(200, 9)})
+    ingest.run(spark, settings)
+    result = featurize.run(spark, on)  # of five contents one lacks both views
+    assert (result.read, result.written, result.failures) == (5, 3, {"empty": 1, "truncated": 1})
+    rows = held(spark, settings)
+    assert {key: each for key, each in rows[tiny].items() if key in before} == before
+    assert {name: len(each) for name, each in rows.items()} == {tiny: 5, f"{tiny}/mirrored": 5}
+    tables.delete("features", F.col("backbone") == tiny)
+    assert featurize.run(spark, on).read == 5
+    again = held(spark, settings)
+    assert again[f"{tiny}/mirrored"] == rows[f"{tiny}/mirrored"]
+    for key, (features, failure) in rows[tiny].items():
+        assert again[tiny][key][1] == failure
+        assert failure or np.allclose(features, again[tiny][key][0], atol=1e-4)
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 def test_batches_of_the_network_cross_those_of_arrow(spark, batch_size):
     contents = [jpeg(40 + 10 * n, n) if n % 3 else b"" for n in range(11)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.schemas import FEATURES, columns, names_of, parts_of
+from pipelines.schemas import FEATURES, columns, mirrored, names_of, parts_of
 from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
@@ -22,6 +22,10 @@ ROWS = [  # content_hash, backbone, features, failure, minutes after noon
     ("large", A, [6.0, 7.0], None, 8),
     ("large", B, None, "too_large", 3),
     ("whole", "c@3/squash2", [9.0], None, 0),
+    ("whole", f"{A}/mirrored", [2.0, 1.0], None, 9),
+    ("half", f"{A}/mirrored", [5.0, 4.0], None, 9),
+    ("cut", f"{A}/mirrored", None, "truncated", 9),
+    ("whole", f"{B}/mirrored", [-3.0], None, 9),
 ]
 
 
@@ -62,6 +66,23 @@ def test_side_by_side_stand_the_arrays_of_the_parts_in_the_order_given_where_all
     assert found(filled, f"{A}+d@4/squash2") == {}
     details = {row["content_hash"]: row["failure_detail"] for row in features_of(filled, f"{A}+{B}").collect()}
     assert details == {"whole": None, "cut": "a: truncated", "large": "b: too_large"}
+
+
+def test_mirrored_features_stand_in_a_column_of_their_own_null_where_there_are_none(filled: Tables) -> None:
+    def pairs(backbone: str) -> dict[str, tuple[Any, Any]]:
+        rows = features_of(filled, backbone, mirrored=True)
+        assert rows.columns == [*features_of(filled, backbone).columns, "mirrored"]
+        return {row["content_hash"]: (row["features"], row["mirrored"]) for row in rows.collect()}
+
+    assert pairs(A) == {
+        "whole": ([1.0, 2.0], [2.0, 1.0]),
+        "half": ([4.0, 5.0], [5.0, 4.0]),
+        "cut": (None, None),
+        "large": ([6.0, 7.0], None),
+    }
+    failed = {"cut": (None, None), "large": (None, None)}
+    assert pairs(f"{A}+{B}") == {"whole": ([1.0, 2.0, 3.0], [2.0, 1.0, -3.0]), **failed}
+    assert mirrored(f"{A}+{B}") == f"{A}/mirrored+{B}/mirrored"
 
 
 def test_a_joined_identity_comes_apart_into_identities_and_names() -> None:

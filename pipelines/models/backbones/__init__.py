@@ -2,7 +2,7 @@
 
 from pipelines.models.backbones.backbone import Backbone, Embedding, load_backbone
 from pipelines.models.backbones.catalog import ARCHITECTURES
-from pipelines.models.backbones.chosen import backbones_of, identity_of, weights_files
+from pipelines.models.backbones.chosen import backbones_of, identity_of, wanted_of, weights_files
 
 __all__ = [
     "ARCHITECTURES",
@@ -11,5 +11,6 @@ __all__ = [
     "backbones_of",
     "identity_of",
     "load_backbone",
+    "wanted_of",
     "weights_files",
 ]

@@ -9,7 +9,7 @@ from pipelines.errors import SettingsError
 from pipelines.models.backbones.backbone import Backbone, load_backbone
 from pipelines.models.backbones.catalog import architecture
 from pipelines.models.backbones.weights import kept_weights
-from pipelines.schemas import JOINT
+from pipelines.schemas import JOINT, mirrored
 
 if TYPE_CHECKING:
     from pipelines.settings import Featurize, Settings
@@ -40,6 +40,11 @@ def backbones_of(settings: Settings, *, check: bool = True) -> tuple[Backbone, .
 def identity_of(settings: Settings) -> str:
     """Give what names the features that the settings ask for: the backbones' identities, joined by +."""
     return JOINT.join(each.identity for each in backbones_of(settings, check=False))
+
+
+def wanted_of(settings: Featurize, identity: str) -> str:
+    """Give what names all features to be made: of this identity, and with featurize.mirror of mirrored pictures too."""
+    return JOINT.join((identity, mirrored(identity))) if settings.mirror else identity
 
 
 def weights_files(settings: Featurize) -> list[Path]:
