@@ -179,8 +179,11 @@ def test_backbones_side_by_side_have_rows_of_their_own_and_only_what_a_part_lack
     for row in features_of(tables, result.outcome).where("failure is null").collect():
         parts = [both[part][row["content_hash"]][0] for part in (pixels, tiny)]
         assert row["features"] == [*parts[0], *parts[1]] and len(row["features"]) == 3072 + 576
-    # A new picture lacks both parts, and counts once.
-    draw({"new.jpg": jpeg(200, 9), "empty.jpg": b"", "cut.jpg": jpeg(91, 4)[:900]})
+    # Of two new pictures one lacks one part, the other both: it counts once.
+    draw({"new.jpg": jpeg(200, 9)})
+    ingest.run(spark, settings)
+    assert featurize.run(spark, changed(settings, backbone="raw_pixels")).read == 1
+    draw({"empty.jpg": b"", "cut.jpg": jpeg(91, 4)[:900]})
     ingest.run(spark, settings)
     result = featurize.run(spark, joined)
     assert (result.read, result.written, result.failures) == (2, 1, {"truncated": 1})
