@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where 
 from pictures import evenly, put, with_comment
 
 from pipelines.config import load_settings
-from pipelines.models.backbones import backbone_of
+from pipelines.models.backbones import identity_of
 from pipelines.platform.queries import INTERPRETED, fit_queries
 from pipelines.platform.session import get_session
 from pipelines.settings import Settings
@@ -56,7 +56,7 @@ def fill(tables: Tables, settings: Settings, wanted: int) -> None:
     tables.append("images", rows)
     made = tables.read("images").where(F.col("content") == F.lit(b"made up")).select("content_hash")
     made = made.withColumn("features", F.array_repeat(F.rand(1).cast("float"), 512))
-    made = made.withColumn("backbone", F.lit(backbone_of(settings, check=False).identity))
+    made = made.withColumn("backbone", F.lit(identity_of(settings)))
     made = made.withColumn("featurized_at", F.current_timestamp())
     nothing = F.lit(None).cast("string")
     tables.append("features", made.withColumn("failure", nothing).withColumn("failure_detail", nothing))

@@ -59,10 +59,13 @@ IMAGES = """
     burst_rule string         -- the gaps behind burst_id and group_id
 """
 
+JOINT = "+"  # between the names, and the identities, of backbones whose features stand side by side
+MIRRORED = "/mirrored"  # ends the identity of features of the picture mirrored left to right
+
 # One row per (content_hash, backbone): the same bytes are never computed twice.
 FEATURES = """
     content_hash string,
-    backbone string,          -- name, weights digest and preprocessing
+    backbone string,          -- name, weights digest, preprocessing [/mirrored]; never joined
     features array<float>,    -- null where failure is set
     failure string,
     featurized_at timestamp,
@@ -82,7 +85,7 @@ PREDICTIONS = """
     needs_review boolean,
     model_name string,
     model_version string,
-    backbone string,
+    backbone string,                    -- several side by side are joined by +
     failure string,
     scored_at timestamp
 """
@@ -112,6 +115,21 @@ ARRIVALS = """
     says_label boolean,       -- whether the listing has a say in the label
     arrived_at timestamp
 """
+
+
+def parts_of(backbone: str) -> list[str]:
+    """Give the identities in a joined one, `a@1/x+b@2/y`, in its order; of another, itself."""
+    return backbone.split(JOINT)
+
+
+def mirrored(backbone: str) -> str:
+    """Give what names the features of the mirrored pictures, of a joined identity those of every part."""
+    return JOINT.join(part + MIRRORED for part in parts_of(backbone))
+
+
+def names_of(backbone: str) -> str:
+    """Give what `--backbone` takes to make features of this identity: `a+b`."""
+    return JOINT.join(part.partition("@")[0] for part in parts_of(backbone))
 
 
 def columns(schema: str) -> dict[str, str]:

@@ -152,6 +152,7 @@ class Featurize(Section):
     engine: EngineName
     device: Literal["auto", "cpu", "cuda"]
     batch_size: Annotated[int, Field(ge=1)] | None
+    mirror: bool
     pictures_per_commit: Annotated[int, Field(ge=1)]
 
 

@@ -18,7 +18,7 @@ SHORT_FORMS = {
     "dataset": ("sources.dataset", "NAME", "A source registered by `irbis datasets add`, instead of --images."),
     "labels": ("sources.labels", "CSV", "Labels: a CSV or Parquet file, `folder`, `folder:N` or `none`."),
     "workspace": ("workspace", "DIR", "Where tables, MLflow's database, reports and logs live."),
-    "backbone": ("featurize.backbone", "NAME", "Pretrained network that makes the features."),
+    "backbone": ("featurize.backbone", "NAME", "Pretrained network that makes the features; several joined by +."),
     "weights": ("featurize.weights", "FILE", "Its weights, .safetensors or .pth."),
 }
 

@@ -91,6 +91,14 @@ def probabilities(model: PipelineModel, rows: DataFrame, features: str = "featur
     return model.transform(known).select(*rows.columns, vector_to_array("probability").alias("probability"))
 
 
+def mean_of_views(model: PipelineModel, rows: DataFrame) -> DataFrame:
+    """Add `probability`, the mean of what the model says of the pictures and of their mirror images (`mirrored`)."""
+    plain = probabilities(model, rows).withColumnRenamed("probability", "of_features")
+    both = probabilities(model, plain, MIRRORED)
+    mean = F.zip_with("of_features", "probability", lambda one, other: (one + other) / 2)
+    return both.withColumn("probability", mean).drop("of_features")
+
+
 def _lookup(values: dict[str, float]) -> Column:
     pairs = [F.lit(part) for pair in values.items() for part in pair]
     return F.create_map(*pairs)

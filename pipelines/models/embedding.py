@@ -6,12 +6,13 @@ A worker imports what this module imports, in every process: no Spark, no pandas
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.models.backbones import Embedding
+from pipelines.models.backbones.backbone import Features, Network, Pixels
 
 EMBEDDED = pa.schema(
     [
@@ -23,6 +24,21 @@ EMBEDDED = pa.schema(
 )
 EMBEDDED_DDL = "content_hash string, features array<float>, failure string, failure_detail string"
 Embed = Callable[[Iterable[bytes | None]], Iterator[Embedding]]
+
+
+def looking(network: Network, mirrored: Sequence[bool]) -> Network:
+    """Give a network that looks at each picture once for every word: as it is, or mirrored left to right.
+
+    Features of several looks stand one behind the other.
+    """
+    if not any(mirrored):
+        return network
+
+    def run(pixels: Pixels) -> Features:
+        looks = (np.ascontiguousarray(pixels[:, :, ::-1]) if each else pixels for each in mirrored)
+        return np.concatenate([network(each) for each in looks], axis=1)
+
+    return run
 
 
 def embed_batches(

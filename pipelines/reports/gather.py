@@ -21,6 +21,7 @@ from pipelines.reports.contents import (
     PredictionCount,
 )
 from pipelines.settings import Settings
+from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
 MOST_CONFLICTS = 20
@@ -53,7 +54,7 @@ def _images(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
     usable = labelled_pictures(current, train.exclude_labels).select(
         "path", split_of(F.col("group_id"), train.fractions, train.split_salt).alias("split")
     )
-    decoded = tables.read("features").where(F.col("backbone") == backbone).where("failure is not null")
+    decoded = features_of(tables, backbone).where("failure is not null")
     decoded = decoded.select("content_hash", F.struct("failure", "failure_detail").alias("decoding"))
     rows = current.join(usable, "path", "left").join(decoded, "content_hash", "left")
     return rows.withColumn("failure_detail", F.coalesce("failure_detail", "decoding.failure_detail")).withColumn(

@@ -15,6 +15,7 @@ from pipelines.evaluation.folds import is_held
 from pipelines.models.classifiers import MIRRORED, probabilities
 
 MOST = 200_000  # answers that come to the driver
+VIEWS = ("features", MIRRORED)  # columns of features that a model may be asked about
 _STEPS = 1_000_000
 
 
@@ -40,7 +41,7 @@ def ask_folds(models: Sequence[PipelineModel], rows: DataFrame, classes: Sequenc
 
 
 def _answers(model: PipelineModel, rows: DataFrame) -> DataFrame:
-    views = [name for name in ("features", MIRRORED) if name in rows.columns]
+    views = [name for name in VIEWS if name in rows.columns]
     found = rows.select(*views, "label", "burst_id", "group_id")
     if MIRRORED in views:
         found = found.withColumn(MIRRORED, F.coalesce(MIRRORED, "features"))

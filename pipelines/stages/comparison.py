@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.evaluation.figures import Evaluation, aligned, shortened
-from pipelines.models.backbones import backbone_of
+from pipelines.models.backbones import identity_of
 from pipelines.settings import Settings, Train
 from pipelines.stages.learning import cross_validated, training_rows
 from pipelines.storage.tables import Tables
@@ -21,7 +21,7 @@ def compare(spark: SparkSession, settings: Settings) -> str:
     """Give a table of the same classifier, cross-validated over frames dealt at random and over whole groups."""
     tables = Tables.of(spark, settings)
     tables.require("features")
-    rows = training_rows(tables, settings, backbone_of(settings, check=False).identity).cache()
+    rows = training_rows(tables, settings, identity_of(settings)).cache()
     found = compare_splits(rows, settings.train)
     counted = rows.groupBy("label").agg(F.countDistinct("group_id").alias("groups")).orderBy("label").collect()
     rows.unpersist()

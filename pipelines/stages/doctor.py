@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.errors import UserError
-from pipelines.models.backbones import backbone_of
+from pipelines.models.backbones import backbones_of
 from pipelines.models.backbones.devices import gpu_names
 from pipelines.platform.jvm import find_java
 from pipelines.platform.managed import is_managed
@@ -81,7 +81,7 @@ def _memory() -> str:
 
 
 def _weights(settings: Settings) -> str:
-    return backbone_of(settings).identity
+    return ", ".join(each.identity for each in backbones_of(settings))
 
 
 def _writable(place: str) -> str:

@@ -1,12 +1,13 @@
 """Featurize: pictures of the table images become rows of the table features, one per content and backbone.
 
 Decoding, resizing and the forward pass happen in one function on the executors: compressed bytes cross the
-border to Python, features come back. Only what this backbone has not seen yet is computed.
+border to Python, features come back. Only what a backbone has not seen yet is computed; of several side by side
+(`a+b`) each has rows of its own, and so have mirrored pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -18,14 +19,17 @@ from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
 from pipelines.errors import DataError, SettingsError
-from pipelines.models.backbones import Backbone, Embedding, backbone_of, load_backbone
-from pipelines.models.embedding import EMBEDDED_DDL, Embed, embed_batches
+from pipelines.models.backbones import Backbone, Embedding, backbones_of, load_backbone, wanted_of
+from pipelines.models.embedding import EMBEDDED_DDL, Embed, embed_batches, looking
 from pipelines.models.engines import Engines, can_convert, graph_of
 from pipelines.platform.progress import progress
 from pipelines.platform.queries import sql_conf
 from pipelines.platform.session import task_threads
-from pipelines.settings import EngineName, Precision, Settings
+from pipelines.schemas import JOINT
+from pipelines.settings import EngineName, Featurize, Precision, Settings
+from pipelines.stages.passes import Pass, counted, passes
 from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_featurize
 from pipelines.storage.tables import Tables, chunks, count_failures
 
@@ -46,7 +50,8 @@ def featurize(
     `engine`: auto (OpenVINO on CPUs where it is installed, torch on GPUs), openvino or torch. `batch_size`: None for
     the engine's own. `cache` keeps converted networks.
     """
-    return _features(images, backbone, _embedder(images.sparkSession, backbone, engine, device, batch_size, cache))
+    embed = _embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
+    return _features(images, (backbone.identity,), embed)
 
 
 def featurize_udf(
@@ -79,39 +84,55 @@ def featurize_udf(
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
-    """Compute the features that settings.featurize.backbone lacks of the current images."""
+    """Compute the features that the backbones of the settings lack of the current images, one after the other."""
     clock, tables, chosen = Clock(), Tables.of(spark, settings), settings.featurize
-    backbone = backbone_of(settings, check=False)
+    backbones = backbones_of(settings, check=False)
+    identity = JOINT.join(each.identity for each in backbones)
+    wanted = wanted_of(chosen, identity)
     tables.require("images")
-    waiting = tables.settled(pictures_to_featurize(tables, backbone.identity))
-    started = datetime.now(timezone.utc)
-    total, unread, largest, since = waiting.agg(
-        F.count("*"), F.count("failure"), F.max("size"), F.min("ingested_at")
-    ).first()
-    failed = spark.sparkContext.accumulator(unread)
-    if total:
-        embed = _embedder(spark, backbone, chosen.engine, chosen.device, chosen.batch_size, chosen.weights_cache)
-        rows = max(1, min(256, BATCH_BYTES // (largest or 1)))
-        with sql_conf(
-            spark,
-            spark__sql__execution__arrow__maxRecordsPerBatch=rows,
-            spark__sql__parquet__columnarReaderBatchSize=rows,
-        ):
-            for chunk, count in chunks(waiting, total, chosen.pictures_per_commit, "ingested_at", "path"):
-                _append(tables, backbone, embed, chunk, count, since, failed)
+    waiting = tables.settled(pictures_to_featurize(tables, wanted))
+    counts = counted(waiting)
+    failed = spark.sparkContext.accumulator(sum(row["unread"] for row in counts))
+    for backbone in backbones:
+        for each in passes(backbone, counts):
+            _compute(tables, chosen, each, waiting, failed)
     failures = {}
     if failed.value:  # of a task that ran twice it has counted all twice: the table knows
-        written = tables.read("features").where(F.col("backbone") == backbone.identity)
-        failures = count_failures(written.where(F.col("featurized_at") >= F.lit(started)))
-    return StageResult(
-        "featurize", total, total - sum(failures.values()), failures, clock.seconds, outcome=backbone.identity
-    )
+        failures = count_failures(features_of(tables, wanted).join(waiting, "content_hash", "left_semi"))
+    total = sum(row["count"] for row in counts)
+    outcome = f"{identity}, and mirrored" if chosen.mirror else identity
+    return StageResult("featurize", total, total - sum(failures.values()), failures, clock.seconds, outcome=outcome)
+
+
+def _compute(tables: Tables, chosen: Featurize, task: Pass, waiting: DataFrame, failed: Any) -> None:
+    """Compute and commit a pass, chunk by chunk."""
+    spark = tables.spark
+    place = (chosen.engine, chosen.device, chosen.batch_size, chosen.weights_cache)
+    embed = _embedder(spark, task.backbone, *place, task.looks)
+    rows = max(1, min(256, BATCH_BYTES // task.largest))
+    with sql_conf(
+        spark,
+        spark__sql__execution__arrow__maxRecordsPerBatch=rows,
+        spark__sql__parquet__columnarReaderBatchSize=rows,
+    ):
+        per_commit = chosen.pictures_per_commit
+        for chunk, count in chunks(task.rows(waiting), task.count, per_commit, "ingested_at", "path"):
+            _append(tables, task, embed, chunk, count, failed)
 
 
 def _embedder(
-    spark: SparkSession, backbone: Backbone, engine: EngineName, device: str, batch_size: int | None, cache: str
+    spark: SparkSession,
+    backbone: Backbone,
+    engine: EngineName,
+    device: str,
+    batch_size: int | None,
+    cache: str,
+    looks: Sequence[bool] = (False,),
 ) -> Embed:
-    """Give what the executors run on pictures; the weights, or the network made of them, are sent there once."""
+    """Give what the executors run on pictures; the weights, or the network made of them, are sent there once.
+
+    `looks`: whether each picture is mirrored, once for every time that the network looks at it.
+    """
     if engine == "openvino" and not can_convert():
         raise SettingsError(
             "featurize.engine = openvino: it is not installed. pip install openvino, or set it to auto."
@@ -131,28 +152,37 @@ def _embedder(
         chosen = engines.engine(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)
         # On a GPU the task's cores are free to decode; on a CPU they compute.
         readers = threads if chosen.flights > 1 else 0
-        return light.embed(pictures, chosen, batch=chosen.batch, readers=readers)
+        return light.embed(pictures, looking(chosen, looks), batch=chosen.batch, readers=readers)
 
     return embed
 
 
 def _features(
-    images: DataFrame, backbone: Backbone, embed: Embed, count: Callable[[int, int], None] | None = None
+    images: DataFrame, views: Sequence[str], embed: Embed, count: Callable[[int, int], None] | None = None
 ) -> DataFrame:
-    """Give the rows of `featurize`. `count(done, failed)` is told, on the executors, of each batch."""
+    """Give the rows of `featurize`, one of each view. `count(done, failed)` is told on the executors of each batch."""
 
     def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return embed_batches(batches, embed, count)
 
     rows = images.select("content_hash", "content").mapInArrow(each, EMBEDDED_DDL)
-    return rows.withColumn("backbone", F.lit(backbone.identity)).withColumn(
-        "featurized_at", F.lit(datetime.now(timezone.utc))
-    )
+    return _by_view(rows, views).withColumn("featurized_at", F.lit(datetime.now(timezone.utc)))
 
 
-def _append(
-    tables: Tables, backbone: Backbone, embed: Embed, chunk: DataFrame, count: int, since: datetime, failed: Any
-) -> None:
+def _by_view(rows: DataFrame, views: Sequence[str]) -> DataFrame:
+    """Give a row for every view, with its backbone; the features of several came one behind the other."""
+    if len(views) == 1:
+        return rows.withColumn("backbone", F.lit(views[0]))
+    width = (F.size("features") / len(views)).cast("int")
+    parts = [
+        F.struct(F.lit(view).alias("backbone"), F.slice("features", place * width + 1, width).alias("features"))
+        for place, view in enumerate(views)
+    ]
+    exploded = rows.withColumn("view", F.explode(F.array(*parts)))
+    return exploded.select("content_hash", "view.features", "failure", "failure_detail", "view.backbone")
+
+
+def _append(tables: Tables, task: Pass, embed: Embed, chunk: DataFrame, count: int, failed: Any) -> None:
     """Compute and commit one chunk; pictures that ingest could not read are not decoded again."""
     done = tables.spark.sparkContext.accumulator(0)
 
@@ -161,16 +191,16 @@ def _append(
         failed.add(n_failed)
 
     with progress("featurize", count, lambda: done.value):
-        features = _features(tables.with_content(chunk.where("failure is null"), since), backbone, embed, tell)
+        readable = tables.with_content(chunk.where("failure is null"), task.since)
         unread = chunk.where("failure is not null").select(
             "content_hash",
             F.lit(None).cast("array<float>").alias("features"),
             "failure",
             "failure_detail",
-            F.lit(backbone.identity).alias("backbone"),
+            F.explode(F.array(*map(F.lit, task.views))).alias("backbone"),
             F.lit(datetime.now(timezone.utc)).alias("featurized_at"),
         )
-        found = features.unionByName(unread)
+        found = _features(readable, task.views, embed, tell).unionByName(unread)
         if chunk.where("is_replaced").head(1):
             tables.upsert("features", found, ["content_hash", "backbone"])
         else:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipelines.evaluation.answers import Answers
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.paired import Paired, compare
 from pipelines.platform.crowning import crown
 from pipelines.platform.tracking import CHALLENGER, ModelVersion, Tracking
+from pipelines.schemas import names_of
 from pipelines.settings import Train
-from pipelines.stages.asking import ask
+from pipelines.stages.asking import VIEWS, ask
+from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
 SURELY = 0.95  # share of the resamples in which it must be better: a one-sided test at 5 %
@@ -108,19 +109,21 @@ def _judge_on(
 ) -> Verdict:
     """Ask both about the same test pictures: those of which the champion's backbone has features too."""
     backbone = champion.tags["backbone"]
-    held = tables.read("features").where((F.col("backbone") == backbone) & F.col("features").isNotNull())
-    theirs = test.drop("features").join(held.select("content_hash", "features"), "content_hash")
+    before, now = (Decision.from_json(each.tags.get("decision")) for each in (champion, version))
+    mirrored = " --set featurize.mirror=true" if before.both_views else ""
+    held = features_of(tables, backbone, mirrored=before.both_views)
+    held = held.where(" and ".join(f"{view} is not null" for view in held.columns if view in VIEWS))
+    theirs = test.drop(*VIEWS).join(held.drop("failure", "failure_detail", "featurized_at"), "content_hash")
     ours = test.join(held.select("content_hash"), "content_hash", "left_semi")
     classes = sorted({*champion.classes, *version.classes})
     old = ask(tracking.load(champion), theirs, champion.classes, among=classes)
     if old is None:
-        name = backbone.partition("@")[0]
         return Verdict(
             False,
-            f"{champion} has no features of the test pictures to be compared on; "
-            f"run `irbis featurize --backbone {name}`, then train again",
+            f"{champion} has no features of the test pictures to be compared on; run "
+            f"`irbis featurize --backbone {names_of(backbone)}{mirrored}`, then train again",
         )
     new = ask(model, ours, version.classes, among=classes)
     assert new is not None  # the same pictures
-    interesting = Decision.from_json(version.tags.get("decision")).interesting
-    return judge(new, old, interesting, settings, str(champion))
+    ours_said, theirs_said = new.of_views(now.both_views), old.of_views(before.both_views)
+    return judge(ours_said, theirs_said, now.interesting, settings, str(champion))

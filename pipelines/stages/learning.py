@@ -10,18 +10,23 @@ from pyspark.sql import functions as F
 from pipelines.evaluation.answers import Answers
 from pipelines.evaluation.folds import with_folds
 from pipelines.evaluation.split import labelled_pictures, split_of
+from pipelines.models.classifiers import MIRRORED
 from pipelines.models.cross_validation import Fitted, cross_validate, hold_out
 from pipelines.settings import Settings, Train
 from pipelines.stages.asking import ask, ask_folds
+from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
 
 def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
-    """Give content_hash, features, label, burst_id, group_id, split of every picture that may be learned from."""
+    """Give content_hash, features, label, burst_id, group_id, split of every picture that may be learned from.
+
+    With `featurize.mirror` there is `mirrored` too, the features of the mirrored picture.
+    """
     chosen = settings.train
     pictures = labelled_pictures(tables.current_images(), chosen.exclude_labels)
-    features = tables.read("features").where((F.col("backbone") == backbone) & F.col("failure").isNull())
-    rows = pictures.join(features.select("content_hash", "features"), "content_hash")
+    features = features_of(tables, backbone, mirrored=settings.featurize.mirror).where("failure is null")
+    rows = pictures.join(features.drop("failure", "failure_detail", "featurized_at"), "content_hash")
     return rows.withColumn("split", split_of(F.col("group_id"), chosen.fractions, chosen.split_salt))
 
 
@@ -37,7 +42,8 @@ def fingerprint_of(rows: DataFrame, settings: Settings, backbone: str) -> str:
     """Give a text that is the same for the same pictures, labels, bursts, groups, backbone and settings."""
     digest = F.xxhash64("content_hash", "label", "burst_id", "group_id", "split").cast("decimal(38,0)")
     count, total = rows.agg(F.count("*"), F.sum(digest)).first()
-    return f"{count}/{total}/{backbone}/{json.dumps(settings.train.model_dump(), sort_keys=True)}"
+    views = "/mirrored" if MIRRORED in rows.columns else ""
+    return f"{count}/{total}/{backbone}{views}/{json.dumps(settings.train.model_dump(), sort_keys=True)}"
 
 
 def cross_validated(

@@ -14,11 +14,13 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.decision import Decision
-from pipelines.models.backbones import backbone_of
-from pipelines.models.classifiers import probabilities
+from pipelines.models.backbones import identity_of
+from pipelines.models.classifiers import MIRRORED, mean_of_views, probabilities
 from pipelines.platform.tracking import ModelVersion, Tracking
+from pipelines.schemas import names_of
 from pipelines.settings import Score, Settings
 from pipelines.stages.result import Clock, StageResult
+from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_score
 from pipelines.storage.tables import Tables, count_failures
 
@@ -31,16 +33,18 @@ def score(
 ) -> DataFrame:
     """Give rows of predictions for rows of path, content_hash, burst_id, failure, features: one for one.
 
-    The readable frames of a burst vote as the version's decision says. A picture needs review if it failed, or if its
-    burst reaches the operating point of a class of interest; where every class is of interest, so that none can be
-    dismissed, if its burst's best probability is below `review_below`. Where validation had too few groups of a class
-    of interest, it needs review if it is taken for that class, or if that probability is below.
+    Where the version decides on both views the rows have `mirrored` too. The readable frames of a burst vote as its
+    decision says. A picture needs review if it failed, or if its burst reaches the operating point of a class of
+    interest; where every class is of interest, so that none can be dismissed, if its burst's best probability is below
+    `review_below`. Where validation had too few groups of a class of interest, it needs review if it is taken for that
+    class, or if that probability is below.
     """
     decision = Decision.from_json(version.tags.get("decision"))
     classes = F.array(*[F.lit(name) for name in version.classes])
-    readable = probabilities(model, images.where("features is not null").drop("failure", "failure_detail"))
+    says = mean_of_views if decision.both_views else probabilities
+    readable = says(model, images.where("features is not null").drop("failure", "failure_detail"))
     bursts = readable.groupBy("burst_id").agg(_vote(decision.weight).alias("burst_probability"))
-    found = images.drop("features").join(readable.select("path", "probability"), "path", "left")
+    found = images.drop("features", MIRRORED).join(readable.select("path", "probability"), "path", "left")
     found = found.join(bursts, "burst_id", "left")
     is_readable = F.col("probability").isNotNull()
     own, vote = F.array_max("probability"), F.array_max("burst_probability")
@@ -127,8 +131,11 @@ def _waiting(state: DataFrame, tables: Tables, version: ModelVersion) -> DataFra
     fresh = state.where("is_new")
     touched = fresh.select("burst_id").unionAll(fresh.select(F.explode("old_bursts"))).distinct()
     waiting = state.join(touched, "burst_id", "left_semi").withColumn("is_replaced", F.size("old_bursts") > 0)
-    features = tables.read("features").where(F.col("backbone") == version.tags["backbone"])
-    features = features.select("content_hash", "features", F.col("failure").alias("decoding_failure"))
+    both_views = Decision.from_json(version.tags.get("decision")).both_views
+    features = features_of(tables, version.tags["backbone"], mirrored=both_views)
+    if both_views:  # one without the other is of no use to this version
+        features = features.withColumn("features", F.when(F.col(MIRRORED).isNotNull(), F.col("features")))
+    features = features.drop("failure_detail", "featurized_at").withColumnRenamed("failure", "decoding_failure")
     rows = waiting.select("path", "content_hash", "burst_id", "failure", "is_replaced")
     rows = rows.join(features, "content_hash", "left")
     return rows.withColumn("failure", F.coalesce("failure", "decoding_failure")).drop("decoding_failure")
@@ -143,26 +150,33 @@ def _require_features(waiting: DataFrame, tables: Tables, version: ModelVersion)
     wanted = version.tags["backbone"]
     others = tables.read("features").join(lacking.select("content_hash"), "content_hash", "left_semi")
     held = sorted(row["backbone"] for row in others.select("backbone").distinct().collect())
-    name = wanted.partition("@")[0]
-    if held:
+    if held and wanted not in held:
         raise ModelError(_other_backbone(version, f"table features holds {', '.join(held)} for {count:,} pictures"))
     raise DataError(
         f"{count:,} pictures have no features of {wanted}, which model {version} needs. "
-        f"Run `irbis featurize --backbone {name}` first."
+        f"Run `irbis featurize --backbone {names_of(wanted)}{_mirror(version)}` first."
     )
 
 
 def require_backbone(settings: Settings) -> None:
     """Raise ModelError if pictures featurized with these settings could not be scored by the chosen version."""
     version = Tracking.of(settings).choose(settings.score.model_version)
-    mine = backbone_of(settings, check=False).identity
+    mine = identity_of(settings)
     if mine != version.tags["backbone"]:
         raise ModelError(_other_backbone(version, f"the settings say {mine}"))
+    if _mirror(version) and not settings.featurize.mirror:
+        raise ModelError(
+            f"Model {version} looks at mirrored pictures too, and featurize.mirror is false. Add{_mirror(version)}."
+        )
+
+
+def _mirror(version: ModelVersion) -> str:
+    return " --set featurize.mirror=true" if Decision.from_json(version.tags.get("decision")).both_views else ""
 
 
 def _other_backbone(version: ModelVersion, found: str) -> str:
     wanted = version.tags["backbone"]
-    name = wanted.partition("@")[0]
+    name = names_of(wanted)
     return (
         f"Model {version} was trained on features of {wanted}; {found}. Featurize with {name} "
         f"(--backbone {name}, the same weights and images settings), or choose another version "

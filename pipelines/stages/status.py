@@ -9,11 +9,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.split import SPLITS, labelled_pictures
-from pipelines.models.backbones import backbone_of
+from pipelines.models.backbones import identity_of, wanted_of
 from pipelines.platform.tracking import ModelVersion, Tracking
 from pipelines.reports.mark import PAGE, bears, mark_of
 from pipelines.settings import Settings
 from pipelines.stages.revisions import compare
+from pipelines.storage.features import features_of
 from pipelines.storage.files import read_text
 from pipelines.storage.listing import list_names
 from pipelines.storage.pending import pictures_to_featurize, pictures_to_score
@@ -102,13 +103,13 @@ def _predictions(tables: Tables) -> dict[str, Any]:
 
 def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: ModelVersion | None) -> dict[str, int]:
     """Count what each stage would do. Ingest is only asked where the settings name a source."""
-    backbone = backbone_of(settings, check=False).identity
+    backbone = identity_of(settings)
     never = ("", "", datetime.now(timezone.utc))
     of_version = (champion.name, champion.version, champion.made_at) if champion else never
     mark = mark_of(tables, settings, champion.run_id if champion else None)
     up_to_date = bears(read_text(tables, PAGE), mark)
     found = {
-        "featurize": pictures_to_featurize(tables, backbone).count(),
+        "featurize": pictures_to_featurize(tables, wanted_of(settings.featurize, backbone)).count(),
         "train": _not_learned(tables, settings, tracking, backbone),
         "score": pictures_to_score(tables, *of_version).where("is_new").count(),
         "report": int(tables.exists("images") and not up_to_date),
@@ -127,7 +128,7 @@ def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbon
 
     The newest, and not the champion: one that did not beat it has learned them all the same.
     """
-    features = tables.read("features").where((F.col("backbone") == backbone) & F.col("features").isNotNull())
+    features = features_of(tables, backbone).where("features is not null")
     labelled = labelled_pictures(tables.current_images(), settings.train.exclude_labels)
     count = labelled.join(features.select("content_hash"), "content_hash", "left_semi").count()
     newest = next((each for each in tracking.versions() if each.tags.get("backbone") == backbone), None)

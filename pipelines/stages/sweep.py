@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from pipelines.config import Origin
 from pipelines.errors import DataError
 from pipelines.evaluation.figures import aligned
-from pipelines.models.backbones import backbone_of
+from pipelines.models.backbones import identity_of
 from pipelines.models.learners import require_synapseml
 from pipelines.platform.tracking import Tracking
 from pipelines.platform.trials import FAILED, FINISHED, Trial, Trials
@@ -36,7 +36,7 @@ def run(spark: SparkSession, settings: Settings, plan: Plan, name: str, origins:
         require_synapseml()
     tracking.close_abandoned()
     tables.require("features")
-    pictures = training_rows(tables, settings, backbone_of(settings, check=False).identity)
+    pictures = training_rows(tables, settings, identity_of(settings))
     about = {"method": plan.method, "metric": plan.metric, "space": json.dumps(plan.model_dump(mode="json")["space"])}
     trials = Trials.of(tracking, name, plan.digest(name, fingerprint_of(pictures, settings, "")), about)
     before = trials.finished()

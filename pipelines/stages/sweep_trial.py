@@ -16,7 +16,7 @@ from pipelines.errors import PlatformError
 from pipelines.evaluation.answers import best_views
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.folds import is_held, with_folds
-from pipelines.models.backbones import backbone_of
+from pipelines.models.backbones import identity_of
 from pipelines.models.cross_validation import hold_out
 from pipelines.platform.trials import FAILED, FINISHED, PRUNED, Trial, Trials
 from pipelines.settings import Settings
@@ -39,7 +39,7 @@ class Sweep:
     tables: Tables
     trials: Trials
     study: Any
-    kept: dict[str, DataFrame] = field(default_factory=dict)
+    kept: dict[tuple[str, bool], DataFrame] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def settings(self, parameters: Mapping[str, Any]) -> Settings:
@@ -48,12 +48,13 @@ class Sweep:
 
     def rows(self, settings: Settings) -> DataFrame:
         """Give the pictures of train and validation, with folds that are the same for every trial."""
-        identity, train = backbone_of(settings, check=False).identity, settings.train
+        identity, train = identity_of(settings), settings.train
+        key = identity, settings.featurize.mirror
         with self.lock:
-            if identity not in self.kept:
+            if key not in self.kept:
                 rows = training_rows(self.tables, settings, identity).where("split != 'test'")
-                self.kept[identity] = with_folds(rows, train.folds, train.split_salt).cache()
-            return self.kept[identity]
+                self.kept[key] = with_folds(rows, train.folds, train.split_salt).cache()
+            return self.kept[key]
 
     def let_go(self) -> None:
         for rows in self.kept.values():

@@ -18,7 +18,7 @@ from pipelines.evaluation.operating_point import classes_of_interest
 from pipelines.evaluation.split import SPLITS, count_pictures, pictures_in
 from pipelines.evaluation.sufficiency import require_enough
 from pipelines.evaluation.vote import MAXIMUM, MEAN
-from pipelines.models.backbones import backbone_of
+from pipelines.models.backbones import identity_of
 from pipelines.models.classifiers import calibrated
 from pipelines.models.learners import describe
 from pipelines.platform.provenance import code_version
@@ -96,7 +96,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
     tracking.close_abandoned()
     tables.require("features")
-    backbone = backbone_of(settings, check=False).identity
+    backbone = identity_of(settings)
     rows = training_rows(tables, settings, backbone).cache()
     fingerprint = fingerprint_of(rows, settings, backbone)
     same = [each for each in tracking.versions() if each.tags.get("fingerprint") == fingerprint]
@@ -137,6 +137,13 @@ def _again(version: ModelVersion) -> str:
     return f"{version} was trained on the same: nothing to do"
 
 
+def _classifier(settings: Settings, trained: Trained) -> str:
+    """Say what was fitted, on which views of the pictures."""
+    asked = "asked about both views" if trained.decision.both_views else "asked about the pictures as they are"
+    views = f"; learned from mirrored pictures too, and {asked}" if settings.featurize.mirror else ""
+    return describe(settings.train, trained.parameters) + views
+
+
 def _record(
     tables: Tables,
     tracking: Tracking,
@@ -164,7 +171,7 @@ def _record(
         backbone,
         counts,
         trained.test,
-        describe(settings.train, trained.parameters),
+        _classifier(settings, trained),
         voted=trained.voted,
         reviews=trained.reviews,
         calibration=(trained.uncalibrated, trained.temperature),
@@ -177,6 +184,7 @@ def _record(
                 **{key: masked(value) for key, value in flatten(settings.model_dump(by_alias=True))},
                 **trained.parameters,
                 "temperature": trained.temperature,
+                "both_views": trained.decision.both_views,
                 "vote.weight_of_maximum": trained.decision.weight,
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
                 **{f"rows.{split}": pictures_in(counts, split) for split in SPLITS},

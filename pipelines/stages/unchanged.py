@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pipelines
+from pipelines.models.backbones import weights_files
 from pipelines.platform.managed import is_managed
 from pipelines.reports.mark import PAGE
 from pipelines.schemas import Failure
@@ -54,7 +55,7 @@ def inputs_of(settings: Settings) -> str | None:
     labels = settings.sources.labels
     if is_file(labels) and "://" in labels:
         found.update(source.read_file(labels))
-    named = [Path(name).expanduser() for name in (labels, settings.featurize.weights) if name]
+    named = [Path(labels).expanduser(), *weights_files(settings.featurize)]
     code = Path(pipelines.__file__).parent.rglob("*.py")
     found.update(_states([*named, *sorted(code)]))
     return found.hexdigest()

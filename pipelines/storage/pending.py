@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.schemas import parts_of
+from pipelines.storage.features import part_of
 from pipelines.storage.tables import Tables
 
 
 def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
-    """Give one row for every content that this backbone has not seen.
+    """Give one row for every content that this backbone, or a part of this joined one, has not seen.
 
-    Columns: content_hash, path, ingested_at, size, failure, failure_detail, is_replaced. A content that failed is
-    there again (is_replaced) when ingest has read it anew since, because a limit was raised.
+    Columns: content_hash, path, ingested_at, size, failure, failure_detail, lacking (the parts), is_replaced. A content
+    that failed is there again (is_replaced) when ingest has read it anew since, because a limit was raised.
     """
-    done = tables.read("features").where(F.col("backbone") == backbone)
-    done = done.select("content_hash", F.col("failure").alias("old_failure"), "featurized_at")
+    done = {part: part_of(tables, part) for part in parts_of(backbone)}
     columns = ["path", "ingested_at", "size", "failure", "failure_detail"]
-    fetched = tables.current_images(_paths_without(done, tables)).where("content_hash is not null")
-    contents = fetched.groupBy("content_hash").agg(F.min(F.struct(*columns)).alias("row"))
-    both = contents.select("content_hash", "row.*").join(done, "content_hash", "left")
-    is_replaced = F.col("featurized_at").isNotNull()
-    is_mended = F.col("old_failure").isNotNull() & F.col("failure").isNull()
-    both = both.where(~is_replaced | (is_mended & (F.col("ingested_at") > F.col("featurized_at"))))
-    return both.select("content_hash", *columns, is_replaced.alias("is_replaced"))
+    fetched = tables.current_images(_paths_without(list(done.values()), tables)).where("content_hash is not null")
+    rows = fetched.groupBy("content_hash").agg(F.min(F.struct(*columns)).alias("row")).select("content_hash", "row.*")
+    lacking, replaced = [], []
+    for place, (part, seen) in enumerate(done.items()):
+        at, failed = f"featurized_at_{place}", f"failed_{place}"
+        seen = seen.select("content_hash", F.col("failure").isNotNull().alias(failed), F.col("featurized_at").alias(at))
+        rows = rows.join(seen, "content_hash", "left")
+        is_mended = F.col(failed) & F.col("failure").isNull() & (F.col("ingested_at") > F.col(at))
+        lacking.append(F.when(F.col(at).isNull() | is_mended, F.lit(part)))
+        replaced.append(F.coalesce(is_mended, F.lit(False)))
+    rows = rows.withColumn("lacking", F.filter(F.array(*lacking), lambda part: part.isNotNull()))
+    is_replaced = reduce(or_, replaced).alias("is_replaced")
+    return rows.where(F.size("lacking") > 0).select("content_hash", *columns, "lacking", is_replaced)
 
 
-def _paths_without(done: DataFrame, tables: Tables) -> DataFrame | None:
+def _paths_without(done: list[DataFrame], tables: Tables) -> DataFrame | None:
     """Give the paths of any rows, the newest or not, whose content lacks features: cheaply found, most often few."""
     if not tables.exists("features"):
         return None
     rows = tables.read("images").where("content_hash is not null")
-    lacking = rows.join(done.where("old_failure is null"), "content_hash", "left_anti")
+    whole = [part.where("failure is null").select("content_hash") for part in done]
+    whole_of_all = reduce(lambda left, right: left.join(right, "content_hash", "left_semi"), whole)
+    lacking = rows.join(whole_of_all, "content_hash", "left_anti")
     return tables.sent(lacking.select("path").distinct())
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.errors import SettingsError, WeightsError
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones import Backbone, backbone_of, load_backbone
+from pipelines.models.backbones import Backbone, backbones_of, identity_of, load_backbone, weights_files
 from pipelines.models.backbones.weights import find_weights
 
 
@@ -96,6 +96,49 @@ def test_settings_name_backbone_weights_and_preprocessing(make_settings: Callabl
     settings = make_settings(
         {"featurize.backbone": "irbis_tiny", "images.size": 96, "images.fit": "pad", "images.max_megapixels": 2}
     )
-    chosen = backbone_of(settings)
+    (chosen,) = backbones_of(settings)
     assert chosen.identity.startswith("irbis_tiny@") and "/pad96-" in chosen.identity
     assert chosen.max_pixels == 2_000_000
+
+
+def test_names_joined_by_plus_are_several_backbones_in_the_order_given(make_settings: Callable[..., Any]) -> None:
+    settings = make_settings({"featurize.backbone": "raw_pixels + irbis_tiny", "images.fit": "pad"})
+    pixels, tiny = backbones_of(settings)
+    assert (pixels.name, tiny.name) == ("raw_pixels", "irbis_tiny")
+    assert identity_of(settings) == f"{pixels.identity}+{tiny.identity}"
+    assert "/pad32-" in pixels.identity and "/pad160-" in tiny.identity
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (
+            {"backbone": "irbis_tiny+"},
+            r"^featurize.backbone = irbis_tiny\+: beside a \+ a name is missing\. Write squee",
+        ),
+        ({"backbone": "+"}, r"beside a \+ a name is missing"),
+        ({"backbone": "raw_pixels+irbis_tiny+raw_pixels"}, r"raw_pixels: raw_pixels stands there twice, which adds no"),
+        ({"backbone": "raw_pixels+irbis_tony"}, r"irbis_tony: not known\. Did you mean 'irbis_tiny'\?"),
+        (
+            {"backbone": "raw_pixels+irbis_tiny", "weights": "ours.pth"},
+            r"^featurize.weights = ours.pth: a file is of one backbone, and featurize.backbone = raw_pixels\+irbis_tiny"
+            r"\. Set it to null, and put the files into ~/.cache/irbis/weights \(featurize.weights_cache\)",
+        ),
+    ],
+)
+def test_joined_names_that_do_not_fit_are_settings_errors(
+    make_settings: Callable[..., Any], words: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        backbones_of(make_settings({f"featurize.{name}": value for name, value in words.items()}), check=False)
+
+
+def test_the_files_of_weights_are_told_without_reading_or_fetching_any(
+    make_settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "resnet18-5c106cde.pth"
+    file.write_bytes(b"")
+    names = "irbis_tiny+raw_pixels+resnet18+resnet50"
+    several = make_settings({"featurize.backbone": names, "featurize.weights_cache": str(tmp_path)})
+    assert weights_files(several.featurize) == [find_weights("irbis_tiny", None, ""), file]
+    assert weights_files(make_settings({"featurize.weights": "ours.pth"}).featurize) == [Path("ours.pth")]

@@ -40,8 +40,8 @@ def before_classifier(network: nn.Module, layer: str, pictures: Tensor) -> Tenso
     return seen[0].mean(dim=(2, 3)) if seen[0].ndim == 4 else seen[0]
 
 
-def test_the_catalog_knows_irbis_tiny_and_nine_of_torchvision() -> None:
-    assert set(ARCHITECTURES) == {"irbis_tiny", *CLASSIFIERS}
+def test_the_catalog_knows_irbis_tiny_raw_pixels_and_nine_of_torchvision() -> None:
+    assert set(ARCHITECTURES) == {"irbis_tiny", "raw_pixels", *CLASSIFIERS}
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -100,7 +100,7 @@ def test_the_smallest_picture_that_the_catalog_allows_has_features(name: str) ->
     with torch.device("meta"):  # shapes only: nothing is computed
         network = known.cut(known.build()).eval()
     side = known.sides[0]
-    width = FEATURES if name == "irbis_tiny" else CLASSIFIERS[name][1]
+    width = {"irbis_tiny": FEATURES, "raw_pixels": 3 * 32 * 32}.get(name) or CLASSIFIERS[name][1]
     assert network(torch.empty(1, 3, side, side, device="meta")).shape == (1, width)
 
 
@@ -109,5 +109,5 @@ def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
         SettingsError, match=r"mobilenet_v4: not known\. Did you mean 'mobilenet_v2'\? Known: irbis_tiny,"
     ):
         architecture("mobilenet_v4")
-    with pytest.raises(SettingsError, match=r"featurize.backbone = \?: not known\. Known: irbis_tiny, squeezenet1_1"):
+    with pytest.raises(SettingsError, match=r"featurize.backbone = \?: not known\. Known: irbis_tiny, raw_pixels,"):
         architecture("?")

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from pipelines.models.backbones import backbones_of
 from pipelines.stages import doctor
 
 THINGS = ["python", "java", *doctor.PACKAGES, "memory", "gpu", "weights", "workspace", "cache", "spark"]
@@ -24,6 +25,7 @@ def test_on_this_machine_all_is_well(spark, make_settings, tmp_path):
     ("change", "name", "remedy"),
     [
         ({"featurize.weights": "nowhere.pth"}, "weights", "there is no such file"),
+        ({"featurize.backbone": "irbis_tiny+"}, "weights", "beside a + a name is missing"),
         ({"workspace": "/proc/irbis"}, "workspace", "/proc/irbis cannot be written: "),
         ({"featurize.weights_cache": "/dev/null/cache"}, "cache", "Choose another."),
     ],
@@ -32,6 +34,12 @@ def test_what_is_wrong_fails_alone_and_says_what_to_do(spark, make_settings, cha
     failed = [finding for finding in doctor.examine(make_settings(change)) if not finding.is_ok]
     assert [finding.name for finding in failed] == [name]
     assert remedy in failed[0].line() and failed[0].line().startswith("FAIL  ")
+
+
+def test_of_backbones_side_by_side_all_weights_are_named(make_settings):
+    settings = make_settings({"featurize.backbone": "irbis_tiny+raw_pixels"})
+    tiny, pixels = (each.identity for each in backbones_of(settings))
+    assert doctor._finding("weights", lambda: doctor._weights(settings)).detail == f"{tiny}, {pixels}"
 
 
 def test_little_memory_old_python_and_a_package_that_is_not_there_are_told(monkeypatch):

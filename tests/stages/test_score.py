@@ -12,14 +12,18 @@ import pytest
 from PIL import Image
 from pyspark.sql import functions as F
 
-from pipelines.errors import ModelError
+from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.evaluation.vote import vote
+from pipelines.models.backbones import backbones_of
+from pipelines.models.classifiers import probabilities
 from pipelines.platform.tracking import EVALUATION, Tracking
 from pipelines.reports.gather import gather
 from pipelines.stages import featurize, ingest, learning, score, train
 from pipelines.stages.score import require_backbone
+from pipelines.stages.status import collect_status
+from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
 from .conftest import jpeg
@@ -137,6 +141,43 @@ def test_features_of_another_backbone_are_refused_in_a_sentence(spark, trained):
     assert not tables.exists("predictions")
 
 
+def test_backbones_side_by_side_go_through_all_stages_under_one_name(spark, settings):
+    joined = changed(settings, "featurize", backbone="irbis_tiny+raw_pixels")
+    assert collect_status(spark, joined)["missing"]["featurize"] == 181
+    with pytest.raises(DataError, match="no rows with a label and features"):
+        train.run(spark, joined)  # one part alone is not what was asked for
+    featurize.run(spark, joined)
+    missing = collect_status(spark, joined)["missing"]
+    assert (missing["featurize"], missing["train"]) == (0, 180)
+    result = train.run(spark, joined)
+    assert (result.read, result.written) == (180, 1)
+    version = Tracking.of(joined).champion()
+    tiny, pixels = (each.identity for each in backbones_of(joined))
+    assert version.tags["backbone"] == f"{tiny}+{pixels}"
+    assert score.run(spark, joined).failures == {"not_an_image": 1}
+    assert collect_status(spark, joined)["missing"] == {
+        "ingest": 0,
+        "featurize": 0,
+        "train": 0,
+        "score": 0,
+        "report": 1,
+    }
+    require_backbone(joined)
+    with pytest.raises(ModelError, match=r"Featurize with irbis_tiny\+raw_pixels \(--backbone irbis_tiny\+raw_pixels,"):
+        require_backbone(settings)
+    # The champion of a run with one of them is compared on its own features.
+    alone = train.run(spark, settings)
+    assert "irbis/1 1.000 on the same" in alone.outcome
+    tables = Tables.of(spark, joined)
+    tables.delete("features", F.col("backbone") == pixels)
+    tables.delete("predictions", F.lit(True))
+    other = changed(joined, "score", model_version="1")
+    with pytest.raises(
+        ModelError, match=r"table features holds irbis_tiny@\S+ for 180 pictures. Featurize with irbis_ti"
+    ):
+        score.run(spark, other)
+
+
 def test_without_a_champion_or_with_an_unknown_version_the_error_says_what_there_is(spark, settings):
     with pytest.raises(ModelError, match=r"Model irbis has no champion. Run `irbis train` first"):
         score.run(spark, settings)
@@ -205,3 +246,31 @@ def test_a_second_model_in_the_same_workspace_is_scored_beside_the_first(spark, 
     counted = Tables.of(spark, other).read("predictions").groupBy("model_name").count().collect()
     assert {row["model_name"]: row["count"] for row in counted} == {"irbis": 181, "leopards": 181}
     assert score.run(spark, trained).read == 0
+
+
+def test_a_version_that_decides_on_both_views_gives_their_mean(spark, trained):
+    tracking, tables = Tracking.of(trained), Tables.of(spark, trained)
+    champion = tracking.champion()
+    before = Decision.from_json(champion.tags["decision"])
+    tracking.tag(champion, decision=replace(before, both_views=True).to_json())
+    remedy = r"no features of irbis_tiny.* Run `irbis featurize --backbone irbis_tiny --set featurize\.mirror=true`"
+    with pytest.raises(DataError, match=remedy):
+        score.run(spark, trained)
+    with pytest.raises(ModelError, match=r"looks at mirrored pictures too, .* Add --set featurize\.mirror=true"):
+        require_backbone(trained)
+    mirrored = changed(trained, "featurize", mirror=True)
+    require_backbone(mirrored)
+    featurize.run(spark, mirrored)
+    score.run(spark, trained)
+    rows = features_of(tables, champion.tags["backbone"], mirrored=True).where("features is not null")
+    model = tracking.load(champion)
+    one, other = (
+        {row["content_hash"]: row["probability"] for row in probabilities(model, rows, view).collect()}
+        for view in ("features", "mirrored")
+    )
+    found = tables.read("predictions").where("failure is null").collect()
+    assert len(found) == 180
+    for row in found:
+        mean = (np.array(one[row["content_hash"]]) + other[row["content_hash"]]) / 2
+        assert [row["probabilities"][name] for name in champion.classes] == pytest.approx(mean)
+    assert any(abs(one[key][0] - other[key][0]) > 1e-3 for key in one)

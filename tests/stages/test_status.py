@@ -42,6 +42,15 @@ def test_each_stage_takes_away_what_is_missing_for_it_and_gives_the_next_one_wor
     assert missing() == {"ingest": 1, "featurize": 0, "train": 2, "score": 2, "report": 1}
 
 
+def test_with_mirror_what_lacks_mirrored_features_is_to_be_featurized_and_no_more_to_be_learned(spark, trained):
+    on = trained.model_copy(update={"featurize": trained.featurize.model_copy(update={"mirror": True})})
+    assert collect_status(spark, trained)["missing"]["featurize"] == 0
+    missing = collect_status(spark, on)["missing"]
+    assert (missing["featurize"], missing["train"]) == (181, 0)
+    featurize.run(spark, on)
+    assert collect_status(spark, on)["missing"]["featurize"] == 0
+
+
 def test_counts_failures_backbones_and_the_champions_figures(spark, trained):
     score.run(spark, trained)
     found = collect_status(spark, trained)

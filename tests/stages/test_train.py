@@ -9,7 +9,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
-from pipelines.evaluation.answers import temperature_of
+from pipelines.evaluation.answers import best_views, temperature_of
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.operating_point import Review
@@ -110,6 +110,28 @@ def test_a_class_of_interest_that_nothing_is_labelled_is_refused(spark, settings
         DataError, match=r"names lynx, which no training picture is labelled\. The labels are plain, str"
     ):
         train.run(spark, changed(settings, "train", classes_of_interest=["striped", "lynx"]))
+
+
+def test_mirror_images_are_learned_from_and_asked_about_where_there_are_features_of_them(spark, trained):
+    mirrored = changed(trained, "featurize", mirror=True)
+    featurize.run(spark, mirrored)
+    tables, tracking = Tables.of(spark, mirrored), Tracking.of(mirrored)
+    rows = learning.training_rows(tables, mirrored, tracking.champion().tags["backbone"])
+    assert rows.where("mirrored is not null").count() == rows.count() == 180
+    _, said = learning.cross_validated(rows.where("split != 'test'"), ["plain", "striped"], mirrored.train, 2)
+    assert said.mirrored.shape == said.probabilities.shape
+    assert np.abs(said.mirrored - said.probabilities).max() > 1e-3
+    result = train.run(spark, mirrored)
+    assert result.read == 180  # pictures, not views
+    version = tracking.versions()[0]
+    decision = Decision.from_json(version.tags["decision"])
+    assert decision.both_views == best_views(said)[0]
+    assert tracking.params(version)["both_views"] == str(decision.both_views)
+    assert (
+        "learned from mirrored pictures too, and asked about"
+        in tracking.client.get_model_version("irbis", version.version).description
+    )
+    assert train.run(spark, mirrored).written == 0
 
 
 def test_training_on_the_same_again_does_nothing(spark, trained):

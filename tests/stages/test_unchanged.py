@@ -89,6 +89,18 @@ def test_another_setting_or_another_package_is_looked_into(kept, chosen, tmp_pat
     assert asked(kept) == []
 
 
+def test_other_weights_in_the_cache_are_looked_into(chosen, tmp_path):
+    file = tmp_path / "cache" / "resnet18-5c106cde.pth"
+    file.parent.mkdir()
+    words = {"featurize.backbone": "irbis_tiny+resnet18", "featurize.weights_cache": str(file.parent)}
+    file.write_bytes(b"weights")
+    settings = chosen(**words)
+    unchanged.keep(settings, unchanged.inputs_of(settings), RESULTS)
+    assert len(asked(settings)) == 2
+    file.write_bytes(b"other weights")
+    assert asked(settings) == []
+
+
 @pytest.mark.parametrize("failure, is_kept", [("vanished", False), ("unavailable", False), ("truncated", True)])
 def test_a_run_is_not_kept_if_another_may_read_what_it_could_not(chosen, failure, is_kept):
     settings = chosen()

@@ -49,3 +49,22 @@ def test_contents_of_current_pictures_that_lack_features_are_found_once(spark, t
         lacking |= {("mended", "mended.jpg", True)}
     found = pictures_to_featurize(tables, "net").select("content_hash", "path", "is_replaced").collect()
     assert sorted(map(tuple, found)) == sorted(lacking)
+
+
+def test_of_backbones_side_by_side_each_content_says_once_which_parts_it_lacks(spark, tables):
+    named = ("path", "content_hash", "failure", "ingested_at")
+    hashes = ("both", "first", "second", "none", "mended")
+    append(tables, "images", IMAGES, named, [(f"{each}.jpg", each, None, 5) for each in hashes])
+    done = [("both", "a", None, 0), ("both", "b", None, 0), ("first", "a", None, 0), ("second", "b", None, 0)]
+    # Since the second part was computed, ingest has read the picture that the first one failed on.
+    done += [("mended", "a", "too_large", 1), ("mended", "b", None, 9)]
+    append(tables, "features", FEATURES, ("content_hash", "backbone", "failure", "featurized_at"), done)
+    columns = ("content_hash", "lacking", "is_replaced")
+    found = {row[0]: tuple(row[1:]) for row in pictures_to_featurize(tables, "a+b").select(*columns).collect()}
+    assert found == {
+        "first": (["b"], False),
+        "second": (["a"], False),
+        "none": (["a", "b"], False),
+        "mended": (["a"], True),
+    }
+    assert pictures_to_featurize(tables, "b").count() == 2

@@ -18,7 +18,7 @@ from pipelines.models.backbones.catalog import Architecture, architecture
 from pipelines.models.backbones.weights import digest, find_weights, read_file
 
 if TYPE_CHECKING:  # workers, which import this module, need no settings, and they take half a second
-    from pipelines.settings import Precision, Settings
+    from pipelines.settings import Precision
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Features = np.ndarray[Any, np.dtype[np.float32]]
@@ -55,8 +55,8 @@ class Backbone:
 
     @cached_property
     def weights_digest(self) -> str:
-        """Give the SHA-256 of the weights. Travels with the pickle, so that no worker computes it again."""
-        return digest(self.weights)
+        """Give the SHA-256 of the weights, `none` without any. Travels with the pickle: no worker computes it again."""
+        return digest(self.weights) if self.weights else "none"
 
     def without_weights(self) -> Backbone:
         """Give the same backbone, by its identity too, without the megabytes."""
@@ -129,27 +129,13 @@ def load_backbone(
     """
     known = architecture(name)
     wanted = _changed(known, {key: value for key, value in preprocessing.items() if value is not None})
-    path = find_weights(name, weights, cache)
-    backbone = Backbone(name, read_file(path), wanted, max_pixels, precision, str(path))
+    if weights and not known.has_weights:
+        raise SettingsError(f"featurize.weights = {weights}: {name} has no weights. Leave it out, or set it to null.")
+    path = find_weights(name, weights, cache) if known.has_weights else None
+    backbone = Backbone(name, read_file(path) if path else b"", wanted, max_pixels, precision, str(path or ""))
     if check:
         backbone.check()
     return backbone
-
-
-def backbone_of(settings: Settings, *, check: bool = True) -> Backbone:
-    """Give the backbone that the settings name, with its weights, checked unless only its identity is wanted."""
-    chosen, images = settings.featurize, settings.images
-    return load_backbone(
-        chosen.backbone,
-        weights=chosen.weights,
-        cache=chosen.weights_cache,
-        max_pixels=images.max_pixels,
-        precision=chosen.precision,
-        fit=images.fit,
-        size=images.size,
-        crop_bottom=images.crop_bottom,
-        check=check,
-    )
 
 
 def _changed(known: Architecture, numbers: dict[str, Any]) -> Preprocessing:

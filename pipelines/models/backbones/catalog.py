@@ -19,7 +19,8 @@ class Architecture:
     """Describe a network: `build` gives it whole, `cut` takes off the classifier, called `head` in the weights.
 
     `sides`: the smallest and the largest picture, in pixels a side, that it takes. `licence` is that of the weights
-    that are shipped or downloaded; a file of the user's own has its maker's.
+    that are shipped or downloaded; a file of the user's own has its maker's. Without `has_weights` there is nothing to
+    load, and to name a file of weights is a mistake.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Architecture:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     sides: tuple[int, int] = (32, 4096)
     licence: str = "torchvision's (BSD-3-Clause); trained on ImageNet-1k, which has terms of use of its own"
+    has_weights: bool = True
 
 
 def architecture(name: str) -> Architecture:
@@ -59,6 +61,12 @@ def _irbis_tiny() -> nn.Module:
     from pipelines.models.backbones.irbis_tiny import IrbisTiny
 
     return IrbisTiny()
+
+
+def _flat() -> nn.Module:
+    from torch import nn
+
+    return nn.Flatten()
 
 
 def _without(layer: str, index: int | None = None) -> Callable[[nn.Module], nn.Module]:
@@ -93,6 +101,16 @@ ARCHITECTURES = {
             "head",
             Preprocessing(size=160, resize=183, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
             licence="irbis's (Apache-2.0); trained on pictures made from formulas alone",
+        ),
+        # The floor that the others must beat: 3,072 normalised pixels, all red ones first, row by row.
+        Architecture(
+            "raw_pixels",
+            _flat,
+            lambda network: network,
+            "head",
+            Preprocessing(size=32, resize=37),
+            sides=(32, 32),
+            has_weights=False,
         ),
         _torchvision("squeezenet1_1", _pooled, "classifier"),
         _torchvision("mobilenet_v2", _without("classifier"), "classifier", resize=232),

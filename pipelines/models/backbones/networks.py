@@ -50,7 +50,8 @@ def load(backbone: Backbone) -> nn.Module:
     """Give the network with its weights but for the classifier's; raise WeightsError, naming the file."""
     known, file = architecture(backbone.name), backbone.file or backbone.name
     built = known.build()
-    load_into(built, read_state(backbone.weights, file), file, head=known.head)
+    if known.has_weights:
+        load_into(built, read_state(backbone.weights, file), file, head=known.head)
     return built
 
 

@@ -31,12 +31,16 @@ def find_weights(backbone: str, given: str | None, cache: str) -> Path:
         if path.suffix.lower() not in SUFFIXES:
             raise WeightsError(f"featurize.weights = {given}: give a file that ends in {' or '.join(SUFFIXES)}.")
         return path
-    folder = Path(cache).expanduser()
-    for place in (SHIPPED, folder):
+    return kept_weights(backbone, cache) or _download(backbone, Path(cache).expanduser())
+
+
+def kept_weights(backbone: str, cache: str) -> Path | None:
+    """Give the weights file that is shipped, or the first by name in the cache."""
+    for place in (SHIPPED, Path(cache).expanduser()):
         found = [path for path in sorted(place.glob(f"{backbone}*")) if _is_weights_of(path, backbone)]
         if found:
             return found[0]
-    return _download(backbone, folder)
+    return None
 
 
 def read_file(path: Path) -> bytes:

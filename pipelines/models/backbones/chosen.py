@@ -1,0 +1,76 @@
+"""The backbones that the settings name: one, or several whose features stand side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.errors import SettingsError
+from pipelines.models.backbones.backbone import Backbone, load_backbone
+from pipelines.models.backbones.catalog import architecture
+from pipelines.models.backbones.weights import kept_weights
+from pipelines.schemas import JOINT, mirrored
+
+if TYPE_CHECKING:
+    from pipelines.settings import Featurize, Settings
+
+
+def backbones_of(settings: Settings, *, check: bool = True) -> tuple[Backbone, ...]:
+    """Give the backbones that the settings name, in their order, each with its weights.
+
+    Without `check` the weights are only named. Raises SettingsError for names that do not fit, WeightsError.
+    """
+    chosen, images = settings.featurize, settings.images
+    return tuple(
+        load_backbone(
+            name,
+            weights=chosen.weights,
+            cache=chosen.weights_cache,
+            max_pixels=images.max_pixels,
+            precision=chosen.precision,
+            fit=images.fit,
+            size=images.size,
+            crop_bottom=images.crop_bottom,
+            check=check,
+        )
+        for name in _names(chosen)
+    )
+
+
+def identity_of(settings: Settings) -> str:
+    """Give what names the features that the settings ask for: the backbones' identities, joined by +."""
+    return JOINT.join(each.identity for each in backbones_of(settings, check=False))
+
+
+def wanted_of(settings: Featurize, identity: str) -> str:
+    """Give what names all features to be made: of this identity, and with featurize.mirror of mirrored pictures too."""
+    return JOINT.join((identity, mirrored(identity))) if settings.mirror else identity
+
+
+def weights_files(settings: Featurize) -> list[Path]:
+    """Give the files of weights that the settings come to, as far as they are there: nothing is downloaded or read."""
+    if settings.weights:
+        return [Path(settings.weights).expanduser()]
+    found = (kept_weights(name.strip(), settings.weights_cache) for name in settings.backbone.split(JOINT))
+    return [path for path in found if path]
+
+
+def _names(chosen: Featurize) -> list[str]:
+    """Give the names, each known and there once; several take their weights from where each finds its own."""
+    names = [name.strip() for name in chosen.backbone.split(JOINT)]
+    if len(names) == 1:
+        return names
+    said = f"featurize.backbone = {chosen.backbone}"
+    if not all(names):
+        raise SettingsError(f"{said}: beside a {JOINT} a name is missing. Write squeezenet1_1{JOINT}mobilenet_v2.")
+    for name in names:
+        architecture(name)
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise SettingsError(f"{said}: {', '.join(twice)} stands there twice, which adds nothing. Name each once.")
+    if chosen.weights:
+        raise SettingsError(
+            f"featurize.weights = {chosen.weights}: a file is of one backbone, and {said}. Set it to null, and put "
+            f"the files into {chosen.weights_cache} (featurize.weights_cache) under names that begin with the "
+            "backbones'."
+        )
+    return names

@@ -1,0 +1,66 @@
+"""What featurize computes in one go: the pictures that lack the same views of the same backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from pipelines.models.backbones import Backbone
+from pipelines.schemas import mirrored
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Hold what a backbone computes in one go: `views`, identities of features of the picture as it is and mirrored."""
+
+    backbone: Backbone
+    views: tuple[str, ...]
+    count: int  # of pictures
+    largest: int  # bytes
+    since: datetime
+
+    @property
+    def looks(self) -> tuple[bool, ...]:
+        """Say of each view whether it is of the mirrored picture."""
+        return tuple(view != self.backbone.identity for view in self.views)
+
+    def rows(self, waiting: DataFrame) -> DataFrame:
+        """Give those of the waiting pictures that lack just these views."""
+        for view in _views(self.backbone):
+            is_lacking = F.array_contains("lacking", view)
+            waiting = waiting.where(is_lacking if view in self.views else ~is_lacking)
+        return waiting
+
+
+def counted(waiting: DataFrame) -> list[Row]:
+    """Give count, unread, largest, since of the waiting pictures, by what they are lacking."""
+    numbers = (F.count("*").alias("count"), F.count("failure").alias("unread"))
+    limits = (F.max("size").alias("largest"), F.min("ingested_at").alias("since"))
+    return waiting.groupBy("lacking").agg(*numbers, *limits).collect()  # type: ignore[no-any-return]
+
+
+def passes(backbone: Backbone, counts: Sequence[Row]) -> list[Pass]:
+    """Give a pass for every choice of views that pictures lack: what lacks both is decoded once."""
+    lacking: dict[tuple[str, ...], list[Row]] = {}
+    for row in counts:
+        lacking.setdefault(tuple(view for view in _views(backbone) if view in row["lacking"]), []).append(row)
+    return [
+        Pass(
+            backbone,
+            views,
+            sum(row["count"] for row in rows),
+            max(row["largest"] or 1 for row in rows),
+            min(row["since"] for row in rows),
+        )
+        for views, rows in lacking.items()
+        if views
+    ]
+
+
+def _views(backbone: Backbone) -> tuple[str, str]:
+    """Give what names its features of the picture as it is, and of the mirrored one."""
+    return backbone.identity, mirrored(backbone.identity)
