@@ -1,0 +1,188 @@
+"""Print what each step of the recipe brings, on picture sets of one's own: grouped, with intervals.
+
+    python benchmarks/accuracy.py FOLDER --weights FOLDER [--sets trashnet cameratrap_peru_sdzg cats_dogs_leopard]
+
+FOLDER holds the sets, WEIGHTS files whose names begin with those of the backbones. Nested cross-validation: the groups
+are dealt to five folds; each is asked about by a model that was trained, tuned and calibrated on the other four alone,
+as `irbis train` does it. So every picture is a test picture once. "Search" takes in each fold the recipe that did best
+within the other four. Beside it stands what the same recipe claims where frames, not groups, are dealt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.config import load_settings
+from pipelines.evaluation.answers import Answers
+from pipelines.evaluation.folds import with_folds
+from pipelines.evaluation.operating_point import Review, measure
+from pipelines.models.backbones import identity_of
+from pipelines.platform.session import get_session
+from pipelines.settings import Settings
+from pipelines.stages import featurize, ingest
+from pipelines.stages.asking import ask
+from pipelines.stages.learning import training_rows
+from pipelines.stages.train import train
+from pipelines.stages.trained import Trained
+from pipelines.storage.tables import Tables
+
+OUTER = 5
+BOTH = "squeezenet1_1+mobilenet_v2"
+SETS: dict[str, dict[str, Any]] = {
+    "trashnet": {},
+    "cameratrap_peru_sdzg": {"images.crop_bottom": 0.07, "train.exclude_labels": ["human_setup", "unsure"]},
+    "cats_dogs_leopard": {"train.classes_of_interest": ["amur_leopard"]},
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "raw pixels": {"featurize.backbone": "raw_pixels"},
+    "squeezenet1_1": {"featurize.backbone": "squeezenet1_1"},
+    "squeezenet1_1, mirrored": {"featurize.backbone": "squeezenet1_1", "featurize.mirror": True},
+    "mobilenet_v2": {"featurize.backbone": "mobilenet_v2"},
+    "mobilenet_v2, mirrored": {"featurize.backbone": "mobilenet_v2", "featurize.mirror": True},
+    "both": {"featurize.backbone": BOTH},
+    "both, mirrored": {"featurize.backbone": BOTH, "featurize.mirror": True},
+    "both, LightGBM": {"featurize.backbone": BOTH, "train.learner": "lightgbm"},
+    "squeezenet1_1, random forest": {"featurize.backbone": "squeezenet1_1", "train.learner": "random_forest"},
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Hold what one fold gave: what was trained on the others, and what it says of the fold."""
+
+    trained: Trained
+    said: Answers
+
+    @property
+    def inner(self) -> float:
+        """Give the balanced accuracy within the other folds."""
+        assert self.trained.validation is not None
+        return self.trained.validation.metrics["balanced_accuracy"].value or 0.0
+
+
+def parts_of(rows: DataFrame, settings: Settings, unit: str) -> Iterator[Part]:
+    """Train without each fold in turn, and ask about it."""
+    folded = with_folds(rows, OUTER, "outer", unit).cache()
+    for fold in range(OUTER):
+        split = folded.withColumn("split", F.when(F.col("fold") == fold, "test").otherwise("train")).drop("fold")
+        trained = train(split, settings)
+        said = ask(trained.model, split.where("split = 'test'"), trained.classes)
+        assert said is not None
+        yield Part(trained, said.of_views(trained.decision.both_views))
+    folded.unpersist()
+
+
+def joined(parts: list[Part], voted: bool) -> Answers:
+    """Put the answers of all folds together, after the vote that was chosen without each."""
+    said = [part.said.voted(part.trained.decision.weight) if voted else part.said for part in parts]
+    return Answers(
+        [label for each in said for label in each.labels],
+        np.concatenate([each.probabilities for each in said]),
+        said[0].classes,
+        [burst for each in said for burst in each.bursts],
+        [group for each in said for group in each.groups],
+    )
+
+
+def reviews_of(parts: list[Part], label: str) -> list[Review]:
+    """Give what the points of the first fold cost and find on all, each picture held to the threshold of its own fold.
+
+    Scores are divided by their fold's threshold, so that 1 is every fold's.
+    """
+    found = []
+    for unit in ("picture", "burst", "group"):
+        for recall in (0.99, 0.95):
+            points = [
+                next(
+                    (p for p in part.trained.decision.points if (p.label, p.unit, p.recall) == (label, unit, recall)),
+                    None,
+                )
+                for part in parts
+            ]
+            if not all(points):
+                continue
+            whole = joined(parts, voted=True)
+            ranked = whole.ranked(label)
+            thresholds = np.repeat([p.threshold for p in points if p], [len(part.said.labels) for part in parts])
+            scaled = type(ranked)(
+                ranked.is_class, ranked.scores / thresholds, ranked.bursts, ranked.groups, ranked.group_count
+            )
+            point = type(points[0])(label, unit, recall, 1.0 - 1e-9, points[0].units, points[0].groups)
+            found += measure([(point, scaled)])
+    return found
+
+
+def told(name: str, answers: Answers) -> str:
+    found = answers.evaluate(bootstrap=1000).metrics
+    cells = [found[key].text() for key in ("accuracy", "balanced_accuracy")]
+    return f"| {name} | {' | '.join(cells)} | {found['calibration_error'].value:.3f} |"
+
+
+def measure_set(
+    spark: SparkSession, folder: Path, name: str, recipes: Mapping[str, Any], fixed: dict[str, Any]
+) -> None:
+    """Ingest and featurize what the recipes need, then print a line for each."""
+    print(f"\n### {name}\n\n| | accuracy | balanced accuracy | ECE |\n|---|---|---|---|", flush=True)
+    labels = folder / name / "labels.csv"
+    fixed = {
+        "sources.images": str(folder / name),
+        "sources.labels": str(labels) if labels.exists() else "folder",
+        **fixed,
+    }
+    kept: dict[str, list[Part]] = {}
+    for recipe, changed in recipes.items():
+        settings = load_settings(None, {**fixed, **changed})
+        if not kept:
+            ingest.run(spark, settings)
+        featurize.run(spark, settings)
+        rows = training_rows(Tables.of(spark, settings), settings, identity_of(settings)).drop("split").cache()
+        kept[recipe] = list(parts_of(rows, settings, "group_id"))
+        print(told(recipe, joined(kept[recipe], voted=False)), flush=True)
+        few = rows.select("group_id").distinct().count() < rows.count()
+        if few:
+            print(told(f"{recipe}, burst vote", joined(kept[recipe], voted=True)), flush=True)
+            claimed = joined(list(parts_of(rows, settings, "content_hash")), voted=False)
+            print(told(f"{recipe}, as a random split of frames claims it", claimed), flush=True)
+        rows.unpersist()
+    chosen = [max(parts, key=lambda part: part.inner) for parts in zip(*kept.values(), strict=True)]
+    print(told("search", joined(chosen, voted=False)), flush=True)
+    print(told("search, burst vote", joined(chosen, voted=True)), flush=True)
+    for label in chosen[0].trained.decision.interesting:
+        for review in reviews_of(chosen, label):
+            point = review.point
+            print(
+                f"{label}: recall {point.recall} of {point.unit}s: review share {review.share.text()}, "
+                f"found {review.recall.text()} of {review.units}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", default=list(SETS))
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
+    parser.add_argument("--workspace", type=Path)
+    chosen = parser.parse_args()
+    recipes = {name: RECIPES[name] for name in chosen.recipes}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in chosen.sets:
+            place = (chosen.workspace or Path(scratch)) / name
+            fixed = {"workspace": str(place), "featurize.weights_cache": str(chosen.weights), **SETS[name]}
+            wanted = "lightgbm" if any("train.learner" in each for each in recipes.values()) else "logistic_regression"
+            spark = get_session(load_settings(None, {**fixed, "train.learner": wanted}))
+            measure_set(spark, chosen.folder, name, recipes, fixed)
+
+
+if __name__ == "__main__":
+    main()

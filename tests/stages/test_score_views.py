@@ -1,0 +1,49 @@
+"""Scoring by a version that looks at mirrored pictures too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipelines.errors import DataError, ModelError
+from pipelines.evaluation.decision import Decision
+from pipelines.models.classifiers import probabilities
+from pipelines.platform.tracking import Tracking
+from pipelines.stages import featurize, score
+from pipelines.stages.score import require_backbone
+from pipelines.storage.features import features_of
+from pipelines.storage.tables import Tables
+
+
+def changed(settings, section, **values):
+    return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
+
+
+def test_a_version_that_decides_on_both_views_gives_their_mean(spark, trained):
+    tracking, tables = Tracking.of(trained), Tables.of(spark, trained)
+    champion = tracking.champion()
+    before = Decision.from_json(champion.tags["decision"])
+    tracking.tag(champion, decision=replace(before, both_views=True).to_json())
+    remedy = r"no features of irbis_tiny.* Run `irbis featurize --backbone irbis_tiny --set featurize\.mirror=true`"
+    with pytest.raises(DataError, match=remedy):
+        score.run(spark, trained)
+    with pytest.raises(ModelError, match=r"looks at mirrored pictures too, .* Add --set featurize\.mirror=true"):
+        require_backbone(trained)
+    mirrored = changed(trained, "featurize", mirror=True)
+    require_backbone(mirrored)
+    featurize.run(spark, mirrored)
+    score.run(spark, trained)
+    rows = features_of(tables, champion.tags["backbone"], mirrored=True).where("features is not null")
+    model = tracking.load(champion)
+    one, other = (
+        {row["content_hash"]: row["probability"] for row in probabilities(model, rows, view).collect()}
+        for view in ("features", "mirrored")
+    )
+    found = tables.read("predictions").where("failure is null").collect()
+    assert len(found) == 180
+    for row in found:
+        mean = (np.array(one[row["content_hash"]]) + other[row["content_hash"]]) / 2
+        assert [row["probabilities"][name] for name in champion.classes] == pytest.approx(mean)
+    assert any(abs(one[key][0] - other[key][0]) > 1e-3 for key in one)
