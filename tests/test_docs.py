@@ -22,7 +22,7 @@ def test_the_readme_lists_every_command_and_no_other():
 
 def test_the_readme_names_every_option_of_the_stages():
     options = {word for command in STAGES for param in irbis.commands[command].params for word in param.opts}
-    assert options == {f"--{name}" for name in (*SHORT_FORMS, "env", "set", "verbose", "watch")}
+    assert options == {f"--{name}" for name in (*SHORT_FORMS, "compare-splits", "env", "set", "verbose", "watch")}
     assert all(option in README for option in options)
 
 
