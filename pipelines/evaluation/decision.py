@@ -12,7 +12,7 @@ from pipelines.evaluation.operating_point import OperatingPoint
 class Decision:
     """Hold the weight of the maximum in a burst's vote (the rest is the mean's), and operating points on the votes.
 
-    A class of interest that validation did not have a picture of has no point. `both_views`: the probabilities are the
+    A class of interest of which no picture was held out has no point. `both_views`: the probabilities are the
     mean of those of the picture and of its mirror image.
     """
 
@@ -30,7 +30,7 @@ class Decision:
         }
 
     def lacking(self, unit: str, recall: float) -> list[str]:
-        """Give the classes of interest by which no picture may be dismissed: too few groups of validation have them."""
+        """Give the classes of interest by which no picture may be dismissed: too few groups with them were held out."""
         known = self.thresholds(unit, recall)
         return [label for label in self.interesting if label not in known]
 

@@ -1,9 +1,9 @@
 """The operating point: from which probability on must a person look, to miss one animal in a hundred at most?
 
-A threshold is chosen on validation, and what it costs and finds is measured on test, on groups that neither the model
-nor the threshold has seen. The price is the review share: the share of all pictures that reach the threshold. What is
-found is counted in pictures, in bursts and in groups (encounters): one of these is found where at least one of its
-pictures with the class is looked at.
+A threshold is chosen on groups held out of learning, and what it costs and finds is measured on test, on groups that
+neither the model nor the threshold has seen. The price is the review share: the share of all pictures that reach the
+threshold. What is found is counted in pictures, in bursts and in groups (encounters): one of these is found where at
+least one of its pictures with the class is looked at.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ fresh look at the figures, and decisions about single animals without a person's
 def review_table(reviews: Sequence[Review]) -> str:
     """Give what each operating point costs and finds, as an aligned table, and which ones score does not take."""
     if not reviews:
-        return "No validation picture has a class of interest, so there is no operating point."
+        return "No picture held out of learning has a class of interest, so there is no operating point."
     rows = [["class", "to find", "of its", "share to look at", "found on test", "chosen on", ""]]
     for review in distinct(reviews):
         point = review.point
@@ -127,7 +127,7 @@ def _weaknesses(
     for recall in RECALLS:
         used = {each.point.label for each in reviews if each.point.recall == recall and each.point.is_trusted}
         if unused := ", ".join(shortened(label) for label in interesting if label not in used):
-            yield f"Too few groups of validation to dismiss pictures at recall {recall:.0%}: {unused}."
+            yield f"Too few groups were held out to dismiss pictures at recall {recall:.0%}: {unused}."
     recalls = [(each.recall.value, label) for label, each in test.per_class.items() if each.recall.value is not None]
     if recalls:
         _, label = min(recalls)

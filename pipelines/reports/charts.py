@@ -148,7 +148,7 @@ def review_of(reviews: Sequence[Review], label: str, recall: float, unit: str = 
 
 
 def headline_reviews(reviews: Sequence[Review], labels: Iterable[str]) -> dict[str, Review]:
-    """Give what it costs to find the largest share of each label that validation had groups enough for, if any."""
+    """Give what it costs to find the largest share of each label for which groups enough were held out, if any."""
     found = {label: [review_of(reviews, label, recall) for recall in RECALLS] for label in labels}
     trusted = {label: [each for each in both if each and each.point.is_trusted] for label, both in found.items()}
     return {label: both[0] for label, both in trusted.items() if both}

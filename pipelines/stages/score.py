@@ -36,7 +36,7 @@ def score(
     Where the version decides on both views the rows have `mirrored` too. The readable frames of a burst vote as its
     decision says. A picture needs review if it failed, or if its burst reaches the operating point of a class of
     interest; where every class is of interest, so that none can be dismissed, if its burst's best probability is below
-    `review_below`. Where validation had too few groups of a class of interest, it needs review if it is taken for that
+    `review_below`. Where too few groups of a class of interest were held out, it needs review if it is taken for that
     class, or if that probability is below.
     """
     decision = Decision.from_json(version.tags.get("decision"))

@@ -128,7 +128,7 @@ def _notes(trained: Trained, settings: Score) -> tuple[str, ...]:
         return ()  # where every class is of interest, nothing is dismissed anyway
     wanted = round(1 / (1 - settings.recall))
     return (
-        f"validation has fewer than {wanted} groups of {', '.join(lacking)}, too few for an operating point at recall "
+        f"fewer than {wanted} groups of {', '.join(lacking)} were held out, too few for an operating point at recall "
         f"{settings.recall:g}: what is taken for it, or unsure, needs review. Label more encounters with it.",
     )
 

@@ -59,7 +59,7 @@ def _evaluation(names=("blank", "deer", "ocelot"), rows=200) -> Evaluation:
 
 
 def _reviews(names, groups=120) -> Iterator[Review]:
-    """Give operating points with figures of their own, on so many groups of validation."""
+    """Give operating points with figures of their own, on so many groups held out."""
     for place, (name, unit, recall) in enumerate(itertools.product(names, UNITS, RECALLS)):
         point = OperatingPoint(name, unit, recall, threshold=0.25, units=20 + place, groups=groups)
         share, found = 0.5 + place / 100, 0.9 + place / 1000

@@ -78,8 +78,8 @@ def test_it_names_where_the_model_is_weak():
     assert weaknesses[1:] == [
         "- Few groups of hare: 19 in test. Its figures may move much with more.",
         "- Few groups of leopard: 4 in train, 2 in test. Its figures may move much with more.",
-        "- Too few groups of validation to dismiss pictures at recall 99%: hare, leopard.",
-        "- Too few groups of validation to dismiss pictures at recall 95%: hare.",
+        "- Too few groups were held out to dismiss pictures at recall 99%: hare, leopard.",
+        "- Too few groups were held out to dismiss pictures at recall 95%: hare.",
         f"- Lowest recall: leopard, {evaluated().per_class['leopard'].recall.text(2)}.",
         "- Most frequent mistake: leopard taken for hare, 4 pictures, 40% of its own.",
     ]

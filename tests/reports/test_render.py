@@ -133,11 +133,11 @@ def test_what_rests_on_too_few_groups_is_no_headline_and_said_to_be_unused(conte
     assert page.faults == [] and "All 18 operating points" in text
     short, _, rest = text.partition("How good is the model?")
     assert "of all pictures to look at" not in short
-    assert "Too few groups of validation to say how much a person must look at: deer (12 of 20). No picture is" in short
+    assert "Too few groups were held out to say how much a person must look at: deer (12 of 20). No picture is" in short
     assert rest.count("too few groups (12 of 100): not used") == rest.count("too few groups (12 of 20): not used") == 9
     text = Page(render(contents(reviews=tuple(reviews(names, groups=99))))).text
     assert "deer 57.0 % 47.0 to 67.0 % of all pictures to look at, to see 95 % of those with this label" in text
-    assert "To see 99 %, validation has too few groups (99 of 100)." in text
+    assert "For 99 % too few groups were held out with it (99 of 100)." in text
     assert text.count("too few groups (99 of 100): not used") == 9 and "All 18 operating points" not in text
     few = tuple(reviews(["deer"], groups=12))
     both = Page(render(contents(reviews=few, classes_of_interest=("deer", "ocelot")))).text

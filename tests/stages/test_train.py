@@ -98,10 +98,10 @@ def test_without_folds_the_one_split_calibrates_and_its_temperature_stays_in_the
     assert np.array(by_group[0]) == pytest.approx(np.array(by_group[1]), abs=1e-9)
 
 
-def test_a_class_of_which_validation_has_too_few_groups_is_named(spark, settings):
+def test_a_class_of_which_too_few_groups_were_held_out_is_named(spark, settings):
     (note,) = train.run(spark, changed(settings, "train", classes_of_interest=["striped"])).notes
     assert note.startswith(
-        "validation has fewer than 100 groups of striped, too few for an operating point at recall 0.99"
+        "fewer than 100 groups of striped were held out, too few for an operating point at recall 0.99"
     )
 
 
