@@ -8,12 +8,13 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError
 from pipelines.evaluation.figures import Evaluation, aligned, shortened
 from pipelines.models.backbones import identity_of
+from pipelines.schemas import names_of
 from pipelines.settings import Settings, Train
 from pipelines.stages.learning import cross_validated, training_rows
 from pipelines.storage.tables import Tables
 
 UNITS = {"frames at random": "content_hash", "groups": "group_id"}
-SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "log_loss")
+SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision")
 FEW = 20  # groups; of fewer a recall moves by more than a twentieth with each of them
 
 
@@ -21,7 +22,13 @@ def compare(spark: SparkSession, settings: Settings) -> str:
     """Give a table of the same classifier, cross-validated over frames dealt at random and over whole groups."""
     tables = Tables.of(spark, settings)
     tables.require("features")
-    rows = training_rows(tables, settings, identity_of(settings)).cache()
+    identity = identity_of(settings)
+    rows = training_rows(tables, settings, identity).cache()
+    if not rows.head(1):
+        raise DataError(
+            f"No labelled picture has features of {identity}. Run `irbis featurize --backbone {names_of(identity)}` "
+            "with the same weights and images settings first."
+        )
     found = compare_splits(rows, settings.train)
     counted = rows.groupBy("label").agg(F.countDistinct("group_id").alias("groups")).orderBy("label").collect()
     rows.unpersist()

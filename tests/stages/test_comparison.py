@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.stages.comparison import as_text, compare_splits
+from pipelines.stages.comparison import as_text, compare, compare_splits
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,12 @@ def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series,
     assert lines[2].split() == ["frames", "at", "random", "groups", "claimed", "too", "much"]
     assert lines[3].startswith("accuracy") and lines[3].endswith(f"+{random - grouped:.3f}")
     assert lines[-1] == "In fewer than 20 groups, so that their figures say little: blank (12), hare (12)."
+
+
+def test_features_of_another_backbone_are_told_of(spark, trained):
+    other = trained.model_copy(update={"featurize": trained.featurize.model_copy(update={"backbone": "raw_pixels"})})
+    with pytest.raises(DataError, match=r"No labelled picture has features of raw_pixels@none.* featurize --backbone raw"):
+        compare(spark, other)
 
 
 def test_one_class_is_no_comparison(series, settings):
