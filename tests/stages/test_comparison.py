@@ -41,7 +41,7 @@ def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series,
 
 def test_features_of_another_backbone_are_told_of(spark, trained):
     other = trained.model_copy(update={"featurize": trained.featurize.model_copy(update={"backbone": "raw_pixels"})})
-    with pytest.raises(DataError, match=r"No labelled picture has features of raw_pixels@none.* featurize --backbone raw"):
+    with pytest.raises(DataError, match=r"No labelled picture has features of raw_pixels@none.* --backbone raw"):
         compare(spark, other)
 
 
