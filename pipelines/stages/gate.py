@@ -15,7 +15,7 @@ from pipelines.platform.crowning import crown
 from pipelines.platform.tracking import CHALLENGER, ModelVersion, Tracking
 from pipelines.schemas import names_of
 from pipelines.settings import Train
-from pipelines.stages.asking import VIEWS, ask
+from pipelines.stages.asking import VIEWS, ask, load
 from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
@@ -116,7 +116,7 @@ def _judge_on(
     theirs = test.drop(*VIEWS).join(held.drop("failure", "failure_detail", "featurized_at"), "content_hash")
     ours = test.join(held.select("content_hash"), "content_hash", "left_semi")
     classes = sorted({*champion.classes, *version.classes})
-    old = ask(tracking.load(champion), theirs, champion.classes, among=classes)
+    old = ask(load(tracking, champion), theirs, champion.classes, among=classes)
     if old is None:
         return Verdict(
             False,

@@ -19,6 +19,7 @@ from pipelines.models.classifiers import MIRRORED, mean_of_views, probabilities
 from pipelines.platform.tracking import ModelVersion, Tracking
 from pipelines.schemas import names_of
 from pipelines.settings import Score, Settings
+from pipelines.stages.asking import load
 from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_score
@@ -110,7 +111,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     total, replaced = waiting.agg(F.count("*"), F.count(F.when(F.col("is_replaced"), 1))).first()
     _require_features(waiting, tables, version)
     now = datetime.now(timezone.utc)
-    rows = score(waiting.drop("is_replaced"), tracking.load(version), version, settings.score, now)
+    rows = score(waiting.drop("is_replaced"), load(tracking, version), version, settings.score, now)
     if replaced:
         tables.upsert("predictions", rows, KEYS)
     else:

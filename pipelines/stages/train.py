@@ -159,6 +159,7 @@ def _record(
     metrics = {name: found.value for name, found in trained.test.metrics.items()}
     tags = {
         "backbone": backbone,
+        "learner": settings.train.learner,
         "classes": json.dumps(trained.classes),
         "fingerprint": fingerprint,
         "metrics": json.dumps(metrics),

@@ -1,0 +1,25 @@
+"""Where SynapseML has been imported, our own models still load."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.ml import PipelineModel
+from pyspark.ml.util import DefaultParamsReader
+
+from pipelines.models.classifiers import ArrayToVector, Temperature
+from pipelines.platform.synapseml import OWN, let_own_steps_load
+
+
+def test_our_steps_load_after_synapseml_has_replaced_the_reader(spark, tmp_path, monkeypatch):
+    pytest.importorskip("synapse.ml.lightgbm")
+    from synapse.ml.core.serialize import _safe_import
+
+    PipelineModel(stages=[ArrayToVector("a", "b"), Temperature(2.0)]).save(str(tmp_path / "model"))
+    monkeypatch.setattr(_safe_import, "_ALLOWED_MODULE_PREFIXES", ("pyspark.", "synapse.ml."))
+    assert "synapse" in DefaultParamsReader.loadParamsInstance.__module__
+    with pytest.raises(ImportError, match="Refusing to load class"):
+        PipelineModel.load(str(tmp_path / "model"))
+    let_own_steps_load()
+    let_own_steps_load()
+    assert _safe_import._ALLOWED_MODULE_PREFIXES == ("pyspark.", "synapse.ml.", OWN)
+    assert PipelineModel.load(str(tmp_path / "model")).stages[1].getOrDefault("temperature") == 2.0
