@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
-from pyspark import SparkContext
 from pyspark.ml import Estimator
 from pyspark.ml.classification import LogisticRegression, RandomForestClassifier
 
-from pipelines.errors import PlatformError
-from pipelines.settings import SYNAPSEML, Train
+from pipelines.models.synapseml import lightgbm
+from pipelines.settings import Train
 
 _COLUMNS = {"labelCol": "label", "weightCol": "weight"}
 TOLERANCE = 1e-4  # scikit-learn's; ten times finer takes a fifth more steps and changes no figure in the third place
@@ -82,10 +80,7 @@ def _random_forest(settings: Train, features: str) -> Learner:
 
 
 def _lightgbm(settings: Train, features: str) -> Learner:
-    require_synapseml()
-    from synapse.ml.lightgbm import LightGBMClassifier
-
-    boosting = LightGBMClassifier(
+    boosting = lightgbm().LightGBMClassifier(
         featuresCol=features,
         objective="multiclass",
         numIterations=settings.trees,
@@ -99,23 +94,6 @@ def _lightgbm(settings: Train, features: str) -> Learner:
         **_COLUMNS,
     )
     return Learner(boosting, ({},))
-
-
-def require_synapseml() -> None:
-    """Raise PlatformError, with the remedy, unless SynapseML's LightGBM is in Python and in Spark."""
-    if find_spec("synapse") is None:
-        raise PlatformError(
-            "LightGBM is part of SynapseML, which is not installed. "
-            f"pip install synapseml=={SYNAPSEML.rpartition(':')[2]}"
-        )
-    context = SparkContext._active_spark_context
-    assert context is not None and context._jvm is not None
-    found = context._jvm.com.microsoft.azure.synapse.ml.lightgbm.LightGBMClassifier
-    if not callable(getattr(found, "load", None)) and type(found).__name__ == "JavaPackage":
-        raise PlatformError(
-            "LightGBM is part of SynapseML, whose jars this Spark session lacks (they are for Scala 2.12). "
-            f"Start it with --packages {SYNAPSEML}, or here with --set train.learner=lightgbm."
-        )
 
 
 _LEARNERS = {

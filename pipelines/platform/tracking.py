@@ -27,7 +27,6 @@ from pipelines.azure_address import is_azure
 from pipelines.errors import ModelError
 from pipelines.platform.artifacts import artifact_access, artifact_root
 from pipelines.platform.database import description, own_database
-from pipelines.platform.synapseml import let_own_steps_load
 from pipelines.settings import Settings
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases: one version at most bears each
@@ -195,7 +194,6 @@ class Tracking:
         raise ModelError(f"Model {self.model} has no version {wanted}. Known: {known}.")
 
     def load(self, version: ModelVersion) -> PipelineModel:
-        let_own_steps_load()
         uri = f"models:/{version.name}/{version.version}"
         return mlflow.spark.load_model(uri, dfs_tmpdir=self._scratch())
 

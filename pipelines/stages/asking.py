@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pipelines.evaluation.answers import Answers
 from pipelines.evaluation.folds import is_held
 from pipelines.models.classifiers import MIRRORED, probabilities
-from pipelines.models.learners import require_synapseml
+from pipelines.models.synapseml import let_own_steps_load, lightgbm
 from pipelines.platform.tracking import ModelVersion, Tracking
 
 MOST = 200_000  # answers that come to the driver
@@ -24,8 +24,8 @@ _STEPS = 1_000_000
 def load(tracking: Tracking, version: ModelVersion) -> PipelineModel:
     """Give a version's model. Raises PlatformError where its learner is not there."""
     if version.tags.get("learner") == "lightgbm":
-        require_synapseml()
-        import synapse.ml.lightgbm  # noqa: F401  its classes are known to Spark's reader from here on
+        lightgbm()  # its classes are known to Spark's reader from here on
+    let_own_steps_load()
     return tracking.load(version)
 
 

@@ -16,7 +16,7 @@ from pipelines.config import Origin
 from pipelines.errors import DataError
 from pipelines.evaluation.figures import aligned
 from pipelines.models.backbones import identity_of
-from pipelines.models.learners import require_synapseml
+from pipelines.models.synapseml import lightgbm
 from pipelines.platform.tracking import Tracking
 from pipelines.platform.trials import FAILED, FINISHED, Trial, Trials
 from pipelines.settings import Settings
@@ -33,7 +33,7 @@ def run(spark: SparkSession, settings: Settings, plan: Plan, name: str, origins:
     if settings.train.folds < 2:
         raise DataError("train.folds = 0: a sweep needs cross-validation. Set train.folds to 2 or more.")
     if "lightgbm" in plan.choices("train.learner", settings.train.learner):
-        require_synapseml()
+        lightgbm()
     tracking.close_abandoned()
     tables.require("features")
     pictures = training_rows(tables, settings, identity_of(settings))

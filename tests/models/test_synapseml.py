@@ -7,7 +7,7 @@ from pyspark.ml import PipelineModel
 from pyspark.ml.util import DefaultParamsReader
 
 from pipelines.models.classifiers import ArrayToVector, Temperature
-from pipelines.platform.synapseml import OWN, let_own_steps_load
+from pipelines.models.synapseml import OWN, let_own_steps_load
 
 
 def test_our_steps_load_after_synapseml_has_replaced_the_reader(spark, tmp_path, monkeypatch):
@@ -15,6 +15,7 @@ def test_our_steps_load_after_synapseml_has_replaced_the_reader(spark, tmp_path,
     from synapse.ml.core.serialize import _safe_import
 
     PipelineModel(stages=[ArrayToVector("a", "b"), Temperature(2.0)]).save(str(tmp_path / "model"))
+    let_own_steps_load()  # so it stays for the tests that come after
     monkeypatch.setattr(_safe_import, "_ALLOWED_MODULE_PREFIXES", ("pyspark.", "synapse.ml."))
     assert "synapse" in DefaultParamsReader.loadParamsInstance.__module__
     with pytest.raises(ImportError, match="Refusing to load class"):
