@@ -207,6 +207,18 @@ class Tables(Section):
     schema_: Annotated[str | None, Field(alias="schema")]
 
 
+class Runs(Section):
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] | None
+    ledger: Text
+    look_seconds: Annotated[float, Field(gt=0)]
+
+
+class Databricks(Section):
+    profile: str | None
+    target: Text
+    cluster_id: str | None
+
+
 class Spark(Section):
     master: str
     driver_memory: Annotated[str, Field(pattern=r"^\d+[mgMG]$")]
@@ -230,6 +242,8 @@ class Settings(BaseSettings):
     tracking: Tracking
     tables: Tables
     spark: Spark
+    runs: Runs
+    databricks: Databricks
 
     @classmethod
     def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, *_: Any, **__: Any) -> tuple[Any, ...]:

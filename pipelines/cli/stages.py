@@ -6,15 +6,19 @@ import importlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.cli.group import irbis, options, with_dataset
 from pipelines.config import Origin, validated
+from pipelines.platform.parcel import differing
 from pipelines.platform.secrets import revealed
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
+
+if TYPE_CHECKING:
+    from pipelines.stages.recording import Recording
 
 STAGES = ("ingest", "featurize", "train", "score", "report")
 
@@ -23,7 +27,7 @@ STAGES = ("ingest", "featurize", "train", "score", "report")
 @options
 def run(origins: dict[str, Origin], verbose: bool) -> None:
     """All five stages, each doing only what is missing."""
-    _run_all(origins, verbose)
+    _run_all(["run"], origins, verbose)
 
 
 @irbis.command()
@@ -32,7 +36,7 @@ def demo(origins: dict[str, Origin], verbose: bool) -> None:
     """Draw a sample set of camera-trap pictures and run all stages on it (or on --images)."""
     from pipelines.stages.demo import demo_settings
 
-    _run_all(demo_settings(origins), verbose)
+    _run_all(["demo"], demo_settings(origins), verbose)
 
 
 @irbis.command()
@@ -48,7 +52,7 @@ def score(origins: dict[str, Origin], verbose: bool) -> None:
     from pipelines.stages.score import require_backbone
 
     require_backbone(settings)
-    run_stages(("ingest", "featurize", "score"), origins, verbose)
+    run_stages(["score"], origins, verbose, ("ingest", "featurize", "score"))
 
 
 @irbis.command()
@@ -82,23 +86,29 @@ _stage_command("featurize", "Compute the features that are missing.")
 _stage_command("report", "Write the report, one HTML file.")
 
 
-def _run_all(origins: dict[str, Origin], verbose: bool) -> None:
+def _run_all(words: Sequence[str], origins: dict[str, Origin], verbose: bool) -> None:
     """Run the five stages, unless everything is as the last run has left it: then no Spark is started to find that."""
+    from pipelines.stages.recording import recorded
     from pipelines.stages.unchanged import inputs_of, keep, last_results
 
-    with held(STAGES, origins) as settings:
+    with held(STAGES, origins) as settings, recorded(words, settings, differing(origins)[0]) as recording:
         inputs = inputs_of(settings)
         if known := last_results(settings, inputs):
             click.echo("Nothing has changed since the last run.", err=True)
             for result in known:
                 tell(result)
+                recording.add(result)
         else:
-            keep(settings, inputs, list(_results(STAGES, origins, settings, verbose)))
+            keep(settings, inputs, list(_results(STAGES, origins, settings, verbose, recording)))
 
 
-def run_stages(names: Sequence[str], origins: dict[str, Origin], verbose: bool) -> None:
-    with held(names, origins) as settings:
-        for _ in _results(names, origins, settings, verbose):
+def run_stages(words: Sequence[str], origins: dict[str, Origin], verbose: bool, names: Sequence[str] = ()) -> None:
+    """Run the stage that the word names, or those of `names`."""
+    from pipelines.stages.recording import recorded
+
+    names = names or words
+    with held(names, origins) as settings, recorded(words, settings, differing(origins)[0]) as recording:
+        for _ in _results(names, origins, settings, verbose, recording):
             pass
 
 
@@ -114,7 +124,7 @@ def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]
 
 
 def _results(
-    names: Sequence[str], origins: dict[str, Origin], settings: Settings, verbose: bool
+    names: Sequence[str], origins: dict[str, Origin], settings: Settings, verbose: bool, recording: Recording
 ) -> Iterator[StageResult]:
     """Run the stages and tell of each."""
     with ThreadPoolExecutor(1) as loader:
@@ -128,12 +138,14 @@ def _results(
             # Beside one another: each stage loads while Spark starts or the stage before it is at work.
             stages = [loader.submit(_loaded, name, settings) for name in names]
             spark = get_session(settings, verbose=verbose)
+            recording.attach(spark)
             settings = with_dataset(origins, spark, settings)
             if not is_managed():  # elsewhere the count is a query of its own
                 fit_queries(spark, Tables.of(spark, settings).rough_count("images"))
             for stage in stages:
                 result = stage.result().run(spark, settings)
                 tell(result)
+                recording.add(result)
                 yield result
         finally:
             loader.shutdown(wait=False, cancel_futures=True)

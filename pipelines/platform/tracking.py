@@ -19,8 +19,7 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import Array
+from mlflow.types.schema import Array, ColSpec, DataType, Schema
 from pyspark.ml import PipelineModel
 
 from pipelines.azure_address import is_azure
@@ -196,6 +195,10 @@ class Tracking:
     def load(self, version: ModelVersion) -> PipelineModel:
         uri = f"models:/{version.name}/{version.version}"
         return mlflow.spark.load_model(uri, dfs_tmpdir=self._scratch())
+
+    def save(self, version: ModelVersion, folder: Path) -> None:
+        """Copy the version's model, a folder, to `folder`."""
+        mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=str(folder))
 
     def params(self, version: ModelVersion) -> dict[str, str]:
         """Give the parameters logged when the version was trained."""

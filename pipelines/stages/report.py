@@ -59,7 +59,10 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     evaluations = tracking.read_json(version, EVALUATION) if version else {}
     model = _model(tracking, version) if version else None
     address = write_text(tables, PAGE, report(gathered, model, evaluations, settings) + mark)
-    return StageResult("report", gathered.files, 1, seconds=clock.seconds, outcome=address, again=_again(address))
+    made = {"report": PAGE}
+    return StageResult(
+        "report", gathered.files, 1, seconds=clock.seconds, outcome=address, again=_again(address), made=made
+    )
 
 
 def _again(address: str) -> str:

@@ -12,7 +12,8 @@ class StageResult:
     """Count what a stage read, wrote and could not use.
 
     `notes` are sentences for the user; `lasting` those of them, and `again` the outcome, that the stage would give if
-    it were asked once more.
+    it were asked once more. `made` names what came out beside tables: `report`, a file of the workspace, and `model`,
+    a version.
     """
 
     stage: str
@@ -24,6 +25,7 @@ class StageResult:
     outcome: str = ""
     lasting: tuple[str, ...] = ()
     again: str = ""
+    made: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:

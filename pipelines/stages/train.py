@@ -119,6 +119,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         notes=_notes(trained, settings.score),
         outcome=outcome,
         again=_again(version),
+        made={"model": version.version},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,18 @@ def write_text(tables: Tables, name: str, text: str) -> str:
     system.delete(path, False)  # most of these systems rename onto nothing that is there
     if not system.rename(unfinished, path):
         raise OSError(f"{draft} could not be renamed to {address}")
+    return address
+
+
+def put_folder(tables: Tables, source: Path, name: str) -> str:
+    """Copy a folder of this machine into the workspace, and give its address there."""
+    address = address_of(tables, name)
+    if "://" not in address:
+        shutil.copytree(source, address, dirs_exist_ok=True)
+    else:
+        system, path = _hadoop(tables, address)
+        local = tables.spark.sparkContext._jvm.org.apache.hadoop.fs.Path(source.absolute().as_uri())
+        system.copyFromLocalFile(False, True, local, path)
     return address
 
 

@@ -17,6 +17,12 @@ Irbis = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
 
 
+@pytest.fixture(autouse=True)
+def _ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the ledger of whoever runs the tests out of it."""
+    monkeypatch.setenv("IRBIS_RUNS__LEDGER", str(tmp_path / "ledger"))
+
+
 @pytest.fixture
 def irbis(tmp_path: Path) -> Irbis:
     """Give a function that runs `irbis` with the given words and checks its exit code."""

@@ -1,0 +1,201 @@
+"""The commands of runs, here and elsewhere: submit, runs, logs, outputs, cancel, repeat."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import click
+
+from pipelines.cli.group import irbis, options
+from pipelines.cli.stages import STAGES
+from pipelines.config import Origin, load_origins, validated
+from pipelines.errors import AccessError, DataError, SettingsError, UserError
+from pipelines.platform import following, targets
+from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, SENDING, SUCCEEDED, Entry, Ledger, new_id, now, seen
+from pipelines.platform.parcel import OF_THIS_MACHINE, as_words, differing
+from pipelines.platform.targets.target import ConnectionLost, Job, Target
+from pipelines.settings import Settings
+from pipelines.stages.result import duration
+
+FOLLOW = click.option("--follow", is_flag=True, help="Stay until it ends, and show its log.")
+
+
+@irbis.command()
+@click.argument("what", metavar="STAGE|run", type=click.Choice([*STAGES, "run"]))
+@click.option("--on", "where", metavar="PLACE", required=True, help="Where it is to run: databricks.")
+@click.option("--job", "existing", metavar="NAME", help="Run this deployed job, instead of one made for the occasion.")
+@FOLLOW
+@options
+def submit(origins: dict[str, Origin], verbose: bool, what: str, where: str, existing: str | None, follow: bool) -> int:
+    """Send a stage, or all of them, to a cluster: this code, these settings."""
+    return _submitted([what], origins, where, existing, follow)
+
+
+@irbis.command()
+@click.option("--json", "as_json", is_flag=True, help="For other programs.")
+@options
+def runs(origins: dict[str, Origin], verbose: bool, as_json: bool) -> None:
+    """List the runs that were started here, wherever they run."""
+    ledger, found = _ledger(origins), []
+    for entry in ledger.all():
+        try:
+            found.append(seen(entry) if entry.where == LOCAL else following.look(entry, _place(entry, origins), ledger))
+        except (AccessError, DataError) as error:
+            found.append(replace(entry, outcome=f"not known: {error}"))
+    if as_json:
+        click.echo(json.dumps([asdict(entry) for entry in found], indent=2, ensure_ascii=False))
+    elif not found:
+        click.echo(f"No run is noted in {ledger.folder} yet.")
+    else:
+        click.echo(_table(found))
+
+
+@irbis.command()
+@click.argument("run", metavar="[RUN]", required=False)
+@FOLLOW
+@options
+def logs(origins: dict[str, Origin], verbose: bool, run: str | None, follow: bool) -> int:
+    """Show what a run has said so far, the latest one's without a name."""
+    ledger = _ledger(origins)
+    entry = ledger.find(run)
+    place = _place(entry, origins)
+    if follow:
+        return _followed(entry, place, ledger, validated(origins))
+    text = following.Log(place, entry.folder).news(is_over=True)
+    click.echo(text or f"{entry.id} has said nothing yet.", nl=not text)
+    return 0
+
+
+@irbis.command()
+@click.argument("run", metavar="[RUN]", required=False)
+@click.option("--download", metavar="DIR", help="Fetch them to this folder.")
+@options
+def outputs(origins: dict[str, Origin], verbose: bool, run: str | None, download: str | None) -> None:
+    """List what a run has made: log, results, report, model."""
+    entry = _ledger(origins).find(run)
+    place = _place(entry, origins)
+    if download:
+        files = following.download(place, entry.folder, Path(download))
+        click.echo(f"{entry.id}: {len(files)} files are in {download}")
+        return
+    found = place.files(entry.folder)
+    for name, size in found:
+        click.echo(f"{size:>12,}  {name}")
+    click.echo(f"{entry.id}: {len(found)} files in {entry.folder}")
+
+
+@irbis.command()
+@click.argument("run", metavar="[RUN]", required=False)
+@options
+def cancel(origins: dict[str, Origin], verbose: bool, run: str | None) -> None:
+    """End a run; what it has committed stays."""
+    ledger = _ledger(origins)
+    entry = ledger.find(run)
+    place = _place(entry, origins)
+    entry = following.look(entry, place, ledger)
+    if entry.has_ended:
+        click.echo(f"{entry.id} has ended already: {entry.state}")
+        return
+    place.cancel(following.handle_of(entry, place))
+    click.echo(f"{entry.id}: its end is asked for. `irbis runs` says when it has come.")
+
+
+@irbis.command()
+@click.argument("run", metavar="[RUN]", required=False)
+@FOLLOW
+@options
+def repeat(origins: dict[str, Origin], verbose: bool, run: str | None, follow: bool) -> int:
+    """Do a run again: the same command, settings and place."""
+    entry = _ledger(origins).find(run)
+    click.echo(f"repeats {entry.id}: irbis {' '.join([*entry.words, *as_words(entry.settings)])}", err=True)
+    if entry.where != LOCAL:
+        again = load_origins(None, {key: Origin(value, f"{entry.id}") for key, value in entry.settings.items()})
+        return _submitted(entry.words, again, entry.where, entry.handle.get("job"), follow)
+    os.chdir(entry.cwd)
+    return int(irbis.main([*entry.words, *as_words(entry.settings)], "irbis", standalone_mode=False) or 0)
+
+
+def _submitted(words: Sequence[str], origins: dict[str, Origin], where: str, existing: str | None, follow: bool) -> int:
+    settings = validated(origins)
+    place, ledger = targets.target(where, settings), Ledger(settings.runs.ledger)
+    differ, secret = differing(origins)
+    sent = {key: value for key, value in differ.items() if not key.startswith(OF_THIS_MACHINE)}
+    workspace = settings.workspace.rstrip("/")
+    if faults := place.faults(sent, workspace):
+        raise SettingsError(faults)
+    for name in secret:
+        click.echo(
+            f"{name} stays here: it is a secret. Name one that {where} keeps: {{{{secrets/SCOPE/KEY}}}}.", err=True
+        )
+    identifier = new_id(words[0])
+    entry = Entry(identifier, tuple(words), where, differ, workspace, os.getcwd(), now(), state=SENDING)
+    ledger.write(entry)  # before it is sent: a line that breaks must not lose it
+    try:
+        for key in {"sources.labels", "featurize.weights"} & set(sent):
+            sent[key] = _sent_along(str(sent[key]), place, workspace)
+        handle = dict(place.submit(Job(identifier, entry.words, {**sent, "workspace": workspace}, existing), workspace))
+    except ConnectionLost as error:
+        raise AccessError(f"{error} `irbis logs {identifier} --follow` looks whether the run has begun.") from error
+    except UserError as error:
+        ledger.write(replace(entry, state=FAILED, ended=now(), outcome=str(error)))
+        raise
+    entry = ledger.write(replace(entry, state=RUNNING, handle={**handle, "job": existing}))
+    click.echo(f"{identifier}: sent to {where}. `irbis logs {identifier} --follow` shows how it goes.", err=True)
+    return _followed(entry, place, ledger, settings) if follow else 0
+
+
+def _sent_along(value: str, place: Target, workspace: str) -> str:
+    """Give the address of a file once it is there; whatever else the setting says, as it is."""
+    return place.put(Path(value).expanduser(), workspace) if Path(value).expanduser().is_file() else value
+
+
+def _followed(entry: Entry, place: Target, ledger: Ledger, settings: Settings) -> int:
+    """Follow a run to its end; give 0 if it was a success, else 1."""
+
+    def say(text: str) -> None:
+        click.echo(text, nl=False)
+
+    def tell(text: str) -> None:
+        click.echo(text, err=True)
+
+    try:
+        entry = following.follow(entry, place, ledger, settings.runs.look_seconds, say, tell)
+    except KeyboardInterrupt:
+        tell(f"{entry.id} goes on. `irbis logs {entry.id} --follow` takes up again, `irbis cancel {entry.id}` ends it.")
+        raise SystemExit(130) from None
+    if entry.state != SUCCEEDED:
+        tell(f"{entry.id} {entry.state}: {entry.outcome}")
+        return 1
+    stages = following.results(place, entry.folder)
+    if stages and not any(stage["written"] for stage in stages):
+        click.echo("Nothing new: every stage found its work done.")
+    tell(f"{entry.id} {entry.state}. `irbis outputs {entry.id} --download DIR` fetches what it made.")
+    return 0
+
+
+def _ledger(origins: dict[str, Origin]) -> Ledger:
+    return Ledger(validated(origins).runs.ledger)
+
+
+def _place(entry: Entry, origins: dict[str, Origin]) -> Target:
+    """Give a run's target, entered the way in which the run was sent, unless the command names another."""
+    kept = {key: Origin(value, entry.id) for key, value in entry.settings.items() if key.startswith("databricks.")}
+    given = {key: origin for key, origin in origins.items() if origin.source != "conf/base.yaml"}
+    return targets.target(entry.where, validated({**origins, **kept, **given}))
+
+
+def _table(entries: Sequence[Entry]) -> str:
+    """Give a line a run, the latest first."""
+    rows = [("run", "what", "where", "state", "started (UTC)", "took", "")]
+    for entry in reversed(entries):
+        took = "" if entry.seconds is None else duration(entry.seconds)
+        started = entry.started[:16].replace("T", " ")
+        outcome = entry.outcome.splitlines()[0][:80] if entry.outcome else ""
+        rows.append((entry.id, " ".join(entry.words), entry.where, entry.state, started, took, outcome))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

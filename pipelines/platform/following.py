@@ -1,0 +1,128 @@
+"""Follow a run, wherever it is: its tasks, its log line by line, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import AccessError, DataError
+from pipelines.platform.ledger import FAILED, SUCCEEDED, Entry, Ledger, now
+from pipelines.platform.targets.target import ConnectionLost, Handle, Progress, Target
+
+PATIENCE = 1800.0  # seconds without an answer after which nobody waits any more
+Say = Callable[[str], None]
+
+
+class Log:
+    """Give what is new in a run's log; each of its tasks writes one."""
+
+    def __init__(self, target: Target, folder: str):
+        self._target, self._folder = target, folder
+        self._shown: dict[str, int] = {}
+
+    def news(self, *, is_over: bool = False) -> str:
+        """Give the whole lines that were not given before; of a run that is over, what is left."""
+        found = []
+        for name, size in self._target.files(self._folder):
+            shown = self._shown.get(name, 0)
+            if not name.endswith(".log") or size <= shown:
+                continue
+            fresh = self._target.read(f"{self._folder}/{name}")[shown:]
+            end = len(fresh) if is_over else fresh.rfind(b"\n") + 1
+            self._shown[name] = shown + end
+            found.append(fresh[:end].decode("utf-8", "replace"))
+        return "".join(found)
+
+
+def handle_of(entry: Entry, target: Target) -> Handle:
+    """Give what the target knows the run by; where the line broke while it was sent, it is looked for by its id."""
+    handle = entry.handle or target.find(entry.id)
+    if not handle:
+        raise DataError(f"{entry.id} was never started: the line broke while it was sent. `irbis repeat {entry.id}`.")
+    return handle
+
+
+def look(entry: Entry, target: Target, ledger: Ledger) -> Entry:
+    """Give the entry as the run is now, and keep it so."""
+    if entry.has_ended:
+        return entry
+    handle = handle_of(entry, target)
+    return _kept(entry, handle, target.progress(handle), target, ledger)
+
+
+def follow(entry: Entry, target: Target, ledger: Ledger, look_seconds: float, say: Say, tell: Say) -> Entry:
+    """Pass the run's log to `say`, and word of it to `tell`, until it ends; give its last state.
+
+    A connection that breaks is taken up again; raises AccessError after half an hour without one.
+    """
+    handle, log, told = handle_of(entry, target), Log(target, entry.folder), dict[str, str]()
+    lost_at: float | None = None
+    while True:
+        try:
+            progress = target.progress(handle)
+            for name, word in progress.tasks.items():
+                if told.get(name) != word:
+                    tell(f"{entry.id}: {name} {word}")
+            told = dict(progress.tasks)
+            if text := log.news(is_over=progress.has_ended):
+                say(text)
+            if progress.has_ended:
+                return _kept(entry, handle, progress, target, ledger)
+            lost_at = None
+        except ConnectionLost as error:
+            if lost_at is None:
+                lost_at = time.monotonic()
+                tell(f"{entry.id}: {error} Looking again; the run goes on meanwhile.")
+            elif time.monotonic() - lost_at > PATIENCE:
+                raise AccessError(f"{error} The run may go on: `irbis logs {entry.id} --follow` later.") from error
+        time.sleep(look_seconds)
+
+
+def results(target: Target, folder: str) -> list[dict[str, Any]]:
+    """Give what the stages of a run gave, as its record has it."""
+    return [stage for record in _records(target, folder) for stage in record["stages"]]
+
+
+def _records(target: Target, folder: str) -> list[dict[str, Any]]:
+    """Give the results of each of a run's tasks, in the order of their ends."""
+    names = [name for name, _ in target.files(folder) if name.endswith(".json") and "/" not in name]
+    found = [dict(json.loads(target.read(f"{folder}/{name}"))) for name in names]
+    return sorted(found, key=lambda record: str(record["ended"]))
+
+
+def download(target: Target, folder: str, to: Path) -> list[Path]:
+    """Fetch a run's record, report and model to a folder here; what is there already in full is not fetched again."""
+    got = []
+    for name, size in target.files(folder):
+        here = to / name
+        if not here.is_file() or here.stat().st_size != size:
+            here.parent.mkdir(parents=True, exist_ok=True)
+            draft = here.with_name(f".{here.name}.part")
+            draft.write_bytes(target.read(f"{folder}/{name}"))
+            draft.replace(here)
+        got.append(here)
+    return got
+
+
+def _kept(entry: Entry, handle: Handle, progress: Progress, target: Target, ledger: Ledger) -> Entry:
+    outcome, ended = entry.outcome, None
+    if progress.has_ended:
+        ended = progress.ended or now()
+        outcome = _outcome(entry, handle, progress, target)
+    return ledger.write(replace(entry, handle=handle, state=progress.state, outcome=outcome, ended=ended))
+
+
+def _outcome(entry: Entry, handle: Handle, progress: Progress, target: Target) -> str:
+    """Say how a run ended: what it said itself, else what the place says of it."""
+    records = _records(target, entry.folder)
+    if progress.state == SUCCEEDED:
+        stages = [stage for record in records for stage in record["stages"]]
+        return str(stages[-1]["outcome"]) if stages else ""
+    if progress.state == FAILED:
+        errors = [str(record["error"]) for record in records if record["error"]]
+        return "; ".join(errors) or target.failure(handle) or progress.detail
+    return progress.detail

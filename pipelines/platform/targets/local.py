@@ -1,0 +1,62 @@
+"""This machine: its runs are not sent anywhere, but they are asked about as the others are."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import DataError
+from pipelines.platform.ledger import Ledger, seen
+from pipelines.platform.targets.target import Handle, Job, Progress
+from pipelines.settings import Settings
+
+
+def connect(settings: Settings) -> Local:
+    return Local(Ledger(settings.runs.ledger))
+
+
+class Local:
+    """Know of a run what the ledger knows, and whether its process lives."""
+
+    def __init__(self, ledger: Ledger):
+        self._ledger = ledger
+
+    def faults(self, settings: Mapping[str, Any], workspace: str) -> list[str]:
+        return []
+
+    def put(self, file: Path, workspace: str) -> str:
+        return str(file.absolute())
+
+    def submit(self, job: Job, workspace: str) -> Handle:
+        raise DataError(f"Here a run is not sent but started: irbis {' '.join(job.words)}.")
+
+    def find(self, identifier: str) -> Handle | None:
+        return {"id": identifier}
+
+    def progress(self, handle: Handle) -> Progress:
+        entry = seen(self._ledger.find(handle["id"]))
+        return Progress(entry.state, entry.outcome, ended=entry.ended)
+
+    def failure(self, handle: Handle) -> str:
+        return self._ledger.find(handle["id"]).outcome
+
+    def cancel(self, handle: Handle) -> None:
+        pid = self._ledger.find(handle["id"]).pid
+        if pid is not None:
+            os.kill(pid, signal.SIGINT)
+
+    def files(self, folder: str) -> list[tuple[str, int]]:
+        root = Path(_of_this_machine(folder))
+        return sorted((f.relative_to(root).as_posix(), f.stat().st_size) for f in root.rglob("*") if f.is_file())
+
+    def read(self, address: str) -> bytes:
+        return Path(_of_this_machine(address)).read_bytes()
+
+
+def _of_this_machine(folder: str) -> str:
+    if "://" in folder:
+        raise DataError(f"The run's record is in {folder}, which is not of this machine. Look there.")
+    return folder

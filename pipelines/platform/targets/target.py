@@ -1,0 +1,79 @@
+"""What every place that runs are sent to can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipelines.errors import AccessError
+from pipelines.platform.ledger import ENDED
+
+Handle = Mapping[str, Any]  # what a target needs to find a run again; it is kept in the ledger
+
+
+class ConnectionLost(AccessError):
+    """The place did not answer; it may, if it is asked again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Ask for one run: the command's words, its settings, and where its files are once they have been sent.
+
+    `existing` names a job that is deployed already, which is run instead of one made for the occasion.
+    """
+
+    id: str
+    words: tuple[str, ...]
+    settings: Mapping[str, Any]
+    existing: str | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Say how a run is: one of the ledger's states, the place's own word for it, its tasks' by name.
+
+    `ended` is the time of its end, in UTC.
+    """
+
+    state: str
+    detail: str = ""
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    page: str = ""
+    ended: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+
+class Target(Protocol):
+    """Send runs, and ask about them. All but `connect` may raise AccessError, of which ConnectionLost passes."""
+
+    def faults(self, settings: Mapping[str, Any], workspace: str) -> list[str]:
+        """Say what of the settings cannot be there, each with what to do."""
+
+    def put(self, file: Path, workspace: str) -> str:
+        """Send a file, unless it is there, and give its address as the run will see it."""
+
+    def submit(self, job: Job, workspace: str) -> Handle:
+        """Start a run. Asked twice with the same id, it is started once."""
+
+    def find(self, identifier: str) -> Handle | None:
+        """Find a run by our own id: after a connection that was lost while it was started."""
+
+    def progress(self, handle: Handle) -> Progress:
+        """Say how the run is."""
+
+    def failure(self, handle: Handle) -> str:
+        """Give the place's own words for why the run failed."""
+
+    def cancel(self, handle: Handle) -> None:
+        """Ask for its end."""
+
+    def files(self, folder: str) -> list[tuple[str, int]]:
+        """List the files below a folder: path below it, and bytes. A folder that is not there has none."""
+
+    def read(self, address: str) -> bytes:
+        """Give a file's bytes."""

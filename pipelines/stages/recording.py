@@ -1,0 +1,180 @@
+"""Record a run where it works: WORKSPACE/runs/ID holds its log, its results, the report and the model that it made.
+
+So its log can be followed, and what it made be fetched, from anywhere that reaches the workspace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from pipelines.errors import UserError
+from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, STOPPED, SUCCEEDED, Entry, Ledger, new_id, now
+from pipelines.platform.provenance import code_version
+from pipelines.settings import Settings
+from pipelines.stages.result import StageResult
+from pipelines.storage.files import put_folder, read_text, write_local, write_text
+from pipelines.storage.tables import Tables, workspace_of
+
+WRITE_EVERY = 5.0  # seconds, if there is anything new to be read
+
+
+class Recording:
+    """Keep what a run says and gives."""
+
+    def __init__(self, words: Sequence[str], settings: Settings):
+        self.id = settings.runs.id or new_id(words[0])
+        self.name = f"runs/{self.id}/{words[0]}"  # the tasks of one job share the folder
+        self.settings, self.words = settings, words
+        self.started, self.results = now(), list[StageResult]()
+        self.tables: Tables | None = None
+        self._is_broken = False
+        self.log = _Log(self._write)
+
+    def attach(self, spark: SparkSession) -> None:
+        """Take the session, which reaches workspaces that are no folder of this machine."""
+        self.tables = Tables.of(spark, self.settings)
+
+    def add(self, result: StageResult) -> None:
+        """Keep a stage's result, and a copy of what it made."""
+        self.results.append(result)
+        if self.tables is None or not result.made:
+            return
+        if page := result.made.get("report"):
+            write_text(self.tables, f"runs/{self.id}/report.html", read_text(self.tables, page) or "")
+        if number := result.made.get("model"):
+            from pipelines.platform.tracking import Tracking  # seconds, where a run has nothing to do
+
+            tracking = Tracking.of(self.settings)
+            with tempfile.TemporaryDirectory() as folder:
+                tracking.save(tracking.choose(number), Path(folder))
+                put_folder(self.tables, Path(folder), f"runs/{self.id}/model")
+
+    def end(self, state: str, error: str = "") -> None:
+        """Write the results down."""
+        self.log.stop()
+        found = {
+            "id": self.id,
+            "words": self.words,
+            "state": state,
+            "started": self.started,
+            "ended": now(),
+            "stages": [asdict(each) for each in self.results],
+            "error": error,
+            "code": code_version(),
+        }
+        self._write("json", json.dumps(found, indent=2, ensure_ascii=False, default=str))
+
+    def _write(self, kind: str, text: str) -> bool:
+        """Write a file of the record; false where there is no way yet, or no more, to where it belongs."""
+        name, folder = f"{self.name}.{kind}", workspace_of(self.settings)
+        if self._is_broken or ("://" in folder and self.tables is None):
+            return False
+        try:
+            if self.tables is None:
+                write_local(Path(folder, name), text.encode())
+            else:
+                write_text(self.tables, name, text)
+        except Exception as error:  # whatever the place answers: the work itself must not end of it
+            self._is_broken = True
+            print(f"irbis: the run's record cannot be written any more: {error}", file=sys.__stderr__)
+        return not self._is_broken
+
+
+@contextmanager
+def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]) -> Iterator[Recording]:
+    """Record the run that the block is; one that was started here stands in this machine's ledger too."""
+    recording, ledger = Recording(words, settings), Ledger(settings.runs.ledger)
+    entry = Entry(
+        recording.id, tuple(words), LOCAL, differing, workspace_of(settings), os.getcwd(), recording.started,
+        pid=os.getpid(),
+    )  # fmt: skip
+    is_ours = settings.runs.id is None
+    if is_ours:
+        ledger.write(entry)
+    state, error = RUNNING, ""
+    try:
+        with recording.log.listening():
+            yield recording
+        state = SUCCEEDED
+    except UserError as fault:
+        state, error = FAILED, "\n".join(fault.faults)
+        recording.log.add("".join(f"irbis: {each}\n" for each in fault.faults))
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        state, error = STOPPED, "stopped"
+        raise
+    except BaseException as fault:
+        state, error = FAILED, f"{type(fault).__name__}: {fault}"
+        recording.log.add(traceback.format_exc())
+        raise
+    finally:
+        outcome = error.splitlines()[0] if error else "; ".join(each.outcome for each in recording.results[-1:])
+        if is_ours:
+            ledger.write(replace(entry, state=state, ended=now(), outcome=outcome))
+        recording.end(state, error)
+
+
+class _Log:
+    """Collect what is said, and write all of it again whenever there is more."""
+
+    def __init__(self, write: Callable[[str, str], bool]):
+        self._write, self._text, self._written = write, "", 0
+        self._guard, self._over = threading.Lock(), threading.Event()
+        self._writer = threading.Thread(target=self._keep_writing, daemon=True)
+
+    def add(self, text: str) -> None:
+        if "\r" not in text:  # a bar that is drawn over and over
+            with self._guard:
+                self._text += text
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear what Python writes to stdout and stderr while the block runs."""
+        self._writer.start()
+        out: Any = _Heard(sys.stdout, self)
+        err: Any = _Heard(sys.stderr, self)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            yield
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._writer.is_alive():
+            self._writer.join()
+        self._write_new()
+
+    def _keep_writing(self) -> None:
+        while not self._over.wait(WRITE_EVERY):
+            self._write_new()
+
+    def _write_new(self) -> None:
+        with self._guard:
+            text = self._text
+        if len(text) > self._written and self._write("log", text):
+            self._written = len(text)
+
+
+class _Heard:
+    """Pass everything on to a stream, and its text to the log too."""
+
+    def __init__(self, stream: Any, log: _Log):
+        self._stream, self._log = stream, log
+
+    def write(self, text: str) -> int:
+        self._log.add(text)
+        return int(self._stream.write(text) or 0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -1,0 +1,101 @@
+"""Runs are sent to a workspace on this machine, whose cluster truly runs them: followed, lost, taken up, repeated."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from datetime import datetime
+
+import pytest
+
+from ..databricks_server import databricks_workspace
+from ..stages.conftest import jpeg
+from .conftest import COMMAND, closing_lines
+
+VOLUME = "/Volumes/main/irbis/files"
+CHEAP = {"train.folds": 2, "train.bootstrap": 100, "train.reg_params": 0.1, "report.pictures": 2}
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    with databricks_workspace(tmp_path / "cloud") as running:
+        yield running
+
+
+@pytest.fixture
+def words(workspace, monkeypatch):
+    """Give the settings of every command: the workspace's folder in the volume, and a cluster that is there."""
+    for name, value in workspace.login.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("IRBIS_RUNS__LOOK_SECONDS", "0.5")
+    return ["--workspace", f"{VOLUME}/survey", "--set", "databricks.cluster_id=1122-000000-tests"]
+
+
+def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, irbis, shared_data, tmp_path):
+    for label in sorted((shared_data / "trashnet").glob("*/")):
+        there = workspace.place(f"{VOLUME}/pictures/{label.name}")
+        there.mkdir(parents=True)
+        for picture in sorted(label.glob("*.jpg"))[:50]:
+            shutil.copy(picture, there)
+    weights = next((shared_data / "backbones").rglob("squeezenet1_1*"))
+    cheap = [f"--set={key}={value}" for key, value in CHEAP.items()]
+    asked = [*words, *cheap, "--images", f"{VOLUME}/pictures", "--backbone", "squeezenet1_1", "--weights", weights]
+
+    # Killed as soon as it has shown that the first stage is done.
+    client = subprocess.Popen(
+        [*COMMAND, "submit", "run", "--on", "databricks", "--follow", *map(str, asked)],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert any(line.startswith("ingest: 300 read, 300 written, 0 failed") for line in client.stdout)
+    client.send_signal(signal.SIGKILL)
+    client.wait()
+    assert workspace.runs[1].life == "RUNNING"
+
+    followed = irbis("logs", "--follow")
+    lines = closing_lines(followed.stdout)
+    assert list(lines) == ["ingest", "featurize", "train", "score", "report"]
+    assert "irbis/1 is champion: the first version" in lines["train"]
+    assert lines["score"].startswith("score: 300 read, 300 written")
+    assert "run SUCCESS" in followed.stderr
+    (run,) = json.loads(irbis("runs", "--json").stdout)
+    assert (run["where"], run["state"], run["words"]) == ("databricks", "succeeded", ["run"])
+
+    irbis("outputs", "--download", "got")
+    assert "<html" in (tmp_path / "got" / "report.html").read_text("utf-8")
+    assert (tmp_path / "got" / "model" / "MLmodel").is_file()
+    record = json.loads((tmp_path / "got" / "run.json").read_text("utf-8"))
+    assert record["code"]["version"] and [stage["written"] for stage in record["stages"]] == [300, 300, 1, 300, 1]
+
+    again = irbis("repeat", "--follow")
+    assert again.stdout.splitlines()[-1] == "Nothing new: every stage found its work done."
+    assert [run.result for run in workspace.runs.values()] == ["SUCCESS", "SUCCESS"]
+    uploads = [call for call in workspace.calls if call.startswith("PUT /api/2.0/fs/files")]
+    assert len(uploads) == 3  # job file, wheel and weights, once
+
+
+def test_a_run_that_fails_says_why_in_its_own_words(workspace, words, irbis):
+    failed = irbis("submit", "train", "--on", "databricks", "--follow", *words, code=1)
+    assert "irbis: Table features is not there" in failed.stdout
+    assert "failed: Table features is not there" in failed.stderr.splitlines()[-1]
+    listed = irbis("runs").stdout.splitlines()[1]
+    assert "databricks" in listed and "failed" in listed
+
+
+def test_a_run_that_is_cancelled_ends_and_what_was_committed_stays(workspace, words, irbis):
+    picture = workspace.place(f"{VOLUME}/pictures/plain/a.jpg")
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(jpeg(100, 1, datetime(2025, 1, 1)))
+    irbis("submit", "run", "--on", "databricks", "--images", f"{VOLUME}/pictures", *words)
+    while not (log := workspace.place(f"{VOLUME}/survey/runs")).exists() or "ingest" not in _text(log):
+        time.sleep(0.2)
+    assert "its end is asked for" in irbis("cancel").stdout
+    assert irbis("logs", "--follow", code=1).stderr.splitlines()[-1].endswith("stopped: CANCELED")
+    assert "has ended already: stopped" in irbis("cancel").stdout
+    assert any(workspace.place(f"{VOLUME}/survey/tables/images").glob("*.parquet"))
+
+
+def _text(folder):
+    return "".join(file.read_text() for file in folder.rglob("*.log"))
