@@ -58,7 +58,8 @@ class Workspace(Server):
     """Answer as a workspace does, or misbehave.
 
     `faults` are (method and start of the path, what to do) for the next calls that fit: a status with headers, or
-    "drop", which cuts the line. `calls` holds every call.
+    "drop", which cuts the line, or "drop after", which cuts it once the call was obeyed. `calls` holds every call.
+    Where it `is_idle`, runs are started, but nothing works at them.
     """
 
     def __init__(self, root: Path, port: int = 0):
@@ -69,6 +70,7 @@ class Workspace(Server):
         self.by_token: dict[str, int] = {}
         self.faults: list[tuple[str, Any]] = []
         self.calls: list[str] = []
+        self.is_idle = False
         self.token, self.guard = TOKEN, threading.RLock()
 
     @property
@@ -90,7 +92,8 @@ class Workspace(Server):
             self.runs[run.id] = run
             if token:
                 self.by_token[token] = run.id
-        threading.Thread(target=self._work, args=(run,), daemon=True).start()
+        if not self.is_idle:
+            threading.Thread(target=self._work, args=(run,), daemon=True).start()
         return run
 
     def cancel(self, run: Run) -> None:

@@ -78,8 +78,8 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, 
 
 def test_a_run_that_fails_says_why_in_its_own_words(workspace, words, irbis):
     failed = irbis("submit", "train", "--on", "databricks", "--follow", *words, code=1)
-    assert "irbis: Table features is not there" in failed.stdout
-    assert "failed: Table features is not there" in failed.stderr.splitlines()[-1]
+    assert "irbis: There is no table features in" in failed.stdout
+    assert "failed: There is no table features in" in failed.stderr.splitlines()[-1]
     listed = irbis("runs").stdout.splitlines()[1]
     assert "databricks" in listed and "failed" in listed
 

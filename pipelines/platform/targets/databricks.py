@@ -170,9 +170,11 @@ class Databricks:
     def _cluster(self, word: str) -> dict[str, Any]:
         if self._settings.cluster_id:
             return {"existing_cluster_id": self._settings.cluster_id}
-        from pipelines.platform.bundle import cluster
+        from pipelines.platform.bundle import jobs  # read only where a cluster is made
 
-        return {"new_cluster": cluster("gpu" if word in ("run", "featurize") else "cpu", self._settings.target)}
+        key = "gpu" if word in ("run", "featurize") else "cpu"
+        clusters = [each for job in jobs(self._settings.target).values() for each in job.get("job_clusters", [])]
+        return {"new_cluster": next(each["new_cluster"] for each in clusters if each["job_cluster_key"] == key)}
 
     def _number_of(self, name: str) -> int:
         found = [job for job in self._client.jobs.list(name=name) if job.job_id]

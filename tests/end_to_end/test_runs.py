@@ -1,0 +1,43 @@
+"""What was started here is listed, shown, fetched and done again."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from ..stages.conftest import jpeg
+
+
+def test_local_runs_are_listed_shown_fetched_and_repeated(irbis_here, tmp_path):
+    (tmp_path / "pictures" / "plain").mkdir(parents=True)
+    (tmp_path / "pictures" / "plain" / "a.jpg").write_bytes(jpeg(100, 1, datetime(2025, 1, 1)))
+    assert irbis_here("runs").stdout == f"No run is noted in {tmp_path / 'ledger'} yet.\n"
+    said = irbis_here("ingest", "--images", "pictures", "--set", "ingest.threads=2").stdout
+    refused = irbis_here("train", code=2).stderr
+
+    listed = irbis_here("runs").stdout.splitlines()
+    assert [line.split()[1:4] for line in listed[1:]] == [["train", "local", "failed"], ["ingest", "local", "succeeded"]]
+    assert "There is no table features in" in listed[1]
+    assert irbis_here("logs", "ingest").stdout == said
+    assert irbis_here("logs").stdout in refused
+    assert irbis_here("logs", "ingest", "--follow").stdout == said
+
+    files = irbis_here("outputs", "ingest").stdout
+    assert "ingest.json" in files and "ingest.log" in files
+    irbis_here("outputs", "ingest", "--download", "got")
+    record = json.loads((tmp_path / "got" / "ingest.json").read_text("utf-8"))
+    assert [stage["written"] for stage in record["stages"]] == [1]
+
+    again = irbis_here("repeat", "ingest")
+    assert "irbis ingest --images pictures" in again.stderr and "ingest.threads=2" in again.stderr
+    assert "ingest: 0 read, 0 written" in again.stdout or "ingest: 1 read, 0 written" in again.stdout
+    assert "has ended already: succeeded" in irbis_here("cancel").stdout
+
+
+def test_a_run_that_cannot_go_there_is_not_sent(irbis_here, tmp_path):
+    refused = irbis_here("submit", "run", "--on", "databricks", "--images", "pictures", code=2).stderr
+    assert "irbis: workspace = irbis-workspace is not in a volume" in refused
+    assert "irbis: sources.images = pictures is a folder of this machine" in refused
+    assert "No run is noted" in irbis_here("runs").stdout
+    unknown = irbis_here("submit", "run", "--on", "mars", code=2).stderr
+    assert unknown == "irbis: --on mars: there is no such place. Known: databricks.\n"

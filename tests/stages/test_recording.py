@@ -1,0 +1,109 @@
+"""A run leaves its log, its results and what it made in its workspace, however it ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from pipelines.errors import DataError
+from pipelines.platform.ledger import Ledger
+from pipelines.stages import recording
+from pipelines.stages.recording import recorded
+from pipelines.stages.result import StageResult
+
+
+@pytest.fixture
+def recordable(make_settings, tmp_path):
+    """Give settings whose ledger is the test's own."""
+
+    def make(**more):
+        return make_settings({"runs.ledger": str(tmp_path / "ledger"), **more})
+
+    return make
+
+
+def record_of(settings, word="run"):
+    (folder,) = Path(settings.workspace, "runs").iterdir()
+    return json.loads((folder / f"{word}.json").read_text("utf-8")), (folder / f"{word}.log").read_text("utf-8")
+
+
+def test_a_run_leaves_what_it_said_and_gave(recordable, tmp_path, capsys):
+    settings = recordable()
+    with recorded(["run"], settings, {"train.folds": 2}) as run:
+        click.echo("ingest: 2 read")
+        click.echo("a note", err=True)
+        print("\r 50%|####", file=sys.stderr)
+        run.add(StageResult("ingest", 2, 2, outcome="fine"))
+    record, log = record_of(settings)
+    assert log == "ingest: 2 read\na note\n\n" and "50%" in capsys.readouterr().err
+    assert (record["state"], record["error"], record["stages"][0]["written"]) == ("succeeded", "", 2)
+    entry = Ledger(settings.runs.ledger).find(None)
+    assert (entry.id, entry.state, entry.outcome, entry.settings) == (run.id, "succeeded", "fine", {"train.folds": 2})
+    assert entry.folder == str(Path(settings.workspace, "runs", run.id))
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "error", "said"),
+    [
+        (DataError(["no pictures", "no labels"]), "failed", "no pictures\nno labels", "irbis: no labels\n"),
+        (ZeroDivisionError("by zero"), "failed", "ZeroDivisionError: by zero", "ZeroDivisionError: by zero\n"),
+        (KeyboardInterrupt(), "stopped", "stopped", ""),
+    ],
+)
+def test_a_run_that_ends_badly_says_how_and_raises_on(recordable, fault, state, error, said):
+    settings = recordable()
+    with pytest.raises(type(fault)), recorded(["train"], settings, {}):
+        print("begun")
+        raise fault
+    record, log = record_of(settings, "train")
+    assert (record["state"], record["error"]) == (state, error)
+    assert log.startswith("begun\n") and log.endswith(said)
+    entry = Ledger(settings.runs.ledger).find(None)
+    assert (entry.state, entry.outcome) == (state, error.splitlines()[0])
+
+
+def test_a_run_that_was_sent_here_keeps_its_id_and_is_in_no_ledger(recordable):
+    settings = recordable(**{"runs.id": "run-sent"})
+    with recorded(["run"], settings, {}):
+        pass
+    assert Path(settings.workspace, "runs", "run-sent", "run.json").is_file()
+    assert Ledger(settings.runs.ledger).all() == []
+
+
+def test_the_log_can_be_read_while_the_run_goes_on(recordable, monkeypatch):
+    monkeypatch.setattr(recording, "WRITE_EVERY", 0.01)
+    settings = recordable()
+    with recorded(["run"], settings, {}) as run:
+        print("first", flush=True)
+        file = Path(settings.workspace, "runs", run.id, "run.log")
+        for _ in range(500):
+            if file.is_file():
+                break
+            run.log._over.wait(0.01)
+        assert file.read_text() == "first\n"
+
+
+def test_where_the_record_cannot_be_written_the_work_goes_on_and_it_is_said(recordable, tmp_path, capfd):
+    settings = recordable()
+    Path(settings.workspace).mkdir(parents=True)
+    Path(settings.workspace, "runs").write_text("a file where the folder should be")
+    with recorded(["run"], settings, {}):
+        print("work")
+    assert Ledger(settings.runs.ledger).find(None).state == "succeeded"
+    assert capfd.readouterr().err.count("the run's record cannot be written any more") == 1
+
+
+def test_a_report_is_kept_with_the_run_that_made_it(spark, recordable):
+    settings = recordable()
+    page = Path(settings.workspace, "reports", "report.html")
+    page.parent.mkdir(parents=True)
+    page.write_text("<html>1", "utf-8")
+    with recorded(["run"], settings, {}) as run:
+        run.attach(spark)
+        run.add(StageResult("report", 1, 1, made={"report": "reports/report.html"}))
+        page.write_text("<html>2", "utf-8")
+    assert Path(settings.workspace, "runs", run.id, "report.html").read_text("utf-8") == "<html>1"
