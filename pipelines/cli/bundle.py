@@ -28,7 +28,14 @@ def check_bundle(folder: Path | None) -> None:
     from pipelines.platform.bundle_faults import faults
 
     found = read_bundle(folder)
-    if said := faults(found, parameter_faults):
+    try:
+        said = faults(found, parameter_faults)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"{found.root} has not the shape of a bundle ({error!r}): check-jsonschema, with the schema that "
+            "`databricks bundle schema` prints, names the place."
+        ) from error
+    if said:
         raise SettingsError(said)
     click.echo(f"{found.root}: {len(found.files)} jobs for {' and '.join(found.targets)}, and nothing to complain of.")
 

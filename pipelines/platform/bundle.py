@@ -43,7 +43,8 @@ class Bundle:
 
 
 def bundle_folder() -> Path:
-    """Find the bundle that ships with the package."""
+    """Find the bundle that ships with the package, and the jobs that it names, at the same distance as ever."""
+    shipped("jobs")
     return shipped("deploy/databricks")
 
 

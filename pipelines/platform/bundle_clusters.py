@@ -54,10 +54,7 @@ def cluster_faults(cluster: Mapping[str, Any], where: str, known: Mapping[str, N
 def _size_faults(cluster: Mapping[str, Any], where: str) -> Iterator[str]:
     scale = cluster.get("autoscale")
     if scale and "num_workers" in cluster:
-        yield (
-            f"{where} has autoscale ({scale.get('min_workers')} to {scale.get('max_workers')} workers) "
-            f"and num_workers = {cluster['num_workers']}. Keep one of them."
-        )
+        yield f"{where} has autoscale and num_workers = {cluster['num_workers']}. Keep one of them."
     if scale:
         low, high = scale.get("min_workers"), scale.get("max_workers")
         if isinstance(low, int) and isinstance(high, int) and low >= high:

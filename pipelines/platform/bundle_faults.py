@@ -21,6 +21,40 @@ STARTS = ("schedule", "trigger", "continuous")
 
 
 @dataclass(frozen=True)
+class Place:
+    """Say where in a bundle something of a job stands: its file, and its path in the tree."""
+
+    bundle: Bundle
+    job: str
+    path: str = ""
+
+    def at(self, name: str) -> Place:
+        """Give the place of a part, such as tasks[0]."""
+        return Place(self.bundle, self.job, f"{self.path}.{name}" if self.path else name)
+
+    @property
+    def origin(self) -> str:
+        """Say where the value itself stands: if it is a variable alone, among the variables."""
+        value = self.bundle.tree["resources"]["jobs"].get(self.job)
+        for key in re.findall(r"[^.\[\]]+", self.path):
+            if isinstance(value, list):
+                value = value[int(key)] if int(key) < len(value) else None
+            else:
+                value = value.get(key) if isinstance(value, dict) else None
+        whole = re.fullmatch(r"\$\{var\.([\w-]+)\}", value) if isinstance(value, str) else None
+        return f"{MAIN}: variables.{whole[1]}" if whole else str(self)
+
+    @property
+    def folder(self) -> Path:
+        """Give the folder that paths here are relative to."""
+        return self.bundle.root / self.bundle.file_of(self.job).parent
+
+    def __str__(self) -> str:
+        below = f".{self.path}" if self.path else ""
+        return f"{self.bundle.file_of(self.job).as_posix()}: resources.jobs.{self.job}{below}"
+
+
+@dataclass(frozen=True)
 class Checker:
     """Hold what the checks of one target share."""
 
@@ -31,19 +65,20 @@ class Checker:
 
     def job(self, name: str, job: Tree) -> Iterator[str]:
         """Give the faults of a job, of its clusters and of its tasks."""
-        where = f"{self.bundle.file_of(name).as_posix()}: resources.jobs.{name}"
+        where = Place(self.bundle, name)
         yield from _start_faults(job, where)
         clusters = job.get("job_clusters") or []
         for number, each in enumerate(clusters):
-            place = f"{where}.job_clusters[{number}].new_cluster"
-            yield from cluster_faults(each.get("new_cluster") or {}, place, self.nodes)
+            place = where.at(f"job_clusters[{number}].new_cluster")
+            if isinstance(each.get("new_cluster"), dict):  # not a variable without a value
+                yield from cluster_faults(each["new_cluster"], place.origin, self.nodes)
         keys = [str(each.get("job_cluster_key")) for each in clusters]
         tasks = job.get("tasks") or []
         yield from _dependency_faults(tasks, where)
         for number, task in enumerate(tasks):
-            yield from self.task(task, f"{where}.tasks[{number}]", keys, job)
+            yield from self.task(task, where.at(f"tasks[{number}]"), keys, job)
 
-    def task(self, task: Tree, where: str, clusters: list[str], job: Tree) -> Iterator[str]:
+    def task(self, task: Tree, where: Place, clusters: list[str], job: Tree) -> Iterator[str]:
         """Give the faults of a task; those of a task within a for_each_task too."""
         kinds = [key for key in task if key.endswith("_task")]
         if len(kinds) != 1:
@@ -53,25 +88,27 @@ class Checker:
         if key is not None and key not in clusters:
             yield f"{where}.job_cluster_key = {key}, and the job has no such cluster. {_known(key, clusters)}"
         if "new_cluster" in task:
-            yield from cluster_faults(task["new_cluster"], f"{where}.new_cluster", self.nodes)
+            yield from cluster_faults(task["new_cluster"], where.at("new_cluster").origin, self.nodes)
         if "for_each_task" in task:
-            yield from self.task(task["for_each_task"].get("task") or {}, f"{where}.for_each_task.task", clusters, job)
+            yield from self.task(task["for_each_task"]["task"], where.at("for_each_task.task"), clusters, job)
         if "spark_python_task" in task:
             if not any(each in task for each in COMPUTE):
                 yield f"{where} ({task.get('task_key')}) has nothing to run on. Give it a job_cluster_key."
-            yield from self._python_faults(task["spark_python_task"], f"{where}.spark_python_task", job)
+            yield from self._python_faults(task["spark_python_task"], where.at("spark_python_task"), job)
 
-    def _python_faults(self, python: Tree, where: str, job: Tree) -> Iterator[str]:
-        parameters = [str(each) for each in python.get("parameters") or []]
+    def _python_faults(self, python: Tree, where: Place, job: Tree) -> Iterator[str]:
+        given = python.get("parameters") or []
+        parameters = [str(each) for each in given] if isinstance(given, list) else []
         names = [str(each.get("name")) for each in job.get("parameters") or []]
         for number, parameter in enumerate(parameters):
             for name in re.findall(r"\{\{\s*job\.parameters\.([\w-]+)\s*\}\}", parameter):
                 if name not in names:
-                    yield f"{where}.parameters[{number}] = {parameter}: the job has no parameter {name}. {_known(name, names)}"
+                    place = f"{where}.parameters[{number}] = {parameter}"
+                    yield f"{place}: the job has no parameter {name}. {_known(name, names)}"
         file = str(python.get("python_file", ""))
         if not is_local(file):
             return
-        path = (self.bundle.root / _folder_of(where) / file).resolve()
+        path = (where.folder / file).resolve()
         if not path.is_file():
             there = sorted(each.name for each in path.parent.glob("*.py")) if path.parent.is_dir() else []
             yield f"{where}.python_file = {file}: there is no such file. {_known(path.name, there)}"
@@ -79,7 +116,8 @@ class Checker:
         if not any(path.is_relative_to(folder) for folder in synced(self.bundle.root, self.tree)):
             yield f"{where}.python_file = {file} would not be uploaded. Add its folder to sync.paths in {MAIN}."
         if command := re.search(r"main\(\[\"(\w+)\"", path.read_text(encoding="utf-8")):
-            yield from (f"{where}.parameters: {fault}" for fault in self.ask(command[1], parameters))
+            said = self.ask(command[1], parameters)
+            yield from (f"{where.at('parameters').origin}, for {path.name}: {fault}" for fault in said)
 
 
 def faults(bundle: Bundle, ask: Ask) -> list[str]:
@@ -114,15 +152,15 @@ def _target_faults(target: str, own: Tree, tree: Tree) -> Iterator[str]:
         return
     if not (own.get("workspace") or {}).get("root_path"):
         yield (
-            f"{where}.workspace.root_path is not set, and mode is production: each who deploys would make a copy. Set it, "
-            "such as /Workspace/Users/${var.service_principal}/.bundle/${bundle.name}/${bundle.target}."
+            f"{where}.workspace.root_path is not set, and mode is production: each who deploys would make a copy. "
+            "Set it, such as /Workspace/Users/${var.service_principal}/.bundle/${bundle.name}/${bundle.target}."
         )
     if not (tree.get("run_as") or {}).get("service_principal_name"):
         who = f" = {tree['run_as']}" if tree.get("run_as") else " is not set"
         yield f"{where}.run_as{who}, and mode is production. Name a service principal: run_as.service_principal_name."
 
 
-def _start_faults(job: Tree, where: str) -> Iterator[str]:
+def _start_faults(job: Tree, where: Place) -> Iterator[str]:
     starts = [each for each in STARTS if each in job]
     if len(starts) > 1:
         yield f"{where} has {' and '.join(starts)}, and a job has one. Make a second job of it, as on_arrival is."
@@ -130,21 +168,22 @@ def _start_faults(job: Tree, where: str) -> Iterator[str]:
     line, zone = str(schedule.get("quartz_cron_expression", "")), str(schedule.get("timezone_id", ""))
     if schedule and "${" not in line:
         for fault in cron_faults(line):
-            yield f"{where}.schedule.quartz_cron_expression = {line!r}: {fault}."
+            yield f"{where.at('schedule.quartz_cron_expression').origin} = {line!r}: {fault}."
     if schedule and "${" not in zone and zone not in available_timezones():
         hint = _known(zone, sorted(available_timezones()), shown=0)
-        yield f"{where}.schedule.timezone_id = {zone!r} is no time zone. {hint or 'Give one such as UTC.'}"
+        place = where.at("schedule.timezone_id").origin
+        yield f"{place} = {zone!r} is no time zone. {hint or 'Give one such as UTC.'}"
 
 
-def _dependency_faults(tasks: list[Tree], where: str) -> Iterator[str]:
+def _dependency_faults(tasks: list[Tree], where: Place) -> Iterator[str]:
     waits = {
-        str(task.get("task_key")): [str(each.get("task_key")) for each in task.get("depends_on") or []]
-        for task in tasks
+        str(task.get("task_key")): [str(each["task_key"]) for each in task.get("depends_on") or []] for task in tasks
     }
     for number, (key, before) in enumerate(waits.items()):
         for name in before:
             if name not in waits:
-                yield f"{where}.tasks[{number}] ({key}) depends_on {name}, and there is no such task. {_known(name, waits)}"
+                place = f"{where}.tasks[{number}] ({key})"
+                yield f"{place} depends_on {name}, and there is no such task. {_known(name, waits)}"
     done: set[str] = set()
     while ready := {key for key, before in waits.items() if key not in done and not (set(before) & set(waits)) - done}:
         done |= ready
@@ -157,7 +196,3 @@ def _known(name: str, known: Sequence[str] | Mapping[str, Any], shown: int = 12)
     if near := get_close_matches(name, list(known), n=1):
         return f"Did you mean {near[0]}?"
     return f"Known: {', '.join(list(known)[:shown]) or 'none'}." if shown else ""
-
-
-def _folder_of(where: str) -> Path:
-    return Path(where.partition(": ")[0]).parent

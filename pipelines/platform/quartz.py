@@ -61,7 +61,5 @@ def _field_faults(field: Field, word: str) -> Iterator[str]:
             continue
         ends = [field.number(end) for end in span.split("-")]
         if len(ends) > 2 or None in ends:
-            known = f"{field.low} to {field.high}" + (
-                f" or {field.names[0]} to {field.names[-1]}" if field.names else ""
-            )
-            yield f"{field.name}: {part!r} is not {known}"
+            named = f" or {field.names[0]} to {field.names[-1]}" if field.names else ""
+            yield f"{field.name}: {part!r} is not {field.low} to {field.high}{named}"
