@@ -35,8 +35,9 @@ bench: $(READY) ## Measure featurize beside other engines (DATA=folder with pict
 lock: $(UV) ## Resolve requirements/ anew
 	@sh requirements/lock.sh $(UV)
 
-build: $(READY) ## Build the wheel into dist/
-	@$(UV) build --quiet --wheel --python $(BIN)/python --out-dir dist && ls dist
+build: $(READY) ## Build the wheel into dist/, and the zip of it that spark-submit --py-files takes
+	@rm -rf dist && $(BIN)/python -m hatchling build -t wheel -d dist >/dev/null
+	@cd dist && for wheel in *.whl; do cp "$$wheel" "$${wheel%-py3-none-any.whl}.zip"; done && ls
 
 clean: ## Remove environments and what the commands wrote here
 	rm -rf .venv .venv-* .tools build dist irbis-workspace*

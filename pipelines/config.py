@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipelines.errors import SettingsError
 from pipelines.settings import ENV_PREFIX, Section, Settings, parse_mapping
+from pipelines.shipped import shipped
 
 RESERVED_VARIABLES = {"IRBIS_ENV"}
 SECRET_NAME = re.compile(r"(?i)(account[._]key|connection_?string|sas|password|secret|token|credential)")
@@ -48,7 +48,7 @@ def load_origins(env: str | None = None, overrides: Mapping[str, Any] | None = N
     env = env or os.environ.get("IRBIS_ENV")
     origins: dict[str, Origin] = {}
     for path in [conf_folder() / "base.yaml"] + ([_env_file(env)] if env else []):
-        origins |= {key: Origin(value, _shown(path)) for key, value in flatten(_read_yaml(path))}
+        origins |= {key: Origin(value, _shown(path)) for key, value in flatten(read_yaml(path))}
     origins |= {key: Origin(value, f"environment variable {name}") for name, key, value in _variables()}
     for key, given in (overrides or {}).items():
         value, source = (given.value, given.source) if isinstance(given, Origin) else (given, "--set")
@@ -59,9 +59,8 @@ def load_origins(env: str | None = None, overrides: Mapping[str, Any] | None = N
 
 
 def conf_folder() -> Path:
-    """Find conf/: inside the installed package, else beside it in a checkout."""
-    inside = Path(str(resources.files("pipelines"))) / "conf"
-    return inside if inside.is_dir() else Path(__file__).resolve().parents[1] / "conf"
+    """Find conf/, wherever the package is."""
+    return shipped("conf")
 
 
 def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
@@ -129,7 +128,8 @@ def _env_file(env: str) -> Path:
     return path
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a mapping from YAML. Raises SettingsError with the line that is wrong; a name that stands twice is."""
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys) or {}
     except yaml.MarkedYAMLError as error:

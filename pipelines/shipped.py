@@ -28,10 +28,15 @@ def shipped(name: str) -> Path:
 
 @cache
 def _unpacked(name: str) -> Path:
+    _copy(resources.files("pipelines").joinpath(*name.split("/")), _place() / name)
+    return _place() / name
+
+
+@cache
+def _place() -> Path:
     place = Path(tempfile.mkdtemp(prefix="irbis-"))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
-    _copy(resources.files("pipelines").joinpath(*name.split("/")), place / name)
-    return place / name
+    return place
 
 
 def _copy(source: Traversable, target: Path) -> None:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from importlib import resources
 from pathlib import Path
 
 from pipelines import __version__
 
+BUILD = "build.json"  # in the package
+
 
 def code_version() -> dict[str, str]:
-    """Give the package's version and, in a checkout, the git commit (with `+changes` where files differ from it)."""
+    """Give the package's version and its git commit, with `+changes` where files differ from it.
+
+    In a checkout git is asked; a wheel holds what git said when it was built.
+    """
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
-        return {"version": __version__}
+        return {"version": __version__, **_built()}
     commit = _git(folder, "rev-parse", "HEAD")
     changes = "+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else ""
     return {"version": __version__, "git_commit": commit + changes} if commit else {"version": __version__}
+
+
+def _built() -> dict[str, str]:
+    """Give what hatch_build.py has written into the wheel; of a copy of the files alone nothing is known."""
+    note = resources.files("pipelines") / BUILD
+    return dict(json.loads(note.read_text(encoding="utf-8"))) if note.is_file() else {}
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -12,10 +12,11 @@ from http.client import HTTPException
 from pathlib import Path
 
 from pipelines.errors import WeightsError
+from pipelines.shipped import shipped
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 SILENCE = 60  # seconds without a byte, after which a download is given up: some firewalls never answer
-SHIPPED = Path(__file__).with_name("weights")
+SHIPPED = shipped("models/backbones/weights")
 
 
 def find_weights(backbone: str, given: str | None, cache: str) -> Path:
