@@ -125,7 +125,7 @@ def _submitted(words: Sequence[str], origins: dict[str, Origin], where: str, exi
     differ, secret = differing(origins)
     sent = {key: value for key, value in differ.items() if not key.startswith(OF_THIS_MACHINE)}
     workspace = settings.workspace.rstrip("/")
-    if faults := place.faults(sent, workspace):
+    if not existing and (faults := place.faults({**sent, "workspace": workspace})):
         raise SettingsError(faults)
     for name in secret:
         click.echo(
@@ -137,13 +137,16 @@ def _submitted(words: Sequence[str], origins: dict[str, Origin], where: str, exi
     try:
         for key in {"sources.labels", "featurize.weights"} & set(sent):
             sent[key] = _sent_along(str(sent[key]), place, workspace)
-        handle = dict(place.submit(Job(identifier, entry.words, {**sent, "workspace": workspace}, existing), workspace))
+        if not existing:
+            sent["workspace"] = workspace
+        handle = dict(place.submit(Job(identifier, entry.words, sent, existing), workspace))
     except ConnectionLost as error:
         raise AccessError(f"{error} `irbis logs {identifier} --follow` looks whether the run has begun.") from error
     except UserError as error:
         ledger.write(replace(entry, state=FAILED, ended=now(), outcome=str(error)))
         raise
-    entry = ledger.write(replace(entry, state=RUNNING, handle={**handle, "job": existing}))
+    there = handle.pop("workspace")
+    entry = ledger.write(replace(entry, state=RUNNING, workspace=there, handle={**handle, "job": existing}))
     click.echo(f"{identifier}: sent to {where}. `irbis logs {identifier} --follow` shows how it goes.", err=True)
     return _followed(entry, place, ledger, settings) if follow else 0
 

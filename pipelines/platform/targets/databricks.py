@@ -7,17 +7,19 @@ import io
 import logging
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import AccessError, DataError, PlatformError
-from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED
+from pipelines.errors import DataError, PlatformError
+from pipelines.platform.bundle import Tree, jobs
+from pipelines.platform.ledger import FAILED
 from pipelines.platform.parcel import as_words, build_wheel
-from pipelines.platform.targets.target import ConnectionLost, Handle, Job, Progress
+from pipelines.platform.targets.databricks_answers import state_of, told
+from pipelines.platform.targets.target import Handle, Job, Progress
 from pipelines.settings import Settings
 from pipelines.shipped import shipped
 
@@ -28,9 +30,6 @@ VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+")
 SENT = "sent"  # folder of the workspace for what came from laptops
 RETRY_SECONDS = 60
 LOOKED_THROUGH = 200  # latest runs, where one is looked for by its name
-_STATES = {"QUEUED": SENDING, "PENDING": SENDING, "BLOCKED": SENDING, "WAITING_FOR_RETRY": SENDING}
-_RESULTS = {"SUCCESS": SUCCEEDED, "SUCCESS_WITH_FAILURES": SUCCEEDED, "CANCELED": STOPPED, "UPSTREAM_CANCELED": STOPPED}
-_OVER = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 
 def connect(settings: Settings) -> Databricks:
@@ -59,8 +58,8 @@ class Databricks:
                 "DATABRICKS_HOST and DATABRICKS_TOKEN."
             ) from error
 
-    def faults(self, settings: Mapping[str, Any], workspace: str) -> list[str]:
-        found = []
+    def faults(self, settings: Mapping[str, Any]) -> list[str]:
+        found, workspace = [], settings["workspace"]
         if not VOLUME.match(workspace):
             found.append(
                 f"workspace = {workspace} is not in a volume, where this machine and Databricks meet. "
@@ -79,7 +78,7 @@ class Databricks:
 
         content = file.read_bytes()
         address = f"{workspace}/{SENT}/{hashlib.sha256(content).hexdigest()[:16]}/{file.name}"
-        with _told():
+        with told():
             try:
                 if self._client.files.get_metadata(address).content_length == len(content):
                     return address
@@ -93,52 +92,53 @@ class Databricks:
         from databricks.sdk.service.jobs import SubmitTask
 
         words = as_words({**job.settings, "runs.id": job.id})
-        run: Any
-        with _told():
+        with told():
             if job.existing:
-                number = self._number_of(job.existing)
-                run = self._client.jobs.run_now(number, idempotency_token=job.id, python_params=words).response
+                number, own = self._deployed(job.existing)
+                workspace = _workspace_in([*own, *words])
+                words = [*own, *words]
+                run = self._client.jobs.run_now(number, idempotency_token=job.id, python_params=words).run_id
             else:
                 task = SubmitTask.from_dict(self._task(job, words, workspace))
                 name = f"irbis {job.id}"
-                run = self._client.jobs.submit(run_name=name, tasks=[task], idempotency_token=job.id).response
-        return {"run_id": run.run_id, "host": self._client.config.host}
+                run = self._client.jobs.submit(run_name=name, tasks=[task], idempotency_token=job.id).run_id
+        return {"run_id": run, "host": self._client.config.host, "workspace": workspace}
 
     def find(self, identifier: str) -> Handle | None:
-        with _told():
+        with told():
             for seen, run in enumerate(self._client.jobs.list_runs()):
                 if run.run_name == f"irbis {identifier}":
-                    return {"run_id": run.run_id, "host": self._client.config.host}
+                    return {"run_id": run.run_id, "host": self._client.config.host, "workspace": None}
                 if seen >= LOOKED_THROUGH:
                     break
         return None
 
     def progress(self, handle: Handle) -> Progress:
-        with _told():
+        with told():
             run = self._client.jobs.get_run(self._run_id(handle))
-        state, word = _state(run.state)
-        tasks = {task.task_key: _state(task.state)[1] for task in run.tasks or ()}
+        state, word = state_of(run.state)
+        tasks = {task.task_key: state_of(task.state)[1] for task in run.tasks or ()}
         detail = (run.state.state_message or "" if run.state else "").strip()
         ended = datetime.fromtimestamp(run.end_time / 1000, timezone.utc) if run.end_time else None
         page, said = run.run_page_url or "", f"{word}: {detail}" if detail else word
         return Progress(state, said, tasks, page, ended.isoformat(timespec="seconds") if ended else None)
 
     def failure(self, handle: Handle) -> str:
-        with _told():
+        with told():
             tasks = self._client.jobs.get_run(self._run_id(handle)).tasks or ()
-            failed = [task for task in tasks if _state(task.state)[0] == FAILED and task.run_id]
+            failed = [task for task in tasks if state_of(task.state)[0] == FAILED and task.run_id]
             outputs = [(task.task_key, self._client.jobs.get_run_output(task.run_id or 0)) for task in failed]
         return "\n".join(f"{key}: {output.error}" for key, output in outputs if output.error)
 
     def cancel(self, handle: Handle) -> None:
-        with _told():
+        with told():
             self._client.jobs.cancel_run(self._run_id(handle))
 
     def files(self, folder: str) -> list[tuple[str, int]]:
         from databricks.sdk.errors import NotFound
 
         found = []
-        with _told():
+        with told():
             try:
                 for entry in self._client.files.list_directory_contents(folder):
                     name = (entry.path or "").rstrip("/").rpartition("/")[2]
@@ -151,7 +151,7 @@ class Databricks:
         return sorted(found)
 
     def read(self, address: str) -> bytes:
-        with _told():
+        with told():
             content = self._client.files.download(address).contents
             return content.read() if content else b""
 
@@ -160,30 +160,41 @@ class Databricks:
         script = self.put(shipped("jobs") / f"{job.words[0]}.py", workspace)
         with tempfile.TemporaryDirectory() as folder:
             wheel = self.put(build_wheel(Path(folder)), workspace)
+        cluster, libraries = self._cluster(job.words[0])
         return {
             "task_key": job.words[0],
             "spark_python_task": {"python_file": script, "parameters": [*job.words[1:], *words]},
-            "libraries": [{"whl": wheel}],
-            **self._cluster(job.words[0]),
+            "libraries": [{"whl": wheel}, *libraries],
+            **cluster,
         }
 
-    def _cluster(self, word: str) -> dict[str, Any]:
+    def _cluster(self, word: str) -> tuple[Tree, list[Tree]]:
+        """Give the cluster of a one-time run and its libraries: those of the bundle's task of that name.
+
+        All stages in one task are where the GPUs are, with the libraries of training.
+        """
         if self._settings.cluster_id:
-            return {"existing_cluster_id": self._settings.cluster_id}
-        from pipelines.platform.bundle import jobs  # read only where a cluster is made
+            return {"existing_cluster_id": self._settings.cluster_id}, []
+        found = jobs(self._settings.target).values()
+        clusters = {each["job_cluster_key"]: each["new_cluster"] for job in found for each in job["job_clusters"]}
+        tasks = {task["task_key"]: task for job in found for task in job["tasks"]}
+        task = tasks["train" if word == "run" else word]
+        libraries = [library for library in task.get("libraries", []) if "whl" not in library]
+        return {"new_cluster": clusters["gpu" if word == "run" else task["job_cluster_key"]]}, libraries
 
-        key = "gpu" if word in ("run", "featurize") else "cpu"
-        clusters = [each for job in jobs(self._settings.target).values() for each in job.get("job_clusters", [])]
-        return {"new_cluster": next(each["new_cluster"] for each in clusters if each["job_cluster_key"] == key)}
-
-    def _number_of(self, name: str) -> int:
-        found = [job for job in self._client.jobs.list(name=name) if job.job_id]
+    def _deployed(self, name: str) -> tuple[int, list[str]]:
+        """Give the number of a deployed job and the words that all its tasks are given."""
+        found = [job for job in self._client.jobs.list(name=name, expand_tasks=True) if job.job_id]
         if len(found) != 1:
             raise DataError(
                 f"--job {name}: {len(found) or 'no'} deployed jobs bear this name in {self._client.config.host}. "
                 "`databricks bundle deploy`, then `databricks jobs list` shows their names."
             )
-        return int(found[0].job_id or 0)
+        tasks = (found[0].settings.tasks if found[0].settings else None) or []
+        words = [task.spark_python_task.parameters or [] for task in tasks if task.spark_python_task]
+        if not words or any(each != words[0] for each in words):
+            raise DataError(f"--job {name}: its tasks are not given the same words each, so none can be added for all.")
+        return int(found[0].job_id or 0), words[0]
 
     def _run_id(self, handle: Handle) -> int:
         here = self._client.config.host
@@ -195,36 +206,12 @@ class Databricks:
         return int(handle["run_id"])
 
 
-def _state(found: Any) -> tuple[str, str]:
-    """Give the ledger's state and Databricks' own word for it."""
-    life = found.life_cycle_state.value if found and found.life_cycle_state else "PENDING"
-    if life not in _OVER:
-        return _STATES.get(life, RUNNING), life
-    result = found.result_state.value if found.result_state else life
-    return _RESULTS.get(result, FAILED), result
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Say in our words what the SDK raises, once its own attempts are used up."""
-    import requests
-    from databricks.sdk import errors
-
-    try:
-        yield
-    except (errors.Unauthenticated, errors.PermissionDenied) as error:
-        raise AccessError(
-            f"Databricks refuses: {_first_line(error)}. A new login: `databricks auth login`, or another "
-            "DATABRICKS_TOKEN; runs that were started go on meanwhile."
-        ) from error
-    except (errors.TooManyRequests, errors.InternalError, errors.TemporarilyUnavailable, TimeoutError) as error:
-        raise ConnectionLost(f"Databricks does not answer as it should: {_first_line(error)}.") from error
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-        raise ConnectionLost(f"The connection to Databricks broke: {_first_line(error)}.") from error
-    except errors.DatabricksError as error:
-        raise AccessError(f"Databricks answers: {_first_line(error)}.") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300].rstrip(".")
+def _workspace_in(words: Sequence[str]) -> str:
+    """Give the workspace that a job's words name, the last one winning."""
+    named = [word for option, word in pairwise(words) if option == "--workspace"]
+    named += [word.partition("=")[2] for word in words if word.startswith("workspace=")]
+    if not named:
+        raise DataError(
+            "The deployed job names no --workspace. Give it: --workspace /Volumes/CATALOG/SCHEMA/VOLUME/irbis."
+        )
+    return named[-1].rstrip("/")

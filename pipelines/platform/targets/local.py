@@ -24,7 +24,7 @@ class Local:
     def __init__(self, ledger: Ledger):
         self._ledger = ledger
 
-    def faults(self, settings: Mapping[str, Any], workspace: str) -> list[str]:
+    def faults(self, settings: Mapping[str, Any]) -> list[str]:
         return []
 
     def put(self, file: Path, workspace: str) -> str:

@@ -51,17 +51,20 @@ class Progress:
 class Target(Protocol):
     """Send runs, and ask about them. All but `connect` may raise AccessError, of which ConnectionLost passes."""
 
-    def faults(self, settings: Mapping[str, Any], workspace: str) -> list[str]:
+    def faults(self, settings: Mapping[str, Any]) -> list[str]:
         """Say what of the settings cannot be there, each with what to do."""
 
     def put(self, file: Path, workspace: str) -> str:
         """Send a file, unless it is there, and give its address as the run will see it."""
 
     def submit(self, job: Job, workspace: str) -> Handle:
-        """Start a run. Asked twice with the same id, it is started once."""
+        """Start a run; its handle says in `workspace` where its record will be.
+
+        Asked twice with the same id, it is started once.
+        """
 
     def find(self, identifier: str) -> Handle | None:
-        """Find a run by our own id: after a connection that was lost while it was started."""
+        """Find a one-time run by our own id: after a connection that was lost while it was started."""
 
     def progress(self, handle: Handle) -> Progress:
         """Say how the run is."""

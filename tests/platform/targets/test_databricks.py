@@ -40,7 +40,7 @@ def entry_of(handle, **more):
 
 
 def test_a_run_is_one_task_with_job_file_wheel_cluster_and_settings(workspace, handle):
-    assert handle == {"run_id": 1, "host": workspace.address}
+    assert handle == {"run_id": 1, "host": workspace.address, "workspace": HOME}
     (task,) = workspace.runs[1].tasks
     told = task["spark_python_task"]
     assert told["parameters"] == ["--set", "train.folds=2", "--images", "/Volumes/p", "--set", "runs.id=run-1"]
@@ -57,16 +57,31 @@ def test_without_a_cluster_of_its_own_a_run_gets_those_of_the_bundle(workspace, 
     assert clusters[0]["node_type_id"] == "Standard_NC4as_T4_v3" and "-gpu-" in clusters[0]["spark_version"]
     assert "-gpu-" not in clusters[1]["spark_version"]
     assert all(cluster["data_security_mode"] for cluster in clusters)
+    assert [list(library) for library in workspace.runs[1].tasks[0]["libraries"]] == [["whl"], ["pypi"]]
 
 
 def test_a_deployed_job_is_run_by_its_name_with_the_settings_for_all_its_tasks(workspace, place):
     with pytest.raises(DataError, match=r"--job nightly: no deployed jobs bear this name in http.*bundle deploy"):
         place.submit(Job("run-1", ("run",), {}, "nightly"), HOME)
-    task = {"spark_python_task": {"python_file": "x.py"}}
-    workspace.jobs[1] = {"name": "nightly", "tasks": [{"task_key": "a", **task}, {"task_key": "b", **task}]}
-    place.submit(Job("run-1", ("run",), {"train.folds": 2}, "nightly"), HOME)
-    words = ["--set", "train.folds=2", "--set", "runs.id=run-1"]
+    own = ["--env", "dev", "--workspace", "/Volumes/a/b/c/irbis/"]
+    tasks = [{"task_key": key, "spark_python_task": {"python_file": "x.py", "parameters": own}} for key in "ab"]
+    workspace.jobs[1] = {"name": "nightly", "tasks": tasks}
+    handle = place.submit(Job("run-1", ("run",), {"train.folds": 2}, "nightly"), HOME)
+    assert handle["workspace"] == "/Volumes/a/b/c/irbis"
+    words = [*own, "--set", "train.folds=2", "--set", "runs.id=run-1"]
     assert [each["spark_python_task"]["parameters"] for each in workspace.runs[1].tasks] == [words, words]
+
+
+def test_a_job_whose_tasks_are_told_different_things_is_not_run_so(workspace, place):
+    tasks = [{"task_key": key, "spark_python_task": {"python_file": "x.py", "parameters": [key]}} for key in "ab"]
+    workspace.jobs[1] = {"name": "nightly", "tasks": tasks}
+    with pytest.raises(DataError, match="its tasks are not given the same words each"):
+        place.submit(Job("run-1", ("run",), {}, "nightly"), HOME)
+    for task in tasks:
+        task["spark_python_task"]["parameters"] = ["--env", "dev"]
+    with pytest.raises(DataError, match=r"names no --workspace\. Give it: --workspace /Volumes"):
+        place.submit(Job("run-1", ("run",), {}, "nightly"), HOME)
+    assert workspace.runs == {}
 
 
 def test_a_file_is_sent_once_and_again_when_it_has_changed(workspace, place, tmp_path):
@@ -83,7 +98,7 @@ def test_where_the_answer_is_lost_the_run_is_started_once_and_found_by_its_id(wo
     workspace.faults.append(("POST /api/2.2/jobs/runs/submit", "drop after"))
     handle = place.submit(Job("run-1", ("run",), {}), HOME)
     assert handle["run_id"] == 1 and len(workspace.runs) == 1
-    assert handle_of(entry_of({}, state=SENDING), place) == handle
+    assert handle_of(entry_of({}, state=SENDING), place)["run_id"] == 1
     with pytest.raises(DataError, match=r"run-2 was never started: the line broke .* `irbis repeat run-2`"):
         handle_of(Entry("run-2", ("run",), "databricks", {}, HOME, "/", now()), place)
 
@@ -151,10 +166,10 @@ def test_what_a_run_has_made_is_fetched_once(workspace, place, tmp_path):
 
 
 def test_what_cannot_be_there_is_said_before_anything_is_sent(place, workspace):
-    first, second = place.faults({"sources.images": "pictures"}, "irbis-workspace")
+    first, second = place.faults({"sources.images": "pictures", "workspace": "irbis-workspace"})
     assert first.startswith("workspace = irbis-workspace is not in a volume") and "/Volumes/CATALOG" in first
     assert "`irbis upload pictures az://" in second
-    assert place.faults({"sources.images": "az://a/b"}, HOME) == [] and workspace.calls == []
+    assert place.faults({"sources.images": "az://a/b", "workspace": HOME}) == [] and workspace.calls == []
 
 
 def test_a_run_of_another_workspace_is_not_asked_about_here(place):
