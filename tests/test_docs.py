@@ -26,9 +26,9 @@ def test_the_readme_names_every_option_of_the_stages():
     assert all(option in README for option in options)
 
 
-def test_there_is_a_job_for_every_stage_that_runs_just_that():
+def test_there_is_a_job_for_every_stage_for_all_and_for_sweeps_that_runs_just_that():
     jobs = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "jobs").glob("*.py")}
-    assert sorted(jobs) == sorted(STAGES)
+    assert sorted(jobs) == sorted((*STAGES, "run", "sweep"))
     assert all(f'main(["{name}", *sys.argv[1:]])' in text for name, text in jobs.items())
 
 
@@ -63,3 +63,16 @@ def test_the_house_rules_of_length_hold():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{path}:{node.name}"
+
+
+def test_the_page_on_databricks_names_the_bundles_jobs_variables_and_the_commands_of_the_golden_files():
+    page = (ROOT / "docs" / "databricks.md").read_text(encoding="utf-8")
+    bundle = yaml.safe_load((ROOT / "deploy" / "databricks" / "databricks.yml").read_text(encoding="utf-8"))
+    jobs = re.findall(r"^    (\w+):$", "".join(map(_text, (ROOT / "deploy/databricks/resources").glob("*.yml"))), re.M)
+    assert set(re.findall(r"^\| (\w+) \|", page, re.MULTILINE)) - {"job"} == set(jobs)
+    assert set(re.findall(r"bundle run (\w+)", page)) <= set(jobs)
+    assert set(re.findall(r"(?:BUNDLE_VAR_|--var '?)(\w+)=", page)) <= set(bundle["variables"])
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

@@ -9,15 +9,18 @@ from pathlib import Path
 
 from pipelines.errors import PlatformError
 
+VOLUMES = ("/Volumes/", "/dbfs/")
+
 
 @contextmanager
 def workspace_lock(workspace: str) -> Iterator[None]:
     """Hold the workspace while the block runs; raise PlatformError if another process holds it.
 
-    The system releases it when the process ends, however it ends. A workspace in the cloud is not locked: there
-    the job's own setting (one run at a time) does it.
+    The system releases it when the process ends, however it ends. A workspace in the cloud is not locked, nor one on a
+    volume of Databricks, whose files know neither locks nor appending: there the job's own setting (one run at a
+    time) does it.
     """
-    if "://" in workspace:
+    if "://" in workspace or workspace.startswith(VOLUMES):
         yield
         return
     folder = Path(workspace).expanduser().absolute()

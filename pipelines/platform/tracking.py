@@ -26,6 +26,7 @@ from pipelines.azure_address import is_azure
 from pipelines.errors import ModelError
 from pipelines.platform.artifacts import artifact_access, artifact_root
 from pipelines.platform.database import description, own_database
+from pipelines.platform.provenance import code_version
 from pipelines.settings import Settings
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases: one version at most bears each
@@ -98,7 +99,7 @@ class Tracking:
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
         """Open a run and give its id; it ends as FINISHED, or FAILED if the block raises."""
-        tags = {**tags, "process": f"{socket.gethostname()}:{os.getpid()}"}
+        tags = {**code_version(), **tags, "process": f"{socket.gethostname()}:{os.getpid()}"}
         with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=_prefixed(tags)) as run:
             yield run.info.run_id
 

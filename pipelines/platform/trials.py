@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.platform.provenance import code_version
 from pipelines.platform.tracking import TAG, Tracking
 
 PARENT = "mlflow.parentRunId"
@@ -48,7 +49,7 @@ class Trials:
         if known:
             client.update_run(known[0].info.run_id, status="RUNNING")
             return cls(tracking, known[0].info.run_id)
-        tags = {f"{TAG}sweep": name, f"{TAG}sweep_fingerprint": fingerprint}
+        tags = {f"{TAG}sweep": name, f"{TAG}sweep_fingerprint": fingerprint, **_code()}
         run = client.create_run(experiment, tags=tags, run_name=f"sweep {name}")
         for key, value in note.items():
             client.log_param(run.info.run_id, key, value)
@@ -68,7 +69,7 @@ class Trials:
 
     def begin(self, number: int) -> str:
         """Open the nested run of a trial and give its id."""
-        tags = {PARENT: self.parent}
+        tags = {PARENT: self.parent, **_code()}
         run = self.tracking.client.create_run(self.tracking.experiment_id, tags=tags, run_name=f"trial {number}")
         return str(run.info.run_id)
 
@@ -93,3 +94,7 @@ class Trials:
             self.tracking.client.log_metric(self.parent, "best", best.value)
         self.tracking.client.log_text(self.parent, table, "trials.txt")
         self.tracking.client.set_terminated(self.parent, "FINISHED")
+
+
+def _code() -> dict[str, str]:
+    return {TAG + key: value for key, value in code_version().items()}

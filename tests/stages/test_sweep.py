@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.config import Origin, flatten, load_origins
 from pipelines.errors import DataError
+from pipelines.platform.provenance import code_version
 from pipelines.platform.tracking import Tracking
 from pipelines.platform.trials import PARENT, Trial
 from pipelines.stages import sweep
@@ -41,6 +42,8 @@ def test_every_combination_is_a_nested_run_and_the_best_is_the_command_that_trai
     assert {tuple(trial.parameters.values()) for trial in trials} == {
         (penalty, weights) for penalty in (0.01, 100.0) for weights in ("balanced", "none")
     }
+    code = {f"irbis.{key}": value for key, value in code_version().items()}
+    assert all(code.items() <= run.data.tags.items() for run in (parent, *runs))
     best = max(trial.value for trial in trials)
     assert parent.data.metrics["best"] == best > 0.9 and parent.info.status == "FINISHED"
     by_parameters = {run.data.params["train.reg_params"]: run.data.metrics["log_loss"] for run in runs}
