@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from pipelines.azure_address import is_azure
 from pipelines.errors import ModelError
 from pipelines.platform.artifacts import artifact_access, artifact_root
 from pipelines.platform.database import description, own_database
+from pipelines.platform.model_version import ModelVersion
 from pipelines.platform.provenance import code_version
 from pipelines.settings import Settings
 
@@ -42,32 +42,6 @@ logging.getLogger("alembic.runtime.migration").addFilter(lambda record: record.l
 
 
 @dataclass(frozen=True)
-class ModelVersion:
-    """Hold a registered version: its number, run, and the tags written on it (without their prefix)."""
-
-    name: str
-    version: str
-    run_id: str
-    created_at: int  # milliseconds since 1970
-    tags: Mapping[str, str]
-
-    @property
-    def classes(self) -> list[str]:
-        return list(json.loads(self.tags["classes"]))
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        return dict(json.loads(self.tags["metrics"]))
-
-    @property
-    def made_at(self) -> datetime:
-        return datetime.fromtimestamp(self.created_at / 1000, tz=timezone.utc)
-
-    def __str__(self) -> str:
-        return f"{self.name}/{self.version}"
-
-
-@dataclass(frozen=True)
 class Tracking:
     """Give runs, versions and the champion of one registered model."""
 
@@ -75,6 +49,7 @@ class Tracking:
     experiment_id: str
     model: str
     workspace: str
+    on_catalog: bool = False  # Unity Catalog's tags have no dots and few characters: there a version's are its run's
 
     @classmethod
     def of(cls, settings: Settings) -> Tracking:
@@ -94,7 +69,8 @@ class Tracking:
         has_server = not re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri or "")  # which has its own place for files
         place = None if has_server else artifact_root(settings.workspace)
         identifier = found.experiment_id if found else client.create_experiment(chosen.experiment, place)
-        return cls(client, identifier, chosen.model, settings.workspace)
+        on_catalog = (chosen.registry_uri or "").startswith("databricks-uc")
+        return cls(client, identifier, chosen.model, settings.workspace, on_catalog)
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
@@ -146,10 +122,13 @@ class Tracking:
         else:
             info = mlflow.spark.log_model(model, **options)
         self._ensure_registered()
+        if self.on_catalog:
+            self.log(tags=tags)
+        own = None if self.on_catalog else _prefixed(tags)
         version = self.client.create_model_version(
-            self.model, info.model_uri, run_id, tags=_prefixed(tags), description=description(card)
+            self.model, info.model_uri, run_id, tags=own, description=description(card)
         )
-        return _version(version)
+        return self._version(version)
 
     def champion(self) -> ModelVersion | None:
         """Give the version that scores, None before the first one."""
@@ -168,13 +147,16 @@ class Tracking:
         self.client.delete_registered_model_alias(self.model, alias)
 
     def tag(self, version: ModelVersion, **tags: str) -> None:
-        for key, value in tags.items():
-            self.client.set_model_version_tag(self.model, version.version, TAG + key, value)
+        for key, value in _prefixed(tags).items():
+            if self.on_catalog:
+                self.client.set_tag(version.run_id, key, value)
+            else:
+                self.client.set_model_version_tag(self.model, version.version, key, value)
 
     def versions(self) -> list[ModelVersion]:
         """Give all versions, the newest first."""
         found = self.client.search_model_versions(f"name='{self.model}'")
-        return sorted(map(_version, found), key=lambda each: -int(each.version))
+        return sorted(map(self._version, found), key=lambda each: -int(each.version))
 
     def delete(self, version: ModelVersion) -> None:
         self.client.delete_model_version(self.model, version.version)
@@ -213,11 +195,17 @@ class Tracking:
 
     def _bearer(self, alias: str) -> ModelVersion | None:
         try:
-            return _version(self.client.get_model_version_by_alias(self.model, alias))
+            found = self.client.get_model_version_by_alias(self.model, alias)
         except MlflowException as error:
             if error.error_code in NOT_THERE:
                 return None
             raise  # a server that does not answer is no reason to crown anybody
+        return self._version(found)
+
+    def _version(self, found: MlflowVersion) -> ModelVersion:
+        written = self.client.get_run(found.run_id).data.tags if self.on_catalog else found.tags
+        tags = {key.removeprefix(TAG): value for key, value in written.items() if key.startswith(TAG)}
+        return ModelVersion(found.name, str(found.version), found.run_id, int(found.creation_timestamp), tags)
 
     def _scratch(self) -> str | None:
         """Spark's file system must reach it; on a laptop any folder will do, elsewhere MLflow knows better."""
@@ -227,7 +215,7 @@ class Tracking:
         try:
             self.client.create_registered_model(self.model)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
                 raise
 
 
@@ -240,11 +228,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def _version(found: MlflowVersion) -> ModelVersion:
-    tags = {key.removeprefix(TAG): value for key, value in found.tags.items() if key.startswith(TAG)}
-    return ModelVersion(found.name, str(found.version), found.run_id, int(found.creation_timestamp), tags)
 
 
 def _prefixed(tags: Mapping[str, str]) -> dict[str, str]:

@@ -40,6 +40,7 @@ def said_of(folder: Path) -> list[str]:
 
 
 def accepted_by_the_schema(folder: Path) -> bool:
+    pytest.importorskip("check_jsonschema")
     files = [str(folder / "databricks.yml"), *map(str, (folder / "resources").glob("*.yml"))]
     command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(SCHEMA), *files]
     return subprocess.run(command, capture_output=True).returncode == 0
@@ -191,6 +192,27 @@ def test_what_is_no_bundle_is_refused_in_one_sentence(folder, capsys):
 def test_a_shells_own_variables_are_no_fault_of_the_bundle(monkeypatch):
     monkeypatch.setenv("IRBIS_TRAIN__MAX_ITER", "many")
     assert said_of(bundle_folder()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "parameters", "said"),
+    [
+        ("train", ["--set", "train.max_iter={{job.parameters.steps}}", "--set", "report.title=${var.title}"], []),
+        ("train", ["--env", "dev", "--compare-splits"], []),
+        ("train", ["--help"], ["No such option '--help'"]),
+        ("train", ["--set", "train.max_iter=many"], ["--set: train.max_iter = 'many' is refused: "]),
+        ("train", ["--env", "live"], ["--env live: there is no conf/live.yaml. Known: "]),
+        ("train", ["--set", "train.max_iter"], ["--set train.max_iter: write KEY=VALUE"]),
+        ("train", ["--images"], ["Option '--images' requires an argument."]),
+        ("train", ["plan.yaml"], ["Got unexpected extra argument (plan.yaml)"]),
+        ("sweep", [], ["Missing argument 'FILE'"]),
+        ("trian", [], ["there is no command `irbis trian`."]),
+    ],
+)
+def test_parameters_are_judged_by_the_commands_own_parser_and_settings(command, parameters, said):
+    found = parameter_faults(command, parameters)
+    assert len(found) == len(said)
+    assert all(fault.startswith(each) for fault, each in zip(found, said, strict=True))
 
 
 @pytest.mark.skipif(not SCHEMA.is_file(), reason=f"needs {SCHEMA}")

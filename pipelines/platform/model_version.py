@@ -1,0 +1,34 @@
+"""A registered model version, as the rest of the package sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """Hold a registered version: its number, run, and the tags written on it (without their prefix)."""
+
+    name: str
+    version: str
+    run_id: str
+    created_at: int  # milliseconds since 1970
+    tags: Mapping[str, str]
+
+    @property
+    def classes(self) -> list[str]:
+        return list(json.loads(self.tags["classes"]))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return dict(json.loads(self.tags["metrics"]))
+
+    @property
+    def made_at(self) -> datetime:
+        return datetime.fromtimestamp(self.created_at / 1000, tz=timezone.utc)
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.version}"
