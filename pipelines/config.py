@@ -18,7 +18,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipelines.errors import SettingsError
-from pipelines.settings import ENV_PREFIX, Section, Settings, parse_mapping
+from pipelines.kinds import parse_mapping
+from pipelines.settings import ENV_PREFIX, Section, Settings
 from pipelines.shipped import shipped
 
 RESERVED_VARIABLES = {"IRBIS_ENV"}

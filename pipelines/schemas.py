@@ -76,7 +76,7 @@ FEATURES = """
 PREDICTIONS = """
     path string,
     content_hash string,
-    prediction string,                  -- the most probable label (of none of interest where no one need look); null: failed
+    prediction string,                  -- the most probable label; null where failure is set
     score double,                       -- probability of prediction
     probabilities map<string,double>,
     burst_id string,

@@ -2,96 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pipelines.azure_address import hadoop_address
+from pipelines.kinds import (
+    Address,
+    Fractions,
+    Share,
+    Text,
+    Words,
+    known_labels,
+    known_recall,
+    known_station,
+    not_one,
+    parse_mapping,
+    split_commas,
+)
 
 ENV_PREFIX = "IRBIS_"
-
-
-def _split_commas(value: Any) -> Any:
-    if isinstance(value, (int, float)):
-        return [value]
-    if not isinstance(value, str):
-        return value
-    try:
-        listed = json.loads(value)  # ["a, b", "c"]
-    except ValueError:
-        listed = None
-    if isinstance(listed, list):
-        return listed
-    return [word for part in value.strip("[] ").split(",") if (word := part.strip().strip("\"'"))]
-
-
-def parse_mapping(value: Any) -> Any:
-    """Give the mapping that a text of JSON holds; whatever else it is, unchanged. Raises ValueError."""
-    value = json.loads(value) if isinstance(value, str) else value
-    for name, item in value.items() if isinstance(value, dict) else ():
-        if not isinstance(item, (str, int, float)):
-            raise ValueError(f"'{name}' should be text, a number, true or false, not {json.dumps(item, default=str)}")
-    return value
-
-
-def _sums_to_one(fractions: list[float]) -> list[float]:
-    if abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f"train, validation and test must sum to 1, not {sum(fractions):g}")
-    return fractions
-
-
-def _one_scheme(address: str) -> str:
-    """Write dbfs:/x as dbfs:///x and file:///x as /x, so that `://` says what is not a local folder."""
-    address = re.sub(r"^file:(//)?(?=/)", "", address)
-    return re.sub(r"^([a-z][a-z0-9+.-]+):/(?!/)", r"\1:///", address)
-
-
-def _known_station(rule: str) -> str:
-    if rule.startswith("regex:"):
-        try:
-            groups = re.compile(rule[len("regex:") :]).groups
-        except re.error as error:
-            raise ValueError(f"it is no regular expression: {error}") from error
-        if not groups:
-            raise ValueError("the pattern should have a group, such as regex:/(S[0-9]+)_")
-    elif rule not in ("none", "exif") and not re.fullmatch(FOLDER, rule):
-        raise ValueError("expected none, exif, folder:N (from 1; -1 is the last) or regex:PATTERN")
-    return rule
-
-
-def _known_labels(rule: str) -> str:
-    if not rule or (rule.startswith("folder:") and not re.fullmatch(FOLDER, rule)):
-        raise ValueError("expected folder, folder:N (from 1; -1 is the last), none or a file")
-    return rule
-
-
-def _known_recall(recall: float) -> float:
-    if recall not in (0.99, 0.95):
-        raise ValueError("expected 0.99 or 0.95: of these `irbis train` measures what they cost")
-    return recall
-
-
-def _not_one(folds: int) -> int:
-    if folds == 1:
-        raise ValueError("expected 2 or more, or 0 for the one validation split")
-    return folds
-
-
-FOLDER = r"folder:-?[1-9]\d*"
-Text = Annotated[str, Field(min_length=1)]
-Address = Annotated[Text, AfterValidator(_one_scheme), AfterValidator(hadoop_address)]
-Words = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(_split_commas)]
-Numbers = Annotated[list[float], BeforeValidator(_split_commas)]
-Fractions = Annotated[
-    list[Annotated[float, Field(gt=0, lt=1)]],
-    Field(min_length=3, max_length=3),
-    BeforeValidator(_split_commas),
-    AfterValidator(_sums_to_one),
-]
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -103,8 +33,8 @@ class Section(BaseModel):
 class Sources(Section):
     dataset: str | None
     images: str | None
-    labels: Annotated[str, AfterValidator(_known_labels)]
-    station: Annotated[str, AfterValidator(_known_station)]
+    labels: Annotated[str, AfterValidator(known_labels)]
+    station: Annotated[str, AfterValidator(known_station)]
     extensions: Annotated[Words, Field(min_length=1)]
 
 
@@ -168,10 +98,10 @@ class Train(Section):
     classes_of_interest: Words
     vote: Vote
     class_weights: Literal["balanced", "none"]
-    folds: Annotated[int, Field(ge=0, le=20), AfterValidator(_not_one)]
+    folds: Annotated[int, Field(ge=0, le=20), AfterValidator(not_one)]
     learner: Learner
     pca: Annotated[int, Field(ge=1)] | None
-    reg_params: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1), BeforeValidator(_split_commas)]
+    reg_params: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1), BeforeValidator(split_commas)]
     elastic_net: Annotated[float, Field(ge=0, le=1)]
     max_iter: Annotated[int, Field(ge=1)]
     trees: Annotated[int, Field(ge=1, le=10_000)]
@@ -186,7 +116,7 @@ class Train(Section):
 
 class Score(Section):
     model_version: Annotated[str, Field(pattern=r"^(champion|\d+)$", coerce_numbers_to_str=True)]
-    recall: Annotated[float, AfterValidator(_known_recall)]
+    recall: Annotated[float, AfterValidator(known_recall)]
     recall_of: Literal["picture", "burst", "group"]
     review_below: Annotated[float, Field(ge=0, le=1)]
 

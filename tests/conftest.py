@@ -54,8 +54,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from pipelines.platform.session import get_session
 
     workspace = tmp_path_factory.mktemp("spark") / "work space é"
-    # A thousand tests leave the snapshots of their tables in the JVM: in 2 GB it would do little but collect garbage.
-    chosen = {"workspace": str(workspace), "spark.master": "local[2]", "spark.driver_memory": "5g"}
+    # Hundreds of tests leave the snapshots of their tables in the JVM: in 2 GB it would do little but collect garbage.
+    chosen = {"workspace": str(workspace), "spark.master": "local[2]", "spark.driver_memory": "4g"}
     session = get_session(load_settings(None, chosen))
     yield session
     session.stop()

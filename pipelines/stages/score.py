@@ -38,7 +38,7 @@ def score(
     decision says. A picture needs review if it failed, or if its burst reaches the operating point of a class of
     interest; where every class is of interest, so that none can be dismissed, if its burst's best probability is below
     `review_below`. Where too few groups of a class of interest were held out, it needs review if it is taken for that
-    class, or if that probability is below. What needs none is never predicted to be of interest.
+    class, or if that probability is below.
     """
     decision = Decision.from_json(version.tags.get("decision"))
     classes = F.array(*[F.lit(name) for name in version.classes])
@@ -48,22 +48,19 @@ def score(
     found = images.drop("features", MIRRORED).join(readable.select("path", "probability"), "path", "left")
     found = found.join(bursts, "burst_id", "left")
     is_readable = F.col("probability").isNotNull()
-    vote = F.array_max("burst_probability")
-    if 0 < len(decision.interesting) < len(version.classes):
-        is_open = _is_sought(decision, version, settings, _best(classes, "burst_probability"))
-        found = _without_what_is_dismissed(found, is_open, decision, version)
-    else:
-        is_open = vote < settings.review_below
-        found = found.withColumns({"own": F.col("probability"), "vote": F.col("burst_probability")})
+    own, vote = F.array_max("probability"), F.array_max("burst_probability")
+    burst_prediction = _best(classes, "burst_probability")
+    can_dismiss = 0 < len(decision.interesting) < len(version.classes)
+    is_open = _is_sought(decision, version, settings, burst_prediction) if can_dismiss else vote < settings.review_below
     return found.select(
         "path",
         "content_hash",
-        _best(classes, "own").alias("prediction"),
-        F.array_max("own").alias("score"),
+        _best(classes, "probability").alias("prediction"),
+        own.alias("score"),
         F.when(is_readable, F.map_from_arrays(classes, F.col("probability"))).alias("probabilities"),
         "burst_id",
-        F.when(is_readable, _best(classes, "vote")).alias("burst_prediction"),
-        F.when(is_readable, F.array_max("vote")).alias("burst_score"),
+        F.when(is_readable, burst_prediction).alias("burst_prediction"),
+        F.when(is_readable, vote).alias("burst_score"),
         (~is_readable | is_open).alias("needs_review"),
         F.lit(version.name).alias("model_name"),
         F.lit(version.version).alias("model_version"),
@@ -86,23 +83,6 @@ def _is_sought(decision: Decision, version: ModelVersion, settings: Score, burst
     if lacking := decision.lacking(settings.recall_of, settings.recall):
         reached += [burst_prediction.isin(lacking), F.array_max("burst_probability") < settings.review_below]
     return reduce(or_, reached)
-
-
-def _without_what_is_dismissed(
-    found: DataFrame, is_open: Column, decision: Decision, version: ModelVersion
-) -> DataFrame:
-    """Add the probabilities that predictions are made of, `own` and `vote`.
-
-    Of a burst that is not open they are those of the classes that are not of interest: what nobody has to look at must
-    not be called a leopard.
-    """
-    others = F.array(*[F.lit(float(name not in decision.interesting)) for name in version.classes])
-
-    def left(probability: str) -> Column:
-        only = F.zip_with(probability, others, lambda each, is_other: each * is_other)
-        return F.when(is_open, F.col(probability)).otherwise(only)
-
-    return found.withColumns({"own": left("probability"), "vote": left("burst_probability")})
 
 
 def _vote(weight: float) -> Column:

@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,6 @@ from pipelines.storage.tables import Tables
 
 from .conftest import jpeg
 
-NOW = datetime(2025, 1, 1, tzinfo=timezone.utc)
 STAGES = (ingest, featurize, score)
 
 
@@ -96,32 +95,6 @@ def test_what_is_taken_for_a_class_without_an_operating_point_needs_review(spark
     for row in rows:
         assert row["needs_review"] == (row["burst_prediction"] == "striped" or row["burst_score"] < 0.8)
     assert {row["needs_review"] for row in rows} == {True, False}
-
-
-def test_what_nobody_needs_to_look_at_is_never_called_a_class_of_interest(spark, trained):
-    tracking = Tracking.of(trained)
-    version = tracking.champion()
-    score.run(spark, trained)
-    before = [row for row in Tables.of(spark, trained).read("predictions").collect() if not row["failure"]]
-    said = sorted({row["probabilities"]["striped"] for row in before if row["burst_prediction"] == "striped"})
-    point = OperatingPoint("striped", "picture", 0.99, threshold=said[len(said) // 2], units=500, groups=500)
-    tracking.tag(version, decision=Decision(0.0, ("striped",), (point,)).to_json())
-    rows = score.score(_to_score(spark, trained), tracking.load(version), tracking.champion(), trained.score, NOW)
-    after = {row["path"]: row for row in rows.collect()}
-    dismissed = [row for row in before if not after[row["path"]]["needs_review"]]
-    assert any(row["burst_prediction"] == "striped" for row in dismissed)
-    for row in dismissed:
-        now = after[row["path"]]
-        assert (now["prediction"], now["burst_prediction"]) == ("plain", "plain")
-        assert now["score"] == now["probabilities"]["plain"] and now["probabilities"] == row["probabilities"]
-    open_ones = [row for row in before if after[row["path"]]["needs_review"]]
-    assert open_ones and all(after[row["path"]]["prediction"] == row["prediction"] for row in open_ones)
-
-
-def _to_score(spark, settings):
-    tables = Tables.of(spark, settings)
-    images = tables.current_images().where("failure is null").select("path", "content_hash", "burst_id", "failure")
-    return images.join(tables.read("features").select("content_hash", "features"), "content_hash")
 
 
 def evaluation_of(settings):
