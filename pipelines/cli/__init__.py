@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import click
 
-from pipelines.cli import around, datasets, learning, stages  # each adds its commands
+from pipelines.cli import around, datasets, learning, notebooks, stages  # each adds its commands
 from pipelines.cli.group import SHORT_FORMS, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError
 
-__all__ = ["SHORT_FORMS", "STAGES", "around", "datasets", "irbis", "learning", "main", "stages"]
+__all__ = ["SHORT_FORMS", "STAGES", "around", "datasets", "irbis", "learning", "main", "notebooks", "stages"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

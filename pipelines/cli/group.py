@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -29,17 +29,22 @@ def irbis() -> None:
     """Pictures to features to predictions, on Spark."""
 
 
+def origins_of(env: str | None, assignments: Iterable[str], named: Mapping[str, Any]) -> dict[str, Origin]:
+    """Give the settings' origins for what the options that all commands have say: --env, --set and the short forms."""
+    overrides: dict[str, Any] = dict(_assignment(text) for text in assignments)
+    for name, (key, _, _) in SHORT_FORMS.items():
+        if named.get(name) is not None:
+            overrides[key] = Origin(named[name], f"--{name}")
+    _choose_place(overrides)
+    return load_origins(env, overrides)
+
+
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that all commands have; it gets them as `origins` and `verbose`."""
 
     def wrapped(env: str | None, assignments: tuple[str, ...], verbose: bool, **given: Any) -> Any:
-        overrides: dict[str, Any] = dict(_assignment(text) for text in assignments)
-        for name, (key, _, _) in SHORT_FORMS.items():
-            value = given.pop(name)
-            if value is not None:
-                overrides[key] = Origin(value, f"--{name}")
-        _choose_place(overrides)
-        return command(origins=load_origins(env, overrides), verbose=verbose, **given)
+        named = {name: given.pop(name) for name in SHORT_FORMS}
+        return command(origins=origins_of(env, assignments, named), verbose=verbose, **given)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__dict__.update(command.__dict__)
