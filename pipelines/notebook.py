@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pyspark.sql import SparkSession
 
-from pipelines.cli.group import SHORT_FORMS, origins_of
+warnings.filterwarnings("ignore", "IProgress not found")  # MLflow's bars would like a widget; there are none
+
+# ruff: noqa: E402 - what loads MLflow comes after it
+from pipelines.cli.notebooks import origins_by_parameters
 from pipelines.config import Origin, validated
 from pipelines.errors import SettingsError
 from pipelines.platform.lock import workspace_lock
@@ -19,6 +22,7 @@ from pipelines.platform.widgets import parameters
 from pipelines.settings import Settings
 from pipelines.stages.demo import demo_settings
 from pipelines.stages.result import StageResult
+from pipelines.stages.score import require_backbone
 
 __all__ = ["get_session", "new_set_settings", "parameters", "run", "sample_settings", "settings_of"]
 
@@ -36,22 +40,27 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     `settings` holds further ones as after --set, separated by spaces: "train.max_iter=50 score.recall=0.95". What is
     empty says nothing. Other parameters are the notebook's own. Raises SettingsError with every fault.
     """
-    return revealed(validated(_origins(given)))
+    return revealed(validated(origins_by_parameters(given)))
 
 
 def sample_settings(given: Mapping[str, Any]) -> Settings:
     """Give the same; where no pictures are named the sample set is drawn, and is what they are read from."""
-    return revealed(validated(demo_settings(_origins(given))))
+    return revealed(validated(demo_settings(origins_by_parameters(given))))
 
 
 def new_set_settings(given: Mapping[str, Any]) -> Settings:
-    """Give the same for pictures that nobody has labelled: folders are no labels. Raises SettingsError without any."""
+    """Give the same for pictures that nobody has labelled: folders are no labels.
+
+    Raises SettingsError where no pictures are named, ModelError if the model could not score them, before any is read.
+    """
     if not given.get("images"):
         raise SettingsError("Parameter images is empty. Give the folder or the container with the new pictures.")
-    origins = _origins(given)
+    origins = origins_by_parameters(given)
     if not given.get("labels"):
         origins["sources.labels"] = Origin("none", "a new set")
-    return revealed(validated(origins))
+    settings = revealed(validated(origins))
+    require_backbone(settings)
+    return settings
 
 
 def run(stage: Stage, spark: SparkSession, settings: Settings) -> StageResult:
@@ -63,8 +72,3 @@ def run(stage: Stage, spark: SparkSession, settings: Settings) -> StageResult:
 
         clear_output(wait=True)
     return result
-
-
-def _origins(given: Mapping[str, Any]) -> dict[str, Origin]:
-    named = {name: given[name] for name in SHORT_FORMS if given.get(name)}
-    return origins_of(given.get("env") or None, shlex.split(given.get("settings") or ""), named)

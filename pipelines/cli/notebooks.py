@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from pipelines.cli.group import SHORT_FORMS, irbis, options
+from pipelines.cli.group import SHORT_FORMS, irbis, options, origins_of
 from pipelines.config import Origin, validated
 from pipelines.errors import NotebookError
+from pipelines.platform.secrets import revealed
 
 
 @irbis.group()
@@ -33,11 +36,22 @@ def list_notebooks() -> None:
 @options
 def run_notebook(origins: dict[str, Origin], verbose: bool, name: str, pairs: tuple[str, ...]) -> None:
     """Run a notebook (walkthrough, explore, score, or a path); --workspace and the like are its parameters too."""
-    from pipelines.stages.notebooks import execute, order
+    from pipelines.stages.executed import execute
+    from pipelines.stages.notebooks import order
 
     wanted = order(name, _texts(pairs))
-    done = execute(wanted, validated(origins), with_bar=sys.stderr.isatty())
-    click.echo(done.closing_line())
+    about = {key: value for key, value in wanted.parameters.items() if key in ("workspace", "env", "settings")}
+    settings = revealed(validated(origins_by_parameters(about)))
+    click.echo(execute(wanted, settings, with_bar=sys.stderr.isatty()).closing_line())
+
+
+def origins_by_parameters(given: Mapping[str, Any]) -> dict[str, Origin]:
+    """Give the settings' origins for a notebook's parameters, which are named like options; what is empty says nothing.
+
+    `settings` holds further ones as after --set, separated by spaces.
+    """
+    named = {name: given[name] for name in SHORT_FORMS if given.get(name)}
+    return origins_of(given.get("env") or None, shlex.split(given.get("settings") or ""), named)
 
 
 def _texts(pairs: tuple[str, ...]) -> dict[str, str]:

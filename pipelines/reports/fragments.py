@@ -13,7 +13,7 @@ from markupsafe import escape
 from pipelines.evaluation.figures import Evaluation, Interval, aligned
 from pipelines.reports.contents import Conflict, Picture, ReportContents
 from pipelines.reports.render import filling, source, template
-from pipelines.reports.wording import file_name, plural, shown
+from pipelines.reports.wording import UNKNOWN, file_name, percent, plural, shown, span
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,12 +100,18 @@ def confusion(evaluation: Evaluation) -> Fragment:
     return Fragment(_macro("macros", "confusion", evaluation), "\n".join(text))
 
 
-def conflicting(conflicts: Sequence[Conflict], none: str) -> Fragment:
-    """Give paths that should have one label and have several."""
+def share_tiles(name: str, share: Interval) -> list[tuple[str, int | str]]:
+    """Give the tiles of a share and of its interval."""
+    return [(name, percent(share.value)), ("95 % interval", span(share) or UNKNOWN)]
+
+
+def conflicting(title: str, conflicts: Sequence[Conflict], none: str) -> Fragment:
+    """Give paths that should have one label and have several, under a title."""
+    heading = Fragment(f"<h3>{escape(title)}</h3>", title)
     if not conflicts:
-        return sentence(none)
+        return heading + sentence(none)
     text = "\n".join(f"{', '.join(each.labels)}: {', '.join(each.paths)}" for each in conflicts)
-    return Fragment(_macro("macros", "conflicting", conflicts), text)
+    return heading + Fragment(_macro("macros", "conflicting", conflicts), text)
 
 
 def plot(figure: Figure, alt: str) -> Fragment:

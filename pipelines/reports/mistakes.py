@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from pipelines.errors import DataError
+from pipelines.evaluation.figures import Interval
 from pipelines.evaluation.rates import share_of
 from pipelines.platform.tracking import CHAMPION, ModelVersion, Tracking
 from pipelines.reports import fragments
@@ -51,9 +53,9 @@ class Mistakes:
         """Give how many test pictures there are, and how many of them are wrong."""
         pictures, wrong = self.tested.agg(F.count("*"), F.count(F.when(F.col("is_wrong"), 1))).first()
         rated = self._rates(F.lit("all"))
-        share = rated[0].share.text(2) if rated else "–"
+        share = rated[0].share if rated else Interval(None)
         tiles: list[tuple[str, int | str]] = [("Champion", str(self.version)), ("Test pictures", pictures)]
-        return fragments.tiles([*tiles, ("Wrong", wrong), ("Share wrong (95 %)", share)])
+        return fragments.tiles([*tiles, ("Wrong", wrong), *fragments.share_tiles("Share wrong", share)])
 
     def confusion(self) -> Fragment:
         """Give what was taken for what when the version was tested, and its most frequent mistakes."""
@@ -97,11 +99,18 @@ class Mistakes:
 
     def doubtful_labels(self) -> Fragment:
         """Give labels that contradict one another: on identical pictures, and within one burst."""
-        same = fragments.conflicting(conflicts(self.seen), "No identical pictures stand under several labels.")
-        return same + fragments.conflicting(self._mixed_bursts(), "No burst has frames of several labels.")
+        same, mixed = "Identical pictures", "Frames of one burst"
+        found = fragments.conflicting(same, conflicts(self.seen), "None stand under several labels.")
+        return found + fragments.conflicting(mixed, self._mixed_bursts(), "None stand under several labels.")
 
     def _of(self, label: str) -> DataFrame:
-        return self.tested.where(F.col("label") == label) if label else self.tested
+        if not label:
+            return self.tested
+        rows = self.tested.where(F.col("label") == label)
+        if not rows.head(1):
+            known = [row["label"] for row in self.tested.select("label").distinct().orderBy("label").collect()]
+            raise DataError(f"label = {label}: no test picture has it. Known: {', '.join(known) or 'none'}.")
+        return rows
 
     def _gallery(self, rows: DataFrame, most: int, none: str) -> Fragment:
         return fragments.gallery(show(self.tables, self.settings, {"": rows.limit(most).collect()})[""], none)

@@ -51,7 +51,7 @@ class NewSet:
         pictures, to_review = sum(row[1] for row in counted), sum(row[2] for row in counted)
         tiles: list[tuple[str, int | str]] = [("Scored with", str(self.version)), ("Pictures", pictures)]
         tiles += [("Could not be read", failed), ("Need a person's eye", to_review)]
-        return fragments.tiles([*tiles, ("Share to look at (95 %)", share.text(2))])
+        return fragments.tiles([*tiles, *fragments.share_tiles("Share to look at", share)])
 
     def counts(self) -> Fragment:
         """Give how many pictures were taken for each label, and how many of them need a person's eye."""

@@ -39,10 +39,11 @@ class Views:
         return cls(Tables.of(spark, settings), settings, Tracking.of(settings))
 
     def pictures(self, most: int = 12) -> Fragment:
-        """Give pictures as they were read, of each label and station in turn."""
+        """Give pictures as they were read, of each label in turn, those without one last."""
         images = self.tables.current_images().where("failure is null")
-        turn = Window.partitionBy("label", "station").orderBy(F.xxhash64("path"))
-        mixed = images.withColumn("turn", F.row_number().over(turn)).orderBy("turn", "label", "station").limit(most)
+        turn = Window.partitionBy("label").orderBy(F.xxhash64("path"))
+        by_turn = ["turn", F.col("label").asc_nulls_last()]
+        mixed = images.withColumn("turn", F.row_number().over(turn)).orderBy(*by_turn).limit(most)
         rows = mixed.select("path", "content_hash", "label", "station", "captured_at").collect()
         return fragments.gallery(show(self.tables, self.settings, {"": rows})[""], "No picture could be read.")
 
@@ -57,16 +58,16 @@ class Views:
         facts = fragments.tiles(
             [("Different pictures", count), ("Without features", failed), ("Numbers for each", max(length or 0, 0))]
         )
-        named = fragments.table(["Backbone", "Failure", "Pictures"], self._failed(rows, backbone))
-        return facts + (named if failed else fragments.sentence(f"Backbone: {backbone}")) + self._map(rows)
+        reasons = fragments.table(["Failure", "Pictures", "Reason"], self._failed(rows), "Every picture has features.")
+        return facts + fragments.sentence(f"Backbone: {backbone}") + reasons + self._map(rows)
 
     def report(self) -> Fragment:
         """Say where the report is."""
         return fragments.table(["The report"], [[address_of(self.tables, PAGE)]])
 
-    def _failed(self, rows: DataFrame, backbone: str) -> list[list[object]]:
-        counted = rows.groupBy("failure").count().where("failure is not null").orderBy(F.desc("count"), "failure")
-        return [[backbone, row["failure"], row["count"]] for row in counted.collect()]
+    def _failed(self, rows: DataFrame) -> list[list[object]]:
+        counted = rows.where("failure is not null").groupBy("failure").agg(F.count("*"), F.min("failure_detail"))
+        return [[*row] for row in counted.orderBy(F.desc("count(1)"), "failure").collect()]
 
     def _map(self, rows: DataFrame) -> Fragment:
         labels = self.tables.current_images().where("label is not null").groupBy("content_hash").agg(F.min("label"))
