@@ -85,15 +85,15 @@ def map_figure(labels: Sequence[str], features: Sequence[Sequence[float]]) -> Fi
     names = sorted(set(labels), key=lambda name: (-labels.count(name), name))
     for colour, name in zip([*DOTS, *[SOFT] * len(names)], names, strict=False):
         chosen = np.array([label == name for label in labels])
-        axes.scatter(
-            places[chosen, 0], places[chosen, 1], s=16, color=colour, alpha=0.75, linewidths=0, label=_shown(name)
-        )
+        axes.scatter(places[chosen, 0], places[chosen, 1], s=16, color=colour, alpha=0.75, linewidths=0, label="name")
     share = (sizes**2 / max((sizes**2).sum(), 1e-12))[:2]
     axes.set(xlabel=f"first direction, {share[0]:.0%} of the variance", ylabel=f"second, {share[1]:.0%}")
     axes.set_xticks([]), axes.set_yticks([])
     if len(names) <= len(DOTS):
-        for text in axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False).get_texts():
+        legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+        for text, name in zip(legend.get_texts(), names, strict=True):  # afterwards: "_b" would be left out
             text.set_parse_math(False)
+            text.set_text(_shown(name))
     return figure
 
 

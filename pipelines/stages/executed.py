@@ -55,10 +55,10 @@ def execute(order: Order, settings: Settings, *, with_bar: bool = False) -> Exec
     with _folder_for(settings) as folder:
         copy = folder / f"{stem}.ipynb"
         cells, fault = _run_cells(order, copy, with_bar)
-        kept = [_kept(file, settings) for file in (copy, _write_page(copy))]
+        kept, page = (_kept(file, settings) for file in (copy, _write_page(copy)))
     if fault:
-        raise NotebookError(f"Notebook {order.name} {fault} The copy up to there: {kept[1]}")
-    return Executed(order.name, *kept, cells, clock.seconds)
+        raise NotebookError(f"Notebook {order.name} {fault} The copy up to there: {page}")
+    return Executed(order.name, kept, page, cells, clock.seconds)
 
 
 def _require_papermill() -> None:
