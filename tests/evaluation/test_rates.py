@@ -17,6 +17,7 @@ def test_the_share_counts_pictures_and_its_interval_draws_groups():
 
 def test_rows_of_one_group_count_as_one():
     assert share_of([("a", 3, 3), ("a", 1, 0)], 200) == Interval(0.75)
+    assert share_of([("a", 3, 0), ("a", 1, 0)], 200) == Interval(0.0)
     many = share_of([("a", 1, 1), ("b", 1, 0)] * 50, 200)
     assert (many.low, many.high) == (0.0, 1.0)  # two groups, however many pictures
 

@@ -30,6 +30,7 @@ def test_it_runs_in_this_python_and_package_and_folder_whatever_else_is_called_p
     other.mkdir(parents=True)
     (other / "kernel.json").write_text('{"argv": ["false"], "display_name": "another", "language": "python"}')
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")  # a person's own kernels go before those of the environment
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "a {b}.ipynb", ("parameters", "size = 1"), ("", WHERE))
     done = execute(order(path, {"size": "5"}), make_settings())
