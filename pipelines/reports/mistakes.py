@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError
 from pipelines.evaluation.figures import Interval
 from pipelines.evaluation.rates import share_of
+from pipelines.evaluation.split import conflicting_labels
 from pipelines.platform.tracking import CHAMPION, ModelVersion, Tracking
 from pipelines.reports import fragments
 from pipelines.reports.assemble import assemble
@@ -132,6 +133,7 @@ class Mistakes:
 
     def _mixed_bursts(self) -> list[Conflict]:
         frames = self.seen.where("label is not null and burst_id is not null and failure is null")
+        frames = frames.join(conflicting_labels(self.seen), "content_hash", "left_anti")  # told of already
         several = frames.groupBy("burst_id").agg(F.countDistinct("label").alias("labels"), F.min("path").alias("first"))
         chosen = several.where("labels > 1").orderBy("first").limit(MOST_BURSTS).select("burst_id")
         found: dict[str, list[Row]] = defaultdict(list)

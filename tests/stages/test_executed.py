@@ -87,3 +87,12 @@ def test_the_closing_line_says_where_it_is():
     assert done.closing_line() == (
         "notebook: 01_walkthrough, 16 cells run, 1 min 14 s; /w/notebooks/a.html and /w/notebooks/a.ipynb"
     )
+
+
+@needs_papermill
+def test_a_kernel_that_dies_is_told_of_and_the_copy_is_kept(tmp_path, make_settings):
+    path = write(tmp_path / "mine.ipynb", ("", "print('so far')"), ("", "import os\nos._exit(9)"))
+    with pytest.raises(NotebookError, match=r"Notebook mine lost its Python, perhaps for want of memory\. The copy"):
+        execute(order(path, {}), make_settings())
+    (copy,) = (tmp_path / "workspace" / "notebooks").glob("*.ipynb")
+    assert "so far" in copy.read_text()
