@@ -7,6 +7,7 @@ IrbisError               anything this package raises on purpose
 │   ├── AccessError      a place refuses us, or cannot be reached
 │   ├── WeightsError     weights that are missing, broken or of another network
 │   ├── ModelError       no champion, or one that does not fit the features
+│   ├── NotebookError    a notebook that is not known, or one of whose cells failed
 │   └── PlatformError    Java, Spark or its packages
 └── ImageError           one picture cannot be used: becomes a row with its failure
 """
@@ -49,6 +50,10 @@ class WeightsError(UserError):
 
 class ModelError(UserError):
     """There is no model to use, or it does not fit the features."""
+
+
+class NotebookError(UserError):
+    """A notebook is not known, does not take a parameter, or one of its cells failed."""
 
 
 class PlatformError(UserError):

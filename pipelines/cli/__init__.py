@@ -8,12 +8,24 @@ from collections.abc import Sequence
 
 import click
 
-from pipelines.cli import around, bundle, datasets, learning, remote, stages  # each adds its commands
+from pipelines.cli import around, bundle, datasets, learning, notebooks, remote, stages  # each adds its commands
 from pipelines.cli.group import SHORT_FORMS, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError
 
-__all__ = ["SHORT_FORMS", "STAGES", "around", "bundle", "datasets", "irbis", "learning", "main", "remote", "stages"]
+__all__ = [
+    "SHORT_FORMS",
+    "STAGES",
+    "around",
+    "bundle",
+    "datasets",
+    "irbis",
+    "learning",
+    "main",
+    "notebooks",
+    "remote",
+    "stages",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -64,7 +64,7 @@ def parameter_faults(word: str, parameters: Sequence[str]) -> list[str]:
         return [f"there is no command `irbis {word}`."]
     try:
         context = command.make_context(word, list(parameters), help_option_names=[])  # a task that helps does nothing
-        origins = origins_of(dict(context.params))
+        origins = origins_of(context.params["env"], context.params["assignments"], context.params)
         validated({key: _without_references(key, origin, origins) for key, origin in origins.items()})
     except click.UsageError as error:
         return [error.format_message()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -29,11 +29,22 @@ def irbis() -> None:
     """Pictures to features to predictions, on Spark."""
 
 
+def origins_of(env: str | None, assignments: Iterable[str], named: Mapping[str, Any]) -> dict[str, Origin]:
+    """Give the settings' origins for what the options that all commands have say: --env, --set and the short forms."""
+    overrides: dict[str, Any] = dict(_assignment(text) for text in assignments)
+    for name, (key, _, _) in SHORT_FORMS.items():
+        if named.get(name) is not None:
+            overrides[key] = Origin(named[name], f"--{name}")
+    _choose_place(overrides)
+    return load_origins(env, overrides)
+
+
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that all commands have; it gets them as `origins` and `verbose`."""
 
-    def wrapped(verbose: bool, **given: Any) -> Any:
-        return command(origins=origins_of(given), verbose=verbose, **given)
+    def wrapped(env: str | None, assignments: tuple[str, ...], verbose: bool, **given: Any) -> Any:
+        named = {name: given.pop(name) for name in SHORT_FORMS}
+        return command(origins=origins_of(env, assignments, named), verbose=verbose, **given)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__dict__.update(command.__dict__)
@@ -42,17 +53,6 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     wrapped = click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any setting.")(wrapped)
     wrapped = click.option("--env", metavar="NAME", help="Settings of conf/NAME.yaml, or a .yaml file.")(wrapped)
     return click.option("--verbose", is_flag=True, help="Show what Spark and Ivy say.")(wrapped)
-
-
-def origins_of(given: dict[str, Any]) -> dict[str, Origin]:
-    """Give the settings that parsed options amount to, and take those options out of `given`."""
-    overrides: dict[str, Any] = dict(_assignment(text) for text in given.pop("assignments"))
-    for name, (key, _, _) in SHORT_FORMS.items():
-        value = given.pop(name)
-        if value is not None:
-            overrides[key] = Origin(value, f"--{name}")
-    _choose_place(overrides)
-    return load_origins(given.pop("env"), overrides)
 
 
 def _choose_place(overrides: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,7 @@ from pipelines.evaluation.figures import ClassFigures, Evaluation
 INK, SOFT, ACCENT, WARN, PAPER = "#1f2a24", "#5d6861", "#2f6b52", "#a4521c", "#ffffff"
 # In a page the style sheet decides on colours, so that they follow its dark mode.
 VARIABLES = {INK: "--ink", SOFT: "--soft", ACCENT: "--accent", WARN: "--warn"}
+DOTS = ("#3f74a8", "#d08a3a", "#4c9a68", "#b2577c", "#8579c4", "#4fa9b5", "#b3a23c", "#8f6a54")  # as in style.css
 LONGEST = 28  # characters of a label
 
 
@@ -70,6 +72,28 @@ def reliability_figure(evaluation: Evaluation) -> Figure:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(ticks, labels=[f"{tick:.0%}" for tick in ticks])
     axes.set(xlabel="how sure the model is", ylabel="how often it is right")
+    return figure
+
+
+def map_figure(labels: Sequence[str], features: Sequence[Sequence[float]]) -> Figure:
+    """Give a dot for each picture along the two main directions of the features (principal components)."""
+    points = np.asarray(features, dtype=np.float64)
+    points = points - points.mean(axis=0)
+    left, sizes, _ = np.linalg.svd(points, full_matrices=False)
+    places = left[:, :2] * sizes[:2]
+    figure, axes = _blank(7.6, 4.6)
+    names = sorted(set(labels), key=lambda name: (-labels.count(name), name))
+    for colour, name in zip([*DOTS, *[SOFT] * len(names)], names, strict=False):
+        chosen = np.array([label == name for label in labels])
+        axes.scatter(places[chosen, 0], places[chosen, 1], s=16, color=colour, alpha=0.75, linewidths=0, label="name")
+    share = (sizes**2 / max((sizes**2).sum(), 1e-12))[:2]
+    axes.set(xlabel=f"first direction, {share[0]:.0%} of the variance", ylabel=f"second, {share[1]:.0%}")
+    axes.set_xticks([]), axes.set_yticks([])
+    if len(names) <= len(DOTS):
+        legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+        for text, name in zip(legend.get_texts(), names, strict=True):  # afterwards: "_b" would be left out
+            text.set_parse_math(False)
+            text.set_text(_shown(name))
     return figure
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from pipelines.evaluation.figures import Evaluation
@@ -22,14 +22,18 @@ def render(contents: ReportContents) -> str:
 
     All text is escaped: file names and labels may hold anything. The same contents give the same page.
     """
-    page = _environment().get_template("report.html.j2")
-    return page.render(contents=contents, charts=charts, style=Markup(_source("style.css")), **_counts(contents))
+    return template("report.html.j2").render(style=Markup(source("style.css")), **filling(contents))
+
+
+def template(name: str) -> Template:
+    """Give a template of the report; its macros are what notebooks show too."""
+    return _environment().get_template(name)
 
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     environment = Environment(
-        loader=FunctionLoader(_source),
+        loader=FunctionLoader(source),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=wording.shown,
@@ -37,21 +41,22 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({name: getattr(wording, name) for name in FILTERS})
-    environment.globals.update(reliability_plot=_reliability_plot, distinct=distinct)
+    environment.globals.update(charts=charts, reliability_plot=_reliability_plot, distinct=distinct)
     return environment
 
 
-def _source(name: str) -> str:
-    """Read a template; through resources, because on clusters the package may stand in a zip."""
+def source(name: str) -> str:
+    """Read a template or the style sheet; through resources, because on clusters the package may stand in a zip."""
     return (resources.files("pipelines.reports") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _counts(contents: ReportContents) -> dict[str, Any]:
-    """Give the bars and hours, with one colour for a label throughout the page."""
+def filling(contents: ReportContents) -> dict[str, Any]:
+    """Give what the templates ask for: contents, bars and hours, with one colour for a label throughout the page."""
     hours = {label: {label: sum(counts)} for label, counts in contents.by_hour.items()}
     predicted = {each.label: {each.label: each.count} for each in contents.predictions}
     series = charts.palette(charts.label_counts(contents.by_station, hours, predicted))
     return {
+        "contents": contents,
         "series": series,
         "predicted": charts.bars(predicted, series),
         "stations": charts.bars(contents.by_station, series),

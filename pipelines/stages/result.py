@@ -31,9 +31,21 @@ class StageResult:
     def failed(self) -> int:
         return sum(self.failures.values())
 
+    def _repr_html_(self) -> str:
+        """Give what a notebook shows of it: the counts side by side, then what failed, the notes and the outcome."""
+        from pipelines.reports import fragments
+
+        counts = [("Read", self.read), ("Written", self.written), ("Failed", self.failed)]
+        shown = fragments.tiles([("Stage", self.stage), *counts, ("Time", duration(self.seconds))])
+        if self.failures:
+            shown += fragments.sentence(f"Failed: {_listed(self.failures)}")
+        for text in (*self.notes, self.outcome):
+            shown += fragments.preformatted(text.strip()) if "\n" in text.strip() else fragments.sentence(text)
+        return shown._repr_html_()
+
     def closing_line(self) -> str:
         """Give `featurize: 8,210 read, 8,197 written, 13 failed (11 truncated, 2 empty), 6 min 12 s, 22 images/s`."""
-        kinds = ", ".join(f"{n:,} {name}" for name, n in sorted(self.failures.items(), key=lambda kv: (-kv[1], kv[0])))
+        kinds = _listed(self.failures)
         rate = self.read / self.seconds if self.seconds else 0
         parts = [
             f"{self.read:,} read",
@@ -43,6 +55,10 @@ class StageResult:
             f"{rate:,.0f} images/s",
         ]
         return f"{self.stage}: {', '.join(parts)}" + (f"; {self.outcome}" if self.outcome else "")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
 def duration(seconds: float) -> str:

@@ -38,6 +38,17 @@ def test_wrong_settings_are_all_named_at_once(irbis):
         (["sweep", str(ROOT / "conf/sweeps/penalties.yaml")], "irbis: There is no table images in"),
         (["train", "--compare-splits"], "irbis: There is no table features in"),
         (["train", "--set", "max_iter"], "irbis: --set max_iter: write KEY=VALUE"),
+        (["notebook", "run", "walkabout"], "irbis: There is no notebook walkabout. Known: 01_walkthrough, 02_explore"),
+        (["notebook", "run", "explore", "-p", "pictures"], "irbis: -p pictures: write KEY=VALUE, such as -p pictures="),
+        (["notebook", "run", "explore", "--images", "new/"], "irbis: Notebook 02_explore_errors: it has no parameter"),
+        (
+            ["notebook", "run", "explore", "--workspace", "a", "-p", "workspace=b"],
+            "irbis: -p workspace=b and the option of that name say the same thing",
+        ),
+        (
+            ["notebook", "run", "explore", "--set", "train.max_itre=3"],
+            "has an unknown key 'train.max_itre'. Did you mean",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_the_remedy(irbis, words, message):
@@ -57,6 +68,14 @@ def test_config_says_where_each_value_comes_from(irbis):
     assert lines["workspace"].split() == ['"here"', "--workspace"]
     assert lines["train.max_iter"].split(maxsplit=1) == ['"7"', "environment variable IRBIS_TRAIN__MAX_ITER"]
     assert lines["score.review_below"].split() == ["0.8", "conf/base.yaml"]
+
+
+def test_the_notebooks_are_listed_with_their_titles(irbis):
+    assert irbis("notebook", "list").stdout.splitlines() == [
+        "01_walkthrough     From pictures to predictions",
+        "02_explore_errors  Where the model errs",
+        "03_score_new_set   What the champion says of new pictures",
+    ]
 
 
 def test_doctor_finds_all_well_and_names_what_is_not(irbis):

@@ -1,0 +1,74 @@
+"""What notebooks import beside stages and views: parameters, settings, the session, and a stage run as in a job."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pyspark.sql import SparkSession
+
+warnings.filterwarnings("ignore", "IProgress not found")  # MLflow's bars would like a widget; there are none
+
+# ruff: noqa: E402 - what loads MLflow comes after it
+from pipelines.cli.notebooks import origins_by_parameters
+from pipelines.config import Origin, validated
+from pipelines.errors import SettingsError
+from pipelines.platform.lock import workspace_lock
+from pipelines.platform.secrets import revealed
+from pipelines.platform.session import get_session
+from pipelines.platform.widgets import parameters
+from pipelines.settings import Settings
+from pipelines.stages.demo import demo_settings
+from pipelines.stages.result import StageResult
+from pipelines.stages.score import require_backbone
+
+__all__ = ["get_session", "new_set_settings", "parameters", "run", "sample_settings", "settings_of"]
+
+
+class Stage(Protocol):
+    """Any of the modules in pipelines.stages that has `run`."""
+
+    def run(self, spark: SparkSession, settings: Settings) -> StageResult: ...
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """Give the settings that a notebook's parameters ask for.
+
+    `env`, `workspace`, `images`, `labels`, `backbone` and `weights` mean what the options of `irbis` of that name mean;
+    `settings` holds further ones as after --set, separated by spaces: "train.max_iter=50 score.recall=0.95". What is
+    empty says nothing. Other parameters are the notebook's own. Raises SettingsError with every fault.
+    """
+    return revealed(validated(origins_by_parameters(given)))
+
+
+def sample_settings(given: Mapping[str, Any]) -> Settings:
+    """Give the same; where no pictures are named the sample set is drawn, and is what they are read from."""
+    return revealed(validated(demo_settings(origins_by_parameters(given))))
+
+
+def new_set_settings(given: Mapping[str, Any]) -> Settings:
+    """Give the same for pictures that nobody has labelled: folders are no labels.
+
+    Raises SettingsError where no pictures are named, ModelError if the model could not score them, before any is read.
+    """
+    if not given.get("images"):
+        raise SettingsError("Parameter images is empty. Give the folder or the container with the new pictures.")
+    origins = origins_by_parameters(given)
+    if not given.get("labels"):
+        origins["sources.labels"] = Origin("none", "a new set")
+    settings = revealed(validated(origins))
+    require_backbone(settings)
+    return settings
+
+
+def run(stage: Stage, spark: SparkSession, settings: Settings) -> StageResult:
+    """Run a stage and hold its workspace meanwhile; what it says on the way is wiped from the notebook when it ends."""
+    with workspace_lock(settings.workspace):
+        result = stage.run(spark, settings)
+    if (shell := sys.modules.get("IPython")) and shell.get_ipython():
+        from IPython.display import clear_output
+
+        clear_output(wait=True)
+    return result

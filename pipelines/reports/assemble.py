@@ -1,0 +1,62 @@
+"""Put together what a report or a notebook shows: what was gathered from the tables, and the model's own figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from pipelines import __version__
+from pipelines.evaluation.figures import Evaluation
+from pipelines.evaluation.operating_point import Review
+from pipelines.platform.crowning import crownings
+from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
+from pipelines.reports.contents import ModelFacts, ReportContents
+from pipelines.settings import Settings
+
+NOTED = ("reg_param", "rows.train", "rows.validation", "rows.test", "train.class_weights")
+
+
+def assemble(
+    settings: Settings, tracking: Tracking, version: ModelVersion | None, parts: Mapping[str, Any]
+) -> ReportContents:
+    """Give the contents: `parts` as `gather` found them, and what was measured of the version, if there is one."""
+    evaluations = tracking.read_json(version, EVALUATION) if version else {}
+    return ReportContents(
+        title=settings.report.title,
+        created_at=datetime.now(timezone.utc),
+        workspace=settings.workspace,
+        version=__version__,
+        model=_model(tracking, version) if version else None,
+        evaluation=_evaluation(evaluations.get("test")),
+        validation=_evaluation(evaluations.get("validation")),
+        voted=_evaluation(evaluations.get("voted")),
+        classes_of_interest=tuple(settings.train.classes_of_interest),
+        reviews=tuple(map(Review.from_dict, evaluations.get("reviews", []))),
+        **parts,
+    )
+
+
+def _model(tracking: Tracking, version: ModelVersion) -> ModelFacts:
+    params = tracking.params(version)
+    return ModelFacts(
+        name=version.name,
+        version=version.version,
+        backbone=version.tags["backbone"],
+        is_champion=True,
+        trained_at=version.made_at,
+        settings={name: params[name] for name in NOTED if name in params},
+        gate=_why_champion(version),
+    )
+
+
+def _why_champion(version: ModelVersion) -> str:
+    """Give the gate's verdict; of a version that a person has made champion since, who did so, when and why."""
+    verdict, made = version.tags.get("gate", ""), crownings(version)
+    if not made or made[-1].why in verdict:
+        return f"{version} {verdict}"
+    return f"{version} was made champion by {made[-1].by} on {made[-1].at[:10]}: {made[-1].why}"
+
+
+def _evaluation(values: dict[str, Any] | None) -> Evaluation | None:
+    return Evaluation.from_dict(values) if values else None

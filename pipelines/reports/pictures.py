@@ -1,0 +1,59 @@
+"""The few pictures that a page or a notebook shows, with their thumbnails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from pipelines.errors import ImageError
+from pipelines.images.thumbnails import data_uri, thumbnail
+from pipelines.reports.contents import Picture
+from pipelines.settings import Settings
+from pipelines.storage.tables import Tables
+
+
+def show(tables: Tables, settings: Settings, galleries: Mapping[str, Sequence[Row]]) -> dict[str, tuple[Picture, ...]]:
+    """Give each gallery's rows of `path`, `content_hash` and what else is known of a picture as pictures to look at."""
+    thumbnails = _thumbnails(tables, settings, [row for gallery in galleries.values() for row in gallery])
+    return {name: tuple(_picture(row, thumbnails) for row in gallery) for name, gallery in galleries.items()}
+
+
+def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict[str, str | None]:
+    """Read the bytes of the few pictures shown, one after the other, and make them small."""
+    paths = sorted({row["path"] for row in rows})
+    hashes = {row["content_hash"] for row in rows}
+    if not paths:
+        return {}
+    found: dict[str, str | None] = {}
+    contents = tables.read("images").where(F.col("path").isin(paths) & F.col("content_hash").isin(list(hashes)))
+    for row in contents.select("path", "content").toLocalIterator():
+        try:
+            jpeg = thumbnail(bytes(row["content"]), side=320, max_pixels=settings.images.max_pixels)
+            found[row["path"]] = data_uri(jpeg)
+        except ImageError:
+            found[row["path"]] = None  # the page shows the name in its place
+    return found
+
+
+def _picture(row: Row, thumbnails: Mapping[str, str | None]) -> Picture:
+    known = row.asDict()
+    return Picture(
+        path=row["path"],
+        thumbnail=thumbnails.get(row["path"]),
+        label=known.get("label"),
+        prediction=known.get("prediction"),
+        score=known.get("score"),
+        station=known.get("station"),
+        captured_at=known.get("captured_at"),
+        note=_note(known),
+    )
+
+
+def _note(known: Mapping[str, object]) -> str:
+    """Say what the burst says, where it says another thing; of a picture that failed, why."""
+    if failure := known.get("failure"):
+        return str(failure)
+    burst = known.get("burst_prediction")
+    return f"its burst: {burst} ({known['burst_score']:.0%})" if burst != known.get("prediction") else ""

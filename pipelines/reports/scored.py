@@ -1,0 +1,42 @@
+"""Pictures as reports look at them: with their split, and with what a model version says of them."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.evaluation.split import labelled_pictures, split_of
+from pipelines.platform.tracking import ModelVersion
+from pipelines.settings import Settings
+from pipelines.storage.features import features_of
+from pipelines.storage.tables import Tables
+
+
+def images_with_split(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
+    """Give the current images with their split (null: not learned from) and the failures of decoding."""
+    current = tables.current_images()
+    train = settings.train
+    usable = labelled_pictures(current, train.exclude_labels).select(
+        "path", split_of(F.col("group_id"), train.fractions, train.split_salt).alias("split")
+    )
+    decoded = features_of(tables, backbone).where("failure is not null")
+    decoded = decoded.select("content_hash", F.struct("failure", "failure_detail").alias("decoding"))
+    rows = current.join(usable, "path", "left").join(decoded, "content_hash", "left")
+    return rows.withColumn("failure_detail", F.coalesce("failure_detail", "decoding.failure_detail")).withColumn(
+        "failure", F.coalesce("failure", "decoding.failure")
+    )
+
+
+def predictions_of(tables: Tables, images: DataFrame, version: ModelVersion) -> DataFrame:
+    """Give the images that a version has scored as they are now, with what it says; failed ones without."""
+    told = tables.read("predictions").where(F.col("scored_at") >= F.lit(version.made_at))  # older: of a namesake
+    told = told.where((F.col("model_name") == version.name) & (F.col("model_version") == version.version))
+    says = ["prediction", "score", "probabilities", "burst_prediction", "burst_score", "needs_review"]
+    rows = images.join(told.select("path", F.col("content_hash").alias("told_hash"), *says), "path")
+    same = F.col("content_hash").eqNullSafe(F.col("told_hash"))  # null: nothing was fetched
+    return rows.where(same).drop("told_hash")
+
+
+def hour_of(time: Column) -> Column:
+    """Give the hour on the camera's clock, which is kept as UTC, whatever the session's time zone."""
+    return ((F.floor(time.cast("double") / 3600) % 24 + 24) % 24).cast("int")

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import NotebookError
+from pipelines.stages.notebooks import find, known, notebooks_folder, order
+
+ALL = "01_walkthrough, 02_explore_errors, 03_score_new_set"
+
+
+def faults(name, **texts):
+    with pytest.raises(NotebookError) as caught:
+        order(name, texts)
+    return caught.value.faults
+
+
+def write(path: Path, *cells: tuple[str, str]) -> str:
+    """Write a notebook of (tag or nothing, source)."""
+    made = [
+        {"cell_type": "code", "metadata": {"tags": [tag]} if tag else {}, "source": source, "outputs": [],
+         "execution_count": None, "id": f"cell-{place}"}
+        for place, (tag, source) in enumerate(cells)
+    ]  # fmt: skip
+    about = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    path.write_text(json.dumps({"cells": made, "metadata": about, "nbformat": 4, "nbformat_minor": 5}))
+    return str(path)
+
+
+def test_the_notebooks_are_known_by_name_and_title():
+    assert ", ".join(known()) == ALL
+    assert known()["03_score_new_set"] == "What the champion says of new pictures"
+
+
+@pytest.mark.parametrize("name", ["02_explore_errors", "explore_errors", "explore", "02"])
+def test_a_notebook_is_found_by_its_name_or_the_beginning_of_it(name):
+    assert find(name) == notebooks_folder() / "02_explore_errors.ipynb"
+
+
+def test_a_notebook_of_ones_own_is_found_by_its_path(tmp_path):
+    path = write(tmp_path / "mine.ipynb", ("parameters", "depth = 3\nname = 'a'  # of mine"))
+    assert find(path) == Path(path)
+    assert order(path, {"depth": "4"}).parameters == {"depth": 4, "name": "a"}
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    assert faults("walkabout") == [f"There is no notebook walkabout. Known: {ALL}, or give a path to an .ipynb file."]
+    assert faults("0")[0].startswith(f"There are several notebooks 0: {ALL}.")
+    assert faults("there/is/none.ipynb") == [f"There is no notebook there/is/none.ipynb. Known: {ALL}, or give a path."]
+
+
+def test_what_is_given_has_the_type_of_the_default(tmp_path):
+    path = write(tmp_path / "mine.ipynb", ("parameters", "a = 1\nb = 0.5\nc = True\nd = ''\ne = None"))
+    found = order(path, {"a": "2", "b": "3", "c": "no", "d": "007", "e": "[1, two]"}).given
+    assert found == {"a": 2, "b": 3.0, "c": False, "d": "007", "e": [1, "two"]}
+    assert [type(value) for value in found.values()] == [int, float, bool, str, list]
+
+
+def test_every_wrong_parameter_is_named_at_once_with_what_there_is():
+    assert faults("explore", picture="3", pictures="many", images="new/") == [
+        "Notebook 02_explore_errors: it has no parameter 'picture'. Did you mean 'pictures'? "
+        "It takes workspace, pictures, label, env, settings.",
+        "Notebook 02_explore_errors: pictures = 'many': expected a whole number.",
+        "Notebook 02_explore_errors: it has no parameter 'images'. It takes workspace, pictures, label, env, settings.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("settings", "train.max_iter=3 azure.account_key=abc=="),
+        ("settings", "azure.sas='sv=1&sig=abc'"),
+        ("images", "https://a.blob.core.windows.net/c?sv=1&sig=abc"),
+    ],
+)
+def test_a_secret_is_refused_because_the_executed_copy_would_hold_it(key, text):
+    (fault,) = faults("score", **{key: text})
+    assert f"{key} holds a secret" in fault and "IRBIS_AZURE__SAS" in fault and "abc" not in fault
+
+
+def test_a_file_that_is_no_notebook_is_told_of(tmp_path):
+    (tmp_path / "broken.ipynb").write_text("{")
+    assert "broken.ipynb cannot be read (Expecting property name" in faults(str(tmp_path / "broken.ipynb"))[0]
