@@ -1,11 +1,13 @@
-"""A Databricks workspace on this machine: its jobs and files API, and a cluster that truly runs spark_python_task.
+"""A Databricks workspace on this machine: its jobs, files and notebooks, and a cluster that truly runs its tasks.
 
-What the real SDK says to it is answered as a workspace answers; a task runs under spark-submit, the wheel of its
-libraries on the path. /Volumes lies in a folder, and what a task is told of /Volumes is told of that folder.
+What the real SDK says to it is answered as a workspace answers; a spark_python_task runs under spark-submit, a notebook
+by papermill, the wheel of its libraries on the path. /Volumes lies in a folder, and what a task is told of /Volumes is
+told of that folder.
 """
 
 from __future__ import annotations
 
+import base64
 import importlib.metadata
 import json
 import os
@@ -70,6 +72,7 @@ class Workspace(Server):
         self.by_token: dict[str, int] = {}
         self.faults: list[tuple[str, Any]] = []
         self.calls: list[str] = []
+        self.notebooks: dict[str, bytes] = {}
         self.is_idle = False
         self.token, self.guard = TOKEN, threading.RLock()
 
@@ -119,16 +122,16 @@ class Workspace(Server):
         run.life = "TERMINATED"
 
     def _do(self, run: Run, task: dict[str, Any]) -> str:
-        """Run a spark_python_task; give its result."""
-        told = task["spark_python_task"]
+        """Run a task; give its result."""
         folder = self.root / "driver" / f"{run.id}-{task['task_key']}"
         folder.mkdir(parents=True)
         for library in task.get("libraries", []):
             with zipfile.ZipFile(self.place(library["whl"])) as wheel:
                 wheel.extractall(folder / "site-packages")
-        words = [word.replace("/Volumes/", f"{self.root}/Volumes/") for word in told.get("parameters", [])]
-        command = [*spark_submit(), str(self.place(told["python_file"])), *words]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("IRBIS", "DATABRICKS"))}
+        command = self._notebook(task, folder) if "notebook_task" in task else self._script(task)
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("IRBIS", "DATABRICKS"))
+        }
         environment |= {"PYTHONPATH": str(folder / "site-packages"), "PYSPARK_PYTHON": sys.executable}
         run.process = subprocess.Popen(
             command, cwd=folder, env={**environment, "PYSPARK_DRIVER_PYTHON": sys.executable}, text=True,
@@ -140,6 +143,20 @@ class Workspace(Server):
         error = {"error": f"SystemExit: {run.process.returncode}"} if run.process.returncode else {}
         run.outputs[task["task_key"]] = {"logs": said[-5_000_000:], **error}
         return "FAILED" if error else "SUCCESS"
+
+    def _script(self, task: dict[str, Any]) -> list[str]:
+        told = task["spark_python_task"]
+        words = [word.replace("/Volumes/", f"{self.root}/Volumes/") for word in told.get("parameters", [])]
+        return [*spark_submit(), str(self.place(told["python_file"])), *words]
+
+    def _notebook(self, task: dict[str, Any], folder: Path) -> list[str]:
+        """Give the command that runs a notebook; the cluster's widgets are Jupyter's parameters here."""
+        told = task["notebook_task"]
+        source, task["executed"] = folder / "notebook.ipynb", str(folder / "executed.ipynb")
+        source.write_bytes(self.notebooks[told["notebook_path"]])
+        given = {k: v.replace("/Volumes/", f"{self.root}/Volumes/") for k, v in told["base_parameters"].items()}
+        words = [word for key, value in given.items() for word in ("-p", key, value)]
+        return [sys.executable, "-m", "papermill", "-k", "python3", *words, str(source), task["executed"]]
 
 
 def databricks_workspace(*args: Any) -> AbstractContextManager[Workspace]:
@@ -188,7 +205,7 @@ class _Handler(Quiet):
             return self._answer(404, {"message": "no such page"})
         if self.headers.get("Authorization") != f"Bearer {self.server.token}":
             return self._answer(403, {"error_code": "PERMISSION_DENIED", "message": "Invalid access token."})
-        version, _, name = path.removeprefix("/api/").partition("/")
+        _, _, name = path.removeprefix("/api/").partition("/")
         answer = getattr(self, "_" + "_".join([self.command.lower(), *name.split("/")[:3]]).replace("-", "_"), None)
         answer = answer or getattr(self, "_" + "_".join([self.command.lower(), *name.split("/")[:2]]), None)
         if answer is None:
@@ -248,6 +265,26 @@ class _Handler(Quiet):
 
     def _post_jobs_runs_cancel(self, path: str, asked: dict[str, str], body: bytes) -> Any:
         self.server.cancel(self.server.runs[json.loads(body)["run_id"]])
+        return {}
+
+    def _get_jobs_runs_export(self, path: str, asked: dict[str, str], body: bytes) -> Any:
+        from nbconvert import HTMLExporter
+
+        number = int(asked["run_id"])
+        task = self.server.runs[number // 1000].tasks[number % 1000]
+        page, _ = HTMLExporter().from_filename(task["executed"])
+        return {"views": [{"content": page, "name": "notebook", "type": "NOTEBOOK"}]}
+
+    def _get_preview_scim_v2(self, path: str, asked: dict[str, str], body: bytes) -> Any:
+        return {"id": "1", "userName": "tests@example.org"}
+
+    def _post_workspace_mkdirs(self, path: str, asked: dict[str, str], body: bytes) -> Any:
+        return {}
+
+    def _post_workspace_import(self, path: str, asked: dict[str, str], body: bytes) -> Any:
+        told = json.loads(body)
+        assert told["format"] == "JUPYTER", told["format"]
+        self.server.notebooks[told["path"]] = base64.b64decode(told["content"])
         return {}
 
     def _put_fs_files(self, path: str, asked: dict[str, str], body: bytes) -> Any:

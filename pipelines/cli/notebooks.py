@@ -10,9 +10,15 @@ from typing import Any
 import click
 
 from pipelines.cli.group import SHORT_FORMS, irbis, options, origins_of
+from pipelines.cli.remote import FOLLOW, sent_off
 from pipelines.config import Origin, validated
-from pipelines.errors import NotebookError
+from pipelines.errors import NotebookError, SettingsError
+from pipelines.platform.ledger import new_id
 from pipelines.platform.secrets import revealed
+from pipelines.platform.targets import target
+from pipelines.platform.targets.target import Job
+from pipelines.settings import Settings
+from pipelines.stages.notebooks import Order, order
 
 
 @irbis.group()
@@ -33,16 +39,33 @@ def list_notebooks() -> None:
 @notebook.command("run")
 @click.argument("name")
 @click.option("-p", "--parameter", "pairs", metavar="KEY=VALUE", multiple=True, help="A parameter of the notebook.")
+@click.option("--on", "where", metavar="PLACE", help="Where it is to run, if not here: databricks.")
+@FOLLOW
 @options
-def run_notebook(origins: dict[str, Origin], verbose: bool, name: str, pairs: tuple[str, ...]) -> None:
+def run_notebook(
+    origins: dict[str, Origin], verbose: bool, name: str, pairs: tuple[str, ...], where: str | None, follow: bool
+) -> int:
     """Run a notebook (walkthrough, explore, score, or a path); --workspace and the like are its parameters too."""
     from pipelines.stages.executed import execute
-    from pipelines.stages.notebooks import order
 
     wanted = order(name, _texts(pairs))
     about = {key: value for key, value in wanted.parameters.items() if key in ("workspace", "env", "settings")}
+    if where:
+        return _sent(wanted, validated(origins_by_parameters(about)), where, follow)
     settings = revealed(validated(origins_by_parameters(about)))
     click.echo(execute(wanted, settings, with_bar=sys.stderr.isatty()).closing_line())
+    return 0
+
+
+def _sent(wanted: Order, settings: Settings, where: str, follow: bool) -> int:
+    """Send a notebook as a run; its executed copy is fetched into the run's folder when it has ended."""
+    given = {key: value for key, value in wanted.given.items() if value not in ("", None)}
+    if faults := target(where, settings).faults(
+        {"workspace": settings.workspace, "sources.images": given.get("images")}
+    ):
+        raise SettingsError(faults)
+    job = Job(new_id("notebook"), ("notebook", wanted.name), given, notebook=wanted.file)
+    return sent_off(job, given, where, settings.workspace.rstrip("/"), settings, follow)
 
 
 def origins_by_parameters(given: Mapping[str, Any]) -> dict[str, Origin]:

@@ -7,17 +7,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pipelines.cli.group import irbis, options
 from pipelines.cli.stages import STAGES
 from pipelines.config import Origin, load_origins, validated
-from pipelines.errors import AccessError, DataError, SettingsError, UserError
+from pipelines.errors import AccessError, DataError, SettingsError
 from pipelines.platform import following, targets
-from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, SENDING, SUCCEEDED, Entry, Ledger, new_id, now, seen
+from pipelines.platform.ledger import LOCAL, SENDING, SUCCEEDED, Entry, Ledger, new_id, now, seen
 from pipelines.platform.parcel import OF_THIS_MACHINE, as_words, differing
-from pipelines.platform.targets.target import ConnectionLost, Job, Target
+from pipelines.platform.sending import send
+from pipelines.platform.targets.target import Job, Target
 from pipelines.settings import Settings
 from pipelines.stages.result import duration
 
@@ -112,48 +114,50 @@ def repeat(origins: dict[str, Origin], verbose: bool, run: str | None, follow: b
     """Do a run again: the same command, settings and place."""
     entry = _ledger(origins).find(run)
     click.echo(f"repeats {entry.id}: irbis {' '.join([*entry.words, *as_words(entry.settings)])}", err=True)
+    if entry.words[0] == "notebook":
+        return _notebook_again(entry, follow)
     if entry.where != LOCAL:
         again = load_origins(None, {key: Origin(value, f"{entry.id}") for key, value in entry.settings.items()})
         return _submitted(entry.words, again, entry.where, entry.handle.get("job"), follow)
     os.chdir(entry.cwd)
-    return int(irbis.main([*entry.words, *as_words(entry.settings)], "irbis", standalone_mode=False) or 0)
+    return _irbis([*entry.words, *as_words(entry.settings)])
+
+
+def _notebook_again(entry: Entry, follow: bool) -> int:
+    """Send a notebook again: its entry has its parameters for settings."""
+    os.chdir(entry.cwd)
+    given = [word for key, value in entry.settings.items() for word in ("-p", f"{key}={value}")]
+    return _irbis(
+        [*entry.words[:1], "run", *entry.words[1:], *given, "--on", entry.where, *["--follow"][: int(follow)]]
+    )
+
+
+def _irbis(words: Sequence[str]) -> int:
+    return int(irbis.main(list(words), "irbis", standalone_mode=False) or 0)
 
 
 def _submitted(words: Sequence[str], origins: dict[str, Origin], where: str, existing: str | None, follow: bool) -> int:
     settings = validated(origins)
-    place, ledger = targets.target(where, settings), Ledger(settings.runs.ledger)
+    place, workspace = targets.target(where, settings), settings.workspace.rstrip("/")
     differ, secret = differing(origins)
     sent = {key: value for key, value in differ.items() if not key.startswith(OF_THIS_MACHINE)}
-    workspace = settings.workspace.rstrip("/")
-    if not existing and (faults := place.faults({**sent, "workspace": workspace})):
-        raise SettingsError(faults)
+    if not existing:
+        sent["workspace"] = workspace
+        if faults := place.faults(sent):
+            raise SettingsError(faults)
     for name in secret:
-        click.echo(
-            f"{name} stays here: it is a secret. Name one that {where} keeps: {{{{secrets/SCOPE/KEY}}}}.", err=True
-        )
-    identifier = new_id(words[0])
-    entry = Entry(identifier, tuple(words), where, differ, workspace, os.getcwd(), now(), state=SENDING)
-    ledger.write(entry)  # before it is sent: a line that breaks must not lose it
-    try:
-        for key in {"sources.labels", "featurize.weights"} & set(sent):
-            sent[key] = _sent_along(str(sent[key]), place, workspace)
-        if not existing:
-            sent["workspace"] = workspace
-        handle = dict(place.submit(Job(identifier, entry.words, sent, existing), workspace))
-    except ConnectionLost as error:
-        raise AccessError(f"{error} `irbis logs {identifier} --follow` looks whether the run has begun.") from error
-    except UserError as error:
-        ledger.write(replace(entry, state=FAILED, ended=now(), outcome=str(error)))
-        raise
-    there = handle.pop("workspace")
-    entry = ledger.write(replace(entry, state=RUNNING, workspace=there, handle={**handle, "job": existing}))
-    click.echo(f"{identifier}: sent to {where}. `irbis logs {identifier} --follow` shows how it goes.", err=True)
+        click.echo(f"{name} stays here: it is a secret. Name one kept there: {{{{secrets/SCOPE/KEY}}}}.", err=True)
+    job = Job(new_id(words[0]), tuple(words), sent, existing)
+    return sent_off(job, differ, where, workspace, settings, follow)
+
+
+def sent_off(job: Job, differ: dict[str, Any], where: str, workspace: str, settings: Settings, follow: bool) -> int:
+    """Send a run, say by what name it is known, and follow it if that is wanted; give the exit code."""
+    place, ledger = targets.target(where, settings), Ledger(settings.runs.ledger)
+    entry = Entry(job.id, job.words, where, differ, workspace, os.getcwd(), now(), state=SENDING)
+    entry = send(entry, job, place, ledger)
+    click.echo(f"{job.id}: sent to {where}. `irbis logs {job.id} --follow` shows how it goes.", err=True)
     return _followed(entry, place, ledger, settings) if follow else 0
-
-
-def _sent_along(value: str, place: Target, workspace: str) -> str:
-    """Give the address of a file once it is there; whatever else the setting says, as it is."""
-    return place.put(Path(value).expanduser(), workspace) if Path(value).expanduser().is_file() else value
 
 
 def _followed(entry: Entry, place: Target, ledger: Ledger, settings: Settings) -> int:

@@ -113,6 +113,8 @@ def _kept(entry: Entry, handle: Handle, progress: Progress, target: Target, ledg
     if progress.has_ended:
         ended = progress.ended or now()
         outcome = _outcome(entry, handle, progress, target)
+        for name, content in target.executed(handle).items():
+            target.write(f"{entry.folder}/{name}", content)
     return ledger.write(replace(entry, handle=handle, state=progress.state, outcome=outcome, ended=ended))
 
 

@@ -9,16 +9,15 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-import pipelines
 from pipelines.config import SECRET_NAME, masked
 from pipelines.errors import NotebookError
 from pipelines.platform.widgets import typed
+from pipelines.shipped import shipped
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,8 @@ class Order:
 
 
 def notebooks_folder() -> Path:
-    """Find notebooks/: inside the installed package, else beside it in a checkout."""
-    inside = Path(str(resources.files("pipelines"))) / "notebooks"
-    return inside if inside.is_dir() else Path(pipelines.__file__).resolve().parents[1] / "notebooks"
+    """Find notebooks/, wherever the package is."""
+    return shipped("notebooks")
 
 
 def known() -> dict[str, str]:

@@ -16,7 +16,10 @@ def test_local_runs_are_listed_shown_fetched_and_repeated(irbis_here, tmp_path):
     refused = irbis_here("train", code=2).stderr
 
     listed = irbis_here("runs").stdout.splitlines()
-    assert [line.split()[1:4] for line in listed[1:]] == [["train", "local", "failed"], ["ingest", "local", "succeeded"]]
+    assert [line.split()[1:4] for line in listed[1:]] == [
+        ["train", "local", "failed"],
+        ["ingest", "local", "succeeded"],
+    ]
     assert "There is no table features in" in listed[1]
     assert irbis_here("logs", "ingest").stdout.endswith(said)
     assert irbis_here("logs").stdout in refused

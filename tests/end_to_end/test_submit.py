@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from datetime import datetime
+from importlib.util import find_spec
 
 import pytest
 
@@ -82,6 +83,25 @@ def test_a_run_that_fails_says_why_in_its_own_words(workspace, words, irbis):
     assert "failed: There is no table features in" in failed.stderr.splitlines()[-1]
     listed = irbis("runs").stdout.splitlines()[1]
     assert "databricks" in listed and "failed" in listed
+
+
+@pytest.mark.skipif(find_spec("papermill") is None, reason="needs papermill")
+def test_a_notebook_runs_there_and_its_executed_copy_comes_to_the_run(workspace, words, irbis, tmp_path):
+    asked = ["-p", "settings=train.folds=2 train.bootstrap=100 train.reg_params=0.1", "--follow", *words[:2]]
+    cluster = {"IRBIS_DATABRICKS__CLUSTER_ID": "1122-000000-tests"}
+    done = irbis("notebook", "run", "walkthrough", "--on", "databricks", *asked, env=cluster)
+    assert "notebook SUCCESS" in done.stderr and list(workspace.notebooks) == [
+        f"/Users/tests@example.org/irbis/{workspace.runs[1].name.removeprefix('irbis ')}"
+    ]
+    irbis("outputs", "--download", "got")
+    page = (tmp_path / "got" / "01_walkthrough.html").read_text("utf-8")
+    assert "is champion: the first version" in page and "data:image/jpeg" in page
+    assert irbis("runs").stdout.splitlines()[1].split()[1:5] == [
+        "notebook",
+        "01_walkthrough",
+        "databricks",
+        "succeeded",
+    ]
 
 
 def test_a_run_that_is_cancelled_ends_and_what_was_committed_stays(workspace, words, irbis):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import logging
@@ -84,25 +85,25 @@ class Databricks:
                     return address
             except NotFound:
                 pass
-            self._client.files.create_directory(address.rpartition("/")[0])
-            self._client.files.upload(address, io.BytesIO(content), overwrite=True)
+        self.write(address, content)
         return address
 
     def submit(self, job: Job, workspace: str) -> Handle:
         from databricks.sdk.service.jobs import SubmitTask
 
-        words = as_words({**job.settings, "runs.id": job.id})
         with told():
             if job.existing:
                 number, own = self._deployed(job.existing)
-                workspace = _workspace_in([*own, *words])
-                words = [*own, *words]
+                words = [*own, *_words(job)]
+                workspace = _workspace_in(words)
                 run = self._client.jobs.run_now(number, idempotency_token=job.id, python_params=words).run_id
             else:
-                task = SubmitTask.from_dict(self._task(job, words, workspace))
+                shape = self._notebook_task if job.notebook else self._task
+                task = SubmitTask.from_dict(shape(job, workspace))
                 name = f"irbis {job.id}"
                 run = self._client.jobs.submit(run_name=name, tasks=[task], idempotency_token=job.id).run_id
-        return {"run_id": run, "host": self._client.config.host, "workspace": workspace}
+        known = {"run_id": run, "host": self._client.config.host, "workspace": workspace}
+        return {**known, "notebook": job.notebook.stem} if job.notebook else known
 
     def find(self, identifier: str) -> Handle | None:
         with told():
@@ -130,6 +131,15 @@ class Databricks:
             outputs = [(task.task_key, self._client.jobs.get_run_output(task.run_id or 0)) for task in failed]
         return "\n".join(f"{key}: {output.error}" for key, output in outputs if output.error)
 
+    def executed(self, handle: Handle) -> Mapping[str, bytes]:
+        """Give the notebook as it was executed, as a page."""
+        if not handle.get("notebook"):
+            return {}
+        with told():
+            tasks = self._client.jobs.get_run(self._run_id(handle)).tasks or ()
+            views = [view for task in tasks for view in self._client.jobs.export_run(task.run_id or 0).views or ()]
+        return {f"{handle['notebook']}.html": (view.content or "").encode() for view in views[:1]}
+
     def cancel(self, handle: Handle) -> None:
         with told():
             self._client.jobs.cancel_run(self._run_id(handle))
@@ -155,18 +165,35 @@ class Databricks:
             content = self._client.files.download(address).contents
             return content.read() if content else b""
 
-    def _task(self, job: Job, words: list[str], workspace: str) -> dict[str, Any]:
-        """Give the one task of a one-time run: the job file of the command, the wheel beside it."""
+    def write(self, address: str, content: bytes) -> None:
+        with told():
+            self._client.files.create_directory(address.rpartition("/")[0])
+            self._client.files.upload(address, io.BytesIO(content), overwrite=True)
+
+    def _task(self, job: Job, workspace: str) -> Tree:
+        """Give the one task of a one-time run: the job file of the command, with its words."""
         script = self.put(shipped("jobs") / f"{job.words[0]}.py", workspace)
+        told = {"python_file": script, "parameters": [*job.words[1:], *_words(job)]}
+        return {"task_key": job.words[0], "spark_python_task": told, **self._surroundings(job.words[0], workspace)}
+
+    def _notebook_task(self, job: Job, workspace: str) -> Tree:
+        """Give the task of a notebook, which is put into the home of whoever sends it."""
+        from databricks.sdk.service.workspace import ImportFormat
+
+        assert job.notebook is not None
+        folder = f"/Users/{self._client.current_user.me().user_name}/irbis"
+        content = base64.b64encode(job.notebook.read_bytes()).decode()
+        self._client.workspace.mkdirs(folder)
+        self._client.workspace.import_(f"{folder}/{job.id}", content=content, format=ImportFormat.JUPYTER)
+        told = {"notebook_path": f"{folder}/{job.id}", "base_parameters": {k: str(v) for k, v in job.settings.items()}}
+        return {"task_key": "notebook", "notebook_task": told, **self._surroundings("run", workspace)}
+
+    def _surroundings(self, word: str, workspace: str) -> Tree:
+        """Give the cluster of a task and its libraries, this code first."""
         with tempfile.TemporaryDirectory() as folder:
             wheel = self.put(build_wheel(Path(folder)), workspace)
-        cluster, libraries = self._cluster(job.words[0])
-        return {
-            "task_key": job.words[0],
-            "spark_python_task": {"python_file": script, "parameters": [*job.words[1:], *words]},
-            "libraries": [{"whl": wheel}, *libraries],
-            **cluster,
-        }
+        cluster, libraries = self._cluster(word)
+        return {"libraries": [{"whl": wheel}, *libraries], **cluster}
 
     def _cluster(self, word: str) -> tuple[Tree, list[Tree]]:
         """Give the cluster of a one-time run and its libraries: those of the bundle's task of that name.
@@ -204,6 +231,10 @@ class Databricks:
                 "--set databricks.profile=NAME."
             )
         return int(handle["run_id"])
+
+
+def _words(job: Job) -> list[str]:
+    return as_words({**job.settings, "runs.id": job.id})
 
 
 def _workspace_in(words: Sequence[str]) -> str:

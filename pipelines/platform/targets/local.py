@@ -43,6 +43,9 @@ class Local:
     def failure(self, handle: Handle) -> str:
         return self._ledger.find(handle["id"]).outcome
 
+    def executed(self, handle: Handle) -> Mapping[str, bytes]:
+        return {}
+
     def cancel(self, handle: Handle) -> None:
         pid = self._ledger.find(handle["id"]).pid
         if pid is not None:
@@ -54,6 +57,9 @@ class Local:
 
     def read(self, address: str) -> bytes:
         return Path(_of_this_machine(address)).read_bytes()
+
+    def write(self, address: str, content: bytes) -> None:
+        Path(_of_this_machine(address)).write_bytes(content)
 
 
 def _of_this_machine(folder: str) -> str:

@@ -21,13 +21,15 @@ class ConnectionLost(AccessError):
 class Job:
     """Ask for one run: the command's words, its settings, and where its files are once they have been sent.
 
-    `existing` names a job that is deployed already, which is run instead of one made for the occasion.
+    `existing` names a job that is deployed already, which is run instead of one made for the occasion. Of a `notebook`
+    the settings are its parameters.
     """
 
     id: str
     words: tuple[str, ...]
     settings: Mapping[str, Any]
     existing: str | None = None
+    notebook: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ class Target(Protocol):
     def failure(self, handle: Handle) -> str:
         """Give the place's own words for why the run failed."""
 
+    def executed(self, handle: Handle) -> Mapping[str, bytes]:
+        """Give what a place keeps of a run besides what it wrote itself, such as an executed notebook: by name."""
+
     def cancel(self, handle: Handle) -> None:
         """Ask for its end."""
 
@@ -80,3 +85,6 @@ class Target(Protocol):
 
     def read(self, address: str) -> bytes:
         """Give a file's bytes."""
+
+    def write(self, address: str, content: bytes) -> None:
+        """Write a file."""

@@ -1,0 +1,38 @@
+"""Send a run to a place, so that neither a line that breaks nor a machine that is closed loses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import AccessError, UserError
+from pipelines.platform.ledger import FAILED, RUNNING, Entry, Ledger, now
+from pipelines.platform.targets.target import ConnectionLost, Job, Target
+
+FILES = ("sources.labels", "featurize.weights")  # settings that may name a file of this machine
+
+
+def send(entry: Entry, job: Job, place: Target, ledger: Ledger) -> Entry:
+    """Start the run, with the files that its settings name; give its entry as the ledger has it then.
+
+    It is noted before it is sent. Raises AccessError where the place refuses, or where it may not have heard.
+    """
+    ledger.write(entry)
+    try:
+        settings = {key: _address(key, value, place, entry.workspace) for key, value in job.settings.items()}
+        handle = dict(place.submit(replace(job, settings=settings), entry.workspace))
+    except ConnectionLost as error:
+        raise AccessError(f"{error} `irbis logs {entry.id} --follow` looks whether the run has begun.") from error
+    except UserError as error:
+        ledger.write(replace(entry, state=FAILED, ended=now(), outcome=str(error)))
+        raise
+    there: Mapping[str, Any] = {**handle, "job": job.existing}
+    return ledger.write(replace(entry, state=RUNNING, workspace=handle.pop("workspace"), handle=there))
+
+
+def _address(key: str, value: Any, place: Target, workspace: str) -> Any:
+    """Give the address of a file once it is there; whatever else a setting says, as it is."""
+    file = Path(str(value)).expanduser()
+    return place.put(file, workspace) if key in FILES and value is not None and file.is_file() else value
