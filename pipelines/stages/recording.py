@@ -20,8 +20,9 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from pipelines.errors import UserError
+from pipelines.errors import PlatformError, UserError
 from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, STOPPED, SUCCEEDED, Entry, Ledger, new_id, now
+from pipelines.platform.managed import is_managed
 from pipelines.platform.provenance import code_version
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
@@ -101,9 +102,7 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         recording.id, tuple(words), LOCAL, differing, workspace_of(settings), os.getcwd(), recording.started,
         pid=os.getpid(),
     )  # fmt: skip
-    is_ours = settings.runs.id is None
-    if is_ours:
-        ledger.write(entry)
+    is_ours = settings.runs.id is None and not is_managed() and _noted(entry, ledger)
     state, error = RUNNING, ""
     try:
         with recording.log.listening():
@@ -123,8 +122,18 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
     finally:
         outcome = error.splitlines()[0] if error else "; ".join(each.outcome for each in recording.results[-1:])
         if is_ours:
-            ledger.write(replace(entry, state=state, ended=now(), outcome=outcome))
+            _noted(replace(entry, state=state, ended=now(), outcome=outcome), ledger)
         recording.end(state, error)
+
+
+def _noted(entry: Entry, ledger: Ledger) -> bool:
+    """Note a run, or say why it cannot be: it runs all the same."""
+    try:
+        ledger.write(entry)
+    except PlatformError as error:
+        print(f"irbis: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 class _Log:

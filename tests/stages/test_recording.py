@@ -74,6 +74,18 @@ def test_a_run_that_was_sent_here_keeps_its_id_and_is_in_no_ledger(recordable):
     assert Ledger(settings.runs.ledger).all() == []
 
 
+def test_a_cluster_keeps_no_ledger_and_without_one_a_run_goes_on(recordable, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    settings = recordable(**{"runs.ledger": str(tmp_path / "file" / "ledger")})
+    with recorded(["run"], settings, {}):
+        print("work")
+    assert "runs.ledger = " in capsys.readouterr().err
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "16.4")
+    with recorded(["train"], recordable(), {}):
+        print("work")
+    assert Ledger(recordable().runs.ledger).all() == [] and capsys.readouterr().err == ""
+
+
 def test_the_log_can_be_read_while_the_run_goes_on(recordable, monkeypatch):
     monkeypatch.setattr(recording, "WRITE_EVERY", 0.01)
     settings = recordable()
