@@ -16,11 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipelines.evaluation.figures import ClassFigures, Evaluation
+from pipelines.evaluation.operating_point import is_blank
 
 INK, SOFT, ACCENT, WARN, PAPER = "#1f2a24", "#5d6861", "#2f6b52", "#a4521c", "#ffffff"
 # In a page the style sheet decides on colours, so that they follow its dark mode.
 VARIABLES = {INK: "--ink", SOFT: "--soft", ACCENT: "--accent", WARN: "--warn"}
 DOTS = ("#3f74a8", "#d08a3a", "#4c9a68", "#b2577c", "#8579c4", "#4fa9b5", "#b3a23c", "#8f6a54")  # as in style.css
+BLANK = "#c3c6be"
 LONGEST = 28  # characters of a label
 
 
@@ -82,8 +84,9 @@ def map_figure(labels: Sequence[str], features: Sequence[Sequence[float]]) -> Fi
     left, sizes, _ = np.linalg.svd(points, full_matrices=False)
     places = left[:, :2] * sizes[:2]
     figure, axes = _blank(7.6, 4.6)
-    names = sorted(set(labels), key=lambda name: (-labels.count(name), name))
+    names = sorted(set(labels), key=lambda name: (is_blank(name), -labels.count(name), name))
     for colour, name in zip([*DOTS, *[SOFT] * len(names)], names, strict=False):
+        colour = BLANK if is_blank(name) else colour
         chosen = np.array([label == name for label in labels])
         axes.scatter(places[chosen, 0], places[chosen, 1], s=16, color=colour, alpha=0.75, linewidths=0, label="name")
     share = (sizes**2 / max((sizes**2).sum(), 1e-12))[:2]
