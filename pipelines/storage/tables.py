@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -150,9 +151,10 @@ class Tables:
         """Give the rows, few and without bytes, as they are now, whatever is written to the tables later.
 
         A cached frame is no such thing: Spark computes it anew once a table that it came from has been written.
-        On a cluster they go to the workspace, because an executor may leave.
+        On a cluster they go to the workspace, because an executor may leave; not to a volume of Databricks, which
+        Spark's checkpoints cannot reach: there the job tries a lost stage again.
         """
-        if self.spark.sparkContext.master.startswith("local"):
+        if stays_in_memory(self.spark.sparkContext.master, self.workspace):
             return rows.localCheckpoint()
         self.spark.sparkContext.setCheckpointDir(f"{self.workspace}/scratch/checkpoints")
         return rows.checkpoint()
@@ -181,6 +183,11 @@ def _rows_in(file: Path) -> int:
         return int(pq.read_metadata(file).num_rows)
     except pa.ArrowInvalid:  # a killed run has left it half written: it is not of the table
         return 0
+
+
+def stays_in_memory(master: str, workspace: str) -> bool:
+    """Say whether settled rows are held by the executors alone."""
+    return master.startswith("local") or re.match(r"(dbfs:)?/+Volumes/", workspace) is not None
 
 
 def workspace_of(settings: Settings) -> str:

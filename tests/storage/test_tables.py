@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, columns
-from pipelines.storage.tables import Tables, chunks, count_failures, workspace_of
+from pipelines.storage.tables import Tables, chunks, count_failures, stays_in_memory, workspace_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 KEYS = ["path", "content_hash", "model_version"]
@@ -152,6 +152,12 @@ def test_a_schema_that_is_not_there_is_named(spark, make_settings):
     assert named.read("images").head(1) == []
     with pytest.raises(DataError, match=r"tables\.schema = no_such: there is no such schema\. CREATE SCHEMA no_such"):
         named.append("images", images(spark, ("1.jpg", "cat", b"1", 0)))
+
+
+def test_settled_rows_go_to_the_workspace_of_a_cluster_unless_it_is_a_volume():
+    places = ["/w", "/Volumes/a/b/c", "dbfs:///Volumes/a/b/c", "abfss://c@a.dfs.core.windows.net/w", "/data/Volumes/x"]
+    assert [stays_in_memory("yarn", place) for place in places] == [False, True, True, False, False]
+    assert stays_in_memory("local[2]", "/w")
 
 
 def test_a_workspace_may_have_any_name(spark, make_settings, tmp_path):
