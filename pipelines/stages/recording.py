@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,11 @@ class Recording:
             "state": state,
             "started": self.started,
             "ended": now(),
-            "stages": [asdict(each) for each in self.results],
+            "stages": [_told(each) for each in self.results],
             "error": error,
             "code": code_version(),
         }
-        self._write("json", json.dumps(found, indent=2, ensure_ascii=False, default=str))
+        self._write("json", json.dumps(found, indent=2, ensure_ascii=False))
 
     def _write(self, kind: str, text: str) -> bool:
         """Write a file of the record; false where there is no way yet, or no more, to where it belongs."""
@@ -124,6 +124,19 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         if is_ours:
             _noted(replace(entry, state=state, ended=now(), outcome=outcome), ledger)
         recording.end(state, error)
+
+
+def _told(result: StageResult) -> dict[str, Any]:
+    return {
+        "stage": result.stage,
+        "read": result.read,
+        "written": result.written,
+        "failures": {str(name): count for name, count in result.failures.items()},
+        "seconds": round(result.seconds, 1),
+        "notes": list(result.notes),
+        "outcome": result.outcome,
+        "made": dict(result.made),
+    }
 
 
 def _noted(entry: Entry, ledger: Ledger) -> bool:

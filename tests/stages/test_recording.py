@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.platform.ledger import Ledger
+from pipelines.schemas import Failure
 from pipelines.stages import recording
 from pipelines.stages.recording import recorded
 from pipelines.stages.result import StageResult
@@ -37,10 +39,11 @@ def test_a_run_leaves_what_it_said_and_gave(recordable, tmp_path, capsys):
         click.echo("ingest: 2 read")
         click.echo("a note", err=True)
         print("\r 50%|####", file=sys.stderr)
-        run.add(StageResult("ingest", 2, 2, outcome="fine"))
+        run.add(StageResult("ingest", 2, 2, Counter({Failure.EMPTY: 1}), outcome="fine"))
     record, log = record_of(settings)
     assert log == "ingest: 2 read\na note\n\n" and "50%" in capsys.readouterr().err
     assert (record["state"], record["error"], record["stages"][0]["written"]) == ("succeeded", "", 2)
+    assert record["stages"][0]["failures"] == {"empty": 1}
     entry = Ledger(settings.runs.ledger).find(None)
     assert (entry.id, entry.state, entry.outcome, entry.settings) == (run.id, "succeeded", "fine", {"train.folds": 2})
     assert entry.folder == str(Path(settings.workspace, "runs", run.id))
