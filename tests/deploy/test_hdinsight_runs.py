@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.platform.session import DELTA, MALLOC, SECRET
+from tests.deploy.spark_names import unknown
 from tests.deploy.stand_in import StandIns
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,7 +150,7 @@ def test_the_settings_are_those_of_the_lane():
     assert {name: SETTINGS[name] for name in DELTA} == DELTA
     assert SETTINGS["spark.redaction.regex"] == SECRET
     assert {name: int(SETTINGS[f"spark.executorEnv.{name}"]) for name in MALLOC} == MALLOC
-    assert all(name.startswith("spark.") for name in SETTINGS)
+    assert unknown(SETTINGS) == []
 
 
 def test_two_executors_fill_a_worker_and_each_task_has_room_for_its_python():
@@ -181,8 +182,15 @@ def tracking(head_node, tmp_path):
     mlflow = server / "environment/bin/mlflow"
     mlflow.write_text('#!/bin/sh\necho "$@"\nexec sleep 30\n')
     mlflow.chmod(0o755)
-    node.script("hdfs", f'#!/bin/sh\ncase $2 in -test) test -e {tmp_path}/kept ;; -cat) cat {tmp_path}/kept ;; -put) cp "$4" {tmp_path}/kept ;; esac\n')
-    yield lambda what: node.run(str(home / "deploy/hdinsight/tracking.sh"), what, TRACKING=str(server)), server, tmp_path
+    node.script(
+        "hdfs",
+        f'#!/bin/sh\ncase $2 in -test) test -e {tmp_path}/kept ;; -cat) cat {tmp_path}/kept ;; -put) cp "$4" {tmp_path}/kept ;; esac\n',
+    )
+    yield (
+        lambda what: node.run(str(home / "deploy/hdinsight/tracking.sh"), what, TRACKING=str(server)),
+        server,
+        tmp_path,
+    )
     if (server / "pid").is_file():
         subprocess.run(["kill", (server / "pid").read_text().strip()], check=False)
 
