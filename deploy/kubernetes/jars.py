@@ -1,4 +1,4 @@
-"""Resolve the jars of Delta and of Azure's storage into a folder. Usage: python jars.py FOLDER, where Spark's own jars are."""
+"""Resolve the jars of Delta and of Azure's storage into the folder of Spark's own. Usage: python jars.py FOLDER."""
 
 from __future__ import annotations
 

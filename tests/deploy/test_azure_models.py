@@ -17,7 +17,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / ".tools/azure-models"
-pytestmark = pytest.mark.skipif(not PACKAGES.is_dir(), reason="needs Azure's packages: make azure-models")
+pytestmark = [
+    pytest.mark.skipif(not PACKAGES.is_dir(), reason="needs Azure's packages: make azure-models"),
+    pytest.mark.filterwarnings("ignore:invalid escape sequence"),  # in their own docstrings
+]
 
 # Which class describes each resource, at the version that the templates ask for or the nearest that is to be had.
 MODELS = {

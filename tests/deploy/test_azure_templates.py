@@ -1,4 +1,4 @@
-"""The templates of deploy/azure hold together, and let nobody in who is not named. Azure itself cannot be asked here."""
+"""The templates of deploy/azure hold together, and let nobody in who is not named. Azure itself is not asked."""
 
 from __future__ import annotations
 
@@ -233,5 +233,5 @@ def test_the_machines_first_start_is_a_cloud_config_with_what_make_needs_and_a_d
     assert {"git", "make", "python3", "python3-pip"} <= set(told["packages"])
     assert len(text.encode()) < 60_000  # what Azure takes as custom data, before base64
     locked = (FOLDER.parents[1] / "requirements/default.txt").read_text(encoding="utf-8")
-    (cuda,) = {major for major in re.findall(r"^cuda-toolkit==(\d+)\.", locked, re.MULTILINE)}
+    (cuda,) = set(re.findall(r"^cuda-toolkit==(\d+)\.", locked, re.MULTILINE))
     assert {"12": "535", "13": "580"}[cuda] in json.dumps(told["runcmd"])

@@ -1,4 +1,4 @@
-"""What deploy/hdinsight starts on YARN: settings, files, order, and the errors before it. spark-submit is a stand-in."""
+"""What deploy/hdinsight starts on YARN: settings, files, order, errors. spark-submit is a stand-in."""
 
 from __future__ import annotations
 
@@ -182,21 +182,17 @@ def tracking(head_node, tmp_path):
     mlflow = server / "environment/bin/mlflow"
     mlflow.write_text('#!/bin/sh\necho "$@"\nexec sleep 30\n')
     mlflow.chmod(0o755)
-    node.script(
-        "hdfs",
-        f'#!/bin/sh\ncase $2 in -test) test -e {tmp_path}/kept ;; -cat) cat {tmp_path}/kept ;; -put) cp "$4" {tmp_path}/kept ;; esac\n',
-    )
-    yield (
-        lambda what: node.run(str(home / "deploy/hdinsight/tracking.sh"), what, TRACKING=str(server)),
-        server,
-        tmp_path,
-    )
+    kept = tmp_path / "kept"
+    verbs = f'-test) test -e {kept} ;; -cat) cat {kept} ;; -put) cp "$4" {kept} ;;'
+    node.script("hdfs", f"#!/bin/sh\ncase $2 in {verbs} esac\n")
+    script = str(home / "deploy/hdinsight/tracking.sh")
+    yield lambda what: node.run(script, what, TRACKING=str(server)), server, tmp_path
     if (server / "pid").is_file():
         subprocess.run(["kill", (server / "pid").read_text().strip()], check=False)
 
 
 def test_the_tracking_server_starts_once_and_says_its_address(tracking):
-    run, server, _ = tracking
+    run, _, _ = tracking
     done = run("start")
     assert done.returncode == 0, done.stderr
     assert "started" in done.stdout and re.search(r"--set tracking.uri=http://\S+:5000", done.stdout)
