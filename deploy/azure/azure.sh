@@ -98,7 +98,8 @@ up() {
     confirmed "Make it?"
     [ "$target" != hdinsight ] || ask_secret
     az group create --name "$GROUP" --location "$LOCATION" --tags madeBy=irbis-deploy --output none
-    deploy storage --parameters "userId=$(az ad signed-in-user show --query id --output tsv)"
+    user=$(az ad signed-in-user show --query id --output tsv)
+    deploy storage --parameters "userId=$user"
     "up_$target"
 }
 
@@ -154,7 +155,7 @@ ask_secret() {
 
 up_hdinsight() {
     printf '{"gatewaySecret": {"value": "%s"}}' "$secret" |
-        deploy hdinsight --parameters "sources=[$sources]" "sshPublicKey=$(cat "$KEY")" --parameters @-
+        deploy hdinsight --parameters "userId=$user" "sources=[$sources]" "sshPublicKey=$(cat "$KEY")" --parameters @-
     secret=
     say "The cluster is there: Livy at $(output hdinsight livy), ssh $(output hdinsight ssh)"
     say "Its storage is $(output hdinsight storage). Go on with docs/hdinsight.md."

@@ -128,6 +128,9 @@ def test_the_gateways_password_is_in_no_argument_and_no_file(cloud, key):
     assert done.returncode == 0, done.stderr
     assert SECRET not in done.stdout + done.stderr
     assert not [call for call in cloud.calls("az") if SECRET in " ".join(call)]
+    (made,) = [call for call in cloud.calls("az") if "irbis-hdinsight" in call and "create" in call]
+    given = dict(each.split("=", 1) for each in made if "=" in each)
+    assert json.loads(given["sources"]) == [HOME_ADDRESS] and given["userId"] == ANSWERS["signed-in-user"][1]
     texts = [text for text in cloud.texts("az") if text]
     assert [json.loads(text) for text in texts] == [{"gatewaySecret": {"value": SECRET}}]
 

@@ -180,6 +180,7 @@ def test_each_role_is_the_least_that_does_and_is_named_by_its_comment():
         assert each["scope"].startswith("[resourceId('Microsoft.Storage/storageAccounts")
     assert sorted(given) == [
         ("databricks", "Storage Blob Data Reader", "pictures"),
+        ("hdinsight", "Storage Blob Data Contributor", "fileSystem"),
         ("hdinsight", "Storage Blob Data Owner", "account"),  # its own, which holds nothing else
         ("storage", "Storage Blob Data Contributor", "containers"),  # variables('containers'): each of the two
         ("storage", "Storage Blob Delegator", "account"),

@@ -11,6 +11,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipelines.platform.session import DELTA, MALLOC, SECRET
 from tests.deploy.spark_names import unknown
@@ -151,6 +152,13 @@ def test_the_settings_are_those_of_the_lane():
     assert SETTINGS["spark.redaction.regex"] == SECRET
     assert {name: int(SETTINGS[f"spark.executorEnv.{name}"]) for name in MALLOC} == MALLOC
     assert unknown(SETTINGS) == []
+
+
+def test_runs_through_livy_get_the_same_sizes():
+    conf = yaml.safe_load((ROOT / "conf/hdinsight.yaml").read_text(encoding="utf-8"))["spark"]["conf"]
+    brought = {"spark.pyspark.python", "spark.yarn.appMasterEnv.PYSPARK_PYTHON", "spark.yarn.maxAppAttempts"}
+    brought |= {"spark.jars.packages", *DELTA}
+    assert conf == {name: value for name, value in SETTINGS.items() if name not in brought}
 
 
 def test_two_executors_fill_a_worker_and_each_task_has_room_for_its_python():
