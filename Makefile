@@ -9,10 +9,10 @@ PYTHON ?= $(shell sh deploy/find-python.sh $(LANE_PYTHON))
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow azurite check bench lock build clean
+.PHONY: help demo test slow azurite check azure-models bench lock build clean azure-up azure-stop azure-down
 
 help:
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Draw sample pictures and run all five stages (IMAGES=folder: on your own)
 	@$(BIN)/irbis demo $(if $(IMAGES),--images "$(IMAGES)",)
@@ -27,6 +27,9 @@ slow: $(READY) ## Run the tests that take many minutes: real pictures, killed ru
 # Azurite, for the tests of Azure Blob Storage; needs Node.js. Without it they are skipped.
 azurite: .tools/npm/node_modules/azurite
 
+# What Azure's resources are made of, for the tests of deploy/azure. Without it they are skipped.
+azure-models: .tools/azure-models
+
 check: $(READY) ## Style, types and the direction of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
@@ -39,6 +42,16 @@ lock: $(UV) ## Resolve requirements/ anew
 build: $(READY) ## Build the wheel into dist/, and the zip of it that spark-submit --py-files takes
 	@rm -rf dist && $(BIN)/python -m hatchling build -t wheel -d dist >/dev/null
 	@cd dist && for wheel in *.whl; do cp "$$wheel" "$${wheel%-py3-none-any.whl}.zip"; done && ls
+
+# They say what they will do and cost, and ask first. FROM, KEY, SPOT, SHUTDOWN, GROUP, LOCATION: see the script.
+azure-up: ## Make a place in Azure: TARGET=vm, databricks or hdinsight (docs/places.md)
+	@sh deploy/azure/azure.sh up $(TARGET)
+
+azure-stop: ## Deallocate the GPU machine, delete the HDInsight cluster; what is stored stays
+	@sh deploy/azure/azure.sh stop
+
+azure-down: ## Delete all of it, what is stored too
+	@sh deploy/azure/azure.sh down
 
 clean: ## Remove environments and what the commands wrote here
 	rm -rf .venv .venv-* .tools build dist irbis-workspace*
@@ -54,6 +67,9 @@ $(READY): requirements/$(LANE).txt pyproject.toml | $(UV)
 .tools/npm/node_modules/azurite:
 	@mkdir -p .tools/npm
 	@npm install --prefix .tools/npm --silent --no-audit --no-fund azurite@3.35.0
+
+.tools/azure-models: requirements/azure-models.txt | $(UV)
+	@$(UV) pip install --quiet --python "$(PYTHON)" --no-deps --target $@ -r $< && touch $@
 
 .tools/bin/uv:
 	@echo "Fetching uv into .tools"

@@ -1,0 +1,199 @@
+#!/bin/sh
+# Make, stop and delete what stands in these files. Usage: azure.sh up vm|databricks|hdinsight, azure.sh stop, azure.sh down
+#
+# By environment variables: GROUP (irbis), LOCATION (eastus), FROM (addresses that may come in, by spaces: 203.0.113.7/32),
+# KEY (public ssh key, ~/.ssh/id_ed25519.pub), SPOT (1: a spot machine), SHUTDOWN (hour and minute UTC, 1900).
+set -euf
+here=$(cd "$(dirname "$0")" && pwd)
+GROUP=${GROUP:-irbis} LOCATION=${LOCATION:-eastus} SHUTDOWN=${SHUTDOWN:-1900} SPOT=${SPOT:-}
+KEY=${KEY:-$HOME/.ssh/id_ed25519.pub}
+newline='
+'
+
+fail() { printf 'azure: %s\n' "$1" >&2; exit 2; }
+say() { printf '%s\n' "$*"; }
+
+# The price list's rows of the given targets ($1: a pattern), with their sum. $2: only those still paid when stopped.
+costs() {
+    awk -F '\t' -v targets="^($1)\$" -v paid="${2:-.*}" '
+        !/^#/ && $1 ~ targets && $5 ~ paid {
+            printf "  %2d x %-62s %7.3f\n", $2, $3, $2 * $4; sum += $2 * $4
+        }
+        END { printf "  about %.2f dollars an hour, %.2f a day\n", sum, sum * 24 }' "$here/prices.tsv"
+    say "  list prices of $(sed -n 's/.*noted by hand on \([0-9-]*\)\..*/\1/p' "$here/prices.tsv"), to be checked: deploy/azure/prices.tsv"
+}
+
+confirmed() {
+    printf '%s Type yes: ' "$1"
+    answer=
+    read -r answer || true
+    [ "$answer" = yes ] || { say; say "Nothing was changed."; exit 1; }
+}
+
+signed_in() {
+    command -v az >/dev/null 2>&1 || fail "the Azure command line (az) is not on PATH. Install it, then: az login"
+    subscription=$(az account show --query name --output tsv 2>/dev/null) || fail "nobody is signed in. Run: az login"
+}
+
+# A group that somebody else has made must not be filled here, because `down` deletes all that is in it.
+group_owner() { az group show --name "$GROUP" --query tags.madeBy --output tsv 2>/dev/null || say none; }
+
+own_group_only() {
+    owner=$(group_owner)
+    [ "$owner" = irbis-deploy ] && return
+    [ "$owner" = none ] && [ "$1" = may_be_missing ] && return
+    [ "$owner" = none ] && fail "there is no resource group $GROUP. Name yours: GROUP=..."
+    fail "the resource group $GROUP was not made by this script. Choose another name: GROUP=..."
+}
+
+checked_sources() {
+    [ -n "${FROM:-}" ] || fail "FROM is not set: the addresses that may come in, such as FROM=203.0.113.7/32"
+    sources=
+    for each in $FROM; do
+        case "$each" in
+            '*' | */0 | 0.0.0.0* | :: | ::/* | [Aa]ny | [Ii]nternet) fail "FROM=$each lets everybody in. Name addresses." ;;
+            *[!0-9a-fA-F.:/]*) fail "FROM=$each is no address. Expected something like 203.0.113.7/32." ;;
+        esac
+        sources="$sources${sources:+, }\"$each\""
+    done
+    [ -f "$KEY" ] || fail "there is no public key $KEY. Make one with ssh-keygen -t ed25519, or name it: KEY=..."
+    case $(cat "$KEY") in
+        *"$newline"* | *PRIVATE*) fail "$KEY is not one public key: one line that begins with ssh-. Name the file ending in .pub." ;;
+        ssh-* | ecdsa-*) ;;
+        *) fail "$KEY is not one public key: one line that begins with ssh-. Name the file ending in .pub." ;;
+    esac
+}
+
+deploy() {
+    template=$1
+    shift
+    az deployment group create --resource-group "$GROUP" --name "irbis-$template" \
+        --template-file "$here/$template.json" --output none "$@"
+}
+
+output() {
+    az deployment group show --resource-group "$GROUP" --name "irbis-$1" --query "properties.outputs.$2.value" --output tsv
+}
+
+up() {
+    target=$1 priced=$1
+    case "$target" in
+        vm) [ -z "$SPOT" ] || priced=vm-spot
+            [ "$(git -C "$here" rev-parse --is-shallow-repository 2>/dev/null)" = false ] ||
+                fail "the machine gets this very commit, but here is no whole git checkout. Run: git fetch --unshallow" ;;
+        databricks | hdinsight) ;;
+        *) fail "TARGET=$target is unknown. Expected vm, databricks or hdinsight." ;;
+    esac
+    signed_in
+    [ "$target" = databricks ] || checked_sources
+    own_group_only may_be_missing
+    say "In the subscription $subscription, resource group $GROUP, $LOCATION, this is made:"
+    costs "$priced|any"
+    case "$target" in
+        vm) say "  It is deallocated every day at $SHUTDOWN UTC; ssh only from $FROM" ;;
+        databricks) say "  Its clusters are paid for beside this while they run: docs/databricks.md" ;;
+        hdinsight) say "  It costs this until it is deleted: a cluster cannot be stopped. ssh and Livy only from $FROM" ;;
+    esac
+    secret=
+    confirmed "Make it?"
+    [ "$target" != hdinsight ] || ask_secret
+    az group create --name "$GROUP" --location "$LOCATION" --tags madeBy=irbis-deploy --output none
+    user=$(az ad signed-in-user show --query id --output tsv)
+    deploy storage --parameters "userId=$user"
+    "up_$target"
+}
+
+up_vm() {
+    spot=false
+    [ -z "$SPOT" ] || spot=true
+    deploy vm --parameters "sshSources=[$sources]" "sshPublicKey=$(cat "$KEY")" "spot=$spot" "shutdownAt=$SHUTDOWN" \
+        "cloudInit=@$here/cloud-init.yaml"
+    place="$(output vm user)@$(output vm address)"
+    send_code "$place"
+    say "The machine is ready: ssh $place, then cd irbis && make demo. Pictures: az://$(output storage account)/pictures"
+}
+
+# This very commit, without any server of code between: a bundle, so that runs can name it.
+send_code() {
+    say "Waiting for the driver on $1 (5 to 15 minutes)"
+    tries=${TRIES:-80}
+    until ssh -n -o StrictHostKeyChecking=accept-new -o ConnectTimeout=10 "$1" nvidia-smi -L >/dev/null 2>&1; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || fail "the driver does not answer on $1. See /var/log/cloud-init-output.log there, then repeat."
+        sleep "${PAUSE:-15}"
+    done
+    # From the top: below it, git takes the - for a file's name.
+    git -C "$here/../.." bundle create --quiet - HEAD | ssh "$1" 'set -e; cat > irbis.bundle
+        if [ -d irbis ]; then git -C irbis fetch --quiet ../irbis.bundle HEAD; git -C irbis checkout --quiet --detach FETCH_HEAD
+        else git clone --quiet irbis.bundle irbis; fi
+        make -C irbis .venv/.ready'
+}
+
+up_databricks() {
+    deploy databricks
+    say "The workspace is at $(output databricks host). Its access connector for Unity Catalog:"
+    say "  $(output databricks connector)"
+    say "Go on with docs/databricks.md."
+}
+
+ask_secret() {
+    say "The gateway wants a password for the user admin: 10 characters or more, with a capital, a small letter, a digit and"
+    say "one of !#-_@. It is asked for by Livy later, and kept nowhere by this script."
+    # Not an argument: those are seen by every user of this machine.
+    trap '[ ! -t 0 ] || stty echo' EXIT
+    [ ! -t 0 ] || stty -echo
+    printf 'Password: '
+    read -r secret || true
+    [ ! -t 0 ] || stty echo
+    say
+    case "$secret" in
+        *[!A-Za-z0-9!#_@-]*) fail "the password has a character besides letters, digits and !#-_@." ;;
+        ??????????*) ;;
+        *) fail "the password has fewer than 10 characters." ;;
+    esac
+}
+
+up_hdinsight() {
+    printf '{"gatewaySecret": {"value": "%s"}}' "$secret" |
+        deploy hdinsight --parameters "userId=$user" "sources=[$sources]" "sshPublicKey=$(cat "$KEY")" --parameters @-
+    secret=
+    say "The cluster is there: Livy at $(output hdinsight livy), ssh $(output hdinsight ssh)"
+    say "Its storage is $(output hdinsight storage). Go on with docs/hdinsight.md."
+}
+
+machines() { az vm list --resource-group "$GROUP" --query '[].name' --output tsv; }
+clusters() { az hdinsight list --resource-group "$GROUP" --query '[].name' --output tsv; }
+
+stop() {
+    signed_in
+    own_group_only must_be_there
+    machines=$(machines) clusters=$(clusters)
+    [ -n "$machines$clusters" ] || { say "Nothing runs in $GROUP: no machine, no HDInsight cluster."; exit 0; }
+    for each in $machines; do say "The machine $each is deallocated; its disk and address stay, and are paid for."; done
+    for each in $clusters; do
+        say "The HDInsight cluster $each is DELETED, because it cannot be stopped. Its storage account, with the tables, stays."
+    done
+    say "Still paid for afterwards, at most:"
+    costs 'vm|databricks|any' yes
+    confirmed "Go on?"
+    for each in $machines; do az vm deallocate --resource-group "$GROUP" --name "$each" --output none; done
+    for each in $clusters; do az hdinsight delete --resource-group "$GROUP" --name "$each" --yes --output none; done
+    say "Stopped. A machine comes back with: az vm start --resource-group $GROUP --name NAME"
+}
+
+down() {
+    signed_in
+    own_group_only must_be_there
+    say "The resource group $GROUP of $subscription is DELETED with all that is in it, pictures, tables and models too:"
+    az resource list --resource-group "$GROUP" --query '[].[type, name]' --output tsv | sed 's/^/  /'
+    confirmed "Delete it?"
+    az group delete --name "$GROUP" --yes --output none
+    say "Deleted. Nothing of it costs anything any more."
+}
+
+case "${1:-}" in
+    up) up "${2:-}" ;;
+    stop) stop ;;
+    down) down ;;
+    *) fail "expected: up vm|databricks|hdinsight, stop, or down." ;;
+esac

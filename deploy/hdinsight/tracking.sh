@@ -1,0 +1,54 @@
+#!/bin/bash
+# MLflow's server on a head node, for runs whose drivers are anywhere in the cluster. Usage: tracking.sh start|save [FOLDER]
+#
+# `start` takes up what `save` has laid into FOLDER (/irbis) of the cluster's storage, which outlives the cluster; run it at
+# every start of the node. `save` belongs after every night, and before the cluster is deleted.
+set -euo pipefail
+folder=${2:-/irbis}
+home=${TRACKING:-$HOME/tracking}
+port=${PORT:-5000}
+bin=$home/environment/bin
+
+fail() { printf 'tracking: %s\n' "$1" >&2; exit 2; }
+
+start() {
+    mkdir -p "$home"
+    [ -x "$bin/mlflow" ] || fail "there is no $bin/mlflow. Make it:
+  sudo /usr/bin/miniforge/bin/conda create --yes --prefix $home/environment python=3.10 pip
+  sudo $bin/python -m pip install mlflow==2.22.5"
+    if [ ! -f "$home/mlflow.db" ] && hdfs dfs -test -e "$folder/tracking.tar.gz"; then
+        hdfs dfs -cat "$folder/tracking.tar.gz" | tar -xz -C "$home"
+        echo "tracking: taken up from $folder/tracking.tar.gz"
+    fi
+    if [ -f "$home/pid" ] && kill -0 "$(cat "$home/pid")" 2>/dev/null; then
+        echo "tracking: is running"
+    else
+        (cd "$home" && setsid "$bin/mlflow" server --host 0.0.0.0 --port "$port" \
+            --backend-store-uri "sqlite:///$home/mlflow.db" --artifacts-destination "$home/artifacts" \
+            >> "$home/server.log" 2>&1 & echo $! > "$home/pid")
+        echo "tracking: started, its log is $home/server.log"
+    fi
+    echo "tracking: --set tracking.uri=http://$(hostname -f):$port"
+}
+
+save() {
+    [ -f "$home/mlflow.db" ] || fail "there is no $home/mlflow.db: nothing to save."
+    local copy
+    copy=$(mktemp -d)
+    # SQLite's own copy: the server may write meanwhile.
+    "$bin/python" - "$home/mlflow.db" "$copy/mlflow.db" <<'PYTHON'
+import sqlite3, sys
+sqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))
+PYTHON
+    mkdir -p "$home/artifacts"
+    tar -czf "$copy/tracking.tar.gz" -C "$copy" mlflow.db -C "$home" artifacts
+    hdfs dfs -put -f "$copy/tracking.tar.gz" "$folder/tracking.tar.gz"
+    rm -rf "$copy"
+    echo "tracking: saved to $folder/tracking.tar.gz"
+}
+
+case "${1:-}" in
+    start) start ;;
+    save) save ;;
+    *) fail "expected: start or save." ;;
+esac

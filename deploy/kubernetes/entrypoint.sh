@@ -1,0 +1,22 @@
+#!/bin/bash
+# What Spark calls in a pod: `driver ARGUMENTS OF spark-submit`, or `executor`, which finds all it needs in variables.
+set -euo pipefail
+case "${1:-}" in
+    driver)
+        shift
+        exec tini -s -- "$SPARK_HOME/bin/spark-submit" --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" \
+            --conf "spark.executorEnv.SPARK_DRIVER_POD_IP=$SPARK_DRIVER_BIND_ADDRESS" --deploy-mode client "$@"
+        ;;
+    executor)
+        # SPARK_JAVA_OPT_0, SPARK_JAVA_OPT_1, ...: one option each, in this order.
+        options=()
+        for name in $(compgen -v SPARK_JAVA_OPT_ | sort -t _ -k 4 -n); do options+=("${!name}"); done
+        exec tini -s -- java ${options[@]+"${options[@]}"} "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" \
+            -cp "${SPARK_CONF_DIR:+$SPARK_CONF_DIR:}${SPARK_CLASSPATH:+$SPARK_CLASSPATH:}$SPARK_HOME/jars/*" \
+            org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend \
+            --driver-url "$SPARK_DRIVER_URL" --executor-id "$SPARK_EXECUTOR_ID" --cores "$SPARK_EXECUTOR_CORES" \
+            --app-id "$SPARK_APPLICATION_ID" --hostname "$SPARK_EXECUTOR_POD_IP" \
+            --resourceProfileId "$SPARK_RESOURCE_PROFILE_ID" --podName "$SPARK_EXECUTOR_POD_NAME"
+        ;;
+    *) exec "$@" ;;     # a shell, or irbis itself
+esac

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Tell Spark which GPUs this executor has: {"name": "gpu", "addresses": ["0", "1"]}. For spark.executor.resource.gpu.discoveryScript.
+set -eu
+found=$(nvidia-smi --query-gpu=index --format=csv,noheader) ||
+    { echo "gpus: nvidia-smi does not answer: this machine has no GPU, or no driver." >&2; exit 1; }
+printf '{"name": "gpu", "addresses": [%s]}\n' "$(echo "$found" | sed 's/[^0-9]//g; /^$/d; s/.*/"&"/' | paste -s -d , -)"
