@@ -30,6 +30,7 @@ JARS = Path(__file__).resolve().parents[2] / ".tools" / "clusters"
 YARN = (
     "org.apache.hadoop hadoop-yarn-server-resourcemanager 3.3.4",
     "org.apache.hadoop hadoop-yarn-server-nodemanager 3.3.4",
+    "org.apache.hadoop hadoop-yarn-server-timelineservice 3.3.4",  # ResourceManager loads it whether it is used or not
 )
 LIVY = ("org.apache.livy livy-server 0.5.0-incubating",)
 OPENED = [
