@@ -1,6 +1,6 @@
 """A real YARN of one node, and a real Livy 0.5 with its protection against forged requests, as HDInsight has them.
 
-`python -m tests.clusters.yarn_livy FOLDER` runs both until Ctrl-C. Their jars come from the Maven registry, once.
+`make yarn-livy`, or `python -m tests.clusters.yarn_livy FOLDER`, runs both until Ctrl-C. Their jars come from the Maven registry, once.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Cluster:
         self.processes.clear()
 
     def _start(self, name: str, class_path: str, main: str, *options: str) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("IRBIS")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("IRBIS", "PYTHON"))}
         environment |= {
             "HADOOP_CONF_DIR": str(self.conf),
             "YARN_CONF_DIR": str(self.conf),
@@ -214,7 +214,7 @@ def _await(address: str, sign: bytes, seconds: float = 90) -> None:
 
 def main() -> None:
     """Run YARN and Livy until Ctrl-C, and say how to send a run there."""
-    with cluster(Path(sys.argv[1] if len(sys.argv) > 1 else "yarn-livy").absolute()) as running:
+    with cluster(Path(sys.argv[1] if len(sys.argv) > 1 else JARS / "running").absolute()) as running:
         archive = packed_environment(running.folder / "environment.tar.gz")
         print(
             f"Livy: {running.url}, YARN: http://127.0.0.1:{running.web}. Ctrl-C ends both.\n"
