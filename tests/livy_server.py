@@ -1,4 +1,4 @@
-"""A Livy on this machine that starts nothing: it answers as 0.5 and 0.7 do, asks who comes, and misbehaves on demand."""
+"""A Livy on this machine that starts nothing: it answers as 0.5 and 0.7 do, asks who comes, and misbehaves."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A real YARN of one node, and a real Livy 0.5 with its protection against forged requests, as HDInsight has them.
 
-`make yarn-livy`, or `python -m tests.clusters.yarn_livy FOLDER`, runs both until Ctrl-C. Their jars come from the Maven registry, once.
+`make yarn-livy`, or `python -m tests.clusters.yarn_livy FOLDER`, runs both until Ctrl-C. Their jars come from the Maven
+registry, once.
 """
 
 from __future__ import annotations
@@ -76,19 +77,19 @@ class Cluster:
         yarn = jars("yarn", YARN)
         for name in ("resourcemanager.ResourceManager", "nodemanager.NodeManager"):
             self._start(name.rpartition(".")[2], yarn, f"org.apache.hadoop.yarn.server.{name}", "-Xmx512m")
-        _await(f"http://127.0.0.1:{self.web}/ws/v1/cluster/nodes", b"RUNNING")
+        await_answer(f"http://127.0.0.1:{self.web}/ws/v1/cluster/nodes", b"RUNNING")
         self.start_livy()
 
     def start_livy(self) -> None:
         self._start("LivyServer", jars("livy", LIVY), "org.apache.livy.server.LivyServer", "-Xmx512m")
-        _await(f"{self.url}/batches", b"total")
+        await_answer(f"{self.url}/batches", b"total")
 
     def stop_livy(self) -> None:
-        self._end(self.processes.pop("LivyServer"))
+        self.end(self.processes.pop("LivyServer"))
 
     def stop(self) -> None:
         for process in reversed(list(self.processes.values())):
-            self._end(process)
+            self.end(process)
         self.processes.clear()
 
     def _start(self, name: str, class_path: str, main: str, *options: str) -> None:
@@ -109,7 +110,7 @@ class Cluster:
             )  # fmt: skip
 
     @staticmethod
-    def _end(process: subprocess.Popen[bytes]) -> None:
+    def end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -163,7 +164,9 @@ class Cluster:
         }, " ")  # fmt: skip
 
     def _xml(self, name: str, found: dict[str, object]) -> None:
-        each = "".join(f"<property><name>{k}</name><value>{escape(str(v))}</value></property>\n" for k, v in found.items())
+        each = "".join(
+            f"<property><name>{k}</name><value>{escape(str(v))}</value></property>\n" for k, v in found.items()
+        )
         (self.conf / name).write_text(f"<configuration>\n{each}</configuration>\n")
 
     def _lines(self, name: str, found: dict[str, object], between: str = "=") -> None:
@@ -201,7 +204,7 @@ def _java() -> str:
     return str(find_java().home / "bin" / "java")
 
 
-def _await(address: str, sign: bytes, seconds: float = 90) -> None:
+def await_answer(address: str, sign: bytes, seconds: float = 90) -> None:
     browser, limit = build_opener(ProxyHandler({})), time.monotonic() + seconds
     while True:
         with suppress(URLError, OSError):

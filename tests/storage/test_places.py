@@ -53,7 +53,11 @@ def test_what_is_not_there_is_told_from_a_line_that_broke(in_container, azurite,
     with pytest.raises(AccessError, match=r"cannot be read \(BlobNotFound\)"):
         found.read(f"{home}/none.txt")
     nowhere = "http://127.0.0.1:1/devstoreaccount1/c"
-    for ask in (lambda: found.read(f"{nowhere}/a"), lambda: found.files(nowhere), lambda: found.write(f"{nowhere}/a", b"")):
+    for ask in (
+        lambda: found.read(f"{nowhere}/a"),
+        lambda: found.files(nowhere),
+        lambda: found.write(f"{nowhere}/a", b""),
+    ):
         with pytest.raises(ConnectionError, match="connection refused"):
             ask()
 

@@ -226,7 +226,9 @@ def test_a_run_that_says_itself_why_it_failed_is_believed(server, place, handle,
 
 def test_a_run_that_is_cancelled_is_forgotten_by_livy_but_not_by_us(server, place, handle, home):
     place.cancel(handle)
-    assert server.batches == {} and [call for call in server.calls if call.startswith("DELETE")] == ["DELETE /batches/0"]
+    assert server.batches == {} and [call for call in server.calls if call.startswith("DELETE")] == [
+        "DELETE /batches/0"
+    ]
     assert place.progress(handle).state == STOPPED
     assert place.progress(handle).detail == "cancelled"
     with pytest.raises(AccessError, match=r"Livy has forgotten batch 0.*yarn application -kill"):

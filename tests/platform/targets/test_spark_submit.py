@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_spark_submit_is_told_master_settings_code_job_file_and_words(place_of, 
     assert ended(place, handle).state == SUCCEEDED
     told = (tmp_path / "spark" / "told").read_text().splitlines()
     assert told[:2] == ["--master", "spark://host:7077"]
-    conf = dict(each.split("=", 1) for option, each in zip(told, told[1:], strict=False) if option == "--conf")
+    conf = dict(each.split("=", 1) for option, each in pairwise(told) if option == "--conf")
     assert (conf["spark.submit.deployMode"], conf["spark.executor.memory"]) == ("client", "3g")
     assert conf["spark.jars.packages"].startswith("io.delta:delta-") and conf["spark.yarn.maxAppAttempts"] == "1"
     code, script, *words = told[told.index("--py-files") + 1 :]
