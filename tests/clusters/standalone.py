@@ -1,4 +1,4 @@
-"""A real standalone Spark on this machine: a master and two workers, each of which discovers a GPU that is not there."""
+"""A real standalone Spark on this machine: a master and two workers, each of which finds a GPU that is not there."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -79,6 +80,22 @@ def test_a_run_that_is_cancelled_ends_in_yarn_too(yarn, words, pictures, irbis):
     assert any(Path(words[1], "tables", "images").glob("*.parquet"))
 
 
+def test_an_executor_that_is_killed_in_the_middle_changes_nothing(words, pictures, irbis, shared_data, tmp_path):
+    weights = next((shared_data / "backbones").rglob("squeezenet1_1*.safetensors"))
+    irbis("submit", "ingest", "--on", "hdinsight", "--follow", "--images", pictures, *words)
+    asked = [*words, "--backbone", "squeezenet1_1", "--weights", str(weights)]
+    client = subprocess.Popen(
+        [*COMMAND, "submit", "featurize", "--on", "hdinsight", "--follow", *asked],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: workers_of_executors())  # Python is at work, below the executor
+    time.sleep(2)
+    for executor in executors():
+        os.kill(executor, signal.SIGKILL)
+    said, _ = client.communicate(timeout=600)
+    assert client.returncode == 0 and "featurize: 300 read, 300 written, 0 failed" in said
+
+
 def test_a_livy_that_restarts_in_the_middle_does_not_end_the_run(yarn, words, pictures, irbis, tmp_path):
     client = subprocess.Popen(
         [*COMMAND, "submit", "ingest", "--on", "hdinsight", "--follow", "--images", str(pictures), *words],
@@ -120,3 +137,22 @@ def applications(yarn):
     browser = build_opener(ProxyHandler({}))
     found = json.loads(browser.open(f"http://127.0.0.1:{yarn.web}/ws/v1/cluster/apps").read())
     return sorted((found["apps"] or {}).get("app", []), key=lambda app: app["id"])
+
+
+def executors():
+    """Give the processes of executors on this machine's YARN."""
+    return [
+        int(pid)
+        for pid, _, command in processes()
+        if "YarnCoarseGrainedExecutorBackend --" in command and "bash -c" not in command
+    ]
+
+
+def workers_of_executors():
+    parents = set(map(str, executors()))
+    return [pid for pid, parent, command in processes() if parent in parents and "pyspark.daemon" in command]
+
+
+def processes():
+    listed = subprocess.run(["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    return [line.split(None, 2) for line in listed.splitlines() if len(line.split(None, 2)) == 3]

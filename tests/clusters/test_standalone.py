@@ -65,7 +65,7 @@ def test_a_run_shares_its_pictures_among_gpus_and_outlives_its_client(master, fe
 
 
 def told_by(log: Path) -> tuple[dict[str, list[str]], Counter[str]]:
-    """Give the addresses of each executor's GPUs, and the pictures that each has read; check that no two tasks shared."""
+    """Give the addresses of each executor's GPUs, and the rows that each has read; check that no two tasks shared."""
     addresses, records, busy = {}, Counter(), defaultdict(list)
     for event in map(json.loads, log.read_text("utf-8").splitlines()):
         if event["Event"] == "SparkListenerExecutorAdded":
