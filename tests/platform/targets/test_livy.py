@@ -257,7 +257,7 @@ def test_a_run_outlives_a_livy_that_restarts_and_forgets(server, place, handle, 
     def run():
         ended.append(follow(entry_of(handle, home), place, ledger, 0.05, said.append, told.append))
 
-    client = threading.Thread(target=run)
+    client = threading.Thread(target=run, daemon=True)
     client.start()
     wait_for(lambda: any("Looking again" in line for line in told))
     with serving(Livy(is_new=is_new, port=port)):
