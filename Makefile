@@ -9,7 +9,7 @@ PYTHON ?= $(shell sh deploy/find-python.sh $(LANE_PYTHON))
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow azurite check azure-models bench lock build clean azure-up azure-stop azure-down
+.PHONY: help demo test slow test-clusters clusters yarn-livy run-yarn-livy azurite check azure-models bench lock build clean azure-up azure-stop azure-down
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -23,6 +23,18 @@ test: $(READY) ## Run all tests (LANE=dbr-15.4, dbr-16.4 or hdinsight-5.1: as on
 
 slow: $(READY) ## Run the tests that take many minutes: real pictures, killed runs
 	@$(BIN)/python -m pytest -m slow $(TESTS)
+
+test-clusters: ## Run the tests on real clusters: YARN with Livy, a standalone master (20 min; needs Python 3.10)
+	@$(MAKE) --no-print-directory clusters LANE=hdinsight-5.1
+
+clusters: $(READY)
+	@$(BIN)/python -m pytest -m clusters $(or $(TESTS),tests/clusters)
+
+yarn-livy: ## Run YARN and Livy here, as HDInsight has them, to send runs to (Ctrl-C ends them)
+	@$(MAKE) --no-print-directory run-yarn-livy LANE=hdinsight-5.1
+
+run-yarn-livy: $(READY)
+	@$(BIN)/python -m tests.clusters.yarn_livy
 
 # Azurite, for the tests of Azure Blob Storage; needs Node.js. Without it they are skipped.
 azurite: .tools/npm/node_modules/azurite

@@ -149,6 +149,16 @@ class Databricks(Section):
     cluster_id: str | None
 
 
+class Hdinsight(Section):
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$")] | None
+    user: Text
+    password: SecretStr | None
+    token: SecretStr | None
+    archive: str | None
+    python: str | None
+    packages: str
+
+
 class Spark(Section):
     master: str
     driver_memory: Annotated[str, Field(pattern=r"^\d+[mgMG]$")]
@@ -174,6 +184,7 @@ class Settings(BaseSettings):
     spark: Spark
     runs: Runs
     databricks: Databricks
+    hdinsight: Hdinsight
 
     @classmethod
     def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, *_: Any, **__: Any) -> tuple[Any, ...]:

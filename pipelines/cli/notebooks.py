@@ -19,6 +19,7 @@ from pipelines.platform.targets import target
 from pipelines.platform.targets.target import Job
 from pipelines.settings import Settings
 from pipelines.stages.notebooks import Order, order
+from pipelines.storage.places import Places
 
 
 @irbis.group()
@@ -60,7 +61,7 @@ def run_notebook(
 def _sent(wanted: Order, settings: Settings, where: str, follow: bool) -> int:
     """Send a notebook as a run; its executed copy is fetched into the run's folder when it has ended."""
     given = {key: value for key, value in wanted.given.items() if value not in ("", None)}
-    if faults := target(where, settings).faults(
+    if faults := target(where, settings, Places(settings)).faults(
         {"workspace": settings.workspace, "sources.images": given.get("images")}
     ):
         raise SettingsError(faults)

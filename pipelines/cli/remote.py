@@ -22,13 +22,17 @@ from pipelines.platform.sending import send
 from pipelines.platform.targets.target import Job, Target
 from pipelines.settings import Settings
 from pipelines.stages.result import duration
+from pipelines.storage.places import Places
 
+WAYS_IN = ("databricks.", "hdinsight.", "spark.conf")  # settings that say how a run's place is entered
+KEPT_THERE = {"databricks": "Name one kept there: {{secrets/SCOPE/KEY}}."}
+OWN_WAY_IN = "The cluster must have a way in of its own."
 FOLLOW = click.option("--follow", is_flag=True, help="Stay until it ends, and show its log.")
 
 
 @irbis.command()
 @click.argument("what", metavar="STAGE|run", type=click.Choice([*STAGES, "run"]))
-@click.option("--on", "where", metavar="PLACE", required=True, help="Where it is to run: databricks.")
+@click.option("--on", "where", metavar="PLACE", required=True, help=f"Where it is to run: {targets.NAMES}.")
 @click.option("--job", "existing", metavar="NAME", help="Run this deployed job, instead of one made for the occasion.")
 @FOLLOW
 @options
@@ -138,7 +142,7 @@ def _irbis(words: Sequence[str]) -> int:
 
 def _submitted(words: Sequence[str], origins: dict[str, Origin], where: str, existing: str | None, follow: bool) -> int:
     settings = validated(origins)
-    place, workspace = targets.target(where, settings), settings.workspace.rstrip("/")
+    place, workspace = targets.target(where, settings, Places(settings)), settings.workspace.rstrip("/")
     differ, secret = differing(origins)
     sent = {key: value for key, value in differ.items() if not key.startswith(OF_THIS_MACHINE)}
     if not existing:
@@ -146,14 +150,15 @@ def _submitted(words: Sequence[str], origins: dict[str, Origin], where: str, exi
         if faults := place.faults(sent):
             raise SettingsError(faults)
     for name in secret:
-        click.echo(f"{name} stays here: it is a secret. Name one kept there: {{{{secrets/SCOPE/KEY}}}}.", err=True)
+        if not name.startswith(OF_THIS_MACHINE):
+            click.echo(f"{name} stays here: it is a secret. {KEPT_THERE.get(where, OWN_WAY_IN)}", err=True)
     job = Job(new_id(words[0]), tuple(words), sent, existing)
     return sent_off(job, differ, where, workspace, settings, follow)
 
 
 def sent_off(job: Job, differ: dict[str, Any], where: str, workspace: str, settings: Settings, follow: bool) -> int:
     """Send a run, say by what name it is known, and follow it if that is wanted; give the exit code."""
-    place, ledger = targets.target(where, settings), Ledger(settings.runs.ledger)
+    place, ledger = targets.target(where, settings, Places(settings)), Ledger(settings.runs.ledger)
     entry = Entry(job.id, job.words, where, differ, workspace, os.getcwd(), now(), state=SENDING)
     entry = send(entry, job, place, ledger)
     click.echo(f"{job.id}: sent to {where}. `irbis logs {job.id} --follow` shows how it goes.", err=True)
@@ -190,9 +195,10 @@ def _ledger(origins: dict[str, Origin]) -> Ledger:
 
 def _place(entry: Entry, origins: dict[str, Origin]) -> Target:
     """Give a run's target, entered the way in which the run was sent, unless the command names another."""
-    kept = {key: Origin(value, entry.id) for key, value in entry.settings.items() if key.startswith("databricks.")}
+    kept = {key: Origin(value, entry.id) for key, value in entry.settings.items() if key.startswith(WAYS_IN)}
     given = {key: origin for key, origin in origins.items() if origin.source != "conf/base.yaml"}
-    return targets.target(entry.where, validated({**origins, **kept, **given}))
+    settings = validated({**origins, **kept, **given})
+    return targets.target(entry.where, settings, Places(settings))
 
 
 def _table(entries: Sequence[Entry]) -> str:

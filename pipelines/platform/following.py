@@ -43,7 +43,7 @@ def handle_of(entry: Entry, target: Target) -> Handle:
     handle = entry.handle or target.find(entry.id)
     if not handle:
         raise DataError(f"{entry.id} was never started: the line broke while it was sent. `irbis repeat {entry.id}`.")
-    return handle
+    return {**handle, "workspace": handle.get("workspace") or entry.workspace}
 
 
 def look(entry: Entry, target: Target, ledger: Ledger) -> Entry:

@@ -16,7 +16,7 @@ from pipelines.config import Origin, load_origins, masked
 from pipelines.errors import PlatformError
 from pipelines.platform.secrets import REFERENCE
 
-OF_THIS_MACHINE = ("spark.", "runs.", "databricks.")  # they say how things are here
+OF_THIS_MACHINE = ("spark.", "runs.", "databricks.", "hdinsight.")  # they say how things are here
 # Options that mean more to the command than a setting that is given otherwise.
 _OPTIONS = {"sources.images": "--images", "sources.dataset": "--dataset", "sources.labels": "--labels"}
 

@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,8 @@ def get_session(settings: Settings, *, verbose: bool = False) -> SparkSession:
     Raises PlatformError if Spark cannot start, or if the running session lacks Delta.
     """
     if SparkSession.getActiveSession() or is_managed():
+        # On YARN a page of paths for every jar that it takes for a Python file and cannot put on the path twice.
+        warnings.filterwarnings("ignore", "Failed to add file", RuntimeWarning)
         spark = SparkSession.builder.getOrCreate()
         _require_delta(spark)
         return spark

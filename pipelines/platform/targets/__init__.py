@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import re
 
 from pipelines.errors import SettingsError
 from pipelines.platform.ledger import LOCAL
-from pipelines.platform.targets.target import Target
+from pipelines.platform.targets.target import Files, Target
 from pipelines.settings import Settings
 
-NAMES = ("databricks",)
+NAMES = "databricks, hdinsight, or a Spark master: yarn, spark://HOST:PORT, k8s://https://HOST:PORT"
+_MODULES = {  # of what a name looks like
+    LOCAL: "local",
+    "databricks": "databricks",
+    "hdinsight": "livy",
+    r"yarn|spark://.+|k8s://.+|local\[.+\]": "spark_submit",
+}
 
 
-def target(name: str, settings: Settings) -> Target:
-    """Give the target of that name, `local` included. Raises SettingsError for another."""
-    if name not in (*NAMES, LOCAL):
-        raise SettingsError(f"--on {name}: there is no such place. Known: {', '.join(NAMES)}.")
-    found: Target = importlib.import_module(f"pipelines.platform.targets.{name}").connect(settings)
+def target(name: str, settings: Settings, files: Files | None = None) -> Target:
+    """Give the target of that name, `local` included. Raises SettingsError for another.
+
+    `files` reaches the workspace, where a target has no way of its own.
+    """
+    module = next((module for pattern, module in _MODULES.items() if re.fullmatch(pattern, name)), None)
+    if not module:
+        raise SettingsError(f"--on {name}: there is no such place. Known: {NAMES}.")
+    found: Target = importlib.import_module(f"pipelines.platform.targets.{module}").connect(name, settings, files)
     return found

@@ -20,7 +20,7 @@ from pipelines.platform.bundle import Tree, jobs
 from pipelines.platform.ledger import FAILED
 from pipelines.platform.parcel import as_words, build_wheel
 from pipelines.platform.targets.databricks_answers import state_of, told
-from pipelines.platform.targets.target import Handle, Job, Progress
+from pipelines.platform.targets.target import Files, Handle, Job, Progress
 from pipelines.settings import Settings
 from pipelines.shipped import shipped
 
@@ -33,7 +33,7 @@ RETRY_SECONDS = 60
 LOOKED_THROUGH = 200  # latest runs, where one is looked for by its name
 
 
-def connect(settings: Settings) -> Databricks:
+def connect(name: str, settings: Settings, files: Files | None) -> Databricks:
     return Databricks(settings)
 
 

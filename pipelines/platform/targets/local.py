@@ -10,11 +10,11 @@ from typing import Any
 
 from pipelines.errors import DataError
 from pipelines.platform.ledger import Ledger, seen
-from pipelines.platform.targets.target import Handle, Job, Progress
+from pipelines.platform.targets.target import Files, Handle, Job, Progress
 from pipelines.settings import Settings
 
 
-def connect(settings: Settings) -> Local:
+def connect(name: str, settings: Settings, files: Files | None) -> Local:
     return Local(Ledger(settings.runs.ledger))
 
 

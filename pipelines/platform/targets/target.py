@@ -50,6 +50,22 @@ class Progress:
         return self.state in ENDED
 
 
+class Files(Protocol):
+    """Reach the files of a workspace, by their whole addresses. Raises ConnectionError for what may pass."""
+
+    def faults(self, folder: str) -> list[str]:
+        """Say why nothing can be put into a folder from here."""
+
+    def files(self, folder: str) -> list[tuple[str, int]]:
+        """List the files below a folder: path below it, and bytes. A folder that is not there has none."""
+
+    def read(self, address: str) -> bytes:
+        """Give a file's bytes."""
+
+    def write(self, address: str, content: bytes) -> None:
+        """Write a file, whole or not at all."""
+
+
 class Target(Protocol):
     """Send runs, and ask about them. All but `connect` may raise AccessError, of which ConnectionLost passes."""
 

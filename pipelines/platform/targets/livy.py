@@ -1,0 +1,164 @@
+"""HDInsight, or any Livy from 0.5 on: runs are batches; files lie in a workspace that the cluster and we see."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import AccessError, DataError, PlatformError
+from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED
+from pipelines.platform.targets.livy_rest import Forgotten, Livy
+from pipelines.platform.targets.shared import SENT, Shared, conf_of, packed, script_of, words_of
+from pipelines.platform.targets.target import ConnectionLost, Files, Handle, Job, Progress
+from pipelines.settings import Settings
+
+STATES = {
+    "not_started": SENDING,
+    "starting": SENDING,
+    "success": SUCCEEDED,
+    "dead": FAILED,
+    "error": FAILED,
+    "killed": STOPPED,
+}
+HERS = ("spark.master", "spark.submit.deployMode")  # Livy says these itself, and refuses a batch that does
+LOOKED_THROUGH = 50  # latest batches, where one is looked for
+STARTING = 90.0  # seconds that a batch may take to say what it is
+QUIET = 1800.0  # seconds without a word, after which a run that Livy has forgotten is given up
+TELLING = 20  # last lines of Livy's log that say why a run failed
+
+
+def connect(name: str, settings: Settings, files: Files | None) -> Hdinsight:
+    assert files is not None, "the workspace is reached from outside"
+    return Hdinsight(settings, files)
+
+
+class Hdinsight(Shared):
+    """Speak to the cluster's Livy."""
+
+    def __init__(self, settings: Settings, files: Files):
+        super().__init__(files)
+        self._settings, self._chosen = settings.hdinsight, settings.spark.conf
+        self._heard: dict[int, tuple[int, float]] = {}  # bytes of a run's log, and when there were first so many
+
+    @cached_property
+    def _livy(self) -> Livy:
+        return Livy(self._settings)
+
+    def submit(self, job: Job, workspace: str) -> Handle:
+        if job.existing or job.notebook:
+            raise DataError("--on hdinsight runs stages: it has no deployed jobs, and no notebooks.")
+        asked = self._batch(job, workspace)
+        try:
+            batch = self._livy.ask("POST", "/batches", asked)
+        except ConnectionLost:  # it may have heard all the same
+            found = self.find(job.id)
+            if not found:
+                raise
+            return {**found, "workspace": workspace}
+        return {"batch": batch["id"], "url": self._livy.url, "id": job.id, "workspace": workspace}
+
+    def find(self, identifier: str) -> Handle | None:
+        """Look for the batch by its name, or, as 0.5 tells none, by the job file's address in what it said."""
+        limit = time.monotonic() + STARTING
+        while True:
+            is_decided = True
+            for batch in self._livy.batches()[:LOOKED_THROUGH]:
+                lines = [] if batch.get("name") else self._lines(batch["id"])
+                if batch.get("name") == _name(identifier) or any(f"/{SENT}/{identifier}/" in line for line in lines):
+                    return {"batch": batch["id"], "url": self._livy.url, "id": identifier, "workspace": None}
+                is_decided &= bool(batch.get("name") or batch.get("appId") or STATES.get(batch["state"]) != SENDING)
+            if is_decided or time.monotonic() > limit:
+                return None
+            time.sleep(1)
+
+    def progress(self, handle: Handle) -> Progress:
+        number, folder = self._number(handle), _folder(handle)
+        try:
+            batch = self._livy.ask("GET", f"/batches/{number}")
+        except Forgotten:
+            return self._of_record(number, folder)
+        if batch.get("name") not in (None, _name(handle["id"])):  # a Livy that counts anew since it was restarted
+            return self._of_record(number, folder)
+        word = str(batch["state"])
+        state = STATES.get(word, RUNNING)
+        if state == FAILED and self.recorded_state(folder) == STOPPED:
+            state = STOPPED
+        return Progress(state, word, {"batch": word}, f"{self._livy.url}/batches/{number}")
+
+    def failure(self, handle: Handle) -> str:
+        lines = [line.rstrip() for line in self._lines(self._number(handle)) if line.strip()]
+        return "\n".join(lines[-TELLING:])
+
+    def executed(self, handle: Handle) -> Mapping[str, bytes]:
+        """Give what Livy still has of the log, which it forgets sooner or later."""
+        lines = self._lines(self._number(handle))
+        return {"livy.txt": "\n".join(lines).encode()} if lines else {}
+
+    def cancel(self, handle: Handle) -> None:
+        number = self._number(handle)
+        try:
+            self._livy.ask("GET", f"/batches/{number}")
+            self.mark_cancelled(_folder(handle), handle["id"])  # before: a batch that is ended is forgotten
+            self._livy.ask("DELETE", f"/batches/{number}")
+        except Forgotten as error:
+            raise AccessError(
+                f"{handle['id']}: Livy has forgotten batch {number}, as after a restart. If it goes on, end it where "
+                "it runs: `yarn application -list`, `yarn application -kill ID`."
+            ) from error
+
+    def _batch(self, job: Job, workspace: str) -> dict[str, Any]:
+        """Give what Livy is told: the job file of the command, this code, its environment, settings and words."""
+        script = f"{workspace}/{SENT}/{job.id}/{job.words[0]}.py"  # of its own, to be known by
+        self.write(script, script_of(job).read_bytes())
+        with packed() as code:
+            asked: dict[str, Any] = {"name": _name(job.id), "file": script, "pyFiles": [self.put(code, workspace)]}
+        conf = conf_of(job, self._settings.packages, self._chosen)
+        python = self._settings.python
+        if archive := self._settings.archive:
+            here = Path(archive).expanduser()
+            asked["archives"] = [f"{self.put(here, workspace) if here.is_file() else archive}#environment"]
+            python = "./environment/bin/python"
+        if python:
+            conf |= {"spark.pyspark.python": python, "spark.yarn.appMasterEnv.PYSPARK_PYTHON": python}
+        conf = {"spark.yarn.maxAppAttempts": "1", **conf}  # or a run that fails is run once more
+        asked["conf"] = {name: value for name, value in conf.items() if name not in HERS}
+        return {**asked, "args": words_of(job)}
+
+    def _of_record(self, number: int, folder: str) -> Progress:
+        """Say how a run is that Livy does not know any more, as its own record has it."""
+        said = f"Livy has forgotten batch {number}"
+        if state := self.recorded_state(folder):
+            return Progress(state, "cancelled" if state == STOPPED else said)
+        size = sum(size for _, size in self.files(folder))
+        heard, since = self._heard.get(number, (-1, 0.0))
+        if heard != size:
+            since = time.monotonic()
+            self._heard[number] = size, since
+        if time.monotonic() - since > QUIET:
+            return Progress(FAILED, f"{said}, and it has said nothing for half an hour")
+        return Progress(RUNNING, said, {"batch": "forgotten by Livy; its own record goes on"})
+
+    def _lines(self, number: int) -> list[str]:
+        try:
+            return self._livy.log(number)
+        except Forgotten:
+            return []
+
+    def _number(self, handle: Handle) -> int:
+        if handle["url"] != self._livy.url:
+            raise PlatformError(
+                f"The run is in {handle['url']}, but hdinsight.url = {self._livy.url}. Choose the other: "
+                f"--set hdinsight.url={handle['url']}."
+            )
+        return int(handle["batch"])
+
+
+def _name(identifier: str) -> str:
+    return f"irbis {identifier}"
+
+
+def _folder(handle: Handle) -> str:
+    return f"{handle['workspace']}/runs/{handle['id']}"

@@ -1,0 +1,122 @@
+"""What targets have in common that meet their runs in a workspace which both sides see."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipelines.platform.ledger import FAILED, STOPPED, SUCCEEDED, now
+from pipelines.platform.parcel import as_words, build_wheel
+from pipelines.platform.targets.target import ConnectionLost, Files, Job
+from pipelines.settings import SYNAPSEML
+from pipelines.shipped import shipped
+
+SENT = "sent"  # folder of the workspace for what came from laptops
+CANCELLED = "cancelled.json"  # a record of its own, of a run that cannot write one any more
+DELTA_JAR = re.compile(r"delta-(spark|core)_")
+
+
+class Shared:
+    """Send files to the workspace, and read what runs have written there."""
+
+    def __init__(self, files: Files):
+        self._files = files
+
+    def faults(self, settings: Mapping[str, Any]) -> list[str]:
+        found, images = self._files.faults(settings["workspace"]), settings.get("sources.images")
+        if images and "://" not in images and not images.startswith("/"):
+            found.append(
+                f"sources.images = {images} is a folder of this machine. Send it with `irbis upload {images} "
+                "az://ACCOUNT/CONTAINER/PREFIX` and give --images that address, or the whole path of a folder that "
+                "all nodes see."
+            )
+        return found
+
+    def put(self, file: Path, workspace: str) -> str:
+        content = file.read_bytes()
+        folder = f"{workspace}/{SENT}/{hashlib.sha256(content).hexdigest()[:16]}"
+        if (file.name, len(content)) not in self.files(folder):
+            self.write(f"{folder}/{file.name}", content)
+        return f"{folder}/{file.name}"
+
+    def files(self, folder: str) -> list[tuple[str, int]]:
+        with told():
+            return self._files.files(folder)
+
+    def read(self, address: str) -> bytes:
+        with told():
+            return self._files.read(address)
+
+    def write(self, address: str, content: bytes) -> None:
+        with told():
+            self._files.write(address, content)
+
+    def mark_cancelled(self, folder: str, job: str) -> None:
+        """Write the record of a run that was ended from outside."""
+        record = {"id": job, "words": ["cancel"], "state": STOPPED, "started": now(), "ended": now(), "stages": []}
+        self.write(f"{folder}/{CANCELLED}", json.dumps({**record, "error": "", "code": {}}, indent=2).encode())
+
+    def recorded_state(self, folder: str) -> str | None:
+        """Give the state in which a run has ended by its own record; null where it has written none."""
+        names = [name for name, _ in self.files(folder) if name.endswith(".json") and "/" not in name]
+        states = {name: str(json.loads(self.read(f"{folder}/{name}"))["state"]) for name in names}
+        known = [states[name] for name in sorted(states, key=lambda name: name == CANCELLED)]
+        return next((state for state in known if state in (SUCCEEDED, FAILED, STOPPED)), None)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Say that a line to the workspace broke as targets say it."""
+    try:
+        yield
+    except ConnectionError as error:
+        raise ConnectionLost(str(error)) from error
+
+
+@contextmanager
+def packed() -> Iterator[Path]:
+    """Give this code as a zip, which every master takes for --py-files, while the block runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = build_wheel(Path(folder) / "wheel")
+        name = wheel.name.removesuffix(".whl").removesuffix("-py3-none-any")
+        yield Path(shutil.copy(wheel, Path(folder) / f"{name}.zip"))
+
+
+def script_of(job: Job) -> Path:
+    """Give the job file that does what the words say."""
+    return shipped("jobs") / f"{job.words[0]}.py"
+
+
+def words_of(job: Job) -> list[str]:
+    """Give the words that the job file is told."""
+    return [*job.words[1:], *as_words({**job.settings, "runs.id": job.id})]
+
+
+def conf_of(job: Job, packages: str, chosen: Mapping[str, Any]) -> dict[str, str]:
+    """Give Spark's settings of a run: Delta, what the settings of the run need, and above all what was chosen."""
+    from pipelines.platform.session import DELTA, SECRET  # loads Spark
+
+    given = str(chosen.get("spark.jars.packages", ""))
+    jars = [given, "" if DELTA_JAR.search(given) else packages]
+    if job.settings.get("train.learner") == "lightgbm":
+        jars.append(SYNAPSEML)
+    conf: dict[str, Any] = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.redaction.regex": SECRET,
+        **DELTA,
+        **chosen,
+        "spark.app.name": f"irbis {job.id}",
+        "spark.jars.packages": ",".join(jar for jar in jars if jar),
+    }
+    return {name: _as_text(value) for name, value in conf.items() if value != ""}
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

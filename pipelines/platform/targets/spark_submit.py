@@ -1,0 +1,172 @@
+"""Any Spark master, by spark-submit itself: a process of this machine, which outlives the command that began it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import AccessError, DataError
+from pipelines.platform.ledger import FAILED, RUNNING, STOPPED, SUCCEEDED
+from pipelines.platform.targets.shared import Shared, conf_of, packed, script_of, words_of
+from pipelines.platform.targets.target import Files, Handle, Job, Progress
+from pipelines.settings import Settings
+
+# The first word is the run's folder. What it leaves there outlives it: what was said, and the exit code.
+WRAPPED = '"$@" >"$0/said.txt" 2>&1 </dev/null; echo $? >"$0/code.part" && mv "$0/code.part" "$0/code"'
+APPLICATION = re.compile(r"\b(application_\d+_\d+)\b")
+DRIVER_POD = re.compile(r"\bpod name: (\S+)")
+TELLING = 20  # last lines that say why a run failed
+
+
+def connect(name: str, settings: Settings, files: Files | None) -> SparkSubmit:
+    assert files is not None, "the workspace is reached from outside"
+    return SparkSubmit(name, settings, files)
+
+
+class SparkSubmit(Shared):
+    """Start spark-submit, and look after it by its folder beside the ledger: process, words, exit code."""
+
+    def __init__(self, master: str, settings: Settings, files: Files):
+        super().__init__(files)
+        self._master, self._chosen = master, settings.spark.conf
+        self._home = Path(settings.runs.ledger).expanduser().absolute()
+
+    def faults(self, settings: Mapping[str, Any]) -> list[str]:
+        found = super().faults(settings)
+        if self._master.startswith("k8s://") and "spark.kubernetes.container.image" not in self._chosen:
+            found.append(
+                "spark.kubernetes.container.image is not set: the image that driver and executors run, with this "
+                "Spark and our Python. --set spark.conf.spark.kubernetes.container.image=REGISTRY/irbis:VERSION."
+            )
+        if not shutil.which(_bin("spark-submit")):
+            found.append(f"There is no {_bin('spark-submit')}. Set SPARK_HOME to the folder of a Spark.")
+        return found
+
+    def submit(self, job: Job, workspace: str) -> Handle:
+        if job.existing or job.notebook:
+            raise DataError(f"--on {self._master} runs stages: it has no deployed jobs, and no notebooks.")
+        folder = self._home / job.id
+        known = {"folder": str(folder), "workspace": workspace, "id": job.id}
+        if not (folder / "pid").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", WRAPPED, str(folder), *self.command(job, folder, workspace)],
+                env=self._environment(),
+                start_new_session=True,  # neither Ctrl-C nor the end of the terminal is meant for it
+            )
+            (folder / "pid").write_text(str(process.pid))
+        return known
+
+    def command(self, job: Job, folder: Path, workspace: str) -> list[str]:
+        """Give spark-submit with all its words; what it sends lies in the run's folder from now on."""
+        conf = {"spark.yarn.maxAppAttempts": "1", **conf_of(job, _delta(), self._chosen)}
+        with packed() as code:
+            sent = [Path(shutil.copy(file, folder)) for file in (code, script_of(job))]
+        if self._master.startswith("k8s://"):  # nothing goes from here to a driver in a pod
+            conf.setdefault("spark.submit.deployMode", "cluster")
+            zipped, script = (self.put(file, workspace) for file in sent)
+        else:
+            zipped, script = map(str, sent)
+        told = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+        return [_bin("spark-submit"), "--master", self._master, *told, "--py-files", zipped, script, *words_of(job)]
+
+    def find(self, identifier: str) -> Handle | None:
+        folder = self._home / identifier
+        if not (folder / "pid").exists():
+            return None
+        return {"folder": str(folder), "workspace": None, "id": identifier}
+
+    def progress(self, handle: Handle) -> Progress:
+        folder, record = Path(handle["folder"]), f"{handle['workspace']}/runs/{handle['id']}"
+        if (folder / "cancelled").exists() and not _is_alive(folder):
+            return Progress(STOPPED, "cancelled")
+        if (folder / "code").exists():
+            code = int((folder / "code").read_text())
+            state = FAILED if code else SUCCEEDED
+            return Progress(state, f"exit code {code}", {"spark-submit": state})
+        if _is_alive(folder):
+            return Progress(RUNNING, tasks={"spark-submit": RUNNING})
+        # Ended from outside, or with the machine; a driver in the cluster may have gone on.
+        state = self.recorded_state(record) or FAILED
+        return Progress(state, "spark-submit is gone without a word, as after a restart of this machine")
+
+    def failure(self, handle: Handle) -> str:
+        lines = [line.rstrip() for line in _said(handle).splitlines() if line.strip()]
+        telling = [line for line in lines if not re.search(r"\b(INFO|DEBUG)\b", line)]
+        return "\n".join((telling or lines)[-TELLING:])
+
+    def executed(self, handle: Handle) -> Mapping[str, bytes]:
+        said = _said(handle)
+        return {"spark-submit.txt": said.encode()} if said else {}
+
+    def cancel(self, handle: Handle) -> None:
+        folder = Path(handle["folder"])
+        (folder / "cancelled").touch()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int((folder / "pid").read_text()), signal.SIGTERM)
+        self._end_there(_said(handle))
+
+    def _end_there(self, said: str) -> None:
+        """End a driver that runs in the cluster, which spark-submit leaves alone when it ends."""
+        if self._chosen.get("spark.submit.deployMode") == "client":
+            return
+        if self._master == "yarn" and (found := APPLICATION.search(said)):
+            words = [_bin("spark-class"), "org.apache.hadoop.yarn.client.cli.ApplicationCLI", "-kill", found[1]]
+        elif self._master.startswith("k8s://") and (found := DRIVER_POD.search(said)):
+            space = self._chosen.get("spark.kubernetes.namespace", "default")
+            words = [_bin("spark-submit"), "--master", self._master, "--kill", f"{space}:{found[1]}"]
+        else:
+            return
+        done = subprocess.run(words, env=self._environment(), capture_output=True, text=True)
+        if done.returncode:
+            raise AccessError(f"{found[1]} could not be ended: {(done.stderr.strip().splitlines() or ['?'])[-1]}.")
+
+    def _environment(self) -> dict[str, str]:
+        """Give the variables of spark-submit: a Java that suits, and this Python for a driver on this machine."""
+        from pipelines.platform.jvm import find_java
+
+        found = {**os.environ, "JAVA_HOME": str(find_java().home)}
+        found.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+        if self._master.startswith("local"):
+            found.setdefault("PYSPARK_PYTHON", sys.executable)
+        return found
+
+
+def _bin(name: str) -> str:
+    """Find a command of the Spark that SPARK_HOME names, else of the one that came with pyspark."""
+    if home := os.environ.get("SPARK_HOME"):
+        return str(Path(home) / "bin" / name)
+    import pyspark
+
+    return str(Path(pyspark.__file__).parent / "bin" / name)
+
+
+def _delta() -> str:
+    """Give Delta's Maven name, of the version that is installed here."""
+    version = importlib.metadata.version("delta-spark")
+    return f"io.delta:{'delta-spark' if int(version.split('.')[0]) >= 3 else 'delta-core'}_2.12:{version}"
+
+
+def _said(handle: Handle) -> str:
+    file = Path(handle["folder"]) / "said.txt"
+    return file.read_text("utf-8", "replace") if file.is_file() else ""
+
+
+def _is_alive(folder: Path) -> bool:
+    pid = int((folder / "pid").read_text())
+    with contextlib.suppress(ChildProcessError):  # if it is ours: a child that has ended stays until it is asked for
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):  # gone, or somebody else's by now
+        return False
+    return True

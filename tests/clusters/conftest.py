@@ -1,0 +1,54 @@
+"""A real cluster for the tests that have the time for one, and the command as a user runs it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..end_to_end.conftest import _ledger, irbis
+from .yarn_livy import Cluster, cluster, packed_environment
+
+__all__ = ["_ledger", "irbis"]
+
+CHEAP = {"train.folds": 2, "train.bootstrap": 100, "train.reg_params": 0.1, "report.pictures": 2}
+
+
+@pytest.fixture(scope="session")
+def yarn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Give YARN and Livy, running for all tests, with a packed environment."""
+    with cluster(tmp_path_factory.mktemp("cluster")) as running:
+        packed_environment(running.folder / "environment.tar.gz")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def pictures(yarn: Cluster, shared_data: Path) -> Path:
+    """Give the first fifty pictures of each class of trashnet, where the cluster sees them."""
+    return _copied(shared_data, yarn.shared / "pictures", 50)
+
+
+@pytest.fixture(scope="session")
+def few_pictures(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """Give the first twenty pictures of each class of trashnet."""
+    return _copied(shared_data, tmp_path_factory.mktemp("pictures"), 20)
+
+
+def _copied(shared_data: Path, target: Path, many: int) -> Path:
+    for label in sorted((shared_data / "trashnet").glob("*/")):
+        there = target / label.name
+        there.mkdir(parents=True)
+        for picture in sorted(label.glob("*.jpg"))[:many]:
+            shutil.copy(picture, there)
+    return target
+
+
+@pytest.fixture
+def words(yarn: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give the settings of every command: a workspace of its own in what the cluster and the laptop share."""
+    monkeypatch.setenv("IRBIS_HDINSIGHT__URL", yarn.url)
+    monkeypatch.setenv("IRBIS_HDINSIGHT__ARCHIVE", str(yarn.folder / "environment.tar.gz"))
+    monkeypatch.setenv("IRBIS_RUNS__LOOK_SECONDS", "1")
+    return ["--workspace", str(yarn.shared / tmp_path.name), *(f"--set={key}={value}" for key, value in CHEAP.items())]

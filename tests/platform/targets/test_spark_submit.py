@@ -1,0 +1,179 @@
+"""Runs by spark-submit: a process of this machine that outlives the command, whatever becomes of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import SettingsError
+from pipelines.platform.following import follow, handle_of, look
+from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, Entry, Ledger, now
+from pipelines.platform.targets import target
+from pipelines.platform.targets.target import Job
+from pipelines.storage.places import Places
+
+JOB = Job("run-1", ("run",), {"train.folds": 2})
+SCRIPT = """#!/bin/sh
+# As Spark's own, it says things and ends. What it was told stands in a file beside it.
+printf '%s\\n' "$@" > "$SPARK_HOME/told"
+echo 'INFO SparkContext: all is well'
+{body}
+"""
+
+
+@pytest.fixture
+def place_of(make_settings, tmp_path, monkeypatch):
+    """Give a function that makes a target whose spark-submit is a script with this body."""
+
+    def make(body="", master="yarn", **chosen):
+        home = tmp_path / "spark"
+        (home / "bin").mkdir(parents=True, exist_ok=True)
+        for name in ("spark-submit", "spark-class"):
+            (home / "bin" / name).write_text(SCRIPT.format(body=body))
+            (home / "bin" / name).chmod(0o755)
+        monkeypatch.setenv("SPARK_HOME", str(home))
+        conf = {f"spark.conf.{name.replace('__', '.')}": value for name, value in chosen.items()}
+        settings = make_settings({"runs.ledger": str(tmp_path / "ledger"), **conf})
+        return target(master, settings, Places(settings))
+
+    return make
+
+
+@pytest.fixture
+def home(tmp_path):
+    return str(tmp_path / "shared")
+
+
+def entry_of(handle, home, **more):
+    return Entry("run-1", ("run",), "yarn", {}, home, "/", now(), handle=handle, **more)
+
+
+def ended(place, handle):
+    limit = time.monotonic() + 20
+    while not (progress := place.progress(handle)).has_ended:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    return progress
+
+
+def test_spark_submit_is_told_master_settings_code_job_file_and_words(place_of, home, tmp_path):
+    place = place_of("", "spark://host:7077", spark__submit__deployMode="client", spark__executor__memory="3g")
+    handle = place.submit(JOB, home)
+    assert ended(place, handle).state == SUCCEEDED
+    told = (tmp_path / "spark" / "told").read_text().splitlines()
+    assert told[:2] == ["--master", "spark://host:7077"]
+    conf = dict(each.split("=", 1) for option, each in pairwise(told) if option == "--conf")
+    assert (conf["spark.submit.deployMode"], conf["spark.executor.memory"]) == ("client", "3g")
+    assert conf["spark.jars.packages"].startswith("io.delta:delta-") and conf["spark.yarn.maxAppAttempts"] == "1"
+    code, script, *words = told[told.index("--py-files") + 1 :]
+    assert Path(code).name.startswith("irbis-") and Path(code).suffix == ".zip"
+    assert Path(script).read_text("utf-8").startswith('"""Job: all five stages.')
+    assert words == ["--set", "train.folds=2", "--set", "runs.id=run-1"]
+
+
+def test_submitted_twice_it_is_started_once_and_found_by_its_id(place_of, home, tmp_path):
+    place = place_of('echo once >> "$SPARK_HOME/starts"')
+    first = place.submit(JOB, home)
+    assert ended(place, first).state == SUCCEEDED
+    assert place.submit(JOB, home) == first
+    assert (tmp_path / "spark" / "starts").read_text() == "once\n"
+    assert handle_of(entry_of({}, home, state=SENDING), place_of()) == first and place.find("run-2") is None
+
+
+def test_a_run_goes_on_when_the_process_that_sent_it_is_gone(place_of, home, tmp_path):
+    place = place_of('while [ ! -e "$SPARK_HOME/go" ]; do sleep 0.1; done')
+    handle = place.submit(JOB, home)
+    again = place_of('while [ ! -e "$SPARK_HOME/go" ]; do sleep 0.1; done')
+    assert again.progress(handle).state == RUNNING
+    (tmp_path / "spark" / "go").touch()
+    assert ended(again, handle).detail == "exit code 0"
+
+
+def test_a_run_that_fails_says_why_in_the_words_of_spark(place_of, home, tmp_path):
+    place = place_of("echo 'Exception in thread main: no such master' >&2; exit 3")
+    handle, ledger = place.submit(JOB, home), Ledger(str(tmp_path / "ledger"))
+    found = follow(entry_of(handle, home), place, ledger, 0.05, print, print)
+    assert (found.state, found.outcome) == (FAILED, "Exception in thread main: no such master")
+    assert "all is well" in Path(home, "runs", "run-1", "spark-submit.txt").read_text()
+
+
+def test_a_run_that_says_itself_why_it_failed_is_believed(place_of, home, tmp_path):
+    record = Path(home, "runs", "run-1", "run.json")
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"state": "failed", "stages": [], "error": "no table", "ended": "2026"}))
+    place = place_of("exit 2")
+    handle = place.submit(JOB, home)
+    assert ended(place, handle).state == FAILED
+    assert look(entry_of(handle, home), place, Ledger(str(tmp_path / "ledger"))).outcome == "no table"
+
+
+def test_a_run_that_is_cancelled_ends_with_all_its_processes(place_of, home, tmp_path):
+    place = place_of('sleep 60 & echo $! > "$SPARK_HOME/child"; wait')
+    handle = place.submit(JOB, home)
+    child = tmp_path / "spark" / "child"
+    while not child.exists() or not child.read_text().strip():
+        time.sleep(0.05)
+    place.cancel(handle)
+    assert ended(place, handle).state == STOPPED
+    pid = child.read_text().strip()
+    time.sleep(0.2)
+    state = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True).stdout.strip()
+    assert state[:1] in ("", "Z")
+
+
+def test_a_driver_in_the_cluster_is_ended_there_too(place_of, home, tmp_path):
+    place = place_of("echo 'Submitted application application_17_0042' >&2; exec sleep 60")
+    handle = place.submit(JOB, home)
+    said = Path(handle["folder"]) / "said.txt"
+    while not said.exists() or "0042" not in said.read_text():
+        time.sleep(0.05)
+    place_of()  # whose spark-class ends at once
+    place.cancel(handle)
+    told = (tmp_path / "spark" / "told").read_text().split()
+    assert told == ["org.apache.hadoop.yarn.client.cli.ApplicationCLI", "-kill", "application_17_0042"]
+
+
+def test_a_run_whose_process_is_gone_without_a_word_is_as_its_record_has_it(place_of, home):
+    place = place_of("exec sleep 60")
+    handle = place.submit(JOB, home)
+    place.cancel(handle)
+    (Path(handle["folder"]) / "cancelled").unlink()  # as if somebody else had killed it
+    found = ended(place, handle)
+    assert (found.state, "gone without a word" in found.detail) == (FAILED, True)
+    record = Path(home, "runs", "run-1", "run.json")
+    record.parent.mkdir(parents=True)
+    record.write_text('{"state": "succeeded"}')
+    assert place.progress(handle).state == SUCCEEDED
+
+
+def test_for_kubernetes_the_files_go_to_the_workspace_and_an_image_is_asked_for(place_of, home):
+    place = place_of("", "k8s://https://host:6443")
+    (fault,) = place.faults({"workspace": home})
+    assert fault.startswith("spark.kubernetes.container.image is not set")
+    chosen = {"spark__kubernetes__container__image": "registry/irbis:1"}
+    place = place_of("", "k8s://https://host:6443", **chosen)
+    assert place.faults({"workspace": home}) == []
+    folder = Path(home) / "run"
+    folder.mkdir(parents=True)
+    told = place.command(JOB, folder, home)
+    assert "spark.submit.deployMode=cluster" in told
+    code = told[told.index("--py-files") + 1]
+    assert code.startswith(f"{home}/sent/") and Path(code).is_file()
+
+
+def test_without_a_spark_its_setting_is_named(place_of, home, monkeypatch):
+    place = place_of()
+    monkeypatch.setenv("SPARK_HOME", "/nowhere")
+    (fault,) = place.faults({"workspace": home})
+    assert fault == "There is no /nowhere/bin/spark-submit. Set SPARK_HOME to the folder of a Spark."
+
+
+@pytest.mark.parametrize("name", ["mesos://x", "hdinsigth", "spark:"])
+def test_only_places_that_are_known_are_taken(make_settings, name):
+    with pytest.raises(SettingsError, match=r"there is no such place. Known: databricks, hdinsight, or a Spark master"):
+        target(name, make_settings())
