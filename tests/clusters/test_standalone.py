@@ -46,7 +46,8 @@ def test_a_run_shares_its_pictures_among_gpus_and_outlives_its_client(master, fe
         [*COMMAND, "submit", "run", "--on", master, "--follow", "--images", str(few_pictures), *words],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert any(line.startswith("ingest: 120 read, 120 written, 0 failed") for line in client.stdout)
+    begun = any(line.startswith("ingest: 120 read, 120 written, 0 failed") for line in client.stdout)
+    assert begun, client.stderr.read()[-4000:]
     client.send_signal(signal.SIGKILL)
     client.wait()
 
