@@ -74,7 +74,8 @@ def told_by(log: Path) -> tuple[dict[str, list[str]], Counter[str]]:
             addresses[event["Executor ID"]] = found["gpu"]["addresses"]
         elif event["Event"] == "SparkListenerTaskEnd":
             told = event["Task Info"]
-            busy[told["Executor ID"]].append((told["Launch Time"], told["Finish Time"]))
+            ran = event["Task Metrics"]["Executor Run Time"]  # the driver hears of its end later
+            busy[told["Executor ID"]].append((told["Launch Time"], told["Launch Time"] + ran))
             records[told["Executor ID"]] += event["Task Metrics"]["Input Metrics"]["Records Read"]
     for times in busy.values():
         assert all(end <= start for (_, end), (start, _) in zip(sorted(times), sorted(times)[1:], strict=False))
