@@ -12,6 +12,7 @@ import click
 
 from pipelines.cli.group import irbis, options, with_dataset
 from pipelines.config import Origin, validated
+from pipelines.errors import UserError
 from pipelines.platform.parcel import differing
 from pipelines.platform.secrets import revealed
 from pipelines.settings import Settings
@@ -118,7 +119,14 @@ def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]
     from pipelines.platform.lock import workspace_lock
 
     settings = revealed(validated(origins))
-    _require_ways_in(names, settings)
+    try:
+        _require_ways_in(names, settings)
+    except UserError as error:
+        if settings.runs.id:  # sent from elsewhere
+            from pipelines.stages.recording import refused
+
+            refused(names, settings, error)
+        raise
     with workspace_lock(settings.workspace):
         yield settings
 

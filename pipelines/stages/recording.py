@@ -139,6 +139,15 @@ def _told(result: StageResult) -> dict[str, Any]:
     }
 
 
+def refused(names: Sequence[str], settings: Settings, error: UserError) -> None:
+    """Record a run that was sent here and ended before it began: whoever has sent it reads nothing else of it."""
+    recording = Recording([names[0] if len(names) == 1 else "run"], settings)
+    if "://" in workspace_of(settings):
+        recording.attach(SparkSession.builder.getOrCreate())
+    recording.log.add("".join(f"irbis: {each}\n" for each in error.faults))
+    recording.end(FAILED, "\n".join(error.faults))
+
+
 def _noted(entry: Entry, ledger: Ledger) -> bool:
     """Note a run, or say why it cannot be: it runs all the same."""
     try:

@@ -44,6 +44,7 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[str]:
 def _start(folder: Path, name: str, main: str, words: list[object]) -> subprocess.Popen[bytes]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("IRBIS", "PYTHON"))}
     environment |= {"JAVA_HOME": str(find_java().home), "SPARK_HOME": str(JARS.parent), "SPARK_LOCAL_IP": "127.0.0.1"}
+    environment["SPARK_SCALA_VERSION"] = "2.12"  # which its scripts find out, and workers need for executors
     java = str(find_java().home / "bin" / "java")
     command = [java, *OPENED, "-Xmx512m", "-cp", f"{JARS}/*", f"org.apache.spark.deploy.{main}", "--host", "127.0.0.1"]
     with (folder / f"{name}.log").open("ab") as log:

@@ -44,3 +44,12 @@ def test_a_run_that_cannot_go_there_is_not_sent(irbis_here, tmp_path):
     assert "No run is noted" in irbis_here("runs").stdout
     unknown = irbis_here("submit", "run", "--on", "mars", code=2).stderr
     assert unknown == "irbis: --on mars: there is no such place. Known: databricks.\n"
+
+
+def test_a_run_that_was_sent_here_and_is_refused_at_once_says_why_in_its_record(irbis, tmp_path):
+    words = ["--images", "/no/such/folder", "--workspace", tmp_path / "ws", "--set", "runs.id=ingest-1"]
+    irbis("ingest", *words, code=2)
+    record = json.loads((tmp_path / "ws" / "runs" / "ingest-1" / "ingest.json").read_text("utf-8"))
+    assert (record["state"], "/no/such/folder" in record["error"]) == ("failed", True)
+    assert "/no/such/folder" in (tmp_path / "ws" / "runs" / "ingest-1" / "ingest.log").read_text("utf-8")
+    assert not (tmp_path / "ledger").exists()

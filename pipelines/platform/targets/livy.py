@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.errors import AccessError, DataError, PlatformError
 from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED
 from pipelines.platform.targets.livy_rest import Forgotten, Livy
-from pipelines.platform.targets.shared import SENT, Shared, conf_of, packed, script_of, words_of
+from pipelines.platform.targets.shared import SENT, Shared, conf_of, packed, script_of, telling, words_of
 from pipelines.platform.targets.target import ConnectionLost, Files, Handle, Job, Progress
 from pipelines.settings import Settings
 
@@ -27,7 +27,6 @@ HERS = ("spark.master", "spark.submit.deployMode")  # Livy says these itself, an
 LOOKED_THROUGH = 50  # latest batches, where one is looked for
 STARTING = 90.0  # seconds that a batch may take to say what it is
 QUIET = 1800.0  # seconds without a word, after which a run that Livy has forgotten is given up
-TELLING = 20  # last lines of Livy's log that say why a run failed
 
 
 def connect(name: str, settings: Settings, files: Files | None) -> Hdinsight:
@@ -89,8 +88,7 @@ class Hdinsight(Shared):
         return Progress(state, word, {"batch": word}, f"{self._livy.url}/batches/{number}")
 
     def failure(self, handle: Handle) -> str:
-        lines = [line.rstrip() for line in self._lines(self._number(handle)) if line.strip()]
-        return "\n".join(lines[-TELLING:])
+        return telling(self._lines(self._number(handle)))
 
     def executed(self, handle: Handle) -> Mapping[str, bytes]:
         """Give what Livy still has of the log, which it forgets sooner or later."""

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from pipelines.shipped import shipped
 
 SENT = "sent"  # folder of the workspace for what came from laptops
 CANCELLED = "cancelled.json"  # a record of its own, of a run that cannot write one any more
+NOISE = re.compile(r"^\s+at |^\s+\.\.\. \d+ more|\b(INFO|DEBUG|TRACE|WARN)\b|^(stdout|\s*stderr): *$")
+TELLING = 20  # last lines that say why a run failed
 DELTA_JAR = re.compile(r"delta-(spark|core)_")
 
 
@@ -87,6 +89,13 @@ def packed() -> Iterator[Path]:
         wheel = build_wheel(Path(folder) / "wheel")
         name = wheel.name.removesuffix(".whl").removesuffix("-py3-none-any")
         yield Path(shutil.copy(wheel, Path(folder) / f"{name}.zip"))
+
+
+def telling(lines: Iterable[str]) -> str:
+    """Give the lines of Spark's log that say why a run failed: no news, and none of the places in Java's code."""
+    said = [line.rstrip() for line in lines if line.strip()]
+    found = [line for line in said if not NOISE.search(line)]
+    return "\n".join((found or said)[-TELLING:])
 
 
 def script_of(job: Job) -> Path:

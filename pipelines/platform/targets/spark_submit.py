@@ -16,7 +16,7 @@ from typing import Any
 
 from pipelines.errors import AccessError, DataError
 from pipelines.platform.ledger import FAILED, RUNNING, STOPPED, SUCCEEDED
-from pipelines.platform.targets.shared import Shared, conf_of, packed, script_of, words_of
+from pipelines.platform.targets.shared import Shared, conf_of, packed, script_of, telling, words_of
 from pipelines.platform.targets.target import Files, Handle, Job, Progress
 from pipelines.settings import Settings
 
@@ -24,7 +24,6 @@ from pipelines.settings import Settings
 WRAPPED = '"$@" >"$0/said.txt" 2>&1 </dev/null; echo $? >"$0/code.part" && mv "$0/code.part" "$0/code"'
 APPLICATION = re.compile(r"\b(application_\d+_\d+)\b")
 DRIVER_POD = re.compile(r"\bpod name: (\S+)")
-TELLING = 20  # last lines that say why a run failed
 
 
 def connect(name: str, settings: Settings, files: Files | None) -> SparkSubmit:
@@ -100,9 +99,7 @@ class SparkSubmit(Shared):
         return Progress(state, "spark-submit is gone without a word, as after a restart of this machine")
 
     def failure(self, handle: Handle) -> str:
-        lines = [line.rstrip() for line in _said(handle).splitlines() if line.strip()]
-        telling = [line for line in lines if not re.search(r"\b(INFO|DEBUG)\b", line)]
-        return "\n".join((telling or lines)[-TELLING:])
+        return telling(_said(handle).splitlines())
 
     def executed(self, handle: Handle) -> Mapping[str, bytes]:
         said = _said(handle)

@@ -208,11 +208,14 @@ def test_all_lines_that_livy_still_has_are_read(server, place, handle):
 def test_a_batch_that_dies_before_it_can_say_why_is_told_by_livy(server, place, handle, home, tmp_path):
     batch = server.batches[0]
     batch.state = "dead"
-    batch.say("Exception in thread main: no such path abfss://x", "\nYARN Diagnostics: ", "exitCode: 13")
+    batch.say("Exception in thread main: no such path abfss://x", *["\tat org.apache.spark.Client"] * 30)
+    batch.say("\nYARN Diagnostics: ", "exitCode: 13")
     ledger = Ledger(str(tmp_path / "ledger"))
     ended = follow(entry_of(handle, home), place, ledger, 0.01, print, print)
     assert ended.state == FAILED
-    assert "no such path abfss://x" in ended.outcome and ended.outcome.endswith("exitCode: 13")
+    assert ended.outcome.startswith("Exception in thread main: no such path abfss://x") and ended.outcome.endswith(
+        "exitCode: 13"
+    )
     got = download(place, ended.folder, tmp_path / "got")
     assert [file.name for file in got] == ["livy.txt"] and "exitCode: 13" in got[0].read_text()
 

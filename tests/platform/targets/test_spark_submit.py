@@ -80,7 +80,8 @@ def test_submitted_twice_it_is_started_once_and_found_by_its_id(place_of, home, 
     place = place_of('echo once >> "$SPARK_HOME/starts"')
     first = place.submit(JOB, home)
     assert ended(place, first).state == SUCCEEDED
-    assert place.submit(JOB, home) == first
+    pid = (Path(first["folder"]) / "pid").read_text()
+    assert place.submit(JOB, home) == first and (Path(first["folder"]) / "pid").read_text() == pid
     assert (tmp_path / "spark" / "starts").read_text() == "once\n"
     assert handle_of(entry_of({}, home, state=SENDING), place_of()) == first and place.find("run-2") is None
 
