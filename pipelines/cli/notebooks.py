@@ -61,12 +61,11 @@ def run_notebook(
 def _sent(wanted: Order, settings: Settings, where: str, follow: bool) -> int:
     """Send a notebook as a run; its executed copy is fetched into the run's folder when it has ended."""
     given = {key: value for key, value in wanted.given.items() if value not in ("", None)}
-    if faults := target(where, settings, Places(settings)).faults(
-        {"workspace": settings.workspace, "sources.images": given.get("images")}
-    ):
+    place = target(where, settings, Places(settings))
+    if faults := place.faults({"workspace": settings.workspace, "sources.images": given.get("images")}):
         raise SettingsError(faults)
     job = Job(new_id("notebook"), ("notebook", wanted.name), given, notebook=wanted.file)
-    return sent_off(job, given, where, settings.workspace.rstrip("/"), settings, follow)
+    return sent_off(job, given, where, place, settings, follow)
 
 
 def origins_by_parameters(given: Mapping[str, Any]) -> dict[str, Origin]:

@@ -131,9 +131,8 @@ def _notebook_again(entry: Entry, follow: bool) -> int:
     """Send a notebook again: its entry has its parameters for settings."""
     os.chdir(entry.cwd)
     given = [word for key, value in entry.settings.items() for word in ("-p", f"{key}={value}")]
-    return _irbis(
-        [*entry.words[:1], "run", *entry.words[1:], *given, "--on", entry.where, *["--follow"][: int(follow)]]
-    )
+    words = ["notebook", "run", *entry.words[1:], *given, "--on", entry.where]
+    return _irbis([*words, "--follow"] if follow else words)
 
 
 def _irbis(words: Sequence[str]) -> int:
@@ -142,23 +141,23 @@ def _irbis(words: Sequence[str]) -> int:
 
 def _submitted(words: Sequence[str], origins: dict[str, Origin], where: str, existing: str | None, follow: bool) -> int:
     settings = validated(origins)
-    place, workspace = targets.target(where, settings, Places(settings)), settings.workspace.rstrip("/")
+    place = targets.target(where, settings, Places(settings))
     differ, secret = differing(origins)
     sent = {key: value for key, value in differ.items() if not key.startswith(OF_THIS_MACHINE)}
     if not existing:
-        sent["workspace"] = workspace
+        sent["workspace"] = settings.workspace.rstrip("/")
         if faults := place.faults(sent):
             raise SettingsError(faults)
     for name in secret:
         if not name.startswith(OF_THIS_MACHINE):
             click.echo(f"{name} stays here: it is a secret. {KEPT_THERE.get(where, OWN_WAY_IN)}", err=True)
     job = Job(new_id(words[0]), tuple(words), sent, existing)
-    return sent_off(job, differ, where, workspace, settings, follow)
+    return sent_off(job, differ, where, place, settings, follow)
 
 
-def sent_off(job: Job, differ: dict[str, Any], where: str, workspace: str, settings: Settings, follow: bool) -> int:
+def sent_off(job: Job, differ: dict[str, Any], where: str, place: Target, settings: Settings, follow: bool) -> int:
     """Send a run, say by what name it is known, and follow it if that is wanted; give the exit code."""
-    place, ledger = targets.target(where, settings, Places(settings)), Ledger(settings.runs.ledger)
+    ledger, workspace = Ledger(settings.runs.ledger), settings.workspace.rstrip("/")
     entry = Entry(job.id, job.words, where, differ, workspace, os.getcwd(), now(), state=SENDING)
     entry = send(entry, job, place, ledger)
     click.echo(f"{job.id}: sent to {where}. `irbis logs {job.id} --follow` shows how it goes.", err=True)

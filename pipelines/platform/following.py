@@ -120,11 +120,10 @@ def _kept(entry: Entry, handle: Handle, progress: Progress, target: Target, ledg
 
 def _outcome(entry: Entry, handle: Handle, progress: Progress, target: Target) -> str:
     """Say how a run ended: what it said itself, else what the place says of it."""
-    records = _records(target, entry.folder)
     if progress.state == SUCCEEDED:
-        stages = [stage for record in records for stage in record["stages"]]
+        stages = results(target, entry.folder)
         return str(stages[-1]["outcome"]) if stages else ""
     if progress.state == FAILED:
-        errors = [str(record["error"]) for record in records if record["error"]]
+        errors = [str(record["error"]) for record in _records(target, entry.folder) if record["error"]]
         return "; ".join(errors) or target.failure(handle) or progress.detail
     return progress.detail

@@ -91,9 +91,9 @@ class Ledger:
         found = [entry for file in self.folder.glob("*.json") if (entry := _read(file))]
         return sorted(found, key=lambda entry: (entry.started, entry.id))
 
-    def find(self, name: str | None, *, remote: bool = False) -> Entry:
+    def find(self, name: str | None) -> Entry:
         """Give the entry whose id is, or alone begins with, `name`; the newest without one. Raises DataError."""
-        entries = [entry for entry in self.all() if not remote or entry.where != LOCAL]
+        entries = self.all()
         if not entries:
             raise DataError(f"No run is noted in {self.folder}. `irbis run` and `irbis submit` note theirs there.")
         if name is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import logging
 import re
@@ -18,17 +17,16 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import DataError, PlatformError
 from pipelines.platform.bundle import Tree, jobs
 from pipelines.platform.ledger import FAILED
-from pipelines.platform.parcel import as_words, build_wheel
+from pipelines.platform.parcel import build_wheel
 from pipelines.platform.targets.databricks_answers import state_of, told
+from pipelines.platform.targets.shared import folder_for, script_of, words_of
 from pipelines.platform.targets.target import Files, Handle, Job, Progress
 from pipelines.settings import Settings
-from pipelines.shipped import shipped
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
 VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+")
-SENT = "sent"  # folder of the workspace for what came from laptops
 RETRY_SECONDS = 60
 LOOKED_THROUGH = 200  # latest runs, where one is looked for by its name
 
@@ -78,7 +76,7 @@ class Databricks:
         from databricks.sdk.errors import NotFound
 
         content = file.read_bytes()
-        address = f"{workspace}/{SENT}/{hashlib.sha256(content).hexdigest()[:16]}/{file.name}"
+        address = f"{folder_for(content, workspace)}/{file.name}"
         with told():
             try:
                 if self._client.files.get_metadata(address).content_length == len(content):
@@ -94,7 +92,7 @@ class Databricks:
         with told():
             if job.existing:
                 number, own = self._deployed(job.existing)
-                words = [*own, *_words(job)]
+                words = [*own, *words_of(job)]
                 workspace = _workspace_in(words)
                 run = self._client.jobs.run_now(number, idempotency_token=job.id, python_params=words).run_id
             else:
@@ -172,8 +170,7 @@ class Databricks:
 
     def _task(self, job: Job, workspace: str) -> Tree:
         """Give the one task of a one-time run: the job file of the command, with its words."""
-        script = self.put(shipped("jobs") / f"{job.words[0]}.py", workspace)
-        told = {"python_file": script, "parameters": [*job.words[1:], *_words(job)]}
+        told = {"python_file": self.put(script_of(job), workspace), "parameters": words_of(job)}
         return {"task_key": job.words[0], "spark_python_task": told, **self._surroundings(job.words[0], workspace)}
 
     def _notebook_task(self, job: Job, workspace: str) -> Tree:
@@ -231,10 +228,6 @@ class Databricks:
                 "--set databricks.profile=NAME."
             )
         return int(handle["run_id"])
-
-
-def _words(job: Job) -> list[str]:
-    return as_words({**job.settings, "runs.id": job.id})
 
 
 def _workspace_in(words: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ class Shared:
 
     def put(self, file: Path, workspace: str) -> str:
         content = file.read_bytes()
-        folder = f"{workspace}/{SENT}/{hashlib.sha256(content).hexdigest()[:16]}"
+        folder = folder_for(content, workspace)
         if (file.name, len(content)) not in self.files(folder):
             self.write(f"{folder}/{file.name}", content)
         return f"{folder}/{file.name}"
@@ -96,6 +96,11 @@ def telling(lines: Iterable[str]) -> str:
     said = [line.rstrip() for line in lines if line.strip()]
     found = [line for line in said if not NOISE.search(line)]
     return "\n".join((found or said)[-TELLING:])
+
+
+def folder_for(content: bytes, workspace: str) -> str:
+    """Give the folder of the workspace for a file that is sent: the same bytes lie in the same one."""
+    return f"{workspace}/{SENT}/{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def script_of(job: Job) -> Path:
