@@ -7,9 +7,7 @@ told of that folder.
 
 from __future__ import annotations
 
-import base64
 import importlib.metadata
-import json
 import os
 import signal
 import subprocess
@@ -21,9 +19,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
-from .serving import Quiet, Server, serving
+from .databricks_api import Api
+from .serving import Faulty, serving
 
 TOKEN = "dapi-of-the-tests"
 
@@ -56,25 +54,21 @@ class Run:
         return {"run_id": self.id, "run_name": self.name, "state": state, "tasks": tasks, "run_page_url": page, **times}
 
 
-class Workspace(Server):
-    """Answer as a workspace does, or misbehave.
+class Workspace(Faulty):
+    """Answer as a workspace does, or misbehave: a fault is a status with headers.
 
-    `faults` are (method and start of the path, what to do) for the next calls that fit: a status with headers, or
-    "drop", which cuts the line, or "drop after", which cuts it once the call was obeyed. `calls` holds every call.
     Where it `is_idle`, runs are started, but nothing works at them.
     """
 
     def __init__(self, root: Path, port: int = 0):
-        super().__init__(_Handler, port)
+        super().__init__(Api, port)
         self.root, self.address = root, f"http://127.0.0.1:{self.server_port}"
         self.runs: dict[int, Run] = {}
         self.jobs: dict[int, dict[str, Any]] = {}
         self.by_token: dict[str, int] = {}
-        self.faults: list[tuple[str, Any]] = []
-        self.calls: list[str] = []
         self.notebooks: dict[str, bytes] = {}
         self.is_idle = False
-        self.token, self.guard = TOKEN, threading.RLock()
+        self.token = TOKEN
 
     @property
     def login(self) -> dict[str, str]:
@@ -177,140 +171,3 @@ def spark_submit() -> list[str]:
     conf = {**DELTA, "spark.ui.enabled": "false", "spark.sql.shuffle.partitions": 2, "spark.default.parallelism": 2,
             "spark.databricks.delta.snapshotPartitions": 1}  # fmt: skip
     return command + [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
-
-
-class _Handler(Quiet):
-    protocol_version = "HTTP/1.1"
-    server: Workspace
-
-    def _serve(self) -> None:
-        address = urlsplit(self.path)
-        path, asked = unquote(address.path), {k: v[0] for k, v in parse_qs(address.query).items()}
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        call = f"{self.command} {path}"
-        with self.server.guard:
-            self.server.calls.append(call)
-            hit = next((fault for fault in self.server.faults if call.startswith(fault[0])), None)
-            if hit:
-                self.server.faults.remove(hit)
-        if hit and hit[1] == "drop":
-            self.close_connection = True
-            return
-        if hit and hit[1] != "drop after":
-            status, headers = hit[1]
-            return self._answer(status, {"error_code": "FAULT", "message": f"fault {status}"}, headers)
-        if path == "/.well-known/databricks-config":
-            return self._answer(200, {"workspace_id": "1", "oidc_endpoint": f"{self.server.address}/oidc"})
-        if not path.startswith("/api/"):
-            return self._answer(404, {"message": "no such page"})
-        if self.headers.get("Authorization") != f"Bearer {self.server.token}":
-            return self._answer(403, {"error_code": "PERMISSION_DENIED", "message": "Invalid access token."})
-        _, _, name = path.removeprefix("/api/").partition("/")
-        answer = getattr(self, "_" + "_".join([self.command.lower(), *name.split("/")[:3]]).replace("-", "_"), None)
-        answer = answer or getattr(self, "_" + "_".join([self.command.lower(), *name.split("/")[:2]]), None)
-        if answer is None:
-            return self._answer(404, {"error_code": "ENDPOINT_NOT_FOUND", "message": f"no {call}"})
-        given = answer("/" + "/".join(name.split("/")[2:]), asked, body)
-        if hit:  # it was done, but nobody hears of it
-            self.close_connection = True
-            return
-        self._answer(*given) if isinstance(given, tuple) else self._answer(200, given)
-
-    do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = _serve
-
-    def _answer(self, status: int, found: Any, headers: dict[str, str] | None = None) -> None:
-        content = found if isinstance(found, bytes) else json.dumps(found).encode()
-        self.send_response(status)
-        kind = "application/octet-stream" if isinstance(found, bytes) else "application/json"
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def _post_jobs_runs_submit(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        told = json.loads(body)
-        return {"run_id": self.server.start(told["run_name"], told["tasks"], told.get("idempotency_token")).id}
-
-    def _post_jobs_create(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        number = len(self.server.jobs) + 1
-        self.server.jobs[number] = json.loads(body)
-        return {"job_id": number}
-
-    def _get_jobs_list(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        fits = [(n, job) for n, job in self.server.jobs.items() if asked.get("name") in (None, job["name"])]
-        return {"jobs": [{"job_id": number, "settings": job} for number, job in fits]}
-
-    def _post_jobs_run_now(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        told = json.loads(body)
-        job = self.server.jobs[told["job_id"]]
-        tasks = json.loads(json.dumps(job["tasks"]))
-        for task in tasks:
-            task["spark_python_task"]["parameters"] = told.get("python_params") or []
-        return {"run_id": self.server.start(job["name"], tasks, told.get("idempotency_token")).id}
-
-    def _get_jobs_runs_get(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        run = self.server.runs.get(int(asked["run_id"]))
-        if run is None:
-            return 400, {"error_code": "INVALID_PARAMETER_VALUE", "message": f"Run {asked['run_id']} does not exist."}
-        return run.told(self.server.address)
-
-    def _get_jobs_runs_get_output(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        number = int(asked["run_id"])
-        run = self.server.runs[number // 1000]
-        return run.outputs.get(run.tasks[number % 1000]["task_key"], {})
-
-    def _get_jobs_runs_list(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        return {"runs": [run.told(self.server.address) for run in reversed(self.server.runs.values())]}
-
-    def _post_jobs_runs_cancel(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        self.server.cancel(self.server.runs[json.loads(body)["run_id"]])
-        return {}
-
-    def _get_jobs_runs_export(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        from nbconvert import HTMLExporter
-
-        number = int(asked["run_id"])
-        task = self.server.runs[number // 1000].tasks[number % 1000]
-        page, _ = HTMLExporter().from_filename(task["executed"])
-        return {"views": [{"content": page, "name": "notebook", "type": "NOTEBOOK"}]}
-
-    def _get_preview_scim_v2(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        return {"id": "1", "userName": "tests@example.org"}
-
-    def _post_workspace_mkdirs(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        return {}
-
-    def _post_workspace_import(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        told = json.loads(body)
-        assert told["format"] == "JUPYTER", told["format"]
-        self.server.notebooks[told["path"]] = base64.b64decode(told["content"])
-        return {}
-
-    def _put_fs_files(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        place = self.server.place(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(body)
-        return 204, b""
-
-    def _put_fs_directories(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        self.server.place(path).mkdir(parents=True, exist_ok=True)
-        return 204, b""
-
-    def _get_fs_files(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        place = self.server.place(path)
-        if not place.is_file():
-            return 404, {"error_code": "NOT_FOUND", "message": f"The file {path} is not there."}
-        return 200, place.read_bytes(), {"Last-Modified": self.date_time_string(int(place.stat().st_mtime))}
-
-    _head_fs_files = _get_fs_files
-
-    def _get_fs_directories(self, path: str, asked: dict[str, str], body: bytes) -> Any:
-        place = self.server.place(path)
-        if not place.is_dir():
-            return 404, {"error_code": "NOT_FOUND", "message": f"The directory {path} is not there."}
-        found = [
-            {"path": f"{path.rstrip('/')}/{each.name}", "is_directory": each.is_dir(), "file_size": each.stat().st_size}
-            for each in sorted(place.iterdir())
-        ]
-        return {"contents": found}

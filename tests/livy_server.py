@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from .serving import Quiet, Server, serving
+from .serving import Faulty, FaultyHandler, serving
 
 USER, PASSWORD = "admin", "of-the-tests"
 KEPT = 200  # lines
@@ -30,18 +30,13 @@ class Batch:
         self.lines = [*self.lines, *lines][-KEPT:]
 
 
-class Livy(Server):
-    """Answer as Livy does. `faults` are (method and start of the path, what to do) for the next calls that fit.
-
-    What to do is a status, "drop", which cuts the line, or "drop after", which cuts it once the call was obeyed.
-    """
+class Livy(Faulty):
+    """Answer as Livy does, or misbehave: a fault is a status."""
 
     def __init__(self, *, is_new: bool = False, port: int = 0):
         super().__init__(_Handler, port)
         self.url, self.is_new = f"http://127.0.0.1:{self.server_port}", is_new
         self.batches: dict[int, Batch] = {}
-        self.faults: list[tuple[str, Any]] = []
-        self.calls: list[str] = []
         self.password = PASSWORD
 
     def view(self, batch: Batch) -> dict[str, Any]:
@@ -54,30 +49,16 @@ def livy_server(**options: Any) -> AbstractContextManager[Livy]:
     return serving(Livy(**options))
 
 
-class _Handler(Quiet):
+class _Handler(FaultyHandler):
     server: Livy
 
-    def _serve(self) -> None:
+    def obey(self, body: bytes) -> tuple[int, Any]:
         address = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        call = f"{self.command} {self.path}"
-        self.server.calls.append(call)
-        hit = next((fault for fault in self.server.faults if call.startswith(fault[0])), None)
-        if hit:
-            self.server.faults.remove(hit)
-        if hit and hit[1] == "drop":
-            self.close_connection = True
-            return
-        if hit and hit[1] != "drop after":
-            return self._answer(hit[1], f"fault {hit[1]}")
         asked = {name: int(value[0]) for name, value in parse_qs(address.query).items()}
-        found = self._obey(address.path, asked, body)
-        if hit:
-            self.close_connection = True
-            return
-        self._answer(*found)
+        return self._obey(address.path, asked, body)
 
-    do_GET = do_POST = do_DELETE = _serve
+    def spoilt(self, fault: int) -> tuple[int, Any]:
+        return fault, f"fault {fault}"
 
     def _obey(self, path: str, asked: dict[str, int], body: bytes) -> tuple[int, Any]:
         login = base64.b64encode(f"{USER}:{self.server.password}".encode()).decode()
@@ -119,7 +100,7 @@ class _Handler(Quiet):
         lines = batch.lines[start : start + size]
         return {"id": batch.id, "from": start, "total": len(batch.lines), "log": lines}
 
-    def _answer(self, status: int, found: Any) -> None:
+    def answer(self, status: int, found: Any, headers: dict[str, str] | None = None) -> None:
         content = found.encode() if isinstance(found, str) and found.startswith("<") else json.dumps(found).encode()
         if self.server.is_new and isinstance(found, str) and not found.startswith("<"):
             content = json.dumps({"msg": found}).encode()
