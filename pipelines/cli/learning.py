@@ -9,6 +9,7 @@ import click
 from pipelines.cli.group import irbis, options, with_dataset
 from pipelines.cli.stages import held, run_stages, tell
 from pipelines.config import Origin, validated
+from pipelines.platform.parcel import differing
 from pipelines.platform.secrets import revealed
 from pipelines.settings import Settings
 
@@ -32,20 +33,25 @@ def train(origins: dict[str, Origin], verbose: bool, compare_splits: bool) -> No
 @options
 def sweep(origins: dict[str, Origin], verbose: bool, file: str) -> None:
     """Try the settings that a plan names, such as conf/sweeps/penalties.yaml; an interrupted sweep goes on."""
+    from pipelines.stages.recording import recorded
     from pipelines.stages.sweep_plan import read_plan
 
     plan = read_plan(file, origins)
     backbones = plan.choices("featurize.backbone", origins["featurize.backbone"].value)
-    with held(("sweep",), origins) as settings:
+    words = ["sweep", str(Path(file).absolute())]
+    with held(("sweep",), origins) as settings, recorded(words, settings, differing(origins)[0]) as recording:
         from pipelines.platform.session import get_session
         from pipelines.stages import featurize
         from pipelines.stages.sweep import run
 
         spark = get_session(_with_learner(settings, plan.choices("train.learner", None)), verbose=verbose)
+        recording.attach(spark)
         settings = with_dataset(origins, spark, settings)
         for backbone in backbones:  # features of each are computed once, and kept
-            tell(featurize.run(spark, revealed(validated(_with(origins, "featurize.backbone", backbone)))))
-        tell(run(spark, settings, plan, Path(file).stem, origins))
+            recording.add(featurize.run(spark, revealed(validated(_with(origins, "featurize.backbone", backbone)))))
+            tell(recording.results[-1])
+        recording.add(run(spark, settings, plan, Path(file).stem, origins))
+        tell(recording.results[-1])
 
 
 def _with(origins: dict[str, Origin], key: str, value: object) -> dict[str, Origin]:

@@ -22,6 +22,7 @@ from pipelines.platform.sending import send
 from pipelines.platform.targets.target import Job, Target
 from pipelines.settings import Settings
 from pipelines.stages.result import duration
+from pipelines.stages.sweep_plan import read_plan
 from pipelines.storage.places import Places
 
 WAYS_IN = ("databricks.", "hdinsight.", "spark.conf")  # settings that say how a run's place is entered
@@ -31,14 +32,25 @@ FOLLOW = click.option("--follow", is_flag=True, help="Stay until it ends, and sh
 
 
 @irbis.command()
-@click.argument("what", metavar="STAGE|run", type=click.Choice([*STAGES, "run"]))
+@click.argument("what", metavar="STAGE|run|sweep", type=click.Choice([*STAGES, "run", "sweep"]))
+@click.argument("plan", metavar="[PLAN]", required=False)
 @click.option("--on", "where", metavar="PLACE", required=True, help=f"Where it is to run: {targets.NAMES}.")
 @click.option("--job", "existing", metavar="NAME", help="Run this deployed job, instead of one made for the occasion.")
 @FOLLOW
 @options
-def submit(origins: dict[str, Origin], verbose: bool, what: str, where: str, existing: str | None, follow: bool) -> int:
-    """Send a stage, or all of them, to a cluster: this code, these settings."""
-    return _submitted([what], origins, where, existing, follow)
+def submit(
+    origins: dict[str, Origin],
+    verbose: bool,
+    what: str,
+    plan: str | None,
+    where: str,
+    existing: str | None,
+    follow: bool,
+) -> int:
+    """Send a stage, all of them, or a sweep with its plan to a cluster: this code, these settings."""
+    if (what == "sweep") != (plan is not None):
+        raise click.UsageError("A sweep has a plan, nothing else has: irbis submit sweep conf/sweeps/penalties.yaml")
+    return _submitted([what, str(Path(plan).absolute())] if plan else [what], origins, where, existing, follow)
 
 
 @irbis.command()
@@ -141,6 +153,9 @@ def _irbis(words: Sequence[str]) -> int:
 
 def _submitted(words: Sequence[str], origins: dict[str, Origin], where: str, existing: str | None, follow: bool) -> int:
     settings = validated(origins)
+    learners: list[Any] = [settings.train.learner]
+    if words[0] == "sweep":
+        learners = read_plan(words[1], origins).choices("train.learner", *learners)
     place = targets.target(where, settings, Places(settings))
     differ, secret = differing(origins)
     sent = {key: value for key, value in differ.items() if not key.startswith(OF_THIS_MACHINE)}
@@ -151,7 +166,7 @@ def _submitted(words: Sequence[str], origins: dict[str, Origin], where: str, exi
     for name in secret:
         if not name.startswith(OF_THIS_MACHINE):
             click.echo(f"{name} stays here: it is a secret. {KEPT_THERE.get(where, OWN_WAY_IN)}", err=True)
-    job = Job(new_id(words[0]), tuple(words), sent, existing)
+    job = Job(new_id(words[0]), tuple(words), sent, existing, needs_lightgbm="lightgbm" in learners)
     return sent_off(job, differ, where, place, settings, follow)
 
 

@@ -21,8 +21,8 @@ def send(entry: Entry, job: Job, place: Target, ledger: Ledger) -> Entry:
     """
     ledger.write(entry)
     try:
-        settings = {key: _address(key, value, place, entry.workspace) for key, value in job.settings.items()}
-        handle = dict(place.submit(replace(job, settings=settings), entry.workspace))
+        places = {name: place.put(file, entry.workspace) for name, file in _files_of(job).items()}
+        handle = dict(place.submit(replace(job, files=tuple(places)).naming(places), entry.workspace))
     except ConnectionLost as error:
         raise AccessError(f"{error} `irbis logs {entry.id} --follow` looks whether the run has begun.") from error
     except UserError as error:
@@ -32,7 +32,9 @@ def send(entry: Entry, job: Job, place: Target, ledger: Ledger) -> Entry:
     return ledger.write(replace(entry, state=RUNNING, workspace=handle.pop("workspace"), handle=there))
 
 
-def _address(key: str, value: Any, place: Target, workspace: str) -> Any:
-    """Give the address of a file once it is there; whatever else a setting says, as it is."""
-    file = Path(str(value)).expanduser()
-    return place.put(file, workspace) if key in FILES and value is not None and file.is_file() else value
+def _files_of(job: Job) -> dict[str, Path]:
+    """Give the files of this machine that a job names, by its names for them."""
+    plan = job.words[1:] if job.words[0] == "sweep" else ()
+    named = [*plan, *(str(job.settings[key]) for key in FILES if job.settings.get(key) is not None)]
+    files = {name: Path(name).expanduser() for name in named}
+    return {name: file for name, file in files.items() if file.is_file()}

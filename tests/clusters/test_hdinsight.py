@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -18,6 +19,7 @@ from pipelines.platform.targets import target
 from pipelines.storage.places import Places
 
 from ..end_to_end.conftest import COMMAND, closing_lines
+from ..same_tables import assert_same_tables
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(1200)]
 
@@ -68,6 +70,11 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, pictu
     again = irbis("repeat", "--follow")
     assert again.stdout.splitlines()[-1] == "Nothing new: every stage found its work done."
 
+    plan = tmp_path / "penalties.yaml"
+    plan.write_text("{method: grid, space: {train.reg_params: [0.1, 1.0]}}")
+    swept = irbis("submit", "sweep", plan, "--on", "hdinsight", "--follow", *asked)
+    assert closing_lines(swept.stdout)["sweep"].startswith("sweep: 300 read, 2 written, 0 failed")
+
 
 def test_a_run_that_is_cancelled_ends_in_yarn_too(yarn, words, pictures, irbis):
     irbis("submit", "run", "--on", "hdinsight", "--images", pictures, *words)
@@ -94,6 +101,33 @@ def test_an_executor_that_is_killed_in_the_middle_changes_nothing(words, picture
         os.kill(executor, signal.SIGKILL)
     said, _ = client.communicate(timeout=600)
     assert client.returncode == 0 and "featurize: 300 read, 300 written, 0 failed" in said
+
+
+def test_executors_that_are_killed_at_random_five_times_leave_the_tables_of_an_undisturbed_run(
+    words, few_pictures, irbis, shared_data, spark, tmp_path
+):
+    weights = next((shared_data / "backbones").rglob("squeezenet1_1*.safetensors"))
+    asked = ["--on", "hdinsight", "--follow", "--images", few_pictures, "--weights", weights, *words[2:]]
+    asked += ["--backbone", "squeezenet1_1"]
+    shared = Path(words[1])
+    irbis("submit", "run", *asked, "--workspace", shared / "undisturbed")
+    chance, killed, runs = random.Random(11), 0, 0
+    while killed < 5:  # a fast machine may be through with a run before it is time for the fifth
+        disturbed, runs = shared / f"disturbed{runs}", runs + 1
+        client = subprocess.Popen(
+            [*COMMAND, "submit", "run", *map(str, asked), "--workspace", str(disturbed)],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        while killed < 5 and client.poll() is None:
+            time.sleep(chance.uniform(3, 15))
+            for executor in executors()[:1]:
+                os.kill(executor, signal.SIGKILL)
+                killed += 1
+        said, told = client.communicate(timeout=900)
+        assert client.returncode == 0, told[-4000:]
+        assert "featurize: 120 read, 120 written, 0 failed" in said
+        assert_same_tables(spark, shared / "undisturbed", disturbed)
+    assert runs < 4
 
 
 def test_a_livy_that_restarts_in_the_middle_does_not_end_the_run(yarn, words, pictures, irbis, tmp_path):

@@ -137,7 +137,8 @@ class Cluster:
             "yarn.nodemanager.local-dirs": self.folder / "local",
             "yarn.nodemanager.log-dirs": self.folder / "logs",
             "yarn.nodemanager.vmem-check-enabled": "false",
-            "yarn.nodemanager.disk-health-checker.enable": "false",
+            # A disk that is nearly full is one all the same, and with the checker off the first look still counts.
+            "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 100,
             "yarn.nodemanager.delete.debug-delay-sec": 600,
         }
         core = {"fs.defaultFS": "file:///", "hadoop.tmp.dir": self.folder / "tmp"}

@@ -10,21 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from pyspark.sql import functions as F
 
-from pipelines.config import load_settings
-from pipelines.storage.tables import Tables
-
+from ..same_tables import assert_same_tables
 from .conftest import COMMAND
 
 pytestmark = pytest.mark.slow
 
 KILLS, PER_CLASS = 5, 20
-CONTENT = {
-    "images": ["path", "content_hash", "size", "label", "burst_id", "group_id", "width", "height", "failure"],
-    "features": ["content_hash", "backbone", "features", "failure"],
-    "predictions": ["path", "content_hash", "prediction", "burst_prediction", "needs_review", "failure"],
-}
 SMALL_COMMITS = [f"--set={key}" for key in ("ingest.files_per_commit=60", "featurize.pictures_per_commit=60")]
 CHEAP = ["--set=train.reg_params=0.03", "--set=train.bootstrap=100", "--set=report.pictures=2"]
 
@@ -66,12 +58,4 @@ def test_killed_five_times_and_run_again_the_tables_are_those_of_an_undisturbed_
     ]
     assert killed[0]
     irbis(*words, "--workspace", "killed")
-    for name, columns in CONTENT.items():
-        one, other = (
-            Tables.of(spark, load_settings(None, {"workspace": str(tmp_path / workspace)})).read(name).select(
-                *[F.transform(c, lambda x: F.round(x, 3)).alias(c) if c == "features" else F.col(c) for c in columns]
-            )
-            for workspace in ("undisturbed", "killed")
-        )  # fmt: skip
-        assert one.count() == other.count() > 0, name
-        assert one.exceptAll(other).count() == other.exceptAll(one).count() == 0, name
+    assert_same_tables(spark, tmp_path / "undisturbed", tmp_path / "killed")

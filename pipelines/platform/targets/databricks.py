@@ -21,7 +21,7 @@ from pipelines.platform.parcel import build_wheel
 from pipelines.platform.targets.databricks_answers import state_of, told
 from pipelines.platform.targets.shared import folder_for, script_of, words_of
 from pipelines.platform.targets.target import Files, Handle, Job, Progress
-from pipelines.settings import Settings
+from pipelines.settings import SYNAPSEML, Settings
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -171,7 +171,13 @@ class Databricks:
     def _task(self, job: Job, workspace: str) -> Tree:
         """Give the one task of a one-time run: the job file of the command, with its words."""
         told = {"python_file": self.put(script_of(job), workspace), "parameters": words_of(job)}
-        return {"task_key": job.words[0], "spark_python_task": told, **self._surroundings(job.words[0], workspace)}
+        around = self._surroundings(job.words[0], workspace)
+        if job.needs_lightgbm:
+            around["libraries"] += [
+                {"maven": {"coordinates": SYNAPSEML}},
+                {"pypi": {"package": f"synapseml=={SYNAPSEML.rpartition(':')[2]}"}},
+            ]
+        return {"task_key": job.words[0], "spark_python_task": told, **around}
 
     def _notebook_task(self, job: Job, workspace: str) -> Tree:
         """Give the task of a notebook, which is put into the home of whoever sends it."""

@@ -103,6 +103,11 @@ def folder_for(content: bytes, workspace: str) -> str:
     return f"{workspace}/{SENT}/{hashlib.sha256(content).hexdigest()[:16]}"
 
 
+def beside_driver(job: Job, sent: Iterable[str]) -> Job:
+    """Give the job with the names that files have which Spark lays into the folder that the driver works in."""
+    return job.naming({address: address.rpartition("/")[2] for address in sent})
+
+
 def script_of(job: Job) -> Path:
     """Give the job file that does what the words say."""
     return shipped("jobs") / f"{job.words[0]}.py"
@@ -118,9 +123,7 @@ def conf_of(job: Job, packages: str, chosen: Mapping[str, Any]) -> dict[str, str
     from pipelines.platform.session import DELTA, SECRET  # loads Spark
 
     given = str(chosen.get("spark.jars.packages", ""))
-    jars = [given, "" if DELTA_JAR.search(given) else packages]
-    if job.settings.get("train.learner") == "lightgbm":
-        jars.append(SYNAPSEML)
+    jars = [given, "" if DELTA_JAR.search(given) else packages, SYNAPSEML if job.needs_lightgbm else ""]
     conf: dict[str, Any] = {
         "spark.sql.session.timeZone": "UTC",
         "spark.redaction.regex": SECRET,

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipelines.errors import AccessError, DataError
 from pipelines.platform.ledger import FAILED, RUNNING, STOPPED, SUCCEEDED
-from pipelines.platform.targets.shared import Shared, conf_of, packed, script_of, telling, words_of
+from pipelines.platform.targets.shared import Shared, beside_driver, conf_of, packed, script_of, telling, words_of
 from pipelines.platform.targets.target import Files, Handle, Job, Progress
 from pipelines.settings import Settings
 
@@ -37,11 +37,14 @@ class SparkSubmit(Shared):
     def __init__(self, master: str, settings: Settings, files: Files):
         super().__init__(files)
         self._master, self._chosen = master, settings.spark.conf
+        self._is_pods = master.startswith("k8s://")
+        # Said even where it is Spark's default: files have other names for a driver in the cluster.
+        self._mode = str(self._chosen.get("spark.submit.deployMode", "cluster" if self._is_pods else "client"))
         self._home = Path(settings.runs.ledger).expanduser().absolute()
 
     def faults(self, settings: Mapping[str, Any]) -> list[str]:
         found = super().faults(settings)
-        if self._master.startswith("k8s://") and "spark.kubernetes.container.image" not in self._chosen:
+        if self._is_pods and "spark.kubernetes.container.image" not in self._chosen:
             found.append(
                 "spark.kubernetes.container.image is not set: the image that driver and executors run, with this "
                 "Spark and our Python. --set spark.conf.spark.kubernetes.container.image=REGISTRY/irbis:VERSION."
@@ -49,6 +52,11 @@ class SparkSubmit(Shared):
         if not shutil.which(_bin("spark-submit")):
             found.append(f"There is no {_bin('spark-submit')}. Set SPARK_HOME to the folder of a Spark.")
         return found
+
+    def put(self, file: Path, workspace: str) -> str:
+        """Send a file to where a driver in a pod sees it; for every other driver spark-submit takes it along."""
+        is_far = self._is_pods and self._mode == "cluster"
+        return super().put(file, workspace) if is_far else str(file.absolute())
 
     def submit(self, job: Job, workspace: str) -> Handle:
         if job.existing or job.notebook:
@@ -68,15 +76,17 @@ class SparkSubmit(Shared):
     def command(self, job: Job, folder: Path, workspace: str) -> list[str]:
         """Give spark-submit with all its words; what it sends lies in the run's folder from now on."""
         conf = {"spark.yarn.maxAppAttempts": "1", **conf_of(job, _delta(), self._chosen)}
+        conf["spark.submit.deployMode"] = self._mode
         with packed() as code:
             sent = [Path(shutil.copy(file, folder)) for file in (code, script_of(job))]
-        if self._master.startswith("k8s://"):  # nothing goes from here to a driver in a pod
-            conf.setdefault("spark.submit.deployMode", "cluster")
-            zipped, script = (self.put(file, workspace) for file in sent)
-        else:
-            zipped, script = map(str, sent)
+        zipped, script = (self.put(file, workspace) for file in sent)
         told = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
-        return [_bin("spark-submit"), "--master", self._master, *told, "--py-files", zipped, script, *words_of(job)]
+        # A driver on this machine, or one that sees the workspace as a folder, reads them where they are.
+        files = [file for file in job.files if self._mode == "cluster" and ("://" in file or not self._is_pods)]
+        if files:
+            told += ["--files", ",".join(files)]
+        words = words_of(beside_driver(job, files))
+        return [_bin("spark-submit"), "--master", self._master, *told, "--py-files", zipped, script, *words]
 
     def find(self, identifier: str) -> Handle | None:
         folder = self._home / identifier
@@ -114,11 +124,11 @@ class SparkSubmit(Shared):
 
     def _end_there(self, said: str) -> None:
         """End a driver that runs in the cluster, which spark-submit leaves alone when it ends."""
-        if self._chosen.get("spark.submit.deployMode") == "client":
+        if self._mode == "client":
             return
         if self._master == "yarn" and (found := APPLICATION.search(said)):
             words = [_bin("spark-class"), "org.apache.hadoop.yarn.client.cli.ApplicationCLI", "-kill", found[1]]
-        elif self._master.startswith("k8s://") and (found := DRIVER_POD.search(said)):
+        elif self._is_pods and (found := DRIVER_POD.search(said)):
             space = self._chosen.get("spark.kubernetes.namespace", "default")
             words = [_bin("spark-submit"), "--master", self._master, "--kill", f"{space}:{found[1]}"]
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,10 +19,11 @@ class ConnectionLost(AccessError):
 
 @dataclass(frozen=True)
 class Job:
-    """Ask for one run: the command's words, its settings, and where its files are once they have been sent.
+    """Ask for one run: the command's words and its settings.
 
     `existing` names a job that is deployed already, which is run instead of one made for the occasion. Of a `notebook`
-    the settings are its parameters.
+    the settings are its parameters. `files` are those that words and settings name, where they are once they have been
+    sent.
     """
 
     id: str
@@ -30,6 +31,14 @@ class Job:
     settings: Mapping[str, Any]
     existing: str | None = None
     notebook: Path | None = None
+    files: tuple[str, ...] = ()
+    needs_lightgbm: bool = False
+
+    def naming(self, places: Mapping[str, str]) -> Job:
+        """Give the job with other names for its files."""
+        words = tuple(places.get(word, word) for word in self.words)
+        settings = {key: places.get(str(value), value) for key, value in self.settings.items()}
+        return replace(self, words=words, settings=settings, files=tuple(places.get(file, file) for file in self.files))
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def test_what_the_user_sets_of_spark_is_sent_but_for_what_livy_says_itself(serve
         "spark.conf.spark.jars.packages": "a:b:1",
         "spark.conf.spark.yarn.maxAppAttempts": 2,
     }
-    place_of(server, chosen).submit(Job("run-1", ("train",), {"train.learner": "lightgbm"}), home)
+    place_of(server, chosen).submit(Job("run-1", ("train",), {}, needs_lightgbm=True), home)
     conf = server.batches[0].told["conf"]
     assert conf["spark.executor.memory"] == "3g" and conf["spark.yarn.maxAppAttempts"] == "2"
     assert "spark.submit.deployMode" not in conf and "spark.master" not in conf

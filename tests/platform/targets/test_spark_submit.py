@@ -18,6 +18,7 @@ from pipelines.platform.targets.target import Job
 from pipelines.storage.places import Places
 
 JOB = Job("run-1", ("run",), {"train.folds": 2})
+IN_CLUSTER = {"spark__submit__deployMode": "cluster"}
 SCRIPT = """#!/bin/sh
 # As Spark's own, it says things and ends. What it was told stands in a file beside it.
 printf '%s\\n' "$@" > "$SPARK_HOME/told"
@@ -128,7 +129,7 @@ def test_a_run_that_is_cancelled_ends_with_all_its_processes(place_of, home, tmp
 
 
 def test_a_driver_in_the_cluster_is_ended_there_too(place_of, home, tmp_path):
-    place = place_of("echo 'Submitted application application_17_0042' >&2; exec sleep 60")
+    place = place_of("echo 'Submitted application application_17_0042' >&2; exec sleep 60", **IN_CLUSTER)
     handle = place.submit(JOB, home)
     said = Path(handle["folder"]) / "said.txt"
     while not said.exists() or "0042" not in said.read_text():

@@ -1,0 +1,150 @@
+"""Files that a run names, labels, weights or a sweep's plan, are where its driver looks for them."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pipelines.platform.ledger import RUNNING, Entry, Ledger, now
+from pipelines.platform.sending import send
+from pipelines.platform.targets import target
+from pipelines.platform.targets.target import Job
+from pipelines.storage.places import Places
+
+from ..databricks_server import databricks_workspace
+from ..livy_server import PASSWORD, livy_server
+
+IN_CLUSTER = {"spark.submit.deployMode": "cluster"}
+NOTE = '#!/bin/sh\nprintf "%s\\n" "$@" > "$SPARK_HOME/part"; mv "$SPARK_HOME/part" "$SPARK_HOME/told"\n'
+CLOUD = "az://account/irbis/survey"
+
+
+class Container(dict):
+    """A container of Blob Storage, as far as targets use it."""
+
+    def faults(self, folder):
+        return []
+
+    def files(self, folder):
+        below = {name.removeprefix(f"{folder}/"): len(content) for name, content in self.items() if folder in name}
+        return sorted(below.items())
+
+    def read(self, address):
+        return self[address]
+
+    def write(self, address, content):
+        self[address] = content
+
+
+@pytest.fixture
+def plan(tmp_path):
+    file = tmp_path / "plan.yaml"
+    file.write_text("space: {train.folds: [2, 3]}")
+    return file
+
+
+@pytest.fixture
+def job(tmp_path, plan):
+    (tmp_path / "net.safetensors").write_bytes(b"weights")
+    settings = {"featurize.weights": str(tmp_path / "net.safetensors"), "sources.labels": "none", "workspace": CLOUD}
+    return Job("sweep-1", ("sweep", str(plan)), settings)
+
+
+@pytest.fixture
+def sent(job, tmp_path, make_settings):
+    """Give a function that sends the job and gives its entry."""
+
+    def make(where, files, workspace, overrides):
+        place = target(where, make_settings({"runs.ledger": str(tmp_path / "ledger"), **overrides}), files)
+        entry = Entry(job.id, job.words, where, job.settings, workspace, "/", now())
+        return send(entry, job, place, Ledger(str(tmp_path / "ledger")))
+
+    return make
+
+
+def named(words):
+    """Give the plan that the job file is told, and its weights."""
+    (weights,) = [word.partition("=")[2] for word in words if word.startswith("featurize.weights=")]
+    return words[0], weights
+
+
+def test_livy_has_yarn_lay_them_beside_a_driver_that_cannot_open_a_container(sent, job, plan):
+    with livy_server() as server:
+        container = Container()
+        entry = sent("hdinsight", container, CLOUD, {"hdinsight.url": server.url, "hdinsight.password": PASSWORD})
+        told = server.batches[0].told
+    assert named(told["args"]) == ("plan.yaml", "net.safetensors")
+    assert [container[address] for address in told["files"]] == [plan.read_bytes(), b"weights"]
+    assert all(address.startswith(f"{CLOUD}/sent/") for address in told["files"])
+    assert told["file"].endswith("/sweep.py") and told["pyFiles"][0] in container
+    assert (entry.state, entry.words, entry.settings) == (RUNNING, job.words, job.settings)  # as they are here
+
+
+def test_livy_names_them_as_they_are_in_a_folder_that_both_see(sent, plan, tmp_path, make_settings):
+    with livy_server() as server:
+        files = Places(make_settings())
+        sent("hdinsight", files, str(tmp_path), {"hdinsight.url": server.url, "hdinsight.password": PASSWORD})
+        told = server.batches[0].told
+    assert "files" not in told
+    assert [Path(name).read_bytes() for name in named(told["args"])] == [plan.read_bytes(), b"weights"]
+
+
+@pytest.mark.parametrize(
+    ("master", "conf", "files", "names"),
+    [
+        ("yarn", {}, None, "{0}/plan.yaml {0}/net.safetensors"),
+        ("spark://host:7077", {}, None, "{0}/plan.yaml {0}/net.safetensors"),
+        ("yarn", IN_CLUSTER, "{0}/plan.yaml,{0}/net.safetensors", "plan.yaml net.safetensors"),
+    ],
+)  # fmt: skip
+def test_spark_submit_takes_them_along_to_a_driver_elsewhere(sent, spark_submit, tmp_path, master, conf, files, names):
+    told = spark_submit(sent, master, CLOUD, conf)
+    assert (told.get("--files"), " ".join(named(told["words"]))) == (
+        files and files.format(tmp_path),
+        names.format(tmp_path),
+    )
+
+
+def test_a_pod_gets_them_from_the_workspace(sent, spark_submit, plan, tmp_path):
+    conf = {"spark.kubernetes.container.image": "registry/irbis:1"}
+    container = Container()
+    told = spark_submit(sent, "k8s://https://host:6443", CLOUD, conf, container)
+    assert named(told["words"]) == ("plan.yaml", "net.safetensors")
+    assert [container[address] for address in told["--files"].split(",")] == [plan.read_bytes(), b"weights"]
+
+
+def test_databricks_reads_them_in_the_volume(sent, plan, tmp_path, monkeypatch):
+    with databricks_workspace(tmp_path / "cloud") as workspace:
+        workspace.is_idle = True
+        for name, value in workspace.login.items():
+            monkeypatch.setenv(name, value)
+        sent("databricks", None, "/Volumes/main/irbis/files/survey", {"databricks.cluster_id": "1122-000000-tests"})
+        words = workspace.runs[1].tasks[0]["spark_python_task"]["parameters"]
+        assert [workspace.place(name).read_bytes() for name in named(words)] == [plan.read_bytes(), b"weights"]
+
+
+@pytest.fixture
+def spark_submit(tmp_path, monkeypatch):
+    """Give a function that sends by a spark-submit which only notes its words, and reads those."""
+
+    def make(sent, master, workspace, conf, files=None):
+        home = tmp_path / "spark"
+        (home / "bin").mkdir(parents=True)
+        script = home / "bin" / "spark-submit"
+        script.write_text(NOTE)
+        script.chmod(0o755)
+        monkeypatch.setenv("SPARK_HOME", str(home))
+        chosen = {f"spark.conf.{key}": value for key, value in conf.items()}
+        entry = sent(master, Container() if files is None else files, workspace, chosen)
+        limit = time.monotonic() + 20
+        while not (home / "told").exists():
+            assert time.monotonic() < limit, entry
+            time.sleep(0.05)
+        told = (home / "told").read_text().splitlines()
+        script_at = next(i for i, word in enumerate(told) if word.endswith("/sweep.py"))
+        return {**dict(pairwise(told[:script_at])), "words": told[script_at + 1 :]}
+
+    return make
