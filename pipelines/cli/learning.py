@@ -30,28 +30,35 @@ def train(origins: dict[str, Origin], verbose: bool, compare_splits: bool) -> No
 
 @irbis.command()
 @click.argument("file", metavar="FILE")
+@click.option("--begin", "only_begin", is_flag=True, help="Only compute the features, for processes that then share.")
+@click.option("--share", metavar="I/N", help="Try the share I of N, beside the processes that try the others.")
 @options
-def sweep(origins: dict[str, Origin], verbose: bool, file: str) -> None:
+def sweep(origins: dict[str, Origin], verbose: bool, file: str, only_begin: bool, share: str | None) -> None:
     """Try the settings that a plan names, such as conf/sweeps/penalties.yaml; an interrupted sweep goes on."""
     from pipelines.stages.recording import recorded
-    from pipelines.stages.sweep_plan import read_plan
+    from pipelines.stages.sweep_plan import Share, read_plan
 
-    plan = read_plan(file, origins)
+    if share and only_begin:
+        raise click.UsageError("--begin is for all shares at once: give one of them, or --share.")
+    part, plan = Share.of(share or "1/1"), read_plan(file, origins)
     backbones = plan.choices("featurize.backbone", origins["featurize.backbone"].value)
     words = ["sweep", str(Path(file).absolute())]
-    with held(("sweep",), origins) as settings, recorded(words, settings, differing(origins)[0]) as recording:
+    writes = ("sweep",) if part.is_all else ()  # a share writes trials alone
+    with held(writes, origins) as settings, recorded(words, settings, differing(origins)[0]) as recording:
         from pipelines.platform.session import get_session
         from pipelines.stages import featurize
-        from pipelines.stages.sweep import run
+        from pipelines.stages.sweep import begin, run
 
         spark = get_session(_with_learner(settings, plan.choices("train.learner", None)), verbose=verbose)
         recording.attach(spark)
         settings = with_dataset(origins, spark, settings)
-        for backbone in backbones:  # features of each are computed once, and kept
+        for backbone in backbones if part.is_all else []:  # features of each are computed once, and kept
             recording.add(featurize.run(spark, revealed(validated(_with(origins, "featurize.backbone", backbone)))))
             tell(recording.results[-1])
-        recording.add(run(spark, settings, plan, Path(file).stem, origins))
-        tell(recording.results[-1])
+        name = Path(file).stem
+        done = begin(spark, settings, plan, name) if only_begin else run(spark, settings, plan, name, origins, part)
+        recording.add(done)
+        tell(done)
 
 
 def _with(origins: dict[str, Origin], key: str, value: object) -> dict[str, Origin]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -115,7 +115,7 @@ def run_stages(words: Sequence[str], origins: dict[str, Origin], verbose: bool, 
 
 @contextmanager
 def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]:
-    """Give the settings of a run of these stages, and hold its workspace."""
+    """Give the settings of a run of these stages, and hold its workspace if there are any: they write there."""
     from pipelines.platform.lock import workspace_lock
 
     settings = revealed(validated(origins))
@@ -127,7 +127,7 @@ def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]
 
             refused(names, settings, error)
         raise
-    with workspace_lock(settings.workspace):
+    with workspace_lock(settings.workspace) if names else nullcontext():
         yield settings
 
 

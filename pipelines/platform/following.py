@@ -124,6 +124,9 @@ def _outcome(entry: Entry, handle: Handle, progress: Progress, target: Target) -
         stages = results(target, entry.folder)
         return str(stages[-1]["outcome"]) if stages else ""
     if progress.state == FAILED:
-        errors = [str(record["error"]) for record in _records(target, entry.folder) if record["error"]]
-        return "; ".join(errors) or target.failure(handle) or progress.detail
+        records = [record for record in _records(target, entry.folder) if record["error"]]
+        said = ["; ".join(str(record["error"]) for record in records)]
+        if not records or any(record.get("is_bereft") for record in records):
+            said.append(target.failure(handle))
+        return "\n".join(filter(None, said)) or progress.detail
     return progress.detail

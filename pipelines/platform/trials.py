@@ -42,13 +42,22 @@ class Trials:
     parent: str
 
     @classmethod
+    def known(cls, tracking: Tracking, fingerprint: str) -> Trials | None:
+        """Give the sweep with this fingerprint if it was begun before."""
+        found = tracking.client.search_runs(
+            [tracking.experiment_id], f"tags.`{TAG}sweep_fingerprint` = '{fingerprint}'"
+        )
+        if not found:
+            return None
+        tracking.client.update_run(found[0].info.run_id, status="RUNNING")
+        return cls(tracking, found[0].info.run_id)
+
+    @classmethod
     def of(cls, tracking: Tracking, name: str, fingerprint: str, note: Mapping[str, str]) -> Trials:
         """Give the sweep with this fingerprint, begun before or now."""
+        if known := cls.known(tracking, fingerprint):
+            return known
         client, experiment = tracking.client, tracking.experiment_id
-        known = client.search_runs([experiment], f"tags.`{TAG}sweep_fingerprint` = '{fingerprint}'")
-        if known:
-            client.update_run(known[0].info.run_id, status="RUNNING")
-            return cls(tracking, known[0].info.run_id)
         tags = {f"{TAG}sweep": name, f"{TAG}sweep_fingerprint": fingerprint, **_code()}
         run = client.create_run(experiment, tags=tags, run_name=f"sweep {name}")
         for key, value in note.items():

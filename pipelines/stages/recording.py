@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.sql import SparkSession
 
 from pipelines.errors import PlatformError, UserError
@@ -63,8 +64,8 @@ class Recording:
                 tracking.save(tracking.choose(number), Path(folder))
                 put_folder(self.tables, Path(folder), f"runs/{self.id}/model")
 
-    def end(self, state: str, error: str = "") -> None:
-        """Write the results down."""
+    def end(self, state: str, error: str = "", is_bereft: bool = False) -> None:
+        """Write the results down. `is_bereft`: Spark has ended under it, of which only the place knows why."""
         self.log.stop()
         found = {
             "id": self.id,
@@ -74,6 +75,7 @@ class Recording:
             "ended": now(),
             "stages": [_told(each) for each in self.results],
             "error": error,
+            "is_bereft": is_bereft,
             "code": code_version(),
         }
         self._write("json", json.dumps(found, indent=2, ensure_ascii=False))
@@ -103,7 +105,7 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         pid=os.getpid(),
     )  # fmt: skip
     is_ours = settings.runs.id is None and not is_managed() and _noted(entry, ledger)
-    state, error = RUNNING, ""
+    state, error, is_bereft = RUNNING, "", False
     try:
         with recording.log.listening():
             yield recording
@@ -117,13 +119,20 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         raise
     except BaseException as fault:
         state, error = FAILED, f"{type(fault).__name__}: {fault}"
+        if is_bereft := _has_lost_java(fault):
+            error = f"Spark has ended in the middle of the run ({error})."
         recording.log.add(traceback.format_exc())
         raise
     finally:
         outcome = error.splitlines()[0] if error else "; ".join(each.outcome for each in recording.results[-1:])
         if is_ours:
             _noted(replace(entry, state=state, ended=now(), outcome=outcome), ledger)
-        recording.end(state, error)
+        recording.end(state, error, is_bereft)
+
+
+def _has_lost_java(error: BaseException) -> bool:
+    """Say whether the error is that Java does not answer, rather than anything that it has answered."""
+    return isinstance(error, (Py4JError, ConnectionRefusedError)) and not isinstance(error, Py4JJavaError)
 
 
 def _told(result: StageResult) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Test pictures have no part in it: what a sweep finds best is then trained, and m
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,41 +23,77 @@ from pipelines.platform.trials import FAILED, FINISHED, Trial, Trials
 from pipelines.settings import Settings
 from pipelines.stages.learning import fingerprint_of, training_rows
 from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.sweep_plan import Plan
+from pipelines.stages.sweep_plan import ALL, Plan, Share
 from pipelines.stages.sweep_trial import Sweep, combined, run_trial, study_of
 from pipelines.storage.tables import Tables
 
 
-def run(spark: SparkSession, settings: Settings, plan: Plan, name: str, origins: Mapping[str, Origin]) -> StageResult:
-    """Try what the plan says, but for the trials that an earlier run has finished; the note is the table of all."""
-    clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
-    if settings.train.folds < 2:
-        raise DataError("train.folds = 0: a sweep needs cross-validation. Set train.folds to 2 or more.")
-    if "lightgbm" in plan.choices("train.learner", settings.train.learner):
-        lightgbm()
-    tracking.close_abandoned()
-    tables.require("features")
-    pictures = training_rows(tables, settings, identity_of(settings))
-    about = {"method": plan.method, "metric": plan.metric, "space": json.dumps(plan.model_dump(mode="json")["space"])}
-    trials = Trials.of(tracking, name, plan.digest(name, fingerprint_of(pictures, settings, "")), about)
+def run(
+    spark: SparkSession,
+    settings: Settings,
+    plan: Plan,
+    name: str,
+    origins: Mapping[str, Origin],
+    share: Share = ALL,
+) -> StageResult:
+    """Try what the plan says, but for the trials that an earlier run has finished; the note is the table of all.
+
+    One that tries a share alone leaves the table to the run of all that comes after it.
+    """
+    clock, tables = Clock(), Tables.of(spark, settings)
+    trials = _trials(tables, settings, plan, name, share)
     before = trials.finished()
-    sweep = Sweep(plan, origins, tables, trials, study_of(plan, before))
-    lacking = max(0, plan.wanted - len(before))
+    done = {each.number for each in before}
+    waiting = deque(number for number in plan.numbers(share) if number not in done)
+    lacking = len(waiting)
+    sweep = Sweep(plan, origins, tables, trials, study_of(plan, before, share), waiting, done, share)
     try:
         read = _try_all(sweep, lacking)
     except BaseException:
-        trials.stop()
+        if share.is_all:
+            trials.stop()
         raise
     finally:
         sweep.let_go()
     found = trials.finished()
+    own = [each for each in found if each.number in plan.numbers(share)]
+    failed = sum(trial.state == FAILED for trial in own)
+    failures = {FAILED: failed} if failed else {}
+    if not share.is_all:
+        outcome = f"{name}: {len(own)} trials, share {share.part} of {share.parts}"
+        return StageResult("sweep", read, lacking, failures, clock.seconds, outcome=outcome)
     best = best_of(found, plan)
     table = as_text(found, plan)
     trials.close(best, table)
-    failed = sum(trial.state == FAILED for trial in found)
-    failures = {FAILED: failed} if failed else {}
     outcome = _outcome(name, best, plan)
     return StageResult("sweep", read, lacking, failures, clock.seconds, (f"\n{table}",), outcome)
+
+
+def begin(spark: SparkSession, settings: Settings, plan: Plan, name: str) -> StageResult:
+    """Open the run that the trials are nested in, for processes that then try a share each."""
+    clock = Clock()
+    done = len(_trials(Tables.of(spark, settings), settings, plan, name, ALL).finished())
+    return StageResult("sweep", 0, 0, {}, clock.seconds, outcome=f"{name}: {done} of {plan.wanted} trials are done")
+
+
+def _trials(tables: Tables, settings: Settings, plan: Plan, name: str, share: Share) -> Trials:
+    """Give the sweep's trials; one that is not begun yet begins, unless only a share is wanted: which should do it?"""
+    if settings.train.folds < 2:
+        raise DataError("train.folds = 0: a sweep needs cross-validation. Set train.folds to 2 or more.")
+    if "lightgbm" in plan.choices("train.learner", settings.train.learner):
+        lightgbm()
+    tracking = Tracking.of(settings)
+    tables.require("features")
+    pictures = training_rows(tables, settings, identity_of(settings))
+    fingerprint = plan.digest(name, fingerprint_of(pictures, settings, ""))
+    if share.is_all:
+        tracking.close_abandoned()
+        space = json.dumps(plan.model_dump(mode="json")["space"])
+        about = {"method": plan.method, "metric": plan.metric, "space": space}
+        return Trials.of(tracking, name, fingerprint, about)
+    if found := Trials.known(tracking, fingerprint):
+        return found
+    raise DataError(f"The sweep {name} is not begun on these pictures. Begin it once: irbis sweep FILE --begin.")
 
 
 def _try_all(sweep: Sweep, lacking: int) -> int:

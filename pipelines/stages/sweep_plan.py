@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,6 +30,29 @@ class Range(Section):
     high: float
     log: bool = False
     integer: bool = False
+
+
+@dataclass(frozen=True)
+class Share:
+    """Say which trials are a process's own: of `parts` that work side by side it is number `part`, from 1 on."""
+
+    part: int = 1
+    parts: int = 1
+
+    @classmethod
+    def of(cls, text: str) -> Share:
+        """Read a share such as 2/4; raise SettingsError if it is none."""
+        part, _, parts = text.partition("/")
+        if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+            raise SettingsError(f"--share {text}: give which of how many, from 1/4 to 4/4.")
+        return cls(int(part), int(parts))
+
+    @property
+    def is_all(self) -> bool:
+        return self.parts == 1
+
+
+ALL = Share()
 
 
 class Plan(Section):
@@ -55,6 +79,10 @@ class Plan(Section):
     def wanted(self) -> int:
         """Give the number of trials; of a grid, that of its combinations."""
         return sum(1 for _ in self.combinations()) if self.method == "grid" else self.trials
+
+    def numbers(self, share: Share) -> range:
+        """Give the numbers of the trials of a share; of a grid, number N is combination N."""
+        return range(share.part - 1, self.wanted, share.parts)
 
     def choices(self, key: str, otherwise: Any) -> list[Any]:
         """Give what is tried of a setting; where it is not swept, what it is otherwise."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +25,7 @@ from pipelines.settings import Settings
 from pipelines.stages.asking import ask
 from pipelines.stages.learning import cross_validated, training_rows
 from pipelines.stages.result import Clock
-from pipelines.stages.sweep_plan import Plan
+from pipelines.stages.sweep_plan import ALL, Plan, Share
 from pipelines.storage.tables import Tables
 
 KEPT = 75.0  # percent of the trials: one that is poorer on the first fold is stopped there
@@ -39,6 +41,9 @@ class Sweep:
     tables: Tables
     trials: Trials
     study: Any
+    waiting: deque[int]  # numbers of trials
+    told: set[int]  # numbers of trials that the study knows
+    share: Share = ALL
     kept: dict[tuple[str, bool], DataFrame] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -60,20 +65,42 @@ class Sweep:
         for rows in self.kept.values():
             rows.unpersist()
 
+    def ask(self) -> tuple[int, Any]:
+        """Give the next trial's number and the parameters that the sampler chooses, knowing what others have found."""
+        with self.lock:
+            if not self.share.is_all:
+                news = [each for each in self.trials.finished() if each.number not in self.told]
+                tell(self.study, self.plan, news)
+                self.told.update(each.number for each in news)
+            number = self.waiting.popleft()
+            self.told.add(number)
+            if self.plan.method == "grid":
+                self.study.enqueue_trial(next(itertools.islice(self.plan.combinations(), number, None)))
+            return number, self.study.ask(distributions(self.plan))
 
-def study_of(plan: Plan, before: Sequence[Trial]) -> Any:
-    """Give Optuna's study with the trials there are; of a grid, the combinations that are lacking wait in it."""
+
+def study_of(plan: Plan, before: Sequence[Trial], share: Share) -> Any:
+    """Give Optuna's study with the trials there are."""
     optuna = _optuna()
-    seed = plan.seed + len(before)  # begun anew, the same seed would draw the first trials again
+    # Begun anew, or beside another, the same seed would draw the same trials again.
+    seed = plan.seed + len(before) * share.parts + share.part - 1
+    is_beside = plan.parallel > 1 or not share.is_all
     sampler = (
-        optuna.samplers.TPESampler(seed=seed, n_startup_trials=FIRST, constant_liar=plan.parallel > 1)
+        optuna.samplers.TPESampler(seed=seed, n_startup_trials=FIRST, constant_liar=is_beside)
         if plan.method == "tpe"
         else optuna.samplers.RandomSampler(seed=seed)
     )
     pruner = optuna.pruners.PercentilePruner(KEPT, n_startup_trials=FIRST)
     study = optuna.create_study(direction=plan.direction, sampler=sampler, pruner=pruner)
+    tell(study, plan, before)
+    return study
+
+
+def tell(study: Any, plan: Plan, trials: Sequence[Trial]) -> None:
+    """Let the study know of trials that came to their end elsewhere, or earlier."""
+    optuna = _optuna()
     states = {name: getattr(optuna.trial.TrialState, of) for name, of in _STATES.items()}
-    for each in before:
+    for each in trials:
         study.add_trial(
             optuna.trial.create_trial(
                 state=states[each.state],
@@ -83,12 +110,6 @@ def study_of(plan: Plan, before: Sequence[Trial]) -> Any:
                 intermediate_values={} if each.first is None else {0: each.first},
             )
         )
-    if plan.method == "grid":
-        done = [dict(each.parameters) for each in before]
-        for parameters in plan.combinations():
-            if parameters not in done:
-                study.enqueue_trial(parameters)
-    return study
 
 
 _STATES = {FINISHED: "COMPLETE", PRUNED: "PRUNED", FAILED: "FAIL"}
@@ -111,9 +132,8 @@ def distributions(plan: Plan) -> dict[str, Any]:
 def run_trial(sweep: Sweep) -> int:
     """Run one trial, write it down, and tell the sampler; give how many pictures it was judged on."""
     plan, clock = sweep.plan, Clock()
-    with sweep.lock:
-        asked = sweep.study.ask(distributions(plan))
-    run_id = sweep.trials.begin(asked.number)
+    number, asked = sweep.ask()
+    run_id = sweep.trials.begin(number)
     judged = Judged()
     try:
         judged = _judged(sweep, asked)
@@ -123,7 +143,7 @@ def run_trial(sweep: Sweep) -> int:
     found = judged.evaluation.metrics[plan.metric] if judged.evaluation else None
     value = found.value if found else judged.first
     trial = Trial(
-        number=asked.number,
+        number=number,
         parameters=dict(asked.params),
         state=judged.state,
         value=value,

@@ -11,7 +11,10 @@ from pathlib import Path
 import pyspark
 
 CLASSES = {
-    "spark-core": ["org/apache/spark/internal/config/package$.class"],
+    "spark-core": [
+        "org/apache/spark/internal/config/package$.class",
+        "org/apache/spark/SparkConf$.class",  # names of earlier versions
+    ],
     "spark-catalyst": [
         "org/apache/spark/sql/internal/SQLConf$.class",
         "org/apache/spark/sql/internal/StaticSQLConf$.class",

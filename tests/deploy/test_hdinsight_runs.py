@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from pipelines.platform.session import DELTA, MALLOC, SECRET
+from pipelines.platform.targets.shared import YARN
 from tests.deploy.spark_names import unknown
 from tests.deploy.stand_in import StandIns
 
@@ -147,7 +148,7 @@ def test_the_settings_are_those_of_the_lane():
     (delta,) = re.findall(r"^delta-spark==(.*)$", lock, re.MULTILINE)
     assert SETTINGS["spark.jars.packages"] == f"io.delta:delta-core_2.12:{delta}"
     assert SETTINGS["spark.pyspark.python"] == "./environment/bin/python"
-    assert SETTINGS["spark.yarn.maxAppAttempts"] == "1"
+    assert {name: SETTINGS[name] for name in YARN} == YARN
     assert {name: SETTINGS[name] for name in DELTA} == DELTA
     assert SETTINGS["spark.redaction.regex"] == SECRET
     assert {name: int(SETTINGS[f"spark.executorEnv.{name}"]) for name in MALLOC} == MALLOC
@@ -156,8 +157,7 @@ def test_the_settings_are_those_of_the_lane():
 
 def test_runs_through_livy_get_the_same_sizes():
     conf = yaml.safe_load((ROOT / "conf/hdinsight.yaml").read_text(encoding="utf-8"))["spark"]["conf"]
-    brought = {"spark.pyspark.python", "spark.yarn.appMasterEnv.PYSPARK_PYTHON", "spark.yarn.maxAppAttempts"}
-    brought |= {"spark.jars.packages", *DELTA}
+    brought = {"spark.pyspark.python", "spark.yarn.appMasterEnv.PYSPARK_PYTHON", "spark.jars.packages", *DELTA, *YARN}
     assert conf == {name: value for name, value in SETTINGS.items() if name not in brought}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from py4j.protocol import Py4JError
 
 from pipelines.errors import DataError
 from pipelines.platform.ledger import Ledger
@@ -55,6 +56,18 @@ def test_a_run_leaves_what_it_said_and_gave(recordable, tmp_path, capsys):
         (DataError(["no pictures", "no labels"]), "failed", "no pictures\nno labels", "irbis: no labels\n"),
         (ZeroDivisionError("by zero"), "failed", "ZeroDivisionError: by zero", "ZeroDivisionError: by zero\n"),
         (KeyboardInterrupt(), "stopped", "stopped", ""),
+        (
+            Py4JError("gone"),
+            "failed",
+            "Spark has ended in the middle of the run (Py4JError: gone).",
+            "Py4JError: gone\n",
+        ),
+        (
+            ConnectionRefusedError("no answer"),
+            "failed",
+            "Spark has ended in the middle of the run (ConnectionRefusedError: no answer).",
+            "ConnectionRefusedError: no answer\n",
+        ),
     ],
 )
 def test_a_run_that_ends_badly_says_how_and_raises_on(recordable, fault, state, error, said):
@@ -63,7 +76,7 @@ def test_a_run_that_ends_badly_says_how_and_raises_on(recordable, fault, state, 
         print("begun")
         raise fault
     record, log = record_of(settings, "train")
-    assert (record["state"], record["error"]) == (state, error)
+    assert (record["state"], record["error"], record["is_bereft"]) == (state, error, "Spark has ended" in error)
     assert log.startswith("begun\n") and log.endswith(said)
     entry = Ledger(settings.runs.ledger).find(None)
     assert (entry.state, entry.outcome) == (state, error.splitlines()[0])

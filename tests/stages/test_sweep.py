@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pipelines.config import Origin, flatten, load_origins
-from pipelines.errors import DataError
+from pipelines.errors import DataError, SettingsError
 from pipelines.platform.provenance import code_version
 from pipelines.platform.tracking import Tracking
 from pipelines.platform.trials import PARENT, Trial
-from pipelines.stages import sweep
-from pipelines.stages.sweep_plan import Plan
+from pipelines.stages import sweep, sweep_trial
+from pipelines.stages.sweep_plan import Plan, Share
 from pipelines.stages.sweep_trial import combined
 
 
@@ -88,6 +89,42 @@ def test_more_trials_may_be_asked_for_and_none_is_drawn_twice(spark, settings, o
     _, runs = nested(settings)
     penalties = {run.data.params["train.reg_params"] for run in runs}
     assert len(penalties) == 3 and all(0.001 <= float(each) <= 1 for each in penalties)
+
+
+def test_shares_try_every_combination_once_and_the_run_of_all_gives_the_table(spark, settings, origins):
+    with pytest.raises(DataError, match=r"grid is not begun .* irbis sweep FILE --begin"):
+        sweep.run(spark, settings, plan(), "grid", origins, Share(1, 2))
+    assert sweep.begin(spark, settings, plan(), "grid").outcome == "grid: 0 of 4 trials are done"
+    with ThreadPoolExecutor(2) as pool:  # side by side, as two processes are
+        shares = [pool.submit(sweep.run, spark, settings, plan(), "grid", origins, Share(n, 2)) for n in (1, 2)]
+    results = [each.result() for each in shares]
+    assert [(each.written, each.outcome, each.notes) for each in results] == [
+        (2, f"grid: 2 trials, share {n} of 2", ()) for n in (1, 2)
+    ]
+    assert nested(settings)[0].info.status == "RUNNING"
+    whole = sweep.run(spark, settings, plan(), "grid", origins)
+    parent, runs = nested(settings)
+    trials = sorted((Trial(**json.loads(run.data.tags["irbis.trial"])) for run in runs), key=lambda each: each.number)
+    assert [each.parameters for each in trials] == list(plan().combinations())
+    assert (whole.written, parent.info.status, len(whole.notes[0].strip().splitlines())) == (0, "FINISHED", 5)
+
+
+def test_a_share_draws_other_values_than_those_beside_it_and_hears_of_theirs(spark, settings, origins, monkeypatch):
+    space = {"train.reg_params": {"low": 0.001, "high": 1.0, "log": True}}
+    drawn = plan(method="tpe", space=space, trials=4)
+    sweep.begin(spark, settings, drawn, "grid")
+    heard, tell = [], sweep_trial.tell
+    monkeypatch.setattr(sweep_trial, "tell", lambda study, of, news: heard.append(len(news)) or tell(study, of, news))
+    assert [sweep.run(spark, settings, drawn, "grid", origins, Share(n, 2)).written for n in (2, 1)] == [2, 2]
+    assert heard == [0, 0, 0, 2, 0, 0]  # as it starts, and before each trial
+    _, runs = nested(settings)
+    assert len({run.data.params["train.reg_params"] for run in runs}) == 4
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/4/2", ""])
+def test_what_is_no_share_is_refused(text):
+    with pytest.raises(SettingsError, match="give which of how many, from 1/4 to 4/4"):
+        Share.of(text)
 
 
 def test_what_a_learner_refuses_is_written_down_and_the_others_go_on(spark, settings, origins):

@@ -11,7 +11,17 @@ from typing import Any
 from pipelines.errors import AccessError, DataError, PlatformError
 from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED
 from pipelines.platform.targets.livy_rest import Forgotten, Livy
-from pipelines.platform.targets.shared import SENT, Shared, beside_driver, conf_of, packed, script_of, telling, words_of
+from pipelines.platform.targets.shared import (
+    SENT,
+    YARN,
+    Shared,
+    beside_driver,
+    conf_of,
+    packed,
+    script_of,
+    telling,
+    words_of,
+)
 from pipelines.platform.targets.target import ConnectionLost, Files, Handle, Job, Progress
 from pipelines.settings import Settings
 
@@ -121,8 +131,7 @@ class Hdinsight(Shared):
             python = "./environment/bin/python"
         if python:
             conf |= {"spark.pyspark.python": python, "spark.yarn.appMasterEnv.PYSPARK_PYTHON": python}
-        conf = {"spark.yarn.maxAppAttempts": "1", **conf}  # or a run that fails is run once more
-        asked["conf"] = {name: value for name, value in conf.items() if name not in HERS}
+        asked["conf"] = {name: value for name, value in {**YARN, **conf}.items() if name not in HERS}
         if sent := [file for file in job.files if "://" in file]:  # Python's own open() does not read there
             asked["files"] = sent
         return {**asked, "args": words_of(beside_driver(job, sent))}

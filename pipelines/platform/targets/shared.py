@@ -22,6 +22,9 @@ SENT = "sent"  # folder of the workspace for what came from laptops
 CANCELLED = "cancelled.json"  # a record of its own, of a run that cannot write one any more
 NOISE = re.compile(r"^\s+at |^\s+\.\.\. \d+ more|\b(INFO|DEBUG|TRACE|WARN)\b|^(stdout|\s*stderr): *$")
 TELLING = 20  # last lines that say why a run failed
+# A run that fails is not run a second time. One may lose so many executors, however few it has at a time: Spark's own
+# number for few is 3, and machines that come and go cost more. A task that fails four times ends the run all the same.
+YARN = {"spark.yarn.maxAppAttempts": "1", "spark.yarn.max.executor.failures": "32"}
 DELTA_JAR = re.compile(r"delta-(spark|core)_")
 
 

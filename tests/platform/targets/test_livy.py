@@ -82,7 +82,8 @@ def test_a_batch_has_job_file_code_delta_settings_and_words(server, handle, home
     conf = told["conf"]
     assert conf["spark.jars.packages"] == "io.delta:delta-core_2.12:2.3.0"
     assert conf["spark.sql.extensions"] == "io.delta.sql.DeltaSparkSessionExtension"
-    assert conf["spark.yarn.maxAppAttempts"] == "1" and "archives" not in told
+    assert conf["spark.yarn.maxAppAttempts"] == "1" and conf["spark.yarn.max.executor.failures"] == "32"
+    assert "archives" not in told
     assert all(isinstance(value, str) for value in conf.values())
 
 
@@ -225,6 +226,14 @@ def test_a_run_that_says_itself_why_it_failed_is_believed(server, place, handle,
     write_record(home, "failed", "There is no table features in /x.")
     found = look(entry_of(handle, home), place, Ledger(str(tmp_path / "ledger")))
     assert (found.state, found.outcome) == (FAILED, "There is no table features in /x.")
+
+
+def test_why_spark_has_ended_under_a_run_is_told_by_livy(server, place, handle, home, tmp_path):
+    server.batches[0].state = "dead"
+    server.batches[0].say("\nYARN Diagnostics: ", "Max number of executor failures (32) reached")
+    write_record(home, "failed", 'Spark has ended.", "is_bereft": true, "word": "')
+    found = look(entry_of(handle, home), place, Ledger(str(tmp_path / "ledger")))
+    assert found.outcome == "Spark has ended.\n\nYARN Diagnostics:\nMax number of executor failures (32) reached"
 
 
 def test_a_run_that_is_cancelled_is_forgotten_by_livy_but_not_by_us(server, place, handle, home):
