@@ -60,7 +60,7 @@ def run(
     failed = sum(trial.state == FAILED for trial in own)
     failures = {FAILED: failed} if failed else {}
     if not share.is_all:
-        outcome = f"{name}: {len(own)} trials, share {share.part} of {share.parts}"
+        outcome = f"{name}: share {share.part} of {share.parts}, {len(own)} of {plan.wanted} trials"
         return StageResult("sweep", read, lacking, failures, clock.seconds, outcome=outcome)
     best = best_of(found, plan)
     table = as_text(found, plan)

@@ -99,7 +99,7 @@ def test_shares_try_every_combination_once_and_the_run_of_all_gives_the_table(sp
         shares = [pool.submit(sweep.run, spark, settings, plan(), "grid", origins, Share(n, 2)) for n in (1, 2)]
     results = [each.result() for each in shares]
     assert [(each.written, each.outcome, each.notes) for each in results] == [
-        (2, f"grid: 2 trials, share {n} of 2", ()) for n in (1, 2)
+        (2, f"grid: share {n} of 2, 2 of 4 trials", ()) for n in (1, 2)
     ]
     assert nested(settings)[0].info.status == "RUNNING"
     whole = sweep.run(spark, settings, plan(), "grid", origins)
