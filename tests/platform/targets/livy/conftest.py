@@ -1,0 +1,66 @@
+"""A Livy of either version on this machine, and a run in it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.platform.ledger import Entry, now
+from pipelines.platform.targets import target
+from pipelines.platform.targets.target import Job
+from pipelines.storage.places import Places
+
+from ....livy_server import PASSWORD, livy_server
+
+JOB = Job("run-1", ("run",), {"train.folds": 2, "sources.images": "/data/pictures"})
+RECORD = '{"state": "%s", "stages": [{"outcome": "12 written"}], "error": "%s", "ended": "2026"}'
+
+
+@pytest.fixture(params=[False, True], ids=["0.5", "0.7"])
+def server(request):
+    with livy_server(is_new=request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def place_of(make_settings):
+    def make(server, overrides=None):
+        given = {"hdinsight.url": server.url, "hdinsight.password": PASSWORD, **(overrides or {})}
+        settings = make_settings(given)
+        return target("hdinsight", settings, Places(settings))
+
+    return make
+
+
+@pytest.fixture
+def place(server, place_of):
+    return place_of(server)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return str(tmp_path / "shared")
+
+
+@pytest.fixture
+def handle(place, home):
+    return place.submit(JOB, home)
+
+
+def entry_of(handle, home, **more):
+    return Entry("run-1", ("run",), "hdinsight", {}, home, "/", now(), handle=handle, **more)
+
+
+def wait_for(happens):
+    limit = time.monotonic() + 30
+    while not happens():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def write_record(home, state, error=""):
+    folder = Path(home, "runs", "run-1")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.json").write_text(RECORD % (state, error))

@@ -1,0 +1,130 @@
+"""What is sent to Livy, and what happens where it does not take it, or its answer is lost."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import AccessError, DataError, SettingsError
+from pipelines.platform.following import handle_of
+from pipelines.platform.ledger import FAILED, SENDING, Ledger
+from pipelines.platform.sending import send
+from pipelines.platform.targets import livy
+from pipelines.platform.targets.target import Job
+
+from ....livy_server import PASSWORD
+from .conftest import JOB, entry_of
+
+
+def test_a_batch_has_job_file_code_delta_settings_and_words(server, handle, home):
+    assert handle == {"batch": 0, "url": server.url, "id": "run-1", "workspace": home}
+    told = server.batches[0].told
+    assert told["name"] == "irbis run-1" and told["file"] == f"{home}/sent/run-1/run.py"
+    assert Path(told["file"]).read_text("utf-8").startswith('"""Job: all five stages.')
+    assert told["args"] == ["--set", "train.folds=2", "--images", "/data/pictures", "--set", "runs.id=run-1"]
+    (code,) = told["pyFiles"]
+    assert code.endswith(".zip") and "pipelines/cli/__init__.py" in zipfile.ZipFile(code).namelist()
+    conf = told["conf"]
+    assert conf["spark.jars.packages"] == "io.delta:delta-core_2.12:2.3.0"
+    assert conf["spark.sql.extensions"] == "io.delta.sql.DeltaSparkSessionExtension"
+    assert conf["spark.yarn.maxAppAttempts"] == "1" and conf["spark.yarn.max.executor.failures"] == "32"
+    assert "archives" not in told
+    assert all(isinstance(value, str) for value in conf.values())
+
+
+def test_a_packed_environment_of_this_machine_is_sent_and_worked_in(server, place_of, home, tmp_path):
+    packed = tmp_path / "environment.tar.gz"
+    packed.write_bytes(b"packed")
+    place = place_of(server, {"hdinsight.archive": str(packed)})
+    place.submit(JOB, home), place.submit(Job("run-2", ("run",), {}), home)
+    (first,), (second,) = (batch.told["archives"] for batch in server.batches.values())
+    assert first == second and first.startswith(f"{home}/sent/") and first.endswith("/environment.tar.gz#environment")
+    conf = server.batches[0].told["conf"]
+    assert conf["spark.pyspark.python"] == "./environment/bin/python"
+    assert conf["spark.yarn.appMasterEnv.PYSPARK_PYTHON"] == "./environment/bin/python"
+    place_of(server, {"hdinsight.archive": "abfss://a@b.dfs.core.windows.net/e.tar.gz"}).submit(JOB, home)
+    assert server.batches[2].told["archives"] == ["abfss://a@b.dfs.core.windows.net/e.tar.gz#environment"]
+    place_of(server, {"hdinsight.python": "/usr/local/irbis/bin/python"}).submit(JOB, home)
+    assert server.batches[3].told["conf"]["spark.pyspark.python"] == "/usr/local/irbis/bin/python"
+
+
+def test_what_the_user_sets_of_spark_is_sent_but_for_what_livy_says_itself(server, place_of, home):
+    chosen = {
+        "spark.conf.spark.executor.memory": "3g",
+        "spark.conf.spark.submit.deployMode": "client",
+        "spark.conf.spark.jars.packages": "a:b:1",
+        "spark.conf.spark.yarn.maxAppAttempts": 2,
+    }
+    place_of(server, chosen).submit(Job("run-1", ("train",), {}, needs_lightgbm=True), home)
+    conf = server.batches[0].told["conf"]
+    assert conf["spark.executor.memory"] == "3g" and conf["spark.yarn.maxAppAttempts"] == "2"
+    assert "spark.submit.deployMode" not in conf and "spark.master" not in conf
+    packages = conf["spark.jars.packages"].split(",")
+    assert packages[:2] == ["a:b:1", "io.delta:delta-core_2.12:2.3.0"] and "synapseml-lightgbm" in packages[2]
+
+
+def test_a_wrong_password_says_so_and_that_the_run_goes_on(server, place_of, handle, home, tmp_path):
+    server.password = "another"
+    with pytest.raises(AccessError, match=r"refuses admin \(401 Unauthorized\).*IRBIS_HDINSIGHT__PASSWORD.*go on"):
+        place_of(server).progress(handle)
+    entry, ledger = entry_of({}, home), Ledger(str(tmp_path / "ledger"))
+    with pytest.raises(AccessError):
+        send(entry, JOB, place_of(server), ledger)
+    assert ledger.find("run-1").state == FAILED and len(server.batches) == 1
+
+
+def test_a_token_enters_where_a_password_does_not(server, place_of, home):
+    place = place_of(server, {"hdinsight.password": None, "hdinsight.token": PASSWORD})
+    assert place.submit(JOB, home)["batch"] == 0
+    with pytest.raises(AccessError, match="401"):
+        place_of(server, {"hdinsight.password": None}).submit(JOB, home)
+
+
+def test_a_password_does_not_travel_in_the_clear(place_of, server):
+    with pytest.raises(SettingsError, match=r"http://cluster/livy: passwords and tokens travel over https only"):
+        place_of(server, {"hdinsight.url": "http://cluster/livy"}).progress({"url": "x", "batch": 1})
+    with pytest.raises(SettingsError, match=r"hdinsight\.url is not set.*https://CLUSTER\.azurehdinsight\.net/livy"):
+        place_of(server, {"hdinsight.url": None}).progress({"url": "x", "batch": 1})
+
+
+def test_what_livy_refuses_is_told_in_its_words(server, place, home):
+    server.faults.append(("POST /batches", 400))
+    with pytest.raises(AccessError, match=r"answers: 400 fault 400\.$"):
+        place.submit(JOB, home)
+
+
+def test_where_the_answer_is_lost_the_run_is_started_once_and_found(server, place, home):
+    place.submit(Job("run-0", ("run",), {}), home)
+    server.faults.append(("POST /batches", "drop after"))
+    server.batches[0].state = "running"
+    assert place.submit(JOB, home) == {"batch": 1, "url": server.url, "id": "run-1", "workspace": home}
+    assert len(server.batches) == 2
+    found = handle_of(entry_of({}, home, state=SENDING), place)
+    assert (found["batch"], found["workspace"]) == (1, home)
+
+
+def test_a_batch_that_says_nothing_yet_is_waited_for(server, place, handle, monkeypatch):
+    batch = server.batches[0]
+    said, batch.lines = batch.lines, []  # as before spark-submit's Java is up
+    looks = []
+
+    def look_later(seconds):
+        looks.append(seconds)
+        batch.lines = said
+
+    monkeypatch.setattr(livy.time, "sleep", look_later)
+    assert place.find("run-1")["batch"] == 0
+    assert looks == ([] if server.is_new else [1])  # 0.7 tells names
+
+
+def test_where_nothing_was_heard_nothing_was_started(server, place, home, tmp_path):
+    place.submit(Job("run-0", ("run",), {}), home)
+    server.batches[0].state = "success"
+    server.faults.append(("POST /batches", "drop"))
+    ledger = Ledger(str(tmp_path / "ledger"))
+    with pytest.raises(AccessError, match=r"connection to http.* broke: .*`irbis logs run-1 --follow` looks whether"):
+        send(entry_of({}, home, state=SENDING), JOB, place, ledger)
+    with pytest.raises(DataError, match=r"run-1 was never started"):
+        handle_of(ledger.find("run-1"), place)
