@@ -45,6 +45,7 @@ def jars(name: str, wanted: Sequence[str]) -> str:
     """Give the class path of Maven artifacts and all that they need; they are fetched once."""
     folder = JARS / name
     if not (folder / ".ready").exists():
+        print(f"Fetching {name} with all that it needs from the Maven registry (once; 1 to 5 minutes)", file=sys.stderr)
         ivy = next((HOME / "jars").glob("ivy-*.jar"))
         for artifact in wanted:
             command = [_java(), "-cp", str(ivy), "org.apache.ivy.Main", "-cache", str(JARS / "cache"), "-warn"]
