@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pipelines.errors import AccessError, DataError, PlatformError
 from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED
@@ -122,19 +123,20 @@ class Hdinsight(Shared):
         script = f"{workspace}/{SENT}/{job.id}/{job.words[0]}.py"  # of its own, to be known by
         self.write(script, script_of(job).read_bytes())
         with packed() as code:
-            asked: dict[str, Any] = {"name": _name(job.id), "file": script, "pyFiles": [self.put(code, workspace)]}
+            sent = _uri(self.put(code, workspace))
+        asked: dict[str, Any] = {"name": _name(job.id), "file": _uri(script), "pyFiles": [sent]}
         conf = conf_of(job, self._settings.packages, self._chosen)
         python = self._settings.python
         if archive := self._settings.archive:
             here = Path(archive).expanduser()
-            asked["archives"] = [f"{self.put(here, workspace) if here.is_file() else archive}#environment"]
+            asked["archives"] = [f"{_uri(self.put(here, workspace)) if here.is_file() else archive}#environment"]
             python = "./environment/bin/python"
         if python:
             conf |= {"spark.pyspark.python": python, "spark.yarn.appMasterEnv.PYSPARK_PYTHON": python}
         asked["conf"] = {name: value for name, value in {**YARN, **conf}.items() if name not in HERS}
-        if sent := [file for file in job.files if "://" in file]:  # Python's own open() does not read there
-            asked["files"] = sent
-        return {**asked, "args": words_of(beside_driver(job, sent))}
+        if far := [file for file in job.files if "://" in file]:  # Python's own open() does not read there
+            asked["files"] = [_uri(file) for file in far]
+        return {**asked, "args": words_of(beside_driver(job, far))}
 
     def _of_record(self, number: int, folder: str) -> Progress:
         """Say how a run is that Livy does not know any more, as its own record has it."""
@@ -163,6 +165,12 @@ class Hdinsight(Shared):
                 f"--set hdinsight.url={handle['url']}."
             )
         return int(handle["batch"])
+
+
+def _uri(address: str) -> str:
+    """Give an address as Livy reads it: escaped, and a folder with its scheme, as else it is unescaped too early."""
+    scheme, _, rest = address.rpartition("://")
+    return f"{scheme or 'file'}://{quote(rest, safe='/@:')}"
 
 
 def _name(identifier: str) -> str:
