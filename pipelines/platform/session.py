@@ -51,6 +51,8 @@ def get_session(settings: Settings, *, verbose: bool = False) -> SparkSession:
 
     Raises PlatformError if Spark cannot start, or if the running session lacks Delta.
     """
+    # What Spark 3.3 calls of pandas is not the caller's to mend.
+    warnings.filterwarnings("ignore", "iteritems is deprecated", FutureWarning)
     if SparkSession.getActiveSession() or is_managed():
         # On YARN a page of paths for every jar that it takes for a Python file and cannot put on the path twice.
         warnings.filterwarnings("ignore", "Failed to add file", RuntimeWarning)

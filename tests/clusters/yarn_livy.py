@@ -219,7 +219,9 @@ def await_answer(address: str, sign: bytes, seconds: float = 90) -> None:
 
 def main() -> None:
     """Run YARN and Livy until Ctrl-C, and say how to send a run there."""
-    with cluster(Path(sys.argv[1] if len(sys.argv) > 1 else JARS / "running").absolute()) as running:
+    for each in (signal.SIGINT, signal.SIGTERM):  # whoever ends this ends both
+        signal.signal(each, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), cluster(Path(sys.argv[1] if len(sys.argv) > 1 else JARS / "running").absolute()) as running:
         archive = packed_environment(running.folder / "environment.tar.gz")
         print(
             f"Livy: {running.url}, YARN: http://127.0.0.1:{running.web}. Ctrl-C ends both.\n"
@@ -227,8 +229,7 @@ def main() -> None:
             f"--set hdinsight.url={running.url} --set hdinsight.archive={archive}",
             flush=True,
         )
-        with suppress(KeyboardInterrupt):
-            signal.pause()
+        signal.pause()
 
 
 if __name__ == "__main__":
