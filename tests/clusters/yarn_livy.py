@@ -14,6 +14,7 @@ import tarfile
 import time
 import venv
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,7 @@ def jars(name: str, wanted: Sequence[str]) -> str:
         print(f"Fetching {name} with all that it needs from the Maven registry (once; 1 to 5 minutes)", file=sys.stderr)
         ivy = next((HOME / "jars").glob("ivy-*.jar"))
         for artifact in wanted:
-            command = [_java(), "-cp", str(ivy), "org.apache.ivy.Main", "-cache", str(JARS / "cache"), "-warn"]
+            command = [_java(), "-cp", str(ivy), "org.apache.ivy.Main", "-cache", str(JARS / "cache" / name), "-warn"]
             command += ["-dependency", *artifact.split(), "-confs", "default", "-types", "jar", "bundle"]
             subprocess.run(
                 [*command, "-retrieve", f"{folder}/[artifact]-[revision](-[classifier]).[ext]"],
@@ -75,14 +76,15 @@ class Cluster:
 
     def start(self) -> None:
         self._configure()
-        yarn = jars("yarn", YARN)
+        with ThreadPoolExecutor(2) as fetching:
+            yarn, self.livy_jars = fetching.map(jars, ("yarn", "livy"), (YARN, LIVY))
         for name in ("resourcemanager.ResourceManager", "nodemanager.NodeManager"):
             self._start(name.rpartition(".")[2], yarn, f"org.apache.hadoop.yarn.server.{name}", "-Xmx512m")
         await_answer(f"http://127.0.0.1:{self.web}/ws/v1/cluster/nodes", b"RUNNING")
         self.start_livy()
 
     def start_livy(self) -> None:
-        self._start("LivyServer", jars("livy", LIVY), "org.apache.livy.server.LivyServer", "-Xmx512m")
+        self._start("LivyServer", self.livy_jars, "org.apache.livy.server.LivyServer", "-Xmx512m")
         await_answer(f"{self.url}/batches", b"total")
 
     def stop_livy(self) -> None:
@@ -221,7 +223,8 @@ def main() -> None:
     """Run YARN and Livy until Ctrl-C, and say how to send a run there."""
     for each in (signal.SIGINT, signal.SIGTERM):  # whoever ends this ends both
         signal.signal(each, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), cluster(Path(sys.argv[1] if len(sys.argv) > 1 else JARS / "running").absolute()) as running:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else JARS / "running").absolute()
+    with suppress(KeyboardInterrupt), cluster(folder) as running:
         archive = packed_environment(running.folder / "environment.tar.gz")
         print(
             f"Livy: {running.url}, YARN: http://127.0.0.1:{running.web}. Ctrl-C ends both.\n"
