@@ -10,14 +10,13 @@ from typing import Any
 import click
 
 from pipelines.cli.group import SHORT_FORMS, irbis, options, origins_of
-from pipelines.cli.remote import FOLLOW, sent_off
+from pipelines.cli.remote import FOLLOW, sent_off, ways_in
 from pipelines.config import Origin, validated
 from pipelines.errors import NotebookError, SettingsError
 from pipelines.platform.ledger import new_id
 from pipelines.platform.secrets import revealed
 from pipelines.platform.targets import target
 from pipelines.platform.targets.target import Job
-from pipelines.settings import Settings
 from pipelines.stages.notebooks import Order, order
 from pipelines.storage.places import Places
 
@@ -52,20 +51,21 @@ def run_notebook(
     wanted = order(name, _texts(pairs))
     about = {key: value for key, value in wanted.parameters.items() if key in ("workspace", "env", "settings")}
     if where:
-        return _sent(wanted, validated(origins_by_parameters(about)), where, follow)
+        return _sent(wanted, origins_by_parameters(about), where, follow)
     settings = revealed(validated(origins_by_parameters(about)))
     click.echo(execute(wanted, settings, with_bar=sys.stderr.isatty()).closing_line())
     return 0
 
 
-def _sent(wanted: Order, settings: Settings, where: str, follow: bool) -> int:
+def _sent(wanted: Order, origins: dict[str, Origin], where: str, follow: bool) -> int:
     """Send a notebook as a run; its executed copy is fetched into the run's folder when it has ended."""
+    settings = validated(origins)
     given = {key: value for key, value in wanted.given.items() if value not in ("", None)}
     place = target(where, settings, Places(settings))
     if faults := place.faults({"workspace": settings.workspace, "sources.images": given.get("images")}):
         raise SettingsError(faults)
     job = Job(new_id("notebook"), ("notebook", wanted.name), given, notebook=wanted.file)
-    return sent_off(job, given, where, place, settings, follow)
+    return sent_off(job, {**given, **ways_in(origins)}, where, place, settings, follow)
 
 
 def origins_by_parameters(given: Mapping[str, Any]) -> dict[str, Origin]:

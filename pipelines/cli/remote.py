@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,11 @@ def repeat(origins: dict[str, Origin], verbose: bool, run: str | None, follow: b
 def _notebook_again(entry: Entry, follow: bool) -> int:
     """Send a notebook again: its entry has its parameters for settings."""
     os.chdir(entry.cwd)
-    given = [word for key, value in entry.settings.items() for word in ("-p", f"{key}={value}")]
+    asked = {key: value for key, value in entry.settings.items() if not key.startswith(WAYS_IN)}
+    ways = [shlex.quote(f"{key}={value}") for key, value in entry.settings.items() if key not in asked]
+    if texts := [*filter(None, [asked.get("settings")]), *ways]:
+        asked["settings"] = " ".join(texts)
+    given = [word for key, value in asked.items() for word in ("-p", f"{key}={value}")]
     words = ["notebook", "run", *entry.words[1:], *given, "--on", entry.where]
     return _irbis([*words, "--follow"] if follow else words)
 
@@ -213,6 +218,11 @@ def _place(entry: Entry, origins: dict[str, Origin]) -> Target:
     given = {key: origin for key, origin in origins.items() if origin.source != "conf/base.yaml"}
     settings = validated({**origins, **kept, **given})
     return targets.target(entry.where, settings, Places(settings))
+
+
+def ways_in(origins: Mapping[str, Origin]) -> dict[str, Any]:
+    """Give what says how a place is entered and is not that of conf/base.yaml: it is needed to ask about a run too."""
+    return {key: value for key, value in differing(origins)[0].items() if key.startswith(WAYS_IN)}
 
 
 def _table(entries: Sequence[Entry]) -> str:

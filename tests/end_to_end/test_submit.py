@@ -90,6 +90,8 @@ def test_a_notebook_runs_there_and_its_executed_copy_comes_to_the_run(workspace,
     asked = ["-p", "settings=train.folds=2 train.bootstrap=100 train.reg_params=0.1", "--follow", *words[:2]]
     cluster = {"IRBIS_DATABRICKS__CLUSTER_ID": "1122-000000-tests"}
     done = irbis("notebook", "run", "walkthrough", "--on", "databricks", *asked, env=cluster)
+    (noted,) = json.loads(irbis("runs", "--json").stdout)
+    assert noted["settings"]["databricks.cluster_id"] == "1122-000000-tests"
     assert "notebook SUCCESS" in done.stderr and list(workspace.notebooks) == [
         f"/Users/tests@example.org/irbis/{workspace.runs[1].name.removeprefix('irbis ')}"
     ]
@@ -102,6 +104,11 @@ def test_a_notebook_runs_there_and_its_executed_copy_comes_to_the_run(workspace,
         "databricks",
         "succeeded",
     ]
+    irbis("repeat")  # on the same cluster, though nothing of here names it any more
+    (task,) = workspace.runs[2].tasks
+    assert task["existing_cluster_id"] == "1122-000000-tests"
+    assert task["notebook_task"]["base_parameters"]["settings"].startswith("train.folds=2 train.bootstrap=100")
+    irbis("cancel"), irbis("logs", "--follow", code=1)
 
 
 def test_a_run_that_is_cancelled_ends_and_what_was_committed_stays(workspace, words, irbis):
