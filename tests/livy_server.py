@@ -108,3 +108,20 @@ class _Handler(FaultyHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+
+class Container(dict[str, bytes]):
+    """A container of Blob Storage, as far as targets use it."""
+
+    def faults(self, folder):
+        return []
+
+    def files(self, folder):
+        below = {name.removeprefix(f"{folder}/"): len(content) for name, content in self.items() if folder in name}
+        return sorted(below.items())
+
+    def read(self, address):
+        return self[address]
+
+    def write(self, address, content):
+        self[address] = content

@@ -15,28 +15,11 @@ from pipelines.platform.targets.target import Job
 from pipelines.storage.places import Places
 
 from ..databricks_server import databricks_workspace
-from ..livy_server import PASSWORD, livy_server
+from ..livy_server import PASSWORD, Container, livy_server
 
 IN_CLUSTER = {"spark.submit.deployMode": "cluster"}
 NOTE = '#!/bin/sh\nprintf "%s\\n" "$@" > "$SPARK_HOME/part"; mv "$SPARK_HOME/part" "$SPARK_HOME/told"\n'
 CLOUD = "az://account/irbis/survey"
-
-
-class Container(dict):
-    """A container of Blob Storage, as far as targets use it."""
-
-    def faults(self, folder):
-        return []
-
-    def files(self, folder):
-        below = {name.removeprefix(f"{folder}/"): len(content) for name, content in self.items() if folder in name}
-        return sorted(below.items())
-
-    def read(self, address):
-        return self[address]
-
-    def write(self, address, content):
-        self[address] = content
 
 
 @pytest.fixture

@@ -14,18 +14,19 @@ from pipelines.platform.sending import send
 from pipelines.platform.targets import livy
 from pipelines.platform.targets.target import Job
 
-from ....livy_server import PASSWORD
+from ....livy_server import PASSWORD, Container
 from .conftest import JOB, entry_of
 
 
 def test_a_batch_has_job_file_code_delta_settings_and_words(server, handle, home):
     assert handle == {"batch": 0, "url": server.url, "id": "run-1", "workspace": home}
     told = server.batches[0].told
-    assert told["name"] == "irbis run-1" and told["file"] == f"{home}/sent/run-1/run.py"
-    assert Path(told["file"]).read_text("utf-8").startswith('"""Job: all five stages.')
+    assert told["name"] == "irbis run-1" and told["file"] == f"file://{home}/sent/run-1/run.py"
+    assert Path(home, "sent", "run-1", "run.py").read_text("utf-8").startswith('"""Job: all five stages.')
     assert told["args"] == ["--set", "train.folds=2", "--images", "/data/pictures", "--set", "runs.id=run-1"]
     (code,) = told["pyFiles"]
-    assert code.endswith(".zip") and "pipelines/cli/__init__.py" in zipfile.ZipFile(code).namelist()
+    assert "pipelines/cli/__init__.py" in zipfile.ZipFile(code.removeprefix("file://")).namelist()
+    assert code.endswith(".zip")
     conf = told["conf"]
     assert conf["spark.jars.packages"] == "io.delta:delta-core_2.12:2.3.0"
     assert conf["spark.sql.extensions"] == "io.delta.sql.DeltaSparkSessionExtension"
@@ -34,13 +35,32 @@ def test_a_batch_has_job_file_code_delta_settings_and_words(server, handle, home
     assert all(isinstance(value, str) for value in conf.values())
 
 
+@pytest.mark.parametrize(
+    ("workspace", "address"),
+    [
+        ("{tmp_path}/mein Gebiet é", "file://{tmp_path}/mein%20Gebiet%20%C3%A9"),
+        ("abfss://irbis@account.dfs.core.windows.net/a b", "abfss://irbis@account.dfs.core.windows.net/a%20b"),
+    ],
+)
+def test_livy_is_told_addresses_as_it_reads_them(server, place_of, tmp_path, monkeypatch, workspace, address):
+    place = place_of(server)
+    monkeypatch.setattr(place, "_files", Container())
+    place.submit(JOB, workspace.format(tmp_path=tmp_path))
+    told, start = server.batches[0].told, address.format(tmp_path=tmp_path) + "/sent/"
+    assert told["file"].startswith(start) and told["pyFiles"][0].startswith(start)
+
+
 def test_a_packed_environment_of_this_machine_is_sent_and_worked_in(server, place_of, home, tmp_path):
     packed = tmp_path / "environment.tar.gz"
     packed.write_bytes(b"packed")
     place = place_of(server, {"hdinsight.archive": str(packed)})
     place.submit(JOB, home), place.submit(Job("run-2", ("run",), {}), home)
     (first,), (second,) = (batch.told["archives"] for batch in server.batches.values())
-    assert first == second and first.startswith(f"{home}/sent/") and first.endswith("/environment.tar.gz#environment")
+    assert (
+        first == second
+        and first.startswith(f"file://{home}/sent/")
+        and first.endswith("/environment.tar.gz#environment")
+    )
     conf = server.batches[0].told["conf"]
     assert conf["spark.pyspark.python"] == "./environment/bin/python"
     assert conf["spark.yarn.appMasterEnv.PYSPARK_PYTHON"] == "./environment/bin/python"
