@@ -87,6 +87,7 @@ class Featurize(Section):
 
 
 SYNAPSEML = "com.microsoft.azure:synapseml-lightgbm_2.12:1.1.3"  # Scala 2.12, as Spark 3 has it
+SYNAPSEML_PYTHON = f"synapseml=={SYNAPSEML.rpartition(':')[2]}"
 Learner = Literal["logistic_regression", "lightgbm", "random_forest"]
 Vote = Literal["auto", "mean", "max"]
 

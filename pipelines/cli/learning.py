@@ -53,12 +53,11 @@ def sweep(origins: dict[str, Origin], verbose: bool, file: str, only_begin: bool
         recording.attach(spark)
         settings = with_dataset(origins, spark, settings)
         for backbone in backbones if part.is_all else []:  # features of each are computed once, and kept
-            recording.add(featurize.run(spark, revealed(validated(_with(origins, "featurize.backbone", backbone)))))
-            tell(recording.results[-1])
+            one = revealed(validated(_with(origins, "featurize.backbone", backbone)))
+            tell(featurize.run(spark, one), recording)
         name = Path(file).stem
         done = begin(spark, settings, plan, name) if only_begin else run(spark, settings, plan, name, origins, part)
-        recording.add(done)
-        tell(done)
+        tell(done, recording)
 
 
 def _with(origins: dict[str, Origin], key: str, value: object) -> dict[str, Origin]:

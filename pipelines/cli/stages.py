@@ -97,8 +97,7 @@ def _run_all(words: Sequence[str], origins: dict[str, Origin], verbose: bool) ->
         if known := last_results(settings, inputs):
             click.echo("Nothing has changed since the last run.", err=True)
             for result in known:
-                tell(result)
-                recording.add(result)
+                tell(result, recording)
         else:
             keep(settings, inputs, list(_results(STAGES, origins, settings, verbose, recording)))
 
@@ -152,8 +151,7 @@ def _results(
                 fit_queries(spark, Tables.of(spark, settings).rough_count("images"))
             for stage in stages:
                 result = stage.result().run(spark, settings)
-                tell(result)
-                recording.add(result)
+                tell(result, recording)
                 yield result
         finally:
             loader.shutdown(wait=False, cancel_futures=True)
@@ -171,10 +169,13 @@ def _require_ways_in(names: Sequence[str], settings: Settings) -> None:
         way_in(settings)
 
 
-def tell(result: StageResult) -> None:
+def tell(result: StageResult, recording: Recording | None = None) -> None:
+    """Say what a stage gave, and keep it in the run's record if there is one."""
     for note in result.notes:
         click.echo(f"{result.stage}: note: {note}", err=True)
     click.echo(result.closing_line())
+    if recording:
+        recording.add(result)
 
 
 def _loaded(name: str, settings: Settings) -> Any:

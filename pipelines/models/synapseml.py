@@ -10,7 +10,7 @@ from typing import Any
 from pyspark import SparkContext
 
 from pipelines.errors import PlatformError
-from pipelines.settings import SYNAPSEML
+from pipelines.settings import SYNAPSEML, SYNAPSEML_PYTHON
 
 OWN = "pipelines.models."
 
@@ -18,10 +18,7 @@ OWN = "pipelines.models."
 def lightgbm() -> Any:
     """Give SynapseML's module of LightGBM. Raises PlatformError, with the remedy, unless Python and Spark have it."""
     if find_spec("synapse") is None:
-        raise PlatformError(
-            "LightGBM is part of SynapseML, which is not installed. "
-            f"pip install synapseml=={SYNAPSEML.rpartition(':')[2]}"
-        )
+        raise PlatformError(f"LightGBM is part of SynapseML, which is not installed. pip install {SYNAPSEML_PYTHON}")
     context = SparkContext._active_spark_context
     assert context is not None and context._jvm is not None
     found = context._jvm.com.microsoft.azure.synapse.ml.lightgbm.LightGBMClassifier

@@ -36,6 +36,12 @@ def few_pictures(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) ->
     return _copied(shared_data, tmp_path_factory.mktemp("pictures"), 20)
 
 
+@pytest.fixture(scope="session")
+def weights(shared_data: Path) -> Path:
+    """Give the weights of squeezenet1_1."""
+    return next((shared_data / "backbones").rglob("squeezenet1_1*.safetensors"))
+
+
 def _copied(shared_data: Path, target: Path, many: int) -> Path:
     for label in sorted((shared_data / "trashnet").glob("*/")):
         there = target / label.name

@@ -31,18 +31,20 @@ def wait_for(happens, seconds=180):
         time.sleep(0.3)
 
 
+def sent(folder, *words):
+    """Give the process of `irbis submit`, which follows the run."""
+    command = [*COMMAND, "submit", *map(str, words)]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def logged(words):
     """Give what the runs in the workspace have said so far."""
     return "".join(file.read_text("utf-8") for file in Path(words[1], "runs").rglob("*.log"))
 
 
-def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, pictures, irbis, shared_data, tmp_path):
-    weights = next((shared_data / "backbones").rglob("squeezenet1_1*.safetensors"))
+def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, pictures, irbis, weights, tmp_path):
     asked = [*words, "--images", pictures, "--backbone", "squeezenet1_1", "--weights", weights]
-    client = subprocess.Popen(
-        [*COMMAND, "submit", "run", "--on", "hdinsight", "--follow", *map(str, asked)],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    client = sent(tmp_path, "run", "--on", "hdinsight", "--follow", *asked)
     assert any(line.startswith("ingest: 300 read, 300 written, 0 failed") for line in client.stdout)
     client.send_signal(signal.SIGKILL)
     client.wait()
@@ -87,14 +89,10 @@ def test_a_run_that_is_cancelled_ends_in_yarn_too(yarn, words, pictures, irbis):
     assert any(Path(words[1], "tables", "images").glob("*.parquet"))
 
 
-def test_an_executor_that_is_killed_in_the_middle_changes_nothing(words, few_pictures, irbis, shared_data, tmp_path):
-    weights = next((shared_data / "backbones").rglob("squeezenet1_1*.safetensors"))
+def test_an_executor_that_is_killed_in_the_middle_changes_nothing(words, few_pictures, irbis, weights, tmp_path):
     irbis("submit", "ingest", "--on", "hdinsight", "--follow", "--images", few_pictures, *words)
-    asked = [*words, "--backbone", "squeezenet1_1", "--weights", str(weights)]
-    client = subprocess.Popen(
-        [*COMMAND, "submit", "featurize", "--on", "hdinsight", "--follow", *asked],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    asked = [*words, "--backbone", "squeezenet1_1", "--weights", weights]
+    client = sent(tmp_path, "featurize", "--on", "hdinsight", "--follow", *asked)
     wait_for(lambda: workers_of_executors())  # Python is at work, below the executor
     time.sleep(2)
     for executor in executors():
@@ -104,9 +102,8 @@ def test_an_executor_that_is_killed_in_the_middle_changes_nothing(words, few_pic
 
 
 def test_executors_that_are_killed_at_random_five_times_leave_the_tables_of_an_undisturbed_run(
-    words, few_pictures, irbis, shared_data, spark, tmp_path
+    words, few_pictures, irbis, weights, spark, tmp_path
 ):
-    weights = next((shared_data / "backbones").rglob("squeezenet1_1*.safetensors"))
     asked = ["--on", "hdinsight", "--follow", "--images", few_pictures, "--weights", weights, *words[2:]]
     asked += ["--backbone", "squeezenet1_1"]
     shared = Path(words[1])
@@ -114,10 +111,7 @@ def test_executors_that_are_killed_at_random_five_times_leave_the_tables_of_an_u
     chance, killed, runs = random.Random(11), 0, 0
     while killed < 5:  # a fast machine may be through with a run before it is time for the fifth
         disturbed, runs = shared / f"disturbed{runs}", runs + 1
-        client = subprocess.Popen(
-            [*COMMAND, "submit", "run", *map(str, asked), "--workspace", str(disturbed)],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        client = sent(tmp_path, "run", *asked, "--workspace", disturbed)
         while killed < 5 and client.poll() is None:
             time.sleep(chance.uniform(3, 15))
             for executor in executors()[:1]:
@@ -131,10 +125,7 @@ def test_executors_that_are_killed_at_random_five_times_leave_the_tables_of_an_u
 
 
 def test_a_livy_that_restarts_in_the_middle_does_not_end_the_run(yarn, words, pictures, irbis, tmp_path):
-    client = subprocess.Popen(
-        [*COMMAND, "submit", "ingest", "--on", "hdinsight", "--follow", "--images", str(pictures), *words],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    client = sent(tmp_path, "ingest", "--on", "hdinsight", "--follow", "--images", pictures, *words)
     for line in client.stderr:
         if "batch running" in line:
             break

@@ -21,7 +21,7 @@ from pipelines.platform.parcel import build_wheel
 from pipelines.platform.targets.databricks_answers import state_of, told
 from pipelines.platform.targets.shared import folder_for, script_of, words_of
 from pipelines.platform.targets.target import Files, Handle, Job, Progress
-from pipelines.settings import SYNAPSEML, Settings
+from pipelines.settings import SYNAPSEML, SYNAPSEML_PYTHON, Settings
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -175,7 +175,7 @@ class Databricks:
         if job.needs_lightgbm:
             around["libraries"] += [
                 {"maven": {"coordinates": SYNAPSEML}},
-                {"pypi": {"package": f"synapseml=={SYNAPSEML.rpartition(':')[2]}"}},
+                {"pypi": {"package": SYNAPSEML_PYTHON}},
             ]
         return {"task_key": job.words[0], "spark_python_task": told, **around}
 

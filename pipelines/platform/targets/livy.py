@@ -12,17 +12,7 @@ from urllib.parse import quote
 from pipelines.errors import AccessError, DataError, PlatformError
 from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED
 from pipelines.platform.targets.livy_rest import Forgotten, Livy
-from pipelines.platform.targets.shared import (
-    SENT,
-    YARN,
-    Shared,
-    beside_driver,
-    conf_of,
-    packed,
-    script_of,
-    telling,
-    words_of,
-)
+from pipelines.platform.targets.shared import SENT, Shared, beside_driver, conf_of, packed, script_of, telling, words_of
 from pipelines.platform.targets.target import ConnectionLost, Files, Handle, Job, Progress
 from pipelines.settings import Settings
 
@@ -133,7 +123,7 @@ class Hdinsight(Shared):
             python = "./environment/bin/python"
         if python:
             conf |= {"spark.pyspark.python": python, "spark.yarn.appMasterEnv.PYSPARK_PYTHON": python}
-        asked["conf"] = {name: value for name, value in {**YARN, **conf}.items() if name not in HERS}
+        asked["conf"] = {name: value for name, value in conf.items() if name not in HERS}
         if far := [file for file in job.files if "://" in file]:  # Python's own open() does not read there
             asked["files"] = [_uri(file) for file in far]
         return {**asked, "args": words_of(beside_driver(job, far))}

@@ -130,6 +130,7 @@ def conf_of(job: Job, packages: str, chosen: Mapping[str, Any]) -> dict[str, str
     conf: dict[str, Any] = {
         "spark.sql.session.timeZone": "UTC",
         "spark.redaction.regex": SECRET,
+        **YARN,
         **DELTA,
         **chosen,
         "spark.app.name": f"irbis {job.id}",

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipelines.errors import AccessError, DataError
 from pipelines.platform.ledger import FAILED, RUNNING, STOPPED, SUCCEEDED
-from pipelines.platform.targets.shared import YARN, Shared, beside_driver, conf_of, packed, script_of, telling, words_of
+from pipelines.platform.targets.shared import Shared, beside_driver, conf_of, packed, script_of, telling, words_of
 from pipelines.platform.targets.target import Files, Handle, Job, Progress
 from pipelines.settings import Settings
 
@@ -75,8 +75,7 @@ class SparkSubmit(Shared):
 
     def command(self, job: Job, folder: Path, workspace: str) -> list[str]:
         """Give spark-submit with all its words; what it sends lies in the run's folder from now on."""
-        conf = {**YARN, **conf_of(job, _delta(), self._chosen)}
-        conf["spark.submit.deployMode"] = self._mode
+        conf = {**conf_of(job, _delta(), self._chosen), "spark.submit.deployMode": self._mode}
         with packed() as code:
             sent = [Path(shutil.copy(file, folder)) for file in (code, script_of(job))]
         zipped, script = (self.put(file, workspace) for file in sent)
