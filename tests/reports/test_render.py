@@ -7,51 +7,15 @@ import shutil
 import subprocess
 from dataclasses import replace
 from datetime import datetime
-from html.parser import HTMLParser
 
 import pytest
 
 from pipelines.reports.contents import DataFacts, Picture, ReportContents
 from pipelines.reports.render import render
 
-VOID = {"meta", "img", "br"}
+from .page import Page
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-class Page(HTMLParser):
-    """Read a page: its text, its tags, and where tags do not balance."""
-
-    def __init__(self, source: str):
-        super().__init__()
-        self.open, self.faults, self.tags, self.pieces, self.attributes = [], [], [], [], []
-        self.feed(source)
-        self.close()
-        self.faults += [f"<{tag}> is never closed" for tag in self.open]
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.pieces).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, key, value or "") for key, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, key, value or "") for key, value in attrs]
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(f"</{tag}> at {self.getpos()}")
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
-            self.pieces.append(data)
-
-    def values(self, key):
-        return [value for _, name, value in self.attributes if name == key]
 
 
 def empty(**changes) -> ReportContents:

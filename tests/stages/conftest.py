@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from pipelines.config import load_settings
+from pipelines.settings import Settings
 from pipelines.storage.tables import Tables
 
 Draw = Callable[..., Path]
@@ -25,6 +26,11 @@ RULES = {
     "train.folds": "2",
 }
 NOON = datetime(2024, 6, 1, 12)
+
+
+def changed(settings: Settings, section: str, **values: Any) -> Settings:
+    """Give settings of which one section has other values."""
+    return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
 
 
 def rows(tables: Tables, *columns: str) -> list[tuple[Any, ...]]:
@@ -45,6 +51,10 @@ def jpeg(shade: int, seed: int, captured_at: datetime | None = None, label: str 
     target = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(target, "JPEG", quality=90, exif=exif)
     return target.getvalue()
+
+
+# Two whole contents, one of them twice; one empty, one cut.
+MIXED = {"a.jpg": jpeg(80, 1), "b.jpg": b"", "c.jpg": jpeg(160, 2), "d.jpg": jpeg(80, 1), "e.jpg": jpeg(90, 3)[:900]}
 
 
 @pytest.fixture

@@ -17,12 +17,9 @@ from pipelines.models.backbones import load_backbone
 from pipelines.platform.queries import sql_conf
 from pipelines.stages import featurize, ingest
 from pipelines.stages.featurize import featurize_udf
-from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
-from .conftest import jpeg
-
-PICTURES = {"a.jpg": jpeg(80, 1), "b.jpg": b"", "c.jpg": jpeg(160, 2), "d.jpg": jpeg(80, 1), "e.jpg": jpeg(90, 3)[:900]}
+from .conftest import MIXED, changed, jpeg
 
 
 def png(width: int, height: int) -> bytes:
@@ -33,7 +30,7 @@ def png(width: int, height: int) -> bytes:
 
 @pytest.fixture
 def settings(spark, make_settings, draw):
-    chosen = make_settings({"sources.images": str(draw(PICTURES)), "sources.labels": "none"})
+    chosen = make_settings({"sources.images": str(draw(MIXED)), "sources.labels": "none"})
     ingest.run(spark, chosen)
     return chosen
 
@@ -44,7 +41,7 @@ def test_every_content_gets_one_row_with_the_features_of_its_bytes(spark, settin
     table = Tables.of(spark, settings).read("features")
     found = {row["content_hash"]: row for row in table.collect()}
     assert len(found) == table.count() == 4
-    expected = load_backbone("irbis_tiny").embed([PICTURES["a.jpg"], PICTURES["c.jpg"]])
+    expected = load_backbone("irbis_tiny").embed([MIXED["a.jpg"], MIXED["c.jpg"]])
     hashes = {row["path"][-5:]: row["content_hash"] for row in Tables.of(spark, settings).current_images().collect()}
     for name, embedding in zip(("a.jpg", "c.jpg"), expected, strict=True):
         np.testing.assert_allclose(found[hashes[name]]["features"], embedding.features, atol=1e-5)
@@ -90,8 +87,7 @@ def engines_of_workers(spark):
 
 
 def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, settings):
-    chosen = settings.featurize.model_copy(update={"pictures_per_commit": 1})
-    several = settings.model_copy(update={"featurize": chosen})
+    several = changed(settings, "featurize", pictures_per_commit=1)
     featurize.run(spark, several)
     before = {process: each for process, each in engines_of_workers(spark).items() if each}
     Tables.of(spark, settings).delete("features", F.lit(True))
@@ -115,8 +111,7 @@ def test_a_worker_imports_neither_torch_nor_spark_sql_nor_pandas_nor_the_setting
 def test_torch_and_openvino_fill_the_table_alike(spark, settings, precision):
     found = {}
     for engine in ("torch", "openvino"):
-        chosen = settings.featurize.model_copy(update={"engine": engine, "precision": precision, "batch_size": 3})
-        featurize.run(spark, settings.model_copy(update={"featurize": chosen}))
+        featurize.run(spark, changed(settings, "featurize", engine=engine, precision=precision, batch_size=3))
         tables = Tables.of(spark, settings)
         rows = tables.read("features").collect()
         assert {row["backbone"].endswith("/fast") for row in rows} == {precision == "fast"}
@@ -134,131 +129,13 @@ def test_torch_and_openvino_fill_the_table_alike(spark, settings, precision):
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_raw_pixels_go_the_same_way_as_every_backbone(spark, settings, engine):
-    chosen = settings.featurize.model_copy(update={"backbone": "raw_pixels", "engine": engine})
-    result = featurize.run(spark, settings.model_copy(update={"featurize": chosen}))
+    result = featurize.run(spark, changed(settings, "featurize", backbone="raw_pixels", engine=engine))
     assert (result.read, result.written, result.outcome) == (4, 2, "raw_pixels@none/squash32-bilinear")
     rows = Tables.of(spark, settings).read("features").where("failure is null").collect()
     found = sorted(tuple(row["features"][:2]) for row in rows)
-    expected = load_backbone("raw_pixels").embed([PICTURES["a.jpg"], PICTURES["c.jpg"]])
+    expected = load_backbone("raw_pixels").embed([MIXED["a.jpg"], MIXED["c.jpg"]])
     assert [len(row["features"]) for row in rows] == [3072, 3072]
     np.testing.assert_allclose(found, sorted(tuple(each.features[:2]) for each in expected), atol=1e-5)
-
-
-def changed(settings, **values):
-    return settings.model_copy(update={"featurize": settings.featurize.model_copy(update=values)})
-
-
-def held(spark, settings):
-    """Give {backbone: {content_hash: (features, failure)}} of the whole table."""
-    found: dict[str, dict[str, tuple]] = {}
-    for row in Tables.of(spark, settings).read("features").collect():
-        assert row["content_hash"] not in found.setdefault(row["backbone"], {})
-        found[row["backbone"]][row["content_hash"]] = (row["features"], row["failure"])
-    return found
-
-
-@pytest.fixture
-def no_worker(spark, monkeypatch):
-    """Let every Python worker fail to start from now on, if the test calls it."""
-    return lambda: monkeypatch.setattr(spark.sparkContext, "pythonExec", "/there/is/no/python")
-
-
-def test_backbones_side_by_side_have_rows_of_their_own_and_only_what_a_part_lacks_is_computed(
-    spark, settings, draw, no_worker
-):
-    tiny, pixels = load_backbone("irbis_tiny").identity, load_backbone("raw_pixels").identity
-    featurize.run(spark, settings)
-    before = held(spark, settings)[tiny]
-    joined = changed(settings, backbone="raw_pixels+irbis_tiny")
-    result = featurize.run(spark, joined)
-    assert (result.read, result.written, result.failures) == (4, 2, {"empty": 1, "truncated": 1})
-    assert result.outcome == f"{pixels}+{tiny}"
-    both = held(spark, settings)
-    assert both[tiny] == before and sorted(both) == sorted([pixels, tiny])
-    tables = Tables.of(spark, settings)
-    for row in features_of(tables, result.outcome).where("failure is null").collect():
-        parts = [both[part][row["content_hash"]][0] for part in (pixels, tiny)]
-        assert row["features"] == [*parts[0], *parts[1]] and len(row["features"]) == 3072 + 576
-    # Of two new pictures one lacks one part, the other both: it counts once.
-    draw({"new.jpg": jpeg(200, 9)})
-    ingest.run(spark, settings)
-    assert featurize.run(spark, changed(settings, backbone="raw_pixels")).read == 1
-    draw({"empty.jpg": b"", "cut.jpg": jpeg(91, 4)[:900]})
-    ingest.run(spark, settings)
-    result = featurize.run(spark, joined)
-    assert (result.read, result.written, result.failures) == (2, 1, {"truncated": 1})
-    assert {name: len(rows) for name, rows in held(spark, settings).items()} == {tiny: 6, pixels: 6}
-    version = tables.version("features")
-    no_worker()
-    for again in (joined, settings, changed(settings, backbone="irbis_tiny+raw_pixels")):
-        assert featurize.run(spark, again).read == 0
-    assert tables.version("features") == version
-
-
-def picture(seed: int, is_mirrored: bool = False) -> bytes:
-    """Give a PNG of the size that irbis_tiny sees, so that nothing is resized."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (160, 160, 3), dtype=np.uint8)
-    target = io.BytesIO()
-    Image.fromarray(pixels[:, ::-1] if is_mirrored else pixels).save(target, "PNG")
-    return target.getvalue()
-
-
-def test_mirrored_pictures_have_the_features_of_the_picture_that_was_mirrored_before(
-    spark, make_settings, draw, no_worker
-):
-    pictures = {"a.png": picture(1), "b.png": picture(2), "cut.png": picture(3)[:9000], "none.png": b""}
-    settings = make_settings({"sources.images": str(draw(pictures)), "sources.labels": "none"})
-    ingest.run(spark, settings)
-    on = changed(settings, mirror=True, backbone="irbis_tiny+raw_pixels")
-    result = featurize.run(spark, on)
-    assert (result.read, result.written, result.failures) == (4, 2, {"empty": 1, "truncated": 1})
-    tiny, pixels = (load_backbone(name) for name in ("irbis_tiny", "raw_pixels"))
-    assert result.outcome == f"{tiny.identity}+{pixels.identity}, and mirrored"
-    rows = held(spark, settings)
-    assert sorted(rows) == sorted(f"{each.identity}{end}" for each in (tiny, pixels) for end in ("", "/mirrored"))
-    assert Tables.of(spark, settings).version("features") == 1  # a commit for each backbone holds both views
-    for backbone in (tiny, pixels):
-        plain, other = rows[backbone.identity], rows[f"{backbone.identity}/mirrored"]
-        assert {key: each[1] for key, each in plain.items()} == {key: each[1] for key, each in other.items()}
-        expected = backbone.embed([picture(1), picture(2), picture(1, True), picture(2, True)])
-        near, far = [each.features for each in expected][:2], []
-        for key, (features, failure) in plain.items():
-            if not failure:
-                place = int(np.argmin([np.abs(each - features).max() for each in near]))
-                np.testing.assert_allclose(features, near[place], atol=1e-4)
-                far.append((place, other[key][0]))
-        again = [each.features for each in backbone.embed([picture(1, True), picture(2, True)])]
-        assert sorted(place for place, _ in far) == [0, 1]
-        for place, features in far:
-            # Resampling to 32 pixels may round another way from the other side.
-            np.testing.assert_allclose(features, again[place], atol=1e-4 if backbone is tiny else 0.02)
-    for plain, other in zip(rows[pixels.identity].values(), rows[f"{pixels.identity}/mirrored"].values(), strict=True):
-        if not plain[1]:
-            columns = np.reshape(plain[0], (3, 32, 32))
-            np.testing.assert_array_equal(columns[:, :, ::-1].ravel(), np.array(other[0]))
-    no_worker()
-    assert featurize.run(spark, on).read == featurize.run(spark, changed(on, mirror=False)).read == 0
-
-
-def test_where_plain_features_are_there_only_the_mirrored_are_computed(spark, settings, draw, no_worker):
-    featurize.run(spark, settings)
-    tables, tiny = Tables.of(spark, settings), load_backbone("irbis_tiny").identity
-    before = held(spark, settings)[tiny]
-    on = changed(settings, mirror=True)
-    draw({"new.jpg": jpeg(200, 9)})
-    ingest.run(spark, settings)
-    result = featurize.run(spark, on)  # of five contents one lacks both views
-    assert (result.read, result.written, result.failures) == (5, 3, {"empty": 1, "truncated": 1})
-    rows = held(spark, settings)
-    assert {key: each for key, each in rows[tiny].items() if key in before} == before
-    assert {name: len(each) for name, each in rows.items()} == {tiny: 5, f"{tiny}/mirrored": 5}
-    tables.delete("features", F.col("backbone") == tiny)
-    assert featurize.run(spark, on).read == 5
-    again = held(spark, settings)
-    assert again[f"{tiny}/mirrored"] == rows[f"{tiny}/mirrored"]
-    for key, (features, failure) in rows[tiny].items():
-        assert again[tiny][key][1] == failure
-        assert failure or np.allclose(features, again[tiny][key][0], atol=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
@@ -279,8 +156,7 @@ def test_batches_of_the_network_cross_those_of_arrow(spark, batch_size):
 
 
 def test_several_commits_give_the_same_rows_as_one(spark, settings):
-    chosen = settings.featurize.model_copy(update={"pictures_per_commit": 1})
-    assert featurize.run(spark, settings.model_copy(update={"featurize": chosen})).read == 4
+    assert featurize.run(spark, changed(settings, "featurize", pictures_per_commit=1)).read == 4
     tables = Tables.of(spark, settings)
     assert tables.read("features").select("content_hash").distinct().count() == 4
     assert tables.version("features") == 3
@@ -290,8 +166,7 @@ def test_late_pictures_in_several_commits_all_get_their_features(spark, settings
     featurize.run(spark, settings)
     draw({f"late{n}.jpg": jpeg(150, 50 + n) for n in range(4)})
     ingest.run(spark, settings)
-    chosen = settings.featurize.model_copy(update={"pictures_per_commit": 1})
-    assert featurize.run(spark, settings.model_copy(update={"featurize": chosen})).read == 4
+    assert featurize.run(spark, changed(settings, "featurize", pictures_per_commit=1)).read == 4
     tables = Tables.of(spark, settings)
     assert tables.read("features").count() == tables.read("features").select("content_hash").distinct().count() == 8
     assert tables.version("features") == 4
@@ -300,7 +175,7 @@ def test_late_pictures_in_several_commits_all_get_their_features(spark, settings
 def test_the_udf_for_notebooks_gives_arrays_and_null_for_bad_pictures(spark, settings):
     images = Tables.of(spark, settings).read("images").orderBy("path")
     found = [row[0] for row in images.select(featurize_udf("irbis_tiny")("content")).collect()]
-    (expected,) = load_backbone("irbis_tiny").embed([PICTURES["c.jpg"]])
+    (expected,) = load_backbone("irbis_tiny").embed([MIXED["c.jpg"]])
     np.testing.assert_allclose(found[2], expected.features, atol=1e-5)
     assert [each is None for each in found] == [False, True, False, False, True]
     assert images.select(F.size(featurize_udf("irbis_tiny")("content"))).first()[0] == len(expected.features)

@@ -24,13 +24,9 @@ from pipelines.stages.score import require_backbone
 from pipelines.stages.status import collect_status
 from pipelines.storage.tables import Tables
 
-from .conftest import jpeg
+from .conftest import changed, jpeg
 
 STAGES = (ingest, featurize, score)
-
-
-def changed(settings, section, **values):
-    return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
 
 
 def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark, settings):

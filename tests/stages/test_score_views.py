@@ -16,9 +16,7 @@ from pipelines.stages.score import require_backbone
 from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
-
-def changed(settings, section, **values):
-    return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
+from .conftest import changed
 
 
 def test_a_version_that_decides_on_both_views_gives_their_mean(spark, trained):

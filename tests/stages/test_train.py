@@ -18,11 +18,7 @@ from pipelines.stages import featurize, ingest, learning, train
 from pipelines.stages.asking import ask
 from pipelines.storage.tables import Tables
 
-from .conftest import jpeg
-
-
-def changed(settings, section, **values):
-    return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
+from .conftest import changed, jpeg
 
 
 def test_the_first_version_is_champion_and_tells_what_it_is(spark, settings):
