@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
+
+from pipelines.evaluation.vote import MEAN, vote
 
 from ..stages.conftest import jpeg
 from .conftest import closing_lines
@@ -49,7 +55,10 @@ def test_a_sweep_and_a_comparison_of_splits_print_their_tables(irbis_here, surve
     assert "a sweep needs cross-validation" in bad.stderr
 
 
-@pytest.mark.skipif(find_spec("synapse") is None, reason="needs SynapseML, which is for Spark 3.4 and later")
+needs_synapseml = pytest.mark.skipif(find_spec("synapse") is None, reason="SynapseML is for Spark 3.4 and later")
+
+
+@needs_synapseml
 def test_lightgbm_trains_and_scores_and_a_session_without_it_says_what_it_lacks(irbis, irbis_here, survey, tmp_path):
     lines = closing_lines(irbis("run", *survey, "--set", "train.learner=lightgbm").stdout)
     assert "irbis/1 is champion" in lines["train"] and lines["score"].startswith("score: 80 read, 80 written")
@@ -59,3 +68,34 @@ def test_lightgbm_trains_and_scores_and_a_session_without_it_says_what_it_lacks(
     irbis_here("ingest", *survey), irbis_here("featurize", *survey)
     refused = irbis_here("score", "--workspace", "irbis-workspace", code=2)
     assert "LightGBM is part of SynapseML, whose jars this Spark session lacks" in refused.stderr
+
+
+ENSEMBLE = """
+import json, sys
+from pipelines.config import load_settings
+from pipelines.platform.session import get_session
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.sql import functions as F
+
+spark = get_session(load_settings(None, {"workspace": sys.argv[1], "train.learner": "lightgbm"}))
+from synapse.ml.stages import EnsembleByKey  # its class looks for the jars of the session
+
+rows = spark.createDataFrame(json.loads(sys.argv[2]), "burst_id string, probability array<double>")
+rows = rows.select("burst_id", array_to_vector("probability").alias("probability"))
+means = EnsembleByKey(keys=["burst_id"], cols=["probability"], collapseGroup=True).transform(rows)
+means = means.select("burst_id", vector_to_array("mean(probability)").alias("mean")).collect()
+print(json.dumps({row["burst_id"]: row["mean"] for row in means}))
+"""
+
+
+@needs_synapseml
+def test_the_mean_of_a_burst_is_that_of_synapsemls_ensemble_by_key(tmp_path):
+    random = np.random.default_rng(5)
+    bursts = [f"S1/{number}" for number in random.integers(0, 40, 200)]
+    frames = random.dirichlet((0.4, 1.0, 2.0), 200)
+    given = json.dumps([[burst, list(frame)] for burst, frame in zip(bursts, frames, strict=True)])
+    command = [sys.executable, "-c", ENSEMBLE, str(tmp_path / "workspace"), given]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    means = json.loads(done.stdout.splitlines()[-1])
+    assert sorted(means) == sorted(set(bursts)) and len(means) == 40
+    np.testing.assert_allclose(vote(frames, bursts, MEAN), [means[burst] for burst in bursts], atol=1e-12)
