@@ -62,6 +62,12 @@ def get_session(settings: Settings, *, verbose: bool = False) -> SparkSession:
     return _start_local(settings, verbose)
 
 
+def is_running(spark: SparkSession) -> bool:
+    """Say whether the session still has its Spark: it may have been stopped from elsewhere, or have stopped itself."""
+    context = spark.sparkContext._jsc
+    return context is not None and not context.sc().isStopped()
+
+
 def log_file(settings: Settings) -> Path:
     """Say where the noise of Spark, Ivy and the workers goes."""
     is_remote = "://" in settings.workspace

@@ -47,15 +47,13 @@ class Trials:
         found = tracking.client.search_runs(
             [tracking.experiment_id], f"tags.`{TAG}sweep_fingerprint` = '{fingerprint}'"
         )
-        if not found:
-            return None
-        tracking.client.update_run(found[0].info.run_id, status="RUNNING")
-        return cls(tracking, found[0].info.run_id)
+        return cls(tracking, found[0].info.run_id) if found else None
 
     @classmethod
     def of(cls, tracking: Tracking, name: str, fingerprint: str, note: Mapping[str, str]) -> Trials:
-        """Give the sweep with this fingerprint, begun before or now."""
+        """Give the sweep with this fingerprint, begun before or now, as a run that goes on."""
         if known := cls.known(tracking, fingerprint):
+            tracking.client.update_run(known.parent, status="RUNNING")
             return known
         client, experiment = tracking.client, tracking.experiment_id
         tags = {f"{TAG}sweep": name, f"{TAG}sweep_fingerprint": fingerprint, **_code()}

@@ -20,6 +20,7 @@ from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.folds import is_held, with_folds
 from pipelines.models.backbones import identity_of
 from pipelines.models.cross_validation import hold_out
+from pipelines.platform.session import is_running
 from pipelines.platform.trials import FAILED, FINISHED, PRUNED, Trial, Trials
 from pipelines.settings import Settings
 from pipelines.stages.asking import ask
@@ -138,6 +139,8 @@ def run_trial(sweep: Sweep) -> int:
     try:
         judged = _judged(sweep, asked)
     except (Py4JJavaError, IllegalArgumentException, ValueError) as error:
+        if not is_running(sweep.tables.spark):
+            raise
         # What a learner refuses is a finding about these parameters: written down, and the other trials go on.
         judged = Judged(FAILED, reason=" ".join(str(error).split())[:300])
     found = judged.evaluation.metrics[plan.metric] if judged.evaluation else None

@@ -7,6 +7,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pyspark.sql.utils import IllegalArgumentException
 
 from pipelines.config import Origin, flatten, load_origins
 from pipelines.errors import DataError, SettingsError
@@ -107,6 +108,8 @@ def test_shares_try_every_combination_once_and_the_run_of_all_gives_the_table(sp
     trials = sorted((Trial(**json.loads(run.data.tags["irbis.trial"])) for run in runs), key=lambda each: each.number)
     assert [each.parameters for each in trials] == list(plan().combinations())
     assert (whole.written, parent.info.status, len(whole.notes[0].strip().splitlines())) == (0, "FINISHED", 5)
+    assert sweep.run(spark, settings, plan(), "grid", origins, Share(1, 2)).written == 0  # a task that is repaired late
+    assert nested(settings)[0].info.status == "FINISHED"
 
 
 def test_a_share_draws_other_values_than_those_beside_it_and_hears_of_theirs(spark, settings, origins, monkeypatch):
@@ -134,6 +137,23 @@ def test_what_a_learner_refuses_is_written_down_and_the_others_go_on(spark, sett
     assert (failed.info.status, fine.info.status) == ("FAILED", "FINISHED")
     assert "--set train.pca=5" in result.outcome
     assert re.search(r"100000 +failed: .+", result.notes[0])
+
+
+def test_a_spark_that_stops_is_no_finding_about_parameters(spark, settings, origins, monkeypatch):
+    monkeypatch.setattr("pipelines.stages.sweep_trial.is_running", lambda spark: False)
+    with pytest.raises(IllegalArgumentException):
+        sweep.run(spark, settings, plan(space={"train.pca": [100_000]}), "grid", origins)
+    monkeypatch.undo()
+    assert "irbis.trial" not in nested(settings)[1][0].data.tags
+    assert sweep.run(spark, settings, plan(space={"train.pca": [100_000]}), "grid", origins).failures == {"failed": 1}
+
+
+def test_a_failed_trial_whose_run_is_deleted_is_tried_again(spark, settings, origins):
+    chosen = plan(space={"train.pca": [100_000]})
+    assert sweep.run(spark, settings, chosen, "grid", origins).written == 1
+    assert sweep.run(spark, settings, chosen, "grid", origins).written == 0
+    Tracking.of(settings).client.delete_run(nested(settings)[1][0].info.run_id)
+    assert sweep.run(spark, settings, chosen, "grid", origins).written == 1
 
 
 def test_a_hopeless_trial_is_stopped_after_one_fold(spark, settings, origins, monkeypatch):
