@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from pipelines.evaluation.answers import Answers
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.paired import Paired, compare
+from pipelines.evaluation.split import split_of
 from pipelines.platform.crowning import crown
 from pipelines.platform.tracking import CHALLENGER, ModelVersion, Tracking
 from pipelines.schemas import names_of
@@ -107,7 +110,10 @@ def _judge_on(
     version: ModelVersion,
     champion: ModelVersion,
 ) -> Verdict:
-    """Ask both about the same test pictures: those of which the champion's backbone has features too."""
+    """Ask both about the same test pictures: those new to the champion too, of which its backbone has features."""
+    test = _new_to(champion, test)
+    if not test.head(1):
+        return Verdict(False, _learned_all(champion))
     backbone = champion.tags["backbone"]
     before, now = (Decision.from_json(each.tags.get("decision")) for each in (champion, version))
     mirrored = " --set featurize.mirror=true" if before.both_views else ""
@@ -127,3 +133,20 @@ def _judge_on(
     assert new is not None  # the same pictures
     ours_said, theirs_said = new.of_views(now.both_views), old.of_views(before.both_views)
     return judge(ours_said, theirs_said, now.interesting, settings, str(champion))
+
+
+def _new_to(champion: ModelVersion, test: DataFrame) -> DataFrame:
+    """Give the pictures of groups that were held out for the champion as well: its split may have been another."""
+    if "split" not in champion.tags:  # of versions before it was written down
+        return test
+    split = json.loads(champion.tags["split"])
+    return test.where(split_of(F.col("group_id"), split["fractions"], split["salt"]) == "test")
+
+
+def _learned_all(champion: ModelVersion) -> str:
+    split = json.loads(champion.tags["split"])
+    fractions = ",".join(f"{each:g}" for each in split["fractions"])
+    return (
+        f"{champion} was trained with another split, and has learned from all these test pictures; set "
+        f"train.split_salt to {split['salt']} and train.fractions to {fractions} as they were then, and train again"
+    )

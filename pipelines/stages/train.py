@@ -163,6 +163,7 @@ def _record(
         "learner": settings.train.learner,
         "classes": json.dumps(trained.classes),
         "fingerprint": fingerprint,
+        "split": json.dumps({"fractions": settings.train.fractions, "salt": settings.train.split_salt}),
         "metrics": json.dumps(metrics),
         "decision": trained.decision.to_json(),
         **code_version(),

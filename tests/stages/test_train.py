@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,83 +133,6 @@ def test_training_on_the_same_again_does_nothing(spark, trained):
     again = train.run(spark, trained)
     assert (again.read, again.written) == (0, 0)
     assert len(Tracking.of(trained).versions()) == 1
-
-
-def zero(settings):
-    """Give settings by which all weights are zero: one answer for every picture."""
-    return changed(settings, "train", reg_params=[10.0], elastic_net=1.0)
-
-
-def gate_of(tracking, version):
-    """Give the verdict in the run of a version, and the gate's metrics there."""
-    data = tracking.client.get_run(version.run_id).data
-    return data.tags.get("irbis.gate"), {key: each for key, each in data.metrics.items() if key.startswith("gate.")}
-
-
-def test_a_worse_version_does_not_become_champion(spark, trained):
-    result = train.run(spark, zero(trained))
-    tracking = Tracking.of(trained)
-    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
-    assert "irbis/2 is challenger, irbis/1 stays champion: balanced accuracy is not higher" in result.outcome
-    verdict, metrics = gate_of(tracking, tracking.challenger())
-    assert verdict == tracking.challenger().tags["gate"] and verdict in result.outcome
-    mine, other = (each.metrics["balanced_accuracy"] for each in (tracking.challenger(), tracking.champion()))
-    assert metrics["gate.difference"] == pytest.approx(mine - other) and mine == 0.5
-    assert metrics["gate.share_better"] == 0
-    assert metrics["gate.difference.low"] <= metrics["gate.difference"] <= metrics["gate.difference.high"] <= 0
-
-
-def test_a_version_that_beats_the_champion_takes_its_place_and_the_challengers(spark, settings):
-    train.run(spark, zero(settings))
-    train.run(spark, changed(zero(settings), "train", reg_params=[20.0]))
-    tracking = Tracking.of(settings)
-    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
-    result = train.run(spark, settings)
-    assert (tracking.champion().version, tracking.challenger()) == ("3", None)
-    assert "irbis/3 is champion: balanced accuracy " in result.outcome
-    verdict, metrics = gate_of(tracking, tracking.champion())
-    assert verdict == tracking.champion().tags["gate"]
-    assert metrics["gate.difference"] > 0.3 and metrics["gate.share_better"] >= 0.95
-
-
-def test_a_version_that_is_only_as_good_as_the_champion_is_challenger(spark, trained):
-    train.run(spark, changed(trained, "train", bootstrap=101))  # the same weights
-    tracking = Tracking.of(trained)
-    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
-    verdict, metrics = gate_of(tracking, tracking.challenger())
-    assert verdict.startswith("is challenger, irbis/1 stays champion: balanced accuracy is not higher; ")
-    assert metrics == {"gate.difference": 0.0, "gate.share_better": 0.0}
-
-
-def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same(spark, settings, tmp_path):
-    train.run(spark, settings)
-    labels = ["path,label"]
-    for path in sorted(Path(settings.sources.images).rglob("*_?.jpg")):
-        label = "bright" if int(path.name[:3]) >= 40 else path.parent.name
-        labels.append(f"{path.relative_to(settings.sources.images)},{label}")
-    (tmp_path / "labels.csv").write_text("\n".join(labels))
-    relabelled = changed(settings, "sources", labels=str(tmp_path / "labels.csv"))
-    ingest.run(spark, relabelled)
-    result = train.run(spark, relabelled)
-    tracking = Tracking.of(settings)
-    champion = tracking.champion()
-    assert (champion.version, champion.classes) == ("2", ["bright", "plain", "striped"])
-    verdict = re.search(r"balanced accuracy (\S+), irbis/1 (\S+) on the same (\d+) test pictures", result.outcome)
-    new, old, rows = map(float, verdict.groups())
-    assert new == pytest.approx(champion.metrics["balanced_accuracy"], abs=5e-4)
-    assert old <= 0.667 < new  # of three classes it finds two at the most
-    assert rows == float(tracking.params(champion)["rows.test"])
-
-
-def test_a_champion_that_cannot_be_compared_stays(spark, trained):
-    tracking = Tracking.of(trained)
-    tracking.tag(tracking.champion(), backbone="squeezenet1_1@00000000/squash224-bilinear")
-    result = train.run(spark, changed(trained, "train", reg_params=[0.02]))
-    assert (
-        "irbis/2 is challenger, irbis/1 stays champion: irbis/1 has no features of the test pictures to be compared "
-        "on; run `irbis featurize --backbone squeezenet1_1`, then train again"
-    ) in result.outcome
-    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
 
 
 def test_a_version_without_a_verdict_is_made_anew(spark, trained):

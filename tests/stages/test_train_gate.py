@@ -1,0 +1,117 @@
+"""A training that goes through the gate: which version is champion afterwards, and what is said of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from pipelines.evaluation.split import split_of
+from pipelines.platform.tracking import Tracking
+from pipelines.stages import ingest, train
+from pipelines.stages.learning import training_rows
+from pipelines.storage.tables import Tables
+
+from .conftest import changed
+
+
+def zero(settings):
+    """Give settings by which all weights are zero: one answer for every picture."""
+    return changed(settings, "train", reg_params=[10.0], elastic_net=1.0)
+
+
+def gate_of(tracking, version):
+    """Give the verdict in the run of a version, and the gate's metrics there."""
+    data = tracking.client.get_run(version.run_id).data
+    return data.tags.get("irbis.gate"), {key: each for key, each in data.metrics.items() if key.startswith("gate.")}
+
+
+def test_a_worse_version_does_not_become_champion(spark, trained):
+    result = train.run(spark, zero(trained))
+    tracking = Tracking.of(trained)
+    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
+    assert "irbis/2 is challenger, irbis/1 stays champion: balanced accuracy is not higher" in result.outcome
+    verdict, metrics = gate_of(tracking, tracking.challenger())
+    assert verdict == tracking.challenger().tags["gate"] and verdict in result.outcome
+    mine, other = (each.metrics["balanced_accuracy"] for each in (tracking.challenger(), tracking.champion()))
+    assert metrics["gate.difference"] == pytest.approx(mine - other) and mine == 0.5
+    assert metrics["gate.share_better"] == 0
+    assert metrics["gate.difference.low"] <= metrics["gate.difference"] <= metrics["gate.difference.high"] <= 0
+
+
+def test_a_version_that_beats_the_champion_takes_its_place_and_the_challengers(spark, settings):
+    train.run(spark, zero(settings))
+    train.run(spark, changed(zero(settings), "train", reg_params=[20.0]))
+    tracking = Tracking.of(settings)
+    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
+    result = train.run(spark, settings)
+    assert (tracking.champion().version, tracking.challenger()) == ("3", None)
+    assert "irbis/3 is champion: balanced accuracy " in result.outcome
+    verdict, metrics = gate_of(tracking, tracking.champion())
+    assert verdict == tracking.champion().tags["gate"]
+    assert metrics["gate.difference"] > 0.3 and metrics["gate.share_better"] >= 0.95
+
+
+def test_a_version_that_is_only_as_good_as_the_champion_is_challenger(spark, trained):
+    train.run(spark, changed(trained, "train", bootstrap=101))  # the same weights
+    tracking = Tracking.of(trained)
+    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
+    verdict, metrics = gate_of(tracking, tracking.challenger())
+    assert verdict.startswith("is challenger, irbis/1 stays champion: balanced accuracy is not higher; ")
+    assert metrics == {"gate.difference": 0.0, "gate.share_better": 0.0}
+
+
+def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same(spark, settings, tmp_path):
+    train.run(spark, settings)
+    labels = ["path,label"]
+    for path in sorted(Path(settings.sources.images).rglob("*_?.jpg")):
+        label = "bright" if int(path.name[:3]) >= 40 else path.parent.name
+        labels.append(f"{path.relative_to(settings.sources.images)},{label}")
+    (tmp_path / "labels.csv").write_text("\n".join(labels))
+    relabelled = changed(settings, "sources", labels=str(tmp_path / "labels.csv"))
+    ingest.run(spark, relabelled)
+    result = train.run(spark, relabelled)
+    tracking = Tracking.of(settings)
+    champion = tracking.champion()
+    assert (champion.version, champion.classes) == ("2", ["bright", "plain", "striped"])
+    verdict = re.search(r"balanced accuracy (\S+), irbis/1 (\S+) on the same (\d+) test pictures", result.outcome)
+    new, old, rows = map(float, verdict.groups())
+    assert new == pytest.approx(champion.metrics["balanced_accuracy"], abs=5e-4)
+    assert old <= 0.667 < new  # of three classes it finds two at the most
+    assert rows == float(tracking.params(champion)["rows.test"])
+
+
+def test_a_champion_that_cannot_be_compared_stays(spark, trained):
+    tracking = Tracking.of(trained)
+    tracking.tag(tracking.champion(), backbone="squeezenet1_1@00000000/squash224-bilinear")
+    result = train.run(spark, changed(trained, "train", reg_params=[0.02]))
+    assert (
+        "irbis/2 is challenger, irbis/1 stays champion: irbis/1 has no features of the test pictures to be compared "
+        "on; run `irbis featurize --backbone squeezenet1_1`, then train again"
+    ) in result.outcome
+    assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
+
+
+def test_a_champion_is_judged_on_groups_alone_that_it_has_not_learned_from(spark, trained):
+    other = changed(trained, "train", split_salt="another", fractions=[0.3, 0.3, 0.4])
+    result = train.run(spark, other)
+    tracking = Tracking.of(trained)
+    rows = training_rows(Tables.of(spark, other), other, tracking.champion().tags["backbone"])
+    before = split_of(F.col("group_id"), trained.train.fractions, trained.train.split_salt)
+    both = rows.where("split = 'test'").where(before == "test")
+    groups = both.select("group_id").distinct().count()
+    assert 0 < both.count() < rows.where("split = 'test'").count()
+    assert f"on the same {both.count()} test pictures of {groups} groups" in result.outcome
+
+
+def test_a_champion_that_has_learned_from_all_test_pictures_stays(spark, trained):
+    tracking = Tracking.of(trained)
+    tracking.tag(tracking.champion(), split='{"fractions": [1.0, 0.0, 0.0], "salt": "irbis"}')
+    result = train.run(spark, changed(trained, "train", reg_params=[0.02]))
+    assert (
+        "irbis/2 is challenger, irbis/1 stays champion: irbis/1 was trained with another split, and has learned from "
+        "all these test pictures; set train.split_salt to irbis and train.fractions to 1,0,0 as they were then"
+    ) in result.outcome
+    assert tracking.champion().version == "1"
