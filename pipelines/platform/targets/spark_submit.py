@@ -82,6 +82,8 @@ class SparkSubmit(Shared):
         told = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
         # A driver on this machine, or one that sees the workspace as a folder, reads them where they are.
         files = [file for file in job.files if self._mode == "cluster" and ("://" in file or not self._is_pods)]
+        if split := [file for file in files if "," in file or "#" in file]:
+            raise DataError(f"Spark takes what follows a comma or # in {split[0]} for another file. Rename it.")
         if files:
             told += ["--files", ",".join(files)]
         words = words_of(beside_driver(job, files))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import SettingsError
+from pipelines.errors import DataError, SettingsError
 from pipelines.platform.following import follow, handle_of, look
 from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, Entry, Ledger, now
 from pipelines.platform.targets import target
@@ -166,6 +166,28 @@ def test_for_kubernetes_the_files_go_to_the_workspace_and_an_image_is_asked_for(
     assert "spark.submit.deployMode=cluster" in told
     code = told[told.index("--py-files") + 1]
     assert code.startswith(f"{home}/sent/") and Path(code).is_file()
+
+
+def test_files_that_a_driver_in_the_cluster_needs_are_sent_and_named_as_they_lie_beside_it(place_of, home, tmp_path):
+    labels, plan = tmp_path / "labels of June.csv", tmp_path / "plan.yaml"
+    given = {"sources.labels": str(labels)}
+    job = Job("run-1", ("sweep", str(plan)), given, files=(str(plan), str(labels)))
+    folder = Path(home) / "run"
+    folder.mkdir(parents=True)
+    told = place_of("", **IN_CLUSTER).command(job, folder, home)
+    assert told[told.index("--files") + 1] == f"{plan},{labels}"
+    assert told[-5:] == ["plan.yaml", "--labels", "labels of June.csv", "--set", "runs.id=run-1"]
+    here = place_of("").command(job, folder, home)
+    assert "--files" not in here and here[-5:-2] == [str(plan), "--labels", str(labels)]
+
+
+@pytest.mark.parametrize("name", ["June, July.csv", "labels#2.csv"])
+def test_a_file_that_spark_would_take_for_two_is_refused(place_of, home, name):
+    folder = Path(home) / "run"
+    folder.mkdir(parents=True)
+    job = Job("run-1", ("run",), {"sources.labels": f"/data/{name}"}, files=(f"/data/{name}",))
+    with pytest.raises(DataError, match=rf"comma or # in /data/{name} for another file\. Rename it"):
+        place_of("", **IN_CLUSTER).command(job, folder, home)
 
 
 def test_without_a_spark_its_setting_is_named(place_of, home, monkeypatch):
