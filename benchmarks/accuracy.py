@@ -6,11 +6,14 @@ FOLDER holds the sets, WEIGHTS files whose names begin with those of the backbon
 are dealt to five folds; each is asked about by a model that was trained, tuned and calibrated on the other four alone,
 as `irbis train` does it. So every picture is a test picture once. "Search" takes in each fold the recipe that did best
 within the other four. Beside it stands what the same recipe claims where frames, not groups, are dealt.
+
+With --workspace an interrupted comparison goes on where it was; what is kept there is of the code and pictures of then.
 """
 
 from __future__ import annotations
 
 import argparse
+import pickle
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
 from pipelines.evaluation.answers import Answers
+from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.folds import with_folds
 from pipelines.evaluation.operating_point import Review, measure
 from pipelines.models.backbones import identity_of
@@ -32,7 +36,6 @@ from pipelines.stages import featurize, ingest
 from pipelines.stages.asking import ask
 from pipelines.stages.learning import training_rows
 from pipelines.stages.train import train
-from pipelines.stages.trained import Trained
 from pipelines.storage.tables import Tables
 
 OUTER = 5
@@ -60,14 +63,9 @@ CLAIMED = ("squeezenet1_1", "mobilenet_v2")  # recipes that a random split is as
 class Part:
     """Hold what one fold gave: what was trained on the others, and what it says of the fold."""
 
-    trained: Trained
+    decision: Decision
+    inner: float  # balanced accuracy within the other folds
     said: Answers
-
-    @property
-    def inner(self) -> float:
-        """Give the balanced accuracy within the other folds."""
-        assert self.trained.validation is not None
-        return self.trained.validation.metrics["balanced_accuracy"].value or 0.0
 
 
 def parts_of(rows: DataFrame, settings: Settings, unit: str) -> Iterator[Part]:
@@ -77,14 +75,25 @@ def parts_of(rows: DataFrame, settings: Settings, unit: str) -> Iterator[Part]:
         split = folded.withColumn("split", F.when(F.col("fold") == fold, "test").otherwise("train")).drop("fold")
         trained = train(split, settings)
         said = ask(trained.model, split.where("split = 'test'"), trained.classes)
-        assert said is not None
-        yield Part(trained, said.of_views(trained.decision.both_views))
+        assert said is not None and trained.validation is not None
+        inner = trained.validation.metrics["balanced_accuracy"].value or 0.0
+        yield Part(trained.decision, inner, said.of_views(trained.decision.both_views))
     folded.unpersist()
+
+
+def kept_parts(place: Path, rows: DataFrame, settings: Settings, unit: str) -> list[Part]:
+    """Read the parts from a file, or make them and write it: an interrupted comparison goes on where it was."""
+    if place.exists():
+        return list(pickle.loads(place.read_bytes()))
+    parts = list(parts_of(rows, settings, unit))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(pickle.dumps(parts))
+    return parts
 
 
 def joined(parts: list[Part], voted: bool) -> Answers:
     """Put the answers of all folds together, after the vote that was chosen without each."""
-    said = [part.said.voted(part.trained.decision.weight) if voted else part.said for part in parts]
+    said = [part.said.voted(part.decision.weight) if voted else part.said for part in parts]
     return Answers(
         [label for each in said for label in each.labels],
         np.concatenate([each.probabilities for each in said]),
@@ -104,7 +113,7 @@ def reviews_of(parts: list[Part], label: str) -> list[Review]:
         for recall in (0.99, 0.95):
             points = [
                 next(
-                    (p for p in part.trained.decision.points if (p.label, p.unit, p.recall) == (label, unit, recall)),
+                    (p for p in part.decision.points if (p.label, p.unit, p.recall) == (label, unit, recall)),
                     None,
                 )
                 for part in parts
@@ -146,19 +155,20 @@ def measure_set(
             ingest.run(spark, settings)
         featurize.run(spark, settings)
         rows = training_rows(Tables.of(spark, settings), settings, identity_of(settings)).drop("split").cache()
-        kept[recipe] = list(parts_of(rows, settings, "group_id"))
+        place = Path(settings.workspace) / "parts"
+        kept[recipe] = kept_parts(place / f"{recipe}.pickle", rows, settings, "group_id")
         print(told(recipe, joined(kept[recipe], voted=False)), flush=True)
         few = rows.select("group_id").distinct().count() < rows.count()
         if few:
             print(told(f"{recipe}, burst vote", joined(kept[recipe], voted=True)), flush=True)
         if few and recipe in CLAIMED:
-            claimed = joined(list(parts_of(rows, settings, "content_hash")), voted=False)
-            print(told(f"{recipe}, as a random split of frames claims it", claimed), flush=True)
+            claimed = kept_parts(place / f"{recipe}, claimed.pickle", rows, settings, "content_hash")
+            print(told(f"{recipe}, as a random split of frames claims it", joined(claimed, voted=False)), flush=True)
         rows.unpersist()
     chosen = [max(parts, key=lambda part: part.inner) for parts in zip(*kept.values(), strict=True)]
     print(told("search", joined(chosen, voted=False)), flush=True)
     print(told("search, burst vote", joined(chosen, voted=True)), flush=True)
-    for label in chosen[0].trained.decision.interesting:
+    for label in chosen[0].decision.interesting:
         for review in reviews_of(chosen, label):
             point = review.point
             print(
