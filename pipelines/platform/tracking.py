@@ -27,11 +27,11 @@ from pipelines.platform.artifacts import artifact_access, artifact_root
 from pipelines.platform.database import description, own_database
 from pipelines.platform.model_version import ModelVersion
 from pipelines.platform.provenance import code_version
+from pipelines.platform.version_tags import TAG, Tags, written
 from pipelines.settings import Settings
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases: one version at most bears each
 EVALUATION = "evaluation.json"
-TAG = "irbis."  # what we write on runs and versions
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")  # the stores differ
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -75,8 +75,9 @@ class Tracking:
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
         """Open a run and give its id; it ends as FINISHED, or FAILED if the block raises."""
-        tags = {**code_version(), **tags, "process": f"{socket.gethostname()}:{os.getpid()}"}
-        with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=_prefixed(tags)) as run:
+        own = {f"{TAG}process": f"{socket.gethostname()}:{os.getpid()}"}  # at once: it may be killed
+        with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=own) as run:
+            self.log(tags={**code_version(), **tags})
             yield run.info.run_id
 
     def close_abandoned(self) -> None:
@@ -96,7 +97,7 @@ class Tracking:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Write onto the open run; texts and figures by the name of their file."""
-        mlflow.set_tags(_prefixed(tags or {}))
+        mlflow.set_tags(written(tags or {}, lambda file, text: mlflow.log_text(text, file)))
         mlflow.log_params({key: str(value)[:6000] for key, value in (params or {}).items()})
         mlflow.log_metrics({key: value for key, value in (metrics or {}).items() if value is not None})
         for file, text in (texts or {}).items():
@@ -124,7 +125,7 @@ class Tracking:
         self._ensure_registered()
         if self.on_catalog:
             self.log(tags=tags)
-        own = None if self.on_catalog else _prefixed(tags)
+        own = None if self.on_catalog else self._written(tags, run_id)
         version = self.client.create_model_version(
             self.model, info.model_uri, run_id, tags=own, description=description(card)
         )
@@ -147,7 +148,7 @@ class Tracking:
         self.client.delete_registered_model_alias(self.model, alias)
 
     def tag(self, version: ModelVersion, **tags: str) -> None:
-        for key, value in _prefixed(tags).items():
+        for key, value in self._written(tags, version.run_id).items():
             if self.on_catalog:
                 self.client.set_tag(version.run_id, key, value)
             else:
@@ -189,9 +190,14 @@ class Tracking:
 
     def read_json(self, version: ModelVersion, file: str) -> dict[str, Any]:
         """Give a JSON file of the version's run."""
+        return dict(json.loads(self._read(version.run_id, file)))
+
+    def _read(self, run_id: str, file: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
-            path = self.client.download_artifacts(version.run_id, file, folder)
-            return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+            return Path(self.client.download_artifacts(run_id, file, folder)).read_text(encoding="utf-8")
+
+    def _written(self, tags: Mapping[str, str], run_id: str) -> dict[str, str]:
+        return written(tags, lambda file, text: self.client.log_text(run_id, text, file))
 
     def _bearer(self, alias: str) -> ModelVersion | None:
         try:
@@ -203,8 +209,8 @@ class Tracking:
         return self._version(found)
 
     def _version(self, found: MlflowVersion) -> ModelVersion:
-        written = self.client.get_run(found.run_id).data.tags if self.on_catalog else found.tags
-        tags = {key.removeprefix(TAG): value for key, value in written.items() if key.startswith(TAG)}
+        there = self.client.get_run(found.run_id).data.tags if self.on_catalog else found.tags
+        tags = Tags(there, lambda file: self._read(found.run_id, file))
         return ModelVersion(found.name, str(found.version), found.run_id, int(found.creation_timestamp), tags)
 
     def _scratch(self) -> str | None:
@@ -228,7 +234,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def _prefixed(tags: Mapping[str, str]) -> dict[str, str]:
-    return {TAG + key: value for key, value in tags.items()}

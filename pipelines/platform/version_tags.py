@@ -1,0 +1,44 @@
+"""Tags of runs and model versions: under our prefix, and in a file of the run where one is too long for a tag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+TAG = "irbis."  # what we write on runs and versions
+LONGEST = 4_000  # bytes: Databricks takes 5,000, and MLflow cuts a run's off at 8,000 characters without a word
+_FILE = "file: "
+
+
+def written(tags: Mapping[str, str], keep: Callable[[str, str], None]) -> dict[str, str]:
+    """Give tags as they are written down. `keep(file, text)` stores what is too long, and its tag names the file."""
+    found = {}
+    for key, value in tags.items():
+        if len(value.encode("utf-8")) > LONGEST:
+            file = f"tags/{key}.txt"
+            keep(file, value)
+            value = _FILE + file
+        found[TAG + key] = value
+    return found
+
+
+class Tags(Mapping[str, str]):
+    """Give our tags by their names, of those that stand there; `read(file)` is asked for a long one when it is used."""
+
+    def __init__(self, tags: Mapping[str, str], read: Callable[[str], str]):
+        self._values = {key.removeprefix(TAG): value for key, value in tags.items() if key.startswith(TAG)}
+        self._read = read
+
+    def __getitem__(self, key: str) -> str:
+        value = self._values[key]
+        if value.startswith(_FILE):
+            value = self._values[key] = self._read(value.removeprefix(_FILE))
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
