@@ -47,10 +47,20 @@ class Temperature(Transformer, HasProbabilityCol, DefaultParamsReadable, Default
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         name, temperature = self.getProbabilityCol(), self.getOrDefault(self.temperature)
-        logits = F.transform(vector_to_array(name), lambda p: F.log(F.greatest(p, F.lit(LEAST))) / temperature)
-        odds = F.transform(logits, lambda logit: F.exp(logit - F.array_max(logits)))
-        whole = F.aggregate(odds, F.lit(0.0), lambda total, each: total + each)
-        return dataset.withColumn(name, array_to_vector(F.transform(odds, lambda each: each / whole)))
+        # The same as logits divided by it: none of them is so small that a power of it is lost (T is 1/20 or more).
+        odds = F.transform(vector_to_array(name), lambda p: F.pow(F.greatest(p, F.lit(LEAST)), F.lit(1 / temperature)))
+        return dataset.withColumn(name, array_to_vector(normalized(odds)))
+
+
+def normalized(values: Column) -> Column:
+    """Give an array<double> divided by its sum.
+
+    The sum is bound to a variable of its own: Spark works out anew, for every element, what a lambda merely names, and
+    with a hundred classes that is a million steps a picture.
+    """
+    whole = F.aggregate(values, F.lit(0.0), lambda total, each: total + each)
+    bound = F.array(F.struct(values.alias("values"), whole.alias("whole")))
+    return F.transform(bound, lambda it: F.transform(it["values"], lambda each: each / it["whole"]))[0]
 
 
 def calibrated(model: PipelineModel, temperature: float) -> PipelineModel:

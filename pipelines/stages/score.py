@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from functools import reduce
-from operator import or_
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.functions import array_to_vector, vector_to_array
@@ -15,7 +13,7 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.decision import Decision
 from pipelines.models.backbones import identity_of
-from pipelines.models.classifiers import MIRRORED, mean_of_views, probabilities
+from pipelines.models.classifiers import MIRRORED, mean_of_views, normalized, probabilities
 from pipelines.platform.tracking import ModelVersion, Tracking
 from pipelines.schemas import names_of
 from pipelines.settings import Score, Settings
@@ -26,6 +24,7 @@ from pipelines.storage.pending import pictures_to_score
 from pipelines.storage.tables import Tables, count_failures
 
 ROUNDING = 1e-9  # the threshold is the probability of a picture, which Spark may compute a last digit lower
+NEVER = 2.0  # no probability reaches it
 KEYS = ["path", "content_hash", "model_name", "model_version"]
 
 
@@ -76,13 +75,13 @@ def _is_sought(decision: Decision, version: ModelVersion, settings: Score, burst
     Where one has none that can be trusted, whatever is taken for it needs review, and whatever the model is unsure of.
     """
     thresholds = decision.thresholds(settings.recall_of, settings.recall)
-    reached = [
-        F.col("burst_probability")[version.classes.index(label)] >= threshold - ROUNDING
-        for label, threshold in thresholds.items()
-    ]
-    if lacking := decision.lacking(settings.recall_of, settings.recall):
-        reached += [burst_prediction.isin(lacking), F.array_max("burst_probability") < settings.review_below]
-    return reduce(or_, reached)
+    # One array, not a condition for each class: Spark's planning of a thousand of those takes minutes.
+    least = F.array(*[F.lit(thresholds.get(label, NEVER) - ROUNDING) for label in version.classes])
+    reached = F.exists(F.zip_with("burst_probability", least, lambda found, wanted: found >= wanted), lambda each: each)
+    lacking = decision.lacking(settings.recall_of, settings.recall)
+    if not lacking:
+        return reached
+    return reached | burst_prediction.isin(lacking) | (F.array_max("burst_probability") < settings.review_below)
 
 
 def _vote(weight: float) -> Column:
@@ -90,8 +89,7 @@ def _vote(weight: float) -> Column:
     frames = array_to_vector("probability")
     mean, highest = vector_to_array(Summarizer.mean(frames)), vector_to_array(Summarizer.max(frames))
     mixed = F.zip_with(mean, highest, lambda low, high: (1 - weight) * low + weight * high) if weight else mean
-    whole = F.aggregate(mixed, F.lit(0.0), lambda total, each: total + each)
-    return F.transform(mixed, lambda each: each / whole)
+    return normalized(mixed)
 
 
 def prepare(settings: Settings) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 from sklearn.linear_model import LogisticRegression
 
-from pipelines.models.classifiers import ArrayToVector, labelled, probabilities
+from pipelines.evaluation.calibration import temper
+from pipelines.models.classifiers import ArrayToVector, Temperature, labelled, probabilities
 from pipelines.models.cross_validation import hold_out
 
 CLASSES = ["cat", "dog's", "ötter"]
@@ -153,3 +155,12 @@ def test_a_trained_model_survives_its_file(rows: Any, train_settings: Any, tmp_p
         for each in (model, PipelineModel.load(str(tmp_path / "model")))
     )
     assert before == after
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.7, 20.0])
+def test_four_hundred_classes_are_tempered_as_four_are(spark: Any, temperature: float) -> None:
+    given = np.random.default_rng(3).dirichlet(np.full(400, 0.05), 40)
+    rows = spark.createDataFrame([(each.tolist(),) for each in given], "drawn array<double>").coalesce(1)
+    found = Temperature(temperature).transform(rows.withColumn("probability", array_to_vector("drawn"))).collect()
+    expected = temper(given, temperature)
+    np.testing.assert_allclose([row["probability"].toArray() for row in found], expected, rtol=1e-9, atol=1e-300)
