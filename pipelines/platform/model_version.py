@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class ModelVersion:
     @property
     def metrics(self) -> dict[str, float]:
         return dict(json.loads(self.tags["metrics"]))
+
+    @property
+    def split(self) -> dict[str, Any] | None:
+        """Give the `fractions` and `salt` of the split that it learned by; None of versions before they were noted."""
+        return json.loads(self.tags["split"]) if "split" in self.tags else None
 
     @property
     def made_at(self) -> datetime:

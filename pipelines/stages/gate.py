@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -111,9 +110,8 @@ def _judge_on(
     champion: ModelVersion,
 ) -> Verdict:
     """Ask both about the same test pictures: those new to the champion too, of which its backbone has features."""
-    test = _new_to(champion, test)
-    if not test.head(1):
-        return Verdict(False, _learned_all(champion))
+    if split := champion.split:  # of its own, by which it may have learned from what is of test now
+        test = test.where(split_of(F.col("group_id"), split["fractions"], split["salt"]) == "test")
     backbone = champion.tags["backbone"]
     before, now = (Decision.from_json(each.tags.get("decision")) for each in (champion, version))
     mirrored = " --set featurize.mirror=true" if before.both_views else ""
@@ -123,6 +121,13 @@ def _judge_on(
     ours = test.join(held.select("content_hash"), "content_hash", "left_semi")
     classes = sorted({*champion.classes, *version.classes})
     old = ask(load(tracking, champion), theirs, champion.classes, among=classes)
+    if old is None and split and not test.head(1):
+        fractions = ",".join(f"{each:g}" for each in split["fractions"])
+        return Verdict(
+            False,
+            f"{champion} was trained with another split, and has learned from all these test pictures; set train."
+            f"split_salt to {split['salt']} and train.fractions to {fractions} as they were then, and train again",
+        )
     if old is None:
         return Verdict(
             False,
@@ -133,20 +138,3 @@ def _judge_on(
     assert new is not None  # the same pictures
     ours_said, theirs_said = new.of_views(now.both_views), old.of_views(before.both_views)
     return judge(ours_said, theirs_said, now.interesting, settings, str(champion))
-
-
-def _new_to(champion: ModelVersion, test: DataFrame) -> DataFrame:
-    """Give the pictures of groups that were held out for the champion as well: its split may have been another."""
-    if "split" not in champion.tags:  # of versions before it was written down
-        return test
-    split = json.loads(champion.tags["split"])
-    return test.where(split_of(F.col("group_id"), split["fractions"], split["salt"]) == "test")
-
-
-def _learned_all(champion: ModelVersion) -> str:
-    split = json.loads(champion.tags["split"])
-    fractions = ",".join(f"{each:g}" for each in split["fractions"])
-    return (
-        f"{champion} was trained with another split, and has learned from all these test pictures; set "
-        f"train.split_salt to {split['salt']} and train.fractions to {fractions} as they were then, and train again"
-    )

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipelines.config import load_settings
 from pipelines.settings import Settings
+from pipelines.stages import ingest
 from pipelines.storage.tables import Tables
 
 Draw = Callable[..., Path]
@@ -69,6 +70,14 @@ def draw(tmp_path: Path) -> Draw:
         return tmp_path / folder
 
     return write
+
+
+@pytest.fixture
+def mixed(spark: Any, make_settings: Callable[..., Settings], draw: Draw) -> Settings:
+    """Give settings of a workspace into which MIXED is ingested."""
+    chosen = make_settings({"sources.images": str(draw(MIXED)), "sources.labels": "none"})
+    ingest.run(spark, chosen)
+    return chosen
 
 
 @pytest.fixture

@@ -29,10 +29,8 @@ def png(width: int, height: int) -> bytes:
 
 
 @pytest.fixture
-def settings(spark, make_settings, draw):
-    chosen = make_settings({"sources.images": str(draw(MIXED)), "sources.labels": "none"})
-    ingest.run(spark, chosen)
-    return chosen
+def settings(mixed):
+    return mixed
 
 
 def test_every_content_gets_one_row_with_the_features_of_its_bytes(spark, settings):

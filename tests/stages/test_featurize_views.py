@@ -14,14 +14,12 @@ from pipelines.stages import featurize, ingest
 from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
-from .conftest import MIXED, changed, jpeg
+from .conftest import changed, jpeg
 
 
 @pytest.fixture
-def settings(spark, make_settings, draw):
-    chosen = make_settings({"sources.images": str(draw(MIXED)), "sources.labels": "none"})
-    ingest.run(spark, chosen)
-    return chosen
+def settings(mixed):
+    return mixed
 
 
 def held(spark, settings):

@@ -83,14 +83,26 @@ def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same
     assert rows == float(tracking.params(champion)["rows.test"])
 
 
-def test_a_champion_that_cannot_be_compared_stays(spark, trained):
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [
+        (
+            {"backbone": "squeezenet1_1@00000000/squash224-bilinear"},
+            "irbis/1 has no features of the test pictures to be compared on; run "
+            "`irbis featurize --backbone squeezenet1_1`, then train again",
+        ),
+        (
+            {"split": '{"fractions": [1.0, 0.0, 0.0], "salt": "irbis"}'},
+            "irbis/1 was trained with another split, and has learned from all these test pictures; set "
+            "train.split_salt to irbis and train.fractions to 1,0,0 as they were then",
+        ),
+    ],
+)
+def test_a_champion_that_cannot_be_compared_stays(spark, trained, tags, why):
     tracking = Tracking.of(trained)
-    tracking.tag(tracking.champion(), backbone="squeezenet1_1@00000000/squash224-bilinear")
+    tracking.tag(tracking.champion(), **tags)
     result = train.run(spark, changed(trained, "train", reg_params=[0.02]))
-    assert (
-        "irbis/2 is challenger, irbis/1 stays champion: irbis/1 has no features of the test pictures to be compared "
-        "on; run `irbis featurize --backbone squeezenet1_1`, then train again"
-    ) in result.outcome
+    assert f"irbis/2 is challenger, irbis/1 stays champion: {why}" in result.outcome
     assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
 
 
@@ -104,14 +116,3 @@ def test_a_champion_is_judged_on_groups_alone_that_it_has_not_learned_from(spark
     groups = both.select("group_id").distinct().count()
     assert 0 < both.count() < rows.where("split = 'test'").count()
     assert f"on the same {both.count()} test pictures of {groups} groups" in result.outcome
-
-
-def test_a_champion_that_has_learned_from_all_test_pictures_stays(spark, trained):
-    tracking = Tracking.of(trained)
-    tracking.tag(tracking.champion(), split='{"fractions": [1.0, 0.0, 0.0], "salt": "irbis"}')
-    result = train.run(spark, changed(trained, "train", reg_params=[0.02]))
-    assert (
-        "irbis/2 is challenger, irbis/1 stays champion: irbis/1 was trained with another split, and has learned from "
-        "all these test pictures; set train.split_salt to irbis and train.fractions to 1,0,0 as they were then"
-    ) in result.outcome
-    assert tracking.champion().version == "1"
