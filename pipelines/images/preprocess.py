@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+from pipelines.images.scaling import Interpolation, Scale, scaled
+
+_INTERPOLATIONS = ("bilinear", "bicubic")
 _FITS = ("squash", "crop", "pad")
 _LONGEST = 16  # of a strip's long side only this many times the short one reaches a centre crop
 
@@ -26,7 +28,7 @@ class Preprocessing:
     size: int = 224
     fit: Literal["squash", "crop", "pad"] = "squash"
     resize: int = 256
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     crop_bottom: float = 0.0
@@ -61,39 +63,36 @@ class Preprocessing:
         """Give the shorter side, in pixels, that a decoded picture should keep: a hint for `decode`."""
         return math.ceil((self.resize if self.fit == "crop" else self.size) / (1.0 - self.crop_bottom))
 
-    def apply(self, image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def apply(self, image: Image.Image, scale: Scale = scaled) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Give the picture as uint8 of shape (size, size, 3). Takes mode RGB, as `decode` gives it."""
         if image.mode != "RGB":
             raise ValueError(f"the picture has mode {image.mode}, RGB was expected: read it with decode")
         if self.crop_bottom:
             kept = max(1, image.height - round(image.height * self.crop_bottom))
             image = _cut(image, 0, 0, image.width, kept)
-        fitted = {"squash": self._squash, "crop": self._crop, "pad": self._pad}[self.fit](image)
+        fitted = {"squash": self._squash, "crop": self._crop, "pad": self._pad}[self.fit](image, scale)
         return np.array(fitted, dtype=np.uint8)
 
-    def _squash(self, image: Image.Image) -> Image.Image:
-        return self._resized(image, self.size, self.size)
+    def _squash(self, image: Image.Image, scale: Scale) -> Image.Image:
+        return scale(image, self.size, self.size, self.interpolation)
 
-    def _crop(self, image: Image.Image) -> Image.Image:
+    def _crop(self, image: Image.Image, scale: Scale) -> Image.Image:
         image = _without_far_ends(image)
         width, height = image.size
         long = int(self.resize * max(width, height) / min(width, height))  # rounds down, as torchvision does
         width, height = (self.resize, long) if width <= height else (long, self.resize)
-        image = self._resized(image, width, height)
+        image = scale(image, width, height, self.interpolation)
         left, top = round((width - self.size) / 2.0), round((height - self.size) / 2.0)
         return image.crop((left, top, left + self.size, top + self.size))
 
-    def _pad(self, image: Image.Image) -> Image.Image:
-        scale = self.size / max(image.size)
-        width, height = (max(1, round(side * scale)) for side in image.size)
+    def _pad(self, image: Image.Image, scale: Scale) -> Image.Image:
+        ratio = self.size / max(image.size)
+        width, height = (max(1, round(side * ratio)) for side in image.size)
         red, green, blue = (round(255 * value) for value in self.mean)
         ground = Image.new("RGB", (self.size, self.size), (red, green, blue))
         left, top = (self.size - width) // 2, (self.size - height) // 2
-        ground.paste(self._resized(image, width, height), (left, top))
+        ground.paste(scale(image, width, height, self.interpolation), (left, top))
         return ground
-
-    def _resized(self, image: Image.Image, width: int, height: int) -> Image.Image:
-        return image.resize((width, height), _RESAMPLING[self.interpolation])
 
     def _whole_number_faults(self) -> list[str]:
         faults = [
@@ -106,7 +105,7 @@ class Preprocessing:
         return faults
 
     def _choice_faults(self) -> list[str]:
-        choices = (("fit", self.fit, _FITS), ("interpolation", self.interpolation, tuple(_RESAMPLING)))
+        choices = (("fit", self.fit, _FITS), ("interpolation", self.interpolation, _INTERPOLATIONS))
         return [
             f"{name} is {value!r}: expected one of {', '.join(allowed)}"
             for name, value, allowed in choices

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pipelines.images.preprocess import Preprocessing
+from pipelines.images.scaling import by_pillow
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -23,7 +24,7 @@ def test_crop_equals_torchvision_to_the_pixel(size: tuple[int, int], interpolati
     mode = transforms.InterpolationMode(interpolation)
     reference = transforms.Compose([transforms.Resize(256, interpolation=mode), transforms.CenterCrop(224)])
     image = noise(*size)
-    ours = Preprocessing(fit="crop", interpolation=interpolation).apply(image)
+    ours = Preprocessing(fit="crop", interpolation=interpolation).apply(image, by_pillow)
     assert np.array_equal(ours, np.asarray(reference(image)))
 
 
@@ -31,14 +32,14 @@ def test_crop_of_other_numbers_equals_torchvision_too() -> None:
     transforms = pytest.importorskip("torchvision.transforms", reason="torchvision is not installed")
     reference = transforms.Compose([transforms.Resize(235), transforms.CenterCrop(230)])
     image = noise(333, 222)
-    ours = Preprocessing(fit="crop", size=230, resize=235).apply(image)
+    ours = Preprocessing(fit="crop", size=230, resize=235).apply(image, by_pillow)
     assert np.array_equal(ours, np.asarray(reference(image)))
 
 
 def test_squash_is_pillows_resize_of_the_whole_picture() -> None:
     image = noise(301, 200)
     expected = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
-    assert np.array_equal(Preprocessing().apply(image), expected)
+    assert np.array_equal(Preprocessing().apply(image, by_pillow), expected)
 
 
 def test_pad_keeps_the_proportions_on_the_mean_colour() -> None:

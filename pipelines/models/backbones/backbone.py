@@ -13,6 +13,7 @@ import numpy as np
 from pipelines.errors import ImageError, SettingsError
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
+from pipelines.images.scaling import Scale, by_pillow, scaled
 from pipelines.models.backbones.ahead import side_by_side
 from pipelines.models.backbones.catalog import Architecture, architecture
 from pipelines.models.backbones.weights import digest, find_weights, read_file
@@ -73,14 +74,14 @@ class Backbone:
     ) -> Iterator[Embedding]:
         """Give one Embedding per picture, in order. The pictures are re-cut to batches of a fixed size.
 
-        `network` gives features of pixels; by default the reference: torch on the CPU in single precision, built at
-        the first readable picture, once per process. `readers`: threads that decode ahead, and two that run the
-        network; 0 for none. Raises ValueError for a batch below 1.
+        `network` gives features of pixels; by default the reference: Pillow's scaling, torch on the CPU in single
+        precision, built at the first readable picture, once per process. `readers`: threads that decode ahead, and
+        two that run the network; 0 for none. Raises ValueError for a batch below 1.
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}: 1 or more was expected")
-        run = network or self._reference
-        with side_by_side(self.read, pictures, readers, 2 * batch) as decoded:
+        run, read = (network, self.read) if network else (self._reference, self._read_by_pillow)
+        with side_by_side(read, pictures, readers, 2 * batch) as decoded:
             batches = iter(lambda: list(islice(decoded, batch)), [])
             with side_by_side(lambda each: _embedded(each, run), batches, 2 if readers else 0, 2) as found:
                 for embeddings in found:
@@ -92,13 +93,17 @@ class Backbone:
 
         load(self)
 
-    def read(self, content: bytes | None) -> Pixels | Embedding:
+    def read(self, content: bytes | None, scale: Scale = scaled) -> Pixels | Embedding:
         """Give the pixels that the network sees, uint8 (side, side, 3), or an Embedding that says why it sees none."""
         at_least = self.preprocessing.at_least if self.precision == "fast" else None
         try:
-            return self.preprocessing.apply(decode(content or b"", max_pixels=self.max_pixels, at_least=at_least))
+            image = decode(content or b"", max_pixels=self.max_pixels, at_least=at_least)
+            return self.preprocessing.apply(image, scale)
         except ImageError as error:
             return Embedding(None, error.failure, error.detail)
+
+    def _read_by_pillow(self, content: bytes | None) -> Pixels | Embedding:
+        return self.read(content, by_pillow)
 
     def _reference(self, pixels: Pixels) -> Features:
         from pipelines.models.backbones.networks import forward  # torch: only who embeds needs it
