@@ -20,9 +20,20 @@ Scale = Callable[[Image.Image, int, int, Interpolation], Image.Image]
 
 _PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _VERSION = int(PIL.__version__.split(".")[0])
-_SHARES_MEMORY = _VERSION >= 11  # older Pillows do not tell others where a picture's rows lie
 _MOST_COPIED = 1_000_000  # pixels: beyond, copying them out of an older Pillow costs what scaling them saves
 _own = threading.local()  # a resizer keeps its scratch memory, and is one thread's alone
+
+
+def _shares_memory() -> bool:
+    """Say whether this Pillow tells others where a picture's rows lie: those before 11 do not, in a way known here."""
+    try:
+        Resizer().resize_pil(Image.new("RGB", (2, 2)), Image.new("RGB", (1, 1)))
+    except (AttributeError, ValueError):
+        return False
+    return True
+
+
+_SHARES_MEMORY = Resizer is not None and _shares_memory()
 
 
 def by_pillow(image: Image.Image, width: int, height: int, interpolation: Interpolation) -> Image.Image:
