@@ -92,6 +92,8 @@ def test_mirrored_pictures_have_the_features_of_the_picture_that_was_mirrored_be
     assert sorted(rows) == sorted(f"{each.identity}{end}" for each in (tiny, pixels) for end in ("", "/mirrored"))
     assert Tables.of(spark, settings).version("features") == 1  # a commit for each backbone holds both views
     for backbone in (tiny, pixels):
+        # Scaling to 32 pixels rounds another way here and there, from the other side and beside Pillow's: one step.
+        off = 1e-4 if backbone is tiny else 0.02
         plain, other = rows[backbone.identity], rows[f"{backbone.identity}/mirrored"]
         assert {key: each[1] for key, each in plain.items()} == {key: each[1] for key, each in other.items()}
         expected = backbone.embed([picture(1), picture(2), picture(1, True), picture(2, True)])
@@ -99,13 +101,12 @@ def test_mirrored_pictures_have_the_features_of_the_picture_that_was_mirrored_be
         for key, (features, failure) in plain.items():
             if not failure:
                 place = int(np.argmin([np.abs(each - features).max() for each in near]))
-                np.testing.assert_allclose(features, near[place], atol=1e-4)
+                np.testing.assert_allclose(features, near[place], atol=off)
                 far.append((place, other[key][0]))
         again = [each.features for each in backbone.embed([picture(1, True), picture(2, True)])]
         assert sorted(place for place, _ in far) == [0, 1]
         for place, features in far:
-            # Resampling to 32 pixels may round another way from the other side.
-            np.testing.assert_allclose(features, again[place], atol=1e-4 if backbone is tiny else 0.02)
+            np.testing.assert_allclose(features, again[place], atol=off)
     for plain, other in zip(rows[pixels.identity].values(), rows[f"{pixels.identity}/mirrored"].values(), strict=True):
         if not plain[1]:
             columns = np.reshape(plain[0], (3, 32, 32))
