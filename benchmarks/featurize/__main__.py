@@ -5,7 +5,8 @@
 DATA holds trashnet and cameratrap_peru_sdzg (pictures in folders) and backbones (NAME_imagenet.safetensors). Every
 engine runs in a process of its own, one after the other, in every round; in it a small set makes everything warm, so
 that the steady rate is (pictures - small) / (seconds - seconds of the small set). Figures are medians over the rounds,
-with the lowest and the highest, and ratios to the first engine of the same round. Needs two idle cores or more.
+with the lowest and the highest, and ratios to the first engine of the same round. A second table counts whole processes,
+from the command to the last row. Needs two idle cores or more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import from_start
 import pictures
 from accuracy import accuracy
 from environments import python_of
@@ -37,6 +39,7 @@ SETS = {
     "peru": ("cameratrap_peru_sdzg", 111, 10, 250),
     "12mp": ("12mp", 200, 1, 24),
 }
+FROM_START = ("250", "2527", "10108")  # also counted from the command to the last row
 LABELLED = ("250", "2527", "12mp")  # the folder is the label, and no picture has a copy in another fold
 # Name, script, environment, options. The bare loop's are the best that `bare_loop.py --tune` found; see TUNED.
 ENGINES: dict[str, tuple[str, str, list[str]]] = {
@@ -95,6 +98,17 @@ def run_once(engine: str, *words: str) -> dict[str, Any]:
     line = json.loads(out.strip().splitlines()[-1])
     line["rate"] = (line["pictures"] - line["small"]) / (line["seconds"] - line["seconds_warm"])
     return {**line, "worker_mb": watch.largest_worker, "all_mb": watch.total}
+
+
+def whole_processes(given: argparse.Namespace, name: str) -> str:
+    """Give the table of a set counted from the command to the last row."""
+    kind, count, copies, _ = SETS[name]
+    chosen = picture_set(kind, count, copies, given.data, given.folder)
+    weights = given.data / "backbones" / f"{given.backbone}_imagenet.safetensors"
+    loop = [*ENGINES["bare loop"][2], *TUNED.get(given.backbone, [])]
+    return from_start.table(
+        from_start.from_start(chosen, given.backbone, weights, loop, given.rounds, given.folder)
+    )
 
 
 def limits(folder: Path, backbone: str, weights: Path, precision: str) -> dict[str, Any]:
@@ -204,6 +218,8 @@ def main() -> None:
         count = next(each[0]["pictures"] for engine, each in rows.items() if not engine.startswith("limit"))
         print(f"## {name}: {count:,} pictures\n\n{table(rows, given.folder, name in LABELLED)}\n", flush=True)
         (given.folder / f"{given.backbone}-{name}.json").write_text(json.dumps(rows, indent=1))
+        if name in FROM_START and {"bare loop", "irbis exact", "irbis fast"} <= set(given.engines):
+            print(f"{whole_processes(given, name)}\n", flush=True)
 
 
 if __name__ == "__main__":
