@@ -5,8 +5,8 @@
 DATA holds trashnet and cameratrap_peru_sdzg (pictures in folders) and backbones (NAME_imagenet.safetensors). Every
 engine runs in a process of its own, one after the other, in every round; in it a small set makes everything warm, so
 that the steady rate is (pictures - small) / (seconds - seconds of the small set). Figures are medians over the rounds,
-with the lowest and the highest, and ratios to the first engine of the same round. A second table counts whole processes,
-from the command to the last row. Needs two idle cores or more.
+with the lowest and the highest, and ratios to the first engine of the same round. A second table counts whole
+processes, from the command to the last row. Needs two idle cores or more.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import from_start
+import pandas as pd
 import pictures
 from accuracy import accuracy
 from environments import python_of
@@ -106,9 +106,7 @@ def whole_processes(given: argparse.Namespace, name: str) -> str:
     chosen = picture_set(kind, count, copies, given.data, given.folder)
     weights = given.data / "backbones" / f"{given.backbone}_imagenet.safetensors"
     loop = [*ENGINES["bare loop"][2], *TUNED.get(given.backbone, [])]
-    return from_start.table(
-        from_start.from_start(chosen, given.backbone, weights, loop, given.rounds, given.folder)
-    )
+    return from_start.table(from_start.from_start(chosen, given.backbone, weights, loop, given.rounds, given.folder))
 
 
 def limits(folder: Path, backbone: str, weights: Path, precision: str) -> dict[str, Any]:

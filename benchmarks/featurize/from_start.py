@@ -1,8 +1,8 @@
 """From the command to the last byte: whole processes, with all that they start, load, convert and compile.
 
-`irbis featurize` until its rows are committed to a Delta table, on a table of pictures that is there; the bare loop until
-its Parquet file is written, compiled and not. No process knows anything of the one before, but what is kept on disk (archives
-of classes, converted networks, compiled code) is there for each of them, as it is from the second run on.
+`irbis featurize` until its rows are committed to a Delta table, on a table of pictures that is there; the bare loop
+until its Parquet file is written, compiled and not. No process knows anything of the one before, but what is kept on
+disk (archives of classes, converted networks, compiled code) is there for each, as it is from the second run on.
 """
 
 from __future__ import annotations

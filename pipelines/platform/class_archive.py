@@ -63,8 +63,8 @@ def _release(java: Java) -> str:
 def _tidy(folder: Path) -> None:
     now = time.time()
     cut_off = [new for new in folder.glob("*.new") if now - new.stat().st_mtime > _CUT_OFF and not _is_whole(new)]
-    unused = [old for old in folder.glob("*.jsa") if now - old.stat().st_mtime > _UNUSED]
-    for each in (*cut_off, *unused):
+    unused = [old for old in (*folder.glob("*.jsa"), *folder.glob("*.new")) if now - old.stat().st_mtime > _UNUSED]
+    for each in {*cut_off, *unused}:
         each.unlink()
 
 

@@ -191,17 +191,22 @@ def _append(tables: Tables, task: Pass, embed: Embed, chunk: DataFrame, count: i
         failed.add(n_failed)
 
     with progress("featurize", count, lambda: done.value):
-        readable = tables.with_content(chunk.where("failure is null"), task.since)
-        unread = chunk.where("failure is not null").select(
-            "content_hash",
-            F.lit(None).cast("array<float>").alias("features"),
-            "failure",
-            "failure_detail",
-            F.explode(F.array(*map(F.lit, task.views))).alias("backbone"),
-            F.lit(datetime.now(timezone.utc)).alias("featurized_at"),
-        )
-        found = _features(readable, task.views, embed, tell).unionByName(unread)
-        if chunk.where("is_replaced").head(1):
+        found = _features(tables.with_content(chunk.where("failure is null"), task.since), task.views, embed, tell)
+        if task.unread:
+            found = found.unionByName(_without_features(chunk.where("failure is not null"), task.views))
+        if task.replaced and chunk.where("is_replaced").head(1):
             tables.upsert("features", found, ["content_hash", "backbone"])
         else:
             tables.append("features", found)
+
+
+def _without_features(unread: DataFrame, views: Sequence[str]) -> DataFrame:
+    """Give a row of each view for pictures that have a failure already."""
+    return unread.select(
+        "content_hash",
+        F.lit(None).cast("array<float>").alias("features"),
+        "failure",
+        "failure_detail",
+        F.explode(F.array(*map(F.lit, views))).alias("backbone"),
+        F.lit(datetime.now(timezone.utc)).alias("featurized_at"),
+    )

@@ -20,6 +20,8 @@ class Pass:
     backbone: Backbone
     views: tuple[str, ...]
     count: int  # of pictures
+    unread: int  # of them, those that ingest could not read
+    replaced: int  # of them, those whose old row goes
     largest: int  # bytes
     since: datetime
 
@@ -37,8 +39,9 @@ class Pass:
 
 
 def counted(waiting: DataFrame) -> list[Row]:
-    """Give count, unread, largest, since of the waiting pictures, by what they are lacking."""
-    numbers = (F.count("*").alias("count"), F.count("failure").alias("unread"))
+    """Give count, unread, replaced, largest, since of the waiting pictures, by what they are lacking."""
+    is_replaced = F.when(F.col("is_replaced"), 1)
+    numbers = (F.count("*").alias("count"), F.count("failure").alias("unread"), F.count(is_replaced).alias("replaced"))
     limits = (F.max("size").alias("largest"), F.min("ingested_at").alias("since"))
     return waiting.groupBy("lacking").agg(*numbers, *limits).collect()  # type: ignore[no-any-return]
 
@@ -53,6 +56,8 @@ def passes(backbone: Backbone, counts: Sequence[Row]) -> list[Pass]:
             backbone,
             views,
             sum(row["count"] for row in rows),
+            sum(row["unread"] for row in rows),
+            sum(row["replaced"] for row in rows),
             max(row["largest"] or 1 for row in rows),
             min(row["since"] for row in rows),
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.storage.tables import Tables
+if TYPE_CHECKING:  # `irbis --help` need not load Spark
+    from pipelines.storage.tables import Tables
 
 
 def address_of(tables: Tables, name: str) -> str:

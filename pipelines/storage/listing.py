@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -17,6 +15,7 @@ from pipelines.azure_address import is_azure, parse_place
 from pipelines.errors import DataError
 from pipelines.settings import Sources
 from pipelines.storage.labels import ALIASES, is_file, normalise, read_labels
+from pipelines.storage.path_rules import path_rule, suffix_of, wanted_suffixes
 from pipelines.storage.sources import Source
 from pipelines.storage.tables import Tables
 
@@ -84,17 +83,6 @@ def _own_plots(workspace: str) -> str:
         place, _ = parse_place(workspace)
         return f"{place.root}{place.prefix}artifacts/"
     return f"{workspace if '://' in workspace else f'file://{workspace}'}/artifacts/"
-
-
-def wanted_suffixes(rules: Sources) -> set[str]:
-    """Give the suffixes of pictures, in small letters and without their dot."""
-    return {extension.lower().lstrip(".") for extension in rules.extensions}
-
-
-def suffix_of(path: str) -> str:
-    """Give what follows the last dot of the name, in small letters; empty where there is no dot."""
-    _, dot, suffix = path.rpartition("/")[2].rpartition(".")
-    return suffix.lower() if dot else ""
 
 
 def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:
@@ -174,21 +162,3 @@ def _ends(known: set[str]) -> dict[str, list[str]]:
         for level in range(1, len(names)):
             ends.setdefault("/".join(names[level:]), []).append(path)
     return ends
-
-
-def path_rule(rule: str) -> Callable[[str], str | None]:
-    """Give the function that reads a station or a label off a path below the source; null where there is none."""
-    if rule.startswith("regex:"):
-        pattern = re.compile(rule[len("regex:") :])
-        return lambda path: (match[1] or None) if (match := pattern.search(path)) else None
-    if rule == "folder" or rule.startswith("folder:"):
-        level = int(rule.partition(":")[2] or -1)
-        return lambda path: _folder(path, level)
-    return lambda path: None
-
-
-def _folder(path: str, level: int) -> str | None:
-    """Give the N-th folder of a path, counted from 1; -1 is the last."""
-    folders = path.split("/")[:-1]
-    index = level - 1 if level > 0 else level
-    return folders[index] if -len(folders) <= index < len(folders) else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pipelines.errors import ImageError
 from pipelines.settings import Sources
-from pipelines.storage.listing import path_rule, suffix_of, wanted_suffixes
+from pipelines.storage.path_rules import path_rule, suffix_of, wanted_suffixes
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from pipelines.storage.sources.folder import Folder
 from pipelines.storage.sources.source import Blob

@@ -61,9 +61,10 @@ def test_an_archive_that_was_cut_off_is_made_anew(java, tmp_path):
     assert cut.stat().st_size == 0
 
 
-def test_an_archive_that_nobody_uses_goes(java, tmp_path):
-    old = tmp_path / "other.jsa"
-    old.touch()
+@pytest.mark.parametrize("name", ["other.jsa", "other.123.new"])
+def test_an_archive_that_nobody_uses_goes(java, tmp_path, name):
+    old = tmp_path / name
+    old.write_bytes(b"\xa8\xab\x0b\xf0")  # whole, as the JVM begins one
     os.utime(old, (time.time() - 40 * 86_400,) * 2)
     class_archive_options(java, ["spark"], tmp_path)
     assert not old.exists()

@@ -13,7 +13,8 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.settings import Sources
-from pipelines.storage.listing import Listing, list_names, locate, path_rule
+from pipelines.storage.listing import Listing, list_names, locate
+from pipelines.storage.path_rules import path_rule
 from pipelines.storage.sources.folder import Folder
 from pipelines.storage.tables import Tables
 
