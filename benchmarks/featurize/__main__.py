@@ -36,7 +36,7 @@ SETS = {
     "250": ("trashnet", 250, 1, 60),
     "2527": ("trashnet", 2527, 1, 250),
     "10108": ("trashnet", 2527, 4, 250),
-    "peru": ("cameratrap_peru_sdzg", 111, 10, 250),
+    "peru": ("cameratrap_peru_sdzg", 111, 40, 333),
     "12mp": ("12mp", 200, 1, 24),
 }
 FROM_START = ("250", "2527", "10108")  # also counted from the command to the last row
