@@ -31,8 +31,11 @@ class TorchEngine:
         self._network = network(backbone, device)
         self._mean, self._std = normalisation(backbone.preprocessing, device)
         self._streams = threading.local()
+        # Convolutions on GPUs of since 2020 would keep 10 bits unasked: mobilenet_v2 at a cosine of .9995, not .9999.
+        torch.backends.cudnn.allow_tf32 = False
         if kind == "cuda":
             torch.backends.cudnn.benchmark = True  # every batch has the same shape
+            torch.cuda.synchronize(device)  # the flights' streams do not wait for weights still on their way
         else:
             torch.set_num_threads(threads)
 

@@ -13,6 +13,7 @@ from pipelines.errors import PlatformError
 from pipelines.images import formulas
 from pipelines.models.backbones import load_backbone
 from pipelines.models.backbones.networks import forward
+from pipelines.models.engines import torch_engine
 from pipelines.models.engines.torch_engine import TorchEngine
 
 PIXELS = formulas.render(9, 160, seed=1)
@@ -58,3 +59,23 @@ def test_what_does_not_fit_in_halves_either_ends_with_what_to_set() -> None:
     with pytest.raises(PlatformError, match=r"4 pictures do not fit .*Set featurize.batch_size below 4"):
         engine(PIXELS[:8])
     assert small.seen == [8, 4]
+
+
+def test_an_engine_never_computes_with_less_than_single_precision_unasked(monkeypatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    TorchEngine(load_backbone("irbis_tiny"), "cpu")
+    assert torch.backends.cudnn.allow_tf32 is False
+
+
+def test_a_gpu_has_all_weights_before_its_first_batch(monkeypatch) -> None:
+    calls = []
+    for name in ("network", "normalisation"):
+        made = getattr(torch_engine, name)
+        monkeypatch.setattr(
+            torch_engine, name, lambda what, _, made=made, name=name: (calls.append(name), made(what, "cpu"))[1]
+        )
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: calls.append(device))
+    engine = TorchEngine(load_backbone("irbis_tiny"), "cuda:1")
+    assert calls == ["network", "normalisation", "cuda:1"]
+    assert (engine.batch, engine.flights) == (128, 2)
