@@ -27,6 +27,7 @@ import pictures
 from accuracy import accuracy
 from environments import python_of
 from memory import Watch
+from rounds import output_of, spread_of
 
 from pipelines.models.engines.quantization import cosines
 
@@ -84,6 +85,10 @@ def picture_set(kind: str, count: int, copies: int, data: Path, folder: Path) ->
     return target
 
 
+def weights_of(given: argparse.Namespace) -> Path:
+    return Path(given.data / "backbones" / f"{given.backbone}_imagenet.safetensors")
+
+
 def run_once(engine: str, *words: str) -> dict[str, Any]:
     """Run an engine in a process of its own; give its times, its rate and its memory."""
     script, environment, options = (ENGINES | ABLATION)[engine]
@@ -104,7 +109,7 @@ def whole_processes(given: argparse.Namespace, name: str) -> str:
     """Give the table of a set counted from the command to the last row."""
     kind, count, copies, _ = SETS[name]
     chosen = picture_set(kind, count, copies, given.data, given.folder)
-    weights = given.data / "backbones" / f"{given.backbone}_imagenet.safetensors"
+    weights = weights_of(given)
     loop = [*ENGINES["bare loop"][2], *TUNED.get(given.backbone, [])]
     return from_start.table(from_start.from_start(chosen, given.backbone, weights, loop, given.rounds, given.folder))
 
@@ -112,15 +117,12 @@ def whole_processes(given: argparse.Namespace, name: str) -> str:
 def limits(folder: Path, backbone: str, weights: Path, precision: str) -> dict[str, Any]:
     command = [sys.executable, str(HERE / "limit.py"), "--pictures", str(folder), "--backbone", backbone]
     command += ["--weights", str(weights), "--precision", precision]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"limit failed:\n{done.stderr[-4000:]}")
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    return dict(json.loads(output_of(command).strip().splitlines()[-1]))
 
 
 def compare(given: argparse.Namespace, name: str, folder: Path) -> Rows:
     """Run all engines on one set, round by round."""
-    weights = given.data / "backbones" / f"{given.backbone}_imagenet.safetensors"
+    weights = weights_of(given)
     kind, count, copies, few = SETS[name]
     small = picture_set(kind, min(few, count), -(-few // count), given.data, folder)
     chosen = picture_set(kind, count, copies, given.data, folder)
@@ -137,10 +139,6 @@ def compare(given: argparse.Namespace, name: str, folder: Path) -> Rows:
             rows[engine].append(run_once(engine, "--backbone", given.backbone, *map(str, words)))
             print(f"round {number + 1}, {engine}: {rows[engine][-1]['rate']:.0f} images/s", file=sys.stderr, flush=True)
     return rows
-
-
-def spread_of(values: list[float], digits: int = 0) -> str:
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
 def table(rows: Rows, folder: Path, labelled: bool) -> str:

@@ -8,12 +8,12 @@ disk (archives of classes, converted networks, compiled code) is there for each,
 from __future__ import annotations
 
 import shutil
-import statistics
-import subprocess
 import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+
+from rounds import output_of, spread_of
 
 HERE = Path(__file__).resolve().parent
 WAYS = ("bare loop", "bare loop, not compiled", "irbis exact", "irbis fast")
@@ -22,18 +22,14 @@ WAYS = ("bare loop", "bare loop, not compiled", "irbis exact", "irbis fast")
 def seconds_of(command: list[str]) -> float:
     """Give how long a process takes. Raises SystemExit if it fails."""
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    output_of(command)
     return time.perf_counter() - start
 
 
-def stage(name: str, workspace: Path, pictures: Path, backbone: str, weights: Path, precision: str) -> list[str]:
+def stage(name: str, workspace: Path, pictures: Path, *words: str) -> list[str]:
     """Give the command of a stage, as users type it."""
-    words = ["--images", str(pictures), "--labels", "folder", "--workspace", str(workspace)]
-    if name == "featurize":
-        words += ["--backbone", backbone, "--weights", str(weights), "--set", f"featurize.precision={precision}"]
-    return [sys.executable, "-m", "pipelines.cli", name, *words]
+    common = ["--images", str(pictures), "--labels", "folder", "--workspace", str(workspace)]
+    return [sys.executable, "-m", "pipelines.cli", name, *common, *words]
 
 
 def from_start(
@@ -44,17 +40,18 @@ def from_start(
     workspace, output = folder / "workspace", folder / "from_start.parquet"
     shutil.rmtree(workspace, ignore_errors=True)
     pictures = pictures.resolve()
-    seconds_of(stage("ingest", workspace, pictures, backbone, weights, "exact"))
-    words = ["--once", "--pictures", str(pictures), "--weights", str(weights), "--backbone", backbone]
-    bare = [sys.executable, str(HERE / "bare_loop.py"), *loop, *words, "--output", str(output)]
+    output_of(stage("ingest", workspace, pictures))
+    network = ["--weights", str(weights), "--backbone", backbone]
+    bare = [sys.executable, str(HERE / "bare_loop.py"), *loop, *network]
+    bare += ["--once", "--pictures", str(pictures), "--output", str(output)]
     for number in range(-1, rounds):  # the first fills what is kept on disk
         for way in WAYS:
             shutil.rmtree(workspace / "tables" / "features", ignore_errors=True)
-            command = (
-                stage("featurize", workspace, pictures, backbone, weights, way.removeprefix("irbis "))
-                if way.startswith("irbis")
-                else [*bare, *(["--no-compile"] if way.endswith("not compiled") else [])]
-            )
+            if way.startswith("irbis"):
+                precision = f"featurize.precision={way.removeprefix('irbis ')}"
+                command = stage("featurize", workspace, pictures, *network, "--set", precision)
+            else:
+                command = [*bare, *(["--no-compile"] if way.endswith("not compiled") else [])]
             seconds = seconds_of(command)
             if number >= 0:
                 found[way].append(seconds)
@@ -68,9 +65,5 @@ def table(found: dict[str, list[float]]) -> str:
     loops = [min(pair) for pair in zip(*(found[way] for way in WAYS[:2]), strict=True)]
     for way, seconds in found.items():
         ratios = [loop / each for loop, each in zip(loops, seconds, strict=True)]
-        values = (
-            f"{statistics.median(each):.{digits}f} ({min(each):.{digits}f}-{max(each):.{digits}f})"
-            for each, digits in ((seconds, 1), (ratios, 2))
-        )
-        lines.append(f"| {way} | {' | '.join(values)} |")
+        lines.append(f"| {way} | {spread_of(seconds, 1)} | {spread_of(ratios, 2)} |")
     return "\n".join(lines)

@@ -62,10 +62,11 @@ def _release(java: Java) -> str:
 
 def _tidy(folder: Path) -> None:
     now = time.time()
-    cut_off = [new for new in folder.glob("*.new") if now - new.stat().st_mtime > _CUT_OFF and not _is_whole(new)]
-    unused = [old for old in (*folder.glob("*.jsa"), *folder.glob("*.new")) if now - old.stat().st_mtime > _UNUSED]
-    for each in {*cut_off, *unused}:
-        each.unlink()
+    for each in (*folder.glob("*.jsa"), *folder.glob("*.new")):
+        age = now - each.stat().st_mtime
+        is_cut_off = each.suffix == ".new" and age > _CUT_OFF and not _is_whole(each)
+        if is_cut_off or age > _UNUSED:
+            each.unlink()
 
 
 def _is_whole(new: Path) -> bool:
