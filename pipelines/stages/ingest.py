@@ -170,8 +170,8 @@ def _conflicts(tables: Tables, since: datetime) -> list[str]:
     """Give a sentence on identical bytes under different labels, if rows written since then are among them."""
     images = tables.read("images")
     written = tables.sent(images.where(F.col("ingested_at") >= F.lit(since)).select("content_hash").distinct())
-    paths = images.join(written, "content_hash", "left_semi").select("path").distinct()
-    current = tables.current_images(tables.sent(paths)).join(written, "content_hash", "left_semi")
+    same = tables.settled(images.join(written, "content_hash", "left_semi").select("path", "ingested_at"))
+    current = tables.current_images(same).join(written, "content_hash", "left_semi")
     found = conflicting_labels(current).agg(F.count("*"), F.min("paths")).first()
     if not found[0]:
         return []

@@ -87,7 +87,7 @@ def arrive(tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest) -> 
     """
     left = names.where("was_at is not null").select("was_at")
     stations = F.broadcast(rows.select(_at()).union(left).distinct())
-    current = tables.current_images(tables.sent(_once_at(tables, stations, names)))
+    current = tables.current_images(tables.settled(_once_at(tables, stations, names)))
     current = current.withColumn("sequence", stored_sequence("burst_id")).where(HAS_NEIGHBOURS)
     near = current.withColumn("at", _at()).join(stations, "at", "left_semi").drop("at")
     bursts = find_bursts(near.select(*FRAME).unionByName(rows.select(*FRAME)), rules).persist()
@@ -95,13 +95,13 @@ def arrive(tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest) -> 
 
 
 def _once_at(tables: Tables, stations: DataFrame, names: DataFrame) -> DataFrame:
-    """Give the paths, but these names, of which any row, the newest or not, has neighbours at one of the stations.
+    """Give path and ingested_at of rows, the newest or not, with neighbours at one of the stations, but these names'.
 
     That is one look at a few columns; which row of a path is the newest must then be found for these alone.
     """
     rows = tables.read("images").withColumn("sequence", stored_sequence("burst_id")).where(HAS_NEIGHBOURS)
-    rows = rows.select("path", _at()).join(stations, "at", "left_semi")
-    return rows.join(F.broadcast(names.select("path")), "path", "left_anti").select("path").distinct()
+    rows = rows.select("path", "ingested_at", _at()).join(stations, "at", "left_semi")
+    return rows.join(F.broadcast(names.select("path")), "path", "left_anti").select("path", "ingested_at")
 
 
 def restate(tables: Tables, names: DataFrame, rules: Ingest) -> int:

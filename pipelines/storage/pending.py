@@ -13,6 +13,8 @@ from pipelines.schemas import parts_of
 from pipelines.storage.features import part_of
 from pipelines.storage.tables import Tables
 
+ROW = ["path", "ingested_at"]  # what tells a row of images from all others
+
 
 def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     """Give one row for every content that this backbone, or a part of this joined one, has not seen.
@@ -20,32 +22,37 @@ def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     Columns: content_hash, path, ingested_at, size, failure, failure_detail, lacking (the parts), is_replaced. A content
     that failed is there again (is_replaced) when ingest has read it anew since, because a limit was raised.
     """
-    done = {part: part_of(tables, part) for part in parts_of(backbone)}
-    columns = ["path", "ingested_at", "size", "failure", "failure_detail"]
-    fetched = tables.current_images(_paths_without(list(done.values()), tables)).where("content_hash is not null")
-    rows = fetched.groupBy("content_hash").agg(F.min(F.struct(*columns)).alias("row")).select("content_hash", "row.*")
+    columns = ["size", "failure", "failure_detail"]
+    parts = parts_of(backbone)
+    is_first = not tables.exists("features")
+    images = tables.current_images() if is_first else _without_features(tables, parts)
+    rows = images.where("content_hash is not null").select("content_hash", *ROW, *columns)
     lacking, replaced = [], []
-    for place, (part, seen) in enumerate(done.items()):
+    for place, part in enumerate(parts):
         at, failed = f"featurized_at_{place}", f"failed_{place}"
+        seen = part_of(tables, part)
+        if len(parts) == 1:  # what it has features of is no longer among the rows
+            seen = seen.where("failure is not null")
         seen = seen.select("content_hash", F.col("failure").isNotNull().alias(failed), F.col("featurized_at").alias(at))
         rows = rows.join(seen, "content_hash", "left")
         is_mended = F.col(failed) & F.col("failure").isNull() & (F.col("ingested_at") > F.col(at))
         lacking.append(F.when(F.col(at).isNull() | is_mended, F.lit(part)))
         replaced.append(F.coalesce(is_mended, F.lit(False)))
     rows = rows.withColumn("lacking", F.filter(F.array(*lacking), lambda part: part.isNotNull()))
-    is_replaced = reduce(or_, replaced).alias("is_replaced")
-    return rows.where(F.size("lacking") > 0).select("content_hash", *columns, "lacking", is_replaced)
+    rows = rows.withColumn("is_replaced", reduce(or_, replaced)).where(F.size("lacking") > 0)
+    rows = rows.select("content_hash", *ROW, *columns, "lacking", "is_replaced")
+    if not is_first:  # which rows are the newest of their paths is asked for these alone
+        rows = tables.settled(rows)
+        rows = rows.join(tables.current_images(rows).select(*ROW), ROW, "left_semi")
+    first = F.min(F.struct(*[column for column in rows.columns if column != "content_hash"]))
+    return rows.groupBy("content_hash").agg(first.alias("row")).select("content_hash", "row.*")
 
 
-def _paths_without(done: list[DataFrame], tables: Tables) -> DataFrame | None:
-    """Give the paths of any rows, the newest or not, whose content lacks features: cheaply found, most often few."""
-    if not tables.exists("features"):
-        return None
-    rows = tables.read("images").where("content_hash is not null")
-    whole = [part.where("failure is null").select("content_hash") for part in done]
+def _without_features(tables: Tables, parts: list[str]) -> DataFrame:
+    """Give the rows of images, the newest of their paths or not, whose content lacks any features: most often few."""
+    whole = [part_of(tables, part).where("failure is null").select("content_hash") for part in parts]
     whole_of_all = reduce(lambda left, right: left.join(right, "content_hash", "left_semi"), whole)
-    lacking = rows.join(whole_of_all, "content_hash", "left_anti")
-    return tables.sent(lacking.select("path").distinct())
+    return tables.read("images").join(whole_of_all, "content_hash", "left_anti")
 
 
 def pictures_to_score(tables: Tables, model: str, version: str, since: datetime) -> DataFrame:

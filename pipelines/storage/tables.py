@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pyarrow as pa
@@ -139,12 +139,19 @@ class Tables:
         table = self.location(name) if self.schema else f"delta.`{escaped}`"
         return self.spark.sql(f"DESCRIBE HISTORY {table} LIMIT 1" if what == "history" else f"DESCRIBE DETAIL {table}")
 
-    def current_images(self, paths: DataFrame | None = None) -> DataFrame:
-        """Give the newest row of every path, or of these, without `content`: bytes are never shuffled."""
+    def current_images(self, of: DataFrame | None = None) -> DataFrame:
+        """Give the newest row of every path, without `content`: bytes are never shuffled.
+
+        `of`: path and ingested_at of settled rows, the newest or not, to whose paths alone it comes down. No newer
+        row lies in a file of older ones, so that Delta reads few where the rows are late ones.
+        """
         newest = Window.partitionBy("path").orderBy(F.col("ingested_at").desc())
         rows = self.read("images").drop("content")
-        if paths is not None:
-            rows = rows.join(paths, "path", "left_semi")
+        if of is not None:
+            count, since = of.agg(F.count("*"), F.min("ingested_at")).first()
+            if not count:
+                return rows.where(F.lit(False))
+            rows = rows.where(_is_since(since)).join(_as_keys(of.select("path"), count), "path", "left_semi")
         return rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
 
     def settled(self, rows: DataFrame) -> DataFrame:
@@ -165,7 +172,7 @@ class Tables:
         count = keys.count()
         if not count:
             return keys.where(F.lit(False))  # which the optimizer knows to be empty: nothing is read for them
-        return F.broadcast(keys) if count <= FEW else keys
+        return _as_keys(keys, count)
 
     def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
         """Add `content` to rows of images, known by path and ingested_at.
@@ -174,8 +181,17 @@ class Tables:
         sent to the bytes (broadcast), never the bytes to the rows.
         """
         keys = ["path", "ingested_at"]
-        contents = self.read("images").where(F.col("ingested_at") >= F.lit(since)).select(*keys, "content")
+        contents = self.read("images").where(_is_since(since)).select(*keys, "content")
         return contents.join(F.broadcast(rows), keys)
+
+
+def _as_keys(keys: DataFrame, count: int) -> DataFrame:
+    return F.broadcast(keys) if count <= FEW else keys
+
+
+def _is_since(moment: datetime) -> Column:
+    """Compare with a moment that Spark gave in this machine's time zone, where a year has one hour twice."""
+    return F.col("ingested_at") >= F.lit(moment.astimezone(timezone.utc))
 
 
 def _rows_in(file: Path) -> int:
