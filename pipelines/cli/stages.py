@@ -147,9 +147,10 @@ def _results(
             spark = get_session(settings, verbose=verbose)
             recording.attach(spark)
             settings = with_dataset(origins, spark, settings)
-            if not is_managed():  # elsewhere the count is a query of its own
-                fit_queries(spark, Tables.of(spark, settings).rough_count("images"))
-            for stage in stages:
+            # Elsewhere the count is a query of its own.
+            rows = 0 if is_managed() else Tables.of(spark, settings).rough_count("images")
+            for name, stage in zip(names, stages, strict=True):
+                fit_queries(spark, rows, name)
                 result = stage.result().run(spark, settings)
                 tell(result, recording)
                 yield result

@@ -8,13 +8,16 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-LARGE = 50_000  # rows from which compiling a query costs less than it saves
+LARGE = 50_000  # rows of images from which compiling a stage's queries costs less than it saves
+LARGER = {"ingest": 1_000_000, "featurize": 1_000_000}  # these look at what is there a few times, and at few columns
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 
 
-def fit_queries(spark: SparkSession, rows: int) -> None:
-    """Let a session that interprets its queries, as our local ones do, compile them if tables have many rows."""
-    if rows >= LARGE and all(spark.conf.get(name, None) == value for name, value in INTERPRETED.items()):
+def fit_queries(spark: SparkSession, rows: int, stage: str) -> None:
+    """Let a session that interprets its queries, as our local ones do, compile them for a stage with many rows."""
+    if rows >= LARGER.get(stage, LARGE) and all(
+        spark.conf.get(name, None) == value for name, value in INTERPRETED.items()
+    ):
         spark.conf.set("spark.sql.codegen.wholeStage", "true")
         spark.conf.set("spark.sql.codegen.factoryMode", "FALLBACK")
 

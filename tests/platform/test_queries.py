@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.platform.queries import INTERPRETED, LARGE, fit_queries, sql_conf
+from pipelines.platform.queries import INTERPRETED, LARGE, LARGER, fit_queries, sql_conf
 
 WHOLE_STAGE, FACTORY = INTERPRETED
 
@@ -20,10 +20,19 @@ def test_settings_for_one_query_are_put_back(spark):
     assert spark.conf.get("spark.irbis.x", None) is None
 
 
-@pytest.mark.parametrize("rows, is_compiled", [(LARGE - 1, False), (LARGE, True)])
-def test_queries_over_large_tables_are_compiled(spark, rows, is_compiled):
+@pytest.mark.parametrize(
+    "stage, rows, is_compiled",
+    [
+        ("score", LARGE - 1, False),
+        ("score", LARGE, True),
+        ("ingest", LARGE, False),
+        ("featurize", LARGER["featurize"] - 1, False),
+        ("featurize", LARGER["featurize"], True),
+    ],
+)
+def test_queries_over_tables_large_for_a_stage_are_compiled(spark, stage, rows, is_compiled):
     with sql_conf(spark, **{name.replace(".", "__"): value for name, value in INTERPRETED.items()}):
-        fit_queries(spark, rows)
+        fit_queries(spark, rows, stage)
         plan = spark.range(9).where(F.col("id") % 2 == 0)._jdf.queryExecution().executedPlan().toString()
         assert ("*(1)" in plan) == is_compiled
         assert (spark.conf.get(FACTORY) == "FALLBACK") == is_compiled
@@ -31,5 +40,5 @@ def test_queries_over_large_tables_are_compiled(spark, rows, is_compiled):
 
 def test_what_somebody_else_has_set_stays(spark):
     with sql_conf(spark, **{WHOLE_STAGE.replace(".", "__"): "false", FACTORY.replace(".", "__"): "CODEGEN_ONLY"}):
-        fit_queries(spark, LARGE)
+        fit_queries(spark, LARGE, "score")
         assert (spark.conf.get(WHOLE_STAGE), spark.conf.get(FACTORY)) == ("false", "CODEGEN_ONLY")

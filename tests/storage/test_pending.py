@@ -68,3 +68,12 @@ def test_of_backbones_side_by_side_each_content_says_once_which_parts_it_lacks(s
         "mended": (["a"], True),
     }
     assert pictures_to_featurize(tables, "b").count() == 2
+
+
+def test_a_content_that_failed_is_there_again_if_any_of_its_pictures_was_read_since(spark, tables):
+    named = ("path", "content_hash", "failure", "ingested_at")
+    append(tables, "images", IMAGES, named, [("a.jpg", "same", "too_large", 0), ("b.jpg", "same", None, 9)])
+    done = [("same", "net", "too_large", 5)]
+    append(tables, "features", FEATURES, ("content_hash", "backbone", "failure", "featurized_at"), done)
+    found = pictures_to_featurize(tables, "net").select("content_hash", "path", "is_replaced").collect()
+    assert list(map(tuple, found)) == [("same", "b.jpg", True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,36 @@ def test_an_append_that_fails_leaves_the_table_as_it_was(spark, tables):
     assert tables.version("images") == 0
     tables.append("images", rows)
     assert tables.read("images").count() == 9
+
+
+def test_the_newest_rows_of_a_few_paths_are_looked_for_in_the_files_that_can_hold_them(spark, tables):
+    for minutes in range(4):
+        tables.append(
+            "images", images(spark, ("1.jpg", f"at {minutes}", b"1", minutes), (f"{minutes}.png", "", b"2", 0))
+        )
+    of = tables.settled(tables.read("images").where("label = 'at 2'").select("path", "ingested_at"))
+    found = tables.current_images(of)
+    assert [(row["path"], row["label"]) for row in found.collect()] == [("1.jpg", "at 3")]
+    assert (len(found.inputFiles()), len(tables.read("images").inputFiles())) == (2, 8)
+    nothing = tables.current_images(of.where("path is null"))
+    assert nothing._jdf.queryExecution().optimizedPlan().toString().startswith("LocalRelation <empty>")
+    assert (nothing.columns, nothing.collect()) == (found.columns, [])
+
+
+def test_no_picture_is_lost_in_the_hour_that_comes_twice(spark, tables, monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        first = int((datetime(2026, 10, 25, 0, 30, tzinfo=timezone.utc) - NOON).total_seconds() // 60)
+        for minutes in (first, first + 60):  # half past two in summer, and half past two in winter
+            tables.append("images", images(spark, ("1.jpg", None, b"%d" % minutes, minutes)))
+            rows = tables.current_images().select("path", "ingested_at")
+            since = rows.first()["ingested_at"]
+            assert [row["content"] for row in tables.with_content(rows, since).collect()] == [b"%d" % minutes]
+            assert tables.current_images(tables.settled(rows)).count() == 1
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_an_upsert_replaces_rows_of_the_same_keys_and_adds_the_others(spark, tables):
