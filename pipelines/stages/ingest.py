@@ -28,7 +28,7 @@ from pipelines.stages.revisions import Changes, arrive, burst_rule, compare, res
 from pipelines.storage.fetching import FETCHED_DDL, fetcher
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
-from pipelines.storage.tables import Tables, chunks, count_failures
+from pipelines.storage.tables import ROW, Tables, chunks, count_failures, is_since
 
 FEW = 20  # pictures, of which a share says little
 
@@ -169,8 +169,8 @@ def _lasting(listing: Listing, changes: Changes) -> list[str]:
 def _conflicts(tables: Tables, since: datetime) -> list[str]:
     """Give a sentence on identical bytes under different labels, if rows written since then are among them."""
     images = tables.read("images")
-    written = tables.sent(images.where(F.col("ingested_at") >= F.lit(since)).select("content_hash").distinct())
-    same = tables.settled(images.join(written, "content_hash", "left_semi").select("path", "ingested_at"))
+    written = tables.sent(images.where(is_since(since)).select("content_hash").distinct())
+    same = tables.settled(images.join(written, "content_hash", "left_semi").select(*ROW))
     current = tables.current_images(same).join(written, "content_hash", "left_semi")
     found = conflicting_labels(current).agg(F.count("*"), F.min("paths")).first()
     if not found[0]:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pipelines.evaluation.bursts import UNKNOWN_STATION, assign_bursts, stored_sequence
 from pipelines.schemas import Failure
 from pipelines.settings import Images, Ingest
-from pipelines.storage.tables import Tables
+from pipelines.storage.tables import ROW, Tables
 
 FRAME = ["path", "content_hash", "station", "camera", "captured_at", "sequence"]
 KEPT = FRAME[2:]  # what a listing adds to, and never takes away
@@ -100,8 +100,8 @@ def _once_at(tables: Tables, stations: DataFrame, names: DataFrame) -> DataFrame
     That is one look at a few columns; which row of a path is the newest must then be found for these alone.
     """
     rows = tables.read("images").withColumn("sequence", stored_sequence("burst_id")).where(HAS_NEIGHBOURS)
-    rows = rows.select("path", "ingested_at", _at()).join(stations, "at", "left_semi")
-    return rows.join(F.broadcast(names.select("path")), "path", "left_anti").select("path", "ingested_at")
+    rows = rows.select(*ROW, _at()).join(stations, "at", "left_semi")
+    return rows.join(F.broadcast(names.select("path")), "path", "left_anti").select(*ROW)
 
 
 def restate(tables: Tables, names: DataFrame, rules: Ingest) -> int:

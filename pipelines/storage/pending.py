@@ -11,9 +11,7 @@ from pyspark.sql import functions as F
 
 from pipelines.schemas import parts_of
 from pipelines.storage.features import part_of
-from pipelines.storage.tables import Tables
-
-ROW = ["path", "ingested_at"]  # what tells a row of images from all others
+from pipelines.storage.tables import ROW, Tables
 
 
 def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:

@@ -35,7 +35,7 @@ MAKERS = {
     "arrivals": "irbis ingest --watch --images DIR",
 }
 
-
+ROW = ["path", "ingested_at"]  # what tells a row of images from all others
 FEW = 200_000  # paths or hashes
 
 
@@ -149,9 +149,8 @@ class Tables:
         rows = self.read("images").drop("content")
         if of is not None:
             count, since = of.agg(F.count("*"), F.min("ingested_at")).first()
-            if not count:
-                return rows.where(F.lit(False))
-            rows = rows.where(_is_since(since)).join(_as_keys(of.select("path"), count), "path", "left_semi")
+            rows = rows.where(is_since(since)) if count else rows
+            rows = rows.join(_as_keys(of.select("path"), count), "path", "left_semi")
         return rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
 
     def settled(self, rows: DataFrame) -> DataFrame:
@@ -169,10 +168,7 @@ class Tables:
     def sent(self, keys: DataFrame) -> DataFrame:
         """Settle the keys of a join. If they are few (20 MB), they are sent to the other side, not that to them."""
         keys = self.settled(keys)
-        count = keys.count()
-        if not count:
-            return keys.where(F.lit(False))  # which the optimizer knows to be empty: nothing is read for them
-        return _as_keys(keys, count)
+        return _as_keys(keys, keys.count())
 
     def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
         """Add `content` to rows of images, known by path and ingested_at.
@@ -180,17 +176,21 @@ class Tables:
         `since`, the oldest ingested_at among them, lets Delta skip the files of older pictures. The rows are
         sent to the bytes (broadcast), never the bytes to the rows.
         """
-        keys = ["path", "ingested_at"]
-        contents = self.read("images").where(_is_since(since)).select(*keys, "content")
-        return contents.join(F.broadcast(rows), keys)
+        contents = self.read("images").where(is_since(since)).select(*ROW, "content")
+        return contents.join(F.broadcast(rows), ROW)
 
 
 def _as_keys(keys: DataFrame, count: int) -> DataFrame:
+    if not count:
+        return keys.where(F.lit(False))  # which the optimizer knows to be empty: nothing is read for them
     return F.broadcast(keys) if count <= FEW else keys
 
 
-def _is_since(moment: datetime) -> Column:
-    """Compare with a moment that Spark gave in this machine's time zone, where a year has one hour twice."""
+def is_since(moment: datetime) -> Column:
+    """Say whether a row was ingested at a moment or later.
+
+    One that Spark gave is in this machine's time zone, where a year has one hour twice: hence UTC.
+    """
     return F.col("ingested_at") >= F.lit(moment.astimezone(timezone.utc))
 
 
