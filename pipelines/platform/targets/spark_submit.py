@@ -97,14 +97,16 @@ class SparkSubmit(Shared):
 
     def progress(self, handle: Handle) -> Progress:
         folder, record = Path(handle["folder"]), f"{handle['workspace']}/runs/{handle['id']}"
-        if (folder / "cancelled").exists() and not _is_alive(folder):
-            return Progress(STOPPED, "cancelled")
+        is_alive = _is_alive(folder)  # asked once: it may end between two looks
+        running = Progress(RUNNING, tasks={"spark-submit": RUNNING})
+        if (folder / "cancelled").exists():
+            return running if is_alive else Progress(STOPPED, "cancelled")
         if (folder / "code").exists():
             code = int((folder / "code").read_text())
             state = FAILED if code else SUCCEEDED
             return Progress(state, f"exit code {code}", {"spark-submit": state})
-        if _is_alive(folder):
-            return Progress(RUNNING, tasks={"spark-submit": RUNNING})
+        if is_alive:
+            return running
         # Ended from outside, or with the machine; a driver in the cluster may have gone on.
         state = self.recorded_state(record) or FAILED
         return Progress(state, "spark-submit is gone without a word, as after a restart of this machine")

@@ -13,7 +13,7 @@ import pytest
 from pipelines.errors import DataError, SettingsError
 from pipelines.platform.following import follow, handle_of, look
 from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, Entry, Ledger, now
-from pipelines.platform.targets import target
+from pipelines.platform.targets import spark_submit, target
 from pipelines.platform.targets.target import Job
 from pipelines.storage.places import Places
 
@@ -126,6 +126,15 @@ def test_a_run_that_is_cancelled_ends_with_all_its_processes(place_of, home, tmp
     time.sleep(0.2)
     state = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True).stdout.strip()
     assert state[:1] in ("", "Z")
+
+
+def test_a_cancelled_run_that_ends_while_it_is_looked_at_has_not_failed(place_of, home, monkeypatch):
+    place = place_of("exec sleep 60")
+    handle = place.submit(JOB, home)
+    place.cancel(handle)
+    looks = iter([True, False])
+    monkeypatch.setattr(spark_submit, "_is_alive", lambda folder: next(looks))
+    assert [place.progress(handle).state for _ in range(2)] == [RUNNING, STOPPED]
 
 
 def test_a_driver_in_the_cluster_is_ended_there_too(place_of, home, tmp_path):
