@@ -36,6 +36,12 @@ def test_a_session_has_what_was_set(spark):
     assert spark.sparkContext.pythonExec == sys.executable
 
 
+def test_java_has_room_for_what_it_compiles(spark):
+    beans = spark._jvm.java.lang.management.ManagementFactory.getMemoryPoolMXBeans()
+    rooms = [bean.getUsage().getMax() for bean in beans if "code" in bean.getName().lower()]
+    assert sum(rooms) >= 240 * 2**20  # 48 MB by default, with one compiler: too few for a run of all stages
+
+
 def test_the_running_session_is_used_as_it_is(spark, make_settings):
     assert get_session(make_settings({"spark.master": "local[1]"})) is spark
     assert spark.sparkContext.master == "local[2]"
