@@ -61,6 +61,20 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     session.stop()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten_tables() -> Iterator[None]:
+    """Let the JVM forget the tables of a file's tests, which nobody reads again: they are gigabytes in the end."""
+    yield
+    from pyspark.sql import SparkSession
+
+    from pipelines.platform.session import is_running
+
+    session = SparkSession.getActiveSession()
+    if session and is_running(session):
+        session.catalog.clearCache()
+        session._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+
+
 @pytest.fixture
 def tables(spark: Any, make_settings: MakeSettings) -> Any:
     """Give the tables, none of them written yet, of a fresh workspace."""

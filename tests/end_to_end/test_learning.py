@@ -58,6 +58,7 @@ def test_a_sweep_and_a_comparison_of_splits_print_their_tables(irbis_here, surve
 needs_synapseml = pytest.mark.skipif(find_spec("synapse") is None, reason="SynapseML is for Spark 3.4 and later")
 
 
+@pytest.mark.slow
 @needs_synapseml
 def test_lightgbm_trains_and_scores_and_a_session_without_it_says_what_it_lacks(irbis, irbis_here, survey, tmp_path):
     lines = closing_lines(irbis("run", *survey, "--set", "train.learner=lightgbm").stdout)

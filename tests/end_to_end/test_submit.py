@@ -85,6 +85,7 @@ def test_a_run_that_fails_says_why_in_its_own_words(workspace, words, irbis):
     assert "databricks" in listed and "failed" in listed
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("papermill") is None, reason="needs papermill")
 def test_a_notebook_runs_there_and_its_executed_copy_comes_to_the_run(workspace, words, irbis, tmp_path):
     asked = ["-p", "settings=train.folds=2 train.bootstrap=100 train.reg_params=0.1", "--follow", *words[:2]]

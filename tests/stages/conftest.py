@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from pipelines.config import load_settings
+from pipelines.platform.tracking import Tracking
 from pipelines.settings import Settings
 from pipelines.stages import ingest
 from pipelines.storage.tables import Tables
@@ -110,6 +111,7 @@ def featurized(spark, tmp_path_factory):
     chosen = load_settings(None, {"workspace": str(folder / "workspace"), **_rules(folder)})
     ingest.run(spark, chosen)
     featurize.run(spark, chosen)
+    Tracking.of(chosen)  # MLflow makes its tables in seconds: once, for all copies
     return folder
 
 

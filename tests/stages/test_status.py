@@ -7,7 +7,7 @@ from pipelines.platform.tracking import Tracking
 from pipelines.stages import featurize, ingest, report, score, train
 from pipelines.stages.status import as_text, collect_status
 
-from .conftest import jpeg
+from .conftest import RULES, jpeg
 from .test_train import changed
 
 
@@ -20,8 +20,7 @@ def test_of_nothing_all_counts_are_zero(spark, make_settings):
 
 
 def test_each_stage_takes_away_what_is_missing_for_it_and_gives_the_next_one_work(spark, make_settings, draw, survey):
-    rules = {"sources.station": "folder:1", "train.bootstrap": "100", "train.reg_params": "0.1"}
-    settings = make_settings({"sources.images": str(draw(survey | {"S0/plain/bad.jpg": b""})), **rules})
+    settings = make_settings({"sources.images": str(draw(survey | {"S0/plain/bad.jpg": b""})), **RULES})
 
     def missing():
         return collect_status(spark, settings)["missing"]
