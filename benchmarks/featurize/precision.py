@@ -1,10 +1,11 @@
 """Print what `featurize.precision` costs in accuracy, as a Markdown table.
 
-    python benchmarks/featurize/precision.py DATA [--backbones NAME ...]
+    python benchmarks/featurize/precision.py DATA [--backbones NAME ...] [--sets NAME ...] [--predictions N]
 
 DATA holds the sets trashnet, cats_dogs_leopard and cifar10_subset (pictures in folders per class), cameratrap_peru_sdzg
 (labels.csv) and, in backbones, NAME_imagenet.safetensors. The reference is full decoding and torch in single precision.
-Accuracies are of logistic regression, five folds, each picture predicted by a model that has not seen it.
+Accuracies are of logistic regression, five folds, each picture predicted by a model that has not seen it; few pictures
+are dealt anew until there are N predictions.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is loaded: small problems lose time to threads
 
 import argparse
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare exact and fast features with the reference.")
     parser.add_argument("data", type=Path)
     parser.add_argument("--backbones", nargs="+", default=["squeezenet1_1", "mobilenet_v2", "irbis_tiny"])
+    parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--predictions", type=int, default=2_000)
     given = parser.parse_args()
     print("| backbone | set | pictures | reference | exact | fast | fast − reference | cosine: exact, lowest", end=" ")
     print("| fast, median |")
@@ -70,13 +74,14 @@ def main() -> None:
             load_backbone(name, weights=str(file) if file.is_file() else None, precision=each)
             for each in ("exact", "fast")
         )
-        for folder in (given.data / each for each in SETS):
+        for folder in (given.data / each for each in given.sets):
             files, labels = labelled(folder)
             if not files:
                 continue
             jobs = ((exact, True), (exact, False), (fast, False))
             reference, *found = (all_features(files, *job) for job in jobs)
-            right = [accuracy(each, labels) for each in (reference, *found)]
+            with get_context("spawn").Pool(3) as pool:
+                right = pool.map(partial(accuracy, labels=labels, predictions=given.predictions), (reference, *found))
             near = [cosines(each, reference) for each in found]
             print(
                 f"| {name} | {folder.name} | {len(files):,} | {' | '.join(f'{each:.4f}' for each in right)} "
