@@ -63,7 +63,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _forgotten_tables() -> Iterator[None]:
-    """Let the JVM forget the tables of a file's tests, which nobody reads again: they are gigabytes in the end."""
+    """Let the JVM forget the tables of a file's tests, which nobody reads again: it need not collect around them."""
     yield
     from pyspark.sql import SparkSession
 

@@ -10,10 +10,11 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+ENOUGH = 2_000  # predictions
 Features = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def accuracy(features: Features, labels: np.ndarray[Any, Any], predictions: int = 2_000) -> float:
+def accuracy(features: Features, labels: np.ndarray[Any, Any], predictions: int = ENOUGH) -> float:
     """Give the share of pictures predicted right by models that have not seen them: five folds, always the same.
 
     Few pictures are dealt anew until there are so many predictions: of a hundred, one is a point, however they fall.

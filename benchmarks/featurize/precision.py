@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from accuracy import accuracy
+from accuracy import ENOUGH, accuracy
 
 from pipelines.models.backbones import Backbone, load_backbone
 from pipelines.models.engines import graph_of
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--backbones", nargs="+", default=["squeezenet1_1", "mobilenet_v2", "irbis_tiny"])
     parser.add_argument("--sets", nargs="+", default=SETS)
-    parser.add_argument("--predictions", type=int, default=2_000)
+    parser.add_argument("--predictions", type=int, default=ENOUGH)
     given = parser.parse_args()
     print("| backbone | set | pictures | reference | exact | fast | fast − reference | cosine: exact, lowest", end=" ")
     print("| fast, median |")

@@ -197,7 +197,7 @@ def _cached_delta_jars() -> list[str]:
 def _java_options(java: Java) -> list[str]:
     # Only the quick compiler: most of a short run's CPU time is else spent on compiling what runs once.
     # What it compiled it keeps in 48 MB, unless told otherwise; one run of all stages fills them, and Java then throws
-    # away code that it must compile again, on and on: a session of half an hour takes several times as long.
+    # away code that it must compile again, on and on: after half an hour the same work takes two fifths longer.
     options = ["-Duser.timezone=UTC", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m"]
     options.append("-XX:+UseSerialGC" if (os.cpu_count() or 1) <= 4 else "-XX:+UseParallelGC")
     store = Path("/etc/ssl/certs/java/cacerts")
