@@ -17,9 +17,10 @@ help:
 demo: $(READY) ## Draw sample pictures and run all five stages (IMAGES=folder: on your own)
 	@$(BIN)/irbis demo $(if $(IMAGES),--images "$(IMAGES)",)
 
-# Two processes, whole files each, the long ones of end_to_end first: half of a test's time its Spark waits for Python, or the other way round.
+# Three processes, whole files each, the long ones of end_to_end first: a test's Spark waits for Python, or the other way
+# round, and two processes leave a third of two cores idle.
 test: $(READY) ## Run all tests (LANE=dbr-15.4, dbr-16.4 or hdinsight-5.1: as on those clusters)
-	@$(BIN)/python -m pytest -n $(or $(WORKERS),$(if $(TESTS),0,2)) --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(BIN)/python -m pytest -n $(or $(WORKERS),$(if $(TESTS),0,3)) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 slow: $(READY) ## Run the tests that take many minutes: real pictures, killed runs
 	@$(BIN)/python -m pytest -m slow $(TESTS)

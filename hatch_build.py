@@ -23,7 +23,8 @@ class Contents(BuildHookInterface):
 
         said = code_version()
         said.pop("version")  # which stands in the package itself
-        note = Path(tempfile.mkdtemp(), BUILD)
+        self._own = tempfile.TemporaryDirectory()  # goes when the wheel is made
+        note = Path(self._own.name, BUILD)
         note.write_text(json.dumps(said), encoding="utf-8")
         build_data["force_include"][str(note)] = f"pipelines/{BUILD}"
         if (root / "notebooks").is_dir():

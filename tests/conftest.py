@@ -51,12 +51,15 @@ def make_settings(tmp_path: Path) -> MakeSettings:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Give the one Spark session of all tests: two tasks at once, its log in a temporary workspace."""
-    from pipelines.platform.session import get_session
+    from pipelines.platform import session as sessions
 
     workspace = tmp_path_factory.mktemp("spark") / "work space é"
-    # Hundreds of tests leave the snapshots of their tables in the JVM: in 2 GB it would do little but collect garbage.
-    chosen = {"workspace": str(workspace), "spark.master": "local[2]", "spark.driver_memory": "4g"}
-    session = get_session(load_settings(None, chosen))
+    # Hundreds of tests leave the snapshots of their tables in the JVM: 2 GB are soon full.
+    chosen = {"workspace": str(workspace), "spark.master": "local[2]", "spark.driver_memory": "3g"}
+    with pytest.MonkeyPatch.context() as patch:
+        # Its archive would be made at the end of all tests: the first command that a test starts makes it in a minute.
+        patch.setattr(sessions, "class_archive_options", lambda *_: [])
+        session = sessions.get_session(load_settings(None, chosen))
     yield session
     session.stop()
 

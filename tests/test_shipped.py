@@ -23,9 +23,10 @@ ROOT = Path(__file__).resolve().parents[1]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel as `make build` does."""
     pytest.importorskip("hatchling")
-    folder = tmp_path_factory.mktemp("dist")
+    folder, scratch = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("scratch")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env={**os.environ, "TMPDIR": str(scratch)})
+    assert list(scratch.iterdir()) == []
     return next(folder.glob("*.whl"))
 
 

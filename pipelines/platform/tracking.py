@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import mlflow
@@ -39,6 +40,7 @@ for noisy in ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.utils.enviro
     logging.getLogger(noisy).setLevel(logging.ERROR)
 # MLflow 2 sets the levels anew whenever it opens its tables, so a level alone does not keep alembic quiet.
 logging.getLogger("alembic.runtime.migration").addFilter(lambda record: record.levelno >= logging.WARNING)
+_connecting = Lock()
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Tracking:
             mlflow.set_tracking_uri(uri)
         if chosen.registry_uri or uri:
             mlflow.set_registry_uri(chosen.registry_uri or uri)
-        with _quiet():  # the first to connect makes the tables, of which MLflow 2 tells at length
+        with _connecting, _quiet():  # the first to connect makes the tables, of which MLflow 2 tells at length
             client = mlflow.MlflowClient()
             found = client.get_experiment_by_name(chosen.experiment)
         has_server = not re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri or "")  # which has its own place for files
@@ -178,7 +180,8 @@ class Tracking:
 
     def load(self, version: ModelVersion) -> PipelineModel:
         uri = f"models:/{version.name}/{version.version}"
-        return mlflow.spark.load_model(uri, dfs_tmpdir=self._scratch())
+        with tempfile.TemporaryDirectory() as folder:  # Spark reads a model whole; MLflow would leave its copy there
+            return mlflow.spark.load_model(uri, dfs_tmpdir=self._scratch(), dst_path=folder)
 
     def save(self, version: ModelVersion, folder: Path) -> None:
         """Copy the version's model, a folder, to `folder`."""
@@ -227,7 +230,7 @@ class Tracking:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let nobody log below a warning."""
+    """Let nobody log below a warning; for one thread at a time, or the last to leave would keep it so."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:

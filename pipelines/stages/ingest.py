@@ -64,6 +64,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
 def take(tables: Tables, source: Source, settings: Settings, listing: Listing, clock: Clock) -> StageResult:
     """Bring the table images to what a listing says: fetch what is new, restate what is another now."""
     started, names = datetime.now(timezone.utc), listing.names.persist()
+    is_first = not tables.exists("images")
     changes = compare(tables, names, settings.ingest, settings.images, source.root)
     restated, failures = 0, Counter[str]()
     for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
@@ -77,7 +78,7 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
     if restated:
         notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
     if changes.fresh_count or restated:
-        notes = [*notes, *_conflicts(tables, started)]
+        notes = [*notes, *_conflicts(tables, None if is_first else started)]
     names.unpersist()
     fetched = changes.fresh_count
     written = fetched - sum(failures.values()) + restated
@@ -166,12 +167,12 @@ def _lasting(listing: Listing, changes: Changes) -> list[str]:
     return notes
 
 
-def _conflicts(tables: Tables, since: datetime) -> list[str]:
-    """Give a sentence on identical bytes under different labels, if rows written since then are among them."""
-    images = tables.read("images")
-    written = tables.sent(images.where(is_since(since)).select("content_hash").distinct())
-    same = tables.settled(images.join(written, "content_hash", "left_semi").select(*ROW))
-    current = tables.current_images(same).join(written, "content_hash", "left_semi")
+def _conflicts(tables: Tables, since: datetime | None) -> list[str]:
+    """Give a sentence on identical bytes under different labels, if rows written since then are among them.
+
+    Null: all rows are new.
+    """
+    current = _of_the_same_bytes(tables, since) if since else tables.current_images()
     found = conflicting_labels(current).agg(F.count("*"), F.min("paths")).first()
     if not found[0]:
         return []
@@ -179,3 +180,11 @@ def _conflicts(tables: Tables, since: datetime) -> list[str]:
         f"pictures that stand under more than one label are left out of training: {found[0]:,}, "
         f"first {' = '.join(found[1][:2])}."
     ]
+
+
+def _of_the_same_bytes(tables: Tables, since: datetime) -> DataFrame:
+    """Give the current rows that have the bytes of one written since then."""
+    images = tables.read("images")
+    written = tables.sent(images.where(is_since(since)).select("content_hash").distinct())
+    same = tables.settled(images.join(written, "content_hash", "left_semi").select(*ROW))
+    return tables.current_images(same).join(written, "content_hash", "left_semi")

@@ -71,17 +71,19 @@ def test_a_container_becomes_a_report_and_no_secret_is_left_anywhere(container, 
     (tmp_path / "w/events").mkdir(parents=True)
     port = free_port()
     words = ["run", "--images", f"{container.url}/2024", "--workspace", "w", "--verbose"]
-    quick = ["--set=train.max_iter=10", "--set=train.bootstrap=100", "--set=sources.station=folder:1"]
-    open_ = {
-        "spark.ui.enabled": "true",
-        "spark.ui.port": port,
-        "spark.eventLog.enabled": "true",
-        "spark.eventLog.compress": "false",
-        "spark.eventLog.dir": (tmp_path / "w/events").as_uri(),
+    quick = {"train.folds": 2, "train.reg_params": 0.1, "train.max_iter": 6, "train.bootstrap": 100}
+    settings = {
+        **quick,
+        "sources.station": "folder:1",
+        "spark.conf.spark.ui.enabled": "true",
+        "spark.conf.spark.ui.port": port,
+        "spark.conf.spark.eventLog.enabled": "true",
+        "spark.conf.spark.eventLog.compress": "false",
+        "spark.conf.spark.eventLog.dir": (tmp_path / "w/events").as_uri(),
     }
     with Watch(port) as watch:
         done = subprocess.run(
-            [sys.executable, "-c", LOUD, *words, *quick, *(f"--set=spark.conf.{k}={v}" for k, v in open_.items())],
+            [sys.executable, "-c", LOUD, *words, *(f"--set={name}={value}" for name, value in settings.items())],
             cwd=tmp_path,
             env={**os.environ, "IRBIS_AZURE__ACCOUNT_KEY": KEY},
             capture_output=True,

@@ -16,7 +16,8 @@ from .conftest import closing_lines
 
 WORKSPACE = f"az://{ACCOUNT}/surveys/work space"
 SPARK_WORKSPACE = f"wasb://surveys@{ACCOUNT}.blob.core.windows.net/work space"
-QUICK = ["--set=train.max_iter=10", "--set=train.bootstrap=100", "--set=sources.station=folder:1"]
+CHEAP = {"train.folds": 2, "train.reg_params": 0.1, "train.max_iter": 6, "train.bootstrap": 100}
+QUICK = ["--set=sources.station=folder:1", *(f"--set={name}={value}" for name, value in CHEAP.items())]
 
 
 @pytest.fixture

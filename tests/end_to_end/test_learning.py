@@ -29,7 +29,8 @@ def survey(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             at = start + timedelta(hours=2 * encounter, seconds=frame)
             path.write_bytes(jpeg(90 + 2 * encounter, 10 * encounter + frame, at, label))
-    cheap = {"train.folds": 2, "train.bootstrap": 100, "train.trees": 20, "train.min_leaf": 2, "report.pictures": 2}
+    cheap = {"train.folds": 2, "train.reg_params": 0.1, "train.max_iter": 6, "train.bootstrap": 100}
+    cheap |= {"train.trees": 20, "train.min_leaf": 2, "report.pictures": 2}
     return ["--images", tmp_path / "pictures", *(f"--set={key}={value}" for key, value in cheap.items())]
 
 

@@ -17,7 +17,7 @@ from ..stages.conftest import jpeg
 from .conftest import COMMAND, closing_lines
 
 VOLUME = "/Volumes/main/irbis/files"
-CHEAP = {"train.folds": 2, "train.bootstrap": 100, "train.reg_params": 0.1, "report.pictures": 2}
+CHEAP = {"train.folds": 2, "train.bootstrap": 100, "train.reg_params": 0.1, "train.max_iter": 6, "report.pictures": 2}
 
 
 @pytest.fixture

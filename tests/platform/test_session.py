@@ -42,6 +42,15 @@ def test_java_has_room_for_what_it_compiles(spark):
     assert sum(rooms) >= 240 * 2**20  # 48 MB by default, with one compiler: too few for a run of all stages
 
 
+def test_what_little_work_needs_of_memory_is_little(spark):
+    memory = spark._jvm.org.apache.spark.SparkEnv.get().memoryManager()
+    assert memory.pageSizeBytes() == 2**20  # by default 16 MB or more for each sort, however few its rows
+    beans = spark._jvm.java.lang.management.ManagementFactory.getPlatformMXBean(
+        spark._jvm.java.lang.Class.forName("com.sun.management.HotSpotDiagnosticMXBean")
+    )
+    assert int(beans.getVMOption("MetaspaceSize").getValue()) >= 256 * 2**20  # below it: full collections for classes
+
+
 def test_the_running_session_is_used_as_it_is(spark, make_settings):
     assert get_session(make_settings({"spark.master": "local[1]"})) is spark
     assert spark.sparkContext.master == "local[2]"

@@ -23,8 +23,8 @@ Draw = Callable[..., Path]
 RULES = {
     "sources.station": "folder:1",
     "train.bootstrap": "100",
-    "train.reg_params": "0.01,0.1",
-    "train.max_iter": "20",
+    "train.reg_params": "0.01",
+    "train.max_iter": "6",
     "train.folds": "2",
 }
 NOON = datetime(2024, 6, 1, 12)

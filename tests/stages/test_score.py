@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tempfile
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -180,13 +181,16 @@ def test_without_a_champion_or_with_an_unknown_version_the_error_says_what_there
         score.run(spark, changed(settings, "score", model_version="7"))
 
 
-def test_the_registered_model_has_a_signature_and_loads_by_its_alias(spark, trained):
+def test_the_registered_model_has_a_signature_and_loads_by_its_alias(spark, trained, tmp_path, monkeypatch):
     tracking = Tracking.of(trained)
     import mlflow
 
     signature = mlflow.models.get_model_info("models:/irbis@champion").signature
     assert json.loads(signature.to_dict()["inputs"])[0]["name"] == "features"
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
     assert tracking.load(tracking.champion()).stages[-2].numClasses == 2
+    assert list((tmp_path / "t").iterdir()) == []  # MLflow leaves a copy with every loading
 
 
 def test_a_picture_that_was_too_large_is_taken_up_when_the_limit_is_raised(spark, trained, draw):

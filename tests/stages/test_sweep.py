@@ -132,7 +132,7 @@ def test_what_is_no_share_is_refused(text):
 
 def test_what_a_learner_refuses_is_written_down_and_the_others_go_on(spark, settings, origins):
     result = sweep.run(spark, settings, plan(space={"train.pca": [5, 100_000]}), "grid", origins)
-    assert (result.written, dict(result.failures)) == (2, {"failed": 1})
+    assert (result.written, dict(result.failures)) == (2, {"failed": 1}), result.notes
     failed, fine = sorted(nested(settings)[1], key=lambda run: run.info.status)
     assert (failed.info.status, fine.info.status) == ("FAILED", "FINISHED")
     assert "--set train.pca=5" in result.outcome
