@@ -55,31 +55,31 @@ def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark,
         assert frames[0]["needs_review"] == (mean[vote] < trained.score.review_below)
 
 
-@pytest.mark.parametrize("recall_of", ["picture", "group"])
-def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, settings, recall_of):
+def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, settings):
     sought = changed(settings, "train", classes_of_interest=["striped"], vote="max", fractions=[0.4, 0.3, 0.3])
-    sought = changed(sought, "score", recall=0.95, recall_of=recall_of)
     train.run(spark, sought)
-    version = Tracking.of(sought).champion()
+    version, tables = Tracking.of(sought).champion(), Tables.of(spark, sought)
     decision = Decision.from_json(version.tags["decision"])
     assert (decision.weight, decision.interesting) == (1.0, ("striped",))
     trusted = [replace(point, groups=20) for point in decision.points]  # there are not so many
     Tracking.of(sought).tag(version, decision=replace(decision, points=tuple(trusted)).to_json())
-    (threshold,) = [each.threshold for each in trusted if (each.unit, each.recall) == (recall_of, 0.95)]
-    score.run(spark, sought)
-    rows = [row for row in Tables.of(spark, sought).read("predictions").collect() if not row["failure"]]
-    bursts = [row["burst_id"] for row in rows]
-    said = vote([[row["probabilities"][name] for name in ("plain", "striped")] for row in rows], bursts, 1.0)
-    for row, (plain, striped) in zip(rows, said, strict=True):
-        assert row["burst_score"] == pytest.approx(max(plain, striped))
-        assert row["burst_prediction"] == ("striped" if striped > plain else "plain")
-        assert row["needs_review"] == (striped >= threshold - 1e-9)
-    assert {row["needs_review"] for row in rows} == {True, False}
     review = {(each["point"]["unit"], each["point"]["recall"]): each for each in evaluation_of(sought)["reviews"]}
-    test = learning.training_rows(Tables.of(spark, sought), sought, version.tags["backbone"]).where("split = 'test'")
-    looked_at = {row["content_hash"]: row["needs_review"] for row in rows}
-    share = np.mean([looked_at[row["content_hash"]] for row in test.collect()])
-    assert review[recall_of, 0.95]["share"]["value"] == pytest.approx(share)  # what was promised is what is done
+    test = learning.training_rows(tables, sought, version.tags["backbone"]).where("split = 'test'").collect()
+    for recall_of in ("picture", "group"):
+        (threshold,) = [each.threshold for each in trusted if (each.unit, each.recall) == (recall_of, 0.95)]
+        assert score.run(spark, changed(sought, "score", recall=0.95, recall_of=recall_of)).written == 180
+        rows = [row for row in tables.read("predictions").collect() if not row["failure"]]
+        bursts = [row["burst_id"] for row in rows]
+        said = vote([[row["probabilities"][name] for name in ("plain", "striped")] for row in rows], bursts, 1.0)
+        for row, (plain, striped) in zip(rows, said, strict=True):
+            assert row["burst_score"] == pytest.approx(max(plain, striped))
+            assert row["burst_prediction"] == ("striped" if striped > plain else "plain")
+            assert row["needs_review"] == (striped >= threshold - 1e-9)
+        assert {row["needs_review"] for row in rows} == {True, False}
+        looked_at = {row["content_hash"]: row["needs_review"] for row in rows}
+        share = np.mean([looked_at[row["content_hash"]] for row in test])
+        assert review[recall_of, 0.95]["share"]["value"] == pytest.approx(share)  # what was promised is what is done
+        tables.delete("predictions", F.lit(True))
 
 
 def test_what_is_taken_for_a_class_without_an_operating_point_needs_review(spark, trained):
@@ -173,12 +173,14 @@ def test_backbones_side_by_side_go_through_all_stages_under_one_name(spark, sett
         score.run(spark, other)
 
 
-def test_without_a_champion_or_with_an_unknown_version_the_error_says_what_there_is(spark, settings):
+def test_without_a_champion_the_error_says_what_to_run(spark, settings):
     with pytest.raises(ModelError, match=r"Model irbis has no champion. Run `irbis train` first"):
         score.run(spark, settings)
-    train.run(spark, settings)
+
+
+def test_of_an_unknown_version_the_error_says_which_there_are(spark, trained):
     with pytest.raises(ModelError, match=r"Model irbis has no version 7. Known: 1"):
-        score.run(spark, changed(settings, "score", model_version="7"))
+        score.run(spark, changed(trained, "score", model_version="7"))
 
 
 def test_the_registered_model_has_a_signature_and_loads_by_its_alias(spark, trained, tmp_path, monkeypatch):
