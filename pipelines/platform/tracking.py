@@ -40,7 +40,7 @@ for noisy in ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.utils.enviro
     logging.getLogger(noisy).setLevel(logging.ERROR)
 # MLflow 2 sets the levels anew whenever it opens its tables, so a level alone does not keep alembic quiet.
 logging.getLogger("alembic.runtime.migration").addFilter(lambda record: record.levelno >= logging.WARNING)
-_connecting = Lock()
+_silence = Lock()
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Tracking:
             mlflow.set_tracking_uri(uri)
         if chosen.registry_uri or uri:
             mlflow.set_registry_uri(chosen.registry_uri or uri)
-        with _connecting, _quiet():  # the first to connect makes the tables, of which MLflow 2 tells at length
+        with _quiet():  # the first to connect makes the tables, of which MLflow 2 tells at length
             client = mlflow.MlflowClient()
             found = client.get_experiment_by_name(chosen.experiment)
         has_server = not re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri or "")  # which has its own place for files
@@ -230,10 +230,11 @@ class Tracking:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let nobody log below a warning; for one thread at a time, or the last to leave would keep it so."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    """Let nobody log below a warning."""
+    with _silence:  # two at once would each put back what they found, and the last to leave the silence of the other
+        before = logging.root.manager.disable
+        logging.disable(logging.INFO)
+        try:
+            yield
+        finally:
+            logging.disable(before)

@@ -64,7 +64,6 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
 def take(tables: Tables, source: Source, settings: Settings, listing: Listing, clock: Clock) -> StageResult:
     """Bring the table images to what a listing says: fetch what is new, restate what is another now."""
     started, names = datetime.now(timezone.utc), listing.names.persist()
-    is_first = not tables.exists("images")
     changes = compare(tables, names, settings.ingest, settings.images, source.root)
     restated, failures = 0, Counter[str]()
     for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
@@ -78,7 +77,7 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
     if restated:
         notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
     if changes.fresh_count or restated:
-        notes = [*notes, *_conflicts(tables, None if is_first else started)]
+        notes = [*notes, *_conflicts(tables, None if changes.is_first else started)]
     names.unpersist()
     fetched = changes.fresh_count
     written = fetched - sum(failures.values()) + restated

@@ -31,6 +31,7 @@ class Changes:
     outdated_count: int  # rows whose label, station, camera, time, sequence or rule of bursts is another now
     gone_count: int
     gone_example: str | None
+    is_first: bool = False  # there is no table yet
 
 
 def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, root: str) -> Changes:
@@ -41,7 +42,7 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     """
     if not tables.exists("images"):
         count, size = names.agg(F.count("*"), F.coalesce(F.sum("size"), F.lit(0))).first()
-        return Changes(names.withColumn("was_at", F.lit(None).cast("string")), count, size, 0, 0, None)
+        return Changes(names.withColumn("was_at", F.lit(None).cast("string")), count, size, 0, 0, None, is_first=True)
     told_etag, told_size = F.col("etag").alias("told_etag"), F.col("size").alias("told_size")
     told = names.select("path", told_etag, told_size, "says_label", *_told(), F.lit(True).alias("listed"))
     # Other sources' rows are skipped by file: the log knows the first and the last path of each.

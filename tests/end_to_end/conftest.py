@@ -15,6 +15,8 @@ from pipelines.cli import main
 
 Irbis = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
+# A training that costs little, where it is not what the test is about.
+CHEAP = {"train.folds": 2, "train.reg_params": 0.1, "train.max_iter": 6, "train.bootstrap": 100}
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,12 @@ from http.client import HTTPException
 from urllib.request import ProxyHandler, build_opener
 
 from pipelines.config import load_settings
+from pipelines.platform.parcel import as_words
 from pipelines.storage.tables import Tables
 from tests.azurite import KEY, free_port
 
 from ..stages.conftest import survey_pictures
-from .conftest import closing_lines
+from .conftest import CHEAP, closing_lines
 
 # Everything that logs is logged, by the driver and by Spark.
 LOUD = (
@@ -71,9 +72,8 @@ def test_a_container_becomes_a_report_and_no_secret_is_left_anywhere(container, 
     (tmp_path / "w/events").mkdir(parents=True)
     port = free_port()
     words = ["run", "--images", f"{container.url}/2024", "--workspace", "w", "--verbose"]
-    quick = {"train.folds": 2, "train.reg_params": 0.1, "train.max_iter": 6, "train.bootstrap": 100}
     settings = {
-        **quick,
+        **CHEAP,
         "sources.station": "folder:1",
         "spark.conf.spark.ui.enabled": "true",
         "spark.conf.spark.ui.port": port,
@@ -83,7 +83,7 @@ def test_a_container_becomes_a_report_and_no_secret_is_left_anywhere(container, 
     }
     with Watch(port) as watch:
         done = subprocess.run(
-            [sys.executable, "-c", LOUD, *words, *(f"--set={name}={value}" for name, value in settings.items())],
+            [sys.executable, "-c", LOUD, *words, *as_words(settings)],
             cwd=tmp_path,
             env={**os.environ, "IRBIS_AZURE__ACCOUNT_KEY": KEY},
             capture_output=True,

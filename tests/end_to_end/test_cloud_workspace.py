@@ -9,15 +9,15 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from pipelines.azure_address import EMULATOR_PORT
+from pipelines.platform.parcel import as_words
 from tests.azurite import ACCOUNT, KEY, Azurite, why_not
 
 from ..stages.conftest import survey_pictures
-from .conftest import closing_lines
+from .conftest import CHEAP, closing_lines
 
 WORKSPACE = f"az://{ACCOUNT}/surveys/work space"
 SPARK_WORKSPACE = f"wasb://surveys@{ACCOUNT}.blob.core.windows.net/work space"
-CHEAP = {"train.folds": 2, "train.reg_params": 0.1, "train.max_iter": 6, "train.bootstrap": 100}
-QUICK = ["--set=sources.station=folder:1", *(f"--set={name}={value}" for name, value in CHEAP.items())]
+QUICK = as_words({**CHEAP, "sources.station": "folder:1"})
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.vote import MEAN, vote
+from pipelines.platform.parcel import as_words
 
 from ..stages.conftest import jpeg
-from .conftest import closing_lines
+from .conftest import CHEAP, closing_lines
 
 
 @pytest.fixture
@@ -29,9 +30,8 @@ def survey(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             at = start + timedelta(hours=2 * encounter, seconds=frame)
             path.write_bytes(jpeg(90 + 2 * encounter, 10 * encounter + frame, at, label))
-    cheap = {"train.folds": 2, "train.reg_params": 0.1, "train.max_iter": 6, "train.bootstrap": 100}
-    cheap |= {"train.trees": 20, "train.min_leaf": 2, "report.pictures": 2}
-    return ["--images", tmp_path / "pictures", *(f"--set={key}={value}" for key, value in cheap.items())]
+    cheap = {**CHEAP, "train.trees": 20, "train.min_leaf": 2, "report.pictures": 2}
+    return ["--images", tmp_path / "pictures", *as_words(cheap)]
 
 
 def test_a_sweep_and_a_comparison_of_splits_print_their_tables(irbis_here, survey, tmp_path):

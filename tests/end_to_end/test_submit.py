@@ -12,12 +12,13 @@ from importlib.util import find_spec
 
 import pytest
 
+from pipelines.platform.parcel import as_words
+
 from ..databricks_server import databricks_workspace
 from ..stages.conftest import jpeg
-from .conftest import COMMAND, closing_lines
+from .conftest import CHEAP, COMMAND, closing_lines
 
 VOLUME = "/Volumes/main/irbis/files"
-CHEAP = {"train.folds": 2, "train.bootstrap": 100, "train.reg_params": 0.1, "train.max_iter": 6, "report.pictures": 2}
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, 
         for picture in sorted(label.glob("*.jpg"))[:50]:
             shutil.copy(picture, there)
     weights = next((shared_data / "backbones").rglob("squeezenet1_1*"))
-    cheap = [f"--set={key}={value}" for key, value in CHEAP.items()]
+    cheap = as_words({**CHEAP, "report.pictures": 2})
     asked = [*words, *cheap, "--images", f"{VOLUME}/pictures", "--backbone", "squeezenet1_1", "--weights", weights]
 
     # Killed as soon as it has shown that the first stage is done.

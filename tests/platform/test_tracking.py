@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Event, Lock
 
 import mlflow
 
@@ -15,11 +15,11 @@ from pipelines.platform.tracking import Tracking
 def test_two_that_connect_at_once_leave_logging_as_it_was(make_settings, monkeypatch):
     settings, client = make_settings(), mlflow.MlflowClient
     Tracking.of(settings)  # which makes the tables
-    is_first, first_is_done = [True], Event()
+    first, first_is_done = Lock(), Event()
 
     def slowly():
         """Let the second come in while the first is there, and leave after it, unless they take turns."""
-        if is_first and is_first.pop():
+        if first.acquire(blocking=False):
             time.sleep(0.5)
         else:
             first_is_done.wait(5)
