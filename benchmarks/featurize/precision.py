@@ -26,8 +26,8 @@ from accuracy import ENOUGH, accuracy
 
 from pipelines.models.backbones import Backbone, load_backbone
 from pipelines.models.engines import graph_of
+from pipelines.models.engines.calibration import cosines
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.models.engines.quantization import cosines
 
 SETS = ("trashnet", "cats_dogs_leopard", "cifar10_subset", "cameratrap_peru_sdzg")
 CACHE = "~/.cache/irbis/weights"

@@ -11,10 +11,15 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from pipelines.models.backbones import Backbone
+from pipelines.models.engines.processor import has_bfloat16
 
-_REVISION = 3  # of conversion and quantization: a graph of another one is not used
+BFLOAT16_NOTE = b"<!-- bfloat16 but where precise -->"  # at the end of the nodes
+_REVISION = 4  # of conversion and quantization: a graph of another one is not used
 _log = logging.getLogger(__name__)
 
 
@@ -24,6 +29,17 @@ class Graph:
 
     nodes: bytes = field(repr=False)
     constants: bytes = field(repr=False)
+
+    @property
+    def has_bfloat16(self) -> bool:
+        """Say whether all that is not marked as precise may compute in bfloat16."""
+        return BFLOAT16_NOTE in self.nodes[-200:]
+
+    def model(self) -> Any:
+        """Give it as OpenVINO's model, which takes its constants from here."""
+        import openvino as ov
+
+        return ov.Core().read_model(self.nodes, ov.Tensor(np.frombuffer(self.constants, np.uint8)))
 
 
 def can_convert() -> bool:
@@ -67,5 +83,7 @@ def _keep(scratch: Path, folder: Path) -> None:
 
 def _name(backbone: Backbone) -> str:
     version = importlib.metadata.version("openvino")
-    key = hashlib.sha256(f"{backbone.identity}|{backbone.weights_digest}|{version}|{_REVISION}".encode()).hexdigest()
+    # What may compute in bfloat16 can only be tried where the processor has it: with and without it are two graphs.
+    told = (backbone.identity, backbone.weights_digest, version, _REVISION, has_bfloat16())
+    key = hashlib.sha256("|".join(map(str, told)).encode()).hexdigest()
     return f"{backbone.name}-{backbone.precision}-{key[:16]}"

@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU: no torch in the worker, two pictures at a time, so that all it touches stays in the cache."""
+"""OpenVINO on a CPU: no torch in the worker, a picture or two at a time, so that what it touches stays in the cache."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ import openvino as ov
 
 from pipelines.models.backbones import Backbone
 from pipelines.models.engines.graph import Graph
+from pipelines.models.engines.processor import has_bfloat16
 
-_BATCH = 2  # pictures a call: their activations still fit into a core's cache
+_SMALL = 16e6  # bytes of constants, which stay in the cache that cores share and are soon read for every picture anew
 
 
 class OpenVinoEngine:
-    """Run a graph on `threads` threads with a fixed batch; a shorter one is filled up and cut again."""
+    """Run a graph on `threads` threads with a fixed batch; a shorter one is filled up and cut again.
+
+    Of a core's own cache, activations in single precision leave room for one picture, those in 8 bits for two.
+    """
 
     flights = 1
 
     def __init__(self, graph: Graph, backbone: Backbone, *, threads: int = 1, batch: int = 0) -> None:
-        self.batch, side = batch or _BATCH, backbone.preprocessing.size
-        core = ov.Core()
-        constants = ov.Tensor(np.frombuffer(graph.constants, np.uint8))
-        model = core.read_model(graph.nodes, constants)
+        own = 1 if backbone.precision == "exact" and len(graph.constants) < _SMALL else 2
+        self.batch, side = batch or own, backbone.preprocessing.size
+        model = graph.model()
         model.reshape([self.batch, side, side, 3])
         # Pinned, the workers of one machine would all sit on its first core.
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
-        # Some processors would take bfloat16 unasked, and features would depend on the machine that made them.
-        options["INFERENCE_PRECISION_HINT"] = "f32"
-        self._compiled = core.compile_model(model, "CPU", options)
+        # Unasked, some processors would take bfloat16 for all of it, and simulate it where they do not have it.
+        options["INFERENCE_PRECISION_HINT"] = "bf16" if graph.has_bfloat16 and has_bfloat16() else "f32"
+        self._compiled = ov.Core().compile_model(model, "CPU", options)
         self._request = self._compiled.create_infer_request()
 
     def __call__(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

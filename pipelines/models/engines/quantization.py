@@ -14,17 +14,13 @@ from typing import Any
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
-from openvino._offline_transformations import apply_moc_transformations
-from PIL import Image
 
-from pipelines.images import formulas
-from pipelines.models.backbones.backbone import Features, Pixels
+from pipelines.models.backbones.backbone import Pixels
+from pipelines.models.engines.calibration import calibration_pictures, convolutions, cosines, features, request
 
 PICTURES, HELD_OUT = 160, 40
-_SHARPNESS = (32, 64, 112, None)  # sides that the pictures are first reduced to: surveys have blurred ones too
 _KEPT = (0, 3, 6, 12, 24)  # first convolutions left as they are, tried in this order
 _NEAREST = 0.99  # least cosine of any held-out picture
-_CONVOLUTIONS = ("Convolution", "GroupConvolution")
 # Processors without VNNI add pairs of products in 16 bits, which overflow where weights and activations both use all
 # 8. Activations stay within 7, so that features do not depend on the processor; weights that come from an 8-bit
 # network already keep their values.
@@ -41,44 +37,26 @@ class _Range:
 
 def quantize(model: Any, side: int) -> Any:
     """Give the graph with steps to 8 bits in front of its convolutions; the same one where none can be spared."""
-    apply_moc_transformations(model, cf=False)  # folds batch normalisation into the weights
     pictures = calibration_pictures(PICTURES + HELD_OUT, side)
     known, unseen = pictures[:PICTURES], pictures[PICTURES:]
-    ranges, expected = _calibrate(model, known), _run(model, unseen)
+    ranges, expected = _calibrate(model, known), features(model, unseen)
     for kept in _KEPT:
         rounded = model.clone()
         _round(rounded, ranges, kept)
-        if cosines(_run(rounded, unseen), expected).min() >= _NEAREST:
+        if cosines(features(rounded, unseen), expected).min() >= _NEAREST:
             return rounded
     return model
 
 
-def calibration_pictures(count: int, side: int) -> Pixels:
-    """Give pictures of formulas, uint8 (count, side, side, 3), sharp and blurred in turn."""
-    drawn = formulas.render(count, side)
-    for place in range(count):
-        reduced = _SHARPNESS[place % len(_SHARPNESS)]
-        if reduced:
-            small = Image.fromarray(drawn[place]).resize((reduced, reduced))
-            drawn[place] = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
-    return drawn
-
-
-def _convolutions(model: Any) -> list[Any]:
-    """Give the convolutions with fixed weights, in the order of the graph."""
-    nodes = [node for node in model.get_ordered_ops() if node.get_type_name() in _CONVOLUTIONS]
-    return [node for node in nodes if node.input_value(1).get_node().get_type_name() == "Constant"]
-
-
 def _calibrate(model: Any, pictures: Pixels) -> dict[str, _Range]:
     """Run the pictures one by one and look at the input of every convolution."""
-    sources = {_key(node): node.input_value(0) for node in _convolutions(model)}
-    request = _request(ov.Model([ops.result(each) for each in sources.values()], model.get_parameters()), pictures)
+    sources = {_key(node): node.input_value(0) for node in convolutions(model)}
+    asked = request(ov.Model([ops.result(each) for each in sources.values()], model.get_parameters()), pictures)
     ranges = {name: _Range() for name in sources}
     for picture in pictures:
-        request.infer({0: picture[None]}, share_inputs=True)
+        asked.infer({0: picture[None]}, share_inputs=True)
         for place, each in enumerate(ranges.values()):
-            values = request.get_output_tensor(place).data
+            values = asked.get_output_tensor(place).data
             each.low += float(values.min()) / len(pictures)
             each.high += float(values.max()) / len(pictures)
     return ranges
@@ -87,7 +65,7 @@ def _calibrate(model: Any, pictures: Pixels) -> dict[str, _Range]:
 def _round(model: Any, ranges: dict[str, _Range], kept: int) -> None:
     """Put the steps in front of all convolutions but the first ones, in place."""
     steps: dict[str, Any] = {}
-    for node in _convolutions(model)[kept:]:
+    for node in convolutions(model)[kept:]:
         name = _key(node)
         if name not in steps:
             steps[name] = _activation_step(node.input_value(0), ranges[name]).output(0)
@@ -112,24 +90,6 @@ def _weight_step(node: Any, per: int) -> Any:
     most = np.abs(kernels).max(tuple(range(per, kernels.ndim)), keepdims=True)
     most = np.maximum(most, np.float32(1e-12))
     return ops.fake_quantize(ops.constant(kernels), -most, most, -most, most, 2 * _WEIGHT_STEPS + 1)
-
-
-def _run(model: Any, pictures: Pixels) -> Features:
-    request = _request(model, pictures)
-    return np.concatenate([request.infer({0: each[None]}, share_inputs=True)[0].copy() for each in pictures])
-
-
-def _request(model: Any, pictures: Pixels) -> Any:
-    """Compile a copy for one picture at a time."""
-    copy = model.clone()
-    copy.reshape([1, *pictures.shape[1:]])
-    return ov.Core().compile_model(copy, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
-
-
-def cosines(found: Features, expected: Features) -> Features:
-    """Give the cosine of every pair of rows."""
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    return (found * expected).sum(1) / np.maximum(lengths, np.float32(1e-12))
 
 
 def _key(node: Any) -> str:

@@ -12,10 +12,10 @@ import pytest
 from pipelines.images import formulas
 from pipelines.models.backbones import Backbone, load_backbone
 from pipelines.models.backbones.networks import forward
-from pipelines.models.engines import Engine, Engines, graph_of
+from pipelines.models.engines import Engine, Engines, graph_of, openvino_engine
 from pipelines.models.engines import engine as engine_module
+from pipelines.models.engines.calibration import cosines
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.models.engines.quantization import cosines
 from pipelines.models.engines.torch_engine import TorchEngine
 
 EXACT = 0.9999  # least cosine of any picture
@@ -42,16 +42,16 @@ def backbone(request: pytest.FixtureRequest, shared_data: Path) -> Backbone:
 
 @pytest.fixture(scope="module")
 def pictures(shared_data: Path) -> list[bytes]:
-    """Give 50 files: every second of the awkward ones, and real pictures."""
-    awkward = sorted(path for path in (shared_data / "awkward").iterdir() if path.suffix not in (".csv", ".md"))[::2]
+    """Give the awkward files, many of them tiny, and 20 real pictures."""
+    awkward = sorted(path for path in (shared_data / "awkward").iterdir() if path.suffix not in (".csv", ".md"))
     real = sorted((shared_data / "cameratrap_peru_sdzg").rglob("*.[jJ][pP][gG]"))
-    return [path.read_bytes() for path in [*awkward, *real[::4]]][:50]
+    return [path.read_bytes() for path in [*awkward, *real[::5][:20]]]
 
 
 @pytest.mark.parametrize("kind", ["openvino", "torch"])
 @pytest.mark.parametrize("precision", ["exact", "fast"])
-def test_every_engine_keeps_its_promise_on_50_pictures(backbone, pictures, cache, kind, precision) -> None:
-    assert len(pictures) == 50
+def test_every_engine_keeps_its_promise_awkward_pictures_included(backbone, pictures, cache, kind, precision) -> None:
+    assert len(pictures) >= 60
     chosen = replace(backbone, precision=precision)
     engine = engine_of(kind, chosen, cache)
     found = list(chosen.embed(pictures, engine, batch=engine.batch))
@@ -66,7 +66,8 @@ def test_every_engine_keeps_its_promise_on_50_pictures(backbone, pictures, cache
         assert near.min() >= FAST[0] and np.median(near) >= FAST[1]
 
 
-def test_a_batch_that_is_not_full_gives_the_same_features(cache) -> None:
+def test_a_batch_that_is_not_full_gives_the_same_features(cache, monkeypatch) -> None:
+    monkeypatch.setattr(openvino_engine, "has_bfloat16", lambda: False)  # whose roundings are larger than a mistake
     backbone = load_backbone("irbis_tiny")
     pixels = formulas.render(5, 160, seed=3)
     expected = forward(backbone, pixels)

@@ -1,0 +1,95 @@
+"""Let a graph compute in bfloat16 the convolutions that can bear it.
+
+bfloat16 keeps 8 of the 24 bits of single precision, and a processor that has it multiplies twice as many (Henry, Tang,
+Heinecke, "Leveraging the bfloat16 artificial intelligence datatype for higher-precision computations", 2019). What
+it costs a picture's features differs a thousandfold between the convolutions of one network: each is tried alone on
+pictures of formulas. Their errors add up, so that those are taken that save most for theirs, up to what is allowed.
+
+OpenVINO leaves single what is marked as precise: all but those taken. A worker without bfloat16 ignores the marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from pipelines.models.backbones.backbone import Features, Pixels
+from pipelines.models.engines.calibration import calibration_pictures, convolutions, cosines, features
+from pipelines.models.engines.graph import BFLOAT16_NOTE, Graph
+
+_TRIED, _HELD_OUT = 12, 28  # pictures: to try each convolution alone, and all that were taken together
+_SURE = 1.5  # pictures held out may lose as many times what is allowed
+_WORTH = 0.2  # least share of the multiplications to take: what passes from one precision to the other is converted
+_UNMARKED = ("Parameter", "Const", "Result")
+
+
+def with_bfloat16(graph: Graph, reference: Any, side: int, allowed: float) -> Graph:
+    """Give the graph with marks, by which its features lose `allowed` of their mean cosine with the reference's.
+
+    The same graph if nothing can be taken. Needs a processor with bfloat16.
+    """
+    pictures = calibration_pictures(_TRIED + _HELD_OUT, side)
+    expected = features(reference, pictures)
+    tried, unseen = (pictures[:_TRIED], expected[:_TRIED]), (pictures[_TRIED:], expected[_TRIED:])
+    whole, without = _noted(graph), _marked(graph, set())
+    if _lost(whole, *tried) - _lost(without, *tried) <= allowed:
+        chosen = whole
+    else:
+        chosen = _marked(graph, _bearable(graph, side, *tried, allowed))
+    if chosen == without or _lost(chosen, *unseen) - _lost(without, *unseen) > _SURE * allowed:
+        return graph
+    return chosen
+
+
+def _bearable(graph: Graph, side: int, pictures: Pixels, expected: Features, allowed: float) -> Set[str]:
+    """Give the convolutions to take, those first that save most for what they lose; none if it is not worth it."""
+    work, base = _multiplications(graph, side), _lost(_marked(graph, set()), pictures, expected)
+    single = [node.get_friendly_name() for node in convolutions(graph.model())]  # the others compute in 8 bits
+    tried = [name for name in single if name in work]
+    lost = {name: max(_lost(_marked(graph, {name}), pictures, expected) - base, 0.0) for name in tried}
+    taken, total = set[str](), 0.0
+    for name in sorted(lost, key=lambda each: lost[each] / work[each]):
+        if total + lost[name] <= allowed:
+            taken.add(name)
+            total += lost[name]
+    return taken if sum(work[name] for name in taken) >= _WORTH * sum(work.values()) else set()
+
+
+def _multiplications(graph: Graph, side: int) -> dict[str, float]:
+    """Count those of each convolution; depthwise ones have too few to be worth it."""
+    model = graph.model()
+    model.reshape([1, side, side, 3])
+    found = {}
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Convolution":
+            kernel = node.input_value(1).get_shape()
+            found[node.get_friendly_name()] = float(np.prod(kernel[1:]) * np.prod(node.output(0).get_shape()))
+    return found
+
+
+def _lost(graph: Graph, pictures: Pixels, expected: Features) -> float:
+    """Give how far below 1 the mean cosine is."""
+    found = features(graph.model(), pictures, "bf16")
+    return float(1 - cosines(found.astype(np.float64), expected.astype(np.float64)).mean())
+
+
+def _marked(graph: Graph, taken: Set[str]) -> Graph:
+    """Give the graph with everything marked as precise but the layers taken."""
+    root = ElementTree.fromstring(graph.nodes)
+    for layer in root.iter("layer"):
+        if layer.get("type") in _UNMARKED or layer.get("name") in taken:
+            continue
+        marks = layer.find("rt_info")
+        if marks is None:
+            marks = ElementTree.Element("rt_info")
+            layer.insert(0 if layer.find("data") is None else 1, marks)
+        ElementTree.SubElement(marks, "attribute", {"name": "precise", "version": "0"})
+    return _noted(Graph(ElementTree.tostring(root), graph.constants))
+
+
+def _noted(graph: Graph) -> Graph:
+    """Give the graph with the note that what is not marked may compute in bfloat16."""
+    return Graph(graph.nodes.replace(b"</net>", BFLOAT16_NOTE + b"</net>"), graph.constants)

@@ -1,0 +1,54 @@
+"""How far a changed graph is from the network it came from: pictures made of formulas, and their features.
+
+The same everywhere, so that the same backbone gives the same graph.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from PIL import Image
+
+from pipelines.images import formulas
+from pipelines.models.backbones.backbone import Features, Pixels
+
+_SHARPNESS = (32, 64, 112, None)  # sides that the pictures are first reduced to: surveys have blurred ones too
+_CONVOLUTIONS = ("Convolution", "GroupConvolution")
+
+
+def calibration_pictures(count: int, side: int) -> Pixels:
+    """Give pictures of formulas, uint8 (count, side, side, 3), sharp and blurred in turn."""
+    drawn = formulas.render(count, side)
+    for place in range(count):
+        reduced = _SHARPNESS[place % len(_SHARPNESS)]
+        if reduced:
+            small = Image.fromarray(drawn[place]).resize((reduced, reduced))
+            drawn[place] = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
+    return drawn
+
+
+def convolutions(model: Any) -> list[Any]:
+    """Give the convolutions with fixed weights, in the order of the graph."""
+    nodes = [node for node in model.get_ordered_ops() if node.get_type_name() in _CONVOLUTIONS]
+    return [node for node in nodes if node.input_value(1).get_node().get_type_name() == "Constant"]
+
+
+def request(model: Any, pictures: Pixels, precision: str = "f32") -> Any:
+    """Compile a copy for one picture at a time."""
+    copy = model.clone()
+    copy.reshape([1, *pictures.shape[1:]])
+    return ov.Core().compile_model(copy, "CPU", {"INFERENCE_PRECISION_HINT": precision}).create_infer_request()
+
+
+def features(model: Any, pictures: Pixels, precision: str = "f32") -> Features:
+    """Give what the graph makes of the pictures, float32 (count, d)."""
+    asked = request(model, pictures, precision)
+    return np.concatenate([asked.infer({0: each[None]}, share_inputs=True)[0].copy() for each in pictures])
+
+
+def cosines(found: Features, expected: Features) -> Features:
+    """Give the cosine of every pair of rows."""
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return (found * expected).sum(1) / np.maximum(lengths, np.float32(1e-12))

@@ -1,0 +1,137 @@
+"""What computes in bfloat16: chosen by what it loses, marked in the graph, and only where the processor has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from pipelines.models.backbones import Backbone, load_backbone
+from pipelines.models.backbones.networks import forward
+from pipelines.models.engines import Graph, bfloat16, conversion, graph_of, openvino_engine
+from pipelines.models.engines import graph as graph_module
+from pipelines.models.engines.calibration import calibration_pictures, cosines, features
+from pipelines.models.engines.openvino_engine import OpenVinoEngine
+from pipelines.models.engines.processor import has_bfloat16
+
+HAS_IT = has_bfloat16()
+
+
+@pytest.fixture
+def backbone() -> Backbone:
+    return load_backbone("irbis_tiny")
+
+
+@pytest.fixture
+def plain(backbone, tmp_path, monkeypatch) -> Graph:
+    """Give the graph as a machine without bfloat16 converts it."""
+    monkeypatch.setattr(conversion, "has_bfloat16", lambda: False)
+    return conversion.convert(backbone, tmp_path)
+
+
+def names_of(graph: Graph, *, precise: bool) -> set[str]:
+    """Give the layers that compute, those marked or the others."""
+    layers = list(ElementTree.fromstring(graph.nodes).iter("layer"))
+    computing = [each for each in layers if each.get("type") not in ("Parameter", "Const", "Result")]
+    marked = [each for each in computing if each.find("rt_info/attribute[@name='precise']") is not None]
+    return {str(each.get("name")) for each in computing if (each in marked) == precise}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n", True),
+        ("flags\t\t: fpu avx2 amx_bf16 amx_tile\n", True),
+        ("flags\t\t: fpu avx512f avx512_vnni\n", False),
+        ("Features\t: fp asimd bf16\n", False),  # ARM: OpenVINO has no such convolutions there
+        (None, False),
+    ],
+)
+def test_the_processor_is_asked_by_its_flags(tmp_path, told, expected) -> None:
+    file = tmp_path / "cpuinfo"
+    if told is not None:
+        file.write_text(told)
+    assert has_bfloat16(file) is expected
+
+
+def test_those_that_save_most_for_what_they_lose_are_taken_until_it_is_spent(plain, monkeypatch) -> None:
+    work = {"a": 100.0, "b": 80.0, "c": 60.0, "d": 10.0, "in 8 bits": 50.0}
+    loses = {"a": 9e-6, "b": 4e-6, "c": 15e-6, "d": 2e-6}
+
+    def lost(graph: Any, *_: Any) -> float:
+        return 1e-3 + sum(loses[name] for name in graph)
+
+    class Node:
+        def __init__(self, name: str) -> None:
+            self.get_friendly_name = lambda: name
+
+    monkeypatch.setattr(bfloat16, "_multiplications", lambda *_: work)
+    monkeypatch.setattr(bfloat16, "convolutions", lambda _: [Node(name) for name in (*loses, "depthwise")])
+    monkeypatch.setattr(bfloat16, "_marked", lambda _, taken: taken)
+    monkeypatch.setattr(bfloat16, "_lost", lost)
+    nothing = (np.zeros(0), np.zeros(0))
+    assert bfloat16._bearable(plain, 160, *nothing, 14e-6) == {"a", "b"}  # b, a; then d would be too much, and c
+    assert bfloat16._bearable(plain, 160, *nothing, 16e-6) == {"a", "b", "d"}
+    assert bfloat16._bearable(plain, 160, *nothing, 5e-6) == {"b"}
+    assert bfloat16._bearable(plain, 160, *nothing, 3e-6) == set()  # d alone is not worth it
+
+
+def test_all_but_what_is_taken_is_marked_as_precise(plain) -> None:
+    every = names_of(plain, precise=False)
+    taken = set(list(bfloat16._multiplications(plain, 160))[2:4])
+    chosen = bfloat16._marked(plain, taken)
+    assert len(taken) == 2 and names_of(chosen, precise=False) == taken
+    assert names_of(chosen, precise=True) == every - taken
+    assert chosen.has_bfloat16 and not plain.has_bfloat16
+    pictures = calibration_pictures(4, 160)
+    np.testing.assert_array_equal(features(chosen.model(), pictures), features(plain.model(), pictures))
+
+
+@pytest.mark.parametrize(("held_out", "is_taken"), [(2.9e-5, True), (3.1e-5, False)])
+def test_what_loses_more_on_pictures_held_out_is_not_taken(plain, monkeypatch, held_out, is_taken) -> None:
+    def lost(graph: Graph, pictures: Any, _: Any) -> float:
+        if names_of(graph, precise=True):  # all of it marked: what there is to compare with
+            return 0.0
+        return 1e-5 if len(pictures) == 12 else held_out
+
+    monkeypatch.setattr(bfloat16, "_lost", lost)
+    chosen = bfloat16.with_bfloat16(plain, plain.model(), 160, 2e-5)
+    assert chosen.has_bfloat16 is is_taken and (chosen == plain) is not is_taken
+
+
+def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(conversion, "has_bfloat16", lambda: True)
+    graph = conversion.convert(backbone, tmp_path)
+    assert graph.has_bfloat16 and (tmp_path / "graph.xml").read_bytes() == graph.nodes
+    pictures = calibration_pictures(20, 160)
+    found = features(graph.model(), pictures, "bf16")
+    near = cosines(found.astype(np.float64), forward(backbone, pictures).astype(np.float64))
+    assert near.min() >= 0.9999
+    assert not HAS_IT or 1 - near.mean() > 1e-7  # something does compute in bfloat16
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_a_worker_without_bfloat16_computes_in_single_precision(backbone, plain, monkeypatch, has) -> None:
+    monkeypatch.setattr(openvino_engine, "has_bfloat16", lambda: has)
+    marked = OpenVinoEngine(bfloat16._noted(plain), backbone)
+    hint = marked._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    assert hint == ("bf16" if has and HAS_IT else "f32")
+    unmarked = OpenVinoEngine(plain, backbone)
+    assert unmarked._compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+
+
+def test_graphs_made_with_and_without_bfloat16_are_kept_side_by_side(backbone, tmp_path, monkeypatch) -> None:
+    for has in (True, False):
+        monkeypatch.setattr(conversion, "has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(graph_module, "has_bfloat16", lambda has=has: has)
+        assert graph_of(backbone, str(tmp_path)).has_bfloat16 is has
+    assert len(list(Path(tmp_path, "graphs").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("precision", "megabytes", "batch"), [("exact", 15, 1), ("exact", 17, 2), ("fast", 1, 2)])
+def test_small_networks_take_a_picture_at_a_time(plain, precision, megabytes, batch) -> None:
+    padded = Graph(plain.nodes, plain.constants + b"\0" * (int(megabytes * 1e6) - len(plain.constants)))
+    assert OpenVinoEngine(padded, load_backbone("irbis_tiny", precision=precision)).batch == batch
