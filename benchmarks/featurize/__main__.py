@@ -51,7 +51,8 @@ ENGINES: dict[str, tuple[str, str, list[str]]] = {
     "Ray Data": ("ray_data.py", "ray", []),
     "Daft": ("daft_embed.py", "daft", []),
 }
-# What is best for the bare loop on large pictures, whose decoding wants both cores, and with other backbones.
+# What is best for the bare loop on large pictures, whose decoding wants both cores, and with other backbones; on
+# processors where --tune finds other settings: --loop.
 TUNED = {"12mp": ["--workers", "2", "--threads", "1"], "mobilenet_v2": ["--batch", "2"]}
 # Each step alone on top of the plain form, all together, and all but one.
 PLAIN = ["--engine", "torch", "--batch", "64", "--plain-malloc"]
@@ -85,6 +86,11 @@ def picture_set(kind: str, count: int, copies: int, data: Path, folder: Path) ->
     return target
 
 
+def tuned(given: argparse.Namespace, name: str) -> list[str]:
+    """Give the bare loop's own options for a set and a backbone."""
+    return given.loop.split() if given.loop else [*TUNED.get(given.backbone, []), *TUNED.get(name, [])]
+
+
 def weights_of(given: argparse.Namespace) -> Path:
     return Path(given.data / "backbones" / f"{given.backbone}_imagenet.safetensors")
 
@@ -110,7 +116,7 @@ def whole_processes(given: argparse.Namespace, name: str) -> str:
     kind, count, copies, _ = SETS[name]
     chosen = picture_set(kind, count, copies, given.data, given.folder)
     weights = weights_of(given)
-    loop = [*ENGINES["bare loop"][2], *TUNED.get(given.backbone, [])]
+    loop = [*ENGINES["bare loop"][2], *tuned(given, name)]
     return from_start.table(from_start.from_start(chosen, given.backbone, weights, loop, given.rounds, given.folder))
 
 
@@ -135,7 +141,7 @@ def compare(given: argparse.Namespace, name: str, folder: Path) -> Rows:
             output = folder / "features" / f"{engine.replace(' ', '-')}.parquet"
             words = ["--small", small, "--pictures", chosen, "--weights", weights, "--output", output]
             if engine == "bare loop":
-                words += [*TUNED.get(given.backbone, []), *TUNED.get(name, [])]
+                words += tuned(given, name)
             rows[engine].append(run_once(engine, "--backbone", given.backbone, *map(str, words)))
             print(f"round {number + 1}, {engine}: {rows[engine][-1]['rate']:.0f} images/s", file=sys.stderr, flush=True)
     return rows
@@ -199,6 +205,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="squeezenet1_1")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["2527", "10108", "peru", "12mp"])
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--loop", default="", help="options of the bare loop, such as '--batch 4'")
     parser.add_argument(
         "--folder", type=Path, default=HERE.parents[1] / ".tools" / "bench", help="for sets and results"
     )

@@ -136,6 +136,8 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.hadoop.parquet.block.size": 32 * 2**20,
         "spark.hadoop.parquet.block.size.row.check.min": 10,
         "spark.hadoop.parquet.page.size.row.check.min": 10,
+        # Hardly a value of a feature comes twice: a dictionary of them is built only to be thrown away.
+        "spark.hadoop.parquet.enable.dictionary#features.list.element": "false",
         "spark.sql.warehouse.dir": str(log_file(settings).parents[1] / "warehouse"),
         # One task owns its share of the cores: more threads than that fight for them.
         "spark.executorEnv.OMP_NUM_THREADS": threads,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import PlatformError
@@ -49,6 +50,15 @@ def test_what_little_work_needs_of_memory_is_little(spark):
         spark._jvm.java.lang.Class.forName("com.sun.management.HotSpotDiagnosticMXBean")
     )
     assert int(beans.getVMOption("MetaspaceSize").getValue()) >= 256 * 2**20  # below it: full collections for classes
+
+
+def test_features_are_written_without_a_dictionary_of_them(spark, tmp_path):
+    rows = spark.range(2000).selectExpr("'irbis_tiny' as backbone", "array(cast(id % 7 as float)) as features")
+    rows.coalesce(1).write.parquet(str(tmp_path / "features"))
+    group = pq.ParquetFile(next((tmp_path / "features").glob("*.parquet"))).metadata.row_group(0)
+    columns = {group.column(place).path_in_schema: group.column(place) for place in range(group.num_columns)}
+    assert set(columns) == {"backbone", "features.list.element"}
+    assert columns["backbone"].has_dictionary_page and not columns["features.list.element"].has_dictionary_page
 
 
 def test_the_running_session_is_used_as_it_is(spark, make_settings):
