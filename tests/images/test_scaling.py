@@ -50,7 +50,7 @@ def test_values_are_pillows_but_for_one_step_in_a_few(
     image = grain(*source)
     off = difference(scaled(image, *target, interpolation), image.resize(target, PILLOW[interpolation]))
     assert off.shape == (target[1], target[0], 3)
-    assert off.max() <= 1
+    assert off.max() <= (2 if interpolation == "bicubic" and scaling._VERSION < 13 else 1)
     assert (off > 0).mean() < 0.02  # passes in the other order: .05 to .26
 
 

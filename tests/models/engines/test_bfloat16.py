@@ -62,7 +62,7 @@ def test_those_that_save_most_for_what_they_lose_are_taken_until_it_is_spent(pla
     loses = {"a": 9e-6, "b": 4e-6, "c": 15e-6, "d": 2e-6}
 
     def lost(graph: Any, *_: Any) -> float:
-        return 1e-3 + sum(loses[name] for name in graph)
+        return 1e-3 + sum(loses[name] for name in (() if graph is plain else graph))
 
     class Node:
         def __init__(self, name: str) -> None:
@@ -93,13 +93,18 @@ def test_all_but_what_is_taken_is_marked_as_precise(plain) -> None:
 @pytest.mark.parametrize(("held_out", "is_taken"), [(2.9e-5, True), (3.1e-5, False)])
 def test_what_loses_more_on_pictures_held_out_is_not_taken(plain, monkeypatch, held_out, is_taken) -> None:
     def lost(graph: Graph, pictures: Any, _: Any) -> float:
-        if names_of(graph, precise=True):  # all of it marked: what there is to compare with
+        if not graph.has_bfloat16:
             return 0.0
         return 1e-5 if len(pictures) == 12 else held_out
 
     monkeypatch.setattr(bfloat16, "_lost", lost)
     chosen = bfloat16.with_bfloat16(plain, plain.model(), 160, 2e-5)
     assert chosen.has_bfloat16 is is_taken and (chosen == plain) is not is_taken
+
+
+def test_nothing_is_taken_where_marks_are_not_heeded(plain, monkeypatch) -> None:
+    monkeypatch.setattr(bfloat16, "_lost", lambda graph, *_: 4e-5 if graph.has_bfloat16 else 0.0)
+    assert bfloat16.with_bfloat16(plain, plain.model(), 160, 2e-5) == plain
 
 
 def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, tmp_path, monkeypatch) -> None:
