@@ -142,11 +142,12 @@ def _embedder(
         backbone.check()
     context, light = spark.sparkContext, backbone.without_weights()
     weights = context.broadcast(backbone.weights)
-    graph = context.broadcast(graph_of(backbone, cache)) if is_converted else None
+    converted = graph_of(backbone, cache) if is_converted else None
+    digest, graph = (converted.digest, context.broadcast(converted)) if converted else ("", None)
     threads = task_threads(spark)
 
     def embed(pictures: Iterable[bytes | None]) -> Iterator[Embedding]:
-        engines = Engines(light, lambda: weights.value, (lambda: graph.value) if graph else None)
+        engines = Engines(light, lambda: weights.value, (lambda: graph.value) if graph else None, digest)
         task = TaskContext.get()
         gpus = task.resources().get("gpu") if task else None
         chosen = engines.engine(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from pipelines.config import load_settings
+from pipelines.models.engines import conversion, graph
 from pipelines.platform.tracking import Tracking
 from pipelines.settings import Settings
 from pipelines.stages import ingest
@@ -146,3 +147,10 @@ def _copied(source, featurized, make_settings, tmp_path):
 
 def _rules(folder):
     return {"sources.images": str(folder / "pictures"), "spark.master": "local[2]", **RULES}
+
+
+@pytest.fixture
+def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let networks be converted as where the processor has no bfloat16, whose roundings are larger than a mistake."""
+    for module in (conversion, graph):
+        monkeypatch.setattr(module, "has_bfloat16", lambda: False)

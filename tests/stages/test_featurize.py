@@ -33,7 +33,7 @@ def settings(mixed):
     return mixed
 
 
-def test_every_content_gets_one_row_with_the_features_of_its_bytes(spark, settings):
+def test_every_content_gets_one_row_with_the_features_of_its_bytes(spark, settings, single_precision):
     result = featurize.run(spark, settings)
     assert (result.read, result.written, result.failures) == (4, 2, {"empty": 1, "truncated": 1})
     table = Tables.of(spark, settings).read("features")
@@ -137,7 +137,7 @@ def test_raw_pixels_go_the_same_way_as_every_backbone(spark, settings, engine):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
-def test_batches_of_the_network_cross_those_of_arrow(spark, batch_size):
+def test_batches_of_the_network_cross_those_of_arrow(spark, batch_size, single_precision):
     contents = [jpeg(40 + 10 * n, n) if n % 3 else b"" for n in range(11)]
     rows = spark.createDataFrame(
         [(str(n), each) for n, each in enumerate(contents)], "content_hash string, content binary"
@@ -170,7 +170,7 @@ def test_late_pictures_in_several_commits_all_get_their_features(spark, settings
     assert tables.version("features") == 4
 
 
-def test_the_udf_for_notebooks_gives_arrays_and_null_for_bad_pictures(spark, settings):
+def test_the_udf_for_notebooks_gives_arrays_and_null_for_bad_pictures(spark, settings, single_precision):
     images = Tables.of(spark, settings).read("images").orderBy("path")
     found = [row[0] for row in images.select(featurize_udf("irbis_tiny")("content")).collect()]
     (expected,) = load_backbone("irbis_tiny").embed([MIXED["c.jpg"]])

@@ -78,7 +78,7 @@ def picture(seed: int, is_mirrored: bool = False) -> bytes:
 
 
 def test_mirrored_pictures_have_the_features_of_the_picture_that_was_mirrored_before(
-    spark, make_settings, draw, no_worker
+    spark, make_settings, draw, no_worker, single_precision
 ):
     pictures = {"a.png": picture(1), "b.png": picture(2), "cut.png": picture(3)[:9000], "none.png": b""}
     settings = make_settings({"sources.images": str(draw(pictures)), "sources.labels": "none"})

@@ -12,7 +12,7 @@ from pipelines.models.backbones.backbone import Features, Pixels
 from pipelines.models.engines.graph import Graph
 
 _KEPT = 2  # engines a process keeps
-_engines: dict[tuple[str, str, int], Engine] = {}
+_engines: dict[tuple[str, str, str, int], Engine] = {}
 
 
 class Engine(Protocol):
@@ -33,12 +33,14 @@ class Engine(Protocol):
 class Engines:
     """Hold what workers need to build the engine of a backbone; `weights` and `graph` are fetched only to build it.
 
-    Without a graph, torch runs the network on CPUs too.
+    Without a graph, torch runs the network on CPUs too. `digest`: the graph's, by which a worker that outlives a change
+    of the engine's settings tells one network of a backbone from another.
     """
 
     backbone: Backbone
     weights: Callable[[], bytes]
     graph: Callable[[], Graph] | None
+    digest: str = ""
 
     def engine(self, device: str = "auto", *, gpus: Sequence[str] = (), threads: int = 1, batch: int = 0) -> Engine:
         """Give the engine for this process, the one built before if there is one.
@@ -46,7 +48,7 @@ class Engines:
         `device`: auto, cpu or cuda; `gpus`: addresses that Spark assigned to the task; `batch`: 0 for the engine's own.
         """
         place = _place(device, gpus)
-        key = (self.backbone.identity, place, batch)
+        key = (self.backbone.identity, self.digest, place, batch)
         if key not in _engines:
             while len(_engines) >= _KEPT:
                 _engines.pop(next(iter(_engines)))

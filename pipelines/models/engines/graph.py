@@ -35,6 +35,11 @@ class Graph:
         """Say whether all that is not marked as precise may compute in bfloat16."""
         return BFLOAT16_NOTE in self.nodes[-200:]
 
+    @property
+    def digest(self) -> str:
+        """Give the SHA-256 of its nodes, hex: of the same weights, they tell graphs apart."""
+        return hashlib.sha256(self.nodes).hexdigest()
+
     def model(self) -> Any:
         """Give it as OpenVINO's model, which takes its constants from here."""
         import openvino as ov

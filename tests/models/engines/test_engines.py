@@ -119,6 +119,20 @@ def test_a_process_builds_each_engine_once(monkeypatch, cache) -> None:
     assert isinstance(without, TorchEngine) and len(engine_module._engines) == 2
 
 
+def test_a_process_tells_another_network_of_the_same_backbone_apart(monkeypatch, cache) -> None:
+    monkeypatch.setattr(engine_module, "_engines", {})
+    backbone = load_backbone("irbis_tiny")
+    graph = graph_of(backbone, str(cache))
+    other = replace(graph, nodes=graph.nodes + b" ")
+    engines = [
+        Engines(backbone, lambda: backbone.weights, lambda each=each: each, each.digest).engine("cpu")
+        for each in (graph, other)
+    ]
+    by_torch = Engines(backbone, lambda: backbone.weights, None).engine("cpu")
+    assert graph.digest != other.digest and engines[0] is not engines[1]
+    assert isinstance(by_torch, TorchEngine)  # the setting was changed, and the worker is the same
+
+
 def test_fast_features_have_a_name_of_their_own() -> None:
     exact = load_backbone("irbis_tiny")
     fast = load_backbone("irbis_tiny", precision="fast")
