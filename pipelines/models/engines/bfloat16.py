@@ -18,12 +18,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from pipelines.models.backbones.backbone import Features, Pixels
-from pipelines.models.engines.calibration import calibration_pictures, convolutions, cosines, features
+from pipelines.models.engines.calibration import calibration_pictures, convolutions, cosines, features, multiplications
 from pipelines.models.engines.graph import BFLOAT16_NOTE, Graph
 
 _TRIED, _HELD_OUT = 12, 28  # pictures: to try each convolution alone, and all that were taken together
 _SURE = 1.5  # pictures held out may lose as many times what is allowed
-_WORTH = 0.2  # least share of the multiplications to take: what passes from one precision to the other is converted
+# Least share to take of the multiplications in single precision: what passes between precisions is converted.
+_WORTH = 0.2
 _UNMARKED = ("Parameter", "Const", "Result")
 
 
@@ -35,7 +36,7 @@ def with_bfloat16(graph: Graph, reference: Any, side: int, allowed: float) -> Gr
     pictures = calibration_pictures(_TRIED + _HELD_OUT, side)
     expected = features(reference, pictures)
     tried, unseen = (pictures[:_TRIED], expected[:_TRIED]), (pictures[_TRIED:], expected[_TRIED:])
-    chosen = _noted(graph)
+    chosen = graph.noted(BFLOAT16_NOTE)
     if _lost(chosen, *tried) - _lost(graph, *tried) > allowed:
         taken = _bearable(graph, side, *tried, allowed)
         chosen = _marked(graph, taken) if taken else graph
@@ -44,28 +45,17 @@ def with_bfloat16(graph: Graph, reference: Any, side: int, allowed: float) -> Gr
 
 def _bearable(graph: Graph, side: int, pictures: Pixels, expected: Features, allowed: float) -> Set[str]:
     """Give the convolutions to take, those first that save most for what they lose; none if it is not worth it."""
-    work, base = _multiplications(graph, side), _lost(graph, pictures, expected)
-    single = [node.get_friendly_name() for node in convolutions(graph.model())]  # the others compute in 8 bits
-    tried = [name for name in single if name in work]
+    model, base = graph.model(), _lost(graph, pictures, expected)
+    work = multiplications(model, side)
+    # The others compute in 8 bits, or have too few multiplications to be worth it.
+    tried = [node.get_friendly_name() for node in convolutions(model) if node.get_type_name() == "Convolution"]
     lost = {name: max(_lost(_marked(graph, {name}), pictures, expected) - base, 0.0) for name in tried}
     taken, total = set[str](), 0.0
     for name in sorted(lost, key=lambda each: lost[each] / work[each]):
         if total + lost[name] <= allowed:
             taken.add(name)
             total += lost[name]
-    return taken if sum(work[name] for name in taken) >= _WORTH * sum(work.values()) else set()
-
-
-def _multiplications(graph: Graph, side: int) -> dict[str, float]:
-    """Count those of each convolution; depthwise ones have too few to be worth it."""
-    model = graph.model()
-    model.reshape([1, side, side, 3])
-    found = {}
-    for node in model.get_ordered_ops():
-        if node.get_type_name() == "Convolution":
-            kernel = node.input_value(1).get_shape()
-            found[node.get_friendly_name()] = float(np.prod(kernel[1:]) * np.prod(node.output(0).get_shape()))
-    return found
+    return taken if sum(work[name] for name in taken) >= _WORTH * sum(work[name] for name in tried) else set()
 
 
 def _lost(graph: Graph, pictures: Pixels, expected: Features) -> float:
@@ -85,9 +75,4 @@ def _marked(graph: Graph, taken: Set[str]) -> Graph:
             marks = ElementTree.Element("rt_info")
             layer.insert(0 if layer.find("data") is None else 1, marks)
         ElementTree.SubElement(marks, "attribute", {"name": "precise", "version": "0"})
-    return _noted(Graph(ElementTree.tostring(root), graph.constants))
-
-
-def _noted(graph: Graph) -> Graph:
-    """Give the graph with the note that what is not marked may compute in bfloat16."""
-    return Graph(graph.nodes.replace(b"</net>", BFLOAT16_NOTE + b"</net>"), graph.constants)
+    return Graph(ElementTree.tostring(root), graph.constants).noted(BFLOAT16_NOTE)

@@ -35,6 +35,19 @@ def convolutions(model: Any) -> list[Any]:
     return [node for node in nodes if node.input_value(1).get_node().get_type_name() == "Constant"]
 
 
+def multiplications(model: Any, side: int) -> dict[str, float]:
+    """Count those of each convolution, for one picture."""
+    copy = model.clone()
+    copy.reshape([1, side, side, 3])
+    found = {}
+    for node in copy.get_ordered_ops():
+        if node.get_type_name() in _CONVOLUTIONS:
+            of_filters = 2 if node.get_type_name() == "GroupConvolution" else 1  # axes that number them
+            each = np.prod(node.get_input_shape(1)[of_filters:])
+            found[node.get_friendly_name()] = float(each * np.prod(node.get_output_shape(0)))
+    return found
+
+
 def request(model: Any, pictures: Pixels, precision: str = "f32") -> Any:
     """Compile a copy for one picture at a time."""
     copy = model.clone()

@@ -18,8 +18,8 @@ from pipelines.models.backbones import Backbone
 from pipelines.models.backbones.catalog import architecture
 from pipelines.models.backbones.networks import load, normalisation
 from pipelines.models.engines.bfloat16 import with_bfloat16
-from pipelines.models.engines.graph import Graph
-from pipelines.models.engines.processor import has_bfloat16
+from pipelines.models.engines.graph import VNNI_NOTE, Graph
+from pipelines.models.engines.processor import has_bfloat16, has_vnni
 
 _LOST = {"exact": 2e-5, "fast": 2e-4}  # of the mean cosine, by bfloat16: a fifth of what a picture may lose in exact
 
@@ -62,13 +62,15 @@ def convert(backbone: Backbone, folder: Path) -> Graph:
     if backbone.precision == "fast":
         from pipelines.models.engines.quantization import quantize
 
-        chosen = quantize(model, side)
+        chosen = quantize(model, backbone.preprocessing, all_bits=has_vnni())
     target = folder / "graph.xml"
     ov.save_model(chosen, target, compress_to_fp16=False)
     graph = Graph(target.read_bytes(), target.with_suffix(".bin").read_bytes())
     if has_bfloat16():
         graph = with_bfloat16(graph, model, side, _LOST[backbone.precision])
-        target.write_bytes(graph.nodes)
+    if chosen is not model and has_vnni():
+        graph = graph.noted(VNNI_NOTE)
+    target.write_bytes(graph.nodes)
     return graph
 
 

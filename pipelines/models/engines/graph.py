@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from pipelines.models.backbones import Backbone
-from pipelines.models.engines.processor import has_bfloat16
+from pipelines.models.engines.processor import has_bfloat16, has_vnni
 
-BFLOAT16_NOTE = b"<!-- bfloat16 but where precise -->"  # at the end of the nodes
-_REVISION = 4  # of conversion and quantization: a graph of another one is not used
+# At the end of the nodes.
+BFLOAT16_NOTE, VNNI_NOTE = b"<!-- bfloat16 but where precise -->", b"<!-- all 8 bits: VNNI -->"
+_REVISION = 11  # of conversion and quantization: a graph of another one is not used
 _log = logging.getLogger(__name__)
 
 
@@ -34,6 +35,15 @@ class Graph:
     def has_bfloat16(self) -> bool:
         """Say whether all that is not marked as precise may compute in bfloat16."""
         return BFLOAT16_NOTE in self.nodes[-200:]
+
+    @property
+    def needs_vnni(self) -> bool:
+        """Say whether what it computes in 8 bits would overflow on processors without VNNI."""
+        return VNNI_NOTE in self.nodes[-200:]
+
+    def noted(self, note: bytes) -> Graph:
+        """Give the same graph with a note at its end."""
+        return Graph(self.nodes.replace(b"</net>", note + b"</net>"), self.constants)
 
     @property
     def digest(self) -> str:
@@ -89,6 +99,6 @@ def _keep(scratch: Path, folder: Path) -> None:
 def _name(backbone: Backbone) -> str:
     version = importlib.metadata.version("openvino")
     # What may compute in bfloat16 can only be tried where the processor has it: with and without it are two graphs.
-    told = (backbone.identity, backbone.weights_digest, version, _REVISION, has_bfloat16())
+    told = (backbone.identity, backbone.weights_digest, version, _REVISION, has_bfloat16(), has_vnni())
     key = hashlib.sha256("|".join(map(str, told)).encode()).hexdigest()
     return f"{backbone.name}-{backbone.precision}-{key[:16]}"

@@ -9,7 +9,7 @@ import openvino as ov
 
 from pipelines.models.backbones import Backbone
 from pipelines.models.engines.graph import Graph
-from pipelines.models.engines.processor import has_bfloat16
+from pipelines.models.engines.processor import has_bfloat16, has_vnni
 
 _SMALL = 16e6  # bytes of constants, which stay in the cache that cores share and are soon read for every picture anew
 
@@ -31,6 +31,8 @@ class OpenVinoEngine:
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
         # Unasked, some processors would take bfloat16 for all of it, and simulate it where they do not have it.
         options["INFERENCE_PRECISION_HINT"] = "bf16" if graph.has_bfloat16 and has_bfloat16() else "f32"
+        if graph.needs_vnni and not has_vnni():  # sums of 16 bits would overflow: the same steps in single precision
+            options["LP_TRANSFORMS_MODE"] = "NO"
         self._compiled = ov.Core().compile_model(model, "CPU", options)
         self._request = self._compiled.create_infer_request()
 

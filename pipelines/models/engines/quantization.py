@@ -1,58 +1,61 @@
 """Let a graph compute its convolutions in 8 bits: static quantization after training.
 
-Method: Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018: weights per output
-channel, activations per tensor. NNCF does this with more choices, but wants a newer NumPy than Databricks 15.4 has.
-Ranges come from pictures made of formulas, so that the same backbone gives the same graph everywhere, and other such
-pictures say how many of the first layers, which lose most, stay in single precision.
+NNCF does this with more choices, but wants a newer NumPy than Databricks 15.4 has. Ranges come from pictures made of
+formulas, so that the same backbone gives the same graph on all processors of a kind, and other such pictures say which
+convolutions lose too much and stay in single precision: some of the first, whose values spread widest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Set
 from typing import Any
 
-import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from pipelines.models.backbones.backbone import Pixels
-from pipelines.models.engines.calibration import calibration_pictures, convolutions, cosines, features, request
+from pipelines.images.preprocess import Preprocessing
+from pipelines.models.backbones.backbone import Features, Pixels
+from pipelines.models.engines.calibration import (
+    calibration_pictures,
+    convolutions,
+    cosines,
+    features,
+    multiplications,
+    request,
+)
+from pipelines.models.engines.pixels import take_pixels
+from pipelines.models.engines.steps import Range, activation_step, weight_step
 
 PICTURES, HELD_OUT = 160, 40
-_KEPT = (0, 3, 6, 12, 24)  # first convolutions left as they are, tried in this order
+_TRIED_ON = 8  # pictures, for each convolution alone
+_FIRST = 12  # convolutions among which those that lose most for their work are looked for
+_KEPT = (1, 2, 3, 4, 6, 8, _FIRST)  # of them in single precision, tried in this order
 _NEAREST = 0.99  # least cosine of any held-out picture
-# Processors without VNNI add pairs of products in 16 bits, which overflow where weights and activations both use all
-# 8. Activations stay within 7, so that features do not depend on the processor; weights that come from an 8-bit
-# network already keep their values.
-_STEPS, _WEIGHT_STEPS = 127, 127
 
 
-@dataclass
-class _Range:
-    """Hold the lowest and the highest value of an activation, as means over the pictures."""
+def quantize(model: Any, preprocessing: Preprocessing, *, all_bits: bool) -> Any:
+    """Give the graph with steps to 8 bits in front of its convolutions; the same one where none can be spared.
 
-    low: float = 0.0
-    high: float = 0.0
-
-
-def quantize(model: Any, side: int) -> Any:
-    """Give the graph with steps to 8 bits in front of its convolutions; the same one where none can be spared."""
-    pictures = calibration_pictures(PICTURES + HELD_OUT, side)
+    `all_bits`: for processors with VNNI alone.
+    """
+    pictures = calibration_pictures(PICTURES + HELD_OUT, preprocessing.size)
     known, unseen = pictures[:PICTURES], pictures[PICTURES:]
-    ranges, expected = _calibrate(model, known), features(model, unseen)
-    for kept in _KEPT:
-        rounded = model.clone()
-        _round(rounded, ranges, kept)
+    expected, begun = features(model, unseen), model.clone()
+    if all_bits:
+        take_pixels(begun, preprocessing)
+    ranges = _calibrate(begun, known)
+    for kept in _choices(begun, ranges, unseen[:_TRIED_ON], expected[:_TRIED_ON], all_bits):
+        rounded = _rounded(begun, ranges, kept, all_bits)
         if cosines(features(rounded, unseen), expected).min() >= _NEAREST:
             return rounded
     return model
 
 
-def _calibrate(model: Any, pictures: Pixels) -> dict[str, _Range]:
+def _calibrate(model: Any, pictures: Pixels) -> dict[str, Range]:
     """Run the pictures one by one and look at the input of every convolution."""
     sources = {_key(node): node.input_value(0) for node in convolutions(model)}
     asked = request(ov.Model([ops.result(each) for each in sources.values()], model.get_parameters()), pictures)
-    ranges = {name: _Range() for name in sources}
+    ranges = {name: Range() for name in sources}
     for picture in pictures:
         asked.infer({0: picture[None]}, share_inputs=True)
         for place, each in enumerate(ranges.values()):
@@ -62,34 +65,58 @@ def _calibrate(model: Any, pictures: Pixels) -> dict[str, _Range]:
     return ranges
 
 
-def _round(model: Any, ranges: dict[str, _Range], kept: int) -> None:
-    """Put the steps in front of all convolutions but the first ones, in place."""
-    steps: dict[str, Any] = {}
-    for node in convolutions(model)[kept:]:
-        name = _key(node)
-        if name not in steps:
-            steps[name] = _activation_step(node.input_value(0), ranges[name]).output(0)
-        weights = _weight_step(node, per=2 if node.get_type_name() == "GroupConvolution" else 1)
-        node.input(0).replace_source_output(steps[name])
-        node.input(1).replace_source_output(weights.output(0))
-    model.validate_nodes_and_infer_types()
+def _choices(
+    model: Any, ranges: dict[str, Range], pictures: Pixels, expected: Features, all_bits: bool
+) -> Iterator[Set[str]]:
+    """Give which convolutions to keep in single precision: none, then those that lose most for their work."""
+    yield set()
+    every = [node.get_friendly_name() for node in convolutions(model)]
+    work = multiplications(model, pictures.shape[1])
+
+    def loss(name: str) -> float:
+        alone = _rounded(model, ranges, set(every) - {name}, all_bits)
+        return float(1 - cosines(features(alone, pictures), expected).mean())
+
+    dearest = sorted(every[:_FIRST], key=lambda name: loss(name) / work[name], reverse=True)
+    for count in _KEPT:
+        yield set(dearest[:count])
+    yield set(every[: 2 * _FIRST])
 
 
-def _activation_step(source: Any, seen: _Range) -> Any:
-    """Round to 8 bits whose upper half is only for what calibration did not see; zero stays exactly zero."""
-    low, high = min(0.0, seen.low), max(seen.high, 1e-6)
-    zero = min(max(round(-low / (high - low) * _STEPS), 1), _STEPS - 1) if low < 0 else 0
-    step = max(-low / zero if zero else 0.0, high / (_STEPS - zero))
-    bounds = [np.float32(-step * zero), np.float32(step * (255 - zero))]
-    return ops.fake_quantize(source, *bounds, *bounds, 256)
+def _rounded(model: Any, ranges: dict[str, Range], kept: Set[str], all_bits: bool) -> Any:
+    """Give a copy with the steps in front of all convolutions but those kept."""
+    copy = model.clone()
+    nodes = [node for node in convolutions(copy) if node.get_friendly_name() not in kept]
+    by_source: dict[str, list[Any]] = {}
+    for node in nodes:
+        by_source.setdefault(_key(node), []).append(node)
+    for name, takers in by_source.items():
+        source = takers[0].input_value(0)
+        are_all = len(source.get_target_inputs()) == len(takers)
+        for origin in _origins(source) if are_all else [source]:
+            inputs = list(origin.get_target_inputs()) if are_all else [each.input(0) for each in takers]
+            step = activation_step(origin, ranges[name], all_bits=all_bits)
+            for each in inputs:
+                each.replace_source_output(step.output(0))
+    for node in nodes:
+        per = 2 if node.get_type_name() == "GroupConvolution" else 1
+        node.input(1).replace_source_output(weight_step(node.input_value(1).get_node().data, per).output(0))
+    copy.validate_nodes_and_infer_types()
+    return copy
 
 
-def _weight_step(node: Any, per: int) -> Any:
-    """Round the weights with a step for each output channel, which the first `per` axes number."""
-    kernels = np.array(node.input_value(1).get_node().data, np.float32)
-    most = np.abs(kernels).max(tuple(range(per, kernels.ndim)), keepdims=True)
-    most = np.maximum(most, np.float32(1e-12))
-    return ops.fake_quantize(ops.constant(kernels), -most, most, -most, most, 2 * _WEIGHT_STEPS + 1)
+def _origins(source: Any) -> list[Any]:
+    """Give where a step may stand instead of behind a value: before what only chooses values or lays them together.
+
+    There what makes the values rounds them as it writes them, and a quarter of the bytes is chosen from.
+    """
+    node = source.get_node()
+    if node.get_type_name() not in ("MaxPool", "Concat"):
+        return [source]
+    inputs = [node.input_value(place) for place in range(node.get_input_size())]
+    if any(len(each.get_target_inputs()) > 1 for each in inputs):  # others want them as they are
+        return [source]
+    return [origin for each in inputs for origin in _origins(each)]
 
 
 def _key(node: Any) -> str:

@@ -13,7 +13,8 @@ from pipelines.models.backbones import Backbone, load_backbone
 from pipelines.models.backbones.networks import forward
 from pipelines.models.engines import Graph, bfloat16, conversion, graph_of, openvino_engine
 from pipelines.models.engines import graph as graph_module
-from pipelines.models.engines.calibration import calibration_pictures, cosines, features
+from pipelines.models.engines.calibration import calibration_pictures, convolutions, cosines, features
+from pipelines.models.engines.graph import BFLOAT16_NOTE
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
 from pipelines.models.engines.processor import has_bfloat16
 
@@ -58,7 +59,7 @@ def test_the_processor_is_asked_by_its_flags(tmp_path, told, expected) -> None:
 
 
 def test_those_that_save_most_for_what_they_lose_are_taken_until_it_is_spent(plain, monkeypatch) -> None:
-    work = {"a": 100.0, "b": 80.0, "c": 60.0, "d": 10.0, "in 8 bits": 50.0}
+    work = {"a": 100.0, "b": 80.0, "c": 60.0, "d": 10.0, "in 8 bits": 5000.0, "depthwise": 50.0}
     loses = {"a": 9e-6, "b": 4e-6, "c": 15e-6, "d": 2e-6}
 
     def lost(graph: Any, *_: Any) -> float:
@@ -67,8 +68,9 @@ def test_those_that_save_most_for_what_they_lose_are_taken_until_it_is_spent(pla
     class Node:
         def __init__(self, name: str) -> None:
             self.get_friendly_name = lambda: name
+            self.get_type_name = lambda: "GroupConvolution" if name == "depthwise" else "Convolution"
 
-    monkeypatch.setattr(bfloat16, "_multiplications", lambda *_: work)
+    monkeypatch.setattr(bfloat16, "multiplications", lambda *_: work)
     monkeypatch.setattr(bfloat16, "convolutions", lambda _: [Node(name) for name in (*loses, "depthwise")])
     monkeypatch.setattr(bfloat16, "_marked", lambda _, taken: taken)
     monkeypatch.setattr(bfloat16, "_lost", lost)
@@ -81,7 +83,7 @@ def test_those_that_save_most_for_what_they_lose_are_taken_until_it_is_spent(pla
 
 def test_all_but_what_is_taken_is_marked_as_precise(plain) -> None:
     every = names_of(plain, precise=False)
-    taken = set(list(bfloat16._multiplications(plain, 160))[2:4])
+    taken = {node.get_friendly_name() for node in convolutions(plain.model())[2:4]}
     chosen = bfloat16._marked(plain, taken)
     assert len(taken) == 2 and names_of(chosen, precise=False) == taken
     assert names_of(chosen, precise=True) == every - taken
@@ -121,7 +123,7 @@ def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, tmp_path, mo
 @pytest.mark.parametrize("has", [True, False])
 def test_a_worker_without_bfloat16_computes_in_single_precision(backbone, plain, monkeypatch, has) -> None:
     monkeypatch.setattr(openvino_engine, "has_bfloat16", lambda: has)
-    marked = OpenVinoEngine(bfloat16._noted(plain), backbone)
+    marked = OpenVinoEngine(plain.noted(BFLOAT16_NOTE), backbone)
     hint = marked._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     assert hint == ("bf16" if has and HAS_IT else "f32")
     unmarked = OpenVinoEngine(plain, backbone)
