@@ -64,7 +64,7 @@ ABLATION: dict[str, tuple[str, str, list[str]]] = {
     "irbis exact": ("irbis_featurize.py", "", []),
     "exact - malloc settings": ("irbis_featurize.py", "", ["--plain-malloc"]),
     "exact - fast scaling (Pillow)": ("irbis_featurize.py", "", ["--pillow-scaling"]),
-    "exact - batch 2 (8)": ("irbis_featurize.py", "", ["--batch", "8"]),
+    "exact - its own batch (8)": ("irbis_featurize.py", "", ["--batch", "8"]),
     "exact - OpenVINO (torch, batch 8)": ("irbis_featurize.py", "", ["--engine", "torch"]),
     "exact - large tasks (2 MB)": ("irbis_featurize.py", "", ["--partition-megabytes", "2"]),
     "exact - one buffer (pandas UDF)": ("irbis_featurize.py", "", ["--udf"]),
