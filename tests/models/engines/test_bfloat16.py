@@ -41,23 +41,6 @@ def names_of(graph: Graph, *, precise: bool) -> set[str]:
     return {str(each.get("name")) for each in computing if (each in marked) == precise}
 
 
-@pytest.mark.parametrize(
-    ("told", "expected"),
-    [
-        ("flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n", True),
-        ("flags\t\t: fpu avx2 amx_bf16 amx_tile\n", True),
-        ("flags\t\t: fpu avx512f avx512_vnni\n", False),
-        ("Features\t: fp asimd bf16\n", False),  # ARM: OpenVINO has no such convolutions there
-        (None, False),
-    ],
-)
-def test_the_processor_is_asked_by_its_flags(tmp_path, told, expected) -> None:
-    file = tmp_path / "cpuinfo"
-    if told is not None:
-        file.write_text(told)
-    assert has_bfloat16(file) is expected
-
-
 def test_those_that_save_most_for_what_they_lose_are_taken_until_it_is_spent(plain, monkeypatch) -> None:
     work = {"a": 100.0, "b": 80.0, "c": 60.0, "d": 10.0, "in 8 bits": 5000.0, "depthwise": 50.0}
     loses = {"a": 9e-6, "b": 4e-6, "c": 15e-6, "d": 2e-6}

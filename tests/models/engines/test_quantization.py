@@ -174,22 +174,6 @@ def test_a_network_whose_8_bits_are_never_near_enough_stays_as_it_is(monkeypatch
     assert quantize(model, preprocessing, all_bits=True) is not model
 
 
-@pytest.mark.parametrize(
-    ("told", "expected"),
-    [
-        ("flags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
-        ("flags\t\t: fpu avx2 avx_vnni\n", True),
-        ("flags\t\t: fpu avx2 avx512f\n", False),
-        (None, False),
-    ],
-)
-def test_the_processor_is_asked_by_its_flags(tmp_path, told, expected) -> None:
-    file = tmp_path / "cpuinfo"
-    if told is not None:
-        file.write_text(told)
-    assert has_vnni(file) is expected
-
-
 @pytest.fixture
 def fast() -> Backbone:
     return load_backbone("irbis_tiny", precision="fast")
