@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from pipelines.config import load_settings
 from pipelines.errors import DataError, SettingsError
 from pipelines.models.backbones import Backbone, Embedding, backbones_of, load_backbone, wanted_of
-from pipelines.models.embedding import EMBEDDED_DDL, Embed, embed_batches, looking
+from pipelines.models.embedding import EMBEDDED_DDL, Embed, embed_batches, looking, spare_collections
 from pipelines.models.engines import Engines, can_convert, graph_of
 from pipelines.platform.progress import progress
 from pipelines.platform.queries import sql_conf
@@ -32,8 +32,6 @@ from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_featurize
 from pipelines.storage.tables import Tables, chunks, count_failures
-
-BATCH_BYTES = 32 * 2**20  # what one Arrow batch and one Parquet batch may hold of pictures
 
 
 def featurize(
@@ -109,11 +107,10 @@ def _compute(tables: Tables, chosen: Featurize, task: Pass, waiting: DataFrame, 
     spark = tables.spark
     place = (chosen.engine, chosen.device, chosen.batch_size, chosen.weights_cache)
     embed = _embedder(spark, task.backbone, *place, task.looks)
-    rows = max(1, min(256, BATCH_BYTES // task.largest))
     with sql_conf(
         spark,
-        spark__sql__execution__arrow__maxRecordsPerBatch=rows,
-        spark__sql__parquet__columnarReaderBatchSize=rows,
+        spark__sql__execution__arrow__maxRecordsPerBatch=task.batch_rows,
+        spark__sql__parquet__columnarReaderBatchSize=task.batch_rows,
     ):
         per_commit = chosen.pictures_per_commit
         for chunk, count in chunks(task.rows(waiting), task.count, per_commit, "ingested_at", "path"):
@@ -151,6 +148,8 @@ def _embedder(
         task = TaskContext.get()
         gpus = task.resources().get("gpu") if task else None
         chosen = engines.engine(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)
+        if task:
+            spare_collections()
         # On a GPU the task's cores are free to decode; on a CPU they compute.
         readers = threads if chosen.flights > 1 else 0
         return light.embed(pictures, looking(chosen, looks), batch=chosen.batch, readers=readers)

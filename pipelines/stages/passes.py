@@ -12,6 +12,10 @@ from pyspark.sql import functions as F
 from pipelines.models.backbones import Backbone
 from pipelines.schemas import mirrored
 
+# What one Arrow batch and one Parquet batch hold of pictures, as a rule and at most: a task reads a batch before its
+# worker sees the first of it, but each costs the worker a quarter of a millisecond.
+_BATCH_BYTES, _MOST_BYTES, _MOST_ROWS = 4 * 2**20, 32 * 2**20, 256
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -22,13 +26,20 @@ class Pass:
     count: int  # of pictures
     unread: int  # of them, those that ingest could not read
     replaced: int  # of them, those whose old row goes
-    largest: int  # bytes
+    size: int  # bytes, of all
+    largest: int  # bytes, of one
     since: datetime
 
     @property
     def looks(self) -> tuple[bool, ...]:
         """Say of each view whether it is of the mirrored picture."""
         return tuple(view != self.backbone.identity for view in self.views)
+
+    @property
+    def batch_rows(self) -> int:
+        """Give how many pictures a batch takes, whichever they are."""
+        usual = _BATCH_BYTES * self.count // max(1, self.size)
+        return max(1, min(usual, _MOST_BYTES // self.largest, _MOST_ROWS))
 
     def rows(self, waiting: DataFrame) -> DataFrame:
         """Give those of the waiting pictures that lack just these views."""
@@ -39,11 +50,12 @@ class Pass:
 
 
 def counted(waiting: DataFrame) -> list[Row]:
-    """Give count, unread, replaced, largest, since of the waiting pictures, by what they are lacking."""
+    """Give count, unread, replaced, size, largest, since of the waiting pictures, by what they are lacking."""
     is_replaced = F.when(F.col("is_replaced"), 1)
     numbers = (F.count("*").alias("count"), F.count("failure").alias("unread"), F.count(is_replaced).alias("replaced"))
-    limits = (F.max("size").alias("largest"), F.min("ingested_at").alias("since"))
-    return waiting.groupBy("lacking").agg(*numbers, *limits).collect()  # type: ignore[no-any-return]
+    sizes = (F.sum("size").alias("size"), F.max("size").alias("largest"))
+    since = F.min("ingested_at").alias("since")
+    return waiting.groupBy("lacking").agg(*numbers, *sizes, since).collect()  # type: ignore[no-any-return]
 
 
 def passes(backbone: Backbone, counts: Sequence[Row]) -> list[Pass]:
@@ -58,6 +70,7 @@ def passes(backbone: Backbone, counts: Sequence[Row]) -> list[Pass]:
             sum(row["count"] for row in rows),
             sum(row["unread"] for row in rows),
             sum(row["replaced"] for row in rows),
+            sum(row["size"] or 0 for row in rows),
             max(row["largest"] or 1 for row in rows),
             min(row["since"] for row in rows),
         )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
@@ -69,19 +70,27 @@ def test_only_what_a_backbone_lacks_is_computed(spark, settings, make_settings, 
     assert sorted(row["count"] for row in counts) == [5, 5]
 
 
-def engines_of_workers(spark):
-    """Give {process id: its engines, as identities of objects} of the Python workers that run such tasks."""
+def told_by_workers(spark, tell):
+    """Give {process id: what `tell` gives there, as texts} of the Python workers that run such tasks."""
 
     def look(batches):
+        time.sleep(0.2)  # so that both workers take part
+        for _ in batches:
+            yield pa.RecordBatch.from_pydict({"process": [os.getpid()], "told": [list(map(str, tell()))]})
+
+    rows = spark.range(4).repartition(4).mapInArrow(look, "process long, told array<string>").collect()
+    return {row["process"]: row["told"] for row in rows}
+
+
+def engines_of_workers(spark):
+    """Give {process id: its engines, as identities of objects}."""
+
+    def engines():
         from pipelines.models.engines import engine
 
-        time.sleep(0.2)  # so that both workers take part
-        names = [f"{key} {id(each)}" for key, each in engine._engines.items()]
-        for _ in batches:
-            yield pa.RecordBatch.from_pydict({"process": [os.getpid()], "engines": [names]})
+        return [f"{key} {id(each)}" for key, each in engine._engines.items()]
 
-    rows = spark.range(4).repartition(4).mapInArrow(look, "process long, engines array<string>").collect()
-    return {row["process"]: set(row["engines"]) for row in rows}
+    return {process: set(told) for process, told in told_by_workers(spark, engines).items()}
 
 
 def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, settings):
@@ -95,6 +104,13 @@ def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, 
     assert before and all(each <= after[process] for process, each in before.items() if process in after)
     for each in after.values():
         assert sum(identity in name for name in each) <= 1
+
+
+def test_what_a_worker_has_loaded_is_not_walked_through_after_every_task(spark, settings):
+    featurize.run(spark, settings)
+    told = told_by_workers(spark, lambda: [gc.get_freeze_count(), len(gc.get_objects())])
+    kept, walked = max((int(kept), int(walked)) for kept, walked in told.values())
+    assert kept > 20_000 and walked < kept / 2
 
 
 def test_a_worker_imports_neither_torch_nor_spark_sql_nor_pandas_nor_the_settings():

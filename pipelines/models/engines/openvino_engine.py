@@ -11,22 +11,28 @@ from pipelines.models.backbones import Backbone
 from pipelines.models.engines.graph import Graph
 from pipelines.models.engines.processor import has_bfloat16, has_vnni
 
+# Pictures that are decoded before the network sees them, and how many bytes of pixels they may come to: decoding leaves
+# little of the network in the cache, which must find its way back each time.
+_AHEAD, _AHEAD_BYTES = 32, 8 * 2**20
 _SMALL = 16e6  # bytes of constants, which stay in the cache that cores share and are soon read for every picture anew
 
 
 class OpenVinoEngine:
-    """Run a graph on `threads` threads with a fixed batch; a shorter one is filled up and cut again.
+    """Run a graph on `threads` threads with a fixed number of pictures at once; fewer are filled up and cut again.
 
-    Of a core's own cache, activations in single precision leave room for one picture, those in 8 bits for two.
+    Of a core's own cache, activations in single precision leave room for one picture, those in 8 bits for two. A call
+    takes more of them, one after the other.
     """
 
     flights = 1
 
     def __init__(self, graph: Graph, backbone: Backbone, *, threads: int = 1, batch: int = 0) -> None:
         own = 1 if backbone.precision == "exact" and len(graph.constants) < _SMALL else 2
-        self.batch, side = batch or own, backbone.preprocessing.size
+        self.at_once, side = batch or own, backbone.preprocessing.size
+        ahead = min(_AHEAD, _AHEAD_BYTES // (3 * side**2))
+        self.batch = self.at_once * max(1, ahead // self.at_once)
         model = graph.model()
-        model.reshape([self.batch, side, side, 3])
+        model.reshape([self.at_once, side, side, 3])
         # Pinned, the workers of one machine would all sit on its first core.
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
         # Unasked, some processors would take bfloat16 for all of it, and simulate it where they do not have it.
@@ -38,12 +44,12 @@ class OpenVinoEngine:
 
     def __call__(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Give the features of the pictures, in their order."""
-        found = [self._run(pixels[start : start + self.batch]) for start in range(0, len(pixels), self.batch)]
-        return np.concatenate(found)
+        starts = range(0, len(pixels), self.at_once)
+        return np.concatenate([self._run(pixels[start : start + self.at_once]) for start in starts])
 
     def _run(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         count = len(pixels)
-        if count < self.batch:
-            pixels = np.concatenate([pixels, np.zeros((self.batch - count, *pixels.shape[1:]), np.uint8)])
+        if count < self.at_once:
+            pixels = np.concatenate([pixels, np.zeros((self.at_once - count, *pixels.shape[1:]), np.uint8)])
         self._request.infer({0: pixels}, share_inputs=True)
         return self._request.get_output_tensor().data[:count].copy()

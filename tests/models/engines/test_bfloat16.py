@@ -124,4 +124,4 @@ def test_graphs_made_with_and_without_bfloat16_are_kept_side_by_side(backbone, t
 @pytest.mark.parametrize(("precision", "megabytes", "batch"), [("exact", 15, 1), ("exact", 17, 2), ("fast", 1, 2)])
 def test_small_networks_take_a_picture_at_a_time(plain, precision, megabytes, batch) -> None:
     padded = Graph(plain.nodes, plain.constants + b"\0" * (int(megabytes * 1e6) - len(plain.constants)))
-    assert OpenVinoEngine(padded, load_backbone("irbis_tiny", precision=precision)).batch == batch
+    assert OpenVinoEngine(padded, load_backbone("irbis_tiny", precision=precision)).at_once == batch

@@ -77,6 +77,13 @@ def test_a_batch_that_is_not_full_gives_the_same_features(cache, monkeypatch) ->
         np.testing.assert_allclose(engine(pixels[:1]), expected[:1], atol=1e-4)
 
 
+@pytest.mark.parametrize(("own", "held", "batch"), [(0, 99, 32), (3, 99, 30), (64, 99, 64), (2, 11, 10), (0, 0.5, 1)])
+def test_pictures_are_decoded_ahead_of_the_network_as_far_as_memory_goes(cache, monkeypatch, own, held, batch) -> None:
+    monkeypatch.setattr(openvino_engine, "_AHEAD_BYTES", int(held * 160 * 160 * 3))
+    engine = engine_of("openvino", load_backbone("irbis_tiny"), cache, batch=own)
+    assert (engine.at_once, engine.batch) == (own or 1, batch)
+
+
 def test_engines_of_one_machine_do_not_share_a_core(cache) -> None:
     engine = engine_of("openvino", load_backbone("irbis_tiny"), cache, threads=2)
     # Pinned, every process would take the first core for its own.
