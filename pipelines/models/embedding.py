@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -27,14 +28,14 @@ EMBEDDED_DDL = "content_hash string, features array<float>, failure string, fail
 Embed = Callable[[Iterable[bytes | None]], Iterator[Embedding]]
 
 
+@cache
 def spare_collections() -> None:
     """Set aside what this worker has loaded, once: it stays, and Spark's daemon collects garbage after every task.
 
     Each time it would walk through all objects of NumPy, Arrow and the engine: 50 to 70 ms, in which the worker is not
     there for the next task.
     """
-    if not gc.get_freeze_count():
-        gc.freeze()
+    gc.freeze()
 
 
 def looking(network: Network, mirrored: Sequence[bool]) -> Network:
