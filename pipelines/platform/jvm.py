@@ -47,8 +47,8 @@ def java_options(java: Java, huge_pages: Path = _HUGE_PAGES) -> list[str]:
     options = ["-Duser.timezone=UTC", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m"]
     options.append("-XX:MetaspaceSize=256m")  # Spark's classes fill the default thrice, each time for a full collection
     options.append("-XX:+UseSerialGC" if (os.cpu_count() or 1) <= 4 else "-XX:+UseParallelGC")
-    # Each task reads its pictures into tens of MB that Java has not touched before, 4 KB by 4 KB. Where Linux gives no
-    # larger pages, Java would warn of it on the terminal.
+    # Tasks read pictures into memory that Java has not touched before, 4 KB by 4 KB. Where Linux gives no larger pages,
+    # Java would warn of it on the terminal.
     if huge_pages.is_file() and "[never]" not in huge_pages.read_text():
         options.append("-XX:+UseTransparentHugePages")
     store = Path("/etc/ssl/certs/java/cacerts")

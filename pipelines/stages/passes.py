@@ -37,7 +37,7 @@ class Pass:
 
     @property
     def batch_rows(self) -> int:
-        """Give how many pictures a batch takes, whichever they are."""
+        """Give how many pictures a batch takes: by their mean size, and by the largest, should all be as large."""
         usual = _BATCH_BYTES * self.count // max(1, self.size)
         return max(1, min(usual, _MOST_BYTES // self.largest, _MOST_ROWS))
 
