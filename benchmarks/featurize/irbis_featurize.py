@@ -43,9 +43,9 @@ def with_udf(given: argparse.Namespace, tables: Tables) -> None:
     tables.append("features", rows.selectExpr("*", *(f"null as {name}" for name in BESIDE)))
 
 
-def hide_the_fast_scaling(folder: Path) -> None:
+def hide(package: str, folder: Path) -> None:
     """Let workers find a package that cannot be imported, as where it has no wheel."""
-    (folder / "cykooz_resizer.py").write_text("raise ImportError\n")
+    (folder / f"{package}.py").write_text("raise ImportError\n")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
 
 
@@ -58,8 +58,8 @@ def prepared(given: argparse.Namespace) -> Iterator[Run]:
         }
         if given.plain_malloc:
             session.MALLOC.clear()
-        if given.pillow_scaling:
-            hide_the_fast_scaling(Path(scratch))
+        for package in given.without or ():
+            hide(package, Path(scratch))
         spark = session.get_session(settings[folders[-1]])
         for each in settings.values():
             ingest.run(spark, each)
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--master", default="local[*]")
     parser.add_argument("--plain-malloc", action="store_true", help="leave glibc's memory settings as they are")
-    parser.add_argument("--pillow-scaling", action="store_true", help="scale pictures with Pillow")
+    parser.add_argument("--without", action="append", metavar="PACKAGE", help="as where it cannot be installed")
     parser.add_argument("--partition-megabytes", type=int, help="of pictures in a file, and so in a task")
     parser.add_argument("--udf", action="store_true", help="featurize_udf, as in notebooks, instead of the stage")
     measure("irbis", parser, prepared)

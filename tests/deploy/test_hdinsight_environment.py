@@ -85,7 +85,7 @@ def test_it_builds_packs_and_lays_the_environment_into_the_clusters_storage(buil
     assert [call.split()[0] for call in calls] == ["conda", "conda", "python", "python", "conda-pack"]
     assert calls[0].endswith("--override-channels --channel conda-forge python=3.10 pip")
     assert "--no-deps" in calls[2] and "--only-binary :all:" in calls[2]
-    assert "import numpy, pandas, pyarrow, scipy, PIL, cykooz_resizer, torch" in calls[3]
+    assert "import numpy, pandas, pyarrow, scipy, PIL, cykooz_resizer, simplejpeg, torch" in calls[3]
     assert list((tmp_path / "mnt").iterdir()) == []
 
 

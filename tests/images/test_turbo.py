@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import gc
+import io
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from pipelines.errors import ImageError
+from pipelines.images import turbo
+from pipelines.images.decode import decode
+
+ready = pytest.mark.skipif(not turbo.IS_READY, reason="no simplejpeg, or a Pillow before 11.2")
+SIZES = [(1, 1), (7, 5), (64, 64), (341, 256), (300, 201), (801, 599), (1300, 1000), (2500, 1700)]
+KINDS: list[dict[str, Any]] = [
+    {"subsampling": 0},
+    {"subsampling": 1},
+    {"subsampling": 2},
+    {"progressive": True},
+    {"optimize": True, "quality": 30},
+    {"restart_marker_rows": 1},
+    {"keep_rgb": True},
+]
+
+
+def jpeg(width: int, height: int, mode: str = "RGB", **options: Any) -> bytes:
+    rng = np.random.default_rng(width * height)
+    coarse = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
+    image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+    file = io.BytesIO()
+    image.save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def outcome(content: bytes, at_least: int | None = None) -> Any:
+    """The pixels, or what is said of their lack."""
+    try:
+        return np.asarray(decode(content, max_pixels=10**8, at_least=at_least))
+    except ImageError as error:
+        return error.failure, error.detail
+
+
+def pillows(content: bytes, monkeypatch: pytest.MonkeyPatch, at_least: int | None = None) -> Any:
+    with monkeypatch.context() as patched:
+        patched.setattr(turbo, "IS_READY", False)
+        return outcome(content, at_least)
+
+
+def are_equal(one: Any, other: Any) -> bool:
+    return one == other if isinstance(one, tuple) or isinstance(other, tuple) else np.array_equal(one, other)
+
+
+def address(image: Image.Image) -> int:
+    return int(pa.array(image).flatten().buffers()[1].address)
+
+
+@ready
+@pytest.mark.parametrize("options", KINDS, ids=str)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_pixels_are_pillows_to_the_last_value(
+    size: tuple[int, int], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = jpeg(*size, **options)
+    found = turbo.decoded(content, size)
+    assert found is not None and found.mode == "RGB" and found.size == size
+    assert np.array_equal(np.asarray(found), pillows(content, monkeypatch))
+
+
+@ready
+@pytest.mark.parametrize(("at_least", "scale"), [(400, 1), (250, 2), (130, 4), (60, 8)])
+def test_so_are_those_of_a_smaller_scale(at_least: int, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = jpeg(1301, 1099)
+    found = outcome(content, at_least)
+    assert found.shape == (-(-1099 // scale), -(-1301 // scale), 3)
+    assert np.array_equal(found, pillows(content, monkeypatch, at_least))
+
+
+@ready
+def test_decode_takes_them_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = Image.new("RGB", (9, 7), "red")
+    monkeypatch.setattr(turbo, "decoded", lambda content, size: expected if size == (9, 7) else None)
+    assert decode(jpeg(9, 7), max_pixels=100) is expected
+
+
+@ready
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_other_colours_are_left_to_pillow(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = jpeg(40, 30, mode)
+    monkeypatch.setattr(turbo, "decoded", lambda content, size: pytest.fail("three colours were expected"))
+    assert outcome(content).shape == (30, 40, 3)
+
+
+@ready
+def test_what_is_cut_or_broken_is_left_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = jpeg(341, 256)
+    scan = whole.index(b"\xff\xda") + 14
+    cases = {
+        "cut": whole[:-300],
+        "without an end": whole[:-2],
+        "zeros inside": whole[: scan + 500] + bytes(200) + whole[scan + 700 :],
+        "a marker inside": whole[: scan + 500] + b"\xff\xd3" + whole[scan + 502 :],
+        "no scan": whole[:scan],
+    }
+    found = {name: outcome(content) for name, content in cases.items()}
+    for name, content in cases.items():
+        assert turbo.decoded(content, (341, 256)) is None, name
+        assert are_equal(found[name], pillows(content, monkeypatch)), name
+    assert found["cut"][0] == "truncated"
+    assert found["a marker inside"].shape == (256, 341, 3)
+
+
+@ready
+def test_a_size_that_is_not_the_files_is_refused() -> None:
+    content = jpeg(100, 80)
+    assert turbo.decoded(content, (100, 81)) is None
+    assert turbo.decoded(content, (99, 80)) is None
+    assert turbo.decoded(content, (50, 40)) is not None
+
+
+@ready
+@pytest.mark.parametrize(("size", "place"), [((341, 256), 16), ((1400, 1400), 16), ((1500, 1400), 0)])
+def test_rows_of_what_fits_the_cache_are_not_written_past_it(size: tuple[int, int], place: int) -> None:
+    image = turbo.decoded(jpeg(*size), size)
+    assert image is not None and address(image) % 32 == place
+
+
+@ready
+def test_a_picture_keeps_its_own_memory() -> None:
+    contents = [jpeg(200 + number, 150) for number in range(30)]
+    images = [decode(content, max_pixels=10**6) for content in contents]
+    before = [np.asarray(image).copy() for image in images]
+    gc.collect()
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(outcome, contents))
+    for image, first, second in zip(images, before, again, strict=True):
+        assert np.array_equal(np.asarray(image), first) and np.array_equal(first, second)
+    images[0].paste((1, 2, 3), (0, 0, 5, 5))
+    assert images[0].getpixel((4, 4)) == (1, 2, 3)
+
+
+def test_pillow_decodes_where_simplejpeg_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turbo, "IS_READY", False)
+    assert turbo.decoded(jpeg(40, 30), (40, 30)) is None
+    assert outcome(jpeg(40, 30)).shape == (30, 40, 3)
