@@ -71,8 +71,14 @@ def _candidates() -> list[tuple[str, Path]]:
 
 
 def _major_version(home: Path) -> int | None:
+    """Give what the Java says of itself in a file, as most do, else when it is run (60 ms)."""
+    program, release = home / "bin" / "java", home / "release"
+    if release.is_file() and os.access(program, os.X_OK):
+        told = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text(), re.MULTILINE)
+        if told:
+            return int(told[1])
     try:
-        answer = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, timeout=30)
+        answer = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)

@@ -45,6 +45,28 @@ def test_java_home_is_taken_first(machine, tmp_path, text, major):
     assert (found.home, found.version, found.source) == (home, major, "JAVA_HOME")
 
 
+@pytest.mark.parametrize(("told", "major"), [("17.0.15", 17), ("1.8.0_392", 8), ("11", 11)])
+def test_what_java_says_of_itself_in_a_file_spares_running_it(machine, tmp_path, told, major):
+    home = java(tmp_path / "home", "25")
+    (home / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION_DATE="2021-01-01"\nJAVA_VERSION="{told}"\n')
+    machine.setenv("JAVA_HOME", str(home))
+    assert find_java().version == major
+
+
+def test_a_file_that_does_not_say_it_leaves_it_to_java(machine, tmp_path):
+    home = java(tmp_path / "home", "17.0.9")
+    (home / "release").write_text('OS_NAME="Linux"\n')
+    machine.setenv("JAVA_HOME", str(home))
+    assert find_java().version == 17
+
+
+def test_a_file_without_a_java_is_no_java(machine, tmp_path):
+    (tmp_path / "release").write_text('JAVA_VERSION="17.0.9"\n')
+    machine.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(PlatformError, match="JAVA_HOME is no Java"):
+        find_java()
+
+
 def test_a_java_that_does_not_suit_is_passed_over(machine, tmp_path):
     machine.setenv("JAVA_HOME", str(java(tmp_path / "new", "21.0.1")))
     home = java(tmp_path / "old", "17.0.2")
