@@ -70,7 +70,7 @@ def status(origins: dict[str, Origin], verbose: bool, as_json: bool) -> None:
     from pipelines.stages.status import as_text, collect_status
 
     settings = revealed(validated(origins))
-    spark = get_session(settings, verbose=verbose)
+    spark = get_session(settings, verbose=verbose, is_brief=True)
     found = collect_status(spark, with_dataset(origins, spark, settings))
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else as_text(found))
 

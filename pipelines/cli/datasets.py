@@ -72,4 +72,4 @@ def _of_datasets(act: Callable[..., Any], origins: dict[str, Origin], verbose: b
     from pipelines.platform.session import get_session
 
     settings = revealed(validated(origins))
-    return act(get_session(settings, verbose=verbose), settings, *words)
+    return act(get_session(settings, verbose=verbose, is_brief=True), settings, *words)

@@ -25,7 +25,7 @@ def train(origins: dict[str, Origin], verbose: bool, compare_splits: bool) -> No
     from pipelines.stages.comparison import compare
 
     settings = revealed(validated(origins))
-    click.echo(compare(get_session(settings, verbose=verbose), settings))
+    click.echo(compare(get_session(settings, verbose=verbose, is_brief=True), settings))
 
 
 @irbis.command()

@@ -26,8 +26,10 @@ _REWRITES = re.compile(r"-javaagent|-agent(lib|path)|FlightRecord")
 _MAGIC = b"\xa8\xab\x0b\xf0"  # of a dynamic archive; the JVM writes the header last
 
 
-def class_archive_options(java: Java, parts: Iterable[str], folder: Path = FOLDER) -> list[str]:
-    """Give the JVM's options to use the archive of these parts, which name its classes, or else to make it.
+def class_archive_options(
+    java: Java, class_path: Iterable[str], folder: Path = FOLDER, *, is_made: bool = True
+) -> list[str]:
+    """Give the JVM's options to use the archive of the classes of these jars, or else to make it (if `is_made`).
 
     None for a Java that cannot, one that the environment gives an agent or a recorder, where another session is making
     it, or where no archive can be kept.
@@ -35,7 +37,8 @@ def class_archive_options(java: Java, parts: Iterable[str], folder: Path = FOLDE
     if java.version < 13 or any(_REWRITES.search(os.environ.get(name, "")) for name in _READ_BY_JAVA):
         return []
     folder = folder.expanduser()
-    name = hashlib.sha256("\n".join([str(java.home.resolve()), _release(java), *parts]).encode()).hexdigest()[:16]
+    parts = [str(java.home.resolve()), _release(java), *map(_stamped, class_path)]
+    name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     archive = folder / f"{name}.jsa"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +48,7 @@ def class_archive_options(java: Java, parts: Iterable[str], folder: Path = FOLDE
             for used in folder.glob(f"{name}*.jsa"):
                 os.utime(used)
             return [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", _SILENT]
-        if unfinished:
+        if unfinished or not is_made:
             return []
         base = _base(java, folder, name)
         new = folder / f"{name}.{os.getpid()}.new"
@@ -53,6 +56,15 @@ def class_archive_options(java: Java, parts: Iterable[str], folder: Path = FOLDE
     except OSError:  # a full or read-only disk is no reason not to start
         return []
     return [*base, f"-XX:ArchiveClassesAtExit={new}", _SILENT]
+
+
+def _stamped(jar: str) -> str:
+    """Give what Java knows a jar by: an archive of another size or second it passes over, without a word."""
+    try:
+        found = os.stat(jar)
+    except OSError:  # Java leaves it out of the class path
+        return jar
+    return f"{jar} {found.st_size} {int(found.st_mtime)}"
 
 
 def _release(java: Java) -> str:

@@ -46,9 +46,10 @@ MALLOC = {
 }
 
 
-def get_session(settings: Settings, *, verbose: bool = False) -> SparkSession:
+def get_session(settings: Settings, *, verbose: bool = False, is_brief: bool = False) -> SparkSession:
     """Give the running session on Databricks, in a notebook and under spark-submit, else a local one.
 
+    `is_brief`: it will run no stage. What Java has loaded by its end is too little to be kept for those that do.
     Raises PlatformError if Spark cannot start, or if the running session lacks Delta.
     """
     # What Spark 3.3 calls of pandas is not the caller's to mend.
@@ -59,7 +60,7 @@ def get_session(settings: Settings, *, verbose: bool = False) -> SparkSession:
         spark = SparkSession.builder.getOrCreate()
         _require_delta(spark)
         return spark
-    return _start_local(settings, verbose)
+    return _start_local(settings, verbose, is_brief)
 
 
 def is_running(spark: SparkSession) -> bool:
@@ -75,7 +76,7 @@ def log_file(settings: Settings) -> Path:
     return folder / "logs" / "spark.log"
 
 
-def _start_local(settings: Settings, verbose: bool) -> SparkSession:
+def _start_local(settings: Settings, verbose: bool, is_brief: bool) -> SparkSession:
     java = find_java()
     os.environ["JAVA_HOME"] = str(java.home)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # a laptop's host name need not resolve
@@ -84,9 +85,10 @@ def _start_local(settings: Settings, verbose: bool) -> SparkSession:
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     conf = local_conf(settings, java)
     if "spark.driver.extraJavaOptions" not in settings.spark.conf:
-        class_path = str(conf.get("spark.driver.extraClassPath", ""))
-        archive = class_archive_options(java, [pyspark.__file__, pyspark.__version__, class_path])
-        conf["spark.driver.extraJavaOptions"] += " " + shlex.join(archive)
+        class_path = [*_listed(conf, "spark.driver.extraClassPath", ":"), *_jars_of_spark()]
+        conf["spark.driver.extraJavaOptions"] += " " + shlex.join(
+            class_archive_options(java, class_path, is_made=not is_brief)
+        )
     builder = SparkSession.builder.appName("irbis")
     for name, value in conf.items():
         builder = builder.config(name, str(value))
@@ -185,6 +187,11 @@ def task_threads(spark: SparkSession) -> int:
     if not re.match(r"local(\[|$)", master):
         return own
     return max(own, (os.cpu_count() or 1) // task_slots(master))
+
+
+def _jars_of_spark() -> list[str]:
+    home = os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent
+    return sorted(map(str, Path(home, "jars").glob("*.jar")))
 
 
 def _cached_delta_jars() -> list[str]:

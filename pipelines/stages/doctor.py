@@ -99,7 +99,7 @@ def _writable(place: str) -> str:
 
 
 def _spark(settings: Settings, verbose: bool) -> str:
-    spark = get_session(settings, verbose=verbose)
+    spark = get_session(settings, verbose=verbose, is_brief=True)
     state = "has tables" if Tables.of(spark, settings).exists("images") else "no tables yet"
     where = "the running session" if is_managed() else settings.spark.master
     return f"{spark.version} on {where} with Delta; {state}"

@@ -46,9 +46,27 @@ def test_other_classes_get_an_archive_of_their_own(java, tmp_path):
     assert class_archive_options(java, ["spark 2"], tmp_path)[-2].startswith("-XX:ArchiveClassesAtExit=")
 
 
+@pytest.mark.parametrize("change", [{"bytes": b"longer"}, {"moment": 7}])
+def test_jars_that_were_installed_anew_get_one_too(java, tmp_path, change):
+    jar = tmp_path / "spark.jar"
+    jar.write_bytes(b"jar")
+    os.utime(jar, (1e9, 1e9))
+    ran(java, class_archive_options(java, [str(jar)], tmp_path))
+    assert class_archive_options(java, [str(jar)], tmp_path)[0].startswith("-XX:SharedArchiveFile=")
+    jar.write_bytes(change.get("bytes", b"jar"))
+    os.utime(jar, (1e9 + change.get("moment", 0),) * 2)
+    assert class_archive_options(java, [str(jar)], tmp_path)[-2].startswith("-XX:ArchiveClassesAtExit=")
+
+
 def test_who_starts_while_another_is_making_it_does_without(java, tmp_path):
     class_archive_options(java, ["spark"], tmp_path)
     assert class_archive_options(java, ["spark"], tmp_path) == []
+
+
+def test_a_brief_session_uses_an_archive_but_makes_none(java, tmp_path):
+    assert class_archive_options(java, ["spark"], tmp_path, is_made=False) == []
+    ran(java, class_archive_options(java, ["spark"], tmp_path))
+    assert class_archive_options(java, ["spark"], tmp_path, is_made=False)[0].startswith("-XX:SharedArchiveFile=")
 
 
 def test_an_archive_that_was_cut_off_is_made_anew(java, tmp_path):

@@ -123,8 +123,11 @@ def test_the_noise_goes_to_a_file_of_the_workspace(make_settings, tmp_path):
     assert log.read_text() == "from the JVM\nException: why\nError: no memory\n"
 
 
-def test_a_session_that_does_not_start_says_why_and_where_to_look(make_settings, monkeypatch, capfd):
-    def fail(builder, packages):
+@pytest.fixture
+def failing(make_settings, monkeypatch):
+    """Give settings whose session does not start."""
+
+    def fail():
         os.write(2, b"noise\nError: Could not reserve enough space\n")
         raise RuntimeError("Java gateway process exited")
 
@@ -133,14 +136,27 @@ def test_a_session_that_does_not_start_says_why_and_where_to_look(make_settings,
     log_file(settings).write_text("Exception: of the run before\n")
     monkeypatch.setattr(session, "find_java", lambda: JAVA)
     monkeypatch.setattr(session, "_cached_delta_jars", lambda: [])
-    starting = SimpleNamespace(getOrCreate=lambda: fail(None, None))
+    starting = SimpleNamespace(getOrCreate=fail)
     monkeypatch.setattr(session, "configure_spark_with_delta_pip", lambda builder, packages: starting)
-    for name in ("JAVA_HOME", "SPARK_LOCAL_IP", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
+    for name in ("JAVA_HOME", "SPARK_LOCAL_IP", "SPARK_LAUNCHER_OPTS", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
+    return settings
+
+
+def test_a_session_that_does_not_start_says_why_and_where_to_look(failing, capfd):
     with pytest.raises(PlatformError) as caught:
-        session._start_local(settings, verbose=False)
+        session._start_local(failing, verbose=False, is_brief=False)
     assert str(caught.value) == (
-        f"Spark did not start (Error: Could not reserve enough space). Details are in {log_file(settings)}. "
+        f"Spark did not start (Error: Could not reserve enough space). Details are in {log_file(failing)}. "
         "Run `irbis doctor`."
     )
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("is_brief", [True, False])
+def test_only_a_session_that_runs_stages_leaves_an_archive_of_classes(failing, monkeypatch, is_brief):
+    asked = []
+    monkeypatch.setattr(session, "class_archive_options", lambda java, jars, *, is_made: asked.append(is_made) or [])
+    with pytest.raises(PlatformError):
+        session._start_local(failing, verbose=False, is_brief=is_brief)
+    assert asked == [not is_brief]
