@@ -34,9 +34,11 @@ def place_of(make_settings, tmp_path, monkeypatch):
     def make(body="", master="yarn", **chosen):
         home = tmp_path / "spark"
         (home / "bin").mkdir(parents=True, exist_ok=True)
-        for name in ("spark-submit", "spark-class"):
-            (home / "bin" / name).write_text(SCRIPT.format(body=body))
-            (home / "bin" / name).chmod(0o755)
+        for script in (home / "bin" / "spark-submit", home / "bin" / "spark-class"):
+            text = SCRIPT.format(body=body)
+            if not script.is_file() or script.read_text() != text:  # a shell may be reading it
+                script.write_text(text)
+                script.chmod(0o755)
         monkeypatch.setenv("SPARK_HOME", str(home))
         conf = {f"spark.conf.{name.replace('__', '.')}": value for name, value in chosen.items()}
         settings = make_settings({"runs.ledger": str(tmp_path / "ledger"), **conf})
