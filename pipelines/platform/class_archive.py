@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.platform.jvm import Java
+from pipelines.platform.jvm import Java, release_of
 
 FOLDER = Path("~/.cache/irbis/classes")
 _CUT_OFF = 600  # seconds without a change, after which nobody is at work on an archive any more
@@ -37,7 +37,7 @@ def class_archive_options(
     if java.version < 13 or any(_REWRITES.search(os.environ.get(name, "")) for name in _READ_BY_JAVA):
         return []
     folder = folder.expanduser()
-    parts = [str(java.home.resolve()), _release(java), *map(_stamped, class_path)]
+    parts = [str(java.home.resolve()), release_of(java.home), *map(_stamped, class_path)]
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     archive = folder / f"{name}.jsa"
     try:
@@ -65,11 +65,6 @@ def _stamped(jar: str) -> str:
     except OSError:  # Java leaves it out of the class path
         return jar
     return f"{jar} {found.st_size} {int(found.st_mtime)}"
-
-
-def _release(java: Java) -> str:
-    file = java.home / "release"
-    return file.read_text() if file.is_file() else ""
 
 
 def _tidy(folder: Path) -> None:

@@ -57,6 +57,12 @@ def java_options(java: Java, huge_pages: Path = _HUGE_PAGES) -> list[str]:
     return options
 
 
+def release_of(home: Path) -> str:
+    """Give what a Java says of itself in the file `release`; empty where it has none."""
+    file = home / "release"
+    return file.read_text() if file.is_file() else ""
+
+
 def _candidates() -> list[tuple[str, Path]]:
     found = []
     if os.environ.get("JAVA_HOME"):
@@ -72,11 +78,10 @@ def _candidates() -> list[tuple[str, Path]]:
 
 def _major_version(home: Path) -> int | None:
     """Give what the Java says of itself in a file, as most do, else when it is run (60 ms)."""
-    program, release = home / "bin" / "java", home / "release"
-    if release.is_file() and os.access(program, os.X_OK):
-        told = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text(), re.MULTILINE)
-        if told:
-            return int(told[1])
+    program = home / "bin" / "java"
+    told = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release_of(home), re.MULTILINE)
+    if told and os.access(program, os.X_OK):
+        return int(told[1])
     try:
         answer = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyspark
 from delta import configure_spark_with_delta_pip
 from pyspark.sql import SparkSession
 
@@ -27,6 +26,7 @@ from pipelines.platform.hadoop_azure import azure_jars
 from pipelines.platform.jvm import Java, find_java, java_options
 from pipelines.platform.managed import is_managed
 from pipelines.platform.queries import INTERPRETED
+from pipelines.platform.spark_home import spark_home
 from pipelines.settings import SYNAPSEML, Settings
 
 DELTA = {
@@ -85,7 +85,8 @@ def _start_local(settings: Settings, verbose: bool, is_brief: bool) -> SparkSess
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     conf = local_conf(settings, java)
     if "spark.driver.extraJavaOptions" not in settings.spark.conf:
-        class_path = [*_listed(conf, "spark.driver.extraClassPath", ":"), *_jars_of_spark()]
+        jars = sorted(map(str, (spark_home() / "jars").glob("*.jar")))
+        class_path = [*_listed(conf, "spark.driver.extraClassPath", ":"), *jars]
         conf["spark.driver.extraJavaOptions"] += " " + shlex.join(
             class_archive_options(java, class_path, is_made=not is_brief)
         )
@@ -187,11 +188,6 @@ def task_threads(spark: SparkSession) -> int:
     if not re.match(r"local(\[|$)", master):
         return own
     return max(own, (os.cpu_count() or 1) // task_slots(master))
-
-
-def _jars_of_spark() -> list[str]:
-    home = os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent
-    return sorted(map(str, Path(home, "jars").glob("*.jar")))
 
 
 def _cached_delta_jars() -> list[str]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from pipelines.errors import ImageError
-from pipelines.images import turbo
 from pipelines.images.decode import decode
 from pipelines.images.header import read_header
+from tests.images.outcome import outcome, pillows
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "awkward"
 MAX_PIXELS, MAX_BYTES = 100_000_000, 256 * 2**20
@@ -115,13 +114,6 @@ def decoded(content: bytes) -> tuple[int, int] | str:
     return image.size
 
 
-def pixels_or_words(content: bytes) -> np.ndarray[Any, Any]:
-    try:
-        return np.asarray(decode(content, max_pixels=MAX_PIXELS))
-    except ImageError as error:
-        return np.array([error.failure, error.detail])
-
-
 def test_every_awkward_file_has_an_expectation(awkward: Path) -> None:
     listed = {row["file"] for row in csv.DictReader((awkward / "MANIFEST.csv").open())}
     assert listed == {*IN_HEADER, *IN_PIXELS, *READABLE}
@@ -152,9 +144,7 @@ def test_header_and_decoder_agree_on_the_upright_size(awkward: Path, name: str) 
 @pytest.mark.parametrize("name", [*IN_PIXELS, *READABLE])
 def test_pillow_alone_comes_to_the_same(awkward: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = (awkward / name).read_bytes()
-    found = pixels_or_words(content)
-    monkeypatch.setattr(turbo, "IS_READY", False)
-    assert np.array_equal(found, pixels_or_words(content))
+    assert np.array_equal(outcome(content), pillows(content, monkeypatch))
 
 
 @pytest.mark.parametrize("name", TONES)

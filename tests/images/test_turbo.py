@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.errors import ImageError
 from pipelines.images import turbo
 from pipelines.images.decode import decode
+from tests.images.outcome import outcome, pillows
 
 ready = pytest.mark.skipif(not turbo.IS_READY, reason="no simplejpeg, or a Pillow before 11.2")
 SIZES = [(1, 1), (7, 5), (64, 64), (341, 256), (300, 201), (801, 599), (1300, 1000), (2500, 1700)]
@@ -33,24 +33,6 @@ def jpeg(width: int, height: int, mode: str = "RGB", **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", **options)
     return file.getvalue()
-
-
-def outcome(content: bytes, at_least: int | None = None) -> Any:
-    """The pixels, or what is said of their lack."""
-    try:
-        return np.asarray(decode(content, max_pixels=10**8, at_least=at_least))
-    except ImageError as error:
-        return error.failure, error.detail
-
-
-def pillows(content: bytes, monkeypatch: pytest.MonkeyPatch, at_least: int | None = None) -> Any:
-    with monkeypatch.context() as patched:
-        patched.setattr(turbo, "IS_READY", False)
-        return outcome(content, at_least)
-
-
-def are_equal(one: Any, other: Any) -> bool:
-    return one == other if isinstance(one, tuple) or isinstance(other, tuple) else np.array_equal(one, other)
 
 
 @ready
@@ -103,7 +85,7 @@ def test_what_is_cut_or_broken_is_left_to_pillow(monkeypatch: pytest.MonkeyPatch
     found = {name: outcome(content) for name, content in cases.items()}
     for name, content in cases.items():
         assert turbo.decoded(content, (341, 256)) is None, name
-        assert are_equal(found[name], pillows(content, monkeypatch)), name
+        assert np.array_equal(found[name], pillows(content, monkeypatch)), name
     assert found["cut"][0] == "truncated"
     assert found["a marker inside"].shape == (256, 341, 3)
 

@@ -46,15 +46,15 @@ def test_other_classes_get_an_archive_of_their_own(java, tmp_path):
     assert class_archive_options(java, ["spark 2"], tmp_path)[-2].startswith("-XX:ArchiveClassesAtExit=")
 
 
-@pytest.mark.parametrize("change", [{"bytes": b"longer"}, {"moment": 7}])
-def test_jars_that_were_installed_anew_get_one_too(java, tmp_path, change):
+@pytest.mark.parametrize(("content", "moment"), [(b"longer", 1e9), (b"jar", 1e9 + 7)])
+def test_jars_that_were_installed_anew_get_one_too(java, tmp_path, content, moment):
     jar = tmp_path / "spark.jar"
     jar.write_bytes(b"jar")
     os.utime(jar, (1e9, 1e9))
     ran(java, class_archive_options(java, [str(jar)], tmp_path))
     assert class_archive_options(java, [str(jar)], tmp_path)[0].startswith("-XX:SharedArchiveFile=")
-    jar.write_bytes(change.get("bytes", b"jar"))
-    os.utime(jar, (1e9 + change.get("moment", 0),) * 2)
+    jar.write_bytes(content)
+    os.utime(jar, (moment, moment))
     assert class_archive_options(java, [str(jar)], tmp_path)[-2].startswith("-XX:ArchiveClassesAtExit=")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipelines.errors import AccessError, DataError
 from pipelines.platform.ledger import FAILED, RUNNING, STOPPED, SUCCEEDED
+from pipelines.platform.spark_home import spark_home
 from pipelines.platform.targets.shared import Shared, beside_driver, conf_of, packed, script_of, telling, words_of
 from pipelines.platform.targets.target import Files, Handle, Job, Progress
 from pipelines.settings import Settings
@@ -152,12 +153,7 @@ class SparkSubmit(Shared):
 
 
 def _bin(name: str) -> str:
-    """Find a command of the Spark that SPARK_HOME names, else of the one that came with pyspark."""
-    if home := os.environ.get("SPARK_HOME"):
-        return str(Path(home) / "bin" / name)
-    import pyspark
-
-    return str(Path(pyspark.__file__).parent / "bin" / name)
+    return str(spark_home() / "bin" / name)
 
 
 def _delta() -> str:

@@ -34,8 +34,8 @@ def place_of(make_settings, tmp_path, monkeypatch):
     def make(body="", master="yarn", **chosen):
         home = tmp_path / "spark"
         (home / "bin").mkdir(parents=True, exist_ok=True)
+        text = SCRIPT.format(body=body)
         for script in (home / "bin" / "spark-submit", home / "bin" / "spark-class"):
-            text = SCRIPT.format(body=body)
             if not script.is_file() or script.read_text() != text:  # a shell may be reading it
                 script.write_text(text)
                 script.chmod(0o755)

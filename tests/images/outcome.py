@@ -1,0 +1,29 @@
+"""What decode comes to, pixels or words, with all decoders and with Pillow alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.errors import ImageError
+from pipelines.images import turbo
+from pipelines.images.decode import decode
+
+MAX_PIXELS = 100_000_000
+
+
+def outcome(content: bytes, at_least: int | None = None) -> np.ndarray[Any, Any]:
+    """Give the pixels, or the failure and its detail."""
+    try:
+        return np.asarray(decode(content, max_pixels=MAX_PIXELS, at_least=at_least))
+    except ImageError as error:
+        return np.array([error.failure, error.detail])
+
+
+def pillows(content: bytes, monkeypatch: pytest.MonkeyPatch, at_least: int | None = None) -> np.ndarray[Any, Any]:
+    """Give the outcome where simplejpeg is not installed."""
+    with monkeypatch.context() as patched:
+        patched.setattr(turbo, "IS_READY", False)
+        return outcome(content, at_least)
