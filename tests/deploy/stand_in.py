@@ -61,4 +61,4 @@ class StandIns:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command that finds these first; `said` is typed at it."""
         environment = {"PATH": f"{self.folder}:{path}", "HOME": os.environ["HOME"], **variables}
-        return subprocess.run(command, input=said, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, input=said, env=environment, capture_output=True, text=True)

@@ -36,7 +36,6 @@ def irbis(tmp_path: Path) -> Irbis:
             env={**os.environ, **(env or {})},
             capture_output=True,
             text=True,
-            timeout=1200,
         )
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr[-4000:]}"
         return done

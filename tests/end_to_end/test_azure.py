@@ -87,7 +87,6 @@ def test_a_container_becomes_a_report_and_no_secret_is_left_anywhere(container, 
             cwd=tmp_path,
             env={**os.environ, "IRBIS_AZURE__ACCOUNT_KEY": KEY},
             capture_output=True,
-            timeout=600,
         )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-4000:].decode()

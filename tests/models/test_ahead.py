@@ -33,7 +33,7 @@ def test_no_more_is_read_ahead_than_allowed() -> None:
 
 
 def test_work_overlaps_on_threads() -> None:
-    both = threading.Barrier(2, timeout=10)  # passes only if two are under way at once
+    both = threading.Barrier(2)  # passes only if two are under way at once
     with side_by_side(lambda _: both.wait(), range(2), 2, 2) as made:
         assert sorted(made) == [0, 1]
 

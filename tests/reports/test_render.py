@@ -216,7 +216,7 @@ def test_chromium_shows_hostile_names_as_text_without_overflow(tmp_path, width, 
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
     flags += ["--disable-background-networking", "--disable-component-update", "--window-size=1600,1000"]
     command = [str(CHROMIUM), *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", wrapper.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(html.unescape(re.search(r"found:(\{.*\})", done.stdout)[1]))
     assert found == {
         "overflow": 0,

@@ -57,7 +57,7 @@ def test_a_refused_identity_is_told_within_five_seconds_with_what_was_tried(blob
 def test_an_identity_that_hangs_is_told_within_five_seconds_and_keeps_no_process_from_ending(blobs, identity):
     identity.hang = True
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", OPENING, blobs.url], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", OPENING, blobs.url], capture_output=True, text=True)
     assert time.monotonic() - start < 15  # alone it would hang for 100 s
     seconds, kind, said = done.stdout.split(" ", 2)
     assert float(seconds) < 5 and kind == "AccessError"

