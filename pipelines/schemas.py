@@ -56,7 +56,9 @@ IMAGES = """
     ingested_at timestamp,
     failure_detail string,    -- the decoder's own words
     camera string,            -- CSV or EXIF serial number; null: unknown
-    burst_rule string         -- the gaps behind burst_id and group_id
+    burst_rule string,        -- the gaps behind burst_id and group_id
+    file_series string,       -- folder (without the label's) and file name up to its number
+    file_number long          -- the number in the file name; null: it has none
 """
 
 JOINT = "+"  # between the names, and the identities, of backbones whose features stand side by side
@@ -113,7 +115,9 @@ ARRIVALS = """
     captured_at timestamp,
     sequence string,          -- the burst that a labels file names
     says_label boolean,       -- whether the listing has a say in the label
-    arrived_at timestamp
+    arrived_at timestamp,
+    file_series string,
+    file_number long
 """
 
 

@@ -1,4 +1,9 @@
-"""Find bursts (frames of one trigger) and groups (what must never be split) by time."""
+"""Find bursts (frames of one trigger) and groups (what must never be split) by place, time and file name.
+
+What is not known is not a value: images without a station are not of one station, images without a time are not of
+one moment. Where neither station nor camera is known, folder and file name stand in for them. Every name of a group
+says what it rests on (`group_basis`).
+"""
 
 from __future__ import annotations
 
@@ -7,39 +12,159 @@ from pyspark.sql import functions as F
 
 SEQUENCE = "sequence "
 UNKNOWN_STATION = "?"
+SAME_SECOND = 10  # images of one camera in one second; more of them have a clock that stands still
+NUMBER_STEP = 3  # between the file numbers of a burst's frames: one or two may have been deleted
+NUMBER_GAP = 10  # between file numbers of images without a time, beyond which they are not one encounter
+BASES = ("station", "camera", "file name", "file order", "image")
+FRAMES = """
+    path string, content_hash string, station string, camera string, captured_at timestamp, sequence string,
+    file_series string, file_number long
+"""
+
+_CAMERA, _FILES, _NO_TIME = "?/camera ", "?/files ", "no time "
 
 
 def assign_bursts(frames: DataFrame, *, burst_gap_seconds: float, group_gap_minutes: float) -> DataFrame:
-    """Give path, burst_id and group_id for rows of path, content_hash, station, camera, captured_at, sequence.
+    """Return path, burst_id, group_id and is_clock_stuck for rows of FRAMES.
 
-    A burst is a run of frames of one camera at one station with gaps up to `burst_gap_seconds`, or what the
-    labels call one sequence. A group is a run of pictures of one station, whatever the camera, with gaps up to
-    `group_gap_minutes` (no less than the burst's): an animal that stays, or that two cameras see, is not a new
-    encounter; frames of one burst are always of one group. Without a time both are the content_hash (the path
-    where there is none). Names are those of the first frame, so they do not depend on the order in which
-    pictures arrive.
+    A burst is a run of frames of one camera at one station with gaps up to `burst_gap_seconds`. Without station and
+    camera it is such a run in one series of file names whose numbers follow one another; without a number, in one
+    folder. What the labels call one sequence is a burst if it lies in one folder and has no gap longer than
+    `group_gap_minutes`.
+
+    A group is a run of images of one station, whatever the camera, with gaps up to `group_gap_minutes` (no less than
+    the burst's): an animal that stays, or that two cameras see, is not a new encounter. Without a station it is of
+    one camera, without a camera of one series of file names. Frames of one burst are always of one group.
+
+    An image without a time is a burst of its own (its content_hash, or the path where there is none). If its station
+    or camera is known, its group are the images without a time there whose file numbers follow one another: any two
+    of them may show one encounter. Else it is a group of its own. `is_clock_stuck`: its time is that of more than
+    SAME_SECOND images of the camera, and is not used.
+
+    Names are those of the first frame, so they do not depend on the order in which images arrive.
     """
-    burst = _island(["station", "camera"], burst_gap_seconds)
-    group = _island(["station"], max(group_gap_minutes * 60, burst_gap_seconds))
-    place = F.coalesce("station", F.lit(UNKNOWN_STATION)).alias("place")
-    alone = F.coalesce("content_hash", "path")
-    timed = frames.withColumn("seconds", F.col("captured_at").cast("double"))
-    starts = timed.select("*", place, burst.alias("burst_start"), group.alias("group_start"))
-    first_of_burst = _first(["station", "camera", "burst_number"], "captured_at")
-    first_of_group = _first(["station", "group_number"], "captured_at")
-    numbered = starts.withColumn("burst_number", _number("burst_start", ["station", "camera"])).withColumn(
-        "group_number", _number("group_start", ["station"])
-    )
-    named = numbered.select(
+    group_gap = max(group_gap_minutes * 60, burst_gap_seconds)
+    located = _with_seconds(_with_place(frames))
+    bursts = _with_numbers(located, burst_gap_seconds, group_gap)
+    named = bursts.select(
         "path",
-        F.when(F.col("sequence").isNotNull(), F.concat_ws("/", "place", "camera", _named_sequence()))
-        .when(F.col("seconds").isNull(), alone)
-        .otherwise(F.concat_ws("/", "place", "camera", _stamp(first_of_burst)))
-        .alias("burst_id"),
-        F.when(F.col("seconds").isNotNull(), F.concat_ws("/", "place", _stamp(first_of_group))).alias("encounter"),
-        alone.alias("alone"),
+        "is_clock_stuck",
+        _burst_name().alias("burst_id"),
+        _encounter_name().alias("encounter"),
+        F.coalesce("content_hash", "path").alias("alone"),
     )
-    return _joined(named).select("path", "burst_id", "group_id")
+    return _joined(named).select("path", "burst_id", "group_id", "is_clock_stuck")
+
+
+def group_basis(group_id: Column) -> Column:
+    """Return what a group rests on, one of BASES.
+
+    `station` and `camera`: known places and times; `file name`: times, but neither station nor camera; `file order`:
+    a known place without times; `image`: nothing, so that the image is a group of its own.
+    """
+    return (
+        F.when(group_id.rlike("^[0-9a-f]{64}$"), "image")
+        .when(group_id.contains(f"/{_NO_TIME}"), "file order")
+        .when(group_id.startswith(_FILES), "file name")
+        .when(group_id.startswith(_CAMERA), "camera")
+        .otherwise("station")
+    )
+
+
+def stored_sequence(burst_id: str) -> Column:
+    """Return the sequence that a burst_id was made of, null if it was found without one."""
+    match = F.regexp_extract(burst_id, f"/{SEQUENCE}(.*)$", 1)
+    return F.when(match != "", match)
+
+
+def _with_place(frames: DataFrame) -> DataFrame:
+    """Add `place` (what a group is of), `series` (null where the camera is known), `folder`, and `number`."""
+    files = F.coalesce("file_series", F.lit(""))
+    is_placed = F.col("station").isNotNull() | F.col("camera").isNotNull()
+    by_camera, by_files = F.concat(F.lit(_CAMERA), "camera"), F.concat(F.lit(_FILES), files)
+    return (
+        frames.withColumn("series", F.when(~is_placed, files))
+        .withColumn("place", F.coalesce("station", by_camera, by_files))
+        .withColumn("folder", F.when(files.contains("/"), F.regexp_replace(files, "/[^/]*$", "")))
+        .withColumn("number", F.when(~is_placed, F.col("file_number")))
+    )
+
+
+def _with_seconds(frames: DataFrame) -> DataFrame:
+    """Add `seconds`, null where the time is unknown or the camera's clock stood still, and `is_clock_stuck`."""
+    told = F.col("captured_at").cast("double")
+    same = Window.partitionBy("station", "camera", "series", F.floor(told))
+    is_stuck = told.isNotNull() & (F.count("*").over(same) > SAME_SECOND)
+    marked = frames.withColumn("is_clock_stuck", is_stuck)
+    return marked.withColumn("seconds", F.when(~F.col("is_clock_stuck"), told))
+
+
+def _with_numbers(frames: DataFrame, burst_gap: float, group_gap: float) -> DataFrame:
+    """Add the first time and number of each row's burst, sequence and group, by which these are named."""
+    camera = ["station", "camera", "series", F.col("sequence").isNull(), F.col("number").isNull()]
+    sequence = ["station", "camera", "series", "folder", "sequence"]
+    untimed = ["place", "file_series", F.col("seconds").isNull()]
+    gap = F.col("seconds") - _previous("seconds", camera, "number", "seconds")
+    starts = (
+        frames.withColumn("is_unclear", _is_unclear(burst_gap))
+        .withColumn("burst", _starts(gap.between(0, burst_gap) & _is_next_file(camera)))
+        .withColumn("part", _starts(_is_within(sequence, group_gap)))
+        .withColumn("stay", _starts(_is_near("seconds", ["place"], group_gap)))
+        .withColumn("walk", _starts(F.coalesce(_is_near("file_number", untimed, NUMBER_GAP), F.lit(True))))
+    )
+    numbered = (
+        starts.withColumn("burst", _number("burst", camera, "number", "seconds"))
+        .withColumn("part", _number("part", sequence, "seconds"))
+        .withColumn("stay", _number("stay", ["place"], "seconds"))
+        .withColumn("walk", _number("walk", untimed, "file_number"))
+    )
+    return (
+        numbered.withColumn("burst_time", _first("seconds", [*camera, "burst"]))
+        .withColumn("burst_file", _first("number", [*camera, "burst"]))
+        .withColumn("part_time", _first("seconds", [*sequence, "part"]))
+        .withColumn("stay_time", _first("seconds", ["place", "stay"]))
+        .withColumn("walk_file", _first("file_number", [*untimed, "walk"]))
+    )
+
+
+def _is_unclear(burst_gap: float) -> Column:
+    """Return whether another image of the series has the same number at about the same time: two cameras' files."""
+    same = Window.partitionBy("series", "number").orderBy("seconds")
+    seconds = F.col("seconds")
+    near = (seconds - F.lag("seconds").over(same) <= burst_gap) | (F.lead("seconds").over(same) - seconds <= burst_gap)
+    return F.col("number").isNotNull() & F.coalesce(near, F.lit(False))
+
+
+def _is_next_file(camera: list[str | Column]) -> Column:
+    """Return whether a file may be of the camera that took the one before; where the camera is known, always."""
+    step = F.col("number") - _previous("number", camera, "number", "seconds")
+    is_clear = ~F.col("is_unclear") & ~_previous("is_unclear", camera, "number", "seconds")
+    by_name = F.coalesce(step.between(1, NUMBER_STEP) & is_clear, F.col("folder").isNotNull())
+    return F.when(F.col("series").isNull(), True).otherwise(by_name)
+
+
+def _burst_name() -> Column:
+    camera = F.when(F.col("station").isNotNull(), F.col("camera"))
+    folder = F.when(F.col("series").isNull(), F.col("folder"))  # else the place names it
+    sequence = F.concat(F.lit(SEQUENCE), F.col("sequence"))
+    has_name = F.col("number").isNotNull() & ~F.col("is_unclear")
+    is_alone = F.col("series").isNotNull() & ~has_name & (F.col("number").isNotNull() | F.col("folder").isNull())
+    alone = F.coalesce("content_hash", "path")
+    return (
+        F.when(F.col("sequence").isNotNull(), F.concat_ws("/", "place", camera, folder, _stamp("part_time"), sequence))
+        .when(F.col("seconds").isNull() | is_alone, alone)
+        .otherwise(F.concat_ws("/", "place", camera, F.col("burst_file").cast("string"), _stamp("burst_time")))
+    )
+
+
+def _encounter_name() -> Column:
+    """Return the group of a row by time or by the order of files; null where it has neither."""
+    first_file = F.concat_ws("", F.lit(_NO_TIME), "file_series", F.col("walk_file").cast("string"))
+    in_order = F.concat_ws("/", "place", first_file)
+    is_placed, has_sequence = F.col("series").isNull(), F.col("sequence").isNotNull()
+    return F.when(F.col("seconds").isNotNull(), F.concat_ws("/", "place", _stamp("stay_time"))).when(
+        is_placed & ~has_sequence, in_order
+    )
 
 
 def _joined(named: DataFrame) -> DataFrame:
@@ -52,36 +177,41 @@ def _joined(named: DataFrame) -> DataFrame:
     return whole.withColumn("group_id", group)
 
 
-def stored_sequence(burst_id: str) -> Column:
-    """Give back the sequence that a burst_id was made of, null if it was found by time."""
-    match = F.regexp_extract(burst_id, f"/{SEQUENCE}(.*)$", 1)
-    return F.when(match != "", match)
+def _previous(column: str, keys: list[str | Column], *order: str) -> Column:
+    return F.lag(column).over(Window.partitionBy(*keys).orderBy(*_order(*order)))
 
 
-def _named_sequence() -> Column:
-    return F.concat(F.lit(SEQUENCE), F.col("sequence"))
+def _is_near(column: str, keys: list[str | Column], gap: float) -> Column:
+    return F.col(column) - _previous(column, keys, column) <= gap
 
 
-def _island(keys: list[str], gap_seconds: float) -> Column:
-    """Give 1 where a row starts a new run of its keys, else 0; rows without a time sort first."""
-    order = Window.partitionBy(*keys).orderBy(F.col("seconds").asc_nulls_first(), "path")
-    gap = F.col("seconds") - F.lag("seconds").over(order)
-    return F.when(gap <= gap_seconds, 0).otherwise(1)
+def _is_within(keys: list[str | Column], gap: float) -> Column:
+    """Return whether a row is of the same part of a sequence as the one before; rows without a time sort first."""
+    return F.coalesce(_is_near("seconds", keys, gap), _previous("path", keys, "seconds").isNotNull())
 
 
-def _number(start: str, keys: list[str]) -> Column:
-    order = Window.partitionBy(*keys).orderBy(F.col("seconds").asc_nulls_first(), "path")
-    return F.sum(start).over(order.rowsBetween(Window.unboundedPreceding, 0))
+def _starts(is_next: Column) -> Column:
+    """Return 1 where a row starts a new run, else 0."""
+    return F.when(is_next, 0).otherwise(1)
 
 
-def _first(keys: list[str], column: str) -> Column:
+def _number(start: str, keys: list[str | Column], *order: str) -> Column:
+    window = Window.partitionBy(*keys).orderBy(*_order(*order))
+    return F.sum(start).over(window.rowsBetween(Window.unboundedPreceding, 0))
+
+
+def _order(*columns: str) -> list[Column]:
+    return [*(F.col(column).asc_nulls_first() for column in columns), F.col("path")]
+
+
+def _first(column: str, keys: list[str | Column]) -> Column:
     return F.min(column).over(Window.partitionBy(*keys))
 
 
-def _stamp(time: Column) -> Column:
-    """Give 2014-07-01T15:22:09, the same in every session's time zone: camera clocks are read as UTC."""
-    seconds = F.floor(time.cast("double"))
+def _stamp(column: str) -> Column:
+    """Return 2014-07-01T15:22:09, the same in every session's time zone: camera clocks are read as UTC."""
+    seconds = F.floor(F.col(column))
     days = F.date_add(F.lit("1970-01-01").cast("date"), F.floor(seconds / 86400).cast("int"))
     rest = seconds - F.floor(seconds / 86400) * 86400
     clock = F.format_string("%02d:%02d:%02d", F.floor(rest / 3600), F.floor(rest % 3600 / 60), rest % 60)
-    return F.concat(days.cast("string"), F.lit("T"), clock)
+    return F.when(seconds.isNotNull(), F.concat(days.cast("string"), F.lit("T"), clock))

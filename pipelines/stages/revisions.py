@@ -15,9 +15,10 @@ from pipelines.schemas import Failure
 from pipelines.settings import Images, Ingest
 from pipelines.storage.tables import ROW, Tables
 
-FRAME = ["path", "content_hash", "station", "camera", "captured_at", "sequence"]
+FRAME = ["path", "content_hash", "station", "camera", "captured_at", "sequence", "file_series", "file_number"]
 KEPT = FRAME[2:]  # what a listing adds to, and never takes away
-HAS_NEIGHBOURS = "captured_at is not null or sequence is not null"
+HAS_NEIGHBOURS = " or ".join(f"{column} is not null" for column in ("captured_at", "sequence", "station", "camera"))
+RULE_REVISION = 2  # of assign_bursts: rows of an earlier one are stated anew
 PASSING = [str(failure) for failure in Failure if failure.is_passing]
 
 
@@ -82,9 +83,9 @@ def arrive(tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest) -> 
     """Give path, burst_id and group_id of fetched rows and those near them, and earlier rows with another burst now.
 
     `names` are the fetched ones, as `compare` gives them. A burst and a group lie at one station, so only the
-    stations that rows arrive at, or that a changed file leaves, are looked at; a picture without time and sequence is
-    a burst of its own for ever. The second has the columns of images but `content`, and new_burst_id, new_group_id.
-    Both are persisted.
+    stations that rows arrive at, or that a changed file leaves, are looked at; an image without time, sequence,
+    station and camera is a burst of its own for ever. The first has `is_clock_stuck` too; the second has the columns
+    of images but `content`, and new_burst_id, new_group_id. Both are persisted.
     """
     left = names.where("was_at is not null").select("was_at")
     stations = F.broadcast(rows.select(_at()).union(left).distinct())
@@ -114,7 +115,8 @@ def restate(tables: Tables, names: DataFrame, rules: Ingest) -> int:
     told = names.select("path", "says_label", *_told())
     both = current.join(told, "path", "left").withColumn("sequence", stored_sequence("burst_id"))
     wanted = both.select("path", "content_hash", *[value.alias(column) for column, value in _wanted().items()])
-    wanted = wanted.join(find_bursts(wanted, rules), "path").drop("content_hash", "sequence")
+    bursts = find_bursts(wanted, rules).drop("is_clock_stuck")
+    wanted = wanted.join(bursts, "path").drop("content_hash", "sequence")
     columns = [column for column in wanted.columns if column != "path"]
     changed = _changed(current, wanted, columns).persist()
     count, since = changed.agg(F.count("*"), F.min("ingested_at")).first()
@@ -142,13 +144,13 @@ def _changed(current: DataFrame, wanted: DataFrame, columns: list[str]) -> DataF
 
 
 def find_bursts(frames: DataFrame, rules: Ingest) -> DataFrame:
-    """Give path, burst_id and group_id by the gaps of the settings."""
+    """Return path, burst_id, group_id and is_clock_stuck by the gaps of the settings."""
     return assign_bursts(frames, burst_gap_seconds=rules.burst_gap_seconds, group_gap_minutes=rules.group_gap_minutes)
 
 
 def burst_rule(rules: Ingest) -> str:
-    """Name the gaps, so that another setting is seen on the rows that an earlier one made."""
-    return f"{rules.burst_gap_seconds:g} s, {rules.group_gap_minutes:g} min"
+    """Name the gaps and the rule, so that another setting is seen on the rows that an earlier one made."""
+    return f"{rules.burst_gap_seconds:g} s, {rules.group_gap_minutes:g} min, revision {RULE_REVISION}"
 
 
 def _is_allowed_now(limits: Images) -> Column:

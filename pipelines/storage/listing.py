@@ -15,11 +15,14 @@ from pipelines.azure_address import is_azure, parse_place
 from pipelines.errors import DataError
 from pipelines.settings import Sources
 from pipelines.storage.labels import ALIASES, is_file, normalise, read_labels
-from pipelines.storage.path_rules import path_rule, suffix_of, wanted_suffixes
+from pipelines.storage.path_rules import file_series, path_rule, suffix_of, wanted_suffixes
 from pipelines.storage.sources import Source
 from pipelines.storage.tables import Tables
 
-NAMES = "path string, size long, modified_at timestamp, etag string, match_path string, folder string, place string"
+NAMES = (
+    "path string, size long, modified_at timestamp, etag string, match_path string, folder string, place string, "
+    "file_series string, file_number long"
+)
 PORTION = 100_000  # names that are Python objects at once
 TOLD = [column for column in ALIASES if column != "path"]
 
@@ -28,9 +31,9 @@ TOLD = [column for column in ALIASES if column != "path"]
 class Listing:
     """Hold the names found and what is known of them.
 
-    `names`: path, size, modified_at, etag, label, station, camera, captured_at, sequence, and says_label:
-    whether this listing has a say in the label (else what is stored stays). `ignored` counts other files by
-    suffix; `problems` and `notes` are sentences.
+    `names`: path, size, modified_at, etag, label, station, camera, captured_at, sequence, file_series, file_number,
+    and says_label: whether this listing has a say in the label (else what is stored stays). `ignored` counts other
+    files by suffix; `problems` and `notes` are sentences.
     """
 
     names: DataFrame
@@ -62,7 +65,10 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
             ignored[suffix] += 1
         elif not blob.path.startswith(own):
             match = normalise(blob.relative_path)
-            rows.append((blob.path, blob.size, blob.modified_at, blob.etag, match, folder(match), place(match)))
+            series = file_series(match, rules.labels)
+            rows.append(
+                (blob.path, blob.size, blob.modified_at, blob.etag, match, folder(match), place(match), *series)
+            )
             count += 1
             if has_file:
                 paths.append(match)
@@ -87,6 +93,7 @@ def _own_plots(workspace: str) -> str:
 
 def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:
     found = pd.DataFrame(rows, columns=[part.split()[0] for part in NAMES.split(", ")])
+    found["file_number"] = found["file_number"].astype("Int64")  # else those without a number make it float
     return spark.createDataFrame(found, NAMES) if rows else spark.createDataFrame([], NAMES)
 
 

@@ -30,6 +30,41 @@ def path_rule(rule: str) -> Callable[[str], str | None]:
     return lambda path: None
 
 
+# A date, or date and time, as cameras and programs write them into file names; the time may be cut at minutes.
+_DATE = r"(?:19|20)\d\d[-_.: ]?[01]\d[-_.: ]?[0-3]\d"
+_TIME = r"[-_T. ]{0,2}[0-2]\d[-_.:h]?[0-5]\d(?:[-_.:m]?[0-5]\d)?"
+_MOMENT = re.compile(rf"(?<!\d){_DATE}(?:{_TIME})?(?!\d)")
+_RANDOM = re.compile(r"[0-9a-f-]{16,}", re.IGNORECASE)  # UUIDs and digests
+_NUMBERED = re.compile(r"(.*?)(\d{1,9})\D*")
+
+
+def file_series(path: str, label_rule: str) -> tuple[str, int | None]:
+    """Return what a path below the source says of its camera: `folder/prefix` and the number in the file name.
+
+    `S1/100RECNX/IMG_0042.JPG` gives `S1/100RECNX/IMG_` and 42. The folder that the label is read from is left out:
+    it says what is seen, not by which camera. Dates and times in the name, and random names, are no numbers.
+    """
+    *folders, name = path.split("/")
+    level = _label_level(label_rule)
+    if level is not None and -len(folders) <= level < len(folders):
+        del folders[level]
+    stem = name.rpartition(".")[0] or name
+    if _RANDOM.fullmatch(stem) and not stem.isdigit():
+        return "/".join([*folders, ""]), None
+    if _MOMENT.search(stem):  # what follows tells the images of one second apart
+        return "/".join([*folders, re.sub(r"\W*\d*\W*$", "", _MOMENT.sub("", stem))]), None
+    match = _NUMBERED.fullmatch(stem)
+    return "/".join([*folders, match[1] if match else stem]), int(match[2]) if match else None
+
+
+def _label_level(rule: str) -> int | None:
+    """Return which folder of a path is its label, as an index; null where labels are not folders."""
+    if rule != "folder" and not rule.startswith("folder:"):
+        return None
+    level = int(rule.partition(":")[2] or -1)
+    return level - 1 if level > 0 else level
+
+
 def _folder(path: str, level: int) -> str | None:
     """Give the N-th folder of a path, counted from 1; -1 is the last."""
     folders = path.split("/")[:-1]

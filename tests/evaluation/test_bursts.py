@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.bursts import assign_bursts, stored_sequence
+from pipelines.evaluation.bursts import FRAMES, assign_bursts, group_basis, stored_sequence
 from pipelines.platform.queries import sql_conf
 from pipelines.storage.labels import read_labels
+from pipelines.storage.path_rules import file_series
 
 START = datetime(2014, 7, 1, 15, 22, 0, tzinfo=timezone.utc)
-COLUMNS = "path string, content_hash string, station string, camera string, captured_at timestamp, sequence string"
-Frame = tuple[str, Any, Any, Any, Any, Any]
+Frame = tuple[str, Any, Any, Any, Any, Any, Any, Any]
 
 
 def frame(
@@ -27,12 +27,17 @@ def frame(
     sequence: Any = None,
 ) -> Frame:
     time = None if seconds is None else START + timedelta(seconds=seconds)
-    return (path, f"hash of {path}", station, camera, time, sequence)
+    return (path, f"hash of {path}", station, camera, time, sequence, *file_series(path, "none"))
+
+
+def nowhere(path: str, seconds: float | None = None, **more: Any) -> Frame:
+    """Return a frame of which neither station nor camera is known."""
+    return frame(path, seconds, None, station=None, **more)
 
 
 def assigned(spark: Any, *frames: Frame, burst: float = 60, group: float = 30) -> dict[str, tuple[str, str]]:
     """Give path -> burst_id and group_id."""
-    rows = spark.createDataFrame(list(frames), COLUMNS)
+    rows = spark.createDataFrame(list(frames), FRAMES)
     found = assign_bursts(rows, burst_gap_seconds=burst, group_gap_minutes=group).collect()
     assert len(found) == len(frames)
     return {row["path"]: (row["burst_id"], row["group_id"]) for row in found}
@@ -48,8 +53,8 @@ def test_a_gap_up_to_the_limit_is_of_one_burst_and_up_to_the_coarser_limit_of_on
         frame("4", 181 + 1800),
         frame("5", 181 + 3601),
         frame("6", 0, station="T"),
-        frame("7", 0, station=None, camera=None),
-        frame("8", 30, station=None, camera=None),
+        nowhere("7", 0),
+        nowhere("8", 30),
     ) == {
         "0": ("S/a/2014-07-01T15:22:00", "S/2014-07-01T15:22:00"),
         "1": ("S/a/2014-07-01T15:22:00", "S/2014-07-01T15:22:00"),
@@ -58,8 +63,8 @@ def test_a_gap_up_to_the_limit_is_of_one_burst_and_up_to_the_coarser_limit_of_on
         "4": ("S/a/2014-07-01T15:55:01", "S/2014-07-01T15:22:00"),
         "5": ("S/a/2014-07-01T16:25:02", "S/2014-07-01T16:25:02"),
         "6": ("T/a/2014-07-01T15:22:00", "T/2014-07-01T15:22:00"),
-        "7": ("?/2014-07-01T15:22:00", "?/2014-07-01T15:22:00"),
-        "8": ("?/2014-07-01T15:22:00", "?/2014-07-01T15:22:00"),
+        "7": ("?/files /7/2014-07-01T15:22:00", "?/files /2014-07-01T15:22:00"),
+        "8": ("?/files /7/2014-07-01T15:22:00", "?/files /2014-07-01T15:22:00"),
     }
 
 
@@ -73,23 +78,51 @@ def test_two_cameras_that_face_each_other_have_bursts_of_their_own_and_one_group
     }
 
 
-def test_without_a_time_a_picture_is_alone_with_its_copies(spark):
-    copy = ("copy", "hash of 1", "T", None, None, None)
-    unread = ("unread", None, "S", "a", None, None)
-    found = assigned(spark, frame("1"), copy, unread, frame("2"), frame("3", 5))
-    assert found["1"] == found["copy"] == ("hash of 1", "hash of 1")
-    assert found["2"] == ("hash of 2", "hash of 2")
-    assert found["unread"] == ("unread", "unread")
-    assert found["3"] == ("S/a/2014-07-01T15:22:05", "S/2014-07-01T15:22:05")
+def test_images_without_a_time_are_alone_but_of_one_group_where_the_camera_is_known(spark):
+    found = assigned(
+        spark,
+        frame("IMG_0001"),
+        frame("IMG_0011"),
+        frame("IMG_0022"),  # eleven files later
+        frame("DSC_0001"),
+        frame("IMG_0003", camera=None),
+        frame("IMG_0001 ", 5),
+        nowhere("IMG_0007"),
+        nowhere("IMG_0008"),
+    )
+    assert {path: burst for path, (burst, _) in found.items() if path != "IMG_0001 "} == {
+        path: f"hash of {path}" for path in found if path != "IMG_0001 "
+    }
+    assert {path: group for path, (_, group) in found.items()} == {
+        "IMG_0001": "S/no time IMG_1",
+        "IMG_0003": "S/no time IMG_1",
+        "IMG_0011": "S/no time IMG_1",
+        "IMG_0022": "S/no time IMG_22",
+        "DSC_0001": "S/no time DSC_1",
+        "IMG_0001 ": "S/2014-07-01T15:22:05",
+        "IMG_0007": "hash of IMG_0007",
+        "IMG_0008": "hash of IMG_0008",
+    }
+
+
+def test_copies_without_a_time_are_of_one_burst_and_group(spark):
+    copy = ("copy", "hash of 1", None, None, None, None, "", None)
+    unread = ("unread", None, None, None, None, None, "", None)
+    found = assigned(spark, nowhere("1"), copy, unread)
+    assert found == {
+        "1": ("hash of 1", "hash of 1"),
+        "copy": ("hash of 1", "hash of 1"),
+        "unread": ("unread", "unread"),
+    }
 
 
 def test_a_given_sequence_is_the_burst_and_never_on_two_sides(spark):
     found = assigned(
         spark,
         frame("1", 0, sequence="7"),
-        frame("2", 5, sequence="8"),
-        frame("3", 4000, sequence="8"),
-        frame("4", 4010, sequence="9"),
+        frame("2", 1700, sequence="8"),
+        frame("3", 3400, sequence="8"),
+        frame("4", 3410, sequence="9"),
         frame("5", sequence="9"),
         frame("6", 9000, sequence="9", camera="b"),
         frame("7", sequence="10"),
@@ -97,15 +130,119 @@ def test_a_given_sequence_is_the_burst_and_never_on_two_sides(spark):
     )
     first = "S/2014-07-01T15:22:00"
     assert found == {
-        "1": ("S/a/sequence 7", first),
-        "2": ("S/a/sequence 8", first),
-        "3": ("S/a/sequence 8", first),
-        "4": ("S/a/sequence 9", first),  # at the same time as 3
-        "5": ("S/a/sequence 9", first),  # without a time, but of one sequence with 4
-        "6": ("S/b/sequence 9", "S/2014-07-01T17:52:00"),
+        "1": ("S/a/2014-07-01T15:22:00/sequence 7", first),
+        "2": ("S/a/2014-07-01T15:50:20/sequence 8", first),
+        "3": ("S/a/2014-07-01T15:50:20/sequence 8", first),
+        "4": ("S/a/2014-07-01T16:18:50/sequence 9", first),  # at the same time as 3
+        "5": ("S/a/2014-07-01T16:18:50/sequence 9", first),  # without a time, but of one sequence with 4
+        "6": ("S/b/2014-07-01T17:52:00/sequence 9", "S/2014-07-01T17:52:00"),
         "7": ("S/a/sequence 10", "hash of 7"),
         "8": ("S/a/sequence 10", "hash of 7"),
     }
+
+
+def test_one_sequence_id_used_again_is_not_one_sequence(spark):
+    found = assigned(
+        spark,
+        frame("100EK/IMG_1", 0, sequence="0"),
+        frame("100EK/IMG_2", 1800, sequence="0"),
+        frame("100EK/IMG_3", 3601, sequence="0"),  # a second longer than groups hold together
+        frame("101EK/IMG_1", 2, sequence="0"),
+        nowhere("A/IMG_1", 0, sequence="0"),
+        nowhere("B/IMG_1", 1, sequence="0"),
+        nowhere("A/IMG_2", 2, sequence="0"),
+    )
+    assert {path: burst for path, (burst, _) in found.items()} == {
+        "100EK/IMG_1": "S/a/100EK/2014-07-01T15:22:00/sequence 0",
+        "100EK/IMG_2": "S/a/100EK/2014-07-01T15:22:00/sequence 0",
+        "100EK/IMG_3": "S/a/100EK/2014-07-01T16:22:01/sequence 0",
+        "101EK/IMG_1": "S/a/101EK/2014-07-01T15:22:02/sequence 0",
+        "A/IMG_1": "?/files A/IMG_/2014-07-01T15:22:00/sequence 0",
+        "A/IMG_2": "?/files A/IMG_/2014-07-01T15:22:00/sequence 0",
+        "B/IMG_1": "?/files B/IMG_/2014-07-01T15:22:01/sequence 0",
+    }
+
+
+def test_a_clock_that_stands_still_joins_nothing(spark):
+    still = [frame(f"IMG_{n:04d}", 0.9) for n in range(11)]
+    ten = [frame(f"IMG_{n:04d}", 0, "b") for n in range(100, 110)]
+    found = assigned(spark, *still, *ten)
+    assert {burst for path, (burst, _) in found.items() if path < "IMG_0100"} == {f"hash of {row[0]}" for row in still}
+    assert {group for path, (_, group) in found.items() if path < "IMG_0100"} == {"S/no time IMG_0"}
+    assert {found[row[0]] for row in ten} == {("S/b/2014-07-01T15:22:00", "S/2014-07-01T15:22:00")}
+    rows = assign_bursts(spark.createDataFrame([*still, *ten], FRAMES), burst_gap_seconds=60, group_gap_minutes=30)
+    assert rows.where("is_clock_stuck").count() == 11
+
+
+def test_without_station_and_camera_file_names_tell_the_cameras_apart(spark):
+    found = assigned(
+        spark,
+        nowhere("CAM1_0001", 0),
+        nowhere("CAM2_0001", 1),
+        nowhere("CAM1_0002", 2),
+        nowhere("CAM2_0004", 3),
+        nowhere("CAM1_0006", 4),  # four files later
+        nowhere("CAM2_0005", 64),  # too late for the burst
+        nowhere("noname", 5),
+        nowhere("noname too", 5),
+    )
+    assert {path: burst for path, (burst, _) in found.items()} == {
+        "CAM1_0001": "?/files CAM1_/1/2014-07-01T15:22:00",
+        "CAM1_0002": "?/files CAM1_/1/2014-07-01T15:22:00",
+        "CAM1_0006": "?/files CAM1_/6/2014-07-01T15:22:04",
+        "CAM2_0001": "?/files CAM2_/1/2014-07-01T15:22:01",
+        "CAM2_0004": "?/files CAM2_/1/2014-07-01T15:22:01",
+        "CAM2_0005": "?/files CAM2_/5/2014-07-01T15:23:04",
+        "noname": "hash of noname",
+        "noname too": "hash of noname too",
+    }
+    assert {group for _, group in found.values()} == {
+        "?/files CAM1_/2014-07-01T15:22:00",
+        "?/files CAM2_/2014-07-01T15:22:01",
+        "?/files noname/2014-07-01T15:22:05",
+        "?/files noname too/2014-07-01T15:22:05",
+    }
+
+
+@pytest.mark.parametrize("later", [0, 0.5, 15])
+def test_two_cameras_that_number_their_files_alike_are_not_one(spark, later):
+    """Both were sorted into one folder by label: the same numbers, seconds apart."""
+    frames = [nowhere(f"IMG_{n:04d}", n) for n in range(3)]
+    others = [("b/" + row[0], row[1] + "b", *row[2:4], row[4] + timedelta(seconds=later), *row[5:]) for row in frames]
+    found = assigned(spark, *frames, *others)
+    assert len({burst for burst, _ in found.values()}) == 6
+
+
+def test_files_without_a_number_are_bursts_in_their_folder(spark):
+    found = assigned(spark, nowhere("S1/20240501_060000", 0), nowhere("S1/20240501_060001", 1), nowhere("S2/x", 1))
+    assert found == {
+        "S1/20240501_060000": ("?/files S1//2014-07-01T15:22:00", "?/files S1//2014-07-01T15:22:00"),
+        "S1/20240501_060001": ("?/files S1//2014-07-01T15:22:00", "?/files S1//2014-07-01T15:22:00"),
+        "S2/x": ("?/files S2/x/2014-07-01T15:22:01", "?/files S2/x/2014-07-01T15:22:01"),
+    }
+
+
+def test_a_known_camera_stands_in_for_its_station(spark):
+    found = assigned(spark, frame("1", 0, station=None), frame("2", 1, "b", station=None), frame("3", station=None))
+    assert found == {
+        "1": ("?/camera a/2014-07-01T15:22:00", "?/camera a/2014-07-01T15:22:00"),
+        "2": ("?/camera b/2014-07-01T15:22:01", "?/camera b/2014-07-01T15:22:01"),
+        "3": ("hash of 3", "?/camera a/no time 3"),
+    }
+
+
+def test_a_group_says_what_it_rests_on(spark):
+    names = {
+        "S/2014-07-01T15:22:00": "station",
+        "?/camera a/2014-07-01T15:22:00": "camera",
+        "?/files S1/IMG_/2014-07-01T15:22:00": "file name",
+        "S/no time IMG_1": "file order",
+        "?/camera a/no time 3": "file order",
+        "0" * 64: "image",
+    }
+    rows = spark.createDataFrame([(name,) for name in names], "group_id string")
+    found = rows.select("group_id", group_basis(F.col("group_id")).alias("basis")).collect()
+    assert {row["group_id"]: row["basis"] for row in found} == names
 
 
 def test_a_burst_is_of_one_group_even_if_the_gap_of_groups_is_the_smaller(spark):
@@ -146,12 +283,12 @@ def test_bursts_of_a_real_set_are_found_by_time_alone(spark, shared_data, gap, c
     table = read_labels(str(shared_data / "cameratrap_peru_sdzg/labels.csv"))
     rows = spark.createDataFrame(
         [
-            (path, path, station, camera, time.to_pydatetime(), None)
+            (path, path, station, camera, time.to_pydatetime(), None, None, None)
             for path, station, camera, time in zip(
                 table["path"], table["station"], table["camera"], table["captured_at"], strict=True
             )
         ],
-        COLUMNS,
+        FRAMES,
     )
     found = assign_bursts(rows, burst_gap_seconds=gap, group_gap_minutes=30).toPandas().merge(table, on="path")
     assert found["burst_id"].nunique() == count
@@ -164,5 +301,5 @@ def test_bursts_of_a_real_set_are_found_by_time_alone(spark, shared_data, gap, c
 
 
 def test_rows_without_anything_give_no_bursts(spark):
-    rows = spark.createDataFrame([], COLUMNS)
+    rows = spark.createDataFrame([], FRAMES)
     assert assign_bursts(rows, burst_gap_seconds=60, group_gap_minutes=30).agg(F.count("*")).first()[0] == 0
