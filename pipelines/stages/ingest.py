@@ -18,11 +18,13 @@ from pyspark.sql import functions as F
 from pipelines import schemas
 from pipelines.errors import AccessError, DataError
 from pipelines.evaluation.split import conflicting_labels
+from pipelines.images.bounds import bounded
 from pipelines.images.header import read_header
 from pipelines.platform.progress import progress
 from pipelines.platform.session import task_slots
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
+from pipelines.stages.grouping import Grouping, contradiction
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.revisions import Changes, arrive, burst_rule, compare, restate, stated_anew
 from pipelines.storage.fetching import FETCHED_DDL, fetcher
@@ -65,10 +67,10 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
     """Bring the table images to what a listing says: fetch what is new, restate what is another now."""
     started, names = datetime.now(timezone.utc), listing.names.persist()
     changes = compare(tables, names, settings.ingest, settings.images, source.root)
-    restated, failures = 0, Counter[str]()
+    restated, failures, grouping = 0, Counter[str](), Grouping()
     for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
         share = changes.fresh_bytes * chunk[1] // changes.fresh_count
-        failed, renamed = _append(tables, source, settings, *chunk, _partitions(share, settings))
+        failed, renamed = _append(tables, source, settings, *chunk, _partitions(share, settings), grouping)
         failures += failed
         restated += renamed
     if changes.outdated_count:
@@ -77,7 +79,8 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
     if restated:
         notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
     if changes.fresh_count or restated:
-        notes = [*notes, *_conflicts(tables, None if changes.is_first else started)]
+        since = None if changes.is_first else started
+        notes = [*notes, *grouping.notes(), *_conflicts(tables, since), *contradiction(tables, since)]
     names.unpersist()
     fetched = changes.fresh_count
     written = fetched - sum(failures.values()) + restated
@@ -85,17 +88,17 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
 
 
 def _described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any]:
-    header = read_header(content, max_pixels=max_pixels, max_bytes=max_bytes)
-    return {
-        "exif_time": header.captured_at,
-        "exif_camera": header.camera,
-        "width": header.width,
-        "height": header.height,
-    }
+    return bounded(read_header(content, max_pixels=max_pixels, max_bytes=max_bytes))
 
 
 def _append(
-    tables: Tables, source: Source, settings: Settings, names: DataFrame, count: int, partitions: int
+    tables: Tables,
+    source: Source,
+    settings: Settings,
+    names: DataFrame,
+    count: int,
+    partitions: int,
+    grouping: Grouping,
 ) -> tuple[Counter[str], int]:
     """Fetch one chunk and commit it, in one, with the earlier rows whose bursts it changes.
 
@@ -113,6 +116,7 @@ def _append(
         bursts, renamed = arrive(tables, rows, names, rules)
         others, since = renamed.agg(F.count("*"), F.min("ingested_at")).first()
         own = bursts.join(names.select("path"), "path", "left_semi")
+        grouping.add(rows, own)
         whole = rows.join(F.broadcast(own), "path").withColumn("ingested_at", F.lit(now))
         whole = whole.withColumn("burst_rule", F.lit(burst_rule(rules))).select(*schemas.columns(schemas.IMAGES))
         if others:

@@ -14,6 +14,7 @@ from pipelines.schemas import Failure
 from pipelines.storage.sources import Source
 
 BATCH_BYTES = 8 * 2**20  # an Arrow batch to the JVM, which stores it while the next is fetched
+MOST_WORDS = 300  # of an unexpected error
 AHEAD_BYTES = 128 * 2**20  # what a task fetches before it is asked for
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -28,11 +29,12 @@ FETCHED = pa.schema(
         ("height", pa.int32()),
         ("failure", pa.string()),
         ("failure_detail", pa.string()),
+        ("odd_time", pa.string()),
     ]
 )
 FETCHED_DDL = (
     "path string, content_hash string, content binary, exif_time timestamp, exif_camera string, "
-    "width int, height int, failure string, failure_detail string"
+    "width int, height int, failure string, failure_detail string, odd_time string"
 )
 
 Batches = Iterator[pa.RecordBatch]
@@ -50,7 +52,7 @@ def fetcher(
 ) -> Callable[[Batches], Batches]:
     """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one, as they come.
 
-    `describe` reads exif_time, exif_camera, width and height from the bytes, or raises ImageError. A picture
+    `describe` reads exif_time, odd_time, exif_camera, width and height from the bytes, or raises ImageError. A picture
     that cannot be used keeps its row. `count` is told the size of every batch given back.
     """
 
@@ -102,6 +104,17 @@ def _first_done(begun: dict[Future[Row], int]) -> Row:
     return future.result()
 
 
+def _description(describe: Describe, content: bytes) -> Row:
+    """Return what `describe` says; a fault of its own is one of this image, and must not end the task of all others."""
+    try:
+        return describe(content)
+    except ImageError:
+        raise
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"[:MOST_WORDS]
+        raise ImageError(Failure.UNREADABLE, f"the header could not be read ({words})") from error
+
+
 def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, etag: str, size: int) -> Row:
     """Give one row of FETCHED. Files over `max_bytes` are not fetched at all: no hash, no content."""
     row: Row = dict.fromkeys(FETCHED.names)
@@ -111,7 +124,7 @@ def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, eta
             raise ImageError(Failure.TOO_LARGE, f"{size:,} bytes; the limit is {max_bytes:,}")
         content = source.fetch(path, etag)
         row |= {"content": content, "content_hash": hashlib.sha256(content).hexdigest()}
-        row |= describe(content)
+        row |= _description(describe, content)
     except ImageError as error:
         row |= {"failure": error.failure, "failure_detail": error.detail}
         row |= dict(zip(("width", "height"), error.size or (None, None), strict=True))

@@ -16,6 +16,7 @@ from pipelines.storage.sources.source import Blob
 
 SCHEMES = ("", "file", "dbfs")
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+LATEST = (datetime(2200, 1, 1, tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1)
 
 
 def open_here(address: str, settings: Settings) -> Folder:
@@ -111,12 +112,17 @@ class Folder:
         if not stat.S_ISREG(status.st_mode):
             self.problems.append(f"{name}: neither file nor folder")  # reading a pipe would wait for ever
             return None
-        modified = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
         relative = name[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
-        return Blob(self.root + relative, relative, status.st_size, modified, _etag(status))
+        return Blob(self.root + relative, relative, status.st_size, _modified_at(status), _etag(status))
 
     def _note(self, error: OSError) -> None:
         self.problems.append(f"{os.fsencode(error.filename).decode('utf-8', 'backslashreplace')}: {error.strerror}")
+
+
+def _modified_at(status: os.stat_result) -> datetime | None:
+    """Return the time of the last change, null where it is before 1970 or after 2200: broken clocks and archives."""
+    microseconds = status.st_mtime_ns // 1000
+    return EPOCH + timedelta(microseconds=microseconds) if 0 <= microseconds <= LATEST else None
 
 
 def _etag(status: os.stat_result) -> str:

@@ -13,7 +13,7 @@ class Blob(NamedTuple):
     path: str
     relative_path: str
     size: int
-    modified_at: datetime
+    modified_at: datetime | None  # null: the place gives no time that a table can hold
     etag: str
     md5: bytes | None = None  # where the place knows it
 

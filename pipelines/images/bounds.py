@@ -1,0 +1,32 @@
+"""Bound what a header says before it reaches a table: a value that no image has is an unknown value."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pipelines.images.header import Header
+from pipelines.images.plausible_time import is_plausible
+
+MOST_PIXELS = 2**31 - 1  # of one side, in a table's int
+MOST_LETTERS = 64  # of a serial number
+
+
+def bounded(header: Header, now: datetime | None = None) -> dict[str, Any]:
+    """Return exif_time, exif_camera, width, height for a row of a table, and odd_time.
+
+    `odd_time` is the text of a time that no image was taken at (see `plausible_time`); exif_time is null then.
+    """
+    moment = header.captured_at
+    is_odd = moment is not None and not is_plausible(moment, now)
+    return {
+        "exif_time": None if is_odd else moment,
+        "odd_time": moment.isoformat(" ") if is_odd and moment else None,
+        "exif_camera": header.camera if header.camera and len(header.camera) <= MOST_LETTERS else None,
+        "width": _side(header.width),
+        "height": _side(header.height),
+    }
+
+
+def _side(pixels: int) -> int | None:
+    return pixels if 0 < pixels <= MOST_PIXELS else None
