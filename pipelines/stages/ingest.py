@@ -144,18 +144,19 @@ def _partitions(size: int, settings: Settings) -> int:
 
 
 def _nothing_found(source: Source, listing: Listing) -> str:
-    others = ", ".join(f"{n} .{suffix}" if suffix else f"{n} without" for suffix, n in listing.ignored.most_common(3))
     problem = f" ({listing.problems[0]})" if listing.problems else ""
+    others = f", only {listing.passed_over}" if listing.passed_over.total else ""
     return (
-        f"{source.root} has no pictures{problem}"
-        + (f", only files with other suffixes ({others})" if others else "")
-        + ". Give another folder, or the suffixes of your pictures: --set sources.extensions=jpg,..."
+        f"{source.root} has no pictures{problem}{others}. "
+        "Give another folder, or the suffixes of your pictures: --set sources.extensions=jpg,..."
     )
 
 
 def _lasting(listing: Listing, changes: Changes) -> list[str]:
     """Give sentences on what a person should know of the source."""
     notes = list(listing.notes)
+    if passed_over := listing.passed_over.note(listing.count):
+        notes.append(passed_over)
     if listing.problems:
         notes.append(f"{len(listing.problems):,} files could not be listed, first {listing.problems[0]}.")
     if changes.gone_count and listing.is_whole:
