@@ -34,14 +34,16 @@ class Kind(Enum):
 # Folders that NAS systems, desktops, version control, Lightroom, Timelapse and Spark keep for themselves, in lower
 # case. Folders that people name like that (trash, bin, thumbnails, backup) are not among them.
 _FOLDERS = {
-    *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@__thumb", "@transcode", "@sharebin", "@synoresource"),
-    *("#recycle", "#snapshot", "$recycle.bin", "recycler", "system volume information"),
+    *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@__thumb", "@transcode", "@sharebin"),
+    *("#recycle", "#snapshot", "$recycle.bin", "system volume information"),
     *("__macosx", "network trash folder", "temporary items", "lost+found", "deletedfiles"),
     *("__pycache__", "node_modules", "site-packages", "_delta_log", "_temporary", "_spark_metadata"),
 }
+_FOLDER_PREFIXES = (".", "@syno", "network recycle bin", "s-1-5-21-")  # S-1-5-21-...: a user's part of RECYCLER
 _FOLDER_SUFFIXES = (".lrdata", ".lrcat-data")  # Lightroom's previews
 _INCOMPLETE_FOLDER = ".download"  # Safari's
 _FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "autorun.inf", "picasa.ini", "zbthumbnail.info"}
+_ZONE = "zone.identifier"  # what Windows notes of a download: `1.JPG:Zone.Identifier` where it was copied to Linux
 _INCOMPLETE_PREFIXES = (".azdownload-", ".pending-", "unconfirmed ")
 
 _KINDS = {
@@ -51,8 +53,8 @@ _KINDS = {
         rw2 rwl sr2 srf srw x3f""",
     Kind.OTHER_IMAGE: """apng avif bmp dib exr gif heic heif hdr ico j2k jfif jp2 jpc jpe jpeg jpg jpf jpx jxl jxr
         mpo pam pbm pgm pjp pjpeg png pnm ppm psd svg svgz tga tif tiff wdp webp xcf""",
-    Kind.INCOMPLETE: """!qb !ut aria2 bc! cloud crdownload dctmp download downloading fdmdownload filepart icloud
-        nextcloud opdownload owncloud part partial temp tmp""",
+    Kind.INCOMPLETE: """!qb !ut aria2 bc! cloud crdownload dctmp download downloading fdmdownload ffs_tmp filepart
+        icloud nextcloud opdownload owncloud part partial temp tmp""",
     Kind.BACKUP: "backup bak bkp old orig",
     Kind.AUDIO: "aac aif aiff amr flac m4a mid mp3 oga ogg opus wac wav wma",
     Kind.ARCHIVE: "7z bz2 cab gz iso lz4 lzma rar tar tbz2 tgz txz xz z zip zst",
@@ -93,8 +95,12 @@ def kind_of(path: str, wanted: Collection[str]) -> tuple[Kind, str]:
         return Kind.INCOMPLETE, suffix
     if lower in _FILES:
         return Kind.SYSTEM_FILE, name.strip()
-    if name.startswith((".", "~$")):
-        return Kind.SYSTEM_FILE, "._*" if name.startswith("._") else name if suffix in ("", lower[1:]) else ".*"
+    if lower.endswith(_ZONE):
+        return Kind.SYSTEM_FILE, "Zone.Identifier"
+    if name.startswith(("._", "~$")):
+        return Kind.SYSTEM_FILE, f"{name[:2]}*"
+    if name.startswith("."):
+        return Kind.SYSTEM_FILE, name if suffix in ("", lower[1:]) else ".*"
     if suffix in wanted:
         return Kind.IMAGE, suffix
     if _BACKUP_END.search(suffix):
@@ -105,4 +111,4 @@ def kind_of(path: str, wanted: Collection[str]) -> tuple[Kind, str]:
 def is_system_folder(name: str) -> bool:
     """Return whether a folder belongs to a system or program: a name in the list, or one that begins with a dot."""
     lower = name.lower()
-    return name.startswith(".") or lower in _FOLDERS or lower.endswith(_FOLDER_SUFFIXES)
+    return lower in _FOLDERS or lower.startswith(_FOLDER_PREFIXES) or lower.endswith(_FOLDER_SUFFIXES)

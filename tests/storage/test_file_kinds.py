@@ -17,9 +17,12 @@ WANTED = wanted_suffixes(load_settings().sources)
         "leopard/@eaDir/1.JPG/SYNOPHOTO_THUMB_M.jpg",  # Synology
         "@EADIR/1.jpg",
         "#recycle/1.jpg",
+        "@SynoDrive/1.jpg",
+        "Network Recycle Bin 1/1.jpg",
         "@Recycle/1.jpg",  # QNAP
         "a/.@__thumb/s1001.jpg",
         "$RECYCLE.BIN/S-1-5-21/$R1.JPG",
+        "RECYCLER/S-1-5-21-1-2-3/Dc1.JPG",
         "System Volume Information/1.jpg",
         "fox/.ipynb_checkpoints/1-checkpoint.JPG",
         "__MACOSX/fox/._1.jpg",
@@ -73,7 +76,8 @@ def test_folders_that_people_name_like_that_hold_images(path):
         ("desktop.ini", Kind.SYSTEM_FILE, "desktop.ini"),
         (".DS_Store", Kind.SYSTEM_FILE, ".DS_Store"),
         ("._1.jpg", Kind.SYSTEM_FILE, "._*"),
-        ("~$survey.xlsx", Kind.SYSTEM_FILE, ".*"),
+        ("1.JPG:Zone.Identifier", Kind.SYSTEM_FILE, "Zone.Identifier"),
+        ("~$survey.xlsx", Kind.SYSTEM_FILE, "~$*"),
         (".trashed-1700000000-1.jpg", Kind.SYSTEM_FILE, ".*"),
         (".pending-1700000000-1.jpg", Kind.INCOMPLETE, "jpg"),
         (".azDownload-5e-1.jpg", Kind.INCOMPLETE, "jpg"),

@@ -242,8 +242,8 @@ def test_folders_that_differ_in_case_only_are_refused(spark, leopards):
     with pytest.raises(DataError) as raised:
         listed(spark, leopards, "folder")
     assert str(raised.value) == (
-        "Labels differ only in upper and lower case: 'Leopard' (1 images) and 'leopard' (3 images). Give each class one "
-        "spelling, or set sources.label_case=lower (keep: they are classes of their own)."
+        "Labels differ only in upper and lower case: 'Leopard' (1 images) and 'leopard' (3 images). Give each class "
+        "one spelling, or set sources.label_case=lower (keep: they are classes of their own)."
     )
 
 
@@ -254,7 +254,7 @@ def test_labels_of_a_file_are_compared_in_the_same_form(spark, leopards, tmp_pat
     with pytest.raises(DataError, match=r"'Snow Leopard' \(1 images\) and 'snow leopard' \(3 images\)"):
         listed(spark, leopards, file)
     labels = told(listed(spark, leopards, file, case="lower"), "label")
-    assert labels == {path: "snow leopard" for path in LEOPARDS[:4]} | {LEOPARDS[4]: None}
+    assert labels == dict.fromkeys(LEOPARDS[:4], "snow leopard") | {LEOPARDS[4]: None}
 
 
 def test_names_that_come_in_portions_make_one_table(spark, pictures, monkeypatch):
