@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from enum import Enum
+from functools import lru_cache
 
 from pipelines.label_text import canonical_text
 
@@ -82,13 +83,10 @@ def kind_of(path: str, wanted: Collection[str]) -> tuple[Kind, str]:
     `path` is the one below the source; `wanted` are the suffixes of images to read, which win over what a suffix
     says otherwise, but not over system folders and hidden names.
     """
-    *folders, name = path.split("/")
+    folder, _, name = path.rpartition("/")
+    if found := _kind_by_folder(folder):
+        return found
     suffix, lower = suffix_of(name), name.lower()
-    for folder in folders:
-        if folder.lower().endswith(_INCOMPLETE_FOLDER):
-            return Kind.INCOMPLETE, _INCOMPLETE_FOLDER.lstrip(".")
-        if is_system_folder(folder):
-            return Kind.SYSTEM_FOLDER, folder
     if lower.startswith(_INCOMPLETE_PREFIXES):
         return Kind.INCOMPLETE, suffix
     if suffix not in wanted and _BY_SUFFIX.get(suffix) == Kind.INCOMPLETE:
@@ -106,6 +104,17 @@ def kind_of(path: str, wanted: Collection[str]) -> tuple[Kind, str]:
     if _BACKUP_END.search(suffix):
         return Kind.BACKUP, suffix
     return _BY_SUFFIX.get(suffix, Kind.OTHER if suffix else Kind.BARE), suffix
+
+
+@lru_cache(1024)
+def _kind_by_folder(path: str) -> tuple[Kind, str] | None:
+    """Return the kind of all files below a folder, or None if it tells nothing of them."""
+    for name in path.split("/"):
+        if name.lower().endswith(_INCOMPLETE_FOLDER):
+            return Kind.INCOMPLETE, _INCOMPLETE_FOLDER.lstrip(".")
+        if is_system_folder(name):
+            return Kind.SYSTEM_FOLDER, name
+    return None
 
 
 def is_system_folder(name: str) -> bool:

@@ -89,8 +89,6 @@ def test_a_workspace_in_the_folder_is_not_of_the_source_but_what_people_put_ther
     images, passed_over = picked(folder, str(folder / "ws"))
     assert images == ["fox/1.jpg", "ws/3.jpg", "ws/fox/2.jpg", "ws2/fox/4.jpg"]
     assert passed_over.total == 0
-    (folder.parent / "link").symlink_to(folder)
-    assert picked(folder.parent / "link", str(folder / "ws"))[0] == images
 
 
 def test_another_workspace_is_known_by_its_tables(write):
@@ -100,7 +98,9 @@ def test_another_workspace_is_known_by_its_tables(write):
 
 def test_a_workspace_of_which_nothing_but_the_sample_is_there_is_known_by_the_settings(write):
     folder = write({"ws/sample/pictures/a/1.jpg": JPEG, "fox/1.jpg": JPEG})
-    assert picked(folder, str(folder / "ws"))[0] == ["fox/1.jpg"]
+    (folder.parent / "link").symlink_to(folder)
+    for source in (folder, folder.parent / "link"):
+        assert picked(source, str(folder / "ws"))[0] == ["fox/1.jpg"]
 
 
 def test_the_sample_set_in_a_workspace_may_be_the_source(write):
