@@ -87,12 +87,12 @@ class PassedOver:
     def _images_without_suffix(self) -> str:
         found = sum(self.images.values())
         formats = ", ".join(sorted({format_ for _, _, format_ in self.images}))
-        suffixes = ", ".join(sorted({sign or "." for _, sign, _ in self.images}))
+        suffixes = " and ".join(sorted({f"`{sign or '.'}`" for _, sign, _ in self.images}))
         unknown = sum(n for (kind, _), n in self.counts.items() if kind in UNKNOWN)
-        of = f"the {unknown:,}" if self.looked_into == unknown else f"{self.looked_into:,} of the {unknown:,}"
+        first = "" if self.looked_into == unknown else f"first {self.looked_into:,} "
         return (
-            f"By their first bytes, {found:,} of {of} with no or an unknown suffix are images ({formats}): "
-            f"rename them, or add to sources.extensions: {suffixes}"
+            f"{found:,} of the {first}files without a known suffix are images by their first bytes ({formats}): "
+            f"rename them, or add {suffixes} to sources.extensions."
         )
 
 

@@ -166,8 +166,8 @@ def test_every_file_that_is_passed_over_is_counted_at_every_ingest(spark, make_s
     assert second.notes == (
         "passed over 5 of 6 files: 1 video (mp4), 1 file without a suffix, 2 files in system folders "
         "(.ipynb_checkpoints, @eaDir), 1 system or hidden file (Thumbs.db). To use them, extract frames from videos. "
-        "By their first bytes, 1 of the 1 with no or an unknown suffix are images (JPEG): rename them, or add to "
-        "sources.extensions: .",
+        "1 of the files without a known suffix are images by their first bytes (JPEG): rename them, or add `.` to "
+        "sources.extensions.",
     )
     assert [row["label"] for row in Tables.of(spark, settings).current_images().collect()] == ["fox"]
     status = collect_status(spark, settings)

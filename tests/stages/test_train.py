@@ -117,8 +117,7 @@ def test_a_label_to_exclude_that_no_image_has_is_refused(spark, settings):
 
 
 def test_a_label_without_features_yet_may_be_excluded_and_twins_in_case_are_refused(spark, settings, draw):
-    draw({"S0/unsure/new.jpg": jpeg(99, 5)})
-    ingest.run(spark, settings)
+    ingest.run(spark, changed(settings, "sources", images=str(draw({"unsure/new.jpg": jpeg(99, 5)}))))
     tables, sound = Tables.of(spark, settings), learning.require_sound_labels
     rows = spark.createDataFrame([("fox",), ("Fox",), ("fox",)], "label string")
     with pytest.raises(DataError, match=r"'Fox' \(1 images\) and 'fox' \(2 images\)\. Give each.*ingest their sources"):

@@ -49,8 +49,8 @@ def test_the_note_accounts_for_every_file(write):
         "passed over 84 of 96 files: 40 videos (avi, mp4), 30 RAW images (cr2), 5 incomplete downloads (crdownload), "
         "4 files without a suffix, 1 metadata or text file (xmp), 1 other file (xyz), "
         "2 files in system folders (.thumbnails, @eaDir), 1 system or hidden file (Thumbs.db). To use them, extract "
-        "frames from videos, convert RAW images to JPEG, download incomplete files again. By their first bytes, 3 of "
-        "the 5 with no or an unknown suffix are images (JPEG): rename them, or add to sources.extensions: ."
+        "frames from videos, convert RAW images to JPEG, download incomplete files again. 3 of the files without a known "
+        "suffix are images by their first bytes (JPEG): rename them, or add `.` to sources.extensions."
     )
     assert set(passed_over.kinds()) == set(Kind) - {
         *(Kind.IMAGE, Kind.OTHER_IMAGE, Kind.BACKUP, Kind.AUDIO, Kind.ARCHIVE)
@@ -69,7 +69,9 @@ def test_files_without_a_suffix_are_read_where_the_settings_say_so(write):
 
 def test_only_the_first_files_are_looked_into(write):
     _, passed_over = picked(write({f"{i:04}.bin": JPEG for i in range(LOOKED_INTO + 7)}))
-    note = f"{LOOKED_INTO} of {LOOKED_INTO} of the {LOOKED_INTO + 7} with no or an unknown suffix are images (JPEG)"
+    note = (
+        f"{LOOKED_INTO} of the first {LOOKED_INTO} files without a known suffix are images by their first bytes (JPEG"
+    )
     assert note in passed_over.note(0)
 
 
