@@ -76,6 +76,8 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
     notes = lasting = _lasting(listing, changes)
     if restated:
         notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
+    if changes.fresh_count and settings.sources.station == "exif":
+        notes = [*notes, *_without_serial(tables, source.root)]
     if changes.fresh_count or restated:
         notes = [*notes, *_conflicts(tables, None if changes.is_first else started)]
     names.unpersist()
@@ -165,6 +167,21 @@ def _lasting(listing: Listing, changes: Changes) -> list[str]:
             "their rows are kept."
         )
     return notes
+
+
+def _without_serial(tables: Tables, root: str) -> list[str]:
+    """Return a sentence on the images whose station stays unknown: no serial number is found in them."""
+    is_unknown = F.col("station").isNull()
+    readable = tables.current_images().where(F.col("path").startswith(root) & F.col("failure").isNull())
+    unknown, total, first = readable.agg(
+        F.count(F.when(is_unknown, True)), F.count("*"), F.min(F.when(is_unknown, F.col("path")))
+    ).first()
+    if not unknown:
+        return []
+    return [
+        f"{unknown:,} of {total:,} images have no serial number that irbis can read, and so no station, first {first}. "
+        "Give it by folder or name instead: sources.station=folder:N or regex:PATTERN."
+    ]
 
 
 def _conflicts(tables: Tables, since: datetime | None) -> list[str]:

@@ -175,6 +175,19 @@ def test_every_file_that_is_passed_over_is_counted_at_every_ingest(spark, make_s
     assert f"not read     {second.notes[0]}" in as_text(status).splitlines()
 
 
+def test_images_without_a_serial_number_are_counted_where_it_is_the_station(spark, make_settings, draw):
+    folder = draw({"a.jpg": jpeg(80, 1), "b.jpg": jpeg(90, 2), "c.jpg": jpeg(99, 3, NOON, camera="SN1"), "d.jpg": b""})
+    settings = make_settings({"sources.images": str(folder), "sources.labels": "none"})
+    assert ingest.run(spark, settings).notes == ()
+    by_serial = {"workspace": f"{settings.workspace}2", "sources.station": "exif", "sources.labels": "none"}
+    settings = make_settings({"sources.images": str(folder), **by_serial})
+    assert ingest.run(spark, settings).notes == (
+        f"2 of 3 images have no serial number that irbis can read, and so no station, first file://{folder}/a.jpg. "
+        "Give it by folder or name instead: sources.station=folder:N or regex:PATTERN.",
+    )
+    assert ingest.run(spark, settings).notes == ()
+
+
 def test_bursts_of_real_cameras_equal_the_37_sequences_that_people_found(spark, make_settings, shared_data):
     folder = shared_data / "cameratrap_peru_sdzg"
     truth = pd.read_csv(folder / "labels.csv")

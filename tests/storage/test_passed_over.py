@@ -49,8 +49,8 @@ def test_the_note_accounts_for_every_file(write):
         "passed over 84 of 96 files: 40 videos (avi, mp4), 30 RAW images (cr2), 5 incomplete downloads (crdownload), "
         "4 files without a suffix, 1 metadata or text file (xmp), 1 other file (xyz), "
         "2 files in system folders (.thumbnails, @eaDir), 1 system or hidden file (Thumbs.db). To use them, extract "
-        "frames from videos, convert RAW images to JPEG, download incomplete files again. 3 of the files without a known "
-        "suffix are images by their first bytes (JPEG): rename them, or add `.` to sources.extensions."
+        "frames from videos, convert RAW images to JPEG, download incomplete files again. 3 of the files without a "
+        "known suffix are images by their first bytes (JPEG): rename them, or add `.` to sources.extensions."
     )
     assert set(passed_over.kinds()) == set(Kind) - {
         *(Kind.IMAGE, Kind.OTHER_IMAGE, Kind.BACKUP, Kind.AUDIO, Kind.ARCHIVE)
