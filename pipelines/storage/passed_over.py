@@ -68,14 +68,13 @@ class PassedOver:
 
     def __str__(self) -> str:
         """Return `78 files: 40 videos (mp4), 30 RAW images (cr2), 8 files without a suffix`."""
-        parts = [f"{kind.counted(sum(signs.values()))}{_named(signs)}" for kind, signs in self.kinds().items()]
-        return f"{self.total:,} files: {', '.join(parts)}"
+        return f"{self.total:,} {'file' if self.total == 1 else 'files'}: {self._by_kind()}"
 
     def note(self, read: int) -> str | None:
         """Return a sentence that accounts for all files but the `read` images, and says what can be done with them."""
         if not self.total:
             return None
-        sentences = [f"passed over {self.total:,} of {self.total + read:,} {str(self).partition(' ')[2]}."]
+        sentences = [f"passed over {self.total:,} of {self.total + read:,} files: {self._by_kind()}."]
         present = self.kinds()
         remedies = [remedy for kind, remedy in REMEDIES.items() if kind in present]
         if remedies:
@@ -83,6 +82,9 @@ class PassedOver:
         if self.images:
             sentences.append(self._images_without_suffix())
         return " ".join(sentences)
+
+    def _by_kind(self) -> str:
+        return ", ".join(f"{kind.counted(sum(n.values()))}{_named(n)}" for kind, n in self.kinds().items())
 
     def _images_without_suffix(self) -> str:
         found = sum(self.images.values())

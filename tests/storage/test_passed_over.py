@@ -60,6 +60,8 @@ def test_the_note_accounts_for_every_file(write):
 def test_where_all_files_are_images_there_is_no_note(write):
     images, passed_over = picked(write({"1.jpg": JPEG}))
     assert (images, passed_over.note(1)) == (["1.jpg"], None)
+    _, passed_over = picked(write({"1.mp4": b""}))
+    assert str(passed_over) == "1 file: 1 video (mp4)"
 
 
 def test_files_without_a_suffix_are_read_where_the_settings_say_so(write):
