@@ -38,6 +38,9 @@ class Simulated:
             name = f"2024/S{number % 60:02}/CAM{number % 120:03}/100RECNX/RCNX{number:08}.JPG"
             yield Blob(self.root + name, name, 2_500_000 + number % 999, at, f"0x8DC81A5C{number:08X}")
 
+    def peek(self, path: str) -> bytes:
+        return b""
+
 
 def resident(pid: int | str) -> float:
     """Give the resident memory of a process in MB."""

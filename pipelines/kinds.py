@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipelines.azure_address import hadoop_address
+from pipelines.label_text import canonical_text
 
 
 def split_commas(value: Any) -> Any:
@@ -65,6 +66,14 @@ def known_labels(rule: str) -> str:
     return rule
 
 
+def visible_label(label: str) -> str:
+    """Return a label in its canonical form, as tables hold it."""
+    found = canonical_text(label)
+    if found is None:
+        raise ValueError(f"expected a label, not {label!r}, which has no visible character")
+    return found
+
+
 def known_recall(recall: float) -> float:
     if recall not in (0.99, 0.95):
         raise ValueError("expected 0.99 or 0.95: of these `irbis train` measures what they cost")
@@ -81,6 +90,10 @@ FOLDER = r"folder:-?[1-9]\d*"
 Text = Annotated[str, Field(min_length=1)]
 Address = Annotated[Text, AfterValidator(one_scheme), AfterValidator(hadoop_address)]
 Words = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(split_commas)]
+Labels = Annotated[
+    list[Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(visible_label)]],
+    BeforeValidator(split_commas),
+]
 Numbers = Annotated[list[float], BeforeValidator(split_commas)]
 Fractions = Annotated[
     list[Annotated[float, Field(gt=0, lt=1)]],

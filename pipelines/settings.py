@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipelines.kinds import (
     Address,
     Fractions,
+    Labels,
     Share,
     Text,
     Words,
@@ -36,6 +37,7 @@ class Sources(Section):
     labels: Annotated[str, AfterValidator(known_labels)]
     station: Annotated[str, AfterValidator(known_station)]
     extensions: Annotated[Words, Field(min_length=1)]
+    label_case: Literal["refuse", "lower", "keep"]
 
 
 class Azure(Section):
@@ -95,8 +97,8 @@ Vote = Literal["auto", "mean", "max"]
 class Train(Section):
     fractions: Fractions
     split_salt: str
-    exclude_labels: Words
-    classes_of_interest: Words
+    exclude_labels: Labels
+    classes_of_interest: Labels
     vote: Vote
     class_weights: Literal["balanced", "none"]
     folds: Annotated[int, Field(ge=0, le=20), AfterValidator(not_one)]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
+from pipelines.images import maker_note
 from pipelines.images.ifd import Tags
 
 ORIENTATION, IMAGE_WIDTH, IMAGE_LENGTH = 0x0112, 0x0100, 0x0101
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 0x00FE, 0x014A, 0xC612
 _DATE_TIME, _CAMERA_SERIAL = 0x0132, 0xC62F
 _DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED, _BODY_SERIAL = 0x9003, 0x9004, 0xA431
+_MAKE, _MAKER_NOTE = 0x010F, 0x927C
 _SUBSEC, _SUBSEC_ORIGINAL, _SUBSEC_DIGITIZED = 0x9290, 0x9291, 0x9292
 # A zone may follow; it is left out, since the camera's own clock is what is asked for.
 _MOMENT = re.compile(
@@ -33,7 +35,7 @@ def orientation(tags: Tags) -> int:
 def captured_at(tags: Tags) -> datetime | None:
     """Give the moment of exposure by the camera's own clock, or None.
 
-    DateTimeOriginal, else DateTimeDigitized, else DateTime; the first that holds a date.
+    DateTimeOriginal, else DateTimeDigitized, else DateTime; the first that holds a date. Else the maker note's.
     """
     for date, subsec in (
         (_DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL),
@@ -43,18 +45,18 @@ def captured_at(tags: Tags) -> datetime | None:
         moment = parse_moment(_text(tags.get(date)), _text(tags.get(subsec)))
         if moment:
             return moment
-    return None
+    return maker_note.captured_at(*_maker_note(tags))
 
 
 def camera(tags: Tags) -> str | None:
     """Give the serial number of the camera's body, or None.
 
-    BodySerialNumber, else the DNG standard's CameraSerialNumber. Zeros only, as cameras write that have
-    none, count as none.
+    BodySerialNumber, else the DNG standard's CameraSerialNumber, else the maker note's. Zeros only, as cameras
+    write that have none, count as none.
     """
-    for tag in (_BODY_SERIAL, _CAMERA_SERIAL):
-        value = tags.get(tag)
-        serial = str(value) if isinstance(value, int) else _text(value)
+    values = [tags.get(tag) for tag in (_BODY_SERIAL, _CAMERA_SERIAL)]
+    serials = [str(value) if isinstance(value, int) else _text(value) for value in values]
+    for serial in (*serials, maker_note.serial_number(*_maker_note(tags))):
         if serial.strip("0 -"):
             return serial
     return None
@@ -76,6 +78,11 @@ def parse_moment(text: str, subsec: str = "") -> datetime | None:
     except ValueError:
         return None
     return moment + timedelta(microseconds=int(fraction[:6].ljust(6, "0")))
+
+
+def _maker_note(tags: Tags) -> tuple[bytes, str]:
+    note = tags.get(_MAKER_NOTE)
+    return note if isinstance(note, bytes) else b"", _text(tags.get(_MAKE))
 
 
 def _text(value: int | bytes | None) -> str:

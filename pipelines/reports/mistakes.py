@@ -12,6 +12,7 @@ from pipelines.errors import DataError
 from pipelines.evaluation.figures import Interval
 from pipelines.evaluation.rates import share_of
 from pipelines.evaluation.split import conflicting_labels
+from pipelines.label_text import canonical_text
 from pipelines.platform.tracking import CHAMPION, ModelVersion, Tracking
 from pipelines.reports import fragments
 from pipelines.reports.assemble import assemble
@@ -107,7 +108,7 @@ class Mistakes:
     def _of(self, label: str) -> DataFrame:
         if not label:
             return self.tested
-        rows = self.tested.where(F.col("label") == label)
+        rows = self.tested.where(F.col("label") == canonical_text(label))
         if not rows.head(1):
             known = [row["label"] for row in self.tested.select("label").distinct().orderBy("label").collect()]
             raise DataError(f"label = {label}: no test picture has it. Known: {', '.join(known) or 'none'}.")

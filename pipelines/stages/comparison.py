@@ -10,7 +10,7 @@ from pipelines.evaluation.figures import Evaluation, aligned, shortened
 from pipelines.models.backbones import identity_of
 from pipelines.schemas import names_of
 from pipelines.settings import Settings, Train
-from pipelines.stages.learning import cross_validated, training_rows
+from pipelines.stages.learning import cross_validated, require_sound_labels, training_rows
 from pipelines.storage.tables import Tables
 
 UNITS = {"frames at random": "content_hash", "groups": "group_id"}
@@ -29,6 +29,7 @@ def compare(spark: SparkSession, settings: Settings) -> str:
             f"No labelled picture has features of {identity}. Run `irbis featurize --backbone {names_of(identity)}` "
             "with the same weights and images settings first."
         )
+    require_sound_labels(tables, rows, settings)
     found = compare_splits(rows, settings.train)
     counted = rows.groupBy("label").agg(F.countDistinct("group_id").alias("groups")).orderBy("label").collect()
     rows.unpersist()

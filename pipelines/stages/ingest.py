@@ -78,6 +78,8 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
     notes = lasting = _lasting(listing, changes)
     if restated:
         notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
+    if changes.fresh_count and settings.sources.station == "exif":
+        notes = [*notes, *_without_serial(tables, source.root)]
     if changes.fresh_count or restated:
         since = None if changes.is_first else started
         notes = [*notes, *grouping.notes(), *_conflicts(tables, since), *contradiction(tables, since)]
@@ -148,18 +150,19 @@ def _partitions(size: int, settings: Settings) -> int:
 
 
 def _nothing_found(source: Source, listing: Listing) -> str:
-    others = ", ".join(f"{n} .{suffix}" if suffix else f"{n} without" for suffix, n in listing.ignored.most_common(3))
     problem = f" ({listing.problems[0]})" if listing.problems else ""
+    others = f", only {listing.passed_over}" if listing.passed_over.total else ""
     return (
-        f"{source.root} has no pictures{problem}"
-        + (f", only files with other suffixes ({others})" if others else "")
-        + ". Give another folder, or the suffixes of your pictures: --set sources.extensions=jpg,..."
+        f"{source.root} has no pictures{problem}{others}. "
+        "Give another folder, or the suffixes of your pictures: --set sources.extensions=jpg,..."
     )
 
 
 def _lasting(listing: Listing, changes: Changes) -> list[str]:
     """Give sentences on what a person should know of the source."""
     notes = list(listing.notes)
+    if passed_over := listing.passed_over.note(listing.count):
+        notes.append(passed_over)
     if listing.problems:
         notes.append(f"{len(listing.problems):,} files could not be listed, first {listing.problems[0]}.")
     if changes.gone_count and listing.is_whole:
@@ -168,6 +171,21 @@ def _lasting(listing: Listing, changes: Changes) -> list[str]:
             "their rows are kept."
         )
     return notes
+
+
+def _without_serial(tables: Tables, root: str) -> list[str]:
+    """Return a sentence on the images whose station stays unknown: no serial number is found in them."""
+    is_unknown = F.col("station").isNull()
+    readable = tables.current_images().where(F.col("path").startswith(root) & F.col("failure").isNull())
+    unknown, total, first = readable.agg(
+        F.count(F.when(is_unknown, True)), F.count("*"), F.min(F.when(is_unknown, F.col("path")))
+    ).first()
+    if not unknown:
+        return []
+    return [
+        f"{unknown:,} of {total:,} images have no serial number that irbis can read, and so no station, first {first}. "
+        "Give it by folder or name instead: sources.station=folder:N or regex:PATTERN."
+    ]
 
 
 def _conflicts(tables: Tables, since: datetime | None) -> list[str]:

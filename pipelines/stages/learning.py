@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from pipelines.evaluation.answers import Answers
 from pipelines.evaluation.folds import with_folds
 from pipelines.evaluation.split import labelled_pictures, split_of
+from pipelines.label_text import SPELLING, require_known_labels, require_one_spelling
 from pipelines.models.classifiers import MIRRORED
 from pipelines.models.cross_validation import Fitted, cross_validate, hold_out
 from pipelines.settings import Settings, Train
@@ -28,6 +29,16 @@ def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFram
     features = features_of(tables, backbone, mirrored=settings.featurize.mirror).where("failure is null")
     rows = pictures.join(features.drop("failure", "failure_detail", "featurized_at"), "content_hash")
     return rows.withColumn("split", split_of(F.col("group_id"), chosen.fractions, chosen.split_salt))
+
+
+def require_sound_labels(tables: Tables, rows: DataFrame, settings: Settings) -> None:
+    """Raise DataError if labels differ only in case, or if no image has a label that is to be excluded."""
+    if excluded := settings.train.exclude_labels:
+        labels = tables.current_images().where("label is not null").select("label").distinct().collect()
+        require_known_labels("train.exclude_labels", excluded, [row["label"] for row in labels], "image is labelled")
+    if settings.sources.label_case != "keep":
+        counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
+        require_one_spelling(counts, f"{SPELLING} Then ingest their sources again.")
 
 
 def groups_of(rows: DataFrame) -> dict[str, dict[str, int]]:

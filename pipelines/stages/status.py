@@ -23,14 +23,17 @@ from pipelines.storage.tables import Tables, count_failures
 
 
 def collect_status(spark: SparkSession, settings: Settings) -> dict[str, Any]:
-    """Give {"workspace", "tables": {name: counts}, "missing": {stage: count}, "champion" and "challenger": or None}."""
+    """Give {"workspace", "tables": {name: counts}, "missing": {stage: count}, and a text or None: "passed_over",
+    and a version or None: "champion", "challenger"}."""
     tables = Tables.of(spark, settings)
     tracking = Tracking.of(settings)
     champion, challenger = tracking.champion(), tracking.challenger()
+    unread, passed_over = _source(tables, settings) if settings.sources.images else (None, None)
     return {
         "workspace": tables.workspace,
         "tables": {"images": _images(tables), "features": _features(tables), "predictions": _predictions(tables)},
-        "missing": _missing(tables, settings, tracking, champion),
+        "missing": ({} if unread is None else {"ingest": unread}) | _missing(tables, settings, tracking, champion),
+        "passed_over": passed_over,
         "champion": champion and _version(champion),
         "challenger": challenger and _version(challenger),
     }
@@ -47,6 +50,8 @@ def as_text(status: dict[str, Any]) -> str:
         lines += [f"{'':12}   {count:,} {failure}" for failure, count in counts["failures"].items()]
     for stage, count in status["missing"].items():
         lines.append(f"{stage:12} {count:,} to do" if count else f"{stage:12} nothing to do")
+    if status["passed_over"]:
+        lines.append(f"not read     {status['passed_over']}")
     champion = status["champion"]
     if champion is None:
         return "\n".join([*lines, "champion     none yet: run `irbis train`"])
@@ -102,25 +107,26 @@ def _predictions(tables: Tables) -> dict[str, Any]:
 
 
 def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: ModelVersion | None) -> dict[str, int]:
-    """Count what each stage would do. Ingest is only asked where the settings name a source."""
+    """Count what each stage after ingest would do."""
     backbone = identity_of(settings)
     never = ("", "", datetime.now(timezone.utc))
     of_version = (champion.name, champion.version, champion.made_at) if champion else never
     mark = mark_of(tables, settings, champion.run_id if champion else None)
     up_to_date = bears(read_text(tables, PAGE), mark)
-    found = {
+    return {
         "featurize": pictures_to_featurize(tables, wanted_of(settings.featurize, backbone)).count(),
         "train": _not_learned(tables, settings, tracking, backbone),
         "score": pictures_to_score(tables, *of_version).where("is_new").count(),
         "report": int(tables.exists("images") and not up_to_date),
     }
-    return ({"ingest": _not_read(tables, settings)} if settings.sources.images else {}) | found
 
 
-def _not_read(tables: Tables, settings: Settings) -> int:
+def _source(tables: Tables, settings: Settings) -> tuple[int, str | None]:
+    """Return how many images ingest would read, and a sentence on the files that it would pass over."""
     source = open_source(settings)
     listing = list_names(tables, source, settings.sources)
-    return compare(tables, listing.names, settings.ingest, settings.images, source.root).fresh_count
+    changes = compare(tables, listing.names, settings.ingest, settings.images, source.root)
+    return changes.fresh_count, listing.passed_over.note(listing.count)
 
 
 def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbone: str) -> int:

@@ -21,7 +21,7 @@ from pipelines.models.synapseml import lightgbm
 from pipelines.platform.tracking import Tracking
 from pipelines.platform.trials import FAILED, FINISHED, Trial, Trials
 from pipelines.settings import Settings
-from pipelines.stages.learning import fingerprint_of, training_rows
+from pipelines.stages.learning import fingerprint_of, require_sound_labels, training_rows
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.sweep_plan import ALL, Plan, Share
 from pipelines.stages.sweep_trial import Sweep, combined, run_trial, study_of
@@ -85,6 +85,7 @@ def _trials(tables: Tables, settings: Settings, plan: Plan, name: str, share: Sh
     tracking = Tracking.of(settings)
     tables.require("features")
     pictures = training_rows(tables, settings, identity_of(settings))
+    require_sound_labels(tables, pictures, settings)
     fingerprint = plan.digest(name, fingerprint_of(pictures, settings, ""))
     if share.is_all:
         tracking.close_abandoned()

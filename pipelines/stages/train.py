@@ -12,12 +12,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.config import flatten, masked
-from pipelines.errors import DataError
 from pipelines.evaluation.answers import Answers, best_views, decide, reviews
 from pipelines.evaluation.operating_point import classes_of_interest
 from pipelines.evaluation.split import SPLITS, count_pictures, pictures_in
 from pipelines.evaluation.sufficiency import require_enough
 from pipelines.evaluation.vote import MAXIMUM, MEAN
+from pipelines.label_text import require_known_labels
 from pipelines.models.backbones import identity_of
 from pipelines.models.classifiers import calibrated
 from pipelines.models.learners import describe
@@ -27,7 +27,14 @@ from pipelines.reports.card import model_card
 from pipelines.settings import Score, Settings
 from pipelines.stages.asking import ask
 from pipelines.stages.gate import pass_gate
-from pipelines.stages.learning import cross_validated, fingerprint_of, groups_of, held_out, training_rows
+from pipelines.stages.learning import (
+    cross_validated,
+    fingerprint_of,
+    groups_of,
+    held_out,
+    require_sound_labels,
+    training_rows,
+)
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.trained import Trained
 from pipelines.storage.tables import Tables
@@ -45,7 +52,9 @@ def train(rows: DataFrame, settings: Settings) -> Trained:
     require_enough(groups_of(rows))
     chosen = settings.train
     classes = sorted(row["label"] for row in rows.where("split = 'train'").select("label").distinct().collect())
-    _require_known(chosen.classes_of_interest, classes)
+    require_known_labels(
+        "train.classes_of_interest", chosen.classes_of_interest, classes, "training picture is labelled"
+    )
     learning = rows.where("split != 'test'").where(F.col("label").isin(classes)).cache()
     folds = min(chosen.folds, learning.select("group_id").distinct().count())
     if folds > 1:
@@ -74,14 +83,6 @@ def train(rows: DataFrame, settings: Settings) -> Trained:
     )
 
 
-def _require_known(wanted: list[str], classes: list[str]) -> None:
-    if unknown := sorted(set(wanted) - set(classes)):
-        raise DataError(
-            f"train.classes_of_interest names {', '.join(unknown)}, which no training picture is labelled. "
-            f"The labels are {', '.join(classes)}."
-        )
-
-
 def _calibration_error(answers: Answers) -> float:
     return answers.evaluate(bootstrap=0).metrics["calibration_error"].value or 0.0
 
@@ -103,6 +104,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     if same and same[0].tags.get("gate"):
         rows.unpersist()
         return StageResult("train", seconds=clock.seconds, outcome=_again(same[0]))
+    require_sound_labels(tables, rows, settings)
     for unfinished in same:  # a run that was killed between registering and the gate
         tracking.delete(unfinished)
     trained = train(rows, settings)

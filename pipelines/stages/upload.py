@@ -6,6 +6,7 @@ from pipelines.errors import DataError
 from pipelines.platform.progress import progress
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, duration
+from pipelines.storage.passed_over import PassedOver
 from pipelines.storage.sources import open_source
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from pipelines.storage.sources.folder import Folder
@@ -20,13 +21,20 @@ def send(folder: str, settings: Settings, dry_run: bool) -> tuple[list[str], boo
     target = open_source(settings)
     if not isinstance(target, AzureBlobs):
         raise DataError(f"{settings.sources.images} is a folder. Give a container: az://ACCOUNT/CONTAINER/PREFIX.")
-    blobs = pictures_of(source, settings.sources)
+    passed_over = PassedOver()
+    blobs = pictures_of(source, settings.sources, settings.workspace, passed_over)
     if not blobs:
-        raise DataError(f"{source.root} has no pictures with the suffixes of sources.extensions. Give another folder.")
+        others = f", only {passed_over}" if passed_over.total else ""
+        raise DataError(
+            f"{source.root} has no pictures with the suffixes of sources.extensions{others}. Give another folder."
+        )
     manifest = Manifest()
     with progress("upload", len(blobs), lambda: manifest.done):
         upload(source, blobs, target, settings.sources, dry_run=dry_run, manifest=manifest)
-    return _lines(manifest, source, target, clock.seconds, dry_run), not (manifest.failures or source.problems)
+    lines = _lines(manifest, source, target, clock.seconds, dry_run)
+    if note := passed_over.note(len(blobs)):
+        lines.append(f"upload: note: {note}")
+    return lines, not (manifest.failures or source.problems)
 
 
 def _lines(manifest: Manifest, source: Folder, target: AzureBlobs, seconds: float, dry_run: bool) -> list[str]:

@@ -18,6 +18,7 @@ from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.revisions import compare
 from pipelines.storage.arrivals import announce, drain
 from pipelines.storage.listing import Listing, list_names
+from pipelines.storage.passed_over import PassedOver
 from pipelines.storage.sources import Source, open_source
 from pipelines.storage.tables import Tables
 
@@ -53,6 +54,7 @@ class Watcher:
     tables: Tables
     source: Source
     settings: Settings
+    passed_over: str | None = None  # what the last look passed over
 
     def look(self) -> StageResult:
         """Take all that is new now, after what an earlier look was stopped at."""
@@ -66,11 +68,14 @@ class Watcher:
             drain(self.tables, self.source.root, partial(self._take, results))
         failures = sum((Counter(each.failures) for each in results), Counter[str]())
         notes = tuple(dict.fromkeys(note for each in results for note in each.notes))
+        before, self.passed_over = self.passed_over, listing.passed_over.note(listing.count)
+        if self.passed_over and self.passed_over != before:
+            notes += (self.passed_over,)
         read, written = sum(each.read for each in results), sum(each.written for each in results)
         return StageResult("ingest", read, written, failures, clock.seconds, notes)
 
     def _take(self, results: list[StageResult], names: DataFrame) -> None:
         """Ingest a batch of the stream. One that was stopped comes again, and finds done what was done."""
         tables = replace(self.tables, spark=names.sparkSession)  # a stream has a session of its own
-        listing = Listing(names, names.count(), Counter(), is_whole=False)
+        listing = Listing(names, names.count(), PassedOver(), is_whole=False)
         results.append(take(tables, self.source, self.settings, listing, Clock()))

@@ -41,7 +41,7 @@ def list_page(place: Place, credential: Credential, threads: int, prefix: str, m
     found = _parsed(content)
     if found is None or found.tag != "EnumerationResults":  # a cut page, or what a proxy put in its place
         raise PassingError("the list cannot be read")
-    blobs = [_blob(place, item) for item in found.iterfind("Blobs/Blob")]
+    blobs = [_blob(place, item) for item in found.iterfind("Blobs/Blob") if not _is_folder(item)]
     folders = [_name(item) for item in found.iterfind("Blobs/BlobPrefix")]
     return Page(blobs, folders, found.findtext("NextMarker") or "")
 
@@ -51,6 +51,11 @@ def _parsed(content: bytes) -> ElementTree.Element | None:
         return ElementTree.fromstring(content)
     except ElementTree.ParseError:
         return None
+
+
+def _is_folder(item: ElementTree.Element) -> bool:
+    """Return whether a blob stands for a folder: an account with a hierarchical namespace lists those too."""
+    return item.findtext("Properties/ResourceType") == "directory" or _name(item).endswith("/")
 
 
 def _blob(place: Place, item: ElementTree.Element) -> Blob:

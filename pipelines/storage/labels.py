@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import DataError
+from pipelines.label_text import canonical_text
 
 # The names that other tools of the field give to the same columns (COCO Camera Traps, Timelapse, Wildlife Insights).
 ALIASES = {
@@ -46,7 +47,9 @@ def read_labels(file: str, content: bytes | None = None) -> pd.DataFrame:
     table = _rename(_read(path, content), file)
     for column in table:
         text = table[column].str.strip().str.normalize("NFC")
-        table[column] = text.where(text != "", None)
+        table[column] = (
+            text.where(text != "", None) if column == "path" else table[column].map(canonical_text)
+        ).astype(object)
     table = table[table["path"].notna()]
     table = table.assign(path=table["path"].map(normalise))
     faults = []

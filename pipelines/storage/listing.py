@@ -11,11 +11,13 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.azure_address import is_azure, parse_place
 from pipelines.errors import DataError
+from pipelines.label_text import SPELLING, require_one_spelling
 from pipelines.settings import Sources
 from pipelines.storage.labels import ALIASES, is_file, normalise, read_labels
-from pipelines.storage.path_rules import file_series, path_rule, suffix_of, wanted_suffixes
+from pipelines.storage.own_files import OwnFiles
+from pipelines.storage.passed_over import PassedOver
+from pipelines.storage.path_rules import file_series, path_rule, wanted_suffixes
 from pipelines.storage.sources import Source
 from pipelines.storage.tables import Tables
 
@@ -32,13 +34,13 @@ class Listing:
     """Hold the names found and what is known of them.
 
     `names`: path, size, modified_at, etag, label, station, camera, captured_at, sequence, file_series, file_number,
-    and says_label: whether this listing has a say in the label (else what is stored stays). `ignored` counts other
-    files by suffix; `problems` and `notes` are sentences.
+    and says_label: whether this listing has a say in the label (else what is stored stays). `passed_over` counts all
+    other files; `problems` and `notes` are sentences.
     """
 
     names: DataFrame
     count: int
-    ignored: Counter[str]
+    passed_over: PassedOver
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_whole: bool = True  # else what is not named may still be there
@@ -47,48 +49,38 @@ class Listing:
 def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
     """List every picture of the source. Raises DataError if labels and pictures have nothing in common.
 
-    The plots that irbis itself put into the workspace are left out. Names go to Spark in portions: of a million of
+    What irbis itself put into a workspace below the source is left out. Names go to Spark in portions: of a million of
     them the driver holds no more than the paths, and these only where a labels file asks for them.
     """
-    wanted = wanted_suffixes(rules)
-    folder, place = path_rule(rules.labels), path_rule(rules.station)
-    own = _own_plots(tables.workspace)
+    passed_over, own = PassedOver(), OwnFiles(tables.workspace, source.root)
+    folder, place, is_lower = path_rule(rules.labels), path_rule(rules.station), rules.label_case == "lower"
+    labels: Counter[str | None] = Counter()
     has_file = is_file(rules.labels)
-    ignored: Counter[str] = Counter()
     rows: list[tuple[Any, ...]] = []
     portions: list[DataFrame] = []
     paths: list[str] = []
     count = 0
-    for blob in source.list():
-        suffix = suffix_of(blob.relative_path)
-        if suffix not in wanted:
-            ignored[suffix] += 1
-        elif not blob.path.startswith(own):
-            match = normalise(blob.relative_path)
-            series = file_series(match, rules.labels)
-            rows.append(
-                (blob.path, blob.size, blob.modified_at, blob.etag, match, folder(match), place(match), *series)
-            )
-            count += 1
-            if has_file:
-                paths.append(match)
-            if len(rows) == PORTION:
-                portions.append(tables.settled(_frame(tables.spark, rows)))
-                rows = []
+    for blob in passed_over.pick(source.list(), wanted_suffixes(rules), source.peek, own):
+        match = normalise(blob.relative_path)
+        label = folder(match)
+        label = label.lower() if label and is_lower else label
+        labels[label] += 1
+        series = file_series(match, rules.labels)
+        rows.append((blob.path, blob.size, blob.modified_at, blob.etag, match, label, place(match), *series))
+        count += 1
+        if has_file:
+            paths.append(match)
+        if len(rows) == PORTION:
+            portions.append(tables.settled(_frame(tables.spark, rows)))
+            rows = []
     if rows or not portions:
         portions.append(_frame(tables.spark, rows))
-    names, notes = _with_labels(reduce(DataFrame.unionAll, portions), paths, rules.labels, source)
+    names, notes = _with_labels(reduce(DataFrame.unionAll, portions), paths, rules, source, labels)
+    if rules.label_case == "refuse":
+        require_one_spelling({label: n for label, n in labels.items() if label is not None}, SPELLING)
     names = names.withColumn("station", F.coalesce("station", "place"))
     names = names.drop("match_path", "folder", "place")
-    return Listing(names, count, ignored, tuple(source.problems), tuple(notes))
-
-
-def _own_plots(workspace: str) -> str:
-    """Give the beginning of the paths under which a source would list what MLflow keeps for us."""
-    if is_azure(workspace):
-        place, _ = parse_place(workspace)
-        return f"{place.root}{place.prefix}artifacts/"
-    return f"{workspace if '://' in workspace else f'file://{workspace}'}/artifacts/"
+    return Listing(names, count, passed_over, tuple(source.problems), tuple(notes))
 
 
 def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:
@@ -97,19 +89,24 @@ def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:
     return spark.createDataFrame(found, NAMES) if rows else spark.createDataFrame([], NAMES)
 
 
-def _with_labels(names: DataFrame, paths: list[str], rule: str, source: Source) -> tuple[DataFrame, list[str]]:
-    """Add the TOLD columns and says_label, from a file, from folders or from nothing."""
-    notes: list[str] = []
+def _with_labels(
+    names: DataFrame, paths: list[str], rules: Sources, source: Source, labels: Counter[str | None]
+) -> tuple[DataFrame, list[str]]:
+    """Add the TOLD columns and says_label, from a file, from folders or from nothing; count a file's `labels`."""
+    rule, notes = rules.labels, list[str]()
     if not is_file(rule):
         told: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder")}
     else:
         content = source.read_file(rule) if "://" in rule else None
         table, notes = _matched(read_labels(rule, content), paths, rule)
+        if rules.label_case == "lower":
+            table["label"] = table["label"].str.lower()
+        labels.update(table["label"].dropna())
         told = {column: F.col(column) for column in TOLD if column in table}
         types = ", ".join(f"{c} {'timestamp' if c == 'captured_at' else 'string'}" for c in table.columns)
         table = table.astype(object).where(table.notna(), None)
-        labels = names.sparkSession.createDataFrame(table, types)
-        names = names.join(labels.withColumnRenamed("path", "match_path"), "match_path", "left")
+        rows = names.sparkSession.createDataFrame(table, types)
+        names = names.join(rows.withColumnRenamed("path", "match_path"), "match_path", "left")
     for column in TOLD:
         kind = "timestamp" if column == "captured_at" else "string"
         names = names.withColumn(column, told.get(column, F.lit(None)).cast(kind))

@@ -1,10 +1,11 @@
-"""What a path below the source says: whether it is a picture, its label, its station."""
+"""What a path below the source says: its label, its station."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
+from pipelines.label_text import canonical_text
 from pipelines.settings import Sources
 
 
@@ -13,20 +14,17 @@ def wanted_suffixes(rules: Sources) -> set[str]:
     return {extension.lower().lstrip(".") for extension in rules.extensions}
 
 
-def suffix_of(path: str) -> str:
-    """Give what follows the last dot of the name, in small letters; empty where there is no dot."""
-    _, dot, suffix = path.rpartition("/")[2].rpartition(".")
-    return suffix.lower() if dot else ""
-
-
 def path_rule(rule: str) -> Callable[[str], str | None]:
-    """Give the function that reads a station or a label off a path below the source; null where there is none."""
+    """Give the function that reads a station or a label off a path below the source; null where there is none.
+
+    Names are in canonical form: a folder of invisible characters gives none.
+    """
     if rule.startswith("regex:"):
         pattern = re.compile(rule[len("regex:") :])
-        return lambda path: (match[1] or None) if (match := pattern.search(path)) else None
+        return lambda path: canonical_text(match[1]) if (match := pattern.search(path)) else None
     if rule == "folder" or rule.startswith("folder:"):
         level = int(rule.partition(":")[2] or -1)
-        return lambda path: _folder(path, level)
+        return lambda path: canonical_text(_folder(path, level))
     return lambda path: None
 
 

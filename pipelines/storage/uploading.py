@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 
 from pipelines.errors import ImageError
 from pipelines.settings import Sources
-from pipelines.storage.path_rules import path_rule, suffix_of, wanted_suffixes
+from pipelines.storage.file_kinds import suffix_of
+from pipelines.storage.own_files import OwnFiles
+from pipelines.storage.passed_over import PassedOver
+from pipelines.storage.path_rules import path_rule, wanted_suffixes
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from pipelines.storage.sources.folder import Folder
 from pipelines.storage.sources.source import Blob
@@ -37,10 +40,10 @@ class Manifest:
         return self.sent + self.there_already + len(self.failures)
 
 
-def pictures_of(folder: Folder, rules: Sources) -> list[Blob]:
-    """List the pictures of a folder, by the suffixes of the settings."""
-    wanted = wanted_suffixes(rules)
-    return [blob for blob in folder.list() if suffix_of(blob.relative_path) in wanted]
+def pictures_of(folder: Folder, rules: Sources, workspace: str, passed_over: PassedOver) -> list[Blob]:
+    """List the pictures of a folder, by the rules of ingest; count the other files in `passed_over`."""
+    own = OwnFiles(workspace, folder.root)
+    return list(passed_over.pick(folder.list(), wanted_suffixes(rules), folder.peek, own))
 
 
 def upload(

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.stages import ingest
+from pipelines.stages.status import as_text, collect_status
 from pipelines.storage.tables import Tables
 
 from .conftest import NOON, jpeg, rows
@@ -148,8 +149,43 @@ def test_identical_bytes_whose_labels_were_mended_are_not_named(spark, make_sett
 
 def test_a_folder_without_pictures_names_what_is_there(spark, make_settings, draw):
     folder = draw({"notes.txt": b"x", "a.mp4": b"y", "b.mp4": b"z"})
-    with pytest.raises(DataError, match=r"has no pictures, only files with other suffixes \(2 \.mp4, 1 \.txt\)"):
+    with pytest.raises(
+        DataError, match=r"has no pictures, only 3 files: 2 videos \(mp4\), 1 metadata or text file \(txt"
+    ):
         ingest.run(spark, make_settings({"sources.images": str(folder)}))
+
+
+def test_every_file_that_is_passed_over_is_counted_at_every_ingest(spark, make_settings, draw):
+    image = jpeg(80, 1)
+    junk = {"fox/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg": image, "fox/.ipynb_checkpoints/1-checkpoint.jpg": image}
+    folder = draw({"fox/1.jpg": image, "fox/1.MP4": b"v", "fox/2": image, "fox/Thumbs.db": b"t", **junk})
+    settings = make_settings({"sources.images": str(folder)})
+    first, second = ingest.run(spark, settings), ingest.run(spark, settings)
+    assert (first.read, second.read) == (1, 0)
+    assert first.notes == second.notes == second.lasting
+    assert second.notes == (
+        "passed over 5 of 6 files: 1 video (mp4), 1 file without a suffix, 2 files in system folders "
+        "(.ipynb_checkpoints, @eaDir), 1 system or hidden file (Thumbs.db). To use them, extract frames from videos. "
+        "1 of the files without a known suffix are images by their first bytes (JPEG): rename them, or add `.` to "
+        "sources.extensions.",
+    )
+    assert [row["label"] for row in Tables.of(spark, settings).current_images().collect()] == ["fox"]
+    status = collect_status(spark, settings)
+    assert (status["missing"]["ingest"], status["passed_over"]) == (0, second.notes[0])
+    assert f"not read     {second.notes[0]}" in as_text(status).splitlines()
+
+
+def test_images_without_a_serial_number_are_counted_where_it_is_the_station(spark, make_settings, draw):
+    folder = draw({"a.jpg": jpeg(80, 1), "b.jpg": jpeg(90, 2), "c.jpg": jpeg(99, 3, NOON, camera="SN1"), "d.jpg": b""})
+    settings = make_settings({"sources.images": str(folder), "sources.labels": "none"})
+    assert ingest.run(spark, settings).notes == ()
+    by_serial = {"workspace": f"{settings.workspace}2", "sources.station": "exif", "sources.labels": "none"}
+    settings = make_settings({"sources.images": str(folder), **by_serial})
+    assert ingest.run(spark, settings).notes == (
+        f"2 of 3 images have no serial number that irbis can read, and so no station, first file://{folder}/a.jpg. "
+        "Give it by folder or name instead: sources.station=folder:N or regex:PATTERN.",
+    )
+    assert ingest.run(spark, settings).notes == ()
 
 
 def test_bursts_of_real_cameras_equal_the_37_sequences_that_people_found(spark, make_settings, shared_data):

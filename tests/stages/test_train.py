@@ -107,6 +107,25 @@ def test_a_class_of_interest_that_nothing_is_labelled_is_refused(spark, settings
         train.run(spark, changed(settings, "train", classes_of_interest=["striped", "lynx"]))
 
 
+def test_a_label_to_exclude_that_no_image_has_is_refused(spark, settings):
+    with pytest.raises(DataError) as raised:
+        train.run(spark, changed(settings, "train", exclude_labels=["stripes", "plain"]))
+    assert str(raised.value) == (
+        "train.exclude_labels names stripes (did you mean striped?), which no image is labelled. "
+        "The labels are plain, striped."
+    )
+
+
+def test_a_label_without_features_yet_may_be_excluded_and_twins_in_case_are_refused(spark, settings, draw):
+    ingest.run(spark, changed(settings, "sources", images=str(draw({"unsure/new.jpg": jpeg(99, 5)}))))
+    tables, sound = Tables.of(spark, settings), learning.require_sound_labels
+    rows = spark.createDataFrame([("fox",), ("Fox",), ("fox",)], "label string")
+    with pytest.raises(DataError, match=r"'Fox' \(1 images\) and 'fox' \(2 images\)\. Give each.*ingest their sources"):
+        sound(tables, rows, changed(settings, "train", exclude_labels=["unsure"]))
+    sound(tables, rows.where("label = 'fox'"), changed(settings, "train", exclude_labels=["unsure"]))
+    sound(tables, rows, changed(settings, "sources", label_case="keep"))
+
+
 def test_mirror_images_are_learned_from_and_asked_about_where_there_are_features_of_them(spark, trained):
     mirrored = changed(trained, "featurize", mirror=True)
     featurize.run(spark, mirrored)

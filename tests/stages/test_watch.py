@@ -66,6 +66,19 @@ def test_what_arrives_is_taken_once_and_a_look_at_nothing_new_writes_nothing(spa
     assert ingest.run(spark, settings).read == 0
 
 
+def test_what_is_passed_over_is_said_once_and_again_when_it_changes(spark, make_settings, draw):
+    folder = draw({"a/1.jpg": jpeg(90, 1), "a/1.mp4": b""})
+    settings = make_settings({"sources.images": str(folder)})
+    notes = []
+    with pytest.raises(Over):
+        for result in watch(spark, settings, sleeps(lambda: None, lambda: draw({"a/2.mp4": b""}))):
+            notes.append(result.notes)
+    assert [note.partition(". ")[0] for (note,) in notes] == [
+        "passed over 1 of 2 files: 1 video (mp4)",
+        "passed over 2 of 3 files: 2 videos (mp4)",
+    ]
+
+
 def test_what_was_announced_when_a_look_was_stopped_is_taken_by_the_next(spark, make_settings, draw, monkeypatch):
     folder = draw({f"a/{n}.jpg": jpeg(90, n) for n in range(4)})
     settings = make_settings({"sources.images": str(folder), "ingest.files_per_commit": "2"})

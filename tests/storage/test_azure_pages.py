@@ -66,6 +66,12 @@ def test_a_name_that_xml_cannot_hold_comes_escaped(answering):
     assert plain.modified_at == datetime(2024, 6, 4, 6, 15, 22, tzinfo=timezone.utc)
 
 
+def test_blobs_that_stand_for_folders_are_no_files(answering):
+    directory = BLOB.replace("<Properties>", "<Properties><ResourceType>directory</ResourceType>").format("", "fox", "")
+    pages = answering(page(directory, BLOB.format("", "fox/", ""), BLOB.format("", "fox/1.jpg", "")))
+    assert [blob.relative_path for blob in pages.source().list()] == ["fox/1.jpg"]
+
+
 def test_the_marker_of_a_page_asks_for_the_next(answering):
     pages = answering(page(BLOB.format("", "1.jpg", ""), marker="a&amp;b/1"), page(BLOB.format("", "2.jpg", "")))
     assert [blob.relative_path for blob in pages.source().list()] == ["1.jpg", "2.jpg"]

@@ -23,7 +23,9 @@ FILES = (
     "S1/2.JPG",
     "S1/cat/3.jpeg",
     "S2/cat/deep/4.png",
+    "S2/5.jpg",
     "S2/.5.jpg",
+    "S2/@eaDir/4.png/SYNOPHOTO_THUMB_M.jpg",
     "_6.jpg",
     "S1/notes.txt",
     "README",
@@ -40,8 +42,9 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def listed(spark: Any, folder: Path, labels: str = "none", station: str = "none") -> Listing:
-    rules = Sources(dataset=None, images=None, labels=labels, station=station, extensions=["jpg", ".JPEG", "png"])
+def listed(spark: Any, folder: Path, labels: str = "none", station: str = "none", case: str = "refuse") -> Listing:
+    extensions = ["jpg", ".JPEG", "png"]
+    rules = Sources(dataset=None, images=None, labels=labels, station=station, extensions=extensions, label_case=case)
     return list_names(Tables(spark, str(folder / "workspace")), Folder(str(folder)), rules)
 
 
@@ -65,12 +68,15 @@ def test_folders_say_label_and_station_and_other_files_are_counted(spark, pictur
         "1.jpg": (None, None, 1, True),
         "_6.jpg": (None, None, 1, True),
         "S1/2.JPG": ("S1", "S1", 1, True),
-        "S2/.5.jpg": ("S2", "S2", 1, True),
+        "S2/5.jpg": ("S2", "S2", 1, True),
         "S1/cat/3.jpeg": ("cat", "S1", 1, True),
         "S2/cat/deep/4.png": ("deep", "S2", 1, True),
     }
     assert listing.count == 6
-    assert listing.ignored == {"txt": 1, "": 2}
+    assert str(listing.passed_over) == (
+        "5 files: 2 files without a suffix, 1 metadata or text file (txt), 1 file in system folders (@eaDir), "
+        "1 system or hidden file (.*)"
+    )
     assert listing.names.columns == [
         *("path", "size", "modified_at", "etag"),
         *("label", "station", "camera", "captured_at", "sequence", "says_label"),
@@ -91,6 +97,7 @@ DEEP, FLAT = "S2/cat/deep/4.png", "1.jpg"
         (r"regex:^S(\d)/", "2", None),
         (r"regex:(\d)\.\w+$", "4", "1"),
         (r"regex:(x)?\d", None, None),
+        ("regex:^(\u200b)?", None, None),
         ("none", None, None),
     ],
 )
@@ -105,7 +112,7 @@ def test_a_pattern_gives_the_station_of_every_picture(spark, pictures):
         "_6.jpg": None,
         "S1/2.JPG": "1",
         "S1/cat/3.jpeg": "1",
-        "S2/.5.jpg": "2",
+        "S2/5.jpg": "2",
         DEEP: "2",
     }
 
@@ -177,13 +184,13 @@ def test_labels_of_other_pictures_are_refused_with_an_example_of_each(spark, pic
 def test_a_labels_file_tells_station_camera_time_and_sequence(spark, pictures, tmp_path):
     file = write(
         tmp_path,
-        "path,label,station,camera,datetime,seq_id\nS2/.5.jpg,None,S9,c1,2014:07:01 15:22:09,7\nS1/2.JPG,,,,,\n",
+        "path,label,station,camera,datetime,seq_id\nS2/5.jpg,None,S9,c1,2014:07:01 15:22:09,7\nS1/2.JPG,,,,,\n",
     )
     listing = listed(spark, pictures, file, "folder:1")
     names = listing.names.selectExpr("*", "unix_timestamp(captured_at) as seconds")
     columns = ("label", "station", "camera", "seconds", "sequence", "says_label")
     found = told(replace(listing, names=names), *columns)
-    assert found["S2/.5.jpg"] == ("None", "S9", "c1", 1404228129, "7", True)
+    assert found["S2/5.jpg"] == ("None", "S9", "c1", 1404228129, "7", True)
     assert found["S1/2.JPG"] == (None, "S1", None, None, None, True)
     assert found[DEEP] == (None, "S2", None, None, None, True)
 
@@ -205,12 +212,49 @@ def test_a_clock_that_is_far_off_does_not_stop_a_listing(spark, pictures):
     assert {row["path"].rpartition("/")[2]: row["year"] for row in years.collect()}["_6.jpg"] == 1969
 
 
-def test_our_own_plots_are_no_pictures(spark, pictures):
-    for name in ("workspace/artifacts/ab/plots/confusion.png", "workspace/sample/3.jpg"):
-        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
-        (pictures / name).write_bytes(b"x")
-    names = set(told(listed(spark, pictures), "size"))
-    assert "workspace/sample/3.jpg" in names and "workspace/artifacts/ab/plots/confusion.png" not in names
+def test_what_irbis_wrote_into_a_workspace_is_not_listed(spark, pictures):
+    for name in ("artifacts/ab/plots/confusion.png", "sample/3.jpg", "tables/images/_delta_log/0.json", "cat/4.jpg"):
+        (pictures / "workspace" / name).parent.mkdir(parents=True, exist_ok=True)
+        (pictures / "workspace" / name).write_bytes(b"x")
+    listing = listed(spark, pictures)
+    assert {name for name in told(listing, "size") if name.startswith("workspace")} == {"workspace/cat/4.jpg"}
+    assert listing.passed_over.total == 5
+
+
+LEOPARDS = ("leopard/1.jpg", "leopard/2.jpg", "Leopard/3.jpg", "leopard\u200b/4.jpg", "\u200b/5.jpg")
+
+
+@pytest.fixture
+def leopards(tmp_path: Path) -> Path:
+    for name in LEOPARDS:
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pictures" / name).write_bytes(b"x")
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize(("case", "third"), [("keep", "Leopard"), ("lower", "leopard")])
+def test_folders_that_look_the_same_are_one_label(spark, leopards, case, third):
+    labels = told(listed(spark, leopards, "folder", case=case), "label")
+    assert labels == dict(zip(LEOPARDS, ["leopard", "leopard", third, "leopard", None], strict=True))
+
+
+def test_folders_that_differ_in_case_only_are_refused(spark, leopards):
+    with pytest.raises(DataError) as raised:
+        listed(spark, leopards, "folder")
+    assert str(raised.value) == (
+        "Labels differ only in upper and lower case: 'Leopard' (1 images) and 'leopard' (3 images). Give each class "
+        "one spelling, or set sources.label_case=lower (keep: they are classes of their own)."
+    )
+
+
+def test_labels_of_a_file_are_compared_in_the_same_form(spark, leopards, tmp_path):
+    told_labels = ("snow leopard", " snow\u00a0 leopard", "Snow Leopard", "snow\u200b leopard\ufeff", "\u200b")
+    rows = (f"{path},{label}\n" for path, label in zip(LEOPARDS, told_labels, strict=True))
+    file = write(tmp_path, "path,label\n" + "".join(rows))
+    with pytest.raises(DataError, match=r"'Snow Leopard' \(1 images\) and 'snow leopard' \(3 images\)"):
+        listed(spark, leopards, file)
+    labels = told(listed(spark, leopards, file, case="lower"), "label")
+    assert labels == dict.fromkeys(LEOPARDS[:4], "snow leopard") | {LEOPARDS[4]: None}
 
 
 def test_names_that_come_in_portions_make_one_table(spark, pictures, monkeypatch):

@@ -12,20 +12,27 @@ from pathlib import Path
 from pipelines.errors import DataError, ImageError
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
+from pipelines.storage.file_kinds import is_system_folder
 from pipelines.storage.sources.source import Blob
 
 SCHEMES = ("", "file", "dbfs")
+PEEKED = 512  # bytes, enough for a signature
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 LATEST = (datetime(2200, 1, 1, tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1)
 
 
 def open_here(address: str, settings: Settings) -> Folder:
     """Give the folder behind a path or a URI; on Databricks dbfs: is a folder too."""
+    return Folder(local_folder(address) or address)
+
+
+def local_folder(address: str) -> str | None:
+    """Return the path of a folder on this machine's disks; None for an address of any other scheme."""
     scheme, colon, rest = address.partition(":")
     if colon and scheme in SCHEMES:
         mount = "/dbfs" if scheme == "dbfs" and not rest.lstrip("/").startswith("Volumes/") else ""
-        return Folder(f"{mount}/{rest.lstrip('/')}")
-    return Folder(address)
+        return f"{mount}/{rest.lstrip('/')}"
+    return None if "://" in address else address
 
 
 @dataclass
@@ -63,6 +70,14 @@ class Folder:
                     blob = self._blob(os.path.join(folder, name))
                     if blob:
                         yield blob
+
+    def peek(self, path: str) -> bytes:
+        """Return the first bytes of a file; none where it cannot be read."""
+        try:
+            with open(path[len("file://") :], "rb") as file:
+                return file.read(PEEKED)
+        except OSError:
+            return b""
 
     def fetch(self, path: str, etag: str) -> bytes:
         """Give the bytes; raise ImageError if the file went or changed since it was listed."""
@@ -116,6 +131,10 @@ class Folder:
         return Blob(self.root + relative, relative, status.st_size, _modified_at(status), _etag(status))
 
     def _note(self, error: OSError) -> None:
+        """Note what could not be read; not the folders of the system (lost+found), which nobody but root may open."""
+        below = str(error.filename or "")[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+        if any(map(is_system_folder, filter(None, below.split("/")))):
+            return
         self.problems.append(f"{os.fsencode(error.filename).decode('utf-8', 'backslashreplace')}: {error.strerror}")
 
 

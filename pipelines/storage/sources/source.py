@@ -33,6 +33,9 @@ class Source(Protocol):
     def list(self) -> Iterator[Blob]:
         """Give every file, of whatever kind."""
 
+    def peek(self, path: str) -> bytes:
+        """Return the first bytes of a file, to see its format; none where that costs a request."""
+
     def fetch(self, path: str, etag: str) -> bytes:
         """Give the bytes of the version that was listed, or raise ImageError. Called by many threads at once."""
 

@@ -1,0 +1,59 @@
+"""The canonical form of labels and stations, in which names that look the same are the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+from pipelines.errors import DataError
+
+# Characters without a shape of their own: Unicode's Default_Ignorable_Code_Point beyond the categories Cc and Cf.
+_IGNORABLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_BLANK = {"\u2800": " "}  # drawn as white space, but a symbol to Unicode
+SHOWN = 5  # labels that a message names
+SPELLING = "Give each class one spelling, or set sources.label_case=lower (keep: they are classes of their own)."
+
+
+def canonical_text(text: str | None) -> str | None:
+    """Return a name in Unicode NFC, without invisible characters, white space as single spaces; None if none is left.
+
+    Control, format (zero-width, bidirectional, soft hyphen) and variation characters are removed. White space of any
+    kind, no-break space included, separates words. Letters keep their case.
+    """
+    if text is None:
+        return None
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(_BLANK.get(c, c) for c in _IGNORABLE.sub("", text) if c.isspace() or not _is_control(c))
+        text = unicodedata.normalize("NFC", text)
+    return " ".join(text.split()) or None
+
+
+def require_one_spelling(counts: Mapping[str, int], remedy: str) -> None:
+    """Raise DataError if labels differ only in upper and lower case. `counts`: images by label."""
+    spellings: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        spellings.setdefault((canonical_text(label) or "").lower(), []).append(label)
+    twins = [found for found in spellings.values() if len(found) > 1]
+    if twins:
+        shown = [" and ".join(f"'{name}' ({counts[name]:,} images)" for name in found) for found in twins[:SHOWN]]
+        more = f", and {len(twins) - SHOWN:,} more" if len(twins) > SHOWN else ""
+        raise DataError(f"Labels differ only in upper and lower case: {', '.join(shown)}{more}. {remedy}")
+
+
+def require_known_labels(setting: str, wanted: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Raise DataError if a setting names labels that are not among the known ones; suggest the nearest of these."""
+    known = sorted(known)
+    by_case = {label.lower(): label for label in known}
+    unknown = []
+    for label in sorted(set(wanted) - set(known)):
+        near = get_close_matches(label.lower(), by_case, 1)
+        unknown.append(f"{label} (did you mean {by_case[near[0]]}?)" if near else label)
+    if unknown:
+        shown = f"{', '.join(known[:20])}{f' and {len(known) - 20:,} more' if len(known) > 20 else ''}"
+        raise DataError(f"{setting} names {', '.join(unknown)}, which no {where}. The labels are {shown or 'none'}.")
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs")

@@ -1,0 +1,119 @@
+"""What a path alone says about a file."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.config import load_settings
+from pipelines.storage.file_kinds import Kind, kind_of, suffix_of
+from pipelines.storage.path_rules import wanted_suffixes
+
+WANTED = wanted_suffixes(load_settings().sources)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "leopard/@eaDir/1.JPG/SYNOPHOTO_THUMB_M.jpg",  # Synology
+        "@EADIR/1.jpg",
+        "#recycle/1.jpg",
+        "@SynoDrive/1.jpg",
+        "Network Recycle Bin 1/1.jpg",
+        "@Recycle/1.jpg",  # QNAP
+        "a/.@__thumb/s1001.jpg",
+        "$RECYCLE.BIN/S-1-5-21/$R1.JPG",
+        "RECYCLER/S-1-5-21-1-2-3/Dc1.JPG",
+        "System Volume Information/1.jpg",
+        "fox/.ipynb_checkpoints/1-checkpoint.JPG",
+        "__MACOSX/fox/._1.jpg",
+        "__MACOSX/fox/1.jpg",
+        ".Trash-1000/files/1.jpg",
+        ".Trashes/501/1.jpg",
+        ".Spotlight-V100/1.jpg",
+        ".fseventsd/1.jpg",
+        ".thumbnails/1.jpg",
+        "a/.picasaoriginals/1.jpg",
+        "a/.AppleDouble/1.jpg",
+        ".git/1.jpg",
+        "a/.dtrash/files/1.jpg",  # digiKam
+        "lost+found/1.jpg",
+        "Catalog Previews.lrdata/A/1.jpg",
+        "DeletedFiles/1.jpg",  # Timelapse
+        "table/_delta_log/1.jpg",
+    ],
+)
+def test_system_folders_are_known_wherever_they_lie(path):
+    assert kind_of(path, WANTED)[0] == Kind.SYSTEM_FOLDER
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "trash/1.jpg",
+        "bin/1.jpg",
+        "Recycled/1.jpg",
+        "thumbnails/1.jpg",
+        "thumbs.db/1.jpg",
+        "previews/1.jpg",
+        "a.b/1.jpg",
+    ],
+)
+def test_folders_that_people_name_like_that_hold_images(path):
+    assert kind_of(path, WANTED) == (Kind.IMAGE, "jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "sign"),
+    [
+        ("1.JPG", Kind.IMAGE, "jpg"),
+        ("1.jfif", Kind.IMAGE, "jfif"),
+        ("1.jpe", Kind.IMAGE, "jpe"),
+        ("1.JPG ", Kind.IMAGE, "jpg"),
+        ("1.JPG.", Kind.IMAGE, "jpg"),
+        ("1.jpg\u200b", Kind.IMAGE, "jpg"),
+        ("~1.jpg", Kind.IMAGE, "jpg"),
+        ("Thumbs.db", Kind.SYSTEM_FILE, "Thumbs.db"),
+        ("desktop.ini", Kind.SYSTEM_FILE, "desktop.ini"),
+        (".DS_Store", Kind.SYSTEM_FILE, ".DS_Store"),
+        ("._1.jpg", Kind.SYSTEM_FILE, "._*"),
+        ("1.JPG:Zone.Identifier", Kind.SYSTEM_FILE, "Zone.Identifier"),
+        ("~$survey.xlsx", Kind.SYSTEM_FILE, "~$*"),
+        (".trashed-1700000000-1.jpg", Kind.SYSTEM_FILE, ".*"),
+        (".pending-1700000000-1.jpg", Kind.INCOMPLETE, "jpg"),
+        (".azDownload-5e-1.jpg", Kind.INCOMPLETE, "jpg"),
+        (".1.JPG.icloud", Kind.INCOMPLETE, "icloud"),
+        ("1.JPG.crdownload", Kind.INCOMPLETE, "crdownload"),
+        ("1.tif.part", Kind.INCOMPLETE, "part"),
+        ("1.jpg.filepart", Kind.INCOMPLETE, "filepart"),
+        ("1.JPG.download/1.JPG", Kind.INCOMPLETE, "download"),
+        ("1.JPG_original", Kind.BACKUP, "jpg_original"),
+        ("1.jpg~", Kind.BACKUP, "jpg~"),
+        ("1.MP4", Kind.VIDEO, "mp4"),
+        ("1.avi", Kind.VIDEO, "avi"),
+        ("1.CR2", Kind.RAW, "cr2"),
+        ("1.nef", Kind.RAW, "nef"),
+        ("1.psd", Kind.OTHER_IMAGE, "psd"),
+        ("1.wav", Kind.AUDIO, "wav"),
+        ("1.zip", Kind.ARCHIVE, "zip"),
+        ("1.jpg.xmp", Kind.SIDECAR, "xmp"),
+        ("labels.csv", Kind.SIDECAR, "csv"),
+        ("1", Kind.BARE, ""),
+        ("1.jpeg_large", Kind.OTHER, "jpeg_large"),
+    ],
+)
+def test_every_other_file_is_of_a_kind(name, kind, sign):
+    assert kind_of(f"leopard/{name}", WANTED) == (kind, sign)
+
+
+def test_what_the_settings_ask_for_is_read_but_not_from_system_folders():
+    assert kind_of("1.CR2", {"cr2"})[0] == Kind.IMAGE
+    assert kind_of("1.jpg.part", {"part"})[0] == Kind.IMAGE
+    assert kind_of("1", {""})[0] == Kind.IMAGE
+    assert kind_of("1.jpg", {"png"}) == (Kind.OTHER_IMAGE, "jpg")
+    assert kind_of("@eaDir/1.CR2", {"cr2"})[0] == Kind.SYSTEM_FOLDER
+
+
+def test_a_suffix_ends_before_white_space_and_dots():
+    assert [suffix_of(name) for name in ("a.b/1.JPG", "a.b/c", "1.JPG .", "jpg", "1.", ".jpg")] == [
+        *("jpg", "", "jpg", "", "", "jpg")
+    ]
