@@ -105,8 +105,6 @@ def name_fault(folder: Path, tracking_uri: str | None) -> str:
     """Return which characters of a workspace's path Spark or MLflow take for something else; "" if none."""
     if re.search(r"[\x00-\x1f\x7f]", str(folder)):
         return "control characters such as a line break cannot be in its name."
-    if not str(folder).isprintable():
-        return "its name is not text in UTF-8."
     if tracking_uri is None and (found := re.search(r"\?|%[0-9A-Fa-f]{2}", str(folder))):
         return f"MLflow's database would be written elsewhere, because of the {found[0]!r} in its name."
     return ""

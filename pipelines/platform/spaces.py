@@ -76,16 +76,16 @@ def disk_full(error: BaseException, workspace: str) -> PlatformError | None:
     """Return a sentence that names the full disk, if that is what the error comes from, at whatever depth."""
     if not any(sign in text for text in _texts(error) for sign in FULL):
         return None
-    folders = [Path(tempfile.gettempdir())]
+    folders = {Path(tempfile.gettempdir()): "TMPDIR"}
+    folders |= {Path(each): "SPARK_LOCAL_DIRS" for each in os.environ.get("SPARK_LOCAL_DIRS", "").split(",") if each}
     if "://" not in workspace:
-        folders.insert(0, Path(workspace).expanduser().absolute())
+        folders = {Path(workspace).expanduser().absolute(): "--workspace DIR", **folders}
     fullest = min(folders, key=free_bytes)
-    quota = ", or the quota there is used up" if free_bytes(fullest) > WORKSPACE_BYTES else ""
+    free = free_bytes(fullest)
+    quota = ", so perhaps a quota is used up" if free > WORKSPACE_BYTES else ""
     return PlatformError(
-        f"No space is left on the disk of {fullest} ({megabytes(free_bytes(fullest))} free{quota}). What was committed "
-        "stays. Make room there, or choose another folder "
-        f"({'TMPDIR' if fullest == folders[-1] and len(folders) > 1 else '--workspace DIR'}); the same command then "
-        "goes on from there."
+        f"No space is left on the disk of {fullest} ({megabytes(free)} free{quota}). What was committed stays. Make "
+        f"room there, or choose another folder ({folders[fullest]}); the same command then goes on from there."
     )
 
 
