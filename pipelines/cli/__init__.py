@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from pipelines.cli import around, bundle, datasets, learning, notebooks, remote, stages, streams  # most add commands
-from pipelines.cli.group import SHORT_FORMS, irbis
+from pipelines.cli.group import SHORT_FORMS, OutputClosed, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError
 from pipelines.platform.launching import find_home
@@ -56,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logging.disable(logging.CRITICAL)  # Spark's end is noisy when it comes in the middle of something
         click.echo("irbis: stopped. What was committed stays; the same command goes on from there.", err=True)
         raise SystemExit(130) from None
-    except SystemExit as leaving:  # click's own way of taking a closed pipe
-        if not isinstance(leaving.__context__, BrokenPipeError):
-            raise
+    except (OutputClosed, BrokenPipeError):  # the latter from what was buffered until now
         streams.discard_output()
         raise SystemExit(streams.BROKEN_PIPE) from None
     except Exception as error:
@@ -71,8 +69,6 @@ def _explain(error: Exception, verbose: bool) -> int:
     """Print what an error that nobody expected comes from, and give the exit code."""
     if reason := streams.output_fault(error):
         streams.discard_output()
-        if isinstance(error, BrokenPipeError):
-            return streams.BROKEN_PIPE
         click.echo(f"irbis: standard output cannot be written ({reason}).", err=True)
         return 1
     if verbose:

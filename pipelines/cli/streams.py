@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -45,8 +44,6 @@ def output_fault(error: BaseException) -> str:
     """Return why standard output cannot be written, if the error comes from there; else ""."""
     if not isinstance(error, OSError) or error.filename is not None:
         return ""
-    if error.errno == errno.EPIPE:
-        return "whoever read the output has closed it"
     frames = traceback.extract_tb(error.__traceback__)
     if frames and (frames[-1].filename.endswith(("click/utils.py", "cli/__init__.py")) or frames[-1].name == "write"):
         return str(error.strerror)

@@ -48,7 +48,7 @@ def _clean(table: Path, since: float) -> int:
     log = table / "_delta_log"
     if not log.is_dir():
         return 0
-    named = "".join(file.read_text("utf-8") for file in log.glob("*.json") if file.stat().st_mtime >= since)
+    named = "".join(file.read_text("utf-8") for file in log.glob("*.json"))
     freed = 0
     for file in [*table.rglob("*.parquet"), *table.rglob(".*.crc"), *log.glob(".*.tmp")]:
         data = file.name.removeprefix(".").removesuffix(".crc")
