@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -51,9 +52,8 @@ def unusable(folder: Path, needed: int = 0, *, is_run_from: bool = False) -> str
             probe.write(b"0" * 4096)
     except OSError as error:
         return error.strerror or str(error)
-    if not hasattr(os, "statvfs"):
-        return ""
-    if is_run_from and os.statvfs(folder).f_flag & os.ST_NOEXEC:
+    noexec = getattr(os, "ST_NOEXEC", 0)  # Linux alone has it
+    if is_run_from and noexec and os.statvfs(folder).f_flag & noexec:
         return "mounted noexec"
     if needed and (free := free_bytes(folder)) < needed:
         return f"{megabytes(free)} free, {megabytes(needed)} needed"
@@ -64,8 +64,7 @@ def free_bytes(folder: Path) -> int:
     """Return the bytes that can still be written below a folder, which need not exist yet."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
+    return shutil.disk_usage(folder).free
 
 
 def megabytes(size: int) -> str:

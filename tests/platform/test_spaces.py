@@ -21,7 +21,9 @@ def disks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, tuple[bo
 
     def statvfs(folder: object) -> SimpleNamespace:
         noexec, free = next((kind for name, kind in kinds.items() if str(folder).startswith(name)), (False, 2**40))
-        return SimpleNamespace(f_flag=os.ST_NOEXEC if noexec else 0, f_bavail=free // 4096, f_frsize=4096)
+        return SimpleNamespace(
+            f_flag=os.ST_NOEXEC if noexec else 0, f_blocks=0, f_bfree=0, f_bavail=free // 4096, f_frsize=4096
+        )
 
     monkeypatch.setattr(os, "statvfs", statvfs)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
