@@ -46,6 +46,7 @@ def java_options(java: Java, huge_pages: Path = _HUGE_PAGES) -> list[str]:
     # What it compiled it keeps in 48 MB, unless told otherwise; one run of all stages fills them, and Java then throws
     # away code that it must compile again, on and on: after half an hour the same work takes two fifths longer.
     options = ["-Duser.timezone=UTC", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m"]
+    options.append("-Dfile.encoding=UTF-8")  # Hadoop hands file names to chmod in it, whatever JAVA_TOOL_OPTIONS says
     options.append("-XX:MetaspaceSize=256m")  # Spark's classes fill the default thrice, each time for a full collection
     if not has_collector():
         options.append("-XX:+UseSerialGC" if (os.cpu_count() or 1) <= 4 else "-XX:+UseParallelGC")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_JAVA = re.compile(r"^(?:Caused by: |: )?((?:[a-z_]\w*\.)+[A-Z]\w*(?:Exception|Error|Throwable)\b.*)$")
+_JAVA = re.compile(r"^(?:Caused by: ([\w.$]+\b.*)|(?:: )?((?:[a-z_]\w*\.)+[A-Z]\w*(?:Exception|Error|Throwable)\b.*))$")
 _PYTHON = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?::.*)?$")
 _FILE = re.compile(r"(?:file|dbfs|abfss?|wasbs?|hdfs|s3a?):/[^\s,'\")]+")
 LONGEST = 400
@@ -38,5 +38,7 @@ def _of_worker(lines: list[str]) -> str:
 
 
 def _of_java(lines: list[str]) -> str:
-    causes = [match[1] for line in lines if not line.startswith("\t") and (match := _JAVA.match(line.strip()))]
+    causes = [
+        match[1] or match[2] for line in lines if not line.startswith("\t") and (match := _JAVA.match(line.strip()))
+    ]
     return causes[-1] if causes else ""

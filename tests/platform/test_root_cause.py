@@ -33,6 +33,10 @@ Caused by: java.io.EOFException
         (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
         (KeyError(), "KeyError"),
         (RuntimeError(JAVA), "java.io.IOException: Stale file handle (file:/survey/tables/images)"),
+        (
+            RuntimeError("o1\nCaused by: ExitCodeException exitCode=1: chmod: no"),
+            "ExitCodeException exitCode=1: chmod: no",
+        ),
         (RuntimeError(WORKER), "ValueError: no such thing: /pics/a.jpg"),
         (RuntimeError("two lines\nof its own"), "RuntimeError: two lines"),
         (BrokenPipeError(32, "Broken pipe"), "BrokenPipeError: whoever read the output has closed it"),
