@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+
+import pytest
+
+from pipelines import cli
 
 HEAVY = {"azure", "delta", "databricks", "mlflow", "numpy", "pandas", "PIL", "pyarrow", "pyspark", "sklearn", "torch"}
 
@@ -14,3 +19,31 @@ def test_the_command_knows_what_is_asked_before_it_loads_what_does_it():
     loaded = set(done.stdout.split())
     assert "click" in loaded
     assert not HEAVY & loaded
+
+
+@pytest.mark.parametrize("words", [["config"], ["config", "--verbose"]])
+def test_an_error_that_nobody_expected_is_two_lines_and_the_traceback_on_request(monkeypatch, capsys, words):
+    def fail(*_: object, **__: object) -> None:
+        error = RuntimeError("o1.save\n\tat x.Y(Z.java:1)\nCaused by: java.io.IOException: Stale file handle\n\tat x")
+        error.record = "w/runs/run-1/run.log" if words == ["config"] else ""  # type: ignore[attr-defined]
+        raise error
+
+    monkeypatch.setattr(cli.irbis, "main", fail)
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(words)
+    said = capsys.readouterr().err.splitlines()
+    assert leaving.value.code == 1
+    where = "is in w/runs/run-1/run.log" if words == ["config"] else "is shown by --verbose"
+    assert said[-2:] == [
+        "irbis: java.io.IOException: Stale file handle",
+        f"irbis: This error was not expected. The full traceback {where}.",
+    ]
+    assert (said[0] == "Traceback (most recent call last):") == ("--verbose" in words)
+    assert len(said) == 2 or "--verbose" in words
+
+
+def test_output_in_another_encoding_is_escaped(monkeypatch):
+    code = "from pipelines.cli import streams; streams.open_streams(); print('Ärger')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "\\xc4rger\n"

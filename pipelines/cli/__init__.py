@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
-from pipelines.cli import around, bundle, datasets, learning, notebooks, remote, stages  # each adds its commands
-from pipelines.cli.group import SHORT_FORMS, irbis
+from pipelines.cli import around, bundle, datasets, learning, notebooks, remote, stages, streams  # most add commands
+from pipelines.cli.group import SHORT_FORMS, OutputClosed, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError
+from pipelines.platform.launching import find_home
+from pipelines.platform.managed import is_managed
+from pipelines.platform.root_cause import root_cause
 
 __all__ = [
     "SHORT_FORMS",
@@ -29,12 +33,18 @@ __all__ = [
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command. Leaves by SystemExit only on failure: 2 for what the user can mend.
+    """Run the command. Leaves by SystemExit only on failure: 2 for what the user can mend, 1 for what nobody expected.
 
     Success returns, because schedulers such as Databricks take any SystemExit for a failed job.
     """
+    if arguments is None and not is_managed():
+        streams.use_utf8()
+        find_home()
+    streams.open_streams()
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = irbis.main(list(sys.argv[1:] if arguments is None else arguments), "irbis", standalone_mode=False)
+        code = irbis.main(words, "irbis", standalone_mode=False)
+        sys.stdout.flush()
     except UserError as error:
         for fault in error.faults:
             click.echo(f"irbis: {fault}", err=True)
@@ -46,5 +56,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logging.disable(logging.CRITICAL)  # Spark's end is noisy when it comes in the middle of something
         click.echo("irbis: stopped. What was committed stays; the same command goes on from there.", err=True)
         raise SystemExit(130) from None
+    except (OutputClosed, BrokenPipeError):  # the latter from what was buffered until now
+        streams.discard_output()
+        raise SystemExit(streams.BROKEN_PIPE) from None
+    except Exception as error:
+        raise SystemExit(_explain(error, "--verbose" in words)) from None
     if code:
         raise SystemExit(code)
+
+
+def _explain(error: Exception, verbose: bool) -> int:
+    """Print what an error that nobody expected comes from, and give the exit code."""
+    if reason := streams.output_fault(error):
+        streams.discard_output()
+        click.echo(f"irbis: standard output cannot be written ({reason}).", err=True)
+        return 1
+    if verbose:
+        traceback.print_exception(error)
+    click.echo(f"irbis: {root_cause(error)}", err=True)
+    log = getattr(error, "record", None)  # where recorded() has written all of it
+    where = f"is in {log}" if log else "is shown by --verbose"
+    click.echo(f"irbis: This error was not expected. The full traceback {where}.", err=True)
+    return 1

@@ -78,7 +78,7 @@ def status(origins: dict[str, Origin], verbose: bool, as_json: bool) -> None:
 @irbis.command()
 @options
 def doctor(origins: dict[str, Origin], verbose: bool) -> int:
-    """Look at Python, Java, Spark, packages, memory, GPU, weights and folders; say what to do."""
+    """Check Python, Java, Spark, packages, variables, memory, GPU, weights and folders; say what to do."""
     from pipelines.stages.doctor import examine
 
     findings = examine(validated(origins), verbose=verbose)

@@ -23,7 +23,21 @@ SHORT_FORMS = {
 }
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class OutputClosed(Exception):
+    """Nobody reads standard output any more."""
+
+
+class Commands(click.Group):
+    """Group commands, and keep a closed pipe apart: click itself would end with 1, as after any error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise OutputClosed from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="irbis")
 def irbis() -> None:
     """Pictures to features to predictions, on Spark."""

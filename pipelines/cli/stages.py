@@ -115,10 +115,12 @@ def run_stages(words: Sequence[str], origins: dict[str, Origin], verbose: bool, 
 @contextmanager
 def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]:
     """Give the settings of a run of these stages, and hold its workspace if there are any: they write there."""
+    from pipelines.platform.environment import require_sound, tracking_notes
     from pipelines.platform.lock import workspace_lock
 
     settings = revealed(validated(origins))
     try:
+        require_sound(settings)
         _require_ways_in(names, settings)
     except UserError as error:
         if settings.runs.id:  # sent from elsewhere
@@ -126,6 +128,9 @@ def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]
 
             refused(names, settings, error)
         raise
+    if set(names) & {"train", "score", "report"}:
+        for note in tracking_notes(settings):
+            click.echo(f"irbis: note: {note}", err=True)
     with workspace_lock(settings.workspace) if names else nullcontext():
         yield settings
 

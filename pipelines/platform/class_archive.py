@@ -14,13 +14,12 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.platform.jvm import Java, release_of
+from pipelines.platform.jvm import READ_BY_JAVA, Java, release_of
 
 FOLDER = Path("~/.cache/irbis/classes")
 _CUT_OFF = 600  # seconds without a change, after which nobody is at work on an archive any more
 _UNUSED = 30 * 86_400  # seconds without a use, after which an archive goes
 _SILENT = "-Xlog:cds*=off"  # classes that cannot be kept are named one by one
-_READ_BY_JAVA = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 # These rewrite classes while they load, and Java 17 has crashed with a recorder on archived ones.
 _REWRITES = re.compile(r"-javaagent|-agent(lib|path)|FlightRecord")
 _MAGIC = b"\xa8\xab\x0b\xf0"  # of a dynamic archive; the JVM writes the header last
@@ -34,7 +33,7 @@ def class_archive_options(
     None for a Java that cannot, one that the environment gives an agent or a recorder, where another session is making
     it, or where no archive can be kept.
     """
-    if java.version < 13 or any(_REWRITES.search(os.environ.get(name, "")) for name in _READ_BY_JAVA):
+    if java.version < 13 or any(_REWRITES.search(os.environ.get(name, "")) for name in READ_BY_JAVA):
         return []
     folder = folder.expanduser()
     parts = [str(java.home.resolve()), release_of(java.home), *map(_stamped, class_path)]

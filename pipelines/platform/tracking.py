@@ -25,7 +25,7 @@ from pyspark.ml import PipelineModel
 from pipelines.azure_address import is_azure
 from pipelines.errors import ModelError
 from pipelines.platform.artifacts import artifact_access, artifact_root
-from pipelines.platform.database import description, own_database
+from pipelines.platform.database import description, fitting_schema, own_database
 from pipelines.platform.model_version import ModelVersion
 from pipelines.platform.provenance import code_version
 from pipelines.platform.version_tags import TAG, Tags, written
@@ -65,7 +65,7 @@ class Tracking:
             mlflow.set_tracking_uri(uri)
         if chosen.registry_uri or uri:
             mlflow.set_registry_uri(chosen.registry_uri or uri)
-        with _quiet():  # the first to connect makes the tables, of which MLflow 2 tells at length
+        with _quiet(), fitting_schema(uri):  # the first to connect makes the tables, of which MLflow 2 tells at length
             client = mlflow.MlflowClient()
             found = client.get_experiment_by_name(chosen.experiment)
         has_server = not re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri or "")  # which has its own place for files
@@ -76,9 +76,13 @@ class Tracking:
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """Open a run and give its id; it ends as FINISHED, or FAILED if the block raises."""
+        """Open a run and give its id; it ends as FINISHED, or FAILED if the block raises.
+
+        A run that the notebook has open stays open and gets nothing of it, nor does the one of MLFLOW_RUN_ID.
+        """
         own = {f"{TAG}process": f"{socket.gethostname()}:{os.getpid()}"}  # at once: it may be killed
-        with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=own) as run:
+        os.environ.pop("MLFLOW_RUN_ID", None)  # a run of another program, of another server perhaps
+        with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=own, nested=True) as run:
             self.log(tags={**code_version(), **tags})
             yield run.info.run_id
 

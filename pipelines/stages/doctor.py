@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import importlib.metadata
 import os
 import sys
@@ -10,12 +11,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipelines.errors import UserError
+from pipelines.errors import PlatformError, UserError
 from pipelines.models.backbones import backbones_of
 from pipelines.models.backbones.devices import gpu_names
-from pipelines.platform.jvm import find_java
+from pipelines.platform.environment import (
+    CHECKS,
+    folder_fault,
+    managed_faults,
+    memory_faults,
+    memory_limit,
+    tracking_notes,
+)
+from pipelines.platform.jvm import READ_BY_JAVA, find_java
+from pipelines.platform.launching import has_name, ignored_variables, utf8_locale
 from pipelines.platform.managed import is_managed
-from pipelines.platform.session import get_session
+from pipelines.platform.session import ASK_DOCTOR, get_session
+from pipelines.platform.spaces import temporary_folder
 from pipelines.settings import Settings
 from pipelines.storage.tables import Tables
 
@@ -41,10 +52,14 @@ def examine(settings: Settings, *, verbose: bool = False) -> list[Finding]:
         _finding("python", _python),
         _finding("java", _java),
         *[_finding(name, partial(importlib.metadata.version, name)) for name in PACKAGES],
-        _finding("memory", _memory),
+        *[_finding(name, partial(_sound, name, settings)) for name in CHECKS if name != "workspace"],
+        _finding("variables", lambda: _variables(settings)),
+        _finding("locale", _locale),
+        _finding("user", _user),
+        _finding("memory", lambda: _memory(settings)),
         _finding("gpu", lambda: ", ".join(gpu_names()) or "none: features are computed on the CPU"),
         _finding("weights", lambda: _weights(settings)),
-        _finding("workspace", lambda: _writable(settings.workspace)),
+        _finding("workspace", lambda: _sound("workspace", settings) and _writable(settings.workspace)),
         _finding("cache", lambda: _writable(settings.featurize.weights_cache)),
         _finding("spark", lambda: _spark(settings, verbose)),
     ]
@@ -54,7 +69,7 @@ def _finding(name: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, look())
     except UserError as error:
-        return Finding(name, False, str(error))
+        return Finding(name, False, " ".join(error.faults).removesuffix(f" {ASK_DOCTOR}"))
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, False, f"not installed: pip install {name}")
 
@@ -71,10 +86,45 @@ def _java() -> str:
     return f"{java.version} from {java.source} ({java.home})"
 
 
-def _memory() -> str:
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+def _sound(name: str, settings: Settings) -> str:
+    """Return what a check that runs refuse to begin without has found."""
+    if faults := [] if is_managed() else CHECKS[name](settings):
+        raise PlatformError(faults)
+    return str(temporary_folder(settings.workspace)) if name == "temporary" else "ok"
+
+
+def _variables(settings: Settings) -> str:
+    """Return which variables of other programs are set, none of which irbis heeds."""
+    if faults := managed_faults():
+        raise PlatformError(faults)
+    ignored = [] if is_managed() else ignored_variables(settings)
+    notes = [f"not used: {', '.join(ignored)} (settings of Spark go into spark.conf)"] if ignored else []
+    heaps = [name for name in READ_BY_JAVA if "-Xmx" in os.environ.get(name, "")]
+    notes += [f"{', '.join(heaps)} may overrule spark.driver_memory"] if heaps else []
+    return "; ".join([*notes, *tracking_notes(settings)]) or "none that would disturb"
+
+
+def _locale() -> str:
+    name = utf8_locale()
+    if name is None:
+        return "no UTF-8: names of files that are not ASCII cannot be used; install the locale C.UTF-8"
+    return f"{name} for Java and the workers" if name else "UTF-8"
+
+
+def _user() -> str:
+    home = Path.home()
+    named = getpass.getuser() if has_name() else f"no name, uid {os.getuid()}"
+    if fault := folder_fault(home):
+        return f"{named}; {home} {fault.rstrip('.')}: caches and the list of runs are not kept (set HOME)"
+    return f"{named}, {home}"
+
+
+def _memory(settings: Settings) -> str:
+    size = (memory_limit() or 0) / 2**30
+    if not size:
         return "cannot be told on this system"
-    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    if faults := memory_faults(settings):
+        raise PlatformError(faults)
     if size < ENOUGH_MEMORY:
         raise UserError(f"{size:.1f} GiB, {ENOUGH_MEMORY} wanted: lower spark.driver_memory, spark.master=local[1].")
     return f"{size:.1f} GiB, {os.cpu_count()} cores"
@@ -99,6 +149,8 @@ def _writable(place: str) -> str:
 
 
 def _spark(settings: Settings, verbose: bool) -> str:
+    if not is_managed() and any(check(settings) for check in CHECKS.values()):
+        raise PlatformError("not started: mend what is said above first.")
     spark = get_session(settings, verbose=verbose, is_brief=True)
     state = "has tables" if Tables.of(spark, settings).exists("images") else "no tables yet"
     where = "the running session" if is_managed() else settings.spark.master

@@ -25,9 +25,12 @@ from pipelines.errors import PlatformError, UserError
 from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, STOPPED, SUCCEEDED, Entry, Ledger, new_id, now
 from pipelines.platform.managed import is_managed
 from pipelines.platform.provenance import code_version
+from pipelines.platform.root_cause import root_cause
+from pipelines.platform.spaces import disk_full
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
 from pipelines.storage.files import put_folder, read_text, write_local, write_text
+from pipelines.storage.orphans import remove_orphans
 from pipelines.storage.tables import Tables, workspace_of
 
 WRITE_EVERY = 5.0  # seconds, if there is anything new to be read
@@ -118,10 +121,16 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         state, error = STOPPED, "stopped"
         raise
     except BaseException as fault:
-        state, error = FAILED, f"{type(fault).__name__}: {fault}"
+        recording.log.add(traceback.format_exc())
+        if full := disk_full(fault, workspace_of(settings)):
+            remove_orphans(workspace_of(settings), recording.tables)
+            state, error = FAILED, str(full)
+            recording.log.add(f"irbis: {full}\n")
+            raise full from fault
+        state, error = FAILED, root_cause(fault)
         if is_bereft := _has_lost_java(fault):
             error = f"Spark has ended in the middle of the run ({error})."
-        recording.log.add(traceback.format_exc())
+        fault.record = f"{workspace_of(settings)}/{recording.name}.log"  # type: ignore[attr-defined]
         raise
     finally:
         outcome = error.splitlines()[0] if error else "; ".join(each.outcome for each in recording.results[-1:])

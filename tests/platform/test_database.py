@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from pipelines.platform.database import DESCRIPTION, description
+import pytest
+
+from pipelines.errors import ModelError
+from pipelines.platform.database import DESCRIPTION, description, fitting_schema
 
 
 def test_a_card_that_fits_is_the_description():
@@ -14,3 +17,27 @@ def test_a_longer_card_ends_after_a_line_with_its_table_closed():
     assert DESCRIPTION - 20 < len(found) <= DESCRIPTION
     assert found.endswith("\na row of a table\n```\n\nThe rest stands in the run: model_card.md")
     assert description("line\n" * 1001).endswith("\nline\n\nThe rest stands in the run: model_card.md")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "out-of-date database schema (found version 0584bdc529eb, but",
+            "an older version of MLflow than this one. Copy",
+        ),
+        (
+            "out-of-date database schema (found version ffffffffffff, but",
+            "a newer version of MLflow than this one. Use",
+        ),
+        ("Can't locate revision identified by 'ffffffffffff'", "a newer version of MLflow than this one. Use"),
+    ],
+)
+def test_a_database_of_another_version_of_mlflow_is_told_with_what_to_do(said, told):
+    with pytest.raises(ModelError, match=told), fitting_schema("sqlite:///mlflow.db"):
+        raise RuntimeError(said)
+
+
+def test_other_faults_of_a_database_are_left_as_they_are():
+    with pytest.raises(ZeroDivisionError), fitting_schema(None):
+        raise ZeroDivisionError

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import PlatformError
+from pipelines.platform import jars as jars_module
 from pipelines.platform import session
 from pipelines.platform.jvm import Java
 from pipelines.platform.managed import is_managed
@@ -84,14 +85,14 @@ def test_sessions_of_others_are_known_by_a_variable(monkeypatch, variable):
 
 
 def test_what_the_user_sets_for_spark_wins(make_settings, monkeypatch):
-    monkeypatch.setattr(session, "_cached_delta_jars", lambda: [f"/ivy/{DELTA_JAR}"])
+    monkeypatch.setattr(session, "cached_delta_jars", lambda folder: [f"/ivy/{DELTA_JAR}"])
     conf = local_conf(make_settings({"spark.conf.spark.ui.enabled": "true", "spark.driver_memory": "3g"}), JAVA)
     assert (conf["spark.ui.enabled"], conf["spark.driver.memory"]) == ("true", "3g")
     assert conf["spark.jars"] == f"/ivy/{DELTA_JAR}"
 
 
 def test_delta_is_added_to_the_jars_of_the_user_unless_it_is_among_them(make_settings, monkeypatch):
-    monkeypatch.setattr(session, "_cached_delta_jars", lambda: [f"/ivy/{DELTA_JAR}"])
+    monkeypatch.setattr(session, "cached_delta_jars", lambda folder: [f"/ivy/{DELTA_JAR}"])
     assert local_conf(make_settings({"spark.conf.spark.jars": "/x.jar, /y.jar"}), JAVA)["spark.jars"] == (
         f"/x.jar,/y.jar,/ivy/{DELTA_JAR}"
     )
@@ -100,15 +101,17 @@ def test_delta_is_added_to_the_jars_of_the_user_unless_it_is_among_them(make_set
 
 
 def test_jars_in_the_cache_are_taken_only_together(monkeypatch, tmp_path):
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    monkeypatch.setattr(session.importlib.metadata, "version", lambda name: "3.3.3")
-    jars = tmp_path / ".ivy2" / "jars"
-    jars.mkdir(parents=True)
+    monkeypatch.setattr(jars_module.importlib.metadata, "version", lambda name: "3.3.3")
+    jars = tmp_path / "jars"
+    jars.mkdir()
     (jars / DELTA_JAR).touch()
     (jars / "io.delta_delta-storage-3.2.0.jar").touch()
-    assert session._cached_delta_jars() == []
+    assert jars_module.cached_delta_jars(jars) == []
     (jars / "io.delta_delta-storage-3.3.3.jar").touch()
-    assert session._cached_delta_jars() == [str(jars / DELTA_JAR), str(jars / "io.delta_delta-storage-3.3.3.jar")]
+    assert jars_module.cached_delta_jars(jars) == [
+        str(jars / DELTA_JAR),
+        str(jars / "io.delta_delta-storage-3.3.3.jar"),
+    ]
 
 
 def test_the_noise_goes_to_a_file_of_the_workspace(make_settings, tmp_path):
@@ -135,7 +138,7 @@ def failing(make_settings, monkeypatch):
     log_file(settings).parent.mkdir(parents=True)
     log_file(settings).write_text("Exception: of the run before\n")
     monkeypatch.setattr(session, "find_java", lambda: JAVA)
-    monkeypatch.setattr(session, "_cached_delta_jars", lambda: [])
+    monkeypatch.setattr(session, "cached_delta_jars", lambda folder: [])
     starting = SimpleNamespace(getOrCreate=fail)
     monkeypatch.setattr(session, "configure_spark_with_delta_pip", lambda builder, packages: starting)
     for name in ("JAVA_HOME", "SPARK_LOCAL_IP", "SPARK_LAUNCHER_OPTS", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):

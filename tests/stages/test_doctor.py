@@ -5,10 +5,13 @@ import sys
 
 import pytest
 
+from pipelines.errors import PlatformError
 from pipelines.models.backbones import backbones_of
+from pipelines.platform import environment, launching
 from pipelines.stages import doctor
 
-THINGS = ["python", "java", *doctor.PACKAGES, "memory", "gpu", "weights", "workspace", "cache", "spark"]
+MACHINE = ["modules", "temporary", "variables", "locale", "user", "memory"]
+THINGS = ["python", "java", *doctor.PACKAGES, *MACHINE, "gpu", "weights", "workspace", "cache", "spark"]
 
 
 def test_on_this_machine_all_is_well(spark, make_settings, tmp_path):
@@ -26,7 +29,6 @@ def test_on_this_machine_all_is_well(spark, make_settings, tmp_path):
     [
         ({"featurize.weights": "nowhere.pth"}, "weights", "there is no such file"),
         ({"featurize.backbone": "irbis_tiny+"}, "weights", "beside a + a name is missing"),
-        ({"workspace": "/proc/irbis"}, "workspace", "/proc/irbis cannot be written: "),
         ({"featurize.weights_cache": "/dev/null/cache"}, "cache", "Choose another."),
     ],
 )
@@ -36,16 +38,49 @@ def test_what_is_wrong_fails_alone_and_says_what_to_do(spark, make_settings, cha
     assert remedy in failed[0].line() and failed[0].line().startswith("FAIL  ")
 
 
+def test_a_workspace_that_cannot_be_written_keeps_spark_from_being_tried(spark, make_settings):
+    failed = [finding for finding in doctor.examine(make_settings({"workspace": "/proc/irbis"})) if not finding.is_ok]
+    assert [finding.name for finding in failed] == ["workspace", "spark"]
+    assert "workspace = /proc/irbis cannot be made: /proc cannot be written." in failed[0].line()
+    assert failed[1].detail == "not started: mend what is said above first."
+
+
+def test_variables_without_effect_and_those_with_an_odd_one_are_listed(make_settings, monkeypatch):
+    for name in (*launching.FOREIGN, "SPARK_HOME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--master yarn")
+    monkeypatch.setenv("_JAVA_OPTIONS", "-Xmx256m")
+    assert doctor._variables(make_settings()) == (
+        "not used: PYSPARK_SUBMIT_ARGS (settings of Spark go into spark.conf); _JAVA_OPTIONS may overrule "
+        "spark.driver_memory"
+    )
+
+
+def test_more_memory_for_java_than_there_is_is_a_fault(make_settings, monkeypatch):
+    monkeypatch.setattr(environment, "memory_limit", lambda: 2**30)
+    finding = doctor._finding("memory", lambda: doctor._memory(make_settings({"spark.driver_memory": "2g"})))
+    assert not finding.is_ok and "this machine or container has 1.0 GiB" in finding.detail
+
+
+def test_doctor_does_not_refer_to_itself(make_settings, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise PlatformError("Spark did not start (no memory). Details are in x. Run `irbis doctor`.")
+
+    monkeypatch.setattr(doctor, "get_session", fail)
+    found = doctor._finding("spark", lambda: doctor._spark(make_settings(), False))
+    assert found.detail == "Spark did not start (no memory). Details are in x."
+
+
 def test_of_backbones_side_by_side_all_weights_are_named(make_settings):
     settings = make_settings({"featurize.backbone": "irbis_tiny+raw_pixels"})
     tiny, pixels = (each.identity for each in backbones_of(settings))
     assert doctor._finding("weights", lambda: doctor._weights(settings)).detail == f"{tiny}, {pixels}"
 
 
-def test_little_memory_old_python_and_a_package_that_is_not_there_are_told(monkeypatch):
+def test_little_memory_old_python_and_a_package_that_is_not_there_are_told(make_settings, monkeypatch):
     real = os.sysconf
     monkeypatch.setattr(os, "sysconf", lambda name: 2**18 if name == "SC_PHYS_PAGES" else real(name))
-    memory = doctor._finding("memory", doctor._memory)
+    memory = doctor._finding("memory", lambda: doctor._memory(make_settings({"spark.driver_memory": "512m"})))
     assert not memory.is_ok and memory.detail.startswith("1.0 GiB, 4 wanted: lower spark.driver_memory")
     monkeypatch.setattr(sys, "version_info", (3, 9, 1))
     assert doctor._finding("python", doctor._python).detail.startswith("3.9.1 at ")

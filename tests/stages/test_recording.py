@@ -11,7 +11,7 @@ import click
 import pytest
 from py4j.protocol import Py4JError
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, PlatformError
 from pipelines.platform.ledger import Ledger
 from pipelines.schemas import Failure
 from pipelines.stages import recording
@@ -135,3 +135,25 @@ def test_a_report_is_kept_with_the_run_that_made_it(spark, recordable):
         run.add(StageResult("report", 1, 1, made={"report": "reports/report.html"}))
         page.write_text("<html>2", "utf-8")
     assert Path(settings.workspace, "runs", run.id, "report.html").read_text("utf-8") == "<html>1"
+
+
+def test_a_full_disk_is_one_sentence_and_its_whole_course_is_in_the_log(recordable):
+    settings = recordable()
+    with (
+        pytest.raises(PlatformError, match="No space is left on the disk of") as caught,
+        recorded(["run"], settings, {}),
+    ):
+        raise RuntimeError("job aborted\nCaused by: java.io.IOException: No space left on device")
+    record, log = record_of(settings)
+    assert (record["state"], record["error"]) == ("failed", str(caught.value))
+    assert "Traceback" in log and log.endswith(f"irbis: {caught.value}\n")
+
+
+def test_an_error_of_java_is_recorded_by_its_cause_and_knows_its_log(recordable):
+    settings = recordable()
+    with pytest.raises(RuntimeError) as caught, recorded(["run"], settings, {}) as run:
+        raise RuntimeError("o1.save\n\tat x.Y\nCaused by: java.io.IOException: Stale file handle\n\tat x.Z")
+    record, log = record_of(settings)
+    assert record["error"] == "java.io.IOException: Stale file handle"
+    assert "\tat x.Z" in log
+    assert caught.value.record == str(Path(settings.workspace, "runs", run.id, "run.log"))

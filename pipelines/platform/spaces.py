@@ -1,0 +1,94 @@
+"""Folders for temporary and written files: which can be used, how much is free, and what a full disk means."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipelines.errors import PlatformError
+
+FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+WORKSPACE_BYTES = 64 * 2**20  # Spark, MLflow's database and a small model, without any images
+TEMPORARY_BYTES = 64 * 2**20  # native libraries, shuffles and spills of a small run
+
+
+def temporary_folder(workspace: str) -> Path:
+    """Return the first folder in which Spark can write and load native libraries; make it where it is missing.
+
+    Tried are TMPDIR, /tmp, ~/.cache/irbis/tmp and the workspace. Raises PlatformError that says what each one lacks.
+    """
+    lacking = []
+    for folder in _candidates(workspace):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            lacking.append(f"{folder}: {error.strerror}")
+            continue
+        if reason := unusable(folder, TEMPORARY_BYTES, is_run_from=True):
+            lacking.append(f"{folder}: {reason}")
+        else:
+            return folder
+    raise PlatformError(
+        f"No folder can take temporary files ({'; '.join(lacking)}). Make room, or set TMPDIR to a folder that can."
+    )
+
+
+def _candidates(workspace: str) -> Iterable[Path]:
+    if (given := os.environ.get("TMPDIR")) and Path(given).is_dir():
+        yield Path(given).absolute()
+    yield Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir())
+    yield Path("~/.cache/irbis/tmp").expanduser()
+    if "://" not in workspace:
+        yield Path(workspace).expanduser().absolute() / "scratch" / "tmp"
+
+
+def unusable(folder: Path, needed: int = 0, *, is_run_from: bool = False) -> str:
+    """Return why files cannot be written to a folder that exists (or, if `is_run_from`, loaded from it), else ""."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"0" * 4096)
+    except OSError as error:
+        return error.strerror or str(error)
+    noexec = getattr(os, "ST_NOEXEC", 0)  # Linux alone has it
+    if is_run_from and noexec and os.statvfs(folder).f_flag & noexec:
+        return "mounted noexec"
+    if needed and (free := free_bytes(folder)) < needed:
+        return f"{megabytes(free)} free, {megabytes(needed)} needed"
+    return ""
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes that can still be written below a folder, which need not exist yet."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MB"
+
+
+def disk_full(error: BaseException, workspace: str) -> PlatformError | None:
+    """Return a sentence that names the full disk, if that is what the error comes from, at whatever depth."""
+    if not any(sign in text for text in _texts(error) for sign in FULL):
+        return None
+    folders = {Path(tempfile.gettempdir()): "TMPDIR"}
+    folders |= {Path(each): "SPARK_LOCAL_DIRS" for each in os.environ.get("SPARK_LOCAL_DIRS", "").split(",") if each}
+    if "://" not in workspace:
+        folders = {Path(workspace).expanduser().absolute(): "--workspace DIR", **folders}
+    fullest = min(folders, key=free_bytes)
+    free = free_bytes(fullest)
+    quota = ", so perhaps a quota is used up" if free > WORKSPACE_BYTES else ""
+    return PlatformError(
+        f"No space is left on the disk of {fullest} ({megabytes(free)} free{quota}). What was committed stays. Make "
+        f"room there, or choose another folder ({folders[fullest]}); the same command then goes on from there."
+    )
+
+
+def _texts(error: BaseException | None) -> Iterable[str]:
+    while error is not None:
+        yield str(error)
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,105 @@
+"""Where temporary files can go, and what a full disk is."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipelines.errors import PlatformError
+from pipelines.platform import spaces
+from pipelines.platform.spaces import disk_full, free_bytes, temporary_folder, unusable
+
+
+@pytest.fixture
+def disks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, tuple[bool, int]]:
+    """Return what the disks of folders are like, by the folders' beginnings: mounted noexec, bytes free."""
+    kinds: dict[str, tuple[bool, int]] = {}
+
+    def statvfs(folder: object) -> SimpleNamespace:
+        noexec, free = next((kind for name, kind in kinds.items() if str(folder).startswith(name)), (False, 2**40))
+        return SimpleNamespace(
+            f_flag=os.ST_NOEXEC if noexec else 0, f_blocks=0, f_bfree=0, f_bavail=free // 4096, f_frsize=4096
+        )
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "given"))
+    (tmp_path / "given").mkdir()
+    return kinds
+
+
+def test_temporary_files_go_where_they_can_be_run_from(disks, tmp_path):
+    workspace = str(tmp_path / "workspace")
+    assert temporary_folder(workspace) == tmp_path / "given"
+    disks[str(tmp_path / "given")] = (True, 2**40)
+    assert temporary_folder(workspace) == Path("/tmp")
+    disks["/tmp"] = (False, 2**20)
+    disks.update({str(tmp_path / "home"): (False, 2**40)})
+    disks.pop("/tmp"), disks.update({"/tmp": (False, 2**20)})  # the longer names first
+    assert temporary_folder(workspace) == tmp_path / "home/.cache/irbis/tmp"
+
+
+def test_without_any_such_folder_each_is_named_with_its_reason(disks, tmp_path):
+    disks[str(tmp_path / "given")] = (True, 2**40)
+    disks[str(tmp_path / "home")] = (True, 2**40)
+    disks["/tmp"] = (False, 2**20)
+    with pytest.raises(PlatformError) as caught:
+        temporary_folder("abfss://c@a.dfs.core.windows.net/x")
+    assert str(caught.value) == (
+        f"No folder can take temporary files ({tmp_path}/given: mounted noexec; /tmp: 1 MB free, 64 MB needed; "
+        f"{tmp_path}/home/.cache/irbis/tmp: mounted noexec). Make room, or set TMPDIR to a folder that can."
+    )
+
+
+def test_a_variable_that_names_nothing_is_passed_over(disks, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    assert temporary_folder("workspace") == Path("/tmp")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_folder_that_cannot_be_written_says_why():
+    assert unusable(Path("/proc/self")) != "" and unusable(Path(tempfile.gettempdir())) == ""
+
+
+def test_free_space_of_a_folder_to_be_made_is_that_of_the_one_above(tmp_path):
+    assert free_bytes(tmp_path / "a" / "b") == pytest.approx(free_bytes(tmp_path), rel=0.5)
+
+
+def nested(cause: BaseException) -> BaseException:
+    try:
+        try:
+            raise cause
+        except type(cause) as error:
+            raise ValueError("job aborted") from error
+    except ValueError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(28, "No space left on device"),
+        RuntimeError("o1.save\nCaused by: java.io.IOException: No space left on device\n\tat x"),
+        RuntimeError("(sqlite3.OperationalError) database or disk is full"),
+    ],
+)
+def test_a_full_disk_is_found_at_any_depth_and_the_fullest_is_named(disks, tmp_path, cause, monkeypatch):
+    workspace, temporary = tmp_path / "workspace", tmp_path / "temporary"
+    workspace.mkdir(), temporary.mkdir()
+    monkeypatch.setattr(spaces.tempfile, "gettempdir", lambda: str(temporary))
+    disks[str(workspace)] = (False, 2**20)
+    assert str(disk_full(nested(cause), str(workspace))) == (
+        f"No space is left on the disk of {workspace} (1 MB free). What was committed stays. Make room there, or "
+        "choose another folder (--workspace DIR); the same command then goes on from there."
+    )
+    disks[str(temporary)] = (False, 0)
+    fault = str(disk_full(nested(cause), str(workspace)))
+    assert f"on the disk of {temporary} (0 MB free)" in fault and "(TMPDIR)" in fault
+
+
+def test_other_errors_are_no_full_disk(tmp_path):
+    assert disk_full(nested(OSError(5, "Input/output error")), str(tmp_path)) is None

@@ -1,0 +1,67 @@
+"""What a failed commit has left goes; what is committed stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from pipelines import schemas
+from pipelines.storage.orphans import end_tasks, remove_orphans
+
+
+@pytest.fixture
+def rows(spark):
+    """Return one row of the table datasets."""
+    columns = [F.lit(None).cast(kind).alias(name) for name, kind in schemas.columns(schemas.DATASETS).items()]
+    return spark.range(1).coalesce(1).select(*columns)  # an empty file beside it no commit would name
+
+
+def files(workspace: Path) -> set[str]:
+    return {str(file.relative_to(workspace)) for file in (workspace / "tables").rglob("*") if file.is_file()}
+
+
+def age(path: Path, seconds: int) -> None:
+    os.utime(path, (path.stat().st_mtime - seconds,) * 2)
+
+
+def test_only_files_of_this_run_that_no_commit_names_are_removed(tables, rows, tmp_path):
+    workspace = Path(tables.workspace)
+    tables.append("datasets", rows)
+    table, log = workspace / "tables" / "datasets", workspace / "tables" / "datasets" / "_delta_log"
+    committed, data = files(workspace), next((workspace / "tables" / "datasets").glob("part-*.parquet"))
+    (workspace / ".lock").write_text("1")
+    age(workspace / ".lock", 600)  # the run began before its commit
+    older = table / "part-00007-of-another-run.parquet"
+    older.write_bytes(b"x" * 10)
+    age(older, 3600)
+    for left in (table / "part-00000-half.parquet", table / ".part-00000-half.parquet.crc", log / ".0001.json.x.tmp"):
+        left.write_bytes(b"x" * 100)
+    assert remove_orphans(str(workspace), tables) == 300
+    assert files(workspace) == committed | {"tables/datasets/part-00007-of-another-run.parquet"}
+    assert data.is_file() and tables.read("datasets").count() == 1
+
+
+def test_a_table_that_was_never_committed_goes_as_a_whole(tables, tmp_path):
+    workspace = Path(tables.workspace)
+    (workspace / "tables" / "images" / "_delta_log" / "_commits").mkdir(parents=True)
+    (workspace / ".lock").write_text("1")
+    (workspace / "tables" / "images" / "part-0.parquet").write_bytes(b"x")
+    assert remove_orphans(str(workspace), tables) == 1
+    assert list((workspace / "tables").iterdir()) == []
+
+
+def test_a_workspace_that_is_not_held_is_left_alone(tables):
+    folder = Path(tables.workspace, "tables", "images", "_delta_log")
+    folder.mkdir(parents=True)
+    (folder.parent / "part-0.parquet").write_bytes(b"x")
+    assert remove_orphans(tables.workspace, tables) == 0
+    assert (folder.parent / "part-0.parquet").is_file()
+
+
+def test_the_tasks_of_a_failed_job_are_waited_for(spark):
+    waited: list[float] = []
+    end_tasks(spark, waited.append)
+    assert waited == []
