@@ -10,7 +10,7 @@ from pipelines.evaluation.figures import Evaluation, aligned, shortened
 from pipelines.models.backbones import identity_of
 from pipelines.schemas import names_of
 from pipelines.settings import Settings, Train
-from pipelines.stages.learning import cross_validated, training_rows
+from pipelines.stages.learning import cross_validated, select_rows, training_rows
 from pipelines.storage.tables import Tables
 
 UNITS = {"frames at random": "content_hash", "groups": "group_id"}
@@ -29,6 +29,7 @@ def compare(spark: SparkSession, settings: Settings) -> str:
             f"No labelled picture has features of {identity}. Run `irbis featurize --backbone {names_of(identity)}` "
             "with the same weights and images settings first."
         )
+    rows = select_rows(rows, settings.train).rows
     found = compare_splits(rows, settings.train)
     counted = rows.groupBy("label").agg(F.countDistinct("group_id").alias("groups")).orderBy("label").collect()
     rows.unpersist()
@@ -51,7 +52,8 @@ def compare_splits(rows: DataFrame, settings: Train) -> dict[str, Evaluation]:
     found = {}
     for name, unit in UNITS.items():
         _, said = cross_validated(rows, classes, settings, folds, unit)
-        assert said is not None  # there are pictures, and each is in a fold
+        if said is None:
+            raise DataError("No class has groups in two folds: there is nothing to compare. Label more encounters.")
         found[name] = said.evaluate(settings.bootstrap)
     return found
 

@@ -135,7 +135,7 @@ def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbon
     if newest is None:
         return count
     params = tracking.params(newest)
-    return max(0, count - sum(int(params.get(f"rows.{split}", 0)) for split in SPLITS))
+    return max(0, count - sum(int(params.get(f"rows.{split}", 0)) for split in (*SPLITS, "left_out")))
 
 
 def _version(version: ModelVersion) -> dict[str, Any]:

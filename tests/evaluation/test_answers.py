@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.evaluation.answers import Answers, best_views, decide, reviews, temperature_of
+from pipelines.evaluation.answers import Answers, best_views, decide, temperature_of
 from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.measured import Measured, Part
 
 
 def answers(hare, labels, bursts, classes=("blank", "hare")):
@@ -20,9 +21,9 @@ VALIDATION = answers([0.9, 0.1, 0.1, 0.2, 0.6], ["hare", "hare", "blank", "blank
 
 
 def test_thresholds_are_on_the_votes():
-    decision = decide(VALIDATION, ["hare"], weight=0.0)
+    decision = decide(VALIDATION, ["hare"], "mean")
     assert decision.points[0].threshold == pytest.approx(0.5)  # the mean of the first burst
-    weighed = decide(VALIDATION, ["hare"], weight=1.0)
+    weighed = decide(VALIDATION, ["hare"], "max")
     assert weighed.points[2].threshold == pytest.approx(0.9 / 1.8)
     assert [(point.unit, point.recall, point.units) for point in decision.points] == [
         ("picture", 0.99, 3),
@@ -35,12 +36,21 @@ def test_thresholds_are_on_the_votes():
 
 
 def test_the_weight_is_chosen_where_none_is_given():
-    chosen = decide(VALIDATION, ["hare"], weight=None).weight
+    chosen = decide(VALIDATION, ["hare"], "auto").weight
     losses = {}
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
         said = VALIDATION.voted(weight).probabilities[np.arange(5), VALIDATION.truth]
         losses[weight] = -np.log(said[[0, 1, 4]]).mean() - np.log(said[[2, 3]]).mean()
     assert chosen == min(losses, key=losses.get)
+
+
+def test_no_vote_is_chosen_where_every_vote_costs_predictions():
+    mixed = answers([0.7, 0.1, 0.2, 0.1, 0.6], ["hare", "blank", "blank", "blank", "hare"], list("aaabc"))
+    decision = decide(mixed, ["hare"], "auto")  # frames of three cameras, taken for one burst
+    assert decision.weight is None
+    assert decision.points[0].threshold == 0.6  # of the images' own probabilities
+    assert decide(mixed, ["hare"], "none") == decision
+    assert mixed.voted(None).probabilities is mixed.probabilities
 
 
 def test_a_class_that_validation_lacks_has_no_point():
@@ -53,21 +63,23 @@ def test_a_class_that_validation_lacks_has_no_point():
             VALIDATION.groups,
         ),
         ["hare", "wolf"],
-        weight=0.0,
+        "mean",
     )
     assert decision.interesting == ("hare", "wolf")
     assert {point.label for point in decision.points} == {"hare"}
 
 
 def test_without_validation_nothing_is_decided():
-    assert decide(None, ["hare"], None) == Decision(0.0, ("hare",), ())
+    assert decide(None, ["hare"], "auto") == Decision(0.0, ("hare",), ())
+    assert decide(None, ["hare"], "none") == Decision(None, ("hare",), ())
     assert temperature_of(None) == 1.0
 
 
 def test_test_pictures_are_measured_at_the_thresholds_of_validation():
-    decision = decide(VALIDATION, ["hare"], weight=0.0)
+    decision = decide(VALIDATION, ["hare"], "mean")
     test = answers([0.7, 0.5, 0.3, 0.4, 0.9], ["hare", "blank", "hare", "blank", "blank"], list("aabbc"))
-    found = {(each.point.unit, each.point.recall): each for each in reviews(test, decision, bootstrap=0)}
+    measured = Measured((Part(test, test, decision),)).reviews(decision, bootstrap=0)
+    found = {(each.point.unit, each.point.recall): each for each in measured}
     picture = found["picture", 0.99]
     assert (picture.share.value, picture.recall.value, picture.units) == (3 / 5, 1 / 2, 2)
     assert picture.share.low is None
