@@ -85,9 +85,9 @@ def leakage_caveats(leakage: Leakage, folds: int) -> list[str]:
     one, other = map(_short, leakage.first)
     kind, where = ("", "another fold") if folds else ("test ", "train or validation")
     return [
-        f"{leakage.found:,} of {leakage.checked:,} {kind}images that are not blank have a near-identical one in {where} "
-        f"(cosine of their features at least {THRESHOLD:g}), first {one} = {other}; the figures may be too high. Frames "
-        "of one trigger may have been taken for different groups: check stations and capture times."
+        f"{leakage.found:,} of {leakage.checked:,} {kind}images that are not blank have a near-identical image in "
+        f"{where} (cosine of their features at least {THRESHOLD:g}), first {one} = {other}; the figures may be too "
+        "high. Frames of one trigger may have been taken for different groups: check stations and capture times."
     ]
 
 

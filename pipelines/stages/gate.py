@@ -111,14 +111,14 @@ def _judge_on(
     champion: ModelVersion,
 ) -> Verdict:
     """Ask both about the same test pictures: those new to the champion too, of which its backbone has features."""
+    if champion.learned_groups:
+        test = test.where(~F.col("group_id").isin(champion.learned_groups))
     if not test.head(1):
         return Verdict(
             False,
-            "the test split has no images on which the two could be compared; label more encounters, or choose "
-            f"by hand: `irbis promote {version.version} --reason ...`",
+            "the test split has no images that neither has learned from, so they cannot be compared; label more "
+            f"encounters, or choose by hand: `irbis promote {version.version} --reason ...`",
         )
-    if champion.learned_groups:
-        test = test.where(~F.col("group_id").isin(champion.learned_groups))
     if split := champion.split:  # of its own, by which it may have learned from what is of test now
         test = test.where(split_of(F.col("group_id"), split["fractions"], split["salt"]) == "test")
     backbone = champion.tags["backbone"]

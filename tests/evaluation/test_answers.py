@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -115,3 +116,31 @@ def test_the_temperature_of_both_views_is_that_of_their_mean():
 
     best = temperature_of(said)
     assert loss(best) < min(loss(best * 1.02), loss(best / 1.02))
+
+
+def test_a_decision_without_a_vote_is_kept_and_older_ones_are_still_read():
+    decision = decide(VALIDATION, ["hare"], "none")
+    assert json.loads(decision.to_json())["weight"] is None
+    assert Decision.from_json(decision.to_json()) == decision
+    assert Decision.from_json('{"weight": 0.25, "interesting": ["hare"], "points": []}') == Decision(0.25, ("hare",))
+    assert Decision.from_json(None).weight == 0.0
+
+
+def test_every_fold_is_held_against_its_own_threshold():
+    one = answers([0.9, 0.3, 0.2], ["hare", "blank", "blank"], list("abc"))
+    other = answers([0.4, 0.3, 0.1], ["hare", "blank", "blank"], list("def"))
+    points = [decide(each, ["hare"], "none") for each in (one, other)]  # thresholds .9 and .4
+    final = replace(points[0], points=points[0].points[:1])
+    measured = Measured((Part(one, one, points[1]), Part(other, other, points[0])), folds=2)
+    (review,) = measured.reviews(final, bootstrap=0)
+    assert review.point.threshold == 0.9
+    assert (review.share.value, review.recall.value) == (pytest.approx(1 / 6), 0.5)  # .9 >= .4, and .4 < .9
+    none = replace(points[1], points=())
+    (review,) = Measured((Part(one, one, none), Part(other, other, none)), 2).reviews(final, bootstrap=0)
+    assert (review.share.value, review.recall.value) == (1.0, 1.0)  # without a threshold everything is looked at
+
+
+def test_answers_of_folds_vote_by_the_weights_that_were_chosen_without_them():
+    part = answers([0.9, 0.1], ["hare", "hare"], list("aa"))
+    measured = Measured((Part(part, part, Decision(0.0)), Part(part, part, Decision(None))), folds=2)
+    assert measured.voted.probabilities[:, 1] == pytest.approx([0.5, 0.5, 0.9, 0.1])

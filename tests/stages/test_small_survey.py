@@ -184,7 +184,8 @@ def test_frames_of_one_trigger_in_two_groups_are_a_leak(spark, chosen):
         rows.append((path, name, features, label, name, name, "test" if number % 8 == 0 else "train"))
     found = train(spark.createDataFrame(rows, COLUMNS), chosen())
     (caveat,) = found.caveats
-    assert caveat.startswith("10 of 10 test images that are not blank have a near-identical one in train or validation")
+    assert caveat.startswith("10 of 10 test images that are not blank have a near-identical image in ")
+    assert "train or validation (cosine of their features at least 0.95)" in caveat
     assert "first pics/fox-train-0_0.jpg = pics/fox-train-0_1.jpg; the figures may be too high" in caveat
     assert found.figures()["leakage.share"] == 1.0
 
