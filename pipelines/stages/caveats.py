@@ -8,7 +8,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.coverage import SETTING
+from pipelines.evaluation.coverage import SETTING, Coverage
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
 from pipelines.evaluation.measured import Measured
 from pipelines.evaluation.scored import listed
@@ -50,13 +50,16 @@ def coverage_caveats(selection: Selection, folds: int) -> list[str]:
             "How well the model finds them is not known."
         )
     if coverage.left_out:
-        images = plural(sum(coverage.left_out.values()), "image")
-        found.append(
-            f"{plural(len(coverage.left_out), 'class')} with too few groups ({SETTING}) left out of training, "
-            f"{images}: {listed(list(coverage.left_out))}. The model takes such images for other classes. Label more "
-            f"encounters, or set {SETTING}=1."
-        )
+        remedy = f"The model takes such images for other classes. Label more encounters, or set {SETTING}=1."
+        found.append(f"{left_out(coverage)} {remedy}")
     return found
+
+
+def left_out(coverage: Coverage) -> str:
+    """Count the classes that are left out, and their images."""
+    images = plural(sum(coverage.left_out.values()), "image")
+    names = listed(list(coverage.left_out))
+    return f"{plural(len(coverage.left_out), 'class')} with too few groups ({SETTING}) left out, {images}: {names}."
 
 
 def burst_caveats(rows: DataFrame) -> list[str]:

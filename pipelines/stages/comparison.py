@@ -10,6 +10,7 @@ from pipelines.evaluation.figures import Evaluation, aligned, shortened
 from pipelines.models.backbones import identity_of
 from pipelines.schemas import names_of
 from pipelines.settings import Settings, Train
+from pipelines.stages.caveats import left_out
 from pipelines.stages.learning import cross_validated, select_rows, training_rows
 from pipelines.storage.tables import Tables
 
@@ -29,11 +30,13 @@ def compare(spark: SparkSession, settings: Settings) -> str:
             f"No labelled picture has features of {identity}. Run `irbis featurize --backbone {names_of(identity)}` "
             "with the same weights and images settings first."
         )
-    rows = select_rows(rows, settings.train).rows
-    found = compare_splits(rows, settings.train)
-    counted = rows.groupBy("label").agg(F.countDistinct("group_id").alias("groups")).orderBy("label").collect()
+    selection = select_rows(rows, settings.train)
+    found = compare_splits(selection.rows, settings.train)
+    groups = F.countDistinct("group_id").alias("groups")
+    counted = selection.rows.groupBy("label").agg(groups).orderBy("label").collect()
     rows.unpersist()
-    return as_text(found, {row["label"]: row["groups"] for row in counted})
+    text = as_text(found, {row["label"]: row["groups"] for row in counted})
+    return f"{text}\n{left_out(selection.coverage)}" if selection.coverage.left_out else text
 
 
 def compare_splits(rows: DataFrame, settings: Train) -> dict[str, Evaluation]:

@@ -17,6 +17,7 @@ from pipelines.stages.asking import ask
 from pipelines.stages.recipe import Recipe, fit_recipe
 
 FOLDS = 5  # of an evaluation by cross-validation, where train.folds is 0
+WITHIN = 3
 MOST_CHECKED = 2_000  # images that the leak check compares with all others that it draws
 MOST_NUMBERS = 20_000_000  # of features that the leak check holds: 80 MB, and twice that while they are scaled
 STEPS = 1_000_000
@@ -36,9 +37,11 @@ def cross_validate_recipe(
 
     Nested: parameters, views, temperature, vote and thresholds are chosen anew within the other folds, so nothing that
     was chosen has seen the images it is measured on. Images of classes that lie in one fold alone are learned from
-    but not asked about: a model cannot know a class that it was never taught. The cost is that of `train.folds` further
-    trainings. Raises DataError where fewer than two classes can be asked about.
+    but not asked about: a model cannot know a class that it was never taught. Within the other folds at most WITHIN
+    folds choose, which keeps the cost to three or four trainings. Raises DataError where fewer than two classes can be
+    asked about.
     """
+    within = settings.model_copy(update={"folds": min(settings.folds, WITHIN)})
     folds = min(settings.folds or FOLDS, rows.select("group_id").distinct().count())
     folded = with_folds(rows, folds, settings.split_salt).cache()
     try:
@@ -55,7 +58,7 @@ def cross_validate_recipe(
         parts = []
         for fold in range(folds):
             others = folded.where(~is_held(fold)).drop("fold").withColumn("split", split).cache()
-            part = _part(fit_recipe(others, classes, settings), folded.where(is_held(fold) & is_asked), classes)
+            part = _part(fit_recipe(others, classes, within), folded.where(is_held(fold) & is_asked), classes)
             others.unpersist()
             parts += [part] if part else []
     finally:

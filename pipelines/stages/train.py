@@ -6,6 +6,7 @@ The split is by groups: the images that evaluate a model are of encounters that 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -147,6 +148,36 @@ def _classifier(settings: Settings, trained: Trained) -> str:
     return describe(settings.train, trained.parameters) + views
 
 
+def _tags(
+    settings: Settings, selection: Selection, trained: Trained, backbone: str, fingerprint: str
+) -> dict[str, str]:
+    train = settings.train
+    return {
+        "backbone": backbone,
+        "learner": train.learner,
+        "classes": json.dumps(trained.classes),
+        "fingerprint": fingerprint,
+        "split": json.dumps({"fractions": train.fractions, "salt": train.split_salt, "moved": selection.moved}),
+        "evaluation": trained.method,
+        "metrics": json.dumps({name: found.value for name, found in trained.test.metrics.items()}),
+        "decision": trained.decision.to_json(),
+        **code_version(),
+    }
+
+
+def _chosen(trained: Trained) -> dict[str, Any]:
+    """Return what was chosen in training, and how it was evaluated, as parameters of the run."""
+    weight = trained.decision.weight
+    return {
+        **trained.parameters,
+        "temperature": trained.temperature,
+        "both_views": trained.decision.both_views,
+        "vote.weight_of_maximum": "none" if weight is None else weight,
+        "evaluation.method": trained.method,
+        "evaluation.caveats": len(trained.caveats),
+    }
+
+
 def _record(
     tables: Tables,
     tracking: Tracking,
@@ -159,20 +190,8 @@ def _record(
     """Log the run, register the version, and let the gate decide on the champion."""
     from pipelines.reports.plots import class_figure, confusion_figure, reliability_figure  # matplotlib: seconds
 
-    rows, left_out = selection.rows, selection.coverage.left_out
-    split = {"fractions": settings.train.fractions, "salt": settings.train.split_salt, "moved": selection.moved}
-    metrics = {name: found.value for name, found in trained.test.metrics.items()}
-    tags = {
-        "backbone": backbone,
-        "learner": settings.train.learner,
-        "classes": json.dumps(trained.classes),
-        "fingerprint": fingerprint,
-        "split": json.dumps(split),
-        "evaluation": trained.method,
-        "metrics": json.dumps(metrics),
-        "decision": trained.decision.to_json(),
-        **code_version(),
-    }
+    rows = selection.rows
+    tags = _tags(settings, selection, trained, backbone, fingerprint)
     counts = count_pictures(rows)
     card = model_card(
         settings.tracking.model,
@@ -192,15 +211,10 @@ def _record(
         tracking.log(
             params={
                 **{key: masked(value) for key, value in flatten(settings.model_dump(by_alias=True))},
-                **trained.parameters,
-                "temperature": trained.temperature,
-                "both_views": trained.decision.both_views,
-                "vote.weight_of_maximum": "none" if trained.decision.weight is None else trained.decision.weight,
+                **_chosen(trained),
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
                 **{f"rows.{split}": pictures_in(counts, split) for split in SPLITS},
-                "rows.left_out": sum(left_out.values()),
-                "evaluation.method": trained.method,
-                "evaluation.caveats": len(trained.caveats),
+                "rows.left_out": sum(selection.coverage.left_out.values()),
             },
             metrics=trained.figures(),
             texts={EVALUATION: trained.to_json(), "model_card.md": card},

@@ -80,9 +80,7 @@ def test_a_small_survey_is_trained_in_one_run_and_evaluated_by_cross_validation(
     assert first.startswith("The figures are of 3-fold cross-validation over the groups of all splits")
     assert "2 of 4 classes without a group in test (lynx, wolf)" in first
     assert moved.startswith("2 groups outside train, first wolf-test-0, learned from all the same")
-    assert left_out.startswith(
-        "1 class with too few groups (train.min_groups_per_class) left out of training, 2 images: owl"
-    )
+    assert left_out.startswith("1 class with too few groups (train.min_groups_per_class) left out, 2 images: owl")
 
 
 def test_what_was_said_stands_in_the_evaluation_and_the_metrics_are_not_those_of_a_test_split(trained):

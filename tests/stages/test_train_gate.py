@@ -12,8 +12,9 @@ from pyspark.sql import functions as F
 from pipelines.evaluation.split import split_of
 from pipelines.platform.tracking import EVALUATION, Tracking
 from pipelines.stages import ingest, train
+from pipelines.stages.comparison import compare
 from pipelines.stages.learning import training_rows
-from pipelines.stages.status import collect_status
+from pipelines.stages.status import as_text, collect_status
 from pipelines.storage.tables import Tables
 
 from .conftest import changed
@@ -151,9 +152,7 @@ def test_a_rare_class_that_test_lacks_is_trained_and_its_method_stands_beside_ev
     assert "; not compared, for lack of test images: rare; 2-fold cross-validation balanced accuracy" in result.outcome
     first, left_out, *_ = result.notes
     assert first.startswith("The figures are of 2-fold cross-validation over the groups of all splits")
-    assert left_out.startswith(
-        "1 class with too few groups (train.min_groups_per_class) left out of training, 3 images"
-    )
+    assert left_out.startswith("1 class with too few groups (train.min_groups_per_class) left out, 3 images")
     assert result.read == 177
     tracking = Tracking.of(trained)
     version = tracking.versions()[0]
@@ -166,6 +165,12 @@ def test_a_rare_class_that_test_lacks_is_trained_and_its_method_stands_beside_ev
     assert metrics["cross_validation.balanced_accuracy"] == version.metrics["balanced_accuracy"]
     card = tracking.client.get_model_version("irbis", version.version).description
     assert "## 2-fold cross-validation" in card and first in card and "found by cross-validation" in card
-    assert collect_status(spark, relabelled)["missing"]["train"] == 0
+    status = collect_status(spark, relabelled)
+    told = {each["version"]: each["evaluation"] for each in (status["champion"], status["challenger"]) if each}
+    assert status["missing"]["train"] == 0 and told["2"] == "2-fold cross-validation"
+    assert ("figures of 2-fold" in as_text(status)) == (status["champion"]["version"] == "2")
+    compared = compare(spark, relabelled)
+    assert compared.splitlines()[0].startswith("177 pictures in 59 groups")
+    assert compared.splitlines()[-1] == left_out.partition(" The model")[0]
     again = train.run(spark, relabelled)
     assert (again.read, again.written) == (0, 0)
