@@ -82,8 +82,8 @@ PREDICTIONS = """
     score double,                       -- probability of prediction
     probabilities map<string,double>,
     burst_id string,
-    burst_prediction string,            -- vote over the frames of the burst
-    burst_score double,
+    burst_prediction string,            -- vote over the frames of the burst; prediction where the version has no vote
+    burst_score double,                 -- probability of burst_prediction
     needs_review boolean,
     model_name string,
     model_version string,

@@ -91,7 +91,7 @@ class Featurize(Section):
 SYNAPSEML = "com.microsoft.azure:synapseml-lightgbm_2.12:1.1.3"  # Scala 2.12, as Spark 3 has it
 SYNAPSEML_PYTHON = f"synapseml=={SYNAPSEML.rpartition(':')[2]}"
 Learner = Literal["logistic_regression", "lightgbm", "random_forest"]
-Vote = Literal["auto", "mean", "max"]
+Vote = Literal["auto", "mean", "max", "none"]
 
 
 class Train(Section):
@@ -99,6 +99,7 @@ class Train(Section):
     split_salt: str
     exclude_labels: Labels
     classes_of_interest: Labels
+    min_groups_per_class: Annotated[int, Field(ge=1)]
     vote: Vote
     class_weights: Literal["balanced", "none"]
     folds: Annotated[int, Field(ge=0, le=20), AfterValidator(not_one)]

@@ -17,8 +17,10 @@ from pipelines.evaluation.calibration import balanced_log_loss, fit_temperature,
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.metrics import evaluate
-from pipelines.evaluation.operating_point import RECALLS, UNITS, Ranked, Review, choose, measure
-from pipelines.evaluation.vote import choose_weight, vote
+from pipelines.evaluation.operating_point import RECALLS, UNITS, Ranked, choose
+from pipelines.evaluation.vote import MAXIMUM, MEAN, NO_VOTE, choose_weight, vote
+
+RULES = {"mean": MEAN, "max": MAXIMUM, "none": NO_VOTE}  # weights by train.vote; `auto` chooses one
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Answers:
         """Give the log-loss, in nats, every class counting the same."""
         return balanced_log_loss(self.truth, self.probabilities)
 
-    def voted(self, weight: float) -> Answers:
+    def voted(self, weight: float | None) -> Answers:
         return replace(self, probabilities=vote(self.probabilities, self.bursts, weight))
 
     def evaluate(self, bootstrap: int) -> Evaluation:
@@ -101,14 +103,15 @@ def best_views(validation: Answers) -> tuple[bool, float, Answers]:
     return min(tried, key=lambda each: each[2].loss)
 
 
-def decide(validation: Answers | None, interesting: Sequence[str], weight: float | None) -> Decision:
-    """Choose, on calibrated answers, the weight of the vote (unless it is given) and the thresholds of each class.
+def decide(validation: Answers | None, interesting: Sequence[str], rule: str) -> Decision:
+    """Choose, on calibrated answers, the weight of the vote (`rule` auto) and the thresholds of each class.
 
-    Without validation the vote is the mean, and there are no thresholds.
+    `rule` is a value of the setting train.vote. Without validation `auto` is the mean, and there are no thresholds.
     """
+    weight = RULES.get(rule, MEAN)
     if validation is None:
-        return Decision(weight or 0.0, tuple(interesting))
-    if weight is None:
+        return Decision(weight, tuple(interesting))
+    if rule not in RULES:
         weight = choose_weight(validation.truth, validation.probabilities, validation.bursts)
     voted = validation.voted(weight)
     ranked = {label: voted.ranked(label) for label in interesting}
@@ -116,10 +119,3 @@ def decide(validation: Answers | None, interesting: Sequence[str], weight: float
         choose(ranked[label], label, unit, recall) for label in interesting for unit in UNITS for recall in RECALLS
     )
     return Decision(weight, tuple(interesting), tuple(point for point in points if point))
-
-
-def reviews(test: Answers, decision: Decision, bootstrap: int) -> tuple[Review, ...]:
-    """Measure every operating point on calibrated answers that had no say in it."""
-    voted = test.voted(decision.weight)
-    ranked = {label: voted.ranked(label) for label in decision.interesting}
-    return measure([(point, ranked[point.label]) for point in decision.points], bootstrap=bootstrap)

@@ -12,11 +12,13 @@ from pipelines.evaluation.operating_point import OperatingPoint
 class Decision:
     """Hold the weight of the maximum in a burst's vote (the rest is the mean's), and operating points on the votes.
 
+    A weight of None means no vote: every image keeps its own probabilities.
+
     A class of interest of which no picture was held out has no point. `both_views`: the probabilities are the
     mean of those of the picture and of its mirror image.
     """
 
-    weight: float = 0.0
+    weight: float | None = 0.0
     interesting: tuple[str, ...] = ()
     points: tuple[OperatingPoint, ...] = ()
     both_views: bool = False

@@ -40,15 +40,17 @@ def conflicting_labels(images: DataFrame) -> DataFrame:
     return grouped.where(F.size("labels") > 1)
 
 
-def labelled_pictures(images: DataFrame, exclude: Sequence[str] = ()) -> DataFrame:
+def labelled_pictures(images: DataFrame, exclude: Sequence[str] = (), also: Sequence[str] = ()) -> DataFrame:
     """Give path, content_hash, label, group_id, burst_id of what may be learned from: one row per content_hash.
+
+    `also` names further columns of the images to keep.
 
     Left out: unreadable and unlabelled pictures, excluded labels, and identical bytes under different labels.
     Of copies the first by path stays, so no bytes stand on two sides of a split.
     """
     usable = images.where(_LABELLED)
     copies = usable.groupBy("content_hash").agg(
-        F.min(F.struct("path", "label", "group_id", "burst_id")).alias("first"),
+        F.min(F.struct("path", "label", "group_id", "burst_id", *also)).alias("first"),
         F.min("label").alias("one"),
         F.max("label").alias("other"),
     )

@@ -12,40 +12,51 @@ from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import PCA, StandardScaler
 from pyspark.ml.tuning import CrossValidator
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from pipelines.models.classifiers import VECTOR, labelled
 from pipelines.models.learners import learner
 from pipelines.settings import Train
 
 PARALLEL = 2  # fits at a time: the tasks of one fill the gaps between those of the other
+JUDGED = "judged"  # the column of weights in the log-loss
+UNKNOWN = 1e-9  # share of its weight that a row of an unknown label keeps: a fold of such rows alone still has a loss
 
 
 @dataclass(frozen=True)
 class Fitted:
     """Hold the model of all rows with the parameters that won, and for each fold a model of the other folds.
 
-    `losses` is the mean log-loss, in nats, of every set of parameters tried, in their order.
+    `losses` is the mean log-loss, in nats, of every set of parameters tried, in their order. `single` are the labels
+    whose images are all of one fold: the models that have not seen the fold do not know them.
     """
 
     model: PipelineModel
     parameters: dict[str, Any]
     losses: tuple[float, ...]
     of_folds: tuple[PipelineModel, ...] = ()
+    single: tuple[str, ...] = ()
 
 
 def cross_validate(rows: DataFrame, classes: Sequence[str], settings: Train, folds: int) -> Fitted:
     """Fit the learner of the settings on rows of features, label (text), fold, and perhaps mirrored.
 
     The parameters with the lowest log-loss on the held-out folds win, the first of equals, and the model of all rows
-    has them. Every class counts there as it does in the fit (class_weights).
+    has them. Every class counts there as it does in the fit (class_weights), but for labels that lie in one fold alone:
+    no model could know them there, and their loss would say nothing about the parameters.
     """
-    vectors = labelled(rows, classes, settings.class_weights).select("vector", "label", "weight", "fold").cache()
+    counted = rows.groupBy("label").agg(F.countDistinct("fold").alias("folds")).where("folds = 1").collect()
+    single = tuple(sorted(row["label"] for row in counted))
+    vectors = labelled(rows, classes, settings.class_weights)
+    is_single = F.col("label").isin([float(classes.index(label)) for label in single])
+    vectors = vectors.withColumn(JUDGED, F.when(is_single, F.col("weight") * UNKNOWN).otherwise(F.col("weight")))
+    vectors = vectors.select("vector", "label", "weight", JUDGED, "fold").cache()
     try:
         chosen = learner(settings, _last_column(settings))
         validator = CrossValidator(
             estimator=_steps(settings, chosen.estimator),
             estimatorParamMaps=chosen.grid(),
-            evaluator=_judge(),
+            evaluator=_judge(JUDGED),
             numFolds=folds,
             foldCol="fold",
             collectSubModels=True,
@@ -60,6 +71,7 @@ def cross_validate(rows: DataFrame, classes: Sequence[str], settings: Train, fol
         chosen.tried[best],
         tuple(found.avgMetrics),
         tuple(_whole(models[best]) for models in found.subModels),
+        single,
     )
 
 
@@ -89,8 +101,8 @@ def _last_column(settings: Train) -> str:
     return "components" if settings.pca else "vector"
 
 
-def _judge() -> MulticlassClassificationEvaluator:
-    return MulticlassClassificationEvaluator(metricName="logLoss", probabilityCol="probability", weightCol="weight")
+def _judge(weight: str = "weight") -> MulticlassClassificationEvaluator:
+    return MulticlassClassificationEvaluator(metricName="logLoss", probabilityCol="probability", weightCol=weight)
 
 
 def _whole(model: Transformer) -> PipelineModel:

@@ -33,6 +33,11 @@ class ModelVersion:
         return json.loads(self.tags["split"]) if "split" in self.tags else None
 
     @property
+    def learned_groups(self) -> list[str]:
+        """Return the groups outside train and validation that it learned from: those of classes that had no others."""
+        return list((self.split or {}).get("moved", []))
+
+    @property
     def made_at(self) -> datetime:
         return datetime.fromtimestamp(self.created_at / 1000, tz=timezone.utc)
 

@@ -31,6 +31,8 @@ def assemble(
         evaluation=_evaluation(evaluations.get("test")),
         validation=_evaluation(evaluations.get("validation")),
         voted=_evaluation(evaluations.get("voted")),
+        folds=evaluations.get("evaluation", {}).get("folds", 0),
+        caveats=tuple(evaluations.get("caveats", ())),
         classes_of_interest=tuple(settings.train.classes_of_interest),
         reviews=tuple(map(Review.from_dict, evaluations.get("reviews", []))),
         **parts,

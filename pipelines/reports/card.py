@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from pipelines.evaluation.figures import Evaluation, aligned, shortened, text_table
+from pipelines.evaluation.measured import method_of
 from pipelines.evaluation.operating_point import RECALLS, OperatingPoint, Review, distinct
 from pipelines.evaluation.split import SPLITS, Counts, pictures_in
 from pipelines.models.backbones.catalog import ARCHITECTURES
 from pipelines.reports.charts import mistakes
 
+FOUND_BY = "on test", "by cross-validation"
 FEW_GROUPS = 20  # with fewer, one encounter more or less moves a share by over five points
 
 
@@ -26,13 +28,16 @@ def model_card(
     calibration: tuple[float, float],
     interesting: Sequence[str] = (),
     weights: str | None = None,
+    folds: int = 0,
+    caveats: Sequence[str] = (),
 ) -> str:
     """Give the card as Markdown (after Mitchell et al., 2019, Model cards for model reporting).
 
     `voted` is of the test pictures after the vote of their bursts, `calibration` the error before the temperature, and
-    the temperature; `weights` the file that the settings name, if they do.
+    the temperature; `weights` the file that the settings name, if they do. With `folds` the figures are of
+    cross-validation over all groups; `caveats` are sentences that stand beside them.
     """
-    weaknesses = "\n".join(f"- {each}" for each in _weaknesses(counts, test, reviews, interesting))
+    weaknesses = "\n".join(f"- {each}" for each in _weaknesses(counts, test, reviews, interesting, folds))
     return f"""# {name}
 
 ## What it is for
@@ -60,20 +65,20 @@ fresh look at the figures, and decisions about single animals without a person's
 ## What a person must look at
 
 ```
-{review_table(reviews)}
+{review_table(reviews, folds)}
 ```
 
-## Test
+## {method_of(folds).capitalize()}
 
-{_measured(test, voted, calibration)}
+{"".join(f"- {each}{chr(10)}" for each in caveats)}{chr(10) if caveats else ""}{_measured(test, voted, calibration)}
 """
 
 
-def review_table(reviews: Sequence[Review]) -> str:
+def review_table(reviews: Sequence[Review], folds: int = 0) -> str:
     """Give what each operating point costs and finds, as an aligned table, and which ones score does not take."""
     if not reviews:
         return "No picture held out of learning has a class of interest, so there is no operating point."
-    rows = [["class", "to find", "of its", "share to look at", "found on test", "chosen on", ""]]
+    rows = [["class", "to find", "of its", "share to look at", f"found {FOUND_BY[bool(folds)]}", "chosen on", ""]]
     for review in distinct(reviews):
         point = review.point
         units = f"{point.units:,} {point.unit}{'s' if point.units > 1 else ''}"
@@ -114,13 +119,15 @@ class:
 
 
 def _weaknesses(
-    counts: Counts, test: Evaluation, reviews: Sequence[Review], interesting: Sequence[str]
+    counts: Counts, test: Evaluation, reviews: Sequence[Review], interesting: Sequence[str], folds: int
 ) -> Iterator[str]:
     yield "The figures hold for these stations and seasons only: label some pictures of another, and look again."
     if not test.is_grouped:
         yield "Every test picture is a group of its own. If the set holds bursts, the figures are too good."
     for label, found in counts.items():
-        few = [(groups, split) for split in ("train", "test") if (groups := found.get(split, (0, 0))[1]) < FEW_GROUPS]
+        in_all = {"all": (0, sum(groups for _, groups in found.values()))}
+        splits = in_all if folds else {split: found.get(split, (0, 0)) for split in ("train", "test")}
+        few = [(groups, split) for split, (_, groups) in splits.items() if groups < FEW_GROUPS]
         if few:
             counted = ", ".join(f"{groups} in {split}" for groups, split in few)
             yield f"Few groups of {shortened(label)}: {counted}. Its figures may move much with more."

@@ -35,7 +35,7 @@ class LabelCount:
     train: int = 0
     validation: int = 0
     test: int = 0
-    left_out: int = 0  # labelled, but in no split: conflicts, failures
+    left_out: int = 0  # labelled, but in no split: conflicts, failures, classes that were left out
 
     @property
     def total(self) -> int:
@@ -112,7 +112,9 @@ class ReportContents:
     version: str  # of irbis
     data: DataFacts | None = None
     model: ModelFacts | None = None
-    evaluation: Evaluation | None = None  # on the test pictures
+    evaluation: Evaluation | None = None  # on the test pictures, or with `folds` by cross-validation
+    folds: int = 0  # of the cross-validation that evaluation, voted and reviews are of; 0: they are of test
+    caveats: tuple[str, ...] = ()  # sentences that stand beside the figures
     validation: Evaluation | None = None
     voted: Evaluation | None = None  # on the test pictures, after the vote of their bursts
     reviews: tuple[Review, ...] = ()  # what each operating point costs and finds on test

@@ -36,7 +36,7 @@ class Gathered:
 
 def gather(tables: Tables, settings: Settings, version: ModelVersion | None) -> Gathered:
     """Count and choose. Without a model only the data are told of."""
-    images = images_with_split(tables, settings, version.tags["backbone"] if version else "").cache()
+    images = images_with_split(tables, settings, version).cache()
     data = _data(tables, settings, images)
     parts: dict[str, Any] = {"data": data}
     if version is not None and tables.exists("predictions"):

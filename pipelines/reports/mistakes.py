@@ -46,7 +46,7 @@ class Mistakes:
         tables, tracking = Tables.of(spark, settings), Tracking.of(settings)
         version = tracking.choose(CHAMPION)
         tables.require("predictions")
-        seen = images_with_split(tables, settings, version.tags["backbone"]).cache()
+        seen = images_with_split(tables, settings, version).cache()
         scored = predictions_of(tables, seen, version).where("prediction is not null")
         tested = scored.where("split = 'test'").withColumn("is_wrong", F.col("label") != F.col("prediction")).cache()
         return cls(tables, settings, version, assemble(settings, tracking, version, {}), seen, tested)

@@ -37,7 +37,7 @@ class NewSet:
         tables = Tables.of(spark, settings)
         tables.require("predictions")
         version = Tracking.of(settings).choose(settings.score.model_version)
-        images = images_with_split(tables, settings, version.tags["backbone"])
+        images = images_with_split(tables, settings, version)
         images = images.where(F.col("path").startswith(open_source(settings).root))
         return cls(tables, settings, version, predictions_of(tables, images, version).cache())
 

@@ -12,14 +12,21 @@ from pipelines.storage.features import features_of
 from pipelines.storage.tables import Tables
 
 
-def images_with_split(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
-    """Give the current images with their split (null: not learned from) and the failures of decoding."""
+def images_with_split(tables: Tables, settings: Settings, version: ModelVersion | None) -> DataFrame:
+    """Give the current images with their split (null: not learned from) and the failures of decoding.
+
+    Images of classes that the version was not taught have no split, and groups of other splits that it learned from all
+    the same are of train.
+    """
     current = tables.current_images()
     train = settings.train
-    usable = labelled_pictures(current, train.exclude_labels).select(
-        "path", split_of(F.col("group_id"), train.fractions, train.split_salt).alias("split")
-    )
-    decoded = features_of(tables, backbone).where("failure is not null")
+    split = split_of(F.col("group_id"), train.fractions, train.split_salt)
+    usable = labelled_pictures(current, train.exclude_labels)
+    if version:
+        usable = usable.where(F.col("label").isin(version.classes))
+        split = F.when(F.col("group_id").isin(version.learned_groups), "train").otherwise(split)
+    usable = usable.select("path", split.alias("split"))
+    decoded = features_of(tables, version.tags["backbone"] if version else "").where("failure is not null")
     decoded = decoded.select("content_hash", F.struct("failure", "failure_detail").alias("decoding"))
     rows = current.join(usable, "path", "left").join(decoded, "content_hash", "left")
     return rows.withColumn("failure_detail", F.coalesce("failure_detail", "decoding.failure_detail")).withColumn(

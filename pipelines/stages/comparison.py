@@ -10,7 +10,8 @@ from pipelines.evaluation.figures import Evaluation, aligned, shortened
 from pipelines.models.backbones import identity_of
 from pipelines.schemas import names_of
 from pipelines.settings import Settings, Train
-from pipelines.stages.learning import cross_validated, require_sound_labels, training_rows
+from pipelines.stages.caveats import left_out
+from pipelines.stages.learning import cross_validated, require_sound_labels, select_rows, training_rows
 from pipelines.storage.tables import Tables
 
 UNITS = {"frames at random": "content_hash", "groups": "group_id"}
@@ -30,10 +31,13 @@ def compare(spark: SparkSession, settings: Settings) -> str:
             "with the same weights and images settings first."
         )
     require_sound_labels(tables, rows, settings)
-    found = compare_splits(rows, settings.train)
-    counted = rows.groupBy("label").agg(F.countDistinct("group_id").alias("groups")).orderBy("label").collect()
+    selection = select_rows(rows, settings.train)
+    found = compare_splits(selection.rows, settings.train)
+    groups = F.countDistinct("group_id").alias("groups")
+    counted = selection.rows.groupBy("label").agg(groups).orderBy("label").collect()
     rows.unpersist()
-    return as_text(found, {row["label"]: row["groups"] for row in counted})
+    text = as_text(found, {row["label"]: row["groups"] for row in counted})
+    return f"{text}\n{left_out(selection.coverage)}" if selection.coverage.left_out else text
 
 
 def compare_splits(rows: DataFrame, settings: Train) -> dict[str, Evaluation]:
@@ -52,7 +56,8 @@ def compare_splits(rows: DataFrame, settings: Train) -> dict[str, Evaluation]:
     found = {}
     for name, unit in UNITS.items():
         _, said = cross_validated(rows, classes, settings, folds, unit)
-        assert said is not None  # there are pictures, and each is in a fold
+        if said is None:
+            raise DataError("No class has groups in two folds: there is nothing to compare. Label more encounters.")
         found[name] = said.evaluate(settings.bootstrap)
     return found
 

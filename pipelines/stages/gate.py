@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pipelines.evaluation.answers import Answers
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.paired import Paired, compare
+from pipelines.evaluation.scored import listed
 from pipelines.evaluation.split import split_of
 from pipelines.platform.crowning import crown
 from pipelines.platform.tracking import CHALLENGER, ModelVersion, Tracking
@@ -110,6 +111,14 @@ def _judge_on(
     champion: ModelVersion,
 ) -> Verdict:
     """Ask both about the same test pictures: those new to the champion too, of which its backbone has features."""
+    if champion.learned_groups:
+        test = test.where(~F.col("group_id").isin(champion.learned_groups))
+    if not test.head(1):
+        return Verdict(
+            False,
+            "the test split has no images that neither has learned from, so they cannot be compared; label more "
+            f"encounters, or choose by hand: `irbis promote {version.version} --reason ...`",
+        )
     if split := champion.split:  # of its own, by which it may have learned from what is of test now
         test = test.where(split_of(F.col("group_id"), split["fractions"], split["salt"]) == "test")
     backbone = champion.tags["backbone"]
@@ -137,4 +146,8 @@ def _judge_on(
     new = ask(model, ours, version.classes, among=classes)
     assert new is not None  # the same pictures
     ours_said, theirs_said = new.of_views(now.both_views), old.of_views(before.both_views)
-    return judge(ours_said, theirs_said, now.interesting, settings, str(champion))
+    verdict = judge(ours_said, theirs_said, now.interesting, settings, str(champion))
+    if missing := sorted(set(version.classes) - set(ours_said.labels)):
+        why = f"{verdict.why}; not compared, for lack of test images: {listed(missing)}"
+        return replace(verdict, why=why)
+    return verdict

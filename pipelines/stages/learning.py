@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.answers import Answers
+from pipelines.evaluation.coverage import Coverage, cover
 from pipelines.evaluation.folds import with_folds
-from pipelines.evaluation.split import labelled_pictures, split_of
+from pipelines.evaluation.split import count_pictures, labelled_pictures, split_of
 from pipelines.label_text import SPELLING, require_known_labels, require_one_spelling
 from pipelines.models.classifiers import MIRRORED
 from pipelines.models.cross_validation import Fitted, cross_validate, hold_out
@@ -20,12 +22,12 @@ from pipelines.storage.tables import Tables
 
 
 def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
-    """Give content_hash, features, label, burst_id, group_id, split of every picture that may be learned from.
+    """Give path, content_hash, features, label, burst_id, group_id, captured_at, split of what may be learned from.
 
     With `featurize.mirror` there is `mirrored` too, the features of the mirrored picture.
     """
     chosen = settings.train
-    pictures = labelled_pictures(tables.current_images(), chosen.exclude_labels)
+    pictures = labelled_pictures(tables.current_images(), chosen.exclude_labels, ["captured_at"])
     features = features_of(tables, backbone, mirrored=settings.featurize.mirror).where("failure is null")
     rows = pictures.join(features.drop("failure", "failure_detail", "featurized_at"), "content_hash")
     return rows.withColumn("split", split_of(F.col("group_id"), chosen.fractions, chosen.split_salt))
@@ -41,12 +43,37 @@ def require_sound_labels(tables: Tables, rows: DataFrame, settings: Settings) ->
         require_one_spelling(counts, f"{SPELLING} Then ingest their sources again.")
 
 
-def groups_of(rows: DataFrame) -> dict[str, dict[str, int]]:
-    counted = rows.groupBy("label", "split").agg(F.countDistinct("group_id").alias("groups")).collect()
-    found: dict[str, dict[str, int]] = {}
-    for row in counted:
-        found.setdefault(row["label"], {})[row["split"]] = row["groups"]
-    return found
+@dataclass(frozen=True)
+class Selection:
+    """Hold the rows that a training uses, and how far they cover their classes.
+
+    `moved` are the groups of validation or test that are learned from all the same, because a class has no others:
+    their `split` is train here, and nothing is measured on them later (ModelVersion.learned_groups).
+    """
+
+    rows: DataFrame
+    coverage: Coverage
+    moved: tuple[str, ...] = ()
+
+
+def select_rows(rows: DataFrame, settings: Train) -> Selection:
+    """Leave out the images of classes with too few groups (train.min_groups_per_class).
+
+    Raises DataError where too little is left to train and evaluate a classifier.
+    """
+    learned = ("train", "validation") if settings.folds else ("train",)
+    wanted = settings.min_groups_per_class, learned, settings.classes_of_interest
+    coverage, moved = cover(count_pictures(rows), *wanted), tuple[str, ...]()
+    left_out = coverage.left_out
+    if left_out:
+        rows = rows.where(~F.col("label").isin(list(left_out)))
+    if coverage.unlearned:
+        found = rows.where(F.col("label").isin(list(coverage.unlearned))).select("group_id").distinct().collect()
+        moved = tuple(sorted(row["group_id"] for row in found))
+        is_moved = F.col("group_id").isin(list(moved))
+        rows = rows.withColumn("split", F.when(is_moved, "train").otherwise(F.col("split")))
+        coverage = replace(cover(count_pictures(rows), *wanted), left_out=left_out)
+    return Selection(rows, coverage, moved)
 
 
 def fingerprint_of(rows: DataFrame, settings: Settings, backbone: str) -> str:
@@ -62,7 +89,8 @@ def cross_validated(
 ) -> tuple[Fitted, Answers | None]:
     """Learn from all rows; each is asked about by a model that has not seen its group (or another `unit`).
 
-    Rows that have a `fold` keep it.
+    Rows that have a `fold` keep it. There are no answers for labels that lie in one fold alone: what a model that was
+    never taught a label says of it must not choose anything.
     """
     if "fold" not in rows.columns:
         folded = with_folds(rows, folds, settings.split_salt, unit).cache()
@@ -71,7 +99,7 @@ def cross_validated(
         finally:
             folded.unpersist()
     fitted = cross_validate(rows, classes, settings, folds)
-    return fitted, ask_folds(fitted.of_folds, rows, classes)
+    return fitted, ask_folds(fitted.of_folds, rows.where(~F.col("label").isin(list(fitted.single))), classes)
 
 
 def held_out(rows: DataFrame, classes: list[str], settings: Train) -> tuple[Fitted, Answers | None]:

@@ -34,18 +34,21 @@ def score(
     """Give rows of predictions for rows of path, content_hash, burst_id, failure, features: one for one.
 
     Where the version decides on both views the rows have `mirrored` too. The readable frames of a burst vote as its
-    decision says. A picture needs review if it failed, or if its burst reaches the operating point of a class of
-    interest; where every class is of interest, so that none can be dismissed, if its burst's best probability is below
-    `review_below`. Where too few groups of a class of interest were held out, it needs review if it is taken for that
-    class, or if that probability is below.
+    decision says; where it says no vote, the burst columns hold the image's own prediction. A picture needs review if
+    it failed, or if its burst reaches the operating point of a class of interest; where every class is of interest, so
+    that none can be dismissed, if its burst's best probability is below `review_below`. Where too few groups of a class
+    of interest were held out, it needs review if it is taken for that class, or if that probability is below.
     """
     decision = Decision.from_json(version.tags.get("decision"))
     classes = F.array(*[F.lit(name) for name in version.classes])
     says = mean_of_views if decision.both_views else probabilities
     readable = says(model, images.where("features is not null").drop("failure", "failure_detail"))
-    bursts = readable.groupBy("burst_id").agg(_vote(decision.weight).alias("burst_probability"))
     found = images.drop("features", MIRRORED).join(readable.select("path", "probability"), "path", "left")
-    found = found.join(bursts, "burst_id", "left")
+    if decision.weight is None:  # no vote: bursts are not even looked at
+        found = found.withColumn("burst_probability", F.col("probability"))
+    else:
+        bursts = readable.groupBy("burst_id").agg(_vote(decision.weight).alias("burst_probability"))
+        found = found.join(bursts, "burst_id", "left")
     is_readable = F.col("probability").isNotNull()
     own, vote = F.array_max("probability"), F.array_max("burst_probability")
     burst_prediction = _best(classes, "burst_probability")

@@ -57,6 +57,8 @@ def as_text(status: dict[str, Any]) -> str:
         return "\n".join([*lines, "champion     none yet: run `irbis train`"])
     lines.append(f"champion     {champion['name']}/{champion['version']} on {champion['backbone']}")
     lines += [f"{'':12}   {name} {value:.3f}" for name, value in champion["metrics"].items() if value is not None]
+    if champion["evaluation"] != "test":
+        lines.append(f"{'':12}   figures of {champion['evaluation']}, not of a test split")
     if challenger := status["challenger"]:
         lines.append(f"challenger   {challenger['name']}/{challenger['version']} on {challenger['backbone']}")
         lines.append(f"{'':12}   {challenger['gate']}")
@@ -141,7 +143,7 @@ def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbon
     if newest is None:
         return count
     params = tracking.params(newest)
-    return max(0, count - sum(int(params.get(f"rows.{split}", 0)) for split in SPLITS))
+    return max(0, count - sum(int(params.get(f"rows.{split}", 0)) for split in (*SPLITS, "left_out")))
 
 
 def _version(version: ModelVersion) -> dict[str, Any]:
@@ -151,5 +153,6 @@ def _version(version: ModelVersion) -> dict[str, Any]:
         "backbone": version.tags["backbone"],
         "classes": version.classes,
         "metrics": version.metrics,
+        "evaluation": version.tags.get("evaluation", "test"),
         "gate": version.tags.get("gate", ""),
     }

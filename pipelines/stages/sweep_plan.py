@@ -17,7 +17,10 @@ from pipelines.config import Origin, validated
 from pipelines.errors import SettingsError
 from pipelines.settings import Section
 
-HELD = {"fractions", "split_salt", "exclude_labels", "classes_of_interest", "folds", "gate_metric", "bootstrap"}
+HELD = {
+    *("fractions", "split_salt", "exclude_labels", "classes_of_interest", "min_groups_per_class"),
+    *("folds", "gate_metric", "bootstrap"),
+}
 BESIDE = ("featurize.backbone", "featurize.mirror")
 
 Choices = Annotated[list[bool | int | float | str | None], Field(min_length=1)]

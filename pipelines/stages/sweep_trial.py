@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.utils import IllegalArgumentException
 
 from pipelines.config import Origin, validated
-from pipelines.errors import PlatformError
+from pipelines.errors import DataError, PlatformError
 from pipelines.evaluation.answers import best_views
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.folds import is_held, with_folds
@@ -24,7 +24,7 @@ from pipelines.platform.session import is_running
 from pipelines.platform.trials import FAILED, FINISHED, PRUNED, Trial, Trials
 from pipelines.settings import Settings
 from pipelines.stages.asking import ask
-from pipelines.stages.learning import cross_validated, training_rows
+from pipelines.stages.learning import cross_validated, select_rows, training_rows
 from pipelines.stages.result import Clock
 from pipelines.stages.sweep_plan import ALL, Plan, Share
 from pipelines.storage.tables import Tables
@@ -58,7 +58,7 @@ class Sweep:
         key = identity, settings.featurize.mirror
         with self.lock:
             if key not in self.kept:
-                rows = training_rows(self.tables, settings, identity).where("split != 'test'")
+                rows = select_rows(training_rows(self.tables, settings, identity), train).rows.where("split != 'test'")
                 self.kept[key] = with_folds(rows, train.folds, train.split_salt).cache()
             return self.kept[key]
 
@@ -188,7 +188,11 @@ def _judged(sweep: Sweep, asked: Any) -> Judged:
             if asked.should_prune():
                 return Judged(PRUNED, first)
     fitted, said = cross_validated(rows, classes, train, train.folds)
-    assert said is not None  # there are pictures, and each is in a fold
+    if said is None:
+        raise DataError(
+            "No class has groups (encounters) in two folds of train and validation, so no trial can be judged. "
+            "Label more encounters of each class."
+        )
     return Judged(FINISHED, first, best_views(said)[2].evaluate(train.bootstrap), fitted.parameters)
 
 

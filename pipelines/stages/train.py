@@ -1,86 +1,86 @@
 """Train: features with labels become a registered model version, and champion if it beats the champion.
 
-The split is by groups: the test pictures are of encounters that the model has never seen.
+The split is by groups: the images that evaluate a model are of encounters that it has never seen.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from pipelines.config import flatten, masked
-from pipelines.evaluation.answers import Answers, best_views, decide, reviews
-from pipelines.evaluation.operating_point import classes_of_interest
+from pipelines.evaluation.answers import Answers
 from pipelines.evaluation.split import SPLITS, count_pictures, pictures_in
-from pipelines.evaluation.sufficiency import require_enough
-from pipelines.evaluation.vote import MAXIMUM, MEAN
 from pipelines.label_text import require_known_labels
 from pipelines.models.backbones import identity_of
-from pipelines.models.classifiers import calibrated
 from pipelines.models.learners import describe
 from pipelines.platform.provenance import code_version
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.card import model_card
 from pipelines.settings import Score, Settings
-from pipelines.stages.asking import ask
+from pipelines.stages.caveats import find_caveats
 from pipelines.stages.gate import pass_gate
 from pipelines.stages.learning import (
-    cross_validated,
+    Selection,
     fingerprint_of,
-    groups_of,
-    held_out,
     require_sound_labels,
+    select_rows,
     training_rows,
 )
+from pipelines.stages.measuring import check_leakage, cross_validate_recipe, measure_on_test
+from pipelines.stages.recipe import fit_recipe
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.trained import Trained
 from pipelines.storage.tables import Tables
 
-VOTES = {"auto": None, "mean": MEAN, "max": MAXIMUM}
-
 
 def train(rows: DataFrame, settings: Settings) -> Trained:
-    """Fit a classifier on rows of content_hash, features, label, burst_id, group_id, split, and measure it on test.
+    """Fit a classifier on rows of path, content_hash, features, label, burst_id, group_id, split, and evaluate it.
 
-    On answers about groups that the model asked has not seen (`train.folds`) are chosen: the parameters with the lowest
-    log-loss, whether mirror images are asked about too (where there are features of them), the temperature, the vote
-    of a burst and the operating points. Raises DataError where there is too little to learn from.
+    The model learns from train and validation. It is evaluated on test, if test has images of every class that has at
+    least two groups; otherwise by nested cross-validation over the groups of all splits. Raises DataError where there
+    is too little to learn from.
     """
-    require_enough(groups_of(rows))
-    chosen = settings.train
-    classes = sorted(row["label"] for row in rows.where("split = 'train'").select("label").distinct().collect())
-    require_known_labels(
-        "train.classes_of_interest", chosen.classes_of_interest, classes, "training picture is labelled"
-    )
-    learning = rows.where("split != 'test'").where(F.col("label").isin(classes)).cache()
-    folds = min(chosen.folds, learning.select("group_id").distinct().count())
-    if folds > 1:
-        fitted, said = cross_validated(learning, classes, chosen, folds)
-    else:
-        fitted, said = held_out(learning, classes, chosen)
+    return train_selected(_select(rows, settings), settings)
+
+
+def train_selected(selection: Selection, settings: Settings) -> Trained:
+    chosen, rows, coverage = settings.train, selection.rows, selection.coverage
+    learning = rows.where("split != 'test'").cache()
+    recipe = fit_recipe(learning, coverage.classes, chosen)
     learning.unpersist()
-    both, temperature, validation = best_views(said) if said else (False, 1.0, None)
-    model = calibrated(fitted.model, temperature)
-    interesting = classes_of_interest(classes, chosen.classes_of_interest)
-    decision = replace(decide(validation, interesting, VOTES[chosen.vote]), both_views=both)
-    views = ask(model, rows.where("split = 'test'"), classes)
-    assert views is not None  # require_enough has counted
-    test, raw = views.of_views(both), views.tempered(1 / temperature).of_views(both)
+    if coverage.untested:
+        measured = cross_validate_recipe(rows, coverage.classes, coverage.evaluated, chosen)
+    else:
+        test = rows.where("split = 'test'")
+        measured = measure_on_test(recipe, test, coverage.classes, coverage.evaluated)
+    leakage = check_leakage(rows, chosen, measured.folds)
+    validation = recipe.validation
     return Trained(
-        model,
-        classes,
-        fitted.parameters,
-        temperature,
-        decision,
-        test=test.evaluate(chosen.bootstrap),
-        voted=test.voted(decision.weight).evaluate(chosen.bootstrap),
+        recipe.model,
+        list(coverage.classes),
+        recipe.parameters,
+        recipe.temperature,
+        recipe.decision,
+        test=measured.answers.evaluate(chosen.bootstrap),
+        voted=measured.voted.evaluate(chosen.bootstrap),
         validation=validation.evaluate(chosen.bootstrap) if validation else None,
-        reviews=reviews(test, decision, chosen.bootstrap),
-        uncalibrated=_calibration_error(raw),
+        reviews=measured.reviews(recipe.decision, chosen.bootstrap),
+        uncalibrated=_calibration_error(measured.raw),
+        folds=measured.folds,
+        caveats=find_caveats(selection, measured, leakage),
+        leakage=leakage,
     )
+
+
+def _select(rows: DataFrame, settings: Settings) -> Selection:
+    labels = sorted(row["label"] for row in rows.select("label").distinct().collect())
+    if labels:
+        wanted = settings.train.classes_of_interest
+        require_known_labels("train.classes_of_interest", wanted, labels, "training picture is labelled")
+    return select_rows(rows, settings.train)
 
 
 def _calibration_error(answers: Answers) -> float:
@@ -107,18 +107,19 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     require_sound_labels(tables, rows, settings)
     for unfinished in same:  # a run that was killed between registering and the gate
         tracking.delete(unfinished)
-    trained = train(rows, settings)
-    total = rows.count()
-    version, verdict = _record(tables, tracking, settings, rows, trained, backbone, fingerprint)
+    selection = _select(rows, settings)
+    trained = train_selected(selection, settings)
+    total = selection.rows.count()
+    version, verdict = _record(tables, tracking, settings, selection, trained, backbone, fingerprint)
     rows.unpersist()
     figure = trained.test.metrics["balanced_accuracy"].text()
-    outcome = f"{version} {verdict}; test balanced accuracy {figure}"
+    outcome = f"{version} {verdict}; {trained.method} balanced accuracy {figure}"
     return StageResult(
         "train",
         total,
         1,
         seconds=clock.seconds,
-        notes=_notes(trained, settings.score),
+        notes=(*trained.caveats, *_notes(trained, settings.score)),
         outcome=outcome,
         again=_again(version),
         made={"model": version.version},
@@ -147,11 +148,41 @@ def _classifier(settings: Settings, trained: Trained) -> str:
     return describe(settings.train, trained.parameters) + views
 
 
+def _tags(
+    settings: Settings, selection: Selection, trained: Trained, backbone: str, fingerprint: str
+) -> dict[str, str]:
+    train = settings.train
+    return {
+        "backbone": backbone,
+        "learner": train.learner,
+        "classes": json.dumps(trained.classes),
+        "fingerprint": fingerprint,
+        "split": json.dumps({"fractions": train.fractions, "salt": train.split_salt, "moved": selection.moved}),
+        "evaluation": trained.method,
+        "metrics": json.dumps({name: found.value for name, found in trained.test.metrics.items()}),
+        "decision": trained.decision.to_json(),
+        **code_version(),
+    }
+
+
+def _chosen(trained: Trained) -> dict[str, Any]:
+    """Return what was chosen in training, and how it was evaluated, as parameters of the run."""
+    weight = trained.decision.weight
+    return {
+        **trained.parameters,
+        "temperature": trained.temperature,
+        "both_views": trained.decision.both_views,
+        "vote.weight_of_maximum": "none" if weight is None else weight,
+        "evaluation.method": trained.method,
+        "evaluation.caveats": len(trained.caveats),
+    }
+
+
 def _record(
     tables: Tables,
     tracking: Tracking,
     settings: Settings,
-    rows: DataFrame,
+    selection: Selection,
     trained: Trained,
     backbone: str,
     fingerprint: str,
@@ -159,17 +190,8 @@ def _record(
     """Log the run, register the version, and let the gate decide on the champion."""
     from pipelines.reports.plots import class_figure, confusion_figure, reliability_figure  # matplotlib: seconds
 
-    metrics = {name: found.value for name, found in trained.test.metrics.items()}
-    tags = {
-        "backbone": backbone,
-        "learner": settings.train.learner,
-        "classes": json.dumps(trained.classes),
-        "fingerprint": fingerprint,
-        "split": json.dumps({"fractions": settings.train.fractions, "salt": settings.train.split_salt}),
-        "metrics": json.dumps(metrics),
-        "decision": trained.decision.to_json(),
-        **code_version(),
-    }
+    rows = selection.rows
+    tags = _tags(settings, selection, trained, backbone, fingerprint)
     counts = count_pictures(rows)
     card = model_card(
         settings.tracking.model,
@@ -182,17 +204,17 @@ def _record(
         calibration=(trained.uncalibrated, trained.temperature),
         interesting=trained.decision.interesting,
         weights=settings.featurize.weights,
+        folds=trained.folds,
+        caveats=trained.caveats,
     )
     with tracking.run("train", tags) as run_id:
         tracking.log(
             params={
                 **{key: masked(value) for key, value in flatten(settings.model_dump(by_alias=True))},
-                **trained.parameters,
-                "temperature": trained.temperature,
-                "both_views": trained.decision.both_views,
-                "vote.weight_of_maximum": trained.decision.weight,
+                **_chosen(trained),
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
                 **{f"rows.{split}": pictures_in(counts, split) for split in SPLITS},
+                "rows.left_out": sum(selection.coverage.left_out.values()),
             },
             metrics=trained.figures(),
             texts={EVALUATION: trained.to_json(), "model_card.md": card},
@@ -203,6 +225,7 @@ def _record(
             },
         )
         version = tracking.register(trained.model, run_id, tags, card)
-        verdict = pass_gate(tables, tracking, settings.train, rows.where("split = 'test'"), trained.model, version)
+        test = rows.where("split = 'test'")
+        verdict = pass_gate(tables, tracking, settings.train, test, trained.model, version)
         tracking.tag(version, gate=verdict)
     return version, verdict

@@ -11,6 +11,8 @@ from pyspark.ml import PipelineModel
 
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.figures import Evaluation, Interval
+from pipelines.evaluation.leakage import Leakage
+from pipelines.evaluation.measured import method_of
 from pipelines.evaluation.operating_point import Review
 
 
@@ -20,7 +22,9 @@ class Trained:
 
     `test` and `validation` (None where there is none) are of single pictures, `voted` of test pictures after the vote
     of their bursts; `reviews` say what each operating point costs and finds on test. `uncalibrated` is the calibration
-    error on test before the temperature.
+    error on test before the temperature. With `folds` the first, `voted`, `reviews` and `uncalibrated` are not of the
+    test split: they are of cross-validation over the groups of all splits. `caveats` are sentences for whoever reads
+    the figures.
     """
 
     model: PipelineModel
@@ -33,11 +37,24 @@ class Trained:
     validation: Evaluation | None
     reviews: tuple[Review, ...]
     uncalibrated: float
+    folds: int = 0
+    caveats: tuple[str, ...] = ()
+    leakage: Leakage | None = None
+
+    @property
+    def method(self) -> str:
+        return method_of(self.folds)
 
     def figures(self) -> dict[str, float | None]:
-        """Give every figure under the name that MLflow shows it by: test.accuracy, test.accuracy.low ..."""
-        flat: dict[str, float | None] = {"test.calibration_error.before": self.uncalibrated}
-        for split, found in (("test", self.test), ("voted", self.voted), ("validation", self.validation)):
+        """Give every figure under the name that MLflow shows it by: test.accuracy, test.accuracy.low ...
+
+        Those of cross-validation have names of their own, so that no chart of runs mixes the two.
+        """
+        test, voted = ("cross_validation", "cross_validation_voted") if self.folds else ("test", "voted")
+        flat: dict[str, float | None] = {f"{test}.calibration_error.before": self.uncalibrated}
+        if self.leakage:
+            flat["leakage.share"] = self.leakage.share
+        for split, found in ((test, self.test), (voted, self.voted), ("validation", self.validation)):
             for name, each in found.metrics.items() if found else ():
                 flat |= _bounded(f"{split}.{name}", each)
         for review in self.reviews:
@@ -51,6 +68,9 @@ class Trained:
         evaluations = {"test": self.test, "voted": self.voted, "validation": self.validation}
         values: dict[str, Any] = {name: each.to_dict() if each else None for name, each in evaluations.items()}
         values["reviews"] = [review.to_dict() for review in self.reviews]
+        values["evaluation"] = {"method": self.method, "folds": self.folds}
+        values["caveats"] = list(self.caveats)
+        values["leakage"] = self.leakage.to_dict() if self.leakage else None
         values["calibration"] = {"error_before": self.uncalibrated, "temperature": self.temperature}
         return json.dumps(values, indent=1)
 

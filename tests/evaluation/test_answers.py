@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pipelines.evaluation.answers import Answers, best_views, decide, reviews, temperature_of
+from pipelines.evaluation.answers import Answers, best_views, decide, temperature_of
 from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.measured import Measured, Part
 
 
 def answers(hare, labels, bursts, classes=("blank", "hare")):
@@ -20,9 +22,9 @@ VALIDATION = answers([0.9, 0.1, 0.1, 0.2, 0.6], ["hare", "hare", "blank", "blank
 
 
 def test_thresholds_are_on_the_votes():
-    decision = decide(VALIDATION, ["hare"], weight=0.0)
+    decision = decide(VALIDATION, ["hare"], "mean")
     assert decision.points[0].threshold == pytest.approx(0.5)  # the mean of the first burst
-    weighed = decide(VALIDATION, ["hare"], weight=1.0)
+    weighed = decide(VALIDATION, ["hare"], "max")
     assert weighed.points[2].threshold == pytest.approx(0.9 / 1.8)
     assert [(point.unit, point.recall, point.units) for point in decision.points] == [
         ("picture", 0.99, 3),
@@ -35,12 +37,21 @@ def test_thresholds_are_on_the_votes():
 
 
 def test_the_weight_is_chosen_where_none_is_given():
-    chosen = decide(VALIDATION, ["hare"], weight=None).weight
+    chosen = decide(VALIDATION, ["hare"], "auto").weight
     losses = {}
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
         said = VALIDATION.voted(weight).probabilities[np.arange(5), VALIDATION.truth]
         losses[weight] = -np.log(said[[0, 1, 4]]).mean() - np.log(said[[2, 3]]).mean()
     assert chosen == min(losses, key=losses.get)
+
+
+def test_no_vote_is_chosen_where_every_vote_costs_predictions():
+    mixed = answers([0.7, 0.1, 0.2, 0.1, 0.6], ["hare", "blank", "blank", "blank", "hare"], list("aaabc"))
+    decision = decide(mixed, ["hare"], "auto")  # frames of three cameras, taken for one burst
+    assert decision.weight is None
+    assert decision.points[0].threshold == 0.6  # of the images' own probabilities
+    assert decide(mixed, ["hare"], "none") == decision
+    assert mixed.voted(None).probabilities is mixed.probabilities
 
 
 def test_a_class_that_validation_lacks_has_no_point():
@@ -53,21 +64,23 @@ def test_a_class_that_validation_lacks_has_no_point():
             VALIDATION.groups,
         ),
         ["hare", "wolf"],
-        weight=0.0,
+        "mean",
     )
     assert decision.interesting == ("hare", "wolf")
     assert {point.label for point in decision.points} == {"hare"}
 
 
 def test_without_validation_nothing_is_decided():
-    assert decide(None, ["hare"], None) == Decision(0.0, ("hare",), ())
+    assert decide(None, ["hare"], "auto") == Decision(0.0, ("hare",), ())
+    assert decide(None, ["hare"], "none") == Decision(None, ("hare",), ())
     assert temperature_of(None) == 1.0
 
 
 def test_test_pictures_are_measured_at_the_thresholds_of_validation():
-    decision = decide(VALIDATION, ["hare"], weight=0.0)
+    decision = decide(VALIDATION, ["hare"], "mean")
     test = answers([0.7, 0.5, 0.3, 0.4, 0.9], ["hare", "blank", "hare", "blank", "blank"], list("aabbc"))
-    found = {(each.point.unit, each.point.recall): each for each in reviews(test, decision, bootstrap=0)}
+    measured = Measured((Part(test, test, decision),)).reviews(decision, bootstrap=0)
+    found = {(each.point.unit, each.point.recall): each for each in measured}
     picture = found["picture", 0.99]
     assert (picture.share.value, picture.recall.value, picture.units) == (3 / 5, 1 / 2, 2)
     assert picture.share.low is None
@@ -103,3 +116,31 @@ def test_the_temperature_of_both_views_is_that_of_their_mean():
 
     best = temperature_of(said)
     assert loss(best) < min(loss(best * 1.02), loss(best / 1.02))
+
+
+def test_a_decision_without_a_vote_is_kept_and_older_ones_are_still_read():
+    decision = decide(VALIDATION, ["hare"], "none")
+    assert json.loads(decision.to_json())["weight"] is None
+    assert Decision.from_json(decision.to_json()) == decision
+    assert Decision.from_json('{"weight": 0.25, "interesting": ["hare"], "points": []}') == Decision(0.25, ("hare",))
+    assert Decision.from_json(None).weight == 0.0
+
+
+def test_every_fold_is_held_against_its_own_threshold():
+    one = answers([0.9, 0.3, 0.2], ["hare", "blank", "blank"], list("abc"))
+    other = answers([0.4, 0.3, 0.1], ["hare", "blank", "blank"], list("def"))
+    points = [decide(each, ["hare"], "none") for each in (one, other)]  # thresholds .9 and .4
+    final = replace(points[0], points=points[0].points[:1])
+    measured = Measured((Part(one, one, points[1]), Part(other, other, points[0])), folds=2)
+    (review,) = measured.reviews(final, bootstrap=0)
+    assert review.point.threshold == 0.9
+    assert (review.share.value, review.recall.value) == (pytest.approx(1 / 6), 0.5)  # .9 >= .4, and .4 < .9
+    none = replace(points[1], points=())
+    (review,) = Measured((Part(one, one, none), Part(other, other, none)), 2).reviews(final, bootstrap=0)
+    assert (review.share.value, review.recall.value) == (1.0, 1.0)  # without a threshold everything is looked at
+
+
+def test_answers_of_folds_vote_by_the_weights_that_were_chosen_without_them():
+    part = answers([0.9, 0.1], ["hare", "hare"], list("aa"))
+    measured = Measured((Part(part, part, Decision(0.0)), Part(part, part, Decision(None))), folds=2)
+    assert measured.voted.probabilities[:, 1] == pytest.approx([0.5, 0.5, 0.9, 0.1])

@@ -53,3 +53,10 @@ def test_single_pictures_can_be_dealt_as_a_random_split_would(frames):
     sides = Counter(group for _, group, _ in {(r["label"], r["group_id"], r["fold"]) for r in found.collect()})
     assert max(sides.values()) == 3  # frames of one group on three sides
     assert found.where(is_held(0)).count() == pytest.approx(141 / 5, abs=2)
+
+
+def test_groups_of_a_rare_label_are_spread_although_they_hold_a_frequent_one_too(spark):
+    rows = [(f"{kind}{n}", "blank") for kind in ("plain", "mixed") for n in range(4 if kind == "mixed" else 40)]
+    rows += [(f"mixed{n}", "serval") for n in range(4)]
+    found = with_folds(spark.createDataFrame(rows, "group_id string, label string"), 4, "irbis")
+    assert {row["fold"] for row in found.where("label = 'serval'").collect()} == {0, 1, 2, 3}

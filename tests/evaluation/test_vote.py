@@ -36,6 +36,24 @@ def test_what_flickers_is_left_to_the_mean():
     assert choose_weight(np.repeat([0, 1], 20), frames, bursts) == 0.0
 
 
+def test_bursts_of_contradicting_images_do_not_vote():
+    """Six cameras taken for one: every burst holds three species, each image sure of its own."""
+    truth = np.tile([0, 1, 2], 20)
+    own = np.full((60, 3), 0.1)
+    own[np.arange(60), truth] = 0.8
+    assert choose_weight(truth, own, [str(row // 3) for row in range(60)]) is None
+    assert vote(own, ["b"] * 60, None).tolist() == own.tolist()
+
+
+def test_a_vote_with_the_lower_log_loss_but_fewer_right_predictions_is_not_chosen():
+    """Of three frames one is sure and wrong: the mean is less wrong there, and takes the other two with it."""
+    own = np.tile([[0.6, 0.4], [0.6, 0.4], [1e-6, 1 - 1e-6]], (10, 1))
+    truth, bursts = np.zeros(30, dtype=np.int64), [str(row // 3) for row in range(30)]
+    losses = [-np.log(vote(own, bursts, weight)[:, 0]).mean() for weight in (0.0, None)]
+    assert losses[0] < losses[1] and vote(own, bursts, 0.0)[0].argmax() == 1
+    assert choose_weight(truth, own, bursts) is None
+
+
 def test_pictures_that_stand_alone_leave_the_mean():
     frames = np.array(FRAMES)
     assert choose_weight(np.array([0, 1, 0, 0]), frames, list("abcd")) == 0.0

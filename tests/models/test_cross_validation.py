@@ -87,3 +87,14 @@ def test_principal_components_are_found_within_each_fold(rows, settings):
     for fold, mean in enumerate(means):
         others = np.array([features for features, of in expected if of != fold])
         assert mean == pytest.approx(others.mean(axis=0), abs=1e-6)
+
+
+def test_a_label_of_one_fold_alone_does_not_choose_the_parameters(spark, rows, settings):
+    """Ten birds in fold 1: no model of the folds that is asked about them was taught them."""
+    birds = spark.createDataFrame([(90 + n, [0.0, 5.0, 0.0], "bird", 1) for n in range(10)], rows.schema)
+    chosen = settings(reg_params=[0.001, 0.5, 1000.0])
+    alone = cross_validate(rows, CLASSES, chosen, 3)
+    found = cross_validate(rows.unionByName(birds), ["bird", *CLASSES], chosen, 3)
+    assert (found.single, alone.single) == (("bird",), ())
+    assert found.parameters == alone.parameters == {"reg_param": 0.5}
+    assert found.losses[1] < 1.0  # an unknown class has a loss of 30 nats and more

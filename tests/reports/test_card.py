@@ -129,3 +129,17 @@ def test_units_that_say_nothing_new_are_left_out():
 
 def test_without_operating_points_it_says_so():
     assert "there is no operating point" in section(card(reviews=()), "What a person must look at")
+
+
+def test_figures_of_cross_validation_are_never_called_those_of_test():
+    caveats = ("The figures are of 5-fold cross-validation.", "An owl was not evaluated.")
+    text = card(folds=5, caveats=caveats)
+    assert "## Test" not in text
+    figures = section(text, "5-fold cross-validation")
+    assert figures.startswith(
+        "- The figures are of 5-fold cross-validation.\n- An owl was not evaluated.\n\n```\n30 pictures"
+    )
+    assert "found by cross-validation" in text and "found on test" not in text
+    weaknesses = section(text, "Known weaknesses").splitlines()
+    assert weaknesses[1] == "- Few groups of leopard: 6 in all. Its figures may move much with more."
+    assert section(card(caveats=caveats), "Test").startswith("- The figures are of")

@@ -121,6 +121,23 @@ def test_units_that_tell_nothing_new_are_left_out(contents, reviews):
     assert "of its bursts" in text and "of its groups" in text and "A burst or a group is found where" in text
 
 
+def test_figures_of_cross_validation_are_said_to_be_of_it_with_their_caveats(contents):
+    caveats = ("The figures are of <5-fold> cross-validation.", "An owl was not evaluated.")
+    page = Page(render(contents(folds=5, caveats=caveats)))
+    assert page.faults == []
+    assert (
+        "Measured by 5-fold cross-validation on 200 pictures of 40 groups: each was predicted by a model" in page.text
+    )
+    for sentence in (*caveats, "Cross-validation, bursts voting", "mean over classes by 5-fold cross-validation."):
+        assert sentence in page.text
+    assert (
+        "by cross-validation that found" in page.text and "2 caveats stand beside the figures in How good" in page.text
+    )
+    figures = page.text[page.text.index("How good is the model?") : page.text.index("Pictures worth a look")]
+    assert not re.search(r"\b[Tt]est\b", figures)
+    assert "caveat" not in Page(render(contents())).text
+
+
 def test_confusion_matrix_holds_the_counts(contents, evaluation):
     found = evaluation()
     page = render(contents(evaluation=found))

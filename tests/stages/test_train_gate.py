@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.split import split_of
-from pipelines.platform.tracking import Tracking
+from pipelines.platform.tracking import EVALUATION, Tracking
 from pipelines.stages import ingest, train
+from pipelines.stages.comparison import compare
 from pipelines.stages.learning import training_rows
+from pipelines.stages.status import as_text, collect_status
 from pipelines.storage.tables import Tables
 
 from .conftest import changed
@@ -116,3 +119,58 @@ def test_a_champion_is_judged_on_groups_alone_that_it_has_not_learned_from(spark
     groups = both.select("group_id").distinct().count()
     assert 0 < both.count() < rows.where("split = 'test'").count()
     assert f"on the same {both.count()} test pictures of {groups} groups" in result.outcome
+
+
+def test_groups_that_the_champion_learned_from_for_lack_of_others_are_not_compared_on(spark, trained):
+    tracking = Tracking.of(trained)
+    champion = tracking.champion()
+    rows = training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"]).where("split = 'test'")
+    groups = sorted(row["group_id"] for row in rows.select("group_id").distinct().collect())
+    tracking.tag(champion, split=json.dumps({**champion.split, "moved": groups[:2]}))
+    result = train.run(spark, changed(trained, "train", reg_params=[0.02]))
+    assert f"on the same {rows.count() - 6} test pictures of {len(groups) - 2} groups" in result.outcome
+    tracking.tag(champion, split=json.dumps({**champion.split, "moved": groups}))
+    result = train.run(spark, changed(trained, "train", reg_params=[0.03]))
+    assert "irbis/3 is challenger, irbis/1 stays champion: the test split has no images that neither" in result.outcome
+    assert "`irbis promote 3 --reason ...`" in result.outcome
+
+
+def test_a_rare_class_that_test_lacks_is_trained_and_its_method_stands_beside_every_figure(spark, trained, tmp_path):
+    backbone = Tracking.of(trained).champion().tags["backbone"]
+    rows = training_rows(Tables.of(spark, trained), trained, backbone).where("split = 'train'")
+    groups = sorted(row["group_id"] for row in rows.select("group_id").distinct().collect())
+    rare = {row["path"]: row["group_id"] for row in rows.where(F.col("group_id").isin(groups[:4])).collect()}
+    labels = ["path,label"]
+    for path in sorted(Path(trained.sources.images).rglob("*_?.jpg")):
+        group = rare.get(path.as_uri())
+        label = path.parent.name if group is None else "once" if group == groups[3] else "rare"
+        labels.append(f"{path.relative_to(trained.sources.images)},{label}")
+    (tmp_path / "labels.csv").write_text("\n".join(labels))
+    relabelled = changed(trained, "sources", labels=str(tmp_path / "labels.csv"))
+    ingest.run(spark, relabelled)
+    result = train.run(spark, relabelled)
+    assert "; not compared, for lack of test images: rare; 2-fold cross-validation balanced accuracy" in result.outcome
+    first, left_out, *_ = result.notes
+    assert first.startswith("The figures are of 2-fold cross-validation over the groups of all splits")
+    assert left_out.startswith("1 class with too few groups (train.min_groups_per_class) left out, 3 images")
+    assert result.read == 177
+    tracking = Tracking.of(trained)
+    version = tracking.versions()[0]
+    assert (version.classes, version.tags["evaluation"]) == (["plain", "rare", "striped"], "2-fold cross-validation")
+    params, kept = tracking.params(version), tracking.read_json(version, EVALUATION)
+    assert (params["evaluation.method"], params["rows.left_out"]) == ("2-fold cross-validation", "3")
+    assert kept["test"]["per_class"]["rare"]["support"] == 9 and kept["test"]["rows"] == 177
+    assert kept["caveats"] == list(result.notes[: len(kept["caveats"])])
+    metrics = tracking.client.get_run(version.run_id).data.metrics
+    assert metrics["cross_validation.balanced_accuracy"] == version.metrics["balanced_accuracy"]
+    card = tracking.client.get_model_version("irbis", version.version).description
+    assert "## 2-fold cross-validation" in card and first in card and "found by cross-validation" in card
+    status = collect_status(spark, relabelled)
+    told = {each["version"]: each["evaluation"] for each in (status["champion"], status["challenger"]) if each}
+    assert status["missing"]["train"] == 0 and told["2"] == "2-fold cross-validation"
+    assert ("figures of 2-fold" in as_text(status)) == (status["champion"]["version"] == "2")
+    compared = compare(spark, relabelled)
+    assert compared.splitlines()[0].startswith("177 pictures in 59 groups")
+    assert compared.splitlines()[-1] == left_out.partition(" The model")[0]
+    again = train.run(spark, relabelled)
+    assert (again.read, again.written) == (0, 0)

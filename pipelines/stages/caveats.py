@@ -1,0 +1,118 @@
+"""Caveats: what a reader must know beside the figures of an evaluation, in whole sentences.
+
+They stand in the closing notes of train, in the version's evaluation file, in its card and in the report.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.evaluation.coverage import SETTING, Coverage
+from pipelines.evaluation.leakage import THRESHOLD, Leakage
+from pipelines.evaluation.measured import Measured
+from pipelines.evaluation.scored import listed
+from pipelines.stages.learning import Selection
+
+MANY = 0.1  # share of the bursts: more contradictions than people cause who label frame by frame
+
+
+def find_caveats(selection: Selection, measured: Measured, leakage: Leakage) -> tuple[str, ...]:
+    """Return all caveats of a training, the most general first."""
+    found = [
+        *coverage_caveats(selection, measured.folds),
+        *burst_caveats(selection.rows),
+        *leakage_caveats(leakage, measured.folds),
+        *vote_caveats(measured),
+    ]
+    return tuple(found)
+
+
+def coverage_caveats(selection: Selection, folds: int) -> list[str]:
+    """Say how the classes were evaluated where the test split could not do it, and which of them were not."""
+    coverage, moved, found = selection.coverage, selection.moved, []
+    if folds:
+        untested = coverage.untested
+        found.append(
+            f"The figures are of {folds}-fold cross-validation over the groups of all splits, every image predicted by "
+            f"a model that has not seen its group: {len(untested):,} of {plural(len(coverage.evaluated), 'class')} "
+            f"without a group in test ({listed(untested)}). The registered model learned from train and validation; "
+            "later versions are compared with it on test."
+        )
+    if moved:
+        found.append(
+            f"{plural(len(moved), 'group')} outside train, first {moved[0]}, learned from all the same: there is a "
+            "class with no other group. No later version is compared on them."
+        )
+    if labels := coverage.not_evaluated:
+        found.append(
+            f"Trained, but not evaluated, because all images are of one group: {listed(labels)}. "
+            "How well the model finds them is not known."
+        )
+    if coverage.left_out:
+        remedy = f"The model takes such images for other classes. Label more encounters, or set {SETTING}=1."
+        found.append(f"{left_out(coverage)} {remedy}")
+    return found
+
+
+def left_out(coverage: Coverage) -> str:
+    """Count the classes that are left out, and their images."""
+    images = plural(sum(coverage.left_out.values()), "image")
+    names = listed(list(coverage.left_out))
+    return f"{plural(len(coverage.left_out), 'class')} with too few groups ({SETTING}) left out, {images}: {names}."
+
+
+def burst_caveats(rows: DataFrame) -> list[str]:
+    """Count the bursts whose labelled images contradict each other; rows have path, label, burst_id."""
+    image = F.struct("label", "path")
+    ends = rows.groupBy("burst_id").agg(F.count("*").alias("n"), F.min(image).alias("one"), F.max(image).alias("other"))
+    is_mixed = F.col("one.label") != F.col("other.label")
+    example = F.min(F.when(is_mixed, F.struct("one", "other")))
+    several, mixed, first = ends.where("n > 1").agg(F.count("*"), F.count(F.when(is_mixed, 1)), example).first()
+    if not mixed:
+        return []
+    pair = " and ".join(f"{_short(each['path'])} ({each['label']})" for each in (first["one"], first["other"]))
+    text = (
+        f"{mixed:,} of {plural(several, 'burst')} with several labelled images hold contradicting labels "
+        f"({mixed / several:.0%}), first {pair}."
+    )
+    if mixed / several > MANY:
+        text += " Images of different cameras may have been joined: check sources.station and the capture times."
+    return [text]
+
+
+def leakage_caveats(leakage: Leakage, folds: int) -> list[str]:
+    """Warn where images that were predicted have a near-identical image among those learned from."""
+    if not leakage.is_worth_a_warning or leakage.first is None:
+        return []
+    one, other = map(_short, leakage.first)
+    kind, where = ("", "another fold") if folds else ("test ", "train or validation")
+    return [
+        f"{leakage.found:,} of {leakage.checked:,} {kind}images that are not blank have a near-identical image in "
+        f"{where} (cosine of their features at least {THRESHOLD:g}), first {one} = {other}; the figures may be too "
+        "high. Frames of one trigger may have been taken for different groups: check stations and capture times."
+    ]
+
+
+def vote_caveats(measured: Measured) -> list[str]:
+    """Warn where the vote of the bursts, which helped on images held out in training, does harm in the evaluation."""
+    own, voted = (
+        each.evaluate(bootstrap=0).metrics["balanced_accuracy"].value or 0.0
+        for each in (measured.answers, measured.voted)
+    )
+    if voted >= own - 1e-12:
+        return []
+    return [
+        f"The vote of the bursts lowers balanced accuracy from {own:.3f} to {voted:.3f}; train.vote=none lets every "
+        "image keep its own prediction."
+    ]
+
+
+def plural(count: int, noun: str) -> str:
+    """Return '1 class' or '2 classes'."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("s") else "s")
+
+
+def _short(path: str) -> str:
+    """Return the last three parts of a path: a file's name alone is often that of several."""
+    return "/".join(path.split("/")[-3:])
