@@ -8,12 +8,18 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.evaluation.bursts import group_basis
 from pipelines.evaluation.coverage import SETTING, Coverage
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
 from pipelines.evaluation.measured import Measured
 from pipelines.evaluation.scored import listed
 from pipelines.stages.learning import Selection
 
+GUESSES = {
+    "file name": "found by file name and time, neither station nor camera is known",
+    "file order": "found by the order of files, the time is unknown",
+    "image": "of one image each, station and camera or time are unknown",
+}
 MANY = 0.1  # share of the bursts: more contradictions than people cause who label frame by frame
 
 
@@ -21,6 +27,7 @@ def find_caveats(selection: Selection, measured: Measured, leakage: Leakage) -> 
     """Return all caveats of a training, the most general first."""
     found = [
         *coverage_caveats(selection, measured.folds),
+        *group_caveats(selection.rows),
         *burst_caveats(selection.rows),
         *leakage_caveats(leakage, measured.folds),
         *vote_caveats(measured),
@@ -60,6 +67,21 @@ def left_out(coverage: Coverage) -> str:
     images = plural(sum(coverage.left_out.values()), "image")
     names = listed(list(coverage.left_out))
     return f"{plural(len(coverage.left_out), 'class')} with too few groups ({SETTING}) left out, {images}: {names}."
+
+
+def group_caveats(rows: DataFrame) -> list[str]:
+    """Count the images whose groups rest on guesses, because station, camera or time is unknown; rows have group_id."""
+    counted = rows.groupBy(group_basis(F.col("group_id")).alias("basis")).count().collect()
+    images = {row["basis"]: row["count"] for row in counted}
+    guesses = [f"{what} ({images[basis]:,})" for basis, what in GUESSES.items() if images.get(basis)]
+    if not guesses:
+        return []
+    guessed = sum(images.get(basis, 0) for basis in GUESSES)
+    return [
+        f"The groups of {guessed:,} of {plural(sum(images.values()), 'image')} rest on guesses: {', '.join(guesses)}. "
+        "Where they are wrong, images of one encounter are on both sides of the split, and the figures are too high. "
+        "Set sources.station, or give station and captured_at with the labels."
+    ]
 
 
 def burst_caveats(rows: DataFrame) -> list[str]:
