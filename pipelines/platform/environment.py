@@ -19,6 +19,7 @@ from pipelines.platform.shadowing import current_folder_faults, python_path_faul
 from pipelines.platform.spaces import WORKSPACE_BYTES, free_bytes, megabytes, temporary_folder, unusable
 from pipelines.settings import Settings
 
+OPEN_FILES = 1024  # Spark's jars alone are 250, and Java keeps each of them open
 MLFLOW = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
 
 
@@ -126,6 +127,20 @@ def temporary_faults(settings: Settings) -> list[str]:
     return faults
 
 
+def file_limit_faults(settings: Settings) -> list[str]:
+    """Return a sentence if this process may open too few files for Java, which opens each of Spark's jars."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return []
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # Java raises the soft limit to the hard one itself
+    if limit == resource.RLIM_INFINITY or limit >= OPEN_FILES:
+        return []
+    return [
+        f"Only {limit} files may be open at once, and Spark opens more. Allow {OPEN_FILES}: ulimit -n {OPEN_FILES}."
+    ]
+
+
 def memory_faults(settings: Settings) -> list[str]:
     """Return a sentence if Java may take more memory than there is."""
     limit = memory_limit()
@@ -174,4 +189,5 @@ CHECKS: dict[str, Callable[[Settings], list[str]]] = {
     "modules": module_faults,
     "workspace": workspace_faults,
     "temporary": temporary_faults,
+    "open files": file_limit_faults,
 }

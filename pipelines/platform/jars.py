@@ -48,7 +48,11 @@ def start_failure(conf: Mapping[str, Any], log: Path, start: int) -> str:
     if not log.is_file():
         return ""
     lines = log.read_bytes()[start:].decode("utf-8", errors="replace").splitlines()
-    telling = [line.strip() for line in lines if re.search(r"Exception|unresolved dependency|Error:", line)]
+    telling = [
+        line.strip()
+        for line in lines
+        if re.search(r"Exception|unresolved dependency|Error:|Could not (reserve|create)", line)
+    ]
     if not telling:
         return ""
     reason = f"Spark did not start ({telling[0][:300]})."

@@ -105,7 +105,8 @@ def _start_local(settings: Settings, verbose: bool, is_brief: bool) -> SparkSess
                 # Spark has fetched Delta before it asked for the user's name; with the jars there it does not ask.
                 spark = start_session(_builder(_complete_conf(settings, java, options, is_brief)))
     except Exception as error:  # py4j and pyspark raise many kinds here; all mean that Spark did not start
-        raise PlatformError(f"{start_failure(conf, log, start) or error} Details are in {log}. {ASK_DOCTOR}") from error
+        reason = start_failure(conf, log, start) or f"Spark did not start ({error})."
+        raise PlatformError(f"{reason} Details are in {log}. {ASK_DOCTOR}") from error
     _let_interrupts_through()
     return spark
 

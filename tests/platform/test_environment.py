@@ -166,3 +166,13 @@ def test_variables_of_mlflow_are_not_used_in_silence(make_settings):
 def test_the_variables_of_the_machine_are_read_when_asked(make_settings, monkeypatch):
     monkeypatch.setitem(os.environ, "MLFLOW_TRACKING_URI", "http://server:5000")
     assert len(list(tracking_notes(make_settings()))) == 1
+
+
+def test_too_few_open_files_are_told_with_the_number_to_allow(make_settings, monkeypatch):
+    resource = pytest.importorskip("resource", reason="needs a Unix")
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, 256))
+    assert environment.file_limit_faults(make_settings()) == [
+        "Only 256 files may be open at once, and Spark opens more. Allow 1024: ulimit -n 1024."
+    ]
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, resource.RLIM_INFINITY))
+    assert environment.file_limit_faults(make_settings()) == []

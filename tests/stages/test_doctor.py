@@ -10,7 +10,7 @@ from pipelines.models.backbones import backbones_of
 from pipelines.platform import environment, launching
 from pipelines.stages import doctor
 
-MACHINE = ["modules", "temporary", "variables", "locale", "user", "memory"]
+MACHINE = ["modules", "temporary", "open files", "variables", "locale", "user", "memory"]
 THINGS = ["python", "java", *doctor.PACKAGES, *MACHINE, "gpu", "weights", "workspace", "cache", "spark"]
 
 
