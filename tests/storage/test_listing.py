@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from pipelines.errors import DataError
 from pipelines.settings import Sources
-from pipelines.storage.listing import Listing, list_names, locate
+from pipelines.storage.label_paths import locate
+from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.path_rules import path_rule
 from pipelines.storage.sources.folder import Folder
 from pipelines.storage.tables import Tables
@@ -41,7 +41,8 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def listed(spark: Any, folder: Path, labels: str = "none", station: str = "none") -> Listing:
-    rules = Sources(dataset=None, images=None, labels=labels, station=station, extensions=["jpg", ".JPEG", "png"])
+    extensions = ["jpg", ".JPEG", "png"]
+    rules = Sources(dataset=None, images=None, labels=labels, columns={}, station=station, extensions=extensions)
     return list_names(Tables(spark, str(folder / "workspace")), Folder(str(folder)), rules)
 
 
@@ -137,7 +138,7 @@ def test_names_that_look_the_same_are_one_class(spark, tmp_path):
 )
 def test_labels_may_be_written_from_here_from_further_up_or_down(two, four):
     known = {"1.jpg", "S1/2.JPG", "S1/cat/3.jpeg", DEEP}
-    assert list(locate(pd.Series([two, four]), known, "labels.csv")) == ["S1/2.JPG", DEEP]
+    assert locate([two, four], known).images == {two: "S1/2.JPG", four: DEEP}
 
 
 def test_labels_of_windows_find_their_pictures(spark, pictures, tmp_path):
