@@ -71,7 +71,7 @@ def _summary(
     if len(missing):
         parts.append(f"{len(missing):,} rows match no image, first {missing.iloc[0]}")
     if located.folded:
-        parts.append(f"{len(located.folded):,} rows match but for upper and lower case, first {located.folded[0]}")
+        parts.append(f"{len(located.folded):,} rows match with upper and lower case ignored, first {located.folded[0]}")
     if located.unsure:
         path, images = next(iter(located.unsure.items()))
         parts.append(

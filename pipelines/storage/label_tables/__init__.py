@@ -54,7 +54,7 @@ def _evaluate(table: RawTable, column: str, name: str) -> pd.Series:
     if name == "" and column not in ("path", "label"):
         return pd.Series("", index=table.cells.index, dtype=object)
     if name in table:
-        return table.column(name)
+        return table.column(name, is_exact=True)
     if "|" in name:
         return first_of(*(_evaluate(table, column, part.strip()) for part in name.split("|")))
     if "+" in name:

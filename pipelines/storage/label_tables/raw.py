@@ -41,14 +41,16 @@ class RawTable:
         """Return the name as the file writes it."""
         return self.headers[self._one(name)].strip().strip("\ufeff")
 
-    def column(self, name: str) -> pd.Series:
-        """Return the stripped text of one column. Raises DataError if the header names it more than once."""
-        text = self.cells.iloc[:, self._one(name)]
+    def column(self, name: str, *, is_exact: bool = False) -> pd.Series:
+        """Return the stripped text of one column. Raises DataError if the header names it more than once.
+
+        `is_exact`: of names that differ in case alone, the one that is written like this is meant.
+        """
+        is_one = is_exact and self.headers.count(name) == 1
+        text = self.cells.iloc[:, self.headers.index(name) if is_one else self._one(name)]
         return text.str.strip().str.normalize("NFC").fillna("")
 
     def _one(self, name: str) -> int:
-        if self.headers.count(name) == 1:  # the exact name tells `label` from `Label`
-            return self.headers.index(name)
         positions = self._positions(name)
         if len(positions) > 1:
             twins = ", ".join(repr(self.headers[position]) for position in positions)

@@ -35,8 +35,7 @@ def read(table: RawTable, given: frozenset[str]) -> Reading:
             PathColumn("filename", name),
             PathColumn("deployment_id/.../filename", join_path(deployment, name), spans_folders=True),
         ]
-    count = int(unidentified.sum())
-    notes = (
-        [f"{count:,} rows are labelled 'No CV Result': nobody identified them; they have no label."] if count else []
-    )
+    notes = []
+    if count := int(unidentified.sum()):
+        notes.append(f"{count:,} rows with the label 'No CV Result', which nobody identified, have no label.")
     return Reading(PROGRAM, columns, origins, paths, notes)
