@@ -75,7 +75,7 @@ def test_a_dry_run_tells_and_sends_nothing(container, folder):
 OWN = "".join(("path,species\n", *(f"{name},fox\n" for name in sorted(PICTURES)[:30])))
 
 
-def test_a_labels_file_of_the_folder_is_sent_as_it_is_and_folders_are_no_labels(container, folder):
+def test_the_folders_own_labels_file_is_sent_and_folders_are_no_labels(container, folder):
     (folder / "labels.csv").write_text(OWN)
     lines, is_whole = sent(folder, container.url)
     assert is_whole and lines[1:] == [
@@ -109,7 +109,7 @@ def test_a_labels_file_of_other_images_is_refused_before_anything_is_sent(contai
     assert contents(container) == {}
 
 
-def test_another_labels_file_in_the_container_is_kept_beside_the_new_one(container, folder):
+def test_different_labels_in_the_container_are_kept(container, folder):
     by_hand = b"path,label\nS0/cat/000.jpg,leopard\n"
     container.upload_blob("labels.csv", by_hand)
     dry, _ = sent(folder, container.url, dry_run=True)
