@@ -22,6 +22,7 @@ from pipelines.kinds import parse_mapping
 from pipelines.settings import ENV_PREFIX, Section, Settings
 from pipelines.shipped import shipped
 
+MAPPINGS = ("spark.conf", "sources.columns")  # settings whose items --set can name: KEY.NAME=VALUE
 RESERVED_VARIABLES = {"IRBIS_ENV"}
 SECRET_NAME = re.compile(r"(?i)(account[._]key|connection_?string|sas|password|secret|token|credential)")
 SECRET_PART = re.compile(r"(?i)(\bsig|accountkey|sharedaccesssignature|password|secret|token)(=)[^&;\s]+")
@@ -53,8 +54,9 @@ def load_origins(env: str | None = None, overrides: Mapping[str, Any] | None = N
     origins |= {key: Origin(value, f"environment variable {name}") for name, key, value in _variables()}
     for key, given in (overrides or {}).items():
         value, source = (given.value, given.source) if isinstance(given, Origin) else (given, "--set")
-        if key.startswith("spark.conf."):  # Spark's own names have dots too
-            key, value = "spark.conf", _with_spark_conf(origins["spark.conf"].value, key[len("spark.conf.") :], value)
+        mapping = next((name for name in MAPPINGS if key.startswith(f"{name}.")), None)
+        if mapping:  # Spark's own names have dots too
+            key, value = mapping, _with_item(origins[mapping].value, key[len(mapping) + 1 :], value)
         origins[key] = Origin(None if value == "null" else value, source)
     return origins
 
@@ -112,8 +114,8 @@ def _variables() -> list[tuple[str, str, Any]]:
     return found
 
 
-def _with_spark_conf(before: Any, name: str, value: Any) -> Any:
-    """Add one of Spark's settings; to what is no mapping it cannot be added, which `validated` will say."""
+def _with_item(before: Any, name: str, value: Any) -> Any:
+    """Add an item to a mapping; to what is no mapping it cannot be added, which `validated` will say."""
     try:
         before = parse_mapping(before)
     except ValueError:

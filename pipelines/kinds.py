@@ -74,6 +74,16 @@ def visible_label(label: str) -> str:
     return found
 
 
+def known_columns(columns: dict[str, str]) -> dict[str, str]:
+    unknown = sorted(set(columns) - set(LABEL_COLUMNS))
+    if unknown:
+        raise ValueError(f"it names {unknown[0]!r}; expected {', '.join(LABEL_COLUMNS)}")
+    empty = [name for name in ("path", "label") if columns.get(name) == ""]
+    if empty:
+        raise ValueError(f"{empty[0]} needs the name of a column")
+    return columns
+
+
 def known_recall(recall: float) -> float:
     if recall not in (0.99, 0.95):
         raise ValueError("expected 0.99 or 0.95: of these `irbis train` measures what they cost")
@@ -86,6 +96,7 @@ def not_one(folds: int) -> int:
     return folds
 
 
+LABEL_COLUMNS = ("path", "label", "station", "camera", "captured_at", "sequence")
 FOLDER = r"folder:-?[1-9]\d*"
 Text = Annotated[str, Field(min_length=1)]
 Address = Annotated[Text, AfterValidator(one_scheme), AfterValidator(hadoop_address)]

@@ -100,7 +100,8 @@ DATASETS = """
     station string,
     extensions array<string>,
     root string,              -- the beginning of the paths of its pictures
-    registered_at timestamp
+    registered_at timestamp,
+    columns map<string,string>   -- of the labels file: what -> name of the column
 """
 
 # One row per new or changed picture that `irbis ingest --watch` has seen at a source; a stream reads them once.

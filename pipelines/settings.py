@@ -14,6 +14,7 @@ from pipelines.kinds import (
     Share,
     Text,
     Words,
+    known_columns,
     known_labels,
     known_recall,
     known_station,
@@ -35,6 +36,7 @@ class Sources(Section):
     dataset: str | None
     images: str | None
     labels: Annotated[str, AfterValidator(known_labels)]
+    columns: Annotated[dict[str, str], BeforeValidator(parse_mapping), AfterValidator(known_columns)]
     station: Annotated[str, AfterValidator(known_station)]
     extensions: Annotated[Words, Field(min_length=1)]
     label_case: Literal["refuse", "lower", "keep"]

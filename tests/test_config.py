@@ -109,6 +109,16 @@ def test_a_text_means_the_same_in_a_variable_and_after_set(key, text, expected, 
     assert value(load_settings()) == expected
 
 
+def test_columns_of_labels_are_named_one_by_one_or_as_a_mapping(monkeypatch):
+    monkeypatch.setenv("IRBIS_SOURCES__COLUMNS", '{"path": "File"}')
+    chosen = load_settings(None, {"sources.columns.label": "A|B+C"}).sources.columns
+    assert chosen == {"path": "File", "label": "A|B+C"}
+    with pytest.raises(SettingsError, match=r"sources\.columns = .*: it names 'labels'; expected path, label,"):
+        load_settings(None, {"sources.columns.labels": "x"})
+    with pytest.raises(SettingsError, match=r"label needs the name of a column"):
+        load_settings(None, {"sources.columns.label": ""})
+
+
 def test_spark_conf_takes_names_with_dots_and_keeps_what_was_there(tmp_path, monkeypatch):
     env = write(tmp_path / "mine.yaml", "spark: {conf: {spark.ui.port: 4040, spark.a: x}}")
     overrides = {"spark.conf.spark.ui.port": "4050", "spark.conf.spark.sql.ansi.enabled": "true"}

@@ -18,7 +18,8 @@ def resolved(origins: Mapping[str, Origin], spark: SparkSession, settings: Setti
     """Give the settings' origins with what the name in sources.dataset stands for; what the user set stays."""
     name = str(settings.sources.dataset)
     dataset = require(Tables.of(spark, settings), name)
-    registered = {f"sources.{rule}": Origin(dataset[rule], f"dataset {name}") for rule in RULES}
+    known = [rule for rule in RULES if dataset[rule] is not None]  # an earlier version stored no columns
+    registered = {f"sources.{rule}": Origin(dataset[rule], f"dataset {name}") for rule in known}
     return {
         key: registered[key] if key in registered and _gives_way(key, origin) else origin
         for key, origin in origins.items()

@@ -6,11 +6,12 @@ from pipelines.errors import DataError
 from pipelines.platform.progress import progress
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, duration
+from pipelines.storage.label_upload import plan_labels
 from pipelines.storage.passed_over import PassedOver
 from pipelines.storage.sources import open_source
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from pipelines.storage.sources.folder import Folder
-from pipelines.storage.uploading import LABELS, Manifest, pictures_of, upload
+from pipelines.storage.uploading import Manifest, pictures_of, upload
 
 SHOWN = 10  # failures that are named
 
@@ -28,9 +29,10 @@ def send(folder: str, settings: Settings, dry_run: bool) -> tuple[list[str], boo
         raise DataError(
             f"{source.root} has no pictures with the suffixes of sources.extensions{others}. Give another folder."
         )
+    plan = plan_labels(source, blobs, settings.sources)
     manifest = Manifest()
     with progress("upload", len(blobs), lambda: manifest.done):
-        upload(source, blobs, target, settings.sources, dry_run=dry_run, manifest=manifest)
+        upload(source, blobs, target, plan, dry_run=dry_run, manifest=manifest)
     lines = _lines(manifest, source, target, clock.seconds, dry_run)
     if note := passed_over.note(len(blobs)):
         lines.append(f"upload: note: {note}")
@@ -47,9 +49,7 @@ def _lines(manifest: Manifest, source: Folder, target: AzureBlobs, seconds: floa
         duration(seconds),
     ]
     lines = [f"upload: {', '.join(parts)}; {target.root}"]
-    if manifest.labels:
-        what = "would be written" if dry_run else "written"
-        lines.append(f"upload: {LABELS} with {manifest.labels:,} labels {what} beside them")
+    lines += [f"upload: {sentence}" for sentence in manifest.labels]
     lines += [f"upload: failed: {path}: {reason}" for path, reason in manifest.failures[:SHOWN]]
     if len(manifest.failures) > SHOWN:
         lines.append(f"upload: and {len(manifest.failures) - SHOWN:,} more failed. The same command tries them again.")

@@ -12,12 +12,12 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.settings import Settings
-from pipelines.storage.labels import is_file, read_labels
+from pipelines.storage.labels import is_file, read_label_table
 from pipelines.storage.sources import Source
 from pipelines.storage.tables import Tables, count_failures
 
 NAME = re.compile(r"[\w.-]+")
-RULES = ("images", "labels", "station", "extensions")  # what a name stands for, each a setting of `sources`
+RULES = ("images", "labels", "station", "extensions", "columns")  # what a name stands for, each a setting of `sources`
 
 
 def register(tables: Tables, name: str, settings: Settings, source: Source) -> bool:
@@ -33,12 +33,13 @@ def register(tables: Tables, name: str, settings: Settings, source: Source) -> b
     if "?" in images and "://" in images:
         raise DataError("The address holds a signature, which would be stored. Give it as azure.sas.")
     if is_file(labels):
-        read_labels(labels, source.read_file(labels) if "://" in labels else None)
+        read_label_table(labels, source.read_file(labels) if "://" in labels else None, rules.columns)
         labels = labels if "://" in labels else str(Path(labels).expanduser().absolute())
     if "://" not in images:
         images = str(Path(images).expanduser().absolute())
     is_new = find(tables, name) is None
-    row = (name, images, labels, rules.station, rules.extensions, source.root, datetime.now(timezone.utc))
+    now = datetime.now(timezone.utc)
+    row = (name, images, labels, rules.station, rules.extensions, source.root, now, rules.columns)
     tables.upsert("datasets", tables.spark.createDataFrame([row], tables.read("datasets").schema), ["name"])
     return is_new
 

@@ -1,150 +1,182 @@
-"""Read what people know about the pictures: a CSV or Parquet file with a row for each."""
+"""Read what people know about the images: a CSV or Parquet file with a row for each."""
 
 from __future__ import annotations
 
-import io
 import unicodedata
-import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.errors import DataError
 from pipelines.label_text import canonical_text
+from pipelines.storage.label_files import is_parquet, read_file
+from pipelines.storage.label_tables import ALIASES, RawTable, Reading, interpret
+from pipelines.storage.label_times import parse_times
 
-# The names that other tools of the field give to the same columns (COCO Camera Traps, Timelapse, Wildlife Insights).
-ALIASES = {
-    "path": ("path", "file_name", "filename", "file", "filepath", "image"),
-    "label": ("label", "class", "category", "species", "common_name"),
-    "station": ("station", "location", "site", "deployment_id"),
-    "camera": ("camera", "camera_id"),
-    "captured_at": ("captured_at", "datetime", "date_time", "timestamp", "eventstart"),
-    "sequence": ("burst_id", "seq_id", "sequence_id"),
-}
-TIMELAPSE = ("relativepath", "file")  # folder and bare name, in two columns
-OFFSET = r" ?(?:Z|[+-]\d\d:?\d\d)$"
-ISO_TIME = r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?(?:Z|[+-]\d\d:?\d\d))?)?"
+MISSING = {"na", "<na>", "n/a", "#n/a", "nan", "null"}  # R, pandas, Excel and databases for: no value
+PLACEHOLDERS = {"0", "-1", "none", "-", "0.0", "-1.0"}  # a sequence id that says: no sequence
+SHOWN = 3  # examples in a message
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Hold the rows of a labels file, and what was read from where.
+
+    `rows`: path and those of label, station, camera, captured_at, sequence that the file has, then `other_paths`,
+    columns with other ways to find the image of a row. Those named in `spanning` are a folder and a file name with any
+    folders between. Values are text, null where missing, but captured_at: a timestamp in UTC. `notes` are sentences.
+    """
+
+    file: str
+    program: str
+    rows: pd.DataFrame
+    origins: dict[str, str]
+    path_names: dict[str, str]  # column of `rows` -> columns of the file
+    spanning: frozenset[str]
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.file.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def is_file(rule: str) -> bool:
-    """Say whether the setting sources.labels names a file."""
+    """Return whether the setting sources.labels names a file."""
     return not (rule == "none" or rule == "folder" or rule.startswith("folder:"))
 
 
 def read_labels(file: str, content: bytes | None = None) -> pd.DataFrame:
-    """Give columns path, label and those of station, camera, captured_at, sequence that the file has.
+    """Return columns path, label and those of station, camera, captured_at, sequence that the file has."""
+    table = read_label_table(file, content)
+    return table.rows[[column for column in table.rows if column in ALIASES]]
 
-    All are text, null where empty, but captured_at: a timestamp in UTC. Paths use `/` and composed
-    characters (NFC). Raises DataError naming every fault: no such file, columns missing, a path with two
-    labels, times that cannot be read. `content`: its bytes, where it is not on this machine's disks.
+
+def read_label_table(
+    file: str, content: bytes | None = None, columns: Mapping[str, str] | None = None, now: datetime | None = None
+) -> LabelTable:
+    """Read a labels file. Paths use `/` and composed characters (NFC).
+
+    `content`: its bytes, where it is not on this machine's disks; `columns`: the setting sources.columns. Raises
+    DataError naming every fault: no such file, columns missing or ambiguous, an image with two labels, times that
+    cannot be read.
     """
     path = Path(file).expanduser()
-    if content is None and not path.is_file() and not (_is_parquet(path) and path.exists()):
+    if content is None and not is_parquet(path) and path.is_dir():
+        raise DataError(f"sources.labels = {file} is a folder. Give the labels file in it, `folder` or `none`.")
+    if content is None and not path.exists():
         raise DataError(f"sources.labels = {file}: there is no such file. Give a file, `folder` or `none`.")
-    table = _rename(_read(path, content), file)
-    for column in table:
-        text = table[column].str.strip().str.normalize("NFC")
-        table[column] = (
-            text.where(text != "", None) if column == "path" else table[column].map(canonical_text)
-        ).astype(object)
-    table = table[table["path"].notna()]
-    table = table.assign(path=table["path"].map(normalise))
-    faults = []
-    if "captured_at" in table:
-        times, wrong = _times(table["captured_at"])
-        table = table.assign(captured_at=times)
-        if len(wrong):
-            faults.append(
-                f"{file} has {len(wrong)} times that cannot be read, first {wrong.iloc[0]!r}. "
-                "Write them as 2014-07-01 15:22:09."
-            )
-    table = table.drop_duplicates()
-    twice = table["path"][table["path"].duplicated()]
-    if len(twice):
-        faults.append(
-            f"{file} has {len(twice)} paths twice with different values, first {twice.iloc[0]}. Keep one row each."
-        )
-    if faults:
-        raise DataError(faults)
-    return table.reset_index(drop=True)
+    raw = read_file(path, content, (columns or {}).values())
+    raw = RawTable(file, raw.headers, raw.cells)
+    return _checked(file, interpret(raw, columns or {}), now)
 
 
 def normalise(path: str) -> str:
-    """Give a path as it is compared: `/` for `\\`, no leading `./`, characters composed (NFC)."""
+    """Return a path as it is compared: `/` for `\\`, no leading `./`, characters composed (NFC)."""
     path = unicodedata.normalize("NFC", path.replace("\\", "/"))
     return path[2:] if path.startswith("./") else path
 
 
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() in (".parquet", ".pq")
-
-
-def _read(path: Path, content: bytes | None) -> pd.DataFrame:
-    """Give all columns as text; empty text where there is nothing."""
-    try:
-        if _is_parquet(path):  # may be a folder: Spark writes one
-            return _read_parquet(path if content is None else pa.BufferReader(content))
-        content = path.read_bytes() if content is None else content
-        header = content.partition(b"\n")[0].decode("utf-8-sig")
-        separator = max(",;\t", key=header.count)  # a spreadsheet writes what its country uses
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
-            return pd.read_csv(
-                io.BytesIO(content),
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                index_col=False,
+def contradictions(rows: pd.DataFrame, file: str) -> list[str]:
+    """Return a sentence for each column of which one path has several values."""
+    twice = rows[rows["path"].duplicated(keep=False)]
+    faults = []
+    for column in (column for column in ALIASES if column in rows and column != "path"):
+        known = twice[["path", column]].dropna().drop_duplicates()
+        values = known[known["path"].duplicated(keep=False)].groupby("path", sort=True)[column].apply(list)
+        if len(values):
+            shown = "; ".join(f"{path}: {', '.join(map(str, each))}" for path, each in values.head(SHOWN).items())
+            faults.append(
+                f"{file} gives {len(values):,} images more than one {column} (first {shown}). " + REMEDIES[column]
             )
-    except pd.errors.ParserWarning as error:
-        raise DataError(
-            f"{path} has rows with more values than its header has names. Put values with a comma in quotes."
-        ) from error
-    except (UnicodeDecodeError, ValueError, OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as a table in UTF-8: {str(error).splitlines()[0]}.") from error
+    return faults
 
 
-def _read_parquet(source: Any) -> pd.DataFrame:
-    """Turn columns to text before pandas sees them: it would make 1.0 of the label 1 where others are null."""
-    table = pq.read_table(source)
-    simple = [name for name in table.column_names if not pa.types.is_nested(table.schema.field(name).type)]
-    text = {name: table.column(name).cast(pa.string()).to_pylist() for name in simple}
-    return pd.DataFrame(text, dtype=object).fillna("")
+REMEDIES = dict.fromkeys(ALIASES, "Keep one row for each image, or the same value in all its rows.") | {
+    "label": "An image has one label: keep one row (say, of the species that counts), write one combined label in all "
+    "its rows (such as 'fox and hare'), or leave the image out by an empty label.",
+}
 
 
-def _rename(table: pd.DataFrame, file: str) -> pd.DataFrame:
-    names = {str(name).strip().lower(): name for name in table.columns}
-    if all(name in names for name in TIMELAPSE):
-        folder, name = (table[names[part]].str.strip() for part in TIMELAPSE)
-        table = table.assign(**{names["file"]: (folder + "/" + name).str.lstrip("/")})
-    found = {}
-    for column, aliases in ALIASES.items():
-        name = next((names[alias] for alias in aliases if alias in names), None)
-        if name is not None:
-            found[name] = column
-    lacking = [column for column in ("path", "label") if column not in found.values()]
-    if lacking:
-        raise DataError(
-            f"{file} has no column {' and no column '.join(lacking)}, only {', '.join(map(str, table.columns))}. "
-            f"Names that are understood: {', '.join(' | '.join(ALIASES[column]) for column in lacking)}."
-        )
-    return table[list(found)].rename(columns=found)
+def one_row_each(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each path, of each column the value that is not null."""
+    rows = rows.drop_duplicates()
+    is_twice = rows["path"].duplicated(keep=False)
+    if not is_twice.any():
+        return rows
+    merged = rows[is_twice].groupby("path", sort=False, as_index=False).first()
+    return pd.concat([rows[~is_twice], merged], ignore_index=True)
 
 
-def _times(column: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Give the times in UTC and the texts that are none; day-first dates are refused, not guessed."""
-    text = column.str.replace(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", regex=True)  # EXIF's way to write a date
-    text = text.where(~text.str.startswith("0000-00-00", na=False), None)  # EXIF for: the clock was never set
-    iso = {"format": "ISO8601"} if int(pd.__version__.split(".")[0]) >= 2 else {}
-    readable = text.where(text.str.fullmatch(ISO_TIME, na=False))
-    has_offset = readable.str.contains(OFFSET, na=False)
-    # Apart, because pandas gives a time without an offset that of the row before.
-    local, offset = (
-        pd.to_datetime(readable.where(part), errors="coerce", utc=True, **iso) for part in (~has_offset, has_offset)
+def _checked(file: str, reading: Reading, now: datetime | None) -> LabelTable:
+    """Return the table of a reading, with texts cleaned and times parsed."""
+    faults, notes = [], list(reading.notes)
+    names = {"path" if i == 0 else f"path_{i}": path for i, path in enumerate(reading.paths)}
+    rows = pd.DataFrame({name: _cleaned(path.text).map(normalise, "ignore") for name, path in names.items()})
+    for column, text in reading.columns.items():
+        rows[column] = text.map(canonical_text).astype(object)
+    rows = rows[rows[list(names)].notna().any(axis=1)]
+    name = file.replace("\\", "/").rpartition("/")[2]
+    if "label" in rows:
+        is_missing = rows["label"].str.lower().isin(MISSING)
+        if count := int(is_missing.sum()):
+            example = rows["label"][is_missing].iloc[0]
+            notes.append(f"{name}: {count:,} rows with the label {example!r} are taken as rows without a label.")
+    for column in rows:
+        rows[column] = rows[column].mask(rows[column].str.lower().isin(MISSING), None)
+    if "captured_at" in rows:
+        times, wrong, implausible = parse_times(rows["captured_at"], now)
+        rows = rows.assign(captured_at=times)
+        if len(wrong):
+            faults.append(_unreadable(file, wrong))
+        if len(implausible):
+            notes.append(
+                f"{name}: {len(implausible):,} times cannot be right, first {implausible.iloc[0]!r} (before 1970, in "
+                "the future, or a clock that was never set): they are taken as unknown."
+            )
+    if "sequence" in rows:
+        rows, note = _without_false_sequences(rows, name, reading.origins["sequence"])
+        notes += note
+    rows = rows.drop_duplicates()
+    faults += contradictions(rows, file)
+    if faults:
+        raise DataError(faults)
+    rows = one_row_each(rows) if len(names) == 1 else rows
+    spanning = frozenset(column for column, path in names.items() if path.spans_folders)
+    shown = {column: path.name for column, path in names.items()}
+    return LabelTable(
+        file, reading.program, rows.reset_index(drop=True), reading.origins, shown, spanning, tuple(notes)
     )
-    times = local.fillna(offset)
-    return times, column[times.isna() & text.notna()]
+
+
+def _cleaned(text: pd.Series) -> pd.Series:
+    text = text.str.strip().str.normalize("NFC")
+    return text.where(text != "", None).astype(object)
+
+
+def _unreadable(file: str, wrong: pd.Series) -> str:
+    sentence = (
+        f"{file} has {len(wrong)} times that cannot be read, first {wrong.iloc[0]!r}. "
+        "Write them as 2014-07-01 15:22:09."
+    )
+    if wrong.str.fullmatch(r"\d{5}([.,]\d+)?").any():
+        sentence += " These are serial numbers of Excel: give the column the format yyyy-mm-dd hh:mm:ss and save again."
+    return sentence
+
+
+def _without_false_sequences(rows: pd.DataFrame, name: str, origin: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows without sequence ids that name no sequence: placeholders, or one id for all images."""
+    sequence = rows["sequence"]
+    false = sequence.str.lower().isin(PLACEHOLDERS) & (rows.groupby("sequence")["path"].transform("nunique") > 1)
+    left = sequence[~false].dropna()
+    if left.nunique() == 1 and rows["path"][left.index].nunique() > 1:
+        false = sequence.notna()
+    if not false.any():
+        return rows, []
+    note = (
+        f"{name}: {int(false.sum()):,} rows have {sequence[false].iloc[0]!r} in {origin}, which is the same for many "
+        "images and names no sequence: it is not used."
+    )
+    return rows.assign(sequence=sequence.mask(false, None)), [note]

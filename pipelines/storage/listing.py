@@ -11,14 +11,17 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.errors import DataError
 from pipelines.label_text import SPELLING, require_one_spelling
 from pipelines.settings import Sources
-from pipelines.storage.labels import ALIASES, is_file, normalise, read_labels
+from pipelines.storage.label_matching import match_labels
+from pipelines.storage.label_tables import ALIASES
+from pipelines.storage.labels import is_file, normalise, read_label_table
+from pipelines.storage.labels_beside import find_label_files
 from pipelines.storage.own_files import OwnFiles
 from pipelines.storage.passed_over import PassedOver
 from pipelines.storage.path_rules import file_series, path_rule, wanted_suffixes
 from pipelines.storage.sources import Source
+from pipelines.storage.sources.folder import Folder
 from pipelines.storage.tables import Tables
 
 NAMES = (
@@ -76,6 +79,7 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
     if rows or not portions:
         portions.append(_frame(tables.spark, rows))
     names, notes = _with_labels(reduce(DataFrame.unionAll, portions), paths, rules, source, labels)
+    notes += _of_folders(rules, source, labels[None], count)
     if rules.label_case == "refuse":
         require_one_spelling({label: n for label, n in labels.items() if label is not None}, SPELLING)
     names = names.withColumn("station", F.coalesce("station", "place"))
@@ -98,7 +102,7 @@ def _with_labels(
         told: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder")}
     else:
         content = source.read_file(rule) if "://" in rule else None
-        table, notes = _matched(read_labels(rule, content), paths, rule)
+        table, notes = match_labels(read_label_table(rule, content, rules.columns), paths, source.root)
         if rules.label_case == "lower":
             table["label"] = table["label"].str.lower()
         labels.update(table["label"].dropna())
@@ -113,56 +117,20 @@ def _with_labels(
     return names.withColumn("says_label", F.lit("label" in told)), notes
 
 
-def _matched(table: pd.DataFrame, paths: list[str], file: str) -> tuple[pd.DataFrame, list[str]]:
-    """Keep the labels of pictures that are there, under the paths of these."""
-    known = set(paths)
-    told, table = table["path"], table.assign(path=locate(table["path"], known, file))
-    missing = told[~table["path"].isin(known)]
-    if len(missing) == len(table) > 0 and known:
-        raise DataError(
-            f"{file}: none of its {len(table):,} paths is among the {len(known):,} pictures found, first "
-            f"{missing.iloc[0]!r}. Paths are those below the folder of pictures, such as {min(known)!r}, and may "
-            "begin further up or down."
-        )
-    table = table[table["path"].isin(known)].drop_duplicates()
-    twice = table["path"][table["path"].duplicated()]
-    if len(twice):
-        raise DataError(f"{file} has more than one row for {len(twice):,} pictures, first {twice.iloc[0]}.")
+def _of_folders(rules: Sources, source: Source, unlabelled: int, count: int) -> list[str]:
+    """Return what a person should know where labels are the names of folders."""
+    if is_file(rules.labels) or rules.labels == "none":
+        return []
     notes = []
-    if len(missing):
-        notes.append(f"{file} names {len(missing):,} pictures that are not there, first {missing.iloc[0]}.")
-    return table, notes
-
-
-def locate(told: pd.Series, known: set[str], file: str) -> pd.Series:
-    """Give the paths as they are below the source, whether they were written from there, further up or down.
-
-    One rule holds for all: the same number of folders is taken off every path. Each path on its own could find
-    a namesake in another folder.
-    """
-    if told.isin(known).any() or not known:
-        return told
-    parts = [[part for part in path.split("/") if part] for path in told]
-    depth = max((len(names) for names in parts), default=0)
-    cut = [["/".join(names[level:]) for names in parts] for level in range(depth)]
-    best = max(cut, key=lambda paths: sum(path in known for path in paths), default=[])
-    if any(path in known for path in best):
-        return pd.Series(best, index=told.index, dtype=object).where(lambda paths: paths != "", told)
-    ends = _ends(known)
-    unsure = next((path for path in told if len(ends.get(path, ())) > 1), None)
-    if unsure is not None:
-        raise DataError(
-            f"{file}: {unsure!r} may be any of {len(ends[unsure]):,} pictures, such as "
-            f"{' and '.join(sorted(ends[unsure])[:2])}. Write paths with their folders."
+    if 0 < unlabelled < count:
+        notes.append(
+            f"{unlabelled:,} of {count:,} images have no label: they lie in no folder that sources.labels = "
+            f"{rules.labels} names."
         )
-    return told.map(lambda path: ends.get(path, [path])[0])
-
-
-def _ends(known: set[str]) -> dict[str, list[str]]:
-    """Give the pictures that a path written from a folder further down, or a bare file name, may mean."""
-    ends: dict[str, list[str]] = {}
-    for path in known:
-        names = path.split("/")
-        for level in range(1, len(names)):
-            ends.setdefault("/".join(names[level:]), []).append(path)
-    return ends
+    if isinstance(source, Folder):
+        notes += [
+            f"{name} is there and is not used: labels are the names of folders (sources.labels = {rules.labels}). To "
+            f"use it: --labels {source.folder}/{name}."
+            for name in find_label_files(source.folder, rules.columns)
+        ]
+    return notes

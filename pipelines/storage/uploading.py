@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import mimetypes
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,14 +11,14 @@ from dataclasses import dataclass, field
 from pipelines.errors import ImageError
 from pipelines.settings import Sources
 from pipelines.storage.file_kinds import suffix_of
+from pipelines.storage.label_upload import LabelPlan, send_labels
 from pipelines.storage.own_files import OwnFiles
 from pipelines.storage.passed_over import PassedOver
-from pipelines.storage.path_rules import path_rule, wanted_suffixes
+from pipelines.storage.path_rules import wanted_suffixes
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from pipelines.storage.sources.folder import Folder
 from pipelines.storage.sources.source import Blob
 
-LABELS = "labels.csv"
 TYPES = {f".{name}": f"image/{name}" for name in ("avif", "heic", "heif", "jp2", "webp")}  # old Pythons know none
 
 
@@ -32,7 +30,7 @@ class Manifest:
     sent: int = 0
     sent_bytes: int = 0
     there_already: int = 0
-    labels: int = 0  # rows of the labels.csv that was written beside
+    labels: list[str] = field(default_factory=list)  # sentences on labels files
     failures: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -47,12 +45,12 @@ def pictures_of(folder: Folder, rules: Sources, workspace: str, passed_over: Pas
 
 
 def upload(
-    folder: Folder, blobs: list[Blob], target: AzureBlobs, rules: Sources, *, dry_run: bool, manifest: Manifest
+    folder: Folder, blobs: list[Blob], target: AzureBlobs, plan: LabelPlan, *, dry_run: bool, manifest: Manifest
 ) -> None:
     """Send what the container lacks, with content type and MD5, by many threads; count it in `manifest` on the way.
 
-    What is there with the same MD5 is left alone, so an upload that was cut off goes on where it was. With labels by
-    folder a labels.csv is written beside the pictures. `dry_run`: everything but the sending.
+    What is there with the same MD5 is left alone, so an upload that was cut off goes on where it was. The labels files
+    of the plan are sent last. `dry_run`: everything but the sending.
     """
     stored = {blob.relative_path: blob for blob in target.list()}
     manifest.found = len(blobs)
@@ -77,35 +75,13 @@ def upload(
                 manifest.there_already += size < 0
                 manifest.sent += size >= 0
                 manifest.sent_bytes += max(0, size)
-    _send_labels(blobs, target, rules, dry_run, manifest)
-
-
-def _send_labels(blobs: list[Blob], target: AzureBlobs, rules: Sources, dry_run: bool, manifest: Manifest) -> None:
-    rule = path_rule(rules.labels)
-    rows = [(blob.relative_path, label) for blob in blobs if (label := rule(blob.relative_path))]
-    if not rows:
-        return
-    text = labels_csv(rows)
-    try:
-        if not dry_run:
-            target.put(LABELS, text, hashlib.md5(text, usedforsecurity=False).digest(), "text/csv; charset=utf-8")
-        manifest.labels = len(rows)
-    except ImageError as error:
-        manifest.failures.append((LABELS, str(error)))
+    manifest.labels, failures = send_labels(plan, stored, target, dry_run)
+    manifest.failures += failures
 
 
 def content_type(name: str) -> str:
     suffix = f".{suffix_of(name)}"
     return TYPES.get(suffix) or mimetypes.guess_type(f"x{suffix}")[0] or "application/octet-stream"
-
-
-def labels_csv(rows: list[tuple[str, str]]) -> bytes:
-    """Give the labels as `irbis run --labels` reads them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label"))
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def _finished(

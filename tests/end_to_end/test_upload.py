@@ -65,8 +65,62 @@ def test_a_second_upload_sends_what_is_new_or_changed(container, folder):
 def test_a_dry_run_tells_and_sends_nothing(container, folder):
     lines, is_whole = sent(folder, container.url, dry_run=True)
     assert is_whole and lines[0].startswith("upload: 40 found, 40 to send (0.0 MB), 0 there already")
-    assert lines[1] == "upload: labels.csv with 40 labels would be written beside them"
+    assert lines[1:] == [
+        "upload: labels.csv with 40 labels would be written beside them, from the names of folders (sources.labels = "
+        "folder): cat 26, dog 14"
+    ]
     assert contents(container) == {}
+
+
+OWN = "".join(("path,species\n", *(f"{name},fox\n" for name in sorted(PICTURES)[:30])))
+
+
+def test_the_folders_own_labels_file_is_sent_and_folders_are_no_labels(container, folder):
+    (folder / "labels.csv").write_text(OWN)
+    lines, is_whole = sent(folder, container.url)
+    assert is_whole and lines[1:] == [
+        "upload: labels.csv is sent as it is; names of folders are not taken as labels. labels.csv: label = species, "
+        "path = path; 30 of 40 images have a label, 10 have none."
+    ]
+    assert contents(container)["labels.csv"] == OWN.encode()
+
+
+def test_a_labels_file_that_cannot_be_used_is_sent_and_not_replaced(container, folder):
+    (folder / "labels.csv").write_text(f"path,label,species\n{min(PICTURES)},animal,fox\n")
+    lines, _ = sent(folder, container.url)
+    assert "But it cannot be used as it is: " in lines[1] and "could be the label: label or species" in lines[1]
+    assert contents(container)["labels.csv"] == (folder / "labels.csv").read_bytes()
+
+
+def test_the_file_that_the_settings_name_is_sent_and_the_one_of_the_folder_is_named(container, folder, tmp_path):
+    (folder / "labels.csv").write_text(OWN)
+    (tmp_path / "species.csv").write_text(OWN.replace("fox", "hare"))
+    lines, _ = sent(folder, container.url, **{"sources.labels": str(tmp_path / "species.csv")})
+    assert lines[1].startswith("upload: species.csv is sent as it is (sources.labels). species.csv: label = species, ")
+    assert lines[2] == f"upload: labels.csv of the folder is not sent: sources.labels = {tmp_path}/species.csv"
+    found = contents(container)
+    assert "labels.csv" not in found and found["species.csv"] == (tmp_path / "species.csv").read_bytes()
+
+
+def test_a_labels_file_of_other_images_is_refused_before_anything_is_sent(container, folder, tmp_path):
+    (tmp_path / "other.csv").write_text("path,label\nx/1.jpg,fox\n")
+    with pytest.raises(DataError, match=r"none of its 1 paths is among the 40 pictures found"):
+        sent(folder, container.url, **{"sources.labels": str(tmp_path / "other.csv")})
+    assert contents(container) == {}
+
+
+def test_different_labels_in_the_container_are_kept(container, folder):
+    by_hand = b"path,label\nS0/cat/000.jpg,leopard\n"
+    container.upload_blob("labels.csv", by_hand)
+    dry, _ = sent(folder, container.url, dry_run=True)
+    assert " would be kept as labels.2" in dry[2] and list(contents(container)) == ["labels.csv"]
+    lines, _ = sent(folder, container.url)
+    kept = lines[2].rpartition(" ")[2]
+    assert lines[2].startswith("upload: another labels.csv was there: it is kept as labels.2") and kept.endswith(".csv")
+    found = contents(container)
+    assert found[kept] == by_hand and len(found["labels.csv"].splitlines()) == 41
+    (folder / "S0/cat/new.JPG").write_bytes(b"new")  # only lines are added: nothing to keep
+    assert len(sent(folder, container.url)[0]) == 2 and len(contents(container)) == 43
 
 
 def test_without_labels_by_folder_no_labels_are_written(container, folder):

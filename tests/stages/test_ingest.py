@@ -142,9 +142,12 @@ def test_identical_bytes_whose_labels_were_mended_are_not_named(spark, make_sett
     labels = tmp_path / "labels.csv"
     settings = make_settings({"sources.images": str(folder), "sources.labels": str(labels)})
     labels.write_text("path,label\na.jpg,fox\nb.jpg,hare\n")
-    assert len(ingest.run(spark, settings).notes) == 1
+    assert len(ingest.run(spark, settings).notes) == 2
     labels.write_text("path,label\na.jpg,hare\nb.jpg,hare\n")
-    assert ingest.run(spark, settings).notes == ("1 pictures got a new label, station or burst.",)
+    assert ingest.run(spark, settings).notes == (
+        "labels.csv: label = label, path = path; 2 of 2 images have a label, 0 have none.",
+        "1 pictures got a new label, station or burst.",
+    )
 
 
 def test_a_folder_without_pictures_names_what_is_there(spark, make_settings, draw):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.storage.labels import normalise, read_labels
+from pipelines.storage.labels import normalise, read_label_table, read_labels
 
 
 def read(folder: Path, text: str | bytes, name: str = "labels.csv") -> list[dict[str, object]]:
@@ -48,6 +49,17 @@ CAT = [{"path": "a/1.jpg", "label": "cat"}]
         "path,label\na/1.jpg,cat\n,dog\n",
         "path,label\na/1.jpg,cat,\n",
         "n,note,label,path\n7,x,cat,a/1.jpg\n8,y,cat,a/1.jpg\n",
+        "path\tlabel\r\na/1.jpg\tcat\r\n".encode("utf-16"),  # Excel's "Unicode text"
+        "path,label\na/1.jpg,cat\n".encode("utf-16-le"),
+        "sep=;\r\npath;label\r\na/1.jpg;cat\r\n",
+        "\ufeffsep=|\npath|label\na/1.jpg|cat\n",
+        "\n , \n\npath,label\na/1.jpg,cat\n",
+        '"path";"label, as agreed";"label";"by a, b, c or d"\na/1.jpg;x;cat;a\n',
+        "path;label;notes (of a, b, c, d)\na/1.jpg;cat;x\n",
+        '"","path","label"\n"1","a/1.jpg","cat"\n',  # R's row names
+        "path\u200b,\u00a0Label\u00a0,,\na/1.jpg,cat,,\n",
+        "File Name,species\na/1.jpg,cat\n",
+        "file.name;species\na/1.jpg;cat\n",
     ],
 )
 def test_a_table_is_read_whatever_program_wrote_it(tmp_path, text):
@@ -59,7 +71,92 @@ def test_labels_that_look_like_something_else_stay_text(tmp_path):
     assert [row["label"] for row in read(tmp_path, text)] == WORDS
 
 
-WORDS = ["None", "NA", "nan", "null", "1", "01", "1.0", "1e3", "True", "-", "inf", "2014-07-01", "Äffchen", "a b"]
+WORDS = ["None", "none", "1", "01", "1.0", "1e3", "True", "-", "inf", "2014-07-01", "Äffchen", "a b"]
+
+
+def test_a_missing_value_of_another_program_is_no_label_and_is_counted(tmp_path):
+    text = "path,label,station,camera,seq_id\n1.jpg,NA,NA,nan,NULL\n2.jpg,#N/A,S1,c1,7\n3.jpg,fox,n/a,c1,<NA>\n"
+    (tmp_path / "labels.csv").write_text(text)
+    table = read_label_table(str(tmp_path / "labels.csv"))
+    assert [list(row.values()) for row in rows(table.rows)] == [
+        ["1.jpg", None, None, None, None],
+        ["2.jpg", None, "S1", "c1", "7"],
+        ["3.jpg", "fox", None, "c1", None],
+    ]
+    assert table.notes == ("labels.csv: 2 rows with the label 'NA' are taken as rows without a label.",)
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "none"])
+def test_a_sequence_id_that_means_none_is_no_sequence(tmp_path, word):
+    (tmp_path / "labels.csv").write_text(f"path,label,seq_id\n1.jpg,a,{word}\n2.jpg,a,{word}\n3.jpg,a,7\n4.jpg,a,8\n")
+    table = read_label_table(str(tmp_path / "labels.csv"))
+    assert [row["sequence"] for row in rows(table.rows)] == [None, None, "7", "8"]
+    (note,) = table.notes
+    assert note.startswith(f"labels.csv: 2 rows have '{word}' in seq_id, which is the same for many images")
+
+
+def test_one_sequence_id_for_all_images_is_no_sequence(tmp_path):
+    text = "path,label,seq_id\n1.jpg,a,x\n2.jpg,a,x\n3.jpg,a,\n"
+    assert [row["sequence"] for row in read(tmp_path, text)] == [None, None, None]
+    assert [row["sequence"] for row in read(tmp_path, "path,label,seq_id\n1.jpg,a,x\n2.jpg,a,\n")] == ["x", None]
+
+
+def test_the_same_species_twice_is_one_row_and_what_a_row_lacks_is_in_the_other(tmp_path):
+    text = "path,species,age,station\n1.jpg,fox,adult,S1\n1.jpg,fox,cub,S1\n2.jpg,,,S2\n2.jpg,hare,,\n"
+    assert read(tmp_path, text) == [
+        {"path": "1.jpg", "label": "fox", "station": "S1"},
+        {"path": "2.jpg", "label": "hare", "station": "S2"},
+    ]
+
+
+def test_contradicting_values_are_refused_by_column_with_a_count_and_examples(tmp_path):
+    text = "path,label,station,datetime\n" + "".join(
+        f"{n}.jpg,{label},S{station},2024-05-0{station} 10:00:00\n"
+        for n, label, station in ((1, "fox", 1), (1, "hare", 1), (2, "fox", 1), (2, "fox", 2), (3, "a", 1), (3, "b", 1))
+    )
+    faults = refused(tmp_path, text)
+    assert [fault.removeprefix(f"{tmp_path}/labels.csv gives ").partition(". ")[0] for fault in faults] == [
+        "2 images more than one label (first 1.jpg: fox, hare; 3.jpg: a, b)",
+        "1 images more than one station (first 2.jpg: S1, S2)",
+        "1 images more than one captured_at (first 2.jpg: 2024-05-01 10:00:00+00:00, 2024-05-02 10:00:00+00:00)",
+    ]
+
+
+NOW = datetime(2025, 3, 4, 12, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("written", "is_known"),
+    [
+        ("0001-01-01 00:00:00", False),
+        ("1582-10-15", False),
+        ("1899-12-30 00:00:00", False),
+        ("1900-01-00 00:00:00", False),
+        ("1969-12-31T23:59:59Z", False),
+        ("1970-01-01 12:00:00", False),
+        ("1970-01-02 00:00:00", True),
+        ("1980-01-01 00:03:12", False),
+        ("1980-01-02 00:00:00", True),
+        ("2000:01:01 00:00:00", False),
+        ("2025-03-05 12:00:00", True),
+        ("2025-03-05 12:00:01", False),
+        ("2262-04-12 00:00:00", False),
+        ("9999-12-31 23:59:59", False),
+    ],
+)
+def test_a_time_that_cannot_be_is_unknown_and_counted(tmp_path, written, is_known):
+    (tmp_path / "labels.csv").write_text(f"path,label,datetime\n1.jpg,cat,{written}\n2.jpg,cat,2024-05-01\n")
+    table = read_label_table(str(tmp_path / "labels.csv"), now=NOW)
+    assert list(table.rows["captured_at"].notna()) == [is_known, True]
+    notes = [] if is_known else [f"labels.csv: 1 times cannot be right, first {written!r}"]
+    assert [note.partition(" (")[0] for note in table.notes] == notes
+
+
+def test_serial_numbers_of_excel_are_refused_with_the_way_out(tmp_path):
+    (fault,) = refused(tmp_path, "path,label,datetime\n1.jpg,cat,45000.25\n")
+    assert "first '45000.25'" in fault and fault.endswith(
+        "give the column the format yyyy-mm-dd hh:mm:ss and save again."
+    )
 
 
 def test_an_empty_label_is_null(tmp_path):
@@ -110,7 +207,9 @@ def test_all_faults_of_a_file_are_told_at_once(tmp_path):
     faults = refused(tmp_path, "path,label,datetime\na/1.jpg,cat,noon\na\\1.jpg,dog,noon\n2.jpg,cat,\n")
     assert [fault.removeprefix(f"{tmp_path}/labels.csv has ") for fault in faults] == [
         "2 times that cannot be read, first 'noon'. Write them as 2014-07-01 15:22:09.",
-        "1 paths twice with different values, first a/1.jpg. Keep one row each.",
+        f"{tmp_path}/labels.csv gives 1 images more than one label (first a/1.jpg: cat, dog). An image has one label: "
+        "keep one row (say, of the species that counts), write one combined label in all its rows (such as 'fox and "
+        "hare'), or leave the image out by an empty label.",
     ]
 
 
@@ -127,9 +226,15 @@ def test_missing_columns_are_named_with_the_names_that_are_understood(tmp_path):
         ("path,label\na,1.jpg,cat\n", "has rows with more values than its header has names. Put values with a comma"),
         ("path,label\n1.jpg,cat\na,2.jpg,cat\n", "Expected 2 fields in line 3, saw 3"),
         ('path,label\n"1.jpg,cat\n', "EOF inside string"),
-        ("path,label\n1.jpg,M\xe1laga\n".encode("latin-1"), "cannot be read as a table in UTF-8"),
-        ("path,label\n1.jpg,cat\n".encode("utf-16"), "cannot be read as a table in UTF-8"),
-        ("", "cannot be read as a table in UTF-8: No columns to parse"),
+        (
+            "path,label\n1.jpg,M\xe1laga\n".encode("latin-1"),
+            "is not in UTF-8: line 2 has the byte 0xe1 (read as Windows-1252: '1.jpg,Málaga'). Save it as 'CSV UTF-8'",
+        ),
+        ("", "is empty. Give a file with columns path and label"),
+        ("\n \n;;\n", "is empty"),
+        (b"PK\x03\x04...", "is a workbook or a zip archive, not text. In Excel or LibreOffice, save the sheet as 'CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1...", "is an Excel workbook, not text. Save the sheet as 'CSV UTF-8'"),
+        (b"\x1f\x8b\x08\x00...", "is compressed (gzip). Unpack it first"),
     ],
 )
 def test_a_table_that_is_broken_is_refused_with_its_reason(tmp_path, text, reason):
@@ -139,7 +244,7 @@ def test_a_table_that_is_broken_is_refused_with_its_reason(tmp_path, text, reaso
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"sources\.labels = .*gone\.csv: there is no such file"):
         read_labels(str(tmp_path / "gone.csv"))
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match=r"is a folder\. Give the labels file in it"):
         read_labels(str(tmp_path))
 
 
@@ -187,11 +292,6 @@ def test_folder_and_name_of_timelapse_are_one_path(tmp_path):
         ("S1/100RECNX/1.jpg", "paca"),
         ("2.jpg", None),
     ]
-
-
-def test_the_column_with_the_plainest_name_is_taken(tmp_path):
-    text = "species,label,filename,path\nCuniculus paca,animal,1.jpg,a/1.jpg\n"
-    assert read(tmp_path, text) == [{"path": "a/1.jpg", "label": "animal"}]
 
 
 def test_paths_and_labels_are_compared_with_composed_characters(tmp_path):

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from pipelines.errors import DataError
 from pipelines.settings import Sources
-from pipelines.storage.listing import Listing, list_names, locate
+from pipelines.storage.label_paths import locate
+from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.path_rules import path_rule
 from pipelines.storage.sources.folder import Folder
 from pipelines.storage.tables import Tables
@@ -44,7 +44,9 @@ def pictures(tmp_path: Path) -> Path:
 
 def listed(spark: Any, folder: Path, labels: str = "none", station: str = "none", case: str = "refuse") -> Listing:
     extensions = ["jpg", ".JPEG", "png"]
-    rules = Sources(dataset=None, images=None, labels=labels, station=station, extensions=extensions, label_case=case)
+    rules = Sources(
+        dataset=None, images=None, labels=labels, columns={}, station=station, extensions=extensions, label_case=case
+    )
     return list_names(Tables(spark, str(folder / "workspace")), Folder(str(folder)), rules)
 
 
@@ -144,7 +146,7 @@ def test_names_that_look_the_same_are_one_class(spark, tmp_path):
 )
 def test_labels_may_be_written_from_here_from_further_up_or_down(two, four):
     known = {"1.jpg", "S1/2.JPG", "S1/cat/3.jpeg", DEEP}
-    assert list(locate(pd.Series([two, four]), known, "labels.csv")) == ["S1/2.JPG", DEEP]
+    assert locate([two, four], known).images == {two: "S1/2.JPG", four: DEEP}
 
 
 def test_labels_of_windows_find_their_pictures(spark, pictures, tmp_path):
@@ -152,13 +154,20 @@ def test_labels_of_windows_find_their_pictures(spark, pictures, tmp_path):
     listing = listed(spark, pictures, file)
     labels = told(listing, "label")
     assert {path: label for path, label in labels.items() if label} == {"S1/2.JPG": "cat", DEEP: "dog"}
-    assert (len(labels), listing.notes) == (6, ())
+    assert len(labels) == 6
+    assert listing.notes == (
+        "labels.csv: label = label, path = path; 2 of 6 images have a label, 4 have none; taken off the front of the "
+        "paths: C:/x.",
+    )
 
 
 def test_a_path_from_further_up_finds_no_namesake_in_another_folder(spark, pictures, tmp_path):
     listing = listed(spark, pictures, write(tmp_path, "path,label\nall/S1/2.JPG,cat\nall/gone/1.jpg,dog\n"))
     assert {path: label for path, label in told(listing, "label").items() if label} == {"S1/2.JPG": "cat"}
-    assert listing.notes == (f"{tmp_path}/labels.csv names 1 pictures that are not there, first all/gone/1.jpg.",)
+    assert listing.notes == (
+        "labels.csv: label = label, path = path; 1 of 6 images have a label, 5 have none; 1 rows match no image, first "
+        "all/gone/1.jpg; taken off the front of the paths: all.",
+    )
 
 
 def test_a_bare_name_that_two_pictures_share_is_refused(spark, pictures, tmp_path):
@@ -168,7 +177,7 @@ def test_a_bare_name_that_two_pictures_share_is_refused(spark, pictures, tmp_pat
 
 
 def test_two_rows_that_mean_one_picture_are_refused(spark, pictures, tmp_path):
-    with pytest.raises(DataError, match=r"more than one row for 1 pictures, first S1/2\.JPG"):
+    with pytest.raises(DataError, match=r"gives 1 images more than one label \(first S1/2\.JPG: cat, dog\)"):
         listed(spark, pictures, write(tmp_path, "path,label\na/S1/2.JPG,cat\nb/S1/2.JPG,dog\n"))
     labels = told(listed(spark, pictures, write(tmp_path, "path,label\na/1.jpg,cat\nb/1.jpg,cat\n")), "label")
     assert (labels["1.jpg"], len(labels)) == ("cat", 6)
@@ -193,6 +202,18 @@ def test_a_labels_file_tells_station_camera_time_and_sequence(spark, pictures, t
     assert found["S2/5.jpg"] == ("None", "S9", "c1", 1404228129, "7", True)
     assert found["S1/2.JPG"] == (None, "S1", None, None, None, True)
     assert found[DEEP] == (None, "S2", None, None, None, True)
+
+
+def test_a_labels_file_that_is_there_and_not_used_is_named(spark, pictures):
+    (pictures / "species.csv").write_text("file,species\nsurvey/S1/2.JPG,fox\n")
+    (pictures / "stations.csv").write_text("station,lat,lon\nS1,1,2\n")
+    listing = listed(spark, pictures, "folder")
+    assert listing.notes == (
+        "2 of 6 images have no label: they lie in no folder that sources.labels = folder names.",
+        "species.csv is there and is not used: labels are the names of folders (sources.labels = folder). To use it: "
+        f"--labels {pictures}/species.csv.",
+    )
+    assert listed(spark, pictures, "none").notes == ()
 
 
 def test_without_labels_a_listing_has_no_say_in_them(spark, pictures):

@@ -1,0 +1,65 @@
+"""A labels table as its file holds it: text only, with the header names as they are written."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipelines.errors import DataError
+
+
+def column_key(name: str) -> str:
+    """Return a header name as it is compared: letters and digits only, in lower case.
+
+    `File Name`, `file_name` and `FileName` are one name. Byte-order marks and invisible characters do not count.
+    """
+    return "".join(character for character in unicodedata.normalize("NFC", name).casefold() if character.isalnum())
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Hold the cells as text, empty text for a missing value; `headers` in the order of the columns of `cells`."""
+
+    file: str
+    headers: list[str]
+    cells: pd.DataFrame
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self._positions(name))
+
+    @property
+    def keys(self) -> set[str]:
+        return {column_key(header) for header in self.headers}
+
+    def has_all(self, names: Iterable[str]) -> bool:
+        return {column_key(name) for name in names} <= self.keys
+
+    def header(self, name: str) -> str:
+        """Return the name as the file writes it."""
+        return self.headers[self._one(name)].strip().strip("\ufeff")
+
+    def column(self, name: str, *, is_exact: bool = False) -> pd.Series:
+        """Return the stripped text of one column. Raises DataError if the header names it more than once.
+
+        `is_exact`: of names that differ in case alone, the one that is written like this is meant.
+        """
+        is_one = is_exact and self.headers.count(name) == 1
+        text = self.cells.iloc[:, self.headers.index(name) if is_one else self._one(name)]
+        return text.str.strip().str.normalize("NFC").fillna("")
+
+    def _one(self, name: str) -> int:
+        positions = self._positions(name)
+        if len(positions) > 1:
+            twins = ", ".join(repr(self.headers[position]) for position in positions)
+            raise DataError(
+                f"{self.file} has {len(positions)} columns of the same name: {twins}. Rename or remove the one that "
+                "does not count."
+            )
+        return positions[0]
+
+    def _positions(self, name: str) -> list[int]:
+        key = column_key(name)
+        return [position for position, header in enumerate(self.headers) if column_key(header) == key]

@@ -1,0 +1,62 @@
+"""What a labels table says, in the columns of irbis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class PathColumn:
+    """Hold one way to find the images of the rows.
+
+    `spans_folders`: the path is a folder and a file name, with any number of folders between them.
+    """
+
+    name: str
+    text: pd.Series
+    spans_folders: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Hold the columns read from a table, as text, and the names of the columns they come from.
+
+    `paths` are alternatives, the most specific first; the one that finds most images is used. `notes` are sentences.
+    """
+
+    program: str = ""  # empty: no table of a known program
+    columns: dict[str, pd.Series] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    paths: list[PathColumn] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def first_of(*columns: pd.Series) -> pd.Series:
+    """Return the first text of each row that is not empty."""
+    result = columns[0]
+    for column in columns[1:]:
+        result = result.where(result != "", column)
+    return result
+
+
+def join_parts(parts: list[pd.Series], separator: str) -> pd.Series:
+    """Return the parts of each row that are not empty, joined."""
+    result = parts[0]
+    for part in parts[1:]:
+        both = (result != "") & (part != "")
+        result = (result + separator + part).where(both, first_of(result, part))
+    return result
+
+
+def scientific_name(genus: pd.Series, species: pd.Series) -> pd.Series:
+    """Return `Ursus americanus`; a species of several words is already a whole name."""
+    is_whole = species.str.contains(" ", regex=False)
+    return species.where(is_whole, join_parts([genus, species], " "))
+
+
+def join_path(folder: pd.Series, name: pd.Series) -> pd.Series:
+    """Return `folder/name`, or the name alone where there is no folder; empty where there is no name."""
+    joined = join_parts([folder.str.replace(r"[/\\]+$", "", regex=True), name], "/")
+    return joined.where(name != "", "")

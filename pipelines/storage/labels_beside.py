@@ -1,0 +1,59 @@
+"""Find the labels files that lie at the top of a folder of images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelines.errors import DataError
+from pipelines.storage.label_files import is_parquet, read_file
+from pipelines.storage.label_paths import anchor
+from pipelines.storage.label_tables import RawTable, interpret
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+BEGINNING = 2**18  # bytes that are looked at
+ROWS = 1000
+
+
+def find_label_files(folder: str, columns: Mapping[str, str]) -> list[str]:
+    """Return the names of files called `labels`, and of tables that name images of the folder, in order.
+
+    Looks at the beginnings of the files only. `columns`: the setting sources.columns.
+    """
+    with os.scandir(folder) as entries:
+        files = sorted(Path(entry.path) for entry in entries if entry.is_file() and _is_table(entry.name))
+    return [file.name for file in files if file.stem.lower() == "labels" or _names_images(file, columns)]
+
+
+def _is_table(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _names_images(file: Path, columns: Mapping[str, str]) -> bool:
+    try:
+        content = None if is_parquet(file) else _beginning(file)
+        table = read_file(file, content, columns.values())
+        paths = interpret(RawTable(table.file, table.headers, table.cells.head(ROWS)), columns).paths
+    except (DataError, OSError):
+        return False
+    return any(_is_below(file.parent, told) for path in paths for told in path.text.unique())
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        content = opened.read(BEGINNING)
+    return content if len(content) < BEGINNING else content[: content.rfind(b"\n") + 1]
+
+
+def _is_below(folder: Path, told: str) -> bool:
+    """Return whether the path, or what follows one of its folders, is a file of the folder."""
+    rest = anchor(told.replace("\\", "/"))
+    while rest:
+        try:
+            if (folder / rest).is_file():
+                return True
+        except (OSError, ValueError):  # a text that is no path
+            return False
+        rest = rest.partition("/")[2]
+    return False
