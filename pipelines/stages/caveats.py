@@ -14,6 +14,7 @@ from pipelines.evaluation.leakage import THRESHOLD, Leakage
 from pipelines.evaluation.measured import Measured
 from pipelines.evaluation.scored import listed
 from pipelines.stages.learning import Selection
+from pipelines.stages.result import plural
 
 GUESSES = {
     "file name": "found by file name and time, neither station nor camera is known",
@@ -128,11 +129,6 @@ def vote_caveats(measured: Measured) -> list[str]:
         f"The vote of the bursts lowers balanced accuracy from {own:.3f} to {voted:.3f}; train.vote=none lets every "
         "image keep its own prediction."
     ]
-
-
-def plural(count: int, noun: str) -> str:
-    """Return '1 class' or '2 classes'."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("s") else "s")
 
 
 def _short(path: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.bursts import SAME_SECOND, group_basis
 from pipelines.evaluation.operating_point import UNINTERESTING
+from pipelines.stages.result import plural
 from pipelines.storage.tables import Tables, is_since
 
 REMEDY = "Set sources.station (folder:N or regex:PATTERN), or give a column station with the labels"
@@ -43,13 +43,13 @@ class Grouping:
             found = [each for each in (self.first_odd, row["first_odd"]) if each]
             self.first_odd = min(map(tuple, found), default=None)
 
-    def notes(self) -> list[str]:
-        """Return sentences on times that are not used, and on groups that rest on guesses."""
+    def notes(self, *, with_guesses: bool) -> list[str]:
+        """Return sentences on times that are not used and, `with_guesses`, on groups that rest on them."""
         notes = []
         if self.first_odd:
             path, time = self.first_odd
             notes.append(
-                f"{self.odd:,} images have an implausible time, first {path} ({time}): it counts as unknown. "
+                f"{plural(self.odd, 'image')} with an implausible time, first {path} ({time}): it counts as unknown. "
                 "Give the right one in a column captured_at of the labels."
             )
         if self.stuck:
@@ -57,9 +57,8 @@ class Grouping:
                 f"{self.stuck:,} images were taken in the same second as more than {SAME_SECOND - 1} others of their "
                 "camera: its clock stood still, and their times are not used to find bursts."
             )
-        return [*notes, *self._guesses]
+        return [*notes, *self._guesses()] if with_guesses else notes
 
-    @cached_property
     def _guesses(self) -> list[str]:
         by_name, alone, in_order = (self.bases[name] for name in ("file name", "image", "file order"))
         total = sum(self.bases.values())
@@ -95,16 +94,20 @@ def contradiction(tables: Tables, since: datetime | None) -> list[str]:
     if not bursts[0]:
         return []
     return [
-        f"{bursts[0]:,} bursts hold images with different labels, first {bursts[1]['burst_id']} "
+        f"{plural(bursts[0], 'burst')} with different labels, first {bursts[1]['burst_id']} "
         f"({', '.join(bursts[1]['labels'])}). If they are of different cameras: {REMEDY}."
     ]
 
 
 def contradicting_bursts(images: DataFrame) -> DataFrame:
-    """Return burst_id and labels of bursts in which more than one label says that there is something to see."""
+    """Return burst_id and labels of bursts in which more than one label says that there is something to see.
+
+    Copies of one image under different labels are left to `conflicting_labels`.
+    """
     labelled = images.where("failure is null and label is not null").where(~_is_blank(F.col("label")))
-    grouped = labelled.groupBy("burst_id").agg(F.array_sort(F.collect_set("label")).alias("labels"))
-    return grouped.where(F.size("labels") > 1)
+    labels, contents = F.array_sort(F.collect_set("label")), F.countDistinct("content_hash")
+    grouped = labelled.groupBy("burst_id").agg(labels.alias("labels"), contents.alias("contents"))
+    return grouped.where("size(labels) > 1 and contents > 1").drop("contents")
 
 
 def _is_blank(label: Column) -> Column:

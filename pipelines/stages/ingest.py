@@ -82,7 +82,9 @@ def take(tables: Tables, source: Source, settings: Settings, listing: Listing, c
         notes = [*notes, *_without_serial(tables, source.root)]
     if changes.fresh_count or restated:
         since = None if changes.is_first else started
-        notes = [*notes, *grouping.notes(), *_conflicts(tables, since), *contradiction(tables, since)]
+        with_guesses = listing.is_whole and settings.sources.station != "exif"
+        notes = [*notes, *grouping.notes(with_guesses=with_guesses)]
+        notes += [*_conflicts(tables, since), *contradiction(tables, since)]
     names.unpersist()
     fetched = changes.fresh_count
     written = fetched - sum(failures.values()) + restated

@@ -16,6 +16,7 @@ from pipelines.settings import Images, Ingest
 from pipelines.storage.tables import ROW, Tables
 
 FRAME = ["path", "content_hash", "station", "camera", "captured_at", "sequence", "file_series", "file_number"]
+SERIES = FRAME[-2:]
 KEPT = FRAME[2:]  # what a listing adds to, and never takes away
 HAS_NEIGHBOURS = " or ".join(f"{column} is not null" for column in ("captured_at", "sequence", "station", "camera"))
 RULE_REVISION = 2  # of assign_bursts: rows of an earlier one are stated anew
@@ -173,9 +174,13 @@ def _told() -> list[Column]:
 
 
 def _wanted() -> dict[str, Column]:
-    """Give what each column should say: a label is taken away by a listing that speaks of labels, the rest is not."""
+    """Return what each column should say: a label is taken away by a listing that speaks of labels, the rest is not.
+
+    The series of files depends on the rule for labels; the one that was found first stays, and with it the group.
+    """
     label = F.when(F.col("says_label"), F.col("told_label")).otherwise(F.col("label"))
-    return {"label": label, **{column: F.coalesce(f"told_{column}", column) for column in KEPT}}
+    told = {column: F.coalesce(f"told_{column}", column) for column in KEPT if column not in SERIES}
+    return {"label": label, **told, **{column: F.coalesce(column, f"told_{column}") for column in SERIES}}
 
 
 def _count(condition: Column) -> Column:

@@ -7,17 +7,20 @@ import mimetypes
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pipelines.errors import ImageError
 from pipelines.settings import Sources
 from pipelines.storage.file_kinds import suffix_of
-from pipelines.storage.label_upload import LabelPlan, send_labels
 from pipelines.storage.own_files import OwnFiles
 from pipelines.storage.passed_over import PassedOver
 from pipelines.storage.path_rules import wanted_suffixes
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from pipelines.storage.sources.folder import Folder
 from pipelines.storage.sources.source import Blob
+
+if TYPE_CHECKING:
+    from pipelines.storage.label_upload import LabelPlan
 
 TYPES = {f".{name}": f"image/{name}" for name in ("avif", "heic", "heif", "jp2", "webp")}  # old Pythons know none
 
@@ -52,6 +55,8 @@ def upload(
     What is there with the same MD5 is left alone, so an upload that was cut off goes on where it was. The labels files
     of the plan are sent last. `dry_run`: everything but the sending.
     """
+    from pipelines.storage.label_upload import send_labels  # pandas: loaded only where something is sent
+
     stored = {blob.relative_path: blob for blob in target.list()}
     manifest.found = len(blobs)
 

@@ -49,7 +49,7 @@ def jpeg(shade: int, seed: int, captured_at: datetime | None = None, label: str 
         pixels[:, ::6] += 90
     exif = Image.Exif()
     if captured_at:
-        taken = {0x9003: captured_at.strftime("%Y:%m:%d %H:%M:%S")}
+        taken = {0x9003: captured_at.isoformat(" ").replace("-", ":")}
         exif[0x8769] = {**taken, 0xA431: camera} if camera else taken  # old Pillows take no other way
     target = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(target, "JPEG", quality=90, exif=exif)

@@ -37,7 +37,7 @@ def test_cameras_without_a_name_are_told_apart_by_their_files(spark, make_settin
         "Set sources.station (folder:N or regex:PATTERN), or give a column station with the labels."
     ]
     assert notes_of(result, "different labels") == [
-        f"1 bursts hold images with different labels, first {one} (fox, hare). If they are of different cameras: "
+        f"1 burst with different labels, first {one} (fox, hare). If they are of different cameras: "
         "Set sources.station (folder:N or regex:PATTERN), or give a column station with the labels."
     ]
 
@@ -51,7 +51,7 @@ def test_a_time_of_another_age_is_unknown_and_stops_no_other_image(spark, make_s
     found = rows(Tables.of(spark, settings), "captured_at", "group_id", "failure")
     assert found == [(None, "S1/no time IMG_1", None), (NOON, "S1/2024-06-01T12:00:00", None)]
     (note,) = notes_of(result, "implausible")
-    assert note.startswith("1 images have an implausible time, first file://") and f"{odd.isoformat(' ')})" in note
+    assert note.startswith("1 image with an implausible time, first file://") and f"{odd.isoformat(' ')})" in note
 
 
 def test_a_clock_that_stands_still_is_reported(spark, make_settings, draw):

@@ -59,7 +59,17 @@ def test_a_picture_becomes_a_row_with_its_hash_bytes_and_header():
         "height": 1,
         "failure": None,
         "failure_detail": None,
+        "odd_time": None,
     }
+
+
+def test_a_header_that_nobody_foresaw_is_a_failure_of_its_own_image():
+    def fail(content: bytes) -> dict[str, Any]:
+        raise KeyError("of a kind that no decoder raises")
+
+    row = fetch_one(Shelf(a=b"cat"), fail, 10, path="a", etag="e", size=3)
+    assert (row["failure"], row["content_hash"], row["content"]) == ("unreadable", SHA_OF_CAT, b"cat")
+    assert row["failure_detail"] == ("the header could not be read (KeyError: 'of a kind that no decoder raises')")
 
 
 def test_a_file_over_the_limit_is_not_read():

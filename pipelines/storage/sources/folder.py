@@ -18,7 +18,9 @@ from pipelines.storage.sources.source import Blob
 SCHEMES = ("", "file", "dbfs")
 PEEKED = 512  # bytes, enough for a signature
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-LATEST = (datetime(2200, 1, 1, tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1)
+EARLIEST, LATEST = (
+    (datetime(year, 1, 1, tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1) for year in (1901, 2200)
+)
 
 
 def open_here(address: str, settings: Settings) -> Folder:
@@ -139,9 +141,9 @@ class Folder:
 
 
 def _modified_at(status: os.stat_result) -> datetime | None:
-    """Return the time of the last change, null where it is before 1970 or after 2200: broken clocks and archives."""
+    """Return the time of the last change, null where it is before 1901 or after 2200, which no table can hold."""
     microseconds = status.st_mtime_ns // 1000
-    return EPOCH + timedelta(microseconds=microseconds) if 0 <= microseconds <= LATEST else None
+    return EPOCH + timedelta(microseconds=microseconds) if EARLIEST <= microseconds <= LATEST else None
 
 
 def _etag(status: os.stat_result) -> str:
