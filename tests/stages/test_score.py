@@ -94,21 +94,6 @@ def test_what_is_taken_for_a_class_without_an_operating_point_needs_review(spark
     assert {row["needs_review"] for row in rows} == {True, False}
 
 
-def test_without_a_vote_every_image_keeps_its_own_prediction(spark, trained):
-    tracking = Tracking.of(trained)
-    tracking.tag(tracking.champion(), decision=Decision(None, ("striped",)).to_json())
-    assert score.run(spark, trained).written == 180
-    rows = [row for row in Tables.of(spark, trained).read("predictions").collect() if not row["failure"]]
-    for row in rows:
-        assert (row["burst_prediction"], row["burst_score"]) == (row["prediction"], row["score"])
-        assert row["needs_review"] == (row["prediction"] == "striped" or row["score"] < 0.8)
-    assert len({row["burst_id"] for row in rows}) == 60
-    scores: dict[str, set[float]] = {}
-    for row in rows:
-        scores.setdefault(row["burst_id"], set()).add(row["burst_score"])
-    assert max(map(len, scores.values())) == 3
-
-
 def evaluation_of(settings):
     tracking = Tracking.of(settings)
     return tracking.read_json(tracking.champion(), EVALUATION)
