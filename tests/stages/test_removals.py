@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
+from pipelines.cli import main
 from pipelines.evaluation.split import labelled_pictures
+from pipelines.platform import session
+from pipelines.platform.lock import workspace_lock
 from pipelines.stages import clean, ingest, removals
 from pipelines.storage.tables import Tables, stored_at
 
@@ -196,7 +199,7 @@ def test_clean_deletes_what_is_gone_and_keeps_what_an_image_that_is_there_needs(
     (folder / "hare/4.jpg").rename(folder / "fox/4.jpg")
     ingest.run(spark, chosen)
     hashes = {row["path"][-5:]: row["content_hash"] for row in tables.read("images").collect()}
-    for name, column, others in (("features", "content_hash", {}), ("predictions", "path", {"path": None})):
+    for name, column in (("features", "content_hash"), ("predictions", "path")):
         found = tables.read("images").where("removed_at is null").select("path", "content_hash").distinct()
         given = set(found.columns) & set(tables.read(name).columns)
         blank = [F.lit(None).cast(kind).alias(c) for c, kind in tables.read(name).dtypes if c not in given]
@@ -236,9 +239,47 @@ def test_bytes_go_by_themselves_after_the_set_time(spark, chosen, folder):
     assert result.due is None and SURVEY["fox/0.jpg"] not in on_disk(tables)
 
 
+def test_the_command_says_what_it_deletes_and_waits_for_nobody(spark, chosen, folder, capsys, monkeypatch):
+    (folder / "fox/0.jpg").unlink()
+    ingest.run(spark, chosen)
+    monkeypatch.setattr(session, "get_session", lambda *_, **__: spark)
+    words = ["clean", "--workspace", chosen.workspace]
+    size = len(SURVEY["fox/0.jpg"])
+    main([*words, "--dry-run"])
+    assert capsys.readouterr().out == f"clean: 1 removed image, {size:,} bytes would be deleted\n"
+    with workspace_lock(chosen.workspace), pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert "is working in" in capsys.readouterr().err
+    main(words)
+    assert capsys.readouterr().out == f"clean: 1 removed image, {size:,} bytes deleted\n"
+
+
 @pytest.mark.parametrize(
     "workspace, schema, expected",
     [("w", None, True), ("az://account/container/w", None, False), ("/Volumes/a/b/c", None, False), ("w", "s", False)],
 )
 def test_only_a_workspace_that_is_locked_is_emptied_at_once(make_settings, workspace, schema, expected):
     assert clean.is_exclusive(make_settings({"workspace": workspace, "tables.schema": schema})) is expected
+
+
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
+        ("file:///a/survey/S1/1.jpg", "file:///a/2024/S1/1.jpg", "file:///a/survey/"),
+        ("file:///a/survey/S1/1.jpg", "file:///b/survey/S1/1.jpg", "file:///a/"),
+        ("file:///a/survey/1.jpg", "file:///a/2024/deep/1.jpg", "file:///a/survey/"),
+        ("file:///1.jpg", "file:///a/1.jpg", "file:///"),
+    ],
+)
+def test_what_was_renamed_is_what_two_paths_do_not_end_in(old, new, expected):
+    moves = removals.Moves()
+    moves.add([(old, new)], root="file:///elsewhere/")
+    assert (moves.left_folders, moves.count, moves.first) == ({expected: 1}, 1, (old, new))
+
+
+def test_only_what_this_machine_can_tell_is_absent(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    there = [f"file://{tmp_path}/a.jpg", f"file://{tmp_path}/link", "az://account/container/a.jpg", "file:///\0"]
+    assert not any(map(removals.is_absent, there))
+    assert all(map(removals.is_absent, [f"file://{tmp_path}/b.jpg", f"file://{tmp_path}/a.jpg/b.jpg"]))
