@@ -15,7 +15,8 @@ from pipelines.storage.tables import ROW, Tables
 
 TABLES = ("images", "features", "predictions")
 LATER = "the storage keeps the bytes until `irbis clean` runs again after a week, as others may use the tables"
-CHECK = {"spark__databricks__delta__retentionDurationCheck__enabled": "false"}
+FEW_TASKS = {"spark__sql__sources__parallelPartitionDiscovery__parallelism": "16"}  # Delta lists a folder in 10,000
+NO_CHECK = {"spark__databricks__delta__retentionDurationCheck__enabled": "false"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def clean(tables: Tables, settings: Settings, before: datetime | None = None) ->
                 tables.delete_matching(name, gone)
         with sql_conf(tables.spark, spark__sql__parquet__compression__codec="uncompressed"):  # as ingest writes them
             tables.delete_matching("images", rows.select(*ROW))
-    with sql_conf(tables.spark, **(CHECK if is_exclusive(settings) else {})):
+    with sql_conf(tables.spark, **FEW_TASKS, **(NO_CHECK if is_exclusive(settings) else {})):
         for name in TABLES:
             if tables.exists(name):
                 tables.vacuum(name, 0 if is_exclusive(settings) else None)

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError
 from pipelines.platform.queries import sql_conf
 from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, columns
-from pipelines.stages.clean import CHECK
+from pipelines.stages.clean import FEW_TASKS, NO_CHECK
 from pipelines.storage.tables import Tables, chunks, count_failures, stays_in_memory, stored_at, workspace_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -130,10 +130,11 @@ def test_rows_with_the_values_of_a_key_are_deleted_and_their_bytes_leave_the_dis
     def is_on_disk():
         return any(secret in file.read_bytes() for file in Path(tables.location("images")).glob("**/*.parquet"))
 
-    tables.vacuum("images", None)
-    assert is_on_disk()
-    with sql_conf(spark, **CHECK):
-        tables.vacuum("images", 0)
+    with sql_conf(spark, **FEW_TASKS):
+        tables.vacuum("images", None)
+        assert is_on_disk()
+        with sql_conf(spark, **NO_CHECK):
+            tables.vacuum("images", 0)
     assert not is_on_disk()
     assert tables.read("images").count() == 2
 
