@@ -18,7 +18,7 @@ class Failure(str, Enum):
     TRUNCATED = "truncated"  # the file ends before the picture does
     UNREADABLE = "unreadable"  # an image format by its signature, but broken inside
     TOO_LARGE = "too_large"  # more bytes or pixels than the settings allow
-    VANISHED = "vanished"  # listed, but gone when it was fetched
+    VANISHED = "vanished"  # listed, but gone when it was fetched; or removed since
     CHANGED = "changed"  # overwritten between listing and fetching
     FORBIDDEN = "forbidden"  # the source refuses to hand it out
     UNAVAILABLE = "unavailable"  # the source did not answer, or not with the whole picture, however often it was asked
@@ -37,11 +37,11 @@ class Failure(str, Enum):
         return self in {Failure.VANISHED, Failure.CHANGED, Failure.FORBIDDEN, Failure.UNAVAILABLE}
 
 
-# One row per version of a blob; append-only; the newest row of a path is the current one.
+# One row per version of a blob; append-only; the newest row of a path is the current one, unless it says removed_at.
 IMAGES = """
     path string,              -- full URI, the key
     content_hash string,      -- SHA-256 of the bytes, hex; null: nothing was fetched
-    content binary,           -- the compressed picture as it was found
+    content binary,           -- the compressed picture as it was found; null: see content_path
     size long,                -- bytes
     modified_at timestamp,
     etag string,              -- changes when the blob does
@@ -58,7 +58,10 @@ IMAGES = """
     camera string,            -- CSV or EXIF serial number; null: unknown
     burst_rule string,        -- the gaps behind burst_id and group_id
     file_series string,       -- folder (without the label's) and file name up to its number
-    file_number long          -- the number in the file name; null: it has none
+    file_number long,         -- the number in the file name; null: it has none
+    removed_at timestamp,     -- since when the path is gone from its source; null: it is there
+    content_path string,      -- path and ingested_at of the row that holds the content: bytes are
+    content_at timestamp      -- stored once; null: this row does, or there are none
 """
 
 JOINT = "+"  # between the names, and the identities, of backbones whose features stand side by side

@@ -71,6 +71,8 @@ class Ingest(Section):
     partition_megabytes: Annotated[int, Field(ge=1, le=512)]  # a task that holds gigabytes ends the JVM
     threads: Annotated[int, Field(ge=1, le=256)]
     max_failed_share: Annotated[float, Field(ge=0, le=1)]
+    max_removed_share: Annotated[float, Field(ge=0, le=1)]
+    keep_removed_days: Annotated[float, Field(ge=0, le=36500)]
     watch_seconds: Annotated[float, Field(ge=1)]
 
 

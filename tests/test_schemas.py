@@ -12,7 +12,8 @@ CONTRACT = {
         "path string, content_hash string, content binary, size long, modified_at timestamp, etag string, "
         "label string, station string, captured_at timestamp, burst_id string, group_id string, width int, "
         "height int, failure string, ingested_at timestamp",
-        "failure_detail string, camera string, burst_rule string, file_series string, file_number long",
+        "failure_detail string, camera string, burst_rule string, file_series string, file_number long, "
+        "removed_at timestamp, content_path string, content_at timestamp",
     ),
     "features": (
         FEATURES,

@@ -76,6 +76,21 @@ def status(origins: dict[str, Origin], verbose: bool, as_json: bool) -> None:
 
 
 @irbis.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@options
+def clean(origins: dict[str, Origin], verbose: bool, dry_run: bool) -> None:
+    """Delete images that are gone from their source: their bytes, features and predictions."""
+    from pipelines.platform.lock import workspace_lock
+    from pipelines.platform.session import get_session
+    from pipelines.stages.clean import run
+
+    settings = revealed(validated(origins))
+    with workspace_lock(settings.workspace):
+        spark = get_session(settings, verbose=verbose, is_brief=True)
+        click.echo(f"clean: {run(spark, settings, dry_run=dry_run)}")
+
+
+@irbis.command()
 @options
 def doctor(origins: dict[str, Origin], verbose: bool) -> int:
     """Check Python, Java, Spark, packages, variables, memory, GPU, weights and folders; say what to do."""

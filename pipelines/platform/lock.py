@@ -12,6 +12,11 @@ from pipelines.errors import PlatformError
 VOLUMES = ("/Volumes/", "/dbfs/")
 
 
+def can_lock(workspace: str) -> bool:
+    """Return whether `workspace_lock` holds a workspace: a folder of this machine."""
+    return "://" not in workspace and not workspace.startswith(VOLUMES)
+
+
 @contextmanager
 def workspace_lock(workspace: str) -> Iterator[None]:
     """Hold the workspace while the block runs; raise PlatformError if another process holds it.
@@ -20,7 +25,7 @@ def workspace_lock(workspace: str) -> Iterator[None]:
     volume of Databricks, whose files know neither locks nor appending: there the job's own setting (one run at a
     time) does it.
     """
-    if "://" in workspace or workspace.startswith(VOLUMES):
+    if not can_lock(workspace):
         yield
         return
     folder = Path(workspace).expanduser().absolute()

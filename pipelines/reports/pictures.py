@@ -21,19 +21,21 @@ def show(tables: Tables, settings: Settings, galleries: Mapping[str, Sequence[Ro
 
 
 def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict[str, str | None]:
-    """Read the bytes of the few pictures shown, one after the other, and make them small."""
+    """Read the bytes of the few pictures shown, one after the other, and make them small. By content_hash."""
     paths = sorted({row["path"] for row in rows})
-    hashes = {row["content_hash"] for row in rows}
-    if not paths:
+    hashes = sorted({row["content_hash"] for row in rows if row["content_hash"]})
+    if not hashes:
         return {}
     found: dict[str, str | None] = {}
-    contents = tables.read("images").where(F.col("path").isin(paths) & F.col("content_hash").isin(list(hashes)))
-    for row in contents.select("path", "content").toLocalIterator():
+    images = tables.read("images").where(F.col("content_hash").isin(hashes))
+    holders = images.where(F.col("path").isin(paths)).select(F.coalesce("content_path", "path")).distinct().collect()
+    contents = images.where(F.col("path").isin([row[0] for row in holders])).where("content is not null")
+    for row in contents.select("content_hash", "content").toLocalIterator():
         try:
             jpeg = thumbnail(bytes(row["content"]), side=320, max_pixels=settings.images.max_pixels)
-            found[row["path"]] = data_uri(jpeg)
+            found[row["content_hash"]] = data_uri(jpeg)
         except ImageError:
-            found[row["path"]] = None  # the page shows the name in its place
+            found[row["content_hash"]] = None  # the page shows the name in its place
     return found
 
 
@@ -41,7 +43,7 @@ def _picture(row: Row, thumbnails: Mapping[str, str | None]) -> Picture:
     known = row.asDict()
     return Picture(
         path=row["path"],
-        thumbnail=thumbnails.get(row["path"]),
+        thumbnail=thumbnails.get(row["content_hash"]),
         label=known.get("label"),
         prediction=known.get("prediction"),
         score=known.get("score"),

@@ -54,6 +54,7 @@ class Views:
     def features(self) -> Fragment:
         """Give what featurize has made: counts, and a map of the features on which like pictures lie together."""
         rows = features_of(self.tables, backbone := identity_of(self.settings))
+        rows = rows.join(self.tables.current_images().select("content_hash").distinct(), "content_hash", "left_semi")
         count, failed, length = rows.agg(F.count("*"), F.count("failure"), F.max(F.size("features"))).first()
         facts = fragments.tiles(
             [("Different pictures", count), ("Without features", failed), ("Numbers for each", max(length or 0, 0))]

@@ -1,12 +1,14 @@
 """Ingest: pictures of a source become rows of the table images, with label, station, time, burst and group.
 
 Only new and changed files are read. What people change about a picture (its label, its station) and what a
-late arrival changes about its burst becomes a new row with the same bytes: the table only ever grows.
+late arrival changes about its burst becomes a new row that refers to the same bytes. Images that are gone are marked
+as removed; their rows are deleted after ingest.keep_removed_days.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -24,15 +26,18 @@ from pipelines.platform.progress import progress
 from pipelines.platform.session import task_slots
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
+from pipelines.stages.clean import clean_due
 from pipelines.stages.grouping import Grouping, contradiction
+from pipelines.stages.removals import Moves, find_moved, known_bytes, mark_removed, removed_rows, without_known_bytes
 from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.revisions import Changes, arrive, burst_rule, compare, restate, stated_anew
+from pipelines.stages.revisions import arrive, burst_rule, compare, restate, stated_anew
 from pipelines.storage.fetching import FETCHED_DDL, fetcher
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
 from pipelines.storage.tables import ROW, Tables, chunks, count_failures, is_since
 
 FEW = 20  # pictures, of which a share says little
+SAME = ["path", "content_hash"]
 
 
 def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = None) -> DataFrame:
@@ -60,22 +65,34 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     listing = list_names(tables, source, settings.sources)
     if not listing.count and not tables.exists("images"):
         raise DataError(_nothing_found(source, listing))
-    return take(tables, source, settings, listing, clock)
+    started = datetime.now(timezone.utc)
+    result = take(tables, source, settings, listing, clock)
+    deleted, due = clean_due(tables, settings, started)
+    return replace(result, notes=(*result.notes, *deleted), seconds=clock.seconds, due=due)
 
 
-def take(tables: Tables, source: Source, settings: Settings, listing: Listing, clock: Clock) -> StageResult:
-    """Bring the table images to what a listing says: fetch what is new, restate what is another now."""
+def take(
+    tables: Tables, source: Source, settings: Settings, listing: Listing, clock: Clock, gone: DataFrame | None = None
+) -> StageResult:
+    """Bring the table images to what a listing says: fetch what is new, restate what is another now.
+
+    Paths that a whole listing does not name are marked as removed; with a part of one, `gone` are those that the whole
+    does not name, of which only the moved ones are.
+    """
     started, names = datetime.now(timezone.utc), listing.names.persist()
     changes = compare(tables, names, settings.ingest, settings.images, source.root)
-    restated, failures, grouping = 0, Counter[str](), Grouping()
+    gone = changes.gone if listing.is_whole else gone
+    restated, failures, moves, grouping = 0, Counter[str](), Moves(), Grouping()
     for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
-        share = changes.fresh_bytes * chunk[1] // changes.fresh_count
-        failed, renamed = _append(tables, source, settings, *chunk, _partitions(share, settings), grouping)
+        partitions = _partitions(changes.fresh_bytes * chunk[1] // changes.fresh_count, settings)
+        failed, renamed = _append(tables, source, settings, *chunk, partitions, gone, moves, grouping)
         failures += failed
         restated += renamed
+    removed, kept = mark_removed(tables, settings, listing, changes, moves) if listing.is_whole else ([], [])
     if changes.outdated_count:
         restated += restate(tables, names, settings.ingest)
-    notes = lasting = _lasting(listing, changes)
+    lasting = [*_lasting(listing), *kept]
+    notes = [*lasting, *moves.notes(), *removed]
     if restated:
         notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
     if changes.fresh_count and settings.sources.station == "exif":
@@ -102,11 +119,13 @@ def _append(
     names: DataFrame,
     count: int,
     partitions: int,
+    gone: DataFrame | None,
+    moves: Moves,
     grouping: Grouping,
 ) -> tuple[Counter[str], int]:
-    """Fetch one chunk and commit it, in one, with the earlier rows whose bursts it changes.
+    """Fetch one chunk and commit it, in one, with the earlier rows whose bursts it changes or whose bytes moved here.
 
-    Gives its failures by name, and the number of earlier rows.
+    Gives its failures by name, and the number of earlier rows whose bursts it changes.
     """
     done = tables.spark.sparkContext.accumulator(0)
     # Dealt out at random: with pictures of mixed sizes every task gets its share of the bytes.
@@ -117,18 +136,27 @@ def _append(
     with progress("ingest", count, lambda: done.value):
         failures = Counter(count_failures(rows))
         _require_most(rows, failures, count, settings, source)
-        bursts, renamed = arrive(tables, rows, names, rules)
-        others, since = renamed.agg(F.count("*"), F.min("ingested_at")).first()
+        known = known_bytes(tables, rows)
+        moved = find_moved(tables, rows, known, gone, source.root)
+        bursts, others = arrive(tables, rows, names, rules, moved)
         own = bursts.join(names.select("path"), "path", "left_semi")
         grouping.add(rows, own)
-        whole = rows.join(F.broadcast(own), "path").withColumn("ingested_at", F.lit(now))
-        whole = whole.withColumn("burst_rule", F.lit(burst_rule(rules))).select(*schemas.columns(schemas.IMAGES))
-        if others:
-            whole = whole.unionByName(stated_anew(tables, renamed, since, now, rules).select(*whole.columns))
+        whole = without_known_bytes(rows, known).join(F.broadcast(own), "path").withColumn("ingested_at", F.lit(now))
+        whole = whole.withColumn("burst_rule", F.lit(burst_rule(rules))).withColumn(
+            "removed_at", F.lit(None).cast("timestamp")
+        )
+        whole = whole.select(*schemas.columns(schemas.IMAGES))
+        if other_count := others.count():
+            whole = whole.unionByName(stated_anew(others, now, rules).select(*whole.columns))
+        if known is not None:
+            moves.unchanged += known.select(*SAME).distinct().join(rows.select(*SAME), SAME, "left_semi").count()
+        if moved is not None:
+            moves.add(map(tuple, moved.select("path", "moved_to").collect()), source.root)
+            whole = whole.unionByName(removed_rows(moved, now))
         tables.append("images", whole, compression="uncompressed")
-    for each in (rows, bursts, renamed):
+    for each in (rows, bursts, others):
         each.unpersist()
-    return failures, others
+    return failures, other_count
 
 
 def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings: Settings, source: Source) -> None:
@@ -160,18 +188,13 @@ def _nothing_found(source: Source, listing: Listing) -> str:
     )
 
 
-def _lasting(listing: Listing, changes: Changes) -> list[str]:
+def _lasting(listing: Listing) -> list[str]:
     """Give sentences on what a person should know of the source."""
     notes = list(listing.notes)
     if passed_over := listing.passed_over.note(listing.count):
         notes.append(passed_over)
     if listing.problems:
         notes.append(f"{len(listing.problems):,} files could not be listed, first {listing.problems[0]}.")
-    if changes.gone_count and listing.is_whole:
-        notes.append(
-            f"{changes.gone_count:,} pictures are gone from the source, first {changes.gone_example}; "
-            "their rows are kept."
-        )
     return notes
 
 

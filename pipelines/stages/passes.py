@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from pipelines.models.backbones import Backbone
 from pipelines.schemas import mirrored
+from pipelines.storage.tables import stored_at
 
 # What one Arrow batch and one Parquet batch hold of pictures, as a rule and at most: a task reads a batch before its
 # worker sees the first of it, but each costs the worker a quarter of a millisecond.
@@ -54,7 +55,7 @@ def counted(waiting: DataFrame) -> list[Row]:
     is_replaced = F.when(F.col("is_replaced"), 1)
     numbers = (F.count("*").alias("count"), F.count("failure").alias("unread"), F.count(is_replaced).alias("replaced"))
     sizes = (F.sum("size").alias("size"), F.max("size").alias("largest"))
-    since = F.min("ingested_at").alias("since")
+    since = F.min(stored_at()).alias("since")
     return waiting.groupBy("lacking").agg(*numbers, *sizes, since).collect()  # type: ignore[no-any-return]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class StageResult:
 
     `notes` are sentences for the user; `lasting` those of them, and `again` the outcome, that the stage would give if
     it were asked once more. `made` names what came out beside tables: `report`, a file of the workspace, and `model`,
-    a version.
+    a version. `due` is when the stage has something to do again, even if nothing changes.
     """
 
     stage: str
@@ -26,6 +27,7 @@ class StageResult:
     lasting: tuple[str, ...] = ()
     again: str = ""
     made: Mapping[str, str] = field(default_factory=dict)
+    due: datetime | None = None
 
     @property
     def failed(self) -> int:

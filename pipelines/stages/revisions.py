@@ -1,4 +1,7 @@
-"""Compare a listing with the table images: what is new, what is gone, and which rows have to be stated anew."""
+"""Compare a listing with the table images: what is new, what is gone, and which rows have to be stated anew.
+
+Bursts and groups are found among removed images too, so that the split of a group stays when one of its frames goes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from pyspark.sql import functions as F
 from pipelines.evaluation.bursts import UNKNOWN_STATION, assign_bursts, stored_sequence
 from pipelines.schemas import Failure
 from pipelines.settings import Images, Ingest
-from pipelines.storage.tables import ROW, Tables
+from pipelines.storage.tables import ROW, Tables, stored_at
 
 FRAME = ["path", "content_hash", "station", "camera", "captured_at", "sequence", "file_series", "file_number"]
 SERIES = FRAME[-2:]
@@ -31,8 +34,8 @@ class Changes:
     fresh_count: int
     fresh_bytes: int
     outdated_count: int  # rows whose label, station, camera, time, sequence or rule of bursts is another now
-    gone_count: int
-    gone_example: str | None
+    known_count: int = 0  # current rows below the root
+    gone: DataFrame | None = None  # path of those that the listing does not name; null: there are none
     is_first: bool = False  # there is no table yet
 
 
@@ -44,11 +47,12 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     """
     if not tables.exists("images"):
         count, size = names.agg(F.count("*"), F.coalesce(F.sum("size"), F.lit(0))).first()
-        return Changes(names.withColumn("was_at", F.lit(None).cast("string")), count, size, 0, 0, None, is_first=True)
+        return Changes(names.withColumn("was_at", F.lit(None).cast("string")), count, size, 0, is_first=True)
     told_etag, told_size = F.col("etag").alias("told_etag"), F.col("size").alias("told_size")
     told = names.select("path", told_etag, told_size, "says_label", *_told(), F.lit(True).alias("listed"))
     # Other sources' rows are skipped by file: the log knows the first and the last path of each.
-    known = tables.current_images().where(F.col("path").startswith(root)).withColumn("known", F.lit(True))
+    known = tables.current_images(with_removed=True).where(F.col("path").startswith(root))
+    known = known.withColumn("known", F.lit(True))
     known = known.withColumn("sequence", stored_sequence("burst_id"))
     both = told.join(known, "path", "full")
     is_listed, is_known = F.col("listed").isNotNull(), F.col("known").isNotNull()
@@ -56,45 +60,58 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     is_settled = (F.col("etag") == F.col("told_etag")) & ~F.coalesce(has_passed, F.lit(False))
     is_same = reduce(and_, [F.col(column).eqNullSafe(value) for column, value in _wanted().items()])
     is_same &= F.col("burst_rule").eqNullSafe(burst_rule(rules))
-    is_gone = is_known & ~is_listed
+    is_there = is_known & F.col("removed_at").isNull()
     is_fresh = is_listed & (~is_known | ~is_settled)
     marked = both.select(
         "path",
         "told_size",
         is_fresh.alias("fresh"),
-        is_known.alias("known"),
-        is_gone.alias("gone"),
+        is_there.alias("there"),
+        (is_there & ~is_listed).alias("gone"),
         is_same.alias("same"),
         F.when(is_known, _at()).alias("was_at"),
+        F.col("label").alias("was_label"),
     )
     marked = marked.persist()
-    counts = marked.agg(
+    *counts, gone_count = marked.agg(
         _count(F.col("fresh")),
         F.coalesce(F.sum(F.when(F.col("fresh"), F.col("told_size"))), F.lit(0)),
-        _count(F.col("known") & ~F.col("same")),
+        _count(F.col("there") & ~F.col("same")),
+        _count(F.col("there")),
         _count(F.col("gone")),
-        F.min(F.when(F.col("gone"), F.col("path"))),
     ).first()
-    fresh = tables.settled(names.join(marked.where("fresh").select("path", "was_at"), "path"))
+    fresh = names.join(marked.where("fresh").select("path", "was_at", "was_label"), "path")
+    label = F.when(F.col("says_label"), F.col("label")).otherwise(F.col("was_label"))
+    fresh = tables.settled(fresh.withColumn("label", label).drop("was_label"))
+    gone = tables.settled(marked.where("gone").select("path")) if gone_count else None
     marked.unpersist()
-    return Changes(fresh, *counts)
+    fresh_count, fresh_bytes, outdated_count, known_count = counts
+    return Changes(fresh, fresh_count, fresh_bytes, outdated_count, known_count, gone)
 
 
-def arrive(tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest) -> tuple[DataFrame, DataFrame]:
+def arrive(
+    tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest, moved: DataFrame | None = None
+) -> tuple[DataFrame, DataFrame]:
     """Give path, burst_id and group_id of fetched rows and those near them, and earlier rows with another burst now.
 
-    `names` are the fetched ones, as `compare` gives them. A burst and a group lie at one station, so only the
-    stations that rows arrive at, or that a changed file leaves, are looked at; an image without time, sequence,
-    station and camera is a burst of its own for ever. The first has `is_clock_stuck` too; the second has the columns
-    of images but `content`, and new_burst_id, new_group_id. Both are persisted.
+    `names` are the fetched ones, as `compare` gives them, `moved` the rows under whose paths the same bytes were. A
+    burst and a group lie at one station, so only the stations that rows arrive at, or that a changed file leaves, are
+    looked at; an image without time, sequence, station and camera is a burst of its own for ever. The first has
+    `is_clock_stuck` too; the second has the columns of images but `content`, and new_burst_id, new_group_id. Both are
+    persisted.
     """
     left = names.where("was_at is not null").select("was_at")
     stations = F.broadcast(rows.select(_at()).union(left).distinct())
-    current = tables.current_images(tables.settled(_once_at(tables, stations, names)))
+    current = tables.current_images(tables.settled(_once_at(tables, stations, names)), with_removed=True)
     current = current.withColumn("sequence", stored_sequence("burst_id")).where(HAS_NEIGHBOURS)
     near = current.withColumn("at", _at()).join(stations, "at", "left_semi").drop("at")
-    bursts = find_bursts(near.select(*FRAME).unionByName(rows.select(*FRAME)), rules).persist()
-    return bursts, _changed(near.drop("sequence"), bursts, ["burst_id", "group_id"]).persist()
+    if moved is not None:  # they are among the rows, under new paths
+        near = near.join(F.broadcast(moved.select("path")), "path", "left_anti")
+    frames = rows.select(*FRAME).withColumn("removed_at", F.lit(None).cast("timestamp"))
+    frames = frames.unionByName(near.select(*FRAME, "removed_at"))
+    bursts = find_bursts(_once_each(frames), rules).persist()
+    near = near.where("removed_at is null").drop("sequence")
+    return bursts, _changed(near, bursts, ["burst_id", "group_id"]).persist()
 
 
 def _once_at(tables: Tables, stations: DataFrame, names: DataFrame) -> DataFrame:
@@ -108,33 +125,42 @@ def _once_at(tables: Tables, stations: DataFrame, names: DataFrame) -> DataFrame
 
 
 def restate(tables: Tables, names: DataFrame, rules: Ingest) -> int:
-    """Append a new row, with the same bytes, for every current picture of which something is another now.
+    """Append a new row, which refers to the same bytes, for every current picture of which something is another now.
 
     What a picture's new station or time changes about the bursts of others is found among all. Gives the rows' number.
     """
-    current = tables.current_images()
+    current = tables.current_images(with_removed=True)
     told = names.select("path", "says_label", *_told())
     both = current.join(told, "path", "left").withColumn("sequence", stored_sequence("burst_id"))
-    wanted = both.select("path", "content_hash", *[value.alias(column) for column, value in _wanted().items()])
+    values = [value.alias(column) for column, value in _wanted().items()]
+    wanted = _once_each(both.select("path", "content_hash", "removed_at", *values)).drop("removed_at")
     bursts = find_bursts(wanted, rules).drop("is_clock_stuck")
     wanted = wanted.join(bursts, "path").drop("content_hash", "sequence")
     columns = [column for column in wanted.columns if column != "path"]
-    changed = _changed(current, wanted, columns).persist()
-    count, since = changed.agg(F.count("*"), F.min("ingested_at")).first()
-    if count:
-        now = datetime.now(timezone.utc)
-        tables.append("images", stated_anew(tables, changed, since, now, rules), compression="uncompressed")
+    changed = _changed(current.where("removed_at is null"), wanted, columns).persist()
+    if count := changed.count():
+        tables.append("images", stated_anew(changed, datetime.now(timezone.utc), rules), compression="uncompressed")
     changed.unpersist()
-    return int(count)
+    return count
 
 
-def stated_anew(tables: Tables, changed: DataFrame, since: datetime, now: datetime, rules: Ingest) -> DataFrame:
-    """Give earlier rows with their bytes, and what is another now; `since` is the oldest ingested_at among them."""
-    rows = tables.with_content(changed, since)
+def stated_anew(changed: DataFrame, now: datetime, rules: Ingest) -> DataFrame:
+    """Return the rows with what is another now, and where their bytes are stored instead of `content`."""
+    rows = with_reference(changed)
     for column in changed.columns:
         if column.startswith("new_"):
             rows = rows.withColumn(column.removeprefix("new_"), F.col(column))
     return rows.withColumn("burst_rule", F.lit(burst_rule(rules))).withColumn("ingested_at", F.lit(now))
+
+
+def with_reference(rows: DataFrame) -> DataFrame:
+    """Add to rows without `content` an empty one and, if they have bytes, the row that holds these."""
+    has_bytes = F.col("content_hash").isNotNull()
+    return (
+        rows.withColumn("content", F.lit(None).cast("binary"))
+        .withColumn("content_path", F.when(has_bytes, F.coalesce("content_path", "path")))
+        .withColumn("content_at", F.when(has_bytes, stored_at()))
+    )
 
 
 def _changed(current: DataFrame, wanted: DataFrame, columns: list[str]) -> DataFrame:
@@ -142,6 +168,13 @@ def _changed(current: DataFrame, wanted: DataFrame, columns: list[str]) -> DataF
     renamed = wanted.select("path", *[F.col(column).alias(f"new_{column}") for column in columns])
     is_same = reduce(and_, [F.col(column).eqNullSafe(F.col(f"new_{column}")) for column in columns])
     return current.join(renamed, "path").where(~is_same)
+
+
+def _once_each(frames: DataFrame) -> DataFrame:
+    """Leave out removed frames whose bytes are there under another path: one image is not two frames."""
+    is_there = F.col("removed_at").isNull()
+    there = frames.where(is_there).select("content_hash").distinct()
+    return frames.where(is_there).unionByName(frames.where(~is_there).join(there, "content_hash", "left_anti"))
 
 
 def find_bursts(frames: DataFrame, rules: Ingest) -> DataFrame:

@@ -21,7 +21,7 @@ from pipelines.stages.asking import load
 from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_score
-from pipelines.storage.tables import Tables, count_failures
+from pipelines.storage.tables import ROW, Tables, count_failures
 
 ROUNDING = 1e-9  # the threshold is the probability of a picture, which Spark may compute a last digit lower
 NEVER = 2.0  # no probability reaches it
@@ -104,6 +104,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Score the current pictures that the chosen model version has not seen as they are now."""
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
     version = tracking.choose(settings.score.model_version)
+    _drop_removed(tables)
     state = pictures_to_score(tables, version.name, version.version, version.made_at).cache()
     if not state.where("is_new").head(1):
         state.unpersist()
@@ -123,6 +124,17 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     return StageResult(
         "score", total, total - sum(failures.values()), failures, clock.seconds, tuple(notes), f"with {version}"
     )
+
+
+def _drop_removed(tables: Tables) -> None:
+    """Delete the predictions for images that are gone from their source."""
+    removed = tables.read("images").where("removed_at is not null").select(*ROW)
+    if not tables.exists("predictions") or not removed.head(1):
+        return
+    current = tables.current_images(tables.settled(removed), with_removed=True).where("removed_at is not null")
+    paths = tables.settled(tables.read("predictions").select("path").join(current, "path", "left_semi"))
+    if paths.head(1):
+        tables.delete_matching("predictions", paths)
 
 
 def _waiting(state: DataFrame, tables: Tables, version: ModelVersion) -> DataFrame:

@@ -93,10 +93,9 @@ def _features(tables: Tables) -> dict[str, Any]:
 
 
 def _predictions(tables: Tables) -> dict[str, Any]:
-    predictions = tables.read("predictions")
-    rows, paths, hashes = predictions.agg(
-        F.count("*"), F.countDistinct("path"), F.countDistinct("content_hash")
-    ).first()
+    rows = tables.read("predictions").count()
+    predictions = tables.read("predictions").join(tables.current_images().select("path"), "path", "left_semi")
+    paths, hashes = predictions.agg(F.countDistinct("path"), F.countDistinct("content_hash")).first()
     counted = predictions.groupBy("model_version").count().orderBy("model_version").collect()
     return {
         "rows": rows,

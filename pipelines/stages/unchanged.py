@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from pipelines.storage.sources import open_source
 from pipelines.storage.tables import workspace_of
 
 NOTE = ".last_run.json"  # in the workspace
+LARGE = 2**28  # bytes of a labels file that is known by its size and date alone
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class LastRun:
     inputs: str
     left: str
     stages: list[dict[str, Any]]
+    due: str | None = None  # when a stage has something to do again, even if nothing changes: ISO 8601, in UTC
 
 
 def inputs_of(settings: Settings) -> str | None:
@@ -55,9 +58,11 @@ def inputs_of(settings: Settings) -> str | None:
     labels = settings.sources.labels
     if is_file(labels) and "://" in labels:
         found.update(source.read_file(labels))
-    named = [Path(labels).expanduser(), *weights_files(settings.featurize)]
+    of_labels = _files(Path(labels).expanduser()) if is_file(labels) else []
+    for file in of_labels:
+        found.update(_content(file))
     code = Path(pipelines.__file__).parent.rglob("*.py")
-    found.update(_states([*named, *sorted(code)]))
+    found.update(_states([*of_labels, *weights_files(settings.featurize), *sorted(code)]))
     return found.hexdigest()
 
 
@@ -69,6 +74,8 @@ def last_results(settings: Settings, inputs: str | None) -> list[StageResult]:
         note = None
     if note is None or note.inputs != inputs or note.left != _left(settings):
         return []
+    if note.due and datetime.fromisoformat(note.due) <= datetime.now(timezone.utc):
+        return []
     return [StageResult(each["stage"], outcome=each["outcome"], notes=tuple(each["notes"])) for each in note.stages]
 
 
@@ -78,7 +85,8 @@ def keep(settings: Settings, inputs: str | None, results: Sequence[StageResult])
     if inputs is None or any(passing & set(each.failures) for each in results):
         return
     stages = [{"stage": r.stage, "outcome": r.again or r.outcome, "notes": r.lasting} for r in results]
-    note = LastRun(inputs, _left(settings), stages)
+    due = min((result.due for result in results if result.due), default=None)
+    note = LastRun(inputs, _left(settings), stages, due.isoformat() if due else None)
     write_local(Path(workspace_of(settings), NOTE), json.dumps(asdict(note)).encode())
 
 
@@ -87,6 +95,19 @@ def _left(settings: Settings) -> str:
     folder = Path(workspace_of(settings))
     tables = sorted(file for file in folder.glob("tables/**/*") if file.is_file())
     return hashlib.sha256(_states([*tables, folder / "mlflow.db", folder / PAGE])).hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the file, or all files of a folder, such as one of Parquet files, in a fixed order."""
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _content(file: Path) -> bytes:
+    """Return the digest of a file's bytes, which may change within one tick of its date; empty if it is large."""
+    try:
+        return hashlib.sha256(file.read_bytes()).digest() if file.stat().st_size <= LARGE else b""
+    except OSError:
+        return b""
 
 
 def _states(files: Iterable[Path]) -> bytes:

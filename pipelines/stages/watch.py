@@ -14,6 +14,7 @@ from pipelines.errors import AccessError, PlatformError
 from pipelines.platform.lock import workspace_lock
 from pipelines.settings import Settings
 from pipelines.stages.ingest import take
+from pipelines.stages.removals import Moves, mark_removed
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.revisions import compare
 from pipelines.storage.arrivals import announce, drain
@@ -59,13 +60,16 @@ class Watcher:
     def look(self) -> StageResult:
         """Take all that is new now, after what an earlier look was stopped at."""
         clock, results = Clock(), list[StageResult]()
-        drain(self.tables, self.source.root, partial(self._take, results))
+        drain(self.tables, self.source.root, partial(self._take, results, None))
         listing = list_names(self.tables, self.source, self.settings.sources)
         rules = self.settings.ingest
         changes = compare(self.tables, listing.names, rules, self.settings.images, self.source.root)
         if changes.fresh_count:
             announce(self.tables, changes.fresh)
-            drain(self.tables, self.source.root, partial(self._take, results))
+            drain(self.tables, self.source.root, partial(self._take, results, changes.gone))
+        if changes.gone is not None:
+            removed, _ = mark_removed(self.tables, self.settings, listing, changes, Moves())
+            results.append(StageResult("ingest", notes=tuple(removed)))
         failures = sum((Counter(each.failures) for each in results), Counter[str]())
         notes = tuple(dict.fromkeys(note for each in results for note in each.notes))
         before, self.passed_over = self.passed_over, listing.passed_over.note(listing.count)
@@ -74,8 +78,8 @@ class Watcher:
         read, written = sum(each.read for each in results), sum(each.written for each in results)
         return StageResult("ingest", read, written, failures, clock.seconds, notes)
 
-    def _take(self, results: list[StageResult], names: DataFrame) -> None:
+    def _take(self, results: list[StageResult], gone: DataFrame | None, names: DataFrame) -> None:
         """Ingest a batch of the stream. One that was stopped comes again, and finds done what was done."""
         tables = replace(self.tables, spark=names.sparkSession)  # a stream has a session of its own
         listing = Listing(names, names.count(), PassedOver(), is_whole=False)
-        results.append(take(tables, self.source, self.settings, listing, Clock()))
+        results.append(take(tables, self.source, self.settings, listing, Clock(), gone))

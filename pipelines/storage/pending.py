@@ -17,10 +17,11 @@ from pipelines.storage.tables import ROW, Tables
 def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     """Give one row for every content that this backbone, or a part of this joined one, has not seen.
 
-    Columns: content_hash, path, ingested_at, size, failure, failure_detail, lacking (the parts), is_replaced. A content
-    that failed is there again (is_replaced) when ingest has read it anew since, because a limit was raised.
+    Columns: content_hash, path, ingested_at, size, failure, failure_detail, content_path, content_at, lacking (the
+    parts), is_replaced. A content that failed is there again (is_replaced) when ingest has read it anew since, because
+    a limit was raised.
     """
-    columns = ["size", "failure", "failure_detail"]
+    columns = ["size", "failure", "failure_detail", "content_path", "content_at"]
     parts = parts_of(backbone)
     is_first = not tables.exists("features")
     images = tables.current_images() if is_first else _without_features(tables, parts)
@@ -72,9 +73,16 @@ def pictures_to_score(tables: Tables, model: str, version: str, since: datetime)
             "scored_at",
         )
     )
-    both = images.join(done, "path", "left")
+    # A burst that has lost a frame since it was scored votes again.
+    lost = (
+        tables.read("images")
+        .where("removed_at is not null")
+        .groupBy("burst_id")
+        .agg(F.max("removed_at").alias("lost_at"))
+    )
+    both = images.join(done, "path", "left").join(lost, "burst_id", "left")
     is_same = F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))
-    is_same &= F.col("scored_at") >= F.lit(since)
+    is_same &= (F.col("scored_at") >= F.lit(since)) & F.coalesce(F.col("scored_at") > F.col("lost_at"), F.lit(True))
     is_mended = F.col("old_failure").isNotNull() & F.col("failure").isNull()
     is_mended &= F.col("ingested_at") > F.col("scored_at")
     # A changed file has a row for each of its versions: it is new only if none of them is the current one.

@@ -114,6 +114,16 @@ class Tables:
         """Take the rows away for which the condition holds, in one atomic commit."""
         self._delta(name).delete(condition)
 
+    def delete_matching(self, name: str, keys: DataFrame) -> None:
+        """Delete the rows that have the values of one of the keys in the same columns, in one atomic commit."""
+        same = " and ".join(f"old.{column} <=> gone.{column}" for column in keys.columns)
+        gone = self.sent(keys.distinct()).alias("gone")
+        self._delta(name).alias("old").merge(gone, same).whenMatchedDelete().execute()
+
+    def vacuum(self, name: str, hours: float | None) -> None:
+        """Delete the files that no snapshot of the last hours reads. Null: as many hours as Delta keeps."""
+        self._delta(name).vacuum(hours)
+
     def _delta(self, name: str) -> DeltaTable:
         if self.schema:
             return DeltaTable.forName(self.spark, self.location(name))
@@ -139,8 +149,8 @@ class Tables:
         table = self.location(name) if self.schema else f"delta.`{escaped}`"
         return self.spark.sql(f"DESCRIBE HISTORY {table} LIMIT 1" if what == "history" else f"DESCRIBE DETAIL {table}")
 
-    def current_images(self, of: DataFrame | None = None) -> DataFrame:
-        """Give the newest row of every path, without `content`: bytes are never shuffled.
+    def current_images(self, of: DataFrame | None = None, *, with_removed: bool = False) -> DataFrame:
+        """Give the newest row of every path but removed ones, without `content`: bytes are never shuffled.
 
         `of`: path and ingested_at of settled rows, the newest or not, to whose paths alone it comes down. No newer
         row lies in a file of older ones, so that Delta reads few where the rows are late ones.
@@ -151,7 +161,8 @@ class Tables:
             count, since = of.agg(F.count("*"), F.min("ingested_at")).first()
             rows = rows.where(is_since(since)) if count else rows
             rows = rows.join(_as_keys(of.select("path"), count), "path", "left_semi")
-        return rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
+        rows = rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
+        return rows if with_removed else rows.where("removed_at is null")
 
     def settled(self, rows: DataFrame) -> DataFrame:
         """Give the rows, few and without bytes, as they are now, whatever is written to the tables later.
@@ -171,19 +182,26 @@ class Tables:
         return _as_keys(keys, keys.count())
 
     def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
-        """Add `content` to rows of images, known by path and ingested_at.
+        """Add `content` to rows of images, which have path, ingested_at, content_path and content_at.
 
-        `since`, the oldest ingested_at among them, lets Delta skip the files of older pictures. The rows are
+        `since`, the oldest `stored_at()` among them, lets Delta skip the files of older pictures. The rows are
         sent to the bytes (broadcast), never the bytes to the rows.
         """
-        contents = self.read("images").where(is_since(since)).select(*ROW, "content")
-        return contents.join(F.broadcast(rows), ROW)
+        held = [F.col("path").alias("held_path"), F.col("ingested_at").alias("held_at"), "content"]
+        contents = self.read("images").where(is_since(since)).select(*held)
+        rows = rows.withColumn("held_path", F.coalesce("content_path", "path")).withColumn("held_at", stored_at())
+        return contents.join(F.broadcast(rows), ["held_path", "held_at"]).drop("held_path", "held_at")
 
 
 def _as_keys(keys: DataFrame, count: int) -> DataFrame:
     if not count:
         return keys.where(F.lit(False))  # which the optimizer knows to be empty: nothing is read for them
     return F.broadcast(keys) if count <= FEW else keys
+
+
+def stored_at() -> Column:
+    """Return the ingested_at of the row that holds the bytes of a row of images."""
+    return F.coalesce("content_at", "ingested_at")
 
 
 def is_since(moment: datetime) -> Column:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError
 from pipelines.stages import ingest
 from pipelines.stages.status import as_text, collect_status
-from pipelines.storage.tables import Tables
+from pipelines.storage.tables import Tables, stored_at
 
 from .conftest import NOON, jpeg, rows
 
@@ -62,16 +62,37 @@ def test_a_changed_file_becomes_the_current_row_and_the_old_one_stays(spark, mak
     assert rows(tables, "content_hash")[0] == (hashlib.sha256(new).hexdigest(),)
 
 
-def test_a_vanished_file_is_reported_and_its_row_kept(spark, make_settings, draw):
-    folder = draw({"x/a.jpg": jpeg(80, 1), "x/b.jpg": jpeg(90, 2)})
+def test_files_written_again_with_the_same_bytes_are_not_stored_again(spark, make_settings, draw):
+    pictures = {f"x/{n}.jpg": jpeg(80 + n, n) for n in range(8)}
+    folder = draw(pictures)
     settings = make_settings({"sources.images": str(folder)})
     ingest.run(spark, settings)
-    (folder / "x/a.jpg").unlink()
+    tables = Tables.of(spark, settings)
+    for name in pictures:
+        os.utime(folder / name, ns=(0, (folder / name).stat().st_mtime_ns + 3600 * 10**9))
+    draw({"x/0.jpg": jpeg(200, 9)})
     result = ingest.run(spark, settings)
-    assert result.notes == (
-        f"1 pictures are gone from the source, first file://{folder}/x/a.jpg; their rows are kept.",
-    )
-    assert len(rows(Tables.of(spark, settings), "path")) == 2
+    assert (result.read, result.written) == (8, 8)
+    assert result.notes == ("7 images unchanged but for their file times: no bytes are stored again.",)
+    stored = tables.read("images").where("content is not null").groupBy("path").count()
+    assert sorted((row["path"][-5:], row["count"]) for row in stored.collect()) == [
+        ("0.jpg", 2),
+        *[(f"{n}.jpg", 1) for n in range(1, 8)],
+    ]
+    current = tables.current_images()
+    found = tables.with_content(current, current.agg(F.min(stored_at())).first()[0]).collect()
+    expected = {**pictures, "x/0.jpg": jpeg(200, 9)}
+    assert {row["path"][-7:]: bytes(row["content"]) for row in found} == expected
+    assert ingest.run(spark, settings).read == 0
+
+
+def test_a_file_written_again_keeps_its_label_where_the_listing_has_no_say(spark, make_settings, draw):
+    folder = draw({"hare/a.jpg": jpeg(80, 1)})
+    ingest.run(spark, make_settings({"sources.images": str(folder)}))
+    os.utime(folder / "hare/a.jpg", (1, 1))
+    settings = make_settings({"sources.images": str(folder), "sources.labels": "none"})
+    assert ingest.run(spark, settings).read == 1
+    assert rows(Tables.of(spark, settings), "label") == [("hare",)]
 
 
 def test_a_new_label_is_taken_up_without_reading_the_picture_again(spark, make_settings, draw, tmp_path):
@@ -86,8 +107,8 @@ def test_a_new_label_is_taken_up_without_reading_the_picture_again(spark, make_s
     tables = Tables.of(spark, settings)
     assert (result.read, result.written) == (0, 2)
     assert rows(tables, "label") == [("fox",), ("hare",)]
-    newest = tables.read("images").orderBy(F.desc("ingested_at"), "path").first()
-    assert bytes(newest["content"]) == jpeg(80, 1)
+    newest = tables.current_images().where("label = 'fox'")
+    assert bytes(tables.with_content(newest, newest.first()["content_at"]).first()["content"]) == jpeg(80, 1)
     assert ingest.run(spark, settings).written == 0
 
 

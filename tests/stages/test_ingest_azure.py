@@ -54,7 +54,7 @@ def test_the_rows_are_those_of_the_folder_and_a_second_run_reads_nothing(
     container.delete_blob("2024/S0/plain/000_1.jpg")
     result = ingest.run(spark, there)
     assert result.read == 2
-    assert any("1 pictures are gone from the source" in note for note in result.notes)
+    assert any("1 image is gone from the source" in note for note in result.notes)
 
 
 def test_under_faults_every_picture_comes_whole(spark, make_settings, container, azurite, survey, tmp_path):

@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from pipelines.models.backbones import backbones_of
 from pipelines.platform.tracking import EVALUATION, Tracking
 from pipelines.reports.gather import gather
 from pipelines.stages import featurize, ingest, learning, score, train
+from pipelines.stages.removals import removed_rows
 from pipelines.stages.score import require_backbone
 from pipelines.stages.status import collect_status
 from pipelines.storage.tables import Tables
@@ -119,6 +120,35 @@ def test_a_second_scoring_writes_nothing_and_a_late_frame_only_touches_its_burst
     burst = predictions.where("path like '%000\\_9.jpg'").first()["burst_id"]
     assert predictions.where(F.col("burst_id") == burst).count() == 4
     path.unlink()
+
+
+def test_removed_images_leave_predictions_and_counts_and_their_bursts_vote_again(spark, trained):
+    score.run(spark, trained)
+    tables = Tables.of(spark, trained)
+    gone = tables.current_images().where("path like '%S0/plain/000\\_0.jpg' or path like '%bad.jpg'")
+    burst = gone.where("failure is null").first()["burst_id"]
+    tables.append("images", removed_rows(gone, datetime.now(timezone.utc)))
+    counts = collect_status(spark, trained)
+    images, predictions = (counts["tables"][name] for name in ("images", "predictions"))
+    assert (images["paths"], images["labelled"], images["failures"]) == (179, 179, {})
+    assert (predictions["rows"], predictions["paths"], predictions["failures"]) == (181, 179, {})
+    assert counts["missing"]["score"] == 2
+    assert gather(tables, trained, Tracking.of(trained).champion()).files == 179
+    before = scores_of(tables, burst)
+    result = score.run(spark, trained)
+    assert (result.read, result.notes) == (2, ("2 predictions were made anew: their bursts got or lost frames.",))
+    after = scores_of(tables, burst)
+    assert len(before) == 3 and len(after) == 2 and set(before) > set(after)
+    assert not set(before.values()) & set(after.values())
+    assert tables.read("predictions").count() == 179
+    version = tables.version("predictions")
+    assert score.run(spark, trained).read == 0 and tables.version("predictions") == version
+
+
+def scores_of(tables, burst):
+    """Give {path: score of the burst} of its frames."""
+    rows = tables.read("predictions").where(F.col("burst_id") == burst).collect()
+    return {row["path"]: row["burst_score"] for row in rows}
 
 
 def test_features_of_another_backbone_are_refused_in_a_sentence(spark, trained):

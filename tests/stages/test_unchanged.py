@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from datetime import datetime, timezone
 
 import pytest
 
@@ -78,6 +80,50 @@ def rewrite(name):
 def test_whatever_has_changed_is_looked_into(kept, tmp_path, change):
     change(tmp_path)
     assert asked(kept) == []
+
+
+def write_part(folder, text):
+    """Write a Parquet folder's only part with the same size and date each time."""
+    part = folder / "labels.parquet" / "season=1" / "part-0.parquet"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_text(text)
+    os.utime(part, (1, 1))
+    return part
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: write_part(folder, "wolf"),
+        lambda folder: (folder / "labels.parquet" / "part-1.parquet").write_text("more"),
+        lambda folder: (folder / "labels.parquet" / "season=1" / "part-0.parquet").unlink(),
+    ],
+    ids=["rewritten", "new", "gone"],
+)
+def test_a_folder_of_labels_is_looked_into_part_by_part(chosen, tmp_path, change):
+    write_part(tmp_path, "lynx")
+    settings = chosen(**{"sources.labels": str(tmp_path / "labels.parquet")})
+    unchanged.keep(settings, unchanged.inputs_of(settings), RESULTS)
+    write_part(tmp_path, "lynx")
+    assert len(asked(settings)) == 2
+    change(tmp_path)
+    assert asked(settings) == []
+
+
+def test_labels_written_again_within_one_tick_of_the_clock_are_looked_into(kept, tmp_path):
+    before = (tmp_path / "labels.csv").stat()
+    (tmp_path / "labels.csv").write_text("path,label\na.jpg,wolf\n")
+    os.utime(tmp_path / "labels.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (tmp_path / "labels.csv").stat().st_size == before.st_size
+    assert asked(kept) == []
+
+
+@pytest.mark.parametrize("year, count", [(2000, 0), (9000, 2)])
+def test_a_stage_that_is_due_again_is_asked_even_if_nothing_changed(chosen, year, count):
+    settings = chosen()
+    results = [replace(RESULTS[0], due=datetime(year, 1, 1, tzinfo=timezone.utc)), RESULTS[1]]
+    unchanged.keep(settings, unchanged.inputs_of(settings), results)
+    assert len(asked(settings)) == count
 
 
 def test_another_setting_or_another_package_is_looked_into(kept, chosen, tmp_path, monkeypatch):

@@ -101,6 +101,22 @@ def test_what_was_announced_when_a_look_was_stopped_is_taken_by_the_next(spark, 
     assert paths(tables) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
 
 
+def test_what_moves_and_what_goes_is_seen_while_watching(spark, make_settings, draw):
+    folder = draw({f"a/{n}.jpg": jpeg(90, n) for n in range(4)})
+    settings = make_settings({"sources.images": str(folder)})
+    watcher = Watcher(Tables.of(spark, settings), open_source(settings), settings)
+    assert watcher.look().read == 4
+    (folder / "a/0.jpg").rename(folder / "a/9.jpg")
+    (folder / "a/1.jpg").unlink()
+    moved, gone = watcher.look().notes
+    assert moved == f"1 image moved, first file://{folder}/a/0.jpg -> file://{folder}/a/9.jpg."
+    assert gone.startswith(f"1 image is gone from the source, first file://{folder}/a/1.jpg.")
+    current = watcher.tables.current_images().orderBy("path").collect()
+    assert [row["path"][-5:] for row in current] == ["2.jpg", "3.jpg", "9.jpg"]
+    version = watcher.tables.version("images")
+    assert watcher.look().notes == () and watcher.tables.version("images") == version
+
+
 def test_a_source_that_goes_away_later_and_a_workspace_in_use_are_notes(spark, make_settings, draw):
     folder = draw({"a/1.jpg": jpeg(90, 1)})
     settings = make_settings({"sources.images": str(folder)})

@@ -12,10 +12,13 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
+from pipelines.platform.queries import sql_conf
 from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, columns
-from pipelines.storage.tables import Tables, chunks, count_failures, stays_in_memory, workspace_of
+from pipelines.stages.clean import FEW_TASKS, NO_CHECK
+from pipelines.storage.tables import Tables, chunks, count_failures, stays_in_memory, stored_at, workspace_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+KNOWN = ["path", "ingested_at", "content_path", "content_at"]
 KEYS = ["path", "content_hash", "model_version"]
 
 
@@ -73,13 +76,67 @@ def test_images_are_appended_uncompressed_and_the_newest_row_of_a_path_is_curren
     }
     assert (tables.read("images").count(), tables.version("images")) == (5, 1)
 
-    wanted = current.where("path in ('é.jpg', 'gone.jpg', 'new.jpg')").select("path", "ingested_at", "label")
+    wanted = current.where("path in ('é.jpg', 'gone.jpg', 'new.jpg')").select(*KNOWN, "label")
     whole = tables.with_content(wanted, NOON)
     assert {row["path"]: (row["label"], row["content"]) for row in whole.collect()} == {
         "é.jpg": ("dog", bytearray(b"22")),
         "gone.jpg": ("cat", None),
         "new.jpg": (None, bytearray(b"3")),
     }
+
+
+def test_a_row_without_content_gets_that_of_the_row_it_refers_to(spark, tables):
+    tables.append(
+        "images", images(spark, ("a.jpg", "cat", b"1", 1), ("b.jpg", "cat", b"2", 1), ("c.jpg", None, None, 1))
+    )
+    moved = images(spark, ("a.jpg", "dog", None, 5), ("moved/b.jpg", "dog", None, 5))
+    at = F.lit(NOON + timedelta(minutes=1))
+    name = F.element_at(F.split("path", "/"), -1)
+    tables.append("images", moved.withColumn("content_path", name).withColumn("content_at", at))
+    rows = tables.settled(tables.current_images().where("path <> 'b.jpg'"))
+    since = rows.agg(F.min(stored_at())).first()[0]
+    assert since.astimezone(timezone.utc) == NOON + timedelta(minutes=1)
+    found = {row["path"]: (row["label"], row["content"]) for row in tables.with_content(rows, since).collect()}
+    assert found == {
+        "a.jpg": ("dog", bytearray(b"1")),
+        "moved/b.jpg": ("dog", bytearray(b"2")),
+        "c.jpg": (None, None),
+    }
+
+
+def test_removed_paths_are_left_out_unless_asked_for(spark, tables):
+    tables.append(
+        "images", images(spark, ("a.jpg", "cat", b"1", 1), ("b.jpg", "cat", b"2", 1), ("c.jpg", "cat", b"3", 1))
+    )
+    removed = images(spark, ("a.jpg", "cat", None, 2), ("b.jpg", "cat", None, 2))
+    tables.append("images", removed.withColumn("removed_at", F.lit(NOON)))
+    tables.append("images", images(spark, ("b.jpg", "dog", None, 3)))  # there again
+    assert [row["path"] for row in tables.current_images().orderBy("path").collect()] == ["b.jpg", "c.jpg"]
+    of = tables.settled(tables.read("images").where("label = 'cat'").select("path", "ingested_at"))
+    assert [row["path"] for row in tables.current_images(of).orderBy("path").collect()] == ["b.jpg", "c.jpg"]
+    found = tables.current_images(with_removed=True).orderBy("path").select("path", "removed_at").collect()
+    assert [(path, at is not None) for path, at in found] == [("a.jpg", True), ("b.jpg", False), ("c.jpg", False)]
+
+
+def test_rows_with_the_values_of_a_key_are_deleted_and_their_bytes_leave_the_disk(spark, tables):
+    secret = b"someone who was not asked"
+    rows = images(spark, ("a.jpg", "cat", secret, 1), ("a.jpg", "cat", b"2", 2), ("b.jpg", "cat", b"3", 1))
+    tables.append("images", rows, compression="uncompressed")
+    keys = tables.read("images").where("path = 'a.jpg'").select("path", "ingested_at").orderBy("ingested_at").limit(1)
+    tables.delete_matching("images", keys.unionAll(keys))
+    left = {(row["path"], bytes(row["content"])) for row in tables.read("images").collect()}
+    assert left == {("a.jpg", b"2"), ("b.jpg", b"3")}
+
+    def is_on_disk():
+        return any(secret in file.read_bytes() for file in Path(tables.location("images")).glob("**/*.parquet"))
+
+    with sql_conf(spark, **FEW_TASKS):
+        tables.vacuum("images", None)
+        assert is_on_disk()
+        with sql_conf(spark, **NO_CHECK):
+            tables.vacuum("images", 0)
+    assert not is_on_disk()
+    assert tables.read("images").count() == 2
 
 
 def test_an_append_that_fails_leaves_the_table_as_it_was(spark, tables):
@@ -115,7 +172,7 @@ def test_no_picture_is_lost_in_the_hour_that_comes_twice(spark, tables, monkeypa
         first = int((datetime(2026, 10, 25, 0, 30, tzinfo=timezone.utc) - NOON).total_seconds() // 60)
         for minutes in (first, first + 60):  # half past two in summer, and half past two in winter
             tables.append("images", images(spark, ("1.jpg", None, b"%d" % minutes, minutes)))
-            rows = tables.current_images().select("path", "ingested_at")
+            rows = tables.current_images().select(*KNOWN)
             since = rows.first()["ingested_at"]
             assert [row["content"] for row in tables.with_content(rows, since).collect()] == [b"%d" % minutes]
             assert tables.current_images(tables.settled(rows)).count() == 1
@@ -170,12 +227,21 @@ def test_named_tables_live_in_a_schema(spark, make_settings):
 
 
 def test_columns_that_an_earlier_version_did_not_write_are_read_as_null_and_stand_last_in_their_order(spark, tables):
-    added = ["failure_detail", "camera", "burst_rule", "file_series", "file_number"]
+    added = [
+        "failure_detail",
+        "camera",
+        "burst_rule",
+        "file_series",
+        "file_number",
+        "removed_at",
+        "content_path",
+        "content_at",
+    ]
     older = images(spark, ("1.jpg", "cat", b"1", 0)).drop(*added)
     older.write.format("delta").save(tables.location("images"))
     rows = tables.read("images")
-    assert rows.columns == list(columns(IMAGES)) and rows.columns[-5:] == added
-    assert [rows.first()[column] for column in added] == [None] * 5
+    assert rows.columns == list(columns(IMAGES)) and rows.columns[-8:] == added
+    assert [rows.first()[column] for column in added] == [None] * 8
 
 
 def test_a_schema_that_is_not_there_is_named(spark, make_settings):
