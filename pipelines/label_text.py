@@ -12,6 +12,8 @@ from pipelines.errors import DataError
 # Characters without a shape of their own: Unicode's Default_Ignorable_Code_Point beyond the categories Cc and Cf.
 _IGNORABLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 _BLANK = {"\u2800": " "}  # drawn as white space, but a symbol to Unicode
+# What people, cameras and programs write for a name that is not known; compared in lower case.
+_UNKNOWN = {"", "?", "??", "-", "--", "n/a", "na", "none", "null", "nil", "unknown", "undefined"}
 SHOWN = 5  # labels that a message names
 SPELLING = "Give each class one spelling, or set sources.label_case=lower (keep: they are classes of their own)."
 
@@ -28,6 +30,16 @@ def canonical_text(text: str | None) -> str | None:
         text = "".join(_BLANK.get(c, c) for c in _IGNORABLE.sub("", text) if c.isspace() or not _is_control(c))
         text = unicodedata.normalize("NFC", text)
     return " ".join(text.split()) or None
+
+
+def is_unknown_name(name: str) -> bool:
+    """Return whether the name of a station or camera says that it is not known: `Unknown`, `N/A`, `?`."""
+    return name.strip().lower() in _UNKNOWN
+
+
+def known_name(name: str | None) -> str | None:
+    """Return the name of a station or camera, None if it says that it is not known."""
+    return None if name is None or is_unknown_name(name) else name
 
 
 def require_one_spelling(counts: Mapping[str, int], remedy: str) -> None:

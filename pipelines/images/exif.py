@@ -11,12 +11,21 @@ from datetime import datetime, timedelta
 
 from pipelines.images import maker_note
 from pipelines.images.ifd import Tags
+from pipelines.label_text import is_unknown_name
 
 ORIENTATION, IMAGE_WIDTH, IMAGE_LENGTH = 0x0112, 0x0100, 0x0101
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 0x00FE, 0x014A, 0xC612
 _DATE_TIME, _CAMERA_SERIAL = 0x0132, 0xC62F
 _DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED, _BODY_SERIAL = 0x9003, 0x9004, 0xA431
 _MAKE, _MAKER_NOTE = 0x010F, 0x927C
+_SOFTWARE = 0x0131
+# Programs that save images anew; cameras write the name of their firmware there.
+_EDITOR = re.compile(
+    r"photoshop|lightroom|adobe|gimp|irfanview|xnview|picasa|paint|acdsee|faststone|imagemagick|digikam|darktable|"
+    r"capture one|affinity|snapseed|windows photo|photo viewer|microsoft|photoscape|shotwell|gthumb|exiv2|rawtherapee",
+    re.IGNORECASE,
+)
+_DIGITS = "01234567890123456789"
 _SUBSEC, _SUBSEC_ORIGINAL, _SUBSEC_DIGITIZED = 0x9290, 0x9291, 0x9292
 # A zone may follow; it is left out, since the camera's own clock is what is asked for.
 _MOMENT = re.compile(
@@ -35,13 +44,17 @@ def orientation(tags: Tags) -> int:
 def captured_at(tags: Tags) -> datetime | None:
     """Give the moment of exposure by the camera's own clock, or None.
 
-    DateTimeOriginal, else DateTimeDigitized, else DateTime; the first that holds a date. Else the maker note's.
+    DateTimeOriginal, else DateTimeDigitized, else DateTime; the first that holds a date. Else the maker note's. An
+    editor writes into DateTime when it saved the file, which is no moment of exposure.
     """
+    is_edited = bool(_EDITOR.search(_text(tags.get(_SOFTWARE))))
     for date, subsec in (
         (_DATE_TIME_ORIGINAL, _SUBSEC_ORIGINAL),
         (_DATE_TIME_DIGITIZED, _SUBSEC_DIGITIZED),
         (_DATE_TIME, _SUBSEC),
     ):
+        if date == _DATE_TIME and is_edited:
+            continue
         moment = parse_moment(_text(tags.get(date)), _text(tags.get(subsec)))
         if moment:
             return moment
@@ -51,15 +64,21 @@ def captured_at(tags: Tags) -> datetime | None:
 def camera(tags: Tags) -> str | None:
     """Give the serial number of the camera's body, or None.
 
-    BodySerialNumber, else the DNG standard's CameraSerialNumber, else the maker note's. Zeros only, as cameras
-    write that have none, count as none.
+    BodySerialNumber, else the DNG standard's CameraSerialNumber, else the maker note's. What cameras write that have
+    none counts as none: zeros, a word such as `Unknown`, one character repeated, digits in order.
     """
     values = [tags.get(tag) for tag in (_BODY_SERIAL, _CAMERA_SERIAL)]
     serials = [str(value) if isinstance(value, int) else _text(value) for value in values]
     for serial in (*serials, maker_note.serial_number(*_maker_note(tags))):
-        if serial.strip("0 -"):
+        if serial.strip("0 -") and not is_unknown_name(serial) and not _is_filler(serial):
             return serial
     return None
+
+
+def _is_filler(serial: str) -> bool:
+    """Return whether a serial number is the same in every camera of a make: 11111111, XXXXXX, 123456789."""
+    letters = re.sub(r"[^0-9A-Za-z]", "", serial)
+    return len(letters) >= 4 and (len(set(letters)) == 1 or letters in _DIGITS)
 
 
 def parse_moment(text: str, subsec: str = "") -> datetime | None:

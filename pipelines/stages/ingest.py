@@ -19,7 +19,6 @@ from pyspark.sql import functions as F
 
 from pipelines import schemas
 from pipelines.errors import AccessError, DataError
-from pipelines.evaluation.split import conflicting_labels
 from pipelines.images.bounds import bounded
 from pipelines.images.header import read_header
 from pipelines.platform.progress import progress
@@ -27,6 +26,7 @@ from pipelines.platform.session import task_slots
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages.clean import clean_due
+from pipelines.stages.copies import notes_on_copies
 from pipelines.stages.grouping import Grouping, contradiction
 from pipelines.stages.removals import Moves, find_moved, known_bytes, mark_removed, removed_rows, without_known_bytes
 from pipelines.stages.result import Clock, StageResult
@@ -34,7 +34,7 @@ from pipelines.stages.revisions import arrive, burst_rule, compare, restate, sta
 from pipelines.storage.fetching import FETCHED_DDL, fetcher
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
-from pipelines.storage.tables import ROW, Tables, chunks, count_failures, is_since
+from pipelines.storage.tables import Tables, chunks, count_failures
 
 FEW = 20  # pictures, of which a share says little
 SAME = ["path", "content_hash"]
@@ -101,7 +101,7 @@ def take(
         since = None if changes.is_first else started
         with_guesses = listing.is_whole and settings.sources.station != "exif"
         notes = [*notes, *grouping.notes(with_guesses=with_guesses)]
-        notes += [*_conflicts(tables, since), *contradiction(tables, since)]
+        notes += [*notes_on_copies(tables, since), *contradiction(tables, since)]
     names.unpersist()
     fetched = changes.fresh_count
     written = fetched - sum(failures.values()) + restated
@@ -211,26 +211,3 @@ def _without_serial(tables: Tables, root: str) -> list[str]:
         f"{unknown:,} of {total:,} images have no serial number that irbis can read, and so no station, first {first}. "
         "Give it by folder or name instead: sources.station=folder:N or regex:PATTERN."
     ]
-
-
-def _conflicts(tables: Tables, since: datetime | None) -> list[str]:
-    """Give a sentence on identical bytes under different labels, if rows written since then are among them.
-
-    Null: all rows are new.
-    """
-    current = _of_the_same_bytes(tables, since) if since else tables.current_images()
-    found = conflicting_labels(current).agg(F.count("*"), F.min("paths")).first()
-    if not found[0]:
-        return []
-    return [
-        f"pictures that stand under more than one label are left out of training: {found[0]:,}, "
-        f"first {' = '.join(found[1][:2])}."
-    ]
-
-
-def _of_the_same_bytes(tables: Tables, since: datetime) -> DataFrame:
-    """Give the current rows that have the bytes of one written since then."""
-    images = tables.read("images")
-    written = tables.sent(images.where(is_since(since)).select("content_hash").distinct())
-    same = tables.settled(images.join(written, "content_hash", "left_semi").select(*ROW))
-    return tables.current_images(same).join(written, "content_hash", "left_semi")

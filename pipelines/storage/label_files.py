@@ -31,6 +31,8 @@ NOT_TEXT = (
     (b"\xd0\xcf\x11\xe0", "is an Excel workbook, not text. Save the sheet as 'CSV UTF-8'"),
     (b"\x1f\x8b", "is compressed (gzip). Unpack it first: gunzip FILE"),
     (b"SQLite format 3", "is a database (such as Timelapse's .ddb). Export it as CSV from the program"),
+    (b"{", "is JSON, not a table. Export its labels as CSV with columns path and label"),
+    (b"[{", "is JSON, not a table. Export its labels as CSV with columns path and label"),
     (b"PAR1", "is a Parquet file under another name. Rename it to end in .parquet"),
 )
 

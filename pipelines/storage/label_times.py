@@ -19,7 +19,8 @@ def parse_times(column: pd.Series, now: datetime | None = None) -> tuple[pd.Seri
     """Return the times in UTC, the texts that are no times, and those of times that cannot be.
 
     Day-first dates are no times: they would have to be guessed. Implausible are times before 1970-01-02, later than a
-    day from `now`, and on a day on which clocks start that were never set. Both are null in the first.
+    day from `now`, on a day on which clocks start that were never set, and days without a time of day: all images of
+    such a day would be one burst. Both are null in the first.
     """
     text = column.str.replace(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", regex=True)  # EXIF's way to write a date
     text = text.where(~text.str.startswith("0000-00-00", na=False), None)  # EXIF for: the clock was never set
@@ -30,7 +31,8 @@ def parse_times(column: pd.Series, now: datetime | None = None) -> tuple[pd.Seri
     wrong = times.isna() & text.notna() & (readable.isna() | is_possible)
     last = (now or datetime.now(timezone.utc)) + AHEAD
     is_factory = times.dt.strftime("%Y-%m-%d").isin(FACTORY_DAYS)
-    plausible = times.where((times >= FIRST) & (times <= last) & ~is_factory)
+    has_clock = readable.str.contains(":", na=False)
+    plausible = times.where((times >= FIRST) & (times <= last) & ~is_factory & has_clock)
     return plausible, column[wrong], column[text.notna() & ~wrong & plausible.isna()]
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.errors import DataError
-from pipelines.label_text import canonical_text
+from pipelines.label_text import canonical_text, is_unknown_name
 from pipelines.storage.label_files import is_parquet, read_file
 from pipelines.storage.label_tables import ALIASES, RawTable, Reading, interpret
-from pipelines.storage.label_times import parse_times
+from pipelines.storage.label_times import OFFSET, parse_times
 
-MISSING = {"na", "<na>", "n/a", "#n/a", "nan", "null"}  # R, pandas, Excel and databases for: no value
+# R, pandas, Excel and databases for: no value
+MISSING = {"na", "<na>", "n/a", "#n/a", "nan", "null", "#name?", "#ref!", "#value!", "#div/0!", "#null!", "#num!"}
 PLACEHOLDERS = {"0", "-1", "none", "-", "0.0", "-1.0"}  # a sequence id that says: no sequence
 SHOWN = 3  # examples in a message
 
@@ -126,15 +127,17 @@ def _checked(file: str, reading: Reading, now: datetime | None) -> LabelTable:
             notes.append(f"{name}: {count:,} rows with the label {example!r} are taken as rows without a label.")
     for column in rows:
         rows[column] = rows[column].mask(rows[column].str.lower().isin(MISSING), None)
+    notes += _without_unknown_places(rows, name)
     if "captured_at" in rows:
         times, wrong, implausible = parse_times(rows["captured_at"], now)
+        notes += _mixed_zones(rows["captured_at"].where(times.notna()), name)
         rows = rows.assign(captured_at=times)
         if len(wrong):
             faults.append(_unreadable(file, wrong))
         if len(implausible):
             notes.append(
                 f"{name}: {len(implausible):,} times cannot be right, first {implausible.iloc[0]!r} (before 1970, in "
-                "the future, or a clock that was never set): they are taken as unknown."
+                "the future, a clock that was never set, or a day without a time): they are taken as unknown."
             )
     if "sequence" in rows:
         rows, note = _without_false_sequences(rows, name, reading.origins["sequence"])
@@ -151,15 +154,40 @@ def _checked(file: str, reading: Reading, now: datetime | None) -> LabelTable:
     )
 
 
+def _without_unknown_places(rows: pd.DataFrame, name: str) -> list[str]:
+    """Empty the stations and cameras of `rows` that are words for an unknown one; return sentences on them."""
+    notes = []
+    for column in ("station", "camera"):
+        if column in rows:
+            is_unknown = rows[column].map(lambda value: isinstance(value, str) and is_unknown_name(value)).astype(bool)
+            if count := int(is_unknown.sum()):
+                word = rows[column][is_unknown].iloc[0]
+                notes.append(f"{name}: {count:,} rows with the {column} {word!r} are taken as rows without a {column}.")
+                rows[column] = rows[column].mask(is_unknown, None)
+    return notes
+
+
 def _cleaned(text: pd.Series) -> pd.Series:
     text = text.str.strip().str.normalize("NFC")
     return text.where(text != "", None).astype(object)
 
 
+def _mixed_zones(told: pd.Series, name: str) -> list[str]:
+    """Return a sentence if only some times have an offset from UTC: the others are those of the cameras' clocks."""
+    count = int(told.str.contains(OFFSET, na=False).sum())
+    if not 0 < count < len(told):
+        return []
+    return [
+        f"{name}: {count:,} of {len(told):,} rows have a time with an offset from UTC, which is stored in UTC, the "
+        "others a time without one or none, for which the camera's clock counts. Where these differ, bursts are not "
+        "found: write all times, and in one way."
+    ]
+
+
 def _unreadable(file: str, wrong: pd.Series) -> str:
     sentence = (
         f"{file} has {len(wrong)} times that cannot be read, first {wrong.iloc[0]!r}. "
-        "Write them as 2014-07-01 15:22:09."
+        "Write them as 2014-07-01 15:22:09, or leave the column out: --set sources.columns.captured_at=."
     )
     if wrong.str.fullmatch(r"\d{5}([.,]\d+)?").any():
         sentence += " These are serial numbers of Excel: give the column the format yyyy-mm-dd hh:mm:ss and save again."

@@ -11,12 +11,13 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.label_text import SPELLING, require_one_spelling
+from pipelines.label_text import SPELLING, known_name, require_one_spelling
 from pipelines.settings import Sources
 from pipelines.storage.label_matching import match_labels
 from pipelines.storage.label_tables import ALIASES
 from pipelines.storage.labels import is_file, normalise, read_label_table
 from pipelines.storage.labels_beside import find_label_files
+from pipelines.storage.name_hints import NameHints
 from pipelines.storage.own_files import OwnFiles
 from pipelines.storage.passed_over import PassedOver
 from pipelines.storage.path_rules import file_series, path_rule, wanted_suffixes
@@ -58,7 +59,7 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
     passed_over, own = PassedOver(), OwnFiles(tables.workspace, source.root)
     folder, place, is_lower = path_rule(rules.labels), path_rule(rules.station), rules.label_case == "lower"
     labels: Counter[str | None] = Counter()
-    has_file = is_file(rules.labels)
+    has_file, hints = is_file(rules.labels), NameHints(rules)
     rows: list[tuple[Any, ...]] = []
     portions: list[DataFrame] = []
     paths: list[str] = []
@@ -68,8 +69,10 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
         label = folder(match)
         label = label.lower() if label and is_lower else label
         labels[label] += 1
+        station = known_name(place(match))
+        hints.add(match, label, station)
         series = file_series(match, rules.labels)
-        rows.append((blob.path, blob.size, blob.modified_at, blob.etag, match, label, place(match), *series))
+        rows.append((blob.path, blob.size, blob.modified_at, blob.etag, match, label, station, *series))
         count += 1
         if has_file:
             paths.append(match)
@@ -79,7 +82,7 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
     if rows or not portions:
         portions.append(_frame(tables.spark, rows))
     names, notes = _with_labels(reduce(DataFrame.unionAll, portions), paths, rules, source, labels)
-    notes += _of_folders(rules, source, labels[None], count)
+    notes += [*_of_folders(rules, source, labels[None], count), *hints.notes(labels)]
     if rules.label_case == "refuse":
         require_one_spelling({label: n for label, n in labels.items() if label is not None}, SPELLING)
     names = names.withColumn("station", F.coalesce("station", "place"))

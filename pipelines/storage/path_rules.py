@@ -33,6 +33,8 @@ _DATE = r"(?:19|20)\d\d[-_.: ]?[01]\d[-_.: ]?[0-3]\d"
 _TIME = r"[-_T. ]{0,2}[0-2]\d[-_.:h]?[0-5]\d(?:[-_.:m]?[0-5]\d)?"
 _MOMENT = re.compile(rf"(?<!\d){_DATE}(?:{_TIME})?(?!\d)")
 _RANDOM = re.compile(r"[0-9a-f-]{16,}", re.IGNORECASE)  # UUIDs and digests
+# What file managers add to the name of a copy, after the camera's number: `IMG_0042 (1)`, `IMG_0042 - Copy (2)`.
+_COPY = re.compile(r"(?<=\d)(?:[ _-]*(?:copy|copie|kopie|copia|c\u00f3pia)(?: ?\d+)?| ?\(\d{1,2}\))+$", re.IGNORECASE)
 _NUMBERED = re.compile(r"(.*?)(\d{1,9})\D*")
 
 
@@ -41,12 +43,13 @@ def file_series(path: str, label_rule: str) -> tuple[str, int | None]:
 
     `S1/100RECNX/IMG_0042.JPG` gives `S1/100RECNX/IMG_` and 42. The folder that the label is read from is left out:
     it says what is seen, not by which camera. Dates and times in the name, and random names, are no numbers.
+    A copy (`IMG_0042 (1)`) has the number of its original.
     """
     *folders, name = path.split("/")
-    level = _label_level(label_rule)
+    level = label_level(label_rule)
     if level is not None and -len(folders) <= level < len(folders):
         del folders[level]
-    stem = name.rpartition(".")[0] or name
+    stem = _COPY.sub("", name.rpartition(".")[0] or name)
     if _RANDOM.fullmatch(stem) and not stem.isdigit():
         return "/".join([*folders, ""]), None
     if _MOMENT.search(stem):  # what follows tells the images of one second apart
@@ -55,7 +58,7 @@ def file_series(path: str, label_rule: str) -> tuple[str, int | None]:
     return "/".join([*folders, match[1] if match else stem]), int(match[2]) if match else None
 
 
-def _label_level(rule: str) -> int | None:
+def label_level(rule: str) -> int | None:
     """Return which folder of a path is its label, as an index; null where labels are not folders."""
     if rule != "folder" and not rule.startswith("folder:"):
         return None

@@ -170,7 +170,7 @@ def test_large_bilevel_picture_is_read_when_the_limit_allows_it(awkward: Path) -
 
 def test_capture_times_survive_odd_exif(awkward: Path) -> None:
     moments = {
-        "pillow__exif_typeerror.jpg": "2010-08-15 13:58:09",
+        "pillow__exif_typeerror.jpg": "None",  # its DateTime is when Photoshop saved it, five weeks later
         "pillow__sugarshack_bad_mpo_header.jpg": "2014-03-02 14:17:39",
         "speciesnet__african_elephants_truncated_file.jpg": "2010-08-04 08:43:15",
     }

@@ -145,3 +145,40 @@ def test_exif_directory_of_a_tiff_may_be_broken() -> None:
             broken = content[:at] + bytes([byte]) + content[at + 1 :]
             assert header(broken).width == 6
             assert decode(broken, max_pixels=24).getpixel((5, 3)) == (23, 23, 23)
+
+
+@pytest.mark.parametrize(
+    ("software", "moment"),
+    [
+        ("Adobe Photoshop Lightroom Classic 12.1", None),
+        ("Picasa", None),
+        ("GIMP 2.10.34", None),
+        ("V1.03", "2024-07-01 10:00:00"),
+        ("", "2024-07-01 10:00:00"),
+    ],
+)
+def test_the_time_at_which_an_editor_saved_is_no_time_of_exposure(software: str, moment: str | None) -> None:
+    main: dict[int, object] = {0x0131: software, 0x0132: "2024:07:01 10:00:00"}
+    found = header(encoded(exif=exif_block(main))).captured_at
+    assert (found and str(found)) == moment
+    original = header(encoded(exif=exif_block(main, {0x9003: "2024:05:01 06:00:00"}))).captured_at
+    assert str(original) == "2024-05-01 06:00:00"
+
+
+@pytest.mark.parametrize(
+    ("serial", "expected"),
+    [
+        ("Unknown", None),
+        ("N/A", None),
+        ("none", None),
+        ("1234567890", None),
+        ("12345678", None),
+        ("11111111", None),
+        ("XXXX-XXXX", None),
+        ("0000", None),
+        ("P900EH04123456", "P900EH04123456"),
+        ("22", "22"),
+    ],
+)
+def test_a_serial_number_that_all_cameras_of_a_make_share_is_none(serial: str, expected: str | None) -> None:
+    assert header(encoded(exif=exif_block({}, {0xA431: serial}))).camera == expected

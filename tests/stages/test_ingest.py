@@ -13,7 +13,7 @@ from pipelines.stages import ingest
 from pipelines.stages.status import as_text, collect_status
 from pipelines.storage.tables import Tables, stored_at
 
-from .conftest import NOON, jpeg, rows
+from .conftest import NOON, changed, jpeg, rows
 
 
 def test_a_picture_becomes_a_row_with_its_bytes_hash_label_time_and_size(spark, make_settings, draw):
@@ -233,3 +233,19 @@ def test_bursts_of_real_cameras_equal_the_37_sequences_that_people_found(spark, 
         found = pd.DataFrame(rows(Tables.of(spark, settings), "path", "burst_id"), columns=["path", "burst"])
         found["path"] = found["path"].str.replace(f"file://{folder}/", "", regex=False)
         assert {frozenset(names) for names in found.groupby("burst")["path"].agg(list)} == expected
+
+
+def test_images_with_the_same_bytes_are_told(spark, make_settings, draw):
+    same = jpeg(90, 1)
+    folder = draw({"fox/a.jpg": same, "backup/fox/a.jpg": same, "backup/fox/b.jpg": same, "fox/c.jpg": jpeg(90, 2)})
+    settings = make_settings({"sources.images": str(folder)})
+    *_, note = ingest.run(spark, settings).notes
+    first = f"file://{folder}/backup/fox/a.jpg = file://{folder}/backup/fox/b.jpg"
+    assert note == (
+        f"2 images with the bytes of another, first {first}: each is scored and counted, and training takes one of "
+        "them. If a folder is there twice, or under two names, remove one."
+    )
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    *_, note = ingest.run(spark, changed(settings, "sources", images=str(link))).notes
+    assert note.startswith("6 images with the bytes of another, first file://")

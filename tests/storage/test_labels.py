@@ -95,6 +95,21 @@ def test_a_sequence_id_that_means_none_is_no_sequence(tmp_path, word):
     assert note.startswith(f"labels.csv: 2 rows have '{word}' in seq_id, which is the same for many images")
 
 
+@pytest.mark.parametrize("word", ["Unknown", "none", "?", "-"])
+@pytest.mark.parametrize("column", ["station", "camera"])
+def test_a_station_or_camera_that_is_not_known_is_none(tmp_path, column, word):
+    (tmp_path / "labels.csv").write_text(f"path,label,{column}\n1.jpg,cat,{word}\n2.jpg,cat,{word}\n3.jpg,{word},0\n")
+    table = read_label_table(str(tmp_path / "labels.csv"))
+    assert [row[column] for row in rows(table.rows)] == [None, None, "0"]
+    assert list(table.rows["label"]) == ["cat", "cat", word]
+    assert table.notes == (f"labels.csv: 2 rows with the {column} {word!r} are taken as rows without a {column}.",)
+
+
+@pytest.mark.parametrize("word", ["#NAME?", "#REF!", "#VALUE!", "#DIV/0!"])
+def test_an_error_of_a_spreadsheet_is_no_label(tmp_path, word):
+    assert read(tmp_path, f"path,label\n1.jpg,{word}\n") == [{"path": "1.jpg", "label": None}]
+
+
 def test_one_sequence_id_for_all_images_is_no_sequence(tmp_path):
     text = "path,label,seq_id\n1.jpg,a,x\n2.jpg,a,x\n3.jpg,a,\n"
     assert [row["sequence"] for row in read(tmp_path, text)] == [None, None, None]
@@ -130,6 +145,7 @@ NOW = datetime(2025, 3, 4, 12, tzinfo=timezone.utc)
     [
         ("0001-01-01 00:00:00", False),
         ("1582-10-15", False),
+        ("2024-05-01", False),  # a day is no moment: all of its images would be one burst
         ("1899-12-30 00:00:00", False),
         ("1900-01-00 00:00:00", False),
         ("1969-12-31T23:59:59Z", False),
@@ -145,7 +161,7 @@ NOW = datetime(2025, 3, 4, 12, tzinfo=timezone.utc)
     ],
 )
 def test_a_time_that_cannot_be_is_unknown_and_counted(tmp_path, written, is_known):
-    (tmp_path / "labels.csv").write_text(f"path,label,datetime\n1.jpg,cat,{written}\n2.jpg,cat,2024-05-01\n")
+    (tmp_path / "labels.csv").write_text(f"path,label,datetime\n1.jpg,cat,{written}\n2.jpg,cat,2024-05-01 06:00\n")
     table = read_label_table(str(tmp_path / "labels.csv"), now=NOW)
     assert list(table.rows["captured_at"].notna()) == [is_known, True]
     notes = [] if is_known else [f"labels.csv: 1 times cannot be right, first {written!r}"]
@@ -179,7 +195,7 @@ def test_a_table_without_rows_has_its_columns(tmp_path):
         ("2014-07-01T15:22:09", "2014-07-01 15:22:09"),
         ("2014:07:01 15:22:09", "2014-07-01 15:22:09"),
         ("2014-07-01 15:22", "2014-07-01 15:22"),
-        ("2014-07-01", "2014-07-01"),
+        ("2014-07-01", None),
         ("2014-07-01T15:22:09.250Z", "2014-07-01 15:22:09.250"),
         ("2014-07-01T10:22:09-05:00", "2014-07-01 15:22:09"),
         ("0000:00:00 00:00:00", None),
@@ -192,21 +208,40 @@ def test_times_are_read_as_iso_and_exif_write_them(tmp_path, written, expected):
     assert times == [expected and pd.Timestamp(expected, tz="UTC"), pd.Timestamp("2020-01-01", tz="UTC")]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "count"),
+    [
+        ("2014-07-01T15:22:09+02:00", "", 1),
+        ("2014-07-01T15:22:09Z", "2014-07-01 15:22:10", 1),
+        ("2014-07-01T15:22:09+02:00", "2014-07-01T13:22:10Z", 0),
+        ("2014-07-01 15:22:09", "", 0),
+    ],
+)
+def test_times_of_which_only_some_have_an_offset_are_told(tmp_path, first, second, count):
+    (tmp_path / "labels.csv").write_text(f"path,label,captured_at\n1.jpg,cat,{first}\n2.jpg,cat,{second}\n")
+    notes = read_label_table(str(tmp_path / "labels.csv")).notes
+    assert len(notes) == count
+    assert all(note.startswith("labels.csv: 1 of 2 rows have a time with an offset from UTC") for note in notes)
+
+
 def test_times_may_all_be_missing(tmp_path):
     assert read(tmp_path, "path,label,captured_at\n1.jpg,cat,\n")[0]["captured_at"] is None
+
+
+WRITE_THEM = "Write them as 2014-07-01 15:22:09, or leave the column out: --set sources.columns.captured_at=."
 
 
 @pytest.mark.parametrize("written", ["01/07/2014 15:22", "07/01/2014", "1.7.2014", "2014-13-01", "noon", "20", "2014"])
 def test_times_that_would_have_to_be_guessed_are_refused(tmp_path, written):
     assert refused(tmp_path, f"path,label,datetime\n1.jpg,cat,2014-07-01\n2.jpg,cat,{written}\n") == [
-        f"{tmp_path}/labels.csv has 1 times that cannot be read, first {written!r}. Write them as 2014-07-01 15:22:09."
+        f"{tmp_path}/labels.csv has 1 times that cannot be read, first {written!r}. {WRITE_THEM}"
     ]
 
 
 def test_all_faults_of_a_file_are_told_at_once(tmp_path):
     faults = refused(tmp_path, "path,label,datetime\na/1.jpg,cat,noon\na\\1.jpg,dog,noon\n2.jpg,cat,\n")
     assert [fault.removeprefix(f"{tmp_path}/labels.csv has ") for fault in faults] == [
-        "2 times that cannot be read, first 'noon'. Write them as 2014-07-01 15:22:09.",
+        f"2 times that cannot be read, first 'noon'. {WRITE_THEM}",
         f"{tmp_path}/labels.csv gives 1 images more than one label (first a/1.jpg: cat, dog). An image has one label: "
         "keep one row (say, of the species that counts), write one combined label in all its rows (such as 'fox and "
         "hare'), or leave the image out by an empty label.",
@@ -234,6 +269,8 @@ def test_missing_columns_are_named_with_the_names_that_are_understood(tmp_path):
         ("\n \n;;\n", "is empty"),
         (b"PK\x03\x04...", "is a workbook or a zip archive, not text. In Excel or LibreOffice, save the sheet as 'CSV"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1...", "is an Excel workbook, not text. Save the sheet as 'CSV UTF-8'"),
+        (b'{"images": []}', "is JSON, not a table. Export its labels as CSV"),
+        (b'[{"file": "1.jpg"}]', "is JSON, not a table. Export its labels as CSV"),
         (b"\x1f\x8b\x08\x00...", "is compressed (gzip). Unpack it first"),
     ],
 )

@@ -22,6 +22,12 @@ from pipelines.storage.path_rules import file_series
         ("a/IMG_20240501_060000_003.jpg", "none", ("a/IMG__", None)),
         ("a/2024-05-01 06.00.00.jpg", "none", ("a/", None)),
         ("a/0b2f6c1e-9d1c-4f6e-8a52-7a3c6f0d9b11.jpg", "none", ("a/", None)),
+        ("a/IMG_0042 (1).JPG", "none", ("a/IMG_", 42)),  # copies, as Windows, macOS and Linux name them
+        ("a/IMG_0042 - Copy.JPG", "none", ("a/IMG_", 42)),
+        ("a/IMG_0042 - Copy (2).JPG", "none", ("a/IMG_", 42)),
+        ("a/IMG_0042 copy 2.JPG", "none", ("a/IMG_", 42)),
+        ("a/IMG_0042 - Kopie.JPG", "none", ("a/IMG_", 42)),
+        ("a/fox (7).jpg", "none", ("a/fox (", 7)),  # renamed all at once: the number counts
         ("photo.jpg", "labels.csv", ("photo", None)),
         ("noext0007", "none", ("noext", 7)),
     ],
