@@ -78,7 +78,8 @@ def camera(tags: Tags) -> str | None:
 def _is_filler(serial: str) -> bool:
     """Return whether a serial number is the same in every camera of a make: 11111111, XXXXXX, 123456789."""
     letters = re.sub(r"[^0-9A-Za-z]", "", serial)
-    return len(letters) >= 4 and (len(set(letters)) == 1 or letters in _DIGITS)
+    is_repeated = len(letters) >= 4 and len(set(letters)) == 1
+    return is_repeated or (len(letters) >= 7 and letters in _DIGITS)
 
 
 def parse_moment(text: str, subsec: str = "") -> datetime | None:
