@@ -81,7 +81,7 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
             rows = []
     if rows or not portions:
         portions.append(_frame(tables.spark, rows))
-    names, notes = _with_labels(reduce(DataFrame.unionAll, portions), paths, rules, source, labels)
+    names, notes = _with_labels(reduce(DataFrame.unionAll, portions), paths, rules, source, labels, hints.stations)
     notes += [*_of_folders(rules, source, labels[None], count), *hints.notes(labels)]
     if rules.label_case == "refuse":
         require_one_spelling({label: n for label, n in labels.items() if label is not None}, SPELLING)
@@ -97,9 +97,14 @@ def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:
 
 
 def _with_labels(
-    names: DataFrame, paths: list[str], rules: Sources, source: Source, labels: Counter[str | None]
+    names: DataFrame,
+    paths: list[str],
+    rules: Sources,
+    source: Source,
+    labels: Counter[str | None],
+    stations: Counter[str],
 ) -> tuple[DataFrame, list[str]]:
-    """Add the TOLD columns and says_label, from a file, from folders or from nothing; count a file's `labels`."""
+    """Add the TOLD columns and says_label, from a file, folders or nothing; count a file's `labels` and `stations`."""
     rule, notes = rules.labels, list[str]()
     if not is_file(rule):
         told: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder")}
@@ -109,6 +114,8 @@ def _with_labels(
         if rules.label_case == "lower":
             table["label"] = table["label"].str.lower()
         labels.update(table["label"].dropna())
+        if "station" in table:
+            stations.update(table["station"].dropna())
         told = {column: F.col(column) for column in TOLD if column in table}
         types = ", ".join(f"{c} {'timestamp' if c == 'captured_at' else 'string'}" for c in table.columns)
         table = table.astype(object).where(table.notna(), None)

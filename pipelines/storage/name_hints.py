@@ -23,20 +23,19 @@ class NameHints:
     def __init__(self, rules: Sources) -> None:
         self.rules = rules
         self.has_folder_labels = not is_file(rules.labels) and rules.labels != "none"
+        self.stations: Counter[str] = Counter()
         self.folders: Counter[tuple[str, str | None, str | None]] = Counter()  # images by folder, label and station
 
     def add(self, path: str, label: str | None, station: str | None) -> None:
         """Count an image by its path below the source, and what its folders say."""
         self.folders[path.rpartition("/")[0], label, station] += 1
+        if station:
+            self.stations[station] += 1
 
     def notes(self, labels: Mapping[str | None, int]) -> list[str]:
         """Return the sentences. `labels`: images, or rows of a labels file, by label."""
         found = [*_twins("Labels", filter(None, labels))]
-        stations = Counter[str]()
-        for (_, _, station), count in self.folders.items():
-            if station:
-                stations[station] += count
-        found += _twins("Stations", stations)
+        found += _twins("Stations", self.stations)
         if self.has_folder_labels:
             found += [*self._camera_folders(), *self._nested()]
         return [*found, *self._same_folder(), *self._shared_stations()]

@@ -212,6 +212,8 @@ def test_a_labels_file_that_is_there_and_not_used_is_named(spark, pictures):
         "2 of 6 images have no label: they lie in no folder that sources.labels = folder names.",
         "species.csv is there and is not used: labels are the names of folders (sources.labels = folder). To use it: "
         f"--labels {pictures}/species.csv.",
+        "2 images lie in folders below others that are labels too (S1/cat, S2/cat/deep): their label is the last folder. "
+        "If it is the first: --labels folder:1.",
     )
     assert listed(spark, pictures, "none").notes == ()
 
@@ -285,3 +287,11 @@ def test_names_that_come_in_portions_make_one_table(spark, pictures, monkeypatch
     listing = listed(spark, pictures, "folder", "folder:1")
     assert listing.count == len(whole) == 6
     assert told(listing, "label", "station", "size") == whole
+
+
+def test_stations_and_labels_of_a_file_that_may_be_the_same_are_told(spark, pictures, tmp_path):
+    labels = write(tmp_path, "path,label,station\n1.jpg,red fox,S1\nS1/2.JPG,red_fox,S 1\nS2/5.jpg,hare,S2\n")
+    assert listed(spark, pictures, labels).notes[-2:] == (
+        "Labels that may be the same, and count as different ones: 'red fox' and 'red_fox'.",
+        "Stations that may be the same, and count as different ones: 'S 1' and 'S1'.",
+    )
