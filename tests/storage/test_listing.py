@@ -212,8 +212,8 @@ def test_a_labels_file_that_is_there_and_not_used_is_named(spark, pictures):
         "2 of 6 images have no label: they lie in no folder that sources.labels = folder names.",
         "species.csv is there and is not used: labels are the names of folders (sources.labels = folder). To use it: "
         f"--labels {pictures}/species.csv.",
-        "2 images lie in folders below others that are labels too (S1/cat, S2/cat/deep): their label is the last folder. "
-        "If it is the first: --labels folder:1.",
+        "2 images lie in folders below others that are labels too (S1/cat, S2/cat/deep): their label is the last "
+        "folder. If it is the first: --labels folder:1.",
     )
     assert listed(spark, pictures, "none").notes == ()
 
