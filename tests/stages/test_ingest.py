@@ -169,6 +169,8 @@ def test_identical_bytes_whose_labels_were_mended_are_not_named(spark, make_sett
     assert ingest.run(spark, settings).notes == (
         "labels.csv: label = label, path = path; 2 of 2 images have a label, 0 have none.",
         "1 pictures got a new label, station or burst.",
+        f"1 image with the bytes of another, first file://{folder}/a.jpg = file://{folder}/b.jpg: each is scored and "
+        "counted, and training takes one of them. If a folder is there twice, or under two names, remove one.",
     )
 
 
