@@ -73,7 +73,7 @@ def test_files_written_again_with_the_same_bytes_are_not_stored_again(spark, mak
     draw({"x/0.jpg": jpeg(200, 9)})
     result = ingest.run(spark, settings)
     assert (result.read, result.written) == (8, 8)
-    assert result.notes == ("7 images unchanged but for their file times: no bytes are stored again.",)
+    assert result.notes[0] == "7 images unchanged but for their file times: no bytes are stored again."
     stored = tables.read("images").where("content is not null").groupBy("path").count()
     assert sorted((row["path"][-5:], row["count"]) for row in stored.collect()) == [
         ("0.jpg", 2),
