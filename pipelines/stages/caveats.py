@@ -13,8 +13,8 @@ from pipelines.evaluation.coverage import SETTING, Coverage
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
 from pipelines.evaluation.measured import Measured
 from pipelines.evaluation.scored import listed
+from pipelines.reports.wording import plural
 from pipelines.stages.learning import Selection
-from pipelines.stages.result import plural
 
 GUESSES = {
     "file name": "found by file name and time, neither station nor camera is known",
@@ -41,9 +41,10 @@ def coverage_caveats(selection: Selection, folds: int) -> list[str]:
     coverage, moved, found = selection.coverage, selection.moved, []
     if folds:
         untested = coverage.untested
+        classes = plural(len(coverage.evaluated), "class", "classes")
         found.append(
             f"The figures are of {folds}-fold cross-validation over the groups of all splits, every image predicted by "
-            f"a model that has not seen its group: {len(untested):,} of {plural(len(coverage.evaluated), 'class')} "
+            f"a model that has not seen its group: {len(untested):,} of {classes} "
             f"without a group in test ({listed(untested)}). The registered model learned from train and validation; "
             "later versions are compared with it on test."
         )
@@ -67,7 +68,8 @@ def left_out(coverage: Coverage) -> str:
     """Count the classes that are left out, and their images."""
     images = plural(sum(coverage.left_out.values()), "image")
     names = listed(list(coverage.left_out))
-    return f"{plural(len(coverage.left_out), 'class')} with too few groups ({SETTING}) left out, {images}: {names}."
+    classes = plural(len(coverage.left_out), "class", "classes")
+    return f"{classes} with too few groups ({SETTING}) left out, {images}: {names}."
 
 
 def group_caveats(rows: DataFrame) -> list[str]:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from pipelines.platform.lock import can_lock
 from pipelines.platform.queries import sql_conf
+from pipelines.reports.wording import plural
 from pipelines.settings import Settings
 from pipelines.storage.tables import ROW, Tables
 
@@ -27,7 +28,7 @@ class Cleaned:
     bytes: int
 
     def __str__(self) -> str:
-        return f"{self.images:,} removed image{'' if self.images == 1 else 's'}, {self.bytes:,} bytes"
+        return f"{plural(self.images, 'removed image')}, {self.bytes:,} bytes"
 
 
 def run(spark: SparkSession, settings: Settings, *, dry_run: bool = False) -> str:

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.split import conflicting_labels
-from pipelines.stages.result import plural
+from pipelines.reports.wording import plural
 from pipelines.storage.tables import ROW, Tables, is_since
 
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from pipelines.evaluation.bursts import SAME_SECOND, group_basis
 from pipelines.evaluation.operating_point import UNINTERESTING
-from pipelines.stages.result import plural
+from pipelines.reports.wording import plural
 from pipelines.storage.tables import Tables, is_since
 
 REMEDY = "Set sources.station (folder:N or regex:PATTERN), or give a column station with the labels"

@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import schemas
+from pipelines.reports.wording import plural
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages.revisions import Changes, with_reference
@@ -48,9 +49,11 @@ class Moves:
     def notes(self) -> list[str]:
         notes = []
         if self.first:
-            notes.append(f"{_images(self.count)} moved, first {' -> '.join(self.first)}.")
+            notes.append(f"{plural(self.count, 'image')} moved, first {' -> '.join(self.first)}.")
         if self.unchanged:
-            notes.append(f"{_images(self.unchanged)} unchanged but for their file times: no bytes are stored again.")
+            notes.append(
+                f"{plural(self.unchanged, 'image')} unchanged but for their file times: no bytes are stored again."
+            )
         return notes
 
 
@@ -195,9 +198,5 @@ def _before_common_end(old: str, new: str) -> str:
     return "/".join(parts) + "/"
 
 
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"
-
-
 def _images_are(count: int) -> str:
-    return f"{_images(count)} {'is' if count == 1 else 'are'}"
+    return f"{plural(count, 'image')} {'is' if count == 1 else 'are'}"

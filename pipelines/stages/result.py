@@ -75,11 +75,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def plural(count: int, noun: str) -> str:
-    """Return '1 class' or '2 classes'."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("s") else "s")
-
-
 class Clock:
     """Count the seconds since it was made."""
 
