@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import sys
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+OWN_MODULE = os.path.join("pipelines", "platform", "shadowing.py")
+
 
 def main() -> None:
     """Run the command; exit with 2 and a sentence if PYTHONPATH hides modules that it needs."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    sys.path.insert(0, here)
+    # First of all folders the one with this very package; an editable installation has this file in another one.
+    home = next(folder for folder in (HERE, *sys.path) if os.path.isfile(os.path.join(folder, OWN_MODULE)))
+    sys.path.insert(0, home)
     try:
         from pipelines.platform.shadowing import python_path_faults
     finally:
-        sys.path.remove(here)
+        sys.path.remove(home)
     is_managed = "DATABRICKS_RUNTIME_VERSION" in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ
     if not is_managed and (faults := python_path_faults(os.environ.get("PYTHONPATH", ""))):
         if sys.stderr is not None:

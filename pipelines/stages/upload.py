@@ -7,6 +7,7 @@ from pipelines.platform.progress import progress
 from pipelines.settings import Settings
 from pipelines.stages.result import Clock, duration
 from pipelines.storage.label_upload import plan_labels
+from pipelines.storage.labels_beside import find_label_files, named_below
 from pipelines.storage.passed_over import PassedOver
 from pipelines.storage.sources import open_source
 from pipelines.storage.sources.azure_blob import AzureBlobs
@@ -23,13 +24,15 @@ def send(folder: str, settings: Settings, dry_run: bool) -> tuple[list[str], boo
     if not isinstance(target, AzureBlobs):
         raise DataError(f"{settings.sources.images} is a folder. Give a container: az://ACCOUNT/CONTAINER/PREFIX.")
     passed_over = PassedOver()
-    blobs = pictures_of(source, settings.sources, settings.workspace, passed_over)
+    label_files = find_label_files(source.folder, settings.sources.columns)
+    used = {*label_files, *named_below(settings.sources.labels, source.root)}
+    blobs = pictures_of(source, settings.sources, settings.workspace, passed_over, used)
     if not blobs:
         others = f", only {passed_over}" if passed_over.total else ""
         raise DataError(
             f"{source.root} has no pictures with the suffixes of sources.extensions{others}. Give another folder."
         )
-    plan = plan_labels(source, blobs, settings.sources)
+    plan = plan_labels(source, blobs, settings.sources, label_files)
     manifest = Manifest()
     with progress("upload", len(blobs), lambda: manifest.done):
         upload(source, blobs, target, plan, dry_run=dry_run, manifest=manifest)

@@ -14,7 +14,6 @@ from pipelines.errors import DataError, ImageError
 from pipelines.settings import Sources
 from pipelines.storage.label_matching import match_labels
 from pipelines.storage.labels import is_file, read_label_table
-from pipelines.storage.labels_beside import find_label_files
 from pipelines.storage.path_rules import path_rule
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from pipelines.storage.sources.folder import Folder
@@ -42,14 +41,14 @@ class LabelPlan:
     notes: list[str] = field(default_factory=list)
 
 
-def plan_labels(folder: Folder, blobs: list[Blob], rules: Sources) -> LabelPlan:
+def plan_labels(folder: Folder, blobs: list[Blob], rules: Sources, own: list[str]) -> LabelPlan:
     """Return the labels files to send: the one that sources.labels names, else those of the folder, else one made.
 
-    Labels are taken from the names of folders only where sources.labels says so and the folder has no labels file.
-    Raises DataError if the file that sources.labels names cannot be read or names none of the images.
+    Labels are taken from the names of folders only where sources.labels says so and the folder has no labels files of
+    its own. `own`: their names. Raises DataError if the file that sources.labels names cannot be read or names none of
+    the images.
     """
     paths = [blob.relative_path for blob in blobs]
-    own = find_label_files(folder.folder, rules.columns)
     if is_file(rules.labels):
         return _named_file(folder, paths, rules, own)
     if rules.labels == "none":

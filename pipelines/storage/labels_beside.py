@@ -10,6 +10,7 @@ from pipelines.errors import DataError
 from pipelines.storage.label_files import is_parquet, read_file
 from pipelines.storage.label_paths import anchor
 from pipelines.storage.label_tables import RawTable, interpret
+from pipelines.storage.labels import is_file
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 BEGINNING = 2**18  # bytes that are looked at
@@ -24,6 +25,14 @@ def find_label_files(folder: str, columns: Mapping[str, str]) -> list[str]:
     with os.scandir(folder) as entries:
         files = sorted(Path(entry.path) for entry in entries if entry.is_file() and _is_table(entry.name))
     return [file.name for file in files if file.stem.lower() == "labels" or _names_images(file, columns)]
+
+
+def named_below(rule: str, root: str) -> list[str]:
+    """Return the path below the root of a source of the file that sources.labels names; none if it lies elsewhere."""
+    if not is_file(rule):
+        return []
+    address = rule if "://" in rule else f"file://{os.path.abspath(os.path.expanduser(rule))}"
+    return [address[len(root) :]] if address.startswith(root) else []
 
 
 def _is_table(name: str) -> bool:

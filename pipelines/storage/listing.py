@@ -16,7 +16,7 @@ from pipelines.settings import Sources
 from pipelines.storage.label_matching import match_labels
 from pipelines.storage.label_tables import ALIASES
 from pipelines.storage.labels import is_file, normalise, read_label_table
-from pipelines.storage.labels_beside import find_label_files
+from pipelines.storage.labels_beside import find_label_files, named_below
 from pipelines.storage.name_hints import NameHints
 from pipelines.storage.own_files import OwnFiles
 from pipelines.storage.passed_over import PassedOver
@@ -59,12 +59,12 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
     passed_over, own = PassedOver(), OwnFiles(tables.workspace, source.root)
     folder, place, is_lower = path_rule(rules.labels), path_rule(rules.station), rules.label_case == "lower"
     labels: Counter[str | None] = Counter()
-    has_file, hints = is_file(rules.labels), NameHints(rules)
+    has_file, hints, used = is_file(rules.labels), NameHints(rules), named_below(rules.labels, source.root)
     rows: list[tuple[Any, ...]] = []
     portions: list[DataFrame] = []
     paths: list[str] = []
     count = 0
-    for blob in passed_over.pick(source.list(), wanted_suffixes(rules), source.peek, own):
+    for blob in passed_over.pick(source.list(), wanted_suffixes(rules), source.peek, own, used):
         match = normalise(blob.relative_path)
         label = folder(match)
         label = label.lower() if label and is_lower else label
@@ -92,7 +92,8 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
 
 def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:
     found = pd.DataFrame(rows, columns=[part.split()[0] for part in NAMES.split(", ")])
-    found["file_number"] = found["file_number"].astype("Int64")  # else those without a number make it float
+    # As Python's own integers and None: pandas would make them floats with NaN, which Spark without Arrow refuses.
+    found["file_number"] = pd.Series([row[-1] for row in rows], dtype=object)
     return spark.createDataFrame(found, NAMES) if rows else spark.createDataFrame([], NAMES)
 
 

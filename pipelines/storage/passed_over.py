@@ -35,12 +35,16 @@ class PassedOver:
         wanted: Collection[str],
         peek: Callable[[str], bytes] | None = None,
         own: OwnFiles | None = None,
+        used: Collection[str] = (),
     ) -> Iterator[Blob]:
         """Yield the images; count the rest, but for the files that irbis wrote itself: they are not of the source.
 
-        `peek` returns the first bytes of a file, to find images without a known suffix among the first few.
+        `peek` returns the first bytes of a file, to find images without a known suffix among the first few. `used`:
+        relative paths of files that are read for other reasons, such as labels files; they are not counted either.
         """
         for blob in blobs:
+            if blob.relative_path in used:
+                continue
             kind, sign = kind_of(blob.relative_path, wanted)
             if own and own.is_own(blob.relative_path, kind == Kind.IMAGE):
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -41,10 +41,12 @@ class Manifest:
         return self.sent + self.there_already + len(self.failures)
 
 
-def pictures_of(folder: Folder, rules: Sources, workspace: str, passed_over: PassedOver) -> list[Blob]:
-    """List the pictures of a folder, by the rules of ingest; count the other files in `passed_over`."""
+def pictures_of(
+    folder: Folder, rules: Sources, workspace: str, passed_over: PassedOver, used: Collection[str] = ()
+) -> list[Blob]:
+    """List the pictures of a folder, by the rules of ingest; count the other files but the `used` in `passed_over`."""
     own = OwnFiles(workspace, folder.root)
-    return list(passed_over.pick(folder.list(), wanted_suffixes(rules), folder.peek, own))
+    return list(passed_over.pick(folder.list(), wanted_suffixes(rules), folder.peek, own, used))
 
 
 def upload(

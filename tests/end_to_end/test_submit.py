@@ -119,6 +119,7 @@ def test_a_run_that_is_cancelled_ends_and_what_was_committed_stays(workspace, wo
     picture.write_bytes(jpeg(100, 1, datetime(2025, 1, 1)))
     irbis("submit", "run", "--on", "databricks", "--images", f"{VOLUME}/pictures", *words)
     while not (log := workspace.place(f"{VOLUME}/survey/runs")).exists() or "ingest: 1 read" not in _text(log):
+        assert workspace.runs[1].result is None, workspace.runs[1].outputs
         time.sleep(0.2)
     assert "its end is asked for" in irbis("cancel").stdout
     assert irbis("logs", "--follow", code=1).stderr.splitlines()[-1].endswith("stopped: CANCELED")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import DataError
+from pipelines.platform.queries import sql_conf
 from pipelines.settings import Sources
 from pipelines.storage.label_paths import locate
 from pipelines.storage.listing import Listing, list_names
@@ -295,3 +296,11 @@ def test_stations_and_labels_of_a_file_that_may_be_the_same_are_told(spark, pict
         "Labels that may be the same, and count as different ones: 'red fox' and 'red_fox'.",
         "Stations that may be the same, and count as different ones: 'S 1' and 'S1'.",
     )
+
+
+def test_images_without_a_file_number_are_listed_where_arrow_is_off(spark, pictures):
+    """On a cluster whose Spark does not use Arrow, pandas' NaN is no number of a column of integers."""
+    (pictures / "a.jpg").touch()
+    with sql_conf(spark, spark__sql__execution__arrow__pyspark__enabled=False):
+        numbers = told(listed(spark, pictures), "file_number")
+    assert (numbers["a.jpg"], numbers["S1/2.JPG"]) == (None, 2)

@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.config import load_settings
 from pipelines.storage.file_kinds import Kind
+from pipelines.storage.labels_beside import named_below
 from pipelines.storage.own_files import OwnFiles
 from pipelines.storage.passed_over import LOOKED_INTO, PassedOver
 from pipelines.storage.path_rules import wanted_suffixes
@@ -133,3 +134,14 @@ def test_a_workspace_in_the_container_of_the_images_is_known():
 
 def test_suffixes_of_the_settings_are_compared_without_dot_and_case():
     assert wanted_suffixes(load_settings(None, {"sources.extensions": ".JPG,png"}).sources) == {"jpg", "png"}
+
+
+def test_files_that_are_used_are_not_passed_over(write):
+    folder = Folder(str(write({"1.JPG": JPEG, "labels.csv": b"", "b/labels.csv": b"", "notes.txt": b""})))
+    rules, passed_over = load_settings().sources, PassedOver()
+    blobs = pictures_of(
+        folder, rules, "/elsewhere", passed_over, named_below(f"{folder.folder}/labels.csv", folder.root)
+    )
+    assert len(blobs) == 1
+    assert passed_over.note(1) == "passed over 2 of 3 files: 2 metadata and text files (csv, txt)."
+    assert named_below("/elsewhere/labels.csv", folder.root) == named_below("none", folder.root) == []
