@@ -39,7 +39,7 @@ def assign_bursts(frames: DataFrame, *, burst_gap_seconds: float, group_gap_minu
     An image without a time is a burst of its own (its content_hash, or the path where there is none). If its station
     or camera is known, its group are the images without a time there whose file numbers follow one another: any two
     of them may show one encounter. Else it is a group of its own. `is_clock_stuck`: its time is that of more than
-    SAME_SECOND images of the camera, and is not used.
+    SAME_SECOND images of the camera, or all times of the camera are midnight, and is not used.
 
     Names are those of the first frame, so they do not depend on the order in which images arrive.
     """
@@ -93,8 +93,10 @@ def _with_place(frames: DataFrame) -> DataFrame:
 def _with_seconds(frames: DataFrame) -> DataFrame:
     """Add `seconds`, null where the time is unknown or the camera's clock stood still, and `is_clock_stuck`."""
     told = F.col("captured_at").cast("double")
-    same = Window.partitionBy("station", "camera", "series", F.floor(told))
-    is_stuck = told.isNotNull() & (F.count("*").over(same) > SAME_SECOND)
+    camera = ["station", "camera", "series"]
+    same, all_times = Window.partitionBy(*camera, F.floor(told)), Window.partitionBy(*camera)
+    is_day_alone = (F.max(told % 86400).over(all_times) == 0) & (F.count(told).over(all_times) > 1)
+    is_stuck = told.isNotNull() & ((F.count("*").over(same) > SAME_SECOND) | is_day_alone)
     marked = frames.withColumn("is_clock_stuck", is_stuck)
     return marked.withColumn("seconds", F.when(~F.col("is_clock_stuck"), told))
 

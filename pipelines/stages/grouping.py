@@ -23,22 +23,29 @@ class Grouping:
 
     bases: Counter[str] = field(default_factory=Counter)
     stuck: int = 0  # images of a clock that stands still
+    named: int = 0  # images whose time is that of their file name
     odd: int = 0  # images with a time that no image was taken at
     first_odd: tuple[str, str] | None = None  # path and time
 
     def add(self, rows: DataFrame, bursts: DataFrame) -> None:
-        """Count fetched rows (path, odd_time, failure), whose path, group_id and is_clock_stuck `bursts` holds."""
-        readable = rows.where("failure is null").select("path", "odd_time").join(F.broadcast(bursts), "path")
+        """Count fetched rows (path, odd_time, is_time_named, failure).
+
+        `bursts` holds their path, group_id and is_clock_stuck.
+        """
+        readable = rows.where("failure is null").select("path", "odd_time", "is_time_named")
+        readable = readable.join(F.broadcast(bursts), "path")
         odd = F.when(F.col("odd_time").isNotNull(), F.struct("path", "odd_time"))
         counted = readable.groupBy(group_basis(F.col("group_id")).alias("basis")).agg(
             F.count("*").alias("images"),
             F.sum(F.col("is_clock_stuck").cast("int")).alias("stuck"),
+            F.sum(F.col("is_time_named").cast("int")).alias("named"),
             F.count("odd_time").alias("odd"),
             F.min(odd).alias("first_odd"),
         )
         for row in counted.collect():
             self.bases[row["basis"]] += row["images"]
             self.stuck += row["stuck"]
+            self.named += row["named"]
             self.odd += row["odd"]
             found = [each for each in (self.first_odd, row["first_odd"]) if each]
             self.first_odd = min(map(tuple, found), default=None)
@@ -55,8 +62,11 @@ class Grouping:
         if self.stuck:
             notes.append(
                 f"{self.stuck:,} images were taken in the same second as more than {SAME_SECOND - 1} others of their "
-                "camera: its clock stood still, and their times are not used to find bursts."
+                "camera, or all of its times are midnight: its clock stood still or tells the day alone, and their "
+                "times are not used to find bursts."
             )
+        if self.named:
+            notes.append(f"the time of {plural(self.named, 'image')} is the one in the file name: no other is known.")
         return [*notes, *self._guesses()] if with_guesses else notes
 
     def _guesses(self) -> list[str]:

@@ -54,7 +54,8 @@ def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = No
         fetched.join(F.broadcast(names), "path")
         .withColumn("station", F.coalesce("station", serial))
         .withColumn("camera", F.coalesce("camera", "exif_camera"))
-        .withColumn("captured_at", F.coalesce("captured_at", "exif_time"))
+        .withColumn("is_time_named", F.coalesce("captured_at", "exif_time").isNull() & F.col("named_time").isNotNull())
+        .withColumn("captured_at", F.coalesce("captured_at", "exif_time", "named_time"))
     )
 
 

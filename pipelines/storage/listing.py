@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timezone
 from functools import reduce
 from typing import Any
 
@@ -20,14 +21,14 @@ from pipelines.storage.labels_beside import find_label_files, named_below
 from pipelines.storage.name_hints import NameHints
 from pipelines.storage.own_files import OwnFiles
 from pipelines.storage.passed_over import PassedOver
-from pipelines.storage.path_rules import file_series, path_rule, wanted_suffixes
+from pipelines.storage.path_rules import file_series, path_rule, time_in_name, wanted_suffixes
 from pipelines.storage.sources import Source
 from pipelines.storage.sources.folder import Folder
 from pipelines.storage.tables import Tables
 
 NAMES = (
     "path string, size long, modified_at timestamp, etag string, match_path string, folder string, place string, "
-    "file_series string, file_number long"
+    "named_time timestamp, file_series string, file_number long"
 )
 PORTION = 100_000  # names that are Python objects at once
 TOLD = [column for column in ALIASES if column != "path"]
@@ -37,9 +38,9 @@ TOLD = [column for column in ALIASES if column != "path"]
 class Listing:
     """Hold the names found and what is known of them.
 
-    `names`: path, size, modified_at, etag, label, station, camera, captured_at, sequence, file_series, file_number,
-    and says_label: whether this listing has a say in the label (else what is stored stays). `passed_over` counts all
-    other files; `problems` and `notes` are sentences.
+    `names`: path, size, modified_at, etag, label, station, camera, captured_at, sequence, named_time, file_series,
+    file_number, and says_label: whether this listing has a say in the label (else what is stored stays). `passed_over`
+    counts all other files; `problems` and `notes` are sentences.
     """
 
     names: DataFrame
@@ -72,7 +73,8 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
         station = known_name(place(match))
         hints.add(match, label, station)
         series = file_series(match, rules.labels)
-        rows.append((blob.path, blob.size, blob.modified_at, blob.etag, match, label, station, *series))
+        named_time = moment.replace(tzinfo=timezone.utc) if (moment := time_in_name(match)) else None
+        rows.append((blob.path, blob.size, blob.modified_at, blob.etag, match, label, station, named_time, *series))
         count += 1
         if has_file:
             paths.append(match)

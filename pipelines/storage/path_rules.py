@@ -1,10 +1,12 @@
-"""What a path below the source says: its label, its station."""
+"""What a path below the source says: its label, its station, its place in a series of files, its time."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 
+from pipelines.images.plausible_time import is_plausible
 from pipelines.label_text import canonical_text
 from pipelines.settings import Sources
 
@@ -32,6 +34,10 @@ def path_rule(rule: str) -> Callable[[str], str | None]:
 _DATE = r"(?:19|20)\d\d[-_.: ]?[01]\d[-_.: ]?[0-3]\d"
 _TIME = r"[-_T. ]{0,2}[0-2]\d[-_.:h]?[0-5]\d(?:[-_.:m]?[0-5]\d)?"
 _MOMENT = re.compile(rf"(?<!\d){_DATE}(?:{_TIME})?(?!\d)")
+_WHOLE_MOMENT = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)[-_.: ]?([01]\d)[-_.: ]?([0-3]\d)[-_T. ]{0,2}"
+    r"([0-2]\d)[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d)(?!\d)"
+)
 _RANDOM = re.compile(r"[0-9a-f-]{16,}", re.IGNORECASE)  # UUIDs and digests
 # What file managers add to the name of a copy, after the camera's number: `IMG_0042 (1)`, `IMG_0042 - Copy (2)`.
 _COPY = re.compile(r"(?<=\d)(?:[ _-]*(?:copy|copie|kopie|copia|c\u00f3pia)(?: ?\d+)?| ?\(\d{1,2}\))+$", re.IGNORECASE)
@@ -56,6 +62,20 @@ def file_series(path: str, label_rule: str) -> tuple[str, int | None]:
         return "/".join([*folders, re.sub(r"\W*\d*\W*$", "", _MOMENT.sub("", stem))]), None
     match = _NUMBERED.fullmatch(stem)
     return "/".join([*folders, match[1] if match else stem]), int(match[2]) if match else None
+
+
+def time_in_name(path: str) -> datetime | None:
+    """Return the date and time in a file name, without a zone; null where it has none or one that is implausible.
+
+    `S1/20240501_143002.jpg` and `S1__2024-05-01__14-30-02(1).JPG` have one; a date alone is no time.
+    """
+    if not (match := _WHOLE_MOMENT.search(path.rpartition("/")[2])):
+        return None
+    try:
+        moment = datetime(*map(int, match.groups()))  # type: ignore[arg-type]
+    except ValueError:  # 20249942: digits that are no date
+        return None
+    return moment if is_plausible(moment) else None
 
 
 def label_level(rule: str) -> int | None:

@@ -174,6 +174,14 @@ def test_a_clock_that_stands_still_joins_nothing(spark):
     assert rows.where("is_clock_stuck").count() == 11
 
 
+def test_midnight_throughout_is_a_day_without_a_time(spark):
+    midnight = -(15 * 3600 + 22 * 60)  # from START
+    days = [frame(f"IMG_{n:04d}", midnight + 86400 * (n // 5)) for n in range(10)]
+    found = assigned(spark, *days, frame("IMG_0010", midnight, "b"), frame("IMG_0011", 10, "b"), group=1)
+    assert all(found[row[0]][0] == f"hash of {row[0]}" for row in days)
+    assert found["IMG_0010"] == ("S/b/2014-07-01T00:00:00", "S/2014-07-01T00:00:00")
+
+
 def test_without_station_and_camera_file_names_tell_the_cameras_apart(spark):
     found = assigned(
         spark,

@@ -54,6 +54,17 @@ def test_a_time_of_another_age_is_unknown_and_stops_no_other_image(spark, make_s
     assert note.startswith("1 image with an implausible time, first file://") and f"{odd.isoformat(' ')})" in note
 
 
+def test_a_time_in_the_file_name_counts_where_no_other_is_known(spark, make_settings, draw):
+    frames = {"S1/20240601_120002.jpg": jpeg(80, 1), "S1/20240601_130000.jpg": jpeg(90, 2, NOON)}
+    settings = make_settings({"sources.images": str(draw(frames)), "sources.station": "folder:1"})
+    result = ingest.run(spark, settings)
+    assert rows(Tables.of(spark, settings), "captured_at", "burst_id") == [
+        (NOON + timedelta(seconds=2), "S1/2024-06-01T12:00:00"),
+        (NOON, "S1/2024-06-01T12:00:00"),
+    ]
+    assert notes_of(result, "time") == ["the time of 1 image is the one in the file name: no other is known."]
+
+
 def test_a_clock_that_stands_still_is_reported(spark, make_settings, draw):
     frames = {f"S1/IMG_{number:04d}.jpg": jpeg(80, number, NOON) for number in range(11)}
     settings = make_settings({"sources.images": str(draw(frames)), "sources.station": "folder:1"})

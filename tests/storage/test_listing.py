@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_folders_say_label_and_station_and_other_files_are_counted(spark, pictur
         "1 system or hidden file (.*)"
     )
     assert listing.names.columns == [
-        *("path", "size", "modified_at", "etag", "file_series", "file_number"),
+        *("path", "size", "modified_at", "etag", "named_time", "file_series", "file_number"),
         *("label", "station", "camera", "captured_at", "sequence", "says_label"),
     ]
 
@@ -300,7 +301,10 @@ def test_stations_and_labels_of_a_file_that_may_be_the_same_are_told(spark, pict
 
 def test_images_without_a_file_number_are_listed_where_arrow_is_off(spark, pictures):
     """On a cluster whose Spark does not use Arrow, pandas' NaN is no number of a column of integers."""
-    (pictures / "a.jpg").touch()
+    for name in ("a.jpg", "20240501_143002.jpg"):
+        (pictures / name).touch()
     with sql_conf(spark, spark__sql__execution__arrow__pyspark__enabled=False):
-        numbers = told(listed(spark, pictures), "file_number")
-    assert (numbers["a.jpg"], numbers["S1/2.JPG"]) == (None, 2)
+        found = told(listed(spark, pictures), "file_number", "named_time")
+    assert (found["a.jpg"], found["S1/2.JPG"]) == ((None, None), (2, None))
+    _, moment = found["20240501_143002.jpg"]
+    assert moment.timestamp() == datetime(2024, 5, 1, 14, 30, 2, tzinfo=timezone.utc).timestamp()

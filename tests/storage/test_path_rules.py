@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
-from pipelines.storage.path_rules import file_series
+from pipelines.storage.path_rules import file_series, time_in_name
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,24 @@ from pipelines.storage.path_rules import file_series
 )
 def test_a_file_name_gives_its_series_and_number(path, rule, expected) -> None:
     assert file_series(path, rule) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("S1/20240501_143002.jpg", datetime(2024, 5, 1, 14, 30, 2)),
+        ("Cam1_00_20240501143002.jpg", datetime(2024, 5, 1, 14, 30, 2)),
+        ("S1__2024-05-01__14-30-02(1).JPG", datetime(2024, 5, 1, 14, 30, 2)),
+        ("2024-05-01 14.30.02.jpg", datetime(2024, 5, 1, 14, 30, 2)),
+        ("IMG_20240501_143002_003.jpg", datetime(2024, 5, 1, 14, 30, 2)),
+        ("20240501_143002/IMG_0001.jpg", None),  # of the folder
+        ("20240501_1430.jpg", None),
+        ("2024-05-01.jpg", None),
+        ("20240230_143002.jpg", None),
+        ("20240501_253002.jpg", None),
+        ("120240501_143002.jpg", None),
+        ("20000101_000000.jpg", None),  # a clock that was never set
+    ],
+)
+def test_a_file_name_may_give_the_time(name, expected) -> None:
+    assert time_in_name(name) == expected
