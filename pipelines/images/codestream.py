@@ -65,16 +65,15 @@ def frame(data: bytes) -> Frame | None:
 
 
 def parts(marker: int, data: bytes, of: Frame) -> int:
-    """Return how many precincts and code blocks all tiles come to by a segment COD or COC, and packets of layers.
+    """Return how many precincts and code blocks all tiles come to by a segment COD or COC.
 
     Other segments say nothing of it: 0. An upper bound: components that are stored at half the size count as whole.
     """
     if marker == _STYLE:
-        layers, rest = int.from_bytes(data[2:4], "big"), data[5:]
-        style = data[:1]
+        style, rest = data[:1], data[5:]
     elif marker == _COMPONENT_STYLE:
         skipped = 1 if of.components < 257 else 2
-        layers, style, rest = 1, data[skipped : skipped + 1], data[skipped + 1 :]
+        style, rest = data[skipped : skipped + 1], data[skipped + 1 :]
     else:
         return 0
     if len(rest) < 5:
@@ -87,7 +86,7 @@ def parts(marker: int, data: bytes, of: Frame) -> int:
         width = -(-of.tile_width >> (levels - resolution)) or 1
         height = -(-of.tile_height >> (levels - resolution)) or 1
         across, down = size & 15, size >> 4
-        count += layers * _cells(width, height, across, down)
+        count += _cells(width, height, across, down)
         count += _cells(width, height, min(across, block_width), min(down, block_height))
     return count * of.components * of.tiles
 

@@ -26,7 +26,7 @@ ENTRIES = 1_000  # of a directory of TIFF or EXIF tags
 SHARED_BYTES = 2**24  # of the values of a directory that lie in one another
 PIECES = 50_000  # strips or tiles of a TIFF
 TILES = 4_096  # of JPEG 2000
-PARTS = 500_000  # precincts, code blocks and packets of JPEG 2000
+PARTS = 500_000  # precincts and code blocks of JPEG 2000
 ICONS = 256
 USUAL_PIXELS = 100_000_000
 # These may have one in so many of the pixels that others may have; no lower limit on pixels lowers it.
@@ -127,13 +127,6 @@ def _webp(content: bytes, max_pixels: int) -> None:
     _require_few(riff_chunks(content), CHUNKS, "chunks")
 
 
-def _avif(content: bytes, max_pixels: int) -> None:
-    at = content.find(b"Exif", content.find(b"mdat"))
-    for start in (content.find(b"II*\0"), content.find(b"MM\0*"), at):
-        if start >= 0:
-            check_directory(content[start:])
-
-
 def _jpeg2000(content: bytes, max_pixels: int) -> None:
     start = 0
     if content[:2] != b"\xff\x4f":
@@ -154,7 +147,7 @@ def _jpeg2000(content: bytes, max_pixels: int) -> None:
             _require_few(range(frame.tiles), TILES, "tiles")
             _require_few(range(frame.components * frame.tiles), 4 * TILES, "components of all tiles")
         parts = max(parts, codestream.parts(marker, data, frame))
-        _require_few(range(parts), PARTS, "precincts, code blocks and packets")
+        _require_few(range(parts), PARTS, "precincts and code blocks")
         if i >= 4 * TILES:
             raise _too_complex(f"more than {4 * TILES:,} segments")
 
@@ -188,7 +181,6 @@ _CHECKS: dict[str, Callable[[bytes, int], None]] = {
     "GIF": _gif,
     "TIFF": _tiff,
     "WEBP": _webp,
-    "AVIF": _avif,
     "JPEG2000": _jpeg2000,
     "ICO": _icon,
 }

@@ -42,9 +42,8 @@ REFUSED = {
     "WebP, 3 million chunks": "more than 100,000 chunks",
     "JPEG 2000, 100 megapixels": "100,000,000 pixels, too slow as JPEG2000; the limit is 25,000,000",
     "JPEG 2000, 62,500 tiles": "more than 4,096 tiles",
-    "JPEG 2000, precincts of one pixel": "more than 500,000 precincts, code blocks and packets",
-    "JPEG 2000, blocks of 16 pixels": "more than 500,000 precincts, code blocks and packets",
-    "JPEG 2000, 65,535 layers": "more than 500,000 precincts, code blocks and packets",
+    "JPEG 2000, precincts of one pixel": "more than 500,000 precincts and code blocks",
+    "JPEG 2000, blocks of 16 pixels": "more than 500,000 precincts and code blocks",
     "JPEG 2000, 3 million boxes": "more than 10,000 boxes",
     "JPEG 2000, 3 million boxes in its header": "more than 10,000 boxes in its header",
 }
@@ -66,7 +65,9 @@ def test_files_that_cost_much_are_refused_from_their_bytes_alone(name):
     assert failure(content, decode) == failure(content, thumbnail) == failure(content)
 
 
-@pytest.mark.parametrize("name", ["PNG, 100 texts of 1 MB, compressed", "TIFF, 100,000 directories"])
+@pytest.mark.parametrize(
+    "name", ["PNG, 100 texts of 1 MB, compressed", "TIFF, 100,000 directories", "WebP, 3,000 frames"]
+)
 def test_what_looks_alike_but_costs_nothing_is_read(name):
     assert decode(HOSTILE[name](), max_pixels=MAX_PIXELS).size in {(16, 16), (10, 10)}
 
@@ -146,7 +147,7 @@ def test_jpeg_2000_of_ordinary_tiles_is_read_and_a_part_of_one_tile_counts_too()
     assert len(style) == len(dense)
     hidden = plain[: tile + 6] + (14 + len(dense)).to_bytes(4, "big") + plain[tile + 10 : tile + 12] + dense
     hidden += plain[tile + 12 :]
-    assert failure(hidden) == ("too_complex", "more than 500,000 precincts, code blocks and packets")
+    assert failure(hidden) == ("too_complex", "more than 500,000 precincts and code blocks")
 
 
 @pytest.mark.parametrize("max_pixels, size", [(100_000_000, 5_100), (200_000_000, 7_200)])

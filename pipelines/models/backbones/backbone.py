@@ -86,13 +86,13 @@ class Backbone:
 
         `network` gives features of pixels; by default the reference: Pillow's scaling, torch on the CPU in single
         precision, built at the first readable picture, once per process. `readers`: threads that decode ahead, and
-        two that run the network; 0 for none. `read` is the method of that name, perhaps under limits. Raises
-        ValueError for a batch below 1.
+        two that run the network; 0 for none. `read` is the method of that name under limits of
+        which it raises ImageError. Raises ValueError for a batch below 1.
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}: 1 or more was expected")
         run, own = (network, self.read) if network else (self._reference, self._read_by_pillow)
-        with side_by_side(read or own, pictures, readers, 2 * batch) as decoded:
+        with side_by_side(_named(read) if read else own, pictures, readers, 2 * batch) as decoded:
             batches = iter(lambda: list(islice(decoded, batch)), [])
             with side_by_side(lambda each: _embedded(each, run), batches, 2 if readers else 0, 2) as found:
                 for embeddings in found:
@@ -120,6 +120,18 @@ class Backbone:
         from pipelines.models.backbones.networks import forward  # torch: only who embeds needs it
 
         return forward(self, pixels)
+
+
+def _named(read: Read) -> Read:
+    """Return `read`, with an Embedding in place of an ImageError."""
+
+    def reading(content: bytes | None) -> Pixels | Embedding:
+        try:
+            return read(content)
+        except ImageError as error:
+            return Embedding(None, error.failure, error.detail)
+
+    return reading
 
 
 def _embedded(decoded: list[Pixels | Embedding], network: Network) -> list[Embedding]:
