@@ -153,7 +153,7 @@ def gif_frames(count: int) -> bytes:
 
 def bmp_runs(side: int) -> bytes:
     """Encode a picture in runs of one pixel."""
-    data = b"\1\0" * (side * side) + b"\0\1"
+    data = (b"\1\0" * side + b"\0\0") * side + b"\0\1"
     header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(data), 0, 0, 256, 0)
     return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(data), 0, 0, 54 + 1024) + header + bytes(1024) + data
 
