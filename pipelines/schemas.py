@@ -18,6 +18,9 @@ class Failure(str, Enum):
     TRUNCATED = "truncated"  # the file ends before the picture does
     UNREADABLE = "unreadable"  # an image format by its signature, but broken inside
     TOO_LARGE = "too_large"  # more bytes or pixels than the settings allow
+    TOO_COMPLEX = "too_complex"  # more scans, strips, chunks or the like than any ordinary file: never decoded
+    TOO_SLOW = "too_slow"  # images.max_seconds were over before it was decoded
+    CRASHED = "crashed"  # ended the process that decoded it, twice
     VANISHED = "vanished"  # listed, but gone when it was fetched; or removed since
     CHANGED = "changed"  # overwritten between listing and fetching
     FORBIDDEN = "forbidden"  # the source refuses to hand it out
@@ -30,6 +33,11 @@ class Failure(str, Enum):
     def is_withheld(self) -> bool:
         """Say whether the source is at fault, not the picture."""
         return self in {Failure.FORBIDDEN, Failure.UNAVAILABLE}
+
+    @property
+    def is_of_process(self) -> bool:
+        """Return whether the image ended the process that decoded it."""
+        return self in {Failure.TOO_SLOW, Failure.CRASHED}
 
     @property
     def is_passing(self) -> bool:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pipelines.images.header import Header
+from pipelines.images.header import Header, read_header
 from pipelines.images.plausible_time import is_plausible
 
 MOST_PIXELS = 2**31 - 1  # of one side, in a table's int
 MOST_LETTERS = 64  # of a serial number
+
+
+def described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any]:
+    """Return what the header of an image says, as `bounded` does. Raises ImageError as `read_header` does."""
+    return bounded(read_header(content, max_pixels=max_pixels, max_bytes=max_bytes))
 
 
 def bounded(header: Header, now: datetime | None = None) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import struct
 from functools import cache
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipelines.images.failures import DECODER_ERRORS, decoder_failure
 from pipelines.images.ifd import read_tags
 from pipelines.images.segments import without_metadata
 from pipelines.images.signatures import is_cut_signature, readable_format, unread_format, what_it_looks_like
+from pipelines.images.structure import check_pixels, check_structure, check_work
 from pipelines.schemas import Failure
 
 _DECODERS = {
@@ -51,11 +51,10 @@ class Watched(io.BytesIO):
 def open_image(content: bytes, *, max_pixels: int, max_bytes: int | None) -> ImageFile.ImageFile:
     """Open the picture without decoding its pixels.
 
-    Raises ImageError: empty, not_an_image, unsupported_format, truncated, unreadable or too_large.
+    Raises ImageError: empty, not_an_image, unsupported_format, truncated, unreadable, too_large or too_complex.
     """
     format_ = _known_format(content, max_bytes)
-    if format_ == "ICO":
-        _check_icon(content, max_pixels)
+    check_structure(format_, content, max_pixels)
     try:
         image = _opened(format_, content)
     except ImageError:
@@ -64,24 +63,10 @@ def open_image(content: bytes, *, max_pixels: int, max_bytes: int | None) -> Ima
         if bare == content or not _can_be_opened(format_, bare):
             raise
         image = _opened(format_, bare)
-    _check_pixels(image.size, max_pixels)
+    check_pixels(image.size, max_pixels)
+    decoder = image.tile[0][0] if image.tile else ""
+    check_work(format_, decoder, content, image.width * image.height, max_pixels)
     return image
-
-
-def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    """Raise ImageError, too_large, for a picture of more pixels than allowed."""
-    width, height = size
-    if width * height > max_pixels:
-        raise ImageError(Failure.TOO_LARGE, f"{width} x {height} pixels, more than {max_pixels}", size)
-
-
-def _check_icon(content: bytes, max_pixels: int) -> None:
-    """Look into an icon's PNGs, which Pillow decodes on opening and which may belie the icon's directory."""
-    (count,) = struct.unpack_from("<H", content.ljust(6, b"\0"), 4)
-    for entry in range(6, min(6 + 16 * count, len(content) - 15), 16):
-        (start,) = struct.unpack_from("<I", content, entry + 12)
-        if content[start : start + 4] == b"\x89PNG" and len(content) >= start + 24:
-            _check_pixels(struct.unpack_from(">II", content, start + 16), max_pixels)
 
 
 def _opened(format_: str, content: bytes) -> ImageFile.ImageFile:

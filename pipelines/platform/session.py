@@ -41,6 +41,8 @@ ASK_DOCTOR = "Run `irbis doctor`."
 # Spark's own pattern, and the names under which Hadoop's file systems keep keys and signatures.
 SECRET = r"(?i)secret|password|token|access[.]?key|account[.]key|fs\.azure\.sas|connection.?string|sig="
 
+ATTEMPTS = 2  # of a task on a local master
+
 # glibc hands large blocks back to the system after every batch, to ask for them anew: a quarter of a forward pass.
 MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": 2**30,
@@ -149,7 +151,7 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
     slots = task_slots(settings.spark.master)
     threads = max(1, (os.cpu_count() or 1) // slots)
     conf: dict[str, Any] = {
-        "spark.master": settings.spark.master,
+        "spark.master": _with_retry(settings.spark.master),
         "spark.driver.memory": settings.spark.driver_memory,
         "spark.driver.extraJavaOptions": " ".join(java_options(java)),
         "spark.ui.enabled": "false",
@@ -190,6 +192,12 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         # Java keeps classes of this path in its archive, but none of spark.jars.
         conf["spark.driver.extraClassPath"] = ":".join([*listed(conf, "spark.driver.extraClassPath", ":"), *jars])
     return conf
+
+
+def _with_retry(master: str) -> str:
+    """Return a local master that tries a failed task once more, as all others do: an image may end its worker."""
+    found = re.fullmatch(r"local(?:\[(\*|\d+)\])?", master)
+    return f"local[{found[1] or 1},{ATTEMPTS}]" if found else master
 
 
 def task_slots(master: str) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from pipelines.errors import ImageError
+from pipelines.images.isolated import IsolatedReader
 from pipelines.images.thumbnails import data_uri, thumbnail
 from pipelines.reports.contents import Picture
 from pipelines.settings import Settings
@@ -21,7 +24,11 @@ def show(tables: Tables, settings: Settings, galleries: Mapping[str, Sequence[Ro
 
 
 def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict[str, str | None]:
-    """Read the bytes of the few pictures shown, one after the other, and make them small. By content_hash."""
+    """Read the bytes of the few pictures shown, one after the other, and make them small. By content_hash.
+
+    Each is decoded in a child process: here nothing would be tried again. Those that have failed are not.
+    """
+    rows = [row for row in rows if not row.asDict().get("failure")]
     paths = sorted({row["path"] for row in rows})
     hashes = sorted({row["content_hash"] for row in rows if row["content_hash"]})
     if not hashes:
@@ -30,12 +37,13 @@ def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict
     images = tables.read("images").where(F.col("content_hash").isin(hashes))
     holders = images.where(F.col("path").isin(paths)).select(F.coalesce("content_path", "path")).distinct().collect()
     contents = images.where(F.col("path").isin([row[0] for row in holders])).where("content is not null")
-    for row in contents.select("content_hash", "content").toLocalIterator():
-        try:
-            jpeg = thumbnail(bytes(row["content"]), side=320, max_pixels=settings.images.max_pixels)
-            found[row["content_hash"]] = data_uri(jpeg)
-        except ImageError:
-            found[row["content_hash"]] = None  # the page shows the name in its place
+    small = partial(thumbnail, side=320, max_pixels=settings.images.max_pixels)
+    with closing(IsolatedReader(small, settings.images.max_seconds)) as read:
+        for row in contents.select("content_hash", "content").toLocalIterator():
+            try:
+                found[row["content_hash"]] = data_uri(read(bytes(row["content"])))
+            except ImageError:
+                found[row["content_hash"]] = None  # the page shows the name in its place
     return found
 
 

@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
 from pipelines.errors import DataError, SettingsError
+from pipelines.images.isolated import bounded_reading
 from pipelines.models.backbones import Backbone, Embedding, backbones_of, load_backbone, wanted_of
 from pipelines.models.embedding import EMBEDDED_DDL, Embed, embed_batches, looking, spare_collections
 from pipelines.models.engines import Engines, can_convert, graph_of
@@ -28,6 +29,7 @@ from pipelines.platform.session import task_threads
 from pipelines.schemas import JOINT
 from pipelines.settings import EngineName, Featurize, Precision, Settings
 from pipelines.stages.passes import Pass, counted, passes
+from pipelines.stages.quarantine import notes_on_quarantined
 from pipelines.stages.result import Clock, StageResult
 from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_featurize
@@ -94,12 +96,18 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     for backbone in backbones:
         for each in passes(backbone, counts):
             _compute(tables, chosen, each, waiting, failed)
-    failures = {}
+    failures, notes = {}, []
     if failed.value:  # of a task that ran twice it has counted all twice: the table knows
-        failures = count_failures(features_of(tables, wanted).join(waiting, "content_hash", "left_semi"))
+        found = features_of(tables, wanted).where("failure is not null").drop("features")
+        found = tables.settled(
+            found.join(waiting.selectExpr("content_hash", "path", "failure as read_failure"), "content_hash")
+        )
+        failures = count_failures(found)
+        notes = notes_on_quarantined(found.where("read_failure is null"))
     total = sum(row["count"] for row in counts)
     outcome = f"{identity}, and mirrored" if chosen.mirror else identity
-    return StageResult("featurize", total, total - sum(failures.values()), failures, clock.seconds, outcome=outcome)
+    written = total - sum(failures.values())
+    return StageResult("featurize", total, written, failures, clock.seconds, tuple(notes), outcome=outcome)
 
 
 def _compute(tables: Tables, chosen: Featurize, task: Pass, waiting: DataFrame, failed: Any) -> None:
@@ -152,7 +160,8 @@ def _embedder(
             spare_collections()
         # On a GPU the task's cores are free to decode; on a CPU they compute.
         readers = threads if chosen.flights > 1 else 0
-        return light.embed(pictures, looking(chosen, looks), batch=chosen.batch, readers=readers)
+        with bounded_reading(light.read, light.max_seconds, task.attemptNumber() if task else None) as read:
+            yield from light.embed(pictures, looking(chosen, looks), batch=chosen.batch, readers=readers, read=read)
 
     return embed
 

@@ -8,30 +8,32 @@ as removed; their rows are deleted after ingest.keep_removed_days.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-from pyspark import StorageLevel
+from pyspark import StorageLevel, TaskContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines import schemas
 from pipelines.errors import AccessError, DataError
-from pipelines.images.bounds import bounded
-from pipelines.images.header import read_header
+from pipelines.images.bounds import described
+from pipelines.images.isolated import bounded_reading
 from pipelines.platform.progress import progress
 from pipelines.platform.session import task_slots
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
+from pipelines.stages import quarantine
 from pipelines.stages.clean import clean_due
 from pipelines.stages.copies import notes_on_copies
 from pipelines.stages.grouping import Grouping, contradiction
 from pipelines.stages.removals import Moves, find_moved, known_bytes, mark_removed, removed_rows, without_known_bytes
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.revisions import arrive, burst_rule, compare, restate, stated_anew
-from pipelines.storage.fetching import FETCHED_DDL, fetcher
+from pipelines.storage.fetching import FETCHED_DDL, Describe, fetcher
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
 from pipelines.storage.tables import Tables, chunks, count_failures
@@ -46,8 +48,14 @@ def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = No
     `count(n)` is told, on the executors, how many were fetched.
     """
     limits = settings.images
-    describe = partial(_described, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes)
-    fetch = fetcher(source, describe, max_bytes=limits.max_bytes, threads=settings.ingest.threads, count=count)
+    describe = partial(described, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes)
+    max_seconds, threads = limits.max_seconds, settings.ingest.threads
+
+    def reading(describe: Describe) -> AbstractContextManager[Describe]:
+        task = TaskContext.get()
+        return bounded_reading(describe, max_seconds, task.attemptNumber() if task else None)
+
+    fetch = fetcher(source, describe, max_bytes=limits.max_bytes, threads=threads, count=count, reading=reading)
     fetched = names.select("path", "etag", "size").mapInArrow(fetch, FETCHED_DDL)
     serial = F.col("exif_camera") if settings.sources.station == "exif" else F.lit(None)
     return (
@@ -96,6 +104,9 @@ def take(
     notes = [*lasting, *moves.notes(), *removed]
     if restated:
         notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
+    if any(name in failures for name in quarantine.NAMES):
+        is_new = F.col("path").startswith(source.root) & (F.col("ingested_at") >= F.lit(started))
+        notes += quarantine.notes_on_quarantined(tables.current_images().where(is_new))
     if changes.fresh_count and settings.sources.station == "exif":
         notes = [*notes, *_without_serial(tables, source.root)]
     if changes.fresh_count or restated:
@@ -107,10 +118,6 @@ def take(
     fetched = changes.fresh_count
     written = fetched - sum(failures.values()) + restated
     return StageResult("ingest", fetched, written, failures, clock.seconds, tuple(notes), lasting=tuple(lasting))
-
-
-def _described(content: bytes, max_pixels: int, max_bytes: int) -> dict[str, Any]:
-    return bounded(read_header(content, max_pixels=max_pixels, max_bytes=max_bytes))
 
 
 def _append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pyarrow as pa
@@ -49,18 +50,24 @@ def fetcher(
     max_bytes: int,
     threads: int = 1,
     count: Callable[[int], Any] | None = None,
+    reading: Callable[[Describe], AbstractContextManager[Describe]] = nullcontext,
 ) -> Callable[[Batches], Batches]:
     """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one, as they come.
 
     `describe` reads exif_time, odd_time, exif_camera, width and height from the bytes, or raises ImageError. A picture
-    that cannot be used keeps its row. `count` is told the size of every batch given back.
+    that cannot be used keeps its row. `count` is told the size of every batch given back. `reading` gives what is
+    called in place of `describe` by one task.
     """
 
     def fetch(batches: Batches) -> Batches:
         names = (name for batch in batches for name in batch.to_pylist())
         rows: list[Row] = []
         held = 0
-        with ThreadPoolExecutor(threads) as pool:
+        with reading(describe) as read, ThreadPoolExecutor(threads) as pool:
+
+            def one(name: Row) -> Row:
+                return fetch_one(source, read, max_bytes, **name)
+
             for row in ahead(pool, one, names, threads * 2):
                 rows.append(row)
                 held += len(row["content"] or b"")
@@ -69,9 +76,6 @@ def fetcher(
                     rows, held = [], 0
         if rows:
             yield whole(rows)
-
-    def one(name: Row) -> Row:
-        return fetch_one(source, describe, max_bytes, **name)
 
     def whole(rows: list[Row]) -> pa.RecordBatch:
         if count:

@@ -29,12 +29,21 @@ def test_task_slots_are_what_the_master_says(master, slots):
     assert task_slots(master) == slots
 
 
+@pytest.mark.parametrize(
+    ("master", "expected"),
+    [("local", "local[1,2]"), ("local[3]", "local[3,2]"), ("local[*]", "local[*,2]")]
+    + [(other, other) for other in ("local[2, 4]", "local-cluster[2,1,1024]", "yarn")],
+)
+def test_a_local_session_tries_a_failed_task_once_more(make_settings, master, expected):
+    assert local_conf(make_settings({"spark.master": master}), JAVA)["spark.master"] == expected
+
+
 def test_a_session_has_what_was_set(spark):
     conf = spark.conf
     assert conf.get("spark.sql.session.timeZone") == "UTC"
     assert conf.get("spark.sql.shuffle.partitions") == "2"
     assert conf.get("spark.ui.enabled") == "false"
-    assert spark.sparkContext.master == "local[2]"
+    assert spark.sparkContext.master == "local[2,2]"
     assert spark.sparkContext.pythonExec == sys.executable
 
 
@@ -64,7 +73,7 @@ def test_features_are_written_without_a_dictionary_of_them(spark, tmp_path):
 
 def test_the_running_session_is_used_as_it_is(spark, make_settings):
     assert get_session(make_settings({"spark.master": "local[1]"})) is spark
-    assert spark.sparkContext.master == "local[2]"
+    assert spark.sparkContext.master == "local[2,2]"
 
 
 def test_a_running_session_without_delta_is_refused_with_the_remedy(make_settings, monkeypatch):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from datetime import datetime, timedelta, timezone
 
 from PIL import Image
 from pyspark.sql import functions as F
 
+from pipelines.reports import pictures
 from pipelines.reports.pictures import show
 from pipelines.schemas import IMAGES, columns
 
@@ -36,3 +38,25 @@ def test_an_image_stated_anew_and_one_that_moved_are_shown_and_an_earlier_versio
     assert shown["a.jpg"].startswith("data:image/jpeg") and shown["moved.jpg"].startswith("data:image/jpeg")
     assert shown["a.jpg"] != shown["moved.jpg"]
     assert shown["c.jpg"] is None and shown["never.jpg"] is None
+
+
+def die(content: bytes, **_: int) -> bytes:
+    os._exit(1)
+
+
+def test_an_image_that_ends_whoever_decodes_it_has_no_thumbnail_and_one_that_has_failed_is_not_decoded(
+    spark, tables, make_settings, monkeypatch
+):
+    names = ("path", "content_hash", "content", "ingested_at")
+    kinds = columns(IMAGES)
+    given = [("a.jpg", "A", jpeg(10), NOON), ("b.jpg", "B", jpeg(20), NOON)]
+    frame = spark.createDataFrame(given, ", ".join(f"{name} {kinds[name]}" for name in names))
+    rest = [F.lit(None).cast(kind).alias(name) for name, kind in kinds.items() if name not in names]
+    tables.append("images", frame.select("*", *rest))
+    told = "path string, content_hash string, failure string"
+    failed = spark.createDataFrame([("a.jpg", "A", None), ("b.jpg", "B", "too_slow")], told).collect()
+    shown = {each.path: each.thumbnail for each in show(tables, make_settings(), {"": failed})[""]}
+    assert shown["a.jpg"] and shown["b.jpg"] is None
+    monkeypatch.setattr(pictures, "thumbnail", die)
+    shown = {each.path: each.thumbnail for each in show(tables, make_settings(), {"": failed})[""]}
+    assert shown == {"a.jpg": None, "b.jpg": None}

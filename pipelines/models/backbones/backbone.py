@@ -34,6 +34,9 @@ class Embedding(NamedTuple):
     detail: str | None = None
 
 
+Read = Callable[["bytes | None"], "Pixels | Embedding"]
+
+
 @dataclass(frozen=True)
 class Backbone:
     """Hold what makes features: network, weights (the file's bytes), preprocessing. Pickles; builds nothing.
@@ -46,6 +49,7 @@ class Backbone:
     weights: bytes = field(repr=False)
     preprocessing: Preprocessing
     max_pixels: int = 100_000_000
+    max_seconds: float = field(default=60.0, kw_only=True, compare=False)
     precision: Precision = "exact"
     file: str = field(default="", compare=False)  # where the weights were read, for errors
 
@@ -70,18 +74,25 @@ class Backbone:
         return replace(self, weights=weights)
 
     def embed(
-        self, pictures: Iterable[bytes | None], network: Network | None = None, *, batch: int = 8, readers: int = 0
+        self,
+        pictures: Iterable[bytes | None],
+        network: Network | None = None,
+        *,
+        batch: int = 8,
+        readers: int = 0,
+        read: Read | None = None,
     ) -> Iterator[Embedding]:
         """Give one Embedding per picture, in order. The pictures are re-cut to batches of a fixed size.
 
         `network` gives features of pixels; by default the reference: Pillow's scaling, torch on the CPU in single
         precision, built at the first readable picture, once per process. `readers`: threads that decode ahead, and
-        two that run the network; 0 for none. Raises ValueError for a batch below 1.
+        two that run the network; 0 for none. `read` is the method of that name under limits of
+        which it raises ImageError. Raises ValueError for a batch below 1.
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}: 1 or more was expected")
-        run, read = (network, self.read) if network else (self._reference, self._read_by_pillow)
-        with side_by_side(read, pictures, readers, 2 * batch) as decoded:
+        run, own = (network, self.read) if network else (self._reference, self._read_by_pillow)
+        with side_by_side(_named(read) if read else own, pictures, readers, 2 * batch) as decoded:
             batches = iter(lambda: list(islice(decoded, batch)), [])
             with side_by_side(lambda each: _embedded(each, run), batches, 2 if readers else 0, 2) as found:
                 for embeddings in found:
@@ -111,6 +122,18 @@ class Backbone:
         return forward(self, pixels)
 
 
+def _named(read: Read) -> Read:
+    """Return `read`, with an Embedding in place of an ImageError."""
+
+    def reading(content: bytes | None) -> Pixels | Embedding:
+        try:
+            return read(content)
+        except ImageError as error:
+            return Embedding(None, error.failure, error.detail)
+
+    return reading
+
+
 def _embedded(decoded: list[Pixels | Embedding], network: Network) -> list[Embedding]:
     pixels = [each for each in decoded if not isinstance(each, Embedding)]
     features = iter(network(np.stack(pixels)) if pixels else ())
@@ -123,6 +146,7 @@ def load_backbone(
     weights: str | None = None,
     cache: str = "~/.cache/irbis/weights",
     max_pixels: int = 100_000_000,
+    max_seconds: float = 60.0,
     precision: Precision = "exact",
     check: bool = True,
     **preprocessing: Any,
@@ -137,7 +161,8 @@ def load_backbone(
     if weights and not known.has_weights:
         raise SettingsError(f"featurize.weights = {weights}: {name} has no weights. Leave it out, or set it to null.")
     path = find_weights(name, weights, cache) if known.has_weights else None
-    backbone = Backbone(name, read_file(path) if path else b"", wanted, max_pixels, precision, str(path or ""))
+    read = read_file(path) if path else b""
+    backbone = Backbone(name, read, wanted, max_pixels, precision, str(path or ""), max_seconds=max_seconds)
     if check:
         backbone.check()
     return backbone

@@ -27,6 +27,7 @@ def backbones_of(settings: Settings, *, check: bool = True) -> tuple[Backbone, .
             weights=chosen.weights,
             cache=chosen.weights_cache,
             max_pixels=images.max_pixels,
+            max_seconds=images.max_seconds,
             precision=chosen.precision,
             fit=images.fit,
             size=images.size,

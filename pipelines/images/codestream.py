@@ -1,0 +1,96 @@
+"""What a JPEG 2000 file (ISO 15444-1) says of its size and of the parts that a decoder must keep at once."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_SIZE, _STYLE, _COMPONENT_STYLE, _TILE_PART, _DATA, _END = 0x51, 0x52, 0x53, 0x90, 0x93, 0xD9
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Hold the size of the picture, in pixels, the number of its tiles and of its components, and a tile's sides."""
+
+    width: int
+    height: int
+    tiles: int
+    components: int
+    tile_width: int
+    tile_height: int
+
+
+def boxes(content: bytes, begin: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, begin and end of the data of every box; a size of 0 is up to the end."""
+    end = len(content) if end is None else min(end, len(content))
+    while begin + 8 <= end:
+        size, start = int.from_bytes(content[begin : begin + 4], "big"), begin + 8
+        if size == 1:
+            size, start = int.from_bytes(content[begin + 8 : begin + 16], "big"), begin + 16
+        stop = begin + size if size else end
+        if stop < start:
+            return
+        yield content[begin + 4 : begin + 8], start, min(stop, end)
+        begin = stop
+
+
+def segments(content: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and data of every segment of the headers: the main one, and those of the tile parts."""
+    at, part_end = start + 2, len(content)
+    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != _END:
+        marker, end = content[at + 1], at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker == _DATA:
+            if part_end <= at:
+                return
+            at = part_end
+            continue
+        data = content[at + 4 : end]
+        if marker == _TILE_PART and len(data) >= 6:
+            length = int.from_bytes(data[2:6], "big")
+            part_end = at + length if length else len(content)
+        yield marker, data
+        at = end
+
+
+def frame(data: bytes) -> Frame | None:
+    """Read the segment SIZ; None where it is cut or says nonsense."""
+    if len(data) < 36:
+        return None
+    x1, y1, x0, y0, tile_width, tile_height, tile_x, tile_y, components = struct.unpack_from(">8IH", data, 2)
+    if not tile_width or not tile_height or x1 <= x0 or y1 <= y0:
+        return None
+    tiles = -(-(x1 - tile_x) // tile_width) * -(-(y1 - tile_y) // tile_height)
+    return Frame(x1 - x0, y1 - y0, tiles, components, min(tile_width, x1), min(tile_height, y1))
+
+
+def parts(marker: int, data: bytes, of: Frame) -> int:
+    """Return how many precincts and code blocks all tiles come to by a segment COD or COC.
+
+    Other segments say nothing of it: 0. An upper bound: components that are stored at half the size count as whole.
+    """
+    if marker == _STYLE:
+        style, rest = data[:1], data[5:]
+    elif marker == _COMPONENT_STYLE:
+        skipped = 1 if of.components < 257 else 2
+        style, rest = data[skipped : skipped + 1], data[skipped + 1 :]
+    else:
+        return 0
+    if len(rest) < 5:
+        return 0
+    levels, block_width, block_height = min(rest[0], 32), 2 + (rest[1] & 15), 2 + (rest[2] & 15)
+    precincts = rest[5 : 6 + levels] if style and style[0] & 1 else b""
+    count = 0
+    for resolution in range(levels + 1):
+        size = precincts[resolution] if resolution < len(precincts) else 0xFF
+        width = -(-of.tile_width >> (levels - resolution)) or 1
+        height = -(-of.tile_height >> (levels - resolution)) or 1
+        across, down = size & 15, size >> 4
+        count += _cells(width, height, across, down)
+        count += _cells(width, height, min(across, block_width), min(down, block_height))
+    return count * of.components * of.tiles
+
+
+def _cells(width: int, height: int, across: int, down: int) -> int:
+    """Return how many cells, of which the sides are powers of 2, cover an area."""
+    return -(-width // 2**across) * -(-height // 2**down)
