@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from pipelines.errors import ModelError
 from pipelines.platform.environment import name_fault
@@ -15,6 +17,8 @@ from pipelines.platform.moved import follow_workspace
 from pipelines.settings import Settings
 
 DESCRIPTION = 5000  # characters of a version's description; PostgreSQL and MySQL refuse more
+
+_silence = Lock()
 
 
 def description(card: str) -> str:
@@ -66,3 +70,15 @@ def own_database(settings: Settings) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     follow_workspace(folder / "mlflow.db", settings.tracking.experiment, folder / "artifacts")
     return f"sqlite:///{folder}/mlflow.db"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let nobody log below a warning."""
+    with _silence:  # two at once would each put back what they found, and the last to leave the silence of the other
+        before = logging.root.manager.disable
+        logging.disable(logging.INFO)
+        try:
+            yield
+        finally:
+            logging.disable(before)
