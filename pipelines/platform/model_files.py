@@ -26,6 +26,10 @@ CLASSES = frozenset(
         "com.microsoft.azure.synapse.ml.lightgbm.LightGBMClassificationModel",
     )
 )
+OTHERWISE = (
+    "or choose another version: `irbis promote VERSION --reason ...`; or train under another name: "
+    "--set tracking.model=NAME"
+)
 _PIPELINE = "pyspark.ml.pipeline.PipelineModel"
 _WRITTEN_BY_DOWNLOADS = "registered_model_meta"  # MLflow adds it to each copy that it fetches
 
@@ -38,6 +42,11 @@ def digest_of(folder: Path) -> str:
         if file.is_file() and name != _WRITTEN_BY_DOWNLOADS:
             found.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode("utf-8", "surrogatepass"))
     return found.hexdigest()
+
+
+def gone_sentence(version: str, file: str, place: str) -> str:
+    """Return what is said of a file of a version that is not in its place any more."""
+    return f"{file} of {version} is gone from {place}. Put back a copy; {OTHERWISE}."
 
 
 def fault_of(folder: Path, digest: str | None) -> str:

@@ -13,15 +13,11 @@ from mlflow.exceptions import MlflowException
 from pyspark.ml import PipelineModel
 
 from pipelines.errors import ModelError
-from pipelines.platform.model_files import digest_of, fault_of
+from pipelines.platform.model_files import OTHERWISE, digest_of, fault_of, gone_sentence
 from pipelines.platform.model_version import ModelVersion
 
 DIGEST = "artifacts_sha256"  # the tag with the digest of a version's files
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")  # the stores differ
-OTHERWISE = (
-    "or choose another version: `irbis promote VERSION --reason ...`; or train under another name: "
-    "--set tracking.model=NAME"
-)
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +53,7 @@ def digest(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | No
 
 def gone(client: mlflow.MlflowClient, version: ModelVersion, file: str) -> ModelError:
     """Return the error for a file of a version that is not there any more."""
-    return ModelError(f"{file} of {version} is gone from {_place(client, version)}. Put back a copy; {OTHERWISE}.")
+    return ModelError(gone_sentence(str(version), file, _place(client, version)))
 
 
 @contextmanager

@@ -91,8 +91,8 @@ def require_judge(tables: Tables, tracking: Tracking) -> None:
     before = [version for version in tracking.versions() if crownings(version)]
     if before:
         raise ModelError(
-            f"{listed([str(each) for each in before])} {'was' if len(before) == 1 else 'were'} champion, and no version "
-            f"is now. Choose one: `irbis promote {before[0].version} --reason ...`."
+            f"No version of {name} is champion any more, and {listed([str(each) for each in before])} was. Choose one: "
+            f"`irbis promote {before[0].version} --reason ...`."
         )
     if tables.read("predictions").where(F.col("model_name") == name).head(1):
         raise ModelError(

@@ -91,10 +91,10 @@ def keep(settings: Settings, inputs: str | None, results: Sequence[StageResult])
 
 
 def _left(settings: Settings) -> str:
-    """Give the digest of what tells of every change in the workspace: tables, MLflow's database, the report."""
+    """Give the digest of what tells of every change in the workspace: tables, MLflow's files, the report."""
     folder = Path(workspace_of(settings))
-    tables = sorted(file for file in folder.glob("tables/**/*") if file.is_file())
-    return hashlib.sha256(_states([*tables, folder / "mlflow.db", folder / PAGE])).hexdigest()
+    files = sorted(file for part in ("tables", "artifacts") for file in folder.glob(f"{part}/**/*") if file.is_file())
+    return hashlib.sha256(_states([*files, folder / "mlflow.db", folder / PAGE])).hexdigest()
 
 
 def _files(path: Path) -> list[Path]:
