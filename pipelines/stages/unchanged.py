@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pipelines
+from pipelines.durable import write_whole
 from pipelines.models.backbones import weights_files
 from pipelines.platform.managed import is_managed
 from pipelines.reports.mark import PAGE
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
-from pipelines.storage.files import write_local
 from pipelines.storage.labels import is_file
 from pipelines.storage.sources import open_source
 from pipelines.storage.tables import workspace_of
@@ -87,7 +87,7 @@ def keep(settings: Settings, inputs: str | None, results: Sequence[StageResult])
     stages = [{"stage": r.stage, "outcome": r.again or r.outcome, "notes": r.lasting} for r in results]
     due = min((result.due for result in results if result.due), default=None)
     note = LastRun(inputs, _left(settings), stages, due.isoformat() if due else None)
-    write_local(Path(workspace_of(settings), NOTE), json.dumps(asdict(note)).encode())
+    write_whole(Path(workspace_of(settings), NOTE), json.dumps(asdict(note)).encode())
 
 
 def _left(settings: Settings) -> str:

@@ -35,7 +35,9 @@ def survey(tmp_path_factory):
 
 
 def _env(folder):
-    return {**os.environ, "IRBIS_RUNS__LEDGER": str(folder / "ledger")}
+    """Give the variables of the command: without those that MLflow sets in the process of the tests."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return {**kept, "IRBIS_RUNS__LEDGER": str(folder / "ledger")}
 
 
 @pytest.fixture
