@@ -1,6 +1,9 @@
 #!/bin/bash
 # MLflow's server on a head node, for runs whose drivers are anywhere in the cluster. Usage: tracking.sh start|save [FOLDER]
 #
+# It asks for a user and a password, which `start` makes and keeps in TRACKING/password: who reaches the port without them
+# reads and writes nothing, and models are programs to those that load them.
+#
 # `start` takes up what `save` has laid into FOLDER (/irbis) of the cluster's storage, which outlives the cluster; run it at
 # every start of the node. `save` belongs after every night, and before the cluster is deleted.
 set -euo pipefail
@@ -11,24 +14,41 @@ bin=$home/environment/bin
 
 fail() { printf 'tracking: %s\n' "$1" >&2; exit 2; }
 
-start() {
+# Only this user reads the password, the server's log and what it stores.
+secure() {
+    umask 077
     mkdir -p "$home"
+    chmod 700 "$home"
+    [ -s "$home/password" ] || head -c 64 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | head -c 40 > "$home/password"
+    cat > "$home/auth.ini" <<INI
+[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = sqlite:///$home/auth.db
+admin_username = irbis
+admin_password = $(cat "$home/password")
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+INI
+}
+
+start() {
+    secure
     [ -x "$bin/mlflow" ] || fail "there is no $bin/mlflow. Make it:
   sudo /usr/bin/miniforge/bin/conda create --yes --prefix $home/environment python=3.10 pip
-  sudo $bin/python -m pip install mlflow==2.22.5"
+  sudo $bin/python -m pip install 'mlflow[auth]==2.22.5'"
     if [ ! -f "$home/mlflow.db" ] && hdfs dfs -test -e "$folder/tracking.tar.gz"; then
-        hdfs dfs -cat "$folder/tracking.tar.gz" | tar -xz -C "$home"
+        hdfs dfs -cat "$folder/tracking.tar.gz" | tar -xz --no-same-owner -C "$home" mlflow.db artifacts
         echo "tracking: taken up from $folder/tracking.tar.gz"
     fi
     if [ -f "$home/pid" ] && kill -0 "$(cat "$home/pid")" 2>/dev/null; then
         echo "tracking: is running"
     else
-        (cd "$home" && setsid "$bin/mlflow" server --host 0.0.0.0 --port "$port" \
+        (cd "$home" && MLFLOW_AUTH_CONFIG_PATH="$home/auth.ini" MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat "$home/password") \
+            setsid "$bin/mlflow" server --app-name basic-auth --host 0.0.0.0 --port "$port" \
             --backend-store-uri "sqlite:///$home/mlflow.db" --artifacts-destination "$home/artifacts" \
             >> "$home/server.log" 2>&1 & echo $! > "$home/pid")
         echo "tracking: started, its log is $home/server.log"
     fi
-    echo "tracking: --set tracking.uri=http://$(hostname -f):$port"
+    echo "tracking: tracking.uri is http://irbis:PASSWORD@$(hostname -f):$port, with the PASSWORD in $home/password"
 }
 
 save() {

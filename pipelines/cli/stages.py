@@ -115,12 +115,15 @@ def run_stages(words: Sequence[str], origins: dict[str, Origin], verbose: bool, 
 @contextmanager
 def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]:
     """Give the settings of a run of these stages, and hold its workspace if there are any: they write there."""
+    from pipelines.platform.database import require_champion_files
     from pipelines.platform.environment import require_sound, tracking_notes
     from pipelines.platform.lock import workspace_lock
 
     settings = revealed(validated(origins))
     try:
         require_sound(settings)
+        if {"train", "report"} & set(names) or ("score" in names and settings.score.model_version == "champion"):
+            require_champion_files(settings)
         _require_ways_in(names, settings)
     except UserError as error:
         if settings.runs.id:  # sent from elsewhere

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from pipelines.durable import write_whole
 from pipelines.errors import DataError, PlatformError
 
 LOCAL = "local"
@@ -74,11 +75,9 @@ class Ledger:
 
     def write(self, entry: Entry) -> Entry:
         """Keep the entry, whole or not at all. Raises PlatformError where the folder cannot be written."""
-        draft = self.folder / f".{entry.id}.{os.getpid()}.draft"
+        text = json.dumps(asdict(entry), indent=2, ensure_ascii=False)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(asdict(entry), indent=2, ensure_ascii=False), "utf-8")
-            os.replace(draft, self.folder / f"{entry.id}.json")
+            write_whole(self.folder / f"{entry.id}.json", text.encode())
         except OSError as error:
             raise PlatformError(
                 f"runs.ledger = {self.folder} cannot be written ({error.strerror}). Name another folder: "

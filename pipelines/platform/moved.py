@@ -33,8 +33,8 @@ def follow_workspace(database: Path, experiment: str, artifacts: Path) -> None:
                     )
         except sqlite3.DatabaseError as error:
             raise ModelError(
-                f"{database} cannot be read ({error}). Put back a copy, or remove it and train again: the tables "
-                "are kept beside it."
+                f"{database} cannot be read ({error}). Put back a copy. To begin anew beside the tables, move it and "
+                f"{artifacts} away, and train under another name: --set tracking.model=NAME."
             ) from error
 
 

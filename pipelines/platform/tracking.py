@@ -1,4 +1,4 @@
-"""MLflow: runs, registered model versions, `champion` and `challenger`. The only file that imports mlflow."""
+"""MLflow: runs, registered model versions, `champion` and `challenger`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 import logging
 import os
 import re
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import mlflow
@@ -24,23 +24,23 @@ from pyspark.ml import PipelineModel
 
 from pipelines.azure_address import is_azure
 from pipelines.errors import ModelError
+from pipelines.platform import stored_models
 from pipelines.platform.artifacts import artifact_access, artifact_root
-from pipelines.platform.database import description, fitting_schema, own_database
+from pipelines.platform.database import description, fitting_schema, own_database, quiet
 from pipelines.platform.model_version import ModelVersion
 from pipelines.platform.provenance import code_version
+from pipelines.platform.stored_models import DIGEST, NOT_THERE
 from pipelines.platform.version_tags import TAG, Tags, written
 from pipelines.settings import Settings
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases: one version at most bears each
 EVALUATION = "evaluation.json"
-NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")  # the stores differ
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 for noisy in ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.utils.environment", "py4j"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
 # MLflow 2 sets the levels anew whenever it opens its tables, so a level alone does not keep alembic quiet.
 logging.getLogger("alembic.runtime.migration").addFilter(lambda record: record.levelno >= logging.WARNING)
-_silence = Lock()
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Tracking:
             mlflow.set_tracking_uri(uri)
         if chosen.registry_uri or uri:
             mlflow.set_registry_uri(chosen.registry_uri or uri)
-        with _quiet(), fitting_schema(uri):  # the first to connect makes the tables, of which MLflow 2 tells at length
+        with quiet(), fitting_schema(uri):  # the first to connect makes the tables, of which MLflow 2 tells at length
             client = mlflow.MlflowClient()
             found = client.get_experiment_by_name(chosen.experiment)
         has_server = not re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri or "")  # which has its own place for files
@@ -132,10 +132,13 @@ class Tracking:
         if self.on_catalog:
             self.log(tags=tags)
         own = None if self.on_catalog else self._written(tags, run_id)
-        version = self.client.create_model_version(
-            self.model, info.model_uri, run_id, tags=own, description=description(card)
+        version = self._version(
+            self.client.create_model_version(
+                self.model, info.model_uri, run_id, tags=own, description=description(card)
+            )
         )
-        return self._version(version)
+        self.tag(version, **{DIGEST: stored_models.digest(self.client, version, self._scratch())})
+        return version
 
     def champion(self) -> ModelVersion | None:
         """Give the version that scores, None before the first one."""
@@ -166,6 +169,10 @@ class Tracking:
         return sorted(map(self._version, found), key=lambda each: -int(each.version))
 
     def delete(self, version: ModelVersion) -> None:
+        """Delete a version; raise ModelError for the champion, which scores."""
+        champion = self.champion()
+        if champion and champion.version == version.version:
+            raise ModelError(f"{version} is champion, so it stays. Make another one champion first: `irbis promote`.")
         self.client.delete_model_version(self.model, version.version)
 
     def choose(self, wanted: str) -> ModelVersion:
@@ -183,13 +190,18 @@ class Tracking:
         raise ModelError(f"Model {self.model} has no version {wanted}. Known: {known}.")
 
     def load(self, version: ModelVersion) -> PipelineModel:
-        uri = f"models:/{version.name}/{version.version}"
-        with tempfile.TemporaryDirectory() as folder:  # Spark reads a model whole; MLflow would leave its copy there
-            return mlflow.spark.load_model(uri, dfs_tmpdir=self._scratch(), dst_path=folder)
+        """Load a version's model, after the checks of `stored_models.verified`."""
+        return stored_models.load(self.client, version, self._scratch())
 
-    def save(self, version: ModelVersion, folder: Path) -> None:
-        """Copy the version's model, a folder, to `folder`."""
-        mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=str(folder))
+    def save(self, version: ModelVersion, target: Path) -> None:
+        """Copy a version's files into a folder, after the same checks."""
+        with stored_models.verified(self.client, version, self._scratch()) as folder:
+            shutil.copytree(folder, target, dirs_exist_ok=True)
+
+    def verify(self, version: ModelVersion) -> None:
+        """Raise ModelError if a version's files are gone, changed, or would run code that is not irbis's."""
+        with stored_models.verified(self.client, version, self._scratch()):
+            pass
 
     def params(self, version: ModelVersion) -> dict[str, str]:
         """Give the parameters logged when the version was trained."""
@@ -197,7 +209,10 @@ class Tracking:
 
     def read_json(self, version: ModelVersion, file: str) -> dict[str, Any]:
         """Give a JSON file of the version's run."""
-        return dict(json.loads(self._read(version.run_id, file)))
+        try:
+            return dict(json.loads(self._read(version.run_id, file)))
+        except (OSError, MlflowException) as error:
+            raise stored_models.gone(self.client, version, file) from error
 
     def _read(self, run_id: str, file: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
@@ -230,15 +245,3 @@ class Tracking:
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
                 raise
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let nobody log below a warning."""
-    with _silence:  # two at once would each put back what they found, and the last to leave the silence of the other
-        before = logging.root.manager.disable
-        logging.disable(logging.INFO)
-        try:
-            yield
-        finally:
-            logging.disable(before)

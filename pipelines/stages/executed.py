@@ -15,11 +15,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pipelines
+from pipelines.durable import write_whole
 from pipelines.errors import NotebookError, PlatformError
 from pipelines.settings import Settings
 from pipelines.stages.notebooks import Order
 from pipelines.stages.result import Clock, duration
-from pipelines.storage.files import write_local, write_text
+from pipelines.storage.files import write_text
 from pipelines.storage.tables import Tables, workspace_of
 
 FOLDER = "notebooks"  # in the workspace
@@ -118,7 +119,7 @@ def _own_kernel() -> Iterator[None]:
     spec = {"argv": command, "display_name": "Python 3", "language": "python", "env": {"PYTHONPATH": path}}
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory() as folder:
-        write_local(Path(folder) / "kernels" / KERNEL / "kernel.json", json.dumps(spec).encode())
+        write_whole(Path(folder) / "kernels" / KERNEL / "kernel.json", json.dumps(spec).encode())
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
         try:
             yield
@@ -135,5 +136,5 @@ def _write_page(copy: Path) -> Path:
     exporter = HTMLExporter(raw_template=PLAIN_PAGE, exclude_input_prompt=True, exclude_output_prompt=True)
     html, _ = exporter.from_filename(str(copy))
     page = copy.with_suffix(".html")
-    write_local(page, html.encode("utf-8", "backslashreplace"))
+    write_whole(page, html.encode("utf-8", "backslashreplace"))
     return page

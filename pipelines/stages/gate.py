@@ -9,12 +9,13 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.errors import ModelError
 from pipelines.evaluation.answers import Answers
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.paired import Paired, compare
 from pipelines.evaluation.scored import listed
 from pipelines.evaluation.split import split_of
-from pipelines.platform.crowning import crown
+from pipelines.platform.crowning import crown, crownings
 from pipelines.platform.tracking import CHALLENGER, ModelVersion, Tracking
 from pipelines.schemas import names_of
 from pipelines.settings import Train
@@ -62,6 +63,43 @@ def pass_gate(
         text = f"is challenger, {champion} stays champion: {verdict.why}"
     tracking.log(metrics=verdict.figures, tags={"gate": text})
     return text
+
+
+def settle(tracking: Tracking, same: Sequence[ModelVersion]) -> ModelVersion | None:
+    """Return which of these versions, the newest first, is judged; None where no run came that far.
+
+    A run may have been killed after it made its version champion and before it wrote the verdict: it is written now.
+    """
+    champion = tracking.champion()
+    for version in same:
+        if version.tags.get("gate"):
+            return version
+        if champion and version.version == champion.version:
+            tracking.tag(version, gate=f"is champion: {crownings(version)[-1].why}")
+            return version
+    return None
+
+
+def require_judge(tables: Tables, tracking: Tracking) -> None:
+    """Raise ModelError if there was a champion that a new version could not be compared with any more.
+
+    Asked before anything is fitted. Without this, the next version would be champion as if it were the first.
+    """
+    name, champion = tracking.model, tracking.champion()
+    if champion:
+        return tracking.verify(champion)
+    before = [version for version in tracking.versions() if crownings(version)]
+    if before:
+        raise ModelError(
+            f"No version of {name} is champion any more, and {listed([str(each) for each in before])} was. Choose one: "
+            f"`irbis promote {before[0].version} --reason ...`."
+        )
+    if tables.read("predictions").where(F.col("model_name") == name).head(1):
+        raise ModelError(
+            f"Table predictions was made by model {name}, of which MLflow's database holds no champion: it is another "
+            "database, or it was lost. Put back a copy of it, or set tracking.uri as it was then; or train under "
+            "another name: --set tracking.model=NAME."
+        )
 
 
 def judge(ours: Answers, theirs: Answers, interesting: Sequence[str], settings: Train, champion: str) -> Verdict:

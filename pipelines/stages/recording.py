@@ -21,6 +21,7 @@ from typing import Any
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.sql import SparkSession
 
+from pipelines.durable import write_whole
 from pipelines.errors import PlatformError, UserError
 from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, STOPPED, SUCCEEDED, Entry, Ledger, new_id, now
 from pipelines.platform.managed import is_managed
@@ -29,7 +30,7 @@ from pipelines.platform.root_cause import root_cause
 from pipelines.platform.spaces import disk_full
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
-from pipelines.storage.files import put_folder, read_text, write_local, write_text
+from pipelines.storage.files import put_folder, read_text, write_text
 from pipelines.storage.orphans import remove_orphans
 from pipelines.storage.tables import Tables, workspace_of
 
@@ -90,7 +91,7 @@ class Recording:
             return False
         try:
             if self.tables is None:
-                write_local(Path(folder, name), text.encode())
+                write_whole(Path(folder, name), text.encode())
             else:
                 write_text(self.tables, name, text)
         except Exception as error:  # whatever the place answers: the work itself must not end of it

@@ -21,7 +21,7 @@ from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.card import model_card
 from pipelines.settings import Score, Settings
 from pipelines.stages.caveats import find_caveats
-from pipelines.stages.gate import pass_gate
+from pipelines.stages.gate import pass_gate, require_judge, settle
 from pipelines.stages.learning import (
     Selection,
     fingerprint_of,
@@ -101,12 +101,13 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     rows = training_rows(tables, settings, backbone).cache()
     fingerprint = fingerprint_of(rows, settings, backbone)
     same = [each for each in tracking.versions() if each.tags.get("fingerprint") == fingerprint]
-    if same and same[0].tags.get("gate"):
+    if judged := settle(tracking, same):
         rows.unpersist()
-        return StageResult("train", seconds=clock.seconds, outcome=_again(same[0]))
+        return StageResult("train", seconds=clock.seconds, outcome=_again(judged))
     require_sound_labels(tables, rows, settings)
-    for unfinished in same:  # a run that was killed between registering and the gate
+    for unfinished in same:  # of a run that was killed between registering and the gate
         tracking.delete(unfinished)
+    require_judge(tables, tracking)
     selection = _select(rows, settings)
     trained = train_selected(selection, settings)
     total = selection.rows.count()

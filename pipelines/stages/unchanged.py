@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pipelines
+from pipelines.durable import write_whole
 from pipelines.models.backbones import weights_files
 from pipelines.platform.managed import is_managed
 from pipelines.reports.mark import PAGE
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
-from pipelines.storage.files import write_local
 from pipelines.storage.labels import is_file
 from pipelines.storage.sources import open_source
 from pipelines.storage.tables import workspace_of
@@ -87,14 +87,14 @@ def keep(settings: Settings, inputs: str | None, results: Sequence[StageResult])
     stages = [{"stage": r.stage, "outcome": r.again or r.outcome, "notes": r.lasting} for r in results]
     due = min((result.due for result in results if result.due), default=None)
     note = LastRun(inputs, _left(settings), stages, due.isoformat() if due else None)
-    write_local(Path(workspace_of(settings), NOTE), json.dumps(asdict(note)).encode())
+    write_whole(Path(workspace_of(settings), NOTE), json.dumps(asdict(note)).encode())
 
 
 def _left(settings: Settings) -> str:
-    """Give the digest of what tells of every change in the workspace: tables, MLflow's database, the report."""
+    """Give the digest of what tells of every change in the workspace: tables, MLflow's files, the report."""
     folder = Path(workspace_of(settings))
-    tables = sorted(file for file in folder.glob("tables/**/*") if file.is_file())
-    return hashlib.sha256(_states([*tables, folder / "mlflow.db", folder / PAGE])).hexdigest()
+    files = sorted(file for part in ("tables", "artifacts") for file in folder.glob(f"{part}/**/*") if file.is_file())
+    return hashlib.sha256(_states([*files, folder / "mlflow.db", folder / PAGE])).hexdigest()
 
 
 def _files(path: Path) -> list[Path]:

@@ -7,6 +7,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.durable import write_whole
+
+FORMER = "former"  # the end of the name of a file that is being replaced
+
 if TYPE_CHECKING:  # `irbis --help` need not load Spark
     from pipelines.storage.tables import Tables
 
@@ -24,7 +28,9 @@ def read_text(tables: Tables, name: str) -> str | None:
         return path.read_bytes().decode() if path.exists() else None
     system, path = _hadoop(tables, address)
     if not system.exists(path):
-        return None
+        path = _beside(tables, address, FORMER)  # of a writer that was killed before the new one had its name
+        if not system.exists(path):
+            return None
     stream = system.open(path)
     try:
         return bytes(tables.spark.sparkContext._jvm.org.apache.commons.io.IOUtils.toByteArray(stream)).decode()
@@ -37,20 +43,21 @@ def write_text(tables: Tables, name: str, text: str) -> str:
     address = address_of(tables, name)
     content = text.encode("utf-8")
     if "://" not in address:
-        write_local(Path(address), content)
+        write_whole(Path(address), content)
         return address
-    folder, _, last = address.rpartition("/")
-    draft = f"{folder}/{_draft_name(last)}"
     system, path = _hadoop(tables, address)
-    _, unfinished = _hadoop(tables, draft)
-    stream = system.create(unfinished, True)
+    draft, former = (_beside(tables, address, suffix) for suffix in (f"{os.getpid()}.draft", FORMER))
+    stream = system.create(draft, True)
     try:
         stream.write(content)
     finally:
         stream.close()
-    system.delete(path, False)  # most of these systems rename onto nothing that is there
-    if not system.rename(unfinished, path):
-        raise OSError(f"{draft} could not be renamed to {address}")
+    # Most of these systems rename onto nothing that is there: the old file steps aside, where `read_text` finds it.
+    if system.exists(path):
+        system.delete(former, False)
+        _rename(system, path, former)
+    _rename(system, draft, path)
+    system.delete(former, False)
     return address
 
 
@@ -66,19 +73,15 @@ def put_folder(tables: Tables, source: Path, name: str) -> str:
     return address
 
 
-def write_local(path: Path, content: bytes) -> None:
-    """Write a file of this machine, whole or not at all; its folder is made where it is missing."""
-    draft = path.with_name(_draft_name(path.name))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+def _beside(tables: Tables, address: str, suffix: str) -> Any:
+    """Give Hadoop's path of a hidden file in the same folder."""
+    folder, _, name = address.rpartition("/")
+    return _hadoop(tables, f"{folder}/.{name[:80]}.{suffix}")[1]
 
 
-def _draft_name(name: str) -> str:
-    return f".{name[:80]}.{os.getpid()}.draft"
+def _rename(system: Any, old: Any, new: Any) -> None:
+    if not system.rename(old, new):
+        raise OSError(f"{old} could not be renamed to {new}")
 
 
 def _hadoop(tables: Tables, address: str) -> tuple[Any, Any]:

@@ -9,10 +9,10 @@ import hashlib
 from pathlib import Path
 
 from pipelines.azure_address import is_azure, parse_place
+from pipelines.durable import write_whole
 from pipelines.errors import AccessError, DataError, ImageError
 from pipelines.settings import Settings
 from pipelines.storage.azure_credentials import find_credential, require_token
-from pipelines.storage.files import write_local
 from pipelines.storage.retrying import PassingError
 from pipelines.storage.sources.azure_blob import LONG, AzureBlobs
 from pipelines.storage.uploading import content_type
@@ -61,7 +61,7 @@ class Places:
 
     def write(self, address: str, content: bytes) -> None:
         if not is_azure(address):
-            return write_local(_here(address), content)
+            return write_whole(_here(address), content)
         folder, _, name = address.rpartition("/")
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
         try:

@@ -146,5 +146,7 @@ def test_it_installs_the_python_of_the_lane_and_names_no_version_that_the_lock_d
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (lane,) = re.findall(r"hdinsight-5\.1,\$\(LANE\)\),([\d.]+)", makefile)
     assert f"python={lane}\n" in text
-    (mlflow,) = re.findall(r"mlflow==([\d.]+)", (ROOT / "deploy/hdinsight/tracking.sh").read_text(encoding="utf-8"))
+    (mlflow,) = re.findall(
+        r"mlflow\[auth\]==([\d.]+)", (ROOT / "deploy/hdinsight/tracking.sh").read_text(encoding="utf-8")
+    )
     assert f"mlflow-skinny=={mlflow}\n" in LOCK

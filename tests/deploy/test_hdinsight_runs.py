@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -188,7 +190,7 @@ def tracking(head_node, tmp_path):
     (server / "environment/bin").mkdir(parents=True)
     (server / "environment/bin/python").symlink_to(sys.executable)
     mlflow = server / "environment/bin/mlflow"
-    mlflow.write_text('#!/bin/sh\necho "$@"\nexec sleep 30\n')
+    mlflow.write_text('#!/bin/sh\necho "$@" config $MLFLOW_AUTH_CONFIG_PATH\nexec sleep 30\n')
     mlflow.chmod(0o755)
     kept = tmp_path / "kept"
     verbs = f'-test) test -e {kept} ;; -cat) cat {kept} ;; -put) cp "$4" {kept} ;;'
@@ -203,8 +205,35 @@ def test_the_tracking_server_starts_once_and_says_its_address(tracking):
     run, _, _ = tracking
     done = run("start")
     assert done.returncode == 0, done.stderr
-    assert "started" in done.stdout and re.search(r"--set tracking.uri=http://\S+:5000", done.stdout)
+    address = r"tracking.uri is http://irbis:PASSWORD@\S+:5000, with the PASSWORD in "
+    assert "started" in done.stdout and re.search(address, done.stdout)
     assert "is running" in run("start").stdout
+
+
+def test_the_tracking_server_asks_everybody_for_a_password_that_only_its_user_reads(tracking):
+    run, server, _ = tracking
+    done = run("start")
+    password = (server / "password").read_text()
+    assert re.fullmatch(r"[A-Za-z0-9]{40}", password) and password not in done.stdout + done.stderr
+    for name in ("password", "auth.ini", "server.log"):
+        assert (server / name).stat().st_mode & 0o077 == 0
+    assert server.stat().st_mode & 0o077 == 0
+    chosen = configparser.ConfigParser()
+    chosen.read(server / "auth.ini")
+    assert dict(chosen["mlflow"]) == {
+        "default_permission": "NO_PERMISSIONS",
+        "database_uri": f"sqlite:///{server}/auth.db",
+        "admin_username": "irbis",
+        "admin_password": password,
+        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+    }
+    for _ in range(100):  # the server writes its words into its log
+        if log := (server / "server.log").read_text():
+            break
+        time.sleep(0.1)
+    assert "server --app-name basic-auth --host" in log and f"config {server}/auth.ini" in log
+    run("start")
+    assert (server / "password").read_text() == password
 
 
 def test_what_was_saved_is_taken_up_on_another_cluster(tracking):
@@ -229,4 +258,4 @@ def test_nothing_to_save_and_no_mlflow_are_said(tracking):
     run, server, _ = tracking
     assert "nothing to save" in run("save").stderr
     (server / "environment/bin/mlflow").unlink()
-    assert "pip install mlflow==" in run("start").stderr
+    assert "pip install 'mlflow[auth]==" in run("start").stderr

@@ -142,3 +142,15 @@ def test_the_files_of_weights_are_told_without_reading_or_fetching_any(
     several = make_settings({"featurize.backbone": names, "featurize.weights_cache": str(tmp_path)})
     assert weights_files(several.featurize) == [find_weights("irbis_tiny", None, ""), file]
     assert weights_files(make_settings({"featurize.weights": "ours.pth"}).featurize) == [Path("ours.pth")]
+
+
+def test_cached_weights_that_are_not_those_of_their_name_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "squeezenet1_1-b8a52dc0.pth"
+    file.write_bytes(b"PK cut off")
+    begins = hashlib.sha256(b"PK cut off").hexdigest()[:8]
+    with pytest.raises(WeightsError, match=rf"^{file} is damaged: its SHA-256 begins with {begins}, .* b8a52dc0\. Rem"):
+        load_backbone("squeezenet1_1", cache=str(tmp_path), check=False)
+    file.rename(tmp_path / f"squeezenet1_1-{begins}.pth")
+    assert load_backbone("squeezenet1_1", cache=str(tmp_path), check=False).weights == b"PK cut off"
+    (tmp_path / f"squeezenet1_1-{begins}.pth").rename(tmp_path / "squeezenet1_1-ours.pth")  # of no published name
+    assert load_backbone("squeezenet1_1", cache=str(tmp_path), check=False).weights == b"PK cut off"

@@ -100,3 +100,10 @@ def test_without_a_champion_there_is_nothing_to_go_back_from(tmp_path):
     tracking = Tracking.of(load_settings(None, {"workspace": str(tmp_path)}))
     with pytest.raises(ModelError, match="has no champion"):
         rollback(tracking, "a slip")
+
+
+def test_the_champion_is_never_deleted(tracking):
+    with pytest.raises(ModelError, match="irbis/2 is champion, so it stays"):
+        tracking.delete(tracking.choose("2"))
+    tracking.delete(tracking.choose("3"))
+    assert [each.version for each in tracking.versions()] == ["2", "1"] and tracking.champion().version == "2"

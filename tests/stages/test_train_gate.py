@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from pyspark.sql import functions as F
 
+from pipelines.errors import ModelError
 from pipelines.evaluation.split import split_of
-from pipelines.platform.tracking import EVALUATION, Tracking
+from pipelines.platform.tracking import CHAMPION, EVALUATION, Tracking
 from pipelines.stages import ingest, train
 from pipelines.stages.comparison import compare
+from pipelines.stages.gate import pass_gate
 from pipelines.stages.learning import training_rows
 from pipelines.stages.status import as_text, collect_status
 from pipelines.storage.tables import Tables
@@ -174,3 +176,28 @@ def test_a_rare_class_that_test_lacks_is_trained_and_its_method_stands_beside_ev
     assert compared.splitlines()[-1] == left_out.partition(" The model")[0]
     again = train.run(spark, relabelled)
     assert (again.read, again.written) == (0, 0)
+
+
+def test_a_training_killed_between_the_crowning_and_the_verdict_loses_no_champion(spark, settings, monkeypatch):
+    def killed(*_, **tags):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train, "pass_gate", lambda *given: pass_gate(*given) and killed())
+        train.run(spark, settings)
+    tracking = Tracking.of(settings)
+    assert tracking.champion().version == "1" and "gate" not in tracking.champion().tags
+    result = train.run(spark, settings)
+    assert (result.written, result.outcome) == (0, "irbis/1 was trained on the same: nothing to do")
+    assert [each.version for each in tracking.versions()] == ["1"]
+    assert tracking.champion().tags["gate"] == "is champion: the first version"
+
+
+def test_where_the_alias_was_lost_no_version_becomes_champion_unexamined(spark, trained):
+    tracking = Tracking.of(trained)
+    tracking.withdraw(CHAMPION)
+    with pytest.raises(
+        ModelError, match=r"^No version of irbis is champion any more, and irbis/1 was. .*`irbis pro"
+    ):
+        train.run(spark, changed(trained, "train", reg_params=[0.02]))
+    assert [each.version for each in tracking.versions()] == ["1"]

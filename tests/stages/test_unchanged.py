@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -23,7 +24,8 @@ def chosen(make_settings, tmp_path):
         (tmp_path / "pictures").mkdir(exist_ok=True)
         (tmp_path / "pictures" / name).write_bytes(b"picture")
     (tmp_path / "labels.csv").write_text("path,label\na.jpg,lynx\n")
-    for name in ("tables/images/_delta_log/0.json", "tables/images/part-0.parquet", "mlflow.db", "reports/report.html"):
+    left = ("tables/images/_delta_log/0.json", "tables/images/part-0.parquet", "mlflow.db", "reports/report.html")
+    for name in (*left, "artifacts/f00/artifacts/model/MLmodel"):
         file = tmp_path / "workspace" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("as the run left it")
@@ -72,10 +74,26 @@ def rewrite(name):
         lambda folder: (folder / "workspace/reports/report.html").unlink(),
         lambda folder: (folder / "workspace/tables/images/_delta_log/1.json").write_text("another's commit"),
         lambda folder: (folder / "workspace/tables/images/part-0.parquet").unlink(),
+        rewrite("workspace/artifacts/f00/artifacts/model/MLmodel"),
+        lambda folder: shutil.rmtree(folder / "workspace/artifacts"),
         lambda folder: (folder / "workspace" / unchanged.NOTE).write_text('{"version": "another"}'),
         lambda folder: (folder / "workspace" / unchanged.NOTE).write_text("cut of"),
     ],
-    ids=["rewritten", "new", "gone", "renamed", "labels", "model", "report", "commit", "bytes", "otherversion", "cut"],
+    ids=[
+        "rewritten",
+        "new",
+        "gone",
+        "renamed",
+        "labels",
+        "model",
+        "report",
+        "commit",
+        "bytes",
+        "artifact",
+        "artifacts",
+        "otherversion",
+        "cut",
+    ],
 )
 def test_whatever_has_changed_is_looked_into(kept, tmp_path, change):
     change(tmp_path)

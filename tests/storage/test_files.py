@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.storage import files
 from pipelines.storage.files import read_text, write_text
 
 
@@ -35,3 +36,37 @@ def test_a_failed_write_keeps_the_old_file(anywhere):
         write_text(anywhere, "reports/a.html", "\udcff")
     assert read_text(anywhere, "reports/a.html") == "old"
     assert names_in(anywhere) == ["a.html"]
+
+
+@pytest.mark.parametrize("renamed", [0, 1], ids=["before the old file steps aside", "after it"])
+def test_a_writer_that_is_killed_leaves_the_old_file_to_be_read(tables, monkeypatch, renamed):
+    somewhere = dataclasses.replace(tables, workspace=f"file://{tables.workspace}")
+    write_text(somewhere, "reports/a.html", "old")
+    rename, calls = files._rename, []
+
+    def killed(system, old, new):
+        calls.append(new)
+        if len(calls) > renamed:
+            raise KeyboardInterrupt
+        rename(system, old, new)
+
+    monkeypatch.setattr(files, "_rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(somewhere, "reports/a.html", "new")
+    assert len(calls) == renamed + 1
+    assert read_text(somewhere, "reports/a.html") == "old"
+    monkeypatch.setattr(files, "_rename", rename)
+    write_text(somewhere, "reports/a.html", "newest")
+    assert read_text(somewhere, "reports/a.html") == "newest"
+    assert names_in(somewhere) == ["a.html"]
+
+
+def test_a_file_that_cannot_get_its_name_is_no_loss(tables, monkeypatch):
+    somewhere = dataclasses.replace(tables, workspace=f"file://{tables.workspace}")
+    write_text(somewhere, "reports/a.html", "old")
+    folder = Path(tables.workspace) / "reports"
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_rename", lambda system, old, new: (_ for _ in ()).throw(OSError("refused")))
+        with pytest.raises(OSError, match="refused"):
+            write_text(somewhere, "reports/a.html", "new")
+    assert (folder / "a.html").read_text() == "old"

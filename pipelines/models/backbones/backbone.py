@@ -16,7 +16,7 @@ from pipelines.images.preprocess import Preprocessing
 from pipelines.images.scaling import Scale, by_pillow, scaled
 from pipelines.models.backbones.ahead import side_by_side
 from pipelines.models.backbones.catalog import Architecture, architecture
-from pipelines.models.backbones.weights import digest, find_weights, read_file
+from pipelines.models.backbones.weights import digest, find_weights, read_file, require_whole
 
 if TYPE_CHECKING:  # workers, which import this module, need no settings, and they take half a second
     from pipelines.settings import Precision
@@ -161,8 +161,10 @@ def load_backbone(
     if weights and not known.has_weights:
         raise SettingsError(f"featurize.weights = {weights}: {name} has no weights. Leave it out, or set it to null.")
     path = find_weights(name, weights, cache) if known.has_weights else None
-    read = read_file(path) if path else b""
-    backbone = Backbone(name, read, wanted, max_pixels, precision, str(path or ""), max_seconds=max_seconds)
+    content = read_file(path) if path else b""
+    if path and not weights:
+        require_whole(path, content)
+    backbone = Backbone(name, content, wanted, max_pixels, precision, str(path or ""), max_seconds=max_seconds)
     if check:
         backbone.check()
     return backbone

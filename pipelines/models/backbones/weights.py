@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
+from pipelines.durable import sync
 from pipelines.errors import WeightsError
 from pipelines.shipped import shipped
 
@@ -52,6 +53,19 @@ def read_file(path: Path) -> bytes:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
+def require_whole(path: Path, content: bytes) -> None:
+    """Raise WeightsError if a cached file is not the one that its name tells of.
+
+    torchvision ends the names of its files with the first digits of their SHA-256: squeezenet1_1-b8a52dc0.pth.
+    """
+    named = re.search(r"-([0-9a-f]{8})$", path.stem)
+    if named and not digest(content).startswith(named[1]):
+        raise WeightsError(
+            f"{path} is damaged: its SHA-256 begins with {digest(content)[:8]}, and its name says {named[1]}. Remove "
+            "it, and it is downloaded again; or name another file: --weights FILE."
+        )
+
+
 def digest(content: bytes) -> str:
     """Give the SHA-256 of a weights file, hex."""
     return hashlib.sha256(content).hexdigest()
@@ -72,6 +86,7 @@ def _download(backbone: str, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with _patience(SILENCE):
             torch.hub.download_url_to_file(url, str(target), hash_prefix=checksum, progress=sys.stderr.isatty())
+        sync(target)
     except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another checksum
         raise WeightsError(
             f"The weights of {backbone} are not in {folder} and cannot be downloaded ({_first_line(error)}). "

@@ -9,18 +9,21 @@ import logging
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipelines.durable import sync
 from pipelines.models.backbones import Backbone
 from pipelines.models.engines.processor import has_bfloat16, has_vnni
 
 # At the end of the nodes.
 BFLOAT16_NOTE, VNNI_NOTE = b"<!-- bfloat16 but where precise -->", b"<!-- all 8 bits: VNNI -->"
-_REVISION = 11  # of conversion and quantization: a graph of another one is not used
+_REVISION = 12  # of conversion and quantization: a graph of another one is not used
+_NODES, _CONSTANTS, _SUMS = "graph.xml", "graph.bin", "graph.sha256"
 _log = logging.getLogger(__name__)
 
 
@@ -65,11 +68,15 @@ def can_convert() -> bool:
 def graph_of(backbone: Backbone, cache: str) -> Graph:
     """Give the backbone's graph from the cache, else convert it (seconds, with torch) and put it there.
 
-    Raises WeightsError if the weights do not fit the network.
+    What the cache holds is taken only with the SHA-256 that was written beside it. Raises WeightsError if the weights
+    do not fit the network.
     """
     folder = Path(cache).expanduser() / "graphs" / _name(backbone)
-    if (folder / "graph.xml").is_file():
-        return Graph((folder / "graph.xml").read_bytes(), (folder / "graph.bin").read_bytes())
+    if folder.is_dir():
+        try:
+            return _read(folder)
+        except (OSError, ValueError) as error:
+            _log.warning("note: %s is damaged (%s): the network is converted again.", folder, error)
     from pipelines.models.engines.conversion import convert
 
     try:
@@ -81,19 +88,44 @@ def graph_of(backbone: Backbone, cache: str) -> Graph:
     try:
         graph = convert(backbone, Path(scratch))
         if Path(scratch).parent == folder.parent:
-            _keep(Path(scratch), folder)
+            _keep(graph, Path(scratch), folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return graph
 
 
-def _keep(scratch: Path, folder: Path) -> None:
-    """Give the finished folder its name: another process sees all of it or nothing."""
+def _read(folder: Path) -> Graph:
+    """Give the graph of a folder. Raises OSError or ValueError, naming the file, if one is not as it was written."""
+    graph = Graph((folder / _NODES).read_bytes(), (folder / _CONSTANTS).read_bytes())
+    noted = (folder / _SUMS).read_text("utf-8").splitlines()
+    for line in _sums(graph):
+        if line not in noted:
+            raise ValueError(f"{line.rpartition(' ')[2]} has another SHA-256 than when it was written")
+    return graph
+
+
+def _sums(graph: Graph) -> list[str]:
+    """Give the lines that `sha256sum graph.xml graph.bin` prints."""
+    parts = ((_NODES, graph.nodes), (_CONSTANTS, graph.constants))
+    return [f"{hashlib.sha256(content).hexdigest()}  {name}" for name, content in parts]
+
+
+def _keep(graph: Graph, scratch: Path, folder: Path) -> None:
+    """Give the finished folder its name: another process, or one after a crash, sees all of it or nothing."""
+    (scratch / _SUMS).write_text("\n".join(_sums(graph)) + "\n", "utf-8")
+    for path in (*scratch.iterdir(), scratch):
+        sync(path)
     try:
+        if folder.is_dir():
+            with suppress(OSError, ValueError):
+                _read(folder)
+                return  # another process was first
+            shutil.rmtree(folder)
         os.rename(scratch, folder)
-    except OSError:
-        if not (folder / "graph.xml").is_file():  # else another process was first
-            raise
+        sync(folder.parent)
+    except OSError as error:
+        if not (folder / _SUMS).is_file():  # else another process was first
+            _log.warning("%s cannot be replaced (%s): each run converts its own.", folder, error)
 
 
 def _name(backbone: Backbone) -> str:

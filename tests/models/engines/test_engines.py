@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pipelines.models.backbones import Backbone, load_backbone
 from pipelines.models.backbones.networks import forward
 from pipelines.models.engines import Engine, Engines, graph_of, openvino_engine
 from pipelines.models.engines import engine as engine_module
+from pipelines.models.engines import graph as graph_module
 from pipelines.models.engines.calibration import cosines
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
 from pipelines.models.engines.torch_engine import TorchEngine
@@ -98,6 +100,51 @@ def test_the_converted_network_is_kept_and_found_again_without_torch(cache, monk
     assert graph_of(backbone, str(cache)) == first
     with pytest.raises(ImportError):  # other weights are another network
         graph_of(replace(backbone, weights=b"other"), str(cache))
+
+
+@pytest.mark.parametrize("file", ["graph.xml", "graph.bin", "graph.sha256"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "changed", "gone"])
+def test_a_damaged_cache_is_named_and_converted_again(tmp_path, caplog, file, damage) -> None:
+    backbone = load_backbone("irbis_tiny")
+    whole = graph_of(backbone, str(tmp_path))
+    assert not caplog.messages
+    (damaged,) = tmp_path.rglob(file)
+    content = damaged.read_bytes()
+    changed = content[:40] + bytes(255 - each for each in content[40:60]) + content[60:]
+    if damage == "gone":
+        damaged.unlink()
+    else:
+        damaged.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "changed": changed}[damage])
+    again = graph_of(backbone, str(tmp_path))
+    (note,) = caplog.messages
+    assert note.startswith(f"note: {damaged.parent} is damaged (") and note.endswith("the network is converted again.")
+    assert file == "graph.sha256" or file in note
+    assert graph_of(backbone, str(tmp_path)) == again and len(caplog.messages) == 1
+    assert again.constants == whole.constants  # the nodes have other numbers in their names
+    assert [each.name for each in (tmp_path / "graphs").iterdir()] == [damaged.parent.name]
+
+
+def test_the_sums_beside_a_converted_network_are_those_of_sha256sum(tmp_path) -> None:
+    graph_of(load_backbone("irbis_tiny"), str(tmp_path))
+    (sums,) = tmp_path.rglob("graph.sha256")
+    assert sums.read_text("utf-8") == "".join(
+        f"{hashlib.sha256((sums.parent / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in ("graph.xml", "graph.bin")
+    )
+
+
+def test_a_converted_network_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(graph_module, "sync", lambda path: synced.append(path.name))
+    rename = graph_module.os.rename
+
+    def renamed(old, new):
+        assert {"graph.xml", "graph.bin", "graph.sha256", Path(old).name} <= set(synced)
+        rename(old, new)
+
+    monkeypatch.setattr(graph_module.os, "rename", renamed)
+    graph_of(load_backbone("irbis_tiny"), str(tmp_path))
+    assert synced[-1] == "graphs"
 
 
 def test_a_cache_that_cannot_be_written_costs_time_but_no_features(tmp_path, caplog) -> None:

@@ -1,0 +1,137 @@
+"""What MLflow has lost is said in one sentence before any work is done, and no version becomes champion unexamined."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import load_settings
+from pipelines.platform.tracking import Tracking
+
+from ..stages.conftest import RULES, survey_pictures
+from .conftest import COMMAND
+
+SETTINGS = [f"--set={key}={value}" for key, value in {**RULES, "report.pictures": 2}.items()]
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory):
+    """Give a folder with the pictures of a survey and the workspace of a whole run on them."""
+    folder = tmp_path_factory.mktemp("survey")
+    for name, content in survey_pictures().items():
+        path = folder / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    words = [*COMMAND, "run", "--images", "pictures", "--workspace", "whole", *SETTINGS]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=_env(folder))
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
+
+
+def _env(folder):
+    """Give the variables of the command: without those that MLflow sets in the process of the tests."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return {**kept, "IRBIS_RUNS__LEDGER": str(folder / "ledger")}
+
+
+@pytest.fixture
+def lost(survey, tmp_path):
+    """Give a function that asks for a command on a copy of the workspace; the sources are those of the survey."""
+    shutil.copytree(survey / "whole", tmp_path / "whole", copy_function=shutil.copy2)
+
+    def ask(*words, code=2):
+        places = ["--images", str(survey / "pictures"), "--workspace", str(tmp_path / "whole")]
+        command = [*COMMAND, words[0], *places, *SETTINGS, *words[1:]]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=_env(tmp_path))
+        assert done.returncode == code, f"{done.stdout}\n{done.stderr[-4000:]}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    return ask
+
+
+def left(folder: Path) -> set[tuple[str, int]]:
+    """Give the files of a workspace that work would change."""
+    return {
+        (str(file), file.stat().st_mtime_ns)
+        for part in ("tables", "artifacts", "reports")
+        for file in [folder / part, *folder.glob(f"{part}/**/*")]
+        if file.is_file()
+    }
+
+
+def empty(workspace):
+    (workspace / "mlflow.db").write_bytes(b"")
+
+
+def remove(workspace):
+    (workspace / "mlflow.db").unlink()
+
+
+def begin_anew(workspace):
+    """Put the database of another workspace, in which nothing was trained yet, in its place."""
+    (workspace / "mlflow.db").unlink()
+    other = workspace.parent / "other"
+    Tracking.of(load_settings(None, {"workspace": str(other)}))
+    shutil.copy(other / "mlflow.db", workspace)
+
+
+@pytest.mark.parametrize(
+    ("lose", "reason"), [(empty, "is empty"), (remove, "is missing"), (begin_anew, "knows of no training")]
+)
+def test_a_database_that_was_lost_is_said_before_any_work(lost, tmp_path, lose, reason):
+    workspace = tmp_path / "whole"
+    lose(workspace)
+    before = left(workspace)
+    for words in (["run"], ["train", "--set=train.reg_params=0.05"], ["score"], ["status"]):
+        said = lost(*words).stderr.strip()
+        assert said == (
+            f"irbis: {workspace}/mlflow.db {reason}: it noted the models in {workspace}/artifacts (1 there), and "
+            "which of them is champion. Put back a copy of it. To begin anew beside the tables, move it and "
+            f"{workspace}/artifacts away, and train under another name: --set tracking.model=NAME."
+        )
+    assert left(workspace) == before
+
+
+def test_a_new_database_beside_old_predictions_gives_no_champion_unexamined(lost, tmp_path):
+    """An MLflow server that was lost leaves no artifacts in the workspace: the table predictions remembers."""
+    server = f"--set=tracking.uri=sqlite:///{tmp_path}/other.db"
+    said = lost("train", server).stderr
+    assert "irbis: Table predictions was made by model irbis, of which MLflow's database holds no champion" in said
+    with closing(sqlite3.connect(tmp_path / "other.db")) as database:
+        assert database.execute("SELECT count(*) FROM model_versions").fetchone() == (0,)
+    assert (
+        "irbis2/1 is champion: the first version" in lost("train", server, "--set=tracking.model=irbis2", code=0).stdout
+    )
+
+
+@pytest.mark.parametrize("file", ["model/MLmodel", "evaluation.json"])
+def test_files_of_the_champion_that_are_gone_are_said_before_any_work(lost, tmp_path, file):
+    workspace = tmp_path / "whole"
+    (root,) = (workspace / "artifacts").glob("*/artifacts")
+    (root / file).unlink()
+    before = left(workspace)
+    for words in (["run"], ["train"], ["score"], ["report"]):
+        assert lost(*words).stderr.strip() == (
+            f"irbis: {file} of irbis/1 is gone from {root}. Put back a copy; or choose another version: `irbis promote "
+            "VERSION --reason ...`; or train under another name: --set tracking.model=NAME."
+        )
+    assert left(workspace) == before
+
+
+def test_a_model_that_was_changed_is_not_loaded_and_the_next_run_looks(lost, tmp_path):
+    workspace = tmp_path / "whole"
+    (root,) = (workspace / "artifacts").glob("*/artifacts/model")
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as database:
+        assert database.execute("SELECT version FROM registered_model_aliases").fetchall() == [(1,)]
+    (root / "requirements.txt").write_text("malware")
+    done = lost("train", "--set=train.reg_params=0.05")
+    assert "irbis: The files of irbis/1 are not loaded: they are not those that were registered" in done.stderr
+    done = lost("run", code=0)  # nothing is to be done with it, and nobody says so without a look
+    assert "Nothing has changed" not in done.stderr and "train: 0 read" in done.stdout
