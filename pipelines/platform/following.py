@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import AccessError, DataError
+from pipelines.foreign_names import name_fault, path_below
 from pipelines.platform.ledger import FAILED, SUCCEEDED, Entry, Ledger, now
 from pipelines.platform.targets.target import ConnectionLost, Handle, Progress, Target
 
@@ -29,7 +30,7 @@ class Log:
         found = []
         for name, size in self._target.files(self._folder):
             shown = self._shown.get(name, 0)
-            if not name.endswith(".log") or size <= shown:
+            if not name.endswith(".log") or size <= shown or name_fault(name):
                 continue
             fresh = self._target.read(f"{self._folder}/{name}")[shown:]
             end = len(fresh) if is_over else fresh.rfind(b"\n") + 1
@@ -95,16 +96,25 @@ def _records(target: Target, folder: str) -> list[dict[str, Any]]:
 
 
 def download(target: Target, folder: str, to: Path) -> list[Path]:
-    """Fetch a run's record, report and model to a folder here; what is there already in full is not fetched again."""
-    got = []
+    """Fetch a run's record, report and model to a folder here; what is there already in full is not fetched again.
+
+    Raises DataError for names that would be written elsewhere, after all others have been fetched.
+    """
+    got, faults = [], []
     for name, size in target.files(folder):
-        here = to / name
+        try:
+            here = path_below(to, name)
+        except DataError as error:
+            faults += error.faults
+            continue
         if not here.is_file() or here.stat().st_size != size:
             here.parent.mkdir(parents=True, exist_ok=True)
             draft = here.with_name(f".{here.name}.part")
             draft.write_bytes(target.read(f"{folder}/{name}"))
             draft.replace(here)
         got.append(here)
+    if faults:
+        raise DataError([*faults, f"The other {len(got):,} files of {folder} are in {to}."])
     return got
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.errors import DataError
+from pipelines.foreign_names import dot_segment
 from pipelines.storage.label_files import is_parquet, read_file
 from pipelines.storage.label_paths import anchor
 from pipelines.storage.label_tables import RawTable, interpret
@@ -60,7 +61,7 @@ def _is_below(folder: Path, told: str) -> bool:
     rest = anchor(told.replace("\\", "/"))
     while rest:
         try:
-            if (folder / rest).is_file():
+            if not dot_segment(rest) and (folder / rest).is_file():
                 return True
         except (OSError, ValueError):  # a text that is no path
             return False

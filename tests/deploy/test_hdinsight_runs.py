@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import shutil
 import sqlite3
@@ -223,6 +225,42 @@ def test_what_was_saved_is_taken_up_on_another_cluster(tracking):
     with sqlite3.connect(server / "mlflow.db") as database:
         assert database.execute("select name from runs").fetchall() == [("champion",)]
     assert (server / "artifacts/1/model").read_text() == "weights"
+
+
+def _member(name: str, **more: object) -> tuple[tarfile.TarInfo, io.BytesIO]:
+    info, content = tarfile.TarInfo(name), b"x"
+    info.size = 0 if more else len(content)
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info, io.BytesIO(content)
+
+
+@pytest.mark.parametrize(
+    ("member", "named"),
+    [
+        (_member("environment/bin/mlflow"), "environment/bin/mlflow"),
+        (_member("artifacts/../environment/bin/mlflow"), "artifacts/../environment"),
+        (_member("/artifacts/absolute"), "/artifacts/absolute"),
+        (_member("artifacts/link", type=tarfile.SYMTYPE, linkname="/etc"), "artifacts/link -> /etc"),
+    ],
+)
+def test_an_archive_with_anything_else_is_refused_and_nothing_of_it_is_unpacked(tracking, member, named):
+    run, server, tmp_path = tracking
+    before = (server / "environment/bin/mlflow").read_text()
+    with tarfile.open(tmp_path / "kept", "w:gz") as archive:
+        archive.addfile(*_member("mlflow.db"))
+        archive.addfile(*member)
+    done = run("start")
+    assert done.returncode == 2 and "is not one that 'save' wrote: it holds " in done.stderr and named in done.stderr
+    assert (server / "environment/bin/mlflow").read_text() == before
+    assert sorted(path.name for path in server.iterdir()) == ["environment"]
+
+
+def test_a_process_id_that_was_given_away_again_is_not_the_server(tracking):
+    run, server, _ = tracking
+    (server / "pid").write_text(str(os.getpid()))
+    assert "started" in run("start").stdout
+    assert (server / "pid").read_text().strip() != str(os.getpid())
 
 
 def test_nothing_to_save_and_no_mlflow_are_said(tracking):
