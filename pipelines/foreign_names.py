@@ -47,6 +47,6 @@ def path_below(folder: Path, name: str) -> Path:
 
 
 def resolves_below(path: str | Path, folder: str | Path) -> bool:
-    """Return whether a path lies below a folder after all symbolic links are followed. Either may not exist."""
+    """Return whether a path is or lies below a folder after all symbolic links are followed. Either may not exist."""
     root = os.path.realpath(folder).rstrip(os.sep) + os.sep
-    return os.path.realpath(path).startswith(root)
+    return f"{os.path.realpath(path)}{os.sep}".startswith(root)
