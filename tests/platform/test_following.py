@@ -6,6 +6,8 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.platform import following
+from pipelines.platform.ledger import FAILED, Entry, Ledger, now
+from pipelines.platform.targets.target import Progress
 from pipelines.storage.places import Places
 from tests.azurite import KEY, put_raw
 
@@ -38,3 +40,31 @@ def test_what_is_there_already_is_not_fetched_again(make_settings, tmp_path):
     (tmp_path / "got" / "run.log").write_bytes(b"WHOLE")
     assert following.download(place, f"{tmp_path}/runs/a", tmp_path / "got") == [tmp_path / "got" / "run.log"]
     assert (tmp_path / "got" / "run.log").read_bytes() == b"WHOLE"
+
+
+def test_a_record_in_the_workspace_that_cannot_be_read_is_named_and_breaks_nothing(make_settings, tmp_path):
+    class Ended(Places):
+        def progress(self, handle):
+            return Progress(FAILED, "exit code 1")
+
+        def failure(self, handle):
+            return "said by the place"
+
+        def executed(self, handle):
+            return {}
+
+    place, ledger = Ended(make_settings()), Ledger(str(tmp_path / "ledger"))
+    ended = '{"state": "failed", "ended": "2026", "error": "no table", "stages": [{"outcome": "1 read"}]}'
+    for name, text in (
+        ("a.json", ended),
+        ("b.json", '{"state": "fai'),
+        ("c.json", '{"state": "failed", "ended": null}'),
+    ):
+        place.write(f"{tmp_path}/runs/r/{name}", text.encode())
+    entry = Entry("r", ("run",), "yarn", {}, str(tmp_path), "/", now(), handle={"id": "r"})
+    lines = following.look(entry, place, ledger).outcome.splitlines()
+    assert lines[-1] == "said by the place"
+    assert lines[0].startswith("The record b.json cannot be read (Invalid JSON: ")
+    assert "The record c.json cannot be read (ended: Input should be a valid string)." in lines[0]
+    assert lines[0].endswith("; no table")
+    assert [stage.outcome for stage in following.results(place, f"{tmp_path}/runs/r")] == ["1 read"]
