@@ -90,7 +90,7 @@ class Ledger:
         """Keep the entry, whole or not at all. Raises PlatformError where the folder cannot be written."""
         draft = self.folder / f".{entry.id}.{os.getpid()}.draft"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(0o700, parents=True, exist_ok=True)
             draft.write_text(json.dumps(asdict(entry), indent=2, ensure_ascii=False), "utf-8")
             os.replace(draft, self.folder / f"{entry.id}.json")
         except OSError as error:

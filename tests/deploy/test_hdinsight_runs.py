@@ -122,6 +122,14 @@ def test_a_night_runs_four_stages_in_order_and_ends_with_the_first_that_fails(he
     assert [Path(call[-1]).stem for call in node.calls("spark-submit")] == ["ingest", "featurize"]
 
 
+def test_the_lock_of_the_night_lies_in_a_folder_of_the_user(head_node, tmp_path):
+    home, node = head_node
+    (tmp_path / "user").mkdir()
+    assert node.run(str(home / "deploy/hdinsight/nightly.sh"), HOME=str(tmp_path / "user")).returncode == 0
+    lock = tmp_path / "user/.cache/irbis/nightly.lock"
+    assert lock.is_file() and lock.parent.stat().st_mode & 0o077 == 0
+
+
 def test_two_nights_at_once_are_one(head_node, tmp_path):
     home, node = head_node
     lock = tmp_path / "lock"

@@ -68,7 +68,7 @@ class SparkSubmit(Shared):
         folder = self._home / job.id
         known = {"folder": str(folder), "workspace": workspace, "id": job.id}
         if not (folder / "pid").exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(0o700, parents=True, exist_ok=True)
             process = subprocess.Popen(
                 ["/bin/sh", "-c", WRAPPED, str(folder), *self.command(job, folder, workspace)],
                 env=self._environment(),
