@@ -122,9 +122,7 @@ def test_what_another_user_laid_in_its_place_is_refused(tmp_path, monkeypatch):
     link.symlink_to(tmp_path / "theirs")
     file.touch()
     for path in (link, file):
-        with pytest.raises(
-            PlatformError, match=rf"{path} is a link or a file: .* set TMPDIR to a folder"
-        ):
+        with pytest.raises(PlatformError, match=rf"{path} is a link or a file: .* set TMPDIR to a folder"):
             private_folder(path)
     monkeypatch.setattr(os, "getuid", lambda: 4711)
     with pytest.raises(PlatformError, match=r"theirs belongs to another user: it is not used for files of this user"):
