@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from pipelines.errors import DataError
+from pipelines.foreign_names import dot_segment
 
 CLOUD = "blob.core.windows.net"
 EMULATOR = "devstoreaccount1"
@@ -76,6 +77,8 @@ def parse_place(address: str) -> tuple[Place, str | None]:
             cloud = parts.get("cloud")
             host = f"blob.{cloud}" if cloud else CLOUD
             endpoint = parts.get("endpoint") or _endpoint(parts["account"], host)
+            if fault := dot_segment(f"{parts['container']}/{prefix}"):
+                raise DataError(f"sources.images = {address.partition('?')[0]}: {fault}. Write the address without it.")
             prefix = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
             return Place(endpoint, parts["account"], parts["container"], prefix), parts.get("signature")
     raise DataError(f"sources.images = {address.partition('?')[0]}: no container is named. Write {EXAMPLE}.")

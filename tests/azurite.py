@@ -7,7 +7,9 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 MAIN = Path(__file__).resolve().parents[1] / ".tools/npm/node_modules/azurite/dist/src/blob/main.js"
 ACCOUNT = "devstoreaccount1"
@@ -64,3 +66,21 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def put_raw(container: Any, address: str, content: bytes) -> None:
+    """Store a blob under a name as it is written in an address: clients would resolve its segments `.` and `..`."""
+    from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+    signature = generate_container_sas(
+        ACCOUNT,
+        container.container_name,
+        account_key=KEY,
+        permission=ContainerSasPermissions(create=True, write=True),
+        expiry="2099-01-01",
+    )
+    connection = HTTPConnection("127.0.0.1", int(container.url.split(":")[2].partition("/")[0]))
+    path = f"/{ACCOUNT}/{container.container_name}/{address}?{signature}"
+    connection.request("PUT", path, body=content, headers={"x-ms-blob-type": "BlockBlob"})
+    response = connection.getresponse()
+    assert response.status == 201, response.read()

@@ -2,7 +2,9 @@
 # Read, featurize and score what is new, and report: for cron (irbis.cron). A stage that fails ends the night; the next goes on.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-exec 9> "${LOCK:-/tmp/irbis-nightly.lock}"
+lock=${LOCK:-$HOME/.cache/irbis/nightly.lock}    # not in /tmp, where anybody may lay a link
+(umask 077 && mkdir -p "$(dirname "$lock")")
+exec 9>> "$lock"
 # Two at once would store the same rows twice.
 flock --nonblock 9 || { echo "nightly: the one before is still at it; not started"; exit 0; }
 for stage in ingest featurize score report; do

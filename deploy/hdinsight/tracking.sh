@@ -14,6 +14,32 @@ bin=$home/environment/bin
 
 fail() { printf 'tracking: %s\n' "$1" >&2; exit 2; }
 
+# What is in the storage may have been put there by anybody who can write to it: only plain files and folders of the two
+# names that `save` writes are taken, never the environment that the server runs from.
+take_up() {
+    local work
+    work=$(mktemp -d "$home/arriving.XXXXXX")
+    hdfs dfs -cat "$folder/tracking.tar.gz" > "$work/tracking.tar.gz"
+    if tar -tzf "$work/tracking.tar.gz" | grep -Ev '^(mlflow\.db|artifacts/.*)$' > "$work/refused" ||
+        tar -tzf "$work/tracking.tar.gz" | grep -E '(^|/)\.\.(/|$)' > "$work/refused" ||
+        tar -tvzf "$work/tracking.tar.gz" | grep -v '^[-d]' > "$work/refused"; then
+        first=$(head -n 1 "$work/refused")
+        rm -rf "$work"
+        fail "$folder/tracking.tar.gz is not one that 'save' wrote: it holds $first. Remove it, or put back one that is."
+    fi
+    tar -xz --no-same-owner -f "$work/tracking.tar.gz" -C "$work"
+    rm -rf "$home/artifacts"
+    if [ -d "$work/artifacts" ]; then mv "$work/artifacts" "$home/artifacts"; fi
+    mv "$work/mlflow.db" "$home/mlflow.db"    # last: it is what shows that all was taken up
+    rm -rf "$work"
+    echo "tracking: taken up from $folder/tracking.tar.gz"
+}
+
+# A process id alone may be another program's by now: the server works in its folder.
+is_running() {
+    [ -f "$home/pid" ] && [ "$(readlink "/proc/$(cat "$home/pid")/cwd")" = "$(cd "$home" && pwd -P)" ]
+}
+
 # Only this user reads the password, the server's log and what it stores.
 secure() {
     umask 077
@@ -36,10 +62,9 @@ start() {
   sudo /usr/bin/miniforge/bin/conda create --yes --prefix $home/environment python=3.10 pip
   sudo $bin/python -m pip install 'mlflow[auth]==2.22.5'"
     if [ ! -f "$home/mlflow.db" ] && hdfs dfs -test -e "$folder/tracking.tar.gz"; then
-        hdfs dfs -cat "$folder/tracking.tar.gz" | tar -xz --no-same-owner -C "$home" mlflow.db artifacts
-        echo "tracking: taken up from $folder/tracking.tar.gz"
+        take_up
     fi
-    if [ -f "$home/pid" ] && kill -0 "$(cat "$home/pid")" 2>/dev/null; then
+    if is_running; then
         echo "tracking: is running"
     else
         (cd "$home" && MLFLOW_AUTH_CONFIG_PATH="$home/auth.ini" MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat "$home/password") \

@@ -6,7 +6,8 @@ import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import click
 from pipelines.cli.group import irbis, options
 from pipelines.cli.stages import STAGES
 from pipelines.config import Origin, load_origins, validated
-from pipelines.errors import AccessError, DataError, SettingsError
+from pipelines.errors import DataError, SettingsError
 from pipelines.platform import following, targets
-from pipelines.platform.ledger import LOCAL, SENDING, SUCCEEDED, Entry, Ledger, new_id, now, seen
+from pipelines.platform.ledger import LOCAL, SENDING, SUCCEEDED, UNKNOWN, Entry, Ledger, new_id, now
 from pipelines.platform.parcel import OF_THIS_MACHINE, as_words, differing
 from pipelines.platform.sending import send
 from pipelines.platform.targets.target import Job, Target
@@ -59,12 +60,8 @@ def submit(
 @options
 def runs(origins: dict[str, Origin], verbose: bool, as_json: bool) -> None:
     """List the runs that were started here, wherever they run."""
-    ledger, found = _ledger(origins), []
-    for entry in ledger.all():
-        try:
-            found.append(seen(entry) if entry.where == LOCAL else following.look(entry, _place(entry, origins), ledger))
-        except (AccessError, DataError) as error:
-            found.append(replace(entry, outcome=f"not known: {error}"))
+    ledger = _ledger(origins)
+    found = [following.list_as_is(entry, partial(_place, entry, origins), ledger) for entry in ledger.all()]
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in found], indent=2, ensure_ascii=False))
     elif not found:
@@ -119,6 +116,8 @@ def cancel(origins: dict[str, Origin], verbose: bool, run: str | None) -> None:
     if entry.has_ended:
         click.echo(f"{entry.id} has ended already: {entry.state}")
         return
+    if entry.state == UNKNOWN:
+        raise DataError(f"{entry.id} is not ended from here: {entry.outcome}.")
     place.cancel(following.handle_of(entry, place))
     click.echo(f"{entry.id}: its end is asked for. `irbis runs` says when it has come.")
 
@@ -202,7 +201,7 @@ def _followed(entry: Entry, place: Target, ledger: Ledger, settings: Settings) -
         tell(f"{entry.id} {entry.state}: {entry.outcome}")
         return 1
     stages = following.results(place, entry.folder)
-    if stages and not any(stage["written"] for stage in stages):
+    if stages and not any(stage.written for stage in stages):
         click.echo("Nothing new: every stage found its work done.")
     tell(f"{entry.id} {entry.state}. `irbis outputs {entry.id} --download DIR` fetches what it made.")
     return 0

@@ -88,14 +88,23 @@ def _can_be_opened(format_: str, content: bytes) -> bool:
     return True
 
 
-def _known_format(content: bytes, max_bytes: int | None) -> str:
+def require_signature(content: bytes) -> str:
+    """Return the image format that the first bytes name.
+
+    Raises ImageError: empty, not_an_image, unsupported_format, or truncated for less than a signature.
+    """
     if not content:
         raise ImageError(Failure.EMPTY, "no bytes")
-    if max_bytes is not None and len(content) > max_bytes:
-        raise ImageError(Failure.TOO_LARGE, f"{len(content)} bytes, more than {max_bytes}")
     format_ = readable_format(content)
     if format_ is None:
         raise _unknown(content)
+    return format_
+
+
+def _known_format(content: bytes, max_bytes: int | None) -> str:
+    if content and max_bytes is not None and len(content) > max_bytes:
+        raise ImageError(Failure.TOO_LARGE, f"{len(content)} bytes, more than {max_bytes}")
+    format_ = require_signature(content)
     if format_ == "TIFF" and _is_raw(content):
         raise ImageError(Failure.UNSUPPORTED_FORMAT, "camera RAW on top of TIFF (DNG, NEF, ARW ...)")
     return format_

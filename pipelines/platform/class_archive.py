@@ -14,7 +14,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipelines.errors import PlatformError
 from pipelines.platform.jvm import READ_BY_JAVA, Java, release_of
+from pipelines.platform.spaces import private_folder
 
 FOLDER = Path("~/.cache/irbis/classes")
 _CUT_OFF = 600  # seconds without a change, after which nobody is at work on an archive any more
@@ -40,8 +42,7 @@ def class_archive_options(
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     archive = folder / f"{name}.jsa"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _tidy(folder)
+        _tidy(private_folder(folder))  # Java runs what is in an archive
         unfinished = [new for new in folder.glob(f"{name}.*.new") if not _adopted(new, archive)]
         if archive.is_file():
             for used in folder.glob(f"{name}*.jsa"):
@@ -52,7 +53,7 @@ def class_archive_options(
         base = _base(java, folder, name)
         new = folder / f"{name}.{os.getpid()}.new"
         new.touch()  # who starts meanwhile sees that one is on its way
-    except OSError:  # a full or read-only disk is no reason not to start
+    except (OSError, PlatformError):  # a full or read-only disk is no reason not to start
         return []
     return [*base, f"-XX:ArchiveClassesAtExit={new}", _SILENT]
 

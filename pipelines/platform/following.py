@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from pipelines.errors import AccessError, DataError
-from pipelines.platform.ledger import FAILED, SUCCEEDED, Entry, Ledger, now
+from pipelines.errors import AccessError, DataError, UserError
+from pipelines.foreign_names import name_fault, path_below
+from pipelines.platform.ledger import FAILED, LOCAL, SUCCEEDED, UNKNOWN, Entry, Ledger, now, seen
+from pipelines.platform.records import UNREADABLE, Record, StageRecord, read_record
 from pipelines.platform.targets.target import ConnectionLost, Handle, Progress, Target
 
 PATIENCE = 1800.0  # seconds without an answer after which nobody waits any more
@@ -29,7 +29,7 @@ class Log:
         found = []
         for name, size in self._target.files(self._folder):
             shown = self._shown.get(name, 0)
-            if not name.endswith(".log") or size <= shown:
+            if not name.endswith(".log") or size <= shown or name_fault(name):
                 continue
             fresh = self._target.read(f"{self._folder}/{name}")[shown:]
             end = len(fresh) if is_over else fresh.rfind(b"\n") + 1
@@ -54,6 +54,22 @@ def look(entry: Entry, target: Target, ledger: Ledger) -> Entry:
     return _kept(entry, handle, target.progress(handle), target, ledger)
 
 
+def list_as_is(entry: Entry, target: Callable[[], Target], ledger: Ledger) -> Entry:
+    """Give the entry as the run is now; whatever its record holds, the others can be listed too."""
+    if entry.where == LOCAL or entry.has_ended or not entry.is_readable:
+        return seen(entry)
+    try:
+        return look(entry, target(), ledger)
+    except (AccessError, DataError) as error:
+        return replace(entry, outcome=f"not known: {error}")
+    except UserError as error:  # a place or a setting that this version does not know
+        return replace(entry, state=UNKNOWN, outcome=f"not known: {error}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # its handle is not one of this place's
+        return replace(
+            entry, state=UNKNOWN, outcome=f"not known: its record has no handle of {entry.where} ({error!r})"
+        )
+
+
 def follow(entry: Entry, target: Target, ledger: Ledger, look_seconds: float, say: Say, tell: Say) -> Entry:
     """Pass the run's log to `say`, and word of it to `tell`, until it ends; give its last state.
 
@@ -70,7 +86,7 @@ def follow(entry: Entry, target: Target, ledger: Ledger, look_seconds: float, sa
             told = dict(progress.tasks)
             if text := log.news(is_over=progress.has_ended):
                 say(text)
-            if progress.has_ended:
+            if progress.has_ended or progress.state == UNKNOWN:
                 return _kept(entry, handle, progress, target, ledger)
             lost_at = None
         except ConnectionLost as error:
@@ -82,33 +98,44 @@ def follow(entry: Entry, target: Target, ledger: Ledger, look_seconds: float, sa
         time.sleep(look_seconds)
 
 
-def results(target: Target, folder: str) -> list[dict[str, Any]]:
+def results(target: Target, folder: str) -> list[StageRecord]:
     """Give what the stages of a run gave, as its record has it."""
-    return [stage for record in _records(target, folder) for stage in record["stages"]]
+    return [stage for record in _records(target, folder) for stage in record.stages]
 
 
-def _records(target: Target, folder: str) -> list[dict[str, Any]]:
+def _records(target: Target, folder: str) -> list[Record]:
     """Give the results of each of a run's tasks, in the order of their ends."""
     names = [name for name, _ in target.files(folder) if name.endswith(".json") and "/" not in name]
-    found = [dict(json.loads(target.read(f"{folder}/{name}"))) for name in names]
-    return sorted(found, key=lambda record: str(record["ended"]))
+    found = [read_record(name, target.read(f"{folder}/{name}")) for name in names]
+    return sorted(found, key=lambda record: record.ended)
 
 
 def download(target: Target, folder: str, to: Path) -> list[Path]:
-    """Fetch a run's record, report and model to a folder here; what is there already in full is not fetched again."""
-    got = []
+    """Fetch a run's record, report and model to a folder here; what is there already in full is not fetched again.
+
+    Raises DataError for names that would be written elsewhere, after all others have been fetched.
+    """
+    got, faults = [], []
     for name, size in target.files(folder):
-        here = to / name
+        try:
+            here = path_below(to, name)
+        except DataError as error:
+            faults += error.faults
+            continue
         if not here.is_file() or here.stat().st_size != size:
             here.parent.mkdir(parents=True, exist_ok=True)
             draft = here.with_name(f".{here.name}.part")
             draft.write_bytes(target.read(f"{folder}/{name}"))
             draft.replace(here)
         got.append(here)
+    if faults:
+        raise DataError([*faults, f"The other {len(got):,} files of {folder} are in {to}."])
     return got
 
 
 def _kept(entry: Entry, handle: Handle, progress: Progress, target: Target, ledger: Ledger) -> Entry:
+    if progress.state == UNKNOWN:  # from here; where it runs the record stays right
+        return replace(entry, handle=handle, state=UNKNOWN, outcome=progress.detail)
     outcome, ended = entry.outcome, None
     if progress.has_ended:
         ended = progress.ended or now()
@@ -122,11 +149,11 @@ def _outcome(entry: Entry, handle: Handle, progress: Progress, target: Target) -
     """Say how a run ended: what it said itself, else what the place says of it."""
     if progress.state == SUCCEEDED:
         stages = results(target, entry.folder)
-        return str(stages[-1]["outcome"]) if stages else ""
+        return stages[-1].outcome if stages else ""
     if progress.state == FAILED:
-        records = [record for record in _records(target, entry.folder) if record["error"]]
-        said = ["; ".join(str(record["error"]) for record in records)]
-        if not records or any(record.get("is_bereft") for record in records):
+        records = [record for record in _records(target, entry.folder) if record.error]
+        said = ["; ".join(record.error for record in records)]
+        if not records or any(record.is_bereft or record.state == UNREADABLE for record in records):
             said.append(target.failure(handle))
         return "\n".join(filter(None, said)) or progress.detail
     return progress.detail

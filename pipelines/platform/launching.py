@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipelines.platform.spaces import temporary_folder
+from pipelines.platform.spaces import own_temporary, temporary_folder
 from pipelines.settings import Settings
 
 # Settings of another Spark, as notebooks, edge nodes and ~/.bashrc leave them. Ours come from spark.conf alone.
@@ -102,11 +102,14 @@ def has_name() -> bool:
 
 
 def find_home() -> None:
-    """Set HOME to a temporary folder if neither it nor the system's list of users names one."""
+    """Set HOME to this user's temporary folder if neither it nor the system's list of users names one.
+
+    Raises PlatformError where that folder is another user's.
+    """
     try:
         Path.home()
     except RuntimeError:
-        os.environ["HOME"] = tempfile.gettempdir()
+        os.environ["HOME"] = str(own_temporary(Path(tempfile.gettempdir())))
 
 
 def utf8_locale() -> str | None:

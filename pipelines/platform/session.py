@@ -28,6 +28,7 @@ from pipelines.platform.jvm import Java, find_java, has_collector, java_options
 from pipelines.platform.launching import has_name, own_spark, prepare, start_session
 from pipelines.platform.managed import is_managed
 from pipelines.platform.queries import INTERPRETED
+from pipelines.platform.spaces import own_temporary, temporary_folder
 from pipelines.platform.spark_home import spark_home
 from pipelines.settings import SYNAPSEML, Settings
 
@@ -80,7 +81,7 @@ def is_running(spark: SparkSession) -> bool:
 def log_file(settings: Settings) -> Path:
     """Say where the noise of Spark, Ivy and the workers goes."""
     is_remote = "://" in settings.workspace
-    folder = Path(tempfile.gettempdir()) / "irbis" if is_remote else Path(settings.workspace).expanduser()
+    folder = own_temporary(Path(tempfile.gettempdir())) if is_remote else Path(settings.workspace).expanduser()
     return folder / "logs" / "spark.log"
 
 
@@ -121,6 +122,8 @@ def _complete_conf(settings: Settings, java: Java, options: list[str], is_brief:
         class_path = [*listed(conf, "spark.driver.extraClassPath", ":"), *jars]
         options = [*options, *class_archive_options(java, class_path, is_made=not is_brief)]
         conf["spark.driver.extraJavaOptions"] += " " + shlex.join(options)
+    if conf["spark.master"].startswith("local"):  # Spark's own folders there can be read by everybody
+        conf.setdefault("spark.local.dir", str(own_temporary(temporary_folder(settings.workspace))))
     if not has_name() and "spark.jars" in conf:  # what goes to executors Hadoop copies, which asks for the user's name
         path = [*listed(conf, "spark.driver.extraClassPath", ":"), *listed(conf, "spark.jars")]
         conf["spark.driver.extraClassPath"] = ":".join(dict.fromkeys(path))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +14,7 @@ from pipelines.errors import PlatformError
 
 FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 WORKSPACE_BYTES = 64 * 2**20  # Spark, MLflow's database and a small model, without any images
+OWN_TEMPORARY = "Remove it, or set TMPDIR to a folder of your own."
 TEMPORARY_BYTES = 64 * 2**20  # native libraries, shuffles and spills of a small run
 
 
@@ -34,6 +37,35 @@ def temporary_folder(workspace: str) -> Path:
     raise PlatformError(
         f"No folder can take temporary files ({'; '.join(lacking)}). Make room, or set TMPDIR to a folder that can."
     )
+
+
+def private_folder(folder: Path) -> Path:
+    """Return a folder that only this user can enter (0700); make it where it is missing.
+
+    Raises PlatformError where it cannot be made, is a symbolic link, or belongs to another user: names in folders that
+    all users share can be taken by anybody.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(0o700)
+        status = folder.lstat()
+        if os.name != "posix":
+            return folder
+        is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+        if is_ours and status.st_mode & 0o077:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise PlatformError(f"{folder} cannot be used ({error.strerror}). {OWN_TEMPORARY}") from error
+    if not is_ours:
+        what = "belongs to another user" if stat.S_ISDIR(status.st_mode) else "is a link or a file"
+        raise PlatformError(f"{folder} {what}: it is not used for files of this user. {OWN_TEMPORARY}")
+    return folder
+
+
+def own_temporary(folder: Path) -> Path:
+    """Return this user's own folder in one for temporary files, which all users may share. Raises PlatformError."""
+    return private_folder(folder / f"irbis-{os.getuid()}") if os.name == "posix" else folder
 
 
 def _candidates(workspace: str) -> Iterable[Path]:

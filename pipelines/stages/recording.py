@@ -25,6 +25,7 @@ from pipelines.durable import write_whole
 from pipelines.errors import PlatformError, UserError
 from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, STOPPED, SUCCEEDED, Entry, Ledger, new_id, now
 from pipelines.platform.managed import is_managed
+from pipelines.platform.processes import Process
 from pipelines.platform.provenance import code_version
 from pipelines.platform.root_cause import root_cause
 from pipelines.platform.spaces import disk_full
@@ -106,7 +107,7 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
     recording, ledger = Recording(words, settings), Ledger(settings.runs.ledger)
     entry = Entry(
         recording.id, tuple(words), LOCAL, differing, workspace_of(settings), os.getcwd(), recording.started,
-        pid=os.getpid(),
+        process=Process.of(os.getpid()),
     )  # fmt: skip
     is_ours = settings.runs.id is None and not is_managed() and _noted(entry, ledger)
     state, error, is_bereft = RUNNING, "", False

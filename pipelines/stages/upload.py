@@ -56,4 +56,7 @@ def _lines(manifest: Manifest, source: Folder, target: AzureBlobs, seconds: floa
     lines += [f"upload: failed: {path}: {reason}" for path, reason in manifest.failures[:SHOWN]]
     if len(manifest.failures) > SHOWN:
         lines.append(f"upload: and {len(manifest.failures) - SHOWN:,} more failed. The same command tries them again.")
-    return lines + [f"upload: not read: {problem}" for problem in source.problems[:SHOWN]]
+    lines += [f"upload: not read: {problem}" for problem in source.problems[:SHOWN]]
+    if len(source.problems) > SHOWN:
+        lines.append(f"upload: and {len(source.problems) - SHOWN:,} more could not be read.")
+    return lines

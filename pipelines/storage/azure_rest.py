@@ -12,11 +12,12 @@ import time
 from functools import lru_cache
 from threading import Lock
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import urllib3
 
 from pipelines.azure_address import Place
+from pipelines.foreign_names import dot_segment
 from pipelines.storage import azure_answers as answers
 from pipelines.storage.azure_credentials import SCOPE, Credential, hide_signatures
 from pipelines.storage.retrying import PassingError
@@ -50,7 +51,12 @@ def get(place: Place, credential: Credential, threads: int, name: str, etag: str
 def request(
     place: Place, credential: Credential, threads: int, address: str, headers: dict[str, str]
 ) -> tuple[Any, bytes]:
-    """Give the headers and the whole body of an answer. Raises as `get` does."""
+    """Give the headers and the whole body of an answer. Raises as `get` does.
+
+    An address with a segment `.` or `..` is not sent: urllib3 and servers resolve it, to another container even.
+    """
+    if fault := dot_segment(unquote(urlsplit(address).path)):
+        raise Refused(400, fault)
     headers = {"x-ms-version": VERSION, "Accept-Encoding": "identity", **headers}
     with ONE:  # or the first threads of a worker make one each
         manager, signed = _way_in(place, credential, threads)

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.errors import ImageError
+from pipelines.images.signatures import readable_format
 from pipelines.schemas import Failure
 from pipelines.storage.sources import Source
 
@@ -120,7 +121,10 @@ def _description(describe: Describe, content: bytes) -> Row:
 
 
 def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, etag: str, size: int) -> Row:
-    """Give one row of FETCHED. Files over `max_bytes` are not fetched at all: no hash, no content."""
+    """Give one row of FETCHED. Files over `max_bytes` are not fetched at all: no hash, no content.
+
+    A file that does not begin as an image has its hash and its failure, but no content.
+    """
     row: Row = dict.fromkeys(FETCHED.names)
     row["path"] = path
     try:
@@ -131,5 +135,7 @@ def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, eta
         row |= _description(describe, content)
     except ImageError as error:
         row |= {"failure": error.failure, "failure_detail": error.detail}
+        if not readable_format(row["content"] or b""):  # a private key named x.jpg is not for a table
+            row["content"] = None
         row |= dict(zip(("width", "height"), error.size or (None, None), strict=True))
     return row

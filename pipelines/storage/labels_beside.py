@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.errors import DataError
+from pipelines.foreign_names import dot_segment, resolves_below
 from pipelines.storage.label_files import is_parquet, read_file
 from pipelines.storage.label_paths import anchor
 from pipelines.storage.label_tables import RawTable, interpret
@@ -20,10 +21,12 @@ ROWS = 1000
 def find_label_files(folder: str, columns: Mapping[str, str]) -> list[str]:
     """Return the names of files called `labels`, and of tables that name images of the folder, in order.
 
-    Looks at the beginnings of the files only. `columns`: the setting sources.columns.
+    Looks at the beginnings of the files only. `columns`: the setting sources.columns. Symbolic links that lead out of
+    the folder are left out, as they are of its images.
     """
     with os.scandir(folder) as entries:
-        files = sorted(Path(entry.path) for entry in entries if entry.is_file() and _is_table(entry.name))
+        tables = [Path(entry.path) for entry in entries if entry.is_file() and _is_table(entry.name)]
+    files = sorted(file for file in tables if resolves_below(file, folder))
     return [file.name for file in files if file.stem.lower() == "labels" or _names_images(file, columns)]
 
 
@@ -60,7 +63,7 @@ def _is_below(folder: Path, told: str) -> bool:
     rest = anchor(told.replace("\\", "/"))
     while rest:
         try:
-            if (folder / rest).is_file():
+            if not dot_segment(rest) and (folder / rest).is_file():
                 return True
         except (OSError, ValueError):  # a text that is no path
             return False

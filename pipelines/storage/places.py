@@ -43,7 +43,7 @@ class Places:
         if not is_azure(folder):
             root = _here(folder)
             return sorted((f.relative_to(root).as_posix(), f.stat().st_size) for f in root.rglob("*") if f.is_file())
-        blobs = self._container(folder).list
+        blobs = self._container(folder).list_all
         try:
             found = {blob.relative_path: blob.size for blob in blobs()}
         except AccessError as error:

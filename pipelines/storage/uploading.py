@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipelines.errors import ImageError
+from pipelines.images.opening import require_signature
 from pipelines.settings import Sources
 from pipelines.storage.file_kinds import suffix_of
 from pipelines.storage.own_files import OwnFiles
@@ -54,6 +55,8 @@ def upload(
 ) -> None:
     """Send what the container lacks, with content type and MD5, by many threads; count it in `manifest` on the way.
 
+    What does not begin as an image is not sent; it is one of the failures.
+
     What is there with the same MD5 is left alone, so an upload that was cut off goes on where it was. The labels files
     of the plan are sent last. `dry_run`: everything but the sending.
     """
@@ -64,6 +67,7 @@ def upload(
 
     def one(blob: Blob) -> int:
         content = folder.fetch(blob.path, blob.etag)
+        require_signature(content)
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
         there = stored.get(blob.relative_path)
         if there and there.size == len(content) and there.md5 == md5:

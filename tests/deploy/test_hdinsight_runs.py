@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import io
+import os
 import re
 import shutil
 import sqlite3
@@ -120,6 +122,14 @@ def test_a_night_runs_four_stages_in_order_and_ends_with_the_first_that_fails(he
     node.add("spark-submit", {"featurize": (1, "")})
     assert node.run(night, LOCK=lock).returncode == 1
     assert [Path(call[-1]).stem for call in node.calls("spark-submit")] == ["ingest", "featurize"]
+
+
+def test_the_lock_of_the_night_lies_in_a_folder_of_the_user(head_node, tmp_path):
+    home, node = head_node
+    (tmp_path / "user").mkdir()
+    assert node.run(str(home / "deploy/hdinsight/nightly.sh"), HOME=str(tmp_path / "user")).returncode == 0
+    lock = tmp_path / "user/.cache/irbis/nightly.lock"
+    assert lock.is_file() and lock.parent.stat().st_mode & 0o077 == 0
 
 
 def test_two_nights_at_once_are_one(head_node, tmp_path):
@@ -252,6 +262,42 @@ def test_what_was_saved_is_taken_up_on_another_cluster(tracking):
     with sqlite3.connect(server / "mlflow.db") as database:
         assert database.execute("select name from runs").fetchall() == [("champion",)]
     assert (server / "artifacts/1/model").read_text() == "weights"
+
+
+def _member(name: str, **more: object) -> tuple[tarfile.TarInfo, io.BytesIO]:
+    info, content = tarfile.TarInfo(name), b"x"
+    info.size = 0 if more else len(content)
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info, io.BytesIO(content)
+
+
+@pytest.mark.parametrize(
+    ("member", "named"),
+    [
+        (_member("environment/bin/mlflow"), "environment/bin/mlflow"),
+        (_member("artifacts/../environment/bin/mlflow"), "artifacts/../environment"),
+        (_member("/artifacts/absolute"), "/artifacts/absolute"),
+        (_member("artifacts/link", type=tarfile.SYMTYPE, linkname="/etc"), "artifacts/link -> /etc"),
+    ],
+)
+def test_an_archive_with_anything_else_is_refused_and_nothing_of_it_is_unpacked(tracking, member, named):
+    run, server, tmp_path = tracking
+    before = (server / "environment/bin/mlflow").read_text()
+    with tarfile.open(tmp_path / "kept", "w:gz") as archive:
+        archive.addfile(*_member("mlflow.db"))
+        archive.addfile(*member)
+    done = run("start")
+    assert done.returncode == 2 and "is not one that 'save' wrote: it holds " in done.stderr and named in done.stderr
+    assert (server / "environment/bin/mlflow").read_text() == before
+    assert sorted(path.name for path in server.iterdir()) == ["environment"]
+
+
+def test_a_process_id_that_was_given_away_again_is_not_the_server(tracking):
+    run, server, _ = tracking
+    (server / "pid").write_text(str(os.getpid()))
+    assert "started" in run("start").stdout
+    assert (server / "pid").read_text().strip() != str(os.getpid())
 
 
 def test_nothing_to_save_and_no_mlflow_are_said(tracking):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -23,12 +24,12 @@ CHEAP = ["--set=train.reg_params=0.03", "--set=train.bootstrap=100", "--set=repo
 
 @pytest.fixture
 def pictures(tmp_path: Path, shared_data: Path) -> Path:
-    """Give a folder of links to the first pictures of every class of trashnet, and one bad file."""
+    """Give a folder of copies of the first pictures of every class of trashnet, and one bad file."""
     for source in sorted((shared_data / "trashnet").glob("*/")):
         folder = tmp_path / "pictures" / source.name
         folder.mkdir(parents=True)
         for file in sorted(source.iterdir())[:PER_CLASS]:
-            (folder / file.name).symlink_to(file)
+            shutil.copy(file, folder)
     (tmp_path / "pictures" / "trash" / "empty.jpg").write_bytes(b"")
     return tmp_path / "pictures"
 

@@ -37,6 +37,33 @@ def test_local_runs_are_listed_shown_fetched_and_repeated(irbis_here, tmp_path):
     assert "has ended already: succeeded" in irbis_here("cancel").stdout
 
 
+def test_one_bad_record_is_listed_as_unknown_beside_the_others(irbis_here, tmp_path):
+    good = {"words": ["run"], "where": "local", "settings": {}, "workspace": "/w", "cwd": "/", "state": "succeeded"}
+    good |= {"started": "2026-01-01T10:00:00+00:00", "ended": "2026-01-01T10:00:30+00:00"}
+    sent = good | {"state": "running", "ended": None}
+    records = {
+        "cut": '{"id": "cut", "wor',
+        "dateless": good | {"started": None},
+        "good": good,
+        "pid": good | {"pid": "12; rm"},
+        "mars": sent | {"where": "mars"},
+        "handless": sent | {"where": "local[1]", "handle": {"id": 7}},
+        "setless": sent | {"where": "hdinsight", "settings": {"hdinsight.url": [1]}, "handle": {"batch": "x"}},
+    }
+    (tmp_path / "ledger").mkdir()
+    for name, record in records.items():
+        text = record if isinstance(record, str) else json.dumps({"id": name, **record})
+        (tmp_path / "ledger" / f"{name}.json").write_text(text)
+    listed = json.loads(irbis_here("runs", "--json").stdout)
+    assert {each["id"]: each["state"] for each in listed} == dict.fromkeys(records, "unknown") | {"good": "succeeded"}
+    outcomes = {each["id"]: each["outcome"] for each in listed}
+    assert outcomes["mars"].startswith("not known: --on mars: there is no such place.")
+    assert "has no handle of local[1] (KeyError" in outcomes["handless"]
+    assert "cut.json cannot be read (Invalid JSON" in outcomes["cut"]
+    assert len(irbis_here("runs").stdout.splitlines()) == 1 + len(records)
+    assert irbis_here("cancel", "cut", code=2).stderr.startswith("irbis: cut: its record ")
+
+
 def test_a_run_that_cannot_go_there_is_not_sent(irbis_here, tmp_path):
     refused = irbis_here("submit", "run", "--on", "databricks", "--images", "pictures", code=2).stderr
     assert "irbis: workspace = irbis-workspace is not in a volume" in refused

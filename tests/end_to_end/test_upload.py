@@ -15,7 +15,8 @@ from tests.azurite import ACCOUNT, KEY
 from tests.fault_proxy import fault_proxy
 
 ENV = {"IRBIS_AZURE__ACCOUNT_KEY": KEY}
-PICTURES = {f"S{n % 2}/{('cat', 'dog')[n % 3 == 0]}/{n:03} #é.jpg": bytes([n]) * (1000 + n) for n in range(40)}
+JPEG = b"\xff\xd8\xff"  # files are sent by how they begin
+PICTURES = {f"S{n % 2}/{('cat', 'dog')[n % 3 == 0]}/{n:03} #é.jpg": JPEG + bytes([n]) * (997 + n) for n in range(40)}
 
 
 @pytest.fixture
@@ -53,13 +54,13 @@ def test_a_folder_becomes_blobs_with_type_md5_and_labels(irbis, container, folde
 def test_a_second_upload_sends_what_is_new_or_changed(container, folder):
     sent(folder, container.url)
     first, second = sorted(PICTURES)[:2]
-    (folder / first).write_bytes(PICTURES[first][::-1] + b"!")
-    (folder / second).write_bytes(b"?" * len(PICTURES[second]))  # the same size
+    (folder / first).write_bytes(PICTURES[first] + b"!")
+    (folder / second).write_bytes(JPEG + b"?" * (len(PICTURES[second]) - 3))  # the same size
     os.utime(folder / second, (0, 0))
-    (folder / "S0/cat/new.JPG").write_bytes(b"new")
+    (folder / "S0/cat/new.JPG").write_bytes(JPEG + b"new")
     lines, is_whole = sent(folder, container.url)
     assert is_whole and lines[0].startswith("upload: 41 found, 3 sent (0.0 MB), 38 there already, 0 failed")
-    assert contents(container)[second] == b"?" * len(PICTURES[second])
+    assert contents(container)[second] == JPEG + b"?" * (len(PICTURES[second]) - 3)
 
 
 def test_a_dry_run_tells_and_sends_nothing(container, folder):
@@ -121,9 +122,30 @@ def test_different_labels_in_the_container_are_kept(container, folder):
     assert lines[2].startswith("upload: another labels.csv was there: it is kept as labels.2") and kept.endswith(".csv")
     found = contents(container)
     assert found[kept] == by_hand and len(found["labels.csv"].splitlines()) == 41
-    (folder / "S0/cat/new.JPG").write_bytes(b"new")  # only lines are added: nothing to keep
+    (folder / "S0/cat/new.JPG").write_bytes(JPEG + b"new")  # only lines are added: nothing to keep
     lines, _ = sent(folder, container.url)
     assert not any(" kept " in line for line in lines) and len(contents(container)) == 43
+
+
+def test_only_images_of_the_folder_itself_are_sent(container, folder, tmp_path):
+    (tmp_path / "id_rsa").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    (folder / "S0/cat/key.jpg").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    (folder / "S0/cat/empty.jpg").write_bytes(b"")
+    (folder / "S0/cat/link.jpg").symlink_to(tmp_path / "id_rsa")
+    (folder / "labels.csv").symlink_to(tmp_path / "id_rsa")
+    (folder / "S0/cat/a\\..\\b.jpg").write_bytes(JPEG)
+    lines, is_whole = sent(folder, container.url, **{"sources.labels": "none"})
+    assert not is_whole and lines[0].startswith("upload: 43 found, 40 sent (0.0 MB), 0 there already, 3 failed, ")
+    leads_out = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
+    assert sorted(lines[1:-1]) == [
+        "upload: failed: S0/cat/a\\..\\b.jpg: forbidden: the name holds a backslash, which some systems take for a "
+        "slash; rename the file",
+        "upload: failed: S0/cat/empty.jpg: empty: no bytes",
+        "upload: failed: S0/cat/key.jpg: not_an_image: starts with b'-----BEGIN OPENS'",
+        f"upload: not read: {folder}/S0/cat/link.jpg: {leads_out}",
+        f"upload: not read: {folder}/labels.csv: {leads_out}",
+    ]
+    assert contents(container) == PICTURES
 
 
 def test_without_labels_by_folder_no_labels_are_written(container, folder):
@@ -147,7 +169,7 @@ def test_what_the_account_refuses_is_named(container, folder, irbis):
     reading = ContainerSasPermissions(read=True, list=True)
     name = container.container_name
     signature = generate_container_sas(ACCOUNT, name, account_key=KEY, permission=reading, expiry="2099-01-01")
-    (folder / "S0/cat/late.jpg").write_bytes(b"late")
+    (folder / "S0/cat/late.jpg").write_bytes(JPEG + b"late")
     lines = irbis("upload", str(folder), container.url, code=1, env={"IRBIS_AZURE__SAS": signature}).stdout.splitlines()
     assert lines[0].startswith("upload: 41 found, 0 sent (0.0 MB), 40 there already, 2 failed, ")
     assert lines[1].startswith("upload: failed: S0/cat/late.jpg: forbidden: Authorization")

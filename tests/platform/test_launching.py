@@ -94,7 +94,7 @@ def test_without_any_home_the_temporary_folder_is_one(monkeypatch):
 
     monkeypatch.setattr(Path, "home", classmethod(lost))
     find_home()
-    assert os.environ["HOME"] == tempfile.gettempdir()
+    assert os.environ["HOME"] == f"{tempfile.gettempdir()}/irbis-{os.getuid()}"
 
 
 def test_the_name_of_whoever_runs_this_is_left_alone(make_settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,8 @@ import sys
 import pytest
 
 from pipelines.errors import DataError, PlatformError
-from pipelines.platform.ledger import FAILED, RUNNING, STOPPED, Entry, Ledger, new_id, seen
+from pipelines.platform.ledger import FAILED, RUNNING, STOPPED, UNKNOWN, Entry, Ledger, new_id, seen
+from pipelines.platform.processes import Process
 
 
 def entry(name="run-1", started="2026-01-01T10:00:00+00:00", **more):
@@ -46,11 +48,54 @@ def test_an_empty_ledger_says_who_would_write_in_it(tmp_path):
         Ledger(str(tmp_path / "none")).find(None)
 
 
-def test_files_that_are_no_entries_are_passed_over(tmp_path):
+RECORD = {
+    "id": "bad",
+    "words": ["run"],
+    "where": "databricks",
+    "settings": {},
+    "workspace": "/w",
+    "cwd": "/",
+    "started": "2026-01-01T10:00:00+00:00",
+    "state": "running",
+}
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ("no json", "Invalid JSON"),
+        (json.dumps(RECORD)[:-20], "Invalid JSON"),
+        ("[]", "cannot be read"),
+        ('{"id": "bad"}', "words: "),
+        (RECORD | {"started": None}, "started: Input should be a valid string"),
+        (RECORD | {"started": "yesterday"}, "Invalid isoformat string: 'yesterday'"),
+        (RECORD | {"started": "2026-01-01T10:00:00"}, "offset-naive"),
+        (RECORD | {"ended": "x", "state": "failed"}, "Invalid isoformat string: 'x'"),
+        (RECORD | {"pid": "12"}, "pid: Input should be a valid integer"),
+        (RECORD | {"process": {"pid": None}}, "process.pid: Input should be a valid integer"),
+        (RECORD | {"words": None}, "words: "),
+        (RECORD | {"words": []}, "it names no command"),
+        (RECORD | {"handle": 7}, "handle: "),
+        (RECORD | {"state": "asleep"}, "its state is 'asleep'"),
+        (RECORD | {"id": "../../elsewhere"}, "its id is '../../elsewhere'"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_listed_as_unknown_and_the_others_as_they_are(tmp_path, record, reason):
     ledger = Ledger(str(tmp_path))
-    for name, text in (("a", "no json"), ("b", "[]"), ("c", '{"id": "c"}'), ("d", '{"words": null}')):
-        (tmp_path / f"{name}.json").write_text(text)
-    assert ledger.write(entry()) and [each.id for each in ledger.all()] == ["run-1"]
+    written = ledger.write(entry())
+    (tmp_path / "bad.json").write_text(record if isinstance(record, str) else json.dumps(record))
+    good, bad = ledger.all()
+    assert (good, bad.id, bad.state, bad.seconds, bad.is_readable) == (written, "bad", UNKNOWN, None, False)
+    assert bad.outcome.startswith(f"its record {tmp_path}/bad.json cannot be ") and reason in bad.outcome
+    assert ledger.find(None) == ledger.find("run") == written
+    with pytest.raises(DataError, match=r"bad: its record .*bad\.json cannot be .*; remove it, or ask the place"):
+        ledger.find("bad")
+
+
+def test_a_record_of_a_later_version_with_more_in_it_is_read(tmp_path):
+    ledger = Ledger(str(tmp_path))
+    (tmp_path / "bad.json").write_text(json.dumps(RECORD | {"colour": "red"}))
+    assert [(each.id, each.state) for each in ledger.all()] == [("bad", RUNNING)]
 
 
 def test_a_ledger_that_cannot_be_written_names_the_setting(tmp_path):
@@ -59,13 +104,23 @@ def test_a_ledger_that_cannot_be_written_names_the_setting(tmp_path):
         Ledger(str(tmp_path / "file" / "led")).write(entry())
 
 
-def test_a_local_run_whose_process_is_gone_was_stopped():
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    assert seen(entry(pid=os.getpid())).state == RUNNING
-    found = seen(entry(pid=gone.pid))
+def test_a_local_run_whose_process_is_gone_was_stopped(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = Process.of(gone.pid)
+    assert seen(entry(process=process)).state == RUNNING
+    gone.communicate()
+    found = seen(entry(process=process))
     assert (found.state, found.outcome, found.seconds) == (STOPPED, "its process is gone", None)
-    assert seen(entry(pid=gone.pid, state=FAILED)).state == FAILED
+    assert seen(entry(process=process, state=FAILED)).state == FAILED
+    ledger = Ledger(str(tmp_path))
+    assert seen(ledger.write(entry(process=Process.of(os.getpid())))).state == RUNNING
+    assert seen(ledger.find("run-1")).state == RUNNING
+
+
+def test_a_run_of_which_only_a_process_id_is_known_is_unknown_while_the_id_is_in_use():
+    found = seen(entry(pid=os.getpid()))
+    assert (found.state, found.outcome.split(",")[0]) == (UNKNOWN, "an earlier version noted no more than a process id")
+    assert seen(entry(pid=2**22 + 1)).state == STOPPED
 
 
 def test_the_time_that_a_run_took_is_that_between_its_ends():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -123,9 +125,28 @@ def test_jars_in_the_cache_are_taken_only_together(monkeypatch, tmp_path):
     ]
 
 
+def test_what_lies_in_a_shared_temporary_folder_is_this_users_own(make_settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "irbis").symlink_to(tmp_path)  # of another user, at a name that was used before
+    log = log_file(make_settings({"workspace": "az://account/container"}))
+    assert log == tmp_path / f"irbis-{os.getuid()}" / "logs" / "spark.log"
+    assert stat.S_IMODE(log.parents[1].stat().st_mode) == 0o700
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(session, "class_archive_options", lambda *_, **__: [])
+    conf = session._complete_conf(make_settings(), JAVA, [], True)
+    assert conf["spark.local.dir"] == str(tmp_path / f"irbis-{os.getuid()}")
+    given = make_settings({"spark.conf": {"spark.local.dir": "/mnt/fast"}})
+    assert session._complete_conf(given, JAVA, [], True)["spark.local.dir"] == "/mnt/fast"
+    log.parents[1].rename(tmp_path / "away")
+    (tmp_path / f"irbis-{os.getuid()}").symlink_to(tmp_path / "away")
+    with pytest.raises(PlatformError, match="is a link or a file"):
+        log_file(make_settings({"workspace": "az://account/container"}))
+
+
 def test_the_noise_goes_to_a_file_of_the_workspace(make_settings, tmp_path):
+    own = f"irbis-{os.getuid()}"
     assert log_file(make_settings()) == tmp_path / "workspace" / "logs" / "spark.log"
-    assert log_file(make_settings({"workspace": "dbfs:/irbis"})).parts[-3:] == ("irbis", "logs", "spark.log")
+    assert log_file(make_settings({"workspace": "dbfs:/irbis"})).parts[-3:] == (own, "logs", "spark.log")
     log = log_file(make_settings())
     with session._output_to(log):
         os.write(1, b"from the JVM\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 
 from pipelines.errors import PlatformError
 from pipelines.platform import spaces
-from pipelines.platform.spaces import disk_full, free_bytes, temporary_folder, unusable
+from pipelines.platform.spaces import disk_full, free_bytes, own_temporary, private_folder, temporary_folder, unusable
 
 
 @pytest.fixture
@@ -103,3 +104,27 @@ def test_a_full_disk_is_found_at_any_depth_and_the_fullest_is_named(disks, tmp_p
 
 def test_other_errors_are_no_full_disk(tmp_path):
     assert disk_full(nested(OSError(5, "Input/output error")), str(tmp_path)) is None
+
+
+def test_a_private_folder_is_made_or_closed_to_others(tmp_path):
+    made = private_folder(tmp_path / "new" / "folder")
+    assert (made, stat.S_IMODE(made.stat().st_mode)) == (tmp_path / "new" / "folder", 0o700)
+    made.chmod(0o755)
+    (made / "kept").touch()
+    assert stat.S_IMODE(private_folder(made).stat().st_mode) == 0o700 and (made / "kept").exists()
+    own = own_temporary(tmp_path)
+    assert (own.name, stat.S_IMODE(own.stat().st_mode)) == (f"irbis-{os.getuid()}", 0o700)
+
+
+def test_what_another_user_laid_in_its_place_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "theirs").mkdir()
+    link, file = tmp_path / "link", tmp_path / "file"
+    link.symlink_to(tmp_path / "theirs")
+    file.touch()
+    for path in (link, file):
+        with pytest.raises(PlatformError, match=rf"{path} is a link or a file: .* set TMPDIR to a folder"):
+            private_folder(path)
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    with pytest.raises(PlatformError, match=r"theirs belongs to another user: it is not used for files of this user"):
+        private_folder(tmp_path / "theirs")
+    assert list((tmp_path / "theirs").iterdir()) == []

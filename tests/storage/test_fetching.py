@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from pipelines.errors import ImageError
 from pipelines.schemas import Failure
@@ -15,6 +16,7 @@ from pipelines.storage import fetching
 from pipelines.storage.fetching import FETCHED, FETCHED_DDL, fetch_one, fetcher
 from pipelines.storage.sources.folder import Folder
 
+BROKEN = b"GIF89a"  # no more than the signature of an image
 SHA_OF_CAT = "77af778b51abd4a3c51c5ddd97204a9c3ae614ebccb75a606c3b6865aed6744e"
 
 
@@ -38,7 +40,7 @@ class Shelf:
 
 
 def describe(content: bytes) -> dict[str, Any]:
-    if content == b"broken":
+    if content == BROKEN:
         raise ImageError(Failure.UNREADABLE, "bad marker 0xff")
     return {"width": len(content), "height": 1, "exif_camera": "S", "exif_time": datetime(2014, 7, 1, 15, 22, 9)}
 
@@ -63,12 +65,25 @@ def test_a_picture_becomes_a_row_with_its_hash_bytes_and_header():
     }
 
 
+@pytest.mark.parametrize(
+    ("content", "is_kept"), [(b"-----BEGIN KEY", False), (b"", False), (b"\xff\xd8\xff cut", True)]
+)
+def test_of_a_file_that_does_not_begin_as_an_image_no_bytes_are_kept(content, is_kept):
+    def fail(content: bytes) -> dict[str, Any]:
+        raise ImageError(Failure.UNREADABLE, "bad")
+
+    row = fetch_one(Shelf(a=content), fail, 99, path="a", etag="e", size=len(content))
+    assert row["content"] == (content if is_kept else None)
+    assert (row["failure"], row["failure_detail"]) == ("unreadable", "bad")
+    assert row["content_hash"] == hashlib.sha256(content).hexdigest()
+
+
 def test_a_header_that_nobody_foresaw_is_a_failure_of_its_own_image():
     def fail(content: bytes) -> dict[str, Any]:
         raise KeyError("of a kind that no decoder raises")
 
     row = fetch_one(Shelf(a=b"cat"), fail, 10, path="a", etag="e", size=3)
-    assert (row["failure"], row["content_hash"], row["content"]) == ("unreadable", SHA_OF_CAT, b"cat")
+    assert (row["failure"], row["content_hash"], row["content"]) == ("unreadable", SHA_OF_CAT, None)
     assert row["failure_detail"] == ("the header could not be read (KeyError: 'of a kind that no decoder raises')")
 
 
@@ -82,16 +97,16 @@ def test_a_file_over_the_limit_is_not_read():
 
 
 def test_a_picture_that_cannot_be_used_keeps_its_bytes_and_one_that_is_gone_has_none():
-    broken = fetch_one(Shelf(a=b"broken"), describe, 10, path="a", etag="e", size=6)
+    broken = fetch_one(Shelf(a=BROKEN), describe, 10, path="a", etag="e", size=6)
     assert (broken["failure"], broken["failure_detail"]) == ("unreadable", "bad marker 0xff")
-    assert (broken["content"], broken["content_hash"]) == (b"broken", hashlib.sha256(b"broken").hexdigest())
+    assert (broken["content"], broken["content_hash"]) == (BROKEN, hashlib.sha256(BROKEN).hexdigest())
     gone = fetch_one(Shelf(), describe, 10, path="a", etag="e", size=6)
     assert (gone["failure"], gone["content"], gone["content_hash"]) == ("vanished", None, None)
 
 
 def test_batches_are_cut_by_bytes_and_no_row_is_lost(monkeypatch):
     monkeypatch.setattr(fetching, "BATCH_BYTES", 6)
-    shelf = Shelf(a=b"aaa", b=b"bbb", c=b"broken", e=b"eeeeee", f=b"")
+    shelf = Shelf(a=b"aaa", b=b"bbb", c=BROKEN, e=b"eeeeee", f=b"")
     counts: list[int] = []
     fetch = fetcher(shelf, describe, max_bytes=10, count=counts.append)
     found = list(fetch(iter([batch(("a", 3), ("b", 3), ("c", 6)), batch(("d", 1)), batch(("e", 6), ("f", 0))])))

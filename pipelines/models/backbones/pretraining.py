@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -157,7 +156,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--compared", choices=sorted(COMPARED), default="last", help="features that views are told by")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="weights are repeatable at one number of threads")
-    parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "irbis-pretraining")
+    parser.add_argument("--scratch", type=Path, default=Path("~/.cache/irbis/pretraining").expanduser())
     given = parser.parse_args(argv)
     small = [f"--{n} {vars(given)[n]}" for n in ("images", "steps", "batch", "threads") if vars(given)[n] < 1]
     if given.crop < 32:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,9 +46,9 @@ class Local:
         return {}
 
     def cancel(self, handle: Handle) -> None:
-        pid = self._ledger.find(handle["id"]).pid
-        if pid is not None:
-            os.kill(pid, signal.SIGINT)
+        process = self._ledger.find(handle["id"]).process
+        if process is not None and not process.send(signal.SIGINT):
+            raise DataError(f"{handle['id']} is not ended from here: {process.doubt or 'its process is gone'}.")
 
     def files(self, folder: str) -> list[tuple[str, int]]:
         root = Path(_of_this_machine(folder))

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines.platform.ledger import FAILED, STOPPED, SUCCEEDED, now
 from pipelines.platform.parcel import as_words, build_wheel
+from pipelines.platform.records import read_record
 from pipelines.platform.targets.target import ConnectionLost, Files, Job
 from pipelines.settings import SYNAPSEML
 from pipelines.shipped import shipped
@@ -71,7 +72,7 @@ class Shared:
     def recorded_state(self, folder: str) -> str | None:
         """Give the state in which a run has ended by its own record; null where it has written none."""
         names = [name for name, _ in self.files(folder) if name.endswith(".json") and "/" not in name]
-        states = {name: str(json.loads(self.read(f"{folder}/{name}"))["state"]) for name in names}
+        states = {name: read_record(name, self.read(f"{folder}/{name}")).state for name in names}
         known = [states[name] for name in sorted(states, key=lambda name: name == CANCELLED)]
         return next((state for state in known if state in (SUCCEEDED, FAILED, STOPPED)), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -12,10 +13,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pipelines.errors import AccessError, DataError
 from pipelines.platform.ledger import FAILED, RUNNING, STOPPED, SUCCEEDED
+from pipelines.platform.processes import Process
+from pipelines.platform.records import parse
 from pipelines.platform.spark_home import spark_home
 from pipelines.platform.targets.shared import Shared, beside_driver, conf_of, packed, script_of, telling, words_of
 from pipelines.platform.targets.target import Files, Handle, Job, Progress
@@ -65,13 +68,13 @@ class SparkSubmit(Shared):
         folder = self._home / job.id
         known = {"folder": str(folder), "workspace": workspace, "id": job.id}
         if not (folder / "pid").exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(0o700, parents=True, exist_ok=True)
             process = subprocess.Popen(
                 ["/bin/sh", "-c", WRAPPED, str(folder), *self.command(job, folder, workspace)],
                 env=self._environment(),
                 start_new_session=True,  # neither Ctrl-C nor the end of the terminal is meant for it
             )
-            (folder / "pid").write_text(str(process.pid))
+            (folder / "pid").write_text(json.dumps(Process.of(process.pid).as_dict()))
         return known
 
     def command(self, job: Job, folder: Path, workspace: str) -> list[str]:
@@ -121,9 +124,11 @@ class SparkSubmit(Shared):
 
     def cancel(self, handle: Handle) -> None:
         folder = Path(handle["folder"])
+        process = _process(folder)
+        if process.doubt:
+            raise AccessError(f"{handle['id']} is not ended from here: {process.doubt}.")
         (folder / "cancelled").touch()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(int((folder / "pid").read_text()), signal.SIGTERM)
+        process.send(signal.SIGTERM, is_group=True)
         self._end_there(_said(handle))
 
     def _end_there(self, said: str) -> None:
@@ -167,12 +172,20 @@ def _said(handle: Handle) -> str:
     return file.read_text("utf-8", "replace") if file.is_file() else ""
 
 
+def _process(folder: Path) -> Process:
+    """Return the process of spark-submit; earlier versions noted no more than its number."""
+    noted = (folder / "pid").read_bytes()
+    found = parse(Process, b'{"pid": %s}' % noted if noted.strip().isdigit() else noted, str)
+    if isinstance(found, str):
+        raise AccessError(f"{folder / 'pid'} {found}.")
+    return cast(Process, found)
+
+
 def _is_alive(folder: Path) -> bool:
-    pid = int((folder / "pid").read_text())
-    with contextlib.suppress(ChildProcessError):  # if it is ours: a child that has ended stays until it is asked for
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):  # gone, or somebody else's by now
-        return False
-    return True
+    """Return whether spark-submit runs. Raises AccessError where nobody can tell from here."""
+    process = _process(folder)
+    with contextlib.suppress(ChildProcessError, OverflowError):  # if ours: an ended child stays until it is asked for
+        os.waitpid(process.pid, os.WNOHANG)
+    if not process.is_gone and process.doubt:
+        raise AccessError(f"Whether spark-submit runs is not known: {process.doubt}.")
+    return process.is_running

@@ -12,6 +12,7 @@ from typing import Any
 from pipelines import azure_address
 from pipelines.azure_address import EXAMPLE, Place, parse_place
 from pipelines.errors import AccessError, DataError, ImageError
+from pipelines.foreign_names import dot_segment, name_fault
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.storage.azure_credentials import Credential, find_credential, hide_signatures, require_token
@@ -74,6 +75,14 @@ class AzureBlobs:
             ) from error
 
     def list(self) -> Iterator[Blob]:
+        """Give every blob that a request can name; the others go to `problems`."""
+        for blob in self.list_all():
+            if fault := dot_segment(blob.path[len(self.place.root) :]):
+                self.problems.append(f"{blob.path}: {fault}, which requests resolve to another blob; rename it")
+            else:
+                yield blob
+
+    def list_all(self) -> Iterator[Blob]:
         """Give every blob, page by page; folders of the first level side by side. Versions and snapshots are none."""
         signed = self.credential.signed(self.place, may_list=True)
         folders: list[str] = []
@@ -119,6 +128,8 @@ class AzureBlobs:
 
     def put(self, relative_path: str, content: bytes, md5: bytes, content_type: str) -> None:
         """Store a blob in place of what is there, or raise ImageError. The account checks the MD5 and keeps it."""
+        if fault := name_fault(relative_path):
+            raise ImageError(Failure.FORBIDDEN, f"{fault}; rename the file")
         from azure.core.exceptions import HttpResponseError
         from azure.storage.blob import ContentSettings
 

@@ -10,12 +10,14 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from pipelines.errors import DataError, ImageError
+from pipelines.foreign_names import resolves_below
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.storage.file_kinds import is_system_folder
 from pipelines.storage.sources.source import Blob
 
 SCHEMES = ("", "file", "dbfs")
+LEADS_OUT = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
 PEEKED = 512  # bytes, enough for a signature
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 EARLIEST, LATEST = (
@@ -39,9 +41,9 @@ def local_folder(address: str) -> str | None:
 
 @dataclass
 class Folder:
-    """A folder and all its subfolders; links are followed, each real folder is read once.
+    """A folder and all its subfolders. Symbolic links are followed only to what lies in the folder itself.
 
-    `problems` collects, while listing, what could not be read.
+    `problems` collects, while listing, what could not be read and the links that lead out.
     """
 
     folder: str
@@ -58,20 +60,18 @@ class Folder:
         return Path(self.folder).as_posix().rstrip("/").join(("file://", "/"))
 
     def list(self) -> Iterator[Blob]:
-        """Give every file in a fixed order. Names that are not UTF-8 go to `problems`: tables cannot hold them."""
-        seen: set[tuple[int, int]] = set()
-        waiting = [self.folder]
-        while waiting:  # links come last, so that a picture is known by the path of its real folder
-            for folder, folders, files in os.walk(waiting.pop(0), onerror=self._note):
-                if self._was_seen(folder, seen):
-                    folders.clear()
-                    continue
-                folders.sort()
-                waiting += [link for name in folders if os.path.islink(link := os.path.join(folder, name))]
-                for name in sorted(files):
-                    blob = self._blob(os.path.join(folder, name))
-                    if blob:
-                        yield blob
+        """Give every file in a fixed order. Names that are not UTF-8 go to `problems`: tables cannot hold them.
+
+        A link to a folder inside gives nothing: its files are listed by the path of their real folder.
+        """
+        for folder, folders, files in os.walk(self.folder, onerror=self._note):
+            folders.sort()
+            for link in filter(os.path.islink, (os.path.join(folder, name) for name in folders)):
+                self._require_below(link)
+            for name in sorted(files):
+                blob = self._blob(os.path.join(folder, name))
+                if blob:
+                    yield blob
 
     def peek(self, path: str) -> bytes:
         """Return the first bytes of a file; none where it cannot be read."""
@@ -82,9 +82,12 @@ class Folder:
             return b""
 
     def fetch(self, path: str, etag: str) -> bytes:
-        """Give the bytes; raise ImageError if the file went or changed since it was listed."""
+        """Give the bytes; raise ImageError if the file went or changed since it was listed, or is outside by a link."""
+        name = path[len("file://") :]
+        if not resolves_below(name, self.folder):
+            raise ImageError(Failure.FORBIDDEN, LEADS_OUT)
         try:
-            with open(path[len("file://") :], "rb") as file:
+            with open(name, "rb") as file:
                 found = _etag(os.fstat(file.fileno()))
                 content = file.read() if found == etag else b""
                 found = _etag(os.fstat(file.fileno()))  # somebody may have written while we read
@@ -104,22 +107,22 @@ class Folder:
         except OSError as error:
             raise DataError(f"{address} cannot be read beside {self.root}. Give a file of this machine.") from error
 
-    def _was_seen(self, folder: str, seen: set[tuple[int, int]]) -> bool:
-        try:
-            status = os.stat(folder)
-        except OSError as error:
-            self._note(error)
+    def _require_below(self, link: str) -> bool:
+        """Return whether what a link leads to lies in the folder; note one that leads out."""
+        if resolves_below(link, self.folder):
             return True
-        place = (status.st_dev, status.st_ino)
-        if place in seen:
-            return True
-        seen.add(place)
+        if not self._is_of_system(link):
+            self.problems.append(f"{_readable(link)}: {LEADS_OUT}")
         return False
 
     def _blob(self, name: str) -> Blob | None:
         try:
             name.encode("utf-8")
-            status = os.stat(name)
+            status = os.lstat(name)
+            if stat.S_ISLNK(status.st_mode):
+                status = os.stat(name)
+                if not self._require_below(name):
+                    return None
         except UnicodeEncodeError:
             self.problems.append(f"{os.fsencode(name)!r}: the name is not UTF-8; rename the file")
             return None
@@ -134,10 +137,17 @@ class Folder:
 
     def _note(self, error: OSError) -> None:
         """Note what could not be read; not the folders of the system (lost+found), which nobody but root may open."""
-        below = str(error.filename or "")[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
-        if any(map(is_system_folder, filter(None, below.split("/")))):
-            return
-        self.problems.append(f"{os.fsencode(error.filename).decode('utf-8', 'backslashreplace')}: {error.strerror}")
+        if not self._is_of_system(name := str(error.filename or "")):
+            self.problems.append(f"{_readable(name)}: {error.strerror}")
+
+    def _is_of_system(self, name: str) -> bool:
+        below = name[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+        return any(map(is_system_folder, filter(None, below.split("/"))))
+
+
+def _readable(name: str) -> str:
+    """Return a path as text that tables and terminals can hold."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _modified_at(status: os.stat_result) -> datetime | None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from pipelines.errors import DataError, SettingsError
+from pipelines.errors import AccessError, DataError, SettingsError
 from pipelines.platform.following import follow, handle_of, look
 from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, Entry, Ledger, now
+from pipelines.platform.processes import Process
 from pipelines.platform.targets import spark_submit, target
 from pipelines.platform.targets.target import Job
 from pipelines.storage.places import Places
@@ -128,6 +130,32 @@ def test_a_run_that_is_cancelled_ends_with_all_its_processes(place_of, home, tmp
     assert state[:1] in ("", "Z")
 
 
+def test_another_process_with_the_id_of_spark_submit_is_not_ended(place_of, home):
+    place = place_of("exit 0")
+    handle = place.submit(JOB, home)
+    assert ended(place, handle).state == SUCCEEDED
+    folder = Path(handle["folder"])
+    (folder / "code").unlink()
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
+        now = Process.of(other.pid)
+        (folder / "pid").write_text(json.dumps(replace(now, began="1").as_dict()))
+        assert place.progress(handle).state == FAILED
+        place.cancel(handle)
+        for noted, reason in (
+            (str(other.pid), "an earlier version noted no more than a process id"),
+            (json.dumps(replace(now, host="elsewhere").as_dict()), "it runs on another machine, elsewhere: ask there"),
+            ("no number", "pid cannot be read"),
+        ):
+            (folder / "pid").write_text(noted)
+            for ask in (place.progress, place.cancel):
+                (folder / "cancelled").unlink(missing_ok=True)
+                with pytest.raises(AccessError, match=reason):
+                    ask(handle)
+            assert not (folder / "cancelled").exists()
+        assert other.poll() is None
+        other.kill()
+
+
 def test_a_cancelled_run_that_ends_while_it_is_looked_at_has_not_failed(place_of, home, monkeypatch):
     place = place_of("exec sleep 60")
     handle = place.submit(JOB, home)
@@ -160,6 +188,9 @@ def test_a_run_whose_process_is_gone_without_a_word_is_as_its_record_has_it(plac
     record.parent.mkdir(parents=True)
     record.write_text('{"state": "succeeded"}')
     assert place.progress(handle).state == SUCCEEDED
+    for text in ('{"state": null}', '{"sta', "[]"):
+        record.write_text(text)
+        assert place.progress(handle).state == FAILED
 
 
 def test_for_kubernetes_the_files_go_to_the_workspace_and_an_image_is_asked_for(place_of, home):

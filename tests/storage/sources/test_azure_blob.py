@@ -16,7 +16,7 @@ from pipelines.config import load_settings
 from pipelines.errors import AccessError, DataError, ImageError
 from pipelines.storage import azure_credentials
 from pipelines.storage.sources import Source, open_source
-from tests.azurite import ACCOUNT, KEY
+from tests.azurite import ACCOUNT, KEY, put_raw
 
 WRONG_KEY = "c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1zZWU="
 NFC, NFD = "Jaguar\u00e9.jpg", unicodedata.normalize("NFD", "Jaguar\u00e9.jpg")
@@ -69,6 +69,44 @@ def test_odd_names_are_listed_and_fetched_as_they_are(container):
     assert sorted(blob.relative_path for blob in blobs) == sorted([*ODD, *(f"folder/{name}" for name in ODD)])
     assert [source.fetch(blob.path, blob.etag).decode() for blob in blobs] == [blob.relative_path for blob in blobs]
     assert [blob.path for blob in blobs] == [f"{container.url}/{blob.relative_path}" for blob in blobs]
+
+
+def test_a_name_with_dot_segments_is_a_problem_and_never_read_from_another_container(azurite, container):
+    from azure.storage.blob import ContainerClient
+
+    other = ContainerClient.from_connection_string(azurite.connection_string, f"{container.container_name[:40]}-other")
+    other.create_container()
+    other.upload_blob("secret.jpg", b"secret")
+    name = f"../{other.container_name}/secret.jpg"
+    for address in (name.replace(".", "%2E"), "a/b/%2e%2e/x.jpg", "a/%2E/y.jpg", "c%5C%2E%2E%5Cz.jpg"):
+        put_raw(container, address, b"mine")
+    put(container, "1.jpg", "a/..2.jpg")
+    source = opened(container)
+    assert sorted(blob.relative_path for blob in source.list()) == ["1.jpg", "a/..2.jpg"]
+    why = "which requests resolve to another blob; rename it"
+    assert sorted(source.problems) == [
+        f"{container.url}/{name}: the name has the segment '..', {why}",
+        f"{container.url}/a/./y.jpg: the name has the segment '.', {why}",
+        f"{container.url}/a/b/../x.jpg: the name has the segment '..', {why}",
+        f"{container.url}/c/../z.jpg: the name has the segment '..', {why}",
+    ]
+    with pytest.raises(ImageError) as caught:
+        source.fetch(f"{source.root}{name}", "")
+    assert (caught.value.failure, caught.value.detail) == ("forbidden", "the name has the segment '..'")
+    with pytest.raises(ImageError, match=r"forbidden: the name has the segment '\.\.'; rename the file"):
+        source.put(name, b"x", b"", "image/jpeg")
+    with pytest.raises(ImageError, match="the name holds a backslash"):
+        source.put("..\\x.jpg", b"x", b"", "image/jpeg")
+    assert other.download_blob("secret.jpg").readall() == b"secret"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["az://account/../other/a", "az://account/one/a/../b", "https://account.blob.core.windows.net/one/%2e%2e/two"],
+)
+def test_an_address_with_dot_segments_is_refused(address):
+    with pytest.raises(DataError, match=r"the name has the segment '\.\.'\. Write the address without it"):
+        open_source(load_settings(None, {"sources.images": address, "azure.account_key": KEY}))
 
 
 def test_only_what_lies_below_the_prefix_is_listed(container):

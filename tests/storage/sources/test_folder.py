@@ -64,16 +64,41 @@ def test_files_come_in_the_same_order_always(tmp_path):
     assert relative(Folder(str(tmp_path))) == ["z.jpg", "a/9.jpg", "b/1.jpg", "b/2.jpg"]
 
 
-def test_links_are_followed_each_folder_is_read_once_and_by_its_real_name(tmp_path):
-    put(tmp_path, "pictures/a/real/1.jpg", "elsewhere/2.jpg")
+def test_links_are_followed_in_the_folder_alone_and_a_folder_is_read_by_its_real_name(tmp_path):
+    put(tmp_path, "pictures/a/real/1.jpg", "elsewhere/2.jpg", "elsewhere/more/3.jpg", "pictures_2/4.jpg")
     pictures = tmp_path / "pictures"
     (pictures / "a/loop").symlink_to(pictures)
     (pictures / "a/0_link").symlink_to(pictures / "a/real")
     (pictures / "a/far").symlink_to(tmp_path / "elsewhere")
-    (pictures / "one.jpg").symlink_to(tmp_path / "elsewhere/2.jpg")
+    (pictures / "a/sibling.jpg").symlink_to("../../pictures_2/4.jpg")
+    (pictures / "key.jpg").symlink_to(tmp_path / "elsewhere/2.jpg")
+    (pictures / "again.jpg").symlink_to("a/real/1.jpg")
+    (pictures / ".venv").mkdir()
+    (pictures / ".venv/python").symlink_to(sys.executable)
     source = Folder(str(pictures))
-    assert relative(source) == ["one.jpg", "a/real/1.jpg", "a/far/2.jpg"]
-    assert source.problems == []
+    assert relative(source) == ["again.jpg", "a/real/1.jpg"]
+    why = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
+    assert source.problems == [f"{pictures}/{name}: {why}" for name in ("key.jpg", "a/far", "a/sibling.jpg")]
+
+
+def test_a_folder_that_is_itself_reached_by_a_link_is_listed_and_fetched(tmp_path):
+    put(tmp_path, "real/a/1.jpg")
+    (tmp_path / "alias").symlink_to(tmp_path / "real")
+    source = Folder(str(tmp_path / "alias"))
+    (blob,) = source.list()
+    assert (blob.path, source.problems) == (f"file://{tmp_path}/alias/a/1.jpg", [])
+    assert source.fetch(blob.path, blob.etag) == b"real/a/1.jpg"
+
+
+def test_a_file_that_became_a_link_after_the_listing_is_not_read_from_elsewhere(tmp_path):
+    put(tmp_path, "pictures/a/1.jpg", "elsewhere/1.jpg")
+    source = Folder(str(tmp_path / "pictures"))
+    (blob,) = source.list()
+    for old, new in (("pictures/a/1.jpg", "elsewhere/1.jpg"), ("pictures/a", "elsewhere")):
+        os.rename(tmp_path / old, tmp_path / f"old {old.count('/')}")
+        (tmp_path / old).symlink_to(tmp_path / new)
+        failure, detail = fetch_failure(source, blob.path, blob.etag)
+        assert (failure, detail[:39]) == (Failure.FORBIDDEN, "a symbolic link that leads out of the fo"[:39])
 
 
 @linux_only

@@ -1,0 +1,52 @@
+"""Names that other machines gave: of blobs, of files in a listing, in an archive. None may lead out of its folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from pipelines.errors import DataError
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def name_fault(name: str) -> str | None:
+    """Return why a name cannot be that of a file below a folder, as the end of a sentence; null where it can."""
+    if not name:
+        return "the name is empty"
+    if "\0" in name:
+        return "the name holds a NUL character"
+    if "\\" in name:
+        return "the name holds a backslash, which some systems take for a slash"
+    if name.startswith("/"):
+        return "the name is absolute"
+    if _DRIVE.match(name):
+        return "the name begins with a drive letter"
+    return dot_segment(name) or ("the name has an empty segment" if "" in name.split("/") else None)
+
+
+def dot_segment(name: str) -> str | None:
+    """Return that a name has a segment `.` or `..`, which clients and servers resolve to another name; else null."""
+    found = next((part for part in re.split(r"[/\\]", name) if part in (".", "..")), None)
+    return f"the name has the segment '{found}'" if found else None
+
+
+def path_below(folder: Path, name: str) -> Path:
+    """Return the path of a foreign name below a folder of this machine, links resolved only to check it.
+
+    Raises DataError for a name that leads out of the folder: by itself, or through a link that lies there.
+    """
+    fault = name_fault(name)
+    path = folder / name if not fault else folder
+    if not fault and not resolves_below(path, folder):
+        fault = "a symbolic link leads out of the folder"
+    if fault:
+        raise DataError(f"{name!r} is not written below {folder}: {fault}.")
+    return path
+
+
+def resolves_below(path: str | Path, folder: str | Path) -> bool:
+    """Return whether a path is or lies below a folder after all symbolic links are followed. Either may not exist."""
+    root = os.path.realpath(folder).rstrip(os.sep) + os.sep
+    return f"{os.path.realpath(path)}{os.sep}".startswith(root)

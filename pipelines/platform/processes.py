@@ -1,0 +1,102 @@
+"""Which process a run is: an id alone is given away again, by the same machine and by every other one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+START_TIME = 19  # of the fields of /proc/PID/stat after the name, in ticks since the machine started
+
+
+@dataclass(frozen=True)
+class Process:
+    """Name one process for good.
+
+    `host` is the machine's name, `boot` the kernel's id of its last start (null where it gives none), and `began` the
+    time at which the process began, as the system writes it. Null `host` and `began`: an earlier version noted it.
+    """
+
+    pid: int
+    host: str | None = None
+    boot: str | None = None
+    began: str | None = None
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """Return the process that has this id now."""
+        return cls(pid, socket.gethostname(), _boot(), _began(pid))
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def doubt(self) -> str | None:
+        """Return why nobody can tell from here whether it runs, as a clause; null where that can be told."""
+        if self.host is None:
+            return "an earlier version noted no more than a process id, which may be another program's by now"
+        if self.host != socket.gethostname():
+            return f"it runs on another machine, {self.host}: ask there"
+        if self.began is None:
+            return "this system does not say when a process began, so its id may be another program's by now"
+        return None
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether the very same process runs; False where `doubt` says that this cannot be told."""
+        return self.doubt is None and self == Process.of(self.pid)
+
+    @property
+    def is_gone(self) -> bool:
+        """Return whether it has certainly ended."""
+        if self.host is None:
+            return not _exists(self.pid)
+        return self.doubt is None and not self.is_running
+
+    def send(self, number: signal.Signals, *, is_group: bool = False) -> bool:
+        """Send a signal to the very same process, or to the group that it leads; return False where it is not there."""
+        if not self.is_running:
+            return False
+        try:
+            (os.killpg if is_group else os.kill)(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def _boot() -> str | None:
+    try:
+        return BOOT_ID.read_text("ascii").strip()
+    except OSError:  # no Linux
+        return None
+
+
+def _began(pid: int) -> str | None:
+    """Return when a process began; null where there is none, or the system does not say."""
+    if BOOT_ID.exists():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        except OSError:
+            return None
+        return fields[START_TIME] if fields[0] != "Z" else None  # what has ended, and was not asked for yet
+    if os.name != "posix":
+        return None
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, env={"LC_ALL": "C"}).stdout.strip() or None
+
+
+def _exists(pid: int) -> bool:
+    if os.name == "nt":  # there the question would be a Ctrl-C
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -1,0 +1,90 @@
+"""A run's process is told from all that have had its number: signals go to the very same one or to none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from pipelines.errors import DataError
+from pipelines.platform import processes
+from pipelines.platform.ledger import RUNNING, STOPPED, UNKNOWN, Entry, Ledger
+from pipelines.platform.processes import Process
+from pipelines.platform.targets.local import Local
+
+
+@pytest.fixture
+def child():
+    """Give a process that says by its exit code whether it was interrupted (7)."""
+    code = "import sys\ntry:\n print('on', flush=True)\n input()\nexcept KeyboardInterrupt:\n sys.exit(7)"
+    running = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert running.stdout and running.stdout.readline() == b"on\n"
+    yield running
+    running.kill()
+    running.communicate()
+
+
+def run_of(process: Process) -> Entry:
+    return Entry("run-1", ("run",), "local", {}, "/w", "/", "2026-01-01T10:00:00+00:00", process=process)
+
+
+def test_this_very_process_is_signalled(child, tmp_path):
+    ledger, process = Ledger(str(tmp_path)), Process.of(child.pid)
+    ledger.write(run_of(process))
+    assert process.is_running and not process.is_gone and process.doubt is None
+    Local(ledger).cancel({"id": "run-1"})
+    assert child.wait(10) == 7
+    assert not process.is_running and process.is_gone and not process.send(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "reason"),
+    [
+        ({"began": "1"}, STOPPED, "its process is gone"),
+        ({"boot": "another start of this machine"}, STOPPED, "its process is gone"),
+        ({"host": "elsewhere"}, UNKNOWN, "it runs on another machine, elsewhere: ask there"),
+        ({"host": None, "boot": None, "began": None}, UNKNOWN, "an earlier version noted no more than a process id"),
+        ({"began": None}, UNKNOWN, "this system does not say when a process began"),
+    ],
+)
+def test_another_process_with_the_same_id_is_not_signalled(child, tmp_path, change, state, reason):
+    ledger, process = Ledger(str(tmp_path)), replace(Process.of(child.pid), **change)
+    ledger.write(run_of(process))
+    progress = Local(ledger).progress({"id": "run-1"})
+    assert (progress.state, progress.detail[: len(reason)]) == (state, reason)
+    with pytest.raises(DataError, match=f"run-1 is not ended from here: {reason}"):
+        Local(ledger).cancel({"id": "run-1"})
+    assert not process.send(signal.SIGTERM, is_group=True)
+    child.communicate(b"\n")
+    assert child.returncode == 0
+
+
+def test_a_process_that_has_ended_and_is_not_yet_asked_for_does_not_run():
+    ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = Process.of(ended.pid)
+    assert ended.stdin
+    ended.stdin.close()
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    assert process.is_gone and not process.is_running
+    ended.wait()
+
+
+def test_without_linux_the_start_is_asked_of_ps(monkeypatch, tmp_path, child):
+    monkeypatch.setattr(processes, "BOOT_ID", tmp_path / "none")
+    process = Process.of(child.pid)
+    assert process.boot is None and process.began and process.is_running
+    child.communicate(b"\n")
+    assert process.is_gone
+
+
+def test_a_run_that_is_looked_at_from_another_machine_keeps_its_record(tmp_path):
+    from pipelines.platform.following import look
+
+    ledger = Ledger(str(tmp_path))
+    entry = ledger.write(run_of(replace(Process.of(os.getpid()), host="elsewhere")))
+    assert look(entry, Local(ledger), ledger).state == UNKNOWN
+    assert ledger.all()[0].state == RUNNING
