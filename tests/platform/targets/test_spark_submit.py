@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
-import stat
 import subprocess
 import time
 from itertools import pairwise
@@ -18,53 +14,13 @@ from pipelines.errors import DataError, SettingsError
 from pipelines.platform.following import follow, handle_of, look
 from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, Entry, Ledger, now
 from pipelines.platform.targets import spark_submit, target
-from pipelines.platform.targets.guarding import guards
 from pipelines.platform.targets.target import Job
-from pipelines.storage.places import Places
 
-JOB = Job("run-1", ("run",), {"train.folds": 2})
-IN_CLUSTER = {"spark__submit__deployMode": "cluster"}
-SCRIPT = """#!/bin/sh
-# As Spark's own, it says things and ends. What it was told stands in a file beside it.
-printf '%s\\n' "$@" > "$SPARK_HOME/told"
-echo 'INFO SparkContext: all is well'
-{body}
-"""
-
-
-@pytest.fixture
-def place_of(make_settings, tmp_path, monkeypatch):
-    """Give a function that makes a target whose spark-submit is a script with this body."""
-
-    def make(body="", master="yarn", **chosen):
-        home = tmp_path / "spark"
-        (home / "bin").mkdir(parents=True, exist_ok=True)
-        text = SCRIPT.format(body=body)
-        for script in (home / "bin" / "spark-submit", home / "bin" / "spark-class"):
-            if not script.is_file() or script.read_text() != text:  # a shell may be reading it
-                script.write_text(text)
-                script.chmod(0o755)
-        monkeypatch.setenv("SPARK_HOME", str(home))
-        conf = {f"spark.conf.{name.replace('__', '.')}": value for name, value in chosen.items()}
-        settings = make_settings({"runs.ledger": str(tmp_path / "ledger"), **conf})
-        return target(master, settings, Places(settings))
-
-    return make
-
-
-@pytest.fixture
-def home(tmp_path):
-    return str(tmp_path / "shared")
+from .conftest import IN_CLUSTER, JOB, ended
 
 
 def entry_of(handle, home, **more):
     return Entry("run-1", ("run",), "yarn", {}, home, "/", now(), handle=handle, **more)
-
-
-def ended(place, handle):
-    while not (progress := place.progress(handle)).has_ended:
-        time.sleep(0.05)
-    return progress
 
 
 def test_spark_submit_is_told_master_settings_code_job_file_and_words(place_of, home, tmp_path):
@@ -215,101 +171,3 @@ def test_without_a_spark_its_setting_is_named(place_of, home, monkeypatch):
 def test_only_places_that_are_known_are_taken(make_settings, name):
     with pytest.raises(SettingsError, match=r"there is no such place. Known: databricks, hdinsight, or a Spark master"):
         target(name, make_settings())
-
-
-SECRET = "a=b c\\d: é#"  # whatever Java's Properties could take for something else
-
-
-def properties_of(text):
-    """Read properties as Java does, as far as Spark writes them: the last one of a name wins."""
-    found = {}
-    for line in text.splitlines():
-        if line and not line.startswith("#"):
-            name, value = re.match(r"((?:\\.|[^\\ =])+)[ =]+(.*)", line).groups()
-            found[name] = re.sub(r"\\(.)", r"\1", value).strip()
-    return found
-
-
-def test_secrets_reach_spark_submit_in_a_file_that_only_we_read_and_that_goes_with_it(place_of, home, tmp_path):
-    keep = 'cp -p "$0/spark.properties" "$SPARK_HOME/kept"'.replace("$0", str(tmp_path / "ledger" / "run-1"))
-    chosen = {"spark__hadoop__reader__password": SECRET, "spark__hadoop__a": 1}
-    place = place_of(keep, **chosen)
-    conf = tmp_path / "spark" / "conf"
-    conf.mkdir()
-    (conf / "spark-defaults.conf").write_text("# ours\nspark.hadoop.b 2\nspark.hadoop.reader.password=other")
-    handle = place.submit(JOB, home)
-    assert ended(place, handle).state == SUCCEEDED
-    told = (tmp_path / "spark" / "told").read_text()
-    assert "--properties-file" in told and "spark.hadoop.a=1" in told and "password" not in told and "c\\d" not in told
-    kept = tmp_path / "spark" / "kept"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert properties_of(kept.read_text("utf-8")) == {"spark.hadoop.b": "2", "spark.hadoop.reader.password": SECRET}
-    folder = Path(handle["folder"])
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700 and not (folder / "spark.properties").exists()
-
-
-@pytest.mark.parametrize("how", ["cancelled", "killed"])
-def test_the_secrets_of_a_run_that_is_ended_from_outside_go_too(place_of, home, how):
-    place = place_of("exec sleep 60", spark__hadoop__reader__password=SECRET)
-    handle = place.submit(JOB, home)
-    folder = Path(handle["folder"])
-    assert (folder / "spark.properties").exists()
-    if how == "cancelled":
-        place.cancel(handle)
-    else:
-        os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
-        assert ended(place, handle).state == FAILED
-    assert not (folder / "spark.properties").exists()
-
-
-def test_without_secrets_sparks_own_defaults_are_left_to_it(place_of, home, tmp_path):
-    folder = Path(home) / "run"
-    folder.mkdir(parents=True)
-    assert "--properties-file" not in place_of("").command(JOB, folder, home)
-
-
-def test_kubernetes_is_given_no_secret_for_its_config_map(place_of, home):
-    pods = {"spark__kubernetes__container__image": "registry/irbis:1"}
-    key, reference = "spark__hadoop__fs__azure__account__key__x", "spark__kubernetes__driver__secretKeyRef__KEY"
-    place = place_of("", "k8s://https://host:6443", **pods, **{key: "a2V5"})
-    (fault,) = place.faults({"workspace": home})
-    assert fault.startswith("spark.conf.spark.hadoop.fs.azure.account.key.x is a secret, which Kubernetes would keep")
-    assert "a2V5" not in fault and "spark.hadoop.fs.azure.account.key.x=${env.NAME} (docs/kubernetes.md)." in fault
-    place = place_of("", "k8s://https://host:6443", **pods, **{key: "${env.KEY}", reference: "irbis:key"})
-    assert place.faults({"workspace": home}) == []
-
-
-CLOSED = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-NO_UI = {"spark.ui.enabled": "false"}
-ENCRYPTED = {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
-
-
-@pytest.mark.parametrize(
-    ("master", "chosen", "expected"),
-    [
-        ("local[2]", {}, {**NO_UI, **CLOSED, **ENCRYPTED}),
-        ("local[2]", {"spark.ui.enabled": "true", "spark.driver.host": "x"}, {**CLOSED, **ENCRYPTED, "-": "host ui"}),
-        ("local[2]", {"spark.authenticate": "false"}, {**NO_UI, **CLOSED}),
-        ("spark://127.0.0.1:7077", {}, {**NO_UI, **CLOSED}),
-        ("spark://localhost:7077,[::1]:7078", {}, {**NO_UI, **CLOSED}),
-        ("spark://localhost:7077,host:7077", {}, NO_UI),
-        ("spark://host:7077", {}, NO_UI),
-        ("spark://host:7077", {"spark.authenticate.secret": "abc"}, {**NO_UI, **ENCRYPTED}),
-        ("k8s://https://host:6443", {}, ENCRYPTED),
-        ("yarn", {}, ENCRYPTED),
-        ("yarn", {"spark.shuffle.service.enabled": "TRUE"}, {}),
-    ],
-)
-def test_what_a_driver_opens_is_closed_to_others_unless_it_is_asked_for(master, chosen, expected, monkeypatch):
-    monkeypatch.setenv("SPARK_CONF_DIR", "/nowhere")
-    if expected.pop("-", ""):
-        del expected["spark.driver.host"]
-    assert guards(master, chosen) == expected
-
-
-def test_what_sparks_own_defaults_say_stays(monkeypatch, tmp_path):
-    (tmp_path / "spark-defaults.conf").write_text("spark.ui.enabled=true\n  spark.authenticate.secret  abc\n")
-    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
-    assert guards("spark://host:7077", {}) == ENCRYPTED
-    (tmp_path / "spark-defaults.conf").write_text("spark.dynamicAllocation.enabled true\n")
-    assert guards("yarn", {}) == {}
