@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
-from pipelines.errors import DataError
+from pipelines.errors import AccessError, DataError
 from pipelines.foreign_names import dot_segment
 
 CLOUD = "blob.core.windows.net"
+CLOUDS = (
+    "core.windows.net",
+    "core.chinacloudapi.cn",
+    "core.usgovcloudapi.net",
+)  # Azure, its clouds in China and the USA
 EMULATOR = "devstoreaccount1"
 EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # public
 EMULATOR_PORT = 10000  # the only one at which Hadoop's file system looks for it
@@ -20,7 +27,7 @@ FORMS = (
     re.compile(rf"https://{HOST}/(?P<container>[^/?]+)(?:/(?P<prefix>[^?]*))?(?:\?(?P<signature>.*))?$"),
     # An emulator or a private endpoint: the account is the first part of the path.
     re.compile(
-        r"(?P<endpoint>https?://[^/@?]+/(?P<account>[a-z0-9]{3,24}))/(?P<container>[^/?]+)"
+        r"(?P<endpoint>https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?/(?P<account>[a-z0-9]{3,24}))/(?P<container>[^/?]+)"
         r"(?:/(?P<prefix>[^?]*))?(?:\?(?P<signature>.*))?$"
     ),
 )
@@ -82,6 +89,37 @@ def parse_place(address: str) -> tuple[Place, str | None]:
             prefix = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
             return Place(endpoint, parts["account"], parts["container"], prefix), parts.get("signature")
     raise DataError(f"sources.images = {address.partition('?')[0]}: no container is named. Write {EXAMPLE}.")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return whether a host is this machine itself, by its name or number."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def require_known_host(place: Place, hosts: Collection[str]) -> None:
+    """Raise AccessError unless the place may be shown credentials: keys, signatures and tokens of any kind.
+
+    Those are Blob Storage in the clouds of Azure, this machine, and `hosts`, of which one that begins with a dot
+    stands for all below it. Over plain http only this machine is.
+    """
+    parts = urlsplit(place.endpoint)
+    host = parts.hostname or ""
+    if is_loopback(host):
+        return
+    known = [f".{kind}.{cloud}" for kind in ("blob", "dfs") for cloud in CLOUDS]
+    if not any(host == each or (each.startswith(".") and host.endswith(each)) for each in (*known, *hosts)):
+        raise AccessError(
+            f"{place.root} is shown no credentials: {host} is no host of Azure Blob Storage. If it may have yours, "
+            f"name it: IRBIS_AZURE__HOSTS={host} or --set azure.hosts={host}."
+        )
+    if parts.scheme != "https":
+        raise AccessError(
+            f"{place.root} is shown no credentials: they travel over https, and over http on this machine alone. "
+            f"Write https://{place.root.partition('://')[2]}."
+        )
 
 
 def hadoop_address(address: str) -> str:

@@ -19,13 +19,12 @@ from pydantic import BaseModel, ValidationError
 
 from pipelines.errors import SettingsError
 from pipelines.kinds import parse_mapping
+from pipelines.masking import masked
 from pipelines.settings import ENV_PREFIX, Section, Settings
 from pipelines.shipped import shipped
 
 MAPPINGS = ("spark.conf", "sources.columns")  # settings whose items --set can name: KEY.NAME=VALUE
 RESERVED_VARIABLES = {"IRBIS_ENV"}
-SECRET_NAME = re.compile(r"(?i)(account[._]key|connection_?string|sas|password|secret|token|credential)")
-SECRET_PART = re.compile(r"(?i)(\bsig|accountkey|sharedaccesssignature|password|secret|token)(=)[^&;\s]+")
 
 
 @dataclass(frozen=True)
@@ -87,19 +86,18 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield key, value
 
 
-def masked(value: Any) -> Any:
-    """Give the value fit for printing: passwords, keys and signatures in it replaced by ***."""
-    if isinstance(value, Mapping):
-        return {
-            key: "***" if item is not None and SECRET_NAME.search(str(key)) else masked(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [masked(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    value = re.sub(r"(://[^/@:\s]*:)\S+@", r"\1***@", value)
-    return SECRET_PART.sub(r"\1\2***", value)
+def laid_over(lower: Mapping[str, Origin], upper: Mapping[str, Origin]) -> dict[str, Origin]:
+    """Give both settings' origins, `upper` winning; of a mapping in both, item by item."""
+    found = {**lower, **upper}
+    for key in MAPPINGS:
+        if key in lower and key in upper:
+            try:
+                below, above = parse_mapping(lower[key].value), parse_mapping(upper[key].value)
+            except ValueError:  # which `validated` will say
+                continue
+            if isinstance(below, Mapping) and isinstance(above, Mapping):
+                found[key] = Origin({**below, **above}, upper[key].source)
+    return found
 
 
 def _variables() -> list[tuple[str, str, Any]]:
@@ -137,8 +135,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys) or {}
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise SettingsError(f"{_shown(path)}{line} is not YAML as settings want it: {error.problem}.") from error
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        # Of a value that is not in quotes, such as *word or !word, YAML repeats the word.
+        problem = re.sub(
+            r"(alias|tag|handle) '.*'", r"\1; put a value that begins with & * or ! in quotes", str(error.problem)
+        )
+        raise SettingsError(f"{_shown(path)}{line} is not YAML as settings want it: {problem}.") from error
+    except (yaml.YAMLError, OSError, ValueError) as error:  # of what looks like a date, or is no UTF-8
         raise SettingsError(f"{_shown(path)} cannot be read: {' '.join(str(error).split())}.") from error
     if not isinstance(tree, dict):
         raise SettingsError(f"{_shown(path)} must hold settings by name, not a {type(tree).__name__}.")
@@ -196,4 +198,6 @@ def _mistyped(fault: Any, origins: Mapping[str, Origin]) -> str:
     if key not in origins:
         return f"conf/base.yaml lacks '{key}'."
     origin, reason = origins[key], fault["msg"].removeprefix("Value error, ")
-    return f"{origin.source}: {key} = {masked(origin.value)!r} is refused: {reason[:1].lower()}{reason[1:]}."
+    return (
+        f"{origin.source}: {key} = {masked({key: origin.value})[key]!r} is refused: {reason[:1].lower()}{reason[1:]}."
+    )

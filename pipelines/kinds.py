@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipelines.azure_address import hadoop_address
 from pipelines.label_text import canonical_text
+from pipelines.masking import masked
 
 
 def split_commas(value: Any) -> Any:
@@ -31,7 +32,8 @@ def parse_mapping(value: Any) -> Any:
     value = json.loads(value) if isinstance(value, str) else value
     for name, item in value.items() if isinstance(value, dict) else ():
         if not isinstance(item, (str, int, float)):
-            raise ValueError(f"'{name}' should be text, a number, true or false, not {json.dumps(item, default=str)}")
+            shown = json.dumps(masked({name: item})[name], default=str)
+            raise ValueError(f"'{name}' should be text, a number, true or false, not {shown}")
     return value
 
 
@@ -84,6 +86,12 @@ def known_columns(columns: dict[str, str]) -> dict[str, str]:
     return columns
 
 
+def host_name(text: str) -> str:
+    if not re.fullmatch(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+", text.lower()):
+        raise ValueError(f"expected the name of a host, such as storage.example.org, not {text!r}")
+    return text.lower()
+
+
 def known_recall(recall: float) -> float:
     if recall not in (0.99, 0.95):
         raise ValueError("expected 0.99 or 0.95: of these `irbis train` measures what they cost")
@@ -101,6 +109,7 @@ FOLDER = r"folder:-?[1-9]\d*"
 Text = Annotated[str, Field(min_length=1)]
 Address = Annotated[Text, AfterValidator(one_scheme), AfterValidator(hadoop_address)]
 Words = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(split_commas)]
+Hosts = Annotated[list[Annotated[str, AfterValidator(host_name)]], BeforeValidator(split_commas)]
 Labels = Annotated[
     list[Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(visible_label)]],
     BeforeValidator(split_commas),

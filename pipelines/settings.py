@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipelines.kinds import (
     Address,
     Fractions,
+    Hosts,
     Labels,
     Share,
     Text,
@@ -46,6 +47,12 @@ class Azure(Section):
     account_key: SecretStr | None
     sas: SecretStr | None
     connection_string: SecretStr | None
+    hosts: Hosts
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The credentials that are set, by name."""
+        return {name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)}
 
 
 class Images(Section):

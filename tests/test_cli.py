@@ -47,3 +47,17 @@ def test_output_in_another_encoding_is_escaped(monkeypatch):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "\\xc4rger\n"
+
+
+def test_control_characters_in_names_are_printed_as_their_escapes(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["notebook", "run", "\x1b]0;owned\x07\x9b31m.ipynb"])
+    said = capsys.readouterr().err
+    assert said.startswith(r"irbis: There is no notebook \x1b]0;owned\x07\x9b31m.ipynb. Known: ")
+
+
+def test_what_lays_out_text_and_letters_of_all_scripts_stay(capsys):
+    with cli.streams.visible_controls():
+        print("a\tb\r\nÄ 雪 \x7f")
+        print("\x1b[1A", file=sys.stderr)
+    assert capsys.readouterr() == ("a\tb\r\nÄ 雪 \\x7f\n", "\\x1b[1A\n")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipelines.config import Origin, conf_folder, flatten, known_keys, load_origins, load_settings, masked
+from pipelines.config import Origin, conf_folder, flatten, known_keys, laid_over, load_origins, load_settings
 from pipelines.errors import SettingsError
 
 
@@ -178,27 +178,6 @@ def test_base_yaml_says_what_every_setting_does():
     assert [line for line in settings if "  # " not in line] == []
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (
-            "https://a.blob.core.windows.net/c?sv=1&sig=ab%3D&se=2",
-            "https://a.blob.core.windows.net/c?sv=1&sig=***&se=2",
-        ),
-        ("postgresql://user:p@ss/w@host/db", "postgresql://user:***@host/db"),
-        ("AccountName=a;AccountKey=ab==;EndpointSuffix=x", "AccountName=a;AccountKey=***;EndpointSuffix=x"),
-        ("https://host/?access_token=abc", "https://host/?access_token=***"),
-        ({"fs.azure.account.key.a": "abc", "spark.ui.port": 1}, {"fs.azure.account.key.a": "***", "spark.ui.port": 1}),
-        ({"spark.x": "jdbc:h2://u:pw@h"}, {"spark.x": "jdbc:h2://u:***@h"}),
-        ("C:/pictures/design=1", "C:/pictures/design=1"),
-        ("folder:2", "folder:2"),
-        (None, None),
-    ],
-)
-def test_secrets_do_not_print(value, shown):
-    assert masked(value) == shown
-
-
 def test_credentials_of_azure_do_not_print_wherever_they_stand():
     from pipelines.cli import irbis
 
@@ -221,3 +200,57 @@ def test_settings_cannot_be_changed_after_loading():
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.train.max_iter = 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("hdinsight.password", 12345678),
+        ("hdinsight.token", ["12345678"]),
+        ("azure.account_key", {"a": 12345678}),
+        ("spark.conf", '{"spark.x.password": "12345678", "spark.y": 1'),
+        ("spark.conf", '{"spark.x.password": ["12345678"]}'),
+        ("spark.conf", {"spark.x.password": {"a": 12345678}}),
+        ("spark.conf", '[{"password": "12345678"}]'),
+        ("train.folds", "password=12345678"),
+    ],
+)
+def test_a_refused_secret_of_any_type_does_not_print(key, value):
+    (fault,) = faults(None, {key: value})
+    assert f"{key} = " in fault and "***" in fault and "12345678" not in fault
+
+
+@pytest.mark.parametrize("value", ["*hunter22", "!hunter22 x", "&hunter22 x\n  token: &hunter22 y"])
+def test_a_secret_that_is_no_yaml_does_not_print(value, tmp_path):
+    said = faults(write(tmp_path / "mine.yaml", f"hdinsight:\n  password: {value}\n"))[0]
+    assert re.search(r"mine\.yaml line \d is not YAML", said) and "hunter22" not in said
+
+
+def test_a_value_that_looks_like_a_date_and_is_none_is_told(tmp_path):
+    said = faults(write(tmp_path / "mine.yaml", "report:\n  title: 2026-13-45\n"))[0]
+    assert said.endswith("mine.yaml cannot be read: month must be in 1..12.")
+
+
+def test_config_shows_no_secret_of_a_text_of_json(monkeypatch):
+    from pipelines.cli import irbis
+
+    monkeypatch.setenv("IRBIS_SPARK__CONF", '{"spark.x.password": "hunter22", "spark.y": "1"}')
+    shown = CliRunner().invoke(irbis, ["config", "--set", "hdinsight.password=hunter22"]).output
+    (line,) = [line for line in shown.splitlines() if line.startswith("spark.conf ")]
+    assert r"{\"spark.x.password\": \"***\", \"spark.y\": \"1\"}" in line and "hunter22" not in shown
+    (fault,) = faults_of_command(["config", "--set", "hdinsight.password:hunter22"])
+    assert fault == "--set hdinsight.password:***: write KEY=VALUE, such as --set train.max_iter=50."
+
+
+def faults_of_command(words):
+    from pipelines.cli import irbis
+
+    return CliRunner().invoke(irbis, words).exception.faults
+
+
+def test_of_a_mapping_in_both_the_items_are_laid_over_one_by_one():
+    lower = {"spark.conf": Origin('{"a": "1", "b": "1"}', "below"), "train.folds": Origin(3, "below")}
+    upper = {"spark.conf": Origin({"b": "2"}, "above")}
+    found = laid_over(lower, upper)
+    assert found == {"spark.conf": Origin({"a": "1", "b": "2"}, "above"), "train.folds": Origin(3, "below")}
+    assert laid_over(lower, {"spark.conf": Origin("{", "above")})["spark.conf"].value == "{"

@@ -72,15 +72,16 @@ def token_server(*args: Any) -> AbstractContextManager[TokenServer]:
     return serving(TokenServer(*args))
 
 
-def write_certificate(folder: Path) -> Path:
-    """Give cert.pem, with key.pem beside it: for 127.0.0.1, signed by itself, good for a day."""
+def write_certificate(folder: Path, *names: str) -> Path:
+    """Give cert.pem, with key.pem beside it: for 127.0.0.1 and `names`, signed by itself, good for a day."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(timezone.utc)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    here = x509.SubjectAlternativeName([address, *map(x509.DNSName, names)])
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))

@@ -41,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         streams.use_utf8()
         find_home()
     streams.open_streams()
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    with streams.visible_controls():
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(words: list[str]) -> None:
     try:
         code = irbis.main(words, "irbis", standalone_mode=False)
         sys.stdout.flush()

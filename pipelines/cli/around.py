@@ -7,7 +7,8 @@ import json
 import click
 
 from pipelines.cli.group import irbis, options, with_dataset
-from pipelines.config import Origin, masked, validated
+from pipelines.config import Origin, validated
+from pipelines.masking import masked
 from pipelines.platform.secrets import revealed
 
 

@@ -10,6 +10,7 @@ import click
 from pipelines import __version__
 from pipelines.config import Origin, load_origins, validated
 from pipelines.errors import SettingsError
+from pipelines.masking import masked
 from pipelines.platform.secrets import revealed
 from pipelines.settings import Settings
 
@@ -82,14 +83,22 @@ def _choose_place(overrides: dict[str, Any]) -> None:
 def _assignment(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise SettingsError(f"--set {text}: write KEY=VALUE, such as --set train.max_iter=50.")
+        raise SettingsError(f"--set {masked(text)}: write KEY=VALUE, such as --set train.max_iter=50.")
     return key.strip(), value.strip()
 
 
 def with_dataset(origins: dict[str, Origin], spark: Any, settings: Settings) -> Settings:
-    """Give the settings with what the name in sources.dataset stands for."""
-    if not settings.sources.dataset:
+    """Give the settings with what the name in sources.dataset stands for; say so if that is an address.
+
+    Everybody who works in the workspace may have registered it, and it is shown the credentials of who reads it.
+    """
+    name = settings.sources.dataset
+    if not name:
         return settings
     from pipelines.stages.datasets import resolved
 
-    return revealed(validated(resolved(origins, spark, settings)))
+    settings = revealed(validated(resolved(origins, spark, settings)))
+    address = str(settings.sources.images)
+    if "://" in address:
+        click.echo(f"dataset {name}: {address}", err=True)
+    return settings

@@ -15,7 +15,7 @@ import click
 
 from pipelines.cli.group import irbis, options
 from pipelines.cli.stages import STAGES
-from pipelines.config import Origin, load_origins, validated
+from pipelines.config import MAPPINGS, Origin, laid_over, load_origins, validated
 from pipelines.errors import DataError, SettingsError
 from pipelines.platform import following, targets
 from pipelines.platform.ledger import LOCAL, SENDING, SUCCEEDED, UNKNOWN, Entry, Ledger, new_id, now
@@ -130,13 +130,15 @@ def repeat(origins: dict[str, Origin], verbose: bool, run: str | None, follow: b
     """Do a run again: the same command, settings and place."""
     entry = _ledger(origins).find(run)
     click.echo(f"repeats {entry.id}: irbis {' '.join([*entry.words, *as_words(entry.settings)])}", err=True)
+    # A mapping of the record lacks its secrets, which come from where they came from.
+    again = laid_over({**load_origins(), **{key: origins[key] for key in MAPPINGS}}, _recorded(entry))
     if entry.words[0] == "notebook":
         return _notebook_again(entry, follow)
     if entry.where != LOCAL:
-        again = load_origins(None, {key: Origin(value, f"{entry.id}") for key, value in entry.settings.items()})
         return _submitted(entry.words, again, entry.where, entry.handle.get("job"), follow)
     os.chdir(entry.cwd)
-    return _irbis([*entry.words, *as_words(entry.settings)])
+    told = {key: each.value for key, each in again.items() if key in entry.settings or (key in MAPPINGS and each.value)}
+    return _irbis([*entry.words, *as_words(told)])
 
 
 def _notebook_again(entry: Entry, follow: bool) -> int:
@@ -170,6 +172,8 @@ def _submitted(words: Sequence[str], origins: dict[str, Origin], where: str, exi
     for name in secret:
         if not name.startswith(OF_THIS_MACHINE):
             click.echo(f"{name} stays here: it is a secret. {KEPT_THERE.get(where, OWN_WAY_IN)}", err=True)
+        elif name.startswith("spark.conf"):
+            click.echo(f"{name} is a secret and not recorded. Give it to `irbis repeat` again.", err=True)
     job = Job(new_id(words[0]), tuple(words), sent, existing, needs_lightgbm="lightgbm" in learners)
     return sent_off(job, differ, where, place, settings, follow)
 
@@ -211,11 +215,15 @@ def _ledger(origins: dict[str, Origin]) -> Ledger:
     return Ledger(validated(origins).runs.ledger)
 
 
+def _recorded(entry: Entry) -> dict[str, Origin]:
+    return {key: Origin(value, entry.id) for key, value in entry.settings.items()}
+
+
 def _place(entry: Entry, origins: dict[str, Origin]) -> Target:
     """Give a run's target, entered the way in which the run was sent, unless the command names another."""
-    kept = {key: Origin(value, entry.id) for key, value in entry.settings.items() if key.startswith(WAYS_IN)}
+    kept = {key: origin for key, origin in _recorded(entry).items() if key.startswith(WAYS_IN)}
     given = {key: origin for key, origin in origins.items() if origin.source != "conf/base.yaml"}
-    settings = validated({**origins, **kept, **given})
+    settings = validated({**origins, **laid_over(kept, given)})
     return targets.target(entry.where, settings, Places(settings))
 
 

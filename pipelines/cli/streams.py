@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 BROKEN_PIPE = 141  # what a shell gives a program that SIGPIPE has ended
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _STREAMS = ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"))
 
 
@@ -31,6 +35,31 @@ def open_streams() -> None:
     stdout: Any = sys.stdout
     if hasattr(stdout, "reconfigure") and "utf" not in str(stdout.encoding).lower():
         stdout.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def visible_controls() -> Iterator[None]:
+    """Escape control characters in what is printed while the block runs; only those that lay out text stay.
+
+    Names of files and texts from servers may hold sequences that move the cursor, hide lines or set the title.
+    """
+    out: Any = _Visible(sys.stdout)
+    err: Any = _Visible(sys.stderr)
+    with redirect_stdout(out), redirect_stderr(err):
+        yield
+
+
+class _Visible:
+    """Pass text on to a stream, control characters as their escapes."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return int(self._stream.write(_CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)) or 0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def use_utf8() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipelines.azure_address import EMULATOR_KEY, is_azure, parse_place
+from pipelines.azure_address import EMULATOR_KEY, is_azure, parse_place, require_known_host
 from pipelines.settings import Settings
 
 
@@ -22,12 +22,14 @@ def artifact_root(workspace: str) -> str:
 def artifact_access(settings: Settings) -> dict[str, str]:
     """Give the variables by which MLflow enters Blob Storage, from our settings; where they say nothing, none.
 
-    MLflow has no other way to be told. Without them it asks DefaultAzureCredential itself.
+    MLflow has no other way to be told. Without them it asks DefaultAzureCredential itself. Raises AccessError for a
+    host that may be shown none.
     """
     if not is_azure(settings.workspace):
         return {}
     place, _ = parse_place(settings.workspace)
-    given = {name: secret.get_secret_value() for name, secret in settings.azure if secret is not None}
+    require_known_host(place, settings.azure.hosts)
+    given = settings.azure.given
     if "connection_string" in given:
         return {"AZURE_STORAGE_CONNECTION_STRING": given["connection_string"]}
     key = given.get("account_key") or os.environ.get("AZURE_STORAGE_KEY")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import SECRET_NAME, read_yaml
+from pipelines.config import read_yaml
+from pipelines.masking import is_secret
 from pipelines.platform.bundle import bundle_folder
 
 NODE_TYPES = "node_types.yaml"  # in the bundle's folder
-SECRET_REFERENCE = re.compile(r"\{\{secrets/[^/}]+/[^/}]+\}\}|null|\s*")
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,7 @@ def cluster_faults(cluster: Mapping[str, Any], where: str, known: Mapping[str, N
         yield from _gpu_faults(cluster, where, node)
     for section in ("spark_env_vars", "spark_conf"):
         for name, value in (cluster.get(section) or {}).items():
-            is_open = SECRET_NAME.search(name) and not SECRET_REFERENCE.fullmatch(str(value))
-            if is_open and "${" not in str(value):
+            if is_secret(name, value) and "${" not in str(value):
                 yield f"{where}.{section}.{name} holds a secret itself. Refer to it: {{{{secrets/SCOPE/KEY}}}}."
 
 

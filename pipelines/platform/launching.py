@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pipelines.masking import is_secret
 from pipelines.platform.spaces import own_temporary, temporary_folder
 from pipelines.settings import Settings
 
@@ -75,14 +76,19 @@ def own_spark() -> Path | None:
 
 
 def start_session(builder: Any) -> Any:
-    """Start the session that a builder describes, also for a user without a name, whom Hadoop does not let in."""
-    if not has_name():
+    """Start the session that a builder describes, also for a user without a name, whom Hadoop does not let in.
+
+    Java starts with what is no secret: its arguments are shown to everybody on the machine.
+    """
+    open_ = {name: value for name, value in builder._options.items() if not is_secret(name, value)}
+    if len(open_) < len(builder._options) or not has_name():
         from pyspark import SparkConf, SparkContext
 
         conf = SparkConf()
-        for name, value in builder._options.items():
+        for name, value in open_.items():
             conf.set(name, value)
-        SparkContext._ensure_initialized(conf=conf)  # Java alone: who is at work is settled before Spark asks
+        SparkContext._ensure_initialized(conf=conf)  # Java alone
+    if not has_name():  # who is at work is settled before Spark asks
         users = SparkContext._jvm.org.apache.hadoop.security.UserGroupInformation
         users.setLoginUser(users.createRemoteUser(getpass.getuser()))
     return builder.getOrCreate()

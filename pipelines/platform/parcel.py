@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pipelines
-from pipelines.config import Origin, load_origins, masked
+from pipelines.config import MAPPINGS, Origin, load_origins
 from pipelines.errors import PlatformError
-from pipelines.platform.secrets import REFERENCE
+from pipelines.kinds import parse_mapping
+from pipelines.masking import holds_secret
 
 OF_THIS_MACHINE = ("spark.", "runs.", "databricks.", "hdinsight.")  # they say how things are here
 # Options that mean more to the command than a setting that is given otherwise.
@@ -24,12 +25,17 @@ _OPTIONS = {"sources.images": "--images", "sources.dataset": "--dataset", "sourc
 def differing(origins: Mapping[str, Origin]) -> tuple[dict[str, Any], list[str]]:
     """Give the settings that are not those of conf/base.yaml, and the names of those left out: they hold secrets.
 
-    A reference to a secret, {{secrets/SCOPE/KEY}}, is none.
+    A reference to a secret, {{secrets/SCOPE/KEY}}, is none. Of a mapping only the items that hold one are left out.
     """
-    plain = _base()
+    plain, secret = _base(), list[str]()
     differ = {key: origin.value for key, origin in origins.items() if origin.value != plain.get(key)}
-    secret = [key for key, value in differ.items() if not REFERENCE.fullmatch(str(value)) and _holds(key, value)]
-    return {key: value for key, value in differ.items() if key not in secret}, secret
+    for key in [key for key, value in differ.items() if holds_secret(key, value)]:
+        value = differ.pop(key)
+        items = parse_mapping(value) if key in MAPPINGS else None
+        open_ = {name: item for name, item in (items or {}).items() if not holds_secret(name, item)}
+        secret += [f"{key}.{name}" for name in items if name not in open_] if items else [key]
+        differ |= {key: open_} if open_ else {}
+    return differ, secret
 
 
 def as_words(settings: Mapping[str, Any]) -> list[str]:
@@ -76,10 +82,6 @@ def _packed_again(folder: Path) -> Path:
 
 def _base() -> dict[str, Any]:
     return {key: origin.value for key, origin in load_origins().items() if origin.source == "conf/base.yaml"}
-
-
-def _holds(key: str, value: Any) -> bool:
-    return bool(value is not None and masked({key: value}) != {key: value})
 
 
 def _as_text(value: Any) -> str:

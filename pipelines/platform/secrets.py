@@ -11,15 +11,14 @@ from pydantic import SecretStr
 from pipelines.errors import SettingsError
 from pipelines.settings import Settings
 
-REFERENCE = re.compile(r"\{\{\s*secrets/([^/}]+)/([^/}]+?)\s*\}\}")
+_REFERENCE = re.compile(r"\{\{\s*secrets/([^/}]+)/([^/}]+?)\s*\}\}")
 
 
 def revealed(settings: Settings) -> Settings:
     """Give the settings with every reference replaced by its secret. Raises SettingsError naming the reference."""
     found = {}
-    for name, secret in settings.azure:
-        match = REFERENCE.fullmatch(secret.get_secret_value()) if secret else None
-        if match:
+    for name, secret in settings.azure.given.items():
+        if match := _REFERENCE.fullmatch(secret):
             found[name] = SecretStr(_looked_up(f"azure.{name}", match[1], match[2]))
     if not found:
         return settings

@@ -20,6 +20,7 @@ from delta import configure_spark_with_delta_pip
 from pyspark.sql import SparkSession
 
 from pipelines.errors import PlatformError
+from pipelines.masking import SECRET
 from pipelines.platform.class_archive import class_archive_options
 from pipelines.platform.environment import require_sound
 from pipelines.platform.hadoop_azure import azure_jars
@@ -38,9 +39,6 @@ DELTA = {
 }
 
 ASK_DOCTOR = "Run `irbis doctor`."
-
-# Spark's own pattern, and the names under which Hadoop's file systems keep keys and signatures.
-SECRET = r"(?i)secret|password|token|access[.]?key|account[.]key|fs\.azure\.sas|connection.?string|sig="
 
 ATTEMPTS = 2  # of a task on a local master
 

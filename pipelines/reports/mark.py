@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from pipelines import __version__
 from pipelines.settings import Settings
@@ -20,7 +22,12 @@ def mark_of(tables: Tables, settings: Settings, model_run: str | None) -> str:
         "train": settings.train.model_dump(),
         "tables": {name: tables.version(name) for name in ("images", "features", "predictions")},
     }
-    text = json.dumps(inputs, sort_keys=True).replace("--", "- -")  # a comment must not end early
+    return comment_of(inputs)
+
+
+def comment_of(inputs: Mapping[str, Any]) -> str:
+    """Return inputs as a comment, which none of their texts ends early."""
+    text = json.dumps(inputs, sort_keys=True).replace(">", "\\u003e")
     return f"\n<!-- made of {text} -->\n"
 
 

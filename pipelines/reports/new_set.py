@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
+import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -84,5 +86,20 @@ class NewSet:
         found = self.rows.select(*chosen, *probabilities).orderBy("path").toPandas()
         folder = PurePosixPath(open_source(self.settings).root).name
         stem = name or f"{folder}-{self.version.name}-{self.version.version}"
-        address = write_text(self.tables, f"results/{stem}.csv", found.to_csv(index=False))
+        address = write_text(self.tables, f"results/{stem}.csv", found.apply(_as_cells).to_csv(index=False))
         return fragments.table(["Results", "Rows"], [[address, len(found)]])
+
+
+def _as_cells(column: pd.Series) -> pd.Series:
+    return column.map(as_cell) if column.dtype == object else column
+
+
+def as_cell(value: Any) -> Any:
+    """Return a value as a spreadsheet shows it: a text that it would take for a formula, after an apostrophe."""
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from pipelines.config import SECRET_NAME, masked
 from pipelines.errors import NotebookError
+from pipelines.masking import is_secret, masked
 from pipelines.platform.widgets import typed
 from pipelines.shipped import shipped
 
@@ -87,8 +87,8 @@ def _checked(key: str, text: str, defaults: Mapping[str, Any]) -> Any:
         near = difflib.get_close_matches(key, defaults, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ValueError(f"it has no parameter '{key}'.{hint} It takes {', '.join(defaults) or 'none'}")
-    named = [word.partition("=")[0] for word in text.split() if "=" in word]
-    if masked(text) != text or any(map(SECRET_NAME.search, named)):
+    named = [word.partition("=") for word in text.split() if "=" in word]
+    if masked(text) != text or any(is_secret(name, value) for name, _, value in named):
         way = "Give it in the environment, such as IRBIS_AZURE__SAS"
         raise ValueError(f"{key} holds a secret, which would stand in the executed copy. {way}")
     try:

@@ -10,10 +10,11 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.config import flatten, masked
+from pipelines.config import flatten
 from pipelines.evaluation.answers import Answers
 from pipelines.evaluation.split import SPLITS, count_pictures, pictures_in
 from pipelines.label_text import require_known_labels
+from pipelines.masking import masked
 from pipelines.models.backbones import identity_of
 from pipelines.models.learners import describe
 from pipelines.platform.provenance import code_version
@@ -211,7 +212,7 @@ def _record(
     with tracking.run("train", tags) as run_id:
         tracking.log(
             params={
-                **{key: masked(value) for key, value in flatten(settings.model_dump(by_alias=True))},
+                **masked(dict(flatten(settings.model_dump(by_alias=True)))),
                 **_chosen(trained),
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
                 **{f"rows.{split}": pictures_in(counts, split) for split in SPLITS},

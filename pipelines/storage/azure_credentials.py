@@ -15,8 +15,9 @@ from functools import lru_cache
 from threading import Lock, Thread
 from typing import Any, Literal
 
-from pipelines.azure_address import EMULATOR_KEY, Place
+from pipelines.azure_address import EMULATOR_KEY, Place, require_known_host
 from pipelines.errors import AccessError
+from pipelines.masking import masked
 from pipelines.settings import Azure
 from pipelines.storage.retrying import PassingError
 
@@ -30,7 +31,6 @@ VARIABLES = {  # those of the Azure command line
     "sas": "AZURE_STORAGE_SAS_TOKEN",
 }
 NO_TOKEN = "DefaultAzureCredential gave no token"
-SIGNATURE = re.compile(r"(?i)\b(sig=)[^&\s\"']+")
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,16 +70,19 @@ class Credential:
         return Credential("SAS", f"{self.source} (signed for reading)", signature)
 
 
-def find_credential(given: Azure, signature: str | None, account: str) -> Credential:
-    """Give the first of: the address's signature, the settings, the variables of the Azure command line, a token."""
+def find_credential(given: Azure, signature: str | None, place: Place) -> Credential:
+    """Give the first of: the address's signature, the settings, the variables of the Azure command line, a token.
+
+    Raises AccessError for a place that may not be shown any, or a credential that cannot be one.
+    """
+    require_known_host(place, given.hosts)
     if signature:
         return _checked(Credential("SAS", "the address", signature))
-    settings = {name: secret.get_secret_value() for name, secret in given if secret is not None}
     sources = {name: f"azure.{name}" for name in VARIABLES}
-    for values, names in ((settings, sources), (_variables(), VARIABLES)):
+    for values, names in ((given.given, sources), (_variables(), VARIABLES)):
         for name in VARIABLES:
             if value := values.get(name):
-                return _checked(_of(name, value, names[name], account))
+                return _checked(_of(name, value, names[name], place.account))
     return Credential("token", "DefaultAzureCredential")
 
 
@@ -153,7 +156,7 @@ def hide_signatures() -> None:
 
 class _Hidden(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = SIGNATURE.sub(r"\1***", record.getMessage()), ()
+        record.msg, record.args = masked(record.getMessage()), ()
         return True
 
 

@@ -28,7 +28,7 @@ def way_in(settings: Settings) -> dict[str, str]:
     if place.is_emulator:
         credential = Credential("account key", "the emulator", EMULATOR_KEY)
     else:
-        credential = find_credential(settings.azure, None, place.account)
+        credential = find_credential(settings.azure, None, place)
     options = hadoop_options(place, settings.workspace.partition("://")[0], credential)
     _look_into(place, credential)
     return options

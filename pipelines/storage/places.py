@@ -72,7 +72,7 @@ class Places:
 
     def _container(self, address: str) -> AzureBlobs:
         place, signature = parse_place(address)
-        credential = find_credential(self._settings.azure, signature, place.account)
+        credential = find_credential(self._settings.azure, signature, place)
         require_token(credential)
         return AzureBlobs(place, credential, self._settings.ingest.threads, LONG)
 

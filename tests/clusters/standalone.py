@@ -19,18 +19,28 @@ JARS = Path(pyspark.__file__).parent / "jars"
 
 
 @contextmanager
-def standalone(folder: Path, workers: int = 2) -> Iterator[str]:
-    """Give the master's address while the block runs; worker N has one core and the GPU N."""
+def standalone(folder: Path, workers: int = 2, secret: str = "") -> Iterator[str]:
+    """Give the master's address while the block runs; worker N has one core and the GPU N. All ask for the secret."""
+    asked = f"spark.authenticate true\nspark.authenticate.secret {secret}\n" if secret else ""
+    (folder / "master.conf").write_text(asked)
     port, web, begun = free_port(), free_port(), []
     try:
-        begun.append(_start(folder, "master", "master.Master", ["--port", port, "--webui-port", web]))
+        begun.append(
+            _start(
+                folder,
+                "master",
+                "master.Master",
+                ["--port", port, "--webui-port", web, "--properties-file", folder / "master.conf"],
+            )
+        )
         await_answer(f"http://127.0.0.1:{web}/json/", b"ALIVE")
         for number in range(workers):
             script = folder / f"gpu{number}.sh"
             script.write_text(f'#!/bin/sh\necho \'{{"name": "gpu", "addresses": ["{number}"]}}\'\n')
             script.chmod(0o755)
             conf = folder / f"worker{number}.conf"
-            conf.write_text(f"spark.worker.resource.gpu.amount 1\nspark.worker.resource.gpu.discoveryScript {script}\n")
+            gpu = f"spark.worker.resource.gpu.amount 1\nspark.worker.resource.gpu.discoveryScript {script}\n"
+            conf.write_text(gpu + asked)
             words = ["--webui-port", 0, "--cores", 1, "--memory", "2g", "--work-dir", folder / f"work{number}"]
             words += ["--properties-file", conf, f"spark://127.0.0.1:{port}"]
             begun.append(_start(folder, f"worker{number}", "worker.Worker", words))

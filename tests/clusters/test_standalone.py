@@ -65,6 +65,21 @@ def test_a_run_shares_its_pictures_among_gpus_and_outlives_its_client(master, fe
     assert again.stdout.splitlines()[-1] == "Nothing new: every stage found its work done."
 
 
+def test_a_master_with_a_secret_takes_runs_that_know_it_and_no_others(few_pictures, irbis, tmp_path):
+    conf = {f"spark.conf.{name}": value for name, value in CONF.items() if not name.startswith("spark.eventLog")}
+    words = ["--workspace", str(tmp_path / "survey"), "--images", str(few_pictures)]
+    words += [f"--set={key}={value}" for key, value in conf.items()]
+    with standalone(tmp_path, 1, "hunter22") as master:
+        submit = ["submit", "ingest", "--on", master, "--follow", *words]
+        done = irbis(*submit, "--set=spark.conf.spark.authenticate.secret=hunter22")
+        assert closing_lines(done.stdout)["ingest"].startswith("ingest: 120 read, 120 written, 0 failed")
+        irbis(*submit, "--set=spark.conf.spark.authenticate.secret=hunter23", code=1)
+        said = max((tmp_path / "ledger").glob("*/said.txt")).read_text()
+        assert "Mismatched response" in said and "All masters are unresponsive" in said
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.endswith(".conf")]
+    assert not [path for path in files if b"hunter2" in path.read_bytes()]
+
+
 def told_by(log: Path) -> tuple[dict[str, list[str]], Counter[str]]:
     """Give the addresses of each executor's GPUs, and the rows that each has read; check that no two tasks shared."""
     addresses, records, busy = {}, Counter(), defaultdict(list)

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.platform.session import DELTA, MALLOC, SECRET
+from pipelines.masking import SECRET
+from pipelines.platform.session import DELTA, MALLOC
 from pipelines.platform.targets.shared import YARN
 from tests.deploy.spark_names import unknown
 from tests.deploy.stand_in import StandIns

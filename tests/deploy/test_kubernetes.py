@@ -15,7 +15,8 @@ import pyspark
 import pytest
 import yaml
 
-from pipelines.platform.session import DELTA, MALLOC, SECRET
+from pipelines.masking import SECRET
+from pipelines.platform.session import DELTA, MALLOC
 from tests.deploy.spark_names import unknown
 from tests.deploy.stand_in import StandIns
 

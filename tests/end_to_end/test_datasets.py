@@ -66,7 +66,9 @@ def test_labels_are_read_from_the_container_where_upload_put_them(irbis_here, co
     labels = ["--labels", f"{container.url}/2024/labels.csv"]
     words = ["--images", f"{container.url}/2024", *labels, "--workspace", "w"]
     irbis_here("datasets", "add", "cloud", *words, env=key)
-    line = closing_lines(irbis_here("ingest", "--dataset", "cloud", "--workspace", "w", env=key).stdout)["ingest"]
+    done = irbis_here("ingest", "--dataset", "cloud", "--workspace", "w", env=key)
+    assert done.stderr.splitlines()[0] == f"dataset cloud: {container.url}/2024"
+    line = closing_lines(done.stdout)["ingest"]
     assert "ingest: 12 read, 12 written" in line
     found = json.loads(irbis_here("datasets", "show", "cloud", "--json", "--workspace", "w", env=key).stdout)
     stations = {name.partition("/")[0] for name in some(12)}

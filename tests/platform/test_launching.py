@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import locale
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -111,3 +112,28 @@ def test_a_garbage_collector_that_is_chosen_gets_no_second_beside_it(monkeypatch
     assert any(option.endswith("GC") for option in java_options(java))
     monkeypatch.setenv(name, "-Xss2m -XX:+UseG1GC -Dfile.encoding=UTF-8")
     assert not any(option.endswith("GC") for option in java_options(java))
+
+
+STARTING = """
+import os, sys
+from pathlib import Path
+from pipelines.config import load_settings
+from pipelines.platform.session import get_session
+chosen = {"spark.hadoop.reader.password": "hunter22", "spark.reader.token": 22, "spark.hadoop.a": "b"}
+chosen["spark.hadoop.c"] = "${env.HOME}"
+spark = get_session(load_settings(None, {"workspace": sys.argv[1], "spark.master": "local[1]", "spark.conf": chosen}))
+java = spark.sparkContext._gateway.proc.pid
+arguments = Path(f"/proc/{java}/cmdline").read_text()
+assert "spark.hadoop.a=b" in arguments, arguments
+assert "hunter22" not in arguments and "spark.reader.token" not in arguments, arguments
+hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+assert (hadoop.get("reader.password"), hadoop.get("a")) == ("hunter22", "b")
+assert hadoop.get("c") == os.environ["HOME"]  # the reference that docs/kubernetes.md recommends
+assert spark.conf.get("spark.reader.token") == "22" and spark.range(3).count() == 3
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="asks Linux for the arguments of processes")
+def test_java_of_a_session_is_given_no_secret_as_an_argument(tmp_path):
+    done = subprocess.run([sys.executable, "-c", STARTING, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 import zipfile
@@ -27,8 +28,22 @@ def test_a_reference_to_a_secret_is_none():
 
 
 def test_a_secret_among_sparks_own_settings_stays_too():
-    sent, left = differing(load_origins(None, {"spark.conf.fs.azure.account.key.x": "abc", "spark.master": "local[3]"}))
-    assert (sent, left) == ({"spark.master": "local[3]"}, ["spark.conf"])
+    given = {"spark.conf.fs.azure.account.key.x": "abc", "spark.master": "local[3]"}
+    assert differing(load_origins(None, given)) == ({"spark.master": "local[3]"}, ["spark.conf.fs.azure.account.key.x"])
+
+
+@pytest.mark.parametrize("write", [dict, json.dumps])
+def test_of_sparks_own_settings_only_those_that_hold_a_secret_stay(write):
+    chosen = {
+        "spark.kubernetes.namespace": "irbis",
+        "spark.authenticate.secret": 1234,
+        "spark.driver.extraJavaOptions": "-Dpassword=abc",
+        "spark.kubernetes.driver.secretKeyRef.X": "irbis:sas",
+    }
+    sent, left = differing(load_origins(None, {"spark.conf": write(chosen)}))
+    assert left == ["spark.conf.spark.authenticate.secret", "spark.conf.spark.driver.extraJavaOptions"]
+    kept = {"spark.kubernetes.namespace": "irbis", "spark.kubernetes.driver.secretKeyRef.X": "irbis:sas"}
+    assert sent == {"spark.conf": kept}
 
 
 def test_settings_that_went_as_words_come_back_as_they_were():

@@ -169,7 +169,7 @@ def failing(make_settings, monkeypatch):
     log_file(settings).write_text("Exception: of the run before\n")
     monkeypatch.setattr(session, "find_java", lambda: JAVA)
     monkeypatch.setattr(session, "cached_delta_jars", lambda folder: [])
-    starting = SimpleNamespace(getOrCreate=fail)
+    starting = SimpleNamespace(_options={}, getOrCreate=fail)
     monkeypatch.setattr(session, "configure_spark_with_delta_pip", lambda builder, packages: starting)
     for name in ("JAVA_HOME", "SPARK_LOCAL_IP", "SPARK_LAUNCHER_OPTS", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
         monkeypatch.setenv(name, os.environ.get(name, ""))

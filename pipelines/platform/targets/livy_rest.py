@@ -6,13 +6,13 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipelines.azure_address import is_loopback
 from pipelines.errors import AccessError, SettingsError
 from pipelines.platform.targets.target import ConnectionLost
 from pipelines.settings import Hdinsight
 
 CONNECT, SILENCE = 10, 60  # seconds: to be connected, without a byte
 PASSING = {408, 429, 500, 502, 503, 504}
-HERE = ("127.0.0.1", "localhost", "::1")
 
 
 class Forgotten(AccessError):
@@ -40,7 +40,7 @@ class Livy:
         elif settings.password:
             self._session.auth = (settings.user, settings.password.get_secret_value())
         place = urlsplit(self.url)
-        if (settings.token or settings.password) and place.scheme == "http" and place.hostname not in HERE:
+        if (settings.token or settings.password) and place.scheme == "http" and not is_loopback(place.hostname):
             raise SettingsError(f"hdinsight.url = {self.url}: passwords and tokens travel over https only.")
 
     def ask(self, method: str, path: str, told: Any = None) -> dict[str, Any]:

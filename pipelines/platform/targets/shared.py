@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipelines.masking import SECRET
 from pipelines.platform.ledger import FAILED, STOPPED, SUCCEEDED, now
 from pipelines.platform.parcel import as_words, build_wheel
 from pipelines.platform.records import read_record
@@ -124,7 +125,7 @@ def words_of(job: Job) -> list[str]:
 
 def conf_of(job: Job, packages: str, chosen: Mapping[str, Any]) -> dict[str, str]:
     """Give Spark's settings of a run: Delta, what the settings of the run need, and above all what was chosen."""
-    from pipelines.platform.session import DELTA, SECRET  # loads Spark
+    from pipelines.platform.session import DELTA  # loads Spark
 
     given = str(chosen.get("spark.jars.packages", ""))
     jars = [given, "" if DELTA_JAR.search(given) else packages, SYNAPSEML if job.needs_lightgbm else ""]

@@ -20,12 +20,16 @@ from pipelines.platform.ledger import FAILED, RUNNING, STOPPED, SUCCEEDED
 from pipelines.platform.processes import Process
 from pipelines.platform.records import parse
 from pipelines.platform.spark_home import spark_home
+from pipelines.platform.targets.guarding import SECRETS, forget_secrets, guards, is_near, secret_names, write_secrets
 from pipelines.platform.targets.shared import Shared, beside_driver, conf_of, packed, script_of, telling, words_of
 from pipelines.platform.targets.target import Files, Handle, Job, Progress
 from pipelines.settings import Settings
 
 # The first word is the run's folder. What it leaves there outlives it: what was said, and the exit code.
-WRAPPED = '"$@" >"$0/said.txt" 2>&1 </dev/null; echo $? >"$0/code.part" && mv "$0/code.part" "$0/code"'
+WRAPPED = (
+    '"$@" >"$0/said.txt" 2>&1 </dev/null; '
+    f'echo $? >"$0/code.part" && rm -f "$0/{SECRETS}" && mv "$0/code.part" "$0/code"'
+)
 APPLICATION = re.compile(r"\b(application_\d+_\d+)\b")
 DRIVER_POD = re.compile(r"\bpod name: (\S+)")
 
@@ -53,6 +57,13 @@ class SparkSubmit(Shared):
                 "spark.kubernetes.container.image is not set: the image that driver and executors run, with this "
                 "Spark and our Python. --set spark.conf.spark.kubernetes.container.image=REGISTRY/irbis:VERSION."
             )
+        if self._is_pods and self._mode == "cluster":
+            found += [
+                f"spark.conf.{name} is a secret, which Kubernetes would keep in a ConfigMap, open to read. Refer to a "
+                f"Secret: spark.kubernetes.driver.secretKeyRef.NAME=SECRET:KEY, the same of the executor, and {name}="
+                "${env.NAME} (docs/kubernetes.md)."
+                for name in secret_names(self._chosen)
+            ]
         if not shutil.which(_bin("spark-submit")):
             found.append(f"There is no {_bin('spark-submit')}. Set SPARK_HOME to the folder of a Spark.")
         return found
@@ -79,11 +90,13 @@ class SparkSubmit(Shared):
 
     def command(self, job: Job, folder: Path, workspace: str) -> list[str]:
         """Give spark-submit with all its words; what it sends lies in the run's folder from now on."""
-        conf = {**conf_of(job, _delta(), self._chosen), "spark.submit.deployMode": self._mode}
+        conf = conf_of(job, _delta(), self._chosen)
+        conf = {**guards(self._master, conf), **conf, "spark.submit.deployMode": self._mode}
         with packed() as code:
             sent = [Path(shutil.copy(file, folder)) for file in (code, script_of(job))]
         zipped, script = (self.put(file, workspace) for file in sent)
-        told = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+        secret = secret_names(conf)
+        told = [word for name in conf if name not in secret for word in ("--conf", f"{name}={conf[name]}")]
         # A driver on this machine, or one that sees the workspace as a folder, reads them where they are.
         files = [file for file in job.files if self._mode == "cluster" and ("://" in file or not self._is_pods)]
         if split := [file for file in files if "," in file or "#" in file]:
@@ -91,6 +104,8 @@ class SparkSubmit(Shared):
         if files:
             told += ["--files", ",".join(files)]
         words = words_of(beside_driver(job, files))
+        if properties := write_secrets(conf, folder):
+            told += ["--properties-file", str(properties)]
         return [_bin("spark-submit"), "--master", self._master, *told, "--py-files", zipped, script, *words]
 
     def find(self, identifier: str) -> Handle | None:
@@ -111,6 +126,7 @@ class SparkSubmit(Shared):
             return Progress(state, f"exit code {code}", {"spark-submit": state})
         if is_alive:
             return running
+        forget_secrets(folder)
         # Ended from outside, or with the machine; a driver in the cluster may have gone on.
         state = self.recorded_state(record) or FAILED
         return Progress(state, "spark-submit is gone without a word, as after a restart of this machine")
@@ -129,6 +145,7 @@ class SparkSubmit(Shared):
             raise AccessError(f"{handle['id']} is not ended from here: {process.doubt}.")
         (folder / "cancelled").touch()
         process.send(signal.SIGTERM, is_group=True)
+        forget_secrets(folder)
         self._end_there(_said(handle))
 
     def _end_there(self, said: str) -> None:
@@ -154,6 +171,8 @@ class SparkSubmit(Shared):
         found.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
         if self._master.startswith("local"):
             found.setdefault("PYSPARK_PYTHON", sys.executable)
+        if is_near(self._master):
+            found["SPARK_LOCAL_IP"] = "127.0.0.1"  # of all that listens and has no setting of its own
         return found
 
 

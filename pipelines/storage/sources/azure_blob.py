@@ -31,7 +31,7 @@ ONE = Lock()
 def open_here(address: str, settings: Settings) -> AzureBlobs:
     """Give the container behind an address, after one look into it. Raises AccessError, DataError."""
     place, signature = parse_place(address)
-    credential = find_credential(settings.azure, signature, place.account)
+    credential = find_credential(settings.azure, signature, place)
     require_token(credential)
     if credential.kind == "token" and place.endpoint.startswith("http:"):
         raise AccessError(f"{place.endpoint} gets no token: they travel over https only. Write https, or give a key.")
@@ -188,6 +188,7 @@ def _client(endpoint: str, account: str, container: str, credential: Credential,
         container,
         credential=credential.for_client(account),
         transport=OneTry(threads),
+        permit_redirects=False,  # credentials would go along
     )
 
 
