@@ -67,7 +67,7 @@ start() {
     if is_running; then
         echo "tracking: is running"
     else
-        (cd "$home" && MLFLOW_AUTH_CONFIG_PATH="$home/auth.ini" MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat "$home/password") \
+        (cd "$home"; MLFLOW_AUTH_CONFIG_PATH="$home/auth.ini" MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat "$home/password") \
             setsid "$bin/mlflow" server --app-name basic-auth --host 0.0.0.0 --port "$port" \
             --backend-store-uri "sqlite:///$home/mlflow.db" --artifacts-destination "$home/artifacts" \
             >> "$home/server.log" 2>&1 & echo $! > "$home/pid")
