@@ -19,7 +19,7 @@ from pipelines.images import exif
 from pipelines.images.failures import DECODER_ERRORS, decoder_failure
 from pipelines.images.ifd import read_tags
 from pipelines.images.segments import without_metadata
-from pipelines.images.signatures import is_cut_signature, readable_format, unread_format, what_it_looks_like
+from pipelines.images.signatures import require_signature
 from pipelines.images.structure import check_pixels, check_structure, check_work
 from pipelines.schemas import Failure
 
@@ -88,19 +88,6 @@ def _can_be_opened(format_: str, content: bytes) -> bool:
     return True
 
 
-def require_signature(content: bytes) -> str:
-    """Return the image format that the first bytes name.
-
-    Raises ImageError: empty, not_an_image, unsupported_format, or truncated for less than a signature.
-    """
-    if not content:
-        raise ImageError(Failure.EMPTY, "no bytes")
-    format_ = readable_format(content)
-    if format_ is None:
-        raise _unknown(content)
-    return format_
-
-
 def _known_format(content: bytes, max_bytes: int | None) -> str:
     if content and max_bytes is not None and len(content) > max_bytes:
         raise ImageError(Failure.TOO_LARGE, f"{len(content)} bytes, more than {max_bytes}")
@@ -108,15 +95,6 @@ def _known_format(content: bytes, max_bytes: int | None) -> str:
     if format_ == "TIFF" and _is_raw(content):
         raise ImageError(Failure.UNSUPPORTED_FORMAT, "camera RAW on top of TIFF (DNG, NEF, ARW ...)")
     return format_
-
-
-def _unknown(content: bytes) -> ImageError:
-    if is_cut_signature(content):
-        return ImageError(Failure.TRUNCATED, f"{len(content)} bytes, less than a signature")
-    name = unread_format(content)
-    if name:
-        return ImageError(Failure.UNSUPPORTED_FORMAT, name)
-    return ImageError(Failure.NOT_AN_IMAGE, what_it_looks_like(content))
 
 
 def _is_raw(content: bytes) -> bool:

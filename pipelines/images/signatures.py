@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import re
 
+from pipelines.errors import ImageError
+from pipelines.schemas import Failure
+
 READABLE = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -71,6 +74,19 @@ def readable_format(content: bytes) -> str | None:
     return "PPM" if _NETPBM.match(content[:64]) else None
 
 
+def require_signature(content: bytes) -> str:
+    """Return the image format that the first bytes name.
+
+    Raises ImageError: empty, not_an_image, unsupported_format, or truncated for less than a signature.
+    """
+    if not content:
+        raise ImageError(Failure.EMPTY, "no bytes")
+    format_ = readable_format(content)
+    if format_ is None:
+        raise _unknown(content)
+    return format_
+
+
 def unread_format(content: bytes) -> str | None:
     """Name a format of pictures, RAW files, documents or videos that no decoder here reads, or give None."""
     for signature, name in UNREAD:
@@ -104,6 +120,15 @@ def what_it_looks_like(content: bytes) -> str:
     if start[:14].lower().startswith((b"<!doctype html", b"<html")):
         return "an HTML page"
     return f"starts with {content[:16]!r}"
+
+
+def _unknown(content: bytes) -> ImageError:
+    if is_cut_signature(content):
+        return ImageError(Failure.TRUNCATED, f"{len(content)} bytes, less than a signature")
+    name = unread_format(content)
+    if name:
+        return ImageError(Failure.UNSUPPORTED_FORMAT, name)
+    return ImageError(Failure.NOT_AN_IMAGE, what_it_looks_like(content))
 
 
 def _brands(content: bytes) -> set[bytes]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipelines.errors import ImageError
-from pipelines.images.opening import require_signature
+from pipelines.images.signatures import require_signature
 from pipelines.settings import Sources
 from pipelines.storage.file_kinds import suffix_of
 from pipelines.storage.own_files import OwnFiles

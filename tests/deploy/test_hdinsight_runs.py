@@ -291,7 +291,7 @@ def test_an_archive_with_anything_else_is_refused_and_nothing_of_it_is_unpacked(
     done = run("start")
     assert done.returncode == 2 and "is not one that 'save' wrote: it holds " in done.stderr and named in done.stderr
     assert (server / "environment/bin/mlflow").read_text() == before
-    assert sorted(path.name for path in server.iterdir()) == ["environment"]
+    assert sorted(path.name for path in server.iterdir()) == ["auth.ini", "environment", "password"]
 
 
 def test_a_process_id_that_was_given_away_again_is_not_the_server(tracking):
