@@ -196,8 +196,6 @@ def test_a_training_killed_between_the_crowning_and_the_verdict_loses_no_champio
 def test_where_the_alias_was_lost_no_version_becomes_champion_unexamined(spark, trained):
     tracking = Tracking.of(trained)
     tracking.withdraw(CHAMPION)
-    with pytest.raises(
-        ModelError, match=r"^No version of irbis is champion any more, and irbis/1 was. .*`irbis pro"
-    ):
+    with pytest.raises(ModelError, match=r"^No version of irbis is champion any more, and irbis/1 was. .*`irbis pro"):
         train.run(spark, changed(trained, "train", reg_params=[0.02]))
     assert [each.version for each in tracking.versions()] == ["1"]
