@@ -85,5 +85,5 @@ def _drawn(rows: DataFrame) -> DataFrame:
     count = rows.count()
     if count <= MOST:
         return rows
-    place = F.pmod(F.xxhash64(F.lit("drawn"), "group_id"), F.lit(_STEPS))
+    place = F.expr(f"pmod(xxhash64('drawn', group_id), {_STEPS})")
     return rows.where(place < int(_STEPS * MOST / count))

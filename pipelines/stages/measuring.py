@@ -88,7 +88,7 @@ def check_leakage(rows: DataFrame, settings: Train, folds: int) -> Leakage:
         rows = rows.withColumn("side", (F.col("split") == "test").cast("int"))
         checked = F.col("side") == 1
     length, count, to_check = rows.agg(F.first(F.size("features")), F.count("*"), F.count(F.when(checked, 1))).first()
-    place = F.pmod(F.xxhash64(F.lit("leakage"), "content_hash"), F.lit(STEPS)) / F.lit(STEPS)
+    place = F.expr(f"pmod(xxhash64('leakage', content_hash), {STEPS})") / F.lit(STEPS)
     few = place < MOST_CHECKED / max(to_check, 1)
     kept = few if not folds else F.lit(True)
     compared = (place < MOST_NUMBERS / max(length * count, 1)) & (kept | ~checked)

@@ -86,7 +86,7 @@ def contradictions(rows: pd.DataFrame, file: str) -> list[str]:
     faults = []
     for column in (column for column in ALIASES if column in rows and column != "path"):
         known = twice[["path", column]].dropna().drop_duplicates()
-        values = known[known["path"].duplicated(keep=False)].groupby("path", sort=True)[column].apply(list)
+        values = known[known["path"].duplicated(keep=False)].groupby("path", sort=True)[column].agg(list)
         if len(values):
             shown = "; ".join(f"{path}: {', '.join(map(str, each))}" for path, each in values.head(SHOWN).items())
             faults.append(

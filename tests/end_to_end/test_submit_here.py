@@ -61,7 +61,7 @@ def test_a_run_on_a_local_master_listens_to_this_machine_alone_and_shows_no_secr
     while client.poll() is None:
         time.sleep(0.1)
         for folder in (tmp_path / "ledger").glob("*/pid"):
-            for pid in family(int(folder.read_text() or 0)):
+            for pid in family(json.loads(folder.read_text() or '{"pid": 0}')["pid"]):
                 try:
                     addresses |= listening(pid)
                     arguments.add(Path(f"/proc/{pid}/cmdline").read_text())

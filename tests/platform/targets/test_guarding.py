@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -58,7 +59,7 @@ def test_the_secrets_of_a_run_that_is_ended_from_outside_go_too(place_of, home, 
     if how == "cancelled":
         place.cancel(handle)
     else:
-        os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
+        os.killpg(json.loads((folder / "pid").read_text())["pid"], signal.SIGKILL)
         assert ended(place, handle).state == FAILED
     assert not (folder / "spark.properties").exists()
 
