@@ -148,14 +148,16 @@ def test_a_run_with_a_secret_is_recorded_without_it_and_cancelled_as_it_was_sent
 
 def test_a_run_with_a_secret_is_repeated_with_the_rest_as_it_was_and_the_secret_of_today(place_of, command, tmp_path):
     place_of('while [ ! -e "$SPARK_HOME/go" ]; do sleep 0.1; done')
+    told = tmp_path / "spark" / "told"
     command("submit", "ingest", "--on", "spark://host:7077", "--set", "spark.conf.spark.executor.memory=3g")
+    while not told.exists() or "3g" not in told.read_text():  # or the first would write after the second
+        time.sleep(0.05)
     assert "spark.conf" in (said := command("repeat")) and "spark.executor.memory" in said
     last = Ledger(str(tmp_path / "ledger")).all()[-1]
     assert last.settings["spark.conf"] == {"spark.executor.memory": "3g"}
     properties = Path(last.handle["folder"]) / "spark.properties"
     assert properties_of(properties.read_text()) == {"spark.hadoop.reader.password": "hunter22"}
-    told = tmp_path / "spark" / "told"
-    while not told.exists() or last.id not in told.read_text():
+    while last.id not in told.read_text():
         time.sleep(0.05)
     assert "spark.executor.memory=3g" in told.read_text()
     (tmp_path / "spark" / "go").touch()
