@@ -129,7 +129,8 @@ ARRIVALS = """
     says_label boolean,       -- whether the listing has a say in the label
     arrived_at timestamp,
     file_series string,
-    file_number long
+    file_number long,
+    named_time timestamp      -- the time in the file name
 """
 
 
