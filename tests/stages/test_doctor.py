@@ -46,7 +46,7 @@ def test_a_workspace_that_cannot_be_written_keeps_spark_from_being_tried(spark, 
 
 
 def test_variables_without_effect_and_those_with_an_odd_one_are_listed(make_settings, monkeypatch):
-    for name in (*launching.FOREIGN, "SPARK_HOME", "MLFLOW_TRACKING_URI"):
+    for name in (*launching.FOREIGN, "SPARK_HOME", *environment.MLFLOW):  # MLflow itself sets its own
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--master yarn")
     monkeypatch.setenv("_JAVA_OPTIONS", "-Xmx256m")

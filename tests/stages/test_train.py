@@ -12,7 +12,7 @@ from pipelines.evaluation.answers import best_views, temperature_of
 from pipelines.evaluation.decision import Decision
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.operating_point import Review
-from pipelines.platform.tracking import EVALUATION, Tracking
+from pipelines.platform.tracking import CHAMPION, EVALUATION, Tracking
 from pipelines.stages import featurize, ingest, learning, train
 from pipelines.stages.asking import ask
 from pipelines.storage.tables import Tables
@@ -158,6 +158,7 @@ def test_a_version_without_a_verdict_is_made_anew(spark, trained):
     tracking = Tracking.of(trained)
     version = tracking.champion()
     tracking.client.delete_model_version_tag("irbis", version.version, "irbis.gate")  # killed before the gate
+    tracking.withdraw(CHAMPION)
     train.run(spark, trained)
     assert [each.version for each in tracking.versions()] == ["2"]
     assert tracking.champion().version == "2"
