@@ -3,7 +3,7 @@
 #
 # It stands in deploy/hdinsight of a folder that also has jobs/ and dist/irbis-VERSION.zip (make build). By variables:
 #   IRBIS_FOLDER  where build-environment.sh has laid the environment, in the cluster's storage (/irbis)
-#   IRBIS_ENV     a YAML file with settings, secrets too: it travels to the driver alone; chmod 600
+#   IRBIS_ENV     a YAML file with settings, secrets too: YARN lays it beside driver and executors; chmod 600
 #   AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_CERTIFICATE_PATH   who reads the pictures; the certificate travels along
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
