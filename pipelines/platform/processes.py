@@ -49,7 +49,7 @@ class Process:
     @property
     def is_running(self) -> bool:
         """Return whether the very same process runs; False where `doubt` says that this cannot be told."""
-        return self.doubt is None and self == Process.of(self.pid)
+        return self.doubt is None and self == Process.of(self.pid) and not _has_ended(self.pid)
 
     @property
     def is_gone(self) -> bool:
@@ -79,15 +79,24 @@ def _boot() -> str | None:
 def _began(pid: int) -> str | None:
     """Return when a process began; null where there is none, or the system does not say."""
     if BOOT_ID.exists():
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        except OSError:
-            return None
-        return fields[START_TIME] if fields[0] != "Z" else None  # what has ended, and was not asked for yet
+        return fields[START_TIME] if (fields := _fields(pid)) else None
     if os.name != "posix":
         return None
     command = ["ps", "-o", "lstart=", "-p", str(pid)]
     return subprocess.run(command, capture_output=True, text=True, env={"LC_ALL": "C"}).stdout.strip() or None
+
+
+def _has_ended(pid: int) -> bool:
+    """Return whether a process has ended and only its parent has not asked for it yet."""
+    return _fields(pid)[:1] == ["Z"]
+
+
+def _fields(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat after the name; none where there is no such process, or no Linux."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _exists(pid: int) -> bool:

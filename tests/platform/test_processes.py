@@ -37,7 +37,7 @@ def test_this_very_process_is_signalled(child, tmp_path):
     ledger.write(run_of(process))
     assert process.is_running and not process.is_gone and process.doubt is None
     Local(ledger).cancel({"id": "run-1"})
-    assert child.wait(10) == 7
+    assert child.wait(120) == 7
     assert not process.is_running and process.is_gone and not process.send(signal.SIGINT)
 
 
