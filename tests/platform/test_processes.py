@@ -16,22 +16,12 @@ from pipelines.platform.ledger import RUNNING, STOPPED, UNKNOWN, Entry, Ledger
 from pipelines.platform.processes import Process
 from pipelines.platform.targets.local import Local
 
-# Naps, not one long wait: a signal that comes just before a wait begins does not end it.
-WAITING = """
-import sys, time
-try:
-    print("on", flush=True)
-    while True:
-        time.sleep(0.05)
-except KeyboardInterrupt:
-    sys.exit(7)
-"""
-
 
 @pytest.fixture
 def child():
     """Give a process that says by its exit code whether it was interrupted (7)."""
-    running = subprocess.Popen([sys.executable, "-c", WAITING], stdout=subprocess.PIPE)
+    code = "import sys\ntry:\n print('on', flush=True)\n input()\nexcept KeyboardInterrupt:\n sys.exit(7)"
+    running = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert running.stdout and running.stdout.readline() == b"on\n"
     yield running
     running.kill()
