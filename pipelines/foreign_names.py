@@ -38,12 +38,11 @@ def path_below(folder: Path, name: str) -> Path:
     Raises DataError for a name that leads out of the folder: by itself, or through a link that lies there.
     """
     fault = name_fault(name)
-    path = folder / name if not fault else folder
-    if not fault and not resolves_below(path, folder):
+    if not fault and not resolves_below(folder / name, folder):
         fault = "a symbolic link leads out of the folder"
     if fault:
         raise DataError(f"{name!r} is not written below {folder}: {fault}.")
-    return path
+    return folder / name
 
 
 def resolves_below(path: str | Path, folder: str | Path) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _EXIF, _COMMENT, _START_OF_SCAN, _END = 0xE1, 0xFE, 0xDA, 0xD9
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
-# Without JFIF's (E0) and Adobe's (EE), which say what the colours mean.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither a stuffed byte nor a restart: pixels hold no other
+# Without JFIF's (E0) and Adobe's (EE), which say what the colours mean.
 _JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, _COMMENT}
 
 

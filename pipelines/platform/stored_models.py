@@ -51,6 +51,11 @@ def digest(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | No
         return digest_of(folder)
 
 
+def is_lost(error: Exception) -> bool:
+    """Return whether a store's error means that a file is not there; a server that does not answer has lost nothing."""
+    return not isinstance(error, MlflowException) or error.error_code in NOT_THERE
+
+
 def gone(client: mlflow.MlflowClient, version: ModelVersion, file: str) -> ModelError:
     """Return the error for a file of a version that is not there any more."""
     return ModelError(gone_sentence(str(version), file, _place(client, version)))
@@ -65,8 +70,8 @@ def _downloaded(client: mlflow.MlflowClient, version: ModelVersion, scratch: str
             uri = f"models:/{version.name}/{version.version}"
             found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
         except (OSError, MlflowException) as error:
-            if isinstance(error, MlflowException) and error.error_code not in NOT_THERE:
-                raise  # a server that does not answer has lost nothing
+            if not is_lost(error):
+                raise
             raise gone(client, version, "MLmodel") from error
         if not (found / "MLmodel").is_file():
             raise gone(client, version, "MLmodel")

@@ -212,8 +212,8 @@ class Tracking:
         try:
             return dict(json.loads(self._read(version.run_id, file)))
         except (OSError, MlflowException) as error:
-            if isinstance(error, MlflowException) and error.error_code not in NOT_THERE:
-                raise  # a server that does not answer has lost nothing
+            if not stored_models.is_lost(error):
+                raise
             raise stored_models.gone(self.client, version, file) from error
 
     def _read(self, run_id: str, file: str) -> str:

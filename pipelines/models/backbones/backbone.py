@@ -86,7 +86,7 @@ class Backbone:
 
         `network` gives features of pixels; by default the reference: Pillow's scaling, torch on the CPU in single
         precision, built at the first readable picture, once per process. `readers`: threads that decode ahead, and
-        two that run the network; 0 for none. `read` is the method of that name under limits of
+        two that run the network; 0 for none. `read` replaces the method of that name, with limits for
         which it raises ImageError. Raises ValueError for a batch below 1.
         """
         if batch < 1:
