@@ -47,7 +47,7 @@ REFUSED = {
     "JPEG 2000, 3 million boxes": "more than 10,000 boxes",
     "JPEG 2000, 3 million boxes in its header": "more than 10,000 boxes in its header",
 }
-TOO_LARGE = {"GIF, a frame of 169 megapixels", "icon, a bitmap of 169 megapixels", "WebP, a canvas of 268 megapixels"}
+TOO_LARGE = ["GIF, a frame of 169 megapixels", "icon, a bitmap of 169 megapixels", "WebP, a canvas of 268 megapixels"]
 
 
 def failure(content: bytes, read=read_header) -> tuple[str, str]:
