@@ -17,10 +17,11 @@ from PIL import ImageFile
 from pipelines.errors import ImageError
 from pipelines.images import exif
 from pipelines.images.failures import DECODER_ERRORS, decoder_failure
-from pipelines.images.ifd import read_tags
+from pipelines.images.ifd import Tags, read_tags
 from pipelines.images.segments import without_metadata
 from pipelines.images.signatures import require_signature
 from pipelines.images.structure import check_pixels, check_structure, check_work
+from pipelines.images.webp import require_safe_libwebp
 from pipelines.schemas import Failure
 
 _DECODERS = {
@@ -92,14 +93,15 @@ def _known_format(content: bytes, max_bytes: int | None) -> str:
     if content and max_bytes is not None and len(content) > max_bytes:
         raise ImageError(Failure.TOO_LARGE, f"{len(content)} bytes, more than {max_bytes}")
     format_ = require_signature(content)
-    if format_ == "TIFF" and _is_raw(content):
+    tags = read_tags(content) if format_ == "TIFF" else {}
+    require_safe_libwebp(format_, tags)
+    if _is_raw(tags):
         raise ImageError(Failure.UNSUPPORTED_FORMAT, "camera RAW on top of TIFF (DNG, NEF, ARW ...)")
     return format_
 
 
-def _is_raw(content: bytes) -> bool:
+def _is_raw(tags: Tags) -> bool:
     """Tell RAW files, whose first directory holds a small preview that must not pass for the picture."""
-    tags = read_tags(content)
     kind = tags.get(exif.NEW_SUBFILE_TYPE, 0)
     is_preview = isinstance(kind, int) and bool(kind & 1)
     return exif.DNG_VERSION in tags or (is_preview and exif.SUB_IFDS in tags)

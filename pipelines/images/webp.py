@@ -1,0 +1,30 @@
+"""Keep images away from an old libwebp: before 1.3.2 a crafted one runs code in the decoder (CVE-2023-4863)."""
+
+from __future__ import annotations
+
+import re
+
+from PIL import features
+
+from pipelines.errors import ImageError
+from pipelines.images import exif
+from pipelines.images.ifd import Tags
+from pipelines.schemas import Failure
+
+SAFE_LIBWEBP: tuple[int, ...] = (1, 3, 2)
+_IN_TIFF = 50001  # libtiff's number for strips compressed as WebP
+
+
+def libwebp_fault() -> str | None:
+    """Return why no WebP image is decoded and what to do, None where libwebp is safe or there is none."""
+    version = features.version("webp")
+    if version is None or tuple(map(int, re.findall(r"\d+", version)[:3])) >= SAFE_LIBWEBP:
+        return None
+    return f"libwebp {version} runs code from crafted images (CVE-2023-4863): update Pillow to 10.0.1 or later"
+
+
+def require_safe_libwebp(format_: str, tags: Tags) -> None:
+    """Raise ImageError, unsupported_format, for a WebP, or a TIFF of WebP strips, that an old libwebp would decode."""
+    is_webp = format_ == "WEBP" or tags.get(exif.COMPRESSION) == _IN_TIFF
+    if is_webp and (fault := libwebp_fault()):
+        raise ImageError(Failure.UNSUPPORTED_FORMAT, f"{format_}: {fault}")
