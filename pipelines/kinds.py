@@ -104,12 +104,19 @@ def not_one(folds: int) -> int:
     return folds
 
 
+def sha256_digest(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value.lower()):
+        raise ValueError(f"'{value}' is no SHA-256 of 64 hexadecimal digits, as sha256sum writes it")
+    return value.lower()
+
+
 LABEL_COLUMNS = ("path", "label", "station", "camera", "captured_at", "sequence")
 FOLDER = r"folder:-?[1-9]\d*"
 Text = Annotated[str, Field(min_length=1)]
 Address = Annotated[Text, AfterValidator(one_scheme), AfterValidator(hadoop_address)]
 Words = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(split_commas)]
 Hosts = Annotated[list[Annotated[str, AfterValidator(host_name)]], BeforeValidator(split_commas)]
+Digests = Annotated[list[Annotated[str, AfterValidator(sha256_digest)]], BeforeValidator(split_commas)]
 Labels = Annotated[
     list[Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(visible_label)]],
     BeforeValidator(split_commas),

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.kinds import (
     Address,
+    Digests,
     Fractions,
     Hosts,
     Labels,
@@ -91,6 +92,7 @@ EngineName = Literal["auto", "openvino", "torch"]
 class Featurize(Section):
     backbone: str
     weights: str | None
+    weights_sha256: Digests
     weights_cache: str
     precision: Precision
     engine: EngineName

@@ -71,8 +71,9 @@ def featurize_udf(
     spark = SparkSession.getActiveSession()
     if spark is None:
         raise DataError("featurize_udf needs a Spark session. Start one first: get_session(load_settings()).")
-    cache = load_settings().featurize.weights_cache
-    backbone = load_backbone(name, weights=weights, cache=cache, precision=precision, **preprocessing)
+    chosen = load_settings().featurize
+    cache, listed = chosen.weights_cache, chosen.weights_sha256
+    backbone = load_backbone(name, weights=weights, cache=cache, precision=precision, listed=listed, **preprocessing)
     embed = _embedder(spark, backbone, engine, device, batch_size, cache)
 
     def each(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:

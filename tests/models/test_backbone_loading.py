@@ -154,3 +154,30 @@ def test_cached_weights_that_are_not_those_of_their_name_are_refused(tmp_path: P
     assert load_backbone("squeezenet1_1", cache=str(tmp_path), check=False).weights == b"PK cut off"
     (tmp_path / f"squeezenet1_1-{begins}.pth").rename(tmp_path / "squeezenet1_1-ours.pth")  # of no published name
     assert load_backbone("squeezenet1_1", cache=str(tmp_path), check=False).weights == b"PK cut off"
+
+
+def test_a_list_of_sha_256_refuses_every_other_file_of_weights(
+    make_settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "resnet18.safetensors"
+    file.write_bytes(b"ours")
+    own, other = hashlib.sha256(b"ours").hexdigest(), hashlib.sha256(b"theirs").hexdigest()
+
+    def loaded(name: str, *listed: str, **changed: str) -> bytes:
+        changes = {"backbone": name, "weights_sha256": list(listed), "weights_cache": str(tmp_path), **changed}
+        settings = make_settings({f"featurize.{key}": value for key, value in changes.items()})
+        return backbones_of(settings, check=False)[0].weights
+
+    refusal = rf"^{file} has the SHA-256 {own}, which featurize.weights_sha256 does not list\. If"
+    for changed in ({}, {"weights": str(file)}):  # found in the cache, and named
+        assert loaded("resnet18", **changed) == loaded("resnet18", other, own.upper(), **changed) == b"ours"
+        with pytest.raises(WeightsError, match=refusal):
+            loaded("resnet18", other, **changed)
+    assert len(loaded("irbis_tiny", other)) > 10**6  # comes with this package
+    assert loaded("raw_pixels", other) == b""
+
+
+@pytest.mark.parametrize("value", ["b8a52dc0", "sha256:" + "0" * 64, "g" * 64])
+def test_what_is_no_sha_256_is_refused(make_settings: Callable[..., Any], value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"featurize.weights_sha256.*'{value}' is no SHA-256 of 64 hexadecimal"):
+        make_settings({"featurize.weights_sha256": [value]})

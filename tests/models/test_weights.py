@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import pickle
+import re
 from collections import OrderedDict
 from pathlib import Path
 
@@ -12,12 +14,13 @@ import pytest
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer
+from torchvision.models import VisionTransformer, get_model_weights
 
 from pipelines.errors import WeightsError
-from pipelines.models.backbones import load_backbone
+from pipelines.models.backbones import load_backbone, states
+from pipelines.models.backbones.catalog import ARCHITECTURES
 from pipelines.models.backbones.states import load_into, read_state
-from pipelines.models.backbones.weights import digest, read_file
+from pipelines.models.backbones.weights import PUBLISHED, digest, read_file
 
 State = dict[str, Tensor]
 
@@ -36,11 +39,16 @@ def saved(value: object, **options: object) -> bytes:
     return file.getvalue()
 
 
+def read(content: bytes, name: str) -> State:
+    """Give the tensors of a file whose SHA-256 is listed, as an old torch, which a lane may have, asks for."""
+    return read_state(content, name, [digest(content)])
+
+
 def loaded(content: bytes) -> nn.Module:
     network = small_network()
     for parameter in network.parameters():
         nn.init.zeros_(parameter)
-    load_into(network, read_state(content, "weights.pth"), "weights.pth")
+    load_into(network, read(content, "weights.pth"), "weights.pth")
     return network
 
 
@@ -74,7 +82,7 @@ def test_the_same_tensors_give_the_same_network_however_they_were_written(how: s
 def test_half_precision_becomes_float32(kind: torch.dtype) -> None:
     half = {name: tensor.to(kind) if tensor.is_floating_point() else tensor for name, tensor in STATE.items()}
     for content in (save(half), saved(half)):
-        assert read_state(content, "half.pth")["conv.weight"].dtype == torch.float32
+        assert read(content, "half.pth")["conv.weight"].dtype == torch.float32
         network = loaded(content)
         assert {each.dtype for each in network.parameters()} == {torch.float32}
         assert torch.equal(network.conv.weight, STATE["conv.weight"].to(kind).float())  # type: ignore[arg-type, union-attr]
@@ -100,7 +108,7 @@ def test_objects_in_a_file_are_refused_and_never_executed(tmp_path: Path) -> Non
         pickle.dumps(bomb, protocol=2),
     ):
         with pytest.raises(WeightsError, match="damaged, or holds more than tensors") as caught:
-            read_state(content, "weights.pth")
+            read(content, "weights.pth")
         assert "weights_only" not in str(caught.value)  # torch advises to execute the file: we do not pass that on
     assert not proof.exists()
     pickle.loads(pickle.dumps(bomb))  # the same object is dangerous where it is unpickled
@@ -126,7 +134,7 @@ REFUSED = {
 def test_what_is_not_a_state_dict_is_refused_with_its_reason(what: str) -> None:
     content, reason = REFUSED[what]
     with pytest.raises(WeightsError, match=f"^ours.pth .*{reason}"):
-        read_state(content, "ours.pth")
+        read(content, "ours.pth")
 
 
 @pytest.mark.parametrize("how", ["safetensors", "pth", "pth as before torch 1.6"])
@@ -134,7 +142,7 @@ def test_a_file_cut_off_anywhere_is_refused(how: str) -> None:
     content = WRITTEN[how]
     for end in range(1, len(content), len(content) // 50):
         with pytest.raises(WeightsError, match="cannot be read as weights"):
-            read_state(content[:end], "cut.pth")
+            read(content[:end], "cut.pth")
 
 
 def test_weights_of_another_network_are_counted() -> None:
@@ -196,3 +204,59 @@ def test_weights_of_another_network_are_refused_before_any_picture_is_read(tmp_p
     file.write_bytes(WRITTEN["safetensors"])
     with pytest.raises(WeightsError, match=r"small.safetensors belongs to another network.*Set featurize.backbone"):
         load_backbone("squeezenet1_1", weights=str(file))
+
+
+NOT_LOADED = (
+    r"^ours.pth is not loaded: torch {} runs code from crafted .pth files .*torch 2.10 and later do not.* "
+    r"as .safetensors, .* set featurize.weights_sha256={}$"
+)
+
+
+@pytest.mark.parametrize("version", ["2.3.1+cu121", "2.9.1", "1.13.1"])
+def test_a_torch_with_known_holes_unpickles_only_files_of_known_sha_256(
+    monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    for content in (WRITTEN["pth"], WRITTEN["pth as before torch 1.6"]):
+        own = digest(content)
+        for listed in ([], [digest(b"another")]):
+            with monkeypatch.context() as patch, pytest.raises(WeightsError) as caught:
+                patch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch must not see the file"))
+                read_state(content, "ours.pth", listed)
+            assert re.match(NOT_LOADED.format(re.escape(version), own), str(caught.value))
+        assert torch.equal(read_state(content, "ours.pth", [own])["conv.weight"], STATE["conv.weight"])
+    assert torch.equal(read_state(WRITTEN["safetensors"], "ours")["conv.weight"], STATE["conv.weight"])
+    monkeypatch.setattr(states, "PUBLISHED", {digest(WRITTEN["pth"])})
+    assert torch.equal(read_state(WRITTEN["pth"], "torchvision's")["conv.weight"], STATE["conv.weight"])
+
+
+@pytest.mark.parametrize("version", ["2.10.0", "2.10.0a0+6f2a", "2.15.0+cu132", "3.0"])
+def test_a_newer_torch_loads_any_file_of_tensors(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    assert torch.equal(read_state(WRITTEN["pth"], "ours.pth")["conv.weight"], STATE["conv.weight"])
+
+
+def test_the_sha_256_of_every_file_that_torchvision_may_send_is_known() -> None:
+    names = [name for name, known in ARCHITECTURES.items() if known.has_weights and name != "irbis_tiny"]
+    sent = {get_model_weights(name).DEFAULT.url.rpartition("-")[2].removesuffix(".pth") for name in names}
+    assert {known[:8] for known in PUBLISHED} == sent
+    assert {len(known) for known in PUBLISHED} == {64} and len(names) == 9
+
+
+def test_an_old_torch_knows_a_real_file_by_its_listed_sha_256_alone(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = shared_data / "backbones" / "squeezenet1_1_imagenet.pth"
+    if not file.is_file():
+        pytest.skip(f"needs the weights {file}")
+    monkeypatch.setattr(torch, "__version__", "2.6.0")
+    with pytest.raises(
+        WeightsError, match=r"squeezenet1_1_imagenet.pth is not loaded.*weights_sha256=52a48f8473c2b947"
+    ):
+        load_backbone("squeezenet1_1", weights=str(file))
+    own = "52a48f8473c2b947a5e6d42274a7830777b5752605a8555b660ef39c0cbd1a05"  # by SOURCE.md beside it
+    chosen = load_backbone("squeezenet1_1", weights=str(file), listed=[own])
+    assert chosen.weights_digest == own
+    pickle.loads(pickle.dumps(chosen)).check()  # as a worker gets it
+    with pytest.raises(WeightsError, match="is not loaded"):
+        dataclasses.replace(chosen, listed=()).check()

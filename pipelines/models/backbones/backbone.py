@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import islice
@@ -16,7 +16,7 @@ from pipelines.images.preprocess import Preprocessing
 from pipelines.images.scaling import Scale, by_pillow, scaled
 from pipelines.models.backbones.ahead import side_by_side
 from pipelines.models.backbones.catalog import Architecture, architecture
-from pipelines.models.backbones.weights import digest, find_weights, read_file, require_whole
+from pipelines.models.backbones.weights import digest, find_weights, read_file, require_listed, require_whole
 
 if TYPE_CHECKING:  # workers, which import this module, need no settings, and they take half a second
     from pipelines.settings import Precision
@@ -52,6 +52,7 @@ class Backbone:
     max_seconds: float = field(default=60.0, kw_only=True, compare=False)
     precision: Precision = "exact"
     file: str = field(default="", compare=False)  # where the weights were read, for errors
+    listed: tuple[str, ...] = field(default=(), kw_only=True, compare=False, repr=False)  # of .pth files
 
     @property
     def identity(self) -> str:
@@ -148,12 +149,14 @@ def load_backbone(
     max_pixels: int = 100_000_000,
     max_seconds: float = 60.0,
     precision: Precision = "exact",
+    listed: Collection[str] = (),
     check: bool = True,
     **preprocessing: Any,
 ) -> Backbone:
     """Give a backbone with its weights read and checked; `preprocessing` changes numbers of its own (fit, size ...).
 
-    Without `check` the weights are only named: that takes no torch, and no seconds. Raises SettingsError for a name
+    Without `check` the weights are only named: that takes no torch, and no seconds. `listed`: SHA-256 of the only
+    files of weights to load (see `require_listed` and `read_state`); empty for any. Raises SettingsError for a name
     or number that is not known, WeightsError for weights.
     """
     known = architecture(name)
@@ -164,7 +167,11 @@ def load_backbone(
     content = read_file(path) if path else b""
     if path and not weights:
         require_whole(path, content)
-    backbone = Backbone(name, content, wanted, max_pixels, precision, str(path or ""), max_seconds=max_seconds)
+    if path:
+        require_listed(path, content, listed)
+    backbone = Backbone(
+        name, content, wanted, max_pixels, precision, str(path or ""), max_seconds=max_seconds, listed=tuple(listed)
+    )
     if check:
         backbone.check()
     return backbone

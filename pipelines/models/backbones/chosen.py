@@ -26,6 +26,7 @@ def backbones_of(settings: Settings, *, check: bool = True) -> tuple[Backbone, .
             name,
             weights=chosen.weights,
             cache=chosen.weights_cache,
+            listed=chosen.weights_sha256,
             max_pixels=images.max_pixels,
             max_seconds=images.max_seconds,
             precision=chosen.precision,

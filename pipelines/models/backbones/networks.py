@@ -51,7 +51,7 @@ def load(backbone: Backbone) -> nn.Module:
     known, file = architecture(backbone.name), backbone.file or backbone.name
     built = known.build()
     if known.has_weights:
-        load_into(built, read_state(backbone.weights, file), file, head=known.head)
+        load_into(built, read_state(backbone.weights, file, backbone.listed), file, head=known.head)
     return built
 
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from pipelines.errors import WeightsError
+from pipelines.models.backbones.weights import PUBLISHED, digest
 
+SAFE_TORCH = (2, 10)  # before it, crafted files run code in spite of weights_only: CVE-2025-32434, CVE-2026-24747
 WRAPPINGS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep the tensors
 PREFIXES = re.compile(r"^(module\.|_orig_mod\.)+")  # of DataParallel and torch.compile
 
 
-def read_state(content: bytes, name: str) -> dict[str, Tensor]:
+def read_state(content: bytes, name: str, listed: Collection[str] = ()) -> dict[str, Tensor]:
     """Give the tensors of a .safetensors or .pth file by name, as float32, without what training wrapped around.
 
-    Raises WeightsError for anything but tensors, and for values that are not finite.
+    `listed`: SHA-256 of .pth files that may be loaded by a torch with known holes, besides torchvision's. Raises
+    WeightsError for other .pth files there, for anything but tensors, and for values that are not finite.
     """
-    state = _load(content, name)
+    state = _load(content, name, listed)
     while isinstance(state, Mapping) and (inner := _unwrapped(state)) is not None:
         state = inner
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -54,16 +57,32 @@ def load_into(network: torch.nn.Module, state: Mapping[str, Tensor], name: str, 
         )
 
 
-def _load(content: bytes, name: str) -> object:
+def _load(content: bytes, name: str, listed: Collection[str]) -> object:
+    is_safetensors = content[8:9] == b"{"  # the length of a JSON header, then the header
+    is_pickle = not is_safetensors and content.startswith((b"PK", b"\x80"))  # a zip, or before torch 1.6 a pickle
+    if is_pickle:
+        _require_known(content, name, listed)
     try:
-        if content[8:9] == b"{":  # safetensors: the length of a JSON header, then the header
+        if is_safetensors:
             return load_safetensors(content)
-        if content.startswith((b"PK", b"\x80")):  # .pth: a zip, or before torch 1.6 a pickle
+        if is_pickle:
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise a dozen kinds, and torch's words advise to execute the file
         reason = f"it is damaged, or holds more than tensors ({type(error).__name__})"
         raise WeightsError(_refusal(name, reason)) from error
     raise WeightsError(_refusal(name, f"it begins with {content[:16]!r}" if content else "it is empty"))
+
+
+def _require_known(content: bytes, name: str, listed: Collection[str]) -> None:
+    """Raise WeightsError for a file that is neither listed nor torchvision's, where torch itself is no protection."""
+    version = tuple(map(int, re.findall(r"\d+", torch.__version__)[:2]))
+    own = digest(content)
+    if version < SAFE_TORCH and own not in PUBLISHED and own not in listed:
+        raise WeightsError(
+            f"{name} is not loaded: torch {torch.__version__} runs code from crafted .pth files (CVE-2026-24747; torch "
+            f"2.10 and later do not). Give the weights as .safetensors, or, if you trust whom you have this file from, "
+            f"set featurize.weights_sha256={own}"
+        )
 
 
 def _refusal(name: str, reason: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -18,6 +18,20 @@ from pipelines.shipped import shipped
 SUFFIXES = (".safetensors", ".pth", ".pt")
 SILENCE = 60  # seconds without a byte, after which a download is given up: some firewalls never answer
 SHIPPED = shipped("models/backbones/weights")
+# SHA-256 of torchvision's files. Their names hold only the first 8 digits, which another file can be made to have.
+PUBLISHED = frozenset(
+    {
+        "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",  # squeezenet1_1
+        "7ebf99e03e254b273379b23edca7ec0da9f48273b23a332b93c1c99d49e86e8f",  # mobilenet_v2
+        "047dcff4addef86ea5bc2eff13c9614dc11f47ab1160d0a71a25e7db994f4e1f",  # mobilenet_v3_small
+        "5c1a416349c4cf298f2a6a5e2600ed0ee55e604713578f5e74e6bc8bcaef7997",  # mobilenet_v3_large
+        "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",  # resnet18
+        "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",  # resnet50
+        "7f5810bc96def8f7552d5b7e68d53c4786f81167d28291b21c0d90e1fca14934",  # efficientnet_b0
+        "983f1562536e84ff750a1576fb08e54de751dbf2e17c0d8a4a13704341fdcd3d",  # convnext_tiny
+        "c867db91d3e12c6cbadabb610d73c24a546bf82d8c03a9fea34f43a712ddb0e9",  # vit_b_16
+    }
+)
 
 
 def find_weights(backbone: str, given: str | None, cache: str) -> Path:
@@ -63,6 +77,19 @@ def require_whole(path: Path, content: bytes) -> None:
         raise WeightsError(
             f"{path} is damaged: its SHA-256 begins with {digest(content)[:8]}, and its name says {named[1]}. Remove "
             "it, and it is downloaded again; or name another file: --weights FILE."
+        )
+
+
+def require_listed(path: Path, content: bytes, listed: Collection[str]) -> None:
+    """Raise WeightsError for a file that is not in featurize.weights_sha256, where that lists any.
+
+    Files that come with this package, and torchvision's, need no entry.
+    """
+    own = digest(content)
+    if listed and path.parent != SHIPPED and own not in {*listed, *PUBLISHED}:
+        raise WeightsError(
+            f"{path} has the SHA-256 {own}, which featurize.weights_sha256 does not list. If this is the file that you "
+            "want, add it to the list; else get the right file."
         )
 
 
