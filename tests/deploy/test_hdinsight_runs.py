@@ -158,7 +158,7 @@ def test_the_crontab_runs_what_is_there_as_a_user_every_day():
 
 def test_the_settings_are_those_of_the_lane():
     lock = (ROOT / "requirements/hdinsight-5.1.txt").read_text(encoding="utf-8")
-    (delta,) = re.findall(r"^delta-spark==(.*)$", lock, re.MULTILINE)
+    (delta,) = re.findall(r"^delta-spark==(\S+)", lock, re.MULTILINE)
     assert SETTINGS["spark.jars.packages"] == f"io.delta:delta-core_2.12:{delta}"
     assert SETTINGS["spark.pyspark.python"] == "./environment/bin/python"
     assert {name: SETTINGS[name] for name in YARN} == YARN

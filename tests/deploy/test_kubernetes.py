@@ -82,11 +82,18 @@ def test_the_image_runs_as_the_user_of_the_pods_and_not_as_root():
 
 def test_packages_come_in_the_locks_versions_on_a_python_and_a_java_that_suit():
     text = "\n".join(f"{word} {rest}" for word, rest in _instructions())
-    assert re.search(r"pip install [^;]*--constraint /opt/irbis/locked.txt", text)
-    assert "COPY requirements/default.txt /opt/irbis/locked.txt" in text
+    installs = re.findall(r"pip install ([^&]*)", text)
+    assert [re.findall(r"/opt/irbis/\S+", words) for words in installs] == [
+        ["/opt/irbis/build.txt"],
+        ["/opt/irbis/kubernetes.txt"],
+        ["/opt/irbis/irbis-*.whl"],
+    ]
+    assert all("--require-hashes --only-binary :all:" in words for words in installs[:2])
+    assert "--no-deps" in installs[2] and "--no-build-isolation" in installs[1]
+    assert "COPY requirements/build.txt requirements/kubernetes.txt /opt/irbis/" in text
     assert re.search(r"^FROM python:3\.1[0-2]-slim-\w+$", text, re.MULTILINE)
     assert "openjdk-17-jre-headless" in text
-    assert len(re.findall(r"pip install", text)) == 1 and "--index" not in text
+    assert "--index" not in text
 
 
 def test_the_entry_point_is_copied_may_be_run_and_is_an_array():
