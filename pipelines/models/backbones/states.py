@@ -11,9 +11,8 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from pipelines.errors import WeightsError
-from pipelines.models.backbones.weights import PUBLISHED, digest
+from pipelines.models.backbones.weights import PUBLISHED, digest, is_safe_torch
 
-SAFE_TORCH = (2, 10)  # before it, crafted files run code in spite of weights_only: CVE-2025-32434, CVE-2026-24747
 WRAPPINGS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep the tensors
 PREFIXES = re.compile(r"^(module\.|_orig_mod\.)+")  # of DataParallel and torch.compile
 
@@ -75,9 +74,10 @@ def _load(content: bytes, name: str, listed: Collection[str]) -> object:
 
 def _require_known(content: bytes, name: str, listed: Collection[str]) -> None:
     """Raise WeightsError for a file that is neither listed nor torchvision's, where torch itself is no protection."""
-    version = tuple(map(int, re.findall(r"\d+", torch.__version__)[:2]))
+    if is_safe_torch(torch.__version__):
+        return
     own = digest(content)
-    if version < SAFE_TORCH and own not in PUBLISHED and own not in listed:
+    if own not in PUBLISHED and own not in listed:
         raise WeightsError(
             f"{name} is not loaded: torch {torch.__version__} runs code from crafted .pth files (CVE-2026-24747; torch "
             f"2.10 and later do not). Give the weights as .safetensors, or, if you trust whom you have this file from, "

@@ -18,6 +18,7 @@ from pipelines.shipped import shipped
 SUFFIXES = (".safetensors", ".pth", ".pt")
 SILENCE = 60  # seconds without a byte, after which a download is given up: some firewalls never answer
 SHIPPED = shipped("models/backbones/weights")
+SAFE_TORCH = (2, 10)  # before it, crafted files run code in spite of weights_only: CVE-2025-32434, CVE-2026-24747
 # SHA-256 of torchvision's files. Their names hold only the first 8 digits, which another file can be made to have.
 PUBLISHED = frozenset(
     {
@@ -78,6 +79,11 @@ def require_whole(path: Path, content: bytes) -> None:
             f"{path} is damaged: its SHA-256 begins with {digest(content)[:8]}, and its name says {named[1]}. Remove "
             "it, and it is downloaded again; or name another file: --weights FILE."
         )
+
+
+def is_safe_torch(version: str) -> bool:
+    """Return whether this version of torch can be given any .pth file to read as tensors."""
+    return tuple(map(int, re.findall(r"\d+", version)[:2])) >= SAFE_TORCH
 
 
 def require_listed(path: Path, content: bytes, listed: Collection[str]) -> None:
