@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
@@ -16,6 +17,7 @@ from pipelines.errors import UserError
 from pipelines.platform.launching import find_home
 from pipelines.platform.managed import is_managed
 from pipelines.platform.root_cause import root_cause
+from pipelines.platform.termination import Terminated, terminable
 
 __all__ = [
     "SHORT_FORMS",
@@ -47,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(words: list[str]) -> None:
     try:
-        code = irbis.main(words, "irbis", standalone_mode=False)
-        sys.stdout.flush()
+        with terminable():
+            code = irbis.main(words, "irbis", standalone_mode=False)
+            sys.stdout.flush()
     except UserError as error:
         for fault in error.faults:
             click.echo(f"irbis: {fault}", err=True)
@@ -56,10 +59,12 @@ def _run(words: list[str]) -> None:
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from None
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as end:
         logging.disable(logging.CRITICAL)  # Spark's end is noisy when it comes in the middle of something
-        click.echo("irbis: stopped. What was committed stays; the same command goes on from there.", err=True)
-        raise SystemExit(130) from None
+        how, code = (str(end), end.exit_code) if isinstance(end, Terminated) else ("stopped", 130)
+        with contextlib.suppress(OSError):  # the terminal may have closed
+            click.echo(f"irbis: {how}. What was committed stays; the same command goes on from there.", err=True)
+        raise SystemExit(code) from None
     except (OutputClosed, BrokenPipeError):  # the latter from what was buffered until now
         streams.discard_output()
         raise SystemExit(streams.BROKEN_PIPE) from None

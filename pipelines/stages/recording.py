@@ -29,6 +29,7 @@ from pipelines.platform.processes import Process
 from pipelines.platform.provenance import code_version
 from pipelines.platform.root_cause import root_cause
 from pipelines.platform.spaces import disk_full
+from pipelines.platform.termination import received
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
 from pipelines.storage.files import put_folder, read_text, write_text
@@ -123,6 +124,8 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         state, error = STOPPED, "stopped"
         raise
     except BaseException as fault:
+        if received():  # Java has got the signal too, and answers no more
+            raise
         recording.log.add(traceback.format_exc())
         if full := disk_full(fault, workspace_of(settings)):
             remove_orphans(workspace_of(settings), recording.tables)
@@ -135,6 +138,9 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         fault.record = f"{workspace_of(settings)}/{recording.name}.log"  # type: ignore[attr-defined]
         raise
     finally:
+        if (end := received()) and state != SUCCEEDED:
+            state, error = STOPPED, str(end)
+            recording.log.add(f"irbis: {end}.\n")
         outcome = error.splitlines()[0] if error else "; ".join(each.outcome for each in recording.results[-1:])
         if is_ours:
             _noted(replace(entry, state=state, ended=now(), outcome=outcome), ledger)
