@@ -61,7 +61,7 @@ def declared() -> set[str]:
 
 
 def providers(module: str, of_package: dict[str, list[str]]) -> set[str]:
-    """Return the installed distributions that hold a module; of a namespace such as `azure`, those of the part named."""
+    """Return the installed distributions that hold a module; of a namespace, such as `azure`, those of its part."""
     names = of_package.get(module.partition(".")[0], [])
     if len(set(names)) < 2:
         return {canonicalize_name(name) for name in names}
