@@ -152,7 +152,7 @@ def test_where_nobody_knows_whether_databricks_is_there_nothing_is_changed(cloud
 
 def test_where_nobody_knows_the_networks_of_machines_they_are_not_locked_out(cloud, key):
     cloud.add("az", {**ANSWERS, "network vnet list": (1, "")})
-    assert cloud.run(AZURE, "up", "vm", said="yes\n", FROM=HOME_ADDRESS, KEY=key).returncode == 1
+    assert cloud.run(AZURE, "up", "hdinsight", said=f"yes\n{SECRET}\n", FROM=HOME_ADDRESS, KEY=key).returncode == 1
     assert [call for call in _changes(cloud) if "irbis-storage" in call] == []
 
 
