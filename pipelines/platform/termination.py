@@ -7,13 +7,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 # YARN, Kubernetes, systemd and `kill`; a terminal that closes, which Windows has no signal for.
 HANDLED = [signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-MAX_SECONDS = 20.0  # from the signal to the end, whatever is in the way; Kubernetes kills after 30
+MAX_SECONDS = (
+    20.0  # from the signal to what is written at the latest, whatever is in the way; Kubernetes kills after 30
+)
+WRITING_SECONDS = 5.0  # for that
 LAST_SECONDS = 2.0  # for threads that are still at work when all is written
 
 
@@ -26,6 +29,7 @@ class Terminated(KeyboardInterrupt):
 
 
 _received: signal.Signals | None = None
+_unwritten: list[Callable[[], None]] = []
 
 
 def received() -> Terminated | None:
@@ -34,12 +38,22 @@ def received() -> Terminated | None:
 
 
 @contextmanager
+def at_the_latest(write: Callable[[], None]) -> Iterator[None]:
+    """Have `write` called, in another thread, if the block has not ended MAX_SECONDS after a signal."""
+    _unwritten.append(write)
+    try:
+        yield
+    finally:
+        _unwritten.remove(write)
+
+
+@contextmanager
 def terminable() -> Iterator[None]:
     """Raise Terminated in the block when a signal comes, and out of it whatever the signal has led to.
 
     A SystemExit passes, with the signal's exit code. Signals that the parent ignores, as `nohup` does, or for which
     this process has a handler stay as they are. Outside the main thread, which alone may handle signals, this does
-    nothing. The process ends MAX_SECONDS after the first signal at the latest; later ones are ignored.
+    nothing. Later signals are ignored, as the process ends in bounded time.
     """
     is_main = threading.current_thread() is threading.main_thread()
     ours = [number for number in HANDLED if is_main and signal.getsignal(number) is signal.SIG_DFL]
@@ -54,7 +68,7 @@ def terminable() -> Iterator[None]:
         for each in ours:
             signal.signal(each, signal.SIG_IGN)
         _received = signal.Signals(number)
-        _end_after(MAX_SECONDS)
+        _start_timer(MAX_SECONDS, _end)
         raise Terminated(_received)
 
     for number in ours:
@@ -64,7 +78,7 @@ def terminable() -> Iterator[None]:
     except BaseException as error:
         if not (end := received()):
             raise
-        _end_after(LAST_SECONDS)
+        _start_timer(LAST_SECONDS, _end)
         raise SystemExit(end.exit_code) if isinstance(error, SystemExit) else end from None
     finally:
         if not received():
@@ -72,15 +86,22 @@ def terminable() -> Iterator[None]:
                 signal.signal(number, signal.SIG_DFL)
 
 
-def _end_after(seconds: float) -> None:
-    """End this process after a while, without waiting for its threads: a trial of a sweep takes minutes."""
-    timer = threading.Timer(seconds, _end)
+def _start_timer(seconds: float, function: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, function)
     timer.daemon = True
     timer.start()
 
 
 def _end() -> None:
+    _start_timer(WRITING_SECONDS, _exit)
+    for write in _unwritten:
+        with contextlib.suppress(Exception):  # nobody is left to be told
+            write()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or without a reader
             stream.flush()
+    _exit()
+
+
+def _exit() -> None:
     os._exit(Terminated(_received).exit_code if _received else 1)
