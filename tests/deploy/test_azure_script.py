@@ -157,7 +157,7 @@ def test_where_nobody_knows_the_networks_of_machines_they_are_not_locked_out(clo
 
 
 def test_a_range_that_storage_does_not_take_is_refused(cloud, key):
-    done = cloud.run(AZURE, "up", "vm", said="yes\n", FROM="198.51.100.0/31", KEY=key)
+    done = cloud.run(AZURE, "up", "hdinsight", said="yes\n", FROM="198.51.100.0/31", KEY=key)
     assert done.returncode == 2 and "Name both addresses" in done.stderr
 
 
