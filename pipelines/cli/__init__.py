@@ -7,6 +7,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 
 import click
 
@@ -17,7 +18,7 @@ from pipelines.errors import UserError
 from pipelines.platform.launching import find_home
 from pipelines.platform.managed import is_managed
 from pipelines.platform.root_cause import root_cause
-from pipelines.platform.termination import Terminated, terminable
+from pipelines.platform.termination import Terminated, at_the_latest, end_soon, received, terminable
 
 __all__ = [
     "SHORT_FORMS",
@@ -48,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(words: list[str]) -> None:
+    say_end = cache(_say_end)  # the latest moment may have come before
     try:
-        with terminable():
+        with terminable(), at_the_latest(lambda: say_end(str(received()))):
             code = irbis.main(words, "irbis", standalone_mode=False)
             sys.stdout.flush()
     except UserError as error:
@@ -62,8 +64,9 @@ def _run(words: list[str]) -> None:
     except (KeyboardInterrupt, click.Abort) as end:
         logging.disable(logging.CRITICAL)  # Spark's end is noisy when it comes in the middle of something
         how, code = (str(end), end.exit_code) if isinstance(end, Terminated) else ("stopped", 130)
-        with contextlib.suppress(OSError):  # the terminal may have closed
-            click.echo(f"irbis: {how}. What was committed stays; the same command goes on from there.", err=True)
+        say_end(how)
+        if received():
+            end_soon()
         raise SystemExit(code) from None
     except (OutputClosed, BrokenPipeError):  # the latter from what was buffered until now
         streams.discard_output()
@@ -72,6 +75,11 @@ def _run(words: list[str]) -> None:
         raise SystemExit(_explain(error, "--verbose" in words)) from None
     if code:
         raise SystemExit(code)
+
+
+def _say_end(how: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may have closed
+        click.echo(f"irbis: {how}. What was committed stays; the same command goes on from there.", err=True)
 
 
 def _explain(error: Exception, verbose: bool) -> int:

@@ -78,12 +78,16 @@ def terminable() -> Iterator[None]:
     except BaseException as error:
         if not (end := received()):
             raise
-        _start_timer(LAST_SECONDS, _end)
         raise SystemExit(end.exit_code) if isinstance(error, SystemExit) else end from None
     finally:
         if not received():
             for number in ours:
                 signal.signal(number, signal.SIG_DFL)
+
+
+def end_soon() -> None:
+    """End this process in LAST_SECONDS, without its threads: a trial of a sweep takes minutes."""
+    _start_timer(LAST_SECONDS, _end)
 
 
 def _start_timer(seconds: float, function: Callable[[], None]) -> None:
