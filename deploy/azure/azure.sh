@@ -48,13 +48,19 @@ own_group_only() {
 
 checked_sources() {
     [ -n "${FROM:-}" ] || fail "FROM is not set: the addresses that may come in, such as FROM=203.0.113.7/32"
-    sources=
+    sources='' addresses=''
     for each in $FROM; do
         case "$each" in
             '*' | */0 | 0.0.0.0* | :: | ::/* | [Aa]ny | [Ii]nternet) fail "FROM=$each lets everybody in. Name addresses." ;;
             *[!0-9a-fA-F.:/]*) fail "FROM=$each is no address. Expected something like 203.0.113.7/32." ;;
+            */31) fail "FROM=$each: Azure's storage takes no range of two. Name both addresses." ;;
         esac
         sources="$sources${sources:+, }\"$each\""
+        # Of those that storage does not take, IPv6 and private ones, nobody can come to it anyway.
+        case "$each" in
+            *:* | 10.* | 192.168.* | 172.1[6-9].* | 172.2[0-9].* | 172.3[01].*) ;;
+            *) addresses="$addresses${addresses:+, }{\"value\": \"${each%/32}\", \"action\": \"Allow\"}" ;;
+        esac
     done
     [ -f "$KEY" ] || fail "there is no public key $KEY. Make one with ssh-keygen -t ed25519, or name it: KEY=..."
     case $(cat "$KEY") in
@@ -75,6 +81,32 @@ output() {
     az deployment group show --resource-group "$GROUP" --name "irbis-$1" --query "properties.outputs.$2.value" --output tsv
 }
 
+# Who may connect to the storage. Databricks comes from a network of its own, which cannot be named here.
+choose_doors() {
+    workspaces=''
+    [ "$target" != databricks ] || workspaces=new addresses=''
+    [ "$owner" = none ] || workspaces=$workspaces$(az resource list --resource-group "$GROUP" \
+        --resource-type Microsoft.Databricks/workspaces --query '[].name' --output tsv)
+    if [ -n "$workspaces" ]; then
+        addresses='' doors="Its storage is open to all networks, and closed by roles alone: Databricks reads it from its own"
+    elif [ -z "$addresses" ]; then
+        doors="Its storage is open to all networks, and closed by roles alone: FROM holds no public IPv4 address"
+    else
+        doors="Its storage is closed to all networks but FROM and that of the machines made here"
+    fi
+}
+
+# Before the machines, which get roles on it, and after them, when their networks are there to be let in.
+deploy_storage() {
+    subnets=''
+    networks=$(az network vnet list --resource-group "$GROUP" --output tsv \
+        --query "[].subnets[] | [?serviceEndpoints[?service=='Microsoft.Storage']].id")
+    for each in $networks; do
+        subnets="$subnets${subnets:+, }{\"id\": \"$each\", \"action\": \"Allow\"}"
+    done
+    deploy storage --parameters "userId=$user" "addresses=[$addresses]" "subnets=[$subnets]"
+}
+
 up() {
     target=$1 priced=$1
     case "$target" in
@@ -87,6 +119,7 @@ up() {
     signed_in
     [ "$target" = databricks ] || checked_sources
     own_group_only may_be_missing
+    choose_doors
     say "In the subscription $subscription, resource group $GROUP, $LOCATION, this is made:"
     costs "$priced|any"
     case "$target" in
@@ -94,12 +127,13 @@ up() {
         databricks) say "  Its clusters are paid for beside this while they run: docs/databricks.md" ;;
         hdinsight) say "  It costs this until it is deleted: a cluster cannot be stopped. ssh and Livy only from $FROM" ;;
     esac
+    say "  $doors"
     secret=
     confirmed "Make it?"
     [ "$target" != hdinsight ] || ask_secret
     az group create --name "$GROUP" --location "$LOCATION" --tags madeBy=irbis-deploy --output none
     user=$(az ad signed-in-user show --query id --output tsv)
-    deploy storage --parameters "userId=$user"
+    deploy_storage
     "up_$target"
 }
 
@@ -108,6 +142,7 @@ up_vm() {
     [ -z "$SPOT" ] || spot=true
     deploy vm --parameters "sshSources=[$sources]" "sshPublicKey=$(cat "$KEY")" "spot=$spot" "shutdownAt=$SHUTDOWN" \
         "cloudInit=@$here/cloud-init.yaml"
+    deploy_storage
     place="$(output vm user)@$(output vm address)"
     send_code "$place"
     say "The machine is ready: ssh $place, then cd irbis && make demo. Pictures: az://$(output storage account)/pictures"
@@ -157,6 +192,7 @@ up_hdinsight() {
     printf '{"gatewaySecret": {"value": "%s"}}' "$secret" |
         deploy hdinsight --parameters "userId=$user" "sources=[$sources]" "sshPublicKey=$(cat "$KEY")" --parameters @-
     secret=
+    deploy_storage
     say "The cluster is there: Livy at $(output hdinsight livy), ssh $(output hdinsight ssh)"
     say "Its storage is $(output hdinsight storage). Go on with docs/hdinsight.md."
 }

@@ -4,8 +4,18 @@ set -euo pipefail
 case "${1:-}" in
     driver)
         shift
-        exec tini -s -- "$SPARK_HOME/bin/spark-submit" --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" \
+        exec tini -s -- "$0" stoppable "$SPARK_HOME/bin/spark-submit" --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" \
             --conf "spark.executorEnv.SPARK_DRIVER_POD_IP=$SPARK_DRIVER_BIND_ADDRESS" --deploy-mode client "$@"
+        ;;
+    stoppable)
+        # A pod that is deleted gets SIGTERM, and SIGKILL 30 s later. Python is told first: it writes the run's record, for which
+        # it may need Java, and Java ends with it.
+        shift
+        trap 'pkill -TERM -P "$!" ^python || kill -TERM "$!"' TERM
+        "$@" &
+        code=0
+        while wait "$!" || code=$?; kill -0 "$!" 2>/dev/null; do code=0; done  # a signal ends only the waiting
+        exit "$code"
         ;;
     executor)
         # SPARK_JAVA_OPT_0, SPARK_JAVA_OPT_1, ...: one option each, in this order.

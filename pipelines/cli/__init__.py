@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 
 import click
 
@@ -16,6 +18,7 @@ from pipelines.errors import UserError
 from pipelines.platform.launching import find_home
 from pipelines.platform.managed import is_managed
 from pipelines.platform.root_cause import root_cause
+from pipelines.platform.termination import Terminated, at_the_latest, end_soon, received, terminable
 
 __all__ = [
     "SHORT_FORMS",
@@ -46,9 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(words: list[str]) -> None:
+    say_end = cache(_say_end)  # the latest moment may have come before
     try:
-        code = irbis.main(words, "irbis", standalone_mode=False)
-        sys.stdout.flush()
+        with terminable(), at_the_latest(lambda: say_end(str(received()))):
+            code = irbis.main(words, "irbis", standalone_mode=False)
+            sys.stdout.flush()
     except UserError as error:
         for fault in error.faults:
             click.echo(f"irbis: {fault}", err=True)
@@ -56,10 +61,13 @@ def _run(words: list[str]) -> None:
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from None
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as end:
         logging.disable(logging.CRITICAL)  # Spark's end is noisy when it comes in the middle of something
-        click.echo("irbis: stopped. What was committed stays; the same command goes on from there.", err=True)
-        raise SystemExit(130) from None
+        how, code = (str(end), end.exit_code) if isinstance(end, Terminated) else ("stopped", 130)
+        say_end(how)
+        if received():
+            end_soon()
+        raise SystemExit(code) from None
     except (OutputClosed, BrokenPipeError):  # the latter from what was buffered until now
         streams.discard_output()
         raise SystemExit(streams.BROKEN_PIPE) from None
@@ -67,6 +75,11 @@ def _run(words: list[str]) -> None:
         raise SystemExit(_explain(error, "--verbose" in words)) from None
     if code:
         raise SystemExit(code)
+
+
+def _say_end(how: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may have closed
+        click.echo(f"irbis: {how}. What was committed stays; the same command goes on from there.", err=True)
 
 
 def _explain(error: Exception, verbose: bool) -> int:

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from pipelines.platform.processes import Process
 from pipelines.platform.provenance import code_version
 from pipelines.platform.root_cause import root_cause
 from pipelines.platform.spaces import disk_full
+from pipelines.platform.termination import at_the_latest, received
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
 from pipelines.storage.files import put_folder, read_text, write_text
@@ -111,8 +113,20 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
     )  # fmt: skip
     is_ours = settings.runs.id is None and not is_managed() and _noted(entry, ledger)
     state, error, is_bereft = RUNNING, "", False
+
+    @cache  # the latest moment may have come before the block let go
+    def finish() -> None:
+        nonlocal state, error
+        if (end := received()) and state != SUCCEEDED:
+            state, error = STOPPED, str(end)
+            recording.log.add(f"irbis: {end}.\n")
+        outcome = error.splitlines()[0] if error else "; ".join(each.outcome for each in recording.results[-1:])
+        if is_ours:
+            _noted(replace(entry, state=state, ended=now(), outcome=outcome), ledger)
+        recording.end(state, error, is_bereft)
+
     try:
-        with recording.log.listening():
+        with recording.log.listening(), at_the_latest(finish):
             yield recording
         state = SUCCEEDED
     except UserError as fault:
@@ -123,6 +137,8 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         state, error = STOPPED, "stopped"
         raise
     except BaseException as fault:
+        if received():  # Java has got the signal too, and answers no more
+            raise
         recording.log.add(traceback.format_exc())
         if full := disk_full(fault, workspace_of(settings)):
             remove_orphans(workspace_of(settings), recording.tables)
@@ -135,10 +151,7 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         fault.record = f"{workspace_of(settings)}/{recording.name}.log"  # type: ignore[attr-defined]
         raise
     finally:
-        outcome = error.splitlines()[0] if error else "; ".join(each.outcome for each in recording.results[-1:])
-        if is_ours:
-            _noted(replace(entry, state=state, ended=now(), outcome=outcome), ledger)
-        recording.end(state, error, is_bereft)
+        finish()
 
 
 def _has_lost_java(error: BaseException) -> bool:

@@ -36,6 +36,7 @@ MODELS = {
     "Microsoft.Network/publicIPAddresses": ("network", "PublicIPAddress"),
     "Microsoft.Network/virtualNetworks": ("network", "VirtualNetwork"),
     "Microsoft.Storage/storageAccounts": ("storage.v2023_01_01", "StorageAccountCreateParameters"),
+    "Microsoft.Storage/storageAccounts/blobServices": ("storage.v2023_01_01", "BlobServiceProperties"),
     "Microsoft.Storage/storageAccounts/blobServices/containers": ("storage.v2023_01_01", "BlobContainer"),
 }
 ARMS_OWN = {"type", "apiVersion", "name", "comments", "copy", "dependsOn", "scope"}

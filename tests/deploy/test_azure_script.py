@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AZURE = str(ROOT / "deploy/azure/azure.sh")
 HOME_ADDRESS = "203.0.113.7/32"
 SECRET = "Lynx-2026-in-the-snow"
+SUBNET = "/subscriptions/s/resourceGroups/irbis/providers/Microsoft.Network/virtualNetworks/n/subnets/machines"
 ANSWERS = {
     "account show": (0, "survey subscription"),
     "group show --name": (3, ""),  # there is none yet
@@ -26,6 +27,8 @@ ANSWERS = {
     "outputs.livy": (0, "https://irbis-x.azurehdinsight.net/livy"),
     "vm list": (0, "irbis-gpu"),
     "hdinsight list": (0, "irbis-x"),
+    "network vnet list": (0, SUBNET),
+    "Microsoft.Databricks/workspaces": (0, ""),
     "resource list": (0, "Microsoft.Compute/virtualMachines\tirbis-gpu"),
 }
 OURS = {"group show --name": (0, "irbis-deploy")}
@@ -90,10 +93,11 @@ def test_the_machine_is_made_with_the_given_addresses_and_key_and_gets_this_very
     sources = f"{HOME_ADDRESS} 198.51.100.0/28"
     done = cloud.run(AZURE, "up", "vm", said="yes\n", FROM=sources, KEY=key, SPOT="1", SHUTDOWN="2130")
     assert done.returncode == 0, done.stderr
-    group, storage, vm = (call for call in cloud.calls("az") if "create" in call)
+    group, storage, vm, again = (call for call in cloud.calls("az") if "create" in call)
     made = "group create --name irbis --location eastus --tags madeBy=irbis-deploy --output none"
     assert " ".join(group) == made
     assert storage[storage.index("--parameters") + 1] == "userId=11111111-2222-4333-8444-555555555555"
+    assert again == storage  # the second time with the subnet that the first can only know of an earlier machine
     given = dict(each.split("=", 1) for each in vm[vm.index("--parameters") + 1 :])
     assert json.loads(given.pop("sshSources")) == [HOME_ADDRESS, "198.51.100.0/28"]
     assert given.pop("cloudInit") == f"@{ROOT}/deploy/azure/cloud-init.yaml"
@@ -101,6 +105,60 @@ def test_the_machine_is_made_with_the_given_addresses_and_key_and_gets_this_very
     assert _head(far / "irbis") == _head(ROOT)
     assert cloud.calls("make") == [["-C", "irbis", ".venv/.ready"]]
     assert "ssh ranger@198.51.100.4" in done.stdout and "az://irbisx/pictures" in done.stdout
+
+
+def _storage(cloud: StandIns) -> dict[str, str]:
+    """Give the parameters with which storage was deployed last."""
+    calls = [call for call in cloud.calls("az") if "create" in call and "irbis-storage" in call]
+    return dict(each.split("=", 1) for each in calls[-1][calls[-1].index("--parameters") + 1 :])
+
+
+def test_storage_is_closed_to_all_networks_but_those_named_and_those_of_machines(cloud, key):
+    sources = f"{HOME_ADDRESS} 198.51.100.0/28 2001:db8::1/128 10.1.0.0/16 172.20.0.1"
+    done = cloud.run(AZURE, "up", "hdinsight", said=f"yes\n{SECRET}\n", FROM=sources, KEY=key)
+    assert done.returncode == 0, done.stderr
+    assert "closed to all networks but FROM" in done.stdout.partition("Make it?")[0]
+    given = _storage(cloud)
+    assert json.loads(given["addresses"]) == [
+        {"value": "203.0.113.7", "action": "Allow"},  # Azure refuses /32
+        {"value": "198.51.100.0/28", "action": "Allow"},
+    ]
+    assert json.loads(given["subnets"]) == [{"id": SUBNET, "action": "Allow"}]
+
+
+@pytest.mark.parametrize(
+    ("target", "sources", "workspaces", "reason"),
+    [
+        ("databricks", "", "", "Databricks reads it from its own"),
+        ("hdinsight", HOME_ADDRESS, "survey", "Databricks reads it from its own"),
+        ("hdinsight", "2001:db8::1 192.168.1.1/32", "", "FROM holds no public IPv4 address"),
+    ],
+)
+def test_storage_is_closed_by_roles_alone_where_a_rule_would_lock_somebody_out(
+    cloud, key, target, sources, workspaces, reason
+):
+    cloud.add("az", {**ANSWERS, **OURS, "Microsoft.Databricks/workspaces": (0, workspaces)})
+    done = cloud.run(AZURE, "up", target, said=f"yes\n{SECRET}\n", FROM=sources, KEY=key)
+    assert done.returncode == 0, done.stderr
+    assert f"open to all networks, and closed by roles alone: {reason}" in done.stdout.partition("Make it?")[0]
+    assert _storage(cloud)["addresses"] == "[]"
+
+
+def test_where_nobody_knows_whether_databricks_is_there_nothing_is_changed(cloud, key):
+    cloud.add("az", {**ANSWERS, **OURS, "Microsoft.Databricks/workspaces": (1, "")})
+    assert cloud.run(AZURE, "up", "hdinsight", said="yes\n", FROM=HOME_ADDRESS, KEY=key).returncode == 1
+    assert _changes(cloud) == []
+
+
+def test_where_nobody_knows_the_networks_of_machines_they_are_not_locked_out(cloud, key):
+    cloud.add("az", {**ANSWERS, "network vnet list": (1, "")})
+    assert cloud.run(AZURE, "up", "hdinsight", said=f"yes\n{SECRET}\n", FROM=HOME_ADDRESS, KEY=key).returncode == 1
+    assert [call for call in _changes(cloud) if "irbis-storage" in call] == []
+
+
+def test_a_range_that_storage_does_not_take_is_refused(cloud, key):
+    done = cloud.run(AZURE, "up", "hdinsight", said="yes\n", FROM="198.51.100.0/31", KEY=key)
+    assert done.returncode == 2 and "Name both addresses" in done.stderr
 
 
 def _head(folder: Path) -> str:

@@ -20,7 +20,20 @@ ROLES = {  # Azure's own, by the ids that are the same everywhere
     "db58b8e5-c6ad-4a2a-8342-4190687cbf4a": "Storage Blob Delegator",
 }
 FUNCTIONS = {
-    *("base64", "concat", "copyIndex", "guid", "if", "json", "length", "null", "parameters", "reference", "replace"),
+    *(
+        "base64",
+        "concat",
+        "copyIndex",
+        "empty",
+        "guid",
+        "if",
+        "json",
+        "length",
+        "null",
+        "parameters",
+        "reference",
+        "replace",
+    ),
     *("resourceGroup", "resourceId", "subscriptionResourceId", "uniqueString", "variables"),
 }
 EVERYBODY = {"*", "0.0.0.0/0", "0.0.0.0", "::/0", "Internet", "Any"}
@@ -166,8 +179,31 @@ def test_storage_is_closed_to_keys_and_to_the_public():
         told = account["properties"]
         assert told["allowSharedKeyAccess"] is False and told["allowBlobPublicAccess"] is False
         assert told["supportsHttpsTrafficOnly"] is True and told["minimumTlsVersion"] == "TLS1_2"
+    networks = {name: account["properties"]["networkAcls"] for name, account in accounts}
+    assert networks["storage"] == {
+        "defaultAction": "[if(empty(parameters('addresses')), 'Allow', 'Deny')]",
+        "bypass": "AzureServices",
+        "ipRules": "[parameters('addresses')]",
+        "virtualNetworkRules": "[parameters('subnets')]",
+    }
+    assert networks["hdinsight"] == {"defaultAction": "Allow", "bypass": "AzureServices"}  # or no cluster is made
     for _, container in _resources("Microsoft.Storage/storageAccounts/blobServices/containers"):
         assert container["properties"] == {"publicAccess": "None"}
+
+
+def test_what_is_deleted_from_storage_can_be_brought_back_for_a_week():
+    services = _resources("Microsoft.Storage/storageAccounts/blobServices")
+    assert {name for name, _ in services} == {"hdinsight", "storage"}
+    for _, service in services:
+        week = {"enabled": True, "days": 7}
+        assert service["properties"] == {"deleteRetentionPolicy": week, "containerDeleteRetentionPolicy": week}
+
+
+def test_subnets_of_machines_reach_storage_as_themselves():
+    found = {name: each["properties"]["subnets"] for name, each in _resources("Microsoft.Network/virtualNetworks")}
+    assert set(found) == {"vm", "hdinsight"}
+    for (subnet,) in found.values():
+        assert subnet["properties"]["serviceEndpoints"] == [{"service": "Microsoft.Storage"}]
 
 
 def test_each_role_is_the_least_that_does_and_is_named_by_its_comment():

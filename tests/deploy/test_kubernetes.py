@@ -8,12 +8,18 @@ import json
 import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyspark
 import pytest
 import yaml
+from py4j.java_collections import JavaMap
 
 from pipelines.masking import SECRET
 from pipelines.platform.session import DELTA, MALLOC
@@ -23,6 +29,7 @@ from tests.deploy.stand_in import StandIns
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
 IN_IMAGE = "/opt/irbis/"
+PODS = ("pod.yaml", "pod-gpu.yaml", "look.yaml")
 files = pytest.mark.parametrize("name", ["spark.conf", "spark-gpu.conf"])
 
 
@@ -45,8 +52,8 @@ def _yaml(name: str) -> list[dict[str, Any]]:
 
 def test_the_dockerfile_has_only_instructions_that_there_are_and_begins_and_ends_with_the_right_ones():
     words = [word for word, _ in _instructions()]
-    assert set(words) <= {"FROM", "RUN", "COPY", "ENV", "WORKDIR", "USER", "ENTRYPOINT"}
-    assert words[0] == "FROM" and words.count("FROM") == 1
+    assert set(words) <= {"ARG", "FROM", "RUN", "LABEL", "COPY", "ENV", "WORKDIR", "USER", "ENTRYPOINT"}
+    assert words[:2] == ["ARG", "FROM"] and words.count("FROM") == 1
     assert words[-2:] == ["USER", "ENTRYPOINT"]  # so that nothing runs as root after the last of them
 
 
@@ -72,12 +79,72 @@ def test_the_image_runs_as_the_user_of_the_pods_and_not_as_root():
     told = dict(_instructions())
     assert told["USER"] == "185"
     assert "--uid 185" in " ".join(rest for word, rest in _instructions() if word == "RUN")
-    for name in ("pod.yaml", "pod-gpu.yaml"):
+    for name in PODS:
         (pod,) = _yaml(name)
-        security = pod["spec"]["securityContext"]
-        assert security["runAsNonRoot"] is True and security["runAsUser"] == security["fsGroup"] == 185
-        (container,) = pod["spec"]["containers"]
-        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        assert pod["spec"]["securityContext"]["runAsUser"] == pod["spec"]["securityContext"]["fsGroup"] == 185
+
+
+def test_pods_pass_what_the_namespace_demands_of_them():
+    """The level `restricted` of Kubernetes' Pod Security Standards."""
+    (space,) = (each for each in _yaml("access.yaml") if each["kind"] == "Namespace")
+    assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for name in PODS:
+        (pod,) = _yaml(name)
+        spec = pod["spec"]
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+        for volume in spec.get("volumes", []):
+            assert set(volume) - {"name"} <= {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
+    for setting in _settings("spark.conf"):  # which would add what is not allowed
+        assert "hostPath" not in setting
+
+
+def test_kubernetes_own_classes_know_every_property(spark):
+    read = spark.sparkContext._jvm.io.fabric8.kubernetes.client.utils.Serialization.unmarshal
+    for name in ("access.yaml", *PODS):
+        for document in _yaml(name):
+            assert list(_unknown(document, read(json.dumps(document)))) == []
+    (claim,) = (each for each in _yaml("access.yaml") if each["kind"] == "PersistentVolumeClaim")
+    claim["spec"]["accesModes"] = claim["spec"].pop("accessModes")
+    assert list(_unknown(claim, read(json.dumps(claim)))) == ["accesModes"]
+
+
+def _unknown(value: Any, read: Any) -> Iterator[str]:
+    """Give the properties of a document that the object read from it has no place for."""
+    if isinstance(value, list):
+        for i, each in enumerate(value):
+            yield from _unknown(each, read[i])
+    elif isinstance(value, dict) and isinstance(read, JavaMap):  # any names, as of labels
+        return
+    elif isinstance(value, dict):
+        strange = set(read.getAdditionalProperties()) & set(value)
+        yield from strange
+        for key in value.keys() - strange:
+            yield from _unknown(value[key], getattr(read, f"get{key[0].upper()}{key[1:]}")())
+
+
+@pytest.mark.parametrize(
+    ("base", "is_taken"),
+    [
+        (f"python:3.12-slim-bookworm@sha256:{'0af9' * 16}", True),
+        ("python:3.12-slim-bookworm", False),
+        ("python:3.12-slim-bookworm@sha256:", False),  # as from an inspect that failed
+        ("", False),
+    ],
+)
+def test_the_image_is_built_only_on_one_that_a_digest_names(base, is_taken):
+    instructions = _instructions()
+    assert dict(instructions)["FROM"] == "$BASE" and instructions.count(("ARG", "BASE")) == 2
+    check = next(rest for word, rest in instructions if word == "RUN")
+    done = subprocess.run(["sh", "-c", check], env={"BASE": base}, capture_output=True, text=True)
+    assert (done.returncode == 0) is is_taken and ("Expected python:3.12" in done.stderr) is not is_taken
+    assert ("LABEL", 'org.opencontainers.image.base.name="$BASE"') in instructions
 
 
 def test_packages_come_in_the_locks_versions_on_a_python_and_a_java_that_suit():
@@ -91,7 +158,8 @@ def test_packages_come_in_the_locks_versions_on_a_python_and_a_java_that_suit():
     assert all("--require-hashes --only-binary :all:" in words for words in installs[:2])
     assert "--no-deps" in installs[2] and "--no-build-isolation" in installs[1]
     assert "COPY requirements/build.txt requirements/kubernetes.txt /opt/irbis/" in text
-    assert re.search(r"^FROM python:3\.1[0-2]-slim-\w+$", text, re.MULTILINE)
+    for told in ("deploy/kubernetes/Dockerfile", "docs/kubernetes.md"):
+        assert re.search(r"BASE=python:3\.1[0-2]-slim-\w+\n", (ROOT / told).read_text("utf-8")), told
     assert "openjdk-17-jre-headless" in text
     assert "--index" not in text
 
@@ -156,22 +224,44 @@ def test_memory_follows_the_rule_of_hdinsight():
 
 
 def test_the_driver_may_do_what_it_must_in_its_own_namespace_and_nothing_else():
-    found = {each["kind"]: each for each in _yaml("access.yaml")}
-    assert set(found) == {"Namespace", "ServiceAccount", "Role", "RoleBinding", "PersistentVolumeClaim"}
-    (rule,) = found["Role"]["rules"]
-    assert set(rule["resources"]) == {"pods", "services", "configmaps", "persistentvolumeclaims"}
-    assert "*" not in json.dumps(found["Role"]) and "secrets" not in rule["resources"]
+    found = {each["kind"]: each for each in _yaml("access.yaml") if each["kind"] != "ServiceAccount"}
+    assert set(found) == {"Namespace", "Role", "RoleBinding", "NetworkPolicy", "PersistentVolumeClaim"}
+    rights = {tuple(rule["resources"]): set(rule["verbs"]) for rule in found["Role"]["rules"]}
+    assert rights == {  # no claims: the workspace's is one of them
+        ("pods",): {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"},
+        ("configmaps",): {"get", "list", "create", "delete", "deletecollection"},
+        ("services",): {"get", "list", "delete", "deletecollection"},
+    }
     settings = _settings("spark.conf")
     assert settings["spark.kubernetes.namespace"] == found["Namespace"]["metadata"]["name"]
-    account = found["ServiceAccount"]["metadata"]["name"]
-    assert settings["spark.kubernetes.authenticate.driver.serviceAccountName"] == account
-    assert found["RoleBinding"]["subjects"][0]["name"] == account
+    accounts = [each for each in _yaml("access.yaml") if each["kind"] == "ServiceAccount"]
+    driver, executor = (
+        settings[f"spark.kubernetes.authenticate.{side}.serviceAccountName"] for side in ("driver", "executor")
+    )
+    assert [each["metadata"]["name"] for each in accounts] == [driver, executor]
+    assert [each.get("automountServiceAccountToken") for each in accounts] == [None, False]
+    assert [each["name"] for each in found["RoleBinding"]["subjects"]] == [driver]
+    for claims in ("own", "reuse"):  # so that Spark does not ask for what it may not
+        assert settings[f"spark.kubernetes.driver.{claims}PersistentVolumeClaim"] == "false"
+    assert not [name for name in settings.values() if name == "OnDemand"]
     claim = found["PersistentVolumeClaim"]
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     volume = "spark.kubernetes.{}.volumes.persistentVolumeClaim.data.{}"
     for side in ("driver", "executor"):
         assert settings[volume.format(side, "options.claimName")] == claim["metadata"]["name"]
         assert settings[volume.format(side, "mount.path")] == "/data"
+
+
+def test_pods_are_reached_by_one_another_alone_and_reach_names_and_https():
+    (policy,) = (each["spec"] for each in _yaml("access.yaml") if each["kind"] == "NetworkPolicy")
+    assert policy["podSelector"] == {} and set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert policy["ingress"] == [{"from": [{"podSelector": {}}]}]
+    among, outside = policy["egress"]
+    assert among == {"to": [{"podSelector": {}}]} and set(outside) == {"ports"}
+    assert {(each["protocol"], each["port"]) for each in outside["ports"]} == {
+        *(("UDP", 53), ("TCP", 53)),
+        *(("TCP", 443), ("TCP", 6443)),
+    }
 
 
 def test_the_gpus_of_a_node_are_told_as_spark_reads_them(tmp_path):
@@ -224,6 +314,56 @@ def test_a_driver_is_spark_submit_with_what_spark_gave_and_anything_else_is_run_
     assert call[:2] == ["--conf", "spark.driver.bindAddress=10.0.0.7"]
     assert call[-5:] == ["--deploy-mode", "client", *arguments[1:]][-5:]
     assert pod.run(entry, "echo", "irbis").stdout == "irbis\n"
+
+
+DRIVER = """
+import pathlib, signal, sys, time
+def leave(*_):
+    print("python got TERM", flush=True)
+    time.sleep(0.2)
+    print("record", flush=True)
+    sys.exit(143)
+signal.signal(signal.SIGTERM, leave)
+pathlib.Path(sys.argv[1]).touch()
+while True:
+    signal.pause()
+"""
+JAVA = """#!/bin/bash
+trap 'echo java got TERM; kill %1; exit 1' TERM
+{child} &
+wait $!
+code=$?
+echo java ends
+exit $code
+"""
+
+
+@pytest.mark.parametrize("has_python", [True, False], ids=["python at work", "only java yet"])
+def test_a_pod_that_is_deleted_ends_python_first_and_java_by_it(pod, tmp_path, has_python):
+    (tmp_path / "driver.py").write_text(DRIVER)
+    on = tmp_path / "on"
+    child = f"{sys.executable} {tmp_path}/driver.py {on}" if has_python else f"{{ touch {on}; exec sleep 60; }}"
+    java = tmp_path / "bin/spark-submit"
+    java.parent.mkdir()
+    java.write_text(JAVA.format(child=child))
+    java.chmod(0o755)
+    environment = {
+        "PATH": f"{pod.folder}:/usr/bin:/bin",
+        "SPARK_HOME": str(tmp_path),
+        "SPARK_DRIVER_BIND_ADDRESS": "::1",
+    }
+    running = subprocess.Popen(
+        [FOLDER / "entrypoint.sh", "driver"], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not on.exists():
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.send_signal(signal.SIGTERM)
+    said = running.communicate()[0].split("\n")[:-1]
+    if has_python:
+        assert (said, running.returncode) == (["python got TERM", "record", "java ends"], 143)
+    else:
+        assert (said, running.returncode) == (["java got TERM"], 1)
 
 
 def test_jars_of_which_spark_has_a_version_are_not_added():

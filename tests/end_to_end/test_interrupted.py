@@ -1,7 +1,8 @@
-"""Ctrl-C stops a command at once, in one line; SIGKILL stops a watch; and the next one goes on."""
+"""Ctrl-C and SIGTERM stop a command at once, in one line; SIGKILL stops a watch; and the next one goes on."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import time
 import pytest
 
 from pipelines.config import load_settings
+from pipelines.platform.ledger import Ledger
+from pipelines.platform.lock import workspace_lock
 from pipelines.storage.tables import Tables
 
 from ..stages.conftest import survey_pictures
@@ -54,6 +57,38 @@ def test_ctrl_c_stops_the_work_and_nothing_is_lost(irbis, tmp_path):
     again = closing_lines(irbis(*words).stdout)["ingest"]
     read = int(again.removeprefix("ingest: ").partition(" ")[0])
     assert 0 < read <= 135
+
+
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["kill and Kubernetes", "systemd and YARN"])
+def test_sigterm_leaves_the_records_and_ends_all_processes(tmp_path, send):
+    drawn(tmp_path / "survey")
+    words = ["ingest", "--images", "survey", "--workspace", "w", "--set", "ingest.files_per_commit=45"]
+    running = begun(words, tmp_path, commits=1)
+    send(running.pid, signal.SIGTERM)
+    out, err = running.communicate()
+    assert (running.returncode, out) == (143, "")
+    assert err.split("\n\n")[-1].strip() == (
+        "irbis: ended by SIGTERM. What was committed stays; the same command goes on from there."
+    )
+    assert "Traceback" not in err
+    (file,) = (tmp_path / "w/runs").glob("*/ingest.json")
+    record = json.loads(file.read_text())
+    assert (record["state"], record["error"], record["is_bereft"]) == ("stopped", "ended by SIGTERM", False)
+    assert file.with_suffix(".log").read_text().splitlines()[-1] == "irbis: ended by SIGTERM."
+    (entry,) = Ledger(str(tmp_path / "ledger")).all()
+    assert (entry.state, entry.outcome, bool(entry.ended)) == ("stopped", "ended by SIGTERM", True)
+    with workspace_lock(str(tmp_path / "w")):
+        pass
+    while is_group_left(running.pid):  # Java and its workers end as soon as they see that they are alone
+        time.sleep(0.1)
+
+
+def is_group_left(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.slow

@@ -69,9 +69,12 @@ class AzureBlobs:
                 f"There is no container {self.place.container} in {self.place.endpoint} ({_code(error)})."
             ) from error
         except HttpResponseError as error:
+            code = _code(error)
+            # What Azure also answers to an address that the account's network rules leave out.
+            more = " Or name this machine's address in the account's firewall." if "AuthorizationFail" in code else ""
             raise AccessError(
-                f"{self.place.root} refuses the {self.credential!r} ({_code(error)}). Give one that may list and read: "
-                "azure.account_key, azure.sas, azure.connection_string, or the role Storage Blob Data Reader."
+                f"{self.place.root} refuses the {self.credential!r} ({code}). Give one that may list and read: "
+                f"azure.account_key, azure.sas, azure.connection_string, or the role Storage Blob Data Reader.{more}"
             ) from error
 
     def list(self) -> Iterator[Blob]:
