@@ -65,7 +65,7 @@ def new_set_settings(given: Mapping[str, Any]) -> Settings:
 
 def run(stage: Stage, spark: SparkSession, settings: Settings) -> StageResult:
     """Run a stage and hold its workspace meanwhile; what it says on the way is wiped from the notebook when it ends."""
-    with workspace_lock(settings.workspace):
+    with workspace_lock(settings.workspace), committing(Tables.of(spark, settings)):
         result = stage.run(spark, settings)
     if (shell := sys.modules.get("IPython")) and shell.get_ipython():
         from IPython.display import clear_output
