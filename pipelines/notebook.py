@@ -22,7 +22,9 @@ from pipelines.platform.widgets import parameters
 from pipelines.settings import Settings
 from pipelines.stages.demo import demo_settings
 from pipelines.stages.result import StageResult
+from pipelines.stages.room import committing
 from pipelines.stages.score import require_backbone
+from pipelines.storage.tables import Tables
 
 __all__ = ["get_session", "new_set_settings", "parameters", "run", "sample_settings", "settings_of"]
 

@@ -118,8 +118,8 @@ def require_space(needed: Mapping[Path, int], what: str, remedy: str = "") -> No
             raise PlatformError(
                 f"{what} takes about {megabytes(size)} on the disk of {' and '.join(map(str, folders))}, and "
                 f"{megabytes(usage.free)} are free; {megabytes(WORKSPACE_BYTES)} are to stay so. Nothing of it was "
-                f"written. Make room (`irbis clean --dry-run` says what it would free), {remedy}or choose another folder "
-                "(--workspace DIR, TMPDIR for temporary files); the same command then goes on from there."
+                f"written. Make room (`irbis clean --dry-run` says what it would free), {remedy}or choose another "
+                "folder (--workspace DIR, TMPDIR for temporary files); the same command then goes on from there."
             )
 
 

@@ -37,7 +37,6 @@ from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_featurize
 from pipelines.storage.tables import Tables, chunks, count_failures
 
-
 ROW_BYTES = 8 * 1024  # of features, as those of resnet50 take: most backbones take less
 
 

@@ -28,8 +28,8 @@ from pipelines.reports.wording import plural
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages import quarantine
-from pipelines.stages.clean import clean_due
 from pipelines.stages.copies import notes_on_copies
+from pipelines.stages.deletions import clean_due
 from pipelines.stages.grouping import Grouping, contradiction
 from pipelines.stages.removals import Moves, find_moved, known_bytes, mark_removed, removed_rows, without_known_bytes
 from pipelines.stages.result import Clock, StageResult

@@ -32,7 +32,7 @@ def test_only_files_of_this_run_that_no_commit_names_are_removed(tables, rows, t
     tables.append("datasets", rows)
     table, log = workspace / "tables" / "datasets", workspace / "tables" / "datasets" / "_delta_log"
     committed, data = files(workspace), next((workspace / "tables" / "datasets").glob("part-*.parquet"))
-    (workspace / ".lock").write_text("1")
+    (workspace / ".lock").write_text(str(os.getpid()))
     age(workspace / ".lock", 600)  # the run began before its commit
     older = table / "part-00007-of-another-run.parquet"
     older.write_bytes(b"x" * 10)
@@ -47,7 +47,7 @@ def test_only_files_of_this_run_that_no_commit_names_are_removed(tables, rows, t
 def test_a_table_that_was_never_committed_goes_as_a_whole(tables, tmp_path):
     workspace = Path(tables.workspace)
     (workspace / "tables" / "images" / "_delta_log" / "_commits").mkdir(parents=True)
-    (workspace / ".lock").write_text("1")
+    (workspace / ".lock").write_text(str(os.getpid()))
     (workspace / "tables" / "images" / "part-0.parquet").write_bytes(b"x")
     assert remove_orphans(str(workspace), tables) == 1
     assert list((workspace / "tables").iterdir()) == []
