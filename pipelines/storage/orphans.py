@@ -59,16 +59,17 @@ def find_orphans(table: Path, since: float = 0.0) -> list[Path]:
 
 
 def find_superseded(tables: Tables, name: str) -> list[Path]:
-    """Return the files of a local table that the current snapshot no longer reads, with their checksums.
+    """Return the files of a local table that commits name and the current snapshot no longer reads, with checksums.
 
     They are what `tables.vacuum(name, 0)` deletes, beside orphans.
     """
     table = Path(tables.location(name))
+    orphans = set(find_orphans(table))
     live = {address.rpartition("/")[2] for address in tables.read(name).inputFiles()}
     found = []
     for file in table.rglob("*.parquet"):
         is_hidden = any(part.startswith(("_", ".")) for part in file.relative_to(table).parts)
-        if not is_hidden and file.name not in live:
+        if not is_hidden and file.name not in live and file not in orphans:
             checksum = file.with_name(f".{file.name}.crc")
             found += [file, checksum] if checksum.is_file() else [file]
     return found

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines import schemas
-from pipelines.storage.orphans import end_tasks, remove_orphans
+from pipelines.storage.orphans import end_tasks, find_orphans, remove_orphans
 
 
 @pytest.fixture
@@ -59,6 +59,32 @@ def test_a_workspace_that_is_not_held_is_left_alone(tables):
     (folder.parent / "part-0.parquet").write_bytes(b"x")
     assert remove_orphans(tables.workspace, tables) == 0
     assert (folder.parent / "part-0.parquet").is_file()
+
+
+def test_a_workspace_that_another_process_holds_is_left_alone(tables, rows):
+    tables.append("datasets", rows)
+    left = Path(tables.location("datasets"), "part-0.parquet")
+    left.write_bytes(b"x")
+    Path(tables.workspace, ".lock").write_text("1")  # as of a share of a sweep, beside an ingest
+    age(Path(tables.workspace, ".lock"), 600)
+    assert remove_orphans(tables.workspace, tables) == 0 and left.is_file()
+
+
+@pytest.mark.parametrize("lost", [0, 5], ids=["the first", "one in between"])
+def test_where_the_log_has_gaps_nothing_is_taken_for_an_orphan(tables, rows, lost):
+    for _ in range(12):  # a checkpoint comes with the tenth
+        tables.append("datasets", rows)
+    table = Path(tables.location("datasets"))
+    left, log = table / "part-0.parquet", table / "_delta_log"
+    left.write_bytes(b"x")
+    assert find_orphans(table) == [left]
+    for number in range(10):
+        if lost == 0 or number == lost:
+            (log / f"{number:020}.json").unlink()
+    assert find_orphans(table) == ([left] if lost == 0 else [])  # the checkpoint names what the first ten did
+    for checkpoint in log.glob("*.checkpoint.parquet"):
+        checkpoint.unlink()
+    assert find_orphans(table) == []
 
 
 def test_the_tasks_of_a_failed_job_are_waited_for(spark):
