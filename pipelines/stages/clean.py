@@ -90,7 +90,7 @@ class Clean:
             if slash:
                 runs.setdefault(folder, []).append((rest, size, changed))
         now, kept = time.time(), self.settings.clean.keep_runs_days * 86_400
-        due = [run for run, files in runs.items() if is_due([(name, at) for name, _, at in files], now, kept)]
+        due = [run for run, files in runs.items() if is_due(run, [(name, at) for name, _, at in files], now, kept)]
         for run in due if not self.dry_run else ():
             remove_folder(tables, f"{RUNS}/{run}")
         if due:
@@ -118,10 +118,11 @@ class Clean:
         if self.dry_run:
             yield "what no table has read for a week would be removed; how much that is nobody can tell beforehand"
             return
-        sizes = {} if tables.schema else {name: size for name, size, _ in list_files(tables, "tables")}
+        is_seen = not tables.schema and "://" in tables.workspace
+        sizes = {name: size for name, size, _ in list_files(tables, "tables")} if is_seen else {}
         for name in names:
             vacuum(tables, self.settings, name)
-        left = set() if tables.schema else {name for name, _, _ in list_files(tables, "tables")}
+        left = {name for name, _, _ in list_files(tables, "tables")} if is_seen else set()
         gone = [size for name, size in sizes.items() if name not in left]
         if gone:
             yield self._told(len(gone), "file that no table reads", "files that no table reads", sum(gone))

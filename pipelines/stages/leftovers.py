@@ -6,6 +6,7 @@ What can be made again goes when it is old; what a running process may use, or n
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -26,6 +27,12 @@ from pipelines.storage.tables import workspace_of
 
 DAY = 86_400.0
 WEEK = 7 * DAY  # after which what a process that nobody sees from here has left is taken for a left-over
+# Names that only irbis, MLflow and Spark give: a workspace may lie in a folder of somebody's own.
+UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+IN_SCRATCH = re.compile(rf"tmp[a-z0-9_]{{8}}|{UUID}")
+DRAFT = re.compile(r"\..+\.\d+\.draft")
+SENT = re.compile(r"[0-9a-f]{16}")
+GRAPH = re.compile(r"tmp[a-z0-9_]{8}|.+-(exact|fast)-[0-9a-f]{16}")
 LOG_BYTES = 2**20  # that stay of Spark's log
 LONG_LOG_BYTES = 10 * 2**20
 OF_SPARK = ("blockmgr-*", "spark-*", "pyspark-*", "liblz4-java-*", "snappy-*", "libzstd-jni-*")
@@ -94,15 +101,16 @@ def _in_workspace(settings: Settings, now: float) -> Iterator[LeftOver]:
     ended = [each for each in _folders(workspace / RUNS) if each.name not in running and _is_due(each, now, kept)]
     yield LeftOver("run folder", "run folders", tuple(ended))
     if is_held:
-        sent = (each for each in _folders(workspace / "sent") if _is_older(each, now - max(kept, WEEK)))
+        sent = [each for each in _folders(workspace / "sent") if SENT.fullmatch(each.name)]
+        sent = [each for each in sent if _is_older(each, now - max(kept, WEEK))]
         yield LeftOver("file that was sent for runs", "files that were sent for runs", tuple(sent))
-    scratch = [each for each in _entries(workspace / "scratch") if each.name not in ("checkpoints", "tmp")]
-    scratch += _entries(workspace / "scratch" / "checkpoints")
-    age = DAY if is_held else WEEK
-    scratch = [each for each in scratch if _is_older(each, now - age)]
+    scratch = [*_entries(workspace / "scratch"), *_entries(workspace / "scratch" / "checkpoints")]
+    before = now - (DAY if is_held else WEEK)
+    scratch = [each for each in scratch if IN_SCRATCH.fullmatch(each.name) and _is_older(each, before)]
     yield LeftOver("entry of scratch", "entries of scratch", tuple(scratch))
     drafts = [*workspace.glob(".*.draft"), *workspace.glob("*/.*.draft"), *workspace.glob(f"{RUNS}/*/.*.draft")]
-    drafts = [each for each in drafts if each.parent not in ended and _is_older(each, now - DAY)]
+    drafts = [each for each in drafts if DRAFT.fullmatch(each.name) and each.parent not in ended]
+    drafts = [each for each in drafts if _is_older(each, now - DAY)]
     yield LeftOver("unfinished file", "unfinished files", tuple(sorted(drafts)))
     log = workspace / "logs" / "spark.log"
     long = (log,) if log.is_file() and log.stat().st_size > LONG_LOG_BYTES else ()
@@ -111,7 +119,7 @@ def _in_workspace(settings: Settings, now: float) -> Iterator[LeftOver]:
 
 def _on_machine(settings: Settings, now: float) -> Iterator[LeftOver]:
     kept, cache = settings.clean.keep_cache_days * DAY, Path(settings.featurize.weights_cache).expanduser()
-    graphs = _folders(cache / "graphs")
+    graphs = [each for each in _folders(cache / "graphs") if GRAPH.fullmatch(each.name)]
     unused = [
         each for each in graphs if _is_older(each, now - (DAY if each.name.startswith("tmp") else max(kept, DAY)))
     ]
@@ -140,7 +148,7 @@ def _on_machine(settings: Settings, now: float) -> Iterator[LeftOver]:
 def _is_due(folder: Path, now: float, kept: float) -> bool:
     try:
         files = [(path.relative_to(folder).as_posix(), path.lstat().st_mtime) for path in folder.rglob("*")]
-        return is_due(files or [("", folder.lstat().st_mtime)], now, kept)
+        return is_due(folder.name, files or [("", folder.lstat().st_mtime)], now, kept)
     except OSError:  # changing under our eyes, or closed to us
         return False
 

@@ -33,7 +33,7 @@ def test_clean_frees_what_it_said_and_the_tables_are_the_same(irbis, spark, tmp_
     table, whole = workspace / "tables/images", next(workspace.glob("tables/images/part-*.parquet"))
     shutil.copy(whole, table / "part-00000-0a0b-killed.snappy.parquet")  # at whatever moment it was killed
     (table / "_delta_log/.00000000000000000009.json.0a.tmp").write_bytes(b"x" * 100)
-    for name, days in (("run-1", 40), ("run-2", 20)):
+    for name, days in (("run-20260101-120000-0a1b", 40), ("run-20260201-120000-0a1b", 20)):
         (workspace / "runs" / name).mkdir()
         for file in ("run.log", "run.json"):
             (workspace / "runs" / name / file).write_bytes(b"x" * 1000)
@@ -54,6 +54,6 @@ def test_clean_frees_what_it_said_and_the_tables_are_the_same(irbis, spark, tmp_
     assert "clean: 1 run folder, 2,000 bytes removed" in done
     freed = int(re.fullmatch(r"clean: ([\d,]+) bytes freed", done[-1])[1].replace(",", ""))
     assert size - sum(map(size_of, parts)) == freed >= whole.stat().st_size + 2100
-    assert [path.name for path in (workspace / "runs").glob("run-*")] == ["run-2"]
+    assert [path.name for path in (workspace / "runs").glob("run-2026*")] == ["run-20260201-120000-0a1b"]
     assert_same_tables(spark, tmp_path / "before", workspace, ["images"])
     assert irbis("clean", "--workspace", "w", env=own).stdout == "clean: 0 bytes freed\n"

@@ -59,19 +59,20 @@ def kinds(settings):
 def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine):
     settings = make_settings()
     runs, ledger = Path(settings.workspace, "runs"), Ledger(settings.runs.ledger)
-    for name, days in (("old", 31), ("young", 29), ("at-work", 31)):
+    old, young, at_work, killed, killed_lately, two_stages = (f"run-20260101-12000{n}-0a1b" for n in range(6))
+    for name, days in ((old, 31), (young, 29), (at_work, 31), ("exp1", 31)):
         write(runs / name / "run.log", 100, days)
         write(runs / name / "run.json", 20, days)
-    write(runs / "killed-lately" / "run.log", 5, 6)
-    write(runs / "killed" / "run.log", 7, 40)
-    write(runs / "two-stages" / "ingest.json", 9, 40), write(runs / "two-stages" / "score.log", 9, 3)
+    write(runs / killed_lately / "run.log", 5, 6)
+    write(runs / killed / "run.log", 7, 40)
+    write(runs / two_stages / "ingest.json", 9, 40), write(runs / two_stages / "score.log", 9, 3)
     write(runs / "a file of somebody", 9, 400)
     (runs / "link").symlink_to(machine)
     started = "2026-01-01T00:00:00+00:00"
-    for name, process in (("at-work", Process.of(os.getpid())), ("old", Process.of(os.getppid()))):
-        state = RUNNING if name == "at-work" else FAILED
+    for name, process in ((at_work, Process.of(os.getpid())), (old, Process.of(os.getppid()))):
+        state = RUNNING if name == at_work else FAILED
         ledger.write(Entry(name, ("run",), LOCAL, {}, settings.workspace, "/", started, state, process=process))
-    assert kinds(settings) == {"run folder": ["killed", "old"]}
+    assert kinds(settings) == {"run folder": [old, killed]}
     before = {path: path.stat().st_mtime for path in runs.rglob("*")}
     assert list(Clean(settings, dry_run=True).run(never)) == [
         "2 run folders, 127 bytes would be removed",
@@ -79,9 +80,10 @@ def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine
     ]
     assert {path: path.stat().st_mtime for path in runs.rglob("*")} == before
     assert list(Clean(settings).run(never)) == ["2 run folders, 127 bytes removed", "127 bytes freed"]
-    assert sorted(path.name for path in runs.iterdir()) == [
-        "a file of somebody", "at-work", "killed-lately", "link", "two-stages", "young",
-    ]  # fmt: skip
+    assert {path.name for path in runs.iterdir()} == {
+        *(young, at_work, killed_lately, two_stages),
+        *("exp1", "a file of somebody", "link"),
+    }
     assert list(Clean(settings).run(never)) == ["0 bytes freed"]
 
 
@@ -98,7 +100,7 @@ def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine
     ],
 )
 def test_a_run_without_a_result_counts_as_ended_after_a_week(files, kept, expected):
-    assert is_due(files, 100, kept) is expected
+    assert is_due("score-20261122-1141-3fa2", files, 100, kept) is expected
 
 
 def test_left_overs_go_when_they_are_old_and_nothing_else_does(make_settings, machine, monkeypatch):
@@ -106,12 +108,12 @@ def test_left_overs_go_when_they_are_old_and_nothing_else_does(make_settings, ma
     workspace, cache = Path(settings.workspace), machine / ".cache/irbis"
     own = machine / "tmp" / f"irbis-{os.getuid()}"
     gone = [
-        write(workspace / "scratch/tmpabc/model", 11, 2).parent,
-        write(workspace / "scratch/checkpoints/b1/rdd", 12, 2).parent,
-        write(workspace / "sent/0a1b/labels.csv", 13, 31).parent,
+        write(workspace / "scratch/tmpab_12xyz/model", 11, 2).parent,
+        write(workspace / "scratch/checkpoints/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f/rdd", 12, 2).parent,
+        write(workspace / "sent/0a1b0a1b0a1b0a1b/labels.csv", 13, 31).parent,
         write(workspace / "reports/.report.html.7.draft", 14, 2),
-        write(cache / "weights/graphs/resnet50-exact-0a/graph.xml", 15, 31).parent,
-        write(cache / "weights/graphs/tmpxyz/graph.xml", 16, 2).parent,
+        write(cache / "weights/graphs/resnet50-exact-0a1b0a1b0a1b0a1b/graph.xml", 15, 31).parent,
+        write(cache / "weights/graphs/tmpxyz45678/graph.xml", 16, 2).parent,
         write(cache / "weights/resnet50.pth.0a.partial", 17, 2),
         write(cache / "classes/0a.jsa", 18, 31),
         write(own / "blockmgr-1/0a/rdd_1_0", 19, 2).parents[1],
@@ -120,14 +122,17 @@ def test_left_overs_go_when_they_are_old_and_nothing_else_does(make_settings, ma
     blocks = gone[8]
     age(blocks / "0a", 2)
     kept = [
-        write(workspace / "scratch/tmpnew/model", 1),
-        write(workspace / "sent/2c/labels.csv", 1, 29),
+        write(workspace / "scratch/tmpab_12new/model", 1),
+        write(workspace / "sent/2c2c2c2c2c2c2c2c/labels.csv", 1, 29),
         write(workspace / "reports/report.html", 1, 400),
         write(workspace / "reports/.report.html.8.draft", 1),
         write(workspace / "artifacts/1/model", 1, 400),
         write(workspace / "checkpoints/ingest-1/offsets", 1, 400),
         write(workspace / "mlflow.db", 1, 400),
-        write(cache / "weights/graphs/used/graph.xml", 1, 29),
+        write(workspace / "scratch/my notes/a.txt", 1, 400),
+        write(workspace / "sent/letters/a.txt", 1, 400),
+        write(cache / "weights/graphs/my own/graph.xml", 1, 400),
+        write(cache / "weights/graphs/used-fast-0a1b0a1b0a1b0a1b/graph.xml", 1, 29),
         write(cache / "weights/resnet50-0676ba61.pth", 1, 400),
         write(own / "somebody/file", 1, 400),
         write(own / "blockmgr-2/0a/rdd_1_0", 1),
@@ -148,18 +153,19 @@ def test_left_overs_go_when_they_are_old_and_nothing_else_does(make_settings, ma
 def test_a_folder_that_cannot_be_removed_is_named_and_the_rest_goes(make_settings, monkeypatch):
     settings = make_settings()
     runs = Path(settings.workspace, "runs")
-    for name in ("a", "b"):
+    first, second = (f"ingest-20260101-12000{n}-0a1b" for n in range(2))
+    for name in (first, second):
         write(runs / name / "run.json", 10, 99)
     remove = shutil.rmtree
 
     def refused(path):
-        if path.name == "a":
+        if path.name == first:
             raise PermissionError(13, "Permission denied", str(path))
         remove(path)
 
     monkeypatch.setattr(leftovers.shutil, "rmtree", refused)
     assert list(Clean(settings).run(never)) == [
-        f"note: {runs}/a stays: Permission denied",
+        f"note: {runs}/{first} stays: Permission denied",
         "1 run folder, 10 bytes removed",
         "10 bytes freed",
     ]
@@ -180,7 +186,7 @@ def test_of_sparks_log_the_last_megabyte_stays(make_settings):
 
 def test_what_changes_while_it_is_looked_at_stays(make_settings, monkeypatch):
     settings = make_settings()
-    write(Path(settings.workspace, "scratch/x/y"), 1, 9)
+    write(Path(settings.workspace, "scratch/tmp01234567/y"), 1, 9)
 
     def vanished(path):
         raise FileNotFoundError(2, "No such file or directory")
