@@ -66,9 +66,9 @@ def delete_removed(tables: Tables, settings: Settings, before: datetime | None =
                 tables.delete_matching(name, gone)
         with sql_conf(tables.spark, spark__sql__parquet__compression__codec="uncompressed"):  # as ingest writes them
             tables.delete_matching("images", rows.select(*ROW))
-    for name in TABLES:
-        if tables.exists(name):
-            vacuum(tables, settings, name)
+        for name in TABLES:
+            if tables.exists(name):
+                vacuum(tables, settings, name)
     return cleaned
 
 

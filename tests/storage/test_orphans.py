@@ -81,7 +81,8 @@ def test_where_the_log_has_gaps_nothing_is_taken_for_an_orphan(tables, rows, los
     for number in range(10):
         if lost == 0 or number == lost:
             (log / f"{number:020}.json").unlink()
-    assert find_orphans(table) == ([left] if lost == 0 else [])  # the checkpoint names what the first ten did
+    found = [file for file in find_orphans(table) if file.suffix == ".parquet"]
+    assert found == ([left] if lost == 0 else [])  # the checkpoint names what the first ten did
     for checkpoint in log.glob("*.checkpoint.parquet"):
         checkpoint.unlink()
     assert find_orphans(table) == []
