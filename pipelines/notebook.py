@@ -22,7 +22,9 @@ from pipelines.platform.widgets import parameters
 from pipelines.settings import Settings
 from pipelines.stages.demo import demo_settings
 from pipelines.stages.result import StageResult
+from pipelines.stages.room import committing
 from pipelines.stages.score import require_backbone
+from pipelines.storage.tables import Tables
 
 __all__ = ["get_session", "new_set_settings", "parameters", "run", "sample_settings", "settings_of"]
 
@@ -65,7 +67,7 @@ def new_set_settings(given: Mapping[str, Any]) -> Settings:
 
 def run(stage: Stage, spark: SparkSession, settings: Settings) -> StageResult:
     """Run a stage and hold its workspace meanwhile; what it says on the way is wiped from the notebook when it ends."""
-    with workspace_lock(settings.workspace):
+    with workspace_lock(settings.workspace), committing(Tables.of(spark, settings)):
         result = stage.run(spark, settings)
     if (shell := sys.modules.get("IPython")) and shell.get_ipython():
         from IPython.display import clear_output

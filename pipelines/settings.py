@@ -161,6 +161,11 @@ class Runs(Section):
     look_seconds: Annotated[float, Field(gt=0)]
 
 
+class Clean(Section):
+    keep_runs_days: Annotated[float, Field(ge=0, le=36500)]
+    keep_cache_days: Annotated[float, Field(ge=0, le=36500)]
+
+
 class Databricks(Section):
     profile: str | None
     target: Text
@@ -201,6 +206,7 @@ class Settings(BaseSettings):
     tables: Tables
     spark: Spark
     runs: Runs
+    clean: Clean
     databricks: Databricks
     hdinsight: Hdinsight
 

@@ -26,9 +26,9 @@ def test_the_readme_names_every_option_of_the_stages():
     assert all(option in README for option in options)
 
 
-def test_there_is_a_job_for_every_stage_for_all_and_for_sweeps_that_runs_just_that():
+def test_there_is_a_job_for_every_stage_for_all_for_sweeps_and_for_clean_that_runs_just_that():
     jobs = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "jobs").glob("*.py")}
-    assert sorted(jobs) == sorted((*STAGES, "run", "sweep"))
+    assert sorted(jobs) == sorted((*STAGES, "run", "sweep", "clean"))
     assert all(f'main(["{name}", *sys.argv[1:]])' in text for name, text in jobs.items())
 
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Read, featurize and score what is new, and report: for cron (irbis.cron). A stage that fails ends the night; the next goes on.
+# Read, featurize and score what is new, report, and free the storage of what nobody needs: for cron (irbis.cron). A stage that fails ends the night; the next goes on.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 lock=${LOCK:-$HOME/.cache/irbis/nightly.lock}    # not in /tmp, where anybody may lay a link
@@ -7,7 +7,7 @@ lock=${LOCK:-$HOME/.cache/irbis/nightly.lock}    # not in /tmp, where anybody ma
 exec 9>> "$lock"
 # Two at once would store the same rows twice.
 flock --nonblock 9 || { echo "nightly: the one before is still at it; not started"; exit 0; }
-for stage in ingest featurize score report; do
+for stage in ingest featurize score report clean; do
     echo "nightly: $stage, $(date -u +%FT%TZ)"
     "$here/run.sh" "$stage" "$@"
 done

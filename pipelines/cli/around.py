@@ -77,18 +77,18 @@ def status(origins: dict[str, Origin], verbose: bool, as_json: bool) -> None:
 
 
 @irbis.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @options
 def clean(origins: dict[str, Origin], verbose: bool, dry_run: bool) -> None:
-    """Delete images that are gone from their source: their bytes, features and predictions."""
+    """Free the disk: images that are gone from their source, left-overs of runs, old records and caches."""
     from pipelines.platform.lock import workspace_lock
     from pipelines.platform.session import get_session
-    from pipelines.stages.clean import run
+    from pipelines.stages.clean import Clean
 
     settings = revealed(validated(origins))
     with workspace_lock(settings.workspace):
-        spark = get_session(settings, verbose=verbose, is_brief=True)
-        click.echo(f"clean: {run(spark, settings, dry_run=dry_run)}")
+        for line in Clean(settings, dry_run).run(lambda: get_session(settings, verbose=verbose, is_brief=True)):
+            click.echo(f"clean: {line}")
 
 
 @irbis.command()

@@ -68,12 +68,19 @@ def _stamped(jar: str) -> str:
 
 
 def _tidy(folder: Path) -> None:
-    now = time.time()
+    for each in unused_archives(folder, _UNUSED):
+        each.unlink()
+
+
+def unused_archives(folder: Path, most: float) -> list[Path]:
+    """Return the archives that nobody has used for `most` seconds, and those that were never finished."""
+    now, found = time.time(), []
     for each in (*folder.glob("*.jsa"), *folder.glob("*.new")):
         age = now - each.stat().st_mtime
         is_cut_off = each.suffix == ".new" and age > _CUT_OFF and not _is_whole(each)
-        if is_cut_off or age > _UNUSED:
-            each.unlink()
+        if is_cut_off or age > most:
+            found.append(each)
+    return found
 
 
 def _is_whole(new: Path) -> bool:

@@ -23,15 +23,16 @@ OPEN_FILES = 1024  # Spark's jars alone are 250, and Java keeps each of them ope
 MLFLOW = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
 
 
-def require_sound(settings: Settings) -> None:
+def require_sound(settings: Settings, *, is_brief: bool = False) -> None:
     """Raise PlatformError with everything about this machine that a run would fail of, if its Spark is ours to start.
 
-    Takes milliseconds: nothing is started and nothing is left behind.
+    Takes milliseconds: nothing is started and nothing is left behind. `is_brief`: it will run no stage, so a full disk
+    is no fault: `irbis clean` is what makes room there.
     """
     faults = [*managed_faults()]
     if not is_managed():
         for check in CHECKS.values():
-            faults += check(settings)
+            faults += workspace_faults(settings, not is_brief) if check is workspace_faults else check(settings)
     if faults:
         raise PlatformError(dict.fromkeys(faults))
 
@@ -58,7 +59,7 @@ def module_faults(settings: Settings) -> list[str]:
     return faults or current_folder_faults(sys.version_info[:2])
 
 
-def workspace_faults(settings: Settings) -> list[str]:
+def workspace_faults(settings: Settings, needs_space: bool = True) -> list[str]:
     """Return what is wrong with the workspace, a folder; nothing is created."""
     if "://" in settings.workspace:
         return []
@@ -76,10 +77,11 @@ def workspace_faults(settings: Settings) -> list[str]:
             f"workspace = {named}: this machine has no UTF-8 locale, without which Java cannot write that name. "
             "Install one (C.UTF-8), or choose a folder of plain letters: --workspace DIR."
         ]
-    if (free := free_bytes(folder)) < WORKSPACE_BYTES:
+    if needs_space and (free := free_bytes(folder)) < WORKSPACE_BYTES:
         return [
             f"workspace = {folder}: its disk has {megabytes(free)} left, and a run needs {megabytes(WORKSPACE_BYTES)} "
-            "besides the bytes of the images, which are stored there. Make room, or choose another: --workspace DIR."
+            "besides the bytes of the images, which are stored there. Make room (`irbis clean --dry-run` says what it "
+            "would free), or choose another: --workspace DIR."
         ]
     return []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipelines.errors import PlatformError
@@ -42,8 +42,8 @@ def workspace_lock(workspace: str) -> Iterator[None]:
             owner = file.read().strip() or "?"
             raise PlatformError(f"Process {owner} is working in {folder}. Wait for it, or choose another --workspace.")
         file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with suppress(OSError):  # on a full disk others are not told who holds it
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield
 
 

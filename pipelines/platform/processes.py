@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,22 @@ class Process:
         except ProcessLookupError:
             return False
         return True
+
+
+def oldest_java() -> float | None:
+    """Return when the oldest Java that this user runs began, in seconds since the epoch; null: none, or not known.
+
+    What was last changed before then in a folder of Spark's, no Spark of this user uses any more.
+    """
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            is_java = folder.stat().st_uid == os.getuid() and (folder / "comm").read_text("utf-8").strip() == "java"
+            if is_java and (fields := _fields(int(folder.name))):
+                found.append(int(fields[START_TIME]) / os.sysconf("SC_CLK_TCK"))
+        except OSError:  # it has ended meanwhile
+            continue
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + min(found) if found else None
 
 
 def _boot() -> str | None:

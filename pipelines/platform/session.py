@@ -60,7 +60,7 @@ def get_session(settings: Settings, *, verbose: bool = False, is_brief: bool = F
     # What Spark 3.3 calls of pandas is not the caller's to mend.
     warnings.filterwarnings("ignore", "iteritems is deprecated", FutureWarning)
     if not SparkSession.getActiveSession():
-        require_sound(settings)
+        require_sound(settings, is_brief=is_brief)
     if SparkSession.getActiveSession() or is_managed():
         # On YARN a page of paths for every jar that it takes for a Python file and cannot put on the path twice.
         warnings.filterwarnings("ignore", "Failed to add file", RuntimeWarning)

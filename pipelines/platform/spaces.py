@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipelines.errors import PlatformError
@@ -94,9 +94,33 @@ def unusable(folder: Path, needed: int = 0, *, is_run_from: bool = False) -> str
 
 def free_bytes(folder: Path) -> int:
     """Return the bytes that can still be written below a folder, which need not exist yet."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return folder
+
+
+def require_space(needed: Mapping[Path, int], what: str, remedy: str = "") -> None:
+    """Raise PlatformError where the disks of folders lack room for so many bytes each, and WORKSPACE_BYTES beside them.
+
+    Folders on one disk share its room. A disk that does not tell its size, as some mounted buckets, is not asked.
+    """
+    disks: dict[int, list[Path]] = {}
+    for folder in needed:
+        disks.setdefault(_existing(folder).stat().st_dev, []).append(folder)
+    for folders in disks.values():
+        usage = shutil.disk_usage(_existing(folders[0]))
+        size = sum(needed[folder] for folder in folders)
+        if size and (usage.total or usage.free) and usage.free < size + WORKSPACE_BYTES:
+            raise PlatformError(
+                f"{what} takes about {megabytes(size)} on the disk of {' and '.join(map(str, folders))}, and "
+                f"{megabytes(usage.free)} are free; {megabytes(WORKSPACE_BYTES)} are to stay so. Nothing of it was "
+                f"written. Make room (`irbis clean --dry-run` says what it would free), {remedy}or choose another "
+                "folder (--workspace DIR, TMPDIR for temporary files); the same command then goes on from there."
+            )
 
 
 def megabytes(size: int) -> str:

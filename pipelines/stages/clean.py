@@ -1,113 +1,144 @@
-"""Clean: delete images that are gone from their source, with their bytes, features and predictions."""
+"""Clean: free the disk of what nobody needs any more, and say of each kind how many bytes that is.
+
+What takes no Spark comes first, because Spark may not start on a full disk; then what no snapshot of the tables reads;
+then rows, whose files Delta writes anew before the old ones can go.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.platform.lock import can_lock
-from pipelines.platform.queries import sql_conf
 from pipelines.reports.wording import plural
 from pipelines.settings import Settings
-from pipelines.storage.tables import ROW, Tables
+from pipelines.stages.deletions import (
+    clear_foreign,
+    count,
+    deletable,
+    delete_removed,
+    foreign,
+    is_exclusive,
+    vacuum,
+)
+from pipelines.stages.leftovers import LeftOver, find_leftovers
+from pipelines.stages.run_records import RUNS, is_due
+from pipelines.storage.files import list_files, remove_folder
+from pipelines.storage.orphans import find_superseded, remove_empty
+from pipelines.storage.tables import SCHEMAS, Tables, workspace_of
 
-TABLES = ("images", "features", "predictions")
-LATER = "the storage keeps the bytes until `irbis clean` runs again after a week, as others may use the tables"
-FEW_TASKS = {"spark__sql__sources__parallelPartitionDiscovery__parallelism": "16"}  # Delta lists a folder in 10,000
-NO_CHECK = {"spark__databricks__delta__retentionDurationCheck__enabled": "false"}
-
-
-@dataclass(frozen=True)
-class Cleaned:
-    """Count the images that were, or would be, deleted, and the bytes of theirs that no other image has."""
-
-    images: int
-    bytes: int
-
-    def __str__(self) -> str:
-        return f"{plural(self.images, 'removed image')}, {self.bytes:,} bytes"
-
-
-def run(spark: SparkSession, settings: Settings, *, dry_run: bool = False) -> str:
-    """Delete all that is gone from its source now, whatever ingest.keep_removed_days says. Returns what was done."""
-    tables = Tables.of(spark, settings)
-    if dry_run:
-        return f"{_count(deletable(tables))} would be deleted"
-    cleaned = clean(tables, settings)
-    later = "" if is_exclusive(settings) else f"; {LATER}"
-    return f"{cleaned} deleted{later}"
+LATER = (
+    "what was deleted, or never committed, leaves the storage when `irbis clean` runs a week later, as others may "
+    "use the tables"
+)
+UNLOCKED = "datasets"  # is written without the lock, and takes a few KB
 
 
-def clean_due(tables: Tables, settings: Settings, now: datetime) -> tuple[list[str], datetime | None]:
-    """Delete what was removed ingest.keep_removed_days ago. Returns sentences, and when there is more to delete."""
-    keep = timedelta(days=settings.ingest.keep_removed_days)
-    if not tables.read("images").where("removed_at is not null").head(1):
-        return [], None
-    before = now - keep
-    notes = []
-    rest = tables.settled(deletable(tables))
-    first = _first_removal(rest)
-    if first and first <= before:
-        if (cleaned := clean(tables, settings, before)).images:
-            notes = [f"{cleaned} deleted, {settings.ingest.keep_removed_days:g} days after they were gone."]
-        first = _first_removal(rest.where(F.col("removed_at") > F.lit(before)))
-    return notes, first + keep if first else None
+@dataclass
+class Clean:
+    """Clean one workspace, or count what that would free."""
 
+    settings: Settings
+    dry_run: bool = False
+    freed: int = 0
 
-def clean(tables: Tables, settings: Settings, before: datetime | None = None) -> Cleaned:
-    """Delete what was removed until a moment (null: all of it) from the tables, then from the storage.
+    def run(self, open_session: Callable[[], SparkSession]) -> Iterator[str]:
+        """Yield a sentence for each kind of what is removed, as it is removed. Spark starts where there are tables."""
+        for left in find_leftovers(self.settings):
+            yield from self._remove(left)
+        if self._has_tables():
+            tables = Tables.of(open_session(), self.settings)
+            if "://" in tables.workspace:
+                yield from self._remove_old_runs(tables)
+            yield from self._vacuum(tables)
+            yield from self._delete_rows(tables)
+        yield f"{self.freed:,} bytes {'would be ' if self.dry_run else ''}freed"
 
-    Images come last: a run that is killed before finds the same again.
-    """
-    rows = tables.settled(deletable(tables, before))
-    cleaned = _count(rows)
-    if cleaned.images:
-        unneeded = rows.where("content_hash is not null and not is_needed").select("content_hash")
-        for name, gone in {"predictions": rows.select("path"), "features": unneeded}.items():
-            if tables.exists(name):
-                tables.delete_matching(name, gone)
-        with sql_conf(tables.spark, spark__sql__parquet__compression__codec="uncompressed"):  # as ingest writes them
-            tables.delete_matching("images", rows.select(*ROW))
-    with sql_conf(tables.spark, **FEW_TASKS, **(NO_CHECK if is_exclusive(settings) else {})):
-        for name in TABLES:
-            if tables.exists(name):
-                tables.vacuum(name, 0 if is_exclusive(settings) else None)
-    return cleaned
+    def _has_tables(self) -> bool:
+        folder = workspace_of(self.settings)
+        return bool(self.settings.tables.schema_ or "://" in folder or Path(folder, "tables").is_dir())
 
+    def _remove(self, left: LeftOver) -> Iterator[str]:
+        sizes = left.sizes()
+        removed = dict[Path, int]()
+        for path, size in sizes.items():
+            try:
+                if not self.dry_run:
+                    left.remove(path)
+            except OSError as error:
+                yield f"note: {path} stays: {error.strerror}"
+            else:
+                removed[path] = size
+        for table in {above for path in removed for above in list(path.parents)[:2]} if not self.dry_run else ():
+            remove_empty(table)
+        if removed:
+            yield self._told(len(removed), left.one, left.several, sum(removed.values()))
 
-def deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
-    """Return path, ingested_at, content_hash, size, holds, is_needed, removed_at of rows of removed paths.
+    def _told(self, number: int, one: str, several: str, size: int) -> str:
+        self.freed += size
+        return f"{plural(number, one, several)}, {size:,} bytes {'would be ' if self.dry_run else ''}removed"
 
-    A row that holds the bytes of an image that is there stays, and with it the one that says that its path is removed.
-    """
-    newest = tables.current_images(with_removed=True)
-    is_due = F.col("removed_at").isNotNull()
-    if before is not None:
-        is_due &= F.coalesce(F.col("removed_at") <= F.lit(before), F.lit(False))
-    due = newest.where(is_due).select("path", "removed_at")
-    needed = newest.where(~is_due).select("content_hash").where("content_hash is not null").distinct()
-    rows = tables.read("images").select(*ROW, "content_hash", "content_at", "size").join(due, "path")
-    rows = rows.join(needed.withColumn("is_needed", F.lit(True)), "content_hash", "left")
-    rows = rows.withColumn("is_needed", F.coalesce("is_needed", F.lit(False)))
-    rows = rows.withColumn("holds", F.expr("content_hash is not null and content_at is null")).drop("content_at")
-    is_kept = F.max(F.col("holds") & F.col("is_needed")).over(Window.partitionBy("path"))
-    return rows.withColumn("is_kept", is_kept).where("not is_kept or holds and not is_needed").drop("is_kept")
+    def _remove_old_runs(self, tables: Tables) -> Iterator[str]:
+        """Remove old records from a workspace in the cloud."""
+        runs: dict[str, list[tuple[str, int, float]]] = {}
+        for name, size, changed in list_files(tables, RUNS):
+            folder, slash, rest = name.partition("/")
+            if slash:
+                runs.setdefault(folder, []).append((rest, size, changed))
+        now, kept = time.time(), self.settings.clean.keep_runs_days * 86_400
+        due = [run for run, files in runs.items() if is_due(run, [(name, at) for name, _, at in files], now, kept)]
+        for run in due if not self.dry_run else ():
+            remove_folder(tables, f"{RUNS}/{run}")
+        if due:
+            yield self._told(
+                len(due), "run folder", "run folders", sum(size for run in due for _, size, _ in runs[run])
+            )
 
+    def _vacuum(self, tables: Tables) -> Iterator[str]:
+        """Delete the files that no snapshot reads: here at once, elsewhere those of more than a week ago."""
+        names = [name for name in SCHEMAS if tables.exists(name)]
+        if not is_exclusive(self.settings):
+            yield from self._vacuum_elsewhere(tables, names)
+            return
+        sizes: dict[Path, int] = {}
+        for name in names:
+            if name != UNLOCKED and (files := find_superseded(tables, name)):
+                sizes |= {file: file.stat().st_size for file in files}
+                if not self.dry_run:
+                    vacuum(tables, self.settings, name)
+        gone = {file: size for file, size in sizes.items() if self.dry_run or not file.exists()}
+        if gone:
+            yield self._told(len(gone), "file that no table reads", "files that no table reads", sum(gone.values()))
 
-def is_exclusive(settings: Settings) -> bool:
-    """Return whether the lock on the workspace keeps all others from writing to the tables."""
-    return settings.tables.schema_ is None and can_lock(settings.workspace)
+    def _vacuum_elsewhere(self, tables: Tables, names: list[str]) -> Iterator[str]:
+        if self.dry_run:
+            yield "what no table has read for a week would be removed; how much that is nobody can tell beforehand"
+            return
+        is_seen = not tables.schema and "://" in tables.workspace
+        sizes = {name: size for name, size, _ in list_files(tables, "tables")} if is_seen else {}
+        for name in names:
+            vacuum(tables, self.settings, name)
+        left = {name for name, _, _ in list_files(tables, "tables")} if is_seen else set()
+        gone = [size for name, size in sizes.items() if name not in left]
+        if gone:
+            yield self._told(len(gone), "file that no table reads", "files that no table reads", sum(gone))
+        yield LATER
 
-
-def _count(rows: DataFrame) -> Cleaned:
-    size = F.sum(F.when(F.col("holds"), F.col("size")))
-    images, total = rows.agg(F.countDistinct("path"), F.coalesce(size, F.lit(0))).first()
-    return Cleaned(images, total)
-
-
-def _first_removal(rows: DataFrame) -> datetime | None:
-    first: datetime | None = rows.agg(F.min("removed_at")).first()[0]
-    return first.astimezone(timezone.utc) if first else None
+    def _delete_rows(self, tables: Tables) -> Iterator[str]:
+        """Delete what is gone from its source, whatever ingest.keep_removed_days says, and bytes of no images."""
+        verb = "would be deleted" if self.dry_run else "deleted"
+        removed = count(deletable(tables)) if self.dry_run else delete_removed(tables, self.settings)
+        self.freed += removed.bytes
+        if removed.images:
+            yield f"{removed} {verb}"
+        rows = foreign(tables)
+        number, size = rows.agg(F.count("*"), F.coalesce(F.sum("size"), F.lit(0))).first()
+        if number:
+            if not self.dry_run:
+                clear_foreign(tables, self.settings, rows)
+            self.freed += size
+            yield f"{plural(number, 'file that is no image', 'files that are no images')}, {size:,} bytes {verb}"

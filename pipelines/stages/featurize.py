@@ -26,14 +26,18 @@ from pipelines.models.engines import Engines, can_convert, graph_of
 from pipelines.platform.progress import progress
 from pipelines.platform.queries import sql_conf
 from pipelines.platform.session import task_threads
+from pipelines.reports.wording import plural
 from pipelines.schemas import JOINT
 from pipelines.settings import EngineName, Featurize, Precision, Settings
 from pipelines.stages.passes import Pass, counted, passes
 from pipelines.stages.quarantine import notes_on_quarantined
 from pipelines.stages.result import Clock, StageResult
+from pipelines.stages.room import require_room
 from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_featurize
 from pipelines.storage.tables import Tables, chunks, count_failures
+
+ROW_BYTES = 8 * 1024  # of features, as those of resnet50 take: most backbones take less
 
 
 def featurize(
@@ -123,6 +127,8 @@ def _compute(tables: Tables, chosen: Featurize, task: Pass, waiting: DataFrame, 
     ):
         per_commit = chosen.pictures_per_commit
         for chunk, count in chunks(task.rows(waiting), task.count, per_commit, "ingested_at", "path"):
+            written = count * len(task.views) * ROW_BYTES + (tables.bytes_on_disk("features") if task.replaced else 0)
+            require_room(tables, written, f"The next commit of featurize ({plural(count, 'image')})")
             _append(tables, task, embed, chunk, count, failed)
 
 

@@ -24,15 +24,17 @@ from pipelines.images.bounds import described
 from pipelines.images.isolated import bounded_reading
 from pipelines.platform.progress import progress
 from pipelines.platform.session import task_slots
+from pipelines.reports.wording import plural
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages import quarantine
-from pipelines.stages.clean import clean_due
 from pipelines.stages.copies import notes_on_copies
+from pipelines.stages.deletions import clean_due
 from pipelines.stages.grouping import Grouping, contradiction
 from pipelines.stages.removals import Moves, find_moved, known_bytes, mark_removed, removed_rows, without_known_bytes
 from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.revisions import arrive, burst_rule, compare, restate, stated_anew
+from pipelines.stages.revisions import arrive, burst_rule, compare, fetched_bytes, restate, stated_anew
+from pipelines.stages.room import require_room
 from pipelines.storage.fetching import FETCHED_DDL, Describe, fetcher
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
@@ -92,9 +94,13 @@ def take(
     changes = compare(tables, names, settings.ingest, settings.images, source.root)
     gone = changes.gone if listing.is_whole else gone
     restated, failures, moves, grouping = 0, Counter[str](), Moves(), Grouping()
-    for chunk in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
-        partitions = _partitions(changes.fresh_bytes * chunk[1] // changes.fresh_count, settings)
-        failed, renamed = _append(tables, source, settings, *chunk, partitions, gone, moves, grouping)
+    for chunk, count in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
+        size = changes.fresh_bytes
+        if count < changes.fresh_count:
+            size = chunk.agg(fetched_bytes("size", settings.images)).first()[0]
+        _require_room(tables, size, count)
+        partitions = _partitions(size, settings)
+        failed, renamed = _append(tables, source, settings, chunk, count, partitions, gone, moves, grouping)
         failures += failed
         restated += renamed
     removed, kept = mark_removed(tables, settings, listing, changes, moves) if listing.is_whole else ([], [])
@@ -179,6 +185,12 @@ def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings:
             f"{example['failure_detail']}). Nothing of these was written. Run again later, or allow it: "
             "--set ingest.max_failed_share=1."
         )
+
+
+def _require_room(tables: Tables, size: int, count: int) -> None:
+    """Raise PlatformError where the disk cannot take the bytes twice: in the table, and before it beside Spark."""
+    fewer = f"take fewer images at once (--set ingest.files_per_commit={count // 2}), " if count > 1 else ""
+    require_room(tables, size, f"The next commit of ingest ({plural(count, 'image')})", spilled=size, remedy=fewer)
 
 
 def _partitions(size: int, settings: Settings) -> int:

@@ -130,6 +130,7 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
             yield recording
         state = SUCCEEDED
     except UserError as fault:
+        _clean_up(recording)
         state, error = FAILED, "\n".join(fault.faults)
         recording.log.add("".join(f"irbis: {each}\n" for each in fault.faults))
         raise
@@ -140,8 +141,9 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         if received():  # Java has got the signal too, and answers no more
             raise
         recording.log.add(traceback.format_exc())
-        if full := disk_full(fault, workspace_of(settings)):
-            remove_orphans(workspace_of(settings), recording.tables)
+        full = disk_full(fault, workspace_of(settings))  # as it was before there is more room
+        _clean_up(recording)
+        if full:
             state, error = FAILED, str(full)
             recording.log.add(f"irbis: {full}\n")
             raise full from fault
@@ -152,6 +154,14 @@ def recorded(words: Sequence[str], settings: Settings, differing: dict[str, Any]
         raise
     finally:
         finish()
+
+
+def _clean_up(recording: Recording) -> None:
+    """Remove what a failed commit has left, or say why it cannot be removed: the fault itself is what counts."""
+    try:
+        remove_orphans(workspace_of(recording.settings), recording.tables)
+    except OSError as error:
+        print(f"irbis: what a failed commit has left stays until `irbis clean` ({error}).", file=sys.stderr)
 
 
 def _has_lost_java(error: BaseException) -> bool:

@@ -32,7 +32,7 @@ class Changes:
 
     fresh: DataFrame  # was_at: the station of the row that such a name has already, null where it has none
     fresh_count: int
-    fresh_bytes: int
+    fresh_bytes: int  # of those that are fetched: not over the limit of bytes
     outdated_count: int  # rows whose label, station, camera, time, sequence or rule of bursts is another now
     known_count: int = 0  # current rows below the root
     gone: DataFrame | None = None  # path of those that the listing does not name; null: there are none
@@ -46,7 +46,7 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     the moment, or too_large under limits that have been raised.
     """
     if not tables.exists("images"):
-        count, size = names.agg(F.count("*"), F.coalesce(F.sum("size"), F.lit(0))).first()
+        count, size = names.agg(F.count("*"), fetched_bytes("size", limits)).first()
         return Changes(names.withColumn("was_at", F.lit(None).cast("string")), count, size, 0, is_first=True)
     told_etag, told_size = F.col("etag").alias("told_etag"), F.col("size").alias("told_size")
     told = names.select("path", told_etag, told_size, "says_label", *_told(), F.lit(True).alias("listed"))
@@ -75,7 +75,7 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     marked = marked.persist()
     *counts, gone_count = marked.agg(
         _count(F.col("fresh")),
-        F.coalesce(F.sum(F.when(F.col("fresh"), F.col("told_size"))), F.lit(0)),
+        fetched_bytes(F.when(F.col("fresh"), F.col("told_size")), limits),
         _count(F.col("there") & ~F.col("same")),
         _count(F.col("there")),
         _count(F.col("gone")),
@@ -180,6 +180,12 @@ def _once_each(frames: DataFrame) -> DataFrame:
 def find_bursts(frames: DataFrame, rules: Ingest) -> DataFrame:
     """Return path, burst_id, group_id and is_clock_stuck by the gaps of the settings."""
     return assign_bursts(frames, burst_gap_seconds=rules.burst_gap_seconds, group_gap_minutes=rules.group_gap_minutes)
+
+
+def fetched_bytes(size: Column | str, limits: Images) -> Column:
+    """Return the sum of the sizes of files but those over the limit, which are not fetched."""
+    size = F.col(size) if isinstance(size, str) else size
+    return F.coalesce(F.sum(F.when(size <= limits.max_bytes, size)), F.lit(0))
 
 
 def burst_rule(rules: Ingest) -> str:

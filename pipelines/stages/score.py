@@ -15,16 +15,19 @@ from pipelines.evaluation.decision import Decision
 from pipelines.models.backbones import identity_of
 from pipelines.models.classifiers import MIRRORED, mean_of_views, normalized, probabilities
 from pipelines.platform.tracking import ModelVersion, Tracking
+from pipelines.reports.wording import plural
 from pipelines.schemas import names_of
 from pipelines.settings import Score, Settings
 from pipelines.stages.asking import load
 from pipelines.stages.result import Clock, StageResult
+from pipelines.stages.room import require_room
 from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_score
 from pipelines.storage.tables import ROW, Tables, count_failures
 
 ROUNDING = 1e-9  # the threshold is the probability of a picture, which Spark may compute a last digit lower
 NEVER = 2.0  # no probability reaches it
+ROW_BYTES, CLASS_BYTES = 300, 20  # of a prediction, and of each of its probabilities, before compression
 KEYS = ["path", "content_hash", "model_name", "model_version"]
 
 
@@ -112,6 +115,9 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     waiting = _waiting(state, tables, version).cache()
     total, replaced = waiting.agg(F.count("*"), F.count(F.when(F.col("is_replaced"), 1))).first()
     _require_features(waiting, tables, version)
+    written = total * (ROW_BYTES + CLASS_BYTES * len(version.classes))
+    written += tables.bytes_on_disk("predictions") if replaced else 0  # which an upsert may write anew
+    require_room(tables, written, f"The commit of score ({plural(total, 'image')})")
     now = datetime.now(timezone.utc)
     rows = score(waiting.drop("is_replaced"), load(tracking, version), version, settings.score, now)
     if replaced:

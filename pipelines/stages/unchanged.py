@@ -52,7 +52,7 @@ def inputs_of(settings: Settings) -> str | None:
     if is_managed() or elsewhere or tracking.uri or tracking.registry_uri:
         return None
     source = open_source(settings)
-    found = hashlib.sha256(settings.model_dump_json(exclude={"runs", "databricks"}).encode())
+    found = hashlib.sha256(settings.model_dump_json(exclude={"runs", "clean", "databricks"}).encode())
     for blob in source.list():
         found.update(repr((blob.path, blob.size, blob.etag)).encode("utf-8", "surrogatepass"))
     labels = settings.sources.labels

@@ -17,6 +17,7 @@ from pipelines.stages.ingest import take
 from pipelines.stages.removals import Moves, mark_removed
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.revisions import compare
+from pipelines.stages.room import committing
 from pipelines.storage.arrivals import announce, drain
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.passed_over import PassedOver
@@ -29,14 +30,14 @@ Sleep = Callable[[float], None]
 def watch(spark: SparkSession, settings: Settings, sleep: Sleep = time.sleep) -> Iterator[StageResult]:
     """Give a result for every look that found something, without end.
 
-    What cannot be done at the first look ends it. Later the source may be away, or another command may hold the
-    workspace: that is a note, and the next look tries again. The workspace is held only during a look.
+    What cannot be done at the first look ends it. Later the source may be away, the disk full, or another command may
+    hold the workspace: that is a note, and the next look tries again. The workspace is held only during a look.
     """
     watcher = Watcher(Tables.of(spark, settings), open_source(settings), settings)
     is_first = True
     while True:
         try:
-            with workspace_lock(settings.workspace):
+            with workspace_lock(settings.workspace), committing(watcher.tables):
                 result = watcher.look()
         except (AccessError, PlatformError) as error:
             if is_first:

@@ -73,6 +73,30 @@ def put_folder(tables: Tables, source: Path, name: str) -> str:
     return address
 
 
+def list_files(tables: Tables, name: str) -> list[tuple[str, int, float]]:
+    """Return all files below a folder of a workspace in the cloud: path below it, bytes, seconds of the last change.
+
+    A folder that is not there has none.
+    """
+    address = address_of(tables, name)
+    system, path = _hadoop(tables, address)
+    if not system.exists(path):
+        return []
+    found, files = [], system.listFiles(path, True)
+    start = len(system.makeQualified(path).toString()) + 1
+    while files.hasNext():
+        file = files.next()
+        found.append((file.getPath().toString()[start:], file.getLen(), file.getModificationTime() / 1000))
+    return found
+
+
+def remove_folder(tables: Tables, name: str) -> None:
+    """Remove a folder of a workspace in the cloud, with all that is in it."""
+    system, path = _hadoop(tables, address_of(tables, name))
+    if not system.delete(path, True):
+        raise OSError(f"{path} could not be removed")
+
+
 def _beside(tables: Tables, address: str, suffix: str) -> Any:
     """Give Hadoop's path of a hidden file in the same folder."""
     folder, _, name = address.rpartition("/")

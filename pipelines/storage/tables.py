@@ -68,8 +68,7 @@ class Tables:
     def require(self, name: str) -> None:
         """Raise DataError with the command that makes the table, if it was never written."""
         if not self.exists(name):
-            place = self.schema or self.workspace
-            raise DataError(f"There is no table {name} in {place}. Run `{MAKERS[name]}` first.")
+            raise DataError(f"There is no table {name} in {self.schema or self.workspace}. Run `{MAKERS[name]}` first.")
 
     def read(self, name: str) -> DataFrame:
         """Give the table, or an empty frame of its columns where it was never written."""
@@ -114,11 +113,12 @@ class Tables:
         """Take the rows away for which the condition holds, in one atomic commit."""
         self._delta(name).delete(condition)
 
-    def delete_matching(self, name: str, keys: DataFrame) -> None:
-        """Delete the rows that have the values of one of the keys in the same columns, in one atomic commit."""
+    def delete_matching(self, name: str, keys: DataFrame, only: str | None = None) -> None:
+        """Delete the rows with the values of one of the keys, or set one column of theirs to null, in one commit."""
         same = " and ".join(f"old.{column} <=> gone.{column}" for column in keys.columns)
         gone = self.sent(keys.distinct()).alias("gone")
-        self._delta(name).alias("old").merge(gone, same).whenMatchedDelete().execute()
+        merge = self._delta(name).alias("old").merge(gone, same)
+        (merge.whenMatchedUpdate(set={only: "null"}) if only else merge.whenMatchedDelete()).execute()
 
     def vacuum(self, name: str, hours: float | None) -> None:
         """Delete the files that no snapshot of the last hours reads. Null: as many hours as Delta keeps."""

@@ -113,12 +113,13 @@ def test_what_would_fail_on_the_cluster_is_refused_before_it(head_node, tmp_path
     assert node.calls("spark-submit") == []
 
 
-def test_a_night_runs_four_stages_in_order_and_ends_with_the_first_that_fails(head_node, tmp_path):
+def test_a_night_runs_four_stages_in_order_then_cleans_and_ends_with_the_first_that_fails(head_node, tmp_path):
     home, node = head_node
     night = str(home / "deploy/hdinsight/nightly.sh")
     lock = str(tmp_path / "lock")
     assert node.run(night, LOCK=lock).returncode == 0
-    assert [Path(call[-1]).stem for call in node.calls("spark-submit")] == ["ingest", "featurize", "score", "report"]
+    night_long = ["ingest", "featurize", "score", "report", "clean"]
+    assert [Path(call[-1]).stem for call in node.calls("spark-submit")] == night_long
     node.record.unlink()
     node.add("spark-submit", {"featurize": (1, "")})
     assert node.run(night, LOCK=lock).returncode == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -102,8 +103,27 @@ def test_a_user_without_a_name_and_with_a_home_that_cannot_be_written_is_let_in(
     assert "ingest: 2 read, 2 written, 0 failed" in run(ingest, tmp_path, nobody).stdout
 
 
-def test_after_a_full_disk_nothing_half_written_is_left_and_the_same_command_goes_on(command, tmp_path):
+def test_a_disk_that_cannot_take_what_is_found_is_told_before_anything_is_written(command, tmp_path):
     words = in_namespace("-m")
+    workspace = tmp_path / "w"
+    workspace.mkdir()
+    images = draw(tmp_path / "pics", [f"blank/{i:02d}.jpg" for i in range(60)], side=1400)
+    ingest = shlex.join([*command, "ingest", "--images", images, "--workspace", str(workspace)])
+    script = f"""mount -t tmpfs -o size=100M none {workspace} || exit 77
+        {ingest}; echo "left: $?"; find {workspace}/tables -type f; echo end"""
+    done = run([*words, "bash", "-c", script], tmp_path)
+    assert "left: 2\nend\n" in done.stdout, done.stdout + done.stderr
+    said = "irbis: The next commit of ingest \\(60 images\\) takes about \\d+ MB on the disk of .* MB are free"
+    assert re.search(said, done.stderr) and "--set ingest.files_per_commit=30" in done.stderr
+
+
+def test_after_a_full_disk_nothing_half_written_is_left_and_the_same_command_goes_on(command, tmp_path):
+    """Another program may take the room after it was looked at: here nobody looks."""
+    words = in_namespace("-m")
+    Path(command[-1]).write_text(
+        "from irbis_entry import main\nfrom pipelines.stages import ingest\n"
+        "ingest.require_room = lambda *_, **__: None\nmain()\n"
+    )
     workspace = tmp_path / "w"
     workspace.mkdir()
     images = draw(tmp_path / "pics", [f"blank/{i:02d}.jpg" for i in range(60)], side=1400)

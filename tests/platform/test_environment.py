@@ -100,6 +100,9 @@ def test_a_disk_without_room_is_told_with_what_is_needed(make_settings, tmp_path
     monkeypatch.setattr(environment, "free_bytes", lambda folder: 12 * 2**20)
     (fault,) = workspace_faults(make_settings())
     assert "its disk has 12 MB left, and a run needs 64 MB besides the bytes of the images" in fault
+    with pytest.raises(PlatformError, match="12 MB left"):
+        require_sound(make_settings())
+    require_sound(make_settings(), is_brief=True)  # as `irbis clean`, which makes room
 
 
 def test_folders_for_spark_that_cannot_be_written_are_named_with_their_variable(make_settings, tmp_path, monkeypatch):

@@ -12,7 +12,15 @@ import pytest
 
 from pipelines.errors import PlatformError
 from pipelines.platform import spaces
-from pipelines.platform.spaces import disk_full, free_bytes, own_temporary, private_folder, temporary_folder, unusable
+from pipelines.platform.spaces import (
+    disk_full,
+    free_bytes,
+    own_temporary,
+    private_folder,
+    require_space,
+    temporary_folder,
+    unusable,
+)
 
 
 @pytest.fixture
@@ -104,6 +112,22 @@ def test_a_full_disk_is_found_at_any_depth_and_the_fullest_is_named(disks, tmp_p
 
 def test_other_errors_are_no_full_disk(tmp_path):
     assert disk_full(nested(OSError(5, "Input/output error")), str(tmp_path)) is None
+
+
+def test_too_little_room_is_refused_with_what_is_needed_and_free(disks, tmp_path):
+    workspace, spark = tmp_path / "workspace", tmp_path / "spark"
+    disks[str(tmp_path)] = (False, 300 * 2**20)
+    require_space({workspace: 236 * 2**20}, "The commit")  # 64 MB stay
+    with pytest.raises(PlatformError) as caught:
+        require_space({workspace: 130 * 2**20, spark: 110 * 2**20}, "The commit", "take fewer, ")
+    assert str(caught.value) == (
+        f"The commit takes about 240 MB on the disk of {workspace} and {spark}, and 300 MB are free; 64 MB are to stay "
+        "so. Nothing of it was written. Make room (`irbis clean --dry-run` says what it would free), take fewer, or "
+        "choose another folder (--workspace DIR, TMPDIR for temporary files); the same command then goes on from there."
+    )
+    require_space({workspace: 0}, "Nothing")
+    disks[str(tmp_path)] = (False, 0)  # of blocks it says 0 too: a bucket that is mounted
+    require_space({workspace: 10**15}, "The commit")
 
 
 def test_a_private_folder_is_made_or_closed_to_others(tmp_path):

@@ -10,9 +10,12 @@ from pathlib import Path
 import click
 import pytest
 from py4j.protocol import Py4JError
+from pyspark.sql import functions as F
 
+from pipelines import schemas
 from pipelines.errors import DataError, PlatformError
 from pipelines.platform.ledger import Ledger
+from pipelines.platform.lock import workspace_lock
 from pipelines.schemas import Failure
 from pipelines.stages import recording
 from pipelines.stages.recording import recorded
@@ -135,6 +138,28 @@ def test_a_report_is_kept_with_the_run_that_made_it(spark, recordable):
         run.add(StageResult("report", 1, 1, made={"report": "reports/report.html"}))
         page.write_text("<html>2", "utf-8")
     assert Path(settings.workspace, "runs", run.id, "report.html").read_text("utf-8") == "<html>1"
+
+
+def test_a_failed_commit_leaves_no_file_and_what_was_committed_stays(spark, tables, recordable):
+    settings = recordable()
+    kinds = schemas.columns(schemas.DATASETS)
+    rows = spark.createDataFrame([("a",), ("b",)], "name string")
+    rows = rows.select("name", *[F.lit(None).cast(kinds[each]).alias(each) for each in kinds if each != "name"])
+    folder = Path(tables.location("datasets"))
+    with workspace_lock(settings.workspace):
+        tables.append("datasets", rows.coalesce(1))
+        before = {path for path in folder.rglob("*") if path.is_file()}
+        broken = F.when(F.col("name") == "b", F.raise_error(F.lit("no camera"))).otherwise(F.col("name"))
+        with pytest.raises(Exception, match="camera"), recorded(["run"], settings, {}) as run:
+            run.attach(spark)
+            tables.append("datasets", rows.repartition(2, "name").withColumn("images", broken))
+        assert {path for path in folder.rglob("*") if path.is_file()} == before
+        with pytest.raises(DataError), recorded(["run"], settings, {}) as run:
+            run.attach(spark)
+            (folder / "part-0.parquet").write_bytes(b"x")
+            raise DataError("the source is away")
+    assert {path for path in folder.rglob("*") if path.is_file()} == before
+    assert tables.read("datasets").count() == 2
 
 
 def test_a_full_disk_is_one_sentence_and_its_whole_course_is_in_the_log(recordable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,23 @@ def test_a_source_that_goes_away_later_and_a_workspace_in_use_are_notes(spark, m
     assert results_of(spark, settings, *acts) == [(1, 1, {}, 0), (0, 0, {}, 1), (1, 1, {}, 0)]
     with workspace_lock(settings.workspace), pytest.raises(PlatformError, match="is working in"):
         next(watch(spark, settings))  # the first look: nobody is there to read notes yet
+
+
+def test_a_disk_that_is_full_for_a_while_is_a_note_and_leaves_no_file(spark, make_settings, draw, monkeypatch):
+    folder = draw({"a/1.jpg": jpeg(90, 1)})
+    settings = make_settings({"sources.images": str(folder)})
+    left = Path(Tables.of(spark, settings).location("images"), "part-0.parquet")
+
+    def full(*_):
+        left.write_bytes(b"x")
+        raise RuntimeError("Caused by: java.io.IOException: No space left on device")
+
+    acts = [lambda: (draw({"a/2.jpg": jpeg(91, 2)}), monkeypatch.setattr(ingest, "_append", full)), monkeypatch.undo]
+    found = []
+    with pytest.raises(Over):
+        for result in watch(spark, settings, sleeps(*acts)):
+            found.append((result.read, "No space is left on the disk of" in "".join(result.notes), left.exists()))
+    assert found == [(1, False, False), (0, True, False), (1, False, False)]
 
 
 def test_a_checkpoint_of_another_table_is_told_of(spark, make_settings, draw):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
 
 from pipelines.storage import files
-from pipelines.storage.files import read_text, write_text
+from pipelines.storage.files import list_files, read_text, remove_folder, write_text
 
 
 @pytest.fixture(params=["", "file://"], ids=["a folder", "a URI"])
@@ -70,3 +71,16 @@ def test_a_file_that_cannot_get_its_name_is_no_loss(tables, monkeypatch):
         with pytest.raises(OSError, match="refused"):
             write_text(somewhere, "reports/a.html", "new")
     assert (folder / "a.html").read_text() == "old"
+
+
+def test_files_of_the_cloud_are_listed_with_sizes_and_times_and_folders_go_as_a_whole(tables):
+    away = dataclasses.replace(tables, workspace=f"file://{tables.workspace}")
+    assert list_files(away, "runs") == []
+    for name in ("runs/a/run.log", "runs/a/model/ä MLmodel", "runs/b/run.log"):
+        write_text(away, name, "1234")
+    found = {name: (size, abs(changed - time.time()) < 3600) for name, size, changed in list_files(away, "runs")}
+    assert {name: found[name] for name in found if not name.endswith(".crc")} == dict.fromkeys(
+        ["a/run.log", "a/model/ä MLmodel", "b/run.log"], (4, True)
+    )
+    remove_folder(away, "runs/a")
+    assert {name.partition("/")[0] for name, _, _ in list_files(away, "runs")} == {"b"}

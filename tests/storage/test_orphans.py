@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines import schemas
-from pipelines.storage.orphans import end_tasks, remove_orphans
+from pipelines.storage.orphans import end_tasks, find_orphans, remove_orphans
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_only_files_of_this_run_that_no_commit_names_are_removed(tables, rows, t
     tables.append("datasets", rows)
     table, log = workspace / "tables" / "datasets", workspace / "tables" / "datasets" / "_delta_log"
     committed, data = files(workspace), next((workspace / "tables" / "datasets").glob("part-*.parquet"))
-    (workspace / ".lock").write_text("1")
+    (workspace / ".lock").write_text(str(os.getpid()))
     age(workspace / ".lock", 600)  # the run began before its commit
     older = table / "part-00007-of-another-run.parquet"
     older.write_bytes(b"x" * 10)
@@ -47,7 +47,7 @@ def test_only_files_of_this_run_that_no_commit_names_are_removed(tables, rows, t
 def test_a_table_that_was_never_committed_goes_as_a_whole(tables, tmp_path):
     workspace = Path(tables.workspace)
     (workspace / "tables" / "images" / "_delta_log" / "_commits").mkdir(parents=True)
-    (workspace / ".lock").write_text("1")
+    (workspace / ".lock").write_text(str(os.getpid()))
     (workspace / "tables" / "images" / "part-0.parquet").write_bytes(b"x")
     assert remove_orphans(str(workspace), tables) == 1
     assert list((workspace / "tables").iterdir()) == []
@@ -59,6 +59,33 @@ def test_a_workspace_that_is_not_held_is_left_alone(tables):
     (folder.parent / "part-0.parquet").write_bytes(b"x")
     assert remove_orphans(tables.workspace, tables) == 0
     assert (folder.parent / "part-0.parquet").is_file()
+
+
+def test_a_workspace_that_another_process_holds_is_left_alone(tables, rows):
+    tables.append("datasets", rows)
+    left = Path(tables.location("datasets"), "part-0.parquet")
+    left.write_bytes(b"x")
+    Path(tables.workspace, ".lock").write_text("1")  # as of a share of a sweep, beside an ingest
+    age(Path(tables.workspace, ".lock"), 600)
+    assert remove_orphans(tables.workspace, tables) == 0 and left.is_file()
+
+
+@pytest.mark.parametrize("lost", [0, 5], ids=["the first", "one in between"])
+def test_where_the_log_has_gaps_nothing_is_taken_for_an_orphan(tables, rows, lost):
+    for _ in range(12):  # a checkpoint comes with the tenth
+        tables.append("datasets", rows)
+    table = Path(tables.location("datasets"))
+    left, log = table / "part-0.parquet", table / "_delta_log"
+    left.write_bytes(b"x")
+    assert find_orphans(table) == [left]
+    for number in range(10):
+        if lost == 0 or number == lost:
+            (log / f"{number:020}.json").unlink()
+    found = [file for file in find_orphans(table) if file.suffix == ".parquet"]
+    assert found == ([left] if lost == 0 else [])  # the checkpoint names what the first ten did
+    for checkpoint in log.glob("*.checkpoint.parquet"):
+        checkpoint.unlink()
+    assert find_orphans(table) == []
 
 
 def test_the_tasks_of_a_failed_job_are_waited_for(spark):

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError
 from pipelines.platform.queries import sql_conf
 from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, columns
-from pipelines.stages.clean import FEW_TASKS, NO_CHECK
+from pipelines.stages.deletions import FEW_TASKS, NO_CHECK
 from pipelines.storage.tables import Tables, chunks, count_failures, stays_in_memory, stored_at, workspace_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)

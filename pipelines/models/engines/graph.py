@@ -74,7 +74,10 @@ def graph_of(backbone: Backbone, cache: str) -> Graph:
     folder = Path(cache).expanduser() / "graphs" / _name(backbone)
     if folder.is_dir():
         try:
-            return _read(folder)
+            graph = _read(folder)
+            with suppress(OSError):  # of a cache that others have made
+                os.utime(folder)  # `irbis clean` removes what is not used any more
+            return graph
         except (OSError, ValueError) as error:
             _log.warning("note: %s is damaged (%s): the network is converted again.", folder, error)
     from pipelines.models.engines.conversion import convert

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -51,6 +52,8 @@ class Shared:
         folder = folder_for(content, workspace)
         if (file.name, len(content)) not in self.files(folder):
             self.write(f"{folder}/{file.name}", content)
+        elif "://" not in folder:
+            os.utime(Path(folder, file.name))  # `irbis clean` removes what is not sent any more
         return f"{folder}/{file.name}"
 
     def files(self, folder: str) -> list[tuple[str, int]]:

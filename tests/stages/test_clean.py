@@ -1,0 +1,257 @@
+"""`irbis clean` frees what nobody needs, says exactly how much, and leaves alone what may be in use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, Entry, Ledger
+from pipelines.platform.processes import Process
+from pipelines.stages import ingest, leftovers
+from pipelines.stages.clean import Clean
+from pipelines.stages.leftovers import changed_at, find_leftovers, size_of
+from pipelines.stages.run_records import is_due
+from pipelines.storage.tables import Tables
+
+from .conftest import jpeg
+
+DAY = 86_400
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch):
+    """Return a home of the test's own: its caches and temporary folders are what is cleaned."""
+    home = tmp_path / "home"
+    (home / "tmp").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("IRBIS_RUNS__LEDGER", str(home / "ledger"))
+    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(home / "tmp"))
+    monkeypatch.setattr(leftovers, "oldest_java", lambda: None)
+    return home
+
+
+def write(path: Path, size: int, days: float = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * size)
+    age(path, days)
+    return path
+
+
+def age(path: Path, days: float) -> None:
+    """Let a file, and its folder, be as old."""
+    for each in (path, path.parent):
+        os.utime(each, (time.time() - days * DAY,) * 2)
+
+
+def never():
+    raise AssertionError("Spark is not needed")
+
+
+def kinds(settings):
+    return {left.one: sorted(path.name for path in left.paths) for left in find_leftovers(settings)}
+
+
+def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine):
+    settings = make_settings()
+    runs, ledger = Path(settings.workspace, "runs"), Ledger(settings.runs.ledger)
+    old, young, at_work, killed, killed_lately, two_stages = (f"run-20260101-12000{n}-0a1b" for n in range(6))
+    for name, days in ((old, 31), (young, 29), (at_work, 31), ("exp1", 31)):
+        write(runs / name / "run.log", 100, days)
+        write(runs / name / "run.json", 20, days)
+    write(runs / killed_lately / "run.log", 5, 6)
+    write(runs / killed / "run.log", 7, 40)
+    write(runs / two_stages / "ingest.json", 9, 40), write(runs / two_stages / "score.log", 9, 3)
+    write(runs / "a file of somebody", 9, 400)
+    (runs / "link").symlink_to(machine)
+    started = "2026-01-01T00:00:00+00:00"
+    for name, process in ((at_work, Process.of(os.getpid())), (old, Process.of(os.getppid()))):
+        state = RUNNING if name == at_work else FAILED
+        ledger.write(Entry(name, ("run",), LOCAL, {}, settings.workspace, "/", started, state, process=process))
+    assert kinds(settings) == {"run folder": [old, killed]}
+    before = {path: path.stat().st_mtime for path in runs.rglob("*")}
+    assert list(Clean(settings, dry_run=True).run(never)) == [
+        "2 run folders, 127 bytes would be removed",
+        "127 bytes would be freed",
+    ]
+    assert {path: path.stat().st_mtime for path in runs.rglob("*")} == before
+    assert list(Clean(settings).run(never)) == ["2 run folders, 127 bytes removed", "127 bytes freed"]
+    assert {path.name for path in runs.iterdir()} == {
+        *(young, at_work, killed_lately, two_stages),
+        *("exp1", "a file of somebody", "link"),
+    }
+    assert list(Clean(settings).run(never)) == ["0 bytes freed"]
+
+
+@pytest.mark.parametrize(
+    ("files", "kept", "expected"),
+    [
+        ([("run.log", 0), ("run.json", 0)], 99, True),
+        ([("run.log", 0), ("run.json", 0)], 101, False),
+        ([("run.log", 0), ("run.json", 0), ("model/MLmodel", 50)], 60, False),
+        ([("run.log", 0)], 0, False),
+        ([("ingest.json", 0), ("ingest.log", 0), ("score.log", 0)], 0, False),
+        ([("run.log", 100 - 8 * DAY)], 0, True),
+        ([("run.log", 100 - 8 * DAY), ("cancelled.json", 100)], 0, False),
+    ],
+)
+def test_a_run_without_a_result_counts_as_ended_after_a_week(files, kept, expected):
+    assert is_due("score-20261122-1141-3fa2", files, 100, kept) is expected
+
+
+def test_left_overs_go_when_they_are_old_and_nothing_else_does(make_settings, machine, monkeypatch):
+    settings = make_settings()
+    workspace, cache = Path(settings.workspace), machine / ".cache/irbis"
+    own = machine / "tmp" / f"irbis-{os.getuid()}"
+    gone = [
+        write(workspace / "scratch/tmpab_12xyz/model", 11, 2).parent,
+        write(workspace / "scratch/checkpoints/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f/rdd", 12, 2).parent,
+        write(workspace / "sent/0a1b0a1b0a1b0a1b/labels.csv", 13, 31).parent,
+        write(workspace / "reports/.report.html.7.draft", 14, 2),
+        write(cache / "weights/graphs/resnet50-exact-0a1b0a1b0a1b0a1b/graph.xml", 15, 31).parent,
+        write(cache / "weights/graphs/tmpxyz45678/graph.xml", 16, 2).parent,
+        write(cache / "weights/resnet50.pth.0a.partial", 17, 2),
+        write(cache / "classes/0a.jsa", 18, 31),
+        write(own / "blockmgr-1/0a/rdd_1_0", 19, 2).parents[1],
+        write(machine / "ledger/run-1/irbis.zip", 20, 31),
+    ]
+    blocks = gone[8]
+    age(blocks / "0a", 2)
+    kept = [
+        write(workspace / "scratch/tmpab_12new/model", 1),
+        write(workspace / "sent/2c2c2c2c2c2c2c2c/labels.csv", 1, 29),
+        write(workspace / "reports/report.html", 1, 400),
+        write(workspace / "reports/.report.html.8.draft", 1),
+        write(workspace / "artifacts/1/model", 1, 400),
+        write(workspace / "checkpoints/ingest-1/offsets", 1, 400),
+        write(workspace / "mlflow.db", 1, 400),
+        write(workspace / "scratch/my notes/a.txt", 1, 400),
+        write(workspace / "sent/letters/a.txt", 1, 400),
+        write(cache / "weights/graphs/my own/graph.xml", 1, 400),
+        write(cache / "weights/graphs/used-fast-0a1b0a1b0a1b0a1b/graph.xml", 1, 29),
+        write(cache / "weights/resnet50-0676ba61.pth", 1, 400),
+        write(own / "somebody/file", 1, 400),
+        write(own / "blockmgr-2/0a/rdd_1_0", 1),
+        write(machine / "ledger/run-2/irbis.zip", 1, 31),
+    ]
+    started = "2026-01-01T00:00:00+00:00"
+    for name, state in (("run-1", FAILED), ("run-2", RUNNING)):
+        Ledger(settings.runs.ledger).write(Entry(name, ("run",), "yarn", {}, "/w", "/", started, state))
+    total = sum(range(11, 21))
+    assert list(Clean(settings, dry_run=True).run(never))[-1] == f"{total} bytes would be freed"
+    monkeypatch.setattr(leftovers, "oldest_java", lambda: time.time() - 3 * DAY)  # it may be using the blocks
+    gone.remove(blocks)
+    assert sorted(path for left in find_leftovers(settings) for path in left.paths) == sorted(gone)
+    assert list(Clean(settings).run(never))[-1] == f"{total - 19} bytes freed"
+    assert not any(path.exists() for path in gone) and blocks.exists() and all(path.exists() for path in kept)
+
+
+def test_a_folder_that_cannot_be_removed_is_named_and_the_rest_goes(make_settings, monkeypatch):
+    settings = make_settings()
+    runs = Path(settings.workspace, "runs")
+    first, second = (f"ingest-20260101-12000{n}-0a1b" for n in range(2))
+    for name in (first, second):
+        write(runs / name / "run.json", 10, 99)
+    remove = shutil.rmtree
+
+    def refused(path):
+        if path.name == first:
+            raise PermissionError(13, "Permission denied", str(path))
+        remove(path)
+
+    monkeypatch.setattr(leftovers.shutil, "rmtree", refused)
+    assert list(Clean(settings).run(never)) == [
+        f"note: {runs}/{first} stays: Permission denied",
+        "1 run folder, 10 bytes removed",
+        "10 bytes freed",
+    ]
+
+
+def test_of_sparks_log_the_last_megabyte_stays(make_settings):
+    settings = make_settings()
+    log = Path(settings.workspace, "logs", "spark.log")
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"old\n" * 3 * 2**20 + b"the last line\n")
+    size = log.stat().st_size
+    with log.open("ab") as appending:  # as a JVM that runs does
+        assert list(Clean(settings).run(never))[-1] == f"{size - 2**20:,} bytes freed"
+        appending.write(b"and one more\n")
+    content = log.read_bytes()
+    assert len(content) == 2**20 + 13 and content.endswith(b"old\nthe last line\nand one more\n")
+
+
+def test_what_changes_while_it_is_looked_at_stays(make_settings, monkeypatch):
+    settings = make_settings()
+    write(Path(settings.workspace, "scratch/tmp01234567/y"), 1, 9)
+
+    def vanished(path):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(leftovers, "changed_at", vanished)
+    assert find_leftovers(settings) == []
+
+
+def stale(tables, name):
+    """Return the bytes of files in a table's folder, with their checksums, but of Delta's note on its last vacuum."""
+    files = [path for path in Path(tables.location(name)).rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in files if "_last_vacuum_info" not in path.name)
+
+
+def test_files_that_no_snapshot_reads_go_and_the_numbers_are_those_of_the_disk(spark, make_settings, draw):
+    settings = make_settings({"sources.images": str(draw({"a.jpg": jpeg(80, 1), "b.jpg": jpeg(90, 2)}))})
+    ingest.run(spark, settings)
+    tables = Tables.of(spark, settings)
+    tables.upsert("images", tables.read("images"), ["path"])  # the first files are superseded
+    table = Path(tables.location("images"))
+    left = [table / "part-0-killed.parquet", table / ".gone.parquet.crc", table / "_delta_log/.0002.json.1.tmp"]
+    for file in left:
+        file.write_bytes(b"x" * 1000)
+    rows = tables.read("images").orderBy("path").collect()
+    before = stale(tables, "images")
+    said = list(Clean(settings, dry_run=True).run(lambda: spark))
+    assert stale(tables, "images") == before
+    assert [line.partition(", ")[0].partition(" ")[2] for line in said[:2]] == [
+        "files of tables that no commit names",  # Spark's own empty files too
+        "files that no table reads",
+    ]
+    done = list(Clean(settings).run(lambda: spark))
+    assert [line.replace("would be ", "") for line in said] == done
+    freed = int(done[-1].partition(" ")[0].replace(",", ""))
+    assert before - stale(tables, "images") == freed > 3000 and not any(file.exists() for file in left)
+    assert tables.read("images").orderBy("path").collect() == rows
+    assert tables.version("images") == 1  # nothing was committed
+
+
+def test_bytes_of_files_that_are_no_images_are_cleared_from_rows_of_an_earlier_version(spark, make_settings, draw):
+    secret, torn = b"-----BEGIN PRIVATE KEY-----" * 9, jpeg(80, 3)[:300]
+    settings = make_settings({"sources.images": str(draw({"a.jpg": jpeg(80, 1), "key.jpg": secret, "t.jpg": torn}))})
+    ingest.run(spark, settings)
+    tables = Tables.of(spark, settings)
+    written = F.when(F.col("path").endswith("key.jpg"), F.lit(secret)).otherwise(F.col("content"))
+    tables.upsert("images", tables.settled(tables.read("images").withColumn("content", written)), ["path"])
+    key = tables.read("images").where("path like '%key.jpg'")
+    before = key.drop("content").collect()
+    assert bytes(key.first()["content"]) == secret
+    line = f"1 file that is no image, {len(secret)} bytes"
+    assert f"{line} would be deleted" in list(Clean(settings, dry_run=True).run(lambda: spark))
+    assert f"{line} deleted" in list(Clean(settings).run(lambda: spark))
+    key = tables.read("images").where("path like '%key.jpg'")
+    assert key.first()["content"] is None and key.drop("content").collect() == before
+    held = {bytes(row["content"]) for row in tables.read("images").where("content is not null").collect()}
+    assert held == {jpeg(80, 1), torn}
+    files = Path(tables.location("images")).rglob("*.parquet")
+    assert not any(secret in file.read_bytes() for file in files)
+
+
+def test_sizes_and_times_are_of_links_not_of_what_they_lead_to(tmp_path):
+    write(tmp_path / "folder/file", 100, 5)
+    (tmp_path / "folder/link").symlink_to(write(tmp_path / "large", 5000))
+    os.utime(tmp_path / "folder", (time.time() - 5 * DAY,) * 2)
+    os.utime(tmp_path / "folder/link", (time.time() - 4 * DAY,) * 2, follow_symlinks=False)
+    assert size_of(tmp_path / "folder") < 1000
+    assert changed_at(tmp_path / "folder") == pytest.approx(time.time() - 4 * DAY, abs=60)
+    assert size_of(tmp_path / "large") == 5000
