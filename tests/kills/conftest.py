@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in {**survey_pictures(), "S0/plain/empty.jpg": b"", "S1/plain/cut.jpg": b"\xff\xd8\xff"}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole_survey(survey: Path) -> Path:
+    """Return the same folder without the two files, whose upload is refused."""
+    folder = survey.with_name("whole survey")
+    shutil.copytree(survey, folder, ignore=shutil.ignore_patterns("empty.jpg", "cut.jpg"))
     return folder
 
 
