@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 INSTALL := $(UV) pip install --quiet --build-constraint requirements/build.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow test-clusters clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build clean azure-up azure-stop azure-down
+.PHONY: help demo test slow kills test-clusters clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build clean azure-up azure-stop azure-down
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ test: $(READY) ## Run all tests (LANE=dbr-15.4, dbr-16.4 or hdinsight-5.1: as on
 
 slow: $(READY) ## Run the tests that take many minutes: real pictures, killed runs
 	@$(BIN)/python -m pytest -m slow $(TESTS)
+
+kills: $(READY) ## Kill commands 200 times at random moments, and spoil 1,000 answers of a store (40 min)
+	@$(BIN)/python -m pytest -m kills -n 2 --dist loadfile $(or $(TESTS),tests/kills)
 
 test-clusters: ## Run the tests on real clusters: YARN with Livy, a standalone master (20 min; needs Python 3.10)
 	@$(MAKE) --no-print-directory clusters LANE=hdinsight-5.1

@@ -1,0 +1,141 @@
+"""Kill a command at seeded random moments, finish its work, and look at what is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from pipelines.cli import main
+from pipelines.config import load_settings
+from pipelines.storage.tables import Tables
+
+COMMAND = [sys.executable, "-m", "pipelines.cli"]
+SEED = 2026
+IN_A_ROW = 5  # kills of one workspace before its work is finished
+EARLIEST = 0.2  # of the time that an undisturbed command takes: before, Python and Java are still starting
+# Little work in many commits, so that a kill meets every part of it.
+SETTINGS = {
+    "sources.station": "folder:1",
+    "ingest.files_per_commit": 20,
+    "featurize.pictures_per_commit": 20,
+    "train.bootstrap": 100,
+    "train.reg_params": "0.01",
+    "train.max_iter": 6,
+    "train.folds": 2,
+    "report.pictures": 2,
+    "spark.master": "local[2]",
+}
+
+
+def options(folder: Path | str, workspace: Path | str) -> list[str]:
+    """Return the options of a command on a folder of images and a workspace."""
+    settings = [f"--set={key}={value}" for key, value in SETTINGS.items()]
+    return ["--images", str(folder), "--workspace", str(workspace), *settings]
+
+
+def run_here(*words: str) -> None:
+    """Run a command in this process and its Spark session; raise AssertionError if it fails."""
+    try:
+        main([*words])
+    except SystemExit as leaving:
+        assert not leaving.code, f"irbis {' '.join(words)}: exit code {leaving.code}"
+
+
+def run_apart(*words: str, folder: Path, env: dict[str, str] | None = None) -> float:
+    """Run a command in a process of its own; return the seconds that it took. Raise AssertionError if it fails."""
+    start = time.monotonic()
+    done = subprocess.run(
+        [*COMMAND, *words], cwd=folder, env={**os.environ, **(env or {})}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr[-4000:]}"
+    return time.monotonic() - start
+
+
+@contextmanager
+def running(*words: str, folder: Path, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command while the block runs, and end it and all its processes with SIGKILL after it."""
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        cwd=folder,
+        env={**os.environ, **(env or {})},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@dataclass
+class Killer:
+    """Kill commands of one kind; `seconds` is the time that an undisturbed one takes."""
+
+    name: str
+    seconds: float
+    env: dict[str, str] = field(default_factory=dict)
+    killed: int = 0
+    moments: list[float] = field(default_factory=list)  # shares of `seconds`
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(f"{SEED} {self.name}")
+
+    def kill(self, *words: str, folder: Path) -> bool:
+        """Start a command and kill it at a random moment; return False if it ended before."""
+        share = self.chance.uniform(EARLIEST, 1.0)
+        with running(*words, folder=folder, env=self.env) as process:
+            try:
+                left = process.wait(share * self.seconds)
+            except subprocess.TimeoutExpired:
+                self.killed += 1
+                self.moments.append(round(share, 2))
+                return True
+        assert left == 0, f"irbis {' '.join(words)} after {self.killed} kills: exit code {left}"
+        return False
+
+    def rounds(self, kills: int, attempt: Callable[[int, int], None]) -> None:
+        """Call `attempt` with the number of a round and the kills wanted in it, until there were so many `kills`."""
+        for number in range(4 * kills):
+            if self.killed >= kills:
+                break
+            attempt(number, min(IN_A_ROW, kills - self.killed))
+        assert self.killed == kills, f"{self.killed} of {kills} kills: the command ends too soon"
+        print(f"\n{self.name}: {self.killed} kills, at {sorted(self.moments)} of {self.seconds:.0f} s")
+
+
+def copy_of(workspace: Path, target: Path) -> Path:
+    """Copy a workspace with its times, as a file system's snapshot would."""
+    shutil.copytree(workspace, target, copy_function=shutil.copy2)
+    return target
+
+
+def orphans(spark: SparkSession, workspace: Path, names: Sequence[str] = ("images", "features", "predictions")) -> list:
+    """Return the files below a workspace's tables that are of no snapshot and no log, and what lies in scratch."""
+    tables, left = Tables.of(spark, load_settings(None, {"workspace": str(workspace)})), []
+    for name in names:
+        if not tables.exists(name):
+            continue
+        folder = workspace / "tables" / name
+        named = {file.rpartition("/")[2] for file in tables.read(name).inputFiles()}
+        for file in folder.rglob("*"):
+            data = file.name.removeprefix(".").removesuffix(".crc")
+            is_log = (
+                file.parent.name == "_delta_log" and not file.name.endswith(".tmp") and (file.parent / data).exists()
+            )
+            if file.is_file() and data not in named and not is_log:
+                left.append(str(file.relative_to(workspace)))
+    return left + [str(file.relative_to(workspace)) for file in (workspace / "scratch").rglob("*") if file.is_file()]
