@@ -81,12 +81,12 @@ def status(origins: dict[str, Origin], verbose: bool, as_json: bool) -> None:
 @options
 def clean(origins: dict[str, Origin], verbose: bool, dry_run: bool) -> None:
     """Delete images that are gone from their source: their bytes, features and predictions."""
-    from pipelines.platform.lock import workspace_lock
     from pipelines.platform.session import get_session
     from pipelines.stages.clean import run
+    from pipelines.stages.holding import hold_workspace
 
     settings = revealed(validated(origins))
-    with workspace_lock(settings.workspace):
+    with hold_workspace(settings):
         spark = get_session(settings, verbose=verbose, is_brief=True)
         click.echo(f"clean: {run(spark, settings, dry_run=dry_run)}")
 

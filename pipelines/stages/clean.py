@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from pipelines.platform.lock import can_lock
-from pipelines.platform.queries import sql_conf
 from pipelines.reports.wording import plural
 from pipelines.settings import Settings
+from pipelines.spark_conf import sql_conf
+from pipelines.stages.holding import is_exclusive, pin
 from pipelines.storage.tables import ROW, Tables
 
 TABLES = ("images", "features", "predictions")
@@ -62,6 +62,7 @@ def clean(tables: Tables, settings: Settings, before: datetime | None = None) ->
 
     Images come last: a run that is killed before finds the same again.
     """
+    pin(tables, settings, "images")  # ingest must not refer to bytes that go at the same time
     rows = tables.settled(deletable(tables, before))
     cleaned = _count(rows)
     if cleaned.images:
@@ -95,11 +96,6 @@ def deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
     rows = rows.withColumn("holds", F.expr("content_hash is not null and content_at is null")).drop("content_at")
     is_kept = F.max(F.col("holds") & F.col("is_needed")).over(Window.partitionBy("path"))
     return rows.withColumn("is_kept", is_kept).where("not is_kept or holds and not is_needed").drop("is_kept")
-
-
-def is_exclusive(settings: Settings) -> bool:
-    """Return whether the lock on the workspace keeps all others from writing to the tables."""
-    return settings.tables.schema_ is None and can_lock(settings.workspace)
 
 
 def _count(rows: DataFrame) -> Cleaned:
