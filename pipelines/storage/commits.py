@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from delta.exceptions import DeltaConcurrentModificationException
+from delta import exceptions
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.utils import AnalysisException
@@ -33,6 +33,16 @@ if TYPE_CHECKING:
     from pipelines.storage.tables import Tables
 
 MARK = "irbis "  # begins the user metadata of every commit to a pinned table; then host, process id, commit
+CONFLICTS = (  # they have no base in common
+    exceptions.ConcurrentAppendException,
+    exceptions.ConcurrentDeleteDeleteException,
+    exceptions.ConcurrentDeleteReadException,
+    exceptions.ConcurrentTransactionException,
+    exceptions.ConcurrentWriteException,
+    exceptions.DeltaConcurrentModificationException,
+    exceptions.MetadataChangedException,
+    exceptions.ProtocolChangedException,
+)
 RECENT = 20  # commits, among which irbis's last one nearly always is; the others are OPTIMIZE and the like
 
 
@@ -73,7 +83,7 @@ def guarded(tables: Tables, name: str, *, is_append: bool = False) -> Iterator[s
         yield "append"
         return
     if pin.table_id is None and tables.exists(name):
-        raise PlatformError(_conflict(tables, name))
+        raise PlatformError(_conflict(tables, name, pin))
     mark = f"{MARK}{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex}"
     conf = {"spark__databricks__delta__commitInfo__userMetadata": mark}
     if pin.table_id:
@@ -82,18 +92,18 @@ def guarded(tables: Tables, name: str, *, is_append: bool = False) -> Iterator[s
     try:
         with sql_conf(tables.spark, **conf):
             yield "append" if pin.table_id else "errorifexists"
-    except DeltaConcurrentModificationException as error:
-        raise PlatformError(_conflict(tables, name)) from error
+    except CONFLICTS as error:
+        raise PlatformError(_conflict(tables, name, pin)) from error
     except AnalysisException as error:
         if pin.table_id is None and tables.exists(name):
-            raise PlatformError(_conflict(tables, name)) from error
+            raise PlatformError(_conflict(tables, name, pin)) from error
         raise
     own = _last(tables, name, F.col("userMetadata") == mark)
     if own is not None:
         table_id = pin.table_id or str(tables.detail(name).select("id").first()[0])
         tables.pins[name] = Pin(table_id, own + 1)
     elif is_append or pin_of(tables, name) != pin:
-        raise PlatformError(_conflict(tables, name))
+        raise PlatformError(_conflict(tables, name, pin))
 
 
 def _last(tables: Tables, name: str, condition: Column) -> int | None:
@@ -105,12 +115,15 @@ def _last(tables: Tables, name: str, condition: Column) -> int | None:
     return None
 
 
-def _conflict(tables: Tables, name: str) -> str:
-    history = tables.history(name, RECENT).where(F.col("userMetadata").startswith(MARK))
-    last = history.orderBy(F.desc("version")).select("userMetadata").first()
-    host, process = (last[0].split(" ")[1:3]) if last else ("?", "?")
+def _conflict(tables: Tables, name: str, pin: Pin) -> str:
+    is_newer = F.col("userMetadata").startswith(MARK) & (F.col("version") >= pin.number)
+    newer = tables.history(name, RECENT).where(is_newer).orderBy("version").select("userMetadata").first()
+    if newer:
+        host, process = newer[0].split(" ")[1:3]
+        who = f"Another run (process {process} on {host}) wrote to"
+    else:
+        who = "Something other than a run of irbis, such as OPTIMIZE, changed"
     return (
-        f"Another run (process {process} on {host}) wrote to the table {tables.location(name)} while this one was at "
-        "work. The last commit of this one was not stored; those before it were. Wait for the other run, then run this "
-        "again."
+        f"{who} the table {tables.location(name)} while this run was at work. The last commit of this run was not "
+        "stored; those before it were. When the other has ended, run this again."
     )
