@@ -21,6 +21,7 @@ from pipelines.config import load_settings
 from pipelines.errors import AccessError, PlatformError
 from pipelines.settings import Settings
 from pipelines.storage import azure_lease, leasing
+from pipelines.storage.azure_credentials import find_credential
 from pipelines.storage.leasing import require_lease, workspace_lease
 from pipelines.storage.tables import Tables
 from tests.azurite import ACCOUNT, KEY
@@ -92,7 +93,7 @@ def test_other_workspaces_are_not_leased(tmp_path):
 
 
 def test_a_run_that_lost_its_lease_stops_before_its_next_commit(spark, tables, container, workspace, monkeypatch):
-    rows = tables.read("features")
+    rows, lost = tables.read("features"), r"The lease on .*/work space was lost \(Lease\w+\): .* Run again"
     with workspace_lease(settings_of(workspace)):
         monkeypatch.setitem(leasing._held, tables.workspace, leasing._held[workspace])
         tables.append("features", rows)
@@ -103,9 +104,7 @@ def test_a_run_that_lost_its_lease_stops_before_its_next_commit(spark, tables, c
                 lambda: tables.upsert("features", rows, ["content_hash"]),
                 lambda: tables.delete_matching("features", rows.select("content_hash")),
             ):
-                with pytest.raises(
-                    PlatformError, match=r"The lease on .*/work space was lost \(Lease\w+\): .* Run again"
-                ):
+                with pytest.raises(PlatformError, match=lost):
                     write()
     assert Tables(spark, tables.workspace).version("features") == 0
 
@@ -118,7 +117,7 @@ def workspace_lease_of_another(workspace: str) -> Iterator[None]:
     lease.release()
 
 
-def test_a_lease_that_nobody_else_took_is_held_after_its_end(container, workspace, monkeypatch):
+def test_a_lease_that_was_broken_is_not_renewed_for_ever(container, workspace, monkeypatch):
     monkeypatch.setattr(azure_lease, "DURATION", 15)
     lease = azure_lease.Lease(workspace, settings_of(workspace))
     lease.acquire()
@@ -129,19 +128,18 @@ def test_a_lease_that_nobody_else_took_is_held_after_its_end(container, workspac
         lease.require()
 
 
-def test_a_credential_that_may_only_read_is_told_of(container, workspace):
+def test_a_credential_that_may_only_read_is_told_of(container, workspace, monkeypatch):
     may_read = ContainerSasPermissions(read=True, list=True)
     name = container.container_name
     container.upload_blob("work space/.lock", b"")
     sas = generate_container_sas(ACCOUNT, name, account_key=KEY, permission=may_read, expiry="2099-01-01")
     settings = settings_of(workspace, sas=sas)
-    settings_for = "pipelines.storage.azure_lease.workspace_credential"
-    from pipelines.storage.azure_credentials import find_credential
-
-    with pytest.MonkeyPatch.context() as patch:  # an emulator's key is known; here it is not to be used
-        patch.setattr(settings_for, lambda settings, place: find_credential(settings.azure, None, place))
-        with pytest.raises(AccessError, match=r"the blob \.lock cannot be leased \(AuthorizationPermissionMismatch\)"):
-            workspace_lease(settings).__enter__()
+    # The emulator's own key is known, and would be taken.
+    monkeypatch.setattr(
+        azure_lease, "workspace_credential", lambda _, place: find_credential(settings.azure, None, place)
+    )
+    with pytest.raises(AccessError, match=r"the blob \.lock cannot be leased \(AuthorizationPermissionMismatch\)"):
+        workspace_lease(settings).__enter__()
 
 
 @pytest.mark.slow
