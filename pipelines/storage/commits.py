@@ -50,8 +50,8 @@ RECENT = 20  # commits, among which irbis's last one nearly always is; the other
 class Pin:
     """The state of a table on which a run decides what to write.
 
-    `table_id` is Delta's, which a clone does not share; null: there is no table yet. `number` is that of irbis's next
-    commit: one more than the version of its last one.
+    `table_id` is Delta's; null: there is no table yet. A deep clone of Databricks has another one, though it keeps its
+    source's numbers. `number` is that of irbis's next commit: one more than the version of its last one.
     """
 
     table_id: str | None = None
@@ -71,11 +71,11 @@ def pin_of(tables: Tables, name: str) -> Pin:
 
 
 @contextmanager
-def guarded(tables: Tables, name: str, *, is_append: bool = False) -> Iterator[str]:
+def guarded(tables: Tables, name: str) -> Iterator[str]:
     """Make the block's one commit to a table fail if it is pinned and another run has committed to it since.
 
     Yields the mode for a writer. Raises PlatformError where the other run came first: then nothing of the block is
-    stored. An append has to leave a commit; a MERGE that matches nothing may leave none.
+    stored.
     """
     require_lease(tables.workspace)
     pin = tables.pins.get(name)
@@ -99,11 +99,10 @@ def guarded(tables: Tables, name: str, *, is_append: bool = False) -> Iterator[s
             raise PlatformError(_conflict(tables, name, pin)) from error
         raise
     own = _last(tables, name, F.col("userMetadata") == mark)
-    if own is not None:
-        table_id = pin.table_id or str(tables.detail(name).select("id").first()[0])
-        tables.pins[name] = Pin(table_id, own + 1)
-    elif is_append or pin_of(tables, name) != pin:
+    if own is None:
         raise PlatformError(_conflict(tables, name, pin))
+    table_id = pin.table_id or str(tables.detail(name).select("id").first()[0])
+    tables.pins[name] = Pin(table_id, own + 1)
 
 
 def _last(tables: Tables, name: str, condition: Column) -> int | None:

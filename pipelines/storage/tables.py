@@ -101,7 +101,7 @@ class Tables:
         writer = writer.option("compression", compression)
         if self.schema and not self.spark.catalog.databaseExists(self.schema):
             raise DataError(f"tables.schema = {self.schema}: there is no such schema. CREATE SCHEMA {self.schema}.")
-        with guarded(self, name, is_append=True) as mode:
+        with guarded(self, name) as mode:
             writer = writer.mode(mode)
             writer.saveAsTable(self.location(name)) if self.schema else writer.save(self.location(name))
 
