@@ -15,12 +15,12 @@ warnings.filterwarnings("ignore", "IProgress not found")  # MLflow's bars would 
 from pipelines.cli.notebooks import origins_by_parameters
 from pipelines.config import Origin, validated
 from pipelines.errors import SettingsError
-from pipelines.platform.lock import workspace_lock
 from pipelines.platform.secrets import revealed
 from pipelines.platform.session import get_session
 from pipelines.platform.widgets import parameters
 from pipelines.settings import Settings
 from pipelines.stages.demo import demo_settings
+from pipelines.stages.holding import hold_workspace
 from pipelines.stages.result import StageResult
 from pipelines.stages.room import committing
 from pipelines.stages.score import require_backbone
@@ -67,7 +67,7 @@ def new_set_settings(given: Mapping[str, Any]) -> Settings:
 
 def run(stage: Stage, spark: SparkSession, settings: Settings) -> StageResult:
     """Run a stage and hold its workspace meanwhile; what it says on the way is wiped from the notebook when it ends."""
-    with workspace_lock(settings.workspace), committing(Tables.of(spark, settings)):
+    with hold_workspace(settings), committing(Tables.of(spark, settings)):
         result = stage.run(spark, settings)
     if (shell := sys.modules.get("IPython")) and shell.get_ipython():
         from IPython.display import clear_output

@@ -81,12 +81,12 @@ def status(origins: dict[str, Origin], verbose: bool, as_json: bool) -> None:
 @options
 def clean(origins: dict[str, Origin], verbose: bool, dry_run: bool) -> None:
     """Free the disk: images that are gone from their source, left-overs of runs, old records and caches."""
-    from pipelines.platform.lock import workspace_lock
     from pipelines.platform.session import get_session
     from pipelines.stages.clean import Clean
+    from pipelines.stages.holding import hold_workspace
 
     settings = revealed(validated(origins))
-    with workspace_lock(settings.workspace):
+    with hold_workspace(settings):
         for line in Clean(settings, dry_run).run(lambda: get_session(settings, verbose=verbose, is_brief=True)):
             click.echo(f"clean: {line}")
 

@@ -117,7 +117,7 @@ def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]
     """Give the settings of a run of these stages, and hold its workspace if there are any: they write there."""
     from pipelines.platform.database import require_champion_files
     from pipelines.platform.environment import require_sound, tracking_notes
-    from pipelines.platform.lock import workspace_lock
+    from pipelines.stages.holding import hold_workspace
 
     settings = revealed(validated(origins))
     try:
@@ -134,7 +134,7 @@ def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]
     if set(names) & {"train", "score", "report"}:
         for note in tracking_notes(settings):
             click.echo(f"irbis: note: {note}", err=True)
-    with workspace_lock(settings.workspace) if names else nullcontext():
+    with hold_workspace(settings) if names else nullcontext():
         yield settings
 
 

@@ -22,8 +22,8 @@ def workspace_lock(workspace: str) -> Iterator[None]:
     """Hold the workspace while the block runs; raise PlatformError if another process holds it.
 
     The system releases it when the process ends, however it ends. A workspace in the cloud is not locked, nor one on a
-    volume of Databricks, whose files know neither locks nor appending: there the job's own setting (one run at a
-    time) does it.
+    volume of Databricks, whose files know neither locks nor appending: there the tables refuse the second run
+    (`storage.commits`).
     """
     if not can_lock(workspace):
         yield

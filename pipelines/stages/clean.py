@@ -22,9 +22,9 @@ from pipelines.stages.deletions import (
     deletable,
     delete_removed,
     foreign,
-    is_exclusive,
     vacuum,
 )
+from pipelines.stages.holding import is_exclusive, pin
 from pipelines.stages.leftovers import LeftOver, find_leftovers
 from pipelines.stages.run_records import RUNS, is_due
 from pipelines.storage.files import list_files, remove_folder
@@ -135,6 +135,7 @@ class Clean:
         self.freed += removed.bytes
         if removed.images:
             yield f"{removed} {verb}"
+        pin(tables, self.settings, "images")
         rows = foreign(tables)
         number, size = rows.agg(F.count("*"), F.coalesce(F.sum("size"), F.lit(0))).first()
         if number:

@@ -11,9 +11,10 @@ from pyspark.sql import functions as F
 
 from pipelines.images.signatures import readable_format
 from pipelines.platform.lock import can_lock
-from pipelines.platform.queries import sql_conf
 from pipelines.reports.wording import plural
 from pipelines.settings import Settings
+from pipelines.spark_conf import sql_conf
+from pipelines.stages.holding import is_exclusive, pin
 from pipelines.stages.room import require_room
 from pipelines.storage.tables import ROW, Tables
 
@@ -56,6 +57,7 @@ def delete_removed(tables: Tables, settings: Settings, before: datetime | None =
 
     Images come last: a run that is killed before finds the same again.
     """
+    pin(tables, settings, "images")  # ingest must not refer to bytes that go at the same time
     rows = tables.settled(deletable(tables, before))
     cleaned = count(rows)
     if cleaned.images:
@@ -134,11 +136,6 @@ def deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
 def is_local(tables: Tables) -> bool:
     """Return whether the files of the tables lie in a folder that this machine sees."""
     return tables.schema is None and can_lock(tables.workspace)
-
-
-def is_exclusive(settings: Settings) -> bool:
-    """Return whether the lock on the workspace keeps all others from writing to the tables."""
-    return settings.tables.schema_ is None and can_lock(settings.workspace)
 
 
 def count(rows: DataFrame) -> Cleaned:

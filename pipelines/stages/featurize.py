@@ -24,18 +24,20 @@ from pipelines.models.backbones import Backbone, Embedding, backbones_of, load_b
 from pipelines.models.embedding import EMBEDDED_DDL, Embed, embed_batches, looking, spare_collections
 from pipelines.models.engines import Engines, can_convert, graph_of
 from pipelines.platform.progress import progress
-from pipelines.platform.queries import sql_conf
 from pipelines.platform.session import task_threads
 from pipelines.reports.wording import plural
 from pipelines.schemas import JOINT
 from pipelines.settings import EngineName, Featurize, Precision, Settings
+from pipelines.spark_conf import sql_conf
+from pipelines.stages.holding import pin
 from pipelines.stages.passes import Pass, counted, passes
 from pipelines.stages.quarantine import notes_on_quarantined
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.room import require_room
+from pipelines.storage.chunks import chunks
 from pipelines.storage.features import features_of
 from pipelines.storage.pending import pictures_to_featurize
-from pipelines.storage.tables import Tables, chunks, count_failures
+from pipelines.storage.tables import Tables, count_failures
 
 ROW_BYTES = 8 * 1024  # of features, as those of resnet50 take: most backbones take less
 
@@ -95,6 +97,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     identity = JOINT.join(each.identity for each in backbones)
     wanted = wanted_of(chosen, identity)
     tables.require("images")
+    pin(tables, settings, "features")
     waiting = tables.settled(pictures_to_featurize(tables, wanted))
     counts = counted(waiting)
     failed = spark.sparkContext.accumulator(sum(row["unread"] for row in counts))

@@ -31,14 +31,16 @@ from pipelines.stages import quarantine
 from pipelines.stages.copies import notes_on_copies
 from pipelines.stages.deletions import clean_due
 from pipelines.stages.grouping import Grouping, contradiction
+from pipelines.stages.holding import pin
 from pipelines.stages.removals import Moves, find_moved, known_bytes, mark_removed, removed_rows, without_known_bytes
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.revisions import arrive, burst_rule, compare, fetched_bytes, restate, stated_anew
 from pipelines.stages.room import require_room
+from pipelines.storage.chunks import chunks
 from pipelines.storage.fetching import FETCHED_DDL, Describe, fetcher
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.sources import Source, open_source
-from pipelines.storage.tables import Tables, chunks, count_failures
+from pipelines.storage.tables import Tables, count_failures
 
 FEW = 20  # pictures, of which a share says little
 SAME = ["path", "content_hash"]
@@ -77,6 +79,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     if not listing.count and not tables.exists("images"):
         raise DataError(_nothing_found(source, listing))
     started = datetime.now(timezone.utc)
+    pin(tables, settings, "images")
     result = take(tables, source, settings, listing, clock)
     deleted, due = clean_due(tables, settings, started)
     return replace(result, notes=(*result.notes, *deleted), seconds=clock.seconds, due=due)

@@ -19,6 +19,7 @@ from pipelines.reports.wording import plural
 from pipelines.schemas import names_of
 from pipelines.settings import Score, Settings
 from pipelines.stages.asking import load
+from pipelines.stages.holding import pin
 from pipelines.stages.result import Clock, StageResult
 from pipelines.stages.room import require_room
 from pipelines.storage.features import features_of
@@ -107,6 +108,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Score the current pictures that the chosen model version has not seen as they are now."""
     clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
     version = tracking.choose(settings.score.model_version)
+    pin(tables, settings, "predictions")
     _drop_removed(tables)
     state = pictures_to_score(tables, version.name, version.version, version.made_at).cache()
     if not state.where("is_new").head(1):

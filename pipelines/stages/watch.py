@@ -11,8 +11,8 @@ from functools import partial
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.errors import AccessError, PlatformError
-from pipelines.platform.lock import workspace_lock
 from pipelines.settings import Settings
+from pipelines.stages.holding import hold_workspace, pin
 from pipelines.stages.ingest import take
 from pipelines.stages.removals import Moves, mark_removed
 from pipelines.stages.result import Clock, StageResult
@@ -37,7 +37,7 @@ def watch(spark: SparkSession, settings: Settings, sleep: Sleep = time.sleep) ->
     is_first = True
     while True:
         try:
-            with workspace_lock(settings.workspace), committing(watcher.tables):
+            with hold_workspace(settings), committing(watcher.tables):
                 result = watcher.look()
         except (AccessError, PlatformError) as error:
             if is_first:
@@ -61,6 +61,7 @@ class Watcher:
     def look(self) -> StageResult:
         """Take all that is new now, after what an earlier look was stopped at."""
         clock, results = Clock(), list[StageResult]()
+        pin(self.tables, self.settings, "images")
         drain(self.tables, self.source.root, partial(self._take, results, None))
         listing = list_names(self.tables, self.source, self.settings.sources)
         rules = self.settings.ingest

@@ -25,13 +25,17 @@ def way_in(settings: Settings) -> dict[str, str]:
     if not is_azure(settings.workspace):
         return {}
     place, _ = parse_place(settings.workspace)
-    if place.is_emulator:
-        credential = Credential("account key", "the emulator", EMULATOR_KEY)
-    else:
-        credential = find_credential(settings.azure, None, place)
+    credential = workspace_credential(settings, place)
     options = hadoop_options(place, settings.workspace.partition("://")[0], credential)
     _look_into(place, credential)
     return options
+
+
+def workspace_credential(settings: Settings, place: Place) -> Credential:
+    """Return what opens the workspace. Raises AccessError for a host that may not be shown any credential."""
+    if place.is_emulator:
+        return Credential("account key", "the emulator", EMULATOR_KEY)
+    return find_credential(settings.azure, None, place)
 
 
 def admit(spark: SparkSession, settings: Settings) -> None:

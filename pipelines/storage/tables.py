@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pipelines import schemas
 from pipelines.errors import DataError
 from pipelines.settings import Settings
 from pipelines.storage.azure_workspace import admit
+from pipelines.storage.commits import Pin, guarded
 
 SCHEMAS = {
     "images": schemas.IMAGES,
@@ -46,6 +47,7 @@ class Tables:
     spark: SparkSession
     workspace: str
     schema: str | None = None
+    pins: dict[str, Pin] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, spark: SparkSession, settings: Settings) -> Tables:
@@ -93,12 +95,14 @@ class Tables:
 
     def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
         """Add rows in one atomic commit; columns are put in order. Compressed pictures want `uncompressed`."""
-        writer = rows.select(*schemas.columns(SCHEMAS[name])).write.format("delta").mode("append")
+        writer = rows.select(*schemas.columns(SCHEMAS[name])).write.format("delta")
         writer = writer.option("mergeSchema", "true")  # columns may be added from one version to the next
         writer = writer.option("compression", compression)
         if self.schema and not self.spark.catalog.databaseExists(self.schema):
             raise DataError(f"tables.schema = {self.schema}: there is no such schema. CREATE SCHEMA {self.schema}.")
-        writer.saveAsTable(self.location(name)) if self.schema else writer.save(self.location(name))
+        with guarded(self, name) as mode:
+            writer = writer.mode(mode)
+            writer.saveAsTable(self.location(name)) if self.schema else writer.save(self.location(name))
 
     def upsert(self, name: str, rows: DataFrame, keys: Sequence[str]) -> None:
         """Replace the rows with the same keys and add the others, in one atomic commit; a new table is begun."""
@@ -107,18 +111,22 @@ class Tables:
         same = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
         rows = rows.select(*schemas.columns(SCHEMAS[name]))
         merge = self._delta(name).alias("old").merge(rows.alias("new"), same)
-        merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+        with guarded(self, name):
+            merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
 
     def delete(self, name: str, condition: Column) -> None:
         """Take the rows away for which the condition holds, in one atomic commit."""
-        self._delta(name).delete(condition)
+        with guarded(self, name):
+            self._delta(name).delete(condition)
 
     def delete_matching(self, name: str, keys: DataFrame, only: str | None = None) -> None:
         """Delete the rows with the values of one of the keys, or set one column of theirs to null, in one commit."""
         same = " and ".join(f"old.{column} <=> gone.{column}" for column in keys.columns)
         gone = self.sent(keys.distinct()).alias("gone")
         merge = self._delta(name).alias("old").merge(gone, same)
-        (merge.whenMatchedUpdate(set={only: "null"}) if only else merge.whenMatchedDelete()).execute()
+        merge = merge.whenMatchedUpdate(set={only: "null"}) if only else merge.whenMatchedDelete()
+        with guarded(self, name):
+            merge.execute()
 
     def vacuum(self, name: str, hours: float | None) -> None:
         """Delete the files that no snapshot of the last hours reads. Null: as many hours as Delta keeps."""
@@ -133,10 +141,10 @@ class Tables:
         """Give the number of the table's last commit; null: never written."""
         if not self.exists(name):
             return None
-        return int(self._describe("history", name).select("version").first()[0])
+        return int(self.history(name, 1).select("version").first()[0])
 
     def bytes_on_disk(self, name: str) -> int:
-        return int(self._describe("detail", name).select("sizeInBytes").first()[0]) if self.exists(name) else 0
+        return int(self.detail(name).select("sizeInBytes").first()[0]) if self.exists(name) else 0
 
     def rough_count(self, name: str) -> int:
         """Give about how many rows there are: for a local table what its files hold, replaced rows too, unqueried."""
@@ -144,10 +152,17 @@ class Tables:
             return self.read(name).count()
         return sum(map(_rows_in, Path(self.location(name)).glob("*.parquet")))
 
-    def _describe(self, what: str, name: str) -> DataFrame:
+    def history(self, name: str, limit: int | None = None) -> DataFrame:
+        """Return Delta's record of the last commits; of all with no limit."""
+        return self.spark.sql(f"DESCRIBE HISTORY {self._sql_name(name)}" + (f" LIMIT {limit}" if limit else ""))
+
+    def detail(self, name: str) -> DataFrame:
+        """Return Delta's one row about the table as it is."""
+        return self.spark.sql(f"DESCRIBE DETAIL {self._sql_name(name)}")
+
+    def _sql_name(self, name: str) -> str:
         escaped = self.location(name).replace("`", "``")
-        table = self.location(name) if self.schema else f"delta.`{escaped}`"
-        return self.spark.sql(f"DESCRIBE HISTORY {table} LIMIT 1" if what == "history" else f"DESCRIBE DETAIL {table}")
+        return self.location(name) if self.schema else f"delta.`{escaped}`"
 
     def current_images(self, of: DataFrame | None = None, *, with_removed: bool = False) -> DataFrame:
         """Give the newest row of every path but removed ones, without `content`: bytes are never shuffled.
@@ -234,17 +249,3 @@ def count_failures(rows: DataFrame) -> dict[str, int]:
     """Count rows by their failure, those without one left out."""
     counted = rows.where("failure is not null").groupBy("failure").count().collect()
     return {row["failure"]: row["count"] for row in counted}
-
-
-def chunks(rows: DataFrame, total: int, size: int, *order: str) -> Iterator[tuple[DataFrame, int]]:
-    """Cut `total` settled rows, in the given order, into what one commit takes: each chunk with its count."""
-    if total <= size:
-        yield from [(rows, total)] if total else []
-        return
-    place = F.row_number().over(Window.orderBy(*order)) - 1
-    numbered = rows.withColumn("chunk", F.floor(place / size)).persist()
-    try:
-        for number in range(-(-total // size)):
-            yield numbered.where(F.col("chunk") == number).drop("chunk"), min(size, total - number * size)
-    finally:
-        numbered.unpersist()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 from azure.storage.blob import ContainerClient
@@ -16,6 +20,22 @@ from .conftest import CHEAP, closing_lines
 
 WORKSPACE = f"az://{ACCOUNT}/surveys/work space"
 SPARK_WORKSPACE = f"wasb://surveys@{ACCOUNT}.blob.core.windows.net/work space"
+# The command, which waits, once it knows what is to be done, until another run or the test does so too.
+WAITING = """
+import contextlib, pathlib, sys, time
+from pipelines.cli import main
+from pipelines.stages import holding, ingest
+
+def pin_and_wait(*given):
+    pin(*given)
+    pathlib.Path(f"knows-{sys.argv.pop()}").touch()
+    while len(list(pathlib.Path().glob("knows-*"))) < 2:
+        time.sleep(0.02)
+
+pin, ingest.pin = ingest.pin, pin_and_wait
+"""
+UNLOCKED = "holding.workspace_lease = lambda settings: contextlib.nullcontext()\n"
+MAIN = "main(sys.argv[1:-1])"
 QUICK = as_words({**CHEAP, "sources.station": "folder:1"})
 
 
@@ -33,7 +53,8 @@ def surveys(tmp_path):
 
 
 def blobs_of(container):
-    return {blob.name.removeprefix("work space/"): blob.etag for blob in container.list_blobs("work space/")}
+    blobs = container.list_blobs("work space/")
+    return {blob.name.removeprefix("work space/"): blob.etag for blob in blobs if not blob.name.endswith("/.lock")}
 
 
 @pytest.mark.slow
@@ -80,3 +101,52 @@ def test_a_workspace_that_cannot_be_entered_is_told_of(surveys, irbis, tmp_path)
     assert err.startswith(
         f"irbis: tracking.uri is not set, and SQLite cannot live in {SPARK_WORKSPACE}. Name an MLflow"
     )
+
+
+def start(folder, script, *words):
+    env = {**os.environ, "IRBIS_AZURE__ACCOUNT_KEY": KEY}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *words], cwd=folder, env=env, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def ends_of(*processes):
+    """Give exit code, closing line and what was told of each; those that succeeded come first."""
+    ends = []
+    for process in processes:
+        out, err = process.communicate(timeout=600)
+        ends.append((process.returncode, closing_lines(out).get("ingest", ""), err))
+    return sorted(ends)
+
+
+def draw(folder):
+    for name, content in list(survey_pictures().items())[:6]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return ["ingest", "--images", str(folder), "--workspace", WORKSPACE, "--set=spark.master=local[1]"]
+
+
+def test_a_second_run_is_refused_while_the_first_one_works_in_a_container(surveys, irbis, tmp_path):
+    words = draw(tmp_path / "survey")
+    first = start(tmp_path, WAITING + MAIN, *words, "1")
+    while first.poll() is None and not (tmp_path / "knows-1").exists():
+        time.sleep(0.05)
+    err = irbis(*words, code=2, env={"IRBIS_AZURE__ACCOUNT_KEY": KEY}).stderr
+    holder = f"irbis: Process {first.pid} on {socket.gethostname()} has been working in {SPARK_WORKSPACE} since 20"
+    assert err.startswith(holder) and err.count("\n") == 1
+    (tmp_path / "knows-2").touch()
+    ((code, closing, _),) = ends_of(first)
+    assert (code, "ingest: 6 read, 6 written, 0 failed" in closing) == (0, True)
+    assert surveys.get_blob_client("work space/.lock").get_blob_properties().lease.state == "available"
+
+
+def test_of_two_runs_without_a_lock_one_stores_the_images(surveys, tmp_path):
+    words = draw(tmp_path / "survey")
+    runs = [start(tmp_path, WAITING + UNLOCKED + MAIN, *words, str(number)) for number in (1, 2)]
+    (code, closing, error), (other_code, nothing, other_error) = ends_of(*runs)
+    assert (code, other_code, nothing) == (0, 2, ""), error + other_error
+    assert "ingest: 6 read, 6 written, 0 failed" in closing
+    assert f"on {socket.gethostname()}) wrote to the table {SPARK_WORKSPACE}/tables/images while" in other_error
+    log = "tables/images/_delta_log/0"
+    assert len([name for name in blobs_of(surveys) if name.startswith(log) and name.endswith(".json")]) == 1

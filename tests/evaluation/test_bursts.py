@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.bursts import FRAMES, assign_bursts, group_basis, stored_sequence
-from pipelines.platform.queries import sql_conf
+from pipelines.spark_conf import sql_conf
 from pipelines.storage.labels import read_labels
 from pipelines.storage.path_rules import file_series
 

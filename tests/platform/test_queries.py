@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.platform.queries import INTERPRETED, LARGE, LARGER, fit_queries, sql_conf
+from pipelines.platform.queries import INTERPRETED, LARGE, LARGER, fit_queries
+from pipelines.spark_conf import sql_conf
 
 WHOLE_STAGE, FACTORY = INTERPRETED
 

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.models.backbones import load_backbone
-from pipelines.platform.queries import sql_conf
+from pipelines.spark_conf import sql_conf
 from pipelines.stages import featurize, ingest
 from pipelines.stages.featurize import featurize_udf
 from pipelines.storage.tables import Tables

@@ -16,7 +16,8 @@ from pipelines.config import load_settings
 from pipelines.evaluation.split import labelled_pictures
 from pipelines.platform import session
 from pipelines.platform.lock import workspace_lock
-from pipelines.stages import clean, deletions, ingest, removals
+from pipelines.stages import clean, ingest, removals
+from pipelines.stages.holding import is_exclusive
 from pipelines.storage.tables import Tables, stored_at
 
 from .conftest import NOON, changed, jpeg, rows
@@ -286,7 +287,7 @@ def test_the_command_says_what_is_deleted_and_does_nothing_while_another_writes(
     [("w", None, True), ("az://account/container/w", None, False), ("/Volumes/a/b/c", None, False), ("w", "s", False)],
 )
 def test_only_a_workspace_that_is_locked_is_emptied_at_once(make_settings, workspace, schema, expected):
-    assert deletions.is_exclusive(make_settings({"workspace": workspace, "tables.schema": schema})) is expected
+    assert is_exclusive(make_settings({"workspace": workspace, "tables.schema": schema})) is expected
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.platform.queries import sql_conf
 from pipelines.settings import Sources
+from pipelines.spark_conf import sql_conf
 from pipelines.storage.label_paths import locate
 from pipelines.storage.listing import Listing, list_names
 from pipelines.storage.path_rules import path_rule

@@ -12,10 +12,11 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
-from pipelines.platform.queries import sql_conf
 from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, columns
+from pipelines.spark_conf import sql_conf
 from pipelines.stages.deletions import FEW_TASKS, NO_CHECK
-from pipelines.storage.tables import Tables, chunks, count_failures, stays_in_memory, stored_at, workspace_of
+from pipelines.storage.chunks import chunks
+from pipelines.storage.tables import Tables, count_failures, stays_in_memory, stored_at, workspace_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 KNOWN = ["path", "ingested_at", "content_path", "content_at"]

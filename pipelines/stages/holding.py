@@ -1,0 +1,46 @@
+"""Hold a workspace while a run writes there, and pin the tables that it writes to where no lock is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from pipelines.platform.lock import can_lock, workspace_lock
+from pipelines.platform.managed import is_managed
+from pipelines.settings import Settings
+from pipelines.storage.leasing import workspace_lease
+
+if TYPE_CHECKING:  # the command holds the workspace before it loads Spark
+    from pipelines.storage.tables import Tables
+
+
+@contextmanager
+def hold_workspace(settings: Settings) -> Iterator[None]:
+    """Hold the workspace while the block runs. Raises PlatformError if another process holds it.
+
+    A folder of this machine is locked; in Blob Storage a blob is leased, if this process starts Spark. Elsewhere Spark
+    has credentials of its own, which the lease could not use.
+    """
+    lease = nullcontext() if is_managed() else workspace_lease(settings)
+    with workspace_lock(settings.workspace), lease:
+        yield
+
+
+def is_exclusive(settings: Settings) -> bool:
+    """Return whether the lock on the workspace keeps all others from writing to the tables.
+
+    A lease does not: it may end while its holder still writes files that it has not committed yet.
+    """
+    return settings.tables.schema_ is None and can_lock(settings.workspace)
+
+
+def pin(tables: Tables, settings: Settings, name: str) -> None:
+    """Let this run's commits to a table fail from here on if another run commits first.
+
+    Call it before what is left to do is read. Where a lock keeps all others away it does nothing, and costs nothing.
+    """
+    if not is_exclusive(settings):
+        from pipelines.storage.commits import pin_of
+
+        tables.pins[name] = pin_of(tables, name)
