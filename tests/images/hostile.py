@@ -124,30 +124,34 @@ def jpeg_exif(count: int = 2500, size: int = 33_000) -> bytes:
     return whole[:2] + whole[whole.index(b"\xff\xe1") :]
 
 
+def gif() -> tuple[bytes, int]:
+    """Return a GIF without extensions, and where its frame begins: behind the colors, one of which may be a comma."""
+    whole = encoded(Image.new("P", (16, 16)), "GIF")
+    at = 13 + 3 * 2 ** ((whole[10] & 7) + 1) if whole[10] & 0x80 else 13
+    begin = whole.index(b",\0\0\0\0\x10\0\x10\0", at)
+    return whole[:at] + whole[begin:], at
+
+
 def gif_blocks(count: int, size: int = 1) -> bytes:
     """Put a comment of so many blocks before the picture."""
-    whole = encoded(Image.new("P", (16, 16)), "GIF")
-    at = whole.index(b",")
+    whole, at = gif()
     return whole[:at] + b"!\xfe" + (bytes([size]) + b"a" * size) * count + b"\0" + whole[at:]
 
 
 def gif_extensions(count: int) -> bytes:
-    whole = encoded(Image.new("P", (16, 16)), "GIF")
-    at = whole.index(b",")
+    whole, at = gif()
     return whole[:at] + b"!\xfe\0" * count + whole[at:]
 
 
 def gif_frame(side: int) -> bytes:
     """Announce a frame of side x side pixels, to be cleared after it is shown, on a screen of 16 x 16."""
-    whole = encoded(Image.new("P", (16, 16)), "GIF")
-    at = whole.index(b",")
+    whole, at = gif()
     frame = b"!\xf9\4\x08\0\0\0\0" + b"," + struct.pack("<HHHH", 0, 0, side, side)
     return whole[:at] + frame + whole[at + 9 :]
 
 
 def gif_frames(count: int) -> bytes:
-    whole = encoded(Image.new("P", (16, 16)), "GIF")
-    at = whole.index(b",")
+    whole, at = gif()
     return whole[:at] + whole[at:-1] * count + b";"
 
 
