@@ -11,10 +11,15 @@ case "${1:-}" in
         # A pod that is deleted gets SIGTERM, and SIGKILL 30 s later. Python is told first: it writes the run's record, for which
         # it may need Java, and Java ends with it.
         shift
-        trap 'pkill -TERM -P "$!" ^python || kill -TERM "$!"' TERM
+        code=0 told='' last=127
+        trap 'told=yes; pkill -TERM -P "$!" ^python || kill -TERM "$!"' TERM
         "$@" &
-        code=0
-        while wait "$!" || code=$?; kill -0 "$!" 2>/dev/null; do code=0; done  # a signal ends only the waiting
+        wait "$!" || code=$?
+        while [ -n "$told" ]; do  # a signal ends only the waiting, and its code is not that of the command
+            told='' last=$code code=0
+            wait "$!" || code=$?
+        done
+        [ "$code" != 127 ] || code=$last  # it had ended, and been waited for, when the signal came
         exit "$code"
         ;;
     executor)
