@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.azure_address import EMULATOR_PORT
 from pipelines.config import load_settings
 from pipelines.settings import ENV_PREFIX, Settings
 
@@ -93,6 +95,21 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
         pytest.skip(reason)
     running = Azurite.start(tmp_path_factory.mktemp("azurite"))
     yield running
+    running.stop()
+
+
+@pytest.fixture
+def surveys(tmp_path: Path) -> Iterator[Any]:
+    """Return the client of a container `surveys` of an emulator where Hadoop's file system looks for it, or skip."""
+    from azure.storage.blob import ContainerClient
+
+    with socket.socket() as probe:
+        if reason := why_not() or (probe.connect_ex(("127.0.0.1", EMULATOR_PORT)) == 0 and "the port is taken"):
+            pytest.skip(reason)
+    running = Azurite.start(tmp_path, port=EMULATOR_PORT)
+    client = ContainerClient.from_connection_string(running.connection_string, "surveys")
+    client.create_container()
+    yield client
     running.stop()
 
 

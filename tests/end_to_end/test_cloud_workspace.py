@@ -9,11 +9,9 @@ import sys
 import time
 
 import pytest
-from azure.storage.blob import ContainerClient
 
-from pipelines.azure_address import EMULATOR_PORT
 from pipelines.platform.parcel import as_words
-from tests.azurite import ACCOUNT, KEY, Azurite, why_not
+from tests.azurite import ACCOUNT, KEY
 
 from ..stages.conftest import survey_pictures
 from .conftest import CHEAP, closing_lines
@@ -37,19 +35,6 @@ pin, ingest.pin = ingest.pin, pin_and_wait
 UNLOCKED = "holding.workspace_lease = lambda settings: contextlib.nullcontext()\n"
 MAIN = "main(sys.argv[1:-1])"
 QUICK = as_words({**CHEAP, "sources.station": "folder:1"})
-
-
-@pytest.fixture
-def surveys(tmp_path):
-    """Give a container `surveys` of an emulator where Hadoop's file system looks for it, or skip."""
-    with socket.socket() as probe:
-        if reason := why_not() or (probe.connect_ex(("127.0.0.1", EMULATOR_PORT)) == 0 and "the port is taken"):
-            pytest.skip(reason)
-    running = Azurite.start(tmp_path, port=EMULATOR_PORT)
-    client = ContainerClient.from_connection_string(running.connection_string, "surveys")
-    client.create_container()
-    yield client
-    running.stop()
 
 
 def blobs_of(container):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.azurite import KEY
+from tests.azurite import ACCOUNT, KEY
 
 from ..same_tables import assert_same_tables
 from .killing import Killer, copy_of, options, orphans, run_apart, run_here
@@ -16,7 +17,7 @@ from .killing import Killer, copy_of, options, orphans, run_apart, run_here
 pytestmark = pytest.mark.kills
 
 KEY_ENV = {"IRBIS_AZURE__ACCOUNT_KEY": KEY}
-INGESTS, UPLOADS = 20, 15
+INGESTS, UPLOADS, IN_THE_CLOUD = 20, 15, 5
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +75,31 @@ def test_an_upload_that_is_killed_sends_every_image_whole(whole_survey, containe
         assert labels == hashlib.md5(container.download_blob("undisturbed/labels.csv").readall()).hexdigest()
 
     killer.rounds(UPLOADS, attempt)
+
+
+def test_an_ingest_into_a_workspace_in_a_container_goes_on_when_the_lease_of_the_killed_one_ends(
+    spark, survey, stages, surveys, tmp_path
+):
+    def fetched(folder):
+        for blob in surveys.list_blobs(f"{folder}/tables/images/"):
+            path = tmp_path / blob.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(surveys.download_blob(blob.name).readall())
+        return tmp_path / folder
+
+    words = ["ingest", *options(survey, f"az://{ACCOUNT}/surveys/undisturbed")]
+    killer = Killer("ingest into Azurite", run_apart(*words, folder=tmp_path), env=KEY_ENV)
+    assert_same_tables(spark, stages["ingest"], fetched("undisturbed"), ("images",))
+
+    def attempt(number: int, kills: int) -> None:
+        words = ["ingest", *options(survey, f"az://{ACCOUNT}/surveys/killed {number}")]
+        lock = surveys.get_blob_client(f"killed {number}/.lock")
+        for _ in range(kills):
+            if not killer.kill(*words, folder=tmp_path):
+                break
+            while lock.exists() and lock.get_blob_properties().lease.state == "leased":
+                time.sleep(0.2)
+        run_apart(*words, folder=tmp_path)
+        assert_same_tables(spark, stages["ingest"], fetched(f"killed {number}"), ("images",))
+
+    killer.rounds(IN_THE_CLOUD, attempt)

@@ -42,7 +42,7 @@ WORK = {
     "train": Work(("train",), "featurize", 25, ("images", "features", "predictions"), ("score",)),
     "score": Work(("score",), "train", 20, ("images", "features", "predictions")),
     "report": Work(("report",), "score", 10, ("images", "features", "predictions")),
-    "run": Work(("run",), "nothing", 30, ("images", "features", "predictions")),
+    "run": Work(("run",), "nothing", 25, ("images", "features", "predictions")),
 }
 SWEEPS, WATCHES = 15, 15
 
