@@ -35,6 +35,7 @@ def _wait_for(reached) -> None:
 def test_a_log_gets_plain_lines_while_work_goes_on(monkeypatch, capsys):
     monkeypatch.setattr(module, "LINE_EVERY", 0.02)
     looks: list[int] = []
+    before = set(threading.enumerate())
 
     def done() -> int:
         looks.append(1)
@@ -45,7 +46,7 @@ def test_a_log_gets_plain_lines_while_work_goes_on(monkeypatch, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == len(looks)
     assert re.fullmatch(r"ingest: 1 of 1,000 images, [\d,]+ images/s, [\d,]+ s left", lines[0])
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("irbis")]
+    assert set(threading.enumerate()) <= before
     count = len(looks)
     time.sleep(0.1)
     assert len(looks) == count
