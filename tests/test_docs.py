@@ -46,7 +46,10 @@ def test_make_alone_lists_the_targets_that_the_readme_uses():
     targets = set(re.findall(r"^\s*make ([\w-]+)", listed, re.MULTILINE))
     azure = {"azure-up", "azure-stop", "azure-down"}
     clusters = {"test-clusters", "yarn-livy"}
-    assert targets == {"demo", "test", "slow", "check", "audit", "bench", "lock", "build", "clean"} | azure | clusters
+    assert (
+        targets
+        == {"demo", "test", "slow", "kills", "check", "audit", "bench", "lock", "build", "clean"} | azure | clusters
+    )
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         assert set(re.findall(r"^    make ([\w-]+)", _text(page), re.MULTILINE)) <= targets, page.name
 

@@ -5,14 +5,12 @@ So its log can be followed, and what it made be fetched, from anywhere that reac
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 import tempfile
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -33,11 +31,10 @@ from pipelines.platform.spaces import disk_full
 from pipelines.platform.termination import at_the_latest, received
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
+from pipelines.stages.run_log import RunLog
 from pipelines.storage.files import put_folder, read_text, write_text
 from pipelines.storage.orphans import remove_orphans
 from pipelines.storage.tables import Tables, workspace_of
-
-WRITE_EVERY = 5.0  # seconds, if there is anything new to be read
 
 
 class Recording:
@@ -50,7 +47,7 @@ class Recording:
         self.started, self.results = now(), list[StageResult]()
         self.tables: Tables | None = None
         self._is_broken = False
-        self.log = _Log(self._write)
+        self.log = RunLog(self._write)
 
     def attach(self, spark: SparkSession) -> None:
         """Take the session, which reaches workspaces that are no folder of this machine."""
@@ -199,56 +196,3 @@ def _noted(entry: Entry, ledger: Ledger) -> bool:
         print(f"irbis: {error}", file=sys.stderr)
         return False
     return True
-
-
-class _Log:
-    """Collect what is said, and write all of it again whenever there is more."""
-
-    def __init__(self, write: Callable[[str, str], bool]):
-        self._write, self._text, self._written = write, "", 0
-        self._guard, self._over = threading.Lock(), threading.Event()
-        self._writer = threading.Thread(target=self._keep_writing, daemon=True)
-
-    def add(self, text: str) -> None:
-        if "\r" not in text:  # a bar that is drawn over and over
-            with self._guard:
-                self._text += text
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Hear what Python writes to stdout and stderr while the block runs."""
-        self._writer.start()
-        out: Any = _Heard(sys.stdout, self)
-        err: Any = _Heard(sys.stderr, self)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            yield
-
-    def stop(self) -> None:
-        self._over.set()
-        if self._writer.is_alive():
-            self._writer.join()
-        self._write_new()
-
-    def _keep_writing(self) -> None:
-        while not self._over.wait(WRITE_EVERY):
-            self._write_new()
-
-    def _write_new(self) -> None:
-        with self._guard:
-            text = self._text
-        if len(text) > self._written and self._write("log", text):
-            self._written = len(text)
-
-
-class _Heard:
-    """Pass everything on to a stream, and its text to the log too."""
-
-    def __init__(self, stream: Any, log: _Log):
-        self._stream, self._log = stream, log
-
-    def write(self, text: str) -> int:
-        self._log.add(text)
-        return int(self._stream.write(text) or 0)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)

@@ -220,10 +220,8 @@ def stored_at() -> Column:
 
 
 def is_since(moment: datetime) -> Column:
-    """Say whether a row was ingested at a moment or later.
-
-    One that Spark gave is in this machine's time zone, where a year has one hour twice: hence UTC.
-    """
+    """Return whether a row was ingested at a moment or later."""
+    # One that Spark gave is in this machine's time zone, where a year has one hour twice: hence UTC.
     return F.col("ingested_at") >= F.lit(moment.astimezone(timezone.utc))
 
 

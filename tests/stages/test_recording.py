@@ -17,7 +17,7 @@ from pipelines.errors import DataError, PlatformError
 from pipelines.platform.ledger import Ledger
 from pipelines.platform.lock import workspace_lock
 from pipelines.schemas import Failure
-from pipelines.stages import recording
+from pipelines.stages import run_log
 from pipelines.stages.recording import recorded
 from pipelines.stages.result import StageResult
 
@@ -106,7 +106,7 @@ def test_a_cluster_keeps_no_ledger_and_without_one_a_run_goes_on(recordable, tmp
 
 
 def test_the_log_can_be_read_while_the_run_goes_on(recordable, monkeypatch):
-    monkeypatch.setattr(recording, "WRITE_EVERY", 0.01)
+    monkeypatch.setattr(run_log, "WRITE_EVERY", 0.01)
     settings = recordable()
     with recorded(["run"], settings, {}) as run:
         print("first", flush=True)

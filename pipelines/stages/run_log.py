@@ -1,0 +1,65 @@
+"""The log of a run in its record: what it says, written while it works."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+WRITE_EVERY = 5.0  # seconds, if there is anything new to be read
+
+
+class RunLog:
+    """Collect what is said, and write all of it again whenever there is more."""
+
+    def __init__(self, write: Callable[[str, str], bool]):
+        self._write, self._text, self._written = write, "", 0
+        self._guard, self._over = threading.Lock(), threading.Event()
+        self._writer = threading.Thread(target=self._keep_writing, daemon=True)
+
+    def add(self, text: str) -> None:
+        if "\r" not in text:  # a bar that is drawn over and over
+            with self._guard:
+                self._text += text
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear what Python writes to stdout and stderr while the block runs."""
+        self._writer.start()
+        out: Any = _Heard(sys.stdout, self)
+        err: Any = _Heard(sys.stderr, self)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            yield
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._writer.is_alive():
+            self._writer.join()
+        self._write_new()
+
+    def _keep_writing(self) -> None:
+        while not self._over.wait(WRITE_EVERY):
+            self._write_new()
+
+    def _write_new(self) -> None:
+        with self._guard:
+            text = self._text
+        if len(text) > self._written and self._write("log", text):
+            self._written = len(text)
+
+
+class _Heard:
+    """Pass everything on to a stream, and its text to the log too."""
+
+    def __init__(self, stream: Any, log: RunLog):
+        self._stream, self._log = stream, log
+
+    def write(self, text: str) -> int:
+        self._log.add(text)
+        return int(self._stream.write(text) or 0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
