@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +65,22 @@ def java_options(java: Java, huge_pages: Path = _HUGE_PAGES) -> list[str]:
 def has_collector() -> bool:
     """Return whether the environment chooses Java's garbage collector: a second one keeps Java from starting."""
     return any(re.search(r"-XX:\+Use\w+GC\b", os.environ.get(name, "")) for name in READ_BY_JAVA)
+
+
+@contextmanager
+def launcher_options() -> Iterator[None]:
+    """Let the Java that puts together the command of the other start fast, unless the environment says how.
+
+    The variable goes again: commands that this process starts may choose another collector.
+    """
+    if "SPARK_LAUNCHER_OPTS" in os.environ:
+        yield
+        return
+    os.environ["SPARK_LAUNCHER_OPTS"] = "-XX:TieredStopAtLevel=1" + ("" if has_collector() else " -XX:+UseSerialGC")
+    try:
+        yield
+    finally:
+        del os.environ["SPARK_LAUNCHER_OPTS"]
 
 
 def release_of(home: Path) -> str:

@@ -25,7 +25,7 @@ from pipelines.platform.class_archive import class_archive_options
 from pipelines.platform.environment import require_sound
 from pipelines.platform.hadoop_azure import azure_jars
 from pipelines.platform.jars import cached_delta_jars, has_delta, ivy_folder, listed, start_failure
-from pipelines.platform.jvm import Java, find_java, has_collector, java_options
+from pipelines.platform.jvm import Java, find_java, java_options, launcher_options
 from pipelines.platform.launching import has_name, own_spark, prepare, start_session
 from pipelines.platform.managed import is_managed
 from pipelines.platform.queries import INTERPRETED
@@ -89,15 +89,12 @@ def _start_local(settings: Settings, verbose: bool, is_brief: bool) -> SparkSess
     os.environ["JAVA_HOME"] = str(java.home)
     if home := own_spark():
         os.environ["SPARK_HOME"] = str(home)
-    # Of the Java that puts together the command of the other, each time.
-    collector = "" if has_collector() else " -XX:+UseSerialGC"
-    os.environ.setdefault("SPARK_LAUNCHER_OPTS", f"-XX:TieredStopAtLevel=1{collector}")
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     log = log_file(settings)
     start = log.stat().st_size if log.is_file() else 0
     conf = _complete_conf(settings, java, options, is_brief)
     try:
-        with _output_to(None if verbose else log):
+        with launcher_options(), _output_to(None if verbose else log):
             try:
                 spark = start_session(_builder(conf))
             except Exception:

@@ -326,7 +326,7 @@ def leave(*_):
 signal.signal(signal.SIGTERM, leave)
 pathlib.Path(sys.argv[1]).touch()
 while True:
-    signal.pause()
+    time.sleep(0.05)
 """
 JAVA = """#!/bin/bash
 trap 'echo java got TERM; kill %1; exit 1' TERM

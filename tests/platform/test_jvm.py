@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 
 from pipelines.errors import PlatformError
 from pipelines.platform import jvm
-from pipelines.platform.jvm import Java, find_java, java_options
+from pipelines.platform.jvm import Java, find_java, java_options, launcher_options
 
 
 def java(folder: Path, version: str, *, before: str = "") -> Path:
@@ -127,3 +128,19 @@ def test_java_takes_large_pages_where_linux_gives_them(tmp_path, told, expected)
     options = java_options(Java(tmp_path, 17, "JAVA_HOME"), file)
     assert ("-XX:+UseTransparentHugePages" in options) is expected
     assert "-XX:TieredStopAtLevel=1" in options
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [("", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"), ("-XX:+UseG1GC", "-XX:TieredStopAtLevel=1")],
+)
+def test_the_launchers_options_leave_the_collector_to_the_environment_and_go_again(monkeypatch, chosen, expected):
+    monkeypatch.delenv("SPARK_LAUNCHER_OPTS", raising=False)
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", chosen)
+    with launcher_options():
+        assert os.environ["SPARK_LAUNCHER_OPTS"] == expected
+    assert "SPARK_LAUNCHER_OPTS" not in os.environ
+    monkeypatch.setenv("SPARK_LAUNCHER_OPTS", "-Xmx1g")
+    with launcher_options():
+        assert os.environ["SPARK_LAUNCHER_OPTS"] == "-Xmx1g"
+    assert os.environ["SPARK_LAUNCHER_OPTS"] == "-Xmx1g"
