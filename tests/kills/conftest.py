@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ..stages.conftest import survey_pictures
-from .killing import copy_of, options, run_here
+from .killing import copy_of, options, run_apart, run_here
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,18 @@ def whole_survey(survey: Path) -> Path:
     folder = survey.with_name("whole survey")
     shutil.copytree(survey, folder, ignore=shutil.ignore_patterns("empty.jpg", "cut.jpg"))
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _first_command(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Run a command once: the first one in an environment keeps Java's classes for all later ones, which takes a minute."""
+    folder = tmp_path_factory.mktemp("first")
+    run_apart(
+        "ingest",
+        *options(survey, folder / "workspace"),
+        folder=folder,
+        env={"IRBIS_RUNS__LEDGER": str(folder / "ledger")},
+    )
 
 
 class Stages:
