@@ -37,7 +37,7 @@ def whole_survey(survey: Path) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _first_command(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run a command once: the first one in an environment keeps Java's classes for all later ones, which takes a minute."""
+    """Run a command once: the first in an environment keeps Java's classes for later ones, which takes a minute."""
     folder = tmp_path_factory.mktemp("first")
     run_apart(
         "ingest",
