@@ -27,8 +27,8 @@ test: $(READY) ## Run all tests (LANE=dbr-15.4, dbr-16.4 or hdinsight-5.1: as on
 slow: $(READY) ## Run the tests that take many minutes: real pictures, killed runs
 	@$(BIN)/python -m pytest -m slow $(TESTS)
 
-kills: $(READY) ## Kill commands 200 times at random moments, and spoil 1,000 answers of a store (40 min)
-	@$(BIN)/python -m pytest -m kills -n 2 --dist loadfile $(or $(TESTS),tests/kills)
+kills: $(READY) ## Kill commands 200 times (KILLS=20: fewer) at random moments, and spoil 1,000 answers of a store
+	@KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -m kills -n 2 --dist loadfile $(or $(TESTS),tests/kills)
 
 test-clusters: ## Run the tests on real clusters: YARN with Livy, a standalone master (20 min; needs Python 3.10)
 	@$(MAKE) --no-print-directory clusters LANE=hdinsight-5.1

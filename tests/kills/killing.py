@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -22,13 +23,14 @@ from pipelines.storage.tables import Tables
 
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
 SEED = 2026
+WANTED = int(os.environ.get("KILLS", "200"))  # of all tests together
 IN_A_ROW = 5  # kills of one workspace before its work is finished
 EARLIEST = 0.2  # of the time that an undisturbed command takes: before, Python and Java are still starting
 # Little work in many commits, so that a kill meets every part of it.
 SETTINGS = {
     "sources.station": "folder:1",
-    "ingest.files_per_commit": 20,
-    "featurize.pictures_per_commit": 20,
+    "ingest.files_per_commit": 50,
+    "featurize.pictures_per_commit": 50,
     "train.bootstrap": 100,
     "train.reg_params": "0.01",
     "train.max_iter": 6,
@@ -107,9 +109,10 @@ class Killer:
         assert left == 0, f"irbis {' '.join(words)} after {self.killed} kills: exit code {left}"
         return False
 
-    def rounds(self, kills: int, attempt: Callable[[int, int], None]) -> None:
-        """Call `attempt` with the number of a round and the kills wanted in it, until there were so many `kills`."""
-        for number in range(4 * kills):
+    def rounds(self, share: int, attempt: Callable[[int, int], None]) -> None:
+        """Call `attempt` with a round's number and its kills until there were enough: `share` of 200."""
+        kills = math.ceil(share * WANTED / 200)
+        for number in range(10 + 4 * kills):
             if self.killed >= kills:
                 break
             attempt(number, min(IN_A_ROW, kills - self.killed))

@@ -17,7 +17,7 @@ from .killing import Killer, copy_of, options, orphans, run_apart, run_here
 pytestmark = pytest.mark.kills
 
 KEY_ENV = {"IRBIS_AZURE__ACCOUNT_KEY": KEY}
-INGESTS, UPLOADS, IN_THE_CLOUD = 20, 15, 5
+INGESTS, UPLOADS, IN_THE_CLOUD = 20, 30, 5
 
 
 @pytest.fixture(autouse=True)
