@@ -26,11 +26,11 @@ SEED = 2026
 WANTED = int(os.environ.get("KILLS", "200"))  # of all tests together
 IN_A_ROW = 5  # kills of one workspace before its work is finished
 EARLIEST = 0.2  # of the time that an undisturbed command takes: before, Python and Java are still starting
-# Little work in many commits, so that a kill meets every part of it.
+# Little work in a few commits, so that a kill meets every part of it: each commit costs seconds.
 SETTINGS = {
     "sources.station": "folder:1",
-    "ingest.files_per_commit": 50,
-    "featurize.pictures_per_commit": 50,
+    "ingest.files_per_commit": 90,
+    "featurize.pictures_per_commit": 90,
     "train.bootstrap": 100,
     "train.reg_params": "0.01",
     "train.max_iter": 6,
