@@ -135,7 +135,8 @@ def orphans(spark: SparkSession, workspace: Path, names: Sequence[str] = ("image
         folder = workspace / "tables" / name
         named = {file.rpartition("/")[2] for file in tables.read(name).inputFiles()}
         for file in folder.rglob("*"):
-            data = file.name.removeprefix(".").removesuffix(".crc")
+            is_checksum = file.name.startswith(".") and file.name.endswith(".crc")
+            data = file.name[1:-4] if is_checksum else file.name
             is_log = (
                 file.parent.name == "_delta_log" and not file.name.endswith(".tmp") and (file.parent / data).exists()
             )
