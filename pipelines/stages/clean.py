@@ -25,7 +25,7 @@ from pipelines.stages.deletions import (
     vacuum,
 )
 from pipelines.stages.holding import is_exclusive, pin
-from pipelines.stages.leftovers import LeftOver, find_leftovers
+from pipelines.stages.leftovers import DAY, UNLOCKED, LeftOver, find_leftovers
 from pipelines.stages.run_records import RUNS, is_due
 from pipelines.storage.files import list_files, remove_folder
 from pipelines.storage.orphans import find_superseded, remove_empty
@@ -35,7 +35,6 @@ LATER = (
     "what was deleted, or never committed, leaves the storage when `irbis clean` runs a week later, as others may "
     "use the tables"
 )
-UNLOCKED = "datasets"  # is written without the lock, and takes a few KB
 
 
 @dataclass
@@ -89,7 +88,7 @@ class Clean:
             folder, slash, rest = name.partition("/")
             if slash:
                 runs.setdefault(folder, []).append((rest, size, changed))
-        now, kept = time.time(), self.settings.clean.keep_runs_days * 86_400
+        now, kept = time.time(), self.settings.clean.keep_runs_days * DAY
         due = [run for run, files in runs.items() if is_due(run, [(name, at) for name, _, at in files], now, kept)]
         for run in due if not self.dry_run else ():
             remove_folder(tables, f"{RUNS}/{run}")

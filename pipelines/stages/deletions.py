@@ -10,12 +10,11 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipelines.images.signatures import readable_format
-from pipelines.platform.lock import can_lock
 from pipelines.reports.wording import plural
 from pipelines.settings import Settings
 from pipelines.spark_conf import sql_conf
 from pipelines.stages.holding import is_exclusive, pin
-from pipelines.stages.room import require_room
+from pipelines.stages.room import is_local, require_room
 from pipelines.storage.tables import ROW, Tables
 
 TABLES = ("images", "features", "predictions")  # that have rows of an image
@@ -131,11 +130,6 @@ def deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
     rows = rows.withColumn("holds", F.expr("content_hash is not null and content_at is null")).drop("content_at")
     is_kept = F.max(F.col("holds") & F.col("is_needed")).over(Window.partitionBy("path"))
     return rows.withColumn("is_kept", is_kept).where("not is_kept or holds and not is_needed").drop("is_kept")
-
-
-def is_local(tables: Tables) -> bool:
-    """Return whether the files of the tables lie in a folder that this machine sees."""
-    return tables.schema is None and can_lock(tables.workspace)
 
 
 def count(rows: DataFrame) -> Cleaned:

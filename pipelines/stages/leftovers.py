@@ -27,6 +27,7 @@ from pipelines.storage.tables import workspace_of
 
 DAY = 86_400.0
 WEEK = 7 * DAY  # after which what a process that nobody sees from here has left is taken for a left-over
+UNLOCKED = "datasets"  # the table that `irbis datasets` writes without the lock; it takes a few KB
 # Names that only irbis, MLflow and Spark give: a workspace may lie in a folder of somebody's own.
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 IN_SCRATCH = re.compile(rf"tmp[a-z0-9_]{{8}}|{UUID}")
@@ -88,13 +89,12 @@ def _in_workspace(settings: Settings, now: float) -> Iterator[LeftOver]:
     workspace, is_held = Path(workspace_of(settings)), can_lock(settings.workspace)
     kept = settings.clean.keep_runs_days * DAY
     if is_held and settings.tables.schema_ is None:
-        week = ("datasets",)  # `irbis datasets` writes it without the lock
         tables = sorted(workspace.glob("tables/*"))
         orphans = [
             file
             for table in tables
             for file in find_orphans(table)
-            if table.name not in week or _is_older(file, now - WEEK)
+            if table.name != UNLOCKED or _is_older(file, now - WEEK)
         ]
         yield LeftOver("file of a table that no commit names", "files of tables that no commit names", tuple(orphans))
     running = _running(Ledger(settings.runs.ledger))

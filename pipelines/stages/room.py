@@ -20,13 +20,18 @@ def require_room(tables: Tables, size: int, what: str, *, spilled: int = 0, reme
 
     Costs a question to each disk. A workspace elsewhere is not looked at: nobody here knows how much room it has.
     """
-    if tables.schema or not can_lock(tables.workspace):
+    if not is_local(tables):
         return
     needed = {Path(tables.workspace): int(size * (1 + OVERHEAD))}
     folders = _spark_folders(tables) if spilled else []
     for folder in folders:  # between which Spark shares its blocks
         needed[folder] = needed.get(folder, 0) + spilled // len(folders)
     require_space(needed, what, remedy)
+
+
+def is_local(tables: Tables) -> bool:
+    """Return whether the files of the tables lie in a folder that this machine sees."""
+    return not tables.schema and can_lock(tables.workspace)
 
 
 @contextmanager

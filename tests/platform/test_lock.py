@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from pipelines.errors import PlatformError
 from pipelines.platform import lock
 from pipelines.platform.lock import workspace_lock
+from tests.holder import holder
 
 HOLD = """
 import sys, time
@@ -24,23 +20,9 @@ with workspace_lock(sys.argv[1]):
 """
 
 
-@contextmanager
-def holder(workspace: Path) -> Iterator[subprocess.Popen[str]]:
-    """Give a process that holds the workspace until it is killed."""
-    root = str(Path(__file__).resolve().parents[2])
-    command = [sys.executable, "-c", HOLD, str(workspace)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            process.kill()
-
-
 def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
     workspace = tmp_path / "work space" / "deep"
-    with holder(workspace) as first:
+    with holder(HOLD, workspace) as first:
         with pytest.raises(PlatformError) as caught, workspace_lock(str(workspace)):
             raise AssertionError("two at once")
         assert str(caught.value) == (

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -25,6 +22,7 @@ from pipelines.storage.azure_credentials import find_credential
 from pipelines.storage.leasing import require_lease, workspace_lease
 from pipelines.storage.tables import Tables
 from tests.azurite import ACCOUNT, KEY
+from tests.holder import holder
 
 HOLD = """
 import sys, time
@@ -47,20 +45,6 @@ def settings_of(address: str, **azure: str) -> Settings:
 @pytest.fixture
 def workspace(container: Any) -> str:
     return f"{container.url}/work space"
-
-
-@contextmanager
-def holder(workspace: str) -> Iterator[subprocess.Popen[str]]:
-    """Give a process that holds the workspace until it is killed."""
-    root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-c", HOLD, workspace]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            process.kill()
 
 
 def break_lease(container: Any) -> None:
@@ -145,7 +129,7 @@ def test_a_credential_that_may_only_read_is_told_of(container, workspace, monkey
 @pytest.mark.slow
 def test_a_lease_is_renewed_and_ends_soon_after_its_holder_was_killed(container, workspace, monkeypatch):
     settings = settings_of(workspace)
-    with holder(workspace) as first:
+    with holder(HOLD, workspace) as first:
         time.sleep(20)  # longer than the lease
         with pytest.raises(PlatformError, match=f"Process {first.pid} on"):
             workspace_lease(settings).__enter__()
