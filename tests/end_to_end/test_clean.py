@@ -34,7 +34,7 @@ def test_clean_frees_what_it_said_and_the_tables_are_the_same(irbis, spark, tmp_
     shutil.copy(whole, table / "part-00000-0a0b-killed.snappy.parquet")  # at whatever moment it was killed
     (table / "_delta_log/.00000000000000000009.json.0a.tmp").write_bytes(b"x" * 100)
     for name, days in (("run-20260101-120000-0a1b", 40), ("run-20260201-120000-0a1b", 20)):
-        (workspace / "runs" / name).mkdir()
+        (workspace / "runs" / name).mkdir(parents=True)  # killed before it had a record, or after
         for file in ("run.log", "run.json"):
             (workspace / "runs" / name / file).write_bytes(b"x" * 1000)
             aged(workspace / "runs" / name / file, days)
