@@ -19,13 +19,13 @@ class Contents(BuildHookInterface):
             return
         root = Path(self.root)
         sys.path.insert(0, self.root)
-        from pipelines.platform.provenance import BUILD, code_version
+        from pipelines.platform.provenance import BUILD_FILE, code_version
 
         said = code_version()
         said.pop("version")  # which stands in the package itself
         self._own = tempfile.TemporaryDirectory()  # goes when the wheel is made
-        note = Path(self._own.name, BUILD)
+        note = Path(self._own.name, BUILD_FILE)
         note.write_text(json.dumps(said), encoding="utf-8")
-        build_data["force_include"][str(note)] = f"pipelines/{BUILD}"
+        build_data["force_include"][str(note)] = f"pipelines/{BUILD_FILE}"
         if (root / "notebooks").is_dir():
             build_data["force_include"]["notebooks"] = "pipelines/notebooks"

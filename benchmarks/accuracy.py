@@ -25,15 +25,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
-from pipelines.evaluation.answers import Answers
-from pipelines.evaluation.decision import Decision
-from pipelines.evaluation.folds import with_folds
-from pipelines.evaluation.operating_point import Review, measure
-from pipelines.models.backbones import identity_of
+from pipelines.evaluation.answers import PredictionSet
+from pipelines.evaluation.decision import ReviewPolicy
+from pipelines.evaluation.folds import assign_folds
+from pipelines.evaluation.operating_point import OperatingPointResult, measure_points
+from pipelines.models.backbones import feature_id
 from pipelines.platform.session import get_session
 from pipelines.settings import Settings
 from pipelines.stages import featurize, ingest
-from pipelines.stages.asking import ask
+from pipelines.stages.asking import predict_labelled
 from pipelines.stages.learning import training_rows
 from pipelines.stages.train import train
 from pipelines.storage.tables import Tables
@@ -41,20 +41,20 @@ from pipelines.storage.tables import Tables
 OUTER = 5
 BOTH = "squeezenet1_1+mobilenet_v2"
 SETS: dict[str, dict[str, Any]] = {
-    "trashnet": {"train.folds": 3},  # half the time of five
+    "trashnet": {"train.cv_folds": 3},  # half the time of five
     "cameratrap_peru_sdzg": {"images.crop_bottom": 0.07, "train.exclude_labels": ["human_setup", "unsure"]},
     "cats_dogs_leopard": {"train.classes_of_interest": ["amur_leopard"]},
 }
 RECIPES: dict[str, dict[str, Any]] = {
     "raw pixels": {"featurize.backbone": "raw_pixels"},
     "squeezenet1_1": {"featurize.backbone": "squeezenet1_1"},
-    "squeezenet1_1, mirrored": {"featurize.backbone": "squeezenet1_1", "featurize.mirror": True},
+    "squeezenet1_1, mirrored": {"featurize.backbone": "squeezenet1_1", "featurize.horizontal_flip": True},
     "mobilenet_v2": {"featurize.backbone": "mobilenet_v2"},
-    "mobilenet_v2, mirrored": {"featurize.backbone": "mobilenet_v2", "featurize.mirror": True},
+    "mobilenet_v2, mirrored": {"featurize.backbone": "mobilenet_v2", "featurize.horizontal_flip": True},
     "both": {"featurize.backbone": BOTH},
-    "both, mirrored": {"featurize.backbone": BOTH, "featurize.mirror": True},
-    "both, LightGBM": {"featurize.backbone": BOTH, "train.learner": "lightgbm"},
-    "squeezenet1_1, random forest": {"featurize.backbone": "squeezenet1_1", "train.learner": "random_forest"},
+    "both, mirrored": {"featurize.backbone": BOTH, "featurize.horizontal_flip": True},
+    "both, LightGBM": {"featurize.backbone": BOTH, "train.classifier": "lightgbm"},
+    "squeezenet1_1, random forest": {"featurize.backbone": "squeezenet1_1", "train.classifier": "random_forest"},
 }
 CLAIMED = ("squeezenet1_1", "mobilenet_v2")  # recipes that a random split is asked about too
 
@@ -63,21 +63,21 @@ CLAIMED = ("squeezenet1_1", "mobilenet_v2")  # recipes that a random split is as
 class Part:
     """Hold what one fold gave: what was trained on the others, and what it says of the fold."""
 
-    decision: Decision
+    decision: ReviewPolicy
     inner: float  # balanced accuracy within the other folds
-    said: Answers
+    said: PredictionSet
 
 
 def parts_of(rows: DataFrame, settings: Settings, unit: str) -> Iterator[Part]:
     """Train without each fold in turn, and ask about it."""
-    folded = with_folds(rows, OUTER, "outer", unit).cache()
+    folded = assign_folds(rows, OUTER, "outer", unit).cache()
     for fold in range(OUTER):
         split = folded.withColumn("split", F.when(F.col("fold") == fold, "test").otherwise("train")).drop("fold")
         trained = train(split, settings)
-        said = ask(trained.model, split.where("split = 'test'"), trained.classes)
+        said = predict_labelled(trained.model, split.where("split = 'test'"), trained.classes)
         assert said is not None and trained.validation is not None
         inner = trained.validation.metrics["balanced_accuracy"].value or 0.0
-        yield Part(trained.decision, inner, said.of_views(trained.decision.both_views))
+        yield Part(trained.decision, inner, said.average_views(trained.decision.average_flip))
     folded.unpersist()
 
 
@@ -91,10 +91,10 @@ def kept_parts(place: Path, rows: DataFrame, settings: Settings, unit: str) -> l
     return parts
 
 
-def joined(parts: list[Part], voted: bool) -> Answers:
+def joined(parts: list[Part], voted: bool) -> PredictionSet:
     """Put the answers of all folds together, after the vote that was chosen without each."""
-    said = [part.said.voted(part.decision.weight) if voted else part.said for part in parts]
-    return Answers(
+    said = [part.said.aggregate_bursts(part.decision.max_weight) if voted else part.said for part in parts]
+    return PredictionSet(
         [label for each in said for label in each.labels],
         np.concatenate([each.probabilities for each in said]),
         said[0].classes,
@@ -103,7 +103,7 @@ def joined(parts: list[Part], voted: bool) -> Answers:
     )
 
 
-def reviews_of(parts: list[Part], label: str) -> list[Review]:
+def reviews_of(parts: list[Part], label: str) -> list[OperatingPointResult]:
     """Give what the points of the first fold cost and find on all, each picture held to the threshold of its own fold.
 
     Scores are divided by their fold's threshold, so that 1 is every fold's.
@@ -113,7 +113,7 @@ def reviews_of(parts: list[Part], label: str) -> list[Review]:
         for recall in (0.99, 0.95):
             points = [
                 next(
-                    (p for p in part.decision.points if (p.label, p.unit, p.recall) == (label, unit, recall)),
+                    (p for p in part.decision.operating_points if (p.label, p.unit, p.recall) == (label, unit, recall)),
                     None,
                 )
                 for part in parts
@@ -121,19 +121,19 @@ def reviews_of(parts: list[Part], label: str) -> list[Review]:
             if not all(points):
                 continue
             whole = joined(parts, voted=True)
-            ranked = whole.ranked(label)
+            ranked = whole.class_scores(label)
             thresholds = np.repeat([p.threshold for p in points if p], [len(part.said.labels) for part in parts])
             scaled = type(ranked)(
                 ranked.is_class, ranked.scores / thresholds, ranked.bursts, ranked.groups, ranked.group_count
             )
             point = type(points[0])(label, unit, recall, 1.0 - 1e-9, points[0].units, points[0].groups)
-            found += measure([(point, scaled)])
+            found += measure_points([(point, scaled)])
     return found
 
 
-def told(name: str, answers: Answers) -> str:
+def told(name: str, answers: PredictionSet) -> str:
     found = answers.evaluate(bootstrap=1000).metrics
-    cells = [found[key].text() for key in ("accuracy", "balanced_accuracy")]
+    cells = [found[key].format() for key in ("accuracy", "balanced_accuracy")]
     return f"| {name} | {' | '.join(cells)} | {found['calibration_error'].value:.3f} |"
 
 
@@ -154,7 +154,7 @@ def measure_set(
         if not kept:
             ingest.run(spark, settings)
         featurize.run(spark, settings)
-        rows = training_rows(Tables.of(spark, settings), settings, identity_of(settings)).drop("split").cache()
+        rows = training_rows(Tables.of(spark, settings), settings, feature_id(settings)).drop("split").cache()
         place = Path(settings.workspace) / "parts"
         kept[recipe] = kept_parts(place / f"{recipe}.pickle", rows, settings, "group_id")
         print(told(recipe, joined(kept[recipe], voted=False)), flush=True)
@@ -172,8 +172,8 @@ def measure_set(
         for review in reviews_of(chosen, label):
             point = review.point
             print(
-                f"{label}: recall {point.recall} of {point.unit}s: review share {review.share.text()}, "
-                f"found {review.recall.text()} of {review.units}",
+                f"{label}: recall {point.recall} of {point.unit}s: review share {review.share.format()}, "
+                f"found {review.recall.format()} of {review.units}",
                 flush=True,
             )
 
@@ -195,8 +195,10 @@ def main() -> None:
                 "featurize.weights_cache": str(chosen.weights),
                 **SETS[name],
             }
-            wanted = "lightgbm" if any("train.learner" in each for each in recipes.values()) else "logistic_regression"
-            spark = get_session(load_settings(None, {**fixed, "train.learner": wanted}))
+            wanted = (
+                "lightgbm" if any("train.classifier" in each for each in recipes.values()) else "logistic_regression"
+            )
+            spark = get_session(load_settings(None, {**fixed, "train.classifier": wanted}))
             measure_set(spark, chosen.folder, name, recipes, fixed)
 
 

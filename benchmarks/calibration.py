@@ -22,7 +22,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipelines.evaluation.calibration import balanced_log_loss, fit_temperature, temper
+from pipelines.evaluation.calibration import apply_temperature, balanced_log_loss, fit_temperature
 from pipelines.evaluation.metrics import evaluate
 
 Floats = NDArray[np.float64]
@@ -70,11 +70,11 @@ def nested(x: Floats, y: NDArray[np.int64], groups: Any, penalties: list[float])
         best = min(held, key=lambda penalty: balanced_log_loss(y[train], held[penalty]))
         said, raw = held[best], fitted(x[train], y[train], best).predict_proba(x[test])
         evidence = len(np.unique(groups[train]))
-        temperature = fit_temperature(y[train], lambda t, said=said: temper(said, t), evidence)
+        temperature = fit_temperature(y[train], lambda t, said=said: apply_temperature(said, t), evidence)
         isotonic = IsotonicRegression(out_of_bounds="clip", y_min=1e-3, y_max=1 - 1e-3)
         columns = [isotonic.fit(said[:, k], y[train] == k).predict(raw[:, k]) for k in range(raw.shape[1])]
         each = np.stack(columns, axis=1)
-        found["as fitted"][test], found["temperature"][test] = raw, temper(raw, temperature)
+        found["as fitted"][test], found["temperature"][test] = raw, apply_temperature(raw, temperature)
         found["isotonic"][test] = each / each.sum(axis=1, keepdims=True)
     return found
 
@@ -91,7 +91,7 @@ def main() -> None:
         groups = rows.group_id.to_numpy()
         for how, said in nested(np.stack(rows.features.to_list()), y, groups, chosen.penalties).items():
             metrics = evaluate(rows.label.tolist(), said, list(classes), groups.tolist(), bootstrap=1000).metrics
-            figures = [metrics[key].text() for key in ("accuracy", "balanced_accuracy")]
+            figures = [metrics[key].format() for key in ("accuracy", "balanced_accuracy")]
             figures += [f"{metrics[key].value:.3f}" for key in ("calibration_error", "log_loss")]
             print(f"| {name.partition('@')[0]} | {how} | {' | '.join(figures)} |", flush=True)
 

@@ -22,9 +22,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
-from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.decision import ReviewPolicy
 from pipelines.evaluation.operating_point import OperatingPoint
-from pipelines.models.classifiers import Temperature
+from pipelines.models.classifiers import TemperatureScaling
 from pipelines.platform.model_version import ModelVersion
 from pipelines.platform.session import get_session
 from pipelines.stages.score import score
@@ -50,12 +50,12 @@ def version_of(classes: int) -> ModelVersion:
     tags = {
         "classes": json.dumps(names),
         "backbone": "drawn",
-        "decision": Decision(0.5, tuple(names[1:]), points).to_json(),
+        "decision": ReviewPolicy(0.5, tuple(names[1:]), points).to_json(),
     }
     return ModelVersion("irbis", "1", "", 0, tags)
 
 
-class AsVector(Temperature):
+class AsVector(TemperatureScaling):
     """Take the features for probabilities, then divide their logits by the temperature."""
 
     def _transform(self, dataset: DataFrame) -> DataFrame:

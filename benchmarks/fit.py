@@ -22,8 +22,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from pipelines.config import load_settings
-from pipelines.models.classifiers import labelled
-from pipelines.models.learners import TOLERANCE, learner
+from pipelines.models.classifiers import prepare_training_rows
+from pipelines.models.learners import TOLERANCE, build_estimator
 from pipelines.platform.session import get_session
 
 CLASSES, PENALTY = [f"class {number}" for number in range(6)], 0.1
@@ -39,7 +39,7 @@ def drawn(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
 
 def frame(spark: SparkSession, features: np.ndarray, labels: np.ndarray) -> DataFrame:
     rows = [(row.tolist(), CLASSES[label]) for row, label in zip(features, labels, strict=True)]
-    vectors = labelled(spark.createDataFrame(rows, "features array<float>, label string"), CLASSES, "none")
+    vectors = prepare_training_rows(spark.createDataFrame(rows, "features array<float>, label string"), CLASSES, "none")
     vectors = vectors.select("vector", "label", "weight").cache()
     vectors.count()
     return vectors
@@ -70,8 +70,8 @@ def main() -> None:
     settings = load_settings(None, {"train.reg_params": str(PENALTY), **conf})
     features, labels = drawn(chosen.rows, chosen.columns)
     vectors = frame(get_session(settings), features, labels)
-    estimator = learner(settings.train, "vector")
-    spark_fit = estimator.estimator.copy(estimator.grid()[0])
+    estimator = build_estimator(settings.train, "vector")
+    spark_fit = estimator.estimator.copy(estimator.spark_param_maps()[0])
     scaled = StandardScaler().fit_transform(features.astype(np.float64))
     # Its C is the sum's weight against the penalty; Spark's loss is a mean.
     other = LogisticRegression(C=1 / (PENALTY * len(labels)), tol=TOLERANCE, max_iter=settings.train.max_iter)

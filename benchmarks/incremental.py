@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where 
 from pictures import evenly, put, with_comment
 
 from pipelines.config import load_settings
-from pipelines.models.backbones import identity_of
-from pipelines.platform.queries import INTERPRETED, fit_queries
+from pipelines.models.backbones import feature_id
+from pipelines.platform.queries import NO_CODEGEN, tune_codegen
 from pipelines.platform.session import get_session
 from pipelines.settings import Settings
 from pipelines.stages import featurize, ingest
@@ -56,7 +56,7 @@ def fill(tables: Tables, settings: Settings, wanted: int) -> None:
     tables.append("images", rows)
     made = tables.read("images").where(F.col("content") == F.lit(b"made up")).select("content_hash")
     made = made.withColumn("features", F.array_repeat(F.rand(1).cast("float"), 512))
-    made = made.withColumn("backbone", F.lit(identity_of(settings)))
+    made = made.withColumn("backbone", F.lit(feature_id(settings)))
     made = made.withColumn("featurized_at", F.current_timestamp())
     nothing = F.lit(None).cast("string")
     tables.append("features", made.withColumn("failure", nothing).withColumn("failure_detail", nothing))
@@ -64,13 +64,13 @@ def fill(tables: Tables, settings: Settings, wanted: int) -> None:
 
 def one_round(spark: Any, settings: Settings) -> tuple[float, float]:
     """Give the seconds of ingest and of featurize for what is new, queries run as in a session of their own."""
-    for name, value in INTERPRETED.items():
+    for name, value in NO_CODEGEN.items():
         spark.conf.set(name, value)
-    rows = Tables.of(spark, settings).rough_count("images")
+    rows = Tables.of(spark, settings).approximate_count("images")
     seconds = []
     for name, stage in (("ingest", ingest), ("featurize", featurize)):
         start = time.perf_counter()
-        fit_queries(spark, rows, name)
+        tune_codegen(spark, rows, name)
         assert stage.run(spark, settings).read == NEW
         seconds.append(time.perf_counter() - start)
     return seconds[0], seconds[1]

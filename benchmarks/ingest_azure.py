@@ -29,7 +29,7 @@ from pictures import put, with_comment
 from pipelines.config import load_settings
 from pipelines.platform.session import get_session
 from pipelines.stages import ingest
-from pipelines.stages.upload import send
+from pipelines.stages.upload import upload_folder
 from tests.azurite import ACCOUNT, KEY, Azurite
 from tests.fault_proxy import fault_proxy
 
@@ -83,7 +83,7 @@ def main() -> None:
                 name = "pictures"
                 ContainerClient.from_connection_string(azurite.connection_string, name).create_container()
                 settings = settings_of(folder / "session", name)
-                print(send(str(chosen), settings, False)[0][0])
+                print(upload_folder(str(chosen), settings, False)[0][0])
                 spark = get_session(settings)
                 spark.range(1).write.format("delta").save(str(folder / "warm"))
                 if proxy:

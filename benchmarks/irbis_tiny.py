@@ -31,8 +31,8 @@ from sklearn.preprocessing import StandardScaler
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
 from pipelines.models.backbones.irbis_tiny import INPUT_SIZE, MEAN, STD, IrbisTiny
-from pipelines.models.backbones.states import read_state
-from pipelines.models.backbones.weights import SHIPPED
+from pipelines.models.backbones.states import read_state_dict
+from pipelines.models.backbones.weights import PACKAGED_WEIGHTS_DIR
 
 Features = NDArray[np.float32]
 SEEDS = (0, 1, 2)  # of the folds
@@ -53,7 +53,7 @@ def pictures(folder: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.str
 def networks(weights: Path) -> Iterator[tuple[str, IrbisTiny]]:
     """Give the pretrained network and those with random weights."""
     network = IrbisTiny()
-    network.load_state_dict(read_state(weights.read_bytes(), weights.name))
+    network.load_state_dict(read_state_dict(weights.read_bytes(), weights.name))
     yield "pretrained", network.eval()
     for seed in range(RANDOM_NETWORKS):
         torch.manual_seed(seed)
@@ -131,7 +131,9 @@ def speed() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare irbis_tiny with random weights and with pixels.")
     parser.add_argument("folder", type=Path, help="holds trashnet, cats_dogs_leopard, cifar10_subset")
-    parser.add_argument("--weights", type=Path, default=SHIPPED / "irbis_tiny.safetensors", help="other weights")
+    parser.add_argument(
+        "--weights", type=Path, default=PACKAGED_WEIGHTS_DIR / "irbis_tiny.safetensors", help="other weights"
+    )
     given = parser.parse_args()
     folder = given.folder
     names = ("trashnet", "cats_dogs_leopard", "cifar10_subset")

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from pipelines.config import load_settings
 from pipelines.platform.session import get_session
-from pipelines.storage.listing import list_names
-from pipelines.storage.sources import Blob
+from pipelines.storage.listing import list_images
+from pipelines.storage.sources import SourceFile
 from pipelines.storage.tables import Tables
 
 
@@ -32,11 +32,11 @@ class Simulated:
     def __init__(self, count: int):
         self.count, self.problems = count, list[str]()
 
-    def list(self) -> Iterator[Blob]:
+    def list(self) -> Iterator[SourceFile]:
         at = datetime(2024, 6, 1, tzinfo=timezone.utc)
         for number in range(self.count):
             name = f"2024/S{number % 60:02}/CAM{number % 120:03}/100RECNX/RCNX{number:08}.JPG"
-            yield Blob(self.root + name, name, 2_500_000 + number % 999, at, f"0x8DC81A5C{number:08X}")
+            yield SourceFile(self.root + name, name, 2_500_000 + number % 999, at, f"0x8DC81A5C{number:08X}")
 
     def peek(self, path: str) -> bytes:
         return b""
@@ -68,8 +68,8 @@ def main() -> None:
         watcher = threading.Thread(target=watch)
         watcher.start()
         start = time.perf_counter()
-        listing = list_names(Tables.of(spark, settings), Simulated(count), settings.sources)
-        listed = listing.names.where("label is not null").count()
+        listing = list_images(Tables.of(spark, settings), Simulated(count), settings.sources)
+        listed = listing.files.where("label is not null").count()
         seconds = time.perf_counter() - start
         over.set()
         watcher.join()

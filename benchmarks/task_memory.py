@@ -31,7 +31,7 @@ from PIL import Image
 from pipelines.config import load_settings
 from pipelines.platform.session import get_session
 from pipelines.stages import ingest
-from pipelines.storage.fetching import fetcher
+from pipelines.storage.fetching import make_fetch_fn
 from pipelines.storage.sources import open_source
 from tests.azurite import KEY, Azurite
 
@@ -89,7 +89,7 @@ def biggest_batch(address: str, workspace: Path) -> float:
     settings = settings_of(address, workspace)
     source = open_source(settings)
     names = [{"path": blob.path, "etag": blob.etag, "size": blob.size} for blob in list(source.list())[:20]]
-    fetch = fetcher(source, lambda _: {}, max_bytes=settings.images.max_bytes, threads=settings.ingest.threads)
+    fetch = make_fetch_fn(source, lambda _: {}, max_bytes=settings.images.max_bytes, threads=settings.ingest.threads)
     return max(batch.nbytes for batch in fetch(iter([pa.RecordBatch.from_pylist(names)]))) / 1e6
 
 

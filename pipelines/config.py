@@ -19,16 +19,16 @@ from pydantic import BaseModel, ValidationError
 
 from pipelines.errors import SettingsError
 from pipelines.kinds import parse_mapping
-from pipelines.masking import masked
-from pipelines.settings import ENV_PREFIX, Section, Settings
-from pipelines.shipped import shipped
+from pipelines.masking import redact
+from pipelines.settings import ENV_PREFIX, Settings, SettingsSection
+from pipelines.shipped import resource_dir
 
 MAPPINGS = ("spark.conf", "sources.columns")  # settings whose items --set can name: KEY.NAME=VALUE
 RESERVED_VARIABLES = {"IRBIS_ENV"}
 
 
 @dataclass(frozen=True)
-class Origin:
+class SourcedValue:
     """Say where a value comes from: a file, a variable or the command line."""
 
     value: Any
@@ -41,43 +41,43 @@ def load_settings(env: str | None = None, overrides: Mapping[str, Any] | None = 
     `env` names a file of conf/ or is a path to a YAML file; `overrides` maps dotted keys to values, or to
     Origins that say which option they were given by.
     """
-    return validated(load_origins(env, overrides))
+    return build_settings(load_sourced_values(env, overrides))
 
 
-def load_origins(env: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, Origin]:
+def load_sourced_values(env: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, SourcedValue]:
     """Give dotted key -> value and source, the last source winning. Nothing is validated yet."""
     env = env or os.environ.get("IRBIS_ENV")
-    origins: dict[str, Origin] = {}
-    for path in [conf_folder() / "base.yaml"] + ([_env_file(env)] if env else []):
-        origins |= {key: Origin(value, _shown(path)) for key, value in flatten(read_yaml(path))}
-    origins |= {key: Origin(value, f"environment variable {name}") for name, key, value in _variables()}
+    origins: dict[str, SourcedValue] = {}
+    for path in [conf_dir() / "base.yaml"] + ([_env_file(env)] if env else []):
+        origins |= {key: SourcedValue(value, _shown(path)) for key, value in flatten(read_yaml(path))}
+    origins |= {key: SourcedValue(value, f"environment variable {name}") for name, key, value in _variables()}
     for key, given in (overrides or {}).items():
-        value, source = (given.value, given.source) if isinstance(given, Origin) else (given, "--set")
+        value, source = (given.value, given.source) if isinstance(given, SourcedValue) else (given, "--set")
         mapping = next((name for name in MAPPINGS if key.startswith(f"{name}.")), None)
         if mapping:  # Spark's own names have dots too
             key, value = mapping, _with_item(origins[mapping].value, key[len(mapping) + 1 :], value)
-        origins[key] = Origin(None if value == "null" else value, source)
+        origins[key] = SourcedValue(None if value == "null" else value, source)
     return origins
 
 
-def conf_folder() -> Path:
+def conf_dir() -> Path:
     """Find conf/, wherever the package is."""
-    return shipped("conf")
+    return resource_dir("conf")
 
 
-def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
+def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
     """List every setting by its dotted key."""
     keys = []
     for name, field in model.model_fields.items():
         key, kind = prefix + (field.alias or name), field.annotation
-        is_section = isinstance(kind, type) and issubclass(kind, Section)
-        keys += known_keys(kind, f"{key}.") if is_section else [key]  # type: ignore[arg-type]
+        is_section = isinstance(kind, type) and issubclass(kind, SettingsSection)
+        keys += setting_keys(kind, f"{key}.") if is_section else [key]  # type: ignore[arg-type]
     return keys
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Give the leaves of nested settings with their dotted keys; a free-form mapping is one leaf."""
-    known = set(known_keys())
+    known = set(setting_keys())
     for name, value in tree.items():
         key = f"{prefix}{name}"
         if isinstance(value, Mapping) and key not in known:
@@ -86,7 +86,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield key, value
 
 
-def laid_over(lower: Mapping[str, Origin], upper: Mapping[str, Origin]) -> dict[str, Origin]:
+def overlay_settings(lower: Mapping[str, SourcedValue], upper: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
     """Give both settings' origins, `upper` winning; of a mapping in both, item by item."""
     found = {**lower, **upper}
     for key in MAPPINGS:
@@ -96,13 +96,13 @@ def laid_over(lower: Mapping[str, Origin], upper: Mapping[str, Origin]) -> dict[
             except ValueError:  # which `validated` will say
                 continue
             if isinstance(below, Mapping) and isinstance(above, Mapping):
-                found[key] = Origin({**below, **above}, upper[key].source)
+                found[key] = SourcedValue({**below, **above}, upper[key].source)
     return found
 
 
 def _variables() -> list[tuple[str, str, Any]]:
     """Give name, key and text of every IRBIS_* variable; their texts mean what they mean after --set."""
-    known = {ENV_PREFIX + key.replace(".", "__").upper(): key for key in known_keys()}
+    known = {ENV_PREFIX + key.replace(".", "__").upper(): key for key in setting_keys()}
     found = []
     for name in sorted(os.environ):
         if name.upper().startswith(ENV_PREFIX) and name.upper() not in RESERVED_VARIABLES:
@@ -122,9 +122,9 @@ def _with_item(before: Any, name: str, value: Any) -> Any:
 
 
 def _env_file(env: str) -> Path:
-    path = Path(env) if env.endswith((".yaml", ".yml")) else conf_folder() / f"{env}.yaml"
+    path = Path(env) if env.endswith((".yaml", ".yml")) else conf_dir() / f"{env}.yaml"
     if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in conf_folder().glob("*.yaml") if p.stem != "base"))
+        names = ", ".join(sorted(p.stem for p in conf_dir().glob("*.yaml") if p.stem != "base"))
         raise SettingsError(f"--env {env}: there is no {_shown(path)}. Known: {names}, or give a path to a .yaml file.")
     return path
 
@@ -160,12 +160,12 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def _shown(path: Path) -> str:
-    return f"conf/{path.name}" if path.parent == conf_folder() else str(path)
+    return f"conf/{path.name}" if path.parent == conf_dir() else str(path)
 
 
-def validated(origins: Mapping[str, Origin]) -> Settings:
+def build_settings(origins: Mapping[str, SourcedValue]) -> Settings:
     """Give the settings that the origins amount to, or raise SettingsError with every fault."""
-    known = known_keys()
+    known = setting_keys()
     faults = [_unknown(key, origin, known) for key, origin in origins.items() if key not in known]
     tree: dict[str, Any] = {}
     for key in known:
@@ -181,7 +181,7 @@ def validated(origins: Mapping[str, Origin]) -> Settings:
     return settings
 
 
-def _unknown(key: str, origin: Origin, known: list[str]) -> str:
+def _unknown(key: str, origin: SourcedValue, known: list[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [
         name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]
     ]
@@ -192,12 +192,12 @@ def _unknown(key: str, origin: Origin, known: list[str]) -> str:
     return f"{origin.source} has an unknown key '{key}'. {hint}"
 
 
-def _mistyped(fault: Any, origins: Mapping[str, Origin]) -> str:
+def _mistyped(fault: Any, origins: Mapping[str, SourcedValue]) -> str:
     names = [str(part) for part in fault["loc"]]
     key = next((k for n in (2, 1) if (k := ".".join(names[:n])) in origins), ".".join(names))
     if key not in origins:
         return f"conf/base.yaml lacks '{key}'."
     origin, reason = origins[key], fault["msg"].removeprefix("Value error, ")
     return (
-        f"{origin.source}: {key} = {masked({key: origin.value})[key]!r} is refused: {reason[:1].lower()}{reason[1:]}."
+        f"{origin.source}: {key} = {redact({key: origin.value})[key]!r} is refused: {reason[:1].lower()}{reason[1:]}."
     )

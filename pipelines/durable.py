@@ -9,7 +9,7 @@ from pathlib import Path
 _UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what mounted buckets answer: they have no fsync
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; its folder is made where it is missing. When it returns, the disk has it."""
     draft = path.with_name(f".{path.name[:80]}.{os.getpid()}.draft")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pipelines.azure_address import hadoop_address
+from pipelines.azure_address import to_hadoop_uri
 from pipelines.label_text import canonical_text
-from pipelines.masking import masked
+from pipelines.masking import redact
 
 
 def split_commas(value: Any) -> Any:
@@ -32,7 +32,7 @@ def parse_mapping(value: Any) -> Any:
     value = json.loads(value) if isinstance(value, str) else value
     for name, item in value.items() if isinstance(value, dict) else ():
         if not isinstance(item, (str, int, float)):
-            shown = json.dumps(masked({name: item})[name], default=str)
+            shown = json.dumps(redact({name: item})[name], default=str)
             raise ValueError(f"'{name}' should be text, a number, true or false, not {shown}")
     return value
 
@@ -43,13 +43,13 @@ def sums_to_one(fractions: list[float]) -> list[float]:
     return fractions
 
 
-def one_scheme(address: str) -> str:
+def normalize_scheme(address: str) -> str:
     """Write dbfs:/x as dbfs:///x and file:///x as /x, so that `://` says what is not a local folder."""
     address = re.sub(r"^file:(//)?(?=/)", "", address)
     return re.sub(r"^([a-z][a-z0-9+.-]+):/(?!/)", r"\1:///", address)
 
 
-def known_station(rule: str) -> str:
+def validate_station(rule: str) -> str:
     if rule.startswith("regex:"):
         try:
             groups = re.compile(rule[len("regex:") :]).groups
@@ -57,18 +57,18 @@ def known_station(rule: str) -> str:
             raise ValueError(f"it is no regular expression: {error}") from error
         if not groups:
             raise ValueError("the pattern should have a group, such as regex:/(S[0-9]+)_")
-    elif rule not in ("none", "exif") and not re.fullmatch(FOLDER, rule):
+    elif rule not in ("none", "exif") and not re.fullmatch(FOLDER_RULE, rule):
         raise ValueError("expected none, exif, folder:N (from 1; -1 is the last) or regex:PATTERN")
     return rule
 
 
-def known_labels(rule: str) -> str:
-    if not rule or (rule.startswith("folder:") and not re.fullmatch(FOLDER, rule)):
+def validate_labels(rule: str) -> str:
+    if not rule or (rule.startswith("folder:") and not re.fullmatch(FOLDER_RULE, rule)):
         raise ValueError("expected folder, folder:N (from 1; -1 is the last), none or a file")
     return rule
 
 
-def visible_label(label: str) -> str:
+def validate_label(label: str) -> str:
     """Return a label in its canonical form, as tables hold it."""
     found = canonical_text(label)
     if found is None:
@@ -76,7 +76,7 @@ def visible_label(label: str) -> str:
     return found
 
 
-def known_columns(columns: dict[str, str]) -> dict[str, str]:
+def validate_columns(columns: dict[str, str]) -> dict[str, str]:
     unknown = sorted(set(columns) - set(LABEL_COLUMNS))
     if unknown:
         raise ValueError(f"it names {unknown[0]!r}; expected {', '.join(LABEL_COLUMNS)}")
@@ -86,46 +86,46 @@ def known_columns(columns: dict[str, str]) -> dict[str, str]:
     return columns
 
 
-def host_name(text: str) -> str:
+def validate_host(text: str) -> str:
     if not re.fullmatch(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+", text.lower()):
         raise ValueError(f"expected the name of a host, such as storage.example.org, not {text!r}")
     return text.lower()
 
 
-def known_recall(recall: float) -> float:
+def validate_recall(recall: float) -> float:
     if recall not in (0.99, 0.95):
         raise ValueError("expected 0.99 or 0.95: of these `irbis train` measures what they cost")
     return recall
 
 
-def not_one(folds: int) -> int:
+def validate_folds(folds: int) -> int:
     if folds == 1:
         raise ValueError("expected 2 or more, or 0 for the one validation split")
     return folds
 
 
-def sha256_digest(value: str) -> str:
+def validate_sha256(value: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", value.lower()):
         raise ValueError(f"'{value}' is no SHA-256 of 64 hexadecimal digits, as sha256sum writes it")
     return value.lower()
 
 
 LABEL_COLUMNS = ("path", "label", "station", "camera", "captured_at", "sequence")
-FOLDER = r"folder:-?[1-9]\d*"
+FOLDER_RULE = r"folder:-?[1-9]\d*"
 Text = Annotated[str, Field(min_length=1)]
-Address = Annotated[Text, AfterValidator(one_scheme), AfterValidator(hadoop_address)]
-Words = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(split_commas)]
-Hosts = Annotated[list[Annotated[str, AfterValidator(host_name)]], BeforeValidator(split_commas)]
-Digests = Annotated[list[Annotated[str, AfterValidator(sha256_digest)]], BeforeValidator(split_commas)]
+StorageUri = Annotated[Text, AfterValidator(normalize_scheme), AfterValidator(to_hadoop_uri)]
+StringList = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(split_commas)]
+Hosts = Annotated[list[Annotated[str, AfterValidator(validate_host)]], BeforeValidator(split_commas)]
+Digests = Annotated[list[Annotated[str, AfterValidator(validate_sha256)]], BeforeValidator(split_commas)]
 Labels = Annotated[
-    list[Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(visible_label)]],
+    list[Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(validate_label)]],
     BeforeValidator(split_commas),
 ]
-Numbers = Annotated[list[float], BeforeValidator(split_commas)]
+FloatList = Annotated[list[float], BeforeValidator(split_commas)]
 Fractions = Annotated[
     list[Annotated[float, Field(gt=0, lt=1)]],
     Field(min_length=3, max_length=3),
     BeforeValidator(split_commas),
     AfterValidator(sums_to_one),
 ]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]

@@ -12,21 +12,21 @@ from pyspark.sql import SparkSession
 warnings.filterwarnings("ignore", "IProgress not found")  # MLflow's bars would like a widget; there are none
 
 # ruff: noqa: E402 - what loads MLflow comes after it
-from pipelines.cli.notebooks import origins_by_parameters
-from pipelines.config import Origin, validated
+from pipelines.cli.notebooks import settings_from_parameters as sourced_values
+from pipelines.config import SourcedValue, build_settings
 from pipelines.errors import SettingsError
-from pipelines.platform.secrets import revealed
+from pipelines.platform.secrets import resolve_secrets
 from pipelines.platform.session import get_session
 from pipelines.platform.widgets import parameters
 from pipelines.settings import Settings
-from pipelines.stages.demo import demo_settings
+from pipelines.stages.demo import demo_settings as with_sample_set
 from pipelines.stages.holding import hold_workspace
 from pipelines.stages.result import StageResult
-from pipelines.stages.room import committing
+from pipelines.stages.room import cleaned_up_commit
 from pipelines.stages.score import require_backbone
 from pipelines.storage.tables import Tables
 
-__all__ = ["get_session", "new_set_settings", "parameters", "run", "sample_settings", "settings_of"]
+__all__ = ["demo_settings", "get_session", "parameters", "run", "scoring_settings", "settings_from_parameters"]
 
 
 class Stage(Protocol):
@@ -35,39 +35,39 @@ class Stage(Protocol):
     def run(self, spark: SparkSession, settings: Settings) -> StageResult: ...
 
 
-def settings_of(given: Mapping[str, Any]) -> Settings:
+def settings_from_parameters(given: Mapping[str, Any]) -> Settings:
     """Give the settings that a notebook's parameters ask for.
 
     `env`, `workspace`, `images`, `labels`, `backbone` and `weights` mean what the options of `irbis` of that name mean;
-    `settings` holds further ones as after --set, separated by spaces: "train.max_iter=50 score.recall=0.95". What is
+    `settings` holds further ones as after --set, separated by spaces: "train.max_iter=50 score.target_recall=0.95". What is
     empty says nothing. Other parameters are the notebook's own. Raises SettingsError with every fault.
     """
-    return revealed(validated(origins_by_parameters(given)))
+    return resolve_secrets(build_settings(sourced_values(given)))
 
 
-def sample_settings(given: Mapping[str, Any]) -> Settings:
+def demo_settings(given: Mapping[str, Any]) -> Settings:
     """Give the same; where no pictures are named the sample set is drawn, and is what they are read from."""
-    return revealed(validated(demo_settings(origins_by_parameters(given))))
+    return resolve_secrets(build_settings(with_sample_set(sourced_values(given))))
 
 
-def new_set_settings(given: Mapping[str, Any]) -> Settings:
+def scoring_settings(given: Mapping[str, Any]) -> Settings:
     """Give the same for pictures that nobody has labelled: folders are no labels.
 
     Raises SettingsError where no pictures are named, ModelError if the model could not score them, before any is read.
     """
     if not given.get("images"):
         raise SettingsError("Parameter images is empty. Give the folder or the container with the new pictures.")
-    origins = origins_by_parameters(given)
+    origins = sourced_values(given)
     if not given.get("labels"):
-        origins["sources.labels"] = Origin("none", "a new set")
-    settings = revealed(validated(origins))
+        origins["sources.labels"] = SourcedValue("none", "a new set")
+    settings = resolve_secrets(build_settings(origins))
     require_backbone(settings)
     return settings
 
 
 def run(stage: Stage, spark: SparkSession, settings: Settings) -> StageResult:
     """Run a stage and hold its workspace meanwhile; what it says on the way is wiped from the notebook when it ends."""
-    with hold_workspace(settings), committing(Tables.of(spark, settings)):
+    with hold_workspace(settings), cleaned_up_commit(Tables.of(spark, settings)):
         result = stage.run(spark, settings)
     if (shell := sys.modules.get("IPython")) and shell.get_ipython():
         from IPython.display import clear_output

@@ -30,7 +30,7 @@ class Failure(str, Enum):
         return self.value
 
     @property
-    def is_withheld(self) -> bool:
+    def is_access_error(self) -> bool:
         """Say whether the source is at fault, not the picture."""
         return self in {Failure.FORBIDDEN, Failure.UNAVAILABLE}
 
@@ -40,7 +40,7 @@ class Failure(str, Enum):
         return self in {Failure.TOO_SLOW, Failure.CRASHED}
 
     @property
-    def is_passing(self) -> bool:
+    def is_transient(self) -> bool:
         """Say whether the next run may fare better, so that ingest tries again."""
         return self in {Failure.VANISHED, Failure.CHANGED, Failure.FORBIDDEN, Failure.UNAVAILABLE}
 
@@ -72,8 +72,8 @@ IMAGES = """
     content_at timestamp      -- stored once; null: this row does, or there are none
 """
 
-JOINT = "+"  # between the names, and the identities, of backbones whose features stand side by side
-MIRRORED = "/mirrored"  # ends the identity of features of the picture mirrored left to right
+ID_SEPARATOR = "+"  # between the names, and the identities, of backbones whose features stand side by side
+FLIPPED_SUFFIX = "/mirrored"  # ends the identity of features of the picture mirrored left to right
 
 # One row per (content_hash, backbone): the same bytes are never computed twice.
 FEATURES = """
@@ -134,22 +134,22 @@ ARRIVALS = """
 """
 
 
-def parts_of(backbone: str) -> list[str]:
+def split_ids(backbone: str) -> list[str]:
     """Give the identities in a joined one, `a@1/x+b@2/y`, in its order; of another, itself."""
-    return backbone.split(JOINT)
+    return backbone.split(ID_SEPARATOR)
 
 
-def mirrored(backbone: str) -> str:
+def flipped_id(backbone: str) -> str:
     """Give what names the features of the mirrored pictures, of a joined identity those of every part."""
-    return JOINT.join(part + MIRRORED for part in parts_of(backbone))
+    return ID_SEPARATOR.join(part + FLIPPED_SUFFIX for part in split_ids(backbone))
 
 
-def names_of(backbone: str) -> str:
+def backbone_names(backbone: str) -> str:
     """Give what `--backbone` takes to make features of this identity: `a+b`."""
-    return JOINT.join(part.partition("@")[0] for part in parts_of(backbone))
+    return ID_SEPARATOR.join(part.partition("@")[0] for part in split_ids(backbone))
 
 
-def columns(schema: str) -> dict[str, str]:
+def parse_ddl(schema: str) -> dict[str, str]:
     """Give the columns, in order: name to type."""
     lines = (line.split("--")[0].strip().rstrip(",") for line in schema.strip().splitlines())
     return {name: kind for name, _, kind in (line.partition(" ") for line in lines if line)}

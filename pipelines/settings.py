@@ -8,43 +8,43 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.kinds import (
-    Address,
     Digests,
+    Fraction,
     Fractions,
     Hosts,
     Labels,
-    Share,
+    StorageUri,
+    StringList,
     Text,
-    Words,
-    known_columns,
-    known_labels,
-    known_recall,
-    known_station,
-    not_one,
     parse_mapping,
     split_commas,
+    validate_columns,
+    validate_folds,
+    validate_labels,
+    validate_recall,
+    validate_station,
 )
 
 ENV_PREFIX = "IRBIS_"
 
 
-class Section(BaseModel):
+class SettingsSection(BaseModel):
     """Stand above every group of settings: nothing unknown, nothing changed after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
-class Sources(Section):
+class Sources(SettingsSection):
     dataset: str | None
     images: str | None
-    labels: Annotated[str, AfterValidator(known_labels)]
-    columns: Annotated[dict[str, str], BeforeValidator(parse_mapping), AfterValidator(known_columns)]
-    station: Annotated[str, AfterValidator(known_station)]
-    extensions: Annotated[Words, Field(min_length=1)]
+    labels: Annotated[str, AfterValidator(validate_labels)]
+    columns: Annotated[dict[str, str], BeforeValidator(parse_mapping), AfterValidator(validate_columns)]
+    station: Annotated[str, AfterValidator(validate_station)]
+    extensions: Annotated[StringList, Field(min_length=1)]
     label_case: Literal["refuse", "lower", "keep"]
 
 
-class Azure(Section):
+class Azure(SettingsSection):
     account_key: SecretStr | None
     sas: SecretStr | None
     connection_string: SecretStr | None
@@ -56,13 +56,13 @@ class Azure(Section):
         return {name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)}
 
 
-class Images(Section):
+class Images(SettingsSection):
     max_megabytes: Annotated[float, Field(gt=0)]
     max_megapixels: Annotated[float, Field(gt=0)]
     max_seconds: Annotated[float, Field(ge=1, le=86400)]
     fit: Literal["squash", "crop", "pad"]
     size: Annotated[int, Field(ge=16, le=2048)] | None
-    crop_bottom: Share
+    crop_bottom: Fraction
 
     @property
     def max_bytes(self) -> int:
@@ -73,23 +73,23 @@ class Images(Section):
         return int(self.max_megapixels * 1e6)
 
 
-class Ingest(Section):
+class Ingest(SettingsSection):
     burst_gap_seconds: Annotated[float, Field(ge=0)]
     group_gap_minutes: Annotated[float, Field(ge=0)]
     files_per_commit: Annotated[int, Field(ge=1)]
     partition_megabytes: Annotated[int, Field(ge=1, le=512)]  # a task that holds gigabytes ends the JVM
     threads: Annotated[int, Field(ge=1, le=256)]
-    max_failed_share: Annotated[float, Field(ge=0, le=1)]
-    max_removed_share: Annotated[float, Field(ge=0, le=1)]
+    max_failed_fraction: Annotated[float, Field(ge=0, le=1)]
+    max_removed_fraction: Annotated[float, Field(ge=0, le=1)]
     keep_removed_days: Annotated[float, Field(ge=0, le=36500)]
-    watch_seconds: Annotated[float, Field(ge=1)]
+    poll_seconds: Annotated[float, Field(ge=1)]
 
 
 Precision = Literal["exact", "fast"]
 EngineName = Literal["auto", "openvino", "torch"]
 
 
-class Featurize(Section):
+class Featurize(SettingsSection):
     backbone: str
     weights: str | None
     weights_sha256: Digests
@@ -98,81 +98,81 @@ class Featurize(Section):
     engine: EngineName
     device: Literal["auto", "cpu", "cuda"]
     batch_size: Annotated[int, Field(ge=1)] | None
-    mirror: bool
-    pictures_per_commit: Annotated[int, Field(ge=1)]
+    horizontal_flip: bool
+    images_per_commit: Annotated[int, Field(ge=1)]
 
 
 SYNAPSEML = "com.microsoft.azure:synapseml-lightgbm_2.12:1.1.3"  # Scala 2.12, as Spark 3 has it
 SYNAPSEML_PYTHON = f"synapseml=={SYNAPSEML.rpartition(':')[2]}"
-Learner = Literal["logistic_regression", "lightgbm", "random_forest"]
-Vote = Literal["auto", "mean", "max", "none"]
+ClassifierName = Literal["logistic_regression", "lightgbm", "random_forest"]
+BurstAggregation = Literal["auto", "mean", "max", "none"]
 
 
-class Train(Section):
+class Train(SettingsSection):
     fractions: Fractions
     split_salt: str
     exclude_labels: Labels
     classes_of_interest: Labels
     min_groups_per_class: Annotated[int, Field(ge=1)]
-    vote: Vote
+    burst_aggregation: BurstAggregation
     class_weights: Literal["balanced", "none"]
-    folds: Annotated[int, Field(ge=0, le=20), AfterValidator(not_one)]
-    learner: Learner
-    pca: Annotated[int, Field(ge=1)] | None
+    cv_folds: Annotated[int, Field(ge=0, le=20), AfterValidator(validate_folds)]
+    classifier: ClassifierName
+    pca_components: Annotated[int, Field(ge=1)] | None
     reg_params: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1), BeforeValidator(split_commas)]
     elastic_net: Annotated[float, Field(ge=0, le=1)]
     max_iter: Annotated[int, Field(ge=1)]
-    trees: Annotated[int, Field(ge=1, le=10_000)]
-    depth: Annotated[int, Field(ge=1, le=30)]
+    num_trees: Annotated[int, Field(ge=1, le=10_000)]
+    max_depth: Annotated[int, Field(ge=1, le=30)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
-    min_leaf: Annotated[int, Field(ge=1)]
+    min_samples_leaf: Annotated[int, Field(ge=1)]
     lambda_l2: Annotated[float, Field(ge=0)]
-    feature_share: Annotated[float, Field(gt=0, le=1)]
+    feature_fraction: Annotated[float, Field(gt=0, le=1)]
     gate_metric: Literal["accuracy", "balanced_accuracy", "macro_f1"]
-    bootstrap: Annotated[int, Field(ge=100)]
+    bootstrap_resamples: Annotated[int, Field(ge=100)]
 
 
-class Score(Section):
+class Score(SettingsSection):
     model_version: Annotated[str, Field(pattern=r"^(champion|\d+)$", coerce_numbers_to_str=True)]
-    recall: Annotated[float, AfterValidator(known_recall)]
-    recall_of: Literal["picture", "burst", "group"]
-    review_below: Annotated[float, Field(ge=0, le=1)]
+    target_recall: Annotated[float, AfterValidator(validate_recall)]
+    recall_unit: Literal["picture", "burst", "group"]
+    review_threshold: Annotated[float, Field(ge=0, le=1)]
 
 
-class Report(Section):
+class Report(SettingsSection):
     title: str
-    pictures: Annotated[int, Field(ge=0, le=200)]
+    gallery_size: Annotated[int, Field(ge=0, le=200)]
 
 
-class Tracking(Section):
+class TrackingSettings(SettingsSection):
     uri: str | None
     registry_uri: str | None
     experiment: Text
     model: Text
 
 
-class Tables(Section):
+class TablesSettings(SettingsSection):
     schema_: Annotated[str | None, Field(alias="schema")]
 
 
-class Runs(Section):
+class Runs(SettingsSection):
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] | None
-    ledger: Text
-    look_seconds: Annotated[float, Field(gt=0)]
+    history_dir: Text
+    poll_seconds: Annotated[float, Field(gt=0)]
 
 
-class Clean(Section):
+class Clean(SettingsSection):
     keep_runs_days: Annotated[float, Field(ge=0, le=36500)]
     keep_cache_days: Annotated[float, Field(ge=0, le=36500)]
 
 
-class Databricks(Section):
+class DatabricksSettings(SettingsSection):
     profile: str | None
     target: Text
     cluster_id: str | None
 
 
-class Hdinsight(Section):
+class HdinsightSettings(SettingsSection):
     url: Annotated[str, Field(pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$")] | None
     user: Text
     password: SecretStr | None
@@ -182,7 +182,7 @@ class Hdinsight(Section):
     packages: str
 
 
-class Spark(Section):
+class Spark(SettingsSection):
     master: str
     driver_memory: Annotated[str, Field(pattern=r"^\d+[mgMG]$")]
     conf: Annotated[dict[str, str | int | float | bool], BeforeValidator(parse_mapping)]
@@ -193,7 +193,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
-    workspace: Address
+    workspace: StorageUri
     sources: Sources
     azure: Azure
     images: Images
@@ -202,13 +202,13 @@ class Settings(BaseSettings):
     train: Train
     score: Score
     report: Report
-    tracking: Tracking
-    tables: Tables
+    tracking: TrackingSettings
+    tables: TablesSettings
     spark: Spark
     runs: Runs
     clean: Clean
-    databricks: Databricks
-    hdinsight: Hdinsight
+    databricks: DatabricksSettings
+    hdinsight: HdinsightSettings
 
     @classmethod
     def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, *_: Any, **__: Any) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from importlib.abc import Traversable
 
 
-def shipped(name: str) -> Path:
+def resource_dir(name: str) -> Path:
     """Find a folder that ships with the package: inside the installed package, else beside it in a checkout.
 
     A package that is read out of a zip, as `spark-submit --py-files` has it, holds no folders: there the asked one is

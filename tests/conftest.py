@@ -60,7 +60,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     chosen = {"workspace": str(workspace), "spark.master": "local[2]", "spark.driver_memory": "3g"}
     with pytest.MonkeyPatch.context() as patch:
         # Its archive would be made at the end of all tests: the first command that a test starts makes it in a minute.
-        patch.setattr(sessions, "class_archive_options", lambda *_, **__: [])
+        patch.setattr(sessions, "class_data_sharing_options", lambda *_, **__: [])
         session = sessions.get_session(load_settings(None, chosen))
     yield session
     session.stop()

@@ -162,12 +162,12 @@ def spark_submit() -> list[str]:
     """Give the command that runs a job as a cluster with Delta does."""
     import pyspark
 
-    from pipelines.platform.session import DELTA
+    from pipelines.platform.session import DELTA_CONF
 
     version = importlib.metadata.version("delta-spark")
     name = "delta-spark" if version >= "3" else "delta-core"
     command = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local[2]"]
     command += ["--packages", f"io.delta:{name}_2.12:{version}", "--driver-memory", "2g"]
-    conf = {**DELTA, "spark.ui.enabled": "false", "spark.sql.shuffle.partitions": 2, "spark.default.parallelism": 2,
+    conf = {**DELTA_CONF, "spark.ui.enabled": "false", "spark.sql.shuffle.partitions": 2, "spark.default.parallelism": 2,
             "spark.databricks.delta.snapshotPartitions": 1}  # fmt: skip
     return command + [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]

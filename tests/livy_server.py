@@ -113,7 +113,7 @@ class _Handler(FaultyHandler):
 class Container(dict[str, bytes]):
     """A container of Blob Storage, as far as targets use it."""
 
-    def faults(self, folder):
+    def validate(self, folder):
         return []
 
     def files(self, folder):

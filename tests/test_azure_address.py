@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.azure_address import Place, hadoop_address, parse_place
+from pipelines.azure_address import BlobLocation, parse_blob_uri, to_hadoop_uri
 from pipelines.errors import DataError
 
-CLOUD = Place("https://irbis1.blob.core.windows.net", "irbis1", "pictures", "2024/S 1/")
+CLOUD = BlobLocation("https://irbis1.blob.core.windows.net", "irbis1", "pictures", "2024/S 1/")
 
 
 @pytest.mark.parametrize(
@@ -19,25 +19,25 @@ CLOUD = Place("https://irbis1.blob.core.windows.net", "irbis1", "pictures", "202
         ("https://irbis1.dfs.core.windows.net/pictures/2024/S 1", CLOUD),
         ("abfss://pictures@irbis1.dfs.core.windows.net/2024/S 1", CLOUD),
         ("wasbs://pictures@irbis1.blob.core.windows.net/2024/S 1/", CLOUD),
-        ("az://irbis1/pictures/100%25", Place(CLOUD.endpoint, "irbis1", "pictures", "100%25/")),
-        ("az://irbis1/pictures", Place(CLOUD.endpoint, "irbis1", "pictures", "")),
-        ("az://irbis1/$web/x", Place(CLOUD.endpoint, "irbis1", "$web", "x/")),
+        ("az://irbis1/pictures/100%25", BlobLocation(CLOUD.endpoint, "irbis1", "pictures", "100%25/")),
+        ("az://irbis1/pictures", BlobLocation(CLOUD.endpoint, "irbis1", "pictures", "")),
+        ("az://irbis1/$web/x", BlobLocation(CLOUD.endpoint, "irbis1", "$web", "x/")),
         (
             "https://irbis1.blob.core.chinacloudapi.cn/pictures/",
-            Place("https://irbis1.blob.core.chinacloudapi.cn", "irbis1", "pictures", ""),
+            BlobLocation("https://irbis1.blob.core.chinacloudapi.cn", "irbis1", "pictures", ""),
         ),
         (
             "http://127.0.0.1:10000/devstoreaccount1/pictures/a",
-            Place("http://127.0.0.1:10000/devstoreaccount1", "devstoreaccount1", "pictures", "a/"),
+            BlobLocation("http://127.0.0.1:10000/devstoreaccount1", "devstoreaccount1", "pictures", "a/"),
         ),
     ],
 )
 def test_every_spelling_leads_to_the_place(address, place):
-    assert parse_place(address) == (place, None)
+    assert parse_blob_uri(address) == (place, None)
 
 
 def test_a_signature_is_taken_off_the_address():
-    place, signature = parse_place("https://irbis1.blob.core.windows.net/pictures/a?sv=1&sig=abc%3D")
+    place, signature = parse_blob_uri("https://irbis1.blob.core.windows.net/pictures/a?sv=1&sig=abc%3D")
     assert place.root + place.prefix == "https://irbis1.blob.core.windows.net/pictures/a/"
     assert signature == "sv=1&sig=abc%3D"
 
@@ -45,9 +45,9 @@ def test_a_signature_is_taken_off_the_address():
 @pytest.mark.parametrize("address", ["az://irbis1", "az:///x", "https://example.org", "abfss://irbis1/x", "az://UP/c"])
 def test_what_names_no_container_is_refused(address):
     with pytest.raises(DataError, match="no container is named"):
-        parse_place(f"{address}?sig=hidden")
+        parse_blob_uri(f"{address}?sig=hidden")
     with pytest.raises(DataError) as caught:
-        parse_place(f"{address}?sig=hidden")
+        parse_blob_uri(f"{address}?sig=hidden")
     assert "hidden" not in str(caught.value)
 
 
@@ -65,8 +65,8 @@ def test_what_names_no_container_is_refused(address):
     ],
 )
 def test_a_workspace_is_written_as_spark_opens_it(address, spark):
-    assert hadoop_address(address) == spark
-    assert hadoop_address(spark) == spark
+    assert to_hadoop_uri(address) == spark
+    assert to_hadoop_uri(spark) == spark
 
 
 @pytest.mark.parametrize(
@@ -80,5 +80,5 @@ def test_a_workspace_is_written_as_spark_opens_it(address, spark):
 )
 def test_a_workspace_that_spark_could_not_open_is_refused(address, reason):
     with pytest.raises(ValueError, match=reason) as caught:
-        hadoop_address(address)
+        to_hadoop_uri(address)
     assert "hidden" not in str(caught.value)

@@ -9,7 +9,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipelines.config import Origin, conf_folder, flatten, known_keys, laid_over, load_origins, load_settings
+from pipelines.config import (
+    SourcedValue,
+    conf_dir,
+    flatten,
+    load_settings,
+    load_sourced_values,
+    overlay_settings,
+    setting_keys,
+)
 from pipelines.errors import SettingsError
 
 
@@ -27,14 +35,16 @@ def faults(env: str | None = None, overrides: dict[str, object] | None = None) -
 def test_the_last_of_the_four_sources_wins(tmp_path, monkeypatch):
     env = write(tmp_path / "mine.yaml", "train: {max_iter: 1, bootstrap: 200, elastic_net: 0.5}")
     monkeypatch.setenv("IRBIS_TRAIN__MAX_ITER", "2")
-    monkeypatch.setenv("IRBIS_TRAIN__BOOTSTRAP", "300")
-    origins = load_origins(env, {"train.max_iter": "3"})
-    assert origins["train.max_iter"] == Origin("3", "--set")
-    assert origins["train.bootstrap"] == Origin("300", "environment variable IRBIS_TRAIN__BOOTSTRAP")
-    assert origins["train.elastic_net"] == Origin(0.5, env)
-    assert origins["train.gate_metric"] == Origin("balanced_accuracy", "conf/base.yaml")
+    monkeypatch.setenv("IRBIS_TRAIN__BOOTSTRAP_RESAMPLES", "300")
+    origins = load_sourced_values(env, {"train.max_iter": "3"})
+    assert origins["train.max_iter"] == SourcedValue("3", "--set")
+    assert origins["train.bootstrap_resamples"] == SourcedValue(
+        "300", "environment variable IRBIS_TRAIN__BOOTSTRAP_RESAMPLES"
+    )
+    assert origins["train.elastic_net"] == SourcedValue(0.5, env)
+    assert origins["train.gate_metric"] == SourcedValue("balanced_accuracy", "conf/base.yaml")
     train = load_settings(env, {"train.max_iter": "3"}).train
-    assert (train.max_iter, train.bootstrap, train.elastic_net) == (3, 300, 0.5)
+    assert (train.max_iter, train.bootstrap_resamples, train.elastic_net) == (3, 300, 0.5)
 
 
 def test_every_fault_is_named_at_once_with_its_source_and_the_nearest_key(tmp_path, monkeypatch):
@@ -137,7 +147,7 @@ def test_an_environment_is_named_by_a_variable_too(tmp_path, monkeypatch):
 
 
 def test_an_unknown_environment_names_those_known():
-    names = sorted(path.stem for path in conf_folder().glob("*.yaml") if path.stem != "base")
+    names = sorted(path.stem for path in conf_dir().glob("*.yaml") if path.stem != "base")
     expected = f"--env prodd: there is no conf/prodd.yaml. Known: {', '.join(names)}, or give a path to a .yaml file."
     assert faults("prodd") == [expected]
 
@@ -167,14 +177,14 @@ def test_a_section_with_all_its_lines_commented_out_says_nothing(tmp_path):
 
 
 def test_base_yaml_has_every_setting_and_nothing_else():
-    tree = yaml.safe_load((conf_folder() / "base.yaml").read_text(encoding="utf-8"))
-    assert [key for key, _ in flatten(tree)] == known_keys()
+    tree = yaml.safe_load((conf_dir() / "base.yaml").read_text(encoding="utf-8"))
+    assert [key for key, _ in flatten(tree)] == setting_keys()
 
 
 def test_base_yaml_says_what_every_setting_does():
-    lines = (conf_folder() / "base.yaml").read_text(encoding="utf-8").splitlines()
+    lines = (conf_dir() / "base.yaml").read_text(encoding="utf-8").splitlines()
     settings = [line for line in lines if re.match(r" *\w+: *[^#\s]", line)]
-    assert len(settings) == len(known_keys())
+    assert len(settings) == len(setting_keys())
     assert [line for line in settings if "  # " not in line] == []
 
 
@@ -212,7 +222,7 @@ def test_settings_cannot_be_changed_after_loading():
         ("spark.conf", '{"spark.x.password": ["12345678"]}'),
         ("spark.conf", {"spark.x.password": {"a": 12345678}}),
         ("spark.conf", '[{"password": "12345678"}]'),
-        ("train.folds", "password=12345678"),
+        ("train.cv_folds", "password=12345678"),
     ],
 )
 def test_a_refused_secret_of_any_type_does_not_print(key, value):
@@ -249,8 +259,11 @@ def faults_of_command(words):
 
 
 def test_of_a_mapping_in_both_the_items_are_laid_over_one_by_one():
-    lower = {"spark.conf": Origin('{"a": "1", "b": "1"}', "below"), "train.folds": Origin(3, "below")}
-    upper = {"spark.conf": Origin({"b": "2"}, "above")}
-    found = laid_over(lower, upper)
-    assert found == {"spark.conf": Origin({"a": "1", "b": "2"}, "above"), "train.folds": Origin(3, "below")}
-    assert laid_over(lower, {"spark.conf": Origin("{", "above")})["spark.conf"].value == "{"
+    lower = {"spark.conf": SourcedValue('{"a": "1", "b": "1"}', "below"), "train.cv_folds": SourcedValue(3, "below")}
+    upper = {"spark.conf": SourcedValue({"b": "2"}, "above")}
+    found = overlay_settings(lower, upper)
+    assert found == {
+        "spark.conf": SourcedValue({"a": "1", "b": "2"}, "above"),
+        "train.cv_folds": SourcedValue(3, "below"),
+    }
+    assert overlay_settings(lower, {"spark.conf": SourcedValue("{", "above")})["spark.conf"].value == "{"

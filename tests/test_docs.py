@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.cli import SHORT_FORMS, STAGES, irbis
-from pipelines.config import known_keys
+from pipelines.cli import SETTING_OPTIONS, STAGES, irbis
+from pipelines.config import setting_keys
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ def test_the_readme_lists_every_command_and_no_other():
 
 def test_the_readme_names_every_option_of_the_stages():
     options = {word for command in STAGES for param in irbis.commands[command].params for word in param.opts}
-    assert options == {f"--{name}" for name in (*SHORT_FORMS, "compare-splits", "env", "set", "verbose", "watch")}
+    assert options == {f"--{name}" for name in (*SETTING_OPTIONS, "compare-splits", "env", "set", "verbose", "watch")}
     assert all(option in README for option in options)
 
 
@@ -33,7 +33,7 @@ def test_there_is_a_job_for_every_stage_for_all_for_sweeps_and_for_clean_that_ru
 
 
 def test_every_setting_in_readme_and_conf_is_known():
-    known = set(known_keys())
+    known = set(setting_keys())
     assert set(re.findall(r"--set (\w+\.\w+)=", README)) <= known
     for path in (ROOT / "conf").glob("*.yaml"):
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from pipelines.durable import sync, write_whole
-from pipelines.platform.ledger import Entry, Ledger
+from pipelines.durable import sync, write_atomic
+from pipelines.platform.ledger import RunHistory, RunRecord
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def calls(monkeypatch):
 
 
 def test_a_file_is_synced_then_renamed_then_its_folder_is_synced(tmp_path, calls):
-    write_whole(tmp_path / "runs" / "run.json", b"new")
+    write_atomic(tmp_path / "runs" / "run.json", b"new")
     draft = f".run.json.{os.getpid()}.draft"
     assert calls == [("fsync", draft), ("replace", "run.json"), ("fsync", "runs")]
     assert (tmp_path / "runs" / "run.json").read_bytes() == b"new"
@@ -39,19 +39,19 @@ def test_a_file_is_synced_then_renamed_then_its_folder_is_synced(tmp_path, calls
 
 
 def test_the_ledger_is_written_so_too(tmp_path, calls):
-    Ledger(str(tmp_path)).write(Entry("run-1", ("run",), "local", {}, "ws", "/", "2026-11-29T00:00:00+00:00"))
+    RunHistory(str(tmp_path)).write(RunRecord("run-1", ("run",), "local", {}, "ws", "/", "2026-11-29T00:00:00+00:00"))
     assert [name for name, _ in calls] == ["fsync", "replace", "fsync"]
 
 
 def test_a_disk_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
-    write_whole(tmp_path / "a", b"old")
+    write_atomic(tmp_path / "a", b"old")
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_whole(tmp_path / "a", b"new")
+        write_atomic(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
 
 
@@ -60,6 +60,6 @@ def test_a_mounted_bucket_without_fsync_is_no_fault(tmp_path, monkeypatch):
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(os, "fsync", unknown)
-    write_whole(tmp_path / "a", b"new")
+    write_atomic(tmp_path / "a", b"new")
     sync(tmp_path)
     assert (tmp_path / "a").read_bytes() == b"new"

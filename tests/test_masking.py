@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pipelines.masking import SECRET, is_secret, masked
+from pipelines.masking import SECRET_PATTERN, is_secret, redact
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ from pipelines.masking import SECRET, is_secret, masked
     ],
 )
 def test_secrets_do_not_print(value, shown):
-    assert masked(value) == shown
+    assert redact(value) == shown
 
 
 SECRETS = (
@@ -57,7 +57,7 @@ OPEN = (
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_what_is_a_secret_for_us_is_one_for_spark(name):
-    assert is_secret(name) and is_secret(name, 1234) and re.search(SECRET, name)
+    assert is_secret(name) and is_secret(name, 1234) and re.search(SECRET_PATTERN, name)
     assert not any(is_secret(name, value) for value in (None, "", True, "false", "{{secrets/a/b}}", "${env.KEY}"))
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.errors import ModelError, PlatformError, SettingsError
-from pipelines.notebook import new_set_settings, run, sample_settings, settings_of
+from pipelines.notebook import demo_settings, run, scoring_settings, settings_from_parameters
 from pipelines.platform.lock import workspace_lock
 from pipelines.stages.result import StageResult
 
@@ -33,7 +33,7 @@ run(SimpleNamespace(run=work), None, chosen)
 
 
 def test_empty_parameters_say_nothing():
-    chosen = settings_of(NOTHING)
+    chosen = settings_from_parameters(NOTHING)
     assert (chosen.workspace, chosen.sources.images, chosen.sources.labels) == ("irbis-workspace", None, "folder")
 
 
@@ -47,25 +47,25 @@ def test_parameters_mean_what_the_options_of_the_command_mean(tmp_path):
         "settings": further,
         "env": f"{tmp_path}/mine.yaml",
     }
-    chosen = settings_of(given)
+    chosen = settings_from_parameters(given)
     assert (chosen.workspace, chosen.sources.images, chosen.sources.dataset) == ("w", "p", None)
-    assert (chosen.train.bootstrap, chosen.train.max_iter, chosen.report.title) == (300, 9, "Autumn survey")
+    assert (chosen.train.bootstrap_resamples, chosen.train.max_iter, chosen.report.title) == (300, 9, "Autumn survey")
     assert chosen.featurize.backbone == "raw_pixels"
     with pytest.raises(SettingsError, match=r"--set max_iter: write KEY=VALUE"):
-        settings_of({"settings": "max_iter"})
+        settings_from_parameters({"settings": "max_iter"})
 
 
 def test_a_walkthrough_of_ones_own_pictures_draws_none(tmp_path):
-    chosen = sample_settings({**NOTHING, "workspace": str(tmp_path / "w"), "images": str(tmp_path / "p")})
+    chosen = demo_settings({**NOTHING, "workspace": str(tmp_path / "w"), "images": str(tmp_path / "p")})
     assert (chosen.workspace, chosen.sources.labels) == (str(tmp_path / "w"), "folder")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_set_is_refused_before_anything_is_read_where_nothing_could_score_it(tmp_path):
     with pytest.raises(SettingsError, match="Parameter images is empty"):
-        new_set_settings(NOTHING)
+        scoring_settings(NOTHING)
     with pytest.raises(ModelError, match="Model irbis has no champion"):
-        new_set_settings({**NOTHING, "workspace": str(tmp_path / "w"), "images": "new"})
+        scoring_settings({**NOTHING, "workspace": str(tmp_path / "w"), "images": "new"})
 
 
 def test_a_stage_runs_only_while_no_other_process_holds_the_workspace(make_settings):
@@ -78,11 +78,11 @@ def test_a_stage_runs_only_while_no_other_process_holds_the_workspace(make_setti
 
 @pytest.mark.skipif(importlib.util.find_spec("papermill") is None, reason="needs papermill")
 def test_what_a_stage_says_on_the_way_is_gone_when_its_result_is_there(tmp_path, make_settings):
-    from pipelines.stages.executed import execute
-    from pipelines.stages.notebooks import order
+    from pipelines.stages.executed import run_notebook
+    from pipelines.stages.notebooks import validate_request
 
     path = write(tmp_path / "loud.ipynb", ("parameters", "workspace = ''"), ("", LOUD))
-    done = execute(order(path, {"workspace": str(tmp_path / "w")}), make_settings())
+    done = run_notebook(validate_request(path, {"workspace": str(tmp_path / "w")}), make_settings())
     (output,) = json.loads(Path(done.copy).read_text())["cells"][-1]["outputs"]
     html = "".join(output["data"]["text/html"])
     assert "<dd>1,200</dd>" in html and "<dd>1 min 12 s</dd>" in html and "Failed: 2 empty" in html

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines import __version__
 from pipelines.platform.provenance import code_version
-from pipelines.shipped import shipped
+from pipelines.shipped import resource_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -68,7 +68,7 @@ def test_it_runs_from_another_folder_unpacked_and_as_the_zip_that_spark_takes(fo
     said = json.loads(python(place, tmp_path, "-c", ASKED))
     assert said["code"] == {"version": __version__, **{k: v for k, v in code_version().items() if k != "version"}}
     assert said["metadata"] == __version__
-    assert said["weights"] == (shipped("models/backbones/weights") / "irbis_tiny.safetensors").stat().st_size
+    assert said["weights"] == (resource_dir("models/backbones/weights") / "irbis_tiny.safetensors").stat().st_size
     assert said["file"].startswith(str(place))
 
 

@@ -29,7 +29,7 @@ from environments import python_of
 from memory import Watch
 from rounds import output_of, spread_of
 
-from pipelines.models.engines.calibration import cosines
+from pipelines.models.engines.calibration import cosine_similarities
 
 HERE = Path(__file__).resolve().parent
 # What the sets are made of, how many pictures of it, how often each; how many of the same kind make everything warm.
@@ -193,7 +193,7 @@ def worth(folder: Path, engine: str, reference: pd.DataFrame | None, labelled: b
     left, right = (
         pd.DataFrame(each.loc[common, "features"].tolist()).to_numpy("float32") for each in (found, reference)
     )
-    near = cosines(left, right)
+    near = cosine_similarities(left, right)
     reached = f"{accuracy(left, common.str.split('/').str[-2].to_numpy()):.4f}" if labelled else ""
     return f"{near.min():.5f}, {pd.Series(near).median():.5f} | {reached}"
 

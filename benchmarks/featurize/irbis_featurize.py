@@ -57,7 +57,7 @@ def prepared(given: argparse.Namespace) -> Iterator[Run]:
             folder: settings_of(given, Path(scratch, str(number)), folder) for number, folder in enumerate(folders)
         }
         if given.plain_malloc:
-            session.MALLOC.clear()
+            session.MALLOC_ENV.clear()
         for package in given.without or ():
             hide(package, Path(scratch))
         spark = session.get_session(settings[folders[-1]])
@@ -75,7 +75,7 @@ def prepared(given: argparse.Namespace) -> Iterator[Run]:
         yield run
         last = settings[folders[-1]]
         tables = Tables.of(spark, last)
-        images = tables.current_images().select("path", "content_hash")
+        images = tables.latest_images().select("path", "content_hash")
         found = tables.read("features").where("failure is null").select("content_hash", "features")
         rows = images.join(found, "content_hash").drop("content_hash").toPandas()
         rows["path"] = [str(Path(path.removeprefix("file://")).relative_to(folders[-1])) for path in rows["path"]]

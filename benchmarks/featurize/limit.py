@@ -18,9 +18,9 @@ import numpy as np
 from command import jpegs
 
 from pipelines.models.backbones import Backbone, Embedding, load_backbone
-from pipelines.models.engines import graph_of
+from pipelines.models.engines import load_or_convert
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.platform.session import MALLOC
+from pipelines.platform.session import MALLOC_ENV
 
 CACHE = "~/.cache/irbis/weights"
 
@@ -28,11 +28,11 @@ CACHE = "~/.cache/irbis/weights"
 def measured(files: list[Path], backbone: Backbone, start: Any, found: Any) -> None:
     """Time both parts over the same pictures, in step with the other processes."""
     contents = [file.read_bytes() for file in files]
-    engine = OpenVinoEngine(graph_of(backbone, CACHE), backbone)
-    engine(np.stack([each for each in map(backbone.read, contents[:20]) if not isinstance(each, Embedding)]))
+    engine = OpenVinoEngine(load_or_convert(backbone, CACHE), backbone)
+    engine(np.stack([each for each in map(backbone.load_pixels, contents[:20]) if not isinstance(each, Embedding)]))
     start.wait()
     begin = time.perf_counter()
-    pixels = [backbone.read(each) for each in contents]
+    pixels = [backbone.load_pixels(each) for each in contents]
     decoded = time.perf_counter() - begin
     start.wait()
     begin = time.perf_counter()
@@ -52,10 +52,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--most", type=int, default=2600, help="pictures")
     given = parser.parse_args()
-    os.environ.update({name: str(value) for name, value in MALLOC.items()})  # as irbis sets it for its workers
+    os.environ.update({name: str(value) for name, value in MALLOC_ENV.items()})  # as irbis sets it for its workers
     os.environ["OMP_NUM_THREADS"] = "1"
     backbone = load_backbone(given.backbone, weights=given.weights, precision=given.precision)
-    graph_of(backbone, CACHE)
+    load_or_convert(backbone, CACHE)
     files = jpegs(given.pictures)[: given.most]
     context = get_context("spawn")
     start, found = context.Barrier(given.processes), context.Queue()

@@ -25,8 +25,8 @@ import pandas as pd
 from accuracy import ENOUGH, accuracy
 
 from pipelines.models.backbones import Backbone, load_backbone
-from pipelines.models.engines import graph_of
-from pipelines.models.engines.calibration import cosines
+from pipelines.models.engines import load_or_convert
+from pipelines.models.engines.calibration import cosine_similarities
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
 
 SETS = ("trashnet", "cats_dogs_leopard", "cifar10_subset", "cameratrap_peru_sdzg")
@@ -36,14 +36,14 @@ CACHE = "~/.cache/irbis/weights"
 def features_of(job: tuple[list[Path], Backbone, bool]) -> np.ndarray[Any, Any]:
     """Give the features of readable files, by the reference or by OpenVINO."""
     files, backbone, is_reference = job
-    engine = None if is_reference else OpenVinoEngine(graph_of(backbone, CACHE), backbone)
+    engine = None if is_reference else OpenVinoEngine(load_or_convert(backbone, CACHE), backbone)
     found = backbone.embed((file.read_bytes() for file in files), engine, batch=engine.batch if engine else 8)
     return np.stack([each.features for each in found if each.features is not None])
 
 
 def all_features(files: list[Path], backbone: Backbone, is_reference: bool) -> np.ndarray[Any, Any]:
     if not is_reference:
-        graph_of(backbone, CACHE)  # converted once, before every process asks for it
+        load_or_convert(backbone, CACHE)  # converted once, before every process asks for it
     with get_context("spawn").Pool() as pool:
         parts = np.array_split(np.array(files, dtype=object), 8 * (os.cpu_count() or 1))
         return np.concatenate(pool.map(features_of, [(list(part), backbone, is_reference) for part in parts], 1))
@@ -82,7 +82,7 @@ def main() -> None:
             reference, *found = (all_features(files, *job) for job in jobs)
             with get_context("spawn").Pool(3) as pool:
                 right = pool.map(partial(accuracy, labels=labels, predictions=given.predictions), (reference, *found))
-            near = [cosines(each, reference) for each in found]
+            near = [cosine_similarities(each, reference) for each in found]
             print(
                 f"| {name} | {folder.name} | {len(files):,} | {' | '.join(f'{each:.4f}' for each in right)} "
                 f"| {100 * (right[2] - right[0]):+.2f} points | {near[0].min():.6f} | {np.median(near[1]):.4f} |",

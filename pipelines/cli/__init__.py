@@ -12,16 +12,16 @@ from functools import cache
 import click
 
 from pipelines.cli import around, bundle, datasets, learning, notebooks, remote, stages, streams  # most add commands
-from pipelines.cli.group import SHORT_FORMS, OutputClosed, irbis
+from pipelines.cli.group import SETTING_OPTIONS, OutputClosed, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError
 from pipelines.platform.launching import find_home
-from pipelines.platform.managed import is_managed
+from pipelines.platform.managed import is_external_session
 from pipelines.platform.root_cause import root_cause
-from pipelines.platform.termination import Terminated, at_the_latest, end_soon, received, terminable
+from pipelines.platform.termination import Terminated, before_forced_exit, end_soon, handle_termination, received_signal
 
 __all__ = [
-    "SHORT_FORMS",
+    "SETTING_OPTIONS",
     "STAGES",
     "around",
     "bundle",
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Success returns, because schedulers such as Databricks take any SystemExit for a failed job.
     """
-    if arguments is None and not is_managed():
+    if arguments is None and not is_external_session():
         streams.use_utf8()
         find_home()
     streams.open_streams()
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: list[str]) -> None:
     say_end = cache(_say_end)  # the latest moment may have come before
     try:
-        with terminable(), at_the_latest(lambda: say_end(str(received()))):
+        with handle_termination(), before_forced_exit(lambda: say_end(str(received_signal()))):
             code = irbis.main(words, "irbis", standalone_mode=False)
             sys.stdout.flush()
     except UserError as error:
@@ -65,7 +65,7 @@ def _run(words: list[str]) -> None:
         logging.disable(logging.CRITICAL)  # Spark's end is noisy when it comes in the middle of something
         how, code = (str(end), end.exit_code) if isinstance(end, Terminated) else ("stopped", 130)
         say_end(how)
-        if received():
+        if received_signal():
             end_soon()
         raise SystemExit(code) from None
     except (OutputClosed, BrokenPipeError):  # the latter from what was buffered until now

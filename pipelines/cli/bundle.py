@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from pipelines.cli.group import irbis, origins_of
-from pipelines.config import Origin, validated
+from pipelines.cli.group import collect_settings, irbis
+from pipelines.config import SourcedValue, build_settings
 from pipelines.errors import SettingsError
 
 FOLDER = click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
@@ -25,11 +25,11 @@ def bundle() -> None:
 def check_bundle(folder: Path | None) -> None:
     """Say what is wrong with the bundle that its schema does not catch; exit code 2 if anything is."""
     from pipelines.platform.bundle import read_bundle
-    from pipelines.platform.bundle_faults import faults
+    from pipelines.platform.bundle_faults import validate_bundle
 
     found = read_bundle(folder)
     try:
-        said = faults(found, parameter_faults)
+        said = validate_bundle(found, validate_task_parameters)
     except (AttributeError, KeyError, TypeError) as error:
         raise SettingsError(
             f"{found.root} has not the shape of a bundle ({error!r}): check-jsonschema, with the schema that "
@@ -47,25 +47,25 @@ def check_bundle(folder: Path | None) -> None:
 @click.option("--user", metavar="ADDRESS", help="Who deploys; else ${workspace.current_user...} stays in names.")
 def render_bundle(folder: Path | None, target: str, variables: tuple[str, ...], user: str | None) -> None:
     """Print the jobs as they would be created, as JSON for the Jobs API."""
-    from pipelines.platform.bundle import jobs
+    from pipelines.platform.bundle import render_jobs
 
     given = {}
     for text in variables:
         name, equals, given[name] = text.partition("=")
         if not equals:
             raise SettingsError(f"--var {text}: write NAME=VALUE, such as --var catalog=main.")
-    click.echo(json.dumps(jobs(target, given, user=user, folder=folder), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(render_jobs(target, given, user=user, folder=folder), indent=2, ensure_ascii=False))
 
 
-def parameter_faults(word: str, parameters: Sequence[str]) -> list[str]:
+def validate_task_parameters(word: str, parameters: Sequence[str]) -> list[str]:
     """Give what a command would say against its parameters. What only Databricks fills in is passed over."""
     command = irbis.commands.get(word)
     if command is None:
         return [f"there is no command `irbis {word}`."]
     try:
         context = command.make_context(word, list(parameters), help_option_names=[])  # a task that helps does nothing
-        origins = origins_of(context.params["env"], context.params["assignments"], context.params)
-        validated({key: _without_references(key, origin, origins) for key, origin in origins.items()})
+        origins = collect_settings(context.params["env"], context.params["assignments"], context.params)
+        build_settings({key: _without_references(key, origin, origins) for key, origin in origins.items()})
     except click.UsageError as error:
         return [error.format_message()]
     except SettingsError as error:  # what this shell's variables say is no fault of the bundle
@@ -73,9 +73,9 @@ def parameter_faults(word: str, parameters: Sequence[str]) -> list[str]:
     return []
 
 
-def _without_references(key: str, origin: Origin, origins: dict[str, Origin]) -> Origin:
+def _without_references(key: str, origin: SourcedValue, origins: dict[str, SourcedValue]) -> SourcedValue:
     """Replace a value that is not known before the run by a harmless one: the default."""
-    from pipelines.config import load_origins
+    from pipelines.config import load_sourced_values
 
     is_open = isinstance(origin.value, str) and ("${" in origin.value or "{{" in origin.value)
-    return load_origins().get(key, origin) if is_open else origin
+    return load_sourced_values().get(key, origin) if is_open else origin

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from pipelines.cli.group import irbis, options
-from pipelines.config import Origin, validated
-from pipelines.platform.secrets import revealed
+from pipelines.cli.group import common_options, irbis
+from pipelines.config import SourcedValue, build_settings
+from pipelines.platform.secrets import resolve_secrets
 
 
 class ListByDefault(click.Group):
@@ -28,18 +28,18 @@ def datasets() -> None:
 
 
 @datasets.command("list")
-@options
-def list_datasets(origins: dict[str, Origin], verbose: bool) -> None:
+@common_options
+def list_datasets(origins: dict[str, SourcedValue], verbose: bool) -> None:
     """Show every name with its pictures and last ingest."""
-    from pipelines.stages.datasets import as_table, listed
+    from pipelines.stages.datasets import as_table, list_datasets
 
-    click.echo(as_table(_of_datasets(listed, origins, verbose)))
+    click.echo(as_table(_of_datasets(list_datasets, origins, verbose)))
 
 
 @datasets.command("add")
 @click.argument("name")
-@options
-def add_dataset(origins: dict[str, Origin], verbose: bool, name: str) -> None:
+@common_options
+def add_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str) -> None:
     """Register --images, with --labels and --set sources.station=..., under a name."""
     from pipelines.stages.datasets import add
 
@@ -49,27 +49,27 @@ def add_dataset(origins: dict[str, Origin], verbose: bool, name: str) -> None:
 @datasets.command("show")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="For other programs.")
-@options
-def show_dataset(origins: dict[str, Origin], verbose: bool, name: str, as_json: bool) -> None:
+@common_options
+def show_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str, as_json: bool) -> None:
     """Show counts by label, size, dates and the last ingest."""
-    from pipelines.stages.datasets import as_text, shown
+    from pipelines.stages.datasets import as_text, show_dataset
 
-    found = _of_datasets(shown, origins, verbose, name)
+    found = _of_datasets(show_dataset, origins, verbose, name)
     click.echo(json.dumps(found, indent=2, ensure_ascii=False, default=str) if as_json else as_text(found))
 
 
 @datasets.command("remove")
 @click.argument("name")
-@options
-def remove_dataset(origins: dict[str, Origin], verbose: bool, name: str) -> None:
+@common_options
+def remove_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str) -> None:
     """Forget a name; its pictures stay."""
-    from pipelines.stages.datasets import forget
+    from pipelines.stages.datasets import remove
 
-    click.echo(_of_datasets(forget, origins, verbose, name))
+    click.echo(_of_datasets(remove, origins, verbose, name))
 
 
-def _of_datasets(act: Callable[..., Any], origins: dict[str, Origin], verbose: bool, *words: str) -> Any:
+def _of_datasets(act: Callable[..., Any], origins: dict[str, SourcedValue], verbose: bool, *words: str) -> Any:
     from pipelines.platform.session import get_session
 
-    settings = revealed(validated(origins))
+    settings = resolve_secrets(build_settings(origins))
     return act(get_session(settings, verbose=verbose, is_brief=True), settings, *words)

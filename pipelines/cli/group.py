@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from pipelines import __version__
-from pipelines.config import Origin, load_origins, validated
+from pipelines.config import SourcedValue, build_settings, load_sourced_values
 from pipelines.errors import SettingsError
-from pipelines.masking import masked
-from pipelines.platform.secrets import revealed
+from pipelines.masking import redact
+from pipelines.platform.secrets import resolve_secrets
 from pipelines.settings import Settings
 
-SHORT_FORMS = {
+SETTING_OPTIONS = {
     "images": ("sources.images", "DIR", "Folder of pictures, read with its subfolders."),
     "dataset": ("sources.dataset", "NAME", "A source registered by `irbis datasets add`, instead of --images."),
     "labels": ("sources.labels", "CSV", "Labels: a CSV or Parquet file, `folder`, `folder:N` or `none`."),
@@ -44,26 +44,26 @@ def irbis() -> None:
     """Pictures to features to predictions, on Spark."""
 
 
-def origins_of(env: str | None, assignments: Iterable[str], named: Mapping[str, Any]) -> dict[str, Origin]:
+def collect_settings(env: str | None, assignments: Iterable[str], named: Mapping[str, Any]) -> dict[str, SourcedValue]:
     """Give the settings' origins for what the options that all commands have say: --env, --set and the short forms."""
     overrides: dict[str, Any] = dict(_assignment(text) for text in assignments)
-    for name, (key, _, _) in SHORT_FORMS.items():
+    for name, (key, _, _) in SETTING_OPTIONS.items():
         if named.get(name) is not None:
-            overrides[key] = Origin(named[name], f"--{name}")
+            overrides[key] = SourcedValue(named[name], f"--{name}")
     _choose_place(overrides)
-    return load_origins(env, overrides)
+    return load_sourced_values(env, overrides)
 
 
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
+def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that all commands have; it gets them as `origins` and `verbose`."""
 
     def wrapped(env: str | None, assignments: tuple[str, ...], verbose: bool, **given: Any) -> Any:
-        named = {name: given.pop(name) for name in SHORT_FORMS}
-        return command(origins=origins_of(env, assignments, named), verbose=verbose, **given)
+        named = {name: given.pop(name) for name in SETTING_OPTIONS}
+        return command(origins=collect_settings(env, assignments, named), verbose=verbose, **given)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__dict__.update(command.__dict__)
-    for name, (_, metavar, text) in reversed(SHORT_FORMS.items()):
+    for name, (_, metavar, text) in reversed(SETTING_OPTIONS.items()):
         wrapped = click.option(f"--{name}", metavar=metavar, help=text)(wrapped)
     wrapped = click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any setting.")(wrapped)
     wrapped = click.option("--env", metavar="NAME", help="Settings of conf/NAME.yaml, or a .yaml file.")(wrapped)
@@ -77,17 +77,17 @@ def _choose_place(overrides: dict[str, Any]) -> None:
         raise SettingsError("--images and --dataset name a place each. Give one of them.")
     if named:
         other = "sources.dataset" if named == ["sources.images"] else "sources.images"
-        overrides[other] = Origin(None, "the command line")
+        overrides[other] = SourcedValue(None, "the command line")
 
 
 def _assignment(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise SettingsError(f"--set {masked(text)}: write KEY=VALUE, such as --set train.max_iter=50.")
+        raise SettingsError(f"--set {redact(text)}: write KEY=VALUE, such as --set train.max_iter=50.")
     return key.strip(), value.strip()
 
 
-def with_dataset(origins: dict[str, Origin], spark: Any, settings: Settings) -> Settings:
+def apply_dataset(origins: dict[str, SourcedValue], spark: Any, settings: Settings) -> Settings:
     """Give the settings with what the name in sources.dataset stands for; say so if that is an address.
 
     Everybody who works in the workspace may have registered it, and it is shown the credentials of who reads it.
@@ -95,9 +95,9 @@ def with_dataset(origins: dict[str, Origin], spark: Any, settings: Settings) -> 
     name = settings.sources.dataset
     if not name:
         return settings
-    from pipelines.stages.datasets import resolved
+    from pipelines.stages.datasets import apply_dataset
 
-    settings = revealed(validated(resolved(origins, spark, settings)))
+    settings = resolve_secrets(build_settings(apply_dataset(origins, spark, settings)))
     address = str(settings.sources.images)
     if "://" in address:
         click.echo(f"dataset {name}: {address}", err=True)

@@ -6,66 +6,71 @@ from pathlib import Path
 
 import click
 
-from pipelines.cli.group import irbis, options, with_dataset
-from pipelines.cli.stages import held, run_stages, tell
-from pipelines.config import Origin, validated
-from pipelines.platform.parcel import differing
-from pipelines.platform.secrets import revealed
+from pipelines.cli.group import apply_dataset, common_options, irbis
+from pipelines.cli.stages import locked_workspace, print_result, run_stages
+from pipelines.config import SourcedValue, build_settings
+from pipelines.platform.parcel import non_default_settings
+from pipelines.platform.secrets import resolve_secrets
 from pipelines.settings import Settings
 
 
 @irbis.command()
 @click.option("--compare-splits", is_flag=True, help="Only print what a random split of frames would have claimed.")
-@options
-def train(origins: dict[str, Origin], verbose: bool, compare_splits: bool) -> None:
+@common_options
+def train(origins: dict[str, SourcedValue], verbose: bool, compare_splits: bool) -> None:
     """Train a classifier and register it."""
     if not compare_splits:
         return run_stages(("train",), origins, verbose)
     from pipelines.platform.session import get_session
-    from pipelines.stages.comparison import compare
+    from pipelines.stages.comparison import compare_splits_report
 
-    settings = revealed(validated(origins))
-    click.echo(compare(get_session(settings, verbose=verbose, is_brief=True), settings))
+    settings = resolve_secrets(build_settings(origins))
+    click.echo(compare_splits_report(get_session(settings, verbose=verbose, is_brief=True), settings))
 
 
 @irbis.command()
 @click.argument("file", metavar="FILE")
 @click.option("--begin", "only_begin", is_flag=True, help="Only compute the features, for processes that then share.")
 @click.option("--share", metavar="I/N", help="Try the share I of N, beside the processes that try the others.")
-@options
-def sweep(origins: dict[str, Origin], verbose: bool, file: str, only_begin: bool, share: str | None) -> None:
+@common_options
+def sweep(origins: dict[str, SourcedValue], verbose: bool, file: str, only_begin: bool, share: str | None) -> None:
     """Try the settings that a plan names, such as conf/sweeps/penalties.yaml; an interrupted sweep goes on."""
-    from pipelines.stages.recording import recorded
-    from pipelines.stages.sweep_plan import Share, read_plan
+    from pipelines.stages.recording import record_run
+    from pipelines.stages.sweep_plan import Shard, read_plan
 
     if share and only_begin:
         raise click.UsageError("--begin is for all shares at once: give one of them, or --share.")
-    part, plan = Share.of(share or "1/1"), read_plan(file, origins)
+    part, plan = Shard.of(share or "1/1"), read_plan(file, origins)
     backbones = plan.choices("featurize.backbone", origins["featurize.backbone"].value)
     words = ["sweep", str(Path(file).absolute())]
     writes = ("sweep",) if part.is_all else ()  # a share writes trials alone
-    with held(writes, origins) as settings, recorded(words, settings, differing(origins)[0]) as recording:
+    with (
+        locked_workspace(writes, origins) as settings,
+        record_run(words, settings, non_default_settings(origins)[0]) as recording,
+    ):
         from pipelines.platform.session import get_session
         from pipelines.stages import featurize
-        from pipelines.stages.sweep import begin, run
+        from pipelines.stages.sweep import init_sweep, run
 
-        spark = get_session(_with_learner(settings, plan.choices("train.learner", None)), verbose=verbose)
-        recording.attach(spark)
-        settings = with_dataset(origins, spark, settings)
+        spark = get_session(_with_learner(settings, plan.choices("train.classifier", None)), verbose=verbose)
+        recording.attach_session(spark)
+        settings = apply_dataset(origins, spark, settings)
         for backbone in backbones if part.is_all else []:  # features of each are computed once, and kept
-            one = revealed(validated(_with(origins, "featurize.backbone", backbone)))
-            tell(featurize.run(spark, one), recording)
+            one = resolve_secrets(build_settings(_with(origins, "featurize.backbone", backbone)))
+            print_result(featurize.run(spark, one), recording)
         name = Path(file).stem
-        done = begin(spark, settings, plan, name) if only_begin else run(spark, settings, plan, name, origins, part)
-        tell(done, recording)
+        done = (
+            init_sweep(spark, settings, plan, name) if only_begin else run(spark, settings, plan, name, origins, part)
+        )
+        print_result(done, recording)
 
 
-def _with(origins: dict[str, Origin], key: str, value: object) -> dict[str, Origin]:
-    return {**origins, key: Origin(value, "the sweep")}
+def _with(origins: dict[str, SourcedValue], key: str, value: object) -> dict[str, SourcedValue]:
+    return {**origins, key: SourcedValue(value, "the sweep")}
 
 
 def _with_learner(settings: Settings, learners: list[str]) -> Settings:
     """Give the settings of a session that has what any of the learners needs."""
     if "lightgbm" not in learners:
         return settings
-    return settings.model_copy(update={"train": settings.train.model_copy(update={"learner": "lightgbm"})})
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"classifier": "lightgbm"})})

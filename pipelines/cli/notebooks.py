@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from pipelines.cli.group import SHORT_FORMS, irbis, options, origins_of
-from pipelines.cli.remote import FOLLOW, sent_off, ways_in
-from pipelines.config import Origin, validated
+from pipelines.cli.group import SETTING_OPTIONS, collect_settings, common_options, irbis
+from pipelines.cli.remote import FOLLOW, connection_settings, submit_job
+from pipelines.config import SourcedValue, build_settings
 from pipelines.errors import NotebookError, SettingsError
-from pipelines.platform.ledger import new_id
-from pipelines.platform.secrets import revealed
-from pipelines.platform.targets import target
-from pipelines.platform.targets.target import Job
-from pipelines.stages.notebooks import Order, order
-from pipelines.storage.places import Places
+from pipelines.platform.ledger import new_run_id
+from pipelines.platform.secrets import resolve_secrets
+from pipelines.platform.targets import get_backend
+from pipelines.platform.targets.target import RunRequest
+from pipelines.stages.notebooks import NotebookRequest, validate_request
+from pipelines.storage.places import WorkspaceFiles
 
 
 @irbis.group()
@@ -29,9 +29,9 @@ def notebook() -> None:
 @notebook.command("list")
 def list_notebooks() -> None:
     """Show the notebooks by name."""
-    from pipelines.stages.notebooks import known
+    from pipelines.stages.notebooks import list_notebooks
 
-    names = known()
+    names = list_notebooks()
     for name, title in names.items():
         click.echo(f"{name:{max(map(len, names))}}  {title}")
 
@@ -41,40 +41,40 @@ def list_notebooks() -> None:
 @click.option("-p", "--parameter", "pairs", metavar="KEY=VALUE", multiple=True, help="A parameter of the notebook.")
 @click.option("--on", "where", metavar="PLACE", help="Where it is to run, if not here: databricks.")
 @FOLLOW
-@options
+@common_options
 def run_notebook(
-    origins: dict[str, Origin], verbose: bool, name: str, pairs: tuple[str, ...], where: str | None, follow: bool
+    origins: dict[str, SourcedValue], verbose: bool, name: str, pairs: tuple[str, ...], where: str | None, follow: bool
 ) -> int:
     """Run a notebook (walkthrough, explore, score, or a path); --workspace and the like are its parameters too."""
-    from pipelines.stages.executed import execute
+    from pipelines.stages.executed import run_notebook
 
-    wanted = order(name, _texts(pairs))
+    wanted = validate_request(name, _texts(pairs))
     about = {key: value for key, value in wanted.parameters.items() if key in ("workspace", "env", "settings")}
     if where:
-        return _sent(wanted, origins_by_parameters(about), where, follow)
-    settings = revealed(validated(origins_by_parameters(about)))
-    click.echo(execute(wanted, settings, with_bar=sys.stderr.isatty()).closing_line())
+        return _sent(wanted, settings_from_parameters(about), where, follow)
+    settings = resolve_secrets(build_settings(settings_from_parameters(about)))
+    click.echo(run_notebook(wanted, settings, with_bar=sys.stderr.isatty()).closing_line())
     return 0
 
 
-def _sent(wanted: Order, origins: dict[str, Origin], where: str, follow: bool) -> int:
+def _sent(wanted: NotebookRequest, origins: dict[str, SourcedValue], where: str, follow: bool) -> int:
     """Send a notebook as a run; its executed copy is fetched into the run's folder when it has ended."""
-    settings = validated(origins)
+    settings = build_settings(origins)
     given = {key: value for key, value in wanted.given.items() if value not in ("", None)}
-    place = target(where, settings, Places(settings))
-    if faults := place.faults({"workspace": settings.workspace, "sources.images": given.get("images")}):
+    place = get_backend(where, settings, WorkspaceFiles(settings))
+    if faults := place.validate({"workspace": settings.workspace, "sources.images": given.get("images")}):
         raise SettingsError(faults)
-    job = Job(new_id("notebook"), ("notebook", wanted.name), given, notebook=wanted.file)
-    return sent_off(job, {**given, **ways_in(origins)}, where, place, settings, follow)
+    job = RunRequest(new_run_id("notebook"), ("notebook", wanted.name), given, notebook=wanted.file)
+    return submit_job(job, {**given, **connection_settings(origins)}, where, place, settings, follow)
 
 
-def origins_by_parameters(given: Mapping[str, Any]) -> dict[str, Origin]:
+def settings_from_parameters(given: Mapping[str, Any]) -> dict[str, SourcedValue]:
     """Give the settings' origins for a notebook's parameters, which are named like options; what is empty says nothing.
 
     `settings` holds further ones as after --set, separated by spaces.
     """
-    named = {name: given[name] for name in SHORT_FORMS if given.get(name)}
-    return origins_of(given.get("env") or None, shlex.split(given.get("settings") or ""), named)
+    named = {name: given[name] for name in SETTING_OPTIONS if given.get(name)}
+    return collect_settings(given.get("env") or None, shlex.split(given.get("settings") or ""), named)
 
 
 def _texts(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -94,5 +94,5 @@ def _texts(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _typed_options() -> dict[str, str]:
     given = click.get_current_context().params
-    texts = {name: given[name] for name in ("env", *SHORT_FORMS) if given[name] is not None}
+    texts = {name: given[name] for name in ("env", *SETTING_OPTIONS) if given[name] is not None}
     return texts | ({"settings": shlex.join(given["assignments"])} if given["assignments"] else {})

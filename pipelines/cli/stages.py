@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.group import irbis, options, with_dataset
-from pipelines.config import Origin, validated
+from pipelines.cli.group import apply_dataset, common_options, irbis
+from pipelines.config import SourcedValue, build_settings
 from pipelines.errors import UserError
-from pipelines.platform.parcel import differing
-from pipelines.platform.secrets import revealed
+from pipelines.platform.parcel import non_default_settings
+from pipelines.platform.secrets import resolve_secrets
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
 
 if TYPE_CHECKING:
-    from pipelines.stages.recording import Recording
+    from pipelines.stages.recording import RunRecorder
 
 STAGES = ("ingest", "featurize", "train", "score", "report")
 
 
 @irbis.command()
-@options
-def run(origins: dict[str, Origin], verbose: bool) -> None:
+@common_options
+def run(origins: dict[str, SourcedValue], verbose: bool) -> None:
     """All five stages, each doing only what is missing."""
     _run_all(["run"], origins, verbose)
 
 
 @irbis.command()
-@options
-def demo(origins: dict[str, Origin], verbose: bool) -> None:
+@common_options
+def demo(origins: dict[str, SourcedValue], verbose: bool) -> None:
     """Draw a sample set of camera-trap pictures and run all stages on it (or on --images)."""
     from pipelines.stages.demo import demo_settings
 
@@ -41,15 +41,15 @@ def demo(origins: dict[str, Origin], verbose: bool) -> None:
 
 
 @irbis.command()
-@options
-def score(origins: dict[str, Origin], verbose: bool) -> None:
+@common_options
+def score(origins: dict[str, SourcedValue], verbose: bool) -> None:
     """Predict with the champion; --images DIR takes a new set through ingest and featurize first."""
     given = {origins[f"sources.{name}"].source for name in ("images", "dataset")}
     if not given & {"--images", "--dataset"}:
         return run_stages(("score",), origins, verbose)
     if "--dataset" not in given and origins["sources.labels"].source != "--labels":  # a new set's folders are no labels
-        origins["sources.labels"] = Origin("none", "irbis score")
-    settings = validated(origins)
+        origins["sources.labels"] = SourcedValue("none", "irbis score")
+    settings = build_settings(origins)
     from pipelines.stages.score import require_backbone
 
     require_backbone(settings)
@@ -57,79 +57,87 @@ def score(origins: dict[str, Origin], verbose: bool) -> None:
 
 
 @irbis.command()
-@click.option("--watch", is_flag=True, help="Go on, with a look every ingest.watch_seconds; Ctrl-C stops.")
-@options
-def ingest(origins: dict[str, Origin], verbose: bool, watch: bool) -> None:
+@click.option("--watch", is_flag=True, help="Go on, with a look every ingest.poll_seconds; Ctrl-C stops.")
+@common_options
+def ingest(origins: dict[str, SourcedValue], verbose: bool, watch: bool) -> None:
     """Read new and changed pictures into the table images."""
     if not watch:
         return run_stages(("ingest",), origins, verbose)
     from pipelines.platform.session import get_session
     from pipelines.stages.watch import watch as looks
 
-    settings = revealed(validated(origins))
+    settings = resolve_secrets(build_settings(origins))
     _require_ways_in(("ingest",), settings)
     spark = get_session(settings, verbose=verbose)
-    settings = with_dataset(origins, spark, settings)
-    click.echo(f"ingest: watching every {settings.ingest.watch_seconds:g} s; Ctrl-C stops", err=True)
+    settings = apply_dataset(origins, spark, settings)
+    click.echo(f"ingest: watching every {settings.ingest.poll_seconds:g} s; Ctrl-C stops", err=True)
     for result in looks(spark, settings):
-        tell(result)
+        print_result(result)
 
 
 def _stage_command(name: str, text: str) -> None:
-    def command(origins: dict[str, Origin], verbose: bool) -> None:
+    def command(origins: dict[str, SourcedValue], verbose: bool) -> None:
         run_stages((name,), origins, verbose)
 
     command.__doc__ = text
-    irbis.command(name)(options(command))
+    irbis.command(name)(common_options(command))
 
 
 _stage_command("featurize", "Compute the features that are missing.")
 _stage_command("report", "Write the report, one HTML file.")
 
 
-def _run_all(words: Sequence[str], origins: dict[str, Origin], verbose: bool) -> None:
+def _run_all(words: Sequence[str], origins: dict[str, SourcedValue], verbose: bool) -> None:
     """Run the five stages, unless everything is as the last run has left it: then no Spark is started to find that."""
-    from pipelines.stages.recording import recorded
-    from pipelines.stages.unchanged import inputs_of, keep, last_results
+    from pipelines.stages.recording import record_run
+    from pipelines.stages.unchanged import cached_results, input_digest, save_digest
 
-    with held(STAGES, origins) as settings, recorded(words, settings, differing(origins)[0]) as recording:
-        inputs = inputs_of(settings)
-        if known := last_results(settings, inputs):
+    with (
+        locked_workspace(STAGES, origins) as settings,
+        record_run(words, settings, non_default_settings(origins)[0]) as recording,
+    ):
+        inputs = input_digest(settings)
+        if known := cached_results(settings, inputs):
             click.echo("Nothing has changed since the last run.", err=True)
             for result in known:
-                tell(result, recording)
+                print_result(result, recording)
         else:
-            keep(settings, inputs, list(_results(STAGES, origins, settings, verbose, recording)))
+            save_digest(settings, inputs, list(_results(STAGES, origins, settings, verbose, recording)))
 
 
-def run_stages(words: Sequence[str], origins: dict[str, Origin], verbose: bool, names: Sequence[str] = ()) -> None:
+def run_stages(
+    words: Sequence[str], origins: dict[str, SourcedValue], verbose: bool, names: Sequence[str] = ()
+) -> None:
     """Run the stage that the word names, or those of `names`."""
-    from pipelines.stages.recording import recorded
+    from pipelines.stages.recording import record_run
 
     names = names or words
-    with held(names, origins) as settings, recorded(words, settings, differing(origins)[0]) as recording:
+    with (
+        locked_workspace(names, origins) as settings,
+        record_run(words, settings, non_default_settings(origins)[0]) as recording,
+    ):
         for _ in _results(names, origins, settings, verbose, recording):
             pass
 
 
 @contextmanager
-def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]:
+def locked_workspace(names: Sequence[str], origins: dict[str, SourcedValue]) -> Iterator[Settings]:
     """Give the settings of a run of these stages, and hold its workspace if there are any: they write there."""
     from pipelines.platform.database import require_champion_files
-    from pipelines.platform.environment import require_sound, tracking_notes
+    from pipelines.platform.environment import require_usable_machine, tracking_notes
     from pipelines.stages.holding import hold_workspace
 
-    settings = revealed(validated(origins))
+    settings = resolve_secrets(build_settings(origins))
     try:
-        require_sound(settings)
+        require_usable_machine(settings)
         if {"train", "report"} & set(names) or ("score" in names and settings.score.model_version == "champion"):
             require_champion_files(settings)
         _require_ways_in(names, settings)
     except UserError as error:
         if settings.runs.id:  # sent from elsewhere
-            from pipelines.stages.recording import refused
+            from pipelines.stages.recording import record_rejected_run
 
-            refused(names, settings, error)
+            record_rejected_run(names, settings, error)
         raise
     if set(names) & {"train", "score", "report"}:
         for note in tracking_notes(settings):
@@ -139,13 +147,13 @@ def held(names: Sequence[str], origins: dict[str, Origin]) -> Iterator[Settings]
 
 
 def _results(
-    names: Sequence[str], origins: dict[str, Origin], settings: Settings, verbose: bool, recording: Recording
+    names: Sequence[str], origins: dict[str, SourcedValue], settings: Settings, verbose: bool, recording: RunRecorder
 ) -> Iterator[StageResult]:
     """Run the stages and tell of each."""
     with ThreadPoolExecutor(1) as loader:
         # As late as this: Java, Spark and MLflow take seconds to load.
-        from pipelines.platform.managed import is_managed
-        from pipelines.platform.queries import fit_queries
+        from pipelines.platform.managed import is_external_session
+        from pipelines.platform.queries import tune_codegen
         from pipelines.platform.session import get_session
         from pipelines.storage.tables import Tables
 
@@ -153,14 +161,14 @@ def _results(
             # Beside one another: each stage loads while Spark starts or the stage before it is at work.
             stages = [loader.submit(_loaded, name, settings) for name in names]
             spark = get_session(settings, verbose=verbose)
-            recording.attach(spark)
-            settings = with_dataset(origins, spark, settings)
+            recording.attach_session(spark)
+            settings = apply_dataset(origins, spark, settings)
             # Elsewhere the count is a query of its own.
-            rows = 0 if is_managed() else Tables.of(spark, settings).rough_count("images")
+            rows = 0 if is_external_session() else Tables.of(spark, settings).approximate_count("images")
             for name, stage in zip(names, stages, strict=True):
-                fit_queries(spark, rows, name)
+                tune_codegen(spark, rows, name)
                 result = stage.result().run(spark, settings)
-                tell(result, recording)
+                print_result(result, recording)
                 yield result
         finally:
             loader.shutdown(wait=False, cancel_futures=True)
@@ -168,17 +176,17 @@ def _results(
 
 def _require_ways_in(names: Sequence[str], settings: Settings) -> None:
     """Tell of a wrong address or credential before Spark starts, if Spark is ours to start."""
-    from pipelines.platform.managed import is_managed
-    from pipelines.storage.azure_workspace import way_in
+    from pipelines.platform.managed import is_external_session
+    from pipelines.storage.azure_workspace import hadoop_access_conf
     from pipelines.storage.sources import open_source
 
     if "ingest" in names and not settings.sources.dataset:
         open_source(settings)
-    if not is_managed():
-        way_in(settings)
+    if not is_external_session():
+        hadoop_access_conf(settings)
 
 
-def tell(result: StageResult, recording: Recording | None = None) -> None:
+def print_result(result: StageResult, recording: RunRecorder | None = None) -> None:
     """Say what a stage gave, and keep it in the run's record if there is one."""
     for note in result.notes:
         click.echo(f"{result.stage}: note: {note}", err=True)

@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evaluation.bootstrap import Floats
-from pipelines.evaluation.calibration import balanced_log_loss, fit_temperature, temper
-from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.calibration import apply_temperature, balanced_log_loss, fit_temperature
+from pipelines.evaluation.decision import ReviewPolicy
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.metrics import evaluate
-from pipelines.evaluation.operating_point import RECALLS, UNITS, Ranked, choose
-from pipelines.evaluation.vote import MAXIMUM, MEAN, NO_VOTE, choose_weight, vote
+from pipelines.evaluation.operating_point import TARGET_RECALLS, UNITS, ClassScores, choose_threshold
+from pipelines.evaluation.vote import MAXIMUM, MEAN, NO_VOTE, aggregate_burst, choose_weight
 
-RULES = {"mean": MEAN, "max": MAXIMUM, "none": NO_VOTE}  # weights by train.vote; `auto` chooses one
+RULES = {"mean": MEAN, "max": MAXIMUM, "none": NO_VOTE}  # weights by train.burst_aggregation; `auto` chooses one
 
 
 @dataclass(frozen=True)
-class Answers:
+class PredictionSet:
     """Hold labels, probabilities of shape (n, k) in the order of the classes, and what belongs together.
 
     `mirrored`: what the model says of the mirrored pictures, where it was asked.
@@ -38,29 +38,29 @@ class Answers:
     mirrored: Floats | None = None
 
     @cached_property
-    def truth(self) -> NDArray[np.int64]:
+    def class_indices(self) -> NDArray[np.int64]:
         """Give each picture's place among the classes."""
         place = {label: place for place, label in enumerate(self.classes)}
         return np.array([place[label] for label in self.labels], dtype=np.int64)
 
-    def tempered(self, temperature: float) -> Answers:
+    def with_temperature(self, temperature: float) -> PredictionSet:
         """Give the answers with their logits divided by the temperature."""
-        mirrored = None if self.mirrored is None else temper(self.mirrored, temperature)
-        return replace(self, probabilities=temper(self.probabilities, temperature), mirrored=mirrored)
+        mirrored = None if self.mirrored is None else apply_temperature(self.mirrored, temperature)
+        return replace(self, probabilities=apply_temperature(self.probabilities, temperature), mirrored=mirrored)
 
-    def of_views(self, both: bool) -> Answers:
+    def average_views(self, both: bool) -> PredictionSet:
         """Give the mean of what is said of the picture and of its mirror image, or the first alone."""
         if not both or self.mirrored is None:
             return replace(self, mirrored=None)
         return replace(self, probabilities=(self.probabilities + self.mirrored) / 2, mirrored=None)
 
     @cached_property
-    def loss(self) -> float:
+    def log_loss(self) -> float:
         """Give the log-loss, in nats, every class counting the same."""
-        return balanced_log_loss(self.truth, self.probabilities)
+        return balanced_log_loss(self.class_indices, self.probabilities)
 
-    def voted(self, weight: float | None) -> Answers:
-        return replace(self, probabilities=vote(self.probabilities, self.bursts, weight))
+    def aggregate_bursts(self, weight: float | None) -> PredictionSet:
+        return replace(self, probabilities=aggregate_burst(self.probabilities, self.bursts, weight))
 
     def evaluate(self, bootstrap: int) -> Evaluation:
         return evaluate(self.labels, self.probabilities, self.classes, self.groups, bootstrap=bootstrap)
@@ -73,13 +73,15 @@ class Answers:
         )
         return bursts, groups
 
-    def ranked(self, label: str) -> Ranked:
+    def class_scores(self, label: str) -> ClassScores:
         """Give the pictures as their probability of one class ranks them."""
         place, (bursts, groups) = self.classes.index(label), self.bursts_and_groups
-        return Ranked(self.truth == place, self.probabilities[:, place], bursts, groups, int(groups.max()) + 1)
+        return ClassScores(
+            self.class_indices == place, self.probabilities[:, place], bursts, groups, int(groups.max()) + 1
+        )
 
 
-def temperature_of(validation: Answers | None) -> float:
+def choose_temperature(validation: PredictionSet | None) -> float:
     """Give the temperature that makes the model as sure as it is right; 1 where there is no validation.
 
     Of answers with both views: that which makes their mean so.
@@ -87,35 +89,38 @@ def temperature_of(validation: Answers | None) -> float:
     if validation is None:
         return 1.0
     return fit_temperature(
-        validation.truth,
-        lambda temperature: validation.tempered(temperature).of_views(True).probabilities,
+        validation.class_indices,
+        lambda temperature: validation.with_temperature(temperature).average_views(True).probabilities,
         len(set(validation.groups)),
     )
 
 
-def best_views(validation: Answers) -> tuple[bool, float, Answers]:
+def choose_views(validation: PredictionSet) -> tuple[bool, float, PredictionSet]:
     """Say whether the mean of both views is better than the picture alone; give its temperature and its answers."""
     tried = []
     for both in (False, True) if validation.mirrored is not None else (False,):
-        views = validation if both else validation.of_views(False)
-        temperature = temperature_of(views)
-        tried.append((both, temperature, views.tempered(temperature).of_views(both)))
+        views = validation if both else validation.average_views(False)
+        temperature = choose_temperature(views)
+        tried.append((both, temperature, views.with_temperature(temperature).average_views(both)))
     return min(tried, key=lambda each: each[2].loss)
 
 
-def decide(validation: Answers | None, interesting: Sequence[str], rule: str) -> Decision:
+def choose_policy(validation: PredictionSet | None, interesting: Sequence[str], rule: str) -> ReviewPolicy:
     """Choose, on calibrated answers, the weight of the vote (`rule` auto) and the thresholds of each class.
 
-    `rule` is a value of the setting train.vote. Without validation `auto` is the mean, and there are no thresholds.
+    `rule` is a value of the setting train.burst_aggregation. Without validation `auto` is the mean, and there are no thresholds.
     """
     weight = RULES.get(rule, MEAN)
     if validation is None:
-        return Decision(weight, tuple(interesting))
+        return ReviewPolicy(weight, tuple(interesting))
     if rule not in RULES:
-        weight = choose_weight(validation.truth, validation.probabilities, validation.bursts)
-    voted = validation.voted(weight)
-    ranked = {label: voted.ranked(label) for label in interesting}
+        weight = choose_weight(validation.class_indices, validation.probabilities, validation.bursts)
+    voted = validation.aggregate_bursts(weight)
+    ranked = {label: voted.class_scores(label) for label in interesting}
     points = (
-        choose(ranked[label], label, unit, recall) for label in interesting for unit in UNITS for recall in RECALLS
+        choose_threshold(ranked[label], label, unit, recall)
+        for label in interesting
+        for unit in UNITS
+        for recall in TARGET_RECALLS
     )
-    return Decision(weight, tuple(interesting), tuple(point for point in points if point))
+    return ReviewPolicy(weight, tuple(interesting), tuple(point for point in points if point))

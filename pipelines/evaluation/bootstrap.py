@@ -18,17 +18,17 @@ from pipelines.evaluation.figures import Interval
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CELLS = 4_000_000  # numbers held at once by one array of a chunk: 32 MB
+MAX_CELLS = 4_000_000  # numbers held at once by one array of a chunk: 32 MB
 
 
-def draws(groups: int, resamples: int, seed: int, rows: int = 0) -> Iterator[Floats]:
+def resample_groups(groups: int, resamples: int, seed: int, rows: int = 0) -> Iterator[Floats]:
     """Yield chunks of shape (groups, resamples of the chunk): how often each group was drawn.
 
     `rows` is the longest other axis that the caller multiplies a chunk with: it bounds the chunk's width.
     The numbers depend on the seed alone, not on how they are cut into chunks.
     """
     generator = np.random.default_rng(seed)
-    width = max(1, CELLS // max(groups, rows, 1))
+    width = max(1, MAX_CELLS // max(groups, rows, 1))
     for start in range(0, resamples, width):
         count = min(width, resamples - start)
         drawn = generator.integers(groups, size=(count, groups), dtype=np.int64)
@@ -42,7 +42,9 @@ def counts_by_group(keys: Ints, groups: Ints, shape: tuple[int, int]) -> csr_mat
     return coo_matrix((np.ones(len(keys)), (keys, groups)), shape=shape).tocsr()
 
 
-def interval(value: float, resampled: Floats, groups: int, confidence: float, *, is_share: bool = False) -> Interval:
+def percentile_interval(
+    value: float, resampled: Floats, groups: int, confidence: float, *, is_share: bool = False
+) -> Interval:
     """Give the value with its percentile interval.
 
     `groups` counts the groups that bear on the figure; with fewer than two there is no interval. Resamples in

@@ -71,7 +71,7 @@ def group_basis(group_id: Column) -> Column:
     )
 
 
-def stored_sequence(burst_id: str) -> Column:
+def sequence_from_burst_id(burst_id: str) -> Column:
     """Return the sequence that a burst_id was made of, null if it was found without one."""
     match = F.regexp_extract(burst_id, f"/{SEQUENCE}(.*)$", 1)
     return F.when(match != "", match)

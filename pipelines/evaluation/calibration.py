@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from pipelines.evaluation.bootstrap import Floats
 from pipelines.evaluation.figures import ReliabilityBin
-from pipelines.evaluation.ranking import ratio
+from pipelines.evaluation.ranking import safe_divide
 
 BINS = 15
 _SPREAD = 0.5  # of the temperature's logarithm, before anything is seen
@@ -18,14 +18,14 @@ _HOTTEST = 20.0  # temperatures from 1/20 to 20 are looked at
 _LEAST = np.finfo(np.float64).eps
 
 
-def reliability(probabilities: Floats, is_right: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+def reliability_bins(probabilities: Floats, is_right: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
     """Bin by the top probability, equal widths, each bin without its lower edge (Guo et al., 2017)."""
     edges = np.linspace(0, 1, BINS + 1)
     top = probabilities.max(axis=1)
     places = np.searchsorted(edges[1:-1], top)
     counts = np.bincount(places, minlength=BINS).astype(np.float64)
     sums = (np.bincount(places, weights=each, minlength=BINS) for each in (top, is_right.astype(np.float64)))
-    confidence, accuracy = (ratio(each.astype(np.float64), counts) for each in sums)
+    confidence, accuracy = (safe_divide(each.astype(np.float64), counts) for each in sums)
     return tuple(
         ReliabilityBin(
             low=round(float(edges[place]), 6),
@@ -45,7 +45,7 @@ def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return sum(gaps) / rows
 
 
-def temper(probabilities: ArrayLike, temperature: float) -> Floats:
+def apply_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
     """Give probabilities of shape (n, k), with their logits divided by the temperature; above 1 they are less sure."""
     logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _LEAST)) / temperature
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.errors import DataError
-from pipelines.evaluation.scored import listed
+from pipelines.evaluation.scored import format_list
 from pipelines.evaluation.split import SPLITS, Counts
 
 SETTING = "train.min_groups_per_class"
-FEWEST = 2  # groups that an evaluation takes: one to learn from, another to predict
+MIN_GROUPS = 2  # groups that an evaluation takes: one to learn from, another to predict
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Coverage:
         return tuple(label for label in self.classes if label not in self.evaluated)
 
 
-def cover(counts: Counts, min_groups: int, learned: Sequence[str], interesting: Sequence[str] = ()) -> Coverage:
+def check_coverage(
+    counts: Counts, min_groups: int, learned: Sequence[str], interesting: Sequence[str] = ()
+) -> Coverage:
     """Return the coverage of labelled images, counted by label and split.
 
     `learned` names the splits that are learned from, `interesting` the classes that the settings name. Raises DataError
@@ -49,7 +51,7 @@ def cover(counts: Counts, min_groups: int, learned: Sequence[str], interesting: 
     images = {label: sum(found for found, _ in splits.values()) for label, splits in counts.items()}
     left_out = {label: images[label] for label, found in groups.items() if found < min_groups}
     classes = tuple(label for label in groups if label not in left_out)
-    evaluated = tuple(label for label in classes if groups[label] >= FEWEST)
+    evaluated = tuple(label for label in classes if groups[label] >= MIN_GROUPS)
     _require_enough(groups, left_out, min_groups, interesting)
     return Coverage(
         classes,
@@ -83,20 +85,20 @@ def _require_enough(
     groups: Mapping[str, int], left_out: Mapping[str, int], min_groups: int, interesting: Sequence[str]
 ) -> None:
     faults = []
-    enough = sum(found >= max(min_groups, FEWEST) for found in groups.values())
+    enough = sum(found >= max(min_groups, MIN_GROUPS) for found in groups.values())
     if enough < 2:
-        few = [label for label, found in groups.items() if found < max(min_groups, FEWEST)]
+        few = [label for label, found in groups.items() if found < max(min_groups, MIN_GROUPS)]
         remedy = "Label more encounters of each class, or check that sources.labels names the column of the species."
-        if min_groups > FEWEST and sum(found >= FEWEST for found in groups.values()) >= 2:
-            remedy = f"Label more encounters of each class, or train them as they are: --set {SETTING}={FEWEST}."
+        if min_groups > MIN_GROUPS and sum(found >= MIN_GROUPS for found in groups.values()) >= 2:
+            remedy = f"Label more encounters of each class, or train them as they are: --set {SETTING}={MIN_GROUPS}."
         faults.append(
-            f"{len(few):,} of {len(groups):,} classes have images of fewer than {max(min_groups, FEWEST)} groups "
-            f"(encounters): {listed(few)}. At least two classes with as many are needed to train and evaluate a "
+            f"{len(few):,} of {len(groups):,} classes have images of fewer than {max(min_groups, MIN_GROUPS)} groups "
+            f"(encounters): {format_list(few)}. At least two classes with as many are needed to train and evaluate a "
             f"classifier. {remedy}"
         )
     elif named := [label for label in interesting if label in left_out]:
         faults.append(
-            f"train.classes_of_interest names {listed(named)}, with images of fewer than {min_groups} groups "
+            f"train.classes_of_interest names {format_list(named)}, with images of fewer than {min_groups} groups "
             f"(encounters), the least that {SETTING} asks for. Label more encounters, or train without an evaluation "
             f"of the class: --set {SETTING}={max(1, min(groups[label] for label in named))}."
         )

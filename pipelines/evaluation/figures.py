@@ -28,7 +28,7 @@ class Interval:
     low: float | None = None
     high: float | None = None
 
-    def text(self, digits: int = 3) -> str:
+    def format(self, digits: int = 3) -> str:
         """Give '.848 (.79 to .90)' in the style of a table; a dash where the figure is not defined."""
         if self.value is None:
             return "-"
@@ -38,7 +38,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class ClassFigures:
+class ClassMetrics:
     """Hold the figures of one class, one against the rest.
 
     `support` counts the pictures with that label and `groups` the groups they come from.
@@ -81,7 +81,7 @@ class Evaluation:
     resamples: int
     confidence: float
     metrics: dict[str, Interval]
-    per_class: dict[str, ClassFigures]
+    per_class: dict[str, ClassMetrics]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[ReliabilityBin, ...]
 
@@ -120,29 +120,29 @@ def text_table(evaluation: Evaluation) -> str:
     head = f"{evaluation.rows:,} pictures, {evaluation.groups:,} groups"
     if evaluation.resamples:
         head += f"; {evaluation.confidence:.0%} intervals by bootstrap over {unit}"
-    overall = [[name.replace("_", " "), evaluation.metrics[name].text()] for name in METRICS]
+    overall = [[name.replace("_", " "), evaluation.metrics[name].format()] for name in METRICS]
     rows = [["class", "pictures", "groups", "precision", "recall", "AP", "review share at recall .99"]]
     for name, figures in evaluation.per_class.items():
         intervals = (figures.precision, figures.recall, figures.average_precision, figures.review_share_99)
         counts = [f"{figures.support:,}", f"{figures.groups:,}"]
-        rows.append([shortened(name), *counts, *(figure.text(2) for figure in intervals)])
-    return "\n".join([head, "", *aligned(overall), "", *aligned(rows)])
+        rows.append([truncate(name), *counts, *(figure.format(2) for figure in intervals)])
+    return "\n".join([head, "", *align_columns(overall), "", *align_columns(rows)])
 
 
-def _class_figures(values: Mapping[str, Any]) -> ClassFigures:
+def _class_figures(values: Mapping[str, Any]) -> ClassMetrics:
     fields: dict[str, Any] = dict(values)
     intervals = {name: Interval(**value) for name, value in fields.items() if isinstance(value, Mapping)}
-    return ClassFigures(**{**fields, **intervals})
+    return ClassMetrics(**{**fields, **intervals})
 
 
-def aligned(rows: list[list[str]]) -> list[str]:
+def align_columns(rows: list[list[str]]) -> list[str]:
     """Give the lines of a table whose columns are as wide as their widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return [line.rstrip() for line in lines]
 
 
-def shortened(text: str, width: int = 24) -> str:
+def truncate(text: str, width: int = 24) -> str:
     """Give a text on one line, cut where it is too wide for a column."""
     line = " ".join(text.split())  # a line break in a label would break the table
     return line if len(line) <= width else line[: width - 1] + "…"

@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 
-def with_folds(rows: DataFrame, folds: int, salt: str, unit: str = "group_id") -> DataFrame:
+def assign_folds(rows: DataFrame, folds: int, salt: str, unit: str = "group_id") -> DataFrame:
     """Add `fold`, from 0 to folds - 1, the same for all rows of a group; rows have group_id and label.
 
     Groups are dealt out in the order of their hash, those of each label in turn (stratified and grouped k-fold): a
@@ -23,6 +23,6 @@ def with_folds(rows: DataFrame, folds: int, salt: str, unit: str = "group_id") -
     return rows.join(units.select(unit, (dealt % folds).cast("int").alias("fold")), unit)
 
 
-def is_held(fold: int) -> Column:
+def in_fold(fold: int) -> Column:
     """Say whether a row is of the fold."""
     return F.col("fold") == fold

@@ -7,32 +7,32 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipelines.evaluation.bootstrap import Floats, draws, interval
-from pipelines.evaluation.calibration import calibration_error, reliability
+from pipelines.evaluation.bootstrap import Floats, percentile_interval, resample_groups
+from pipelines.evaluation.calibration import calibration_error, reliability_bins
 from pipelines.evaluation.figures import (
     METRICS,
-    ClassFigures,
+    ClassMetrics,
     Evaluation,
     Interval,
     ReliabilityBin,
     text_table,
 )
-from pipelines.evaluation.ranking import average_precision, ratio, review_shares
-from pipelines.evaluation.scored import Scored, listed, scored
+from pipelines.evaluation.ranking import average_precision, review_fractions, safe_divide
+from pipelines.evaluation.scored import EvaluationInput, format_list, prepare_input
 
 __all__ = [
     "METRICS",
-    "ClassFigures",
+    "ClassMetrics",
     "Evaluation",
     "Interval",
     "ReliabilityBin",
-    "counted_figures",
+    "confusion_metrics",
     "evaluate",
-    "review_share",
+    "review_fraction",
     "text_table",
 ]
 
-SHARES = ("accuracy", "precision", "recall")  # shares of right answers: see bootstrap.interval
+PROPORTION_METRICS = ("accuracy", "precision", "recall")  # shares of right answers: see bootstrap.interval
 
 
 def evaluate(
@@ -60,16 +60,16 @@ def evaluate(
     """
     if bootstrap < 0 or not 0 < confidence < 1:
         raise ValueError(f"bootstrap is {bootstrap} and confidence {confidence}: give 0 or more, and a share below 1.")
-    table = scored(labels, probabilities, classes, groups)
+    table = prepare_input(labels, probabilities, classes, groups)
     values = _figures(table, np.ones((table.group_count, 1)))
-    longest = max(len(table.cells.indptr), *(each.seen.shape[0] for each in table.rankings))
-    chunks = [_figures(table, drawn) for drawn in draws(table.group_count, bootstrap, seed, longest)]
+    longest = max(len(table.confusion_by_group.indptr), *(each.retrieved.shape[0] for each in table.rankings))
+    chunks = [_figures(table, drawn) for drawn in resample_groups(table.group_count, bootstrap, seed, longest)]
     samples = {
         name: np.concatenate([chunk[name] for chunk in chunks] or [value[..., :0]], axis=-1)
         for name, value in values.items()
     }
     names = [str(name) for name in classes]
-    bins = reliability(table.probabilities, table.truth == table.predicted)
+    bins = reliability_bins(table.probabilities, table.truth == table.predicted)
     return Evaluation(
         classes=tuple(names),
         rows=len(table.truth),
@@ -83,7 +83,7 @@ def evaluate(
     )
 
 
-def review_share(
+def review_fraction(
     labels: Sequence[str],
     probabilities: ArrayLike,
     classes: Sequence[str],
@@ -99,42 +99,42 @@ def review_share(
     Raises ValueError where the class has no picture.
     """
     if class_of_interest not in classes:
-        raise ValueError(f"Class {class_of_interest!r} is not one of the classes: {listed(classes)}.")
+        raise ValueError(f"Class {class_of_interest!r} is not one of the classes: {format_list(classes)}.")
     if not 0 < recall <= 1:
         raise ValueError(f"recall is {recall}; give a share above 0 and up to 1.")
-    table = scored(labels, probabilities, classes, [""] * len(labels))
+    table = prepare_input(labels, probabilities, classes, [""] * len(labels))
     once = np.ones((1, 1))
     curve = table.rankings[list(classes).index(class_of_interest)].curve(once)
-    share = float(review_shares(*curve, table.rows @ once, recall)[0])
+    share = float(review_fractions(*curve, table.rows @ once, recall)[0])
     if np.isnan(share):
         raise ValueError(f"No picture has the label {class_of_interest!r}: there is no recall to reach.")
     return share
 
 
-def _figures(table: Scored, drawn: Floats) -> dict[str, NDArray[np.float64]]:
+def _figures(table: EvaluationInput, drawn: Floats) -> dict[str, NDArray[np.float64]]:
     """Give each figure by resample: shape (b,) or, by class, (k, b). Drawing all once gives the values."""
     k = len(table.rankings)
     rows = table.rows @ drawn
     curves = [each.curve(drawn) for each in table.rankings]
-    figures = counted_figures((table.cells @ drawn).reshape(k, k, -1))
+    figures = confusion_metrics((table.confusion_by_group @ drawn).reshape(k, k, -1))
     figures |= {
         "log_loss": table.loss @ drawn / rows,
         "average_precision": np.stack([average_precision(*curve) for curve in curves]),
-        "review_share_99": np.stack([review_shares(*curve, rows, 0.99) for curve in curves]),
-        "review_share_95": np.stack([review_shares(*curve, rows, 0.95) for curve in curves]),
+        "review_share_99": np.stack([review_fractions(*curve, rows, 0.99) for curve in curves]),
+        "review_share_95": np.stack([review_fractions(*curve, rows, 0.95) for curve in curves]),
     }
     figures["mean_average_precision"] = np.nanmean(figures["average_precision"], axis=0)
     return figures
 
 
-def counted_figures(cells: Floats) -> dict[str, Floats]:
+def confusion_metrics(cells: Floats) -> dict[str, Floats]:
     """Give what follows from the most probable class alone, by resample; `cells` has shape (k true, k predicted, b)."""
     right, truth, predicted = np.einsum("iib->ib", cells), cells.sum(axis=1), cells.sum(axis=0)
     figures = {
         "accuracy": right.sum(axis=0) / cells.sum(axis=(0, 1)),
-        "precision": ratio(right, predicted),
-        "recall": ratio(right, truth),
-        "f1": ratio(2 * right, truth + predicted),
+        "precision": safe_divide(right, predicted),
+        "recall": safe_divide(right, truth),
+        "f1": safe_divide(2 * right, truth + predicted),
     }
     # A resample always holds some class, so none of these means is empty.
     figures["balanced_accuracy"] = np.nanmean(figures["recall"], axis=0)
@@ -143,14 +143,16 @@ def counted_figures(cells: Floats) -> dict[str, Floats]:
 
 
 def _metrics(
-    table: Scored,
+    table: EvaluationInput,
     values: dict[str, Floats],
     samples: dict[str, Floats],
     confidence: float,
     calibration: float,
 ) -> dict[str, Interval]:
     found = {
-        name: interval(float(values[name][0]), samples[name], table.group_count, confidence, is_share=name in SHARES)
+        name: percentile_interval(
+            float(values[name][0]), samples[name], table.group_count, confidence, is_share=name in PROPORTION_METRICS
+        )
         for name in METRICS
         if name in values
     }
@@ -158,24 +160,24 @@ def _metrics(
 
 
 def _class_figures(
-    table: Scored, values: dict[str, Floats], samples: dict[str, Floats], confidence: float, index: int
-) -> ClassFigures:
+    table: EvaluationInput, values: dict[str, Floats], samples: dict[str, Floats], confidence: float, index: int
+) -> ClassMetrics:
     is_class = table.truth == index
     groups = len(np.unique(table.groups[is_class]))
     bearing = {"precision": len(np.unique(table.groups[table.predicted == index]))}
     figures = {
-        name: interval(
+        name: percentile_interval(
             float(values[name][index, 0]),
             samples[name][index],
             bearing.get(name, groups),
             confidence,
-            is_share=name in SHARES,
+            is_share=name in PROPORTION_METRICS,
         )
         for name in ("precision", "recall", "f1", "average_precision", "review_share_99", "review_share_95")
     }
-    return ClassFigures(support=int(is_class.sum()), groups=groups, **figures)
+    return ClassMetrics(support=int(is_class.sum()), groups=groups, **figures)
 
 
-def _confusion(table: Scored, k: int) -> tuple[tuple[int, ...], ...]:
+def _confusion(table: EvaluationInput, k: int) -> tuple[tuple[int, ...], ...]:
     counts = np.bincount(table.truth * k + table.predicted, minlength=k * k).reshape(k, k)
     return tuple(tuple(int(count) for count in row) for row in counts)

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from pipelines.evaluation.bootstrap import Floats, Ints, counts_by_group, draws, interval
+from pipelines.evaluation.bootstrap import Floats, Ints, counts_by_group, percentile_interval, resample_groups
 from pipelines.evaluation.figures import Interval
-from pipelines.evaluation.ranking import ratio
+from pipelines.evaluation.ranking import safe_divide
 
-RECALLS = (0.99, 0.95)
+TARGET_RECALLS = (0.99, 0.95)
 UNITS = ("picture", "burst", "group")
-UNINTERESTING = ("blank", "empty", "nothing", "none")  # nobody looks for these
+BLANK_LABELS = ("blank", "empty", "nothing", "none")  # nobody looks for these
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class OperatingPoint:
     groups: int
 
     @property
-    def groups_wanted(self) -> int:
+    def min_groups(self) -> int:
         """Give 1 / (1 - recall): of fewer groups all had to be found."""
         return int(np.ceil(1 / (1 - self.recall) - 1e-9))
 
     @property
-    def is_trusted(self) -> bool:
+    def is_reliable(self) -> bool:
         """Say whether pictures may be dismissed by it: score takes no other."""
-        return self.groups >= self.groups_wanted
+        return self.groups >= self.min_groups
 
 
 @dataclass(frozen=True)
-class Review:
+class OperatingPointResult:
     """Hold what an operating point costs and finds on other pictures, with intervals over groups."""
 
     point: OperatingPoint
@@ -61,14 +61,14 @@ class Review:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Review:
+    def from_dict(cls, values: Mapping[str, Any]) -> OperatingPointResult:
         """Give back what `to_dict` took apart."""
         intervals = {name: Interval(**values[name]) for name in ("share", "recall")}
         return cls(point=OperatingPoint(**values["point"]), units=values["units"], **intervals)
 
 
 @dataclass(frozen=True)
-class Ranked:
+class ClassScores:
     """Hold pictures' truth and their probability of one class, and the number of each one's burst and group.
 
     Groups are counted from 0 to `group_count` - 1.
@@ -80,7 +80,7 @@ class Ranked:
     groups: Ints
     group_count: int
 
-    def best(self, unit: str) -> tuple[Floats, Ints]:
+    def max_score_by_unit(self, unit: str) -> tuple[Floats, Ints]:
         """Give, for each unit with the class, the highest score of its pictures with the class, and its group."""
         rows = np.flatnonzero(self.is_class)
         numbers = rows if unit == "picture" else {"burst": self.bursts, "group": self.groups}[unit][rows]
@@ -99,10 +99,10 @@ def classes_of_interest(classes: Iterable[str], wanted: Sequence[str]) -> list[s
 
 def is_blank(label: str) -> bool:
     """Say whether a label says that there is nothing to see."""
-    return label.strip().lower() in UNINTERESTING
+    return label.strip().lower() in BLANK_LABELS
 
 
-def distinct(reviews: Sequence[Review]) -> tuple[Review, ...]:
+def drop_redundant_units(reviews: Sequence[OperatingPointResult]) -> tuple[OperatingPointResult, ...]:
     """Leave out units that tell nothing new: bursts where every picture is one, groups where every burst is one."""
     told: dict[str, list[Any]] = {}
     for unit in UNITS:
@@ -113,9 +113,9 @@ def distinct(reviews: Sequence[Review]) -> tuple[Review, ...]:
     return tuple(each for each in reviews if each.point.unit in told)
 
 
-def choose(pictures: Ranked, label: str, unit: str, recall: float) -> OperatingPoint | None:
+def choose_threshold(pictures: ClassScores, label: str, unit: str, recall: float) -> OperatingPoint | None:
     """Give the highest threshold that finds `recall` of the units with the class; None where there are none."""
-    best, groups = pictures.best(unit)
+    best, groups = pictures.max_score_by_unit(unit)
     if not len(best):
         return None
     wanted = int(np.ceil(recall * len(best) - 1e-9))  # .95 * 20 is a little over 19
@@ -123,13 +123,13 @@ def choose(pictures: Ranked, label: str, unit: str, recall: float) -> OperatingP
     return OperatingPoint(label, unit, recall, threshold, len(best), len(np.unique(groups)))
 
 
-def measure(
-    points: Sequence[tuple[OperatingPoint, Ranked]],
+def measure_points(
+    points: Sequence[tuple[OperatingPoint, ClassScores]],
     *,
     bootstrap: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
-) -> tuple[Review, ...]:
+) -> tuple[OperatingPointResult, ...]:
     """Give what each point costs and finds, with bootstrap intervals over the groups, drawn once for all of them.
 
     The points are of the same pictures, each as its class ranks them. A recall is None where no unit has the class.
@@ -137,7 +137,7 @@ def measure(
     if not points:
         return ()
     count = points[0][1].group_count
-    best = [pictures.best(point.unit) for point, pictures in points]
+    best = [pictures.max_score_by_unit(point.unit) for point, pictures in points]
     looked_at = _table([pictures.groups[pictures.scores >= point.threshold] for point, pictures in points], count)
     units = _table([groups for _, groups in best], count)
     is_found = [scores >= point.threshold for (point, _), (scores, _) in zip(points, best, strict=True)]
@@ -146,20 +146,20 @@ def measure(
 
     def figures(drawn: Floats) -> tuple[Floats, Floats]:
         whole = rows @ drawn
-        return ratio(looked_at @ drawn, np.broadcast_to(whole, (len(points), drawn.shape[1]))), ratio(
+        return safe_divide(looked_at @ drawn, np.broadcast_to(whole, (len(points), drawn.shape[1]))), safe_divide(
             found @ drawn, units @ drawn
         )
 
     shares, recalls = figures(np.ones((count, 1)))
-    drawn = [figures(each) for each in draws(count, bootstrap, seed, len(points))]
+    drawn = [figures(each) for each in resample_groups(count, bootstrap, seed, len(points))]
     nothing = np.zeros((len(points), 0))
     resampled = [np.concatenate([nothing, *each], axis=1) for each in (zip(*drawn, strict=True) if drawn else ((), ()))]
 
     def bounded(value: float, samples: Floats, groups: int) -> Interval:
-        return interval(value, samples, groups, confidence, is_share=True)
+        return percentile_interval(value, samples, groups, confidence, is_share=True)
 
     return tuple(
-        Review(
+        OperatingPointResult(
             point,
             bounded(float(shares[place, 0]), resampled[0][place], count),
             bounded(float(recalls[place, 0]), resampled[1][place], len(np.unique(best[place][1]))),

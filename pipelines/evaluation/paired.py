@@ -12,38 +12,44 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from pipelines.evaluation.answers import Answers
-from pipelines.evaluation.bootstrap import Floats, counts_by_group, draws, interval
+from pipelines.evaluation.answers import PredictionSet
+from pipelines.evaluation.bootstrap import Floats, counts_by_group, percentile_interval, resample_groups
 from pipelines.evaluation.figures import Interval
-from pipelines.evaluation.metrics import counted_figures
+from pipelines.evaluation.metrics import confusion_metrics
 
 TIE = 1e-12  # sums in another order differ in their last digits
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedComparison:
     """Hold what two models reach in one metric on the same pictures, and by how much ours is higher.
 
     `share_better` is the share of resamples in which ours is higher, and not just as high; 0 where there are fewer than
     two groups to draw from. `recalls` hold ours and theirs for each class that has a picture.
     """
 
-    ours: float
-    theirs: float
+    candidate: float
+    champion: float
     difference: Interval
-    share_better: float
+    win_rate: float
     recalls: dict[str, tuple[float, float]]
     pictures: int
     groups: int
 
     @property
     def is_higher(self) -> bool:
-        return self.ours - self.theirs > TIE
+        return self.candidate - self.champion > TIE
 
 
-def compare(
-    ours: Answers, theirs: Answers, metric: str, *, bootstrap: int = 1000, seed: int = 0, confidence: float = 0.95
-) -> Paired:
+def paired_bootstrap(
+    ours: PredictionSet,
+    theirs: PredictionSet,
+    metric: str,
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> PairedComparison:
     """Compare two models' most probable classes in accuracy, balanced_accuracy or macro_f1.
 
     The answers may come in any order: they are counted by group, and groups are numbered by name. Raises ValueError
@@ -56,14 +62,14 @@ def compare(
     mine, other = (float(each[metric][0]) for each in once)
     chunks = [
         counts[0].figures(drawn)[metric] - counts[1].figures(drawn)[metric]
-        for drawn in draws(groups, bootstrap, seed, len(ours.classes) ** 2)
+        for drawn in resample_groups(groups, bootstrap, seed, len(ours.classes) ** 2)
     ]
     differences = np.concatenate([np.zeros(0), *chunks])
     recalls = zip(ours.classes, *(each["recall"][:, 0].tolist() for each in once), strict=True)
-    return Paired(
+    return PairedComparison(
         mine,
         other,
-        interval(mine - other, differences, groups, confidence),
+        percentile_interval(mine - other, differences, groups, confidence),
         float((differences > TIE).mean()) if groups > 1 and differences.size else 0.0,
         {label: (own, their) for label, own, their in recalls if own == own},  # NaN: no picture has the class
         len(ours.labels),
@@ -71,7 +77,7 @@ def compare(
     )
 
 
-def _require_same(ours: Answers, theirs: Answers) -> None:
+def _require_same(ours: PredictionSet, theirs: PredictionSet) -> None:
     if ours.classes != theirs.classes:
         raise ValueError(f"The answers are among other classes: {ours.classes} and {theirs.classes}.")
     if sorted(zip(ours.groups, ours.labels, strict=True)) != sorted(zip(theirs.groups, theirs.labels, strict=True)):
@@ -90,11 +96,13 @@ class _Counts:
     groups: int
 
     @classmethod
-    def of(cls, answers: Answers) -> _Counts:
+    def of(cls, answers: PredictionSet) -> _Counts:
         k, (_, groups) = len(answers.classes), answers.bursts_and_groups
         count = int(groups.max()) + 1
-        cells = counts_by_group(answers.truth * k + answers.probabilities.argmax(axis=1), groups, (k * k, count))
+        cells = counts_by_group(
+            answers.class_indices * k + answers.probabilities.argmax(axis=1), groups, (k * k, count)
+        )
         return cls(cells, k, count)
 
     def figures(self, drawn: Floats) -> dict[str, Floats]:
-        return counted_figures((self.cells @ drawn).reshape(self.classes, self.classes, -1))
+        return confusion_metrics((self.cells @ drawn).reshape(self.classes, self.classes, -1))

@@ -19,15 +19,15 @@ from pipelines.evaluation.bootstrap import Floats, Ints, counts_by_group
 class Ranking:
     """Hold counts by threshold (highest first) and group: of all pictures, and of those with the class."""
 
-    seen: csr_matrix
-    found: csr_matrix
+    retrieved: csr_matrix
+    relevant: csr_matrix
 
     def curve(self, drawn: Floats) -> tuple[Floats, Floats]:
         """Give, by threshold and resample, how many pictures reach it, and how many have the class."""
-        return np.cumsum(self.seen @ drawn, axis=0), np.cumsum(self.found @ drawn, axis=0)
+        return np.cumsum(self.retrieved @ drawn, axis=0), np.cumsum(self.relevant @ drawn, axis=0)
 
 
-def ranking(scores: Floats, is_class: NDArray[np.bool_], groups: Ints, group_count: int) -> Ranking:
+def build_ranking(scores: Floats, is_class: NDArray[np.bool_], groups: Ints, group_count: int) -> Ranking:
     """Bin the pictures by the scores of the pictures that have the class; equal scores share a bin."""
     thresholds = np.unique(-scores[is_class])
     bins = np.searchsorted(thresholds, -scores)  # the first threshold that the picture reaches
@@ -47,11 +47,11 @@ def average_precision(seen: Floats, found: Floats) -> Floats:
     if not len(found):
         return np.full(found.shape[1], np.nan)
     steps = np.diff(found, axis=0, prepend=0.0)
-    area = (steps * ratio(found, seen, empty=0.0)).sum(axis=0)
-    return ratio(area, found[-1])
+    area = (steps * safe_divide(found, seen, empty=0.0)).sum(axis=0)
+    return safe_divide(area, found[-1])
 
 
-def review_shares(seen: Floats, found: Floats, rows: Floats, recall: float) -> Floats:
+def review_fractions(seen: Floats, found: Floats, rows: Floats, recall: float) -> Floats:
     """Give, by resample, the share of all pictures to look at until `recall` of the class is seen."""
     if not len(found):
         return np.full(found.shape[1], np.nan)
@@ -60,6 +60,6 @@ def review_shares(seen: Floats, found: Floats, rows: Floats, recall: float) -> F
     return np.where(found[-1] > 0, looked_at / rows, np.nan)
 
 
-def ratio(part: Floats, whole: Floats, empty: float = np.nan) -> Floats:
+def safe_divide(part: Floats, whole: Floats, empty: float = np.nan) -> Floats:
     """Give part / whole, and `empty` where the whole is zero."""
     return np.divide(part, whole, out=np.full(np.shape(part), empty), where=np.asarray(whole) > 0)

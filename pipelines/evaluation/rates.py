@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.evaluation.bootstrap import draws, interval
+from pipelines.evaluation.bootstrap import percentile_interval, resample_groups
 from pipelines.evaluation.figures import Interval
-from pipelines.evaluation.ranking import ratio
+from pipelines.evaluation.ranking import safe_divide
 
 CONFIDENCE = 0.95
 
 
-def share_of(counts: Sequence[tuple[str, int, int]], resamples: int, seed: int = 0) -> Interval:
+def proportion_interval(counts: Sequence[tuple[str, int, int]], resamples: int, seed: int = 0) -> Interval:
     """Give the share of hits among the pictures of (group, pictures, hits); groups are drawn with replacement.
 
     With one group there is no interval; where all or none are hits it is the exact binomial one with the groups as
@@ -27,5 +27,7 @@ def share_of(counts: Sequence[tuple[str, int, int]], resamples: int, seed: int =
     total, found = sums.sum(axis=0)
     if not total:
         return Interval(None)
-    chunks = [ratio(sums[:, 1] @ drawn, sums[:, 0] @ drawn) for drawn in draws(len(sums), resamples, seed)]
-    return interval(float(found / total), np.concatenate(chunks), len(sums), CONFIDENCE, is_share=True)
+    chunks = [
+        safe_divide(sums[:, 1] @ drawn, sums[:, 0] @ drawn) for drawn in resample_groups(len(sums), resamples, seed)
+    ]
+    return percentile_interval(float(found / total), np.concatenate(chunks), len(sums), CONFIDENCE, is_share=True)

@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix
 
 from pipelines.evaluation.bootstrap import Floats, Ints, counts_by_group
-from pipelines.evaluation.ranking import Ranking, ranking
+from pipelines.evaluation.ranking import Ranking, build_ranking
 
 
 @dataclass(frozen=True)
-class Scored:
+class EvaluationInput:
     """Hold the checked input as arrays, and what a resample needs of it, by group."""
 
     truth: Ints  # index of the class, by row
@@ -22,13 +22,15 @@ class Scored:
     probabilities: Floats
     groups: Ints
     group_count: int
-    cells: csr_matrix  # confusion by group: (k * k, groups)
+    confusion_by_group: csr_matrix  # confusion by group: (k * k, groups)
     rows: Floats  # by group
     loss: Floats  # summed by group
     rankings: tuple[Ranking, ...]
 
 
-def scored(labels: Sequence[str], probabilities: ArrayLike, classes: Sequence[str], groups: Sequence[str]) -> Scored:
+def prepare_input(
+    labels: Sequence[str], probabilities: ArrayLike, classes: Sequence[str], groups: Sequence[str]
+) -> EvaluationInput:
     """Give the input of an evaluation as arrays; raise ValueError with all that is wrong with it."""
     scores = np.asarray(probabilities, dtype=np.float64)
     index = {str(name): place for place, name in enumerate(classes)}
@@ -39,16 +41,16 @@ def scored(labels: Sequence[str], probabilities: ArrayLike, classes: Sequence[st
     names, codes = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
     k, count = len(index), len(names)
     given = np.clip(scores[np.arange(len(truth)), truth], np.finfo(np.float64).eps, 1.0)
-    return Scored(
+    return EvaluationInput(
         truth=truth,
         predicted=predicted,
         probabilities=scores,
         groups=codes,
         group_count=count,
-        cells=counts_by_group(truth * k + predicted, codes, (k * k, count)),
+        confusion_by_group=counts_by_group(truth * k + predicted, codes, (k * k, count)),
         rows=np.bincount(codes, minlength=count).astype(np.float64),
         loss=np.bincount(codes, weights=-np.log(given), minlength=count).astype(np.float64),
-        rankings=tuple(ranking(scores[:, each], truth == each, codes, count) for each in range(k)),
+        rankings=tuple(build_ranking(scores[:, each], truth == each, codes, count) for each in range(k)),
     )
 
 
@@ -62,7 +64,7 @@ def _check(
     """Raise ValueError with all faults at once."""
     faults = []
     if len(index) != len(classes) or not len(classes):
-        faults.append(f"Classes must be different, and at least one: {listed(classes)}.")
+        faults.append(f"Classes must be different, and at least one: {format_list(classes)}.")
     if not len(labels):
         faults.append("There are no rows to evaluate.")
     if scores.shape != (len(labels), len(classes)):
@@ -77,7 +79,7 @@ def _check(
     if unknown := [label for label in labels if label not in index]:
         faults.append(
             f"{len(unknown):,} labels are not in the classes, for example {unknown[0]!r}. "
-            f"The classes are {listed(classes)}."
+            f"The classes are {format_list(classes)}."
         )
     if wrong := int((~((scores >= -1e-6) & (scores <= 1 + 1e-6))).any(axis=-1).sum()):
         faults.append(f"{wrong:,} rows have probabilities that are NaN or not between 0 and 1.")
@@ -87,7 +89,7 @@ def _check(
         raise ValueError("\n".join(faults))
 
 
-def listed(names: Sequence[str]) -> str:
+def format_list(names: Sequence[str]) -> str:
     """Give the first ten names, and how many more there are."""
     shown = ", ".join(str(name) for name in list(names)[:10])
     return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown

@@ -8,21 +8,21 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 SPLITS = ("train", "validation", "test")
-STEPS = 1_000_000
+HASH_BUCKETS = 1_000_000
 Counts = Mapping[str, Mapping[str, tuple[int, int]]]  # of pictures and of groups, by label and split
 
 
-def split_of(group_id: Column, fractions: Sequence[float], salt: str) -> Column:
+def assign_split(group_id: Column, fractions: Sequence[float], salt: str) -> Column:
     """Give train, validation or test for a group, whatever other groups there are or will be.
 
     SHA-256 of salt and group, taken as a number: the same on every Spark, cluster and day.
     """
     digest = F.sha2(F.concat(F.lit(f"{salt}:"), group_id), 256)
-    place = F.conv(F.substring(digest, 1, 12), 16, 10).cast("long") % STEPS
+    place = F.conv(F.substring(digest, 1, 12), 16, 10).cast("long") % HASH_BUCKETS
     train, validation, _ = fractions
     return (
-        F.when(place < round(train * STEPS), SPLITS[0])
-        .when(place < round((train + validation) * STEPS), SPLITS[1])
+        F.when(place < round(train * HASH_BUCKETS), SPLITS[0])
+        .when(place < round((train + validation) * HASH_BUCKETS), SPLITS[1])
         .otherwise(SPLITS[2])
     )
 
@@ -40,7 +40,7 @@ def conflicting_labels(images: DataFrame) -> DataFrame:
     return grouped.where(F.size("labels") > 1)
 
 
-def labelled_pictures(images: DataFrame, exclude: Sequence[str] = (), also: Sequence[str] = ()) -> DataFrame:
+def labelled_images(images: DataFrame, exclude: Sequence[str] = (), also: Sequence[str] = ()) -> DataFrame:
     """Give path, content_hash, label, group_id, burst_id of what may be learned from: one row per content_hash.
 
     `also` names further columns of the images to keep.
@@ -58,7 +58,7 @@ def labelled_pictures(images: DataFrame, exclude: Sequence[str] = (), also: Sequ
     return rows.where(~F.col("label").isin(list(exclude))) if exclude else rows
 
 
-def count_pictures(rows: DataFrame) -> Counts:
+def count_by_split(rows: DataFrame) -> Counts:
     """Count the pictures and groups of each label in each split, of rows of label, group_id, split."""
     counted = rows.groupBy("label", "split").agg(F.count("*"), F.countDistinct("group_id")).collect()
     found: dict[str, dict[str, tuple[int, int]]] = {}
@@ -67,6 +67,6 @@ def count_pictures(rows: DataFrame) -> Counts:
     return found
 
 
-def pictures_in(counts: Counts, split: str) -> int:
+def split_size(counts: Counts, split: str) -> int:
     """Give the number of pictures in a split."""
     return sum(found[split][0] for found in counts.values() if split in found)

@@ -16,11 +16,11 @@ from pipelines.evaluation.calibration import balanced_log_loss
 
 MEAN, MAXIMUM = 0.0, 1.0
 NO_VOTE = None  # every image keeps its own probabilities
-WEIGHTS = (MEAN, 0.25, 0.5, 0.75, MAXIMUM, NO_VOTE)  # of the maximum
+MAX_WEIGHTS = (MEAN, 0.25, 0.5, 0.75, MAXIMUM, NO_VOTE)  # of the maximum
 _TIE = 1e-12  # sums in another order differ in their last digits
 
 
-def vote(probabilities: ArrayLike, bursts: Sequence[str], weight: float | None) -> Floats:
+def aggregate_burst(probabilities: ArrayLike, bursts: Sequence[str], weight: float | None) -> Floats:
     """Return the burst's probabilities for each image, shape (n, k); the image's own if `weight` is None.
 
     A burst's probabilities are (1 - weight) * mean + weight * maximum over its images, normalised to a sum of 1.
@@ -41,9 +41,9 @@ def choose_weight(truth: NDArray[np.int64], probabilities: ArrayLike, bursts: Se
     `truth` holds the index of each image's class. Every class counts the same, or the rare one would be outvoted here
     too. A vote whose balanced accuracy is below that of the images' own predictions is not considered.
     """
-    voted = {weight: vote(probabilities, bursts, weight) for weight in WEIGHTS}
+    voted = {weight: aggregate_burst(probabilities, bursts, weight) for weight in MAX_WEIGHTS}
     least = _balanced_accuracy(truth, voted[NO_VOTE]) - _TIE
-    allowed = [weight for weight in WEIGHTS if _balanced_accuracy(truth, voted[weight]) >= least]
+    allowed = [weight for weight in MAX_WEIGHTS if _balanced_accuracy(truth, voted[weight]) >= least]
     return min(allowed, key=lambda weight: round(balanced_log_loss(truth, voted[weight]), 12))
 
 

@@ -21,7 +21,7 @@ class Frame:
     tile_height: int
 
 
-def boxes(content: bytes, begin: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+def iter_boxes(content: bytes, begin: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, begin and end of the data of every box; a size of 0 is up to the end."""
     end = len(content) if end is None else min(end, len(content))
     while begin + 8 <= end:
@@ -35,7 +35,7 @@ def boxes(content: bytes, begin: int = 0, end: int | None = None) -> Iterator[tu
         begin = stop
 
 
-def segments(content: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+def iter_segments(content: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     """Yield marker and data of every segment of the headers: the main one, and those of the tile parts."""
     at, part_end = start + 2, len(content)
     while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != _END:
@@ -53,7 +53,7 @@ def segments(content: bytes, start: int) -> Iterator[tuple[int, bytes]]:
         at = end
 
 
-def frame(data: bytes) -> Frame | None:
+def read_frame(data: bytes) -> Frame | None:
     """Read the segment SIZ; None where it is cut or says nonsense."""
     if len(data) < 36:
         return None
@@ -64,7 +64,7 @@ def frame(data: bytes) -> Frame | None:
     return Frame(x1 - x0, y1 - y0, tiles, components, min(tile_width, x1), min(tile_height, y1))
 
 
-def parts(marker: int, data: bytes, of: Frame) -> int:
+def count_blocks(marker: int, data: bytes, of: Frame) -> int:
     """Return how many precincts and code blocks all tiles come to by a segment COD or COC.
 
     Other segments say nothing of it: 0. An upper bound: components that are stored at half the size count as whole.

@@ -10,7 +10,7 @@ from pipelines.images.segments import png_chunks
 _OFFSETS, _COUNTS = (0x0111, 0x0144), (0x0117, 0x0145)  # of TIFF's strips and tiles
 
 
-def ends_early(format_: str, content: bytes) -> bool:
+def is_truncated(format_: str, content: bytes) -> bool:
     """Say whether the container announces more bytes than there are. Unknown formats count as complete."""
     check = _CHECKS.get(format_)
     return check is not None and check(content)
@@ -32,7 +32,7 @@ def _jpeg(content: bytes) -> bool:
 
 
 def _tiff(content: bytes) -> bool:
-    if ifd.is_cut(content):
+    if ifd.is_truncated(content):
         return True
     for offset, count in zip(_OFFSETS, _COUNTS, strict=True):
         starts, lengths = ifd.read_numbers(content, offset), ifd.read_numbers(content, count)

@@ -6,11 +6,11 @@ from PIL import Image, ImageFile
 
 from pipelines.errors import ImageError
 from pipelines.images import exif, turbo
-from pipelines.images.completeness import ends_early
-from pipelines.images.failures import DECODER_ERRORS, decoder_failure
+from pipelines.images.completeness import is_truncated
+from pipelines.images.failures import DECODER_ERRORS, classify_decode_error
 from pipelines.images.header import exif_tags
-from pipelines.images.opening import Watched, open_image
-from pipelines.images.quiet import pillow_kept_quiet
+from pipelines.images.opening import ReadTracker, open_image
+from pipelines.images.quiet import suppress_pillow_warnings
 from pipelines.images.tones import to_rgb
 from pipelines.schemas import Failure
 
@@ -35,13 +35,13 @@ def decode(
     ones, with slightly other values after resizing. Modes and transparency: see `tones.to_rgb`.
     Raises ImageError with the failure and the decoder's own words.
     """
-    with pillow_kept_quiet():
+    with suppress_pillow_warnings():
         image = open_image(content, max_pixels=max_pixels, max_bytes=max_bytes)
         turn = _UPRIGHT.get(exif.orientation(exif_tags(image, content)))
         try:
             rgb = _load(image, content, at_least)
         except DECODER_ERRORS as error:
-            raise decoder_failure(error, image.format or "", content) from error
+            raise classify_decode_error(error, image.format or "", content) from error
     # Pillow turns TIFF itself while loading, in all versions.
     if turn is not None and image.format != "TIFF":
         rgb = rgb.transpose(turn)
@@ -53,15 +53,15 @@ def _load(image: ImageFile.ImageFile, content: bytes, at_least: int | None) -> I
     format_, stream = image.format or "", image.fp
     if at_least and format_ == "JPEG":
         image.draft(None, (2 * at_least, 2 * at_least))
-    if format_ == "JPEG" and image.mode == "RGB" and (rgb := turbo.decoded(content, image.size)):
+    if format_ == "JPEG" and image.mode == "RGB" and (rgb := turbo.decode_scaled_jpeg(content, image.size)):
         return rgb
     image.load()
     # Where the process lets Pillow accept cut files (see opening), they are refused here.
-    if isinstance(stream, Watched) and _has_run_out(stream, format_, content):
+    if isinstance(stream, ReadTracker) and _has_run_out(stream, format_, content):
         raise ImageError(Failure.TRUNCATED, f"{format_}: image file is truncated")
     return to_rgb(image)
 
 
-def _has_run_out(stream: Watched, format_: str, content: bytes) -> bool:
+def _has_run_out(stream: ReadTracker, format_: str, content: bytes) -> bool:
     """Say whether the decoder missed bytes; JPEG 2000's asks beyond the end of whole files too."""
-    return ends_early(format_, content) if format_ == "JPEG2000" else stream.ran_out
+    return is_truncated(format_, content) if format_ == "JPEG2000" else stream.ran_out

@@ -55,7 +55,7 @@ def captured_at(tags: Tags) -> datetime | None:
     ):
         if date == _DATE_TIME and is_edited:
             continue
-        moment = parse_moment(_text(tags.get(date)), _text(tags.get(subsec)))
+        moment = parse_exif_datetime(_text(tags.get(date)), _text(tags.get(subsec)))
         if moment:
             return moment
     return maker_note.captured_at(*_maker_note(tags))
@@ -82,7 +82,7 @@ def _is_filler(serial: str) -> bool:
     return is_repeated or (len(letters) >= 7 and letters in _DIGITS)
 
 
-def parse_moment(text: str, subsec: str = "") -> datetime | None:
+def parse_exif_datetime(text: str, subsec: str = "") -> datetime | None:
     """Give the moment that an EXIF text names, or None where it names none.
 
     An hour of 24 is None: cameras write it for both ends of the day.

@@ -9,7 +9,7 @@ import zlib
 from PIL import Image
 
 from pipelines.errors import ImageError
-from pipelines.images.completeness import ends_early
+from pipelines.images.completeness import is_truncated
 from pipelines.schemas import Failure
 
 # What Pillow's modules raise on bad bytes. LookupError: IndexError and KeyError; ArithmeticError:
@@ -42,7 +42,7 @@ _CUT = re.compile(r"truncated|not enough|reached eof|unexpected end|end of file"
 _ADDRESS = re.compile(r" ?(object )?at 0x[0-9a-fA-F]+")
 
 
-def decoder_failure(error: Exception, format_: str, content: bytes, *, ran_out: bool = False) -> ImageError:
+def classify_decode_error(error: Exception, format_: str, content: bytes, *, ran_out: bool = False) -> ImageError:
     """Name what Pillow raised; its own words become the detail.
 
     A lack of memory is too_large. A container that ends before its own end is truncated, whatever the
@@ -51,7 +51,7 @@ def decoder_failure(error: Exception, format_: str, content: bytes, *, ran_out: 
     words = str(error) or type(error).__name__
     if isinstance(error, (MemoryError, Image.DecompressionBombError)):
         failure = Failure.TOO_LARGE
-    elif ran_out or _CUT.search(words) or ends_early(format_, content):
+    elif ran_out or _CUT.search(words) or is_truncated(format_, content):
         failure = Failure.TRUNCATED
     elif _UNSUPPORTED.search(words) or (format_ == "TIFF" and isinstance(error.__cause__, KeyError)):
         failure = Failure.UNSUPPORTED_FORMAT

@@ -15,8 +15,8 @@ def textures(rng: np.random.Generator, count: int, size: int) -> Bytes:
     """Give `count` grey fields, uint8 (count, size, size): noise, waves and cells, half of them bent."""
     makers: list[Callable[[np.random.Generator, int], Floats]] = [noise, noise, waves, waves, cells]
     fields = [makers[i % len(makers)](rng, size) for i in range(count)]
-    bent = [bend(rng, f) if rng.random() < 0.5 else f for f in fields]
-    return np.stack([stretch(f) for f in bent])
+    bent = [warp(rng, f) if rng.random() < 0.5 else f for f in fields]
+    return np.stack([stretch_contrast(f) for f in bent])
 
 
 def noise(rng: np.random.Generator, size: int) -> Floats:
@@ -59,7 +59,7 @@ def cells(rng: np.random.Generator, size: int) -> Floats:
     return nearest[:, :, 0] if kind == 0 else np.minimum(nearest[:, :, 1] - nearest[:, :, 0], 6.0)
 
 
-def bend(rng: np.random.Generator, field: Floats) -> Floats:
+def warp(rng: np.random.Generator, field: Floats) -> Floats:
     """Give the field displaced by smooth noise, as fur and grain of wood are."""
     size = len(field)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
@@ -73,7 +73,7 @@ def bend(rng: np.random.Generator, field: Floats) -> Floats:
     return field[rows, columns]
 
 
-def stretch(field: Floats) -> Bytes:
+def stretch_contrast(field: Floats) -> Bytes:
     """Give the field in 0..255 between its 1st and 99th percentile."""
     low, high = np.percentile(field, (1, 99))
     return np.clip((field - low) * (255.0 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)

@@ -43,7 +43,7 @@ def palette(rng: np.random.Generator) -> Floats:
 
 def scene(rng: np.random.Generator, fields: Bytes, masks: Floats, size: int) -> Bytes:
     """Give one picture, uint8 (size, size, 3): a textured ground and leaves from one to many."""
-    canvas = palette(rng)[sample(rng, fields, size, size)]  # first the ground
+    canvas = palette(rng)[sample_texture(rng, fields, size, size)]  # first the ground
     light = rng.uniform(0, 2 * np.pi)
     few = rng.random() < 0.4
     for _ in range(rng.integers(1, 5) if few else rng.integers(6, 36)):
@@ -59,7 +59,7 @@ def scene(rng: np.random.Generator, fields: Bytes, masks: Floats, size: int) -> 
     return np.clip(canvas, 0, 255).astype(np.uint8)
 
 
-def sample(rng: np.random.Generator, fields: Bytes, height: int, width: int) -> Bytes:
+def sample_texture(rng: np.random.Generator, fields: Bytes, height: int, width: int) -> Bytes:
     """Give a window (height, width) of a random field, turned and scaled; fields repeat at their edges."""
     field = fields[rng.integers(len(fields))]
     angle, scale = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(-0.9, 0.7))
@@ -70,7 +70,7 @@ def sample(rng: np.random.Generator, fields: Bytes, height: int, width: int) -> 
     return field[(c * y + s * x + oy).astype(np.int32) % n, (c * x - s * y + ox).astype(np.int32) % n]
 
 
-def window(rng: np.random.Generator, size: int, reach: float) -> tuple[slice, slice, Floats, Floats]:
+def random_window(rng: np.random.Generator, size: int, reach: float) -> tuple[slice, slice, Floats, Floats]:
     """Give rows, columns and the offsets from a random centre of a box that reaches `reach` pixels."""
     cy, cx = rng.uniform(0, size, 2)
     top, left = max(int(cy - reach), 0), max(int(cx - reach), 0)
@@ -83,7 +83,7 @@ def window(rng: np.random.Generator, size: int, reach: float) -> tuple[slice, sl
 def contour_leaf(rng: np.random.Generator, size: int, radius: float, light: float) -> Leaf:
     """Give a leaf bounded by a radial contour, shaded as if it bulged."""
     table = contour(rng, np.linspace(0, 2 * np.pi, 256, endpoint=False, dtype=np.float32)) * np.float32(radius)
-    rows, columns, y, x = window(rng, size, float(table.max()) + 1)
+    rows, columns, y, x = random_window(rng, size, float(table.max()) + 1)
     distance = np.sqrt(y * y + x * x)
     edge = table[(np.arctan2(y, x) * np.float32(128 / np.pi)).astype(np.int32) & 255]
     mask = np.clip((edge - distance) / np.float32(rng.choice([1.0, 1.0, 3.0])) + 0.5, 0, 1)
@@ -94,7 +94,7 @@ def contour_leaf(rng: np.random.Generator, size: int, radius: float, light: floa
 
 def fractal_leaf(rng: np.random.Generator, masks: Floats, size: int, radius: float) -> Leaf:
     """Give a leaf in the form of a fractal, turned and scaled."""
-    rows, columns, y, x = window(rng, size, radius)
+    rows, columns, y, x = random_window(rng, size, radius)
     angle, scale = rng.uniform(0, 2 * np.pi), np.float32(masks.shape[1] / (2 * radius))
     c, s = np.float32(np.cos(angle)) * scale, np.float32(np.sin(angle)) * scale
     half, last = masks.shape[1] / 2, masks.shape[1] - 1
@@ -107,6 +107,6 @@ def fractal_leaf(rng: np.random.Generator, masks: Floats, size: int, radius: flo
 def paint(rng: np.random.Generator, canvas: Floats, fields: Bytes, leaf: Leaf) -> None:
     """Lay a leaf with its own texture and colours over the canvas, in place."""
     rows, columns, mask, shading = leaf
-    colour = palette(rng)[sample(rng, fields, *mask.shape)] * shading[:, :, None]
+    colour = palette(rng)[sample_texture(rng, fields, *mask.shape)] * shading[:, :, None]
     under = canvas[rows, columns]
     canvas[rows, columns] = under + (colour - under) * mask[:, :, None]

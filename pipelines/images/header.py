@@ -10,7 +10,7 @@ from PIL import ImageFile
 from pipelines.images import exif
 from pipelines.images.ifd import Tags, read_tags
 from pipelines.images.opening import open_image
-from pipelines.images.quiet import pillow_kept_quiet
+from pipelines.images.quiet import suppress_pillow_warnings
 from pipelines.images.segments import jpeg_exif, png_chunks
 
 
@@ -35,7 +35,7 @@ def read_header(content: bytes, *, max_pixels: int, max_bytes: int) -> Header:
     Raises ImageError for what its first bytes and its header give away; that the pixels are cut off or
     broken only shows in `decode`.
     """
-    with pillow_kept_quiet():
+    with suppress_pillow_warnings():
         image = open_image(content, max_pixels=max_pixels, max_bytes=max_bytes)
         tags = exif_tags(image, content)
     width, height = _stored_size(image, tags)

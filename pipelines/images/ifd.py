@@ -49,7 +49,7 @@ def read_numbers(tiff: bytes, tag: int) -> list[int]:
     return [number for (number,) in struct.iter_unpack(layout.order + _UNSIGNED[kind], whole)]
 
 
-def is_cut(tiff: bytes) -> bool:
+def is_truncated(tiff: bytes) -> bool:
     """Say whether a TIFF's first directory, or a value of it, lies beyond the end of the file."""
     layout = _layout(tiff)
     if layout is None or layout.start + 8 > len(tiff):
@@ -59,7 +59,7 @@ def is_cut(tiff: bytes) -> bool:
     return end > len(tiff) or any(len(payload) < size for _, _, size, payload in _entries(layout, layout.start))
 
 
-def outline(data: bytes, most: int) -> list[tuple[int, int, int]]:
+def read_tag_outline(data: bytes, most: int) -> list[tuple[int, int, int]]:
     """Return tag, bytes in the file and number of values of the first `most` entries of the first directory."""
     layout = _layout(data)
     entries = _entries(layout, layout.start, most) if layout else ()

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any, BinaryIO, Generic, TypeVar
 
 from pipelines.errors import ImageError
-from pipelines.images.watchdog import watched
+from pipelines.images.watchdog import time_limited
 from pipelines.schemas import Failure
 
 Made = TypeVar("Made")
@@ -25,7 +25,7 @@ _START = "import sys; sys.path[:] = sys.argv[1:]; from pipelines.images.isolated
 
 
 @contextmanager
-def bounded_reading(
+def time_limited_reader(
     read: Callable[[Any], Made], max_seconds: float, attempt: int | None
 ) -> Iterator[Callable[[Any], Made]]:
     """Yield `read` under a limit on the time of each image; `attempt` is the task's, from 0, null outside of tasks.
@@ -37,14 +37,14 @@ def bounded_reading(
     if attempt is None:
         yield read
     elif attempt == 0:
-        with watched(read, max_seconds) as bounded:
+        with time_limited(read, max_seconds) as bounded:
             yield bounded
     else:
-        with closing(IsolatedReader(read, max_seconds)) as reader:
+        with closing(SubprocessReader(read, max_seconds)) as reader:
             yield reader
 
 
-class IsolatedReader(Generic[Made]):
+class SubprocessReader(Generic[Made]):
     """Call a function on one image after the other in a child process, which is started anew where it has ended.
 
     The function, what it returns and what it raises must pickle. Threads wait for one another.

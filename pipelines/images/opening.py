@@ -16,9 +16,9 @@ from PIL import ImageFile
 
 from pipelines.errors import ImageError
 from pipelines.images import exif
-from pipelines.images.failures import DECODER_ERRORS, decoder_failure
+from pipelines.images.failures import DECODER_ERRORS, classify_decode_error
 from pipelines.images.ifd import Tags, read_tags
-from pipelines.images.segments import without_metadata
+from pipelines.images.segments import strip_metadata
 from pipelines.images.signatures import require_signature
 from pipelines.images.structure import check_pixels, check_structure, check_work
 from pipelines.images.webp import require_safe_libwebp
@@ -38,7 +38,7 @@ _DECODERS = {
 }
 
 
-class Watched(io.BytesIO):
+class ReadTracker(io.BytesIO):
     """Remember that a decoder asked for bytes after the last one."""
 
     ran_out = False
@@ -60,7 +60,7 @@ def open_image(content: bytes, *, max_pixels: int, max_bytes: int | None) -> Ima
         image = _opened(format_, content)
     except ImageError:
         # Broken metadata is not worth a picture, but some versions of Pillow stumble over it.
-        bare = without_metadata(format_, content)
+        bare = strip_metadata(format_, content)
         if bare == content or not _can_be_opened(format_, bare):
             raise
         image = _opened(format_, bare)
@@ -72,12 +72,12 @@ def open_image(content: bytes, *, max_pixels: int, max_bytes: int | None) -> Ima
 
 def _opened(format_: str, content: bytes) -> ImageFile.ImageFile:
     # Where the process lets Pillow accept cut files, watch the stream, to refuse them all the same.
-    stream = Watched(content) if ImageFile.LOAD_TRUNCATED_IMAGES else io.BytesIO(content)
+    stream = ReadTracker(content) if ImageFile.LOAD_TRUNCATED_IMAGES else io.BytesIO(content)
     try:
         image: ImageFile.ImageFile = _decoder(format_)(stream)
     except DECODER_ERRORS as error:
         ran_out = stream.tell() >= len(content)
-        raise decoder_failure(error, format_, content, ran_out=ran_out) from error
+        raise classify_decode_error(error, format_, content, ran_out=ran_out) from error
     return image
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from pipelines.images.scaling import Interpolation, Scale, scaled
+from pipelines.images.scaling import Interpolation, ResizeFn, resize_image
 
 _INTERPOLATIONS = ("bilinear", "bicubic")
 _FITS = ("squash", "crop", "pad")
@@ -26,7 +26,7 @@ class Preprocessing:
     """
 
     size: int = 224
-    fit: Literal["squash", "crop", "pad"] = "squash"
+    resize_mode: Literal["squash", "crop", "pad"] = "squash"
     resize: int = 256
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -45,8 +45,8 @@ class Preprocessing:
     @property
     def name(self) -> str:
         """Give a short text that changes with every number that can change a feature."""
-        crop_from = f"of{self.resize}" if self.fit == "crop" else ""
-        parts = [f"{self.fit}{self.size}{crop_from}", self.interpolation]
+        crop_from = f"of{self.resize}" if self.resize_mode == "crop" else ""
+        parts = [f"{self.resize_mode}{self.size}{crop_from}", self.interpolation]
         default = {field.name: field.default for field in fields(self)}
         for key in ("mean", "std"):
             if getattr(self, key) != default[key]:
@@ -59,24 +59,24 @@ class Preprocessing:
         return self.name
 
     @property
-    def at_least(self) -> int:
+    def min_decode_side(self) -> int:
         """Give the shorter side, in pixels, that a decoded picture should keep: a hint for `decode`."""
-        return math.ceil((self.resize if self.fit == "crop" else self.size) / (1.0 - self.crop_bottom))
+        return math.ceil((self.resize if self.resize_mode == "crop" else self.size) / (1.0 - self.crop_bottom))
 
-    def apply(self, image: Image.Image, scale: Scale = scaled) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def apply(self, image: Image.Image, scale: ResizeFn = resize_image) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Give the picture as uint8 of shape (size, size, 3). Takes mode RGB, as `decode` gives it."""
         if image.mode != "RGB":
             raise ValueError(f"the picture has mode {image.mode}, RGB was expected: read it with decode")
         if self.crop_bottom:
             kept = max(1, image.height - round(image.height * self.crop_bottom))
             image = _cut(image, 0, 0, image.width, kept)
-        fitted = {"squash": self._squash, "crop": self._crop, "pad": self._pad}[self.fit](image, scale)
+        fitted = {"squash": self._squash, "crop": self._crop, "pad": self._pad}[self.resize_mode](image, scale)
         return np.array(fitted, dtype=np.uint8)
 
-    def _squash(self, image: Image.Image, scale: Scale) -> Image.Image:
+    def _squash(self, image: Image.Image, scale: ResizeFn) -> Image.Image:
         return scale(image, self.size, self.size, self.interpolation)
 
-    def _crop(self, image: Image.Image, scale: Scale) -> Image.Image:
+    def _crop(self, image: Image.Image, scale: ResizeFn) -> Image.Image:
         image = _without_far_ends(image)
         width, height = image.size
         long = int(self.resize * max(width, height) / min(width, height))  # rounds down, as torchvision does
@@ -85,7 +85,7 @@ class Preprocessing:
         left, top = round((width - self.size) / 2.0), round((height - self.size) / 2.0)
         return image.crop((left, top, left + self.size, top + self.size))
 
-    def _pad(self, image: Image.Image, scale: Scale) -> Image.Image:
+    def _pad(self, image: Image.Image, scale: ResizeFn) -> Image.Image:
         ratio = self.size / max(image.size)
         width, height = (max(1, round(side * ratio)) for side in image.size)
         red, green, blue = (round(255 * value) for value in self.mean)
@@ -100,12 +100,12 @@ class Preprocessing:
             for name, value in (("size", self.size), ("resize", self.resize))
             if not (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 4096)
         ]
-        if not faults and self.fit == "crop" and self.size > self.resize:
+        if not faults and self.resize_mode == "crop" and self.size > self.resize:
             faults.append(f"size {self.size} does not fit into resize {self.resize}: raise resize")
         return faults
 
     def _choice_faults(self) -> list[str]:
-        choices = (("fit", self.fit, _FITS), ("interpolation", self.interpolation, _INTERPOLATIONS))
+        choices = (("fit", self.resize_mode, _FITS), ("interpolation", self.interpolation, _INTERPOLATIONS))
         return [
             f"{name} is {value!r}: expected one of {', '.join(allowed)}"
             for name, value, allowed in choices

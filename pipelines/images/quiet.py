@@ -28,7 +28,7 @@ _FILTER: Any = ("ignore", _WhileReading(), Warning, re.compile(r"PIL\."), 0)
 
 
 @contextmanager
-def pillow_kept_quiet() -> Iterator[None]:
+def suppress_pillow_warnings() -> Iterator[None]:
     """Ignore what modules of Pillow warn of inside the block, in this thread."""
     if _FILTER not in warnings.filters:  # first use, or someone has reset the filters
         cast("list[Any]", warnings.filters).insert(0, _FILTER)

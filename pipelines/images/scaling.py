@@ -16,7 +16,7 @@ except ImportError:  # no wheel for this kind of machine (Linux on ARM): Pillow 
     Resizer = None
 
 Interpolation = Literal["bilinear", "bicubic"]
-Scale = Callable[[Image.Image, int, int, Interpolation], Image.Image]
+ResizeFn = Callable[[Image.Image, int, int, Interpolation], Image.Image]
 
 _PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _VERSION = int(PIL.__version__.split(".")[0])
@@ -36,12 +36,12 @@ def _shares_memory() -> bool:
 _SHARES_MEMORY = Resizer is not None and _shares_memory()
 
 
-def by_pillow(image: Image.Image, width: int, height: int, interpolation: Interpolation) -> Image.Image:
+def resize_pillow(image: Image.Image, width: int, height: int, interpolation: Interpolation) -> Image.Image:
     """Give a picture at another size, antialiased: the reference."""
     return image.resize((width, height), _PILLOW[interpolation])
 
 
-def scaled(image: Image.Image, width: int, height: int, interpolation: Interpolation) -> Image.Image:
+def resize_image(image: Image.Image, width: int, height: int, interpolation: Interpolation) -> Image.Image:
     """Give an RGB picture at another size as `by_pillow` does, but for 1 of 255 in at most 2 of 100 values.
 
     (Bicubic, beside Pillows before 13: 2 of 255 in single ones.) Pillow does it where nothing faster is installed, and
@@ -49,7 +49,7 @@ def scaled(image: Image.Image, width: int, height: int, interpolation: Interpola
     """
     is_enlarged = width > image.width or height > image.height
     if Resizer is None or is_enlarged or not (_SHARES_MEMORY or image.width * image.height <= _MOST_COPIED):
-        return by_pillow(image, width, height, interpolation)
+        return resize_pillow(image, width, height, interpolation)
     sizes = _passes(image.size, (width, height))
     return _in_place(image, sizes, interpolation) if _SHARES_MEMORY else _copied(image, sizes, interpolation)
 

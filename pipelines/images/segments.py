@@ -89,7 +89,7 @@ def jpeg_exif(content: bytes) -> bytes | None:
     return None
 
 
-def without_metadata(format_: str, content: bytes) -> bytes:
+def strip_metadata(format_: str, content: bytes) -> bytes:
     """Give the file with only what its pixels need; formats other than JPEG and PNG come back unchanged."""
     if format_ == "PNG":
         chunks = [content[begin - 8 : end + 4] for name, begin, end in png_chunks(content) if name in _PNG_PIXELS]

@@ -8,7 +8,7 @@ import re
 from pipelines.errors import ImageError
 from pipelines.schemas import Failure
 
-READABLE = (
+SUPPORTED = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF87a", "GIF"),
@@ -21,7 +21,7 @@ READABLE = (
     (b"\xff\x4f\xff\x51", "JPEG2000"),  # bare codestream
     (b"\0\0\1\0", "ICO"),
 )
-UNREAD = (
+UNSUPPORTED = (
     (b"FUJIFILMCCD-RAW", "Fuji RAW (RAF)"),
     (b"IIRO", "Olympus RAW (ORF)"),
     (b"IIRS", "Olympus RAW (ORF)"),
@@ -60,9 +60,9 @@ _NETPBM = re.compile(rb"P[1-6Ff]\s+(\d|#|$)")
 _BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
 
 
-def readable_format(content: bytes) -> str | None:
+def detect_supported_format(content: bytes) -> str | None:
     """Name the picture format that a decoder here reads, or give None."""
-    for signature, name in READABLE:
+    for signature, name in SUPPORTED:
         if content.startswith(signature):
             return None if name == "TIFF" and content[8:10] == b"CR" else name
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
@@ -81,15 +81,15 @@ def require_signature(content: bytes) -> str:
     """
     if not content:
         raise ImageError(Failure.EMPTY, "no bytes")
-    format_ = readable_format(content)
+    format_ = detect_supported_format(content)
     if format_ is None:
         raise _unknown(content)
     return format_
 
 
-def unread_format(content: bytes) -> str | None:
+def detect_unsupported_format(content: bytes) -> str | None:
     """Name a format of pictures, RAW files, documents or videos that no decoder here reads, or give None."""
-    for signature, name in UNREAD:
+    for signature, name in UNSUPPORTED:
         if content.startswith(signature):
             return name
     if content[:4] in (b"II*\0", b"MM\0*"):
@@ -107,12 +107,12 @@ def unread_format(content: bytes) -> str | None:
     return "SVG drawing" if is_svg else None
 
 
-def is_cut_signature(content: bytes) -> bool:
+def is_partial_signature(content: bytes) -> bool:
     """Say whether these few bytes are the beginning of a picture's signature and no text."""
-    return len(content) >= 2 and not content.isascii() and any(s.startswith(content) for s, _ in READABLE)
+    return len(content) >= 2 and not content.isascii() and any(s.startswith(content) for s, _ in SUPPORTED)
 
 
-def what_it_looks_like(content: bytes) -> str:
+def describe_bytes(content: bytes) -> str:
     """Describe bytes that are no picture, for the detail of the failure."""
     start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"version https://git-lfs"):
@@ -123,12 +123,12 @@ def what_it_looks_like(content: bytes) -> str:
 
 
 def _unknown(content: bytes) -> ImageError:
-    if is_cut_signature(content):
+    if is_partial_signature(content):
         return ImageError(Failure.TRUNCATED, f"{len(content)} bytes, less than a signature")
-    name = unread_format(content)
+    name = detect_unsupported_format(content)
     if name:
         return ImageError(Failure.UNSUPPORTED_FORMAT, name)
-    return ImageError(Failure.NOT_AN_IMAGE, what_it_looks_like(content))
+    return ImageError(Failure.NOT_AN_IMAGE, describe_bytes(content))
 
 
 def _brands(content: bytes) -> set[bytes]:

@@ -82,7 +82,7 @@ def _most_pixels(decoder: str, max_pixels: int) -> int:
 
 def check_directory(data: bytes) -> None:
     """Raise ImageError, too_complex, for a directory of TIFF or EXIF tags that is larger than its file, read out."""
-    entries = ifd.outline(data, ENTRIES + 1)
+    entries = ifd.read_tag_outline(data, ENTRIES + 1)
     _require_few(entries, ENTRIES, "entries of a directory of tags")
     size = sum(size for _, size, _ in entries)
     if size > max(SHARED_BYTES, len(data)):  # broken EXIF has values that overlap
@@ -112,7 +112,7 @@ def _gif(content: bytes, max_pixels: int) -> None:
 
 def _tiff(content: bytes, max_pixels: int) -> None:
     check_directory(content)
-    pieces = max((number for tag, _, number in ifd.outline(content, ENTRIES) if tag in _PIECES), default=0)
+    pieces = max((number for tag, _, number in ifd.read_tag_outline(content, ENTRIES) if tag in _PIECES), default=0)
     _require_few(range(pieces), PIECES, "strips or tiles")
     width, height = (next(iter(ifd.read_numbers(content, tag)), 0) for tag in _TILE_SIDES)
     if width * height > max_pixels:
@@ -130,23 +130,23 @@ def _webp(content: bytes, max_pixels: int) -> None:
 def _jpeg2000(content: bytes, max_pixels: int) -> None:
     start = 0
     if content[:2] != b"\xff\x4f":
-        outer = list(islice(codestream.boxes(content), BOXES + 1))
+        outer = list(islice(codestream.iter_boxes(content), BOXES + 1))
         _require_few(outer, BOXES, "boxes")
         for name, begin, end in outer:
             if name == b"jp2h":
-                _require_few(codestream.boxes(content, begin, end), BOXES, "boxes in its header")
+                _require_few(codestream.iter_boxes(content, begin, end), BOXES, "boxes in its header")
         start = next((begin for name, begin, _ in outer if name == b"jp2c"), len(content))
     frame, parts = None, 0
-    for i, (marker, data) in enumerate(codestream.segments(content, start)):
+    for i, (marker, data) in enumerate(codestream.iter_segments(content, start)):
         if frame is None:
-            frame = codestream.frame(data)
+            frame = codestream.read_frame(data)
             if frame is None:
                 return  # the decoder's to judge
             check_pixels((frame.width, frame.height), max_pixels)
             check_work("JPEG2000", "JPEG2000", content, frame.width * frame.height, max_pixels)
             _require_few(range(frame.tiles), TILES, "tiles")
             _require_few(range(frame.components * frame.tiles), 4 * TILES, "components of all tiles")
-        parts = max(parts, codestream.parts(marker, data, frame))
+        parts = max(parts, codestream.count_blocks(marker, data, frame))
         _require_few(range(parts), PARTS, "precincts and code blocks")
         if i >= 4 * TILES:
             raise _too_complex(f"more than {4 * TILES:,} segments")

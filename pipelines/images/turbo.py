@@ -16,18 +16,18 @@ try:
 except ImportError:  # no wheel for this kind of machine: Pillow alone
     decode_jpeg = None
 
-IS_READY = decode_jpeg is not None and hasattr(Image, "fromarrow")  # which Pillow has from 11.2 on
+AVAILABLE = decode_jpeg is not None and hasattr(Image, "fromarrow")  # which Pillow has from 11.2 on
 _VECTOR = 32  # bytes: rows that begin at a multiple of it are written past the cache
 _CACHED = 8 * 2**20  # bytes of a picture that the next step still finds in the cache; larger ones had better go past it
 
 
-def decoded(content: bytes, size: tuple[int, int]) -> Image.Image | None:
+def decode_scaled_jpeg(content: bytes, size: tuple[int, int]) -> Image.Image | None:
     """Give a JPEG of three colours in mode RGB at `size`: its own, or a half, a quarter or an eighth of it.
 
     None where libjpeg-turbo has anything to say about the file (Pillow knows what can be borne and what is a failure),
     and where simplejpeg or a Pillow that takes its pixels is missing.
     """
-    if not IS_READY:
+    if not AVAILABLE:
         return None
     width, height = size
     room = np.empty(4 * width * height + _VECTOR, np.uint8)

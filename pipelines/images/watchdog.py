@@ -55,7 +55,7 @@ def _watch() -> _Watch:
 
 
 @contextmanager
-def watched(read: Callable[[Any], Made], seconds: float) -> Iterator[Callable[[Any], Made]]:
+def time_limited(read: Callable[[Any], Made], seconds: float) -> Iterator[Callable[[Any], Made]]:
     """Yield `read`, which ends this process if one call takes longer, three seconds late at most."""
     watch = _watch()
 

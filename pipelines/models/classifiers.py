@@ -13,8 +13,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 ROWS_PER_TASK = 5_000
-MIRRORED = "mirrored"  # the column of features of the mirrored picture
-LEAST = 2.220446049250313e-16  # the smallest probability told apart from none: a double's epsilon
+FLIPPED_COLUMN = "mirrored"  # the column of features of the mirrored picture
+MIN_PROBABILITY = 2.220446049250313e-16  # the smallest probability told apart from none: a double's epsilon
 
 
 class ArrayToVector(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable, DefaultParamsWritable):
@@ -32,7 +32,7 @@ class ArrayToVector(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadabl
 VECTOR = ArrayToVector("features", "vector")
 
 
-class Temperature(Transformer, HasProbabilityCol, DefaultParamsReadable, DefaultParamsWritable):
+class TemperatureScaling(Transformer, HasProbabilityCol, DefaultParamsReadable, DefaultParamsWritable):
     """Divide the logits of a classifier's probabilities by a temperature (Guo et al., 2017), inside its pipeline.
 
     The same numbers as `evaluation.calibration.temper`, which finds the temperature.
@@ -48,11 +48,13 @@ class Temperature(Transformer, HasProbabilityCol, DefaultParamsReadable, Default
     def _transform(self, dataset: DataFrame) -> DataFrame:
         name, temperature = self.getProbabilityCol(), self.getOrDefault(self.temperature)
         # The same as logits divided by it: none of them is so small that a power of it is lost (T is 1/20 or more).
-        odds = F.transform(vector_to_array(name), lambda p: F.pow(F.greatest(p, F.lit(LEAST)), F.lit(1 / temperature)))
-        return dataset.withColumn(name, array_to_vector(normalized(odds)))
+        odds = F.transform(
+            vector_to_array(name), lambda p: F.pow(F.greatest(p, F.lit(MIN_PROBABILITY)), F.lit(1 / temperature))
+        )
+        return dataset.withColumn(name, array_to_vector(normalize_array(odds)))
 
 
-def normalized(values: Column) -> Column:
+def normalize_array(values: Column) -> Column:
     """Give an array<double> divided by its sum.
 
     The sum is bound to a variable of its own: Spark works out anew, for every element, what a lambda merely names, and
@@ -63,12 +65,12 @@ def normalized(values: Column) -> Column:
     return F.transform(bound, lambda it: F.transform(it["values"], lambda each: each / it["whole"]))[0]
 
 
-def calibrated(model: PipelineModel, temperature: float) -> PipelineModel:
+def with_temperature_scaling(model: PipelineModel, temperature: float) -> PipelineModel:
     """Give the model with the temperature as its last step."""
-    return PipelineModel(stages=[*model.stages, Temperature(temperature)])
+    return PipelineModel(stages=[*model.stages, TemperatureScaling(temperature)])
 
 
-def labelled(rows: DataFrame, classes: Sequence[str], class_weights: str) -> DataFrame:
+def prepare_training_rows(rows: DataFrame, classes: Sequence[str], class_weights: str) -> DataFrame:
     """Give vector, label (the class's place as a double), weight, and what else the rows have but their features.
 
     With class_weights `balanced` a row weighs n / (k * n_class): every class counts the same (King and Zeng, 2001).
@@ -80,8 +82,8 @@ def labelled(rows: DataFrame, classes: Sequence[str], class_weights: str) -> Dat
     even = {name: 1.0 if is_even or name not in counts else total / (k * counts[name]) for name in classes}
     index = _lookup({name: float(place) for place, name in enumerate(classes)})
     views = rows
-    if MIRRORED in rows.columns:
-        plain, other = views.drop(MIRRORED), views.drop("features").withColumnRenamed(MIRRORED, "features")
+    if FLIPPED_COLUMN in rows.columns:
+        plain, other = views.drop(FLIPPED_COLUMN), views.drop("features").withColumnRenamed(FLIPPED_COLUMN, "features")
         views = plain.unionByName(other.where("features is not null"))
     # A fit is a hundred small jobs: each task of one should have something to do.
     views = views.coalesce(max(1, total // ROWS_PER_TASK))
@@ -92,7 +94,7 @@ def labelled(rows: DataFrame, classes: Sequence[str], class_weights: str) -> Dat
     return VECTOR.transform(found).drop("features")
 
 
-def probabilities(model: PipelineModel, rows: DataFrame, features: str = "features") -> DataFrame:
+def predict_probabilities(model: PipelineModel, rows: DataFrame, features: str = "features") -> DataFrame:
     """Add `probability` as array<double>, in the order of the classes, to rows that have features.
 
     The steps of the pipeline that only lead there are dropped. `features` names the column that is asked about.
@@ -101,10 +103,10 @@ def probabilities(model: PipelineModel, rows: DataFrame, features: str = "featur
     return model.transform(known).select(*rows.columns, vector_to_array("probability").alias("probability"))
 
 
-def mean_of_views(model: PipelineModel, rows: DataFrame) -> DataFrame:
+def predict_with_flip(model: PipelineModel, rows: DataFrame) -> DataFrame:
     """Add `probability`, the mean of what the model says of the pictures and of their mirror images (`mirrored`)."""
-    plain = probabilities(model, rows).withColumnRenamed("probability", "of_features")
-    both = probabilities(model, plain, MIRRORED)
+    plain = predict_probabilities(model, rows).withColumnRenamed("probability", "of_features")
+    both = predict_probabilities(model, plain, FLIPPED_COLUMN)
     mean = F.zip_with("of_features", "probability", lambda one, other: (one + other) / 2)
     return both.withColumn("probability", mean).drop("of_features")
 

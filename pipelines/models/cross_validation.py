@@ -14,17 +14,17 @@ from pyspark.ml.tuning import CrossValidator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.models.classifiers import VECTOR, labelled
-from pipelines.models.learners import learner
+from pipelines.models.classifiers import VECTOR, prepare_training_rows
+from pipelines.models.learners import build_estimator
 from pipelines.settings import Train
 
-PARALLEL = 2  # fits at a time: the tasks of one fill the gaps between those of the other
+PARALLELISM = 2  # fits at a time: the tasks of one fill the gaps between those of the other
 JUDGED = "judged"  # the column of weights in the log-loss
 UNKNOWN = 1e-9  # share of its weight that a row of an unknown label keeps: a fold of such rows alone still has a loss
 
 
 @dataclass(frozen=True)
-class Fitted:
+class CrossValidationResult:
     """Hold the model of all rows with the parameters that won, and for each fold a model of the other folds.
 
     `losses` is the mean log-loss, in nats, of every set of parameters tried, in their order. `single` are the labels
@@ -34,11 +34,11 @@ class Fitted:
     model: PipelineModel
     parameters: dict[str, Any]
     losses: tuple[float, ...]
-    of_folds: tuple[PipelineModel, ...] = ()
+    fold_models: tuple[PipelineModel, ...] = ()
     single: tuple[str, ...] = ()
 
 
-def cross_validate(rows: DataFrame, classes: Sequence[str], settings: Train, folds: int) -> Fitted:
+def cross_validate(rows: DataFrame, classes: Sequence[str], settings: Train, folds: int) -> CrossValidationResult:
     """Fit the learner of the settings on rows of features, label (text), fold, and perhaps mirrored.
 
     The parameters with the lowest log-loss on the held-out folds win, the first of equals, and the model of all rows
@@ -47,58 +47,60 @@ def cross_validate(rows: DataFrame, classes: Sequence[str], settings: Train, fol
     """
     counted = rows.groupBy("label").agg(F.countDistinct("fold").alias("folds")).where("folds = 1").collect()
     single = tuple(sorted(row["label"] for row in counted))
-    vectors = labelled(rows, classes, settings.class_weights)
+    vectors = prepare_training_rows(rows, classes, settings.class_weights)
     is_single = F.col("label").isin([float(classes.index(label)) for label in single])
     vectors = vectors.withColumn(JUDGED, F.when(is_single, F.col("weight") * UNKNOWN).otherwise(F.col("weight")))
     vectors = vectors.select("vector", "label", "weight", JUDGED, "fold").cache()
     try:
-        chosen = learner(settings, _last_column(settings))
+        chosen = build_estimator(settings, _last_column(settings))
         validator = CrossValidator(
             estimator=_steps(settings, chosen.estimator),
-            estimatorParamMaps=chosen.grid(),
+            estimatorParamMaps=chosen.spark_param_maps(),
             evaluator=_judge(JUDGED),
             numFolds=folds,
             foldCol="fold",
             collectSubModels=True,
-            parallelism=PARALLEL,
+            parallelism=PARALLELISM,
         )
         found = validator.fit(vectors)
     finally:
         vectors.unpersist()
     best = int(np.argmin(found.avgMetrics))
-    return Fitted(
+    return CrossValidationResult(
         _whole(found.bestModel),
-        chosen.tried[best],
+        chosen.param_grid[best],
         tuple(found.avgMetrics),
         tuple(_whole(models[best]) for models in found.subModels),
         single,
     )
 
 
-def hold_out(rows: DataFrame, held: DataFrame, classes: Sequence[str], settings: Train) -> Fitted:
+def fit_with_validation(
+    rows: DataFrame, held: DataFrame, classes: Sequence[str], settings: Train
+) -> CrossValidationResult:
     """Fit on `rows`, and let log-loss on `held` choose the parameters; the first ones where it is empty."""
-    chosen = learner(settings, _last_column(settings))
-    tried = chosen.grid() if held.head(1) else chosen.grid()[:1]
-    vectors, judging = (labelled(each, classes, settings.class_weights).cache() for each in (rows, held))
+    chosen = build_estimator(settings, _last_column(settings))
+    tried = chosen.spark_param_maps() if held.head(1) else chosen.spark_param_maps()[:1]
+    vectors, judging = (prepare_training_rows(each, classes, settings.class_weights).cache() for each in (rows, held))
     try:
         models = [_steps(settings, chosen.estimator).fit(vectors, parameters) for parameters in tried]
         losses = [_judge().evaluate(model.transform(judging)) for model in models] if len(tried) > 1 else [0.0]
     finally:
         vectors.unpersist(), judging.unpersist()
     best = int(np.argmin(losses))
-    return Fitted(_whole(models[best]), chosen.tried[best], tuple(losses))
+    return CrossValidationResult(_whole(models[best]), chosen.param_grid[best], tuple(losses))
 
 
 def _steps(settings: Train, last: Estimator[Any]) -> Estimator[Any]:
     """Put the analysis of principal components, if it is wanted, before the learner."""
-    if not settings.pca:
+    if not settings.pca_components:
         return last
     scaler = StandardScaler(inputCol="vector", outputCol="scaled", withMean=True, withStd=True)
-    return Pipeline(stages=[scaler, PCA(k=settings.pca, inputCol="scaled", outputCol="components"), last])
+    return Pipeline(stages=[scaler, PCA(k=settings.pca_components, inputCol="scaled", outputCol="components"), last])
 
 
 def _last_column(settings: Train) -> str:
-    return "components" if settings.pca else "vector"
+    return "components" if settings.pca_components else "vector"
 
 
 def _judge(weight: str = "weight") -> MulticlassClassificationEvaluator:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pipelines.models.backbones import Embedding
 from pipelines.models.backbones.backbone import Features, Network, Pixels
 
-EMBEDDED = pa.schema(
+FEATURES_ARROW_SCHEMA = pa.schema(
     [
         ("content_hash", pa.string()),
         ("features", pa.list_(pa.field("element", pa.float32()))),
@@ -24,12 +24,12 @@ EMBEDDED = pa.schema(
         ("failure_detail", pa.string()),
     ]
 )
-EMBEDDED_DDL = "content_hash string, features array<float>, failure string, failure_detail string"
-Embed = Callable[[Iterable[bytes | None]], Iterator[Embedding]]
+FEATURES_DDL = "content_hash string, features array<float>, failure string, failure_detail string"
+EmbedFn = Callable[[Iterable[bytes | None]], Iterator[Embedding]]
 
 
 @cache
-def spare_collections() -> None:
+def freeze_gc() -> None:
     """Set aside what this worker has loaded, once: it stays, and Spark's daemon collects garbage after every task.
 
     Each time it would walk through all objects of NumPy, Arrow and the engine: 50 to 70 ms, in which the worker is not
@@ -38,7 +38,7 @@ def spare_collections() -> None:
     gc.freeze()
 
 
-def looking(network: Network, mirrored: Sequence[bool]) -> Network:
+def with_flip(network: Network, mirrored: Sequence[bool]) -> Network:
     """Give a network that looks at each picture once for every word: as it is, or mirrored left to right.
 
     Features of several looks stand one behind the other.
@@ -54,7 +54,7 @@ def looking(network: Network, mirrored: Sequence[bool]) -> Network:
 
 
 def embed_batches(
-    batches: Iterable[pa.RecordBatch], embed: Embed, count: Callable[[int, int], None] | None = None
+    batches: Iterable[pa.RecordBatch], embed: EmbedFn, count: Callable[[int, int], None] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Give content_hash, features, failure, failure_detail for batches of content_hash, content, batch by batch.
 
@@ -96,5 +96,5 @@ def _record_batch(hashes: pa.Array, found: list[Embedding]) -> pa.RecordBatch:
     floats = pa.array(np.concatenate(values) if values else np.empty(0, np.float32))
     failures = pa.array([each.failure for each in found], pa.string())
     details = pa.array([each.detail for each in found], pa.string())
-    features = pa.ListArray.from_arrays(offsets, floats).cast(EMBEDDED.field("features").type)
-    return pa.RecordBatch.from_arrays([hashes, features, failures, details], schema=EMBEDDED)
+    features = pa.ListArray.from_arrays(offsets, floats).cast(FEATURES_ARROW_SCHEMA.field("features").type)
+    return pa.RecordBatch.from_arrays([hashes, features, failures, details], schema=FEATURES_ARROW_SCHEMA)

@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.ml import Estimator
 from pyspark.ml.classification import LogisticRegression, RandomForestClassifier
 
-from pipelines.models.synapseml import lightgbm
+from pipelines.models.synapseml import import_lightgbm
 from pipelines.settings import Train
 
 _COLUMNS = {"labelCol": "label", "weightCol": "weight"}
@@ -18,42 +18,42 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
-class Learner:
+class EstimatorSpec:
     """Hold an estimator on the columns features (a vector), label, weight, and the parameters to be tried with it.
 
     `tried` names them as the settings do, `names` as Spark ML does.
     """
 
     estimator: Estimator[Any]
-    tried: tuple[dict[str, Any], ...]
+    param_grid: tuple[dict[str, Any], ...]
     names: Mapping[str, str] = field(default_factory=dict)
 
-    def grid(self) -> list[dict[Any, Any]]:
+    def spark_param_maps(self) -> list[dict[Any, Any]]:
         """Give the parameters as Spark ML's maps."""
         return [
             {self.estimator.getParam(self.names[name]): value for name, value in parameters.items()}
-            for parameters in self.tried
+            for parameters in self.param_grid
         ]
 
 
-def learner(settings: Train, features: str) -> Learner:
+def build_estimator(settings: Train, features: str) -> EstimatorSpec:
     """Give the learner that the settings name, on a column of features. Raises PlatformError where it is lacking."""
-    return _LEARNERS[settings.learner](settings, features)
+    return _LEARNERS[settings.classifier](settings, features)
 
 
 def describe(settings: Train, parameters: Mapping[str, Any]) -> str:
     """Say in words what was fitted, with the parameters that won."""
-    on = f"{settings.pca} principal components" if settings.pca else "features"
-    if settings.learner == "logistic_regression":
+    on = f"{settings.pca_components} principal components" if settings.pca_components else "features"
+    if settings.classifier == "logistic_regression":
         penalty = f"penalty {parameters['reg_param']:g} ({settings.elastic_net:.0%} of it L1)"
         return f"multinomial logistic regression on standardised {on}, {penalty}"
-    if settings.learner == "random_forest":
-        return f"random forest of {settings.trees} trees, at most {settings.depth} levels deep, on {on}"
+    if settings.classifier == "random_forest":
+        return f"random forest of {settings.num_trees} trees, at most {settings.max_depth} levels deep, on {on}"
     rate = f"learning rate {settings.learning_rate:g}"
-    return f"LightGBM, {settings.trees} trees a class, at most {settings.depth} levels deep, {rate}, on {on}"
+    return f"LightGBM, {settings.num_trees} trees a class, at most {settings.max_depth} levels deep, {rate}, on {on}"
 
 
-def _logistic_regression(settings: Train, features: str) -> Learner:
+def _logistic_regression(settings: Train, features: str) -> EstimatorSpec:
     """Scales within: the penalty is on coefficients of features brought to a standard deviation of 1."""
     regression = LogisticRegression(
         featuresCol=features,
@@ -64,36 +64,38 @@ def _logistic_regression(settings: Train, features: str) -> Learner:
         standardization=True,
         **_COLUMNS,
     )
-    return Learner(regression, tuple({"reg_param": each} for each in settings.reg_params), {"reg_param": "regParam"})
+    return EstimatorSpec(
+        regression, tuple({"reg_param": each} for each in settings.reg_params), {"reg_param": "regParam"}
+    )
 
 
-def _random_forest(settings: Train, features: str) -> Learner:
+def _random_forest(settings: Train, features: str) -> EstimatorSpec:
     forest = RandomForestClassifier(
         featuresCol=features,
-        numTrees=settings.trees,
-        maxDepth=settings.depth,
-        minInstancesPerNode=settings.min_leaf,
+        numTrees=settings.num_trees,
+        maxDepth=settings.max_depth,
+        minInstancesPerNode=settings.min_samples_leaf,
         seed=_SEED,
         **_COLUMNS,
     )
-    return Learner(forest, ({},))
+    return EstimatorSpec(forest, ({},))
 
 
-def _lightgbm(settings: Train, features: str) -> Learner:
-    boosting = lightgbm().LightGBMClassifier(
+def _lightgbm(settings: Train, features: str) -> EstimatorSpec:
+    boosting = import_lightgbm().LightGBMClassifier(
         featuresCol=features,
         objective="multiclass",
-        numIterations=settings.trees,
-        maxDepth=settings.depth,
+        numIterations=settings.num_trees,
+        maxDepth=settings.max_depth,
         learningRate=settings.learning_rate,
-        minDataInLeaf=settings.min_leaf,
+        minDataInLeaf=settings.min_samples_leaf,
         lambdaL2=settings.lambda_l2,
-        featureFraction=settings.feature_share,
+        featureFraction=settings.feature_fraction,
         seed=_SEED,
         verbosity=-1,
         **_COLUMNS,
     )
-    return Learner(boosting, ({},))
+    return EstimatorSpec(boosting, ({},))
 
 
 _LEARNERS = {

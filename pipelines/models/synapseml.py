@@ -12,10 +12,10 @@ from pyspark import SparkContext
 from pipelines.errors import PlatformError
 from pipelines.settings import SYNAPSEML, SYNAPSEML_PYTHON
 
-OWN = "pipelines.models."
+PACKAGE_PREFIX = "pipelines.models."
 
 
-def lightgbm() -> Any:
+def import_lightgbm() -> Any:
     """Give SynapseML's module of LightGBM. Raises PlatformError, with the remedy, unless Python and Spark have it."""
     if find_spec("synapse") is None:
         raise PlatformError(f"LightGBM is part of SynapseML, which is not installed. pip install {SYNAPSEML_PYTHON}")
@@ -25,14 +25,14 @@ def lightgbm() -> Any:
     if not callable(getattr(found, "load", None)) and type(found).__name__ == "JavaPackage":
         raise PlatformError(
             "LightGBM is part of SynapseML, whose jars this Spark session lacks (they are for Scala 2.12). "
-            f"Start it with --packages {SYNAPSEML}, or here with --set train.learner=lightgbm."
+            f"Start it with --packages {SYNAPSEML}, or here with --set train.classifier=lightgbm."
         )
     module = import_module("synapse.ml.lightgbm")
-    let_own_steps_load()
+    allow_custom_stages()
     return module
 
 
-def let_own_steps_load() -> None:
+def allow_custom_stages() -> None:
     """Let SynapseML, where anybody has imported it, load the steps of our pipelines too.
 
     Its import replaces Spark ML's reader by one that takes classes of pyspark and synapse.ml alone, and it has no
@@ -40,5 +40,5 @@ def let_own_steps_load() -> None:
     """
     safe_import: Any = sys.modules.get("synapse.ml.core.serialize._safe_import")
     allowed = getattr(safe_import, "_ALLOWED_MODULE_PREFIXES", None)
-    if allowed and OWN not in allowed:
-        safe_import._ALLOWED_MODULE_PREFIXES = (*allowed, OWN)
+    if allowed and PACKAGE_PREFIX not in allowed:
+        safe_import._ALLOWED_MODULE_PREFIXES = (*allowed, PACKAGE_PREFIX)

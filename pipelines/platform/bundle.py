@@ -17,12 +17,12 @@ from pipelines import __version__
 from pipelines.config import read_yaml
 from pipelines.errors import SettingsError
 from pipelines.platform.bundle_references import Resolver
-from pipelines.shipped import shipped
+from pipelines.shipped import resource_dir
 
 Tree = dict[str, Any]
-MAIN = "databricks.yml"
-KEYED = {"tasks": "task_key", "job_clusters": "job_cluster_key", "parameters": "name"}  # lists merged by a key
-OWN = ("default", "mode", "variables")  # of a target: not merged into the bundle
+BUNDLE_FILE = "databricks.yml"
+LIST_KEYS = {"tasks": "task_key", "job_clusters": "job_cluster_key", "parameters": "name"}  # lists merged by a key
+TARGET_KEYS = ("default", "mode", "variables")  # of a target: not merged into the bundle
 
 
 @dataclass(frozen=True)
@@ -39,30 +39,32 @@ class Bundle:
 
     def file_of(self, job: str) -> Path:
         """Give the file that a job stands in, below the bundle's folder."""
-        return Path(self.files.get(job, MAIN))
+        return Path(self.files.get(job, BUNDLE_FILE))
 
 
 def bundle_folder() -> Path:
     """Find the bundle that ships with the package, and the jobs that it names, at the same distance as ever."""
-    shipped("jobs")
-    return shipped("deploy/databricks")
+    resource_dir("jobs")
+    return resource_dir("deploy/databricks")
 
 
 def read_bundle(folder: Path | None = None) -> Bundle:
     """Read databricks.yml and what it includes. Raises SettingsError where one is missing or no YAML."""
     root = folder or bundle_folder()
-    if not (root / MAIN).is_file():
-        raise SettingsError(f"There is no {root / MAIN}. Give the folder of a bundle, such as deploy/databricks.")
-    tree = read_yaml(root / MAIN)
-    files = dict.fromkeys(_jobs_of(tree), MAIN)
+    if not (root / BUNDLE_FILE).is_file():
+        raise SettingsError(
+            f"There is no {root / BUNDLE_FILE}. Give the folder of a bundle, such as deploy/databricks."
+        )
+    tree = read_yaml(root / BUNDLE_FILE)
+    files = dict.fromkeys(_jobs_of(tree), BUNDLE_FILE)
     for pattern in tree.get("include") or []:
         found = sorted(root.glob(pattern))
         if not found:
-            raise SettingsError(f"{MAIN}: include: no file matches {pattern}. Name one that there is.")
+            raise SettingsError(f"{BUNDLE_FILE}: include: no file matches {pattern}. Name one that there is.")
         for path in found:
             part = read_yaml(path)
             files |= dict.fromkeys(_jobs_of(part), str(path.relative_to(root)))
-            tree = merge(tree, part)
+            tree = deep_merge(tree, part)
     return Bundle(root, tree, files)
 
 
@@ -70,14 +72,14 @@ def _jobs_of(tree: Tree) -> Tree:
     return (tree.get("resources") or {}).get("jobs") or {}
 
 
-def merge(base: Any, more: Any) -> Any:
+def deep_merge(base: Any, more: Any) -> Any:
     """Lay one tree over another: mappings by name, lists one after the other, else the later value."""
     if isinstance(base, dict) and isinstance(more, dict):
-        return {**base, **{key: merge(base[key], value) if key in base else value for key, value in more.items()}}
+        return {**base, **{key: deep_merge(base[key], value) if key in base else value for key, value in more.items()}}
     return base + more if isinstance(base, list) and isinstance(more, list) else more
 
 
-def resolved(
+def resolve_target(
     bundle: Bundle, target: str, variables: Mapping[str, Any] | None = None, user: str | None = None
 ) -> tuple[Tree, list[str]]:
     """Give the tree of one target, its variables resolved, and the faults found in doing so."""
@@ -85,13 +87,13 @@ def resolved(
         raise SettingsError(f"The bundle has no target {target}. Known: {', '.join(bundle.targets)}.")
     chosen = bundle.tree["targets"][target] or {}
     tree = {key: value for key, value in bundle.tree.items() if key not in ("targets", "include")}
-    tree = merge(tree, {key: value for key, value in chosen.items() if key not in OWN})
+    tree = deep_merge(tree, {key: value for key, value in chosen.items() if key not in TARGET_KEYS})
     tree["bundle"] = {**(tree.get("bundle") or {}), "target": target, "mode": chosen.get("mode")}
     tree["workspace"] = _workspace(tree, user)
     resolver = Resolver(tree, _values(tree, chosen, variables or {}))
     tree = {key: value if key == "variables" else resolver.resolve(value) for key, value in tree.items()}
     for job in _jobs_of(tree).values():
-        job |= {name: _keyed(job[name], key) for name, key in KEYED.items() if isinstance(job.get(name), list)}
+        job |= {name: _keyed(job[name], key) for name, key in LIST_KEYS.items() if isinstance(job.get(name), list)}
     return tree, resolver.faults
 
 
@@ -99,7 +101,7 @@ def _values(tree: Tree, chosen: Tree, given: Mapping[str, Any]) -> Tree:
     """Give the variables that have a value: given, of the environment, of the target, else their default."""
     known = tree.get("variables") or {}
     if unknown := sorted({*given, *(chosen.get("variables") or {})} - set(known)):
-        raise SettingsError(f"{MAIN}: variables: there is no {', '.join(unknown)}. Known: {', '.join(known)}.")
+        raise SettingsError(f"{BUNDLE_FILE}: variables: there is no {', '.join(unknown)}. Known: {', '.join(known)}.")
     values = {name: about["default"] for name, about in known.items() if "default" in (about or {})}
     for name, value in (chosen.get("variables") or {}).items():
         values[name] = value["default"] if isinstance(value, dict) and "default" in value else value
@@ -129,7 +131,7 @@ def _keyed(items: list[Any], key: str) -> list[Any]:
     found: dict[Any, Any] = {}
     for number, item in enumerate(items):
         name = item.get(key, number) if isinstance(item, dict) else number
-        found[name] = merge(found[name], item) if name in found else item
+        found[name] = deep_merge(found[name], item) if name in found else item
     return list(found.values())
 
 
@@ -142,12 +144,12 @@ def render(
 ) -> Tree:
     """Give the bundle as it would be deployed to a target: everything merged, resolved and with absolute paths."""
     bundle = read_bundle(folder)
-    tree, _ = resolved(bundle, target, variables, user)
+    tree, _ = resolve_target(bundle, target, variables, user)
     rendered = {name: _as_created(job, tree, bundle, name) for name, job in _jobs_of(tree).items()}
     return {**tree, "resources": {**tree.get("resources", {}), "jobs": rendered}}
 
 
-def jobs(
+def render_jobs(
     target: str,
     variables: Mapping[str, Any] | None = None,
     *,
@@ -221,21 +223,21 @@ def is_local(path: str) -> bool:
 
 def sync_root(root: Path, tree: Tree) -> Path:
     """Give the folder that the files in the workspace stand for: the one that holds the bundle and all it syncs."""
-    return Path(os.path.commonpath([root.resolve(), *synced(root, tree)]))
+    return Path(os.path.commonpath([root.resolve(), *sync_folders(root, tree)]))
 
 
-def synced(root: Path, tree: Tree) -> list[Path]:
+def sync_folders(root: Path, tree: Tree) -> list[Path]:
     """Give the folders that are uploaded."""
     return [(root / path).resolve() for path in (tree.get("sync") or {}).get("paths") or ["."]]
 
 
-def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def iter_leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Give every leaf of a tree with its path, such as resources.jobs.nightly.tasks[0].task_key."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from walk(item, f"{path}.{key}" if path else str(key))
+            yield from iter_leaves(item, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from walk(item, f"{path}[{number}]")
+            yield from iter_leaves(item, f"{path}[{number}]")
     else:
         yield path, value

@@ -32,7 +32,7 @@ def node_types(folder: Path) -> dict[str, NodeType]:
     return found | {name: NodeType(name, *both) for name, both in tree["gpu"].items()}
 
 
-def cluster_faults(cluster: Mapping[str, Any], where: str, known: Mapping[str, NodeType]) -> Iterator[str]:
+def validate_cluster(cluster: Mapping[str, Any], where: str, known: Mapping[str, NodeType]) -> Iterator[str]:
     """Give every fault of one cluster; `where` is its file and path."""
     yield from _size_faults(cluster, where)
     for key in ("node_type_id", "driver_node_type_id"):

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.errors import PlatformError
-from pipelines.platform.jvm import READ_BY_JAVA, Java, release_of
+from pipelines.platform.jvm import READ_BY_JAVA, Java, read_release_file
 from pipelines.platform.spaces import private_folder
 
 FOLDER = Path("~/.cache/irbis/classes")
@@ -27,7 +27,7 @@ _REWRITES = re.compile(r"-javaagent|-agent(lib|path)|FlightRecord")
 _MAGIC = b"\xa8\xab\x0b\xf0"  # of a dynamic archive; the JVM writes the header last
 
 
-def class_archive_options(
+def class_data_sharing_options(
     java: Java, class_path: Iterable[str], folder: Path = FOLDER, *, is_made: bool = True
 ) -> list[str]:
     """Give the JVM's options to use the archive of the classes of these jars, or else to make it (if `is_made`).
@@ -38,7 +38,7 @@ def class_archive_options(
     if java.version < 13 or any(_REWRITES.search(os.environ.get(name, "")) for name in READ_BY_JAVA):
         return []
     folder = folder.expanduser()
-    parts = [str(java.home.resolve()), release_of(java.home), *map(_stamped, class_path)]
+    parts = [str(java.home.resolve()), read_release_file(java.home), *map(_stamped, class_path)]
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     archive = folder / f"{name}.jsa"
     try:

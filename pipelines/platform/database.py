@@ -17,11 +17,11 @@ from urllib.request import url2pathname
 
 from pipelines.errors import ModelError
 from pipelines.platform.environment import name_fault
-from pipelines.platform.model_files import gone_sentence
-from pipelines.platform.moved import follow_workspace
+from pipelines.platform.model_files import missing_files_message
+from pipelines.platform.moved import relocate_artifact_uris
 from pipelines.settings import Settings
 
-DESCRIPTION = 5000  # characters of a version's description; PostgreSQL and MySQL refuse more
+MAX_DESCRIPTION = 5000  # characters of a version's description; PostgreSQL and MySQL refuse more
 
 _CHAMPION = """
     SELECT v.version, v.source, r.artifact_uri FROM registered_model_aliases a
@@ -31,17 +31,17 @@ _CHAMPION = """
 _silence = Lock()
 
 
-def description(card: str) -> str:
+def truncate_description(card: str) -> str:
     """Give a version's card, cut after a whole line where it is longer than the database takes."""
-    if len(card) <= DESCRIPTION:
+    if len(card) <= MAX_DESCRIPTION:
         return card
     fence, rest = "\n```", "\n\nThe rest stands in the run: model_card.md"
-    kept = card[: DESCRIPTION - len(fence) - len(rest)].rpartition("\n")[0]
+    kept = card[: MAX_DESCRIPTION - len(fence) - len(rest)].rpartition("\n")[0]
     return kept + (fence if kept.count("```") % 2 else "") + rest
 
 
 @contextmanager
-def fitting_schema(uri: str | None) -> Iterator[None]:
+def explain_schema_mismatch(uri: str | None) -> Iterator[None]:
     """Raise ModelError with the remedy where the block finds a database that another version of MLflow has made."""
     try:
         yield
@@ -67,7 +67,7 @@ def _is_known(revision: str) -> bool:
     return any(any(Path(each).glob(f"store/db_migrations/versions/{revision}_*.py")) for each in folders or ())
 
 
-def own_database(settings: Settings) -> str:
+def sqlite_tracking_uri(settings: Settings) -> str:
     """Give the address of SQLite in the workspace; raise ModelError where the workspace is no folder."""
     if "://" in settings.workspace:
         raise ModelError(
@@ -79,7 +79,7 @@ def own_database(settings: Settings) -> str:
         raise ModelError(f"workspace = {str(folder)!r}: {fault} Choose another folder: --workspace DIR.")
     folder.mkdir(parents=True, exist_ok=True)
     _require_history(folder / "mlflow.db", folder / "artifacts")
-    follow_workspace(folder / "mlflow.db", settings.tracking.experiment, folder / "artifacts")
+    relocate_artifact_uris(folder / "mlflow.db", settings.tracking.experiment, folder / "artifacts")
     return f"sqlite:///{folder}/mlflow.db"
 
 
@@ -92,7 +92,7 @@ def require_champion_files(settings: Settings) -> None:
     elsewhere = settings.tracking.uri or "://" in settings.workspace or "DATABRICKS_RUNTIME_VERSION" in os.environ
     if elsewhere or not folder.is_dir():
         return
-    own_database(settings)
+    sqlite_tracking_uri(settings)
     name, database, found = settings.tracking.model, folder / "mlflow.db", None
     if database.is_file():
         with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=60)) as connection:
@@ -103,7 +103,7 @@ def require_champion_files(settings: Settings) -> None:
     root = Path(url2pathname(urlparse(place).path))
     for file in (f"{source.split('/', 2)[2]}/MLmodel", "evaluation.json"):
         if not (root / file).is_file():
-            raise ModelError(gone_sentence(f"{name}/{version}", file, str(root)))
+            raise ModelError(missing_files_message(f"{name}/{version}", file, str(root)))
 
 
 def _require_history(database: Path, artifacts: Path) -> None:
@@ -133,7 +133,7 @@ def _emptiness(database: Path) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_logging() -> Iterator[None]:
     """Let nobody log below a warning."""
     with _silence:  # two at once would each put back what they found, and the last to leave the silence of the other
         before = logging.root.manager.disable

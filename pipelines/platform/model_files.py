@@ -34,7 +34,7 @@ _PIPELINE = "pyspark.ml.pipeline.PipelineModel"
 _WRITTEN_BY_DOWNLOADS = "registered_model_meta"  # MLflow adds it to each copy that it fetches
 
 
-def digest_of(folder: Path) -> str:
+def artifacts_digest(folder: Path) -> str:
     """Return the SHA-256, hex, of the names and contents of all files of a downloaded model."""
     found = hashlib.sha256()
     for file in sorted(folder.rglob("*"), key=lambda each: each.relative_to(folder).as_posix()):
@@ -44,12 +44,12 @@ def digest_of(folder: Path) -> str:
     return found.hexdigest()
 
 
-def gone_sentence(version: str, file: str, place: str) -> str:
+def missing_files_message(version: str, file: str, place: str) -> str:
     """Return what is said of a file of a version that is not in its place any more."""
     return f"{file} of {version} is gone from {place}. Put back a copy; {OTHERWISE}."
 
 
-def fault_of(folder: Path, digest: str | None) -> str:
+def find_fault(folder: Path, digest: str | None) -> str:
     """Return what speaks against reading a downloaded model, "" if nothing does.
 
     `digest`: the one kept when the model was registered, None where none was kept.
@@ -58,7 +58,7 @@ def fault_of(folder: Path, digest: str | None) -> str:
         fault = _descriptor_fault(folder) or _pipeline_fault(folder / DATA)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         fault = f"they cannot be read as a model of irbis: {type(error).__name__}: {error}"
-    if not fault and digest is not None and digest_of(folder) != digest:
+    if not fault and digest is not None and artifacts_digest(folder) != digest:
         fault = "they are not those that were registered: their SHA-256 differs"
     return fault
 

@@ -38,7 +38,7 @@ class ModelVersion:
         return list((self.split or {}).get("moved", []))
 
     @property
-    def made_at(self) -> datetime:
+    def created(self) -> datetime:
         return datetime.fromtimestamp(self.created_at / 1000, tz=timezone.utc)
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 from pipelines.errors import ModelError
 
 
-def follow_workspace(database: Path, experiment: str, artifacts: Path) -> None:
+def relocate_artifact_uris(database: Path, experiment: str, artifacts: Path) -> None:
     """Change the addresses in MLflow's SQLite file where the artifacts of `experiment` are no longer where it says.
 
     Without this, MLflow reads and writes in the old folder: gone after a move, another's after a copy. Raises

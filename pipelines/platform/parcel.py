@@ -12,33 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import pipelines
-from pipelines.config import MAPPINGS, Origin, load_origins
+from pipelines.config import MAPPINGS, SourcedValue, load_sourced_values
 from pipelines.errors import PlatformError
 from pipelines.kinds import parse_mapping
-from pipelines.masking import holds_secret
+from pipelines.masking import contains_secret
 
-OF_THIS_MACHINE = ("spark.", "runs.", "databricks.", "hdinsight.")  # they say how things are here
+LOCAL_ONLY_PREFIXES = ("spark.", "runs.", "databricks.", "hdinsight.")  # they say how things are here
 # Options that mean more to the command than a setting that is given otherwise.
 _OPTIONS = {"sources.images": "--images", "sources.dataset": "--dataset", "sources.labels": "--labels"}
 
 
-def differing(origins: Mapping[str, Origin]) -> tuple[dict[str, Any], list[str]]:
+def non_default_settings(origins: Mapping[str, SourcedValue]) -> tuple[dict[str, Any], list[str]]:
     """Give the settings that are not those of conf/base.yaml, and the names of those left out: they hold secrets.
 
     A reference to a secret, {{secrets/SCOPE/KEY}}, is none. Of a mapping only the items that hold one are left out.
     """
     plain, secret = _base(), list[str]()
     differ = {key: origin.value for key, origin in origins.items() if origin.value != plain.get(key)}
-    for key in [key for key, value in differ.items() if holds_secret(key, value)]:
+    for key in [key for key, value in differ.items() if contains_secret(key, value)]:
         value = differ.pop(key)
         items = parse_mapping(value) if key in MAPPINGS else None
-        open_ = {name: item for name, item in (items or {}).items() if not holds_secret(name, item)}
+        open_ = {name: item for name, item in (items or {}).items() if not contains_secret(name, item)}
         secret += [f"{key}.{name}" for name in items if name not in open_] if items else [key]
         differ |= {key: open_} if open_ else {}
     return differ, secret
 
 
-def as_words(settings: Mapping[str, Any]) -> list[str]:
+def to_cli_args(settings: Mapping[str, Any]) -> list[str]:
     """Give settings as words of the command: --images DIR, --set KEY=VALUE."""
     words = []
     for key, value in settings.items():
@@ -81,7 +81,7 @@ def _packed_again(folder: Path) -> Path:
 
 
 def _base() -> dict[str, Any]:
-    return {key: origin.value for key, origin in load_origins().items() if origin.source == "conf/base.yaml"}
+    return {key: origin.value for key, origin in load_sourced_values().items() if origin.source == "conf/base.yaml"}
 
 
 def _as_text(value: Any) -> str:

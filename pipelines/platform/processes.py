@@ -26,7 +26,7 @@ class Process:
     pid: int
     host: str | None = None
     boot: str | None = None
-    began: str | None = None
+    started_at: str | None = None
 
     @classmethod
     def of(cls, pid: int) -> Process:
@@ -43,7 +43,7 @@ class Process:
             return "an earlier version noted no more than a process id, which may be another program's by now"
         if self.host != socket.gethostname():
             return f"it runs on another machine, {self.host}: ask there"
-        if self.began is None:
+        if self.started_at is None:
             return "this system does not say when a process began, so its id may be another program's by now"
         return None
 

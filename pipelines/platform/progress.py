@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-LOOK_EVERY = 0.5  # seconds
-LINE_EVERY = 30.0  # seconds between plain lines: a job's log should stay readable
+POLL_SECONDS = 0.5  # seconds
+LOG_SECONDS = 30.0  # seconds between plain lines: a job's log should stay readable
 
 
 @contextmanager
@@ -30,14 +30,14 @@ def progress(label: str, total: int, done: Callable[[], int]) -> Iterator[None]:
 
 def _show_bar(label: str, total: int, done: Callable[[], int], stop: threading.Event) -> None:
     with tqdm(total=total, desc=label, unit=" images", file=sys.stderr, leave=False) as bar:
-        while not stop.wait(LOOK_EVERY):
+        while not stop.wait(POLL_SECONDS):
             bar.n = min(done(), total)
             bar.refresh()
 
 
 def _show_lines(label: str, total: int, done: Callable[[], int], stop: threading.Event) -> None:
     start = time.monotonic()
-    while not stop.wait(LINE_EVERY):
+    while not stop.wait(LOG_SECONDS):
         print(progress_line(label, total, done(), time.monotonic() - start), file=sys.stderr, flush=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines import __version__
 
-BUILD = "build.json"  # in the package
+BUILD_FILE = "build.json"  # in the package
 
 
 def code_version() -> dict[str, str]:
@@ -27,7 +27,7 @@ def code_version() -> dict[str, str]:
 
 def _built() -> dict[str, str]:
     """Give what hatch_build.py has written into the wheel; of a copy of the files alone nothing is known."""
-    note = resources.files("pipelines") / BUILD
+    note = resources.files("pipelines") / BUILD_FILE
     return dict(json.loads(note.read_text(encoding="utf-8"))) if note.is_file() else {}
 
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-SHAPE = "seconds minutes hours day-of-month month day-of-week [year], such as 0 0 2 * * ? for two at night"
+FORMAT_HINT = "seconds minutes hours day-of-month month day-of-week [year], such as 0 0 2 * * ? for two at night"
 
 
 @dataclass(frozen=True)
-class Field:
+class CronField:
     """Hold a field's name, its limits, the names that stand for numbers, and what only it may say."""
 
     name: str
@@ -29,28 +29,28 @@ class Field:
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 FIELDS = (
-    Field("seconds", 0, 59),
-    Field("minutes", 0, 59),
-    Field("hours", 0, 23),
-    Field("day-of-month", 1, 31, special=r"\?|L(-([1-9]|[12]\d|30))?W?|([1-9]|[12]\d|3[01])W"),
-    Field("month", 1, 12, MONTHS),
-    Field("day-of-week", 1, 7, DAYS, special=rf"\?|L|([1-7]|{'|'.join(DAYS)})(L|#[1-5])"),
-    Field("year", 1970, 2099),
+    CronField("seconds", 0, 59),
+    CronField("minutes", 0, 59),
+    CronField("hours", 0, 23),
+    CronField("day-of-month", 1, 31, special=r"\?|L(-([1-9]|[12]\d|30))?W?|([1-9]|[12]\d|3[01])W"),
+    CronField("month", 1, 12, MONTHS),
+    CronField("day-of-week", 1, 7, DAYS, special=rf"\?|L|([1-7]|{'|'.join(DAYS)})(L|#[1-5])"),
+    CronField("year", 1970, 2099),
 )
 
 
-def cron_faults(line: str) -> list[str]:
+def validate_cron(line: str) -> list[str]:
     """Give what is wrong with the line, in words; nothing if Quartz takes it."""
     words = line.split()
     if len(words) not in (6, 7):
-        return [f"it has {len(words)} fields, and Quartz wants 6 or 7: {SHAPE}"]
+        return [f"it has {len(words)} fields, and Quartz wants 6 or 7: {FORMAT_HINT}"]
     faults = [fault for field, word in zip(FIELDS, words, strict=False) for fault in _field_faults(field, word)]
     if (words[3] == "?") == (words[5] == "?"):
         faults.append(f"exactly one of day-of-month ({words[3]}) and day-of-week ({words[5]}) should be ?")
     return faults
 
 
-def _field_faults(field: Field, word: str) -> Iterator[str]:
+def _field_faults(field: CronField, word: str) -> Iterator[str]:
     for part in word.split(","):
         if part == "*" or re.fullmatch(field.special, part, re.IGNORECASE):
             continue

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
-LARGE = 50_000  # rows of images from which compiling a stage's queries costs less than it saves
-LARGER = {"ingest": 1_000_000, "featurize": 1_000_000}  # these look at what is there a few times, and at few columns
-INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+CODEGEN_MIN_ROWS = 50_000  # rows of images from which compiling a stage's queries costs less than it saves
+CODEGEN_MIN_ROWS_BY_STAGE = {
+    "ingest": 1_000_000,
+    "featurize": 1_000_000,
+}  # these look at what is there a few times, and at few columns
+NO_CODEGEN = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 
 
-def fit_queries(spark: SparkSession, rows: int, stage: str) -> None:
+def tune_codegen(spark: SparkSession, rows: int, stage: str) -> None:
     """Let a session that interprets its queries, as our local ones do, compile them for a stage with many rows."""
-    if rows >= LARGER.get(stage, LARGE) and all(
-        spark.conf.get(name, None) == value for name, value in INTERPRETED.items()
+    if rows >= CODEGEN_MIN_ROWS_BY_STAGE.get(stage, CODEGEN_MIN_ROWS) and all(
+        spark.conf.get(name, None) == value for name, value in NO_CODEGEN.items()
     ):
         spark.conf.set("spark.sql.codegen.wholeStage", "true")
         spark.conf.set("spark.sql.codegen.factoryMode", "FALLBACK")

@@ -31,7 +31,7 @@ class Record:
     ended: str = ""
     stages: tuple[StageRecord, ...] = field(default=())
     error: str = ""
-    is_bereft: bool = False
+    has_lost_spark: bool = False
 
 
 def read_record(name: str, content: bytes) -> Record:

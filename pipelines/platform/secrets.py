@@ -14,7 +14,7 @@ from pipelines.settings import Settings
 _REFERENCE = re.compile(r"\{\{\s*secrets/([^/}]+)/([^/}]+?)\s*\}\}")
 
 
-def revealed(settings: Settings) -> Settings:
+def resolve_secrets(settings: Settings) -> Settings:
     """Give the settings with every reference replaced by its secret. Raises SettingsError naming the reference."""
     found = {}
     for name, secret in settings.azure.given.items():

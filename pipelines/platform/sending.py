@@ -8,33 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import AccessError, UserError
-from pipelines.platform.ledger import FAILED, RUNNING, Entry, Ledger, now
-from pipelines.platform.targets.target import ConnectionLost, Job, Target
+from pipelines.platform.ledger import FAILED, RUNNING, RunHistory, RunRecord, utc_now
+from pipelines.platform.targets.target import Backend, ConnectionLost, RunRequest
 
-FILES = ("sources.labels", "featurize.weights")  # settings that may name a file of this machine
+UPLOADED_SETTINGS = ("sources.labels", "featurize.weights")  # settings that may name a file of this machine
 
 
-def send(entry: Entry, job: Job, place: Target, ledger: Ledger) -> Entry:
+def submit_run(entry: RunRecord, job: RunRequest, place: Backend, ledger: RunHistory) -> RunRecord:
     """Start the run, with the files that its settings name; give its entry as the ledger has it then.
 
     It is noted before it is sent. Raises AccessError where the place refuses, or where it may not have heard.
     """
     ledger.write(entry)
     try:
-        places = {name: place.put(file, entry.workspace) for name, file in _files_of(job).items()}
-        handle = dict(place.submit(replace(job, files=tuple(places)).naming(places), entry.workspace))
+        places = {name: place.upload_file(file, entry.workspace) for name, file in _files_of(job).items()}
+        handle = dict(place.submit(replace(job, files=tuple(places)).with_paths(places), entry.workspace))
     except ConnectionLost as error:
         raise AccessError(f"{error} `irbis logs {entry.id} --follow` looks whether the run has begun.") from error
     except UserError as error:
-        ledger.write(replace(entry, state=FAILED, ended=now(), outcome=str(error)))
+        ledger.write(replace(entry, state=FAILED, ended=utc_now(), outcome=str(error)))
         raise
     there: Mapping[str, Any] = {**handle, "job": job.existing}
     return ledger.write(replace(entry, state=RUNNING, workspace=handle.pop("workspace"), handle=there))
 
 
-def _files_of(job: Job) -> dict[str, Path]:
+def _files_of(job: RunRequest) -> dict[str, Path]:
     """Give the files of this machine that a job names, by its names for them."""
     plan = job.words[1:] if job.words[0] == "sweep" else ()
-    named = [*plan, *(str(job.settings[key]) for key in FILES if job.settings.get(key) is not None)]
+    named = [*plan, *(str(job.settings[key]) for key in UPLOADED_SETTINGS if job.settings.get(key) is not None)]
     files = {name: Path(name).expanduser() for name in named}
     return {name: file for name, file in files.items() if file.is_file()}

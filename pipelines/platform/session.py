@@ -20,20 +20,20 @@ from delta import configure_spark_with_delta_pip
 from pyspark.sql import SparkSession
 
 from pipelines.errors import PlatformError
-from pipelines.masking import SECRET
-from pipelines.platform.class_archive import class_archive_options
-from pipelines.platform.environment import require_sound
-from pipelines.platform.hadoop_azure import azure_jars
-from pipelines.platform.jars import cached_delta_jars, has_delta, ivy_folder, listed, start_failure
+from pipelines.masking import SECRET_PATTERN
+from pipelines.platform.class_archive import class_data_sharing_options
+from pipelines.platform.environment import require_usable_machine
+from pipelines.platform.hadoop_azure import hadoop_azure_conf
+from pipelines.platform.jars import cached_delta_jars, has_delta, ivy_folder, list_jars, start_failure
 from pipelines.platform.jvm import Java, find_java, java_options, launcher_options
-from pipelines.platform.launching import has_name, own_spark, prepare, start_session
-from pipelines.platform.managed import is_managed
-from pipelines.platform.queries import INTERPRETED
+from pipelines.platform.launching import has_name, prepare_environment, start_session, use_bundled_spark
+from pipelines.platform.managed import is_external_session
+from pipelines.platform.queries import NO_CODEGEN
 from pipelines.platform.spaces import own_temporary, temporary_folder
 from pipelines.platform.spark_home import spark_home
 from pipelines.settings import SYNAPSEML, Settings
 
-DELTA = {
+DELTA_CONF = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
@@ -43,7 +43,7 @@ ASK_DOCTOR = "Run `irbis doctor`."
 ATTEMPTS = 2  # of a task on a local master
 
 # glibc hands large blocks back to the system after every batch, to ask for them anew: a quarter of a forward pass.
-MALLOC = {
+MALLOC_ENV = {
     "MALLOC_MMAP_THRESHOLD_": 2**30,
     "MALLOC_TRIM_THRESHOLD_": 2**31,
     "MALLOC_TOP_PAD_": 2**26,
@@ -60,8 +60,8 @@ def get_session(settings: Settings, *, verbose: bool = False, is_brief: bool = F
     # What Spark 3.3 calls of pandas is not the caller's to mend.
     warnings.filterwarnings("ignore", "iteritems is deprecated", FutureWarning)
     if not SparkSession.getActiveSession():
-        require_sound(settings, is_brief=is_brief)
-    if SparkSession.getActiveSession() or is_managed():
+        require_usable_machine(settings, is_brief=is_brief)
+    if SparkSession.getActiveSession() or is_external_session():
         # On YARN a page of paths for every jar that it takes for a Python file and cannot put on the path twice.
         warnings.filterwarnings("ignore", "Failed to add file", RuntimeWarning)
         spark = SparkSession.builder.getOrCreate()
@@ -85,9 +85,9 @@ def log_file(settings: Settings) -> Path:
 
 def _start_local(settings: Settings, verbose: bool, is_brief: bool) -> SparkSession:
     java = find_java()
-    options = prepare(settings)
+    options = prepare_environment(settings)
     os.environ["JAVA_HOME"] = str(java.home)
-    if home := own_spark():
+    if home := use_bundled_spark():
         os.environ["SPARK_HOME"] = str(home)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     log = log_file(settings)
@@ -114,13 +114,13 @@ def _complete_conf(settings: Settings, java: Java, options: list[str], is_brief:
     conf = local_conf(settings, java)
     if "spark.driver.extraJavaOptions" not in settings.spark.conf:
         jars = sorted(map(str, (spark_home() / "jars").glob("*.jar")))
-        class_path = [*listed(conf, "spark.driver.extraClassPath", ":"), *jars]
-        options = [*options, *class_archive_options(java, class_path, is_made=not is_brief)]
+        class_path = [*list_jars(conf, "spark.driver.extraClassPath", ":"), *jars]
+        options = [*options, *class_data_sharing_options(java, class_path, is_made=not is_brief)]
         conf["spark.driver.extraJavaOptions"] += " " + shlex.join(options)
     if conf["spark.master"].startswith("local"):  # Spark's own folders there can be read by everybody
         conf.setdefault("spark.local.dir", str(own_temporary(temporary_folder(settings.workspace))))
     if not has_name() and "spark.jars" in conf:  # what goes to executors Hadoop copies, which asks for the user's name
-        path = [*listed(conf, "spark.driver.extraClassPath", ":"), *listed(conf, "spark.jars")]
+        path = [*list_jars(conf, "spark.driver.extraClassPath", ":"), *list_jars(conf, "spark.jars")]
         conf["spark.driver.extraClassPath"] = ":".join(dict.fromkeys(path))
         del conf["spark.jars"]
     return conf
@@ -132,7 +132,7 @@ def _builder(conf: Mapping[str, Any]) -> SparkSession.Builder:
         builder = builder.config(name, str(value))
     if has_delta(conf):
         return builder
-    return configure_spark_with_delta_pip(builder, listed(conf, "spark.jars.packages"))
+    return configure_spark_with_delta_pip(builder, list_jars(conf, "spark.jars.packages"))
 
 
 def _let_interrupts_through() -> None:
@@ -158,7 +158,7 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.sql.shuffle.partitions": slots,
         # Thousands of rows, not billions: planning anew and compiling each query cost more than they save.
         "spark.sql.adaptive.enabled": "false",
-        **INTERPRETED,
+        **NO_CODEGEN,
         "spark.default.parallelism": slots,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.databricks.delta.snapshotPartitions": 1,
@@ -173,22 +173,22 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.sql.warehouse.dir": str(log_file(settings).parents[1] / "warehouse"),
         # One task owns its share of the cores: more threads than that fight for them.
         "spark.executorEnv.OMP_NUM_THREADS": threads,
-        **{f"spark.executorEnv.{name}": value for name, value in MALLOC.items()},
+        **{f"spark.executorEnv.{name}": value for name, value in MALLOC_ENV.items()},
         # What Spark shows of settings must not hold what lets one in.
-        "spark.redaction.regex": SECRET,
-        **DELTA,
-        **azure_jars(settings),
+        "spark.redaction.regex": SECRET_PATTERN,
+        **DELTA_CONF,
+        **hadoop_azure_conf(settings),
     }
-    if settings.train.learner == "lightgbm":
-        conf["spark.jars.packages"] = ",".join([*listed(conf, "spark.jars.packages"), SYNAPSEML])
+    if settings.train.classifier == "lightgbm":
+        conf["spark.jars.packages"] = ",".join([*list_jars(conf, "spark.jars.packages"), SYNAPSEML])
     if settings.spark.master.startswith("local") and "://" not in settings.workspace:
         conf["spark.hadoop.fs.defaultFS"] = "file:///"  # whatever a core-site.xml on the class path says
     conf |= settings.spark.conf
     conf.setdefault("spark.jars.ivy", str(ivy_folder(settings)))
     if not has_delta(conf) and (jars := cached_delta_jars(Path(conf["spark.jars.ivy"]) / "jars")):
-        conf["spark.jars"] = ",".join([*listed(conf, "spark.jars"), *jars])
+        conf["spark.jars"] = ",".join([*list_jars(conf, "spark.jars"), *jars])
         # Java keeps classes of this path in its archive, but none of spark.jars.
-        conf["spark.driver.extraClassPath"] = ":".join([*listed(conf, "spark.driver.extraClassPath", ":"), *jars])
+        conf["spark.driver.extraClassPath"] = ":".join([*list_jars(conf, "spark.driver.extraClassPath", ":"), *jars])
     return conf
 
 
@@ -219,7 +219,7 @@ def task_threads(spark: SparkSession) -> int:
 def _require_delta(spark: SparkSession) -> None:
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return
-    missing = [f"--conf {k}={v}" for k, v in DELTA.items() if v not in (spark.conf.get(k, None) or "")]
+    missing = [f"--conf {k}={v}" for k, v in DELTA_CONF.items() if v not in (spark.conf.get(k, None) or "")]
     if missing:
         raise PlatformError(
             "This Spark session has no Delta. Start it with "

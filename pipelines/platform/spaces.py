@@ -30,7 +30,7 @@ def temporary_folder(workspace: str) -> Path:
         except OSError as error:
             lacking.append(f"{folder}: {error.strerror}")
             continue
-        if reason := unusable(folder, TEMPORARY_BYTES, is_run_from=True):
+        if reason := why_unusable(folder, TEMPORARY_BYTES, is_run_from=True):
             lacking.append(f"{folder}: {reason}")
         else:
             return folder
@@ -77,7 +77,7 @@ def _candidates(workspace: str) -> Iterable[Path]:
         yield Path(workspace).expanduser().absolute() / "scratch" / "tmp"
 
 
-def unusable(folder: Path, needed: int = 0, *, is_run_from: bool = False) -> str:
+def why_unusable(folder: Path, needed: int = 0, *, is_run_from: bool = False) -> str:
     """Return why files cannot be written to a folder that exists (or, if `is_run_from`, loaded from it), else ""."""
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from pyspark.ml import PipelineModel
 
 from pipelines.errors import ModelError
-from pipelines.platform.model_files import OTHERWISE, digest_of, fault_of, gone_sentence
+from pipelines.platform.model_files import OTHERWISE, artifacts_digest, find_fault, missing_files_message
 from pipelines.platform.model_version import ModelVersion
 
 DIGEST = "artifacts_sha256"  # the tag with the digest of a version's files
@@ -23,19 +23,19 @@ _log = logging.getLogger(__name__)
 
 def load(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> PipelineModel:
     """Load the model of a version whose files pass `verified`."""
-    with verified(client, version, scratch) as folder:
+    with require_unchanged(client, version, scratch) as folder:
         return mlflow.spark.load_model(str(folder), dfs_tmpdir=scratch)
 
 
 @contextmanager
-def verified(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> Iterator[Path]:
+def require_unchanged(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> Iterator[Path]:
     """Yield a folder with a copy of a version's files, as registered, which nobody else can change meanwhile.
 
     `scratch`: the folder for it, which Spark's file system reaches; None for the system's. Raises ModelError if files
     are gone or changed, or if reading them would run code that is not irbis's.
     """
     with _downloaded(client, version, scratch) as folder:
-        if fault := fault_of(folder, version.tags.get(DIGEST)):
+        if fault := find_fault(folder, version.tags.get(DIGEST)):
             raise ModelError(
                 f"The files of {version} are not loaded: {fault}. Whoever writes there could run programs here. "
                 f"Put back a copy of {_place(client, version)}; {OTHERWISE}."
@@ -48,7 +48,7 @@ def verified(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | 
 def digest(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> str:
     """Return the digest of the files that the store gives for a version."""
     with _downloaded(client, version, scratch) as folder:
-        return digest_of(folder)
+        return artifacts_digest(folder)
 
 
 def is_lost(error: Exception) -> bool:
@@ -56,9 +56,9 @@ def is_lost(error: Exception) -> bool:
     return not isinstance(error, MlflowException) or error.error_code in NOT_THERE
 
 
-def gone(client: mlflow.MlflowClient, version: ModelVersion, file: str) -> ModelError:
+def missing_artifacts(client: mlflow.MlflowClient, version: ModelVersion, file: str) -> ModelError:
     """Return the error for a file of a version that is not there any more."""
-    return ModelError(gone_sentence(str(version), file, _place(client, version)))
+    return ModelError(missing_files_message(str(version), file, _place(client, version)))
 
 
 @contextmanager
@@ -72,9 +72,9 @@ def _downloaded(client: mlflow.MlflowClient, version: ModelVersion, scratch: str
         except (OSError, MlflowException) as error:
             if not is_lost(error):
                 raise
-            raise gone(client, version, "MLmodel") from error
+            raise missing_artifacts(client, version, "MLmodel") from error
         if not (found / "MLmodel").is_file():
-            raise gone(client, version, "MLmodel")
+            raise missing_artifacts(client, version, "MLmodel")
         yield found
 
 

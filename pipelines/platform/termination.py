@@ -32,13 +32,13 @@ _received: signal.Signals | None = None
 _unwritten: list[Callable[[], None]] = []
 
 
-def received() -> Terminated | None:
+def received_signal() -> Terminated | None:
     """Return the signal that ends this process, also where another error has come of it since; null if none has."""
     return Terminated(_received) if _received else None
 
 
 @contextmanager
-def at_the_latest(write: Callable[[], None]) -> Iterator[None]:
+def before_forced_exit(write: Callable[[], None]) -> Iterator[None]:
     """Have `write` called, in another thread, if the block has not ended MAX_SECONDS after a signal."""
     _unwritten.append(write)
     try:
@@ -48,7 +48,7 @@ def at_the_latest(write: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
+def handle_termination() -> Iterator[None]:
     """Raise Terminated in the block when a signal comes, and out of it whatever the signal has led to.
 
     A SystemExit passes, with the signal's exit code. Signals that the parent ignores, as `nohup` does, or for which
@@ -76,11 +76,11 @@ def terminable() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not (end := received()):
+        if not (end := received_signal()):
             raise
         raise SystemExit(end.exit_code) if isinstance(error, SystemExit) else end from None
     finally:
-        if not received():
+        if not received_signal():
             for number in ours:
                 signal.signal(number, signal.SIG_DFL)
 

@@ -22,15 +22,20 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
 from pyspark.ml import PipelineModel
 
-from pipelines.azure_address import is_azure
+from pipelines.azure_address import is_azure_uri
 from pipelines.errors import ModelError
 from pipelines.platform import stored_models
-from pipelines.platform.artifacts import artifact_access, artifact_root
-from pipelines.platform.database import description, fitting_schema, own_database, quiet
+from pipelines.platform.artifacts import artifact_credentials_env, artifact_root
+from pipelines.platform.database import (
+    explain_schema_mismatch,
+    sqlite_tracking_uri,
+    suppress_logging,
+    truncate_description,
+)
 from pipelines.platform.model_version import ModelVersion
 from pipelines.platform.provenance import code_version
 from pipelines.platform.stored_models import DIGEST, NOT_THERE
-from pipelines.platform.version_tags import TAG, Tags, written
+from pipelines.platform.version_tags import TAG, Tags, encode_tags
 from pipelines.settings import Settings
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases: one version at most bears each
@@ -59,13 +64,16 @@ class Tracking:
         chosen = settings.tracking
         uri = chosen.uri
         if uri is None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
-            uri = own_database(settings)
-        os.environ.update(artifact_access(settings))
+            uri = sqlite_tracking_uri(settings)
+        os.environ.update(artifact_credentials_env(settings))
         if uri:
             mlflow.set_tracking_uri(uri)
         if chosen.registry_uri or uri:
             mlflow.set_registry_uri(chosen.registry_uri or uri)
-        with quiet(), fitting_schema(uri):  # the first to connect makes the tables, of which MLflow 2 tells at length
+        with (
+            suppress_logging(),
+            explain_schema_mismatch(uri),
+        ):  # the first to connect makes the tables, of which MLflow 2 tells at length
             client = mlflow.MlflowClient()
             found = client.get_experiment_by_name(chosen.experiment)
         has_server = not re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri or "")  # which has its own place for files
@@ -86,7 +94,7 @@ class Tracking:
             self.log(tags={**code_version(), **tags})
             yield run.info.run_id
 
-    def close_abandoned(self) -> None:
+    def mark_stale_runs_killed(self) -> None:
         """Mark the runs of killed processes of this machine as KILLED; they would say RUNNING for ever."""
         for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
             host, _, pid = run.data.tags.get(f"{TAG}process", "").partition(":")
@@ -103,7 +111,7 @@ class Tracking:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Write onto the open run; texts and figures by the name of their file."""
-        mlflow.set_tags(written(tags or {}, lambda file, text: mlflow.log_text(text, file)))
+        mlflow.set_tags(encode_tags(tags or {}, lambda file, text: mlflow.log_text(text, file)))
         mlflow.log_params({key: str(value)[:6000] for key, value in (params or {}).items()})
         mlflow.log_metrics({key: value for key, value in (metrics or {}).items() if value is not None})
         for file, text in (texts or {}).items():
@@ -123,7 +131,7 @@ class Tracking:
             "pip_requirements": ["irbis"],  # naming it spares MLflow half a minute of guessing
             "dfs_tmpdir": self._scratch(),
         }
-        if is_azure(mlflow.get_artifact_uri()):
+        if is_azure_uri(mlflow.get_artifact_uri()):
             # Not by Spark's hand, as log_model would: what wasb stores for a folder MLflow takes for a file.
             info = Model.log(flavor=mlflow.spark, spark_model=model, **options)
         else:
@@ -134,7 +142,7 @@ class Tracking:
         own = None if self.on_catalog else self._written(tags, run_id)
         version = self._version(
             self.client.create_model_version(
-                self.model, info.model_uri, run_id, tags=own, description=description(card)
+                self.model, info.model_uri, run_id, tags=own, description=truncate_description(card)
             )
         )
         self.tag(version, **{DIGEST: stored_models.digest(self.client, version, self._scratch())})
@@ -148,11 +156,11 @@ class Tracking:
         """Give the newest version that did not beat the champion; None where the champion has beaten none since."""
         return self._bearer(CHALLENGER)
 
-    def name(self, version: ModelVersion, alias: str) -> None:
+    def set_alias(self, version: ModelVersion, alias: str) -> None:
         """Give an alias to a version; no other version bears it any longer."""
         self.client.set_registered_model_alias(self.model, alias, version.version)
 
-    def withdraw(self, alias: str) -> None:
+    def delete_alias(self, alias: str) -> None:
         """Leave an alias, which some version bears, to no version."""
         self.client.delete_registered_model_alias(self.model, alias)
 
@@ -175,7 +183,7 @@ class Tracking:
             raise ModelError(f"{version} is champion, so it stays. Make another one champion first: `irbis promote`.")
         self.client.delete_model_version(self.model, version.version)
 
-    def choose(self, wanted: str) -> ModelVersion:
+    def get_version(self, wanted: str) -> ModelVersion:
         """Give the champion or a version by its number; raise ModelError with what there is."""
         champion = self.champion()
         if wanted == CHAMPION:
@@ -195,12 +203,12 @@ class Tracking:
 
     def save(self, version: ModelVersion, target: Path) -> None:
         """Copy a version's files into a folder, after the same checks."""
-        with stored_models.verified(self.client, version, self._scratch()) as folder:
+        with stored_models.require_unchanged(self.client, version, self._scratch()) as folder:
             shutil.copytree(folder, target, dirs_exist_ok=True)
 
     def verify(self, version: ModelVersion) -> None:
         """Raise ModelError if a version's files are gone, changed, or would run code that is not irbis's."""
-        with stored_models.verified(self.client, version, self._scratch()):
+        with stored_models.require_unchanged(self.client, version, self._scratch()):
             pass
 
     def params(self, version: ModelVersion) -> dict[str, str]:
@@ -214,14 +222,14 @@ class Tracking:
         except (OSError, MlflowException) as error:
             if not stored_models.is_lost(error):
                 raise
-            raise stored_models.gone(self.client, version, file) from error
+            raise stored_models.missing_artifacts(self.client, version, file) from error
 
     def _read(self, run_id: str, file: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
             return Path(self.client.download_artifacts(run_id, file, folder)).read_text(encoding="utf-8")
 
     def _written(self, tags: Mapping[str, str], run_id: str) -> dict[str, str]:
-        return written(tags, lambda file, text: self.client.log_text(run_id, text, file))
+        return encode_tags(tags, lambda file, text: self.client.log_text(run_id, text, file))
 
     def _bearer(self, alias: str) -> ModelVersion | None:
         try:

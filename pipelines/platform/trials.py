@@ -28,21 +28,21 @@ class Trial:
     value: float | None
     low: float | None = None
     high: float | None = None
-    first: float | None = None
+    first_fold_value: float | None = None
     seconds: float = 0.0
-    chosen: dict[str, Any] = field(default_factory=dict)
+    selected_params: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
 
 
 @dataclass(frozen=True)
-class Trials:
+class SweepRun:
     """Give the trials of one sweep; `parent` is the run they are nested in."""
 
     tracking: Tracking
     parent: str
 
     @classmethod
-    def known(cls, tracking: Tracking, fingerprint: str) -> Trials | None:
+    def find(cls, tracking: Tracking, fingerprint: str) -> SweepRun | None:
         """Give the sweep with this fingerprint if it was begun before."""
         found = tracking.client.search_runs(
             [tracking.experiment_id], f"tags.`{TAG}sweep_fingerprint` = '{fingerprint}'"
@@ -50,9 +50,9 @@ class Trials:
         return cls(tracking, found[0].info.run_id) if found else None
 
     @classmethod
-    def of(cls, tracking: Tracking, name: str, fingerprint: str, note: Mapping[str, str]) -> Trials:
+    def of(cls, tracking: Tracking, name: str, fingerprint: str, note: Mapping[str, str]) -> SweepRun:
         """Give the sweep with this fingerprint, begun before or now, as a run that goes on."""
-        if known := cls.known(tracking, fingerprint):
+        if known := cls.find(tracking, fingerprint):
             tracking.client.update_run(known.parent, status="RUNNING")
             return known
         client, experiment = tracking.client, tracking.experiment_id
@@ -91,7 +91,7 @@ class Trials:
         client.set_tag(run_id, f"{TAG}trial", json.dumps(trial.__dict__))
         client.set_terminated(run_id, "FAILED" if trial.state == FAILED else "FINISHED")
 
-    def stop(self) -> None:
+    def interrupt(self) -> None:
         """End the parent run before all its trials are through; the next one goes on with it."""
         self.tracking.client.set_terminated(self.parent, "KILLED")
 

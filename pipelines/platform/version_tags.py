@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 TAG = "irbis."  # what we write on runs and versions
-LONGEST = 4_000  # bytes: Databricks takes 5,000, and MLflow cuts a run's off at 8,000 characters without a word
+MAX_TAG_LENGTH = 4_000  # bytes: Databricks takes 5,000, and MLflow cuts a run's off at 8,000 characters without a word
 _FILE = "file: "
 
 
-def written(tags: Mapping[str, str], keep: Callable[[str, str], None]) -> dict[str, str]:
+def encode_tags(tags: Mapping[str, str], keep: Callable[[str, str], None]) -> dict[str, str]:
     """Give tags as they are written down. `keep(file, text)` stores what is too long, and its tag names the file."""
     found = {}
     for key, value in tags.items():
-        if len(value.encode("utf-8")) > LONGEST:
+        if len(value.encode("utf-8")) > MAX_TAG_LENGTH:
             file = f"tags/{key}.txt"
             keep(file, value)
             value = _FILE + file

@@ -24,7 +24,7 @@ def parameters(**given: Any) -> dict[str, Any]:
         dbutils.widgets.text(name, _written(value), name)  # one that is there keeps its text
         text = dbutils.widgets.get(name)
         try:
-            found[name] = typed(text, value)
+            found[name] = parse_as(text, value)
         except ValueError as error:
             faults.append(f"Widget {name} = {text!r}: {error}.")
     if faults:
@@ -42,7 +42,7 @@ def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def typed(text: str, like: Any) -> Any:
+def parse_as(text: str, like: Any) -> Any:
     """Give the text as a value of the type that `like` has. Raises ValueError with what was expected."""
     text = text.strip()
     if isinstance(like, bool):

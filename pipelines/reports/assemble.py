@@ -8,10 +8,10 @@ from typing import Any
 
 from pipelines import __version__
 from pipelines.evaluation.figures import Evaluation
-from pipelines.evaluation.operating_point import Review
-from pipelines.platform.crowning import crownings
+from pipelines.evaluation.operating_point import OperatingPointResult
+from pipelines.platform.crowning import promotion_history
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
-from pipelines.reports.contents import ModelFacts, ReportContents
+from pipelines.reports.contents import ModelSummary, ReportContents
 from pipelines.settings import Settings
 
 NOTED = ("reg_param", "rows.train", "rows.validation", "rows.test", "train.class_weights")
@@ -34,19 +34,19 @@ def assemble(
         folds=evaluations.get("evaluation", {}).get("folds", 0),
         caveats=tuple(evaluations.get("caveats", ())),
         classes_of_interest=tuple(settings.train.classes_of_interest),
-        reviews=tuple(map(Review.from_dict, evaluations.get("reviews", []))),
+        reviews=tuple(map(OperatingPointResult.from_dict, evaluations.get("reviews", []))),
         **parts,
     )
 
 
-def _model(tracking: Tracking, version: ModelVersion) -> ModelFacts:
+def _model(tracking: Tracking, version: ModelVersion) -> ModelSummary:
     params = tracking.params(version)
-    return ModelFacts(
+    return ModelSummary(
         name=version.name,
         version=version.version,
         backbone=version.tags["backbone"],
         is_champion=True,
-        trained_at=version.made_at,
+        trained_at=version.created,
         settings={name: params[name] for name in NOTED if name in params},
         gate=_why_champion(version),
     )
@@ -54,7 +54,7 @@ def _model(tracking: Tracking, version: ModelVersion) -> ModelFacts:
 
 def _why_champion(version: ModelVersion) -> str:
     """Give the gate's verdict; of a version that a person has made champion since, who did so, when and why."""
-    verdict, made = version.tags.get("gate", ""), crownings(version)
+    verdict, made = version.tags.get("gate", ""), promotion_history(version)
     if not made or made[-1].why in verdict:
         return f"{version} {verdict}"
     return f"{version} was made champion by {made[-1].by} on {made[-1].at[:10]}: {made[-1].why}"

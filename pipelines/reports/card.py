@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from pipelines.evaluation.figures import Evaluation, aligned, shortened, text_table
-from pipelines.evaluation.measured import method_of
-from pipelines.evaluation.operating_point import RECALLS, OperatingPoint, Review, distinct
-from pipelines.evaluation.split import SPLITS, Counts, pictures_in
+from pipelines.evaluation.figures import Evaluation, align_columns, text_table, truncate
+from pipelines.evaluation.measured import method_name
+from pipelines.evaluation.operating_point import (
+    TARGET_RECALLS,
+    OperatingPoint,
+    OperatingPointResult,
+    drop_redundant_units,
+)
+from pipelines.evaluation.split import SPLITS, Counts, split_size
 from pipelines.models.backbones.catalog import ARCHITECTURES
-from pipelines.reports.charts import mistakes
+from pipelines.reports.charts import top_confusions
 
 FOUND_BY = "on test", "by cross-validation"
 FEW_GROUPS = 20  # with fewer, one encounter more or less moves a share by over five points
@@ -24,7 +29,7 @@ def model_card(
     classifier: str,
     *,
     voted: Evaluation,
-    reviews: Sequence[Review],
+    reviews: Sequence[OperatingPointResult],
     calibration: tuple[float, float],
     interesting: Sequence[str] = (),
     weights: str | None = None,
@@ -68,28 +73,28 @@ fresh look at the figures, and decisions about single animals without a person's
 {review_table(reviews, folds)}
 ```
 
-## {method_of(folds).capitalize()}
+## {method_name(folds).capitalize()}
 
 {"".join(f"- {each}{chr(10)}" for each in caveats)}{chr(10) if caveats else ""}{_measured(test, voted, calibration)}
 """
 
 
-def review_table(reviews: Sequence[Review], folds: int = 0) -> str:
+def review_table(reviews: Sequence[OperatingPointResult], folds: int = 0) -> str:
     """Give what each operating point costs and finds, as an aligned table, and which ones score does not take."""
     if not reviews:
         return "No picture held out of learning has a class of interest, so there is no operating point."
     rows = [["class", "to find", "of its", "share to look at", f"found {FOUND_BY[bool(folds)]}", "chosen on", ""]]
-    for review in distinct(reviews):
+    for review in drop_redundant_units(reviews):
         point = review.point
         units = f"{point.units:,} {point.unit}{'s' if point.units > 1 else ''}"
-        found = f"{review.recall.text(2)} of {review.units:,}"
-        wanted = [shortened(point.label), f"{point.recall:.0%}", f"{point.unit}s"]
-        rows.append([*wanted, review.share.text(2), found, units, "" if point.is_trusted else _unused(point)])
-    return "\n".join(aligned(rows))
+        found = f"{review.recall.format(2)} of {review.units:,}"
+        wanted = [truncate(point.label), f"{point.recall:.0%}", f"{point.unit}s"]
+        rows.append([*wanted, review.share.format(2), found, units, "" if point.is_reliable else _unused(point)])
+    return "\n".join(align_columns(rows))
 
 
 def _unused(point: OperatingPoint) -> str:
-    return f"too few groups ({point.groups:,} of {point.groups_wanted:,}): not used"
+    return f"too few groups ({point.groups:,} of {point.min_groups:,}): not used"
 
 
 def _measured(test: Evaluation, voted: Evaluation, calibration: tuple[float, float]) -> str:
@@ -97,19 +102,19 @@ def _measured(test: Evaluation, voted: Evaluation, calibration: tuple[float, flo
 {text_table(test)}
 ```
 
-After the vote of each burst: accuracy {voted.metrics["accuracy"].text()}, balanced accuracy
-{voted.metrics["balanced_accuracy"].text()}.
+After the vote of each burst: accuracy {voted.metrics["accuracy"].format()}, balanced accuracy
+{voted.metrics["balanced_accuracy"].format()}.
 
-Calibration error {calibration[0]:.3f} before, and {test.metrics["calibration_error"].text()} after the logits were
+Calibration error {calibration[0]:.3f} before, and {test.metrics["calibration_error"].format()} after the logits were
 divided by {calibration[1]:.3g}."""
 
 
 def _data(counts: Counts) -> str:
-    totals = ", ".join(f"{pictures_in(counts, split):,} {split}" for split in SPLITS)
+    totals = ", ".join(f"{split_size(counts, split):,} {split}" for split in SPLITS)
     rows = [["class", *SPLITS]]
     for label, found in counts.items():
-        rows.append([shortened(label), *("{:,} ({:,})".format(*found.get(split, (0, 0))) for split in SPLITS)])
-    table = "\n".join(aligned(rows))
+        rows.append([truncate(label), *("{:,} ({:,})".format(*found.get(split, (0, 0))) for split in SPLITS)])
+    table = "\n".join(align_columns(rows))
     return f"""Pictures: {totals}; split by group, so that no encounter stands on two sides. Pictures (groups) of each
 class:
 
@@ -119,7 +124,7 @@ class:
 
 
 def _weaknesses(
-    counts: Counts, test: Evaluation, reviews: Sequence[Review], interesting: Sequence[str], folds: int
+    counts: Counts, test: Evaluation, reviews: Sequence[OperatingPointResult], interesting: Sequence[str], folds: int
 ) -> Iterator[str]:
     yield "The figures hold for these stations and seasons only: label some pictures of another, and look again."
     if not test.is_grouped:
@@ -130,18 +135,18 @@ def _weaknesses(
         few = [(groups, split) for split, (_, groups) in splits.items() if groups < FEW_GROUPS]
         if few:
             counted = ", ".join(f"{groups} in {split}" for groups, split in few)
-            yield f"Few groups of {shortened(label)}: {counted}. Its figures may move much with more."
-    for recall in RECALLS:
-        used = {each.point.label for each in reviews if each.point.recall == recall and each.point.is_trusted}
-        if unused := ", ".join(shortened(label) for label in interesting if label not in used):
+            yield f"Few groups of {truncate(label)}: {counted}. Its figures may move much with more."
+    for recall in TARGET_RECALLS:
+        used = {each.point.label for each in reviews if each.point.recall == recall and each.point.is_reliable}
+        if unused := ", ".join(truncate(label) for label in interesting if label not in used):
             yield f"Too few groups were held out to dismiss pictures at recall {recall:.0%}: {unused}."
     recalls = [(each.recall.value, label) for label, each in test.per_class.items() if each.recall.value is not None]
     if recalls:
         _, label = min(recalls)
-        yield f"Lowest recall: {shortened(label)}, {test.per_class[label].recall.text(2)}."
-    for worst in mistakes(test, 1):
+        yield f"Lowest recall: {truncate(label)}, {test.per_class[label].recall.format(2)}."
+    for worst in top_confusions(test, 1):
         yield (
-            f"Most frequent mistake: {shortened(worst.truth)} taken for {shortened(worst.prediction)}, "
+            f"Most frequent mistake: {truncate(worst.truth)} taken for {truncate(worst.prediction)}, "
             f"{worst.count:,} pictures, {worst.share:.0%} of its own."
         )
 

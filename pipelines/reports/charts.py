@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.evaluation.figures import ClassFigures, Evaluation
-from pipelines.evaluation.operating_point import RECALLS, Review, is_blank
+from pipelines.evaluation.figures import ClassMetrics, Evaluation
+from pipelines.evaluation.operating_point import TARGET_RECALLS, OperatingPointResult, is_blank
 
 # Names of colours are classes of the style sheet. Blanks are grey, and last.
-OWN = tuple(f"s{place}" for place in range(8))
+SERIES_COLORS = tuple(f"s{place}" for place in range(8))
 BLANK, SHARED = "blank", "shared"
 OTHERS = "all others"
 
@@ -64,7 +64,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Mistake:
+class Confusion:
     """Hold how often a class was taken for another."""
 
     truth: str
@@ -78,7 +78,10 @@ def palette(counts: Mapping[str, int]) -> list[Series]:
     labels = sorted(counts, key=lambda label: (-counts[label], label))
     blanks = [label for label in labels if is_blank(label)]
     others = [label for label in labels if label not in blanks]
-    series = [Series(label, OWN[place] if place < len(OWN) else SHARED) for place, label in enumerate(others)]
+    series = [
+        Series(label, SERIES_COLORS[place] if place < len(SERIES_COLORS) else SHARED)
+        for place, label in enumerate(others)
+    ]
     return series + [Series(label, BLANK) for label in blanks]
 
 
@@ -104,7 +107,7 @@ def bars(table: Mapping[str, Mapping[str, int]], series: Sequence[Series]) -> li
     return [_bar(name, row, series, longest) for name, row in rows]
 
 
-def days(hours: Mapping[str, Sequence[int]], series: Sequence[Series]) -> list[Day]:
+def hourly_activity(hours: Mapping[str, Sequence[int]], series: Sequence[Series]) -> list[Day]:
     """Give the hours of each label that was seen, in the order of the series."""
     return [_day(each, hours[each.label]) for each in series if any(hours.get(each.label, ()))]
 
@@ -115,10 +118,10 @@ def confusion(evaluation: Evaluation) -> list[tuple[str, int, list[Cell]]]:
     return [(name, sum(counts), list(_cells(name, counts, evaluation.classes))) for name, counts in rows]
 
 
-def mistakes(evaluation: Evaluation, most: int = 12) -> list[Mistake]:
+def top_confusions(evaluation: Evaluation, most: int = 12) -> list[Confusion]:
     """Give the most frequent confusions of two classes."""
     found = [
-        Mistake(name, cell.predicted, cell.count, cell.share)
+        Confusion(name, cell.predicted, cell.count, cell.share)
         for name, _, cells in confusion(evaluation)
         for cell in cells
         if cell.count and not cell.is_right
@@ -126,14 +129,14 @@ def mistakes(evaluation: Evaluation, most: int = 12) -> list[Mistake]:
     return sorted(found, key=lambda each: (-each.count, each.truth, each.prediction))[:most]
 
 
-def ordered_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[tuple[str, ClassFigures]]:
+def ordered_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[tuple[str, ClassMetrics]]:
     """Give the classes with their figures, those of interest first."""
     names = [name for name in first if name in evaluation.per_class]
     names += [name for name in evaluation.per_class if name not in names]
     return [(name, evaluation.per_class[name]) for name in names]
 
 
-def headline_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[tuple[str, ClassFigures]]:
+def headline_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[tuple[str, ClassMetrics]]:
     """Give the classes of interest; where none are named, the first six that are not blanks."""
     classes = ordered_classes(evaluation, first)
     if first:
@@ -141,16 +144,18 @@ def headline_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[
     return [each for each in classes if not is_blank(each[0])][:6]
 
 
-def review_of(reviews: Sequence[Review], label: str, recall: float, unit: str = "picture") -> Review | None:
+def review_of(
+    reviews: Sequence[OperatingPointResult], label: str, recall: float, unit: str = "picture"
+) -> OperatingPointResult | None:
     """Give what it costs to find this share of a class."""
     asked = (label, recall, unit)
     return next((each for each in reviews if (each.point.label, each.point.recall, each.point.unit) == asked), None)
 
 
-def headline_reviews(reviews: Sequence[Review], labels: Iterable[str]) -> dict[str, Review]:
+def headline_reviews(reviews: Sequence[OperatingPointResult], labels: Iterable[str]) -> dict[str, OperatingPointResult]:
     """Give what it costs to find the largest share of each label for which groups enough were held out, if any."""
-    found = {label: [review_of(reviews, label, recall) for recall in RECALLS] for label in labels}
-    trusted = {label: [each for each in both if each and each.point.is_trusted] for label, both in found.items()}
+    found = {label: [review_of(reviews, label, recall) for recall in TARGET_RECALLS] for label in labels}
+    trusted = {label: [each for each in both if each and each.point.is_reliable] for label, both in found.items()}
     return {label: both[0] for label, both in trusted.items() if both}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipelines.evaluation.figures import Evaluation
-from pipelines.evaluation.operating_point import Review
+from pipelines.evaluation.operating_point import OperatingPointResult
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class LabelCount:
 
 
 @dataclass(frozen=True)
-class DataFacts:
+class DataSummary:
     """Hold the counts of the pictures. `files` counts paths, `rows` also counts their older versions."""
 
     files: int
@@ -62,7 +62,7 @@ class DataFacts:
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelSummary:
     """Hold what a reader must know to trust, or to find again, the model."""
 
     name: str
@@ -75,7 +75,7 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageCard:
     """Hold one picture to show. `thumbnail` is a data URI (data:image/jpeg;base64,...) or None."""
 
     path: str
@@ -110,19 +110,19 @@ class ReportContents:
     created_at: datetime
     workspace: str
     version: str  # of irbis
-    data: DataFacts | None = None
-    model: ModelFacts | None = None
+    data: DataSummary | None = None
+    model: ModelSummary | None = None
     evaluation: Evaluation | None = None  # on the test pictures, or with `folds` by cross-validation
     folds: int = 0  # of the cross-validation that evaluation, voted and reviews are of; 0: they are of test
     caveats: tuple[str, ...] = ()  # sentences that stand beside the figures
     validation: Evaluation | None = None
     voted: Evaluation | None = None  # on the test pictures, after the vote of their bursts
-    reviews: tuple[Review, ...] = ()  # what each operating point costs and finds on test
+    reviews: tuple[OperatingPointResult, ...] = ()  # what each operating point costs and finds on test
     classes_of_interest: tuple[str, ...] = ()
     predictions: tuple[PredictionCount, ...] = ()
     scored_new: int | None = None  # scored pictures without a label; None: not counted
-    most_wrong: tuple[Picture, ...] = ()
-    least_sure: tuple[Picture, ...] = ()
-    confident: dict[str, tuple[Picture, ...]] = field(default_factory=dict)
+    most_wrong: tuple[ImageCard, ...] = ()
+    least_sure: tuple[ImageCard, ...] = ()
+    confident: dict[str, tuple[ImageCard, ...]] = field(default_factory=dict)
     by_station: dict[str, dict[str, int]] = field(default_factory=dict)
     by_hour: dict[str, tuple[int, ...]] = field(default_factory=dict)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import escape
 
-from pipelines.evaluation.figures import Evaluation, Interval, aligned
-from pipelines.reports.contents import Conflict, Picture, ReportContents
-from pipelines.reports.render import filling, source, template
-from pipelines.reports.wording import UNKNOWN, file_name, percent, plural, shown, span
+from pipelines.evaluation.figures import Evaluation, Interval, align_columns
+from pipelines.reports.contents import Conflict, ImageCard, ReportContents
+from pipelines.reports.render import read_template, template, template_context
+from pipelines.reports.wording import UNKNOWN, file_name, format_interval, format_percent, pluralize, sanitize_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ class Fragment:
     text: str
 
     def _repr_html_(self) -> str:
-        return f'<div class="{SCOPE}"><style>{style()}</style>{self.html}</div>'
+        return f'<div class="{SCOPE}"><style>{stylesheet()}</style>{self.html}</div>'
 
     def __repr__(self) -> str:
         return self.text
@@ -52,43 +52,45 @@ class Fragment:
 
 def section(contents: ReportContents, name: str) -> Fragment:
     """Give a section of the report: short, evaluation, pictures, counts, data or model."""
-    html = template(f"{name}.html.j2").render(evaluation=contents.evaluation, **filling(contents))
+    html = template(f"{name}.html.j2").render(evaluation=contents.evaluation, **template_context(contents))
     return Fragment(html, f"section {name} of the report")
 
 
-def gallery(pictures: Sequence[Picture], none: str = "No pictures.") -> Fragment:
+def gallery(pictures: Sequence[ImageCard], none: str = "No pictures.") -> Fragment:
     """Give pictures with what is known of them; where there are none, the sentence `none`."""
     if not pictures:
-        return sentence(none)
+        return paragraph(none)
     html = _macro("macros", "gallery", pictures, len(pictures))
-    return Fragment(html, f"{plural(len(pictures), 'picture')}: {', '.join(file_name(each.path) for each in pictures)}")
+    return Fragment(
+        html, f"{pluralize(len(pictures), 'picture')}: {', '.join(file_name(each.path) for each in pictures)}"
+    )
 
 
-def galleries(titled: Sequence[tuple[str, Sequence[Picture]]], none: str = "No pictures.") -> Fragment:
+def galleries(titled: Sequence[tuple[str, Sequence[ImageCard]]], none: str = "No pictures.") -> Fragment:
     """Give several rows of pictures, each under its title."""
     if not titled:
-        return sentence(none)
-    text = "\n".join(f"{title}: {plural(len(pictures), 'picture')}" for title, pictures in titled)
+        return paragraph(none)
+    text = "\n".join(f"{title}: {pluralize(len(pictures), 'picture')}" for title, pictures in titled)
     return Fragment(_macro("fragments", "titled", titled), text)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], none: str = "Nothing to show.") -> Fragment:
     """Give a table: whole numbers with their commas, other numbers as per cent, the rest as text."""
     if not rows:
-        return sentence(none)
-    text = aligned([list(head), *([str(cell) for cell in row] for row in rows)])
+        return paragraph(none)
+    text = align_columns([list(head), *([str(cell) for cell in row] for row in rows)])
     return Fragment(_macro("fragments", "plain", head, rows), "\n".join(text))
 
 
-def rates(heading: str, what: str, rows: Sequence[Rate], none: str) -> Fragment:
+def rate_table(heading: str, what: str, rows: Sequence[Rate], none: str) -> Fragment:
     """Give shares with their intervals, one row each; `what` names what is counted."""
     if not rows:
-        return sentence(none)
-    text = [[row.name, f"{row.hits} of {row.pictures}", row.share.text(2)] for row in rows]
-    return Fragment(_macro("fragments", "rates", heading, what, rows), "\n".join(aligned(text)))
+        return paragraph(none)
+    text = [[row.name, f"{row.hits} of {row.pictures}", row.share.format(2)] for row in rows]
+    return Fragment(_macro("fragments", "rates", heading, what, rows), "\n".join(align_columns(text)))
 
 
-def tiles(pairs: Sequence[tuple[str, int | str]]) -> Fragment:
+def stat_tiles(pairs: Sequence[tuple[str, int | str]]) -> Fragment:
     """Give large numbers side by side, each under its name."""
     return Fragment(_macro("macros", "tiles", pairs), ", ".join(f"{name} {value}" for name, value in pairs))
 
@@ -96,20 +98,20 @@ def tiles(pairs: Sequence[tuple[str, int | str]]) -> Fragment:
 def confusion(evaluation: Evaluation) -> Fragment:
     """Give what is taken for what."""
     rows = zip(evaluation.classes, evaluation.confusion, strict=True)
-    text = aligned([["", *evaluation.classes], *([name, *map(str, counts)] for name, counts in rows)])
+    text = align_columns([["", *evaluation.classes], *([name, *map(str, counts)] for name, counts in rows)])
     return Fragment(_macro("macros", "confusion", evaluation), "\n".join(text))
 
 
 def share_tiles(name: str, share: Interval) -> list[tuple[str, int | str]]:
     """Give the tiles of a share and of its interval."""
-    return [(name, percent(share.value)), ("95 % interval", span(share) or UNKNOWN)]
+    return [(name, format_percent(share.value)), ("95 % interval", format_interval(share) or UNKNOWN)]
 
 
-def conflicting(title: str, conflicts: Sequence[Conflict], none: str) -> Fragment:
+def label_conflicts(title: str, conflicts: Sequence[Conflict], none: str) -> Fragment:
     """Give paths that should have one label and have several, under a title."""
     heading = Fragment(f"<h3>{escape(title)}</h3>", title)
     if not conflicts:
-        return heading + sentence(none)
+        return heading + paragraph(none)
     text = "\n".join(f"{', '.join(each.labels)}: {', '.join(each.paths)}" for each in conflicts)
     return heading + Fragment(_macro("macros", "conflicting", conflicts), text)
 
@@ -121,7 +123,7 @@ def plot(figure: Figure, alt: str) -> Fragment:
     return Fragment(svg(figure, alt), alt)
 
 
-def sentence(text: str) -> Fragment:
+def paragraph(text: str) -> Fragment:
     """Give a sentence that stands where there is nothing to see, or that says how to read what follows."""
     if not text:
         return Fragment("", "")
@@ -130,13 +132,17 @@ def sentence(text: str) -> Fragment:
 
 def preformatted(text: str) -> Fragment:
     """Give text whose lines and columns are to stay as they are."""
-    return Fragment(f"<pre>{escape(shown(text))}</pre>", text)
+    return Fragment(f"<pre>{escape(sanitize_text(text))}</pre>", text)
 
 
 @lru_cache(maxsize=1)
-def style() -> str:
+def stylesheet() -> str:
     """Give the report's style sheet with every rule kept to fragments, on light paper."""
-    return source("fragments.css") + "".join(_scoped(source("style.css"))) + source("fragments_last.css")
+    return (
+        read_template("fragments.css")
+        + "".join(_scoped(read_template("style.css")))
+        + read_template("fragments_last.css")
+    )
 
 
 def _scoped(sheet: str) -> Iterable[str]:

@@ -12,13 +12,13 @@ from pipelines.evaluation.split import conflicting_labels
 from pipelines.platform.tracking import ModelVersion
 from pipelines.reports.contents import (
     Conflict,
-    DataFacts,
+    DataSummary,
     FailureCount,
     LabelCount,
     PredictionCount,
 )
-from pipelines.reports.pictures import show
-from pipelines.reports.scored import hour_of, images_with_split, predictions_of
+from pipelines.reports.pictures import load_gallery
+from pipelines.reports.scored import camera_hour, images_with_split, join_predictions
 from pipelines.settings import Settings
 from pipelines.storage.tables import Tables
 
@@ -27,14 +27,14 @@ PER_CLASS = 4
 
 
 @dataclass(frozen=True)
-class Gathered:
+class ReportInputs:
     """Hold the parts of ReportContents that come from the tables, and the number of files behind them."""
 
     parts: dict[str, Any]
     files: int
 
 
-def gather(tables: Tables, settings: Settings, version: ModelVersion | None) -> Gathered:
+def gather(tables: Tables, settings: Settings, version: ModelVersion | None) -> ReportInputs:
     """Count and choose. Without a model only the data are told of."""
     images = images_with_split(tables, settings, version).cache()
     data = _data(tables, settings, images)
@@ -42,10 +42,10 @@ def gather(tables: Tables, settings: Settings, version: ModelVersion | None) -> 
     if version is not None and tables.exists("predictions"):
         parts |= _predicted(tables, settings, images, version)
     images.unpersist()
-    return Gathered(parts, data.files)
+    return ReportInputs(parts, data.files)
 
 
-def _data(tables: Tables, settings: Settings, images: DataFrame) -> DataFacts:
+def _data(tables: Tables, settings: Settings, images: DataFrame) -> DataSummary:
     counts = images.agg(
         F.count("*").alias("files"),
         F.countDistinct("content_hash").alias("pictures"),
@@ -59,7 +59,7 @@ def _data(tables: Tables, settings: Settings, images: DataFrame) -> DataFacts:
     ).first()
     values = counts.asDict()
     fetched = values.pop("fetched")
-    return DataFacts(
+    return DataSummary(
         rows=tables.read("images").count(),
         duplicates=fetched - values["pictures"],
         labels=_labels(images),
@@ -101,9 +101,9 @@ def conflicts(images: DataFrame) -> tuple[Conflict, ...]:
 
 
 def _predicted(tables: Tables, settings: Settings, images: DataFrame, version: ModelVersion) -> dict[str, Any]:
-    rows = predictions_of(tables, images, version).where("prediction is not null").cache()
-    galleries = _galleries(rows, settings.report.pictures)
-    shown = show(tables, settings, galleries)
+    rows = join_predictions(tables, images, version).where("prediction is not null").cache()
+    galleries = _galleries(rows, settings.report.gallery_size)
+    shown = load_gallery(tables, settings, galleries)
     confident = {name.partition(":")[2]: found for name, found in shown.items() if name.startswith("confident:")}
     parts = {
         "predictions": _prediction_counts(rows),
@@ -144,7 +144,7 @@ def _by_station(rows: DataFrame) -> dict[str, dict[str, int]]:
 
 
 def _by_hour(rows: DataFrame) -> dict[str, tuple[int, ...]]:
-    hour = hour_of(F.col("captured_at"))
+    hour = camera_hour(F.col("captured_at"))
     counted = rows.where("captured_at is not null").groupBy("burst_prediction", hour.alias("hour")).count().collect()
     found: dict[str, list[int]] = {}
     for label, at, count in sorted(counted):

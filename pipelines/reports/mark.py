@@ -10,10 +10,10 @@ from pipelines import __version__
 from pipelines.settings import Settings
 from pipelines.storage.tables import Tables
 
-PAGE = "reports/report.html"  # below the workspace
+REPORT_PATH = "reports/report.html"  # below the workspace
 
 
-def mark_of(tables: Tables, settings: Settings, model_run: str | None) -> str:
+def report_fingerprint(tables: Tables, settings: Settings, model_run: str | None) -> str:
     """Give the mark of a page made now of the model that this run trained, if there is one."""
     inputs = {
         "irbis": __version__,
@@ -31,6 +31,6 @@ def comment_of(inputs: Mapping[str, Any]) -> str:
     return f"\n<!-- made of {text} -->\n"
 
 
-def bears(page: str | None, mark: str) -> bool:
+def is_up_to_date(page: str | None, mark: str) -> bool:
     """Say whether there is a page and it bears the mark."""
     return page is not None and page.endswith(mark)

@@ -10,18 +10,18 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.evaluation.figures import Interval
-from pipelines.evaluation.rates import share_of
+from pipelines.evaluation.rates import proportion_interval
 from pipelines.evaluation.split import conflicting_labels
 from pipelines.label_text import canonical_text
 from pipelines.platform.tracking import CHAMPION, ModelVersion, Tracking
 from pipelines.reports import fragments
 from pipelines.reports.assemble import assemble
-from pipelines.reports.charts import mistakes
+from pipelines.reports.charts import top_confusions
 from pipelines.reports.contents import Conflict, ReportContents
 from pipelines.reports.fragments import Fragment, Rate
 from pipelines.reports.gather import conflicts
-from pipelines.reports.pictures import show
-from pipelines.reports.scored import hour_of, images_with_split, predictions_of
+from pipelines.reports.pictures import load_gallery
+from pipelines.reports.scored import camera_hour, images_with_split, join_predictions
 from pipelines.settings import Settings
 from pipelines.storage.tables import Tables
 
@@ -30,7 +30,7 @@ MOST_BURSTS = 12
 
 
 @dataclass(frozen=True)
-class Mistakes:
+class ErrorAnalysis:
     """Show a champion's answers on the test pictures. `seen` are all images with their split, `tested` what it said."""
 
     tables: Tables
@@ -41,13 +41,13 @@ class Mistakes:
     tested: DataFrame
 
     @classmethod
-    def of(cls, spark: SparkSession, settings: Settings) -> Mistakes:
+    def of(cls, spark: SparkSession, settings: Settings) -> ErrorAnalysis:
         """Look into a workspace. Raises ModelError without a champion, DataError where nothing was scored."""
         tables, tracking = Tables.of(spark, settings), Tracking.of(settings)
-        version = tracking.choose(CHAMPION)
+        version = tracking.get_version(CHAMPION)
         tables.require("predictions")
         seen = images_with_split(tables, settings, version).cache()
-        scored = predictions_of(tables, seen, version).where("prediction is not null")
+        scored = join_predictions(tables, seen, version).where("prediction is not null")
         tested = scored.where("split = 'test'").withColumn("is_wrong", F.col("label") != F.col("prediction")).cache()
         return cls(tables, settings, version, assemble(settings, tracking, version, {}), seen, tested)
 
@@ -57,14 +57,14 @@ class Mistakes:
         rated = self._rates(F.lit("all"))
         share = rated[0].share if rated else Interval(None)
         tiles: list[tuple[str, int | str]] = [("Champion", str(self.version)), ("Test pictures", pictures)]
-        return fragments.tiles([*tiles, ("Wrong", wrong), *fragments.share_tiles("Share wrong", share)])
+        return fragments.stat_tiles([*tiles, ("Wrong", wrong), *fragments.share_tiles("Share wrong", share)])
 
     def confusion(self) -> Fragment:
         """Give what was taken for what when the version was tested, and its most frequent mistakes."""
         evaluation = self.contents.evaluation
         if evaluation is None:
-            return fragments.sentence("Nothing was evaluated.")
-        rows = [[each.truth, each.prediction, each.count, each.share] for each in mistakes(evaluation, 8)]
+            return fragments.paragraph("Nothing was evaluated.")
+        rows = [[each.truth, each.prediction, each.count, each.share] for each in top_confusions(evaluation, 8)]
         worst = fragments.table(["Labelled", "Taken for", "Pictures", "Of its class"], rows, NO_MISTAKE)
         return fragments.confusion(evaluation) + worst
 
@@ -77,7 +77,7 @@ class Mistakes:
         """Give the test pictures that it was least sure of, right or wrong."""
         return self._gallery(self._of(label).orderBy("score", "path"), most, "No test picture was scored.")
 
-    def by_kind(self, kinds: int = 4, each: int = 4) -> Fragment:
+    def most_confused_pairs(self, kinds: int = 4, each: int = 4) -> Fragment:
         """Give pictures of the most frequent mistakes, the surest first."""
         wrong = self.tested.where("is_wrong")
         counted = wrong.groupBy("label", "prediction").count().orderBy(F.desc("count"), "label", "prediction")
@@ -86,24 +86,24 @@ class Mistakes:
             of_kind = wrong.where((F.col("label") == kind["label"]) & (F.col("prediction") == kind["prediction"]))
             title = f"{kind['label']} taken for {kind['prediction']} ({kind['count']:,})"
             chosen[title] = of_kind.orderBy(F.desc("score"), "path").limit(each).collect()
-        return fragments.galleries(list(show(self.tables, self.settings, chosen).items()), NO_MISTAKE)
+        return fragments.galleries(list(load_gallery(self.tables, self.settings, chosen).items()), NO_MISTAKE)
 
     def by_station(self) -> Fragment:
         """Give the share of wrong answers at each station, the highest first."""
         rows = sorted(self._rates(F.col("station")), key=lambda each: (-(each.share.value or 0), each.name))
-        return fragments.rates("Station", "Wrong", rows, "No test picture has a station.")
+        return fragments.rate_table("Station", "Wrong", rows, "No test picture has a station.")
 
     def by_hour(self) -> Fragment:
         """Give the share of wrong answers by the hour of the camera's own clock."""
-        hour = F.format_string("%02d:00", hour_of(F.col("captured_at")))
+        hour = F.format_string("%02d:00", camera_hour(F.col("captured_at")))
         rows = self._rates(F.when(F.col("captured_at").isNotNull(), hour))
-        return fragments.rates("Hour", "Wrong", rows, "No test picture has a time.")
+        return fragments.rate_table("Hour", "Wrong", rows, "No test picture has a time.")
 
-    def doubtful_labels(self) -> Fragment:
+    def suspected_label_errors(self) -> Fragment:
         """Give labels that contradict one another: on identical pictures, and within one burst."""
         same, mixed = "Identical pictures", "Frames of one burst"
-        found = fragments.conflicting(same, conflicts(self.seen), "None stand under several labels.")
-        return found + fragments.conflicting(mixed, self._mixed_bursts(), "None stand under several labels.")
+        found = fragments.label_conflicts(same, conflicts(self.seen), "None stand under several labels.")
+        return found + fragments.label_conflicts(mixed, self._mixed_bursts(), "None stand under several labels.")
 
     def _of(self, label: str) -> DataFrame:
         if not label:
@@ -115,7 +115,7 @@ class Mistakes:
         return rows
 
     def _gallery(self, rows: DataFrame, most: int, none: str) -> Fragment:
-        return fragments.gallery(show(self.tables, self.settings, {"": rows.limit(most).collect()})[""], none)
+        return fragments.gallery(load_gallery(self.tables, self.settings, {"": rows.limit(most).collect()})[""], none)
 
     def _rates(self, name: Column) -> list[Rate]:
         hits = F.count(F.when(F.col("is_wrong"), 1))
@@ -124,13 +124,15 @@ class Mistakes:
         for row in rows.groupBy("of", "group_id").agg(F.count("*"), hits).orderBy("of", "group_id").collect():
             found[row[0]].append((row[1], row[2], row[3]))
         return [
-            Rate(of, sum(n for _, n, _ in each), sum(hit for *_, hit in each), share_of(each, self._resamples))
+            Rate(
+                of, sum(n for _, n, _ in each), sum(hit for *_, hit in each), proportion_interval(each, self._resamples)
+            )
             for of, each in found.items()
         ]
 
     @property
     def _resamples(self) -> int:
-        return self.settings.train.bootstrap
+        return self.settings.train.bootstrap_resamples
 
     def _mixed_bursts(self) -> list[Conflict]:
         frames = self.seen.where("label is not null and burst_id is not null and failure is null")

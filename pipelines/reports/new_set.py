@@ -10,12 +10,12 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.rates import share_of
+from pipelines.evaluation.rates import proportion_interval
 from pipelines.platform.tracking import ModelVersion, Tracking
 from pipelines.reports import fragments
 from pipelines.reports.fragments import Fragment
-from pipelines.reports.pictures import show
-from pipelines.reports.scored import images_with_split, predictions_of
+from pipelines.reports.pictures import load_gallery
+from pipelines.reports.scored import images_with_split, join_predictions
 from pipelines.settings import Settings
 from pipelines.storage.files import write_text
 from pipelines.storage.sources import open_source
@@ -25,7 +25,7 @@ COLUMNS = ("path", "station", "captured_at", "prediction", "score", "burst_predi
 
 
 @dataclass(frozen=True)
-class NewSet:
+class ScoringSummary:
     """Show the predictions for the pictures below one source. `rows` are its pictures, failed ones too."""
 
     tables: Tables
@@ -34,26 +34,26 @@ class NewSet:
     rows: DataFrame
 
     @classmethod
-    def of(cls, spark: SparkSession, settings: Settings) -> NewSet:
+    def of(cls, spark: SparkSession, settings: Settings) -> ScoringSummary:
         """Look at what was scored of sources.images. Raises DataError where nothing was scored yet."""
         tables = Tables.of(spark, settings)
         tables.require("predictions")
-        version = Tracking.of(settings).choose(settings.score.model_version)
+        version = Tracking.of(settings).get_version(settings.score.model_version)
         images = images_with_split(tables, settings, version)
         images = images.where(F.col("path").startswith(open_source(settings).root))
-        return cls(tables, settings, version, predictions_of(tables, images, version).cache())
+        return cls(tables, settings, version, join_predictions(tables, images, version).cache())
 
     def summary(self) -> Fragment:
         """Give the number of pictures, how many need a person's eye, and what share of all that is."""
         group = F.coalesce("group_id", "path")
         review = F.count(F.when(F.col("needs_review"), 1))
         counted = self.rows.groupBy(group.alias("of")).agg(F.count("*"), review).orderBy("of").collect()
-        share = share_of([tuple(row) for row in counted], self.settings.train.bootstrap)
+        share = proportion_interval([tuple(row) for row in counted], self.settings.train.bootstrap_resamples)
         failed = self.rows.where("failure is not null").count()
         pictures, to_review = sum(row[1] for row in counted), sum(row[2] for row in counted)
         tiles: list[tuple[str, int | str]] = [("Scored with", str(self.version)), ("Pictures", pictures)]
         tiles += [("Could not be read", failed), ("Need a person's eye", to_review)]
-        return fragments.tiles([*tiles, *fragments.share_tiles("Share to look at", share)])
+        return fragments.stat_tiles([*tiles, *fragments.share_tiles("Share to look at", share)])
 
     def counts(self) -> Fragment:
         """Give how many pictures were taken for each label, and how many of them need a person's eye."""
@@ -66,7 +66,7 @@ class NewSet:
     def to_review(self, most: int = 24) -> Fragment:
         """Give readable pictures that need a person's eye, those of the surest bursts last."""
         rows = self.rows.where("needs_review and prediction is not null").orderBy("burst_score", "score", "path")
-        shown = show(self.tables, self.settings, {"": rows.limit(most).collect()})[""]
+        shown = load_gallery(self.tables, self.settings, {"": rows.limit(most).collect()})[""]
         return fragments.gallery(shown, "No picture needs a person's eye.")
 
     def failures(self) -> Fragment:

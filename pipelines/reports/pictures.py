@@ -10,14 +10,16 @@ from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from pipelines.errors import ImageError
-from pipelines.images.isolated import IsolatedReader
+from pipelines.images.isolated import SubprocessReader
 from pipelines.images.thumbnails import data_uri, thumbnail
-from pipelines.reports.contents import Picture
+from pipelines.reports.contents import ImageCard
 from pipelines.settings import Settings
 from pipelines.storage.tables import Tables
 
 
-def show(tables: Tables, settings: Settings, galleries: Mapping[str, Sequence[Row]]) -> dict[str, tuple[Picture, ...]]:
+def load_gallery(
+    tables: Tables, settings: Settings, galleries: Mapping[str, Sequence[Row]]
+) -> dict[str, tuple[ImageCard, ...]]:
     """Give each gallery's rows of `path`, `content_hash` and what else is known of a picture as pictures to look at."""
     thumbnails = _thumbnails(tables, settings, [row for gallery in galleries.values() for row in gallery])
     return {name: tuple(_picture(row, thumbnails) for row in gallery) for name, gallery in galleries.items()}
@@ -38,7 +40,7 @@ def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict
     holders = images.where(F.col("path").isin(paths)).select(F.coalesce("content_path", "path")).distinct().collect()
     contents = images.where(F.col("path").isin([row[0] for row in holders])).where("content is not null")
     small = partial(thumbnail, side=320, max_pixels=settings.images.max_pixels)
-    with closing(IsolatedReader(small, settings.images.max_seconds)) as read:
+    with closing(SubprocessReader(small, settings.images.max_seconds)) as read:
         for row in contents.select("content_hash", "content").toLocalIterator():
             try:
                 found[row["content_hash"]] = data_uri(read(bytes(row["content"])))
@@ -47,9 +49,9 @@ def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict
     return found
 
 
-def _picture(row: Row, thumbnails: Mapping[str, str | None]) -> Picture:
+def _picture(row: Row, thumbnails: Mapping[str, str | None]) -> ImageCard:
     known = row.asDict()
-    return Picture(
+    return ImageCard(
         path=row["path"],
         thumbnail=thumbnails.get(row["content_hash"]),
         label=known.get("label"),

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipelines.evaluation.figures import ClassFigures, Evaluation
+from pipelines.evaluation.figures import ClassMetrics, Evaluation
 from pipelines.evaluation.operating_point import is_blank
 
 INK, SOFT, ACCENT, WARN, PAPER = "#1f2a24", "#5d6861", "#2f6b52", "#a4521c", "#ffffff"
@@ -77,7 +77,7 @@ def reliability_figure(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def map_figure(labels: Sequence[str], features: Sequence[Sequence[float]]) -> Figure:
+def pca_figure(labels: Sequence[str], features: Sequence[Sequence[float]]) -> Figure:
     """Give a dot for each picture along the two main directions of the features (principal components)."""
     points = np.asarray(features, dtype=np.float64)
     points = points - points.mean(axis=0)
@@ -132,7 +132,7 @@ def _blank(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _whisker(axes: Axes, figures: ClassFigures, measure: str, height: float, colour: str) -> None:
+def _whisker(axes: Axes, figures: ClassMetrics, measure: str, height: float, colour: str) -> None:
     found = getattr(figures, measure)
     if found.value is None:
         return

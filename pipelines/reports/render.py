@@ -10,7 +10,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from pipelines.evaluation.figures import Evaluation
-from pipelines.evaluation.operating_point import distinct
+from pipelines.evaluation.operating_point import drop_redundant_units
 from pipelines.reports import charts, wording
 from pipelines.reports.contents import ReportContents
 
@@ -22,7 +22,7 @@ def render(contents: ReportContents) -> str:
 
     All text is escaped: file names and labels may hold anything. The same contents give the same page.
     """
-    return template("report.html.j2").render(style=Markup(source("style.css")), **filling(contents))
+    return template("report.html.j2").render(style=Markup(read_template("style.css")), **template_context(contents))
 
 
 def template(name: str) -> Template:
@@ -33,24 +33,24 @@ def template(name: str) -> Template:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     environment = Environment(
-        loader=FunctionLoader(source),
+        loader=FunctionLoader(read_template),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=wording.shown,
+        finalize=wording.sanitize_text,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update({name: getattr(wording, name) for name in FILTERS})
-    environment.globals.update(charts=charts, reliability_plot=_reliability_plot, distinct=distinct)
+    environment.globals.update(charts=charts, reliability_plot=_reliability_plot, distinct=drop_redundant_units)
     return environment
 
 
-def source(name: str) -> str:
+def read_template(name: str) -> str:
     """Read a template or the style sheet; through resources, because on clusters the package may stand in a zip."""
     return (resources.files("pipelines.reports") / "templates" / name).read_text(encoding="utf-8")
 
 
-def filling(contents: ReportContents) -> dict[str, Any]:
+def template_context(contents: ReportContents) -> dict[str, Any]:
     """Give what the templates ask for: contents, bars and hours, with one colour for a label throughout the page."""
     hours = {label: {label: sum(counts)} for label, counts in contents.by_hour.items()}
     predicted = {each.label: {each.label: each.count} for each in contents.predictions}
@@ -60,7 +60,7 @@ def filling(contents: ReportContents) -> dict[str, Any]:
         "series": series,
         "predicted": charts.bars(predicted, series),
         "stations": charts.bars(contents.by_station, series),
-        "days": charts.days(contents.by_hour, series),
+        "days": charts.hourly_activity(contents.by_hour, series),
     }
 
 
@@ -69,6 +69,7 @@ def _reliability_plot(evaluation: Evaluation) -> Markup:
 
     filled = [each for each in evaluation.reliability if each.count]
     points = "; ".join(
-        f"{wording.percent(each.confidence)} sure, {wording.percent(each.accuracy)} right" for each in filled
+        f"{wording.format_percent(each.confidence)} sure, {wording.format_percent(each.accuracy)} right"
+        for each in filled
     )
     return Markup(svg(reliability_figure(evaluation), f"Reliability diagram: {points}."))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.split import labelled_pictures, split_of
+from pipelines.evaluation.split import assign_split, labelled_images
 from pipelines.platform.tracking import ModelVersion
 from pipelines.settings import Settings
-from pipelines.storage.features import features_of
+from pipelines.storage.features import read_features
 from pipelines.storage.tables import Tables
 
 
@@ -18,15 +18,15 @@ def images_with_split(tables: Tables, settings: Settings, version: ModelVersion 
     Images of classes that the version was not taught have no split, and groups of other splits that it learned from all
     the same are of train.
     """
-    current = tables.current_images()
+    current = tables.latest_images()
     train = settings.train
-    split = split_of(F.col("group_id"), train.fractions, train.split_salt)
-    usable = labelled_pictures(current, train.exclude_labels)
+    split = assign_split(F.col("group_id"), train.fractions, train.split_salt)
+    usable = labelled_images(current, train.exclude_labels)
     if version:
         usable = usable.where(F.col("label").isin(version.classes))
         split = F.when(F.col("group_id").isin(version.learned_groups), "train").otherwise(split)
     usable = usable.select("path", split.alias("split"))
-    decoded = features_of(tables, version.tags["backbone"] if version else "").where("failure is not null")
+    decoded = read_features(tables, version.tags["backbone"] if version else "").where("failure is not null")
     decoded = decoded.select("content_hash", F.struct("failure", "failure_detail").alias("decoding"))
     rows = current.join(usable, "path", "left").join(decoded, "content_hash", "left")
     return rows.withColumn("failure_detail", F.coalesce("failure_detail", "decoding.failure_detail")).withColumn(
@@ -34,9 +34,9 @@ def images_with_split(tables: Tables, settings: Settings, version: ModelVersion 
     )
 
 
-def predictions_of(tables: Tables, images: DataFrame, version: ModelVersion) -> DataFrame:
+def join_predictions(tables: Tables, images: DataFrame, version: ModelVersion) -> DataFrame:
     """Give the images that a version has scored as they are now, with what it says; failed ones without."""
-    told = tables.read("predictions").where(F.col("scored_at") >= F.lit(version.made_at))  # older: of a namesake
+    told = tables.read("predictions").where(F.col("scored_at") >= F.lit(version.created))  # older: of a namesake
     told = told.where((F.col("model_name") == version.name) & (F.col("model_version") == version.version))
     says = ["prediction", "score", "probabilities", "burst_prediction", "burst_score", "needs_review"]
     rows = images.join(told.select("path", F.col("content_hash").alias("told_hash"), *says), "path")
@@ -44,6 +44,6 @@ def predictions_of(tables: Tables, images: DataFrame, version: ModelVersion) -> 
     return rows.where(same).drop("told_hash")
 
 
-def hour_of(time: Column) -> Column:
+def camera_hour(time: Column) -> Column:
     """Give the hour on the camera's clock, which is kept as UTC, whatever the session's time zone."""
     return ((F.floor(time.cast("double") / 3600) % 24 + 24) % 24).cast("int")

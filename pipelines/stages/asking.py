@@ -10,28 +10,28 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.answers import Answers
-from pipelines.evaluation.folds import is_held
-from pipelines.models.classifiers import MIRRORED, probabilities
-from pipelines.models.synapseml import let_own_steps_load, lightgbm
+from pipelines.evaluation.answers import PredictionSet
+from pipelines.evaluation.folds import in_fold
+from pipelines.models.classifiers import FLIPPED_COLUMN, predict_probabilities
+from pipelines.models.synapseml import allow_custom_stages, import_lightgbm
 from pipelines.platform.tracking import ModelVersion, Tracking
 
-MOST = 200_000  # answers that come to the driver
-VIEWS = ("features", MIRRORED)  # columns of features that a model may be asked about
+MAX_ROWS = 200_000  # answers that come to the driver
+FEATURE_COLUMNS = ("features", FLIPPED_COLUMN)  # columns of features that a model may be asked about
 _STEPS = 1_000_000
 
 
-def load(tracking: Tracking, version: ModelVersion) -> PipelineModel:
+def load_model(tracking: Tracking, version: ModelVersion) -> PipelineModel:
     """Give a version's model. Raises PlatformError where its learner is not there."""
     if version.tags.get("learner") == "lightgbm":
-        lightgbm()  # its classes are known to Spark's reader from here on
-    let_own_steps_load()
+        import_lightgbm()  # its classes are known to Spark's reader from here on
+    allow_custom_stages()
     return tracking.load(version)
 
 
-def ask(
+def predict_labelled(
     model: PipelineModel, rows: DataFrame, classes: Sequence[str], *, among: Sequence[str] | None = None
-) -> Answers | None:
+) -> PredictionSet | None:
     """Give the answers for rows of features, label, burst_id, group_id whose label is in `among`; None without any.
 
     `classes` are the model's own, in its order; `among` (the same, if not given) may hold more: to those the model
@@ -43,24 +43,26 @@ def ask(
     return _collected(_answers(model, _drawn(rows.where(F.col("label").isin(among)))), classes, among)
 
 
-def ask_folds(models: Sequence[PipelineModel], rows: DataFrame, classes: Sequence[str]) -> Answers | None:
+def predict_out_of_fold(
+    models: Sequence[PipelineModel], rows: DataFrame, classes: Sequence[str]
+) -> PredictionSet | None:
     """Give what the models say, each of the rows of its own `fold`, which it has not seen."""
     drawn = _drawn(rows.where(F.col("label").isin(list(classes))))
-    answers = [_answers(model, drawn.where(is_held(fold))) for fold, model in enumerate(models)]
+    answers = [_answers(model, drawn.where(in_fold(fold))) for fold, model in enumerate(models)]
     return _collected(reduce(DataFrame.unionAll, answers), classes, classes)
 
 
 def _answers(model: PipelineModel, rows: DataFrame) -> DataFrame:
-    views = [name for name in VIEWS if name in rows.columns]
+    views = [name for name in FEATURE_COLUMNS if name in rows.columns]
     found = rows.select(*views, "label", "burst_id", "group_id")
-    if MIRRORED in views:
-        found = found.withColumn(MIRRORED, F.coalesce(MIRRORED, "features"))
+    if FLIPPED_COLUMN in views:
+        found = found.withColumn(FLIPPED_COLUMN, F.coalesce(FLIPPED_COLUMN, "features"))
     for view in views:
-        found = probabilities(model, found, view).withColumnRenamed("probability", f"of_{view}")
+        found = predict_probabilities(model, found, view).withColumnRenamed("probability", f"of_{view}")
     return found.drop(*views)
 
 
-def _collected(answers: DataFrame, classes: Sequence[str], among: Sequence[str]) -> Answers | None:
+def _collected(answers: DataFrame, classes: Sequence[str], among: Sequence[str]) -> PredictionSet | None:
     found = answers.toPandas()
     if found.empty:
         return None
@@ -70,7 +72,7 @@ def _collected(answers: DataFrame, classes: Sequence[str], among: Sequence[str])
         spread = np.zeros((len(found), len(among)))
         spread[:, places] = np.stack(found[column])
         views.append(spread)
-    return Answers(
+    return PredictionSet(
         found["label"].tolist(),
         views[0],
         tuple(among),
@@ -83,7 +85,7 @@ def _collected(answers: DataFrame, classes: Sequence[str], among: Sequence[str])
 def _drawn(rows: DataFrame) -> DataFrame:
     """Give all rows, or whole groups of about MOST rows, the same ones every time."""
     count = rows.count()
-    if count <= MOST:
+    if count <= MAX_ROWS:
         return rows
     place = F.expr(f"pmod(xxhash64('drawn', group_id), {_STEPS})")
-    return rows.where(place < int(_STEPS * MOST / count))
+    return rows.where(place < int(_STEPS * MAX_ROWS / count))

@@ -11,9 +11,9 @@ from pyspark.sql import functions as F
 from pipelines.evaluation.bursts import group_basis
 from pipelines.evaluation.coverage import SETTING, Coverage
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
-from pipelines.evaluation.measured import Measured
-from pipelines.evaluation.scored import listed
-from pipelines.reports.wording import plural
+from pipelines.evaluation.measured import Evaluation
+from pipelines.evaluation.scored import format_list
+from pipelines.reports.wording import pluralize
 from pipelines.stages.learning import Selection
 
 GUESSES = {
@@ -24,7 +24,7 @@ GUESSES = {
 MANY = 0.1  # share of the bursts: more contradictions than people cause who label frame by frame
 
 
-def find_caveats(selection: Selection, measured: Measured, leakage: Leakage) -> tuple[str, ...]:
+def find_caveats(selection: Selection, measured: Evaluation, leakage: Leakage) -> tuple[str, ...]:
     """Return all caveats of a training, the most general first."""
     found = [
         *coverage_caveats(selection, measured.folds),
@@ -41,21 +41,21 @@ def coverage_caveats(selection: Selection, folds: int) -> list[str]:
     coverage, moved, found = selection.coverage, selection.moved, []
     if folds:
         untested = coverage.untested
-        classes = plural(len(coverage.evaluated), "class", "classes")
+        classes = pluralize(len(coverage.evaluated), "class", "classes")
         found.append(
             f"The figures are of {folds}-fold cross-validation over the groups of all splits, every image predicted by "
             f"a model that has not seen its group: {len(untested):,} of {classes} "
-            f"without a group in test ({listed(untested)}). The registered model learned from train and validation; "
+            f"without a group in test ({format_list(untested)}). The registered model learned from train and validation; "
             "later versions are compared with it on test."
         )
     if moved:
         found.append(
-            f"{plural(len(moved), 'group')} outside train, first {moved[0]}, learned from all the same: there is a "
+            f"{pluralize(len(moved), 'group')} outside train, first {moved[0]}, learned from all the same: there is a "
             "class with no other group. No later version is compared on them."
         )
     if labels := coverage.not_evaluated:
         found.append(
-            f"Trained, but not evaluated, because all images are of one group: {listed(labels)}. "
+            f"Trained, but not evaluated, because all images are of one group: {format_list(labels)}. "
             "How well the model finds them is not known."
         )
     if coverage.left_out:
@@ -66,9 +66,9 @@ def coverage_caveats(selection: Selection, folds: int) -> list[str]:
 
 def left_out(coverage: Coverage) -> str:
     """Count the classes that are left out, and their images."""
-    images = plural(sum(coverage.left_out.values()), "image")
-    names = listed(list(coverage.left_out))
-    classes = plural(len(coverage.left_out), "class", "classes")
+    images = pluralize(sum(coverage.left_out.values()), "image")
+    names = format_list(list(coverage.left_out))
+    classes = pluralize(len(coverage.left_out), "class", "classes")
     return f"{classes} with too few groups ({SETTING}) left out, {images}: {names}."
 
 
@@ -81,7 +81,7 @@ def group_caveats(rows: DataFrame) -> list[str]:
         return []
     guessed = sum(images.get(basis, 0) for basis in GUESSES)
     return [
-        f"The groups of {guessed:,} of {plural(sum(images.values()), 'image')} rest on guesses: {', '.join(guesses)}. "
+        f"The groups of {guessed:,} of {pluralize(sum(images.values()), 'image')} rest on guesses: {', '.join(guesses)}. "
         "Where they are wrong, images of one encounter are on both sides of the split, and the figures are too high. "
         "Set sources.station, or give station and captured_at with the labels."
     ]
@@ -98,7 +98,7 @@ def burst_caveats(rows: DataFrame) -> list[str]:
         return []
     pair = " and ".join(f"{_short(each['path'])} ({each['label']})" for each in (first["one"], first["other"]))
     text = (
-        f"{mixed:,} of {plural(several, 'burst')} with several labelled images hold contradicting labels "
+        f"{mixed:,} of {pluralize(several, 'burst')} with several labelled images hold contradicting labels "
         f"({mixed / several:.0%}), first {pair}."
     )
     if mixed / several > MANY:
@@ -119,16 +119,16 @@ def leakage_caveats(leakage: Leakage, folds: int) -> list[str]:
     ]
 
 
-def vote_caveats(measured: Measured) -> list[str]:
+def vote_caveats(measured: Evaluation) -> list[str]:
     """Warn where the vote of the bursts, which helped on images held out in training, does harm in the evaluation."""
     own, voted = (
         each.evaluate(bootstrap=0).metrics["balanced_accuracy"].value or 0.0
-        for each in (measured.answers, measured.voted)
+        for each in (measured.predictions, measured.aggregate_bursts)
     )
     if voted >= own - 1e-12:
         return []
     return [
-        f"The vote of the bursts lowers balanced accuracy from {own:.3f} to {voted:.3f}; train.vote=none lets every "
+        f"The vote of the bursts lowers balanced accuracy from {own:.3f} to {voted:.3f}; train.burst_aggregation=none lets every "
         "image keep its own prediction."
     ]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.reports.wording import plural
+from pipelines.reports.wording import pluralize
 from pipelines.settings import Settings
 from pipelines.stages.deletions import (
     clear_foreign,
@@ -24,12 +24,12 @@ from pipelines.stages.deletions import (
     foreign,
     vacuum,
 )
-from pipelines.stages.holding import is_exclusive, pin
-from pipelines.stages.leftovers import DAY, UNLOCKED, LeftOver, find_leftovers
+from pipelines.stages.holding import is_exclusive, pin_table
+from pipelines.stages.leftovers import DAY, UNLOCKED, Leftover, find_leftovers
 from pipelines.stages.run_records import RUNS, is_due
 from pipelines.storage.files import list_files, remove_folder
 from pipelines.storage.orphans import find_superseded, remove_empty
-from pipelines.storage.tables import SCHEMAS, Tables, workspace_of
+from pipelines.storage.tables import SCHEMAS, Tables, workspace_uri
 
 LATER = (
     "what was deleted, or never committed, leaves the storage when `irbis clean` runs a week later, as others may "
@@ -58,10 +58,10 @@ class Clean:
         yield f"{self.freed:,} bytes {'would be ' if self.dry_run else ''}freed"
 
     def _has_tables(self) -> bool:
-        folder = workspace_of(self.settings)
+        folder = workspace_uri(self.settings)
         return bool(self.settings.tables.schema_ or "://" in folder or Path(folder, "tables").is_dir())
 
-    def _remove(self, left: LeftOver) -> Iterator[str]:
+    def _remove(self, left: Leftover) -> Iterator[str]:
         sizes = left.sizes()
         removed = dict[Path, int]()
         for path, size in sizes.items():
@@ -75,11 +75,11 @@ class Clean:
         for table in {above for path in removed for above in list(path.parents)[:2]} if not self.dry_run else ():
             remove_empty(table)
         if removed:
-            yield self._told(len(removed), left.one, left.several, sum(removed.values()))
+            yield self._told(len(removed), left.singular, left.plural, sum(removed.values()))
 
     def _told(self, number: int, one: str, several: str, size: int) -> str:
         self.freed += size
-        return f"{plural(number, one, several)}, {size:,} bytes {'would be ' if self.dry_run else ''}removed"
+        return f"{pluralize(number, one, several)}, {size:,} bytes {'would be ' if self.dry_run else ''}removed"
 
     def _remove_old_runs(self, tables: Tables) -> Iterator[str]:
         """Remove old records from a workspace in the cloud."""
@@ -134,11 +134,11 @@ class Clean:
         self.freed += removed.bytes
         if removed.images:
             yield f"{removed} {verb}"
-        pin(tables, self.settings, "images")
+        pin_table(tables, self.settings, "images")
         rows = foreign(tables)
         number, size = rows.agg(F.count("*"), F.coalesce(F.sum("size"), F.lit(0))).first()
         if number:
             if not self.dry_run:
                 clear_foreign(tables, self.settings, rows)
             self.freed += size
-            yield f"{plural(number, 'file that is no image', 'files that are no images')}, {size:,} bytes {verb}"
+            yield f"{pluralize(number, 'file that is no image', 'files that are no images')}, {size:,} bytes {verb}"

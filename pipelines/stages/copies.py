@@ -8,16 +8,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.split import conflicting_labels
-from pipelines.reports.wording import plural
-from pipelines.storage.tables import ROW, Tables, is_since
+from pipelines.reports.wording import pluralize
+from pipelines.storage.tables import ROW_KEY, Tables, ingested_since
 
 
-def notes_on_copies(tables: Tables, since: datetime | None) -> list[str]:
+def duplicate_notes(tables: Tables, since: datetime | None) -> list[str]:
     """Return sentences on identical bytes under several paths, if rows written since then are among them.
 
     Null: all rows are new.
     """
-    current = _of_the_same_bytes(tables, since) if since else tables.current_images()
+    current = _of_the_same_bytes(tables, since) if since else tables.latest_images()
     conflicts = conflicting_labels(current)
     count, paths = conflicts.agg(F.count("*"), F.min("paths")).first()
     notes = []
@@ -32,7 +32,7 @@ def notes_on_copies(tables: Tables, since: datetime | None) -> list[str]:
     images, paths = copies.agg(F.sum(F.size("paths") - 1), F.min("paths")).first()
     if images:
         notes.append(
-            f"{plural(images, 'image')} with the bytes of another, first {' = '.join(paths[:2])}: each is scored and "
+            f"{pluralize(images, 'image')} with the bytes of another, first {' = '.join(paths[:2])}: each is scored and "
             "counted, and training takes one of them. If a folder is there twice, or under two names, remove one."
         )
     return notes
@@ -41,6 +41,6 @@ def notes_on_copies(tables: Tables, since: datetime | None) -> list[str]:
 def _of_the_same_bytes(tables: Tables, since: datetime) -> DataFrame:
     """Return the current rows that have the bytes of one written since then."""
     images = tables.read("images")
-    written = tables.sent(images.where(is_since(since)).select("content_hash").distinct())
-    same = tables.settled(images.join(written, "content_hash", "left_semi").select(*ROW))
-    return tables.current_images(same).join(written, "content_hash", "left_semi")
+    written = tables.broadcast_keys(images.where(ingested_since(since)).select("content_hash").distinct())
+    same = tables.materialize(images.join(written, "content_hash", "left_semi").select(*ROW_KEY))
+    return tables.latest_images(same).join(written, "content_hash", "left_semi")

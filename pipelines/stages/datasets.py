@@ -7,26 +7,29 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from pipelines.config import Origin
+from pipelines.config import SourcedValue
 from pipelines.settings import Settings
-from pipelines.storage.datasets import RULES, describe, overview, register, remove, require
+from pipelines.storage.datasets import STORED_KEYS, describe, overview, register, require
+from pipelines.storage.datasets import remove as remove_dataset
 from pipelines.storage.sources import open_source
 from pipelines.storage.tables import Tables
 
 
-def resolved(origins: Mapping[str, Origin], spark: SparkSession, settings: Settings) -> dict[str, Origin]:
+def apply_dataset(
+    origins: Mapping[str, SourcedValue], spark: SparkSession, settings: Settings
+) -> dict[str, SourcedValue]:
     """Give the settings' origins with what the name in sources.dataset stands for; what the user set stays."""
     name = str(settings.sources.dataset)
     dataset = require(Tables.of(spark, settings), name)
-    known = [rule for rule in RULES if dataset[rule] is not None]  # an earlier version stored no columns
-    registered = {f"sources.{rule}": Origin(dataset[rule], f"dataset {name}") for rule in known}
+    known = [rule for rule in STORED_KEYS if dataset[rule] is not None]  # an earlier version stored no columns
+    registered = {f"sources.{rule}": SourcedValue(dataset[rule], f"dataset {name}") for rule in known}
     return {
         key: registered[key] if key in registered and _gives_way(key, origin) else origin
         for key, origin in origins.items()
     }
 
 
-def _gives_way(key: str, origin: Origin) -> bool:
+def _gives_way(key: str, origin: SourcedValue) -> bool:
     return key == "sources.images" or origin.source == "conf/base.yaml"
 
 
@@ -38,16 +41,16 @@ def add(spark: SparkSession, settings: Settings, name: str) -> str:
     return f"datasets: {name} {what}: {source.root}; read it with `irbis run --dataset {name}`"
 
 
-def forget(spark: SparkSession, settings: Settings, name: str) -> str:
-    remove(Tables.of(spark, settings), name)
+def remove(spark: SparkSession, settings: Settings, name: str) -> str:
+    remove_dataset(Tables.of(spark, settings), name)
     return f"datasets: {name} is forgotten; its pictures stay in the tables, and where they are"
 
 
-def listed(spark: SparkSession, settings: Settings) -> list[dict[str, Any]]:
+def list_datasets(spark: SparkSession, settings: Settings) -> list[dict[str, Any]]:
     return overview(Tables.of(spark, settings))
 
 
-def shown(spark: SparkSession, settings: Settings, name: str) -> dict[str, Any]:
+def show_dataset(spark: SparkSession, settings: Settings, name: str) -> dict[str, Any]:
     return describe(Tables.of(spark, settings), name)
 
 

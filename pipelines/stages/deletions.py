@@ -9,13 +9,13 @@ from pathlib import Path
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from pipelines.images.signatures import readable_format
-from pipelines.reports.wording import plural
+from pipelines.images.signatures import detect_supported_format
+from pipelines.reports.wording import pluralize
 from pipelines.settings import Settings
 from pipelines.spark_conf import sql_conf
-from pipelines.stages.holding import is_exclusive, pin
-from pipelines.stages.room import is_local, require_room
-from pipelines.storage.tables import ROW, Tables
+from pipelines.stages.holding import is_exclusive, pin_table
+from pipelines.stages.room import is_local, require_free_space
+from pipelines.storage.tables import ROW_KEY, Tables
 
 TABLES = ("images", "features", "predictions")  # that have rows of an image
 BEGINNING = 512  # bytes that tell what a file is
@@ -25,14 +25,14 @@ NO_CHECK = {"spark__databricks__delta__retentionDurationCheck__enabled": "false"
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class Freed:
     """Count the images that are, or would be, deleted, and the bytes of theirs that no other image has."""
 
     images: int
     bytes: int
 
     def __str__(self) -> str:
-        return f"{plural(self.images, 'removed image')}, {self.bytes:,} bytes"
+        return f"{pluralize(self.images, 'removed image')}, {self.bytes:,} bytes"
 
 
 def clean_due(tables: Tables, settings: Settings, now: datetime) -> tuple[list[str], datetime | None]:
@@ -42,7 +42,7 @@ def clean_due(tables: Tables, settings: Settings, now: datetime) -> tuple[list[s
         return [], None
     before = now - keep
     notes = []
-    rest = tables.settled(deletable(tables))
+    rest = tables.materialize(deletable(tables))
     first = _first_removal(rest)
     if first and first <= before:
         if (cleaned := delete_removed(tables, settings, before)).images:
@@ -51,13 +51,13 @@ def clean_due(tables: Tables, settings: Settings, now: datetime) -> tuple[list[s
     return notes, first + keep if first else None
 
 
-def delete_removed(tables: Tables, settings: Settings, before: datetime | None = None) -> Cleaned:
+def delete_removed(tables: Tables, settings: Settings, before: datetime | None = None) -> Freed:
     """Delete what was removed until a moment (null: all of it) from the tables, then from the storage.
 
     Images come last: a run that is killed before finds the same again.
     """
-    pin(tables, settings, "images")  # ingest must not refer to bytes that go at the same time
-    rows = tables.settled(deletable(tables, before))
+    pin_table(tables, settings, "images")  # ingest must not refer to bytes that go at the same time
+    rows = tables.materialize(deletable(tables, before))
     cleaned = count(rows)
     if cleaned.images:
         require_rewrite(tables, rows)
@@ -66,7 +66,7 @@ def delete_removed(tables: Tables, settings: Settings, before: datetime | None =
             if tables.exists(name):
                 tables.delete_matching(name, gone)
         with sql_conf(tables.spark, spark__sql__parquet__compression__codec="uncompressed"):  # as ingest writes them
-            tables.delete_matching("images", rows.select(*ROW))
+            tables.delete_matching("images", rows.select(*ROW_KEY))
         for name in TABLES:
             if tables.exists(name):
                 vacuum(tables, settings, name)
@@ -86,16 +86,16 @@ def foreign(tables: Tables) -> DataFrame:
     """
     failed = tables.read("images").where("failure is not null and content is not null")
     start = F.expr(f"substring(content, 1, {BEGINNING})").alias("start")
-    begun = failed.select(*ROW, F.length("content").alias("size"), start)
-    is_image = F.udf(lambda beginning: readable_format(bytes(beginning)) is not None, "boolean")
-    return tables.settled(begun.where(~is_image("start")).drop("start"))
+    begun = failed.select(*ROW_KEY, F.length("content").alias("size"), start)
+    is_image = F.udf(lambda beginning: detect_supported_format(bytes(beginning)) is not None, "boolean")
+    return tables.materialize(begun.where(~is_image("start")).drop("start"))
 
 
 def clear_foreign(tables: Tables, settings: Settings, rows: DataFrame) -> None:
     """Delete the bytes of rows of `foreign`; the rows keep hash and failure, as ingest writes them today."""
     require_rewrite(tables, rows)
     with sql_conf(tables.spark, spark__sql__parquet__compression__codec="uncompressed"):
-        tables.delete_matching("images", rows.select(*ROW), only="content")
+        tables.delete_matching("images", rows.select(*ROW_KEY), only="content")
     vacuum(tables, settings, "images")
 
 
@@ -106,11 +106,11 @@ def require_rewrite(tables: Tables, rows: DataFrame) -> None:
     """
     if not is_local(tables):
         return
-    held = tables.read("images").select(*ROW, F.input_file_name().alias("file"))
-    touched = held.join(F.broadcast(rows.select(*ROW)), ROW).select("file").distinct().collect()
+    held = tables.read("images").select(*ROW_KEY, F.input_file_name().alias("file"))
+    touched = held.join(F.broadcast(rows.select(*ROW_KEY)), ROW_KEY).select("file").distinct().collect()
     folder = Path(tables.location("images"))
     size = sum((folder / row["file"].rpartition("/")[2]).stat().st_size for row in touched)
-    require_room(tables, size, "Deleting from the table images")
+    require_free_space(tables, size, "Deleting from the table images")
 
 
 def deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
@@ -118,13 +118,13 @@ def deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
 
     A row that holds the bytes of an image that is there stays, and with it the one that says that its path is removed.
     """
-    newest = tables.current_images(with_removed=True)
+    newest = tables.latest_images(with_removed=True)
     is_due = F.col("removed_at").isNotNull()
     if before is not None:
         is_due &= F.coalesce(F.col("removed_at") <= F.lit(before), F.lit(False))
     due = newest.where(is_due).select("path", "removed_at")
     needed = newest.where(~is_due).select("content_hash").where("content_hash is not null").distinct()
-    rows = tables.read("images").select(*ROW, "content_hash", "content_at", "size").join(due, "path")
+    rows = tables.read("images").select(*ROW_KEY, "content_hash", "content_at", "size").join(due, "path")
     rows = rows.join(needed.withColumn("is_needed", F.lit(True)), "content_hash", "left")
     rows = rows.withColumn("is_needed", F.coalesce("is_needed", F.lit(False)))
     rows = rows.withColumn("holds", F.expr("content_hash is not null and content_at is null")).drop("content_at")
@@ -132,10 +132,10 @@ def deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
     return rows.withColumn("is_kept", is_kept).where("not is_kept or holds and not is_needed").drop("is_kept")
 
 
-def count(rows: DataFrame) -> Cleaned:
+def count(rows: DataFrame) -> Freed:
     size = F.sum(F.when(F.col("holds"), F.col("size")))
     images, total = rows.agg(F.countDistinct("path"), F.coalesce(size, F.lit(0))).first()
-    return Cleaned(images, total)
+    return Freed(images, total)
 
 
 def _first_removal(rows: DataFrame) -> datetime | None:

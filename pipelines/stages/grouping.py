@@ -10,9 +10,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.bursts import SAME_SECOND, group_basis
-from pipelines.evaluation.operating_point import UNINTERESTING
-from pipelines.reports.wording import plural
-from pipelines.storage.tables import Tables, is_since
+from pipelines.evaluation.operating_point import BLANK_LABELS
+from pipelines.reports.wording import pluralize
+from pipelines.storage.tables import Tables, ingested_since
 
 REMEDY = "Set sources.station (folder:N or regex:PATTERN), or give a column station with the labels"
 
@@ -56,7 +56,7 @@ class Grouping:
         if self.first_odd:
             path, time = self.first_odd
             notes.append(
-                f"{plural(self.odd, 'image')} with an implausible time, first {path} ({time}): it counts as unknown. "
+                f"{pluralize(self.odd, 'image')} with an implausible time, first {path} ({time}): it counts as unknown. "
                 "Give the right one in a column captured_at of the labels."
             )
         if self.stuck:
@@ -66,7 +66,9 @@ class Grouping:
                 "times are not used to find bursts."
             )
         if self.named:
-            notes.append(f"the time of {plural(self.named, 'image')} is the one in the file name: no other is known.")
+            notes.append(
+                f"the time of {pluralize(self.named, 'image')} is the one in the file name: no other is known."
+            )
         return [*notes, *self._guesses()] if with_guesses else notes
 
     def _guesses(self) -> list[str]:
@@ -96,15 +98,15 @@ def contradiction(tables: Tables, since: datetime | None) -> list[str]:
     A frame without an animal beside one with it is none. `since`: only the bursts of rows written since
     then; null: all. Frames of one burst vote together: if they are not of one trigger, the vote is wrong.
     """
-    current = tables.current_images()
+    current = tables.latest_images()
     if since is not None:
-        touched = tables.sent(current.where(is_since(since)).select("burst_id").distinct())
+        touched = tables.broadcast_keys(current.where(ingested_since(since)).select("burst_id").distinct())
         current = current.join(touched, "burst_id", "left_semi")
     bursts = contradicting_bursts(current).agg(F.count("*"), F.min(F.struct("burst_id", "labels"))).first()
     if not bursts[0]:
         return []
     return [
-        f"{plural(bursts[0], 'burst')} with different labels, first {bursts[1]['burst_id']} "
+        f"{pluralize(bursts[0], 'burst')} with different labels, first {bursts[1]['burst_id']} "
         f"({', '.join(bursts[1]['labels'])}). If they are of different cameras: {REMEDY}."
     ]
 
@@ -121,4 +123,4 @@ def contradicting_bursts(images: DataFrame) -> DataFrame:
 
 
 def _is_blank(label: Column) -> Column:
-    return F.lower(F.trim(label)).isin(list(UNINTERESTING))
+    return F.lower(F.trim(label)).isin(list(BLANK_LABELS))

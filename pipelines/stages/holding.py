@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from pipelines.platform.lock import can_lock, workspace_lock
-from pipelines.platform.managed import is_managed
+from pipelines.platform.managed import is_external_session
 from pipelines.settings import Settings
 from pipelines.storage.leasing import workspace_lease
 
@@ -22,7 +22,7 @@ def hold_workspace(settings: Settings) -> Iterator[None]:
     A folder of this machine is locked; in Blob Storage a blob is leased, if this process starts Spark. Elsewhere Spark
     has credentials of its own, which the lease could not use.
     """
-    lease = nullcontext() if is_managed() else workspace_lease(settings)
+    lease = nullcontext() if is_external_session() else workspace_lease(settings)
     with workspace_lock(settings.workspace), lease:
         yield
 
@@ -35,12 +35,12 @@ def is_exclusive(settings: Settings) -> bool:
     return settings.tables.schema_ is None and can_lock(settings.workspace)
 
 
-def pin(tables: Tables, settings: Settings, name: str) -> None:
+def pin_table(tables: Tables, settings: Settings, name: str) -> None:
     """Let this run's commits to a table fail from here on if another run commits first.
 
     Call it before what is left to do is read. Where a lock keeps all others away it does nothing, and costs nothing.
     """
     if not is_exclusive(settings):
-        from pipelines.storage.commits import pin_of
+        from pipelines.storage.commits import read_pin
 
-        tables.pins[name] = pin_of(tables, name)
+        tables.pins[name] = read_pin(tables, name)

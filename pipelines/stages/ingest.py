@@ -20,29 +20,36 @@ from pyspark.sql import functions as F
 
 from pipelines import schemas
 from pipelines.errors import AccessError, DataError
-from pipelines.images.bounds import described
-from pipelines.images.isolated import bounded_reading
+from pipelines.images.bounds import read_bounded_header
+from pipelines.images.isolated import time_limited_reader
 from pipelines.platform.progress import progress
 from pipelines.platform.session import task_slots
-from pipelines.reports.wording import plural
+from pipelines.reports.wording import pluralize
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages import quarantine
-from pipelines.stages.copies import notes_on_copies
+from pipelines.stages.copies import duplicate_notes
 from pipelines.stages.deletions import clean_due
 from pipelines.stages.grouping import Grouping, contradiction
-from pipelines.stages.holding import pin
+from pipelines.stages.holding import pin_table
 from pipelines.stages.removals import Moves, find_moved, known_bytes, mark_removed, removed_rows, without_known_bytes
-from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.revisions import arrive, burst_rule, compare, fetched_bytes, restate, stated_anew
-from pipelines.stages.room import require_room
-from pipelines.storage.chunks import chunks
-from pipelines.storage.fetching import FETCHED_DDL, Describe, fetcher
-from pipelines.storage.listing import Listing, list_names
+from pipelines.stages.result import StageResult, Stopwatch
+from pipelines.stages.revisions import (
+    append_updates,
+    burst_rule,
+    bytes_to_fetch,
+    diff_listing,
+    recompute_bursts,
+    with_updates,
+)
+from pipelines.stages.room import require_free_space
+from pipelines.storage.chunks import split_into_chunks
+from pipelines.storage.fetching import FETCH_DDL, ReadMetadata, make_fetch_fn
+from pipelines.storage.listing import Listing, list_images
 from pipelines.storage.sources import Source, open_source
 from pipelines.storage.tables import Tables, count_failures
 
-FEW = 20  # pictures, of which a share says little
+MIN_FILES_FOR_LIMIT = 20  # pictures, of which a share says little
 SAME = ["path", "content_hash"]
 
 
@@ -52,15 +59,15 @@ def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = No
     `count(n)` is told, on the executors, how many were fetched.
     """
     limits = settings.images
-    describe = partial(described, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes)
+    describe = partial(read_bounded_header, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes)
     max_seconds, threads = limits.max_seconds, settings.ingest.threads
 
-    def reading(describe: Describe) -> AbstractContextManager[Describe]:
+    def reading(describe: ReadMetadata) -> AbstractContextManager[ReadMetadata]:
         task = TaskContext.get()
-        return bounded_reading(describe, max_seconds, task.attemptNumber() if task else None)
+        return time_limited_reader(describe, max_seconds, task.attemptNumber() if task else None)
 
-    fetch = fetcher(source, describe, max_bytes=limits.max_bytes, threads=threads, count=count, reading=reading)
-    fetched = names.select("path", "etag", "size").mapInArrow(fetch, FETCHED_DDL)
+    fetch = make_fetch_fn(source, describe, max_bytes=limits.max_bytes, threads=threads, count=count, reading=reading)
+    fetched = names.select("path", "etag", "size").mapInArrow(fetch, FETCH_DDL)
     serial = F.col("exif_camera") if settings.sources.station == "exif" else F.lit(None)
     return (
         fetched.join(F.broadcast(names), "path")
@@ -73,60 +80,69 @@ def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = No
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Read what is new in settings.sources.images into the table images."""
-    clock = Clock()
+    clock = Stopwatch()
     source, tables = open_source(settings), Tables.of(spark, settings)
-    listing = list_names(tables, source, settings.sources)
+    listing = list_images(tables, source, settings.sources)
     if not listing.count and not tables.exists("images"):
         raise DataError(_nothing_found(source, listing))
     started = datetime.now(timezone.utc)
-    pin(tables, settings, "images")
-    result = take(tables, source, settings, listing, clock)
+    pin_table(tables, settings, "images")
+    result = apply_listing(tables, source, settings, listing, clock)
     deleted, due = clean_due(tables, settings, started)
     return replace(result, notes=(*result.notes, *deleted), seconds=clock.seconds, due=due)
 
 
-def take(
-    tables: Tables, source: Source, settings: Settings, listing: Listing, clock: Clock, gone: DataFrame | None = None
+def apply_listing(
+    tables: Tables,
+    source: Source,
+    settings: Settings,
+    listing: Listing,
+    clock: Stopwatch,
+    gone: DataFrame | None = None,
 ) -> StageResult:
     """Bring the table images to what a listing says: fetch what is new, restate what is another now.
 
     Paths that a whole listing does not name are marked as removed; with a part of one, `gone` are those that the whole
     does not name, of which only the moved ones are.
     """
-    started, names = datetime.now(timezone.utc), listing.names.persist()
-    changes = compare(tables, names, settings.ingest, settings.images, source.root)
-    gone = changes.gone if listing.is_whole else gone
+    started, names = datetime.now(timezone.utc), listing.files.persist()
+    changes = diff_listing(tables, names, settings.ingest, settings.images, source.root)
+    gone = changes.gone if listing.is_complete else gone
     restated, failures, moves, grouping = 0, Counter[str](), Moves(), Grouping()
-    for chunk, count in chunks(changes.fresh, changes.fresh_count, settings.ingest.files_per_commit, "path"):
+    for chunk, count in split_into_chunks(
+        changes.new_files, changes.fresh_count, settings.ingest.files_per_commit, "path"
+    ):
         size = changes.fresh_bytes
         if count < changes.fresh_count:
-            size = chunk.agg(fetched_bytes("size", settings.images)).first()[0]
+            size = chunk.agg(bytes_to_fetch("size", settings.images)).first()[0]
         _require_room(tables, size, count)
         partitions = _partitions(size, settings)
         failed, renamed = _append(tables, source, settings, chunk, count, partitions, gone, moves, grouping)
         failures += failed
         restated += renamed
-    removed, kept = mark_removed(tables, settings, listing, changes, moves) if listing.is_whole else ([], [])
-    if changes.outdated_count:
-        restated += restate(tables, names, settings.ingest)
+    removed, kept = mark_removed(tables, settings, listing, changes, moves) if listing.is_complete else ([], [])
+    if changes.stale_count:
+        restated += append_updates(tables, names, settings.ingest)
     lasting = [*_lasting(listing), *kept]
     notes = [*lasting, *moves.notes(), *removed]
     if restated:
         notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
     if any(name in failures for name in quarantine.NAMES):
         is_new = F.col("path").startswith(source.root) & (F.col("ingested_at") >= F.lit(started))
-        notes += quarantine.notes_on_quarantined(tables.current_images().where(is_new))
+        notes += quarantine.quarantine_notes(tables.latest_images().where(is_new))
     if changes.fresh_count and settings.sources.station == "exif":
         notes = [*notes, *_without_serial(tables, source.root)]
     if changes.fresh_count or restated:
         since = None if changes.is_first else started
-        with_guesses = listing.is_whole and settings.sources.station != "exif"
+        with_guesses = listing.is_complete and settings.sources.station != "exif"
         notes = [*notes, *grouping.notes(with_guesses=with_guesses)]
-        notes += [*notes_on_copies(tables, since), *contradiction(tables, since)]
+        notes += [*duplicate_notes(tables, since), *contradiction(tables, since)]
     names.unpersist()
     fetched = changes.fresh_count
     written = fetched - sum(failures.values()) + restated
-    return StageResult("ingest", fetched, written, failures, clock.seconds, tuple(notes), lasting=tuple(lasting))
+    return StageResult(
+        "ingest", fetched, written, failures, clock.seconds, tuple(notes), persistent_notes=tuple(lasting)
+    )
 
 
 def _append(
@@ -155,16 +171,16 @@ def _append(
         _require_most(rows, failures, count, settings, source)
         known = known_bytes(tables, rows)
         moved = find_moved(tables, rows, known, gone, source.root)
-        bursts, others = arrive(tables, rows, names, rules, moved)
+        bursts, others = recompute_bursts(tables, rows, names, rules, moved)
         own = bursts.join(names.select("path"), "path", "left_semi")
         grouping.add(rows, own)
         whole = without_known_bytes(rows, known).join(F.broadcast(own), "path").withColumn("ingested_at", F.lit(now))
         whole = whole.withColumn("burst_rule", F.lit(burst_rule(rules))).withColumn(
             "removed_at", F.lit(None).cast("timestamp")
         )
-        whole = whole.select(*schemas.columns(schemas.IMAGES))
+        whole = whole.select(*schemas.parse_ddl(schemas.IMAGES))
         if other_count := others.count():
-            whole = whole.unionByName(stated_anew(others, now, rules).select(*whole.columns))
+            whole = whole.unionByName(with_updates(others, now, rules).select(*whole.columns))
         if known is not None:
             moves.unchanged += known.select(*SAME).distinct().join(rows.select(*SAME), SAME, "left_semi").count()
         if moved is not None:
@@ -178,22 +194,24 @@ def _append(
 
 def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings: Settings, source: Source) -> None:
     """Raise AccessError where the source withholds too many: half a day's pictures would look like a quiet day."""
-    withheld = [str(failure) for failure in Failure if failure.is_withheld]
+    withheld = [str(failure) for failure in Failure if failure.is_access_error]
     failed = sum(failures[name] for name in withheld)
-    if count >= FEW and failed > settings.ingest.max_failed_share * count:
+    if count >= MIN_FILES_FOR_LIMIT and failed > settings.ingest.max_failed_fraction * count:
         example = rows.where(F.col("failure").isin(withheld)).orderBy("path").first()
         rows.unpersist()
         raise AccessError(
             f"{source.root} withholds {failed:,} of {count:,} pictures, first {example['path']} ({example['failure']}: "
             f"{example['failure_detail']}). Nothing of these was written. Run again later, or allow it: "
-            "--set ingest.max_failed_share=1."
+            "--set ingest.max_failed_fraction=1."
         )
 
 
 def _require_room(tables: Tables, size: int, count: int) -> None:
     """Raise PlatformError where the disk cannot take the bytes twice: in the table, and before it beside Spark."""
     fewer = f"take fewer images at once (--set ingest.files_per_commit={count // 2}), " if count > 1 else ""
-    require_room(tables, size, f"The next commit of ingest ({plural(count, 'image')})", spilled=size, remedy=fewer)
+    require_free_space(
+        tables, size, f"The next commit of ingest ({pluralize(count, 'image')})", spilled=size, remedy=fewer
+    )
 
 
 def _partitions(size: int, settings: Settings) -> int:
@@ -204,7 +222,7 @@ def _partitions(size: int, settings: Settings) -> int:
 
 def _nothing_found(source: Source, listing: Listing) -> str:
     problem = f" ({listing.problems[0]})" if listing.problems else ""
-    others = f", only {listing.passed_over}" if listing.passed_over.total else ""
+    others = f", only {listing.skipped_files}" if listing.skipped_files.total else ""
     return (
         f"{source.root} has no pictures{problem}{others}. "
         "Give another folder, or the suffixes of your pictures: --set sources.extensions=jpg,..."
@@ -214,7 +232,7 @@ def _nothing_found(source: Source, listing: Listing) -> str:
 def _lasting(listing: Listing) -> list[str]:
     """Give sentences on what a person should know of the source."""
     notes = list(listing.notes)
-    if passed_over := listing.passed_over.note(listing.count):
+    if passed_over := listing.skipped_files.note(listing.count):
         notes.append(passed_over)
     if listing.problems:
         notes.append(f"{len(listing.problems):,} files could not be listed, first {listing.problems[0]}.")
@@ -224,7 +242,7 @@ def _lasting(listing: Listing) -> list[str]:
 def _without_serial(tables: Tables, root: str) -> list[str]:
     """Return a sentence on the images whose station stays unknown: no serial number is found in them."""
     is_unknown = F.col("station").isNull()
-    readable = tables.current_images().where(F.col("path").startswith(root) & F.col("failure").isNull())
+    readable = tables.latest_images().where(F.col("path").startswith(root) & F.col("failure").isNull())
     unknown, total, first = readable.agg(
         F.count(F.when(is_unknown, True)), F.count("*"), F.min(F.when(is_unknown, F.col("path")))
     ).first()

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from pipelines.platform.class_archive import FOLDER as CLASSES
 from pipelines.platform.class_archive import unused_archives
-from pipelines.platform.ledger import LOCAL, RUNNING, SENDING, Ledger, seen
+from pipelines.platform.ledger import LOCAL, RUNNING, SENDING, RunHistory, refresh_local
 from pipelines.platform.lock import can_lock
-from pipelines.platform.managed import is_managed
+from pipelines.platform.managed import is_external_session
 from pipelines.platform.processes import oldest_java
 from pipelines.settings import Settings
 from pipelines.stages.run_records import RUNS, is_due
 from pipelines.storage.orphans import find_orphans
-from pipelines.storage.tables import workspace_of
+from pipelines.storage.tables import workspace_uri
 
 DAY = 86_400.0
 WEEK = 7 * DAY  # after which what a process that nobody sees from here has left is taken for a left-over
@@ -40,16 +40,16 @@ OF_SPARK = ("blockmgr-*", "spark-*", "pyspark-*", "liblz4-java-*", "snappy-*", "
 
 
 @dataclass(frozen=True)
-class LeftOver:
+class Leftover:
     """Name files and folders of one kind. `kept`: bytes at the end of each that stay."""
 
-    one: str
-    several: str
+    singular: str
+    plural: str
     paths: tuple[Path, ...]
     kept: int = 0
 
     def sizes(self) -> dict[Path, int]:
-        return {path: max(0, size_of(path) - self.kept) for path in self.paths}
+        return {path: max(0, total_size(path) - self.kept) for path in self.paths}
 
     def remove(self, path: Path) -> None:
         """Remove a file or folder, or cut it. Raises OSError."""
@@ -61,32 +61,32 @@ class LeftOver:
             path.unlink()
 
 
-def find_leftovers(settings: Settings, now: float | None = None) -> list[LeftOver]:
+def find_leftovers(settings: Settings, now: float | None = None) -> list[Leftover]:
     """Return what is left over in the workspace, if it is a folder, and in the caches of this machine."""
     now = time.time() if now is None else now
     found = [*_in_workspace(settings, now)] if "://" not in settings.workspace else []
-    if not is_managed():  # a cluster's machines go, with all that is on them
+    if not is_external_session():  # a cluster's machines go, with all that is on them
         found += _on_machine(settings, now)
     return [each for each in found if each.paths]
 
 
-def size_of(path: Path) -> int:
+def total_size(path: Path) -> int:
     """Return the bytes of a file, or of all files below a folder. Links are not followed."""
     if path.is_dir() and not path.is_symlink():
-        return sum(size_of(Path(entry.path)) for entry in os.scandir(path))
+        return sum(total_size(Path(entry.path)) for entry in os.scandir(path))
     return path.lstat().st_size
 
 
-def changed_at(path: Path) -> float:
+def last_changed(path: Path) -> float:
     """Return when a file, or anything below a folder, was last changed."""
     newest = path.lstat().st_mtime
     if path.is_dir() and not path.is_symlink():
-        newest = max([newest, *(changed_at(Path(entry.path)) for entry in os.scandir(path))])
+        newest = max([newest, *(last_changed(Path(entry.path)) for entry in os.scandir(path))])
     return newest
 
 
-def _in_workspace(settings: Settings, now: float) -> Iterator[LeftOver]:
-    workspace, is_held = Path(workspace_of(settings)), can_lock(settings.workspace)
+def _in_workspace(settings: Settings, now: float) -> Iterator[Leftover]:
+    workspace, is_held = Path(workspace_uri(settings)), can_lock(settings.workspace)
     kept = settings.clean.keep_runs_days * DAY
     if is_held and settings.tables.schema_ is None:
         tables = sorted(workspace.glob("tables/*"))
@@ -96,44 +96,44 @@ def _in_workspace(settings: Settings, now: float) -> Iterator[LeftOver]:
             for file in find_orphans(table)
             if table.name != UNLOCKED or _is_older(file, now - WEEK)
         ]
-        yield LeftOver("file of a table that no commit names", "files of tables that no commit names", tuple(orphans))
-    running = _running(Ledger(settings.runs.ledger))
+        yield Leftover("file of a table that no commit names", "files of tables that no commit names", tuple(orphans))
+    running = _running(RunHistory(settings.runs.history_dir))
     ended = [each for each in _folders(workspace / RUNS) if each.name not in running and _is_due(each, now, kept)]
-    yield LeftOver("run folder", "run folders", tuple(ended))
+    yield Leftover("run folder", "run folders", tuple(ended))
     if is_held:
         sent = [each for each in _folders(workspace / "sent") if SENT.fullmatch(each.name)]
         sent = [each for each in sent if _is_older(each, now - max(kept, WEEK))]
-        yield LeftOver("file that was sent for runs", "files that were sent for runs", tuple(sent))
+        yield Leftover("file that was sent for runs", "files that were sent for runs", tuple(sent))
     scratch = [*_entries(workspace / "scratch"), *_entries(workspace / "scratch" / "checkpoints")]
     before = now - (DAY if is_held else WEEK)
     scratch = [each for each in scratch if IN_SCRATCH.fullmatch(each.name) and _is_older(each, before)]
-    yield LeftOver("entry of scratch", "entries of scratch", tuple(scratch))
+    yield Leftover("entry of scratch", "entries of scratch", tuple(scratch))
     drafts = [*workspace.glob(".*.draft"), *workspace.glob("*/.*.draft"), *workspace.glob(f"{RUNS}/*/.*.draft")]
     drafts = [each for each in drafts if DRAFT.fullmatch(each.name) and each.parent not in ended]
     drafts = [each for each in drafts if _is_older(each, now - DAY)]
-    yield LeftOver("unfinished file", "unfinished files", tuple(sorted(drafts)))
+    yield Leftover("unfinished file", "unfinished files", tuple(sorted(drafts)))
     log = workspace / "logs" / "spark.log"
     long = (log,) if log.is_file() and log.stat().st_size > LONG_LOG_BYTES else ()
-    yield LeftOver("log of Spark, but its last MB", "logs of Spark, but their last MB", long, LOG_BYTES)
+    yield Leftover("log of Spark, but its last MB", "logs of Spark, but their last MB", long, LOG_BYTES)
 
 
-def _on_machine(settings: Settings, now: float) -> Iterator[LeftOver]:
+def _on_machine(settings: Settings, now: float) -> Iterator[Leftover]:
     kept, cache = settings.clean.keep_cache_days * DAY, Path(settings.featurize.weights_cache).expanduser()
     graphs = [each for each in _folders(cache / "graphs") if GRAPH.fullmatch(each.name)]
     unused = [
         each for each in graphs if _is_older(each, now - (DAY if each.name.startswith("tmp") else max(kept, DAY)))
     ]
-    yield LeftOver("converted network", "converted networks", tuple(unused))
+    yield Leftover("converted network", "converted networks", tuple(unused))
     partial = [each for each in _entries(cache) if each.name.endswith(".partial") and _is_older(each, now - DAY)]
-    yield LeftOver("unfinished download", "unfinished downloads", tuple(partial))
-    yield LeftOver(
+    yield Leftover("unfinished download", "unfinished downloads", tuple(partial))
+    yield Leftover(
         "archive of Java's classes",
         "archives of Java's classes",
         tuple(unused_archives(CLASSES.expanduser(), max(kept, DAY))),
     )
     spark = sorted(each for folder in _temporary(settings) for each in _of_spark(folder, now))
-    yield LeftOver("temporary folder of Spark", "temporary folders of Spark", tuple(spark))
-    ledger = Ledger(settings.runs.ledger)
+    yield Leftover("temporary folder of Spark", "temporary folders of Spark", tuple(spark))
+    ledger = RunHistory(settings.runs.history_dir)
     before = now - max(settings.clean.keep_runs_days * DAY, DAY)
     code = [
         file
@@ -142,7 +142,7 @@ def _on_machine(settings: Settings, now: float) -> Iterator[LeftOver]:
         for file in sorted((ledger.folder / entry.id).glob("*.zip"))
         if _is_older(file, before)
     ]
-    yield LeftOver("package of code that was sent", "packages of code that were sent", tuple(code))
+    yield Leftover("package of code that was sent", "packages of code that were sent", tuple(code))
 
 
 def _is_due(folder: Path, now: float, kept: float) -> bool:
@@ -153,16 +153,18 @@ def _is_due(folder: Path, now: float, kept: float) -> bool:
         return False
 
 
-def _running(ledger: Ledger) -> set[str]:
+def _running(ledger: RunHistory) -> set[str]:
     """Return the ids of the runs that are at work on this machine."""
-    return {each.id for each in ledger.all() if each.where == LOCAL and seen(each).state in (RUNNING, SENDING)}
+    return {
+        each.id for each in ledger.all() if each.backend == LOCAL and refresh_local(each).state in (RUNNING, SENDING)
+    }
 
 
 def _temporary(settings: Settings) -> Iterator[Path]:
     """Return this user's folders in those in which a local session keeps its blocks."""
     above = [Path(tempfile.gettempdir()), Path("~/.cache/irbis/tmp").expanduser()]
     if "://" not in settings.workspace:
-        above.append(Path(workspace_of(settings)) / "scratch" / "tmp")
+        above.append(Path(workspace_uri(settings)) / "scratch" / "tmp")
     for folder in dict.fromkeys(each / f"irbis-{os.getuid()}" if os.name == "posix" else each for each in above):
         if folder.is_dir() and not folder.is_symlink() and (os.name != "posix" or folder.stat().st_uid == os.getuid()):
             yield folder
@@ -177,7 +179,7 @@ def _of_spark(folder: Path, now: float) -> Iterable[Path]:
 
 def _is_older(path: Path, moment: float) -> bool:
     try:
-        return changed_at(path) < moment
+        return last_changed(path) < moment
     except OSError:  # changing under our eyes, or closed to us
         return False
 

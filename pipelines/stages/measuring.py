@@ -9,30 +9,32 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
-from pipelines.evaluation.folds import is_held, with_folds
+from pipelines.evaluation.folds import assign_folds, in_fold
 from pipelines.evaluation.leakage import Leakage, find_leaks
-from pipelines.evaluation.measured import Measured, Part
+from pipelines.evaluation.measured import Evaluation, EvaluationPart
 from pipelines.settings import Train
-from pipelines.stages.asking import ask
-from pipelines.stages.recipe import Recipe, fit_recipe
+from pipelines.stages.asking import predict_labelled
+from pipelines.stages.recipe import FittedPipeline, fit_pipeline
 
-FOLDS = 5  # of an evaluation by cross-validation, where train.folds is 0
+FOLDS = 5  # of an evaluation by cross-validation, where train.cv_folds is 0
 WITHIN = 3
 MOST_CHECKED = 2_000  # images that the leak check compares with all others that it draws
 MOST_NUMBERS = 20_000_000  # of features that the leak check holds: 80 MB, and twice that while they are scaled
 STEPS = 1_000_000
 
 
-def measure_on_test(recipe: Recipe, test: DataFrame, classes: Sequence[str], evaluated: Sequence[str]) -> Measured:
+def evaluate_on_test(
+    recipe: FittedPipeline, test: DataFrame, classes: Sequence[str], evaluated: Sequence[str]
+) -> Evaluation:
     """Ask the model about the images of the test split whose class is in `evaluated`."""
     part = _part(recipe, test.where(F.col("label").isin(list(evaluated))), classes)
     assert part is not None  # every class that is evaluated has test images
-    return Measured((part,))
+    return Evaluation((part,))
 
 
-def cross_validate_recipe(
+def cross_validate_pipeline(
     rows: DataFrame, classes: Sequence[str], evaluated: Sequence[str], settings: Train
-) -> Measured:
+) -> Evaluation:
     """Fit the recipe once without each fold of the groups of all splits, and ask it about the images of that fold.
 
     Nested: parameters, views, temperature, vote and thresholds are chosen anew within the other folds, so nothing that
@@ -41,9 +43,9 @@ def cross_validate_recipe(
     folds choose, which keeps the cost to three or four trainings. Raises DataError where fewer than two classes can be
     asked about.
     """
-    within = settings.model_copy(update={"folds": min(settings.folds, WITHIN)})
-    folds = min(settings.folds or FOLDS, rows.select("group_id").distinct().count())
-    folded = with_folds(rows, folds, settings.split_salt).cache()
+    within = settings.model_copy(update={"cv_folds": min(settings.cv_folds, WITHIN)})
+    folds = min(settings.cv_folds or FOLDS, rows.select("group_id").distinct().count())
+    folded = assign_folds(rows, folds, settings.split_salt).cache()
     try:
         counted = folded.groupBy("label").agg(F.countDistinct("fold").alias("folds")).where("folds > 1").collect()
         known = sorted({row["label"] for row in counted} & set(evaluated))
@@ -53,26 +55,28 @@ def cross_validate_recipe(
                 "evaluation takes two such classes. Label more encounters of each class."
             )
         is_asked = F.col("label").isin(known)
-        # The split says nothing here, but where train.folds is 0 its validation part is what is held out.
+        # The split says nothing here, but where train.cv_folds is 0 its validation part is what is held out.
         split = F.when(F.col("split") == "validation", F.col("split")).otherwise("train")
         parts = []
         for fold in range(folds):
-            others = folded.where(~is_held(fold)).drop("fold").withColumn("split", split).cache()
-            part = _part(fit_recipe(others, classes, within), folded.where(is_held(fold) & is_asked), classes)
+            others = folded.where(~in_fold(fold)).drop("fold").withColumn("split", split).cache()
+            part = _part(fit_pipeline(others, classes, within), folded.where(in_fold(fold) & is_asked), classes)
             others.unpersist()
             parts += [part] if part else []
     finally:
         folded.unpersist()
-    return Measured(tuple(parts), folds)
+    return Evaluation(tuple(parts), folds)
 
 
-def _part(recipe: Recipe, rows: DataFrame, classes: Sequence[str]) -> Part | None:
+def _part(recipe: FittedPipeline, rows: DataFrame, classes: Sequence[str]) -> EvaluationPart | None:
     """Return the answers about the rows; None where there is no row."""
-    views = ask(recipe.model, rows, classes)
+    views = predict_labelled(recipe.model, rows, classes)
     if views is None:
         return None
-    both = recipe.decision.both_views
-    return Part(views.of_views(both), views.tempered(1 / recipe.temperature).of_views(both), recipe.decision)
+    both = recipe.policy.average_flip
+    return EvaluationPart(
+        views.average_views(both), views.with_temperature(1 / recipe.temperature).average_views(both), recipe.policy
+    )
 
 
 def check_leakage(rows: DataFrame, settings: Train, folds: int) -> Leakage:
@@ -82,7 +86,7 @@ def check_leakage(rows: DataFrame, settings: Train, folds: int) -> Leakage:
     MOST_NUMBERS numbers of the driver's memory; what is found then is a part of what there is.
     """
     if folds:
-        rows = with_folds(rows, folds, settings.split_salt).withColumn("side", F.col("fold"))
+        rows = assign_folds(rows, folds, settings.split_salt).withColumn("side", F.col("fold"))
         checked = F.lit(True)
     else:
         rows = rows.withColumn("side", (F.col("split") == "test").cast("int"))

@@ -15,13 +15,13 @@ from typing import Any
 import yaml
 
 from pipelines.errors import NotebookError
-from pipelines.masking import is_secret, masked
-from pipelines.platform.widgets import typed
-from pipelines.shipped import shipped
+from pipelines.masking import is_secret, redact
+from pipelines.platform.widgets import parse_as
+from pipelines.shipped import resource_dir
 
 
 @dataclass(frozen=True)
-class Order:
+class NotebookRequest:
     """Hold a notebook that is to run: its file, all parameters that it takes, and those given, typed as they are."""
 
     file: Path
@@ -40,35 +40,35 @@ class Order:
 
 def notebooks_folder() -> Path:
     """Find notebooks/, wherever the package is."""
-    return shipped("notebooks")
+    return resource_dir("notebooks")
 
 
-def known() -> dict[str, str]:
+def list_notebooks() -> dict[str, str]:
     """Give the notebooks that come with irbis: name and title, in their order."""
     return {file.stem: _title(file) for file in sorted(notebooks_folder().glob("*.ipynb"))}
 
 
-def find(name: str) -> Path:
+def resolve_notebook(name: str) -> Path:
     """Give the file of a notebook by its path, its name, or the beginning of that, with or without its number."""
     if name.endswith(".ipynb") or os.sep in name:
         file = Path(name).expanduser()
         if not file.is_file():
-            raise NotebookError(f"There is no notebook {name}. Known: {', '.join(known())}, or give a path.")
+            raise NotebookError(f"There is no notebook {name}. Known: {', '.join(list_notebooks())}, or give a path.")
         return file
-    found = [each for each in known() if name in (each, _unnumbered(each))]
-    found = found or [each for each in known() if each.startswith(name) or _unnumbered(each).startswith(name)]
+    found = [each for each in list_notebooks() if name in (each, _unnumbered(each))]
+    found = found or [each for each in list_notebooks() if each.startswith(name) or _unnumbered(each).startswith(name)]
     if len(found) != 1:
         what = f"There are several notebooks {name}: {', '.join(found)}" if found else f"There is no notebook {name}"
-        raise NotebookError(f"{what}. Known: {', '.join(known())}, or give a path to an .ipynb file.")
+        raise NotebookError(f"{what}. Known: {', '.join(list_notebooks())}, or give a path to an .ipynb file.")
     return notebooks_folder() / f"{found[0]}.ipynb"
 
 
-def order(name: str, texts: Mapping[str, str]) -> Order:
+def validate_request(name: str, texts: Mapping[str, str]) -> NotebookRequest:
     """Give what is to be run. Raises NotebookError with every parameter that the notebook does not take, or not so.
 
     It takes no kernel and no papermill: whoever runs it, here or elsewhere, gets an order that is sound.
     """
-    file = find(name)
+    file = resolve_notebook(name)
     defaults = _defaults(file)
     given, faults = {}, []
     for key, text in texts.items():
@@ -78,7 +78,7 @@ def order(name: str, texts: Mapping[str, str]) -> Order:
             faults.append(f"Notebook {file.stem}: {error}.")
     if faults:
         raise NotebookError(faults)
-    return Order(file, defaults, given)
+    return NotebookRequest(file, defaults, given)
 
 
 def _checked(key: str, text: str, defaults: Mapping[str, Any]) -> Any:
@@ -88,11 +88,11 @@ def _checked(key: str, text: str, defaults: Mapping[str, Any]) -> Any:
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ValueError(f"it has no parameter '{key}'.{hint} It takes {', '.join(defaults) or 'none'}")
     named = [word.partition("=") for word in text.split() if "=" in word]
-    if masked(text) != text or any(is_secret(name, value) for name, _, value in named):
+    if redact(text) != text or any(is_secret(name, value) for name, _, value in named):
         way = "Give it in the environment, such as IRBIS_AZURE__SAS"
         raise ValueError(f"{key} holds a secret, which would stand in the executed copy. {way}")
     try:
-        return yaml.safe_load(text) if defaults[key] is None else typed(text, defaults[key])
+        return yaml.safe_load(text) if defaults[key] is None else parse_as(text, defaults[key])
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{key} = {text!r}: {' '.join(str(error).split())}") from error
 

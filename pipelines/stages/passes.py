@@ -10,8 +10,8 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipelines.models.backbones import Backbone
-from pipelines.schemas import mirrored
-from pipelines.storage.tables import stored_at
+from pipelines.schemas import flipped_id
+from pipelines.storage.tables import content_ingested_at
 
 # What one Arrow batch and one Parquet batch hold of pictures, as a rule and at most: a task reads a batch before its
 # worker sees the first of it, but each costs the worker a quarter of a millisecond.
@@ -19,22 +19,22 @@ _BATCH_BYTES, _MOST_BYTES, _MOST_ROWS = 4 * 2**20, 32 * 2**20, 256
 
 
 @dataclass(frozen=True)
-class Pass:
+class WorkUnit:
     """Hold what a backbone computes in one go: `views`, identities of features of the picture as it is and mirrored."""
 
     backbone: Backbone
     views: tuple[str, ...]
     count: int  # of pictures
-    unread: int  # of them, those that ingest could not read
-    replaced: int  # of them, those whose old row goes
+    unreadable_count: int  # of them, those that ingest could not read
+    replaced_count: int  # of them, those whose old row goes
     size: int  # bytes, of all
     largest: int  # bytes, of one
     since: datetime
 
     @property
-    def looks(self) -> tuple[bool, ...]:
+    def flips(self) -> tuple[bool, ...]:
         """Say of each view whether it is of the mirrored picture."""
-        return tuple(view != self.backbone.identity for view in self.views)
+        return tuple(view != self.backbone.feature_id for view in self.views)
 
     @property
     def batch_rows(self) -> int:
@@ -50,22 +50,22 @@ class Pass:
         return waiting
 
 
-def counted(waiting: DataFrame) -> list[Row]:
+def count_pending(waiting: DataFrame) -> list[Row]:
     """Give count, unread, replaced, size, largest, since of the waiting pictures, by what they are lacking."""
     is_replaced = F.when(F.col("is_replaced"), 1)
     numbers = (F.count("*").alias("count"), F.count("failure").alias("unread"), F.count(is_replaced).alias("replaced"))
     sizes = (F.sum("size").alias("size"), F.max("size").alias("largest"))
-    since = F.min(stored_at()).alias("since")
+    since = F.min(content_ingested_at()).alias("since")
     return waiting.groupBy("lacking").agg(*numbers, *sizes, since).collect()  # type: ignore[no-any-return]
 
 
-def passes(backbone: Backbone, counts: Sequence[Row]) -> list[Pass]:
+def plan_work(backbone: Backbone, counts: Sequence[Row]) -> list[WorkUnit]:
     """Give a pass for every choice of views that pictures lack: what lacks both is decoded once."""
     lacking: dict[tuple[str, ...], list[Row]] = {}
     for row in counts:
         lacking.setdefault(tuple(view for view in _views(backbone) if view in row["lacking"]), []).append(row)
     return [
-        Pass(
+        WorkUnit(
             backbone,
             views,
             sum(row["count"] for row in rows),
@@ -82,4 +82,4 @@ def passes(backbone: Backbone, counts: Sequence[Row]) -> list[Pass]:
 
 def _views(backbone: Backbone) -> tuple[str, str]:
     """Give what names its features of the picture as it is, and of the mirrored one."""
-    return backbone.identity, mirrored(backbone.identity)
+    return backbone.feature_id, flipped_id(backbone.feature_id)

@@ -10,7 +10,7 @@ from pipelines.schemas import Failure
 NAMES = [str(failure) for failure in Failure if failure.is_of_process]
 
 
-def notes_on_quarantined(rows: DataFrame) -> list[str]:
+def quarantine_notes(rows: DataFrame) -> list[str]:
     """Return a sentence on such images among rows of path, failure, failure_detail."""
     first = F.min(F.struct("path", "failure", "failure_detail"))
     count, example = rows.where(F.col("failure").isin(NAMES)).agg(F.count("*"), first).first()

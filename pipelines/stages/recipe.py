@@ -9,17 +9,17 @@ from typing import Any
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
-from pipelines.evaluation.answers import Answers, best_views, decide
-from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.answers import PredictionSet, choose_policy, choose_views
+from pipelines.evaluation.decision import ReviewPolicy
 from pipelines.evaluation.operating_point import classes_of_interest
-from pipelines.models.classifiers import calibrated
-from pipelines.models.cross_validation import Fitted, hold_out
+from pipelines.models.classifiers import with_temperature_scaling
+from pipelines.models.cross_validation import CrossValidationResult, fit_with_validation
 from pipelines.settings import Train
-from pipelines.stages.learning import cross_validated, held_out
+from pipelines.stages.learning import fit_cross_validated, fit_with_holdout
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FittedPipeline:
     """Hold a calibrated model and the choices made with it.
 
     `validation` are its answers for what was held out, calibrated; None where nothing was.
@@ -28,28 +28,30 @@ class Recipe:
     model: PipelineModel
     parameters: dict[str, Any]
     temperature: float
-    decision: Decision
-    validation: Answers | None
+    policy: ReviewPolicy
+    validation: PredictionSet | None
 
 
-def fit_recipe(rows: DataFrame, classes: Sequence[str], settings: Train) -> Recipe:
+def fit_pipeline(rows: DataFrame, classes: Sequence[str], settings: Train) -> FittedPipeline:
     """Fit on rows of features, label, burst_id, group_id, split, none of which may be test images.
 
-    Chosen on answers about groups that the model asked has not seen (`train.folds`): the parameters with the lowest
+    Chosen on answers about groups that the model asked has not seen (`train.cv_folds`): the parameters with the lowest
     log-loss, whether mirror images are asked about too (where there are features of them), the temperature, the vote
     of a burst and the operating points.
     """
     fitted, said = _fit(rows, list(classes), settings)
-    both, temperature, validation = best_views(said) if said else (False, 1.0, None)
-    decision = decide(validation, classes_of_interest(classes, settings.classes_of_interest), settings.vote)
-    model = calibrated(fitted.model, temperature)
-    return Recipe(model, fitted.parameters, temperature, replace(decision, both_views=both), validation)
+    both, temperature, validation = choose_views(said) if said else (False, 1.0, None)
+    decision = choose_policy(
+        validation, classes_of_interest(classes, settings.classes_of_interest), settings.burst_aggregation
+    )
+    model = with_temperature_scaling(fitted.model, temperature)
+    return FittedPipeline(model, fitted.parameters, temperature, replace(decision, both_views=both), validation)
 
 
-def _fit(rows: DataFrame, classes: list[str], settings: Train) -> tuple[Fitted, Answers | None]:
-    folds = min(settings.folds, rows.select("group_id").distinct().count())
+def _fit(rows: DataFrame, classes: list[str], settings: Train) -> tuple[CrossValidationResult, PredictionSet | None]:
+    folds = min(settings.cv_folds, rows.select("group_id").distinct().count())
     if folds > 1:
-        return cross_validated(rows, classes, settings, folds)
-    if not settings.folds and rows.where("split = 'train'").head(1):
-        return held_out(rows, classes, settings)
-    return hold_out(rows, rows.limit(0), classes, settings), None  # one group: nothing can be held out
+        return fit_cross_validated(rows, classes, settings, folds)
+    if not settings.cv_folds and rows.where("split = 'train'").head(1):
+        return fit_with_holdout(rows, classes, settings)
+    return fit_with_validation(rows, rows.limit(0), classes, settings), None  # one group: nothing can be held out

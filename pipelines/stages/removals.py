@@ -18,13 +18,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import schemas
-from pipelines.reports.wording import plural
+from pipelines.reports.wording import pluralize
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages.revisions import Changes, with_reference
 from pipelines.storage.listing import Listing
-from pipelines.storage.path_rules import wanted_suffixes
-from pipelines.storage.tables import ROW, Tables
+from pipelines.storage.path_rules import allowed_suffixes
+from pipelines.storage.tables import ROW_KEY, Tables
 
 LOCAL = "file://"  # paths of which this machine can tell whether they are gone
 MOST_FOLDERS = 100
@@ -49,10 +49,10 @@ class Moves:
     def notes(self) -> list[str]:
         notes = []
         if self.first:
-            notes.append(f"{plural(self.count, 'image')} moved, first {' -> '.join(self.first)}.")
+            notes.append(f"{pluralize(self.count, 'image')} moved, first {' -> '.join(self.first)}.")
         if self.unchanged:
             notes.append(
-                f"{plural(self.unchanged, 'image')} unchanged but for their file times: no bytes are stored again."
+                f"{pluralize(self.unchanged, 'image')} unchanged but for their file times: no bytes are stored again."
             )
         return notes
 
@@ -64,9 +64,9 @@ def known_bytes(tables: Tables, rows: DataFrame) -> DataFrame | None:
     """
     if not tables.exists("images"):
         return None
-    hashes = tables.sent(rows.where("content_hash is not null").select("content_hash").distinct())
-    known = tables.read("images").select("content_hash", *ROW, "content_at")
-    known = tables.settled(known.join(hashes, "content_hash", "left_semi"))
+    hashes = tables.broadcast_keys(rows.where("content_hash is not null").select("content_hash").distinct())
+    known = tables.read("images").select("content_hash", *ROW_KEY, "content_at")
+    known = tables.materialize(known.join(hashes, "content_hash", "left_semi"))
     return known if known.head(1) else None
 
 
@@ -97,14 +97,14 @@ def find_moved(
     if known is None:
         return None
     fetched = rows.where("content_hash is not null").groupBy("content_hash").agg(F.min("path").alias("moved_to"))
-    others = tables.current_images(known).join(F.broadcast(rows.select("path")), "path", "left_anti")
-    others = tables.settled(others.join(F.broadcast(fetched), "content_hash"))
+    others = tables.latest_images(known).join(F.broadcast(rows.select("path")), "path", "left_anti")
+    others = tables.materialize(others.join(F.broadcast(fetched), "content_hash"))
     elsewhere = others.where(~F.col("path").startswith(root) & F.col("path").startswith(LOCAL)).select("path")
     absent = [(row["path"],) for row in elsewhere.toLocalIterator() if is_absent(row["path"])]
     paths = tables.spark.createDataFrame(absent, "path string")
     if gone is not None:
         paths = paths.unionByName(gone.select("path"))
-    moved = tables.settled(others.join(tables.sent(paths), "path", "left_semi"))
+    moved = tables.materialize(others.join(tables.broadcast_keys(paths), "path", "left_semi"))
     return moved if moved.head(1) else None
 
 
@@ -116,7 +116,7 @@ def removed_rows(current: DataFrame, now: datetime) -> DataFrame:
         .withColumn("failure_detail", F.lit("the file is gone from its source"))
         .withColumn("removed_at", F.lit(now))
         .withColumn("ingested_at", F.lit(now))
-        .select(*schemas.columns(schemas.IMAGES))
+        .select(*schemas.parse_ddl(schemas.IMAGES))
     )
 
 
@@ -127,21 +127,25 @@ def mark_removed(
 
     Returns sentences on it, and those of them that hold until somebody acts.
     """
-    current = tables.current_images()
+    current = tables.latest_images()
     done: list[str] = []
     kept: list[str] = []
     if changes.gone is not None:
         suffix = F.lower(F.substring_index("path", ".", -1))  # a listing says nothing of files of other suffixes
-        is_wanted = suffix.isin(sorted(wanted_suffixes(settings.sources)))
-        gone = tables.settled(current.join(tables.sent(changes.gone), "path", "left_semi").where(is_wanted))
+        is_wanted = suffix.isin(sorted(allowed_suffixes(settings.sources)))
+        gone = tables.materialize(
+            current.join(tables.broadcast_keys(changes.gone), "path", "left_semi").where(is_wanted)
+        )
         if listing.problems:  # what could not be listed may be there
             absent = [(row["path"],) for row in gone.select("path").toLocalIterator() if is_absent(row["path"])]
-            gone = gone.join(tables.sent(tables.spark.createDataFrame(absent, "path string")), "path", "left_semi")
+            gone = gone.join(
+                tables.broadcast_keys(tables.spark.createDataFrame(absent, "path string")), "path", "left_semi"
+            )
         done, kept = _mark(tables, settings, gone, changes.known_count)
     folders = [name for name, _ in moves.left_folders.most_common(MOST_FOLDERS) if is_absent(name)]
     if folders:
         below = reduce(or_, [F.col("path").startswith(name) for name in folders])
-        left = tables.settled(current.where(below))
+        left = tables.materialize(current.where(below))
         more = _mark(tables, settings, left, left.count() + sum(moves.left_folders[name] for name in folders))
         done, kept = done + more[0], kept + more[1]
     return done, kept
@@ -153,16 +157,16 @@ def _mark(tables: Tables, settings: Settings, gone: DataFrame, known_count: int)
     What has the bytes of an image that is there is marked in any case.
     """
     rules, now = settings.ingest, datetime.now(timezone.utc)
-    others = tables.current_images().join(tables.sent(gone.select("path")), "path", "left_anti")
-    others = others.join(tables.sent(gone.select("content_hash").distinct()), "content_hash", "left_semi")
-    lost = tables.settled(gone.join(others.select("content_hash").distinct(), "content_hash", "left_anti"))
+    others = tables.latest_images().join(tables.broadcast_keys(gone.select("path")), "path", "left_anti")
+    others = others.join(tables.broadcast_keys(gone.select("content_hash").distinct()), "content_hash", "left_semi")
+    lost = tables.materialize(gone.join(others.select("content_hash").distinct(), "content_hash", "left_anti"))
     count, first = lost.agg(F.count("*"), F.min("path")).first()
-    if count > rules.max_removed_share * known_count:
-        gone = gone.join(tables.sent(lost.select("path")), "path", "left_anti")
+    if count > rules.max_removed_fraction * known_count:
+        gone = gone.join(tables.broadcast_keys(lost.select("path")), "path", "left_anti")
         kept = [
             f"{count:,} of {_images_are(known_count)} gone from the source, first {first}. That is more than "
-            f"ingest.max_removed_share = {rules.max_removed_share:g}, so their rows are kept. Is a drive or folder "
-            "missing? If they were deleted on purpose: --set ingest.max_removed_share=1."
+            f"ingest.max_removed_fraction = {rules.max_removed_fraction:g}, so their rows are kept. Is a drive or folder "
+            "missing? If they were deleted on purpose: --set ingest.max_removed_fraction=1."
         ]
     else:
         kept = []
@@ -199,4 +203,4 @@ def _before_common_end(old: str, new: str) -> str:
 
 
 def _images_are(count: int) -> str:
-    return f"{plural(count, 'image')} {'is' if count == 1 else 'are'}"
+    return f"{pluralize(count, 'image')} {'is' if count == 1 else 'are'}"

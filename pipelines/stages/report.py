@@ -7,11 +7,11 @@ from pyspark.sql import SparkSession
 from pipelines.platform.tracking import Tracking
 from pipelines.reports.assemble import assemble
 from pipelines.reports.gather import gather
-from pipelines.reports.mark import PAGE, bears, mark_of
+from pipelines.reports.mark import REPORT_PATH, is_up_to_date, report_fingerprint
 from pipelines.reports.render import render
 from pipelines.settings import Settings
-from pipelines.stages.result import Clock, StageResult
-from pipelines.storage.files import address_of, read_text, write_text
+from pipelines.stages.result import StageResult, Stopwatch
+from pipelines.storage.files import read_text, workspace_uri, write_text
 from pipelines.storage.tables import Tables
 
 
@@ -22,18 +22,24 @@ def prepare(settings: Settings) -> None:
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Write WORKSPACE/reports/report.html, unless it says already what there is to say."""
-    clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
+    clock, tables, tracking = Stopwatch(), Tables.of(spark, settings), Tracking.of(settings)
     tables.require("images")
     version = tracking.champion()
-    mark = mark_of(tables, settings, version.run_id if version else None)
-    if bears(read_text(tables, PAGE), mark):
-        return StageResult("report", seconds=clock.seconds, outcome=_again(address_of(tables, PAGE)))
+    mark = report_fingerprint(tables, settings, version.run_id if version else None)
+    if is_up_to_date(read_text(tables, REPORT_PATH), mark):
+        return StageResult("report", seconds=clock.seconds, outcome=_again(workspace_uri(tables, REPORT_PATH)))
     gathered = gather(tables, settings, version)
     page = render(assemble(settings, tracking, version, gathered.parts))
-    address = write_text(tables, PAGE, page + mark)
-    made = {"report": PAGE}
+    address = write_text(tables, REPORT_PATH, page + mark)
+    made = {"report": REPORT_PATH}
     return StageResult(
-        "report", gathered.files, 1, seconds=clock.seconds, outcome=address, again=_again(address), made=made
+        "report",
+        gathered.files,
+        1,
+        seconds=clock.seconds,
+        outcome=address,
+        noop_outcome=_again(address),
+        artifacts=made,
     )
 
 

@@ -24,9 +24,9 @@ class StageResult:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     outcome: str = ""
-    lasting: tuple[str, ...] = ()
-    again: str = ""
-    made: Mapping[str, str] = field(default_factory=dict)
+    persistent_notes: tuple[str, ...] = ()
+    noop_outcome: str = ""
+    artifacts: Mapping[str, str] = field(default_factory=dict)
     due: datetime | None = None
 
     @property
@@ -38,11 +38,11 @@ class StageResult:
         from pipelines.reports import fragments
 
         counts = [("Read", self.read), ("Written", self.written), ("Failed", self.failed)]
-        shown = fragments.tiles([("Stage", self.stage), *counts, ("Time", duration(self.seconds))])
+        shown = fragments.stat_tiles([("Stage", self.stage), *counts, ("Time", format_duration(self.seconds))])
         if self.failures:
-            shown += fragments.sentence(f"Failed: {_listed(self.failures)}")
+            shown += fragments.paragraph(f"Failed: {_listed(self.failures)}")
         for text in (*self.notes, self.outcome):
-            shown += fragments.preformatted(text.strip()) if "\n" in text.strip() else fragments.sentence(text)
+            shown += fragments.preformatted(text.strip()) if "\n" in text.strip() else fragments.paragraph(text)
         return shown._repr_html_()
 
     def closing_line(self) -> str:
@@ -53,7 +53,7 @@ class StageResult:
             f"{self.read:,} read",
             f"{self.written:,} written",
             f"{self.failed:,} failed" + (f" ({kinds})" if kinds else ""),
-            duration(self.seconds),
+            format_duration(self.seconds),
             f"{rate:,.0f} images/s",
         ]
         return f"{self.stage}: {', '.join(parts)}" + (f"; {self.outcome}" if self.outcome else "")
@@ -63,7 +63,7 @@ def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Give `6 min 12 s`, `2 h 5 min`, `3.4 s`: two units at most."""
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -75,7 +75,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-class Clock:
+class Stopwatch:
     """Count the seconds since it was made."""
 
     def __init__(self) -> None:

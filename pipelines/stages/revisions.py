@@ -13,50 +13,50 @@ from operator import and_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.bursts import UNKNOWN_STATION, assign_bursts, stored_sequence
+from pipelines.evaluation.bursts import UNKNOWN_STATION, assign_bursts, sequence_from_burst_id
 from pipelines.schemas import Failure
 from pipelines.settings import Images, Ingest
-from pipelines.storage.tables import ROW, Tables, stored_at
+from pipelines.storage.tables import ROW_KEY, Tables, content_ingested_at
 
-FRAME = ["path", "content_hash", "station", "camera", "captured_at", "sequence", "file_series", "file_number"]
-SERIES = FRAME[-2:]
-KEPT = FRAME[2:]  # what a listing adds to, and never takes away
+BURST_COLUMNS = ["path", "content_hash", "station", "camera", "captured_at", "sequence", "file_series", "file_number"]
+SERIES = BURST_COLUMNS[-2:]
+CARRIED_COLUMNS = BURST_COLUMNS[2:]  # what a listing adds to, and never takes away
 HAS_NEIGHBOURS = " or ".join(f"{column} is not null" for column in ("captured_at", "sequence", "station", "camera"))
 RULE_REVISION = 2  # of assign_bursts: rows of an earlier one are stated anew
-PASSING = [str(failure) for failure in Failure if failure.is_passing]
+TRANSIENT_FAILURES = [str(failure) for failure in Failure if failure.is_transient]
 
 
 @dataclass(frozen=True)
 class Changes:
     """Hold what a listing changes: `fresh` are its names to fetch; counts of the rest."""
 
-    fresh: DataFrame  # was_at: the station of the row that such a name has already, null where it has none
+    new_files: DataFrame  # was_at: the station of the row that such a name has already, null where it has none
     fresh_count: int
     fresh_bytes: int  # of those that are fetched: not over the limit of bytes
-    outdated_count: int  # rows whose label, station, camera, time, sequence or rule of bursts is another now
+    stale_count: int  # rows whose label, station, camera, time, sequence or rule of bursts is another now
     known_count: int = 0  # current rows below the root
     gone: DataFrame | None = None  # path of those that the listing does not name; null: there are none
     is_first: bool = False  # there is no table yet
 
 
-def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, root: str) -> Changes:
+def diff_listing(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, root: str) -> Changes:
     """Find the changes in one pass between a listing's names and the newest rows of the paths below `root`.
 
     A name is fresh if its etag is not the stored one, or if what was stored was a failure that has passed: one of
     the moment, or too_large under limits that have been raised.
     """
     if not tables.exists("images"):
-        count, size = names.agg(F.count("*"), fetched_bytes("size", limits)).first()
+        count, size = names.agg(F.count("*"), bytes_to_fetch("size", limits)).first()
         return Changes(names.withColumn("was_at", F.lit(None).cast("string")), count, size, 0, is_first=True)
     told_etag, told_size = F.col("etag").alias("told_etag"), F.col("size").alias("told_size")
     told = names.select("path", told_etag, told_size, "says_label", *_told(), F.lit(True).alias("listed"))
     # Other sources' rows are skipped by file: the log knows the first and the last path of each.
-    known = tables.current_images(with_removed=True).where(F.col("path").startswith(root))
+    known = tables.latest_images(with_removed=True).where(F.col("path").startswith(root))
     known = known.withColumn("known", F.lit(True))
-    known = known.withColumn("sequence", stored_sequence("burst_id"))
+    known = known.withColumn("sequence", sequence_from_burst_id("burst_id"))
     both = told.join(known, "path", "full")
     is_listed, is_known = F.col("listed").isNotNull(), F.col("known").isNotNull()
-    has_passed = F.col("failure").isin(PASSING) | _is_allowed_now(limits)
+    has_passed = F.col("failure").isin(TRANSIENT_FAILURES) | _is_allowed_now(limits)
     is_settled = (F.col("etag") == F.col("told_etag")) & ~F.coalesce(has_passed, F.lit(False))
     is_same = reduce(and_, [F.col(column).eqNullSafe(value) for column, value in _wanted().items()])
     is_same &= F.col("burst_rule").eqNullSafe(burst_rule(rules))
@@ -75,21 +75,21 @@ def compare(tables: Tables, names: DataFrame, rules: Ingest, limits: Images, roo
     marked = marked.persist()
     *counts, gone_count = marked.agg(
         _count(F.col("fresh")),
-        fetched_bytes(F.when(F.col("fresh"), F.col("told_size")), limits),
+        bytes_to_fetch(F.when(F.col("fresh"), F.col("told_size")), limits),
         _count(F.col("there") & ~F.col("same")),
         _count(F.col("there")),
         _count(F.col("gone")),
     ).first()
     fresh = names.join(marked.where("fresh").select("path", "was_at", "was_label"), "path")
     label = F.when(F.col("says_label"), F.col("label")).otherwise(F.col("was_label"))
-    fresh = tables.settled(fresh.withColumn("label", label).drop("was_label"))
-    gone = tables.settled(marked.where("gone").select("path")) if gone_count else None
+    fresh = tables.materialize(fresh.withColumn("label", label).drop("was_label"))
+    gone = tables.materialize(marked.where("gone").select("path")) if gone_count else None
     marked.unpersist()
     fresh_count, fresh_bytes, outdated_count, known_count = counts
     return Changes(fresh, fresh_count, fresh_bytes, outdated_count, known_count, gone)
 
 
-def arrive(
+def recompute_bursts(
     tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest, moved: DataFrame | None = None
 ) -> tuple[DataFrame, DataFrame]:
     """Give path, burst_id and group_id of fetched rows and those near them, and earlier rows with another burst now.
@@ -102,14 +102,14 @@ def arrive(
     """
     left = names.where("was_at is not null").select("was_at")
     stations = F.broadcast(rows.select(_at()).union(left).distinct())
-    current = tables.current_images(tables.settled(_once_at(tables, stations, names)), with_removed=True)
-    current = current.withColumn("sequence", stored_sequence("burst_id")).where(HAS_NEIGHBOURS)
+    current = tables.latest_images(tables.materialize(_once_at(tables, stations, names)), with_removed=True)
+    current = current.withColumn("sequence", sequence_from_burst_id("burst_id")).where(HAS_NEIGHBOURS)
     near = current.withColumn("at", _at()).join(stations, "at", "left_semi").drop("at")
     if moved is not None:  # they are among the rows, under new paths
         near = near.join(F.broadcast(moved.select("path")), "path", "left_anti")
-    frames = rows.select(*FRAME).withColumn("removed_at", F.lit(None).cast("timestamp"))
-    frames = frames.unionByName(near.select(*FRAME, "removed_at"))
-    bursts = find_bursts(_once_each(frames), rules).persist()
+    frames = rows.select(*BURST_COLUMNS).withColumn("removed_at", F.lit(None).cast("timestamp"))
+    frames = frames.unionByName(near.select(*BURST_COLUMNS, "removed_at"))
+    bursts = assign_bursts_by_settings(_once_each(frames), rules).persist()
     near = near.where("removed_at is null").drop("sequence")
     return bursts, _changed(near, bursts, ["burst_id", "group_id"]).persist()
 
@@ -119,32 +119,32 @@ def _once_at(tables: Tables, stations: DataFrame, names: DataFrame) -> DataFrame
 
     That is one look at a few columns; which row of a path is the newest must then be found for these alone.
     """
-    rows = tables.read("images").withColumn("sequence", stored_sequence("burst_id")).where(HAS_NEIGHBOURS)
-    rows = rows.select(*ROW, _at()).join(stations, "at", "left_semi")
-    return rows.join(F.broadcast(names.select("path")), "path", "left_anti").select(*ROW)
+    rows = tables.read("images").withColumn("sequence", sequence_from_burst_id("burst_id")).where(HAS_NEIGHBOURS)
+    rows = rows.select(*ROW_KEY, _at()).join(stations, "at", "left_semi")
+    return rows.join(F.broadcast(names.select("path")), "path", "left_anti").select(*ROW_KEY)
 
 
-def restate(tables: Tables, names: DataFrame, rules: Ingest) -> int:
+def append_updates(tables: Tables, names: DataFrame, rules: Ingest) -> int:
     """Append a new row, which refers to the same bytes, for every current picture of which something is another now.
 
     What a picture's new station or time changes about the bursts of others is found among all. Gives the rows' number.
     """
-    current = tables.current_images(with_removed=True)
+    current = tables.latest_images(with_removed=True)
     told = names.select("path", "says_label", *_told())
-    both = current.join(told, "path", "left").withColumn("sequence", stored_sequence("burst_id"))
+    both = current.join(told, "path", "left").withColumn("sequence", sequence_from_burst_id("burst_id"))
     values = [value.alias(column) for column, value in _wanted().items()]
     wanted = _once_each(both.select("path", "content_hash", "removed_at", *values)).drop("removed_at")
-    bursts = find_bursts(wanted, rules).drop("is_clock_stuck")
+    bursts = assign_bursts_by_settings(wanted, rules).drop("is_clock_stuck")
     wanted = wanted.join(bursts, "path").drop("content_hash", "sequence")
     columns = [column for column in wanted.columns if column != "path"]
     changed = _changed(current.where("removed_at is null"), wanted, columns).persist()
     if count := changed.count():
-        tables.append("images", stated_anew(changed, datetime.now(timezone.utc), rules), compression="uncompressed")
+        tables.append("images", with_updates(changed, datetime.now(timezone.utc), rules), compression="uncompressed")
     changed.unpersist()
     return count
 
 
-def stated_anew(changed: DataFrame, now: datetime, rules: Ingest) -> DataFrame:
+def with_updates(changed: DataFrame, now: datetime, rules: Ingest) -> DataFrame:
     """Return the rows with what is another now, and where their bytes are stored instead of `content`."""
     rows = with_reference(changed)
     for column in changed.columns:
@@ -159,7 +159,7 @@ def with_reference(rows: DataFrame) -> DataFrame:
     return (
         rows.withColumn("content", F.lit(None).cast("binary"))
         .withColumn("content_path", F.when(has_bytes, F.coalesce("content_path", "path")))
-        .withColumn("content_at", F.when(has_bytes, stored_at()))
+        .withColumn("content_at", F.when(has_bytes, content_ingested_at()))
     )
 
 
@@ -177,12 +177,12 @@ def _once_each(frames: DataFrame) -> DataFrame:
     return frames.where(is_there).unionByName(frames.where(~is_there).join(there, "content_hash", "left_anti"))
 
 
-def find_bursts(frames: DataFrame, rules: Ingest) -> DataFrame:
+def assign_bursts_by_settings(frames: DataFrame, rules: Ingest) -> DataFrame:
     """Return path, burst_id, group_id and is_clock_stuck by the gaps of the settings."""
     return assign_bursts(frames, burst_gap_seconds=rules.burst_gap_seconds, group_gap_minutes=rules.group_gap_minutes)
 
 
-def fetched_bytes(size: Column | str, limits: Images) -> Column:
+def bytes_to_fetch(size: Column | str, limits: Images) -> Column:
     """Return the sum of the sizes of files but those over the limit, which are not fetched."""
     size = F.col(size) if isinstance(size, str) else size
     return F.coalesce(F.sum(F.when(size <= limits.max_bytes, size)), F.lit(0))
@@ -209,7 +209,7 @@ def _at() -> Column:
 
 
 def _told() -> list[Column]:
-    return [F.col(column).alias(f"told_{column}") for column in ("label", *KEPT)]
+    return [F.col(column).alias(f"told_{column}") for column in ("label", *CARRIED_COLUMNS)]
 
 
 def _wanted() -> dict[str, Column]:
@@ -218,7 +218,7 @@ def _wanted() -> dict[str, Column]:
     The series of files depends on the rule for labels; the one that was found first stays, and with it the group.
     """
     label = F.when(F.col("says_label"), F.col("told_label")).otherwise(F.col("label"))
-    told = {column: F.coalesce(f"told_{column}", column) for column in KEPT if column not in SERIES}
+    told = {column: F.coalesce(f"told_{column}", column) for column in CARRIED_COLUMNS if column not in SERIES}
     return {"label": label, **told, **{column: F.coalesce(column, f"told_{column}") for column in SERIES}}
 
 

@@ -15,7 +15,7 @@ from pipelines.storage.tables import Tables
 OVERHEAD = 0.02  # of the bytes of images, for what stands beside them in a file of Parquet
 
 
-def require_room(tables: Tables, size: int, what: str, *, spilled: int = 0, remedy: str = "") -> None:
+def require_free_space(tables: Tables, size: int, what: str, *, spilled: int = 0, remedy: str = "") -> None:
     """Raise PlatformError where a local workspace lacks room for `size` bytes, or Spark's own folders for `spilled`.
 
     Costs a question to each disk. A workspace elsewhere is not looked at: nobody here knows how much room it has.
@@ -35,7 +35,7 @@ def is_local(tables: Tables) -> bool:
 
 
 @contextmanager
-def committing(tables: Tables) -> Iterator[None]:
+def cleaned_up_commit(tables: Tables) -> Iterator[None]:
     """Remove what a failed commit of the block leaves; raise PlatformError where the disk was full."""
     try:
         yield

@@ -11,23 +11,23 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError, ModelError
-from pipelines.evaluation.decision import Decision
-from pipelines.models.backbones import identity_of
-from pipelines.models.classifiers import MIRRORED, mean_of_views, normalized, probabilities
+from pipelines.evaluation.decision import ReviewPolicy
+from pipelines.models.backbones import feature_id
+from pipelines.models.classifiers import FLIPPED_COLUMN, normalize_array, predict_probabilities, predict_with_flip
 from pipelines.platform.tracking import ModelVersion, Tracking
-from pipelines.reports.wording import plural
-from pipelines.schemas import names_of
+from pipelines.reports.wording import pluralize
+from pipelines.schemas import backbone_names
 from pipelines.settings import Score, Settings
-from pipelines.stages.asking import load
-from pipelines.stages.holding import pin
-from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.room import require_room
-from pipelines.storage.features import features_of
-from pipelines.storage.pending import pictures_to_score
-from pipelines.storage.tables import ROW, Tables, count_failures
+from pipelines.stages.asking import load_model
+from pipelines.stages.holding import pin_table
+from pipelines.stages.result import StageResult, Stopwatch
+from pipelines.stages.room import require_free_space
+from pipelines.storage.features import read_features
+from pipelines.storage.pending import images_to_score
+from pipelines.storage.tables import ROW_KEY, Tables, count_failures
 
-ROUNDING = 1e-9  # the threshold is the probability of a picture, which Spark may compute a last digit lower
-NEVER = 2.0  # no probability reaches it
+TOLERANCE = 1e-9  # the threshold is the probability of a picture, which Spark may compute a last digit lower
+UNREACHABLE = 2.0  # no probability reaches it
 ROW_BYTES, CLASS_BYTES = 300, 20  # of a prediction, and of each of its probabilities, before compression
 KEYS = ["path", "content_hash", "model_name", "model_version"]
 
@@ -40,24 +40,26 @@ def score(
     Where the version decides on both views the rows have `mirrored` too. The readable frames of a burst vote as its
     decision says; where it says no vote, the burst columns hold the image's own prediction. A picture needs review if
     it failed, or if its burst reaches the operating point of a class of interest; where every class is of interest, so
-    that none can be dismissed, if its burst's best probability is below `review_below`. Where too few groups of a class
+    that none can be dismissed, if its burst's best probability is below `review_threshold`. Where too few groups of a class
     of interest were held out, it needs review if it is taken for that class, or if that probability is below.
     """
-    decision = Decision.from_json(version.tags.get("decision"))
+    decision = ReviewPolicy.from_json(version.tags.get("decision"))
     classes = F.array(*[F.lit(name) for name in version.classes])
-    says = mean_of_views if decision.both_views else probabilities
+    says = predict_with_flip if decision.average_flip else predict_probabilities
     readable = says(model, images.where("features is not null").drop("failure", "failure_detail"))
-    found = images.drop("features", MIRRORED).join(readable.select("path", "probability"), "path", "left")
-    if decision.weight is None:  # no vote: bursts are not even looked at
+    found = images.drop("features", FLIPPED_COLUMN).join(readable.select("path", "probability"), "path", "left")
+    if decision.max_weight is None:  # no vote: bursts are not even looked at
         found = found.withColumn("burst_probability", F.col("probability"))
     else:
-        bursts = readable.groupBy("burst_id").agg(_vote(decision.weight).alias("burst_probability"))
+        bursts = readable.groupBy("burst_id").agg(_vote(decision.max_weight).alias("burst_probability"))
         found = found.join(bursts, "burst_id", "left")
     is_readable = F.col("probability").isNotNull()
     own, vote = F.array_max("probability"), F.array_max("burst_probability")
     burst_prediction = _best(classes, "burst_probability")
-    can_dismiss = 0 < len(decision.interesting) < len(version.classes)
-    is_open = _is_sought(decision, version, settings, burst_prediction) if can_dismiss else vote < settings.review_below
+    can_dismiss = 0 < len(decision.classes_of_interest) < len(version.classes)
+    is_open = (
+        _is_sought(decision, version, settings, burst_prediction) if can_dismiss else vote < settings.review_threshold
+    )
     return found.select(
         "path",
         "content_hash",
@@ -76,19 +78,19 @@ def score(
     )
 
 
-def _is_sought(decision: Decision, version: ModelVersion, settings: Score, burst_prediction: Column) -> Column:
+def _is_sought(decision: ReviewPolicy, version: ModelVersion, settings: Score, burst_prediction: Column) -> Column:
     """Say whether a burst reaches the operating point of a class of interest.
 
     Where one has none that can be trusted, whatever is taken for it needs review, and whatever the model is unsure of.
     """
-    thresholds = decision.thresholds(settings.recall_of, settings.recall)
+    thresholds = decision.thresholds(settings.recall_unit, settings.target_recall)
     # One array, not a condition for each class: Spark's planning of a thousand of those takes minutes.
-    least = F.array(*[F.lit(thresholds.get(label, NEVER) - ROUNDING) for label in version.classes])
+    least = F.array(*[F.lit(thresholds.get(label, UNREACHABLE) - TOLERANCE) for label in version.classes])
     reached = F.exists(F.zip_with("burst_probability", least, lambda found, wanted: found >= wanted), lambda each: each)
-    lacking = decision.lacking(settings.recall_of, settings.recall)
+    lacking = decision.classes_without_threshold(settings.recall_unit, settings.target_recall)
     if not lacking:
         return reached
-    return reached | burst_prediction.isin(lacking) | (F.array_max("burst_probability") < settings.review_below)
+    return reached | burst_prediction.isin(lacking) | (F.array_max("burst_probability") < settings.review_threshold)
 
 
 def _vote(weight: float) -> Column:
@@ -96,7 +98,7 @@ def _vote(weight: float) -> Column:
     frames = array_to_vector("probability")
     mean, highest = vector_to_array(Summarizer.mean(frames)), vector_to_array(Summarizer.max(frames))
     mixed = F.zip_with(mean, highest, lambda low, high: (1 - weight) * low + weight * high) if weight else mean
-    return normalized(mixed)
+    return normalize_array(mixed)
 
 
 def prepare(settings: Settings) -> None:
@@ -106,11 +108,11 @@ def prepare(settings: Settings) -> None:
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Score the current pictures that the chosen model version has not seen as they are now."""
-    clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
-    version = tracking.choose(settings.score.model_version)
-    pin(tables, settings, "predictions")
+    clock, tables, tracking = Stopwatch(), Tables.of(spark, settings), Tracking.of(settings)
+    version = tracking.get_version(settings.score.model_version)
+    pin_table(tables, settings, "predictions")
     _drop_removed(tables)
-    state = pictures_to_score(tables, version.name, version.version, version.made_at).cache()
+    state = images_to_score(tables, version.name, version.version, version.created).cache()
     if not state.where("is_new").head(1):
         state.unpersist()
         return StageResult("score", seconds=clock.seconds, outcome=f"with {version}")
@@ -119,9 +121,9 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     _require_features(waiting, tables, version)
     written = total * (ROW_BYTES + CLASS_BYTES * len(version.classes))
     written += tables.bytes_on_disk("predictions") if replaced else 0  # which an upsert may write anew
-    require_room(tables, written, f"The commit of score ({plural(total, 'image')})")
+    require_free_space(tables, written, f"The commit of score ({pluralize(total, 'image')})")
     now = datetime.now(timezone.utc)
-    rows = score(waiting.drop("is_replaced"), load(tracking, version), version, settings.score, now)
+    rows = score(waiting.drop("is_replaced"), load_model(tracking, version), version, settings.score, now)
     if replaced:
         tables.upsert("predictions", rows, KEYS)
     else:
@@ -136,11 +138,11 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
 
 def _drop_removed(tables: Tables) -> None:
     """Delete the predictions for images that are gone from their source."""
-    removed = tables.read("images").where("removed_at is not null").select(*ROW)
+    removed = tables.read("images").where("removed_at is not null").select(*ROW_KEY)
     if not tables.exists("predictions") or not removed.head(1):
         return
-    current = tables.current_images(tables.settled(removed), with_removed=True).where("removed_at is not null")
-    paths = tables.settled(tables.read("predictions").select("path").join(current, "path", "left_semi"))
+    current = tables.latest_images(tables.materialize(removed), with_removed=True).where("removed_at is not null")
+    paths = tables.materialize(tables.read("predictions").select("path").join(current, "path", "left_semi"))
     if paths.head(1):
         tables.delete_matching("predictions", paths)
 
@@ -153,10 +155,10 @@ def _waiting(state: DataFrame, tables: Tables, version: ModelVersion) -> DataFra
     fresh = state.where("is_new")
     touched = fresh.select("burst_id").unionAll(fresh.select(F.explode("old_bursts"))).distinct()
     waiting = state.join(touched, "burst_id", "left_semi").withColumn("is_replaced", F.size("old_bursts") > 0)
-    both_views = Decision.from_json(version.tags.get("decision")).both_views
-    features = features_of(tables, version.tags["backbone"], mirrored=both_views)
+    both_views = ReviewPolicy.from_json(version.tags.get("decision")).average_flip
+    features = read_features(tables, version.tags["backbone"], mirrored=both_views)
     if both_views:  # one without the other is of no use to this version
-        features = features.withColumn("features", F.when(F.col(MIRRORED).isNotNull(), F.col("features")))
+        features = features.withColumn("features", F.when(F.col(FLIPPED_COLUMN).isNotNull(), F.col("features")))
     features = features.drop("failure_detail", "featurized_at").withColumnRenamed("failure", "decoding_failure")
     rows = waiting.select("path", "content_hash", "burst_id", "failure", "is_replaced")
     rows = rows.join(features, "content_hash", "left")
@@ -176,29 +178,33 @@ def _require_features(waiting: DataFrame, tables: Tables, version: ModelVersion)
         raise ModelError(_other_backbone(version, f"table features holds {', '.join(held)} for {count:,} pictures"))
     raise DataError(
         f"{count:,} pictures have no features of {wanted}, which model {version} needs. "
-        f"Run `irbis featurize --backbone {names_of(wanted)}{_mirror(version)}` first."
+        f"Run `irbis featurize --backbone {backbone_names(wanted)}{_mirror(version)}` first."
     )
 
 
 def require_backbone(settings: Settings) -> None:
     """Raise ModelError if pictures featurized with these settings could not be scored by the chosen version."""
-    version = Tracking.of(settings).choose(settings.score.model_version)
-    mine = identity_of(settings)
+    version = Tracking.of(settings).get_version(settings.score.model_version)
+    mine = feature_id(settings)
     if mine != version.tags["backbone"]:
         raise ModelError(_other_backbone(version, f"the settings say {mine}"))
-    if _mirror(version) and not settings.featurize.mirror:
+    if _mirror(version) and not settings.featurize.horizontal_flip:
         raise ModelError(
-            f"Model {version} looks at mirrored pictures too, and featurize.mirror is false. Add{_mirror(version)}."
+            f"Model {version} looks at mirrored pictures too, and featurize.horizontal_flip is false. Add{_mirror(version)}."
         )
 
 
 def _mirror(version: ModelVersion) -> str:
-    return " --set featurize.mirror=true" if Decision.from_json(version.tags.get("decision")).both_views else ""
+    return (
+        " --set featurize.horizontal_flip=true"
+        if ReviewPolicy.from_json(version.tags.get("decision")).average_flip
+        else ""
+    )
 
 
 def _other_backbone(version: ModelVersion, found: str) -> str:
     wanted = version.tags["backbone"]
-    name = names_of(wanted)
+    name = backbone_names(wanted)
     return (
         f"Model {version} was trained on features of {wanted}; {found}. Featurize with {name} "
         f"(--backbone {name}, the same weights and images settings), or choose another version "

@@ -8,16 +8,16 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.split import SPLITS, labelled_pictures
-from pipelines.models.backbones import identity_of, wanted_of
+from pipelines.evaluation.split import SPLITS, labelled_images
+from pipelines.models.backbones import feature_id, required_feature_ids
 from pipelines.platform.tracking import ModelVersion, Tracking
-from pipelines.reports.mark import PAGE, bears, mark_of
+from pipelines.reports.mark import REPORT_PATH, is_up_to_date, report_fingerprint
 from pipelines.settings import Settings
-from pipelines.stages.revisions import compare
-from pipelines.storage.features import features_of
+from pipelines.stages.revisions import diff_listing
+from pipelines.storage.features import read_features
 from pipelines.storage.files import read_text
-from pipelines.storage.listing import list_names
-from pipelines.storage.pending import pictures_to_featurize, pictures_to_score
+from pipelines.storage.listing import list_images
+from pipelines.storage.pending import images_to_featurize, images_to_score
 from pipelines.storage.sources import open_source
 from pipelines.storage.tables import Tables, count_failures
 
@@ -67,7 +67,7 @@ def as_text(status: dict[str, Any]) -> str:
 
 def _images(tables: Tables) -> dict[str, Any]:
     rows = tables.read("images").count()
-    current = tables.current_images()
+    current = tables.latest_images()
     paths, hashes, labelled = current.agg(F.count("*"), F.countDistinct("content_hash"), F.count("label")).first()
     return {
         "rows": rows,
@@ -94,7 +94,7 @@ def _features(tables: Tables) -> dict[str, Any]:
 
 def _predictions(tables: Tables) -> dict[str, Any]:
     rows = tables.read("predictions").count()
-    predictions = tables.read("predictions").join(tables.current_images().select("path"), "path", "left_semi")
+    predictions = tables.read("predictions").join(tables.latest_images().select("path"), "path", "left_semi")
     paths, hashes = predictions.agg(F.countDistinct("path"), F.countDistinct("content_hash")).first()
     counted = predictions.groupBy("model_version").count().orderBy("model_version").collect()
     return {
@@ -109,15 +109,15 @@ def _predictions(tables: Tables) -> dict[str, Any]:
 
 def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: ModelVersion | None) -> dict[str, int]:
     """Count what each stage after ingest would do."""
-    backbone = identity_of(settings)
+    backbone = feature_id(settings)
     never = ("", "", datetime.now(timezone.utc))
-    of_version = (champion.name, champion.version, champion.made_at) if champion else never
-    mark = mark_of(tables, settings, champion.run_id if champion else None)
-    up_to_date = bears(read_text(tables, PAGE), mark)
+    of_version = (champion.name, champion.version, champion.created) if champion else never
+    mark = report_fingerprint(tables, settings, champion.run_id if champion else None)
+    up_to_date = is_up_to_date(read_text(tables, REPORT_PATH), mark)
     return {
-        "featurize": pictures_to_featurize(tables, wanted_of(settings.featurize, backbone)).count(),
+        "featurize": images_to_featurize(tables, required_feature_ids(settings.featurize, backbone)).count(),
         "train": _not_learned(tables, settings, tracking, backbone),
-        "score": pictures_to_score(tables, *of_version).where("is_new").count(),
+        "score": images_to_score(tables, *of_version).where("is_new").count(),
         "report": int(tables.exists("images") and not up_to_date),
     }
 
@@ -125,9 +125,9 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
 def _source(tables: Tables, settings: Settings) -> tuple[int, str | None]:
     """Return how many images ingest would read, and a sentence on the files that it would pass over."""
     source = open_source(settings)
-    listing = list_names(tables, source, settings.sources)
-    changes = compare(tables, listing.names, settings.ingest, settings.images, source.root)
-    return changes.fresh_count, listing.passed_over.note(listing.count)
+    listing = list_images(tables, source, settings.sources)
+    changes = diff_listing(tables, listing.files, settings.ingest, settings.images, source.root)
+    return changes.fresh_count, listing.skipped_files.note(listing.count)
 
 
 def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbone: str) -> int:
@@ -135,8 +135,8 @@ def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbon
 
     The newest, and not the champion: one that did not beat it has learned them all the same.
     """
-    features = features_of(tables, backbone).where("features is not null")
-    labelled = labelled_pictures(tables.current_images(), settings.train.exclude_labels)
+    features = read_features(tables, backbone).where("features is not null")
+    labelled = labelled_images(tables.latest_images(), settings.train.exclude_labels)
     count = labelled.join(features.select("content_hash"), "content_hash", "left_semi").count()
     newest = next((each for each in tracking.versions() if each.tags.get("backbone") == backbone), None)
     if newest is None:

@@ -13,91 +13,91 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from pipelines.config import Origin
+from pipelines.config import SourcedValue
 from pipelines.errors import DataError
-from pipelines.evaluation.figures import aligned
-from pipelines.models.backbones import identity_of
-from pipelines.models.synapseml import lightgbm
+from pipelines.evaluation.figures import align_columns
+from pipelines.models.backbones import feature_id
+from pipelines.models.synapseml import import_lightgbm
 from pipelines.platform.tracking import Tracking
-from pipelines.platform.trials import FAILED, FINISHED, Trial, Trials
+from pipelines.platform.trials import FAILED, FINISHED, SweepRun, Trial
 from pipelines.settings import Settings
-from pipelines.stages.learning import fingerprint_of, require_sound_labels, training_rows
-from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.sweep_plan import ALL, Plan, Share
-from pipelines.stages.sweep_trial import Sweep, combined, run_trial, study_of
+from pipelines.stages.learning import require_sound_labels, training_fingerprint, training_rows
+from pipelines.stages.result import StageResult, Stopwatch
+from pipelines.stages.sweep_plan import ALL, Shard, SweepPlan
+from pipelines.stages.sweep_trial import SweepContext, final_params, run_trial, study_of
 from pipelines.storage.tables import Tables
 
 
 def run(
     spark: SparkSession,
     settings: Settings,
-    plan: Plan,
+    plan: SweepPlan,
     name: str,
-    origins: Mapping[str, Origin],
-    share: Share = ALL,
+    origins: Mapping[str, SourcedValue],
+    share: Shard = ALL,
 ) -> StageResult:
     """Try what the plan says, but for the trials that an earlier run has finished; the note is the table of all.
 
     One that tries a share alone leaves the table to the run of all that comes after it.
     """
-    clock, tables = Clock(), Tables.of(spark, settings)
+    clock, tables = Stopwatch(), Tables.of(spark, settings)
     trials = _trials(tables, settings, plan, name, share)
     before = trials.finished()
     done = {each.number for each in before}
     waiting = deque(number for number in plan.numbers(share) if number not in done)
     lacking = len(waiting)
-    sweep = Sweep(plan, origins, tables, trials, study_of(plan, before, share), waiting, done, share)
+    sweep = SweepContext(plan, origins, tables, trials, study_of(plan, before, share), waiting, done, share)
     try:
         read = _try_all(sweep, lacking)
     except BaseException:
         if share.is_all:
-            trials.stop()
+            trials.interrupt()
         raise
     finally:
-        sweep.let_go()
+        sweep.release()
     found = trials.finished()
     own = [each for each in found if each.number in plan.numbers(share)]
     failed = sum(trial.state == FAILED for trial in own)
     failures = {FAILED: failed} if failed else {}
     if not share.is_all:
-        outcome = f"{name}: share {share.part} of {share.parts}, {len(own)} of {plan.wanted} trials"
+        outcome = f"{name}: share {share.part} of {share.parts}, {len(own)} of {plan.n_trials} trials"
         return StageResult("sweep", read, lacking, failures, clock.seconds, outcome=outcome)
-    best = best_of(found, plan)
+    best = best_trial(found, plan)
     table = as_text(found, plan)
     trials.close(best, table)
     outcome = _outcome(name, best, plan)
     return StageResult("sweep", read, lacking, failures, clock.seconds, (f"\n{table}",), outcome)
 
 
-def begin(spark: SparkSession, settings: Settings, plan: Plan, name: str) -> StageResult:
+def init_sweep(spark: SparkSession, settings: Settings, plan: SweepPlan, name: str) -> StageResult:
     """Open the run that the trials are nested in, for processes that then try a share each."""
-    clock = Clock()
+    clock = Stopwatch()
     done = len(_trials(Tables.of(spark, settings), settings, plan, name, ALL).finished())
-    return StageResult("sweep", 0, 0, {}, clock.seconds, outcome=f"{name}: {done} of {plan.wanted} trials are done")
+    return StageResult("sweep", 0, 0, {}, clock.seconds, outcome=f"{name}: {done} of {plan.n_trials} trials are done")
 
 
-def _trials(tables: Tables, settings: Settings, plan: Plan, name: str, share: Share) -> Trials:
+def _trials(tables: Tables, settings: Settings, plan: SweepPlan, name: str, share: Shard) -> SweepRun:
     """Give the sweep's trials; one that is not begun yet begins, unless only a share is wanted: which should do it?"""
-    if settings.train.folds < 2:
-        raise DataError("train.folds = 0: a sweep needs cross-validation. Set train.folds to 2 or more.")
-    if "lightgbm" in plan.choices("train.learner", settings.train.learner):
-        lightgbm()
+    if settings.train.cv_folds < 2:
+        raise DataError("train.cv_folds = 0: a sweep needs cross-validation. Set train.cv_folds to 2 or more.")
+    if "lightgbm" in plan.choices("train.classifier", settings.train.classifier):
+        import_lightgbm()
     tracking = Tracking.of(settings)
     tables.require("features")
-    pictures = training_rows(tables, settings, identity_of(settings))
+    pictures = training_rows(tables, settings, feature_id(settings))
     require_sound_labels(tables, pictures, settings)
-    fingerprint = plan.digest(name, fingerprint_of(pictures, settings, ""))
+    fingerprint = plan.digest(name, training_fingerprint(pictures, settings, ""))
     if share.is_all:
-        tracking.close_abandoned()
+        tracking.mark_stale_runs_killed()
         space = json.dumps(plan.model_dump(mode="json")["space"])
         about = {"method": plan.method, "metric": plan.metric, "space": space}
-        return Trials.of(tracking, name, fingerprint, about)
-    if found := Trials.known(tracking, fingerprint):
+        return SweepRun.of(tracking, name, fingerprint, about)
+    if found := SweepRun.find(tracking, fingerprint):
         return found
     raise DataError(f"The sweep {name} is not begun on these pictures. Begin it once: irbis sweep FILE --begin.")
 
 
-def _try_all(sweep: Sweep, lacking: int) -> int:
+def _try_all(sweep: SweepContext, lacking: int) -> int:
     """Run so many trials, `parallel` at a time; give the pictures that one of them is judged on."""
     with ThreadPoolExecutor(sweep.plan.parallel) as pool:
         running = [pool.submit(run_trial, sweep) for _ in range(lacking)]
@@ -107,20 +107,20 @@ def _try_all(sweep: Sweep, lacking: int) -> int:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def best_of(trials: list[Trial], plan: Plan) -> Trial | None:
+def best_trial(trials: list[Trial], plan: SweepPlan) -> Trial | None:
     """Give the first of the best of the trials that were judged on all folds."""
     whole = [trial for trial in trials if trial.state == FINISHED and trial.value is not None]
     sign = 1 if plan.direction == "minimize" else -1
     return min(whole, key=lambda trial: sign * (trial.value or 0.0), default=None)
 
 
-def as_text(trials: list[Trial], plan: Plan) -> str:
+def as_text(trials: list[Trial], plan: SweepPlan) -> str:
     """Give a table of the trials, the best first, then those stopped early, then those that failed."""
     sign = 1 if plan.direction == "minimize" else -1
     order = sorted(trials, key=lambda each: (each.state != FINISHED, each.value is None, sign * (each.value or 0.0)))
     rows = [["trial", plan.metric, "95 %", "seconds", *plan.space, ""]]
     rows += [[*_figures(each), *(_written(each.parameters[key]) for key in plan.space), _end(each)] for each in order]
-    return "\n".join(aligned(rows))
+    return "\n".join(align_columns(rows))
 
 
 def _figures(trial: Trial) -> list[str]:
@@ -135,10 +135,10 @@ def _end(trial: Trial) -> str:
     return f"failed: {trial.reason}" if trial.state == FAILED else "stopped after one fold"
 
 
-def _outcome(name: str, best: Trial | None, plan: Plan) -> str:
+def _outcome(name: str, best: Trial | None, plan: SweepPlan) -> str:
     if best is None:
         return f"{name}: no trial succeeded"
-    chosen = combined(best)
+    chosen = final_params(best)
     said = " ".join(f"--set {key}={_written(value)}" for key, value in chosen.items())
     return f"{name}: {plan.metric} {best.value:.3f} with: irbis train {said}"
 

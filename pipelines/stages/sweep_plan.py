@@ -13,20 +13,20 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from pipelines.config import Origin, validated
+from pipelines.config import SourcedValue, build_settings
 from pipelines.errors import SettingsError
-from pipelines.settings import Section
+from pipelines.settings import SettingsSection
 
-HELD = {
+FIXED_KEYS = {
     *("fractions", "split_salt", "exclude_labels", "classes_of_interest", "min_groups_per_class"),
     *("folds", "gate_metric", "bootstrap"),
 }
-BESIDE = ("featurize.backbone", "featurize.mirror")
+EXTRA_KEYS = ("featurize.backbone", "featurize.horizontal_flip")
 
 Choices = Annotated[list[bool | int | float | str | None], Field(min_length=1)]
 
 
-class Range(Section):
+class SearchRange(SettingsSection):
     """Hold a range of numbers; `log`: a tenth to 1 is as likely as 1 to ten; `integer`: whole numbers."""
 
     low: float
@@ -36,14 +36,14 @@ class Range(Section):
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Say which trials are a process's own: of `parts` that work side by side it is number `part`, from 1 on."""
 
     part: int = 1
     parts: int = 1
 
     @classmethod
-    def of(cls, text: str) -> Share:
+    def of(cls, text: str) -> Shard:
         """Read a share such as 2/4; raise SettingsError if it is none."""
         part, _, parts = text.partition("/")
         if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
@@ -55,10 +55,10 @@ class Share:
         return self.parts == 1
 
 
-ALL = Share()
+ALL = Shard()
 
 
-class Plan(Section):
+class SweepPlan(SettingsSection):
     """Hold what a sweep tries and how much of it.
 
     `method`: grid (every combination), random, or tpe (tree-structured Parzen estimator: Bergstra et al., 2011).
@@ -72,20 +72,20 @@ class Plan(Section):
     )
     prune: bool = True
     seed: int = 0
-    space: Annotated[dict[str, Range | Choices], Field(min_length=1)]
+    space: Annotated[dict[str, SearchRange | Choices], Field(min_length=1)]
 
     @property
     def direction(self) -> Literal["minimize", "maximize"]:
         return "minimize" if self.metric == "log_loss" else "maximize"
 
     @property
-    def wanted(self) -> int:
+    def n_trials(self) -> int:
         """Give the number of trials; of a grid, that of its combinations."""
         return sum(1 for _ in self.combinations()) if self.method == "grid" else self.trials
 
-    def numbers(self, share: Share) -> range:
+    def numbers(self, share: Shard) -> range:
         """Give the numbers of the trials of a share; of a grid, number N is combination N."""
-        return range(share.part - 1, self.wanted, share.parts)
+        return range(share.part - 1, self.n_trials, share.parts)
 
     def choices(self, key: str, otherwise: Any) -> list[Any]:
         """Give what is tried of a setting; where it is not swept, what it is otherwise."""
@@ -110,12 +110,12 @@ class Plan(Section):
         return hashlib.sha256(json.dumps([kept, *others], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _number(values: Range, end: str) -> float | int:
+def _number(values: SearchRange, end: str) -> float | int:
     found = getattr(values, end)
     return int(found) if values.integer else found
 
 
-def read_plan(file: str, origins: Mapping[str, Origin]) -> Plan:
+def read_plan(file: str, origins: Mapping[str, SourcedValue]) -> SweepPlan:
     """Give the plan of a YAML file; raise SettingsError with all that is wrong with it.
 
     Every value is held against the settings' own limits, so that no trial fails on one an hour later.
@@ -124,7 +124,7 @@ def read_plan(file: str, origins: Mapping[str, Origin]) -> Plan:
     if not path.is_file():
         raise SettingsError(f"There is no file {file}. Give a sweep's plan, such as conf/sweeps/learners.yaml.")
     try:
-        plan = Plan(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
+        plan = SweepPlan(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
     except (yaml.YAMLError, TypeError) as error:
         raise SettingsError(f"{file} cannot be read as a mapping in YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
@@ -139,7 +139,7 @@ def _told(file: str, error: Any) -> str:
     return f"{file}: {'.'.join(parts)}: {error['msg'][0].lower()}{error['msg'][1:]} (it is {error['input']!r})."
 
 
-def _range_faults(plan: Plan) -> list[str]:
+def _range_faults(plan: SweepPlan) -> list[str]:
     faults = []
     for key, values in plan.space.items():
         if isinstance(values, list):
@@ -157,21 +157,21 @@ def _range_faults(plan: Plan) -> list[str]:
     return faults
 
 
-def _key_faults(plan: Plan, origins: Mapping[str, Origin]) -> list[str]:
+def _key_faults(plan: SweepPlan, origins: Mapping[str, SourcedValue]) -> list[str]:
     faults = []
     for key in plan.space:
         section, _, name = key.partition(".")
-        if key in origins and key not in BESIDE and (section != "train" or name in HELD):
-            allowed = f"train.* but {', '.join(sorted(HELD))}; {', '.join(BESIDE)}"
+        if key in origins and key not in EXTRA_KEYS and (section != "train" or name in FIXED_KEYS):
+            allowed = f"train.* but {', '.join(sorted(FIXED_KEYS))}; {', '.join(EXTRA_KEYS)}"
             faults.append(f"{key} cannot be swept: trials could not be compared. What can: {allowed}.")
     return faults
 
 
-def _value_faults(plan: Plan, origins: Mapping[str, Origin]) -> list[str]:
+def _value_faults(plan: SweepPlan, origins: Mapping[str, SourcedValue]) -> list[str]:
     faults: list[str] = []
     for key, value in plan.extremes():
         try:
-            validated({**origins, key: Origin(value, "the sweep")})
+            build_settings({**origins, key: SourcedValue(value, "the sweep")})
         except SettingsError as error:
             faults += [fault for fault in error.faults if fault not in faults]
     return faults

@@ -13,56 +13,58 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame
 from pyspark.sql.utils import IllegalArgumentException
 
-from pipelines.config import Origin, validated
+from pipelines.config import SourcedValue, build_settings
 from pipelines.errors import DataError, PlatformError
-from pipelines.evaluation.answers import best_views
+from pipelines.evaluation.answers import choose_views
 from pipelines.evaluation.figures import Evaluation
-from pipelines.evaluation.folds import is_held, with_folds
-from pipelines.models.backbones import identity_of
-from pipelines.models.cross_validation import hold_out
+from pipelines.evaluation.folds import assign_folds, in_fold
+from pipelines.models.backbones import feature_id
+from pipelines.models.cross_validation import fit_with_validation
 from pipelines.platform.session import is_running
-from pipelines.platform.trials import FAILED, FINISHED, PRUNED, Trial, Trials
+from pipelines.platform.trials import FAILED, FINISHED, PRUNED, SweepRun, Trial
 from pipelines.settings import Settings
-from pipelines.stages.asking import ask
-from pipelines.stages.learning import cross_validated, select_rows, training_rows
-from pipelines.stages.result import Clock
-from pipelines.stages.sweep_plan import ALL, Plan, Share
+from pipelines.stages.asking import predict_labelled
+from pipelines.stages.learning import fit_cross_validated, select_rows, training_rows
+from pipelines.stages.result import Stopwatch
+from pipelines.stages.sweep_plan import ALL, Shard, SweepPlan
 from pipelines.storage.tables import Tables
 
-KEPT = 75.0  # percent of the trials: one that is poorer on the first fold is stopped there
-FIRST = 5  # trials that are never stopped early: what should they be held against?
+PRUNE_PERCENTILE = 75.0  # percent of the trials: one that is poorer on the first fold is stopped there
+N_STARTUP_TRIALS = 5  # trials that are never stopped early: what should they be held against?
 
 
 @dataclass
-class Sweep:
+class SweepContext:
     """Hold what all trials share. What is learned from is read once for each backbone, and kept."""
 
-    plan: Plan
-    origins: Mapping[str, Origin]
+    plan: SweepPlan
+    origins: Mapping[str, SourcedValue]
     tables: Tables
-    trials: Trials
+    trials: SweepRun
     study: Any
     waiting: deque[int]  # numbers of trials
     told: set[int]  # numbers of trials that the study knows
-    share: Share = ALL
+    share: Shard = ALL
     kept: dict[tuple[str, bool], DataFrame] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def settings(self, parameters: Mapping[str, Any]) -> Settings:
         """Give the settings with those of one trial."""
-        return validated({**self.origins, **{key: Origin(value, "the sweep") for key, value in parameters.items()}})
+        return build_settings(
+            {**self.origins, **{key: SourcedValue(value, "the sweep") for key, value in parameters.items()}}
+        )
 
     def rows(self, settings: Settings) -> DataFrame:
         """Give the pictures of train and validation, with folds that are the same for every trial."""
-        identity, train = identity_of(settings), settings.train
-        key = identity, settings.featurize.mirror
+        identity, train = feature_id(settings), settings.train
+        key = identity, settings.featurize.horizontal_flip
         with self.lock:
             if key not in self.kept:
                 rows = select_rows(training_rows(self.tables, settings, identity), train).rows.where("split != 'test'")
-                self.kept[key] = with_folds(rows, train.folds, train.split_salt).cache()
+                self.kept[key] = assign_folds(rows, train.cv_folds, train.split_salt).cache()
             return self.kept[key]
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         for rows in self.kept.values():
             rows.unpersist()
 
@@ -80,24 +82,24 @@ class Sweep:
             return number, self.study.ask(distributions(self.plan))
 
 
-def study_of(plan: Plan, before: Sequence[Trial], share: Share) -> Any:
+def study_of(plan: SweepPlan, before: Sequence[Trial], share: Shard) -> Any:
     """Give Optuna's study with the trials there are."""
     optuna = _optuna()
     # Begun anew, or beside another, the same seed would draw the same trials again.
     seed = plan.seed + len(before) * share.parts + share.part - 1
     is_beside = plan.parallel > 1 or not share.is_all
     sampler = (
-        optuna.samplers.TPESampler(seed=seed, n_startup_trials=FIRST, constant_liar=is_beside)
+        optuna.samplers.TPESampler(seed=seed, n_startup_trials=N_STARTUP_TRIALS, constant_liar=is_beside)
         if plan.method == "tpe"
         else optuna.samplers.RandomSampler(seed=seed)
     )
-    pruner = optuna.pruners.PercentilePruner(KEPT, n_startup_trials=FIRST)
+    pruner = optuna.pruners.PercentilePruner(PRUNE_PERCENTILE, n_startup_trials=N_STARTUP_TRIALS)
     study = optuna.create_study(direction=plan.direction, sampler=sampler, pruner=pruner)
     tell(study, plan, before)
     return study
 
 
-def tell(study: Any, plan: Plan, trials: Sequence[Trial]) -> None:
+def tell(study: Any, plan: SweepPlan, trials: Sequence[Trial]) -> None:
     """Let the study know of trials that came to their end elsewhere, or earlier."""
     optuna = _optuna()
     states = {name: getattr(optuna.trial.TrialState, of) for name, of in _STATES.items()}
@@ -108,7 +110,7 @@ def tell(study: Any, plan: Plan, trials: Sequence[Trial]) -> None:
                 params=dict(each.parameters),
                 distributions=distributions(plan),
                 value=None if each.state == FAILED else each.value,
-                intermediate_values={} if each.first is None else {0: each.first},
+                intermediate_values={} if each.first_fold_value is None else {0: each.first_fold_value},
             )
         )
 
@@ -116,7 +118,7 @@ def tell(study: Any, plan: Plan, trials: Sequence[Trial]) -> None:
 _STATES = {FINISHED: "COMPLETE", PRUNED: "PRUNED", FAILED: "FAIL"}
 
 
-def distributions(plan: Plan) -> dict[str, Any]:
+def distributions(plan: SweepPlan) -> dict[str, Any]:
     """Give the space as Optuna's distributions."""
     known = _optuna().distributions
     found: dict[str, Any] = {}
@@ -130,19 +132,19 @@ def distributions(plan: Plan) -> dict[str, Any]:
     return found
 
 
-def run_trial(sweep: Sweep) -> int:
+def run_trial(sweep: SweepContext) -> int:
     """Run one trial, write it down, and tell the sampler; give how many pictures it was judged on."""
-    plan, clock = sweep.plan, Clock()
+    plan, clock = sweep.plan, Stopwatch()
     number, asked = sweep.ask()
     run_id = sweep.trials.begin(number)
-    judged = Judged()
+    judged = TrialOutcome()
     try:
         judged = _judged(sweep, asked)
     except (Py4JJavaError, IllegalArgumentException, ValueError) as error:
         if not is_running(sweep.tables.spark):
             raise
         # What a learner refuses is a finding about these parameters: written down, and the other trials go on.
-        judged = Judged(FAILED, reason=" ".join(str(error).split())[:300])
+        judged = TrialOutcome(FAILED, reason=" ".join(str(error).split())[:300])
     found = judged.evaluation.metrics[plan.metric] if judged.evaluation else None
     value = found.value if found else judged.first
     trial = Trial(
@@ -152,9 +154,9 @@ def run_trial(sweep: Sweep) -> int:
         value=value,
         low=found.low if found else None,
         high=found.high if found else None,
-        first=judged.first,
+        first_fold_value=judged.first,
         seconds=round(clock.seconds, 1),
-        chosen=judged.chosen,
+        selected_params=judged.chosen,
         reason=judged.reason,
     )
     figures = {name: each.value for name, each in judged.evaluation.metrics.items()} if judged.evaluation else {}
@@ -167,7 +169,7 @@ def run_trial(sweep: Sweep) -> int:
 
 
 @dataclass(frozen=True)
-class Judged:
+class TrialOutcome:
     """Hold how a trial ended: the metric on the first fold, the figures on all, and the parameters that won."""
 
     state: str = FINISHED
@@ -177,7 +179,7 @@ class Judged:
     reason: str = ""
 
 
-def _judged(sweep: Sweep, asked: Any) -> Judged:
+def _judged(sweep: SweepContext, asked: Any) -> TrialOutcome:
     settings = sweep.settings(asked.params)
     rows, train = sweep.rows(settings), settings.train
     classes = sorted(row["label"] for row in rows.select("label").distinct().collect())
@@ -186,26 +188,26 @@ def _judged(sweep: Sweep, asked: Any) -> Judged:
         with sweep.lock:
             asked.report(first, 0)
             if asked.should_prune():
-                return Judged(PRUNED, first)
-    fitted, said = cross_validated(rows, classes, train, train.folds)
+                return TrialOutcome(PRUNED, first)
+    fitted, said = fit_cross_validated(rows, classes, train, train.cv_folds)
     if said is None:
         raise DataError(
             "No class has groups (encounters) in two folds of train and validation, so no trial can be judged. "
             "Label more encounters of each class."
         )
-    return Judged(FINISHED, first, best_views(said)[2].evaluate(train.bootstrap), fitted.parameters)
+    return TrialOutcome(FINISHED, first, choose_views(said)[2].evaluate(train.bootstrap_resamples), fitted.parameters)
 
 
 def _first_fold(rows: DataFrame, classes: list[str], settings: Settings, metric: str) -> float | None:
     """Give the metric on one fold alone: a fifth of the work tells what is hopeless."""
-    others, held = rows.where(~is_held(0)), rows.where(is_held(0))
-    said = ask(hold_out(others, held, classes, settings.train).model, held, classes)
-    return said.of_views(False).evaluate(bootstrap=0).metrics[metric].value if said else None
+    others, held = rows.where(~in_fold(0)), rows.where(in_fold(0))
+    said = predict_labelled(fit_with_validation(others, held, classes, settings.train).model, held, classes)
+    return said.average_views(False).evaluate(bootstrap=0).metrics[metric].value if said else None
 
 
-def combined(trial: Trial) -> dict[str, Any]:
+def final_params(trial: Trial) -> dict[str, Any]:
     """Give the parameters of a trial with those that cross-validation chose within it."""
-    chosen = {"train.reg_params": trial.chosen["reg_param"]} if "reg_param" in trial.chosen else {}
+    chosen = {"train.reg_params": trial.selected_params["reg_param"]} if "reg_param" in trial.selected_params else {}
     return {**chosen, **trial.parameters}
 
 

@@ -11,33 +11,33 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.config import flatten
-from pipelines.evaluation.answers import Answers
-from pipelines.evaluation.split import SPLITS, count_pictures, pictures_in
+from pipelines.evaluation.answers import PredictionSet
+from pipelines.evaluation.split import SPLITS, count_by_split, split_size
 from pipelines.label_text import require_known_labels
-from pipelines.masking import masked
-from pipelines.models.backbones import identity_of
+from pipelines.masking import redact
+from pipelines.models.backbones import feature_id
 from pipelines.models.learners import describe
 from pipelines.platform.provenance import code_version
 from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
 from pipelines.reports.card import model_card
 from pipelines.settings import Score, Settings
 from pipelines.stages.caveats import find_caveats
-from pipelines.stages.gate import pass_gate, require_judge, settle
+from pipelines.stages.gate import apply_gate, require_judge, settle
 from pipelines.stages.learning import (
     Selection,
-    fingerprint_of,
     require_sound_labels,
     select_rows,
+    training_fingerprint,
     training_rows,
 )
-from pipelines.stages.measuring import check_leakage, cross_validate_recipe, measure_on_test
-from pipelines.stages.recipe import fit_recipe
-from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.trained import Trained
+from pipelines.stages.measuring import check_leakage, cross_validate_pipeline, evaluate_on_test
+from pipelines.stages.recipe import fit_pipeline
+from pipelines.stages.result import StageResult, Stopwatch
+from pipelines.stages.trained import TrainingResult
 from pipelines.storage.tables import Tables
 
 
-def train(rows: DataFrame, settings: Settings) -> Trained:
+def train(rows: DataFrame, settings: Settings) -> TrainingResult:
     """Fit a classifier on rows of path, content_hash, features, label, burst_id, group_id, split, and evaluate it.
 
     The model learns from train and validation. It is evaluated on test, if test has images of every class that has at
@@ -47,29 +47,29 @@ def train(rows: DataFrame, settings: Settings) -> Trained:
     return train_selected(_select(rows, settings), settings)
 
 
-def train_selected(selection: Selection, settings: Settings) -> Trained:
+def train_selected(selection: Selection, settings: Settings) -> TrainingResult:
     chosen, rows, coverage = settings.train, selection.rows, selection.coverage
     learning = rows.where("split != 'test'").cache()
-    recipe = fit_recipe(learning, coverage.classes, chosen)
+    recipe = fit_pipeline(learning, coverage.classes, chosen)
     learning.unpersist()
     if coverage.untested:
-        measured = cross_validate_recipe(rows, coverage.classes, coverage.evaluated, chosen)
+        measured = cross_validate_pipeline(rows, coverage.classes, coverage.evaluated, chosen)
     else:
         test = rows.where("split = 'test'")
-        measured = measure_on_test(recipe, test, coverage.classes, coverage.evaluated)
+        measured = evaluate_on_test(recipe, test, coverage.classes, coverage.evaluated)
     leakage = check_leakage(rows, chosen, measured.folds)
     validation = recipe.validation
-    return Trained(
+    return TrainingResult(
         recipe.model,
         list(coverage.classes),
         recipe.parameters,
         recipe.temperature,
-        recipe.decision,
-        test=measured.answers.evaluate(chosen.bootstrap),
-        voted=measured.voted.evaluate(chosen.bootstrap),
-        validation=validation.evaluate(chosen.bootstrap) if validation else None,
-        reviews=measured.reviews(recipe.decision, chosen.bootstrap),
-        uncalibrated=_calibration_error(measured.raw),
+        recipe.policy,
+        test=measured.predictions.evaluate(chosen.bootstrap_resamples),
+        burst_test=measured.aggregate_bursts.evaluate(chosen.bootstrap_resamples),
+        validation=validation.evaluate(chosen.bootstrap_resamples) if validation else None,
+        reviews=measured.measure_operating_points(recipe.policy, chosen.bootstrap_resamples),
+        ece_before=_calibration_error(measured.raw),
         folds=measured.folds,
         caveats=find_caveats(selection, measured, leakage),
         leakage=leakage,
@@ -84,7 +84,7 @@ def _select(rows: DataFrame, settings: Settings) -> Selection:
     return select_rows(rows, settings.train)
 
 
-def _calibration_error(answers: Answers) -> float:
+def _calibration_error(answers: PredictionSet) -> float:
     return answers.evaluate(bootstrap=0).metrics["calibration_error"].value or 0.0
 
 
@@ -95,12 +95,12 @@ def prepare(settings: Settings) -> None:
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Train on all labelled features of settings.featurize.backbone, and register what comes out."""
-    clock, tables, tracking = Clock(), Tables.of(spark, settings), Tracking.of(settings)
-    tracking.close_abandoned()
+    clock, tables, tracking = Stopwatch(), Tables.of(spark, settings), Tracking.of(settings)
+    tracking.mark_stale_runs_killed()
     tables.require("features")
-    backbone = identity_of(settings)
+    backbone = feature_id(settings)
     rows = training_rows(tables, settings, backbone).cache()
-    fingerprint = fingerprint_of(rows, settings, backbone)
+    fingerprint = training_fingerprint(rows, settings, backbone)
     same = [each for each in tracking.versions() if each.tags.get("fingerprint") == fingerprint]
     if judged := settle(tracking, same):
         rows.unpersist()
@@ -114,7 +114,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     total = selection.rows.count()
     version, verdict = _record(tables, tracking, settings, selection, trained, backbone, fingerprint)
     rows.unpersist()
-    figure = trained.test.metrics["balanced_accuracy"].text()
+    figure = trained.test.metrics["balanced_accuracy"].format()
     outcome = f"{version} {verdict}; {trained.method} balanced accuracy {figure}"
     return StageResult(
         "train",
@@ -123,19 +123,19 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         seconds=clock.seconds,
         notes=(*trained.caveats, *_notes(trained, settings.score)),
         outcome=outcome,
-        again=_again(version),
-        made={"model": version.version},
+        noop_outcome=_again(version),
+        artifacts={"model": version.version},
     )
 
 
-def _notes(trained: Trained, settings: Score) -> tuple[str, ...]:
-    lacking = trained.decision.lacking(settings.recall_of, settings.recall)
-    if not lacking or len(trained.decision.interesting) == len(trained.classes):
+def _notes(trained: TrainingResult, settings: Score) -> tuple[str, ...]:
+    lacking = trained.decision.classes_without_threshold(settings.recall_unit, settings.target_recall)
+    if not lacking or len(trained.decision.classes_of_interest) == len(trained.classes):
         return ()  # where every class is of interest, nothing is dismissed anyway
-    wanted = round(1 / (1 - settings.recall))
+    wanted = round(1 / (1 - settings.target_recall))
     return (
         f"fewer than {wanted} groups of {', '.join(lacking)} were held out, too few for an operating point at recall "
-        f"{settings.recall:g}: what is taken for it, or unsure, needs review. Label more encounters with it.",
+        f"{settings.target_recall:g}: what is taken for it, or unsure, needs review. Label more encounters with it.",
     )
 
 
@@ -143,20 +143,20 @@ def _again(version: ModelVersion) -> str:
     return f"{version} was trained on the same: nothing to do"
 
 
-def _classifier(settings: Settings, trained: Trained) -> str:
+def _classifier(settings: Settings, trained: TrainingResult) -> str:
     """Say what was fitted, on which views of the pictures."""
-    asked = "asked about both views" if trained.decision.both_views else "asked about the pictures as they are"
-    views = f"; learned from mirrored pictures too, and {asked}" if settings.featurize.mirror else ""
+    asked = "asked about both views" if trained.decision.average_flip else "asked about the pictures as they are"
+    views = f"; learned from mirrored pictures too, and {asked}" if settings.featurize.horizontal_flip else ""
     return describe(settings.train, trained.parameters) + views
 
 
 def _tags(
-    settings: Settings, selection: Selection, trained: Trained, backbone: str, fingerprint: str
+    settings: Settings, selection: Selection, trained: TrainingResult, backbone: str, fingerprint: str
 ) -> dict[str, str]:
     train = settings.train
     return {
         "backbone": backbone,
-        "learner": train.learner,
+        "learner": train.classifier,
         "classes": json.dumps(trained.classes),
         "fingerprint": fingerprint,
         "split": json.dumps({"fractions": train.fractions, "salt": train.split_salt, "moved": selection.moved}),
@@ -167,13 +167,13 @@ def _tags(
     }
 
 
-def _chosen(trained: Trained) -> dict[str, Any]:
+def _chosen(trained: TrainingResult) -> dict[str, Any]:
     """Return what was chosen in training, and how it was evaluated, as parameters of the run."""
-    weight = trained.decision.weight
+    weight = trained.decision.max_weight
     return {
         **trained.parameters,
         "temperature": trained.temperature,
-        "both_views": trained.decision.both_views,
+        "both_views": trained.decision.average_flip,
         "vote.weight_of_maximum": "none" if weight is None else weight,
         "evaluation.method": trained.method,
         "evaluation.caveats": len(trained.caveats),
@@ -185,7 +185,7 @@ def _record(
     tracking: Tracking,
     settings: Settings,
     selection: Selection,
-    trained: Trained,
+    trained: TrainingResult,
     backbone: str,
     fingerprint: str,
 ) -> tuple[ModelVersion, str]:
@@ -194,17 +194,17 @@ def _record(
 
     rows = selection.rows
     tags = _tags(settings, selection, trained, backbone, fingerprint)
-    counts = count_pictures(rows)
+    counts = count_by_split(rows)
     card = model_card(
         settings.tracking.model,
         backbone,
         counts,
         trained.test,
         _classifier(settings, trained),
-        voted=trained.voted,
+        voted=trained.burst_test,
         reviews=trained.reviews,
-        calibration=(trained.uncalibrated, trained.temperature),
-        interesting=trained.decision.interesting,
+        calibration=(trained.ece_before, trained.temperature),
+        interesting=trained.decision.classes_of_interest,
         weights=settings.featurize.weights,
         folds=trained.folds,
         caveats=trained.caveats,
@@ -212,13 +212,13 @@ def _record(
     with tracking.run("train", tags) as run_id:
         tracking.log(
             params={
-                **masked(dict(flatten(settings.model_dump(by_alias=True)))),
+                **redact(dict(flatten(settings.model_dump(by_alias=True)))),
                 **_chosen(trained),
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
-                **{f"rows.{split}": pictures_in(counts, split) for split in SPLITS},
+                **{f"rows.{split}": split_size(counts, split) for split in SPLITS},
                 "rows.left_out": sum(selection.coverage.left_out.values()),
             },
-            metrics=trained.figures(),
+            metrics=trained.mlflow_metrics(),
             texts={EVALUATION: trained.to_json(), "model_card.md": card},
             figures={
                 "plots/confusion.png": confusion_figure(trained.test),
@@ -228,6 +228,6 @@ def _record(
         )
         version = tracking.register(trained.model, run_id, tags, card)
         test = rows.where("split = 'test'")
-        verdict = pass_gate(tables, tracking, settings.train, test, trained.model, version)
+        verdict = apply_gate(tables, tracking, settings.train, test, trained.model, version)
         tracking.tag(version, gate=verdict)
     return version, verdict

@@ -9,15 +9,15 @@ from typing import Any
 
 from pyspark.ml import PipelineModel
 
-from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.decision import ReviewPolicy
 from pipelines.evaluation.figures import Evaluation, Interval
 from pipelines.evaluation.leakage import Leakage
-from pipelines.evaluation.measured import method_of
-from pipelines.evaluation.operating_point import Review
+from pipelines.evaluation.measured import method_name
+from pipelines.evaluation.operating_point import OperatingPointResult
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """Hold a calibrated model and what is decided with it, and what was measured of both.
 
     `test` and `validation` (None where there is none) are of single pictures, `voted` of test pictures after the vote
@@ -31,30 +31,30 @@ class Trained:
     classes: list[str]
     parameters: dict[str, Any]
     temperature: float
-    decision: Decision
+    decision: ReviewPolicy
     test: Evaluation
-    voted: Evaluation
+    burst_test: Evaluation
     validation: Evaluation | None
-    reviews: tuple[Review, ...]
-    uncalibrated: float
+    reviews: tuple[OperatingPointResult, ...]
+    ece_before: float
     folds: int = 0
     caveats: tuple[str, ...] = ()
     leakage: Leakage | None = None
 
     @property
     def method(self) -> str:
-        return method_of(self.folds)
+        return method_name(self.folds)
 
-    def figures(self) -> dict[str, float | None]:
+    def mlflow_metrics(self) -> dict[str, float | None]:
         """Give every figure under the name that MLflow shows it by: test.accuracy, test.accuracy.low ...
 
         Those of cross-validation have names of their own, so that no chart of runs mixes the two.
         """
         test, voted = ("cross_validation", "cross_validation_voted") if self.folds else ("test", "voted")
-        flat: dict[str, float | None] = {f"{test}.calibration_error.before": self.uncalibrated}
+        flat: dict[str, float | None] = {f"{test}.calibration_error.before": self.ece_before}
         if self.leakage:
             flat["leakage.share"] = self.leakage.share
-        for split, found in ((test, self.test), (voted, self.voted), ("validation", self.validation)):
+        for split, found in ((test, self.test), (voted, self.burst_test), ("validation", self.validation)):
             for name, each in found.metrics.items() if found else ():
                 flat |= _bounded(f"{split}.{name}", each)
         for review in self.reviews:
@@ -65,13 +65,13 @@ class Trained:
 
     def to_json(self) -> str:
         """Give what was measured as the text of the version's evaluation file."""
-        evaluations = {"test": self.test, "voted": self.voted, "validation": self.validation}
+        evaluations = {"test": self.test, "voted": self.burst_test, "validation": self.validation}
         values: dict[str, Any] = {name: each.to_dict() if each else None for name, each in evaluations.items()}
         values["reviews"] = [review.to_dict() for review in self.reviews]
         values["evaluation"] = {"method": self.method, "folds": self.folds}
         values["caveats"] = list(self.caveats)
         values["leakage"] = self.leakage.to_dict() if self.leakage else None
-        values["calibration"] = {"error_before": self.uncalibrated, "temperature": self.temperature}
+        values["calibration"] = {"error_before": self.ece_before, "temperature": self.temperature}
         return json.dumps(values, indent=1)
 
 

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pipelines
-from pipelines.durable import write_whole
-from pipelines.models.backbones import weights_files
-from pipelines.platform.managed import is_managed
-from pipelines.reports.mark import PAGE
+from pipelines.durable import write_atomic
+from pipelines.models.backbones import resolve_weights_files
+from pipelines.platform.managed import is_external_session
+from pipelines.reports.mark import REPORT_PATH
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.stages.result import StageResult
-from pipelines.storage.labels import is_file
+from pipelines.storage.labels import is_labels_file
 from pipelines.storage.sources import open_source
-from pipelines.storage.tables import workspace_of
+from pipelines.storage.tables import workspace_uri
 
-NOTE = ".last_run.json"  # in the workspace
+LAST_RUN_FILE = ".last_run.json"  # in the workspace
 LARGE = 2**28  # bytes of a labels file that is known by its size and date alone
 
 
@@ -36,12 +36,12 @@ class LastRun:
     """Hold digests of what went into a run and of what it left, and what each stage would say if asked again."""
 
     inputs: str
-    left: str
+    outputs_digest: str
     stages: list[dict[str, Any]]
     due: str | None = None  # when a stage has something to do again, even if nothing changes: ISO 8601, in UTC
 
 
-def inputs_of(settings: Settings) -> str | None:
+def input_digest(settings: Settings) -> str | None:
     """Give the digest of all that a run depends on but its workspace, null where that cannot be known from here.
 
     So it is where Spark belongs to somebody else, tables or models live on a server, or the source is a dataset.
@@ -49,52 +49,54 @@ def inputs_of(settings: Settings) -> str | None:
     """
     tracking = settings.tracking
     elsewhere = settings.tables.schema_ or settings.sources.dataset or "://" in settings.workspace
-    if is_managed() or elsewhere or tracking.uri or tracking.registry_uri:
+    if is_external_session() or elsewhere or tracking.uri or tracking.registry_uri:
         return None
     source = open_source(settings)
     found = hashlib.sha256(settings.model_dump_json(exclude={"runs", "clean", "databricks"}).encode())
     for blob in source.list():
         found.update(repr((blob.path, blob.size, blob.etag)).encode("utf-8", "surrogatepass"))
     labels = settings.sources.labels
-    if is_file(labels) and "://" in labels:
+    if is_labels_file(labels) and "://" in labels:
         found.update(source.read_file(labels))
-    of_labels = _files(Path(labels).expanduser()) if is_file(labels) else []
+    of_labels = _files(Path(labels).expanduser()) if is_labels_file(labels) else []
     for file in of_labels:
         found.update(_content(file))
     code = Path(pipelines.__file__).parent.rglob("*.py")
-    found.update(_states([*of_labels, *weights_files(settings.featurize), *sorted(code)]))
+    found.update(_states([*of_labels, *resolve_weights_files(settings.featurize), *sorted(code)]))
     return found.hexdigest()
 
 
-def last_results(settings: Settings, inputs: str | None) -> list[StageResult]:
+def cached_results(settings: Settings, inputs: str | None) -> list[StageResult]:
     """Give what the stages of a run would say, if it has nothing to do; else nothing."""
     try:
-        note = LastRun(**json.loads(Path(workspace_of(settings), NOTE).read_text("utf-8"))) if inputs else None
+        note = (
+            LastRun(**json.loads(Path(workspace_uri(settings), LAST_RUN_FILE).read_text("utf-8"))) if inputs else None
+        )
     except (OSError, ValueError, TypeError):  # none, or another version's
         note = None
-    if note is None or note.inputs != inputs or note.left != _left(settings):
+    if note is None or note.inputs != inputs or note.outputs_digest != _left(settings):
         return []
     if note.due and datetime.fromisoformat(note.due) <= datetime.now(timezone.utc):
         return []
     return [StageResult(each["stage"], outcome=each["outcome"], notes=tuple(each["notes"])) for each in note.stages]
 
 
-def keep(settings: Settings, inputs: str | None, results: Sequence[StageResult]) -> None:
+def save_digest(settings: Settings, inputs: str | None, results: Sequence[StageResult]) -> None:
     """Keep what a whole run saw and left. Not if a picture failed that another run may read."""
-    passing = {str(failure) for failure in Failure if failure.is_passing}
+    passing = {str(failure) for failure in Failure if failure.is_transient}
     if inputs is None or any(passing & set(each.failures) for each in results):
         return
-    stages = [{"stage": r.stage, "outcome": r.again or r.outcome, "notes": r.lasting} for r in results]
+    stages = [{"stage": r.stage, "outcome": r.noop_outcome or r.outcome, "notes": r.persistent_notes} for r in results]
     due = min((result.due for result in results if result.due), default=None)
     note = LastRun(inputs, _left(settings), stages, due.isoformat() if due else None)
-    write_whole(Path(workspace_of(settings), NOTE), json.dumps(asdict(note)).encode())
+    write_atomic(Path(workspace_uri(settings), LAST_RUN_FILE), json.dumps(asdict(note)).encode())
 
 
 def _left(settings: Settings) -> str:
     """Give the digest of what tells of every change in the workspace: tables, MLflow's files, the report."""
-    folder = Path(workspace_of(settings))
+    folder = Path(workspace_uri(settings))
     files = sorted(file for part in ("tables", "artifacts") for file in folder.glob(f"{part}/**/*") if file.is_file())
-    return hashlib.sha256(_states([*files, folder / "mlflow.db", folder / PAGE])).hexdigest()
+    return hashlib.sha256(_states([*files, folder / "mlflow.db", folder / REPORT_PATH])).hexdigest()
 
 
 def _files(path: Path) -> list[Path]:

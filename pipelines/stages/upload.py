@@ -5,35 +5,35 @@ from __future__ import annotations
 from pipelines.errors import DataError
 from pipelines.platform.progress import progress
 from pipelines.settings import Settings
-from pipelines.stages.result import Clock, duration
+from pipelines.stages.result import Stopwatch, format_duration
 from pipelines.storage.label_upload import plan_labels
-from pipelines.storage.labels_beside import find_label_files, named_below
-from pipelines.storage.passed_over import PassedOver
+from pipelines.storage.labels_beside import find_label_files, labels_path_below
+from pipelines.storage.passed_over import SkippedFiles
 from pipelines.storage.sources import open_source
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from pipelines.storage.sources.folder import Folder
-from pipelines.storage.uploading import Manifest, pictures_of, upload
+from pipelines.storage.uploading import UploadSummary, list_images, upload
 
-SHOWN = 10  # failures that are named
+MAX_SHOWN = 10  # failures that are named
 
 
-def send(folder: str, settings: Settings, dry_run: bool) -> tuple[list[str], bool]:
+def upload_folder(folder: str, settings: Settings, dry_run: bool) -> tuple[list[str], bool]:
     """Upload to settings.sources.images; give the manifest's lines, and whether all that was found is there now."""
-    clock, source = Clock(), Folder(folder)
+    clock, source = Stopwatch(), Folder(folder)
     target = open_source(settings)
     if not isinstance(target, AzureBlobs):
         raise DataError(f"{settings.sources.images} is a folder. Give a container: az://ACCOUNT/CONTAINER/PREFIX.")
-    passed_over = PassedOver()
+    passed_over = SkippedFiles()
     label_files = find_label_files(source.folder, settings.sources.columns)
-    used = {*label_files, *named_below(settings.sources.labels, source.root)}
-    blobs = pictures_of(source, settings.sources, settings.workspace, passed_over, used)
+    used = {*label_files, *labels_path_below(settings.sources.labels, source.root)}
+    blobs = list_images(source, settings.sources, settings.workspace, passed_over, used)
     if not blobs:
         others = f", only {passed_over}" if passed_over.total else ""
         raise DataError(
             f"{source.root} has no pictures with the suffixes of sources.extensions{others}. Give another folder."
         )
     plan = plan_labels(source, blobs, settings.sources, label_files)
-    manifest = Manifest()
+    manifest = UploadSummary()
     with progress("upload", len(blobs), lambda: manifest.done):
         upload(source, blobs, target, plan, dry_run=dry_run, manifest=manifest)
     lines = _lines(manifest, source, target, clock.seconds, dry_run)
@@ -42,21 +42,23 @@ def send(folder: str, settings: Settings, dry_run: bool) -> tuple[list[str], boo
     return lines, not (manifest.failures or source.problems)
 
 
-def _lines(manifest: Manifest, source: Folder, target: AzureBlobs, seconds: float, dry_run: bool) -> list[str]:
+def _lines(manifest: UploadSummary, source: Folder, target: AzureBlobs, seconds: float, dry_run: bool) -> list[str]:
     megabytes = f"{manifest.sent_bytes / 1e6:,.1f} MB"
     parts = [
         f"{manifest.found:,} found",
         f"{manifest.sent:,} {'to send' if dry_run else 'sent'} ({megabytes})",
-        f"{manifest.there_already:,} there already",
+        f"{manifest.skipped:,} there already",
         f"{len(manifest.failures):,} failed",
-        duration(seconds),
+        format_duration(seconds),
     ]
     lines = [f"upload: {', '.join(parts)}; {target.root}"]
     lines += [f"upload: {sentence}" for sentence in manifest.labels]
-    lines += [f"upload: failed: {path}: {reason}" for path, reason in manifest.failures[:SHOWN]]
-    if len(manifest.failures) > SHOWN:
-        lines.append(f"upload: and {len(manifest.failures) - SHOWN:,} more failed. The same command tries them again.")
-    lines += [f"upload: not read: {problem}" for problem in source.problems[:SHOWN]]
-    if len(source.problems) > SHOWN:
-        lines.append(f"upload: and {len(source.problems) - SHOWN:,} more could not be read.")
+    lines += [f"upload: failed: {path}: {reason}" for path, reason in manifest.failures[:MAX_SHOWN]]
+    if len(manifest.failures) > MAX_SHOWN:
+        lines.append(
+            f"upload: and {len(manifest.failures) - MAX_SHOWN:,} more failed. The same command tries them again."
+        )
+    lines += [f"upload: not read: {problem}" for problem in source.problems[:MAX_SHOWN]]
+    if len(source.problems) > MAX_SHOWN:
+        lines.append(f"upload: and {len(source.problems) - MAX_SHOWN:,} more could not be read.")
     return lines

@@ -12,15 +12,15 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.errors import AccessError, PlatformError
 from pipelines.settings import Settings
-from pipelines.stages.holding import hold_workspace, pin
-from pipelines.stages.ingest import take
+from pipelines.stages.holding import hold_workspace, pin_table
+from pipelines.stages.ingest import apply_listing
 from pipelines.stages.removals import Moves, mark_removed
-from pipelines.stages.result import Clock, StageResult
-from pipelines.stages.revisions import compare
-from pipelines.stages.room import committing
-from pipelines.storage.arrivals import announce, drain
-from pipelines.storage.listing import Listing, list_names
-from pipelines.storage.passed_over import PassedOver
+from pipelines.stages.result import StageResult, Stopwatch
+from pipelines.stages.revisions import diff_listing
+from pipelines.stages.room import cleaned_up_commit
+from pipelines.storage.arrivals import enqueue, process_queue
+from pipelines.storage.listing import Listing, list_images
+from pipelines.storage.passed_over import SkippedFiles
 from pipelines.storage.sources import Source, open_source
 from pipelines.storage.tables import Tables
 
@@ -37,8 +37,8 @@ def watch(spark: SparkSession, settings: Settings, sleep: Sleep = time.sleep) ->
     is_first = True
     while True:
         try:
-            with hold_workspace(settings), committing(watcher.tables):
-                result = watcher.look()
+            with hold_workspace(settings), cleaned_up_commit(watcher.tables):
+                result = watcher.poll()
         except (AccessError, PlatformError) as error:
             if is_first:
                 raise
@@ -46,7 +46,7 @@ def watch(spark: SparkSession, settings: Settings, sleep: Sleep = time.sleep) ->
         if result.read or result.notes:
             yield result
         is_first = False
-        sleep(settings.ingest.watch_seconds)
+        sleep(settings.ingest.poll_seconds)
 
 
 @dataclass
@@ -56,32 +56,32 @@ class Watcher:
     tables: Tables
     source: Source
     settings: Settings
-    passed_over: str | None = None  # what the last look passed over
+    skipped_files: str | None = None  # what the last look passed over
 
-    def look(self) -> StageResult:
+    def poll(self) -> StageResult:
         """Take all that is new now, after what an earlier look was stopped at."""
-        clock, results = Clock(), list[StageResult]()
-        pin(self.tables, self.settings, "images")
-        drain(self.tables, self.source.root, partial(self._take, results, None))
-        listing = list_names(self.tables, self.source, self.settings.sources)
+        clock, results = Stopwatch(), list[StageResult]()
+        pin_table(self.tables, self.settings, "images")
+        process_queue(self.tables, self.source.root, partial(self._take, results, None))
+        listing = list_images(self.tables, self.source, self.settings.sources)
         rules = self.settings.ingest
-        changes = compare(self.tables, listing.names, rules, self.settings.images, self.source.root)
+        changes = diff_listing(self.tables, listing.files, rules, self.settings.images, self.source.root)
         if changes.fresh_count:
-            announce(self.tables, changes.fresh)
-            drain(self.tables, self.source.root, partial(self._take, results, changes.gone))
+            enqueue(self.tables, changes.new_files)
+            process_queue(self.tables, self.source.root, partial(self._take, results, changes.gone))
         if changes.gone is not None:
             removed, _ = mark_removed(self.tables, self.settings, listing, changes, Moves())
             results.append(StageResult("ingest", notes=tuple(removed)))
         failures = sum((Counter(each.failures) for each in results), Counter[str]())
         notes = tuple(dict.fromkeys(note for each in results for note in each.notes))
-        before, self.passed_over = self.passed_over, listing.passed_over.note(listing.count)
-        if self.passed_over and self.passed_over != before:
-            notes += (self.passed_over,)
+        before, self.skipped_files = self.skipped_files, listing.skipped_files.note(listing.count)
+        if self.skipped_files and self.skipped_files != before:
+            notes += (self.skipped_files,)
         read, written = sum(each.read for each in results), sum(each.written for each in results)
         return StageResult("ingest", read, written, failures, clock.seconds, notes)
 
     def _take(self, results: list[StageResult], gone: DataFrame | None, names: DataFrame) -> None:
         """Ingest a batch of the stream. One that was stopped comes again, and finds done what was done."""
         tables = replace(self.tables, spark=names.sparkSession)  # a stream has a session of its own
-        listing = Listing(names, names.count(), PassedOver(), is_whole=False)
-        results.append(take(tables, self.source, self.settings, listing, Clock(), gone))
+        listing = Listing(names, names.count(), SkippedFiles(), is_complete=False)
+        results.append(apply_listing(tables, self.source, self.settings, listing, Stopwatch(), gone))

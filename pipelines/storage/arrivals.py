@@ -13,12 +13,12 @@ from pipelines.errors import DataError
 from pipelines.storage.tables import Tables
 
 
-def announce(tables: Tables, names: DataFrame) -> None:
+def enqueue(tables: Tables, names: DataFrame) -> None:
     """Write new names, as `list_names` gives them, to the table arrivals."""
     tables.append("arrivals", names.withColumn("arrived_at", F.current_timestamp()))
 
 
-def drain(tables: Tables, root: str, take: Callable[[DataFrame], None]) -> None:
+def process_queue(tables: Tables, root: str, take: Callable[[DataFrame], None]) -> None:
     """Hand all names below `root` that have not been handed out yet to `take`, and note that they were.
 
     A batch is noted after `take` has come back: if it raises, or is killed, the same batch comes again. What it
@@ -36,7 +36,7 @@ def drain(tables: Tables, root: str, take: Callable[[DataFrame], None]) -> None:
             raised.append(error)  # Spark would give it back as text alone
             raise
 
-    checkpoint = checkpoint_of(tables, root)
+    checkpoint = checkpoint_path(tables, root)
     arriving = tables.stream("arrivals").where(F.col("path").startswith(root))
     stream = arriving.writeStream.trigger(availableNow=True).option("checkpointLocation", checkpoint)
     try:
@@ -51,7 +51,7 @@ def drain(tables: Tables, root: str, take: Callable[[DataFrame], None]) -> None:
         ) from error
 
 
-def checkpoint_of(tables: Tables, root: str) -> str:
+def checkpoint_path(tables: Tables, root: str) -> str:
     """Say where the stream of one source keeps how far it is."""
     return f"{tables.workspace}/checkpoints/ingest-{hashlib.sha256(root.encode()).hexdigest()[:16]}"
 

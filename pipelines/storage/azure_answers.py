@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pipelines.storage.retrying import PassingError
+from pipelines.storage.retrying import TransientError
 
 CONNECT, SILENCE = 5, 15  # seconds: to be connected, without a byte
 WHOLE, SLOWEST = 30, 2**19  # seconds for an answer, and one more for each half megabyte of it
 BLOCK = 2**16  # bytes of a body that are read at once; 4 KiB, as the SDK reads, cost more than the request
-PASSING = {408, 429, 500, 502, 503, 504}
+TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 
 
-def require_lasting(status: int, text: str, headers: Any) -> None:
+def raise_if_transient(status: int, text: str, headers: Any) -> None:
     """Raise PassingError for an answer that may be another one the next time."""
-    if status in PASSING:
-        raise PassingError(f"{status} {text}", _seconds(headers.get("Retry-After")))
+    if status in TRANSIENT_STATUS:
+        raise TransientError(f"{status} {text}", _seconds(headers.get("Retry-After")))
 
 
-def time_limit(headers: Any) -> float:
+def deadline(headers: Any) -> float:
     """Give the moment, of the monotonic clock, by which the body of an answer has to be there."""
     return time.monotonic() + WHOLE + int(headers.get("Content-Length") or 0) / SLOWEST
 
@@ -29,7 +29,7 @@ def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.strip().isdigit() else None
 
 
-def reason(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Name what happened without the address, which may hold a signature."""
     text = str(error).lower()
     for sign, name in (

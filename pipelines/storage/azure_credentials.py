@@ -15,16 +15,16 @@ from functools import lru_cache
 from threading import Lock, Thread
 from typing import Any, Literal
 
-from pipelines.azure_address import EMULATOR_KEY, Place, require_known_host
+from pipelines.azure_address import EMULATOR_KEY, BlobLocation, require_known_host
 from pipelines.errors import AccessError
-from pipelines.masking import masked
+from pipelines.masking import redact
 from pipelines.settings import Azure
-from pipelines.storage.retrying import PassingError
+from pipelines.storage.retrying import TransientError
 
 SCOPE = "https://storage.azure.com/.default"
-PATIENCE = 4.5  # seconds for a first token: the user waits
-RENEWED = 300  # seconds before its end; the SDK's clients ask for another from then on
-SIGNED_FOR = timedelta(hours=12)  # how long executors may read with what they are given
+TOKEN_TIMEOUT = 4.5  # seconds for a first token: the user waits
+REFRESH_MARGIN = 300  # seconds before its end; the SDK's clients ask for another from then on
+SAS_LIFETIME = timedelta(hours=12)  # how long executors may read with what they are given
 VARIABLES = {  # those of the Azure command line
     "connection_string": "AZURE_STORAGE_CONNECTION_STRING",
     "account_key": "AZURE_STORAGE_KEY",
@@ -52,7 +52,7 @@ class Credential:
             return AzureNamedKeyCredential(account, self.secret)
         return AzureSasCredential(self.secret) if self.kind == "SAS" else _default()
 
-    def signed(self, place: Place, *, may_list: bool = False) -> Credential:
+    def to_read_sas(self, place: BlobLocation, *, may_list: bool = False) -> Credential:
         """Give what may travel: of an account key only a signature that reads this one container for some hours."""
         if self.kind != "account key":
             return self
@@ -65,12 +65,12 @@ class Credential:
             account_key=self.secret,
             permission=ContainerSasPermissions(read=True, list=may_list),
             start=now - timedelta(minutes=15),  # clocks differ
-            expiry=now + SIGNED_FOR,
+            expiry=now + SAS_LIFETIME,
         )
         return Credential("SAS", f"{self.source} (signed for reading)", signature)
 
 
-def find_credential(given: Azure, signature: str | None, place: Place) -> Credential:
+def find_credential(given: Azure, signature: str | None, place: BlobLocation) -> Credential:
     """Give the first of: the address's signature, the settings, the variables of the Azure command line, a token.
 
     Raises AccessError for a place that may not be shown any, or a credential that cannot be one.
@@ -86,7 +86,7 @@ def find_credential(given: Azure, signature: str | None, place: Place) -> Creden
     return Credential("token", "DefaultAzureCredential")
 
 
-def require_token(credential: Credential) -> None:
+def check_token(credential: Credential) -> None:
     """Raise AccessError within seconds where DefaultAzureCredential finds nothing; clients would try for a minute."""
     if credential.kind != "token":
         return
@@ -95,8 +95,8 @@ def require_token(credential: Credential) -> None:
     try:
         # A daemon, because a pool's thread that hangs would keep the process from ending.
         Thread(target=_ask, args=(_default(), answer), daemon=True).start()
-        answer.result(max(1.0, PATIENCE - time.monotonic() + begin))  # importing takes some of it
-    except (Late, PassingError, ValueError, OSError) as error:
+        answer.result(max(1.0, TOKEN_TIMEOUT - time.monotonic() + begin))  # importing takes some of it
+    except (Late, TransientError, ValueError, OSError) as error:
         _default.cache_clear()  # what is set from here on, in a notebook, counts the next time
         raise AccessError(_nothing_found(_how(error))) from error
 
@@ -104,7 +104,7 @@ def require_token(credential: Credential) -> None:
 def _how(error: Exception) -> str:
     if isinstance(error, Late):
         return "none answered in time"
-    if isinstance(error, PassingError):
+    if isinstance(error, TransientError):
         tried = re.findall(r"(\w+Credential): ", str(error.__cause__))
         return f"tried {', '.join(dict.fromkeys(tried)) or 'all it knows'}"
     return str(error)  # of variables that make no sense, or name a file that is not there
@@ -135,19 +135,19 @@ class _Tokens:
         name, begin = f"{scopes} {sorted(options.items())}", time.monotonic()
         with self._lock:
             kept = self._kept.get(name)
-            if kept and kept.expires_on - time.time() > RENEWED:
+            if kept and kept.expires_on - time.time() > REFRESH_MARGIN:
                 return kept
             if self._failed_at > begin:  # while this thread waited
-                raise PassingError(NO_TOKEN)
+                raise TransientError(NO_TOKEN)
             try:
                 found = self._kept[name] = self._credential.get_token(*scopes, **options)
                 return found
             except AzureError as error:
                 self._failed_at = time.monotonic()
-                raise PassingError(NO_TOKEN) from error
+                raise TransientError(NO_TOKEN) from error
 
 
-def hide_signatures() -> None:
+def redact_sas_in_logs() -> None:
     """Keep signatures out of urllib3's DEBUG lines, which show every address in full."""
     logger = logging.getLogger("urllib3.connectionpool")
     if not any(isinstance(each, _Hidden) for each in logger.filters):
@@ -156,7 +156,7 @@ def hide_signatures() -> None:
 
 class _Hidden(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = masked(record.getMessage()), ()
+        record.msg, record.args = redact(record.getMessage()), ()
         return True
 
 

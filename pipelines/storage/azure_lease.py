@@ -13,34 +13,34 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobLeaseClient
 
-from pipelines.azure_address import parse_place
+from pipelines.azure_address import parse_blob_uri
 from pipelines.errors import AccessError, PlatformError
 from pipelines.settings import Settings
-from pipelines.storage.azure_credentials import hide_signatures
-from pipelines.storage.azure_transport import OneTry
+from pipelines.storage.azure_credentials import redact_sas_in_logs
+from pipelines.storage.azure_transport import NoRetryTransport
 from pipelines.storage.azure_workspace import workspace_credential
-from pipelines.storage.retrying import PassingError, Patience
+from pipelines.storage.retrying import RetryPolicy, TransientError
 
-NAME = ".lock"
+BLOB_NAME = ".lock"
 DURATION = 60  # seconds; Azure allows 15 to 60
-FIRST = Patience(tries=2, first_wait=0.2, limit=4)  # the user waits
-TAKEN = "LeaseAlreadyPresent"
+ACQUIRE_RETRY = RetryPolicy(tries=2, first_wait=0.2, deadline_seconds=4)  # the user waits
+LEASE_CONFLICT_CODE = "LeaseAlreadyPresent"
 
 
 class Lease:
     """A lease on the blob `.lock` of a workspace."""
 
     def __init__(self, workspace: str, settings: Settings):
-        place, _ = parse_place(workspace)
+        place, _ = parse_blob_uri(workspace)
         credential = workspace_credential(settings, place)
-        hide_signatures()
+        redact_sas_in_logs()
         self.workspace = workspace
         self._blob = BlobClient(
             place.endpoint,
             place.container,
-            f"{place.prefix}{NAME}",
+            f"{place.prefix}{BLOB_NAME}",
             credential=credential.for_client(place.account),
-            transport=OneTry(2),
+            transport=NoRetryTransport(2),
             permit_redirects=False,  # credentials would go along
         )
         # Its own id makes a request whose answer was lost the same when it is repeated.
@@ -50,27 +50,27 @@ class Lease:
         """Take the lease and note who has it."""
         try:
             try:
-                FIRST.persist(self._acquire)
+                ACQUIRE_RETRY.call(self._acquire)
             except ResourceNotFoundError:
-                FIRST.persist(self._create)
-                FIRST.persist(self._acquire)
-            FIRST.persist(lambda: self._blob.set_blob_metadata(_holder(), lease=self._lease))
-        except PassingError as error:
+                ACQUIRE_RETRY.call(self._create)
+                ACQUIRE_RETRY.call(self._acquire)
+            ACQUIRE_RETRY.call(lambda: self._blob.set_blob_metadata(_holder(), lease=self._lease))
+        except TransientError as error:
             raise AccessError(f"workspace = {self.workspace} cannot be reached ({error}). Run again later.") from error
         except HttpResponseError as error:
-            if _code(error) == TAKEN:
+            if _code(error) == LEASE_CONFLICT_CODE:
                 raise PlatformError(self._who()) from error
             raise AccessError(
-                f"workspace = {self.workspace}: the blob {NAME} cannot be leased ({_code(error)}). Give a credential "
+                f"workspace = {self.workspace}: the blob {BLOB_NAME} cannot be leased ({_code(error)}). Give a credential "
                 "that may write: azure.account_key, azure.sas or azure.connection_string."
             ) from error
 
-    def keep(self, over: Event) -> None:
+    def renew_until(self, over: Event) -> None:
         """Renew the lease until `over`, or until it is another's: `require` then says so before the next commit."""
         while not over.wait(DURATION / 4):
             try:
                 self._lease.renew()
-            except PassingError:
+            except TransientError:
                 continue  # the next time is soon enough
             except HttpResponseError:
                 return
@@ -78,8 +78,8 @@ class Lease:
     def require(self) -> None:
         """Renew the lease, which succeeds even after its end if nobody else took it; raise PlatformError otherwise."""
         try:
-            Patience().persist(self._lease.renew)
-        except PassingError as error:
+            RetryPolicy().call(self._lease.renew)
+        except TransientError as error:
             raise PlatformError(
                 f"The lease on {self.workspace} cannot be renewed ({error}), so another run may work there by now. "
                 "Nothing more was written. Run again: it goes on from the last commit."
@@ -93,8 +93,8 @@ class Lease:
 
     def release(self) -> None:
         """Give the lease back; one that cannot be given back, or was lost, ends by itself."""
-        with suppress(PassingError, HttpResponseError):
-            FIRST.persist(self._lease.release)
+        with suppress(TransientError, HttpResponseError):
+            ACQUIRE_RETRY.call(self._lease.release)
 
     def _acquire(self) -> None:
         self._lease.acquire(lease_duration=DURATION)
@@ -109,8 +109,8 @@ class Lease:
     def _who(self) -> str:
         """Say who holds the workspace, as far as the blob tells, and what to do."""
         told: dict[str, str] = {}
-        with suppress(PassingError, HttpResponseError):  # then it is not known who
-            told = FIRST.persist(self._metadata)
+        with suppress(TransientError, HttpResponseError):  # then it is not known who
+            told = ACQUIRE_RETRY.call(self._metadata)
         process, host, since = (told.get(name, "?") for name in ("process", "host", "since"))
         return (
             f"Process {process} on {host} has been working in {self.workspace} since {since}. Wait for it, or choose "

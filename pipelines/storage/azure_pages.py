@@ -11,11 +11,11 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlencode
 from xml.etree import ElementTree
 
-from pipelines.azure_address import Place
+from pipelines.azure_address import BlobLocation
 from pipelines.storage.azure_credentials import Credential
 from pipelines.storage.azure_rest import request
-from pipelines.storage.retrying import PassingError
-from pipelines.storage.sources.source import Blob
+from pipelines.storage.retrying import TransientError
+from pipelines.storage.sources.source import SourceFile
 
 PAGE = 5000  # names; more are not given at once
 
@@ -24,12 +24,14 @@ PAGE = 5000  # names; more are not given at once
 class Page:
     """Hold one answer to a listing: `folders` are names that end with a slash; `marker` asks for the next page."""
 
-    blobs: list[Blob]
+    blobs: list[SourceFile]
     folders: list[str]
     marker: str
 
 
-def list_page(place: Place, credential: Credential, threads: int, prefix: str, marker: str, delimiter: str) -> Page:
+def list_page(
+    place: BlobLocation, credential: Credential, threads: int, prefix: str, marker: str, delimiter: str
+) -> Page:
     """Give what begins with the prefix, up to PAGE of them; with a delimiter, what lies behind it as one folder.
 
     Raises as `get` does. https://learn.microsoft.com/rest/api/storageservices/list-blobs
@@ -40,7 +42,7 @@ def list_page(place: Place, credential: Credential, threads: int, prefix: str, m
     _, content = request(place, credential, threads, address, {})
     found = _parsed(content)
     if found is None or found.tag != "EnumerationResults":  # a cut page, or what a proxy put in its place
-        raise PassingError("the list cannot be read")
+        raise TransientError("the list cannot be read")
     blobs = [_blob(place, item) for item in found.iterfind("Blobs/Blob") if not _is_folder(item)]
     folders = [_name(item) for item in found.iterfind("Blobs/BlobPrefix")]
     return Page(blobs, folders, found.findtext("NextMarker") or "")
@@ -58,11 +60,11 @@ def _is_folder(item: ElementTree.Element) -> bool:
     return item.findtext("Properties/ResourceType") == "directory" or _name(item).endswith("/")
 
 
-def _blob(place: Place, item: ElementTree.Element) -> Blob:
+def _blob(place: BlobLocation, item: ElementTree.Element) -> SourceFile:
     name = _name(item)
     told = {each.tag: each.text for each in item.find("Properties") or ()}
     md5 = told.get("Content-MD5")
-    return Blob(
+    return SourceFile(
         place.root + name,
         name[len(place.prefix) :],
         int(told["Content-Length"] or 0),

@@ -16,18 +16,18 @@ from urllib.parse import quote, unquote, urlsplit
 
 import urllib3
 
-from pipelines.azure_address import Place
+from pipelines.azure_address import BlobLocation
 from pipelines.foreign_names import dot_segment
 from pipelines.storage import azure_answers as answers
-from pipelines.storage.azure_credentials import SCOPE, Credential, hide_signatures
-from pipelines.storage.retrying import PassingError
+from pipelines.storage.azure_credentials import SCOPE, Credential, redact_sas_in_logs
+from pipelines.storage.retrying import TransientError
 
 VERSION = "2021-12-02"  # of the service: any since 2017 reads with tokens
 
-ONE = Lock()
+CLIENT_LOCK = Lock()
 
 
-class Refused(Exception):
+class AzureRequestError(Exception):
     """The service answered with something else than what was asked for: its status and Azure's name for it."""
 
     def __init__(self, status: int, code: str):
@@ -35,7 +35,7 @@ class Refused(Exception):
         self.status, self.code = status, code
 
 
-def get(place: Place, credential: Credential, threads: int, name: str, etag: str | None = None) -> bytes:
+def get_blob(place: BlobLocation, credential: Credential, threads: int, name: str, etag: str | None = None) -> bytes:
     """Give the bytes of a blob, if it still has this etag where one is given, compared with its MD5 where it has one.
 
     Raises Refused for every other answer, PassingError for what may be better the next time.
@@ -44,21 +44,21 @@ def get(place: Place, credential: Credential, threads: int, name: str, etag: str
     told, content = request(place, credential, threads, place.root + quote(name, safe="/~"), headers)
     md5 = told.get("Content-MD5")
     if md5 and hashlib.md5(content, usedforsecurity=False).digest() != base64.b64decode(md5):
-        raise PassingError("the bytes do not match their MD5")
+        raise TransientError("the bytes do not match their MD5")
     return content
 
 
 def request(
-    place: Place, credential: Credential, threads: int, address: str, headers: dict[str, str]
+    place: BlobLocation, credential: Credential, threads: int, address: str, headers: dict[str, str]
 ) -> tuple[Any, bytes]:
     """Give the headers and the whole body of an answer. Raises as `get` does.
 
     An address with a segment `.` or `..` is not sent: urllib3 and servers resolve it, to another container even.
     """
     if fault := dot_segment(unquote(urlsplit(address).path)):
-        raise Refused(400, fault)
+        raise AzureRequestError(400, fault)
     headers = {"x-ms-version": VERSION, "Accept-Encoding": "identity", **headers}
-    with ONE:  # or the first threads of a worker make one each
+    with CLIENT_LOCK:  # or the first threads of a worker make one each
         manager, signed = _way_in(place, credential, threads)
         secret = signed.for_client(place.account)
     if signed.kind == "SAS":
@@ -73,27 +73,27 @@ def request(
         )
         content = _body(response)
     except urllib3.exceptions.HTTPError as error:
-        raise PassingError(answers.reason(error)) from error
+        raise TransientError(answers.describe_error(error)) from error
     size = response.headers.get("Content-Length")
     if size is not None and len(content) != int(size):
-        raise PassingError(f"{len(content):,} of {int(size):,} bytes came")
+        raise TransientError(f"{len(content):,} of {int(size):,} bytes came")
     return response.headers, content
 
 
 def _body(response: Any) -> bytes:
     """Read the body in the time that it may take; the connection goes back only if it was read to its end."""
     try:
-        answers.require_lasting(response.status, response.reason, response.headers)
+        answers.raise_if_transient(response.status, response.reason, response.headers)
         if response.status != 200:
-            raise Refused(response.status, response.headers.get("x-ms-error-code") or response.reason)
-        limit = answers.time_limit(response.headers)
+            raise AzureRequestError(response.status, response.headers.get("x-ms-error-code") or response.reason)
+        limit = answers.deadline(response.headers)
         # What has come, not a whole block: a body that drips must meet its limit. urllib3 1 has whole blocks only.
         read = getattr(response, "read1", response.read)
         blocks = []
         while block := read(answers.BLOCK, decode_content=False):
             blocks.append(block)
             if time.monotonic() > limit:
-                raise PassingError("too slow")
+                raise TransientError("too slow")
     except BaseException:
         response.close()
         raise
@@ -101,7 +101,7 @@ def _body(response: Any) -> bytes:
 
 
 @lru_cache(4)
-def _way_in(place: Place, credential: Credential, threads: int) -> tuple[Any, Credential]:
+def _way_in(place: BlobLocation, credential: Credential, threads: int) -> tuple[Any, Credential]:
     """Give connections and a way in for many threads, kept for the life of a worker so that connections stay open.
 
     The connections are those of requests: through the proxy and with the certificates that the environment names.
@@ -110,8 +110,8 @@ def _way_in(place: Place, credential: Credential, threads: int) -> tuple[Any, Cr
     from requests.adapters import HTTPAdapter
     from requests.utils import select_proxy
 
-    hide_signatures()
-    signed = credential.signed(place)  # an account key signs an address once, not every request
+    redact_sas_in_logs()
+    signed = credential.to_read_sas(place)  # an account key signs an address once, not every request
     adapter = HTTPAdapter(pool_maxsize=threads)
     options = requests.Session().merge_environment_settings(place.root, {}, None, None, None)
     proxy = select_proxy(place.root, options["proxies"])

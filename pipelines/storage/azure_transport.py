@@ -14,10 +14,10 @@ from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
 
 from pipelines.storage import azure_answers as answers
-from pipelines.storage.retrying import PassingError
+from pipelines.storage.retrying import TransientError
 
 
-class OneTry(RequestsTransport):
+class NoRetryTransport(RequestsTransport):
     """Send each request once. Safe for as many threads as it is told of."""
 
     def __init__(self, threads: int, **options: Any):
@@ -36,12 +36,12 @@ class OneTry(RequestsTransport):
         try:
             response = super().send(request, **options)
         except AzureError as error:
-            raise PassingError(answers.reason(error)) from error
+            raise TransientError(answers.describe_error(error)) from error
         except requests.RequestException as error:  # in the body, where the SDK leaves them as they are
-            raise PassingError(answers.reason(error)) from error
+            raise TransientError(answers.describe_error(error)) from error
         try:
-            answers.require_lasting(response.status_code, response.reason, response.headers)
-        except PassingError:
+            answers.raise_if_transient(response.status_code, response.reason, response.headers)
+        except TransientError:
             response.internal_response.close()
             raise
         return response

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 
-def chunks(rows: DataFrame, total: int, size: int, *order: str) -> Iterator[tuple[DataFrame, int]]:
+def split_into_chunks(rows: DataFrame, total: int, size: int, *order: str) -> Iterator[tuple[DataFrame, int]]:
     """Cut `total` settled rows, in the given order, into what one commit takes: each chunk with its count."""
     if total <= size:
         yield from [(rows, total)] if total else []

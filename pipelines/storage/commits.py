@@ -58,7 +58,7 @@ class Pin:
     number: int = 0
 
 
-def pin_of(tables: Tables, name: str) -> Pin:
+def read_pin(tables: Tables, name: str) -> Pin:
     """Return the table's state now."""
     if not tables.exists(name):
         return Pin()
@@ -71,7 +71,7 @@ def pin_of(tables: Tables, name: str) -> Pin:
 
 
 @contextmanager
-def guarded(tables: Tables, name: str) -> Iterator[str]:
+def guard_commit(tables: Tables, name: str) -> Iterator[str]:
     """Make the block's one commit to a table fail if it is pinned and another run has committed to it since.
 
     Yields the mode for a writer. Raises PlatformError where the other run came first: then nothing of the block is

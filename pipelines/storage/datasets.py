@@ -12,12 +12,18 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.settings import Settings
-from pipelines.storage.labels import is_file, read_label_table
+from pipelines.storage.labels import is_labels_file, read_label_table
 from pipelines.storage.sources import Source
 from pipelines.storage.tables import Tables, count_failures
 
 NAME = re.compile(r"[\w.-]+")
-RULES = ("images", "labels", "station", "extensions", "columns")  # what a name stands for, each a setting of `sources`
+STORED_KEYS = (
+    "images",
+    "labels",
+    "station",
+    "extensions",
+    "columns",
+)  # what a name stands for, each a setting of `sources`
 
 
 def register(tables: Tables, name: str, settings: Settings, source: Source) -> bool:
@@ -32,7 +38,7 @@ def register(tables: Tables, name: str, settings: Settings, source: Source) -> b
     images, labels = str(rules.images), rules.labels
     if "?" in images and "://" in images:
         raise DataError("The address holds a signature, which would be stored. Give it as azure.sas.")
-    if is_file(labels):
+    if is_labels_file(labels):
         read_label_table(labels, source.read_file(labels) if "://" in labels else None, rules.columns)
         labels = labels if "://" in labels else str(Path(labels).expanduser().absolute())
     if "://" not in images:
@@ -68,7 +74,7 @@ def remove(tables: Tables, name: str) -> None:
 def overview(tables: Tables) -> list[dict[str, Any]]:
     """Give name, images, pictures and last_ingest of every dataset, by name."""
     named = tables.read("datasets").alias("d")
-    images = tables.current_images().select("path", "ingested_at").alias("i")
+    images = tables.latest_images().select("path", "ingested_at").alias("i")
     joined = named.join(images, F.col("i.path").startswith(F.col("d.root")), "left")
     counted = joined.groupBy("d.name", "d.images").agg(
         F.count("i.path").alias("pictures"), F.max("i.ingested_at").alias("last_ingest")
@@ -79,7 +85,7 @@ def overview(tables: Tables) -> list[dict[str, Any]]:
 def describe(tables: Tables, name: str) -> dict[str, Any]:
     """Give what is registered, and of the pictures ingested from there: counts by label, bytes, failures and dates."""
     dataset = require(tables, name)
-    rows = pictures_of(tables, dataset["root"])
+    rows = images_of(tables, dataset["root"])
     pictures, size, first, last, ingested = rows.agg(
         F.count("*"), F.sum("size"), F.min("captured_at"), F.max("captured_at"), F.max("ingested_at")
     ).first()
@@ -96,6 +102,6 @@ def describe(tables: Tables, name: str) -> dict[str, Any]:
     }
 
 
-def pictures_of(tables: Tables, root: str) -> DataFrame:
+def images_of(tables: Tables, root: str) -> DataFrame:
     """Give the newest row of every picture below a root."""
-    return tables.current_images().where(F.col("path").startswith(root))
+    return tables.latest_images().where(F.col("path").startswith(root))

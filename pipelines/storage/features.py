@@ -8,28 +8,30 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import schemas
-from pipelines.schemas import parts_of
+from pipelines.schemas import split_ids
 from pipelines.storage.tables import Tables
 
 COLUMNS = ("content_hash", "features", "failure", "failure_detail", "featurized_at")
 
 
-def features_of(tables: Tables, backbone: str, *, mirrored: bool = False) -> DataFrame:
+def read_features(tables: Tables, backbone: str, *, mirrored: bool = False) -> DataFrame:
     """Give content_hash, features, failure, failure_detail, featurized_at: a row for every content of the backbone.
 
     Of a joined identity the features stand one behind the other, in its order, and only contents have a row of which
     every part has one. A failure of one part is its failure, of several the earliest; featurized_at is then of that.
     With `mirrored` there is a column `mirrored` more: features of the mirrored picture, null where there are none.
     """
-    parts = [part_of(tables, part) for part in parts_of(backbone)]
+    parts = [read_backbone_features(tables, part) for part in split_ids(backbone)]
     rows = parts[0] if len(parts) == 1 else _joined(parts)
     if not mirrored:
         return rows
-    others = features_of(tables, schemas.mirrored(backbone)).select("content_hash", F.col("features").alias("mirrored"))
+    others = read_features(tables, schemas.flipped_id(backbone)).select(
+        "content_hash", F.col("features").alias("mirrored")
+    )
     return rows.join(others, "content_hash", "left")
 
 
-def part_of(tables: Tables, part: str) -> DataFrame:
+def read_backbone_features(tables: Tables, part: str) -> DataFrame:
     """Give the same of one backbone: rows of the table as they are."""
     return tables.read("features").where(F.col("backbone") == part).select(*COLUMNS)
 

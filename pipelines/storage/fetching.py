@@ -11,16 +11,16 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.errors import ImageError
-from pipelines.images.signatures import readable_format
+from pipelines.images.signatures import detect_supported_format
 from pipelines.schemas import Failure
 from pipelines.storage.sources import Source
 
 BATCH_BYTES = 8 * 2**20  # an Arrow batch to the JVM, which stores it while the next is fetched
-MOST_WORDS = 300  # of an unexpected error
+MAX_ERROR_LENGTH = 300  # of an unexpected error
 AHEAD_BYTES = 128 * 2**20  # what a task fetches before it is asked for
 
 TIME = pa.timestamp("us", tz="UTC")
-FETCHED = pa.schema(
+FETCH_SCHEMA = pa.schema(
     [
         ("path", pa.string()),
         ("content_hash", pa.string()),
@@ -34,24 +34,24 @@ FETCHED = pa.schema(
         ("odd_time", pa.string()),
     ]
 )
-FETCHED_DDL = (
+FETCH_DDL = (
     "path string, content_hash string, content binary, exif_time timestamp, exif_camera string, "
     "width int, height int, failure string, failure_detail string, odd_time string"
 )
 
 Batches = Iterator[pa.RecordBatch]
 Row = dict[str, Any]
-Describe = Callable[[bytes], Row]
+ReadMetadata = Callable[[bytes], Row]
 
 
-def fetcher(
+def make_fetch_fn(
     source: Source,
-    describe: Describe,
+    describe: ReadMetadata,
     *,
     max_bytes: int,
     threads: int = 1,
     count: Callable[[int], Any] | None = None,
-    reading: Callable[[Describe], AbstractContextManager[Describe]] = nullcontext,
+    reading: Callable[[ReadMetadata], AbstractContextManager[ReadMetadata]] = nullcontext,
 ) -> Callable[[Batches], Batches]:
     """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one, as they come.
 
@@ -69,7 +69,7 @@ def fetcher(
             def one(name: Row) -> Row:
                 return fetch_one(source, read, max_bytes, **name)
 
-            for row in ahead(pool, one, names, threads * 2):
+            for row in bounded_map(pool, one, names, threads * 2):
                 rows.append(row)
                 held += len(row["content"] or b"")
                 if held >= BATCH_BYTES:
@@ -81,12 +81,12 @@ def fetcher(
     def whole(rows: list[Row]) -> pa.RecordBatch:
         if count:
             count(len(rows))
-        return pa.RecordBatch.from_pylist(rows, schema=FETCHED)
+        return pa.RecordBatch.from_pylist(rows, schema=FETCH_SCHEMA)
 
     return fetch
 
 
-def ahead(pool: Executor, one: Callable[[Row], Row], names: Iterable[Row], most: int) -> Iterator[Row]:
+def bounded_map(pool: Executor, one: Callable[[Row], Row], names: Iterable[Row], most: int) -> Iterator[Row]:
     """Give `one(name)` of every name; at most `most` of them, and AHEAD_BYTES, are begun ahead.
 
     What is done first comes first: in order, one that stalls would hold up all that are behind it.
@@ -109,23 +109,23 @@ def _first_done(begun: dict[Future[Row], int]) -> Row:
     return future.result()
 
 
-def _description(describe: Describe, content: bytes) -> Row:
+def _description(describe: ReadMetadata, content: bytes) -> Row:
     """Return what `describe` says; a fault of its own is one of this image, and must not end the task of all others."""
     try:
         return describe(content)
     except ImageError:
         raise
     except Exception as error:
-        words = f"{type(error).__name__}: {error}"[:MOST_WORDS]
+        words = f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH]
         raise ImageError(Failure.UNREADABLE, f"the header could not be read ({words})") from error
 
 
-def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, etag: str, size: int) -> Row:
+def fetch_one(source: Source, describe: ReadMetadata, max_bytes: int, path: str, etag: str, size: int) -> Row:
     """Give one row of FETCHED. Files over `max_bytes` are not fetched at all: no hash, no content.
 
     A file that does not begin as an image has its hash and its failure, but no content.
     """
-    row: Row = dict.fromkeys(FETCHED.names)
+    row: Row = dict.fromkeys(FETCH_SCHEMA.names)
     row["path"] = path
     try:
         if size > max_bytes:
@@ -135,7 +135,7 @@ def fetch_one(source: Source, describe: Describe, max_bytes: int, path: str, eta
         row |= _description(describe, content)
     except ImageError as error:
         row |= {"failure": error.failure, "failure_detail": error.detail}
-        if not readable_format(row["content"] or b""):  # a private key named x.jpg is not for a table
+        if not detect_supported_format(row["content"] or b""):  # a private key named x.jpg is not for a table
             row["content"] = None
         row |= dict(zip(("width", "height"), error.size or (None, None), strict=True))
     return row

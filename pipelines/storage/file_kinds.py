@@ -10,7 +10,7 @@ from functools import lru_cache
 from pipelines.label_text import canonical_text
 
 
-class Kind(Enum):
+class FileKind(Enum):
     """Name what a file is, in singular and plural, as a note words it: `40 videos (mp4)`."""
 
     IMAGE = "image", "images"
@@ -27,7 +27,7 @@ class Kind(Enum):
     SYSTEM_FOLDER = "file in system folders", "files in system folders"
     SYSTEM_FILE = "system or hidden file", "system and hidden files"
 
-    def counted(self, number: int) -> str:
+    def count_text(self, number: int) -> str:
         """Return `1 video` or `1,200 videos`."""
         return f"{number:,} {self.value[number != 1]}"
 
@@ -48,18 +48,18 @@ _ZONE = "zone.identifier"  # what Windows notes of a download: `1.JPG:Zone.Ident
 _INCOMPLETE_PREFIXES = (".azdownload-", ".pending-", "unconfirmed ")
 
 _KINDS = {
-    Kind.VIDEO: """3g2 3gp 360 asf avi divx dv f4v flv h264 h265 hevc insv lrv m1v m2ts m2v m4v mjpeg mjpg mkv mod mov
+    FileKind.VIDEO: """3g2 3gp 360 asf avi divx dv f4v flv h264 h265 hevc insv lrv m1v m2ts m2v m4v mjpeg mjpg mkv mod mov
         mp4 mpe mpeg mpg mts mxf ogv rm rmvb tod ts vob webm wmv""",
-    Kind.RAW: """3fr ari arw cr2 cr3 crw dcr dng erf fff gpr iiq k25 kdc mef mos mrw nef nrw orf pef ptx r3d raf raw
+    FileKind.RAW: """3fr ari arw cr2 cr3 crw dcr dng erf fff gpr iiq k25 kdc mef mos mrw nef nrw orf pef ptx r3d raf raw
         rw2 rwl sr2 srf srw x3f""",
-    Kind.OTHER_IMAGE: """apng avif bmp dib exr gif heic heif hdr ico j2k jfif jp2 jpc jpe jpeg jpg jpf jpx jxl jxr
+    FileKind.OTHER_IMAGE: """apng avif bmp dib exr gif heic heif hdr ico j2k jfif jp2 jpc jpe jpeg jpg jpf jpx jxl jxr
         mpo pam pbm pgm pjp pjpeg png pnm ppm psd svg svgz tga tif tiff wdp webp xcf""",
-    Kind.INCOMPLETE: """!qb !ut aria2 bc! cloud crdownload dctmp download downloading fdmdownload ffs_tmp filepart
+    FileKind.INCOMPLETE: """!qb !ut aria2 bc! cloud crdownload dctmp download downloading fdmdownload ffs_tmp filepart
         icloud nextcloud opdownload owncloud part partial temp tmp""",
-    Kind.BACKUP: "backup bak bkp old orig",
-    Kind.AUDIO: "aac aif aiff amr flac m4a mid mp3 oga ogg opus wac wav wma",
-    Kind.ARCHIVE: "7z bz2 cab gz iso lz4 lzma rar tar tbz2 tgz txz xz z zip zst",
-    Kind.SIDECAR: """aae csv ctg db ddb doc docx dop exif gpx htm html info ini ipynb json jsonl kml kmz log md md5 nmea
+    FileKind.BACKUP: "backup bak bkp old orig",
+    FileKind.AUDIO: "aac aif aiff amr flac m4a mid mp3 oga ogg opus wac wav wma",
+    FileKind.ARCHIVE: "7z bz2 cab gz iso lz4 lzma rar tar tbz2 tgz txz xz z zip zst",
+    FileKind.SIDECAR: """aae csv ctg db ddb doc docx dop exif gpx htm html info ini ipynb json jsonl kml kmz log md md5 nmea
         ods parquet pdf pp3 pq rtf sav sha1 sha256 sqlite sqlite3 srt tdb thm tsv txt url vrd xls xlsm xlsx xml xmp
         yaml yml""",
 }
@@ -67,7 +67,7 @@ _BY_SUFFIX = {suffix: kind for kind, suffixes in _KINDS.items() for suffix in su
 _BACKUP_END = re.compile(r"(_original|~)$")  # `IMG.JPG_original` is ExifTool's, `IMG.JPG~` an editor's
 
 
-def suffix_of(path: str) -> str:
+def lower_suffix(path: str) -> str:
     """Return what follows the last dot of the name, in lower case; empty where there is no dot.
 
     White space, invisible characters and dots at the end are not part of it: Windows and most tools drop them too.
@@ -77,7 +77,7 @@ def suffix_of(path: str) -> str:
     return suffix.lower().strip() if dot else ""
 
 
-def kind_of(path: str, wanted: Collection[str]) -> tuple[Kind, str]:
+def file_kind(path: str, wanted: Collection[str]) -> tuple[FileKind, str]:
     """Return the kind of a file and what shows it: its suffix, its system folder or its name.
 
     `path` is the one below the source; `wanted` are the suffixes of images to read, which win over what a suffix
@@ -86,34 +86,34 @@ def kind_of(path: str, wanted: Collection[str]) -> tuple[Kind, str]:
     folder, _, name = path.rpartition("/")
     if found := _kind_by_folder(folder):
         return found
-    suffix, lower = suffix_of(name), name.lower()
+    suffix, lower = lower_suffix(name), name.lower()
     if lower.startswith(_INCOMPLETE_PREFIXES):
-        return Kind.INCOMPLETE, suffix
-    if suffix not in wanted and _BY_SUFFIX.get(suffix) == Kind.INCOMPLETE:
-        return Kind.INCOMPLETE, suffix
+        return FileKind.INCOMPLETE, suffix
+    if suffix not in wanted and _BY_SUFFIX.get(suffix) == FileKind.INCOMPLETE:
+        return FileKind.INCOMPLETE, suffix
     if lower in _FILES:
-        return Kind.SYSTEM_FILE, name.strip()
+        return FileKind.SYSTEM_FILE, name.strip()
     if lower.endswith(_ZONE):
-        return Kind.SYSTEM_FILE, "Zone.Identifier"
+        return FileKind.SYSTEM_FILE, "Zone.Identifier"
     if name.startswith(("._", "~$")):
-        return Kind.SYSTEM_FILE, f"{name[:2]}*"
+        return FileKind.SYSTEM_FILE, f"{name[:2]}*"
     if name.startswith("."):
-        return Kind.SYSTEM_FILE, name if suffix in ("", lower[1:]) else ".*"
+        return FileKind.SYSTEM_FILE, name if suffix in ("", lower[1:]) else ".*"
     if suffix in wanted:
-        return Kind.IMAGE, suffix
+        return FileKind.IMAGE, suffix
     if _BACKUP_END.search(suffix):
-        return Kind.BACKUP, suffix
-    return _BY_SUFFIX.get(suffix, Kind.OTHER if suffix else Kind.BARE), suffix
+        return FileKind.BACKUP, suffix
+    return _BY_SUFFIX.get(suffix, FileKind.OTHER if suffix else FileKind.BARE), suffix
 
 
 @lru_cache(1024)
-def _kind_by_folder(path: str) -> tuple[Kind, str] | None:
+def _kind_by_folder(path: str) -> tuple[FileKind, str] | None:
     """Return the kind of all files below a folder, or None if it tells nothing of them."""
     for name in path.split("/"):
         if name.lower().endswith(_INCOMPLETE_FOLDER):
-            return Kind.INCOMPLETE, _INCOMPLETE_FOLDER.lstrip(".")
+            return FileKind.INCOMPLETE, _INCOMPLETE_FOLDER.lstrip(".")
         if is_system_folder(name):
-            return Kind.SYSTEM_FOLDER, name
+            return FileKind.SYSTEM_FOLDER, name
     return None
 
 

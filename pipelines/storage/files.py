@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.durable import write_whole
+from pipelines.durable import write_atomic
 
 FORMER = "former"  # the end of the name of a file that is being replaced
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:  # `irbis --help` need not load Spark
     from pipelines.storage.tables import Tables
 
 
-def address_of(tables: Tables, name: str) -> str:
+def workspace_uri(tables: Tables, name: str) -> str:
     """Say where a file of the workspace is; `name` is its path below."""
     return f"{tables.workspace}/{name}"
 
 
 def read_text(tables: Tables, name: str) -> str | None:
     """Give the file's text, null where there is none."""
-    address = address_of(tables, name)
+    address = workspace_uri(tables, name)
     if "://" not in address:
         path = Path(address)
         return path.read_bytes().decode() if path.exists() else None
@@ -40,10 +40,10 @@ def read_text(tables: Tables, name: str) -> str | None:
 
 def write_text(tables: Tables, name: str, text: str) -> str:
     """Write the file, whole or not at all, and give its address. Folders are made where they are missing."""
-    address = address_of(tables, name)
+    address = workspace_uri(tables, name)
     content = text.encode("utf-8")
     if "://" not in address:
-        write_whole(Path(address), content)
+        write_atomic(Path(address), content)
         return address
     system, path = _hadoop(tables, address)
     draft, former = (_beside(tables, address, suffix) for suffix in (f"{os.getpid()}.draft", FORMER))
@@ -61,9 +61,9 @@ def write_text(tables: Tables, name: str, text: str) -> str:
     return address
 
 
-def put_folder(tables: Tables, source: Path, name: str) -> str:
+def upload_dir(tables: Tables, source: Path, name: str) -> str:
     """Copy a folder of this machine into the workspace, and give its address there."""
-    address = address_of(tables, name)
+    address = workspace_uri(tables, name)
     if "://" not in address:
         shutil.copytree(source, address, dirs_exist_ok=True)
     else:
@@ -78,7 +78,7 @@ def list_files(tables: Tables, name: str) -> list[tuple[str, int, float]]:
 
     A folder that is not there has none.
     """
-    address = address_of(tables, name)
+    address = workspace_uri(tables, name)
     system, path = _hadoop(tables, address)
     if not system.exists(path):
         return []
@@ -92,7 +92,7 @@ def list_files(tables: Tables, name: str) -> list[tuple[str, int, float]]:
 
 def remove_folder(tables: Tables, name: str) -> None:
     """Remove a folder of a workspace in the cloud, with all that is in it."""
-    system, path = _hadoop(tables, address_of(tables, name))
+    system, path = _hadoop(tables, workspace_uri(tables, name))
     if not system.delete(path, True):
         raise OSError(f"{path} could not be removed")
 

@@ -7,8 +7,8 @@ from collections.abc import Collection
 import pandas as pd
 
 from pipelines.errors import DataError
-from pipelines.storage.label_paths import Located, locate, locate_across
-from pipelines.storage.labels import LabelTable, contradictions, one_row_each
+from pipelines.storage.label_paths import PathMatches, match_paths, match_paths_anywhere
+from pipelines.storage.labels import LabelTable, contradictions, merge_duplicate_rows
 
 SHOWN = 2  # examples in a message
 
@@ -23,7 +23,7 @@ def match_labels(table: LabelTable, paths: list[str], root: str = "") -> tuple[p
     for column in table.path_names:
         told = table.rows[column].dropna().unique()
         spans = column in table.spanning
-        found[column] = locate_across(told, known) if spans else locate(told, known, root)
+        found[column] = match_paths_anywhere(told, known) if spans else match_paths(told, known, root)
         if len(found[column].images) == len(told) > 0:
             break
     column = max(found, key=lambda each: (len(found[each].images), -len(found[each].unsure)))
@@ -35,12 +35,12 @@ def match_labels(table: LabelTable, paths: list[str], root: str = "") -> tuple[p
     rows = rows[image.notna()].drop_duplicates()
     if faults := contradictions(rows, table.file):
         raise DataError(faults)
-    rows = one_row_each(rows)
+    rows = merge_duplicate_rows(rows)
     rows = rows[["path", *(name for name in rows if name != "path")]]
     return rows, [_summary(table, column, located, rows, told[image.isna()], paths), *table.notes]
 
 
-def _require_common(table: LabelTable, located: Located, told: pd.Series, known: Collection[str]) -> None:
+def _require_common(table: LabelTable, located: PathMatches, told: pd.Series, known: Collection[str]) -> None:
     """Raise DataError if the rows mean none of the images, or a bare name means several of them."""
     if located.by_name and located.unsure:
         path, images = next(iter(located.unsure.items()))
@@ -57,7 +57,7 @@ def _require_common(table: LabelTable, located: Located, told: pd.Series, known:
 
 
 def _summary(
-    table: LabelTable, column: str, located: Located, rows: pd.DataFrame, missing: pd.Series, paths: list[str]
+    table: LabelTable, column: str, located: PathMatches, rows: pd.DataFrame, missing: pd.Series, paths: list[str]
 ) -> str:
     """Return one line: what was read from which column, and how many images it labels."""
     labelled = set(rows["path"][rows["label"].notna()]) if "label" in rows else set()

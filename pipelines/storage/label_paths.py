@@ -11,7 +11,7 @@ Index = dict[str, list[str]]  # folded path, or its end -> images
 
 
 @dataclass
-class Located:
+class PathMatches:
     """Hold which image each path means.
 
     `images`: told path -> path of the image. `folded`: those that differ in upper and lower case. `unsure`: paths that
@@ -25,7 +25,7 @@ class Located:
     by_name: bool = False  # the paths begin further down than the images
 
 
-def locate(told: Collection[str], known: Collection[str], root: str = "") -> Located:
+def match_paths(told: Collection[str], known: Collection[str], root: str = "") -> PathMatches:
     """Return the images that paths mean, whether they were written from there, from further up or further down.
 
     One rule holds for all: the same number of folders is taken off every path. Each path on its own could find a
@@ -111,9 +111,9 @@ def _below(path: str, folder: str) -> str:
     return "/".join(parts[places[-1] + 1 :]) if places else ""
 
 
-def _resolve(tails: dict[str, str], known: Collection[str]) -> Located:
+def _resolve(tails: dict[str, str], known: Collection[str]) -> PathMatches:
     """Return the image of each tail: the one of that very path, else the only one that differs in case alone."""
-    located = Located(images={path: tail for path, tail in tails.items() if tail in known})
+    located = PathMatches(images={path: tail for path, tail in tails.items() if tail in known})
     taken = set(located.images.values())
     wanted = {fold(tail) for path, tail in tails.items() if tail and path not in located.images}
     index: Index = {}
@@ -130,7 +130,7 @@ def _resolve(tails: dict[str, str], known: Collection[str]) -> Located:
     return located
 
 
-def _by_ends(whole: dict[str, str], known: Collection[str]) -> Located:
+def _by_ends(whole: dict[str, str], known: Collection[str]) -> PathMatches:
     """Return the images whose paths end with the told ones, which were written from a folder further down."""
     index: Index = {fold(path): [] for path in whole.values()}
     for image in known:
@@ -138,7 +138,7 @@ def _by_ends(whole: dict[str, str], known: Collection[str]) -> Located:
         while end := end.partition("/")[2]:
             if (key := fold(end)) in index:
                 index[key].append(image)
-    located = Located(by_name=True)
+    located = PathMatches(by_name=True)
     for path, end in whole.items():
         images = index[fold(end)] if end else []
         exact = [image for image in images if image.endswith(f"/{end}")]
@@ -150,7 +150,7 @@ def _by_ends(whole: dict[str, str], known: Collection[str]) -> Located:
     return located
 
 
-def locate_across(told: Collection[str], known: Collection[str]) -> Located:
+def match_paths_anywhere(told: Collection[str], known: Collection[str]) -> PathMatches:
     """Return the images of that name anywhere below the folder that a path begins with."""
     parts = {path: fold(path).split("/") for path in told}
     wanted = {path: (names[0], names[-1]) for path, names in parts.items() if len(names) > 1}
@@ -160,7 +160,7 @@ def locate_across(told: Collection[str], known: Collection[str]) -> Located:
         for folder in set(folders):
             if (folder, name) in index:
                 index[folder, name].append(image)
-    located = Located(by_name=True)
+    located = PathMatches(by_name=True)
     for path, key in wanted.items():
         if len(index[key]) > 1:
             located.unsure[path] = index[key]

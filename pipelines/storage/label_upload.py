@@ -13,11 +13,11 @@ from pathlib import Path, PurePosixPath
 from pipelines.errors import DataError, ImageError
 from pipelines.settings import Sources
 from pipelines.storage.label_matching import match_labels
-from pipelines.storage.labels import is_file, read_label_table
-from pipelines.storage.path_rules import path_rule
+from pipelines.storage.labels import is_labels_file, read_label_table
+from pipelines.storage.path_rules import compile_path_rule
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from pipelines.storage.sources.folder import Folder
-from pipelines.storage.sources.source import Blob
+from pipelines.storage.sources.source import SourceFile
 
 LABELS = "labels.csv"
 SHOWN = 5  # classes that are named
@@ -41,7 +41,7 @@ class LabelPlan:
     notes: list[str] = field(default_factory=list)
 
 
-def plan_labels(folder: Folder, blobs: list[Blob], rules: Sources, own: list[str]) -> LabelPlan:
+def plan_labels(folder: Folder, blobs: list[SourceFile], rules: Sources, own: list[str]) -> LabelPlan:
     """Return the labels files to send: the one that sources.labels names, else those of the folder, else one made.
 
     Labels are taken from the names of folders only where sources.labels says so and the folder has no labels files of
@@ -49,14 +49,14 @@ def plan_labels(folder: Folder, blobs: list[Blob], rules: Sources, own: list[str
     the images.
     """
     paths = [blob.relative_path for blob in blobs]
-    if is_file(rules.labels):
+    if is_labels_file(rules.labels):
         return _named_file(folder, paths, rules, own)
     if rules.labels == "none":
         notes = [f"{name} of the folder is not sent: sources.labels is none" for name in own]
         return LabelPlan(notes=notes)
     if own:
         return LabelPlan([_own_file(folder, name, paths, rules) for name in own])
-    rule = path_rule(rules.labels)
+    rule = compile_path_rule(rules.labels)
     rows = [(path, label) for path in paths if (label := rule(path))]
     if not rows:
         return LabelPlan()
@@ -78,7 +78,7 @@ def labels_csv(rows: list[tuple[str, str]]) -> bytes:
 
 
 def send_labels(
-    plan: LabelPlan, stored: Mapping[str, Blob], target: AzureBlobs, dry_run: bool
+    plan: LabelPlan, stored: Mapping[str, SourceFile], target: AzureBlobs, dry_run: bool
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """Send the files of a plan. Return what was done with each, and names and reasons of those that failed.
 
@@ -98,7 +98,7 @@ def send_labels(
     return lines + plan.notes, failures
 
 
-def _replace(file: LabelFile, there: Blob | None, target: AzureBlobs, dry_run: bool) -> str | None:
+def _replace(file: LabelFile, there: SourceFile | None, target: AzureBlobs, dry_run: bool) -> str | None:
     """Store a file unless it is there already; return the name under which what it replaces is kept, if it is."""
     md5 = hashlib.md5(file.content, usedforsecurity=False).digest()
     if there and there.size == len(file.content) and there.md5 == md5:

@@ -13,7 +13,7 @@ import pandas as pd
 from pipelines.errors import DataError
 from pipelines.label_text import canonical_text, is_unknown_name
 from pipelines.storage.label_files import is_parquet, read_file
-from pipelines.storage.label_tables import ALIASES, RawTable, Reading, interpret
+from pipelines.storage.label_tables import ALIASES, RawTable, TableContent, read_table
 from pipelines.storage.label_times import OFFSET, parse_times
 
 # R, pandas, Excel and databases for: no value
@@ -44,7 +44,7 @@ class LabelTable:
         return self.file.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
-def is_file(rule: str) -> bool:
+def is_labels_file(rule: str) -> bool:
     """Return whether the setting sources.labels names a file."""
     return not (rule == "none" or rule == "folder" or rule.startswith("folder:"))
 
@@ -71,7 +71,7 @@ def read_label_table(
         raise DataError(f"sources.labels = {file}: there is no such file. Give a file, `folder` or `none`.")
     raw = read_file(path, content, (columns or {}).values())
     raw = RawTable(file, raw.headers, raw.cells)
-    return _checked(file, interpret(raw, columns or {}), now)
+    return _checked(file, read_table(raw, columns or {}), now)
 
 
 def normalise(path: str) -> str:
@@ -101,7 +101,7 @@ REMEDIES = dict.fromkeys(ALIASES, "Keep one row for each image, or the same valu
 }
 
 
-def one_row_each(rows: pd.DataFrame) -> pd.DataFrame:
+def merge_duplicate_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each path, of each column the value that is not null."""
     rows = rows.drop_duplicates()
     is_twice = rows["path"].duplicated(keep=False)
@@ -111,7 +111,7 @@ def one_row_each(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows[~is_twice], merged], ignore_index=True)
 
 
-def _checked(file: str, reading: Reading, now: datetime | None) -> LabelTable:
+def _checked(file: str, reading: TableContent, now: datetime | None) -> LabelTable:
     """Return the table of a reading, with texts cleaned and times parsed."""
     faults, notes = [], list(reading.notes)
     names = {"path" if i == 0 else f"path_{i}": path for i, path in enumerate(reading.paths)}
@@ -146,7 +146,7 @@ def _checked(file: str, reading: Reading, now: datetime | None) -> LabelTable:
     faults += contradictions(rows, file)
     if faults:
         raise DataError(faults)
-    rows = one_row_each(rows) if len(names) == 1 else rows
+    rows = merge_duplicate_rows(rows) if len(names) == 1 else rows
     spanning = frozenset(column for column, path in names.items() if path.spans_folders)
     shown = {column: path.name for column, path in names.items()}
     return LabelTable(

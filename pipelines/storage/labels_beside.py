@@ -10,11 +10,11 @@ from pipelines.errors import DataError
 from pipelines.foreign_names import dot_segment, resolves_below
 from pipelines.storage.label_files import is_parquet, read_file
 from pipelines.storage.label_paths import anchor
-from pipelines.storage.label_tables import RawTable, interpret
-from pipelines.storage.labels import is_file
+from pipelines.storage.label_tables import RawTable, read_table
+from pipelines.storage.labels import is_labels_file
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-BEGINNING = 2**18  # bytes that are looked at
+SNIFF_BYTES = 2**18  # bytes that are looked at
 ROWS = 1000
 
 
@@ -30,9 +30,9 @@ def find_label_files(folder: str, columns: Mapping[str, str]) -> list[str]:
     return [file.name for file in files if file.stem.lower() == "labels" or _names_images(file, columns)]
 
 
-def named_below(rule: str, root: str) -> list[str]:
+def labels_path_below(rule: str, root: str) -> list[str]:
     """Return the path below the root of a source of the file that sources.labels names; none if it lies elsewhere."""
-    if not is_file(rule):
+    if not is_labels_file(rule):
         return []
     address = rule if "://" in rule else f"file://{os.path.abspath(os.path.expanduser(rule))}"
     return [address[len(root) :]] if address.startswith(root) else []
@@ -46,7 +46,7 @@ def _names_images(file: Path, columns: Mapping[str, str]) -> bool:
     try:
         content = None if is_parquet(file) else _beginning(file)
         table = read_file(file, content, columns.values())
-        paths = interpret(RawTable(table.file, table.headers, table.cells.head(ROWS)), columns).paths
+        paths = read_table(RawTable(table.file, table.headers, table.cells.head(ROWS)), columns).paths
     except (DataError, OSError):
         return False
     return any(_is_below(file.parent, told) for path in paths for told in path.text.unique())
@@ -54,8 +54,8 @@ def _names_images(file: Path, columns: Mapping[str, str]) -> bool:
 
 def _beginning(file: Path) -> bytes:
     with file.open("rb") as opened:
-        content = opened.read(BEGINNING)
-    return content if len(content) < BEGINNING else content[: content.rfind(b"\n") + 1]
+        content = opened.read(SNIFF_BYTES)
+    return content if len(content) < SNIFF_BYTES else content[: content.rfind(b"\n") + 1]
 
 
 def _is_below(folder: Path, told: str) -> bool:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from pipelines.azure_address import is_azure
+from pipelines.azure_address import is_azure_uri
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:  # most workspaces need no SDK
@@ -27,7 +27,7 @@ def workspace_lease(settings: Settings) -> Iterator[None]:
 
     Raises PlatformError if another process holds it, AccessError if the blob cannot be leased.
     """
-    if not is_azure(settings.workspace):
+    if not is_azure_uri(settings.workspace):
         yield
         return
     from pipelines.storage.azure_lease import Lease
@@ -36,7 +36,7 @@ def workspace_lease(settings: Settings) -> Iterator[None]:
     lease = Lease(workspace, settings)
     lease.acquire()
     over = Event()
-    keeper = Thread(target=lease.keep, args=(over,), daemon=True)
+    keeper = Thread(target=lease.renew_until, args=(over,), daemon=True)
     keeper.start()
     _held[workspace] = lease
     try:

@@ -16,22 +16,22 @@ from pipelines.label_text import SPELLING, known_name, require_one_spelling
 from pipelines.settings import Sources
 from pipelines.storage.label_matching import match_labels
 from pipelines.storage.label_tables import ALIASES
-from pipelines.storage.labels import is_file, normalise, read_label_table
-from pipelines.storage.labels_beside import find_label_files, named_below
+from pipelines.storage.labels import is_labels_file, normalise, read_label_table
+from pipelines.storage.labels_beside import find_label_files, labels_path_below
 from pipelines.storage.name_hints import NameHints
 from pipelines.storage.own_files import OwnFiles
-from pipelines.storage.passed_over import PassedOver
-from pipelines.storage.path_rules import file_series, path_rule, time_in_name, wanted_suffixes
+from pipelines.storage.passed_over import SkippedFiles
+from pipelines.storage.path_rules import allowed_suffixes, compile_path_rule, file_series, time_in_name
 from pipelines.storage.sources import Source
 from pipelines.storage.sources.folder import Folder
 from pipelines.storage.tables import Tables
 
-NAMES = (
+LISTING_DDL = (
     "path string, size long, modified_at timestamp, etag string, match_path string, folder string, place string, "
     "named_time timestamp, file_series string, file_number long"
 )
-PORTION = 100_000  # names that are Python objects at once
-TOLD = [column for column in ALIASES if column != "path"]
+CHUNK_SIZE = 100_000  # names that are Python objects at once
+LABEL_COLUMNS = [column for column in ALIASES if column != "path"]
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,33 @@ class Listing:
     counts all other files; `problems` and `notes` are sentences.
     """
 
-    names: DataFrame
+    files: DataFrame
     count: int
-    passed_over: PassedOver
+    skipped_files: SkippedFiles
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    is_whole: bool = True  # else what is not named may still be there
+    is_complete: bool = True  # else what is not named may still be there
 
 
-def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
+def list_images(tables: Tables, source: Source, rules: Sources) -> Listing:
     """List every picture of the source. Raises DataError if labels and pictures have nothing in common.
 
     What irbis itself put into a workspace below the source is left out. Names go to Spark in portions: of a million of
     them the driver holds no more than the paths, and these only where a labels file asks for them.
     """
-    passed_over, own = PassedOver(), OwnFiles(tables.workspace, source.root)
-    folder, place, is_lower = path_rule(rules.labels), path_rule(rules.station), rules.label_case == "lower"
+    passed_over, own = SkippedFiles(), OwnFiles(tables.workspace, source.root)
+    folder, place, is_lower = (
+        compile_path_rule(rules.labels),
+        compile_path_rule(rules.station),
+        rules.label_case == "lower",
+    )
     labels: Counter[str | None] = Counter()
-    has_file, hints, used = is_file(rules.labels), NameHints(rules), named_below(rules.labels, source.root)
+    has_file, hints, used = is_labels_file(rules.labels), NameHints(rules), labels_path_below(rules.labels, source.root)
     rows: list[tuple[Any, ...]] = []
     portions: list[DataFrame] = []
     paths: list[str] = []
     count = 0
-    for blob in passed_over.pick(source.list(), wanted_suffixes(rules), source.peek, own, used):
+    for blob in passed_over.select_images(source.list(), allowed_suffixes(rules), source.peek, own, used):
         match = normalise(blob.relative_path)
         label = folder(match)
         label = label.lower() if label and is_lower else label
@@ -78,8 +82,8 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
         count += 1
         if has_file:
             paths.append(match)
-        if len(rows) == PORTION:
-            portions.append(tables.settled(_frame(tables.spark, rows)))
+        if len(rows) == CHUNK_SIZE:
+            portions.append(tables.materialize(_frame(tables.spark, rows)))
             rows = []
     if rows or not portions:
         portions.append(_frame(tables.spark, rows))
@@ -93,10 +97,10 @@ def list_names(tables: Tables, source: Source, rules: Sources) -> Listing:
 
 
 def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:
-    found = pd.DataFrame(rows, columns=[part.split()[0] for part in NAMES.split(", ")])
+    found = pd.DataFrame(rows, columns=[part.split()[0] for part in LISTING_DDL.split(", ")])
     # As Python's own integers and None: pandas would make them floats with NaN, which Spark without Arrow refuses.
     found["file_number"] = pd.Series([row[-1] for row in rows], dtype=object)
-    return spark.createDataFrame(found, NAMES) if rows else spark.createDataFrame([], NAMES)
+    return spark.createDataFrame(found, LISTING_DDL) if rows else spark.createDataFrame([], LISTING_DDL)
 
 
 def _with_labels(
@@ -109,7 +113,7 @@ def _with_labels(
 ) -> tuple[DataFrame, list[str]]:
     """Add the TOLD columns and says_label, from a file, folders or nothing; count a file's `labels` and `stations`."""
     rule, notes = rules.labels, list[str]()
-    if not is_file(rule):
+    if not is_labels_file(rule):
         told: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder")}
     else:
         content = source.read_file(rule) if "://" in rule else None
@@ -119,12 +123,12 @@ def _with_labels(
         labels.update(table["label"].dropna())
         if "station" in table:
             stations.update(table["station"].dropna())
-        told = {column: F.col(column) for column in TOLD if column in table}
+        told = {column: F.col(column) for column in LABEL_COLUMNS if column in table}
         types = ", ".join(f"{c} {'timestamp' if c == 'captured_at' else 'string'}" for c in table.columns)
         table = table.astype(object).where(table.notna(), None)
         rows = names.sparkSession.createDataFrame(table, types)
         names = names.join(rows.withColumnRenamed("path", "match_path"), "match_path", "left")
-    for column in TOLD:
+    for column in LABEL_COLUMNS:
         kind = "timestamp" if column == "captured_at" else "string"
         names = names.withColumn(column, told.get(column, F.lit(None)).cast(kind))
     return names.withColumn("says_label", F.lit("label" in told)), notes
@@ -132,7 +136,7 @@ def _with_labels(
 
 def _of_folders(rules: Sources, source: Source, unlabelled: int, count: int) -> list[str]:
     """Return what a person should know where labels are the names of folders."""
-    if is_file(rules.labels) or rules.labels == "none":
+    if is_labels_file(rules.labels) or rules.labels == "none":
         return []
     notes = []
     if 0 < unlabelled < count:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from pipelines.settings import Sources
-from pipelines.storage.labels import is_file
+from pipelines.storage.labels import is_labels_file
 from pipelines.storage.path_rules import label_level
 
 SHOWN = 3  # names in a sentence
@@ -22,7 +22,7 @@ class NameHints:
 
     def __init__(self, rules: Sources) -> None:
         self.rules = rules
-        self.has_folder_labels = not is_file(rules.labels) and rules.labels != "none"
+        self.has_folder_labels = not is_labels_file(rules.labels) and rules.labels != "none"
         self.stations: Counter[str] = Counter()
         self.folders: Counter[tuple[str, str | None, str | None]] = Counter()  # images by folder, label and station
 

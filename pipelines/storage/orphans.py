@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.storage.tables import Tables
 
-PATIENCE = 20.0  # seconds for the tasks of a failed job to end; they write until then
+TASK_WAIT_SECONDS = 20.0  # seconds for the tasks of a failed job to end; they write until then
 NAME = re.compile(r"[^\"/\\\s]+\.parquet")  # Delta's names are plain ASCII
 VERSION = re.compile(r"(\d{20})\.(json|checkpoint\..*parquet)")
 IN_PROGRESS = (".tmp", ".crc")
@@ -90,7 +90,7 @@ def end_tasks(spark: SparkSession, wait: Callable[[float], None] = time.sleep) -
     with suppress(Exception):  # a Spark that has ended has no tasks
         context.cancelAllJobs()
         summaries = context._jsc.sc().statusStore()
-        for _ in range(int(PATIENCE / 0.2)):
+        for _ in range(int(TASK_WAIT_SECONDS / 0.2)):
             if not sum(each.activeTasks() for each in _listed(summaries.executorList(True))):
                 return
             wait(0.2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pipelines.azure_address import is_azure, parse_place
+from pipelines.azure_address import is_azure_uri, parse_blob_uri
 from pipelines.storage.sources.folder import local_folder
 
 WITH_IMAGES = {"artifacts", "sample"}  # plots of runs, and the sample set
@@ -49,8 +49,8 @@ class OwnFiles:
 
     def _below(self, workspace: str, root: str) -> str | None:
         """Return where the workspace lies below the root: empty, or a path that ends with a slash; None: elsewhere."""
-        if is_azure(workspace):
-            place, _ = parse_place(workspace)
+        if is_azure_uri(workspace):
+            place, _ = parse_blob_uri(workspace)
             whole = (place.root + place.prefix).rstrip("/") + "/"
             return whole[len(root) :] if whole.startswith(root) else None
         folder = local_folder(workspace)

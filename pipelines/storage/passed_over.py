@@ -5,38 +5,40 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from pipelines.images.signatures import readable_format
-from pipelines.storage.file_kinds import Kind, kind_of
+from pipelines.images.signatures import detect_supported_format
+from pipelines.storage.file_kinds import FileKind, file_kind
 from pipelines.storage.own_files import OwnFiles
-from pipelines.storage.sources.source import Blob
+from pipelines.storage.sources.source import SourceFile
 
 SHOWN = 3  # suffixes or folders that are named of each kind
-LOOKED_INTO = 200  # files of no known suffix whose first bytes are read
-UNKNOWN = (Kind.BARE, Kind.OTHER)
+MAX_SNIFFED = 200  # files of no known suffix whose first bytes are read
+UNKNOWN = (FileKind.BARE, FileKind.OTHER)
 REMEDIES = {
-    Kind.VIDEO: "extract frames from videos",
-    Kind.RAW: "convert RAW images to JPEG",
-    Kind.INCOMPLETE: "download incomplete files again",
-    Kind.ARCHIVE: "unpack archives",
+    FileKind.VIDEO: "extract frames from videos",
+    FileKind.RAW: "convert RAW images to JPEG",
+    FileKind.INCOMPLETE: "download incomplete files again",
+    FileKind.ARCHIVE: "unpack archives",
 }
 
 
-class PassedOver:
+class SkippedFiles:
     """Count the files that are not read as images, by kind and by what shows it (suffix, folder or name)."""
 
     def __init__(self) -> None:
-        self.counts: Counter[tuple[Kind, str]] = Counter()
-        self.images: Counter[tuple[Kind, str, str]] = Counter()  # of unknown suffix, by the format of their first bytes
+        self.counts: Counter[tuple[FileKind, str]] = Counter()
+        self.images: Counter[tuple[FileKind, str, str]] = (
+            Counter()
+        )  # of unknown suffix, by the format of their first bytes
         self.looked_into = 0
 
-    def pick(
+    def select_images(
         self,
-        blobs: Iterable[Blob],
+        blobs: Iterable[SourceFile],
         wanted: Collection[str],
         peek: Callable[[str], bytes] | None = None,
         own: OwnFiles | None = None,
         used: Collection[str] = (),
-    ) -> Iterator[Blob]:
+    ) -> Iterator[SourceFile]:
         """Yield the images; count the rest, but for the files that irbis wrote itself: they are not of the source.
 
         `peek` returns the first bytes of a file, to find images without a known suffix among the first few. `used`:
@@ -45,26 +47,26 @@ class PassedOver:
         for blob in blobs:
             if blob.relative_path in used:
                 continue
-            kind, sign = kind_of(blob.relative_path, wanted)
-            if own and own.is_own(blob.relative_path, kind == Kind.IMAGE):
+            kind, sign = file_kind(blob.relative_path, wanted)
+            if own and own.is_own(blob.relative_path, kind == FileKind.IMAGE):
                 continue
-            if kind == Kind.IMAGE:
+            if kind == FileKind.IMAGE:
                 yield blob
                 continue
             self.counts[kind, sign] += 1
-            if peek and kind in UNKNOWN and self.looked_into < LOOKED_INTO:
+            if peek and kind in UNKNOWN and self.looked_into < MAX_SNIFFED:
                 self.looked_into += 1
-                if found := readable_format(peek(blob.path)):
+                if found := detect_supported_format(peek(blob.path)):
                     self.images[kind, sign, found] += 1
 
     @property
     def total(self) -> int:
         return sum(self.counts.values())
 
-    def kinds(self) -> dict[Kind, Counter[str]]:
+    def kinds(self) -> dict[FileKind, Counter[str]]:
         """Return the counts by what shows the kind, in the order of Kind."""
-        found: dict[Kind, Counter[str]] = {}
-        for kind in Kind:
+        found: dict[FileKind, Counter[str]] = {}
+        for kind in FileKind:
             signs = Counter({sign: n for (other, sign), n in self.counts.items() if other == kind})
             if signs:
                 found[kind] = signs
@@ -88,7 +90,7 @@ class PassedOver:
         return " ".join(sentences)
 
     def _by_kind(self) -> str:
-        return ", ".join(f"{kind.counted(sum(n.values()))}{_named(n)}" for kind, n in self.kinds().items())
+        return ", ".join(f"{kind.count_text(sum(n.values()))}{_named(n)}" for kind, n in self.kinds().items())
 
     def _images_without_suffix(self) -> str:
         found = sum(self.images.values())

@@ -11,12 +11,12 @@ from pipelines.label_text import canonical_text
 from pipelines.settings import Sources
 
 
-def wanted_suffixes(rules: Sources) -> set[str]:
+def allowed_suffixes(rules: Sources) -> set[str]:
     """Give the suffixes of pictures, in small letters and without their dot."""
     return {extension.lower().lstrip(".") for extension in rules.extensions}
 
 
-def path_rule(rule: str) -> Callable[[str], str | None]:
+def compile_path_rule(rule: str) -> Callable[[str], str | None]:
     """Give the function that reads a station or a label off a path below the source; null where there is none.
 
     Names are in canonical form: a folder of invisible characters gives none.

@@ -9,12 +9,12 @@ from operator import or_
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.schemas import parts_of
-from pipelines.storage.features import part_of
-from pipelines.storage.tables import ROW, Tables
+from pipelines.schemas import split_ids
+from pipelines.storage.features import read_backbone_features
+from pipelines.storage.tables import ROW_KEY, Tables
 
 
-def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
+def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     """Give one row for every content that this backbone, or a part of this joined one, has not seen.
 
     Columns: content_hash, path, ingested_at, size, failure, failure_detail, content_path, content_at, lacking (the
@@ -22,14 +22,14 @@ def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     a limit was raised.
     """
     columns = ["size", "failure", "failure_detail", "content_path", "content_at"]
-    parts = parts_of(backbone)
+    parts = split_ids(backbone)
     is_first = not tables.exists("features")
-    images = tables.current_images() if is_first else _without_features(tables, parts)
-    rows = images.where("content_hash is not null").select("content_hash", *ROW, *columns)
+    images = tables.latest_images() if is_first else _without_features(tables, parts)
+    rows = images.where("content_hash is not null").select("content_hash", *ROW_KEY, *columns)
     lacking, replaced = [], []
     for place, part in enumerate(parts):
         at, failed = f"featurized_at_{place}", f"failed_{place}"
-        seen = part_of(tables, part)
+        seen = read_backbone_features(tables, part)
         if len(parts) == 1:  # what it has features of is no longer among the rows
             seen = seen.where("failure is not null")
         seen = seen.select("content_hash", F.col("failure").isNotNull().alias(failed), F.col("featurized_at").alias(at))
@@ -39,29 +39,29 @@ def pictures_to_featurize(tables: Tables, backbone: str) -> DataFrame:
         replaced.append(F.coalesce(is_mended, F.lit(False)))
     rows = rows.withColumn("lacking", F.filter(F.array(*lacking), lambda part: part.isNotNull()))
     rows = rows.withColumn("is_replaced", reduce(or_, replaced)).where(F.size("lacking") > 0)
-    rows = rows.select("content_hash", *ROW, *columns, "lacking", "is_replaced")
+    rows = rows.select("content_hash", *ROW_KEY, *columns, "lacking", "is_replaced")
     if not is_first:  # which rows are the newest of their paths is asked for these alone
-        rows = tables.settled(rows)
-        rows = rows.join(tables.current_images(rows).select(*ROW), ROW, "left_semi")
+        rows = tables.materialize(rows)
+        rows = rows.join(tables.latest_images(rows).select(*ROW_KEY), ROW_KEY, "left_semi")
     first = F.min(F.struct(*[column for column in rows.columns if column != "content_hash"]))
     return rows.groupBy("content_hash").agg(first.alias("row")).select("content_hash", "row.*")
 
 
 def _without_features(tables: Tables, parts: list[str]) -> DataFrame:
     """Give the rows of images, the newest of their paths or not, whose content lacks any features: most often few."""
-    whole = [part_of(tables, part).where("failure is null").select("content_hash") for part in parts]
+    whole = [read_backbone_features(tables, part).where("failure is null").select("content_hash") for part in parts]
     whole_of_all = reduce(lambda left, right: left.join(right, "content_hash", "left_semi"), whole)
     return tables.read("images").join(whole_of_all, "content_hash", "left_anti")
 
 
-def pictures_to_score(tables: Tables, model: str, version: str, since: datetime) -> DataFrame:
+def images_to_score(tables: Tables, model: str, version: str, since: datetime) -> DataFrame:
     """Give path, content_hash, burst_id, failure of the current pictures, and how they stand with this version.
 
     `is_new`: it has no prediction as it is now. `old_bursts`: the bursts of the predictions that it has. What was
     predicted before the version was made, `since`, is of a namesake: the registry was begun anew.
     """
     columns = ["path", "content_hash", "burst_id", "failure"]
-    images = tables.current_images().select(*columns, "ingested_at")
+    images = tables.latest_images().select(*columns, "ingested_at")
     done = (
         tables.read("predictions")
         .where((F.col("model_name") == model) & (F.col("model_version") == version))

@@ -8,25 +8,25 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pipelines.azure_address import is_azure, parse_place
-from pipelines.durable import write_whole
+from pipelines.azure_address import is_azure_uri, parse_blob_uri
+from pipelines.durable import write_atomic
 from pipelines.errors import AccessError, DataError, ImageError
 from pipelines.settings import Settings
-from pipelines.storage.azure_credentials import find_credential, require_token
-from pipelines.storage.retrying import PassingError
-from pipelines.storage.sources.azure_blob import LONG, AzureBlobs
+from pipelines.storage.azure_credentials import check_token, find_credential
+from pipelines.storage.retrying import TransientError
+from pipelines.storage.sources.azure_blob import BACKGROUND_RETRY, AzureBlobs
 from pipelines.storage.uploading import content_type
 
 
-class Places:
+class WorkspaceFiles:
     """Reach files by their whole addresses. Raises AccessError; ConnectionError where it may pass."""
 
     def __init__(self, settings: Settings):
         self._settings = settings
 
-    def faults(self, folder: str) -> list[str]:
+    def validate(self, folder: str) -> list[str]:
         """Say why nothing can be put into a folder from here."""
-        if "://" in folder and not is_azure(folder):
+        if "://" in folder and not is_azure_uri(folder):
             return [
                 f"workspace = {folder} cannot be reached from this machine. Give one in Blob Storage (az://ACCOUNT/"
                 "CONTAINER/PREFIX, abfss:, wasbs:), or a folder that this machine and the cluster share (/data/irbis)."
@@ -40,7 +40,7 @@ class Places:
 
     def files(self, folder: str) -> list[tuple[str, int]]:
         """List the files below a folder: path below it, and bytes. A folder that is not there has none."""
-        if not is_azure(folder):
+        if not is_azure_uri(folder):
             root = _here(folder)
             return sorted((f.relative_to(root).as_posix(), f.stat().st_size) for f in root.rglob("*") if f.is_file())
         blobs = self._container(folder).list_all
@@ -52,7 +52,7 @@ class Places:
         return sorted((name, size) for name, size in found.items() if name and (size or name not in folders))
 
     def read(self, address: str) -> bytes:
-        if not is_azure(address):
+        if not is_azure_uri(address):
             return _here(address).read_bytes()
         try:
             return self._container(address).read_file(address)
@@ -60,8 +60,8 @@ class Places:
             raise _passing(error) from error
 
     def write(self, address: str, content: bytes) -> None:
-        if not is_azure(address):
-            return write_whole(_here(address), content)
+        if not is_azure_uri(address):
+            return write_atomic(_here(address), content)
         folder, _, name = address.rpartition("/")
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
         try:
@@ -71,10 +71,10 @@ class Places:
             raise _passing(fault, error.__cause__) from error
 
     def _container(self, address: str) -> AzureBlobs:
-        place, signature = parse_place(address)
+        place, signature = parse_blob_uri(address)
         credential = find_credential(self._settings.azure, signature, place)
-        require_token(credential)
-        return AzureBlobs(place, credential, self._settings.ingest.threads, LONG)
+        check_token(credential)
+        return AzureBlobs(place, credential, self._settings.ingest.threads, BACKGROUND_RETRY)
 
 
 def _here(address: str) -> Path:
@@ -85,4 +85,4 @@ def _here(address: str) -> Path:
 
 def _passing(error: AccessError, cause: BaseException | None = None) -> Exception:
     """Tell what may be better the next time from what will not."""
-    return ConnectionError(str(error)) if isinstance(cause or error.__cause__, PassingError) else error
+    return ConnectionError(str(error)) if isinstance(cause or error.__cause__, TransientError) else error

@@ -11,7 +11,7 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 
-class PassingError(Exception):
+class TransientError(Exception):
     """The other side failed in a way that passes; `retry_after` is the wait in seconds that it asked for."""
 
     def __init__(self, reason: str, retry_after: float | None = None):
@@ -20,17 +20,17 @@ class PassingError(Exception):
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """Say how often and how long to try. Waits double, each between half and the whole of its length (AWS, 2015,
     "Exponential backoff and jitter"), so that many tasks do not come back at the same moment.
     """
 
     tries: int = 6
     first_wait: float = 0.4  # seconds
-    longest_wait: float = 15.0
-    limit: float = 120.0  # seconds from the first try, after which no other is begun
+    max_wait: float = 15.0
+    deadline_seconds: float = 120.0  # seconds from the first try, after which no other is begun
 
-    def persist(
+    def call(
         self,
         ask: Callable[[], Answer],
         *,
@@ -42,14 +42,14 @@ class Patience:
         for number in range(1, self.tries + 1):
             try:
                 return ask()
-            except PassingError as error:
+            except TransientError as error:
                 wait = self.wait(number, error.retry_after)
-                if number == self.tries or clock() - start + wait > self.limit:
-                    raise PassingError(f"{error}, {number} times in {clock() - start:.0f} s") from error
+                if number == self.tries or clock() - start + wait > self.deadline_seconds:
+                    raise TransientError(f"{error}, {number} times in {clock() - start:.0f} s") from error
                 sleep(wait)
         raise AssertionError("tries is at least 1")
 
     def wait(self, number: int, retry_after: float | None = None) -> float:
         """Give the seconds to wait after try `number`; never less than the other side asked for."""
-        full = min(self.longest_wait, self.first_wait * 2 ** (number - 1))
+        full = min(self.max_wait, self.first_wait * 2 ** (number - 1))
         return (retry_after or 0.0) + full * random.uniform(0.5, 1.0)

@@ -17,8 +17,8 @@ from pyspark.sql import functions as F
 from pipelines import schemas
 from pipelines.errors import DataError
 from pipelines.settings import Settings
-from pipelines.storage.azure_workspace import admit
-from pipelines.storage.commits import Pin, guarded
+from pipelines.storage.azure_workspace import configure_hadoop_access
+from pipelines.storage.commits import Pin, guard_commit
 
 SCHEMAS = {
     "images": schemas.IMAGES,
@@ -28,7 +28,7 @@ SCHEMAS = {
     "arrivals": schemas.ARRIVALS,
 }
 
-MAKERS = {
+CREATED_BY = {
     "images": "irbis ingest --images DIR",
     "features": "irbis featurize",
     "predictions": "irbis score",
@@ -36,8 +36,8 @@ MAKERS = {
     "arrivals": "irbis ingest --watch --images DIR",
 }
 
-ROW = ["path", "ingested_at"]  # what tells a row of images from all others
-FEW = 200_000  # paths or hashes
+ROW_KEY = ["path", "ingested_at"]  # what tells a row of images from all others
+BROADCAST_MAX_ROWS = 200_000  # paths or hashes
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Tables:
     @classmethod
     def of(cls, spark: SparkSession, settings: Settings) -> Tables:
         """Give the tables of the settings' workspace. Raises AccessError where that refuses us."""
-        admit(spark, settings)
-        return cls(spark, workspace_of(settings), settings.tables.schema_)
+        configure_hadoop_access(spark, settings)
+        return cls(spark, workspace_uri(settings), settings.tables.schema_)
 
     def location(self, name: str) -> str:
         """Say where a table is: its full name, or its folder."""
@@ -70,11 +70,13 @@ class Tables:
     def require(self, name: str) -> None:
         """Raise DataError with the command that makes the table, if it was never written."""
         if not self.exists(name):
-            raise DataError(f"There is no table {name} in {self.schema or self.workspace}. Run `{MAKERS[name]}` first.")
+            raise DataError(
+                f"There is no table {name} in {self.schema or self.workspace}. Run `{CREATED_BY[name]}` first."
+            )
 
     def read(self, name: str) -> DataFrame:
         """Give the table, or an empty frame of its columns where it was never written."""
-        wanted = schemas.columns(SCHEMAS[name])
+        wanted = schemas.parse_ddl(SCHEMAS[name])
         if not self.exists(name):  # a frame that the optimizer knows to be empty: no job, no Python worker
             nothing = [F.lit(None).cast(kind).alias(column) for column, kind in wanted.items()]
             return self.spark.range(0).where(F.lit(False)).select(*nothing)
@@ -95,12 +97,12 @@ class Tables:
 
     def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
         """Add rows in one atomic commit; columns are put in order. Compressed pictures want `uncompressed`."""
-        writer = rows.select(*schemas.columns(SCHEMAS[name])).write.format("delta")
+        writer = rows.select(*schemas.parse_ddl(SCHEMAS[name])).write.format("delta")
         writer = writer.option("mergeSchema", "true")  # columns may be added from one version to the next
         writer = writer.option("compression", compression)
         if self.schema and not self.spark.catalog.databaseExists(self.schema):
             raise DataError(f"tables.schema = {self.schema}: there is no such schema. CREATE SCHEMA {self.schema}.")
-        with guarded(self, name) as mode:
+        with guard_commit(self, name) as mode:
             writer = writer.mode(mode)
             writer.saveAsTable(self.location(name)) if self.schema else writer.save(self.location(name))
 
@@ -109,23 +111,23 @@ class Tables:
         if not self.exists(name):
             return self.append(name, rows)
         same = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
-        rows = rows.select(*schemas.columns(SCHEMAS[name]))
+        rows = rows.select(*schemas.parse_ddl(SCHEMAS[name]))
         merge = self._delta(name).alias("old").merge(rows.alias("new"), same)
-        with guarded(self, name):
+        with guard_commit(self, name):
             merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
 
     def delete(self, name: str, condition: Column) -> None:
         """Take the rows away for which the condition holds, in one atomic commit."""
-        with guarded(self, name):
+        with guard_commit(self, name):
             self._delta(name).delete(condition)
 
     def delete_matching(self, name: str, keys: DataFrame, only: str | None = None) -> None:
         """Delete the rows with the values of one of the keys, or set one column of theirs to null, in one commit."""
         same = " and ".join(f"old.{column} <=> gone.{column}" for column in keys.columns)
-        gone = self.sent(keys.distinct()).alias("gone")
+        gone = self.broadcast_keys(keys.distinct()).alias("gone")
         merge = self._delta(name).alias("old").merge(gone, same)
         merge = merge.whenMatchedUpdate(set={only: "null"}) if only else merge.whenMatchedDelete()
-        with guarded(self, name):
+        with guard_commit(self, name):
             merge.execute()
 
     def vacuum(self, name: str, hours: float | None) -> None:
@@ -146,7 +148,7 @@ class Tables:
     def bytes_on_disk(self, name: str) -> int:
         return int(self.detail(name).select("sizeInBytes").first()[0]) if self.exists(name) else 0
 
-    def rough_count(self, name: str) -> int:
+    def approximate_count(self, name: str) -> int:
         """Give about how many rows there are: for a local table what its files hold, replaced rows too, unqueried."""
         if self.schema or "://" in self.workspace:
             return self.read(name).count()
@@ -164,7 +166,7 @@ class Tables:
         escaped = self.location(name).replace("`", "``")
         return self.location(name) if self.schema else f"delta.`{escaped}`"
 
-    def current_images(self, of: DataFrame | None = None, *, with_removed: bool = False) -> DataFrame:
+    def latest_images(self, of: DataFrame | None = None, *, with_removed: bool = False) -> DataFrame:
         """Give the newest row of every path but removed ones, without `content`: bytes are never shuffled.
 
         `of`: path and ingested_at of settled rows, the newest or not, to whose paths alone it comes down. No newer
@@ -174,26 +176,26 @@ class Tables:
         rows = self.read("images").drop("content")
         if of is not None:
             count, since = of.agg(F.count("*"), F.min("ingested_at")).first()
-            rows = rows.where(is_since(since)) if count else rows
+            rows = rows.where(ingested_since(since)) if count else rows
             rows = rows.join(_as_keys(of.select("path"), count), "path", "left_semi")
         rows = rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
         return rows if with_removed else rows.where("removed_at is null")
 
-    def settled(self, rows: DataFrame) -> DataFrame:
+    def materialize(self, rows: DataFrame) -> DataFrame:
         """Give the rows, few and without bytes, as they are now, whatever is written to the tables later.
 
         A cached frame is no such thing: Spark computes it anew once a table that it came from has been written.
         On a cluster they go to the workspace, because an executor may leave; not to a volume of Databricks, which
         Spark's checkpoints cannot reach: there the job tries a lost stage again.
         """
-        if stays_in_memory(self.spark.sparkContext.master, self.workspace):
+        if uses_local_checkpoint(self.spark.sparkContext.master, self.workspace):
             return rows.localCheckpoint()
         self.spark.sparkContext.setCheckpointDir(f"{self.workspace}/scratch/checkpoints")
         return rows.checkpoint()
 
-    def sent(self, keys: DataFrame) -> DataFrame:
+    def broadcast_keys(self, keys: DataFrame) -> DataFrame:
         """Settle the keys of a join. If they are few (20 MB), they are sent to the other side, not that to them."""
-        keys = self.settled(keys)
+        keys = self.materialize(keys)
         return _as_keys(keys, keys.count())
 
     def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
@@ -203,23 +205,25 @@ class Tables:
         sent to the bytes (broadcast), never the bytes to the rows.
         """
         held = [F.col("path").alias("held_path"), F.col("ingested_at").alias("held_at"), "content"]
-        contents = self.read("images").where(is_since(since)).select(*held)
-        rows = rows.withColumn("held_path", F.coalesce("content_path", "path")).withColumn("held_at", stored_at())
+        contents = self.read("images").where(ingested_since(since)).select(*held)
+        rows = rows.withColumn("held_path", F.coalesce("content_path", "path")).withColumn(
+            "held_at", content_ingested_at()
+        )
         return contents.join(F.broadcast(rows), ["held_path", "held_at"]).drop("held_path", "held_at")
 
 
 def _as_keys(keys: DataFrame, count: int) -> DataFrame:
     if not count:
         return keys.where(F.lit(False))  # which the optimizer knows to be empty: nothing is read for them
-    return F.broadcast(keys) if count <= FEW else keys
+    return F.broadcast(keys) if count <= BROADCAST_MAX_ROWS else keys
 
 
-def stored_at() -> Column:
+def content_ingested_at() -> Column:
     """Return the ingested_at of the row that holds the bytes of a row of images."""
     return F.coalesce("content_at", "ingested_at")
 
 
-def is_since(moment: datetime) -> Column:
+def ingested_since(moment: datetime) -> Column:
     """Return whether a row was ingested at a moment or later."""
     # One that Spark gave is in this machine's time zone, where a year has one hour twice: hence UTC.
     return F.col("ingested_at") >= F.lit(moment.astimezone(timezone.utc))
@@ -232,12 +236,12 @@ def _rows_in(file: Path) -> int:
         return 0
 
 
-def stays_in_memory(master: str, workspace: str) -> bool:
+def uses_local_checkpoint(master: str, workspace: str) -> bool:
     """Say whether settled rows are held by the executors alone."""
     return master.startswith("local") or re.match(r"(dbfs:)?/+Volumes/", workspace) is not None
 
 
-def workspace_of(settings: Settings) -> str:
+def workspace_uri(settings: Settings) -> str:
     """Give the workspace's address, or its folder in full, without a slash at the end."""
     workspace = settings.workspace
     return (workspace if "://" in workspace else str(Path(workspace).expanduser().absolute())).rstrip("/")

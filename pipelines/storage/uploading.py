@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from pipelines.errors import ImageError
 from pipelines.images.signatures import require_signature
 from pipelines.settings import Sources
-from pipelines.storage.file_kinds import suffix_of
+from pipelines.storage.file_kinds import lower_suffix
 from pipelines.storage.own_files import OwnFiles
-from pipelines.storage.passed_over import PassedOver
-from pipelines.storage.path_rules import wanted_suffixes
+from pipelines.storage.passed_over import SkippedFiles
+from pipelines.storage.path_rules import allowed_suffixes
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from pipelines.storage.sources.folder import Folder
-from pipelines.storage.sources.source import Blob
+from pipelines.storage.sources.source import SourceFile
 
 if TYPE_CHECKING:
     from pipelines.storage.label_upload import LabelPlan
@@ -27,31 +27,37 @@ TYPES = {f".{name}": f"image/{name}" for name in ("avif", "heic", "heif", "jp2",
 
 
 @dataclass
-class Manifest:
+class UploadSummary:
     """Count what became of every file; `failures` are path and reason."""
 
     found: int = 0
     sent: int = 0
     sent_bytes: int = 0
-    there_already: int = 0
+    skipped: int = 0
     labels: list[str] = field(default_factory=list)  # sentences on labels files
     failures: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def done(self) -> int:
-        return self.sent + self.there_already + len(self.failures)
+        return self.sent + self.skipped + len(self.failures)
 
 
-def pictures_of(
-    folder: Folder, rules: Sources, workspace: str, passed_over: PassedOver, used: Collection[str] = ()
-) -> list[Blob]:
+def list_images(
+    folder: Folder, rules: Sources, workspace: str, passed_over: SkippedFiles, used: Collection[str] = ()
+) -> list[SourceFile]:
     """List the pictures of a folder, by the rules of ingest; count the other files but the `used` in `passed_over`."""
     own = OwnFiles(workspace, folder.root)
-    return list(passed_over.pick(folder.list(), wanted_suffixes(rules), folder.peek, own, used))
+    return list(passed_over.select_images(folder.list(), allowed_suffixes(rules), folder.peek, own, used))
 
 
 def upload(
-    folder: Folder, blobs: list[Blob], target: AzureBlobs, plan: LabelPlan, *, dry_run: bool, manifest: Manifest
+    folder: Folder,
+    blobs: list[SourceFile],
+    target: AzureBlobs,
+    plan: LabelPlan,
+    *,
+    dry_run: bool,
+    manifest: UploadSummary,
 ) -> None:
     """Send what the container lacks, with content type and MD5, by many threads; count it in `manifest` on the way.
 
@@ -65,7 +71,7 @@ def upload(
     stored = {blob.relative_path: blob for blob in target.list()}
     manifest.found = len(blobs)
 
-    def one(blob: Blob) -> int:
+    def one(blob: SourceFile) -> int:
         content = folder.fetch(blob.path, blob.etag)
         require_signature(content)
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
@@ -83,7 +89,7 @@ def upload(
             except ImageError as error:
                 manifest.failures.append((blob.relative_path, str(error)))
             else:
-                manifest.there_already += size < 0
+                manifest.skipped += size < 0
                 manifest.sent += size >= 0
                 manifest.sent_bytes += max(0, size)
     manifest.labels, failures = send_labels(plan, stored, target, dry_run)
@@ -91,15 +97,15 @@ def upload(
 
 
 def content_type(name: str) -> str:
-    suffix = f".{suffix_of(name)}"
+    suffix = f".{lower_suffix(name)}"
     return TYPES.get(suffix) or mimetypes.guess_type(f"x{suffix}")[0] or "application/octet-stream"
 
 
 def _finished(
-    pool: ThreadPoolExecutor, one: Callable[[Blob], int], blobs: list[Blob], most: int
-) -> Iterator[tuple[Blob, Future[int]]]:
+    pool: ThreadPoolExecutor, one: Callable[[SourceFile], int], blobs: list[SourceFile], most: int
+) -> Iterator[tuple[SourceFile, Future[int]]]:
     """Give every picture with its finished future, as they come; at most `most` are in memory at once."""
-    begun: dict[Future[int], Blob] = {}
+    begun: dict[Future[int], SourceFile] = {}
     for blob in blobs:
         if len(begun) >= most:
             for future in wait(begun, return_when=FIRST_COMPLETED).done:

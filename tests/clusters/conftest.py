@@ -13,7 +13,7 @@ from .yarn_livy import Cluster, cluster, packed_environment
 
 __all__ = ["_ledger", "irbis"]
 
-CHEAP = {"train.folds": 2, "train.bootstrap": 100, "train.reg_params": 0.1, "report.pictures": 2}
+CHEAP = {"train.cv_folds": 2, "train.bootstrap_resamples": 100, "train.reg_params": 0.1, "report.gallery_size": 2}
 
 
 @pytest.fixture(scope="session")
@@ -56,5 +56,5 @@ def words(yarn: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     """Give the settings of every command: a workspace of its own in what the cluster and the laptop share."""
     monkeypatch.setenv("IRBIS_HDINSIGHT__URL", yarn.url)
     monkeypatch.setenv("IRBIS_HDINSIGHT__ARCHIVE", str(yarn.folder / "environment.tar.gz"))
-    monkeypatch.setenv("IRBIS_RUNS__LOOK_SECONDS", "1")
+    monkeypatch.setenv("IRBIS_RUNS__POLL_SECONDS", "1")
     return ["--workspace", str(yarn.shared / tmp_path.name), *(f"--set={key}={value}" for key, value in CHEAP.items())]

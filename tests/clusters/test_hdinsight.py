@@ -15,8 +15,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from pipelines.config import load_settings
-from pipelines.platform.targets import target
-from pipelines.storage.places import Places
+from pipelines.platform.targets import get_backend
+from pipelines.storage.places import WorkspaceFiles
 
 from ..end_to_end.conftest import COMMAND, closing_lines
 from ..same_tables import assert_same_tables
@@ -66,7 +66,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, pictu
     assert "application_" in (tmp_path / "got" / "livy.txt").read_text()
 
     settings = load_settings(None, {"hdinsight.url": yarn.url})
-    found = target("hdinsight", settings, Places(settings)).find(run["id"])  # 0.5 tells no names
+    found = get_backend("hdinsight", settings, WorkspaceFiles(settings)).find(run["id"])  # 0.5 tells no names
     assert found["batch"] == run["handle"]["batch"]
 
     again = irbis("repeat", "--follow")

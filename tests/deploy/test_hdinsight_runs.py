@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.masking import SECRET
-from pipelines.platform.session import DELTA, MALLOC
+from pipelines.masking import SECRET_PATTERN
+from pipelines.platform.session import DELTA_CONF, MALLOC_ENV
 from pipelines.platform.targets.shared import YARN
 from tests.deploy.spark_names import unknown
 from tests.deploy.stand_in import StandIns
@@ -163,15 +163,21 @@ def test_the_settings_are_those_of_the_lane():
     assert SETTINGS["spark.jars.packages"] == f"io.delta:delta-core_2.12:{delta}"
     assert SETTINGS["spark.pyspark.python"] == "./environment/bin/python"
     assert {name: SETTINGS[name] for name in YARN} == YARN
-    assert {name: SETTINGS[name] for name in DELTA} == DELTA
-    assert SETTINGS["spark.redaction.regex"] == SECRET
-    assert {name: int(SETTINGS[f"spark.executorEnv.{name}"]) for name in MALLOC} == MALLOC
+    assert {name: SETTINGS[name] for name in DELTA_CONF} == DELTA_CONF
+    assert SETTINGS["spark.redaction.regex"] == SECRET_PATTERN
+    assert {name: int(SETTINGS[f"spark.executorEnv.{name}"]) for name in MALLOC_ENV} == MALLOC_ENV
     assert unknown(SETTINGS) == []
 
 
 def test_runs_through_livy_get_the_same_sizes():
     conf = yaml.safe_load((ROOT / "conf/hdinsight.yaml").read_text(encoding="utf-8"))["spark"]["conf"]
-    brought = {"spark.pyspark.python", "spark.yarn.appMasterEnv.PYSPARK_PYTHON", "spark.jars.packages", *DELTA, *YARN}
+    brought = {
+        "spark.pyspark.python",
+        "spark.yarn.appMasterEnv.PYSPARK_PYTHON",
+        "spark.jars.packages",
+        *DELTA_CONF,
+        *YARN,
+    }
     assert conf == {name: value for name, value in SETTINGS.items() if name not in brought}
 
 

@@ -21,8 +21,8 @@ import pytest
 import yaml
 from py4j.java_collections import JavaMap
 
-from pipelines.masking import SECRET
-from pipelines.platform.session import DELTA, MALLOC
+from pipelines.masking import SECRET_PATTERN
+from pipelines.platform.session import DELTA_CONF, MALLOC_ENV
 from tests.deploy.spark_names import unknown
 from tests.deploy.stand_in import StandIns
 
@@ -178,9 +178,9 @@ def test_spark_brings_what_it_needs_to_speak_to_kubernetes():
 def test_the_settings_are_sparks_own_and_those_of_a_local_session(name):
     settings = _settings(name)
     assert all(key.startswith("spark.") for key in settings)
-    assert {key: settings[key] for key in DELTA} == DELTA
-    assert {key: int(settings[f"spark.executorEnv.{key}"]) for key in MALLOC} == MALLOC
-    assert settings["spark.redaction.regex"] == SECRET
+    assert {key: settings[key] for key in DELTA_CONF} == DELTA_CONF
+    assert {key: int(settings[f"spark.executorEnv.{key}"]) for key in MALLOC_ENV} == MALLOC_ENV
+    assert settings["spark.redaction.regex"] == SECRET_PATTERN
     assert "spark.jars.packages" not in settings  # they are in the image
     for side in ("driver", "executor"):
         template = settings[f"spark.kubernetes.{side}.podTemplateFile"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import irbis
-from pipelines.config import known_keys
+from pipelines.config import setting_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["places", "gpu-vm", "hdinsight", "any-spark", "kubernetes"]
@@ -35,7 +35,7 @@ def test_every_command_of_irbis_and_every_setting_is_known(name):
     code = "\n".join(line for line in PAGES[name].splitlines() if line.startswith("    "))
     for command in re.findall(r"^    (?:IRBIS_\w+=\S+ )?irbis (\w+)", code, re.MULTILINE):
         assert command in irbis.commands
-    known = set(known_keys())
+    known = set(setting_keys())
     for key in re.findall(r"--set (\w+\.\w+)", code):
         assert key in known or key.startswith("hdinsight."), key
 

@@ -16,13 +16,13 @@ from pipelines.cli import main
 Irbis = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
 # A training that costs little, where it is not what the test is about.
-CHEAP = {"train.folds": 2, "train.reg_params": 0.1, "train.max_iter": 6, "train.bootstrap": 100}
+CHEAP = {"train.cv_folds": 2, "train.reg_params": 0.1, "train.max_iter": 6, "train.bootstrap_resamples": 100}
 
 
 @pytest.fixture(autouse=True)
 def _ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the ledger of whoever runs the tests out of it."""
-    monkeypatch.setenv("IRBIS_RUNS__LEDGER", str(tmp_path / "ledger"))
+    monkeypatch.setenv("IRBIS_RUNS__HISTORY_DIR", str(tmp_path / "ledger"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from urllib.request import ProxyHandler, build_opener
 
 from pipelines.config import load_settings
-from pipelines.platform.parcel import as_words
+from pipelines.platform.parcel import to_cli_args
 from pipelines.storage.tables import Tables
 from tests.azurite import KEY, free_port
 
@@ -83,7 +83,7 @@ def test_a_container_becomes_a_report_and_no_secret_is_left_anywhere(container, 
     }
     with Watch(port) as watch:
         done = subprocess.run(
-            [sys.executable, "-c", LOUD, *words, *as_words(settings)],
+            [sys.executable, "-c", LOUD, *words, *to_cli_args(settings)],
             cwd=tmp_path,
             env={**os.environ, "IRBIS_AZURE__ACCOUNT_KEY": KEY},
             capture_output=True,

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from pipelines.platform.parcel import as_words
+from pipelines.platform.parcel import to_cli_args
 from tests.azurite import ACCOUNT, KEY
 
 from ..stages.conftest import survey_pictures
@@ -34,7 +34,7 @@ pin, ingest.pin = ingest.pin, pin_and_wait
 """
 UNLOCKED = "holding.workspace_lease = lambda settings: contextlib.nullcontext()\n"
 MAIN = "main(sys.argv[1:-1])"
-QUICK = as_words({**CHEAP, "sources.station": "folder:1"})
+QUICK = to_cli_args({**CHEAP, "sources.station": "folder:1"})
 
 
 def blobs_of(container):

@@ -67,7 +67,7 @@ def test_config_says_where_each_value_comes_from(irbis):
     lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines()}
     assert lines["workspace"].split() == ['"here"', "--workspace"]
     assert lines["train.max_iter"].split(maxsplit=1) == ['"7"', "environment variable IRBIS_TRAIN__MAX_ITER"]
-    assert lines["score.review_below"].split() == ["0.8", "conf/base.yaml"]
+    assert lines["score.review_threshold"].split() == ["0.8", "conf/base.yaml"]
 
 
 def test_the_notebooks_are_listed_with_their_titles(irbis):
@@ -101,14 +101,14 @@ def test_a_job_runs_under_spark_submit_in_the_session_that_is_there(tmp_path, ir
 
     import pyspark
 
-    from pipelines.platform.session import DELTA
+    from pipelines.platform.session import DELTA_CONF
 
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.jpg").write_bytes(b"")
     version = importlib.metadata.version("delta-spark")
     name = "delta-spark" if version >= "3" else "delta-core"
     submit = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local[2]"]
-    conf = [word for key, value in DELTA.items() for word in ("--conf", f"{key}={value}")]
+    conf = [word for key, value in DELTA_CONF.items() for word in ("--conf", f"{key}={value}")]
     job = [str(ROOT / "jobs" / "ingest.py"), "--images", "pictures", "--workspace", "w"]
     environment = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
     import os

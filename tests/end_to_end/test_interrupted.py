@@ -11,7 +11,7 @@ import time
 import pytest
 
 from pipelines.config import load_settings
-from pipelines.platform.ledger import Ledger
+from pipelines.platform.ledger import RunHistory
 from pipelines.platform.lock import workspace_lock
 from pipelines.storage.tables import Tables
 
@@ -75,7 +75,7 @@ def test_sigterm_leaves_the_records_and_ends_all_processes(tmp_path, send):
     record = json.loads(file.read_text())
     assert (record["state"], record["error"], record["is_bereft"]) == ("stopped", "ended by SIGTERM", False)
     assert file.with_suffix(".log").read_text().splitlines()[-1] == "irbis: ended by SIGTERM."
-    (entry,) = Ledger(str(tmp_path / "ledger")).all()
+    (entry,) = RunHistory(str(tmp_path / "ledger")).all()
     assert (entry.state, entry.outcome, bool(entry.ended)) == ("stopped", "ended by SIGTERM", True)
     with workspace_lock(str(tmp_path / "w")):
         pass
@@ -94,7 +94,7 @@ def is_group_left(group):
 @pytest.mark.slow
 def test_a_watch_that_is_killed_goes_on_where_it_was_and_takes_nothing_twice(spark, tmp_path):
     drawn(tmp_path / "survey")
-    words = ["ingest", "--watch", "--images", "survey", "--workspace", "w", "--set", "ingest.watch_seconds=1"]
+    words = ["ingest", "--watch", "--images", "survey", "--workspace", "w", "--set", "ingest.poll_seconds=1"]
     running = begun([*words, "--set", "ingest.files_per_commit=40"], tmp_path, commits=2)  # of five
     os.killpg(running.pid, signal.SIGKILL)
     assert running.communicate()[0] == ""

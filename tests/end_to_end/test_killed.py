@@ -18,8 +18,8 @@ from .conftest import COMMAND
 pytestmark = pytest.mark.slow
 
 KILLS, PER_CLASS = 5, 20
-SMALL_COMMITS = [f"--set={key}" for key in ("ingest.files_per_commit=60", "featurize.pictures_per_commit=60")]
-CHEAP = ["--set=train.reg_params=0.03", "--set=train.bootstrap=100", "--set=report.pictures=2"]
+SMALL_COMMITS = [f"--set={key}" for key in ("ingest.files_per_commit=60", "featurize.images_per_commit=60")]
+CHEAP = ["--set=train.reg_params=0.03", "--set=train.bootstrap_resamples=100", "--set=report.gallery_size=2"]
 
 
 @pytest.fixture

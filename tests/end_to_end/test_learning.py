@@ -12,8 +12,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from pipelines.evaluation.vote import MEAN, vote
-from pipelines.platform.parcel import as_words
+from pipelines.evaluation.vote import MEAN, aggregate_burst
+from pipelines.platform.parcel import to_cli_args
 
 from ..stages.conftest import jpeg
 from .conftest import CHEAP, closing_lines
@@ -30,8 +30,8 @@ def survey(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             at = start + timedelta(hours=2 * encounter, seconds=frame)
             path.write_bytes(jpeg(90 + 2 * encounter, 10 * encounter + frame, at, label))
-    cheap = {**CHEAP, "train.trees": 20, "train.min_leaf": 2, "report.pictures": 2}
-    return ["--images", tmp_path / "pictures", *as_words(cheap)]
+    cheap = {**CHEAP, "train.num_trees": 20, "train.min_samples_leaf": 2, "report.gallery_size": 2}
+    return ["--images", tmp_path / "pictures", *to_cli_args(cheap)]
 
 
 def test_a_sweep_and_a_comparison_of_splits_print_their_tables(irbis_here, survey, tmp_path):
@@ -52,7 +52,7 @@ def test_a_sweep_and_a_comparison_of_splits_print_their_tables(irbis_here, surve
     assert "irbis/1 is champion" in trained.stdout
     table = irbis_here("train", "--compare-splits", *survey).stdout
     assert table.splitlines()[0] == "80 pictures in 40 groups; 95% intervals over groups"
-    bad = irbis_here("sweep", str(tmp_path / "plan.yaml"), *survey, "--set", "train.folds=0", code=2)
+    bad = irbis_here("sweep", str(tmp_path / "plan.yaml"), *survey, "--set", "train.cv_folds=0", code=2)
     assert "a sweep needs cross-validation" in bad.stderr
 
 
@@ -62,7 +62,7 @@ needs_synapseml = pytest.mark.skipif(find_spec("synapse") is None, reason="Synap
 @pytest.mark.slow
 @needs_synapseml
 def test_lightgbm_trains_and_scores_and_a_session_without_it_says_what_it_lacks(irbis, irbis_here, survey, tmp_path):
-    lines = closing_lines(irbis("run", *survey, "--set", "train.learner=lightgbm").stdout)
+    lines = closing_lines(irbis("run", *survey, "--set", "train.classifier=lightgbm").stdout)
     assert "irbis/1 is champion" in lines["train"] and lines["score"].startswith("score: 80 read, 80 written")
     assert float(re.search(r"balanced accuracy (\S+)", lines["train"])[1]) > 0.8
     other = tmp_path / "pictures" / "plain" / "new.jpg"
@@ -79,7 +79,7 @@ from pipelines.platform.session import get_session
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F
 
-spark = get_session(load_settings(None, {"workspace": sys.argv[1], "train.learner": "lightgbm"}))
+spark = get_session(load_settings(None, {"workspace": sys.argv[1], "train.classifier": "lightgbm"}))
 from synapse.ml.stages import EnsembleByKey  # its class looks for the jars of the session
 
 rows = spark.createDataFrame(json.loads(sys.argv[2]), "burst_id string, probability array<double>")
@@ -100,4 +100,4 @@ def test_the_mean_of_a_burst_is_that_of_synapsemls_ensemble_by_key(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     means = json.loads(done.stdout.splitlines()[-1])
     assert sorted(means) == sorted(set(bursts)) and len(means) == 40
-    np.testing.assert_allclose(vote(frames, bursts, MEAN), [means[burst] for burst in bursts], atol=1e-12)
+    np.testing.assert_allclose(aggregate_burst(frames, bursts, MEAN), [means[burst] for burst in bursts], atol=1e-12)

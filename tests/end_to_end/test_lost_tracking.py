@@ -17,7 +17,7 @@ from pipelines.platform.tracking import Tracking
 from ..stages.conftest import RULES, survey_pictures
 from .conftest import COMMAND
 
-SETTINGS = [f"--set={key}={value}" for key, value in {**RULES, "report.pictures": 2}.items()]
+SETTINGS = [f"--set={key}={value}" for key, value in {**RULES, "report.gallery_size": 2}.items()]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def survey(tmp_path_factory):
 def _env(folder):
     """Give the variables of the command: without those that MLflow sets in the process of the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    return {**kept, "IRBIS_RUNS__LEDGER": str(folder / "ledger")}
+    return {**kept, "IRBIS_RUNS__HISTORY_DIR": str(folder / "ledger")}
 
 
 @pytest.fixture

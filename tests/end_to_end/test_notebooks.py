@@ -16,16 +16,16 @@ import pytest
 from pipelines.cli import main
 from pipelines.config import load_settings
 from pipelines.errors import DataError
-from pipelines.stages.executed import NEEDED
+from pipelines.stages.executed import REQUIRED_PACKAGES
 
 from ..stages.conftest import RULES, jpeg
 
-lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+lacking = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
 pytestmark = pytest.mark.skipif(bool(lacking), reason=f"needs {', '.join(lacking)}")
 
 ENCOUNTERS, FRAMES = 40, 2
 MISLABELLED = (7, 16, 30)  # of which the first two are in the test split
-CHOSEN = {**RULES, "train.folds": "0", "train.reg_params": "0.1", "spark.master": "local[2]"}
+CHOSEN = {**RULES, "train.cv_folds": "0", "train.reg_params": "0.1", "spark.master": "local[2]"}
 SETTINGS = shlex.join(f"{key}={value}" for key, value in CHOSEN.items())
 
 
@@ -120,12 +120,12 @@ def wrong(spark, settings):
     """Give name and score of the test pictures that were predicted wrongly, the surest first, from the tables."""
     from pyspark.sql import functions as F
 
-    from pipelines.evaluation.split import split_of
+    from pipelines.evaluation.split import assign_split
     from pipelines.storage.tables import Tables
 
     tables = Tables.of(spark, settings)
-    images = tables.current_images().where(F.col("path").contains("/survey/") & F.col("failure").isNull())
-    split = split_of(F.col("group_id"), settings.train.fractions, settings.train.split_salt)
+    images = tables.latest_images().where(F.col("path").contains("/survey/") & F.col("failure").isNull())
+    split = assign_split(F.col("group_id"), settings.train.fractions, settings.train.split_salt)
     images = images.where(~F.col("path").endswith("same.jpg"))  # of two labels, hence of no split
     rows = images.where(split == "test").join(tables.read("predictions"), ["path", "content_hash"]).collect()
     mistakes = sorted((row for row in rows if row["label"] != row["prediction"]), key=lambda row: -row["score"])
@@ -146,7 +146,7 @@ def test_an_executed_notebook_has_no_error_no_noise_and_fetches_nothing(name, re
 def test_the_walkthrough_shows_each_step_of_the_five_stages(folder, walkthrough):
     injected = next(code for code in walkthrough.code if code.startswith("# Parameters"))
     assert f'images = "{folder}/survey"' in injected and "pictures = 5" in injected
-    assert "train.bootstrap=100" in injected and "sources.station=folder:1" in injected
+    assert "train.bootstrap_resamples=100" in injected and "sources.station=folder:1" in injected
     text = walkthrough.text
     assert text("run(ingest, spark, chosen)").startswith("Stage ingest Read 85 Written 84 Failed 1 Time")
     assert "Failed: 1 not_an_image" in text("run(ingest, spark, chosen)")
@@ -210,9 +210,9 @@ def test_a_new_set_is_scored_counted_shown_and_written(folder, score):
 
 
 def test_a_label_that_no_test_picture_has_is_answered_with_the_known_ones(spark, settings):
-    from pipelines.reports.mistakes import Mistakes
+    from pipelines.reports.mistakes import ErrorAnalysis
 
-    mistakes = Mistakes.of(spark, settings)
+    mistakes = ErrorAnalysis.of(spark, settings)
     with pytest.raises(DataError, match=r"label = fox: no test picture has it\. Known: plain, striped"):
         mistakes.most_wrong(3, label="fox")
     assert mistakes.most_wrong(100, label="plain").html.count("<figure") < mistakes.most_wrong(100).html.count(

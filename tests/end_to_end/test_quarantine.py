@@ -91,7 +91,7 @@ def test_images_that_end_a_worker_twice_are_named_and_all_others_get_features(
     assert len(deaths) in (5, 6)  # of two images in one task, only one ended its first attempt
     tables = Tables.of(spark, load_settings(None, {"workspace": str(tmp_path / "w")}))
     features = tables.read("features").select("content_hash", "features", "failure")
-    rows = features.join(tables.current_images().select("content_hash", "path"), "content_hash").collect()
+    rows = features.join(tables.latest_images().select("content_hash", "path"), "content_hash").collect()
     found = {row["path"].rpartition("/")[2]: row for row in rows}
     failures = {name.replace("%20", " "): row["failure"] for name, row in found.items() if row["failure"]}
     assert failures == {

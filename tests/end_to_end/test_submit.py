@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from pipelines.platform.parcel import as_words
+from pipelines.platform.parcel import to_cli_args
 
 from ..databricks_server import databricks_workspace
 from ..stages.conftest import jpeg
@@ -32,7 +32,7 @@ def words(workspace, monkeypatch):
     """Give the settings of every command: the workspace's folder in the volume, and a cluster that is there."""
     for name, value in workspace.login.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("IRBIS_RUNS__LOOK_SECONDS", "0.5")
+    monkeypatch.setenv("IRBIS_RUNS__POLL_SECONDS", "0.5")
     return ["--workspace", f"{VOLUME}/survey", "--set", "databricks.cluster_id=1122-000000-tests"]
 
 
@@ -43,7 +43,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, 
         for picture in sorted(label.glob("*.jpg"))[:50]:
             shutil.copy(picture, there)
     weights = next((shared_data / "backbones").rglob("squeezenet1_1*"))
-    cheap = as_words({**CHEAP, "report.pictures": 2})
+    cheap = to_cli_args({**CHEAP, "report.gallery_size": 2})
     asked = [*words, *cheap, "--images", f"{VOLUME}/pictures", "--backbone", "squeezenet1_1", "--weights", weights]
 
     # Killed as soon as it has shown that the first stage is done.
@@ -89,7 +89,12 @@ def test_a_run_that_fails_says_why_in_its_own_words(workspace, words, irbis):
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("papermill") is None, reason="needs papermill")
 def test_a_notebook_runs_there_and_its_executed_copy_comes_to_the_run(workspace, words, irbis, tmp_path):
-    asked = ["-p", "settings=train.folds=2 train.bootstrap=100 train.reg_params=0.1", "--follow", *words[:2]]
+    asked = [
+        "-p",
+        "settings=train.cv_folds=2 train.bootstrap_resamples=100 train.reg_params=0.1",
+        "--follow",
+        *words[:2],
+    ]
     cluster = {"IRBIS_DATABRICKS__CLUSTER_ID": "1122-000000-tests"}
     done = irbis("notebook", "run", "walkthrough", "--on", "databricks", *asked, env=cluster)
     (noted,) = json.loads(irbis("runs", "--json").stdout)
@@ -109,7 +114,9 @@ def test_a_notebook_runs_there_and_its_executed_copy_comes_to_the_run(workspace,
     irbis("repeat")  # on the same cluster, though nothing of here names it any more
     (task,) = workspace.runs[2].tasks
     assert task["existing_cluster_id"] == "1122-000000-tests"
-    assert task["notebook_task"]["base_parameters"]["settings"].startswith("train.folds=2 train.bootstrap=100")
+    assert task["notebook_task"]["base_parameters"]["settings"].startswith(
+        "train.cv_folds=2 train.bootstrap_resamples=100"
+    )
     irbis("cancel"), irbis("logs", "--follow", code=1)
 
 

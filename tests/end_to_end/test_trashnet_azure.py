@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from pipelines.config import load_settings
 from pipelines.stages import ingest
-from pipelines.stages.upload import send
+from pipelines.stages.upload import upload_folder
 from pipelines.storage.tables import Tables
 from tests.azurite import ACCOUNT, KEY
 from tests.fault_proxy import FAULTS, fault_proxy
@@ -34,7 +34,7 @@ def trashnet(azurite, shared_data):
     client = ContainerClient.from_connection_string(azurite.connection_string, "trashnet")
     client.create_container()
     settings = load_settings(None, {"sources.images": client.url, "azure.account_key": KEY})
-    lines, is_whole = send(str(shared_data / "trashnet"), settings, False)
+    lines, is_whole = upload_folder(str(shared_data / "trashnet"), settings, False)
     assert is_whole and lines[0].startswith(f"upload: {PICTURES:,} found, {PICTURES:,} sent ")
     return client
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.config import load_settings
 from pipelines.errors import DataError
-from pipelines.stages.upload import send
+from pipelines.stages.upload import upload_folder
 from pipelines.storage.labels import read_labels
 from tests.azurite import ACCOUNT, KEY
 from tests.fault_proxy import fault_proxy
@@ -33,7 +33,7 @@ def contents(container):
 
 def sent(folder, address, *, dry_run=False, **more):
     settings = load_settings(None, {"sources.images": address, "azure.account_key": KEY, **more})
-    return send(str(folder), settings, dry_run)
+    return upload_folder(str(folder), settings, dry_run)
 
 
 def test_a_folder_becomes_blobs_with_type_md5_and_labels(irbis, container, folder):

@@ -8,25 +8,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.evaluation.answers import Answers, best_views, decide, temperature_of
-from pipelines.evaluation.decision import Decision
-from pipelines.evaluation.measured import Measured, Part
+from pipelines.evaluation.answers import PredictionSet, choose_policy, choose_temperature, choose_views
+from pipelines.evaluation.decision import ReviewPolicy
+from pipelines.evaluation.measured import Evaluation, EvaluationPart
 
 
 def answers(hare, labels, bursts, classes=("blank", "hare")):
     probabilities = np.column_stack([1 - np.array(hare), hare])
-    return Answers(labels, probabilities, classes, bursts, [f"g{burst}" for burst in bursts])
+    return PredictionSet(labels, probabilities, classes, bursts, [f"g{burst}" for burst in bursts])
 
 
 VALIDATION = answers([0.9, 0.1, 0.1, 0.2, 0.6], ["hare", "hare", "blank", "blank", "hare"], list("aabbc"))
 
 
 def test_thresholds_are_on_the_votes():
-    decision = decide(VALIDATION, ["hare"], "mean")
-    assert decision.points[0].threshold == pytest.approx(0.5)  # the mean of the first burst
-    weighed = decide(VALIDATION, ["hare"], "max")
-    assert weighed.points[2].threshold == pytest.approx(0.9 / 1.8)
-    assert [(point.unit, point.recall, point.units) for point in decision.points] == [
+    decision = choose_policy(VALIDATION, ["hare"], "mean")
+    assert decision.operating_points[0].threshold == pytest.approx(0.5)  # the mean of the first burst
+    weighed = choose_policy(VALIDATION, ["hare"], "max")
+    assert weighed.operating_points[2].threshold == pytest.approx(0.9 / 1.8)
+    assert [(point.unit, point.recall, point.units) for point in decision.operating_points] == [
         ("picture", 0.99, 3),
         ("picture", 0.95, 3),
         ("burst", 0.99, 2),
@@ -37,26 +37,26 @@ def test_thresholds_are_on_the_votes():
 
 
 def test_the_weight_is_chosen_where_none_is_given():
-    chosen = decide(VALIDATION, ["hare"], "auto").weight
+    chosen = choose_policy(VALIDATION, ["hare"], "auto").max_weight
     losses = {}
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
-        said = VALIDATION.voted(weight).probabilities[np.arange(5), VALIDATION.truth]
+        said = VALIDATION.aggregate_bursts(weight).probabilities[np.arange(5), VALIDATION.class_indices]
         losses[weight] = -np.log(said[[0, 1, 4]]).mean() - np.log(said[[2, 3]]).mean()
     assert chosen == min(losses, key=losses.get)
 
 
 def test_no_vote_is_chosen_where_every_vote_costs_predictions():
     mixed = answers([0.7, 0.1, 0.2, 0.1, 0.6], ["hare", "blank", "blank", "blank", "hare"], list("aaabc"))
-    decision = decide(mixed, ["hare"], "auto")  # frames of three cameras, taken for one burst
-    assert decision.weight is None
-    assert decision.points[0].threshold == 0.6  # of the images' own probabilities
-    assert decide(mixed, ["hare"], "none") == decision
-    assert mixed.voted(None).probabilities is mixed.probabilities
+    decision = choose_policy(mixed, ["hare"], "auto")  # frames of three cameras, taken for one burst
+    assert decision.max_weight is None
+    assert decision.operating_points[0].threshold == 0.6  # of the images' own probabilities
+    assert choose_policy(mixed, ["hare"], "none") == decision
+    assert mixed.aggregate_bursts(None).probabilities is mixed.probabilities
 
 
 def test_a_class_that_validation_lacks_has_no_point():
-    decision = decide(
-        Answers(
+    decision = choose_policy(
+        PredictionSet(
             VALIDATION.labels,
             np.pad(VALIDATION.probabilities, ((0, 0), (0, 1))),
             ("blank", "hare", "wolf"),
@@ -66,20 +66,20 @@ def test_a_class_that_validation_lacks_has_no_point():
         ["hare", "wolf"],
         "mean",
     )
-    assert decision.interesting == ("hare", "wolf")
-    assert {point.label for point in decision.points} == {"hare"}
+    assert decision.classes_of_interest == ("hare", "wolf")
+    assert {point.label for point in decision.operating_points} == {"hare"}
 
 
 def test_without_validation_nothing_is_decided():
-    assert decide(None, ["hare"], "auto") == Decision(0.0, ("hare",), ())
-    assert decide(None, ["hare"], "none") == Decision(None, ("hare",), ())
-    assert temperature_of(None) == 1.0
+    assert choose_policy(None, ["hare"], "auto") == ReviewPolicy(0.0, ("hare",), ())
+    assert choose_policy(None, ["hare"], "none") == ReviewPolicy(None, ("hare",), ())
+    assert choose_temperature(None) == 1.0
 
 
 def test_test_pictures_are_measured_at_the_thresholds_of_validation():
-    decision = decide(VALIDATION, ["hare"], "mean")
+    decision = choose_policy(VALIDATION, ["hare"], "mean")
     test = answers([0.7, 0.5, 0.3, 0.4, 0.9], ["hare", "blank", "hare", "blank", "blank"], list("aabbc"))
-    measured = Measured((Part(test, test, decision),)).reviews(decision, bootstrap=0)
+    measured = Evaluation((EvaluationPart(test, test, decision),)).measure_operating_points(decision, bootstrap=0)
     found = {(each.point.unit, each.point.recall): each for each in measured}
     picture = found["picture", 0.99]
     assert (picture.share.value, picture.recall.value, picture.units) == (3 / 5, 1 / 2, 2)
@@ -94,15 +94,15 @@ def views(plain, mirrored, labels):
 def test_both_views_are_taken_where_their_mean_is_better():
     labels = ["hare", "blank"] * 3
     said = views([0.9, 0.6, 0.8, 0.1, 0.4, 0.2], [0.7, 0.1, 0.9, 0.2, 0.9, 0.3], labels)
-    both, temperature, found = best_views(said)
+    both, temperature, found = choose_views(said)
     assert both and found.mirrored is None
-    tempered = said.tempered(temperature)
+    tempered = said.with_temperature(temperature)
     assert found.probabilities == pytest.approx((tempered.probabilities + tempered.mirrored) / 2)
     worse = views([0.9, 0.1, 0.8, 0.1, 0.9, 0.2], [0.1, 0.9, 0.2, 0.9, 0.1, 0.7], labels)
-    both, temperature, found = best_views(worse)
+    both, temperature, found = choose_views(worse)
     assert not both
-    assert temperature == temperature_of(worse.of_views(False))
-    assert found.probabilities == pytest.approx(worse.tempered(temperature).probabilities)
+    assert temperature == choose_temperature(worse.average_views(False))
+    assert found.probabilities == pytest.approx(worse.with_temperature(temperature).probabilities)
 
 
 def test_the_temperature_of_both_views_is_that_of_their_mean():
@@ -110,37 +110,43 @@ def test_the_temperature_of_both_views_is_that_of_their_mean():
     said = views([0.9, 0.6, 0.8, 0.1, 0.4, 0.2], [0.7, 0.1, 0.9, 0.2, 0.9, 0.3], labels)
 
     def loss(temperature):
-        mean = said.tempered(temperature).of_views(True)
-        given = mean.probabilities[np.arange(6), mean.truth]
+        mean = said.with_temperature(temperature).average_views(True)
+        given = mean.probabilities[np.arange(6), mean.class_indices]
         return -6 * np.log(given).mean() + (np.log(temperature) / 0.5) ** 2 / 2
 
-    best = temperature_of(said)
+    best = choose_temperature(said)
     assert loss(best) < min(loss(best * 1.02), loss(best / 1.02))
 
 
 def test_a_decision_without_a_vote_is_kept_and_older_ones_are_still_read():
-    decision = decide(VALIDATION, ["hare"], "none")
+    decision = choose_policy(VALIDATION, ["hare"], "none")
     assert json.loads(decision.to_json())["weight"] is None
-    assert Decision.from_json(decision.to_json()) == decision
-    assert Decision.from_json('{"weight": 0.25, "interesting": ["hare"], "points": []}') == Decision(0.25, ("hare",))
-    assert Decision.from_json(None).weight == 0.0
+    assert ReviewPolicy.from_json(decision.to_json()) == decision
+    assert ReviewPolicy.from_json('{"weight": 0.25, "interesting": ["hare"], "points": []}') == ReviewPolicy(
+        0.25, ("hare",)
+    )
+    assert ReviewPolicy.from_json(None).max_weight == 0.0
 
 
 def test_every_fold_is_held_against_its_own_threshold():
     one = answers([0.9, 0.3, 0.2], ["hare", "blank", "blank"], list("abc"))
     other = answers([0.4, 0.3, 0.1], ["hare", "blank", "blank"], list("def"))
-    points = [decide(each, ["hare"], "none") for each in (one, other)]  # thresholds .9 and .4
-    final = replace(points[0], points=points[0].points[:1])
-    measured = Measured((Part(one, one, points[1]), Part(other, other, points[0])), folds=2)
-    (review,) = measured.reviews(final, bootstrap=0)
+    points = [choose_policy(each, ["hare"], "none") for each in (one, other)]  # thresholds .9 and .4
+    final = replace(points[0], points=points[0].operating_points[:1])
+    measured = Evaluation((EvaluationPart(one, one, points[1]), EvaluationPart(other, other, points[0])), folds=2)
+    (review,) = measured.measure_operating_points(final, bootstrap=0)
     assert review.point.threshold == 0.9
     assert (review.share.value, review.recall.value) == (pytest.approx(1 / 6), 0.5)  # .9 >= .4, and .4 < .9
     none = replace(points[1], points=())
-    (review,) = Measured((Part(one, one, none), Part(other, other, none)), 2).reviews(final, bootstrap=0)
+    (review,) = Evaluation(
+        (EvaluationPart(one, one, none), EvaluationPart(other, other, none)), 2
+    ).measure_operating_points(final, bootstrap=0)
     assert (review.share.value, review.recall.value) == (1.0, 1.0)  # without a threshold everything is looked at
 
 
 def test_answers_of_folds_vote_by_the_weights_that_were_chosen_without_them():
     part = answers([0.9, 0.1], ["hare", "hare"], list("aa"))
-    measured = Measured((Part(part, part, Decision(0.0)), Part(part, part, Decision(None))), folds=2)
-    assert measured.voted.probabilities[:, 1] == pytest.approx([0.5, 0.5, 0.9, 0.1])
+    measured = Evaluation(
+        (EvaluationPart(part, part, ReviewPolicy(0.0)), EvaluationPart(part, part, ReviewPolicy(None))), folds=2
+    )
+    assert measured.aggregate_bursts.probabilities[:, 1] == pytest.approx([0.5, 0.5, 0.9, 0.1])

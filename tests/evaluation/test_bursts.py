@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.bursts import FRAMES, assign_bursts, group_basis, stored_sequence
+from pipelines.evaluation.bursts import FRAMES, assign_bursts, group_basis, sequence_from_burst_id
 from pipelines.spark_conf import sql_conf
 from pipelines.storage.labels import read_labels
 from pipelines.storage.path_rules import file_series
@@ -282,7 +282,7 @@ def test_the_time_zone_of_the_session_does_not_matter(spark):
 
 def test_a_sequence_is_read_back_from_the_name_of_its_burst(spark):
     names = [("S/a/sequence 7",), ("S/sequence x/y 8",), ("S/a/2014-07-01T15:22:00",), ("abc",), (None,)]
-    rows = spark.createDataFrame(names, "burst_id string").select(stored_sequence("burst_id").alias("sequence"))
+    rows = spark.createDataFrame(names, "burst_id string").select(sequence_from_burst_id("burst_id").alias("sequence"))
     assert [row["sequence"] for row in rows.collect()] == ["7", "x/y 8", None, None, None]
 
 

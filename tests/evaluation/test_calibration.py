@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from pipelines.evaluation.calibration import balanced_log_loss, calibration_error, fit_temperature, reliability, temper
+from pipelines.evaluation.calibration import (
+    apply_temperature,
+    balanced_log_loss,
+    calibration_error,
+    fit_temperature,
+    reliability_bins,
+)
 
 
 def drawn(rows=4000, classes=3, seed=0):
@@ -19,12 +25,14 @@ def drawn(rows=4000, classes=3, seed=0):
 
 def test_logits_are_divided_by_the_temperature():
     logits, _ = drawn(50)
-    assert temper(softmax(logits, axis=1), 2.5) == pytest.approx(softmax(logits / 2.5, axis=1))
-    assert temper(temper(softmax(logits, axis=1), 2.5), 1 / 2.5) == pytest.approx(softmax(logits, axis=1))
+    assert apply_temperature(softmax(logits, axis=1), 2.5) == pytest.approx(softmax(logits / 2.5, axis=1))
+    assert apply_temperature(apply_temperature(softmax(logits, axis=1), 2.5), 1 / 2.5) == pytest.approx(
+        softmax(logits, axis=1)
+    )
 
 
 def test_certain_answers_are_tempered_too():
-    found = temper([[1.0, 0.0], [0.5, 0.5]], 10.0)
+    found = apply_temperature([[1.0, 0.0], [0.5, 0.5]], 10.0)
     assert found[0] == pytest.approx([1 / (1 + np.exp(np.log(2**-52) / 10)), 0.02649], abs=1e-4)
     assert found[1] == pytest.approx([0.5, 0.5])
 
@@ -33,10 +41,12 @@ def test_certain_answers_are_tempered_too():
 def test_the_temperature_that_made_a_model_too_sure_or_too_modest_is_found(factor):
     logits, truth = drawn()
     given = softmax(logits * factor, axis=1)
-    temperature = fit_temperature(truth, lambda t: temper(given, t), len(truth))
+    temperature = fit_temperature(truth, lambda t: apply_temperature(given, t), len(truth))
     assert temperature == pytest.approx(factor, rel=0.08)
-    fitted = temper(given, temperature)
-    before, after = (calibration_error(reliability(each, each.argmax(axis=1) == truth)) for each in (given, fitted))
+    fitted = apply_temperature(given, temperature)
+    before, after = (
+        calibration_error(reliability_bins(each, each.argmax(axis=1) == truth)) for each in (given, fitted)
+    )
     assert after < 0.02
     assert (before > 0.09) == (factor != 1)
 
@@ -46,7 +56,7 @@ def test_few_groups_move_the_temperature_little():
     right, wrong = np.array([0, 0, 0, 1, 1, 1]), np.array([1, 1, 1, 0, 0, 0])
 
     def fitted(truth, groups):
-        return fit_temperature(truth, lambda temperature: temper(given, temperature), groups)
+        return fit_temperature(truth, lambda temperature: apply_temperature(given, temperature), groups)
 
     found = [fitted(right, groups) for groups in (0, 2, 50, 5000)]
     assert found[0] == pytest.approx(1, abs=1e-3)

@@ -8,14 +8,14 @@ import pytest
 
 from pipelines.config import load_settings
 from pipelines.errors import DataError
-from pipelines.evaluation.coverage import Coverage, cover
+from pipelines.evaluation.coverage import Coverage, check_coverage
 
 LEARNED = ("train", "validation")
 ENOUGH = {"train": (70, 7), "validation": (10, 1), "test": (20, 2)}
 
 
 def covered(counts, min_groups=2, learned=LEARNED, interesting=()):
-    return cover(counts, min_groups, learned, interesting)
+    return check_coverage(counts, min_groups, learned, interesting)
 
 
 def refused(counts, **settings):

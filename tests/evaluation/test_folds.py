@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pipelines.evaluation.folds import is_held, with_folds
+from pipelines.evaluation.folds import assign_folds, in_fold
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def folds_of(rows, unit="group_id"):
 
 
 def test_a_group_is_in_one_fold_and_every_fold_has_its_share_of_every_label(frames):
-    found = folds_of(with_folds(frames, 5, "irbis"))
+    found = folds_of(assign_folds(frames, 5, "irbis"))
     assert len(found) == 47
     assert sorted(Counter(fold for label, _, fold in found if label == "hare").values()) == [8] * 5
     assert sorted(Counter(fold for label, _, fold in found if label == "lynx").values()) == [1, 1, 1, 2, 2]
@@ -36,27 +36,27 @@ def test_a_group_is_in_one_fold_and_every_fold_has_its_share_of_every_label(fram
 
 
 def test_folds_are_the_same_whatever_the_order_and_others_with_another_salt(frames):
-    one, again = folds_of(with_folds(frames, 5, "irbis")), folds_of(with_folds(frames.coalesce(1), 5, "irbis"))
+    one, again = folds_of(assign_folds(frames, 5, "irbis")), folds_of(assign_folds(frames.coalesce(1), 5, "irbis"))
     assert one == again
-    assert one != folds_of(with_folds(frames, 5, "another"))
+    assert one != folds_of(assign_folds(frames, 5, "another"))
 
 
 def test_a_group_with_two_labels_is_dealt_once(spark):
     rows = spark.createDataFrame([("g", "hare"), ("g", "lynx"), ("h", "lynx")], "group_id string, label string")
-    found = with_folds(rows, 2, "irbis")
+    found = assign_folds(rows, 2, "irbis")
     assert found.count() == 3
     assert found.select("group_id", "fold").distinct().count() == 2
 
 
 def test_single_pictures_can_be_dealt_as_a_random_split_would(frames):
-    found = with_folds(frames, 5, "irbis", unit="content_hash")
+    found = assign_folds(frames, 5, "irbis", unit="content_hash")
     sides = Counter(group for _, group, _ in {(r["label"], r["group_id"], r["fold"]) for r in found.collect()})
     assert max(sides.values()) == 3  # frames of one group on three sides
-    assert found.where(is_held(0)).count() == pytest.approx(141 / 5, abs=2)
+    assert found.where(in_fold(0)).count() == pytest.approx(141 / 5, abs=2)
 
 
 def test_groups_of_a_rare_label_are_spread_although_they_hold_a_frequent_one_too(spark):
     rows = [(f"{kind}{n}", "blank") for kind in ("plain", "mixed") for n in range(4 if kind == "mixed" else 40)]
     rows += [(f"mixed{n}", "serval") for n in range(4)]
-    found = with_folds(spark.createDataFrame(rows, "group_id string, label string"), 4, "irbis")
+    found = assign_folds(spark.createDataFrame(rows, "group_id string, label string"), 4, "irbis")
     assert {row["fold"] for row in found.where("label = 'serval'").collect()} == {0, 1, 2, 3}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from pipelines.evaluation.bootstrap import draws, interval
+from pipelines.evaluation.bootstrap import percentile_interval, resample_groups
 from pipelines.evaluation.metrics import Interval, evaluate
 
 from .predictions import made, of_predictions
@@ -18,7 +18,7 @@ def test_resampled_intervals_equal_a_plain_loop_over_scikit_learn():
     names = sorted(set(groups))
     rows_of = {name: [row for row, group in enumerate(groups) if group == name] for name in names}
     truth, loop = np.array(labels), {"balanced_accuracy": [], "macro_f1": [], "log_loss": [], "ranked": []}
-    for drawn in np.concatenate(list(draws(len(names), 60, 3)), axis=1).T:
+    for drawn in np.concatenate(list(resample_groups(len(names), 60, 3)), axis=1).T:
         rows = [row for name, times in zip(names, drawn, strict=True) for row in rows_of[name] * int(times)]
         predictions = [classes[each] for each in probabilities[rows].argmax(axis=1)]
         loop["balanced_accuracy"].append(reference.balanced_accuracy_score(truth[rows], predictions))
@@ -77,8 +77,8 @@ def test_no_error_in_ten_groups_is_not_certainty():
 
 
 def test_chunks_do_not_change_the_draws():
-    whole = np.concatenate(list(draws(50, 40, seed=7)), axis=1)
-    parts = list(draws(50, 40, seed=7, rows=1_000_000))
+    whole = np.concatenate(list(resample_groups(50, 40, seed=7)), axis=1)
+    parts = list(resample_groups(50, 40, seed=7, rows=1_000_000))
     assert len(parts) == 10
     assert np.array_equal(np.concatenate(parts, axis=1), whole)
     assert (whole.sum(axis=0) == 50).all()
@@ -86,5 +86,7 @@ def test_chunks_do_not_change_the_draws():
 
 def test_undefined_resamples_are_left_out():
     resampled = np.array([np.nan, 0.2, 0.4, np.nan])
-    assert interval(0.3, resampled, groups=2, confidence=0.5) == Interval(0.3, pytest.approx(0.25), pytest.approx(0.35))
-    assert interval(float("nan"), resampled, groups=2, confidence=0.5) == Interval(None)
+    assert percentile_interval(0.3, resampled, groups=2, confidence=0.5) == Interval(
+        0.3, pytest.approx(0.25), pytest.approx(0.35)
+    )
+    assert percentile_interval(float("nan"), resampled, groups=2, confidence=0.5) == Interval(None)

@@ -7,16 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.decision import ReviewPolicy
 from pipelines.evaluation.operating_point import (
     UNITS,
+    ClassScores,
     OperatingPoint,
-    Ranked,
-    Review,
-    choose,
+    OperatingPointResult,
+    choose_threshold,
     classes_of_interest,
-    distinct,
-    measure,
+    drop_redundant_units,
+    measure_points,
 )
 
 
@@ -24,11 +24,11 @@ def pictures(*rows, groups=None):
     """Give pictures of (has the class, its probability, burst)."""
     is_class, scores, bursts = zip(*rows, strict=True)
     (_, burst), (names, group) = (np.unique(each, return_inverse=True) for each in (bursts, groups or bursts))
-    return Ranked(np.array(is_class, dtype=bool), np.array(scores, dtype=float), burst, group, len(names))
+    return ClassScores(np.array(is_class, dtype=bool), np.array(scores, dtype=float), burst, group, len(names))
 
 
 def measured(point, ranked, **settings):
-    (review,) = measure([(point, ranked)], **settings)
+    (review,) = measure_points([(point, ranked)], **settings)
     return review
 
 
@@ -46,24 +46,26 @@ SEEN = pictures((1, 0.9, "a"), (1, 0.2, "a"), (0, 0.8, "b"), (1, 0.6, "c"), (1, 
     ],
 )
 def test_the_threshold_is_the_highest_that_finds_enough(unit, recall, threshold, units):
-    assert choose(SEEN, "hare", unit, recall) == OperatingPoint("hare", unit, recall, threshold, units, groups=3)
+    assert choose_threshold(SEEN, "hare", unit, recall) == OperatingPoint(
+        "hare", unit, recall, threshold, units, groups=3
+    )
 
 
 def test_a_share_that_is_a_whole_number_of_units_asks_for_no_more():
     twenty = pictures(*[(1, place / 20, str(place)) for place in range(20)])
-    assert choose(twenty, "hare", "picture", 0.95).threshold == 1 / 20
-    assert choose(twenty, "hare", "picture", 0.99).threshold == 0
+    assert choose_threshold(twenty, "hare", "picture", 0.95).threshold == 1 / 20
+    assert choose_threshold(twenty, "hare", "picture", 0.99).threshold == 0
 
 
 def test_a_class_without_pictures_has_no_operating_point():
-    assert choose(pictures((0, 0.9, "a")), "hare", "burst", 0.99) is None
+    assert choose_threshold(pictures((0, 0.9, "a")), "hare", "burst", 0.99) is None
 
 
 def test_price_and_recall_by_hand():
     groups = ("g1", "g1", "g2", "g3", "g3", "g2", "g3")
     ranked = pictures(*zip(SEEN.is_class, SEEN.scores, SEEN.bursts, strict=True), groups=groups)
     points = [(OperatingPoint("hare", unit, 0.99, 0.5, 9, 9), ranked) for unit in UNITS]
-    found = dict(zip(UNITS, measure(points), strict=True))
+    found = dict(zip(UNITS, measure_points(points), strict=True))
     assert {review.share.value for review in found.values()} == {3 / 7}
     assert {unit: (review.recall.value, review.units) for unit, review in found.items()} == {
         "picture": (2 / 4, 4),
@@ -112,8 +114,8 @@ def test_units_whose_every_figure_is_that_of_a_finer_one_are_left_out():
     def of(bursts, groups):
         rows = zip([True, True, True, False], [0.9, 0.2, 0.6, 0.4], bursts, strict=True)
         ranked = pictures(*rows, groups=list(groups))
-        points = [choose(ranked, "hare", unit, recall) for unit in UNITS for recall in (0.99, 0.5)]
-        return [each.point.unit for each in distinct(measure([(point, ranked) for point in points]))]
+        points = [choose_threshold(ranked, "hare", unit, recall) for unit in UNITS for recall in (0.99, 0.5)]
+        return [each.point.unit for each in drop_redundant_units(measure_points([(point, ranked) for point in points]))]
 
     assert of("abcd", "abcd") == ["picture"] * 2
     assert of("aacd", "aacd") == ["picture"] * 2 + ["burst"] * 2
@@ -124,22 +126,22 @@ def test_units_whose_every_figure_is_that_of_a_finer_one_are_left_out():
 @pytest.mark.parametrize(("recall", "groups"), [(0.99, 100), (0.95, 20), (0.75, 4)])
 def test_a_point_is_trusted_from_as_many_groups_on_as_one_may_be_missed_of(recall, groups):
     enough, lacking = (OperatingPoint("hare", "picture", recall, 0.5, 500, each) for each in (groups, groups - 1))
-    assert enough.groups_wanted == groups
-    assert (enough.is_trusted, lacking.is_trusted) == (True, False)
+    assert enough.min_groups == groups
+    assert (enough.is_reliable, lacking.is_reliable) == (True, False)
 
 
 def test_reviews_and_decisions_go_through_json():
     point = OperatingPoint("hare", "burst", 0.95, 0.25, 70, 20)
     review = measured(point, SEEN, bootstrap=50)
-    assert Review.from_dict(json.loads(json.dumps(review.to_dict()))) == review
-    decision = Decision(0.25, ("hare", "wolf"), (point, OperatingPoint("hare", "burst", 0.99, 0.125, 700, 99)))
-    assert Decision.from_json(decision.to_json()) == decision
-    assert Decision.from_json(None) == Decision(0.0, (), ())
+    assert OperatingPointResult.from_dict(json.loads(json.dumps(review.to_dict()))) == review
+    decision = ReviewPolicy(0.25, ("hare", "wolf"), (point, OperatingPoint("hare", "burst", 0.99, 0.125, 700, 99)))
+    assert ReviewPolicy.from_json(decision.to_json()) == decision
+    assert ReviewPolicy.from_json(None) == ReviewPolicy(0.0, (), ())
     assert decision.thresholds("burst", 0.95) == {"hare": 0.25}
     assert decision.thresholds("picture", 0.95) == {}
-    assert decision.lacking("burst", 0.95) == ["wolf"]
+    assert decision.classes_without_threshold("burst", 0.95) == ["wolf"]
     assert decision.thresholds("burst", 0.99) == {}  # 99 groups are one too few
-    assert decision.lacking("burst", 0.99) == ["hare", "wolf"]
+    assert decision.classes_without_threshold("burst", 0.99) == ["hare", "wolf"]
 
 
 def test_every_class_but_blank_is_of_interest_unless_others_are_named():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from pipelines.evaluation.answers import Answers
+from pipelines.evaluation.answers import PredictionSet
 from pipelines.evaluation.figures import Interval
-from pipelines.evaluation.paired import compare
+from pipelines.evaluation.paired import paired_bootstrap
 
 CLASSES = ("blank", "deer", "ocelot")
 
@@ -16,7 +16,7 @@ CLASSES = ("blank", "deer", "ocelot")
 def said(labels, predictions, groups, classes=CLASSES):
     """Give answers that are sure of their predictions."""
     probabilities = np.eye(len(classes))[[classes.index(each) for each in predictions]]
-    return Answers(labels, probabilities, classes, groups, groups)
+    return PredictionSet(labels, probabilities, classes, groups, groups)
 
 
 def survey(rows=150, groups=30, seed=0):
@@ -39,18 +39,18 @@ def of(metric, labels, predictions):
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "macro_f1"])
 def test_it_equals_a_plain_loop_that_draws_the_same_groups_for_both(metric):
     labels, groups, ours, theirs = survey()
-    found = compare(said(labels, ours, groups), said(labels, theirs, groups), metric, bootstrap=80, seed=4)
+    found = paired_bootstrap(said(labels, ours, groups), said(labels, theirs, groups), metric, bootstrap=80, seed=4)
     names, truth, ours, theirs = sorted(set(groups)), *map(np.array, (labels, ours, theirs))
     differences = []
     for drawn in np.random.default_rng(4).integers(len(names), size=(80, len(names))):
         rows = [row for place in drawn for row in range(len(groups)) if groups[row] == names[place]]
         differences.append(of(metric, truth[rows], ours[rows]) - of(metric, truth[rows], theirs[rows]))
-    assert (found.ours, found.theirs) == pytest.approx((of(metric, truth, ours), of(metric, truth, theirs)))
-    assert found.difference.value == pytest.approx(found.ours - found.theirs)
+    assert (found.candidate, found.champion) == pytest.approx((of(metric, truth, ours), of(metric, truth, theirs)))
+    assert found.difference.value == pytest.approx(found.candidate - found.champion)
     assert (found.difference.low, found.difference.high) == pytest.approx(
         tuple(np.quantile(differences, (0.025, 0.975)))
     )
-    assert found.share_better == pytest.approx(np.mean(np.array(differences) > 1e-12))
+    assert found.win_rate == pytest.approx(np.mean(np.array(differences) > 1e-12))
     assert (found.pictures, found.groups) == (150, 30)
 
 
@@ -59,7 +59,7 @@ def test_neither_the_order_of_the_one_nor_of_the_other_matters():
     both = [said(labels, ours, groups), said(labels, theirs, groups)]
     order = np.random.default_rng(1).permutation(len(labels))
     shuffled = said(*([values[row] for row in order] for values in (labels, theirs, groups)))
-    assert compare(both[0], shuffled, "balanced_accuracy") == compare(*both, "balanced_accuracy")
+    assert paired_bootstrap(both[0], shuffled, "balanced_accuracy") == paired_bootstrap(*both, "balanced_accuracy")
 
 
 def test_a_pair_says_more_than_two_intervals_that_overlap():
@@ -70,30 +70,30 @@ def test_a_pair_says_more_than_two_intervals_that_overlap():
     one, other = said(labels, theirs, groups), said(labels, worse, groups)
     intervals = [each.evaluate(1000).metrics["accuracy"] for each in (one, other)]
     assert intervals[0].low < intervals[1].high
-    found = compare(one, other, "accuracy")
-    assert found.difference.low > 0 and found.share_better > 0.97
+    found = paired_bootstrap(one, other, "accuracy")
+    assert found.difference.low > 0 and found.win_rate > 0.97
 
 
 def test_the_same_answers_are_not_better():
     labels, groups, ours, _ = survey()
-    found = compare(*[said(labels, ours, groups)] * 2, "macro_f1")
+    found = paired_bootstrap(*[said(labels, ours, groups)] * 2, "macro_f1")
     assert (found.difference, found.share_better, found.is_higher) == (Interval(0.0), 0.0, False)
 
 
 def test_recall_is_given_for_what_there_is_and_zero_for_what_was_never_taught():
     labels, groups = ["deer", "deer", "blank"], ["a", "b", "c"]
-    found = compare(said(labels, labels, groups), said(labels, ["blank"] * 3, groups), "accuracy")
+    found = paired_bootstrap(said(labels, labels, groups), said(labels, ["blank"] * 3, groups), "accuracy")
     assert found.recalls == {"blank": (1.0, 1.0), "deer": (1.0, 0.0)}
 
 
 def test_of_one_group_nothing_can_be_drawn():
-    found = compare(said(["deer"], ["deer"], ["a"]), said(["deer"], ["blank"], ["a"]), "accuracy")
-    assert (found.difference, found.share_better, found.is_higher) == (Interval(1.0), 0.0, True)
+    found = paired_bootstrap(said(["deer"], ["deer"], ["a"]), said(["deer"], ["blank"], ["a"]), "accuracy")
+    assert (found.difference, found.win_rate, found.is_higher) == (Interval(1.0), 0.0, True)
 
 
 def test_answers_about_other_pictures_are_refused():
     one = said(["deer", "blank"], ["deer", "blank"], ["a", "b"])
     with pytest.raises(ValueError, match="not of the same pictures: 2 and 2"):
-        compare(one, said(["deer", "blank"], ["deer", "blank"], ["a", "c"]), "accuracy")
+        paired_bootstrap(one, said(["deer", "blank"], ["deer", "blank"], ["a", "c"]), "accuracy")
     with pytest.raises(ValueError, match="among other classes"):
-        compare(one, said(["deer", "blank"], ["deer", "blank"], ["a", "b"], ("blank", "deer")), "accuracy")
+        paired_bootstrap(one, said(["deer", "blank"], ["deer", "blank"], ["a", "b"], ("blank", "deer")), "accuracy")

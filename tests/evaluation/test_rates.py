@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from pipelines.evaluation.figures import Interval
-from pipelines.evaluation.rates import share_of
+from pipelines.evaluation.rates import proportion_interval
 
 
 def test_the_share_counts_pictures_and_its_interval_draws_groups():
     counts = [(f"g{place}", 3, 3 * (place % 4 == 0)) for place in range(40)]
-    found = share_of(counts, 2000)
+    found = proportion_interval(counts, 2000)
     assert found.value == 0.25
     # 40 independent groups of which a quarter is all hits: a binomial share with a standard error of .0685
     assert found.low == pytest.approx(0.25 - 1.96 * 0.0685, abs=0.03)
@@ -16,17 +16,17 @@ def test_the_share_counts_pictures_and_its_interval_draws_groups():
 
 
 def test_rows_of_one_group_count_as_one():
-    assert share_of([("a", 3, 3), ("a", 1, 0)], 200) == Interval(0.75)
-    assert share_of([("a", 3, 0), ("a", 1, 0)], 200) == Interval(0.0)
-    many = share_of([("a", 1, 1), ("b", 1, 0)] * 50, 200)
+    assert proportion_interval([("a", 3, 3), ("a", 1, 0)], 200) == Interval(0.75)
+    assert proportion_interval([("a", 3, 0), ("a", 1, 0)], 200) == Interval(0.0)
+    many = proportion_interval([("a", 1, 1), ("b", 1, 0)] * 50, 200)
     assert (many.low, many.high) == (0.0, 1.0)  # two groups, however many pictures
 
 
 def test_without_a_hit_the_interval_is_the_exact_one_of_the_groups():
-    found = share_of([(f"g{place}", 5, 0) for place in range(10)], 200)
+    found = proportion_interval([(f"g{place}", 5, 0) for place in range(10)], 200)
     assert (found.value, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(1 - 0.025 ** (1 / 10))
 
 
 def test_of_no_picture_there_is_no_share():
-    assert share_of([], 200) == Interval(None)
+    assert proportion_interval([], 200) == Interval(None)

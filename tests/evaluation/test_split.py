@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.split import conflicting_labels, count_pictures, labelled_pictures, pictures_in, split_of
+from pipelines.evaluation.split import assign_split, conflicting_labels, count_by_split, labelled_images, split_size
 
 FRACTIONS = [0.7, 0.1, 0.2]
 KNOWN = {
@@ -22,7 +22,7 @@ KNOWN = {
 
 def sides(spark: Any, groups: list[str], fractions: list[float] = FRACTIONS, salt: str = "irbis") -> dict[str, str]:
     rows = spark.createDataFrame([(group,) for group in groups], "group_id string")
-    return dict(rows.select("group_id", split_of(F.col("group_id"), fractions, salt)).collect())
+    return dict(rows.select("group_id", assign_split(F.col("group_id"), fractions, salt)).collect())
 
 
 def by_hand(group: str, fractions: list[float] = FRACTIONS, salt: str = "irbis") -> str:
@@ -82,15 +82,15 @@ def test_identical_bytes_under_two_labels_are_found(spark):
 
 
 def test_one_row_is_learned_from_for_each_readable_labelled_picture(spark):
-    found = labelled_pictures(pictures(spark), ["unsure"]).orderBy("path")
+    found = labelled_images(pictures(spark), ["unsure"]).orderBy("path")
     assert found.columns == ["content_hash", "path", "label", "group_id", "burst_id"]
     assert [tuple(row) for row in found.collect()] == [("x", "1", "cat", "g1", "b1"), ("z", "4", "dog", "g4", "b4")]
-    kept = labelled_pictures(pictures(spark)).select("path").collect()
+    kept = labelled_images(pictures(spark)).select("path").collect()
     assert sorted(row["path"] for row in kept) == ["1", "4", "8"]
 
 
 def test_pictures_and_groups_are_counted_by_class_and_split(spark):
     rows = [("hare", "a", "train")] * 3 + [("hare", "b", "train"), ("fox", "a", "train"), ("fox", "c", "test")]
-    found = count_pictures(spark.createDataFrame(rows, "label string, group_id string, split string"))
+    found = count_by_split(spark.createDataFrame(rows, "label string, group_id string, split string"))
     assert found == {"fox": {"test": (1, 1), "train": (1, 1)}, "hare": {"train": (4, 2)}}
-    assert [pictures_in(found, split) for split in ("train", "validation", "test")] == [5, 0, 1]
+    assert [split_size(found, split) for split in ("train", "validation", "test")] == [5, 0, 1]

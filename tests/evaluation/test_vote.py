@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.evaluation.vote import choose_weight, vote
+from pipelines.evaluation.vote import aggregate_burst, choose_weight
 
 FRAMES = [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]
 BURSTS = ["b", "b", "b", "a"]
@@ -15,7 +15,7 @@ BURSTS = ["b", "b", "b", "a"]
     ("weight", "says"), [(0.0, [0.6, 0.4]), (1.0, [0.9 / 1.7, 0.8 / 1.7]), (0.5, [0.75 / 1.35, 0.6 / 1.35])]
 )
 def test_a_vote_by_hand(weight, says):
-    assert vote(FRAMES, BURSTS, weight) == pytest.approx(np.array([says, says, says, [0.6, 0.4]]))
+    assert aggregate_burst(FRAMES, BURSTS, weight) == pytest.approx(np.array([says, says, says, [0.6, 0.4]]))
 
 
 def test_what_shows_on_one_frame_of_many_is_chosen_to_be_found():
@@ -42,15 +42,15 @@ def test_bursts_of_contradicting_images_do_not_vote():
     own = np.full((60, 3), 0.1)
     own[np.arange(60), truth] = 0.8
     assert choose_weight(truth, own, [str(row // 3) for row in range(60)]) is None
-    assert vote(own, ["b"] * 60, None).tolist() == own.tolist()
+    assert aggregate_burst(own, ["b"] * 60, None).tolist() == own.tolist()
 
 
 def test_a_vote_with_the_lower_log_loss_but_fewer_right_predictions_is_not_chosen():
     """Of three frames one is sure and wrong: the mean is less wrong there, and takes the other two with it."""
     own = np.tile([[0.6, 0.4], [0.6, 0.4], [1e-6, 1 - 1e-6]], (10, 1))
     truth, bursts = np.zeros(30, dtype=np.int64), [str(row // 3) for row in range(30)]
-    losses = [-np.log(vote(own, bursts, weight)[:, 0]).mean() for weight in (0.0, None)]
-    assert losses[0] < losses[1] and vote(own, bursts, 0.0)[0].argmax() == 1
+    losses = [-np.log(aggregate_burst(own, bursts, weight)[:, 0]).mean() for weight in (0.0, None)]
+    assert losses[0] < losses[1] and aggregate_burst(own, bursts, 0.0)[0].argmax() == 1
     assert choose_weight(truth, own, bursts) is None
 
 
@@ -58,4 +58,4 @@ def test_pictures_that_stand_alone_leave_the_mean():
     frames = np.array(FRAMES)
     assert choose_weight(np.array([0, 1, 0, 0]), frames, list("abcd")) == 0.0
     for weight in (0.0, 0.5, 1.0):
-        assert vote(frames, list("abcd"), weight) == pytest.approx(frames)
+        assert aggregate_burst(frames, list("abcd"), weight) == pytest.approx(frames)

@@ -25,5 +25,5 @@ def outcome(content: bytes, at_least: int | None = None) -> np.ndarray[Any, Any]
 def pillows(content: bytes, monkeypatch: pytest.MonkeyPatch, at_least: int | None = None) -> np.ndarray[Any, Any]:
     """Give the outcome where simplejpeg is not installed."""
     with monkeypatch.context() as patched:
-        patched.setattr(turbo, "IS_READY", False)
+        patched.setattr(turbo, "AVAILABLE", False)
         return outcome(content, at_least)

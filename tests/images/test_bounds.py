@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pipelines.images.bounds import bounded
+from pipelines.images.bounds import bound_header_values
 from pipelines.images.header import Header
 from pipelines.images.plausible_time import is_plausible
 
@@ -38,7 +38,7 @@ def test_times_at_which_no_image_was_taken_are_implausible(moment, expected) -> 
 
 def test_what_no_image_has_is_unknown() -> None:
     odd = Header(2**31, 0, datetime(1899, 12, 30), "9" * 65, "TIFF")
-    assert bounded(odd, NOW) == {
+    assert bound_header_values(odd, NOW) == {
         "exif_time": None,
         "odd_time": "1899-12-30 00:00:00",
         "exif_camera": None,
@@ -46,7 +46,7 @@ def test_what_no_image_has_is_unknown() -> None:
         "height": None,
     }
     sound = Header(2**31 - 1, 1, NOW, "9" * 64, "JPEG")
-    assert bounded(sound, NOW) == {
+    assert bound_header_values(sound, NOW) == {
         "exif_time": NOW,
         "odd_time": None,
         "exif_camera": "9" * 64,

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile, PngImagePlugin
 from pipelines.errors import ImageError
 from pipelines.images.decode import decode
 from pipelines.images.header import read_header
-from pipelines.images.quiet import pillow_kept_quiet
+from pipelines.images.quiet import suppress_pillow_warnings
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -202,7 +202,7 @@ def test_warnings_of_pillow_are_silent_here_and_heard_elsewhere() -> None:
         assert heard == []
         warn_as_pillow()
         assert len(heard) == 1
-        with pillow_kept_quiet():
+        with suppress_pillow_warnings():
             warn_as_pillow()
             other = threading.Thread(target=warn_as_pillow)
             other.start()

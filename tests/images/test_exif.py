@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipelines.images.decode import decode
-from pipelines.images.exif import parse_moment
+from pipelines.images.exif import parse_exif_datetime
 from pipelines.images.header import Header, read_header
 from pipelines.images.ifd import read_tags
 
@@ -91,7 +91,7 @@ def test_moment_is_the_first_tag_that_holds_one(tags: dict[int, object], moment:
     ],
 )
 def test_moments_are_right_or_none(text: str, moment: str) -> None:
-    assert str(parse_moment(text)) == moment
+    assert str(parse_exif_datetime(text)) == moment
 
 
 @pytest.mark.parametrize(

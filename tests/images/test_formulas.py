@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.images import formulas
 from pipelines.images.formula_shapes import affine_systems, contour, fractals
-from pipelines.images.formula_textures import stretch, textures
+from pipelines.images.formula_textures import stretch_contrast, textures
 
 KNOWN_MEANS = [[220.04, 192.96, 203.01], [115.43, 120.63, 121.66], [48.43, 32.61, 46.47], [83.47, 82.35, 75.17]]
 
@@ -53,7 +53,7 @@ def test_textures_use_the_whole_range_of_grey() -> None:
 
 def test_a_flat_field_stretches_to_black_without_a_warning() -> None:
     with np.errstate(all="raise"):
-        assert stretch(np.full((8, 8), 3.0, np.float32)).max() == 0
+        assert stretch_contrast(np.full((8, 8), 3.0, np.float32)).max() == 0
 
 
 def test_fractal_maps_contract() -> None:

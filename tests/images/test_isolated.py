@@ -17,7 +17,7 @@ import pytest
 
 from pipelines.errors import ImageError
 from pipelines.images.decode import decode
-from pipelines.images.isolated import IsolatedReader, bounded_reading
+from pipelines.images.isolated import SubprocessReader, time_limited_reader
 from pipelines.images.watchdog import EXIT_CODE
 from tests.images.hostile import encoded, grey
 
@@ -44,7 +44,7 @@ def read(content: bytes) -> int:
 
 @pytest.fixture
 def reader():
-    reader = IsolatedReader(read, 2)
+    reader = SubprocessReader(read, 2)
     yield reader
     reader.close()
 
@@ -92,7 +92,7 @@ def test_threads_share_the_child(reader):
 
 def test_a_child_decodes_to_the_same_pixels():
     content = encoded(grey(64), "JPEG")
-    reader = IsolatedReader(partial(decode, max_pixels=10_000), 60)
+    reader = SubprocessReader(partial(decode, max_pixels=10_000), 60)
     try:
         assert reader(content) == decode(content, max_pixels=10_000)
         assert failure(reader, content[:100])[0] == "truncated"
@@ -103,17 +103,17 @@ def test_a_child_decodes_to_the_same_pixels():
 def test_no_module_of_the_current_folder_is_imported_by_a_child(tmp_path, monkeypatch):
     (tmp_path / "pickle.py").write_text("raise SystemExit('not this one')")
     monkeypatch.chdir(tmp_path)
-    reader = IsolatedReader(partial(decode, max_pixels=10_000), 60)
+    reader = SubprocessReader(partial(decode, max_pixels=10_000), 60)
     assert reader(encoded(grey(8), "PNG")).size == (8, 8)
     reader.close()
 
 
 def test_outside_of_tasks_and_at_a_first_attempt_no_child_is_started():
     for attempt in (None, 0):
-        with bounded_reading(lambda _: os.getpid(), 60, attempt) as bounded:
+        with time_limited_reader(lambda _: os.getpid(), 60, attempt) as bounded:
             assert bounded(b"") == os.getpid()
-    with bounded_reading(read, 60, 1) as bounded:
-        assert isinstance(bounded, IsolatedReader)
+    with time_limited_reader(read, 60, 1) as bounded:
+        assert isinstance(bounded, SubprocessReader)
         pickle.dumps(bounded(b"abc"))
 
 

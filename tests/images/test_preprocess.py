@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipelines.images.preprocess import Preprocessing
-from pipelines.images.scaling import by_pillow
+from pipelines.images.scaling import resize_pillow
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -24,7 +24,7 @@ def test_crop_equals_torchvision_to_the_pixel(size: tuple[int, int], interpolati
     mode = transforms.InterpolationMode(interpolation)
     reference = transforms.Compose([transforms.Resize(256, interpolation=mode), transforms.CenterCrop(224)])
     image = noise(*size)
-    ours = Preprocessing(fit="crop", interpolation=interpolation).apply(image, by_pillow)
+    ours = Preprocessing(resize_mode="crop", interpolation=interpolation).apply(image, resize_pillow)
     assert np.array_equal(ours, np.asarray(reference(image)))
 
 
@@ -32,18 +32,18 @@ def test_crop_of_other_numbers_equals_torchvision_too() -> None:
     transforms = pytest.importorskip("torchvision.transforms", reason="torchvision is not installed")
     reference = transforms.Compose([transforms.Resize(235), transforms.CenterCrop(230)])
     image = noise(333, 222)
-    ours = Preprocessing(fit="crop", size=230, resize=235).apply(image, by_pillow)
+    ours = Preprocessing(resize_mode="crop", size=230, resize=235).apply(image, resize_pillow)
     assert np.array_equal(ours, np.asarray(reference(image)))
 
 
 def test_squash_is_pillows_resize_of_the_whole_picture() -> None:
     image = noise(301, 200)
     expected = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
-    assert np.array_equal(Preprocessing().apply(image, by_pillow), expected)
+    assert np.array_equal(Preprocessing().apply(image, resize_pillow), expected)
 
 
 def test_pad_keeps_the_proportions_on_the_mean_colour() -> None:
-    result = Preprocessing(fit="pad", size=100).apply(Image.new("RGB", (200, 100), (255, 0, 0)))
+    result = Preprocessing(resize_mode="pad", size=100).apply(Image.new("RGB", (200, 100), (255, 0, 0)))
     assert result[50, 50].tolist() == [255, 0, 0]
     assert (result[25:75] == (255, 0, 0)).all()
     assert (result[:25] == (124, 116, 104)).all()
@@ -55,14 +55,14 @@ def test_crop_bottom_removes_the_stamp_and_all_that_bleeds_from_it() -> None:
     array[93:] = 255
     image = Image.fromarray(array)
     for fit in ("squash", "crop"):
-        assert (Preprocessing(fit=fit, crop_bottom=0.07).apply(image) == 40).all()  # type: ignore[arg-type]
+        assert (Preprocessing(resize_mode=fit, crop_bottom=0.07).apply(image) == 40).all()  # type: ignore[arg-type]
     assert Preprocessing(crop_bottom=0.06).apply(image).max() == 255
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
 @pytest.mark.parametrize("size", [(1, 1), (4000, 3), (3, 4000), (50_000, 1)])
 def test_odd_shapes_come_out_square(fit: Any, size: tuple[int, int]) -> None:
-    result = Preprocessing(fit=fit, crop_bottom=0.5).apply(Image.new("RGB", size, (9, 99, 199)))
+    result = Preprocessing(resize_mode=fit, crop_bottom=0.5).apply(Image.new("RGB", size, (9, 99, 199)))
     assert result.shape == (224, 224, 3)
     assert result.dtype == np.uint8
     assert result[111, 111].tolist() == [9, 99, 199]
@@ -71,7 +71,7 @@ def test_odd_shapes_come_out_square(fit: Any, size: tuple[int, int]) -> None:
 def test_centre_of_a_long_strip_stays_the_centre() -> None:
     strip = np.zeros((4, 4000, 3), np.uint8)
     strip[:, 2000:] = 255
-    row = Preprocessing(fit="crop").apply(Image.fromarray(strip))[100, :, 0]
+    row = Preprocessing(resize_mode="crop").apply(Image.fromarray(strip))[100, :, 0]
     assert row[:60].max() == 0
     assert row[-60:].min() == 255
 
@@ -143,6 +143,6 @@ def test_numbers_that_do_not_fit_are_refused_all_at_once(options: dict[str, Any]
 
 
 def test_hint_for_the_decoder_covers_what_is_cut_off() -> None:
-    assert Preprocessing().at_least == 224
-    assert Preprocessing(fit="crop").at_least == 256
-    assert Preprocessing(crop_bottom=0.5).at_least == 448
+    assert Preprocessing().min_decode_side == 224
+    assert Preprocessing(resize_mode="crop").min_decode_side == 256
+    assert Preprocessing(crop_bottom=0.5).min_decode_side == 448

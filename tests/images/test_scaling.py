@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipelines.images import scaling
-from pipelines.images.scaling import scaled
+from pipelines.images.scaling import resize_image
 
 SHAPES = [
     ((341, 256), (224, 224)),
@@ -48,7 +48,7 @@ def test_values_are_pillows_but_for_one_step_in_a_few(
         pytest.skip("this Pillow does not share a picture's memory")
     monkeypatch.setattr(scaling, "_SHARES_MEMORY", shares_memory)
     image = grain(*source)
-    off = difference(scaled(image, *target, interpolation), image.resize(target, PILLOW[interpolation]))
+    off = difference(resize_image(image, *target, interpolation), image.resize(target, PILLOW[interpolation]))
     assert off.shape == (target[1], target[0], 3)
     assert off.max() <= (2 if interpolation == "bicubic" and scaling._VERSION < 13 else 1)
     assert (off > 0).mean() < 0.02  # passes in the other order: .05 to .26
@@ -57,14 +57,18 @@ def test_values_are_pillows_but_for_one_step_in_a_few(
 @ready
 def test_scaling_is_not_pillows_own() -> None:
     image = grain(800, 600)
-    assert difference(scaled(image, 224, 224, "bilinear"), image.resize((224, 224), PILLOW["bilinear"])).max() == 1
+    assert (
+        difference(resize_image(image, 224, 224, "bilinear"), image.resize((224, 224), PILLOW["bilinear"])).max() == 1
+    )
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("source", "target"), ENLARGED)
 def test_enlarged_pictures_are_pillows_to_the_last_value(source: Any, target: Any, interpolation: Any) -> None:
     image = grain(*source)
-    assert difference(scaled(image, *target, interpolation), image.resize(target, PILLOW[interpolation])).max() == 0
+    assert (
+        difference(resize_image(image, *target, interpolation), image.resize(target, PILLOW[interpolation])).max() == 0
+    )
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -72,19 +76,19 @@ def test_pillow_scales_where_nothing_faster_is_installed(interpolation: Any, mon
     monkeypatch.setattr(scaling, "Resizer", None)
     image = grain(301, 455)
     expected = image.resize((224, 224), PILLOW[interpolation])
-    assert difference(scaled(image, 224, 224, interpolation), expected).max() == 0
+    assert difference(resize_image(image, 224, 224, interpolation), expected).max() == 0
 
 
 def test_pillow_scales_large_pictures_whose_memory_it_does_not_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "_SHARES_MEMORY", False)
     image = grain(1001, 1000)
     expected = image.resize((224, 224), PILLOW["bilinear"])
-    assert difference(scaled(image, 224, 224, "bilinear"), expected).max() == 0
+    assert difference(resize_image(image, 224, 224, "bilinear"), expected).max() == 0
 
 
 def test_threads_do_not_disturb_one_another() -> None:
     images = [grain(300 + place, 200 + place) for place in range(40)]
-    alone = [scaled(each, 224, 224, "bilinear") for each in images]
+    alone = [resize_image(each, 224, 224, "bilinear") for each in images]
     with ThreadPoolExecutor(8) as pool:
-        together = pool.map(lambda each: scaled(each, 224, 224, "bilinear"), images)
+        together = pool.map(lambda each: resize_image(each, 224, 224, "bilinear"), images)
         assert all(difference(*pair).max() == 0 for pair in zip(together, alone, strict=True))

@@ -14,7 +14,7 @@ from .killing import copy_of, options, run_apart, run_here
 @pytest.fixture(autouse=True)
 def _ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the ledger of whoever runs the tests out of it."""
-    monkeypatch.setenv("IRBIS_RUNS__LEDGER", str(tmp_path / "ledger"))
+    monkeypatch.setenv("IRBIS_RUNS__HISTORY_DIR", str(tmp_path / "ledger"))
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def _first_command(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> No
         "ingest",
         *options(survey, folder / "workspace"),
         folder=folder,
-        env={"IRBIS_RUNS__LEDGER": str(folder / "ledger")},
+        env={"IRBIS_RUNS__HISTORY_DIR": str(folder / "ledger")},
     )
 
 

@@ -30,12 +30,12 @@ EARLIEST = 0.2  # of the time that an undisturbed command takes: before, Python 
 SETTINGS = {
     "sources.station": "folder:1",
     "ingest.files_per_commit": 90,
-    "featurize.pictures_per_commit": 90,
-    "train.bootstrap": 100,
+    "featurize.images_per_commit": 90,
+    "train.bootstrap_resamples": 100,
     "train.reg_params": "0.01",
     "train.max_iter": 6,
-    "train.folds": 2,
-    "report.pictures": 2,
+    "train.cv_folds": 2,
+    "report.gallery_size": 2,
     "spark.master": "local[2]",
 }
 

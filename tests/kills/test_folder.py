@@ -40,7 +40,7 @@ def test_a_watch_that_is_killed_takes_every_image_once(spark, survey, stages, tm
                 target = arriving / file.relative_to(survey)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(file, target)
-            with running("ingest", "--watch", *words, "--set=ingest.watch_seconds=1", folder=tmp_path) as process:
+            with running("ingest", "--watch", *words, "--set=ingest.poll_seconds=1", folder=tmp_path) as process:
                 # It goes on without end: the moment is drawn from its start and what it does first.
                 time.sleep(killer.chance.uniform(3, 14))
                 assert process.poll() is None, f"the watch has ended with exit code {process.returncode}"

@@ -19,7 +19,7 @@ from pipelines.errors import WeightsError
 from pipelines.images.preprocess import Preprocessing
 from pipelines.models.backbones import Backbone, networks
 from pipelines.models.backbones.catalog import ARCHITECTURES, Architecture
-from pipelines.models.backbones.networks import full_network
+from pipelines.models.backbones.networks import load_full_model
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
@@ -52,7 +52,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return lambda: seen.append(name) or network()  # type: ignore[func-returns-value]
 
     for name, network in {"pixels": Pixels, "noisy": Noisy}.items():
-        known = Architecture(name, counted(name, network), lambda whole: whole, "head", sides=(1, 224))
+        known = Architecture(name, counted(name, network), lambda whole: whole, "head", input_size_range=(1, 224))
         monkeypatch.setitem(ARCHITECTURES, name, known)
     monkeypatch.setattr(networks, "_networks", {})
     return seen
@@ -208,7 +208,7 @@ def test_the_network_is_built_once_for_each_name_and_weights(built: list[str]) -
 
 def test_the_full_network_is_in_evaluation_mode_and_wants_every_tensor() -> None:
     chosen = noisy_backbone()
-    network = full_network("noisy", chosen.weights)
+    network = load_full_model("noisy", chosen.weights)
     assert not any(module.training for module in network.modules())
     with pytest.raises(WeightsError, match=r"^noisy belongs to another network"):
-        full_network("noisy", pixels_backbone().weights)
+        load_full_model("noisy", pixels_backbone().weights)

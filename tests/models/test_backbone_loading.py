@@ -13,13 +13,19 @@ import pytest
 
 from pipelines.errors import SettingsError, WeightsError
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones import Backbone, backbones_of, identity_of, load_backbone, weights_files
+from pipelines.models.backbones import (
+    Backbone,
+    backbones_from_settings,
+    feature_id,
+    load_backbone,
+    resolve_weights_files,
+)
 from pipelines.models.backbones.weights import find_weights
 
 
 def test_identity_is_name_digest_of_the_weights_and_preprocessing() -> None:
     chosen = Backbone("resnet18", b"weights", Preprocessing(size=96))
-    assert chosen.identity == f"resnet18@{hashlib.sha256(b'weights').hexdigest()[:8]}/squash96-bilinear"
+    assert chosen.feature_id == f"resnet18@{hashlib.sha256(b'weights').hexdigest()[:8]}/squash96-bilinear"
 
 
 CHANGES: dict[str, Any] = {
@@ -34,16 +40,16 @@ CHANGES: dict[str, Any] = {
 
 
 def test_identity_changes_with_whatever_changes_features_and_with_nothing_else() -> None:
-    base = Backbone("resnet18", b"weights", Preprocessing(size=8, fit="crop", resize=10))
+    base = Backbone("resnet18", b"weights", Preprocessing(size=8, resize_mode="crop", resize=10))
     assert set(CHANGES) == set(vars(base.preprocessing))
     changed = [
         replace(base, preprocessing=replace(base.preprocessing, **{name: value})) for name, value in CHANGES.items()
     ]
     changed += [replace(base, name="resnet50"), replace(base, weights=b"weightz")]
-    identities = {each.identity for each in changed}
-    assert len(identities) == len(changed) and base.identity not in identities
+    identities = {each.feature_id for each in changed}
+    assert len(identities) == len(changed) and base.feature_id not in identities
     same = [pickle.loads(pickle.dumps(base)), replace(base, max_pixels=5)]
-    assert {each.identity for each in same} == {base.identity}
+    assert {each.identity for each in same} == {base.feature_id}
 
 
 def test_a_backbone_shown_in_a_notebook_does_not_print_its_weights() -> None:
@@ -66,7 +72,7 @@ def test_loading_reads_the_given_weights_and_changes_the_preprocessing(tmp_path:
 
 def test_a_crop_keeps_its_share_of_the_picture_at_another_size() -> None:
     def cropped(**numbers: Any) -> str:
-        return load_backbone("irbis_tiny", fit="crop", **numbers).identity.split("/")[1].split("-")[0]
+        return load_backbone("irbis_tiny", fit="crop", **numbers).feature_id.split("/")[1].split("-")[0]
 
     assert cropped() == "crop160of183"  # the proportion of 224 to 256
     assert cropped(size=320) == "crop320of366"
@@ -96,17 +102,17 @@ def test_settings_name_backbone_weights_and_preprocessing(make_settings: Callabl
     settings = make_settings(
         {"featurize.backbone": "irbis_tiny", "images.size": 96, "images.fit": "pad", "images.max_megapixels": 2}
     )
-    (chosen,) = backbones_of(settings)
-    assert chosen.identity.startswith("irbis_tiny@") and "/pad96-" in chosen.identity
+    (chosen,) = backbones_from_settings(settings)
+    assert chosen.feature_id.startswith("irbis_tiny@") and "/pad96-" in chosen.feature_id
     assert chosen.max_pixels == 2_000_000
 
 
 def test_names_joined_by_plus_are_several_backbones_in_the_order_given(make_settings: Callable[..., Any]) -> None:
     settings = make_settings({"featurize.backbone": "raw_pixels + irbis_tiny", "images.fit": "pad"})
-    pixels, tiny = backbones_of(settings)
+    pixels, tiny = backbones_from_settings(settings)
     assert (pixels.name, tiny.name) == ("raw_pixels", "irbis_tiny")
-    assert identity_of(settings) == f"{pixels.identity}+{tiny.identity}"
-    assert "/pad32-" in pixels.identity and "/pad160-" in tiny.identity
+    assert feature_id(settings) == f"{pixels.feature_id}+{tiny.feature_id}"
+    assert "/pad32-" in pixels.feature_id and "/pad160-" in tiny.feature_id
 
 
 @pytest.mark.parametrize(
@@ -130,7 +136,9 @@ def test_joined_names_that_do_not_fit_are_settings_errors(
     make_settings: Callable[..., Any], words: dict[str, str], reason: str
 ) -> None:
     with pytest.raises(SettingsError, match=reason):
-        backbones_of(make_settings({f"featurize.{name}": value for name, value in words.items()}), check=False)
+        backbones_from_settings(
+            make_settings({f"featurize.{name}": value for name, value in words.items()}), check=False
+        )
 
 
 def test_the_files_of_weights_are_told_without_reading_or_fetching_any(
@@ -140,8 +148,8 @@ def test_the_files_of_weights_are_told_without_reading_or_fetching_any(
     file.write_bytes(b"")
     names = "irbis_tiny+raw_pixels+resnet18+resnet50"
     several = make_settings({"featurize.backbone": names, "featurize.weights_cache": str(tmp_path)})
-    assert weights_files(several.featurize) == [find_weights("irbis_tiny", None, ""), file]
-    assert weights_files(make_settings({"featurize.weights": "ours.pth"}).featurize) == [Path("ours.pth")]
+    assert resolve_weights_files(several.featurize) == [find_weights("irbis_tiny", None, ""), file]
+    assert resolve_weights_files(make_settings({"featurize.weights": "ours.pth"}).featurize) == [Path("ours.pth")]
 
 
 def test_cached_weights_that_are_not_those_of_their_name_are_refused(tmp_path: Path) -> None:
@@ -166,7 +174,7 @@ def test_a_list_of_sha_256_refuses_every_other_file_of_weights(
     def loaded(name: str, *listed: str, **changed: str) -> bytes:
         changes = {"backbone": name, "weights_sha256": list(listed), "weights_cache": str(tmp_path), **changed}
         settings = make_settings({f"featurize.{key}": value for key, value in changes.items()})
-        return backbones_of(settings, check=False)[0].weights
+        return backbones_from_settings(settings, check=False)[0].weights
 
     refusal = rf"^{file} has the SHA-256 {own}, which featurize.weights_sha256 does not list\. If"
     for changed in ({}, {"weights": str(file)}):  # found in the cache, and named

@@ -9,7 +9,7 @@ from torchvision.models import get_model_weights
 
 from pipelines.errors import SettingsError
 from pipelines.models.backbones import ARCHITECTURES
-from pipelines.models.backbones.catalog import architecture
+from pipelines.models.backbones.catalog import get_architecture
 from pipelines.models.backbones.irbis_tiny import FEATURES
 
 # The layer whose input torchvision's documentation calls the features, and their number.
@@ -52,7 +52,7 @@ def test_a_cut_network_gives_what_reaches_the_classifier_of_the_whole_one(name: 
     network = ARCHITECTURES[name].build().eval()
     pictures = random_pictures(name)
     expected = before_classifier(network, layer, pictures)
-    cut = ARCHITECTURES[name].cut(network)
+    cut = ARCHITECTURES[name].remove_head(network)
     together, alone = cut(pictures), cut(pictures[:1])
     assert together.shape == (2, width)
     assert torch.isfinite(together).all() and together.std() > 0
@@ -66,7 +66,7 @@ def test_irbis_tiny_has_no_classifier_to_cut() -> None:
     network = ARCHITECTURES["irbis_tiny"].build().eval()
     pictures = random_pictures("irbis_tiny")
     expected = network(pictures)
-    features = ARCHITECTURES["irbis_tiny"].cut(network)(pictures)
+    features = ARCHITECTURES["irbis_tiny"].remove_head(network)(pictures)
     assert features.shape == (2, FEATURES)
     assert torch.equal(features, expected) and torch.isfinite(features).all()
 
@@ -75,7 +75,7 @@ def test_irbis_tiny_has_no_classifier_to_cut() -> None:
 def test_the_classifier_begins_with_its_name_in_the_weights(name: str) -> None:
     with torch.device("meta"):
         network = ARCHITECTURES[name].build()
-    head = ARCHITECTURES[name].head
+    head = ARCHITECTURES[name].head_prefix
     last = [key for key in network.state_dict() if key.startswith(f"{head}.")]
     assert last and last[-1] == list(network.state_dict())[-1]
     assert network.state_dict()[last[-1]].shape == (1000,)
@@ -91,15 +91,15 @@ def test_preprocessing_is_that_of_the_published_weights(name: str) -> None:
     assert own.std == tuple(published.std)
     assert own.interpolation == published.interpolation.value
     assert published.antialias  # as Pillow always does when it shrinks
-    assert own.fit == "squash"
+    assert own.resize_mode == "squash"
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_smallest_picture_that_the_catalog_allows_has_features(name: str) -> None:
     known = ARCHITECTURES[name]
     with torch.device("meta"):  # shapes only: nothing is computed
-        network = known.cut(known.build()).eval()
-    side = known.sides[0]
+        network = known.remove_head(known.build()).eval()
+    side = known.input_size_range[0]
     width = {"irbis_tiny": FEATURES, "raw_pixels": 3 * 32 * 32}.get(name) or CLASSIFIERS[name][1]
     assert network(torch.empty(1, 3, side, side, device="meta")).shape == (1, width)
 
@@ -108,6 +108,6 @@ def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(
         SettingsError, match=r"mobilenet_v4: not known\. Did you mean 'mobilenet_v2'\? Known: irbis_tiny,"
     ):
-        architecture("mobilenet_v4")
+        get_architecture("mobilenet_v4")
     with pytest.raises(SettingsError, match=r"featurize.backbone = \?: not known\. Known: irbis_tiny, raw_pixels,"):
-        architecture("?")
+        get_architecture("?")

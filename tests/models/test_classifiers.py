@@ -13,9 +13,9 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 from sklearn.linear_model import LogisticRegression
 
-from pipelines.evaluation.calibration import temper
-from pipelines.models.classifiers import ArrayToVector, Temperature, labelled, probabilities
-from pipelines.models.cross_validation import hold_out
+from pipelines.evaluation.calibration import apply_temperature
+from pipelines.models.classifiers import ArrayToVector, TemperatureScaling, predict_probabilities, prepare_training_rows
+from pipelines.models.cross_validation import fit_with_validation
 
 CLASSES = ["cat", "dog's", "ötter"]
 COUNTS = {"cat": 60, "dog's": 30, "ötter": 10}
@@ -48,7 +48,7 @@ def train_settings(make_settings: Callable[..., Any]) -> Any:
 
 def trained(rows: Any, classes: list[str], settings: Any, reg_param: float) -> PipelineModel:
     alone = settings.model_copy(update={"reg_params": [reg_param]})
-    return hold_out(rows, rows.limit(0), classes, alone).model
+    return fit_with_validation(rows, rows.limit(0), classes, alone).model
 
 
 def by_scikit_learn(points: list[tuple[str, list[float], str]], reg_param: float, balanced: bool) -> np.ndarray:
@@ -74,7 +74,7 @@ def test_probabilities_equal_those_of_scikit_learn_for_every_penalty(
     settings = train_settings(class_weights=weighting, elastic_net=0.0)
     for reg_param in (0.01, 0.3):
         model = trained(rows, CLASSES, settings, reg_param)
-        found = probabilities(model, rows)
+        found = predict_probabilities(model, rows)
         assert found.columns == ["name", "features", "label", "probability"]
         spark_says = {row["name"]: row["probability"] for row in found.collect()}
         expected = by_scikit_learn(points, reg_param, weighting == "balanced")
@@ -84,28 +84,28 @@ def test_probabilities_equal_those_of_scikit_learn_for_every_penalty(
 def test_the_order_of_probabilities_is_that_of_the_classes_given(rows: Any, train_settings: Any) -> None:
     settings = train_settings(elastic_net=0.0)
     one, other = (
-        {row["name"]: row["probability"] for row in probabilities(model, rows).collect()}
+        {row["name"]: row["probability"] for row in predict_probabilities(model, rows).collect()}
         for model in (trained(rows, order, settings, 0.01) for order in (CLASSES, CLASSES[::-1]))
     )
     assert all(other[name] == pytest.approx(one[name][::-1], abs=1e-4) for name in one)
 
 
 def test_balanced_weights_make_every_class_count_the_same(rows: Any) -> None:
-    found = labelled(rows, CLASSES, "balanced")
+    found = prepare_training_rows(rows, CLASSES, "balanced")
     assert sorted(found.columns) == ["label", "name", "vector", "weight"]
     seen = {row["label"]: (row["weight"], row["count"]) for row in found.groupBy("label", "weight").count().collect()}
     assert seen == {place: (pytest.approx(100 / (3 * count)), count) for place, count in enumerate(COUNTS.values())}
 
 
 def test_without_balance_every_row_weighs_one(rows: Any) -> None:
-    found = labelled(rows, CLASSES, "none")
+    found = prepare_training_rows(rows, CLASSES, "none")
     assert {(row["label"], row["weight"]) for row in found.collect()} == {(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)}
 
 
 def test_a_mirror_image_is_a_row_of_its_own_where_there_are_features_of_it(spark: Any) -> None:
     table = [("a", [1.0], [-1.0], "cat"), ("b", [2.0], None, "dog's"), ("c", [3.0], [-3.0], "dog's")]
     rows = spark.createDataFrame(table, "name string, features array<float>, mirrored array<float>, label string")
-    found = labelled(rows, CLASSES, "balanced").collect()
+    found = prepare_training_rows(rows, CLASSES, "balanced").collect()
     assert sorted((row["name"], row["vector"][0], row["label"]) for row in found) == [
         ("a", -1.0, 0.0),
         ("a", 1.0, 0.0),
@@ -118,17 +118,17 @@ def test_a_mirror_image_is_a_row_of_its_own_where_there_are_features_of_it(spark
 def test_probabilities_of_another_column_are_those_of_its_features(rows: Any, train_settings: Any) -> None:
     model = trained(rows, CLASSES, train_settings(), 0.1)
     other = rows.withColumn("mirrored", F.transform("features", lambda each: each + 1)).drop("label")
-    found = {row["name"]: row["probability"] for row in probabilities(model, other, "mirrored").collect()}
+    found = {row["name"]: row["probability"] for row in predict_probabilities(model, other, "mirrored").collect()}
     moved = rows.select("name", F.transform("features", lambda each: each + 1).alias("features"))
-    expected = {row["name"]: row["probability"] for row in probabilities(model, moved).collect()}
+    expected = {row["name"]: row["probability"] for row in predict_probabilities(model, moved).collect()}
     assert found == expected
-    assert probabilities(model, other, "mirrored").columns == ["name", "features", "mirrored", "probability"]
+    assert predict_probabilities(model, other, "mirrored").columns == ["name", "features", "mirrored", "probability"]
 
 
 def test_two_classes_have_two_probabilities(rows: Any, train_settings: Any) -> None:
     two = rows.where("label in ('cat', 'ötter')")
     model = trained(two, ["cat", "ötter"], train_settings(), 0.01)
-    found = [row["probability"] for row in probabilities(model, two).collect()]
+    found = [row["probability"] for row in predict_probabilities(model, two).collect()]
     assert {len(each) for each in found} == {2}
     assert [sum(each) for each in found] == pytest.approx([1.0] * 70)
 
@@ -151,7 +151,7 @@ def test_a_trained_model_survives_its_file(rows: Any, train_settings: Any, tmp_p
     model.save(str(tmp_path / "model"))
     unlabelled = rows.select("name", "features").orderBy("name")
     before, after = (
-        [row["probability"] for row in probabilities(each, unlabelled).collect()]
+        [row["probability"] for row in predict_probabilities(each, unlabelled).collect()]
         for each in (model, PipelineModel.load(str(tmp_path / "model")))
     )
     assert before == after
@@ -161,6 +161,8 @@ def test_a_trained_model_survives_its_file(rows: Any, train_settings: Any, tmp_p
 def test_four_hundred_classes_are_tempered_as_four_are(spark: Any, temperature: float) -> None:
     given = np.random.default_rng(3).dirichlet(np.full(400, 0.05), 40)
     rows = spark.createDataFrame([(each.tolist(),) for each in given], "drawn array<double>").coalesce(1)
-    found = Temperature(temperature).transform(rows.withColumn("probability", array_to_vector("drawn"))).collect()
-    expected = temper(given, temperature)
+    found = (
+        TemperatureScaling(temperature).transform(rows.withColumn("probability", array_to_vector("drawn"))).collect()
+    )
+    expected = apply_temperature(given, temperature)
     np.testing.assert_allclose([row["probability"].toArray() for row in found], expected, rtol=1e-9, atol=1e-300)

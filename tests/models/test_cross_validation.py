@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.models.classifiers import probabilities
-from pipelines.models.cross_validation import cross_validate, hold_out
+from pipelines.models.classifiers import predict_probabilities
+from pipelines.models.cross_validation import cross_validate, fit_with_validation
 
 CLASSES = ["cat", "dog"]
 
@@ -29,7 +29,7 @@ def settings(make_settings):
 
 
 def says(model, rows):
-    return [row["probability"] for row in probabilities(model, rows.orderBy("number")).collect()]
+    return [row["probability"] for row in predict_probabilities(model, rows.orderBy("number")).collect()]
 
 
 def test_the_penalty_with_the_lowest_loss_on_what_was_held_out_wins_and_all_rows_are_fitted_with_it(rows, settings):
@@ -38,32 +38,32 @@ def test_the_penalty_with_the_lowest_loss_on_what_was_held_out_wins_and_all_rows
     assert len(found.losses) == 3 and found.parameters == {"reg_param": [0.001, 0.5, 1000.0][np.argmin(found.losses)]}
     assert found.losses[2] == pytest.approx(np.log(2), abs=1e-3)  # knows nothing
     assert found.parameters == {"reg_param": 0.5}
-    alone = hold_out(rows, rows.limit(0), CLASSES, settings(reg_params=[0.5]))
+    alone = fit_with_validation(rows, rows.limit(0), CLASSES, settings(reg_params=[0.5]))
     assert np.array(says(found.model, rows)) == pytest.approx(np.array(says(alone.model, rows)), abs=1e-4)
 
 
 def test_the_model_of_a_fold_has_not_seen_it(rows, settings):
     chosen = settings(reg_params=[0.1])
     found = cross_validate(rows, CLASSES, chosen, 3)
-    for fold, model in enumerate(found.of_folds):
+    for fold, model in enumerate(found.fold_models):
         others = rows.where(f"fold != {fold}")
-        alone = hold_out(others, others.limit(0), CLASSES, chosen)
+        alone = fit_with_validation(others, others.limit(0), CLASSES, chosen)
         assert np.array(says(model, rows)) == pytest.approx(np.array(says(alone.model, rows)), abs=0.02)
 
 
 def test_a_fold_may_lack_a_class(spark, rows, settings):
     lopsided = rows.where("fold != 0 or label = 'cat'").where("label = 'cat' or fold = 1")
     found = cross_validate(lopsided, CLASSES, settings(reg_params=[0.1]), 3)
-    assert {len(each) for each in says(found.of_folds[1], rows)} == {2}  # taught cats alone
-    assert max(each[1] for each in says(found.of_folds[1], rows)) < 0.01
+    assert {len(each) for each in says(found.fold_models[1], rows)} == {2}  # taught cats alone
+    assert max(each[1] for each in says(found.fold_models[1], rows)) < 0.01
 
 
 def test_the_one_split_chooses_by_what_it_holds_back(rows, settings):
     chosen = settings(reg_params=[0.001, 0.5, 1000.0])
-    found = hold_out(rows.where("fold < 2"), rows.where("fold = 2"), CLASSES, chosen)
+    found = fit_with_validation(rows.where("fold < 2"), rows.where("fold = 2"), CLASSES, chosen)
     assert found.parameters["reg_param"] == 1000.0  # whoever believes the third feature is punished
-    assert found.of_folds == ()
-    assert hold_out(rows, rows.limit(0), CLASSES, chosen).parameters == {"reg_param": 0.001}
+    assert found.fold_models == ()
+    assert fit_with_validation(rows, rows.limit(0), CLASSES, chosen).parameters == {"reg_param": 0.001}
 
 
 def test_nothing_stays_cached(spark, rows, settings):
@@ -71,16 +71,16 @@ def test_nothing_stays_cached(spark, rows, settings):
     rows.count()
     before = kept().size()
     cross_validate(rows, CLASSES, settings(reg_params=[0.1]), 3)
-    hold_out(rows, rows, CLASSES, settings(reg_params=[0.1, 0.2]))
+    fit_with_validation(rows, rows, CLASSES, settings(reg_params=[0.1, 0.2]))
     assert kept().size() == before
 
 
 def test_principal_components_are_found_within_each_fold(rows, settings):
-    found = cross_validate(rows, CLASSES, settings(reg_params=[0.1], pca=2), 3)
+    found = cross_validate(rows, CLASSES, settings(reg_params=[0.1], pca_components=2), 3)
     steps = [type(step).__name__ for step in found.model.stages]
     assert steps == ["ArrayToVector", "StandardScalerModel", "PCAModel", "LogisticRegressionModel"]
     assert found.model.stages[-1].numFeatures == 2
-    means = [model.stages[1].mean.toArray() for model in found.of_folds]
+    means = [model.stages[1].mean.toArray() for model in found.fold_models]
     expected = np.array(
         [[each[1], each[3]] for each in rows.select("number", "features", "label", "fold").collect()], object
     )

@@ -11,8 +11,8 @@ from PIL import Image
 
 from pipelines.models.backbones import backbone as backbone_module
 from pipelines.models.backbones import load_backbone
-from pipelines.models.embedding import looking
-from pipelines.models.engines import graph_of
+from pipelines.models.embedding import with_flip
+from pipelines.models.engines import load_or_convert
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
 from pipelines.models.engines.torch_engine import TorchEngine
 
@@ -29,7 +29,7 @@ def test_both_looks_take_one_decoding_and_two_forward_passes(kind, tmp_path, mon
     backbone = load_backbone("raw_pixels")
     engine: Any = TorchEngine(backbone, "cpu", batch=2)
     if kind == "openvino":
-        engine = OpenVinoEngine(graph_of(backbone, str(tmp_path)), backbone, batch=2)
+        engine = OpenVinoEngine(load_or_convert(backbone, str(tmp_path)), backbone, batch=2)
     decoded, passed = [], []
 
     def counting(content: bytes, **options: Any) -> Any:
@@ -43,7 +43,7 @@ def test_both_looks_take_one_decoding_and_two_forward_passes(kind, tmp_path, mon
     decode = backbone_module.decode
     monkeypatch.setattr(backbone_module, "decode", counting)
     contents = [picture(1), b"", picture(2), picture(3)]
-    found = list(backbone.embed(contents, looking(network, (False, True)), batch=2))
+    found = list(backbone.embed(contents, with_flip(network, (False, True)), batch=2))
     assert decoded == contents and passed == [1, 1, 2, 2]
     assert [each.failure for each in found] == [None, "empty", None, None]
     plain = list(backbone.embed(contents, engine, batch=2))
@@ -51,7 +51,7 @@ def test_both_looks_take_one_decoding_and_two_forward_passes(kind, tmp_path, mon
         if both.features is not None and alone.features is not None:
             columns = alone.features.reshape(3, 32, 32)
             np.testing.assert_array_equal(both.features, np.concatenate([alone.features, columns[:, :, ::-1].ravel()]))
-    (mirrored,) = backbone.embed(contents[:1], looking(engine, (True,)))
+    (mirrored,) = backbone.embed(contents[:1], with_flip(engine, (True,)))
     np.testing.assert_array_equal(mirrored.features, found[0].features[3072:])
 
 
@@ -59,4 +59,4 @@ def test_who_looks_once_at_the_picture_as_it_is_runs_the_network_itself() -> Non
     def network(pixels: Any) -> Any:
         return pixels
 
-    assert looking(network, (False,)) is network
+    assert with_flip(network, (False,)) is network

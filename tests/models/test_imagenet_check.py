@@ -12,7 +12,7 @@ import torch
 
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones.networks import full_network
+from pipelines.models.backbones.networks import load_full_model
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -35,7 +35,7 @@ def photos(shared_data: Path) -> tuple[torch.Tensor, np.ndarray]:
         pytest.skip(f"needs the photos in {folder}")
     with (folder / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    preprocessing = Preprocessing(fit="crop", size=224, resize=256)
+    preprocessing = Preprocessing(resize_mode="crop", size=224, resize=256)
     pixels = [preprocessing.apply(decode((folder / row["file_name"]).read_bytes(), max_pixels=10**8)) for row in rows]
     pictures = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
     return (pictures - MEAN) / STD, np.array([int(row["class_index"]) for row in rows])
@@ -48,7 +48,7 @@ def test_the_full_network_knows_the_photos_of_imagenet(
     file = shared_data / "backbones" / f"{name}_imagenet.safetensors"
     if not file.is_file():
         pytest.skip(f"needs the weights {file}")
-    network = full_network(name, file.read_bytes()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = load_full_model(name, file.read_bytes()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     pictures, classes = photos
     with torch.inference_mode():
         best = torch.cat([network(batch).topk(5).indices for batch in pictures.split(4)]).numpy()

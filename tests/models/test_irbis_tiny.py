@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from pipelines.images import formulas
 from pipelines.models.backbones import irbis_tiny, pretraining
-from pipelines.models.backbones.irbis_tiny import FEATURES, IrbisTiny, pooled
-from pipelines.models.backbones.views import hue_rotation, random_view, recolour
+from pipelines.models.backbones.irbis_tiny import FEATURES, IrbisTiny, pool_mean_std
+from pipelines.models.backbones.views import augment, hue_rotation, jitter_color
 
 KNOWN_PLACES = [0, 39, 40, 79, 80, 167, 168, 256, 415, 416, 575]
 KNOWN_FEATURES = [4.1388, 0.1549, 2.07, 0.4582, 0.3466, 0.0229, 0.2592, 0.0, 2.3228, 0.0032, 1.713]
@@ -81,12 +81,12 @@ def test_folding_keeps_the_features() -> None:
         network(torch.randn(4, 3, 64, 64) * 2 + 1)
     pictures = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        assert torch.allclose(network.eval()(pictures), network.folded()(pictures), rtol=1e-3, atol=1e-4)
+        assert torch.allclose(network.eval()(pictures), network.fold_batch_norm()(pictures), rtol=1e-3, atol=1e-4)
 
 
 def test_pooling_gives_mean_and_standard_deviation() -> None:
     maps = torch.tensor([[[[1.0, 5.0], [1.0, 5.0]], [[2.0, 2.0], [2.0, 2.0]]]])
-    assert pooled(maps)[0].tolist() == pytest.approx([3.0, 2.0, 2.0, 0.0], abs=4e-3)
+    assert pool_mean_std(maps)[0].tolist() == pytest.approx([3.0, 2.0, 2.0, 0.0], abs=4e-3)
 
 
 def test_the_loss_is_small_when_views_of_one_picture_meet_and_large_when_they_are_swapped() -> None:
@@ -103,7 +103,7 @@ def test_comparing_the_last_stage_takes_its_means() -> None:
         network = IrbisTiny()
         two = network.stage2(network.stage1(network.stem(pictures)))
         means = network.stage3(two).mean(dim=(2, 3))
-        assert torch.allclose(network(pictures)[:, pretraining.COMPARED["last"]], means)
+        assert torch.allclose(network(pictures)[:, pretraining.POOLED_STAGES["last"]], means)
 
 
 def test_the_rate_rises_stays_and_falls_to_zero() -> None:
@@ -115,8 +115,8 @@ def test_the_rate_rises_stays_and_falls_to_zero() -> None:
 
 def test_views_have_the_size_asked_for_and_change_with_the_generator() -> None:
     pictures = torch.rand(6, 3, 32, 32)
-    first, again = (random_view(pictures, 24, torch.Generator().manual_seed(3)) for _ in range(2))
-    other = random_view(pictures, 24, torch.Generator().manual_seed(4))
+    first, again = (augment(pictures, 24, torch.Generator().manual_seed(3)) for _ in range(2))
+    other = augment(pictures, 24, torch.Generator().manual_seed(4))
     assert first.shape == (6, 3, 24, 24)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -129,7 +129,7 @@ def test_rotating_the_hue_keeps_grey_and_a_third_of_a_turn_permutes_the_channels
 
 
 def test_recolouring_leaves_a_flat_grey_picture_flat() -> None:
-    changed = recolour(torch.full((5, 3, 8, 8), 0.5), torch.Generator().manual_seed(0))
+    changed = jitter_color(torch.full((5, 3, 8, 8), 0.5), torch.Generator().manual_seed(0))
     assert changed.std(dim=(1, 2, 3)).max().item() < 1e-6
 
 
@@ -144,17 +144,17 @@ def test_the_recipe_run_twice_gives_equal_weights(tmp_path: Path, monkeypatch: p
     assert one.keys() == IrbisTiny().state_dict().keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
     torch.manual_seed(1)
-    untrained = IrbisTiny(batch_norm=True).folded().state_dict()
+    untrained = IrbisTiny(batch_norm=True).fold_batch_norm().state_dict()
     assert any(not torch.equal(one[name], untrained[name].half()) for name in one)
 
 
 def test_kept_pictures_of_other_formulas_are_rendered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formulas, "TEXTURES", 4)
     monkeypatch.setattr(formulas, "FRACTALS", 4)
-    first = pretraining.picture_stock(2, 1, tmp_path)
-    assert torch.equal(pretraining.picture_stock(2, 1, tmp_path), first)
+    first = pretraining.training_images(2, 1, tmp_path)
+    assert torch.equal(pretraining.training_images(2, 1, tmp_path), first)
     monkeypatch.setattr(formulas, "TEXTURES", 5)
-    assert not torch.equal(pretraining.picture_stock(2, 1, tmp_path), first)
+    assert not torch.equal(pretraining.training_images(2, 1, tmp_path), first)
 
 
 def test_arguments_that_cannot_work_end_the_command_before_training(

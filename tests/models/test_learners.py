@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pipelines.errors import PlatformError
-from pipelines.models.classifiers import probabilities
-from pipelines.models.cross_validation import hold_out
-from pipelines.models.learners import describe, learner
+from pipelines.models.classifiers import predict_probabilities
+from pipelines.models.cross_validation import fit_with_validation
+from pipelines.models.learners import build_estimator, describe
 
 CLASSES = ["cat", "dog"]
 
@@ -22,9 +22,9 @@ def settings(make_settings):
 
 
 def test_every_penalty_is_tried_by_its_name(settings, spark):
-    found = learner(settings(reg_params=[0.5, 2.0], elastic_net=0.25, max_iter=7), "vector")
-    assert found.tried == ({"reg_param": 0.5}, {"reg_param": 2.0})
-    assert [{param.name: value for param, value in each.items()} for each in found.grid()] == [
+    found = build_estimator(settings(reg_params=[0.5, 2.0], elastic_net=0.25, max_iter=7), "vector")
+    assert found.param_grid == ({"reg_param": 0.5}, {"reg_param": 2.0})
+    assert [{param.name: value for param, value in each.items()} for each in found.spark_param_maps()] == [
         {"regParam": 0.5},
         {"regParam": 2.0},
     ]
@@ -36,9 +36,9 @@ def test_a_forest_learns_what_no_line_divides(spark, settings):
     points = random.choice([-1.0, 1.0], size=(200, 2)) + random.normal(size=(200, 2)) * 0.2
     rows = [([float(x), float(y)], CLASSES[int(x * y > 0)]) for x, y in points]
     table = spark.createDataFrame(rows, "features array<float>, label string")
-    chosen = settings(learner="random_forest", trees=20, depth=4, min_leaf=2)
-    model = hold_out(table, table.limit(0), CLASSES, chosen).model
-    found = probabilities(model, table).collect()
+    chosen = settings(classifier="random_forest", num_trees=20, max_depth=4, min_samples_leaf=2)
+    model = fit_with_validation(table, table.limit(0), CLASSES, chosen).model
+    found = predict_probabilities(model, table).collect()
     right = [CLASSES[int(np.argmax(row["probability"]))] == row["label"] for row in found]
     assert np.mean(right) > 0.98
     assert model.stages[-1].getNumTrees == 20
@@ -50,17 +50,19 @@ def test_a_session_without_synapseml_is_told_how_to_get_it(spark, settings):
     with pytest.raises(
         PlatformError, match=r"jars this Spark session lacks .* --packages com\.microsoft\.azure:synapse"
     ):
-        learner(settings(learner="lightgbm"), "vector")
+        build_estimator(settings(classifier="lightgbm"), "vector")
 
 
 def test_without_the_package_the_command_that_installs_it_is_named(spark, settings, monkeypatch):
     monkeypatch.setitem(sys.modules, "synapse", None)
     with pytest.raises(PlatformError, match=r"not installed\. pip install synapseml==1\.1\.3"):
-        learner(settings(learner="lightgbm"), "vector")
+        build_estimator(settings(classifier="lightgbm"), "vector")
 
 
 def test_what_was_fitted_is_said_in_words(settings):
-    assert describe(settings(elastic_net=0.5, pca=64), {"reg_param": 0.03}) == (
+    assert describe(settings(elastic_net=0.5, pca_components=64), {"reg_param": 0.03}) == (
         "multinomial logistic regression on standardised 64 principal components, penalty 0.03 (50% of it L1)"
     )
-    assert describe(settings(learner="lightgbm", trees=50), {}).startswith("LightGBM, 50 trees a class, at most 6")
+    assert describe(settings(classifier="lightgbm", num_trees=50), {}).startswith(
+        "LightGBM, 50 trees a class, at most 6"
+    )

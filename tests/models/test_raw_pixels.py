@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipelines.errors import SettingsError
 from pipelines.models.backbones import load_backbone
-from pipelines.models.engines import Engine, graph_of
+from pipelines.models.engines import Engine, load_or_convert
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
 from pipelines.models.engines.torch_engine import TorchEngine
 
@@ -42,7 +42,7 @@ def test_every_engine_gives_the_numbers_of_numpy_on_real_pictures(shared_data, t
     if engine == "torch":
         network = TorchEngine(backbone, "cpu")
     if engine == "openvino":
-        network = OpenVinoEngine(graph_of(backbone, str(tmp_path)), backbone)
+        network = OpenVinoEngine(load_or_convert(backbone, str(tmp_path)), backbone)
     found = list(backbone.embed(contents, network, batch=4))
     assert len(found) == 6
     for content, each in zip(contents, found, strict=True):
@@ -71,8 +71,8 @@ def test_the_numbers_of_the_preprocessing_count_here_too(fit: str) -> None:
 
 def test_its_identity_says_that_there_are_no_weights() -> None:
     chosen = load_backbone("raw_pixels")
-    assert chosen.identity == "raw_pixels@none/squash32-bilinear"
-    assert pickle.loads(pickle.dumps(chosen.without_weights())).identity == chosen.identity
+    assert chosen.feature_id == "raw_pixels@none/squash32-bilinear"
+    assert pickle.loads(pickle.dumps(chosen.without_weights())).identity == chosen.feature_id
 
 
 def test_weights_and_other_sizes_are_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from torchvision.models import VisionTransformer, get_model_weights
 from pipelines.errors import WeightsError
 from pipelines.models.backbones import load_backbone, states
 from pipelines.models.backbones.catalog import ARCHITECTURES
-from pipelines.models.backbones.states import load_into, read_state
-from pipelines.models.backbones.weights import PUBLISHED, digest, read_file
+from pipelines.models.backbones.states import load_weights, read_state_dict
+from pipelines.models.backbones.weights import PUBLISHED, read_bytes, sha256_hex
 
 State = dict[str, Tensor]
 
@@ -41,14 +41,14 @@ def saved(value: object, **options: object) -> bytes:
 
 def read(content: bytes, name: str) -> State:
     """Give the tensors of a file whose SHA-256 is listed, as an old torch, which a lane may have, asks for."""
-    return read_state(content, name, [digest(content)])
+    return read_state_dict(content, name, [sha256_hex(content)])
 
 
 def loaded(content: bytes) -> nn.Module:
     network = small_network()
     for parameter in network.parameters():
         nn.init.zeros_(parameter)
-    load_into(network, read(content, "weights.pth"), "weights.pth")
+    load_weights(network, read(content, "weights.pth"), "weights.pth")
     return network
 
 
@@ -150,12 +150,12 @@ def test_weights_of_another_network_are_counted() -> None:
     with pytest.raises(
         WeightsError, match=r"^x belongs to another network: 6 tensors missing, 2 unknown, 1 of another shape"
     ):
-        load_into(small_network(), other.state_dict(), "x")
+        load_weights(small_network(), other.state_dict(), "x")
     unshaped = {name: tensor for name, tensor in STATE.items() if name != "conv.bias"} | {"extra": torch.ones(1)}
     with pytest.raises(WeightsError, match=r"1 tensors missing, 1 unknown, 0 of another shape \(first conv.bias\)"):
-        load_into(small_network(), unshaped, "x")
+        load_weights(small_network(), unshaped, "x")
     with pytest.raises(WeightsError, match="8 tensors missing"):
-        load_into(small_network(), {}, "x")
+        load_weights(small_network(), {}, "x")
 
 
 @pytest.mark.parametrize("classes", [None, 2, 5])
@@ -163,16 +163,16 @@ def test_a_head_of_any_size_or_none_is_fine_when_it_is_cut(classes: int | None) 
     headless = {name: tensor * 2 for name, tensor in STATE.items() if not name.startswith("head.")}
     tuned = headless | ({"head.weight": torch.ones(classes, 4, 1, 1), "head.1.bias": torch.ones(9)} if classes else {})
     network = small_network()
-    load_into(network, tuned, "tuned.pth", head="head")
+    load_weights(network, tuned, "tuned.pth", head="head")
     assert torch.equal(network.conv.weight, STATE["conv.weight"] * 2)  # type: ignore[arg-type, union-attr]
     assert torch.equal(network.head.weight, STATE["head.weight"])  # type: ignore[arg-type, union-attr]
     with pytest.raises(WeightsError, match="another network"):
-        load_into(small_network(), tuned, "tuned.pth")
+        load_weights(small_network(), tuned, "tuned.pth")
 
 
 def test_a_head_is_left_out_by_its_whole_name_only() -> None:
     with pytest.raises(WeightsError, match=r"1 unknown.*first header.weight"):
-        load_into(small_network(), STATE | {"header.weight": torch.ones(1)}, "x", head="head")
+        load_weights(small_network(), STATE | {"header.weight": torch.ones(1)}, "x", head="head")
 
 
 def test_names_from_before_torchvision_renamed_them_fit() -> None:
@@ -185,18 +185,18 @@ def test_names_from_before_torchvision_renamed_them_fit() -> None:
         for name, tensor in source.state_dict().items()
     }
     assert renamed.keys() != source.state_dict().keys()
-    load_into(target, renamed, "vit", head="heads")
+    load_weights(target, renamed, "vit", head="heads")
     target.heads = source.heads
     assert torch.equal(target(torch.ones(1, 3, 32, 32)), source(torch.ones(1, 3, 32, 32)))
 
 
 def test_a_file_that_the_system_refuses_is_a_weights_error(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"gone.pth cannot be read: No such file"):
-        read_file(tmp_path / "gone.pth")
+        read_bytes(tmp_path / "gone.pth")
 
 
 def test_the_digest_is_the_sha_256_of_the_file() -> None:
-    assert digest(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_hex(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_weights_of_another_network_are_refused_before_any_picture_is_read(tmp_path: Path) -> None:
@@ -218,22 +218,22 @@ def test_a_torch_with_known_holes_unpickles_only_files_of_known_sha_256(
 ) -> None:
     monkeypatch.setattr(torch, "__version__", version)
     for content in (WRITTEN["pth"], WRITTEN["pth as before torch 1.6"]):
-        own = digest(content)
-        for listed in ([], [digest(b"another")]):
+        own = sha256_hex(content)
+        for listed in ([], [sha256_hex(b"another")]):
             with monkeypatch.context() as patch, pytest.raises(WeightsError) as caught:
                 patch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch must not see the file"))
-                read_state(content, "ours.pth", listed)
+                read_state_dict(content, "ours.pth", listed)
             assert re.match(NOT_LOADED.format(re.escape(version), own), str(caught.value))
-        assert torch.equal(read_state(content, "ours.pth", [own])["conv.weight"], STATE["conv.weight"])
-    assert torch.equal(read_state(WRITTEN["safetensors"], "ours")["conv.weight"], STATE["conv.weight"])
-    monkeypatch.setattr(states, "PUBLISHED", {digest(WRITTEN["pth"])})
-    assert torch.equal(read_state(WRITTEN["pth"], "torchvision's")["conv.weight"], STATE["conv.weight"])
+        assert torch.equal(read_state_dict(content, "ours.pth", [own])["conv.weight"], STATE["conv.weight"])
+    assert torch.equal(read_state_dict(WRITTEN["safetensors"], "ours")["conv.weight"], STATE["conv.weight"])
+    monkeypatch.setattr(states, "PUBLISHED", {sha256_hex(WRITTEN["pth"])})
+    assert torch.equal(read_state_dict(WRITTEN["pth"], "torchvision's")["conv.weight"], STATE["conv.weight"])
 
 
 @pytest.mark.parametrize("version", ["2.10.0", "2.10.0a0+6f2a", "2.15.0+cu132", "3.0"])
 def test_a_newer_torch_loads_any_file_of_tensors(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(torch, "__version__", version)
-    assert torch.equal(read_state(WRITTEN["pth"], "ours.pth")["conv.weight"], STATE["conv.weight"])
+    assert torch.equal(read_state_dict(WRITTEN["pth"], "ours.pth")["conv.weight"], STATE["conv.weight"])
 
 
 def test_the_sha_256_of_every_file_that_torchvision_may_send_is_known() -> None:

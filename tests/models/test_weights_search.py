@@ -30,7 +30,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an empty folder in place of the one that comes with the package."""
     folder = tmp_path / "shipped"
     folder.mkdir()
-    monkeypatch.setattr(weights, "SHIPPED", folder)
+    monkeypatch.setattr(weights, "PACKAGED_WEIGHTS_DIR", folder)
     return folder
 
 
@@ -210,7 +210,7 @@ def test_a_server_that_never_answers_is_given_up(
     tmp_path: Path, downloads: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     downloads("silent")
-    monkeypatch.setattr(weights, "SILENCE", 0.2)
+    monkeypatch.setattr(weights, "DOWNLOAD_TIMEOUT", 0.2)
     before = socket.getdefaulttimeout()
     with pytest.raises(WeightsError, match=rf"cannot be downloaded \(.*timed out.*Put {PUBLISHED} there"):
         find_weights("squeezenet1_1", None, str(tmp_path / "cache"))

@@ -10,7 +10,7 @@ import pytest
 from pipelines import __version__
 from pipelines.cli import main
 from pipelines.errors import SettingsError
-from pipelines.platform.bundle import jobs, merge, read_bundle, render
+from pipelines.platform.bundle import deep_merge, read_bundle, render, render_jobs
 
 GOLDEN = Path(__file__).resolve().parents[1] / "deploy"
 DEV = ["bundle", "render", "--target", "dev", "--user", "a.ranger@example.org"]
@@ -84,27 +84,27 @@ def test_dev_starts_nothing_by_itself_and_prod_only_nightly():
 
 
 def test_on_arrival_does_what_nightly_does():
-    both = jobs("dev")
+    both = render_jobs("dev")
     differing = {key for key in both["nightly"] if both["nightly"].get(key) != both["on_arrival"].get(key)}
     assert differing == {"name", "description", "schedule"}
 
 
 def test_a_target_overrides_variables_and_adds_to_the_task_of_the_same_key(small):
-    job = jobs("plain", folder=small)["job"]
+    job = render_jobs("plain", folder=small)["job"]
     assert job["name"] == "small b ${var.open}"
     assert [task["task_key"] for task in job["tasks"]] == ["first", "second"]
     assert job["tasks"][0]["new_cluster"] == {"num_workers": 1, "node_type_id": "x-b"}
     assert job["tasks"][1] == {"task_key": "second", "description": "two b /Workspace/x/files", "max_retries": 3}
-    assert jobs("plain", folder=small)["other"]["name"] == "o"
+    assert render_jobs("plain", folder=small)["other"]["name"] == "o"
 
 
 def test_a_variable_is_given_by_the_command_else_the_environment_else_the_target(small, monkeypatch):
     monkeypatch.setenv("BUNDLE_VAR_name", "c")
     monkeypatch.setenv("BUNDLE_VAR_count", "3")
-    job = jobs("plain", {"open": "o"}, folder=small)["job"]
+    job = render_jobs("plain", {"open": "o"}, folder=small)["job"]
     assert job["name"] == "small c o"
     assert job["tasks"][0]["new_cluster"]["num_workers"] == 3
-    assert jobs("plain", {"name": "d"}, folder=small)["job"]["name"] == "small d ${var.open}"
+    assert render_jobs("plain", {"name": "d"}, folder=small)["job"]["name"] == "small d ${var.open}"
 
 
 def test_what_only_a_workspace_knows_stays_a_reference(small):
@@ -118,14 +118,14 @@ def test_what_only_a_workspace_knows_stays_a_reference(small):
 def test_variables_that_lead_in_a_circle_are_left_and_told(small):
     text = SMALL.replace("name: {default: a}", 'name: {default: "${var.count}"}')
     (small / "databricks.yml").write_text(text.replace("count: {default: 1}", 'count: {default: "${var.name}"}'))
-    from pipelines.platform.bundle import resolved
+    from pipelines.platform.bundle import resolve_target
 
-    _, faults = resolved(read_bundle(small), "dev")
+    _, faults = resolve_target(read_bundle(small), "dev")
     assert faults[0].endswith("leads back to itself. Give a variable of the circle a plain value.")
 
 
 def test_trees_are_merged_by_name_and_lists_one_after_the_other():
-    assert merge({"a": {"b": 1, "c": [1]}}, {"a": {"c": [2], "d": 3}}) == {"a": {"b": 1, "c": [1, 2], "d": 3}}
+    assert deep_merge({"a": {"b": 1, "c": [1]}}, {"a": {"c": [2], "d": 3}}) == {"a": {"b": 1, "c": [1, 2], "d": 3}}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_trees_are_merged_by_name_and_lists_one_after_the_other():
 def test_a_bundle_that_cannot_be_read_is_refused_with_the_reason(old, new, target, said, small):
     (small / "databricks.yml").write_text(SMALL.replace(old, new, 1) if old else SMALL, encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
-        jobs(target, folder=small)
+        render_jobs(target, folder=small)
     assert said in str(caught.value)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.platform.bundle import bundle_folder
-from pipelines.platform.bundle_clusters import NodeType, cluster_faults, node_types
+from pipelines.platform.bundle_clusters import NodeType, node_types, validate_cluster
 
 KNOWN = node_types(bundle_folder())
 GPU = {"spark_version": "16.4.x-gpu-ml-scala2.12", "node_type_id": "Standard_NC64as_T4_v3"}
@@ -49,6 +49,6 @@ def test_a_bundle_may_bring_its_own_list(tmp_path: Path):
     ],
 )
 def test_a_cluster_that_would_fail_or_idle_is_told(cluster, fault):
-    said = list(cluster_faults(cluster, "c", KNOWN))
+    said = list(validate_cluster(cluster, "c", KNOWN))
     assert len(said) == (fault is not None)
     assert not fault or fault in said[0]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import main
-from pipelines.cli.bundle import parameter_faults
+from pipelines.cli.bundle import validate_task_parameters
 from pipelines.platform.bundle import bundle_folder, read_bundle
-from pipelines.platform.bundle_faults import faults
+from pipelines.platform.bundle_faults import validate_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / ".." / "shared" / "schemas" / "databricks-bundle.schema.json"
@@ -36,7 +36,7 @@ def edit(folder: Path, file: str, old: str, new: str) -> None:
 
 
 def said_of(folder: Path) -> list[str]:
-    return faults(read_bundle(folder), parameter_faults)
+    return validate_bundle(read_bundle(folder), validate_task_parameters)
 
 
 def accepted_by_the_schema(folder: Path) -> bool:
@@ -210,7 +210,7 @@ def test_a_shells_own_variables_are_no_fault_of_the_bundle(monkeypatch):
     ],
 )
 def test_parameters_are_judged_by_the_commands_own_parser_and_settings(command, parameters, said):
-    found = parameter_faults(command, parameters)
+    found = validate_task_parameters(command, parameters)
     assert len(found) == len(said)
     assert all(fault.startswith(each) for fault, each in zip(found, said, strict=True))
 

@@ -10,7 +10,7 @@ import pytest
 from pipelines.config import load_settings
 from pipelines.errors import ModelError
 from pipelines.platform import crowning
-from pipelines.platform.crowning import crown, crownings, promote, rollback
+from pipelines.platform.crowning import promote, promotion_history, rollback, set_champion
 from pipelines.platform.tracking import CHALLENGER, Tracking
 
 
@@ -23,16 +23,16 @@ def tracking(tmp_path, monkeypatch):
     for _ in range(3):
         tracking.client.create_model_version("irbis", f"file://{tmp_path}/model")
     for number in ("1", "2"):
-        crown(tracking, tracking.choose(number), f"better {number}")
+        set_champion(tracking, tracking.get_version(number), f"better {number}")
     return tracking
 
 
 def test_each_crowning_is_written_on_its_version(tracking):
-    (first,), (second,) = (crownings(tracking.choose(number)) for number in ("1", "2"))
-    assert (first.by, first.why, first.before, first.is_rollback) == ("mia", "better 1", None, False)
-    assert (second.why, second.before) == ("better 2", "1")
+    (first,), (second,) = (promotion_history(tracking.choose(number)) for number in ("1", "2"))
+    assert (first.by, first.why, first.previous, first.is_rollback) == ("mia", "better 1", None, False)
+    assert (second.why, second.previous) == ("better 2", "1")
     assert timedelta(0) <= datetime.now(timezone.utc) - datetime.fromisoformat(second.at) < timedelta(minutes=5)
-    assert crownings(tracking.choose("3")) == []
+    assert promotion_history(tracking.choose("3")) == []
     assert tracking.champion().version == "2"
 
 
@@ -44,7 +44,7 @@ def test_promote_moves_the_alias_and_says_so(tracking):
         ("mia", "looked at 500 pictures: it is", "2")
     ]
     assert promote(tracking, "3", "again") == "irbis/3 is champion already"
-    assert len(crownings(tracking.choose("3"))) == 1
+    assert len(promotion_history(tracking.choose("3"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_another_version_stays_challenger_when_a_person_moves_the_champion(track
 def test_rollback_goes_back_one_version_after_the_other(tracking):
     promote(tracking, "3", "in haste")
     assert rollback(tracking, "finds no leopard") == "irbis/2 is champion again, instead of irbis/3"
-    assert crownings(tracking.choose("2"))[-1].is_rollback
+    assert promotion_history(tracking.choose("2"))[-1].is_rollback
     assert rollback(tracking, "nor does this one") == "irbis/1 is champion again, instead of irbis/2"
     with pytest.raises(ModelError, match="irbis/1 does not say which version was champion before it"):
         rollback(tracking, "nor this")

@@ -9,13 +9,13 @@ import pytest
 
 from pipelines.errors import ModelError, PlatformError
 from pipelines.platform import environment
-from pipelines.platform.database import own_database
+from pipelines.platform.database import sqlite_tracking_uri
 from pipelines.platform.environment import (
     folder_fault,
     managed_faults,
     memory_faults,
     memory_limit,
-    require_sound,
+    require_usable_machine,
     temporary_faults,
     tracking_notes,
     workspace_faults,
@@ -67,7 +67,7 @@ def test_names_under_which_something_is_written_elsewhere_are_refused(make_setti
     (fault,) = workspace_faults(settings)
     assert said in fault and fault.endswith("Choose another folder: --workspace DIR.")
     with pytest.raises(ModelError, match="Choose another folder"):
-        own_database(settings)
+        sqlite_tracking_uri(settings)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -101,8 +101,8 @@ def test_a_disk_without_room_is_told_with_what_is_needed(make_settings, tmp_path
     (fault,) = workspace_faults(make_settings())
     assert "its disk has 12 MB left, and a run needs 64 MB besides the bytes of the images" in fault
     with pytest.raises(PlatformError, match="12 MB left"):
-        require_sound(make_settings())
-    require_sound(make_settings(), is_brief=True)  # as `irbis clean`, which makes room
+        require_usable_machine(make_settings())
+    require_usable_machine(make_settings(), is_brief=True)  # as `irbis clean`, which makes room
 
 
 def test_folders_for_spark_that_cannot_be_written_are_named_with_their_variable(make_settings, tmp_path, monkeypatch):
@@ -123,7 +123,7 @@ def test_all_faults_are_told_at_once(make_settings, tmp_path, monkeypatch):
     monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/file")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(PlatformError) as caught:
-        require_sound(make_settings({"workspace": str(tmp_path / "file")}))
+        require_usable_machine(make_settings({"workspace": str(tmp_path / "file")}))
     assert [fault.partition(" ")[0] for fault in caught.value.faults] == ["PYTHONPATH", "workspace", "SPARK_LOCAL_DIRS"]
 
 

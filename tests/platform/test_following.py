@@ -6,9 +6,9 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.platform import following
-from pipelines.platform.ledger import FAILED, Entry, Ledger, now
-from pipelines.platform.targets.target import Progress
-from pipelines.storage.places import Places
+from pipelines.platform.ledger import FAILED, RunHistory, RunRecord, utc_now
+from pipelines.platform.targets.target import RunStatus
+from pipelines.storage.places import WorkspaceFiles
 from tests.azurite import KEY, put_raw
 
 
@@ -17,7 +17,7 @@ def test_no_name_of_a_listing_is_written_outside(azurite, container, make_settin
         container.upload_blob(name, b"x")
     put_raw(container, "runs/a/%2E%2E/%2E%2E/escaped", b"dots")
     put_raw(container, "runs/a/%2E%2E/other.log", b"dots")
-    place = Places(make_settings({"azure.account_key": KEY}))
+    place = WorkspaceFiles(make_settings({"azure.account_key": KEY}))
     got = tmp_path / "deep" / "got"
     with pytest.raises(DataError) as caught:
         following.download(place, f"{container.url}/runs/a", got)
@@ -28,13 +28,13 @@ def test_no_name_of_a_listing_is_written_outside(azurite, container, make_settin
         f"'x/../../escaped' is not written below {got}: the name has the segment '..'.",
         f"The other 2 files of {container.url}/runs/a are in {got}.",
     ]
-    assert following.Log(place, f"{container.url}/runs/a").news(is_over=True) == "x"
+    assert following.LogTail(place, f"{container.url}/runs/a").read_new(is_over=True) == "x"
     written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert written == ["deep/got/model/MLmodel", "deep/got/run.log"]
 
 
 def test_what_is_there_already_is_not_fetched_again(make_settings, tmp_path):
-    place = Places(make_settings())
+    place = WorkspaceFiles(make_settings())
     place.write(f"{tmp_path}/runs/a/run.log", b"whole")
     (tmp_path / "got").mkdir()
     (tmp_path / "got" / "run.log").write_bytes(b"WHOLE")
@@ -43,17 +43,17 @@ def test_what_is_there_already_is_not_fetched_again(make_settings, tmp_path):
 
 
 def test_a_record_in_the_workspace_that_cannot_be_read_is_named_and_breaks_nothing(make_settings, tmp_path):
-    class Ended(Places):
+    class Ended(WorkspaceFiles):
         def progress(self, handle):
-            return Progress(FAILED, "exit code 1")
+            return RunStatus(FAILED, "exit code 1")
 
-        def failure(self, handle):
+        def failure_reason(self, handle):
             return "said by the place"
 
-        def executed(self, handle):
+        def fetch_artifacts(self, handle):
             return {}
 
-    place, ledger = Ended(make_settings()), Ledger(str(tmp_path / "ledger"))
+    place, ledger = Ended(make_settings()), RunHistory(str(tmp_path / "ledger"))
     ended = '{"state": "failed", "ended": "2026", "error": "no table", "stages": [{"outcome": "1 read"}]}'
     for name, text in (
         ("a.json", ended),
@@ -61,10 +61,10 @@ def test_a_record_in_the_workspace_that_cannot_be_read_is_named_and_breaks_nothi
         ("c.json", '{"state": "failed", "ended": null}'),
     ):
         place.write(f"{tmp_path}/runs/r/{name}", text.encode())
-    entry = Entry("r", ("run",), "yarn", {}, str(tmp_path), "/", now(), handle={"id": "r"})
-    lines = following.look(entry, place, ledger).outcome.splitlines()
+    entry = RunRecord("r", ("run",), "yarn", {}, str(tmp_path), "/", utc_now(), handle={"id": "r"})
+    lines = following.refresh(entry, place, ledger).outcome.splitlines()
     assert lines[-1] == "said by the place"
     assert lines[0].startswith("The record b.json cannot be read (Invalid JSON: ")
     assert "The record c.json cannot be read (ended: Input should be a valid string)." in lines[0]
     assert lines[0].endswith("; no table")
-    assert [stage.outcome for stage in following.results(place, f"{tmp_path}/runs/r")] == ["1 read"]
+    assert [stage.outcome for stage in following.stage_results(place, f"{tmp_path}/runs/r")] == ["1 read"]

@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.platform import launching
 from pipelines.platform.jvm import READ_BY_JAVA, Java, java_options
-from pipelines.platform.launching import FOREIGN, find_home, ignored_variables, prepare, utf8_locale
+from pipelines.platform.launching import FOREIGN, find_home, ignored_variables, prepare_environment, utf8_locale
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_settings_of_another_spark_are_dropped(make_settings, tmp_path):
         foreign | {"SPARK_HOME": str(tmp_path), "SPARK_LOCAL_IP": "192.0.2.1", "SPARK_LOCAL_DIRS": "/tmp"}
     )
     assert ignored_variables(make_settings()) == [*foreign, "SPARK_HOME"]
-    prepare(make_settings())
+    prepare_environment(make_settings())
     assert not {*foreign, "SPARK_HOME"} & os.environ.keys()
     assert os.environ["SPARK_LOCAL_IP"] == "127.0.0.1"
     os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
@@ -52,10 +52,10 @@ def test_a_workspace_or_a_master_elsewhere_keeps_the_settings_of_its_cluster(mak
 
 def test_modules_of_the_current_folder_stay_out_of_the_workers_unless_they_are_in_here(make_settings, monkeypatch):
     monkeypatch.setattr(sys, "path", ["", *sys.path])
-    prepare(make_settings())
+    prepare_environment(make_settings())
     assert "PYTHONSAFEPATH" not in os.environ
     monkeypatch.setattr(sys, "path", [each for each in sys.path if each not in ("", os.getcwd())])
-    prepare(make_settings())
+    prepare_environment(make_settings())
     assert os.environ["PYTHONSAFEPATH"] == "1"
 
 
@@ -66,7 +66,7 @@ def test_java_gets_a_locale_of_utf_8_whatever_is_set(make_settings, monkeypatch)
     os.environ.update({"LC_ALL": "C", "LANG": "en_US.UTF-8"})
     if utf8_locale() is None:
         pytest.skip("needs a machine with a locale of UTF-8")
-    prepare(make_settings())
+    prepare_environment(make_settings())
     assert os.environ["LC_ALL"] in launching.UTF8_LOCALES[1:]
     assert utf8_locale() == ""  # it is in force
     assert locale.setlocale(locale.LC_CTYPE) == before
@@ -77,7 +77,7 @@ def test_java_gets_a_locale_of_utf_8_whatever_is_set(make_settings, monkeypatch)
 
 def test_java_writes_temporary_files_where_python_does(make_settings, tmp_path):
     os.environ["TMPDIR"] = str(tmp_path)
-    assert prepare(make_settings()) == [f"-Djava.io.tmpdir={tmp_path}"]
+    assert prepare_environment(make_settings()) == [f"-Djava.io.tmpdir={tmp_path}"]
     assert tempfile.gettempdir() == str(tmp_path)
 
 
@@ -85,7 +85,7 @@ def test_a_user_without_a_name_gets_one_and_java_a_home(make_settings, monkeypat
     monkeypatch.setattr(launching, "has_name", lambda: False)
     monkeypatch.setattr(launching.getpass, "getuser", lambda: os.environ.get("USER") or {}["no such user"])
     os.environ.pop("USER", None)
-    assert prepare(make_settings()) == [f"-Duser.name=uid{os.getuid()}", f"-Duser.home={Path.home()}"]
+    assert prepare_environment(make_settings()) == [f"-Duser.name=uid{os.getuid()}", f"-Duser.home={Path.home()}"]
     assert os.environ["USER"] == os.environ["LOGNAME"] == f"uid{os.getuid()}"
 
 
@@ -100,7 +100,7 @@ def test_without_any_home_the_temporary_folder_is_one(monkeypatch):
 
 def test_the_name_of_whoever_runs_this_is_left_alone(make_settings):
     name = getpass.getuser()
-    prepare(make_settings())
+    prepare_environment(make_settings())
     assert getpass.getuser() == name
 
 

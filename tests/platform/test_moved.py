@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from pipelines.errors import ModelError
-from pipelines.platform.moved import follow_workspace
+from pipelines.platform.moved import relocate_artifact_uris
 from pipelines.platform.tracking import Tracking
 
 EXPERIMENT = "irbis"
@@ -58,7 +58,7 @@ def test_other_addresses_stay(make_settings, tmp_path):
     near = (tmp_path / "survey/artifacts-of-others").as_uri()
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'Default'", (near,))
-    follow_workspace(database, EXPERIMENT, tmp_path / "moved/artifacts")
+    relocate_artifact_uris(database, EXPERIMENT, tmp_path / "moved/artifacts")
     with closing(sqlite3.connect(database)) as connection:
         found = dict(connection.execute("SELECT name, artifact_location FROM experiments"))
     assert found == {"Default": near, EXPERIMENT: (tmp_path / "moved/artifacts").as_uri()}

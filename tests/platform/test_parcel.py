@@ -10,26 +10,34 @@ import zipfile
 
 import pytest
 
-from pipelines.config import load_origins, load_settings
+from pipelines.config import load_settings, load_sourced_values
 from pipelines.errors import PlatformError
 from pipelines.platform import parcel
-from pipelines.platform.parcel import as_words, build_wheel, differing
+from pipelines.platform.parcel import build_wheel, non_default_settings, to_cli_args
 
 
 def test_only_what_differs_goes_along_and_no_secret():
-    given = {"train.folds": 3, "train.trees": 200, "azure.sas": "sv=1&sig=x", "sources.images": "az://a/b?sig=secret"}
-    sent, left = differing(load_origins(None, given))
-    assert sent == {"train.folds": 3} and sorted(left) == ["azure.sas", "sources.images"]
+    given = {
+        "train.cv_folds": 3,
+        "train.num_trees": 200,
+        "azure.sas": "sv=1&sig=x",
+        "sources.images": "az://a/b?sig=secret",
+    }
+    sent, left = non_default_settings(load_sourced_values(None, given))
+    assert sent == {"train.cv_folds": 3} and sorted(left) == ["azure.sas", "sources.images"]
 
 
 def test_a_reference_to_a_secret_is_none():
-    sent, left = differing(load_origins(None, {"azure.account_key": "{{secrets/irbis/key}}"}))
+    sent, left = non_default_settings(load_sourced_values(None, {"azure.account_key": "{{secrets/irbis/key}}"}))
     assert sent == {"azure.account_key": "{{secrets/irbis/key}}"} and left == []
 
 
 def test_a_secret_among_sparks_own_settings_stays_too():
     given = {"spark.conf.fs.azure.account.key.x": "abc", "spark.master": "local[3]"}
-    assert differing(load_origins(None, given)) == ({"spark.master": "local[3]"}, ["spark.conf.fs.azure.account.key.x"])
+    assert non_default_settings(load_sourced_values(None, given)) == (
+        {"spark.master": "local[3]"},
+        ["spark.conf.fs.azure.account.key.x"],
+    )
 
 
 @pytest.mark.parametrize("write", [dict, json.dumps])
@@ -40,7 +48,7 @@ def test_of_sparks_own_settings_only_those_that_hold_a_secret_stay(write):
         "spark.driver.extraJavaOptions": "-Dpassword=abc",
         "spark.kubernetes.driver.secretKeyRef.X": "irbis:sas",
     }
-    sent, left = differing(load_origins(None, {"spark.conf": write(chosen)}))
+    sent, left = non_default_settings(load_sourced_values(None, {"spark.conf": write(chosen)}))
     assert left == ["spark.conf.spark.authenticate.secret", "spark.conf.spark.driver.extraJavaOptions"]
     kept = {"spark.kubernetes.namespace": "irbis", "spark.kubernetes.driver.secretKeyRef.X": "irbis:sas"}
     assert sent == {"spark.conf": kept}
@@ -54,14 +62,14 @@ def test_settings_that_went_as_words_come_back_as_they_were():
     given = {
         "train.exclude_labels": ["a, b", "c"],
         "train.reg_params": [0.1, 1],
-        "train.pca": None,
-        "featurize.mirror": True,
+        "train.pca_components": None,
+        "featurize.horizontal_flip": True,
         "report.title": "Tost's peaks = all",
         "spark.conf": {"spark.x": "1=2"},
         "sources.images": "/Volumes/a b",
         "sources.labels": "none",
     }
-    words = as_words(given)
+    words = to_cli_args(given)
     assert words[-4:] == ["--images", "/Volumes/a b", "--labels", "none"]
     shown = CliRunner().invoke(irbis, ["config", *words]).output.splitlines()
     values = {line.split()[0]: line for line in shown}

@@ -13,9 +13,9 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.platform import processes
-from pipelines.platform.ledger import RUNNING, STOPPED, UNKNOWN, Entry, Ledger
+from pipelines.platform.ledger import RUNNING, STOPPED, UNKNOWN, RunHistory, RunRecord
 from pipelines.platform.processes import Process
-from pipelines.platform.targets.local import Local
+from pipelines.platform.targets.local import LocalBackend
 
 
 @pytest.fixture
@@ -29,15 +29,15 @@ def child():
     running.communicate()
 
 
-def run_of(process: Process) -> Entry:
-    return Entry("run-1", ("run",), "local", {}, "/w", "/", "2026-01-01T10:00:00+00:00", process=process)
+def run_of(process: Process) -> RunRecord:
+    return RunRecord("run-1", ("run",), "local", {}, "/w", "/", "2026-01-01T10:00:00+00:00", process=process)
 
 
 def test_this_very_process_is_signalled(child, tmp_path):
-    ledger, process = Ledger(str(tmp_path)), Process.of(child.pid)
+    ledger, process = RunHistory(str(tmp_path)), Process.of(child.pid)
     ledger.write(run_of(process))
     assert process.is_running and not process.is_gone and process.doubt is None
-    Local(ledger).cancel({"id": "run-1"})
+    LocalBackend(ledger).cancel({"id": "run-1"})
     while child.poll() is None:  # a signal that comes just before the process waits does not end its waiting
         time.sleep(1)
         process.send(signal.SIGINT)
@@ -56,12 +56,12 @@ def test_this_very_process_is_signalled(child, tmp_path):
     ],
 )
 def test_another_process_with_the_same_id_is_not_signalled(child, tmp_path, change, state, reason):
-    ledger, process = Ledger(str(tmp_path)), replace(Process.of(child.pid), **change)
+    ledger, process = RunHistory(str(tmp_path)), replace(Process.of(child.pid), **change)
     ledger.write(run_of(process))
-    progress = Local(ledger).progress({"id": "run-1"})
+    progress = LocalBackend(ledger).progress({"id": "run-1"})
     assert (progress.state, progress.detail[: len(reason)]) == (state, reason)
     with pytest.raises(DataError, match=f"run-1 is not ended from here: {reason}"):
-        Local(ledger).cancel({"id": "run-1"})
+        LocalBackend(ledger).cancel({"id": "run-1"})
     assert not process.send(signal.SIGTERM, is_group=True)
     child.communicate(b"\n")
     assert child.returncode == 0
@@ -80,15 +80,15 @@ def test_a_process_that_has_ended_and_is_not_yet_asked_for_does_not_run():
 def test_without_linux_the_start_is_asked_of_ps(monkeypatch, tmp_path, child):
     monkeypatch.setattr(processes, "BOOT_ID", tmp_path / "none")
     process = Process.of(child.pid)
-    assert process.boot is None and process.began and process.is_running
+    assert process.boot is None and process.started_at and process.is_running
     child.communicate(b"\n")
     assert process.is_gone
 
 
 def test_a_run_that_is_looked_at_from_another_machine_keeps_its_record(tmp_path):
-    from pipelines.platform.following import look
+    from pipelines.platform.following import refresh
 
-    ledger = Ledger(str(tmp_path))
+    ledger = RunHistory(str(tmp_path))
     entry = ledger.write(run_of(replace(Process.of(os.getpid()), host="elsewhere")))
-    assert look(entry, Local(ledger), ledger).state == UNKNOWN
+    assert refresh(entry, LocalBackend(ledger), ledger).state == UNKNOWN
     assert ledger.all()[0].state == RUNNING

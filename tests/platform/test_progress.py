@@ -33,7 +33,7 @@ def _wait_for(reached) -> None:
 
 
 def test_a_log_gets_plain_lines_while_work_goes_on(monkeypatch, capsys):
-    monkeypatch.setattr(module, "LINE_EVERY", 0.02)
+    monkeypatch.setattr(module, "LOG_SECONDS", 0.02)
     looks: list[int] = []
     before = set(threading.enumerate())
 
@@ -59,7 +59,7 @@ def test_short_work_says_nothing_in_a_log(capsys):
 
 
 def test_a_terminal_gets_a_bar_that_goes_away(monkeypatch, capsys):
-    monkeypatch.setattr(module, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     looks: list[int] = []
     with progress("ingest", 10, lambda: looks.append(1) or 12):

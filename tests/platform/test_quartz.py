@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.platform.quartz import cron_faults
+from pipelines.platform.quartz import validate_cron
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from pipelines.platform.quartz import cron_faults
     ],
 )
 def test_what_quartz_takes_has_no_fault(line):
-    assert cron_faults(line) == []
+    assert validate_cron(line) == []
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_what_quartz_takes_has_no_fault(line):
     ],
 )
 def test_what_quartz_refuses_is_said_in_words(line, fault):
-    assert cron_faults(line)[0].startswith(fault)
+    assert validate_cron(line)[0].startswith(fault)

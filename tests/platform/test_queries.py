@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.platform.queries import INTERPRETED, LARGE, LARGER, fit_queries
+from pipelines.platform.queries import CODEGEN_MIN_ROWS, CODEGEN_MIN_ROWS_BY_STAGE, NO_CODEGEN, tune_codegen
 from pipelines.spark_conf import sql_conf
 
-WHOLE_STAGE, FACTORY = INTERPRETED
+WHOLE_STAGE, FACTORY = NO_CODEGEN
 
 
 def test_settings_for_one_query_are_put_back(spark):
@@ -24,16 +24,16 @@ def test_settings_for_one_query_are_put_back(spark):
 @pytest.mark.parametrize(
     "stage, rows, is_compiled",
     [
-        ("score", LARGE - 1, False),
-        ("score", LARGE, True),
-        ("ingest", LARGE, False),
-        ("featurize", LARGER["featurize"] - 1, False),
-        ("featurize", LARGER["featurize"], True),
+        ("score", CODEGEN_MIN_ROWS - 1, False),
+        ("score", CODEGEN_MIN_ROWS, True),
+        ("ingest", CODEGEN_MIN_ROWS, False),
+        ("featurize", CODEGEN_MIN_ROWS_BY_STAGE["featurize"] - 1, False),
+        ("featurize", CODEGEN_MIN_ROWS_BY_STAGE["featurize"], True),
     ],
 )
 def test_queries_over_tables_large_for_a_stage_are_compiled(spark, stage, rows, is_compiled):
-    with sql_conf(spark, **{name.replace(".", "__"): value for name, value in INTERPRETED.items()}):
-        fit_queries(spark, rows, stage)
+    with sql_conf(spark, **{name.replace(".", "__"): value for name, value in NO_CODEGEN.items()}):
+        tune_codegen(spark, rows, stage)
         plan = spark.range(9).where(F.col("id") % 2 == 0)._jdf.queryExecution().executedPlan().toString()
         assert ("*(1)" in plan) == is_compiled
         assert (spark.conf.get(FACTORY) == "FALLBACK") == is_compiled
@@ -41,5 +41,5 @@ def test_queries_over_tables_large_for_a_stage_are_compiled(spark, stage, rows, 
 
 def test_what_somebody_else_has_set_stays(spark):
     with sql_conf(spark, **{WHOLE_STAGE.replace(".", "__"): "false", FACTORY.replace(".", "__"): "CODEGEN_ONLY"}):
-        fit_queries(spark, LARGE, "score")
+        tune_codegen(spark, CODEGEN_MIN_ROWS, "score")
         assert (spark.conf.get(WHOLE_STAGE), spark.conf.get(FACTORY)) == ("false", "CODEGEN_ONLY")

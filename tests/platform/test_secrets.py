@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from pipelines.errors import SettingsError
-from pipelines.platform.secrets import revealed
+from pipelines.platform.secrets import resolve_secrets
 
 GIVEN = {"azure.account_key": "{{secrets/surveys/storage}}", "azure.sas": "sv=1&sig=x"}
 
@@ -34,7 +34,7 @@ def databricks(monkeypatch):
 
 def test_a_reference_becomes_its_secret_and_the_rest_stays(make_settings, spark, databricks):
     databricks["surveys", "storage"] = "a2V5"
-    settings = revealed(make_settings(GIVEN))
+    settings = resolve_secrets(make_settings(GIVEN))
     assert settings.azure.account_key.get_secret_value() == "a2V5"
     assert settings.azure.sas.get_secret_value() == "sv=1&sig=x"
     assert settings.azure.connection_string is None
@@ -43,14 +43,14 @@ def test_a_reference_becomes_its_secret_and_the_rest_stays(make_settings, spark,
 
 def test_settings_without_references_stay_as_they_are(make_settings):
     settings = make_settings({"azure.sas": "sv=1&sig=x"})
-    assert revealed(settings) is settings
+    assert resolve_secrets(settings) is settings
 
 
 def test_a_secret_that_is_not_there_is_named(make_settings, spark, databricks):
     with pytest.raises(SettingsError, match=r"account_key = {{secrets/surveys/storage}} cannot be read \(Secret d"):
-        revealed(make_settings(GIVEN))
+        resolve_secrets(make_settings(GIVEN))
 
 
 def test_outside_databricks_a_reference_is_refused(make_settings):
     with pytest.raises(SettingsError, match="is a secret of Databricks, and this is not Databricks"):
-        revealed(make_settings(GIVEN))
+        resolve_secrets(make_settings(GIVEN))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.platform.ledger import RUNNING, Entry, Ledger, now
-from pipelines.platform.sending import send
-from pipelines.platform.targets import target
-from pipelines.platform.targets.target import Job
-from pipelines.storage.places import Places
+from pipelines.platform.ledger import RUNNING, RunHistory, RunRecord, utc_now
+from pipelines.platform.sending import submit_run
+from pipelines.platform.targets import get_backend
+from pipelines.platform.targets.target import RunRequest
+from pipelines.storage.places import WorkspaceFiles
 
 from ..databricks_server import databricks_workspace
 from ..livy_server import PASSWORD, Container, livy_server
@@ -25,7 +25,7 @@ CLOUD = "az://account/irbis/survey"
 @pytest.fixture
 def plan(tmp_path):
     file = tmp_path / "plan.yaml"
-    file.write_text("space: {train.folds: [2, 3]}")
+    file.write_text("space: {train.cv_folds: [2, 3]}")
     return file
 
 
@@ -33,7 +33,7 @@ def plan(tmp_path):
 def job(tmp_path, plan):
     (tmp_path / "net.safetensors").write_bytes(b"weights")
     settings = {"featurize.weights": str(tmp_path / "net.safetensors"), "sources.labels": "none", "workspace": CLOUD}
-    return Job("sweep-1", ("sweep", str(plan)), settings)
+    return RunRequest("sweep-1", ("sweep", str(plan)), settings)
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def sent(job, tmp_path, make_settings):
     """Give a function that sends the job and gives its entry."""
 
     def make(where, files, workspace, overrides):
-        place = target(where, make_settings({"runs.ledger": str(tmp_path / "ledger"), **overrides}), files)
-        entry = Entry(job.id, job.words, where, job.settings, workspace, "/", now())
-        return send(entry, job, place, Ledger(str(tmp_path / "ledger")))
+        place = get_backend(where, make_settings({"runs.history_dir": str(tmp_path / "ledger"), **overrides}), files)
+        entry = RunRecord(job.id, job.words, where, job.settings, workspace, "/", utc_now())
+        return submit_run(entry, job, place, RunHistory(str(tmp_path / "ledger")))
 
     return make
 
@@ -68,7 +68,7 @@ def test_livy_has_yarn_lay_them_beside_a_driver_that_cannot_open_a_container(sen
 
 def test_livy_names_them_as_they_are_in_a_folder_that_both_see(sent, plan, tmp_path, make_settings):
     with livy_server() as server:
-        files = Places(make_settings())
+        files = WorkspaceFiles(make_settings())
         sent("hdinsight", files, str(tmp_path), {"hdinsight.url": server.url, "hdinsight.password": PASSWORD})
         told = server.batches[0].told
     assert "files" not in told

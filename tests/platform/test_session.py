@@ -16,7 +16,7 @@ from pipelines.errors import PlatformError
 from pipelines.platform import jars as jars_module
 from pipelines.platform import session
 from pipelines.platform.jvm import Java
-from pipelines.platform.managed import is_managed
+from pipelines.platform.managed import is_external_session
 from pipelines.platform.session import get_session, local_conf, log_file, task_slots
 
 JAVA = Java(Path("/java"), 17, "JAVA_HOME")
@@ -90,9 +90,9 @@ def test_a_running_session_without_delta_is_refused_with_the_remedy(make_setting
 def test_sessions_of_others_are_known_by_a_variable(monkeypatch, variable):
     monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
     monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
-    assert not is_managed()
+    assert not is_external_session()
     monkeypatch.setenv(variable, "1")
-    assert is_managed()
+    assert is_external_session()
 
 
 def test_what_the_user_sets_for_spark_wins(make_settings, monkeypatch):
@@ -132,7 +132,7 @@ def test_what_lies_in_a_shared_temporary_folder_is_this_users_own(make_settings,
     assert log == tmp_path / f"irbis-{os.getuid()}" / "logs" / "spark.log"
     assert stat.S_IMODE(log.parents[1].stat().st_mode) == 0o700
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(session, "class_archive_options", lambda *_, **__: [])
+    monkeypatch.setattr(session, "class_data_sharing_options", lambda *_, **__: [])
     conf = session._complete_conf(make_settings(), JAVA, [], True)
     assert conf["spark.local.dir"] == str(tmp_path / f"irbis-{os.getuid()}")
     given = make_settings({"spark.conf": {"spark.local.dir": "/mnt/fast"}})
@@ -189,7 +189,9 @@ def test_a_session_that_does_not_start_says_why_and_where_to_look(failing, capfd
 @pytest.mark.parametrize("is_brief", [True, False])
 def test_only_a_session_that_runs_stages_leaves_an_archive_of_classes(failing, monkeypatch, is_brief):
     asked = []
-    monkeypatch.setattr(session, "class_archive_options", lambda java, jars, *, is_made: asked.append(is_made) or [])
+    monkeypatch.setattr(
+        session, "class_data_sharing_options", lambda java, jars, *, is_made: asked.append(is_made) or []
+    )
     with pytest.raises(PlatformError):
         session._start_local(failing, verbose=False, is_brief=is_brief)
     assert asked == [not is_brief]

@@ -19,7 +19,7 @@ from pipelines.platform.spaces import (
     private_folder,
     require_space,
     temporary_folder,
-    unusable,
+    why_unusable,
 )
 
 
@@ -71,7 +71,7 @@ def test_a_variable_that_names_nothing_is_passed_over(disks, tmp_path, monkeypat
 
 
 def test_a_folder_that_cannot_be_written_says_why():
-    assert unusable(Path("/proc/self")) != "" and unusable(Path(tempfile.gettempdir())) == ""
+    assert why_unusable(Path("/proc/self")) != "" and why_unusable(Path(tempfile.gettempdir())) == ""
 
 
 def test_free_space_of_a_folder_to_be_made_is_that_of_the_one_above(tmp_path):

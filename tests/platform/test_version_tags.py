@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.platform.version_tags import LONGEST, Tags, written
+from pipelines.platform.version_tags import MAX_TAG_LENGTH, Tags, encode_tags
 
 
 @pytest.mark.parametrize(
-    ("text", "is_kept"), [(LONGEST * "a", False), (LONGEST * "a" + "b", True), (1334 * "豹", True)]
+    ("text", "is_kept"), [(MAX_TAG_LENGTH * "a", False), (MAX_TAG_LENGTH * "a" + "b", True), (1334 * "豹", True)]
 )
 def test_what_is_longer_than_a_tag_may_be_in_bytes_goes_into_a_file(text, is_kept):
     files = {}
-    tags = written({"short": "as it is", "classes": text}, files.__setitem__)
+    tags = encode_tags({"short": "as it is", "classes": text}, files.__setitem__)
     assert tags["irbis.short"] == "as it is"
     assert files == ({"tags/classes.txt": text} if is_kept else {})
     assert Tags(tags, files.__getitem__) == {"short": "as it is", "classes": text}

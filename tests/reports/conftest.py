@@ -15,14 +15,14 @@ import pytest
 from PIL import Image
 
 from pipelines.evaluation.metrics import Evaluation, Interval, evaluate
-from pipelines.evaluation.operating_point import RECALLS, UNITS, OperatingPoint, Review
+from pipelines.evaluation.operating_point import TARGET_RECALLS, UNITS, OperatingPoint, OperatingPointResult
 from pipelines.reports.contents import (
     Conflict,
-    DataFacts,
+    DataSummary,
     FailureCount,
+    ImageCard,
     LabelCount,
-    ModelFacts,
-    Picture,
+    ModelSummary,
     PredictionCount,
     ReportContents,
 )
@@ -58,18 +58,18 @@ def _evaluation(names=("blank", "deer", "ocelot"), rows=200) -> Evaluation:
     )
 
 
-def _reviews(names, groups=120) -> Iterator[Review]:
+def _reviews(names, groups=120) -> Iterator[OperatingPointResult]:
     """Give operating points with figures of their own, on so many groups held out."""
-    for place, (name, unit, recall) in enumerate(itertools.product(names, UNITS, RECALLS)):
+    for place, (name, unit, recall) in enumerate(itertools.product(names, UNITS, TARGET_RECALLS)):
         point = OperatingPoint(name, unit, recall, threshold=0.25, units=20 + place, groups=groups)
         share, found = 0.5 + place / 100, 0.9 + place / 1000
-        yield Review(point, Interval(share, share - 0.1, share + 0.1), Interval(found), 40 + place)
+        yield OperatingPointResult(point, Interval(share, share - 0.1, share + 0.1), Interval(found), 40 + place)
 
 
 def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
     """Give a report with every part, in which all foreign text is taken from `names`."""
     text = names[-1]
-    picture = Picture(
+    picture = ImageCard(
         f"/data/{text}/{names[0]}", _thumbnail(), names[0], names[1], 0.97, text, datetime(2024, 5, 1, 6, 30), text
     )
     full = ReportContents(
@@ -77,7 +77,7 @@ def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
         created_at=datetime(2026, 11, 21, 9, 30),
         workspace=f"/surveys/{text}",
         version="0.1.0",
-        data=DataFacts(
+        data=DataSummary(
             files=1205,
             rows=1210,
             pictures=1200,
@@ -89,7 +89,9 @@ def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
             failures=(FailureCount("truncated", 3, f"/data/{text}", f"detail {names[0]}"),),
             conflicts=(Conflict((f"/a/{text}", f"/b/{names[0]}"), (names[0], names[1])),),
         ),
-        model=ModelFacts(text, "7", f"backbone {names[0]}", True, None, {text: names[0]}, f"Champion, for {names[1]}."),
+        model=ModelSummary(
+            text, "7", f"backbone {names[0]}", True, None, {text: names[0]}, f"Champion, for {names[1]}."
+        ),
         evaluation=_evaluation(names),
         validation=_evaluation(names, rows=100),
         voted=_evaluation(names),

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.evaluation.figures import Interval
 from pipelines.evaluation.metrics import evaluate
-from pipelines.evaluation.operating_point import OperatingPoint, Review
+from pipelines.evaluation.operating_point import OperatingPoint, OperatingPointResult
 from pipelines.reports.card import model_card, review_table
 
 CLASSES = ["blank", "hare", "leopard"]
@@ -35,7 +35,7 @@ def reviews(groups=(12, 12, 12), units=("picture", "burst", "group"), shares=(0.
     for unit, count, share in zip(units, groups, shares, strict=True):
         for recall in (0.99, 0.95):
             point = OperatingPoint("leopard", unit, recall, threshold=share, units=30, groups=count)
-            yield Review(point, Interval(share, share - 0.1, share + 0.1), Interval(0.9), 40)
+            yield OperatingPointResult(point, Interval(share, share - 0.1, share + 0.1), Interval(0.9), 40)
 
 
 def card(backbone=BACKBONE, test=None, **changes):
@@ -80,7 +80,7 @@ def test_it_names_where_the_model_is_weak():
         "- Few groups of leopard: 4 in train, 2 in test. Its figures may move much with more.",
         "- Too few groups were held out to dismiss pictures at recall 99%: hare, leopard.",
         "- Too few groups were held out to dismiss pictures at recall 95%: hare.",
-        f"- Lowest recall: leopard, {evaluated().per_class['leopard'].recall.text(2)}.",
+        f"- Lowest recall: leopard, {evaluated().per_class['leopard'].recall.format(2)}.",
         "- Most frequent mistake: leopard taken for hare, 4 pictures, 40% of its own.",
     ]
     alone = card(test=evaluated([str(row) for row in range(30)]))
@@ -89,9 +89,9 @@ def test_it_names_where_the_model_is_weak():
 
 def test_it_holds_the_figures_with_their_intervals_and_the_calibration():
     text, test = section(card(), "Test"), evaluated()
-    assert f"balanced accuracy       {test.metrics['balanced_accuracy'].text()}\n" in text
-    assert re.search(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", test.metrics["balanced_accuracy"].text())
-    error = test.metrics["calibration_error"].text()
+    assert f"balanced accuracy       {test.metrics['balanced_accuracy'].format()}\n" in text
+    assert re.search(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", test.metrics["balanced_accuracy"].format())
+    error = test.metrics["calibration_error"].format()
     assert f"Calibration error 0.125 before, and {error} after the logits were\ndivided by 1.5." in text
 
 

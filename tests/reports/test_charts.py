@@ -29,13 +29,13 @@ def test_labels_without_a_colour_of_their_own_are_put_together():
 
 def test_days_have_heights_of_their_own_highest_hour():
     hours = {"deer": (0,) * 6 + (4, 2) + (0,) * 16, "fox": (0,) * 24}
-    (day,) = charts.days(hours, charts.palette({"deer": 6, "fox": 0}))
+    (day,) = charts.hourly_activity(hours, charts.palette({"deer": 6, "fox": 0}))
     assert (day.total, day.peak, day.heights[6], day.heights[7]) == (6, 6, 100.0, 50.0)
 
 
 def test_mistakes_are_the_largest_cells_off_the_diagonal(evaluation):
     found = evaluation()
-    worst = charts.mistakes(found)[0]
+    worst = charts.top_confusions(found)[0]
     row, column = found.classes.index(worst.truth), found.classes.index(worst.prediction)
     assert row != column
     assert worst.count == found.confusion[row][column]

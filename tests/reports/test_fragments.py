@@ -4,7 +4,7 @@ import re
 
 from pipelines.evaluation.figures import Interval
 from pipelines.reports import fragments
-from pipelines.reports.contents import Conflict, Picture
+from pipelines.reports.contents import Conflict, ImageCard
 from pipelines.reports.fragments import SCOPED, Rate
 
 
@@ -14,16 +14,16 @@ def shown(fragment):
 
 
 def test_every_rule_of_the_style_is_kept_to_fragments():
-    sheet = re.sub(r"@media[^{]+\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1", fragments.style())
+    sheet = re.sub(r"@media[^{]+\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1", fragments.stylesheet())
     heads = [head.strip() for head in re.findall(r"([^{}]+)\{[^{}]*\}", sheet)]
     assert len(heads) > 100
     for head in heads:
         assert all(selector.strip().startswith(SCOPED) for selector in head.split(",")), head
-    assert not re.search("prefers-color-scheme|@media print|@import|http", fragments.style())
+    assert not re.search("prefers-color-scheme|@media print|@import|http", fragments.stylesheet())
 
 
 def test_a_fragment_brings_its_style_along_and_a_terminal_gets_the_text():
-    piece = fragments.table(["Label", "Pictures"], [["fox", 1200]]) + fragments.sentence("That is all.")
+    piece = fragments.table(["Label", "Pictures"], [["fox", 1200]]) + fragments.paragraph("That is all.")
     page = piece._repr_html_()
     assert page.startswith('<div class="irbis"><style>') and page.count("<style>") == 1
     assert repr(piece) == "Label  Pictures\nfox    1200\nThat is all."
@@ -44,10 +44,10 @@ def test_every_picture_of_a_gallery_is_there_however_many(contents):
 
 
 def test_pictures_are_neither_right_nor_wrong_before_they_are_scored():
-    as_read = fragments.gallery([Picture("/a/b.jpg", label="fox")]).html
+    as_read = fragments.gallery([ImageCard("/a/b.jpg", label="fox")]).html
     assert "labelled" in as_read and 'class="wrong"' not in as_read and 'class="right"' not in as_read
-    assert 'class="wrong"' in fragments.gallery([Picture("/a/b.jpg", label="fox", prediction="hare")]).html
-    assert 'class="right"' in fragments.gallery([Picture("/a/b.jpg", label="fox", prediction="fox")]).html
+    assert 'class="wrong"' in fragments.gallery([ImageCard("/a/b.jpg", label="fox", prediction="hare")]).html
+    assert 'class="right"' in fragments.gallery([ImageCard("/a/b.jpg", label="fox", prediction="fox")]).html
 
 
 def test_foreign_text_is_never_markup(contents, evaluation, hostile):
@@ -56,11 +56,11 @@ def test_foreign_text_is_never_markup(contents, evaluation, hostile):
         fragments.gallery(pictures),
         fragments.galleries([(hostile[-1], pictures)]),
         fragments.table(hostile[:2], [hostile[:2]]),
-        fragments.rates(hostile[0], hostile[1], [Rate(hostile[-1], 3, 1, Interval(0.3))], ""),
-        fragments.tiles([(hostile[0], hostile[1])]),
+        fragments.rate_table(hostile[0], hostile[1], [Rate(hostile[-1], 3, 1, Interval(0.3))], ""),
+        fragments.stat_tiles([(hostile[0], hostile[1])]),
         fragments.confusion(evaluation(hostile)),
-        fragments.conflicting(hostile[0], [Conflict(hostile[:2], hostile[1:3])], ""),
-        fragments.sentence(hostile[-1]),
+        fragments.label_conflicts(hostile[0], [Conflict(hostile[:2], hostile[1:3])], ""),
+        fragments.paragraph(hostile[-1]),
         fragments.preformatted(hostile[-1]),
         *(fragments.section(contents(hostile), name) for name in ("short", "evaluation", "data", "counts", "model")),
     ]
@@ -75,7 +75,7 @@ def test_a_section_is_that_of_the_report(contents):
 
 def test_rates_show_counts_share_and_interval():
     rows = [Rate("S1", 20, 5, Interval(0.25, 0.1, 0.4)), Rate("S2", 3, 0, Interval(0.0))]
-    piece = fragments.rates("Station", "Wrong", rows, "None.")
+    piece = fragments.rate_table("Station", "Wrong", rows, "None.")
     assert shown(piece) == "Station Pictures Wrong Share, 95&nbsp;% interval S1 20 5 25.0 % 10.0 to 40.0 % S2 3 0 0.0 %"
     assert "left:10.00%;width:30.00%" in piece.html
     assert piece.text == "S1  5 of 20  0.25 (0.10 to 0.40)\nS2  0 of 3   0.00"

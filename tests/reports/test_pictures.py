@@ -10,8 +10,8 @@ from PIL import Image
 from pyspark.sql import functions as F
 
 from pipelines.reports import pictures
-from pipelines.reports.pictures import show
-from pipelines.schemas import IMAGES, columns
+from pipelines.reports.pictures import load_gallery
+from pipelines.schemas import IMAGES, parse_ddl
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
@@ -27,14 +27,14 @@ def test_an_image_stated_anew_and_one_that_moved_are_shown_and_an_earlier_versio
     later = [("a.jpg", "A", None, "a.jpg", NOON, 1), ("moved.jpg", "B", None, "b.jpg", NOON, 1)]
     later += [("c.jpg", "C1", jpeg(30), None, None, 0), ("c.jpg", "C2", b"<html>", None, None, 1)]
     names = ("path", "content_hash", "content", "content_path", "content_at", "ingested_at")
-    kinds = columns(IMAGES)
+    kinds = parse_ddl(IMAGES)
     given = [(*row[:-1], NOON + timedelta(minutes=row[-1])) for row in held + later]
     frame = spark.createDataFrame(given, ", ".join(f"{name} {kinds[name]}" for name in names))
     rest = [F.lit(None).cast(kind).alias(name) for name, kind in kinds.items() if name not in names]
     tables.append("images", frame.select("*", *rest))
     wanted = [("a.jpg", "A"), ("moved.jpg", "B"), ("c.jpg", "C2"), ("never.jpg", None)]
     rows = spark.createDataFrame(wanted, "path string, content_hash string").collect()
-    shown = {each.path: each.thumbnail for each in show(tables, make_settings(), {"": rows})[""]}
+    shown = {each.path: each.thumbnail for each in load_gallery(tables, make_settings(), {"": rows})[""]}
     assert shown["a.jpg"].startswith("data:image/jpeg") and shown["moved.jpg"].startswith("data:image/jpeg")
     assert shown["a.jpg"] != shown["moved.jpg"]
     assert shown["c.jpg"] is None and shown["never.jpg"] is None
@@ -48,15 +48,15 @@ def test_an_image_that_ends_whoever_decodes_it_has_no_thumbnail_and_one_that_has
     spark, tables, make_settings, monkeypatch
 ):
     names = ("path", "content_hash", "content", "ingested_at")
-    kinds = columns(IMAGES)
+    kinds = parse_ddl(IMAGES)
     given = [("a.jpg", "A", jpeg(10), NOON), ("b.jpg", "B", jpeg(20), NOON)]
     frame = spark.createDataFrame(given, ", ".join(f"{name} {kinds[name]}" for name in names))
     rest = [F.lit(None).cast(kind).alias(name) for name, kind in kinds.items() if name not in names]
     tables.append("images", frame.select("*", *rest))
     told = "path string, content_hash string, failure string"
     failed = spark.createDataFrame([("a.jpg", "A", None), ("b.jpg", "B", "too_slow")], told).collect()
-    shown = {each.path: each.thumbnail for each in show(tables, make_settings(), {"": failed})[""]}
+    shown = {each.path: each.thumbnail for each in load_gallery(tables, make_settings(), {"": failed})[""]}
     assert shown["a.jpg"] and shown["b.jpg"] is None
     monkeypatch.setattr(pictures, "thumbnail", die)
-    shown = {each.path: each.thumbnail for each in show(tables, make_settings(), {"": failed})[""]}
+    shown = {each.path: each.thumbnail for each in load_gallery(tables, make_settings(), {"": failed})[""]}
     assert shown == {"a.jpg": None, "b.jpg": None}

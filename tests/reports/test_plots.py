@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from pipelines.reports.plots import class_figure, confusion_figure, map_figure, reliability_figure, svg
+from pipelines.reports.plots import class_figure, confusion_figure, pca_figure, reliability_figure, svg
 
 FIGURES = [confusion_figure, class_figure, reliability_figure]
 
@@ -82,7 +82,7 @@ def test_class_that_was_never_met_is_left_blank(evaluation):
 
 def test_the_map_puts_like_features_together_along_the_direction_in_which_they_differ_most():
     features = [[0, 0, 5], [0, 1, 5], [9, 0, 5], [9, 1, 5]]
-    figure = map_figure(["$a$", "$a$", "_b", "_b"], features)
+    figure = pca_figure(["$a$", "$a$", "_b", "_b"], features)
     (axes,) = figure.axes
     first, second = (each.get_offsets() for each in axes.collections)
     assert sorted(abs(first[:, 0] - second[:, 0])) == pytest.approx([9, 9])

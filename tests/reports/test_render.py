@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from pipelines.reports.contents import DataFacts, Picture, ReportContents
+from pipelines.reports.contents import DataSummary, ImageCard, ReportContents
 from pipelines.reports.render import render
 
 from .page import Page
@@ -49,7 +49,7 @@ def test_hostile_names_are_shown_as_text(contents, hostile):
 
 
 def test_characters_that_no_page_may_hold_are_replaced():
-    given = empty(least_sure=(Picture("bad\x00\x1b name\udcff.jpg", prediction="deer\x07"),))
+    given = empty(least_sure=(ImageCard("bad\x00\x1b name\udcff.jpg", prediction="deer\x07"),))
     text = Page(render(given)).text
     assert "bad␀␛ name\\udcff.jpg" in text
     assert "deer␇" in text
@@ -168,8 +168,8 @@ def test_empty_report_says_what_to_do():
         ({"by_hour": {"deer": (0,) * 24}}, "No scored picture has a time."),
         ({"most_wrong": ()}, "no pictures of them were kept"),
         ({"least_sure": ()}, "No predictions to choose from."),
-        ({"data": DataFacts(3, 3, 3)}, "No picture has a label."),
-        ({"data": DataFacts(3, 3, 3)}, "Every file could be read."),
+        ({"data": DataSummary(3, 3, 3)}, "No picture has a label."),
+        ({"data": DataSummary(3, 3, 3)}, "Every file could be read."),
         ({"evaluation": lambda made: made(("deer",))}, "There is one class only"),
         ({"evaluation": lambda made: made(("deer",)), "most_wrong": ()}, "No test picture was predicted wrongly."),
         ({"classes_of_interest": ("lynx",)}, "No test picture is labelled lynx"),

@@ -9,14 +9,19 @@ from pipelines.reports import wording
 
 
 def test_numbers_shares_and_times_are_written_for_people():
-    assert wording.number(48210) == "48,210"
-    assert wording.percent(0.8484) == "84.8\u202f%"
-    assert wording.span(Interval(0.8, 0.791, 0.902)) == "79.1 to 90.2\u202f%"
-    assert wording.span(Interval(0.8)) == ""
-    assert wording.plural(1, "picture") == "1 picture"
-    assert wording.plural(1200, "picture") == "1,200 pictures"
-    assert wording.moment(datetime(2014, 7, 1, 15, 22, 9)) == "2014-07-01 15:22"
-    assert [wording.number(None), wording.percent(float("nan")), wording.moment(None), wording.day(None)] == ["–"] * 4
+    assert wording.format_count(48210) == "48,210"
+    assert wording.format_percent(0.8484) == "84.8\u202f%"
+    assert wording.format_interval(Interval(0.8, 0.791, 0.902)) == "79.1 to 90.2\u202f%"
+    assert wording.format_interval(Interval(0.8)) == ""
+    assert wording.pluralize(1, "picture") == "1 picture"
+    assert wording.pluralize(1200, "picture") == "1,200 pictures"
+    assert wording.format_datetime(datetime(2014, 7, 1, 15, 22, 9)) == "2014-07-01 15:22"
+    assert [
+        wording.format_count(None),
+        wording.format_percent(float("nan")),
+        wording.format_datetime(None),
+        wording.format_date(None),
+    ] == ["–"] * 4
 
 
 @pytest.mark.parametrize(
@@ -45,10 +50,10 @@ def test_file_name_is_the_last_part_of_a_path(path, name):
     ],
 )
 def test_only_pictures_held_in_the_uri_itself_are_shown(uri):
-    assert wording.picture_uri(uri) is None
-    assert wording.picture_uri("data:image/png;base64,AAAA=") == "data:image/png;base64,AAAA="
+    assert wording.safe_data_uri(uri) is None
+    assert wording.safe_data_uri("data:image/png;base64,AAAA=") == "data:image/png;base64,AAAA="
 
 
 def test_shown_leaves_other_values_alone():
-    assert wording.shown(3) == 3
-    assert wording.shown("line\nbreak\x00") == "line\nbreak␀"
+    assert wording.sanitize_text(3) == 3
+    assert wording.sanitize_text("line\nbreak\x00") == "line\nbreak␀"

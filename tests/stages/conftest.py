@@ -23,22 +23,24 @@ from pipelines.storage.tables import Tables
 Draw = Callable[..., Path]
 RULES = {
     "sources.station": "folder:1",
-    "train.bootstrap": "100",
+    "train.bootstrap_resamples": "100",
     "train.reg_params": "0.01",
     "train.max_iter": "6",
-    "train.folds": "2",
+    "train.cv_folds": "2",
 }
 NOON = datetime(2024, 6, 1, 12)
 
 
 def changed(settings: Settings, section: str, **values: Any) -> Settings:
     """Give settings of which one section has other values."""
-    return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
+    old = getattr(settings, section)
+    assert set(values) <= set(type(old).model_fields), values
+    return settings.model_copy(update={section: old.model_copy(update=values)})
 
 
 def rows(tables: Tables, *columns: str) -> list[tuple[Any, ...]]:
     """Give columns of the current images, by path."""
-    found = tables.current_images().orderBy("path").select(*columns).collect()
+    found = tables.latest_images().orderBy("path").select(*columns).collect()
     return [tuple(row) for row in found]
 
 

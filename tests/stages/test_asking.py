@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.platform.tracking import Tracking
 from pipelines.stages import learning
-from pipelines.stages.asking import ask
+from pipelines.stages.asking import predict_labelled
 from pipelines.storage.tables import Tables
 
 
@@ -14,15 +14,15 @@ def test_the_driver_gets_whole_groups_and_no_more_than_it_can_hold(spark, traine
     version = Tracking.of(trained).champion()
     model = Tracking.of(trained).load(version)
     rows = learning.training_rows(Tables.of(spark, trained), trained, version.tags["backbone"]).cache()
-    whole = ask(model, rows, version.classes)
+    whole = predict_labelled(model, rows, version.classes)
     assert len(whole.labels) == rows.count() == 180
-    monkeypatch.setattr("pipelines.stages.asking.MOST", 90)
-    part = ask(model, rows, version.classes)
+    monkeypatch.setattr("pipelines.stages.asking.MAX_ROWS", 90)
+    part = predict_labelled(model, rows, version.classes)
     assert 45 < len(part.labels) < 135
     assert {group: part.groups.count(group) for group in set(part.groups)} == {
         group: whole.groups.count(group) for group in set(part.groups)
     }
-    again = ask(model, rows, version.classes)
+    again = predict_labelled(model, rows, version.classes)
     assert sorted(again.groups) == sorted(part.groups)
 
 
@@ -30,8 +30,8 @@ def test_labels_that_the_model_was_not_taught_have_the_probability_0(spark, trai
     version = Tracking.of(trained).champion()
     model = Tracking.of(trained).load(version)
     rows = learning.training_rows(Tables.of(spark, trained), trained, version.tags["backbone"])
-    found = ask(model, rows, version.classes, among=["lynx", *version.classes])
+    found = predict_labelled(model, rows, version.classes, among=["lynx", *version.classes])
     assert found.classes == ("lynx", "plain", "striped")
     assert found.probabilities[:, 0].tolist() == [0.0] * 180
     assert found.probabilities.sum(axis=1) == pytest.approx(1)
-    assert ask(model, rows.where("label = 'none'"), version.classes) is None
+    assert predict_labelled(model, rows.where("label = 'none'"), version.classes) is None

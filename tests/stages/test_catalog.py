@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.decision import ReviewPolicy
 from pipelines.platform.tracking import Tracking
 from pipelines.stages import score, train
 
@@ -28,18 +28,20 @@ def test_on_unity_catalog_a_version_is_registered_tagged_and_read_without_tags_o
 def test_a_tag_that_is_too_long_for_mlflow_is_read_from_a_file_of_the_run(spark, settings, monkeypatch, on_catalog):
     of = Tracking.of
     monkeypatch.setattr(Tracking, "of", lambda chosen: replace(of(chosen), on_catalog=on_catalog))
-    monkeypatch.setattr(Decision, "to_json", lambda decision, whole=Decision.to_json: whole(decision) + 10_000 * " ")
+    monkeypatch.setattr(
+        ReviewPolicy, "to_json", lambda decision, whole=ReviewPolicy.to_json: whole(decision) + 10_000 * " "
+    )
     assert train.run(spark, settings).outcome.startswith("irbis/1 is champion")
     tracking = Tracking.of(settings)
     champion = tracking.champion()
     run = tracking.client.get_run(champion.run_id)
     assert run.data.tags["irbis.decision"] == "file: tags/decision.txt"
     assert len(champion.tags["decision"]) > 10_000
-    assert Decision.from_json(champion.tags["decision"]).interesting == ("plain", "striped")
+    assert ReviewPolicy.from_json(champion.tags["decision"]).classes_of_interest == ("plain", "striped")
     assert score.run(spark, settings).written > 0
-    changed = replace(Decision.from_json(champion.tags["decision"]), weight=0.75)
+    changed = replace(ReviewPolicy.from_json(champion.tags["decision"]), weight=0.75)
     tracking.tag(champion, decision=changed.to_json())
-    assert Decision.from_json(tracking.champion().tags["decision"]) == changed
+    assert ReviewPolicy.from_json(tracking.champion().tags["decision"]) == changed
 
 
 def test_only_unity_catalog_is_taken_for_one(settings):

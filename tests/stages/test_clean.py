@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, Entry, Ledger
+from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, RunHistory, RunRecord
 from pipelines.platform.processes import Process
 from pipelines.stages import ingest, leftovers
 from pipelines.stages.clean import Clean
-from pipelines.stages.leftovers import changed_at, find_leftovers, size_of
+from pipelines.stages.leftovers import find_leftovers, last_changed, total_size
 from pipelines.stages.run_records import is_due
 from pipelines.storage.tables import Tables
 
@@ -29,7 +29,7 @@ def machine(tmp_path, monkeypatch):
     home = tmp_path / "home"
     (home / "tmp").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("IRBIS_RUNS__LEDGER", str(home / "ledger"))
+    monkeypatch.setenv("IRBIS_RUNS__HISTORY_DIR", str(home / "ledger"))
     monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(home / "tmp"))
     monkeypatch.setattr(leftovers, "oldest_java", lambda: None)
     return home
@@ -53,12 +53,12 @@ def never():
 
 
 def kinds(settings):
-    return {left.one: sorted(path.name for path in left.paths) for left in find_leftovers(settings)}
+    return {left.singular: sorted(path.name for path in left.paths) for left in find_leftovers(settings)}
 
 
 def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine):
     settings = make_settings()
-    runs, ledger = Path(settings.workspace, "runs"), Ledger(settings.runs.ledger)
+    runs, ledger = Path(settings.workspace, "runs"), RunHistory(settings.runs.history_dir)
     old, young, at_work, killed, killed_lately, two_stages = (f"run-20260101-12000{n}-0a1b" for n in range(6))
     for name, days in ((old, 31), (young, 29), (at_work, 31), ("exp1", 31)):
         write(runs / name / "run.log", 100, days)
@@ -71,7 +71,7 @@ def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine
     started = "2026-01-01T00:00:00+00:00"
     for name, process in ((at_work, Process.of(os.getpid())), (old, Process.of(os.getppid()))):
         state = RUNNING if name == at_work else FAILED
-        ledger.write(Entry(name, ("run",), LOCAL, {}, settings.workspace, "/", started, state, process=process))
+        ledger.write(RunRecord(name, ("run",), LOCAL, {}, settings.workspace, "/", started, state, process=process))
     assert kinds(settings) == {"run folder": [old, killed]}
     before = {path: path.stat().st_mtime for path in runs.rglob("*")}
     assert list(Clean(settings, dry_run=True).run(never)) == [
@@ -140,7 +140,7 @@ def test_left_overs_go_when_they_are_old_and_nothing_else_does(make_settings, ma
     ]
     started = "2026-01-01T00:00:00+00:00"
     for name, state in (("run-1", FAILED), ("run-2", RUNNING)):
-        Ledger(settings.runs.ledger).write(Entry(name, ("run",), "yarn", {}, "/w", "/", started, state))
+        RunHistory(settings.runs.history_dir).write(RunRecord(name, ("run",), "yarn", {}, "/w", "/", started, state))
     total = sum(range(11, 21))
     assert list(Clean(settings, dry_run=True).run(never))[-1] == f"{total} bytes would be freed"
     monkeypatch.setattr(leftovers, "oldest_java", lambda: time.time() - 3 * DAY)  # it may be using the blocks
@@ -191,7 +191,7 @@ def test_what_changes_while_it_is_looked_at_stays(make_settings, monkeypatch):
     def vanished(path):
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(leftovers, "changed_at", vanished)
+    monkeypatch.setattr(leftovers, "last_changed", vanished)
     assert find_leftovers(settings) == []
 
 
@@ -232,7 +232,7 @@ def test_bytes_of_files_that_are_no_images_are_cleared_from_rows_of_an_earlier_v
     ingest.run(spark, settings)
     tables = Tables.of(spark, settings)
     written = F.when(F.col("path").endswith("key.jpg"), F.lit(secret)).otherwise(F.col("content"))
-    tables.upsert("images", tables.settled(tables.read("images").withColumn("content", written)), ["path"])
+    tables.upsert("images", tables.materialize(tables.read("images").withColumn("content", written)), ["path"])
     key = tables.read("images").where("path like '%key.jpg'")
     before = key.drop("content").collect()
     assert bytes(key.first()["content"]) == secret
@@ -252,6 +252,6 @@ def test_sizes_and_times_are_of_links_not_of_what_they_lead_to(tmp_path):
     (tmp_path / "folder/link").symlink_to(write(tmp_path / "large", 5000))
     os.utime(tmp_path / "folder", (time.time() - 5 * DAY,) * 2)
     os.utime(tmp_path / "folder/link", (time.time() - 4 * DAY,) * 2, follow_symlinks=False)
-    assert size_of(tmp_path / "folder") < 1000
-    assert changed_at(tmp_path / "folder") == pytest.approx(time.time() - 4 * DAY, abs=60)
-    assert size_of(tmp_path / "large") == 5000
+    assert total_size(tmp_path / "folder") < 1000
+    assert last_changed(tmp_path / "folder") == pytest.approx(time.time() - 4 * DAY, abs=60)
+    assert total_size(tmp_path / "large") == 5000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.stages.comparison import as_text, compare, compare_splits
+from pipelines.stages.comparison import as_text, compare_splits, compare_splits_report
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def series(spark):
 
 @pytest.fixture
 def settings(make_settings):
-    return make_settings({"train.reg_params": 0.01, "train.bootstrap": 100, "train.folds": 4}).train
+    return make_settings({"train.reg_params": 0.01, "train.bootstrap_resamples": 100, "train.cv_folds": 4}).train
 
 
 def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series, settings):
@@ -42,7 +42,7 @@ def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series,
 def test_features_of_another_backbone_are_told_of(spark, trained):
     other = trained.model_copy(update={"featurize": trained.featurize.model_copy(update={"backbone": "raw_pixels"})})
     with pytest.raises(DataError, match=r"No labelled picture has features of raw_pixels@none.* --backbone raw"):
-        compare(spark, other)
+        compare_splits_report(spark, other)
 
 
 def test_one_class_is_no_comparison(series, settings):

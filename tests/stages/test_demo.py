@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import Origin, load_origins
+from pipelines.config import SourcedValue, load_sourced_values
 from pipelines.images.samples.sample_set import PICTURES
 from pipelines.stages.demo import demo_settings
 
 
-def chosen(**overrides: str) -> dict[str, Origin]:
-    return demo_settings(load_origins(None, {key.replace("__", "."): value for key, value in overrides.items()}))
+def chosen(**overrides: str) -> dict[str, SourcedValue]:
+    return demo_settings(load_sourced_values(None, {key.replace("__", "."): value for key, value in overrides.items()}))
 
 
 def test_the_sample_set_is_drawn_once_into_the_demos_own_workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = chosen()
-    assert settings["workspace"] == Origin("irbis-workspace-sample", "irbis demo")
-    assert settings["sources.station"] == Origin("folder:1", "irbis demo")
+    assert settings["workspace"] == SourcedValue("irbis-workspace-sample", "irbis demo")
+    assert settings["sources.station"] == SourcedValue("folder:1", "irbis demo")
     folder, labels = Path(settings["sources.images"].value), Path(settings["sources.labels"].value)
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert (

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from pipelines.errors import PlatformError
-from pipelines.models.backbones import backbones_of
+from pipelines.models.backbones import backbones_from_settings
 from pipelines.platform import environment, launching
 from pipelines.platform.jvm import Java
 from pipelines.stages import doctor
@@ -17,7 +17,7 @@ THINGS = ["python", "java", *doctor.PACKAGES, *MACHINE, "gpu", "weights", "works
 
 def test_on_this_machine_all_is_well(spark, make_settings, tmp_path):
     settings = make_settings({"featurize.weights_cache": str(tmp_path / "cache")})
-    found = {finding.name: finding for finding in doctor.examine(settings)}
+    found = {finding.name: finding for finding in doctor.run_checks(settings)}
     assert list(found) == THINGS
     assert [finding.line() for finding in found.values() if not finding.is_ok] == []
     assert sys.executable in found["python"].detail
@@ -34,13 +34,15 @@ def test_on_this_machine_all_is_well(spark, make_settings, tmp_path):
     ],
 )
 def test_what_is_wrong_fails_alone_and_says_what_to_do(spark, make_settings, change, name, remedy):
-    failed = [finding for finding in doctor.examine(make_settings(change)) if not finding.is_ok]
+    failed = [finding for finding in doctor.run_checks(make_settings(change)) if not finding.is_ok]
     assert [finding.name for finding in failed] == [name]
     assert remedy in failed[0].line() and failed[0].line().startswith("FAIL  ")
 
 
 def test_a_workspace_that_cannot_be_written_keeps_spark_from_being_tried(spark, make_settings):
-    failed = [finding for finding in doctor.examine(make_settings({"workspace": "/proc/irbis"})) if not finding.is_ok]
+    failed = [
+        finding for finding in doctor.run_checks(make_settings({"workspace": "/proc/irbis"})) if not finding.is_ok
+    ]
     assert [finding.name for finding in failed] == ["workspace", "spark"]
     assert "workspace = /proc/irbis cannot be made: /proc cannot be written." in failed[0].line()
     assert failed[1].detail == "not started: mend what is said above first."
@@ -74,7 +76,7 @@ def test_doctor_does_not_refer_to_itself(make_settings, monkeypatch):
 
 def test_of_backbones_side_by_side_all_weights_are_named(make_settings):
     settings = make_settings({"featurize.backbone": "irbis_tiny+raw_pixels"})
-    tiny, pixels = (each.identity for each in backbones_of(settings))
+    tiny, pixels = (each.feature_id for each in backbones_from_settings(settings))
     assert doctor._finding("weights", lambda: doctor._weights(settings)).detail == f"{tiny}, {pixels}"
 
 

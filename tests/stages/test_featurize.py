@@ -41,7 +41,7 @@ def test_every_content_gets_one_row_with_the_features_of_its_bytes(spark, settin
     found = {row["content_hash"]: row for row in table.collect()}
     assert len(found) == table.count() == 4
     expected = load_backbone("irbis_tiny").embed([MIXED["a.jpg"], MIXED["c.jpg"]])
-    hashes = {row["path"][-5:]: row["content_hash"] for row in Tables.of(spark, settings).current_images().collect()}
+    hashes = {row["path"][-5:]: row["content_hash"] for row in Tables.of(spark, settings).latest_images().collect()}
     for name, embedding in zip(("a.jpg", "c.jpg"), expected, strict=True):
         np.testing.assert_allclose(found[hashes[name]]["features"], embedding.features, atol=1e-5)
     assert hashes["a.jpg"] == hashes["d.jpg"]
@@ -94,13 +94,13 @@ def engines_of_workers(spark):
 
 
 def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, settings):
-    several = changed(settings, "featurize", pictures_per_commit=1)
+    several = changed(settings, "featurize", images_per_commit=1)
     featurize.run(spark, several)
     before = {process: each for process, each in engines_of_workers(spark).items() if each}
     Tables.of(spark, settings).delete("features", F.lit(True))
     assert featurize.run(spark, several).read == 4
     after = engines_of_workers(spark)
-    identity = load_backbone("irbis_tiny").identity
+    identity = load_backbone("irbis_tiny").feature_id
     assert before and all(each <= after[process] for process, each in before.items() if process in after)
     for each in after.values():
         assert sum(identity in name for name in each) <= 1
@@ -170,7 +170,7 @@ def test_batches_of_the_network_cross_those_of_arrow(spark, batch_size, single_p
 
 
 def test_several_commits_give_the_same_rows_as_one(spark, settings):
-    assert featurize.run(spark, changed(settings, "featurize", pictures_per_commit=1)).read == 4
+    assert featurize.run(spark, changed(settings, "featurize", images_per_commit=1)).read == 4
     tables = Tables.of(spark, settings)
     assert tables.read("features").select("content_hash").distinct().count() == 4
     assert tables.version("features") == 3
@@ -180,7 +180,7 @@ def test_late_pictures_in_several_commits_all_get_their_features(spark, settings
     featurize.run(spark, settings)
     draw({f"late{n}.jpg": jpeg(150, 50 + n) for n in range(4)})
     ingest.run(spark, settings)
-    assert featurize.run(spark, changed(settings, "featurize", pictures_per_commit=1)).read == 4
+    assert featurize.run(spark, changed(settings, "featurize", images_per_commit=1)).read == 4
     tables = Tables.of(spark, settings)
     assert tables.read("features").count() == tables.read("features").select("content_hash").distinct().count() == 8
     assert tables.version("features") == 4
@@ -207,7 +207,7 @@ def test_every_awkward_file_keeps_its_row_through_both_stages(spark, make_settin
     featurize.run(spark, settings)
     tables = Tables.of(spark, settings)
     decoded = tables.read("features").select("content_hash", F.col("failure").alias("decoding"))
-    found = tables.current_images().join(decoded, "content_hash", "left")
+    found = tables.latest_images().join(decoded, "content_hash", "left")
     failures = {
         row["path"].rpartition("/")[2]: row["failure"] or row["decoding"]
         for row in found.select("path", "failure", "decoding").collect()

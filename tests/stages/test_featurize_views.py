@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from pipelines.models.backbones import load_backbone
 from pipelines.stages import featurize, ingest
-from pipelines.storage.features import features_of
+from pipelines.storage.features import read_features
 from pipelines.storage.tables import Tables
 
 from .conftest import changed, jpeg
@@ -40,7 +40,7 @@ def no_worker(spark, monkeypatch):
 def test_backbones_side_by_side_have_rows_of_their_own_and_only_what_a_part_lacks_is_computed(
     spark, settings, draw, no_worker
 ):
-    tiny, pixels = load_backbone("irbis_tiny").identity, load_backbone("raw_pixels").identity
+    tiny, pixels = load_backbone("irbis_tiny").feature_id, load_backbone("raw_pixels").feature_id
     featurize.run(spark, settings)
     before = held(spark, settings)[tiny]
     joined = changed(settings, "featurize", backbone="raw_pixels+irbis_tiny")
@@ -50,7 +50,7 @@ def test_backbones_side_by_side_have_rows_of_their_own_and_only_what_a_part_lack
     both = held(spark, settings)
     assert both[tiny] == before and sorted(both) == sorted([pixels, tiny])
     tables = Tables.of(spark, settings)
-    for row in features_of(tables, result.outcome).where("failure is null").collect():
+    for row in read_features(tables, result.outcome).where("failure is null").collect():
         parts = [both[part][row["content_hash"]][0] for part in (pixels, tiny)]
         assert row["features"] == [*parts[0], *parts[1]] and len(row["features"]) == 3072 + 576
     # Of two new pictures one lacks one part, the other both: it counts once.
@@ -83,18 +83,18 @@ def test_mirrored_pictures_have_the_features_of_the_picture_that_was_mirrored_be
     pictures = {"a.png": picture(1), "b.png": picture(2), "cut.png": picture(3)[:9000], "none.png": b""}
     settings = make_settings({"sources.images": str(draw(pictures)), "sources.labels": "none"})
     ingest.run(spark, settings)
-    on = changed(settings, "featurize", mirror=True, backbone="irbis_tiny+raw_pixels")
+    on = changed(settings, "featurize", horizontal_flip=True, backbone="irbis_tiny+raw_pixels")
     result = featurize.run(spark, on)
     assert (result.read, result.written, result.failures) == (4, 2, {"empty": 1, "truncated": 1})
     tiny, pixels = (load_backbone(name) for name in ("irbis_tiny", "raw_pixels"))
-    assert result.outcome == f"{tiny.identity}+{pixels.identity}, and mirrored"
+    assert result.outcome == f"{tiny.feature_id}+{pixels.feature_id}, and mirrored"
     rows = held(spark, settings)
-    assert sorted(rows) == sorted(f"{each.identity}{end}" for each in (tiny, pixels) for end in ("", "/mirrored"))
+    assert sorted(rows) == sorted(f"{each.feature_id}{end}" for each in (tiny, pixels) for end in ("", "/mirrored"))
     assert Tables.of(spark, settings).version("features") == 1  # a commit for each backbone holds both views
     for backbone in (tiny, pixels):
         # Scaling to 32 pixels rounds another way here and there, from the other side and beside Pillow's: one step.
         off = 1e-4 if backbone is tiny else 0.02
-        plain, other = rows[backbone.identity], rows[f"{backbone.identity}/mirrored"]
+        plain, other = rows[backbone.feature_id], rows[f"{backbone.feature_id}/mirrored"]
         assert {key: each[1] for key, each in plain.items()} == {key: each[1] for key, each in other.items()}
         expected = backbone.embed([picture(1), picture(2), picture(1, True), picture(2, True)])
         near, far = [each.features for each in expected][:2], []
@@ -107,19 +107,23 @@ def test_mirrored_pictures_have_the_features_of_the_picture_that_was_mirrored_be
         assert sorted(place for place, _ in far) == [0, 1]
         for place, features in far:
             np.testing.assert_allclose(features, again[place], atol=off)
-    for plain, other in zip(rows[pixels.identity].values(), rows[f"{pixels.identity}/mirrored"].values(), strict=True):
+    for plain, other in zip(
+        rows[pixels.feature_id].values(), rows[f"{pixels.feature_id}/mirrored"].values(), strict=True
+    ):
         if not plain[1]:
             columns = np.reshape(plain[0], (3, 32, 32))
             np.testing.assert_array_equal(columns[:, :, ::-1].ravel(), np.array(other[0]))
     no_worker()
-    assert featurize.run(spark, on).read == featurize.run(spark, changed(on, "featurize", mirror=False)).read == 0
+    assert (
+        featurize.run(spark, on).read == featurize.run(spark, changed(on, "featurize", horizontal_flip=False)).read == 0
+    )
 
 
 def test_where_plain_features_are_there_only_the_mirrored_are_computed(spark, settings, draw, no_worker):
     featurize.run(spark, settings)
-    tables, tiny = Tables.of(spark, settings), load_backbone("irbis_tiny").identity
+    tables, tiny = Tables.of(spark, settings), load_backbone("irbis_tiny").feature_id
     before = held(spark, settings)[tiny]
-    on = changed(settings, "featurize", mirror=True)
+    on = changed(settings, "featurize", horizontal_flip=True)
     draw({"new.jpg": jpeg(200, 9)})
     ingest.run(spark, settings)
     result = featurize.run(spark, on)  # of five contents one lacks both views

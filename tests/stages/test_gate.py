@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.config import load_settings
-from pipelines.evaluation.answers import Answers
-from pipelines.stages.gate import judge
+from pipelines.evaluation.answers import PredictionSet
+from pipelines.stages.gate import compare_with_champion
 
 CLASSES = ("blank", "hare", "leopard")
 # 40 encounters of five frames each: 24 of nothing, 12 of a hare, 4 of a leopard.
@@ -21,12 +21,12 @@ def said(wrong=()):
     predictions = [
         label if row // 5 not in wrong else "hare" if label == "blank" else "blank" for row, label in enumerate(LABELS)
     ]
-    return Answers(LABELS, np.eye(3)[[CLASSES.index(each) for each in predictions]], CLASSES, GROUPS, GROUPS)
+    return PredictionSet(LABELS, np.eye(3)[[CLASSES.index(each) for each in predictions]], CLASSES, GROUPS, GROUPS)
 
 
 def judged(ours, theirs, interesting=("hare", "leopard"), metric="balanced_accuracy"):
     chosen = load_settings(None, {"train.gate_metric": metric}).train
-    return judge(ours, theirs, interesting, chosen, "irbis/1")
+    return compare_with_champion(ours, theirs, interesting, chosen, "irbis/1")
 
 
 def test_what_is_surely_better_and_finds_no_less_passes():

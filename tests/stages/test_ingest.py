@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError
 from pipelines.stages import ingest
 from pipelines.stages.status import as_text, collect_status
-from pipelines.storage.tables import Tables, stored_at
+from pipelines.storage.tables import Tables, content_ingested_at
 
 from .conftest import NOON, changed, jpeg, rows
 
@@ -79,8 +79,8 @@ def test_files_written_again_with_the_same_bytes_are_not_stored_again(spark, mak
         ("0.jpg", 2),
         *[(f"{n}.jpg", 1) for n in range(1, 8)],
     ]
-    current = tables.current_images()
-    found = tables.with_content(current, current.agg(F.min(stored_at())).first()[0]).collect()
+    current = tables.latest_images()
+    found = tables.with_content(current, current.agg(F.min(content_ingested_at())).first()[0]).collect()
     expected = {**pictures, "x/0.jpg": jpeg(200, 9)}
     assert {row["path"][-7:]: bytes(row["content"]) for row in found} == expected
     assert ingest.run(spark, settings).read == 0
@@ -107,7 +107,7 @@ def test_a_new_label_is_taken_up_without_reading_the_picture_again(spark, make_s
     tables = Tables.of(spark, settings)
     assert (result.read, result.written) == (0, 2)
     assert rows(tables, "label") == [("fox",), ("hare",)]
-    newest = tables.current_images().where("label = 'fox'")
+    newest = tables.latest_images().where("label = 'fox'")
     assert bytes(tables.with_content(newest, newest.first()["content_at"]).first()["content"]) == jpeg(80, 1)
     assert ingest.run(spark, settings).written == 0
 
@@ -189,14 +189,14 @@ def test_every_file_that_is_passed_over_is_counted_at_every_ingest(spark, make_s
     settings = make_settings({"sources.images": str(folder)})
     first, second = ingest.run(spark, settings), ingest.run(spark, settings)
     assert (first.read, second.read) == (1, 0)
-    assert first.notes[:1] == second.notes == second.lasting
+    assert first.notes[:1] == second.notes == second.persistent_notes
     assert second.notes == (
         "passed over 5 of 6 files: 1 video (mp4), 1 file without a suffix, 2 files in system folders "
         "(.ipynb_checkpoints, @eaDir), 1 system or hidden file (Thumbs.db). To use them, extract frames from videos. "
         "1 of the files without a known suffix are images by their first bytes (JPEG): rename them, or add `.` to "
         "sources.extensions.",
     )
-    assert [row["label"] for row in Tables.of(spark, settings).current_images().collect()] == ["fox"]
+    assert [row["label"] for row in Tables.of(spark, settings).latest_images().collect()] == ["fox"]
     status = collect_status(spark, settings)
     assert (status["missing"]["ingest"], status["passed_over"]) == (0, second.notes[0])
     assert f"not read     {second.notes[0]}" in as_text(status).splitlines()

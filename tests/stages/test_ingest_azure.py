@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import AccessError
 from pipelines.stages import ingest
-from pipelines.storage.retrying import Patience
+from pipelines.storage.retrying import RetryPolicy
 from pipelines.storage.sources import azure_blob
 from pipelines.storage.tables import Tables
 from tests.azurite import ACCOUNT, KEY
@@ -75,7 +75,7 @@ def test_under_faults_every_picture_comes_whole(spark, make_settings, container,
 def test_a_source_that_withholds_too_much_stops_the_job_before_it_writes(
     spark, make_settings, container, azurite, survey, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(azure_blob, "LONG", Patience(tries=2, first_wait=0.01))
+    monkeypatch.setattr(azure_blob, "BACKGROUND_RETRY", RetryPolicy(tries=2, first_wait=0.01))
     upload(container, dict(list(survey.items())[:40]))
     with fault_proxy(azurite.port, 1.0, ("503",)) as proxy:
         address = f"http://127.0.0.1:{proxy.server_port}/{ACCOUNT}/{container.container_name}"

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pyspark.sql import functions as F
 
 from pipelines.stages import ingest
-from pipelines.storage.tables import Tables, stored_at
+from pipelines.storage.tables import Tables, content_ingested_at
 
 from .conftest import NOON, jpeg, rows
 
@@ -43,8 +43,8 @@ def test_late_frames_and_the_earlier_ones_that_they_rename_are_one_commit(spark,
     assert set(rows(tables, "burst_id")) == {("S1/2024-06-01T12:00:40",), ("S2/2024-06-01T12:00:00",)}
     stated = {row["path"][-8:]: row["count"] for row in tables.read("images").groupBy("path").count().collect()}
     assert stated == {"S1/1.jpg": 1, "S1/2.jpg": 1, "S1/3.jpg": 2, "S2/0.jpg": 1}
-    renamed = tables.current_images().where(F.col("path").endswith("S1/3.jpg"))
-    since = renamed.select(stored_at()).first()[0]
+    renamed = tables.latest_images().where(F.col("path").endswith("S1/3.jpg"))
+    since = renamed.select(content_ingested_at()).first()[0]
     assert bytes(tables.with_content(renamed, since).first()["content"]) == frames["S1/3.jpg"]
 
 

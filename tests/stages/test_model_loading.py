@@ -12,12 +12,12 @@ import yaml
 from pyspark.ml import PipelineModel
 
 from pipelines.errors import ModelError
-from pipelines.models.classifiers import ArrayToVector, Temperature
-from pipelines.platform.model_files import OWN_CLASSES, fault_of
+from pipelines.models.classifiers import ArrayToVector, TemperatureScaling
+from pipelines.platform.model_files import OWN_CLASSES, find_fault
 from pipelines.platform.stored_models import DIGEST
 from pipelines.platform.tracking import Tracking
 from pipelines.stages import report, score, train
-from pipelines.stages.recording import recorded
+from pipelines.stages.recording import record_run
 from pipelines.stages.result import StageResult
 
 from .conftest import changed
@@ -150,10 +150,10 @@ def test_files_that_are_not_those_that_were_registered_are_refused(spark, traine
     assert [each.version for each in Tracking.of(trained).versions()] == ["1"]
     with (
         pytest.raises(ModelError, match="The files of irbis/1 are not loaded"),
-        recorded(["run"], trained, {}) as recording,
+        record_run(["run"], trained, {}) as recording,
     ):
-        recording.attach(spark)
-        recording.add(StageResult("train", made={"model": "1"}))
+        recording.attach_session(spark)
+        recording.add(StageResult("train", artifacts={"model": "1"}))
     assert not marker.exists() and not list(Path(trained.workspace).glob("runs/*/model"))
 
 
@@ -180,13 +180,15 @@ def test_files_that_are_gone_are_said_before_any_work(spark, trained, model):
 
 
 def test_the_list_of_classes_names_ours():
-    assert tuple(f"{each.__module__}.{each.__name__}" for each in (ArrayToVector, Temperature)) == OWN_CLASSES
+    assert tuple(f"{each.__module__}.{each.__name__}" for each in (ArrayToVector, TemperatureScaling)) == OWN_CLASSES
 
 
-@pytest.mark.parametrize("learner", [{"pca": 3}, {"learner": "random_forest", "trees": 2, "depth": 2}])
+@pytest.mark.parametrize(
+    "learner", [{"pca_components": 3}, {"classifier": "random_forest", "num_trees": 2, "max_depth": 2}]
+)
 def test_all_that_irbis_can_train_passes_the_checks(spark, settings, tmp_path, learner):
     train.run(spark, changed(settings, "train", **learner))
     tracking = Tracking.of(settings)
     assert isinstance(tracking.load(tracking.champion()), PipelineModel)
     tracking.save(tracking.champion(), tmp_path / "copy")
-    assert fault_of(tmp_path / "copy", tracking.champion().tags[DIGEST]) == ""
+    assert find_fault(tmp_path / "copy", tracking.champion().tags[DIGEST]) == ""

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import NotebookError
-from pipelines.stages.notebooks import find, known, notebooks_folder, order
+from pipelines.stages.notebooks import list_notebooks, notebooks_folder, resolve_notebook, validate_request
 
 ALL = "01_walkthrough, 02_explore_errors, 03_score_new_set"
 
 
 def faults(name, **texts):
     with pytest.raises(NotebookError) as caught:
-        order(name, texts)
+        validate_request(name, texts)
     return caught.value.faults
 
 
@@ -30,19 +30,19 @@ def write(path: Path, *cells: tuple[str, str]) -> str:
 
 
 def test_the_notebooks_are_known_by_name_and_title():
-    assert ", ".join(known()) == ALL
-    assert known()["03_score_new_set"] == "What the champion says of new pictures"
+    assert ", ".join(list_notebooks()) == ALL
+    assert list_notebooks()["03_score_new_set"] == "What the champion says of new pictures"
 
 
 @pytest.mark.parametrize("name", ["02_explore_errors", "explore_errors", "explore", "02"])
 def test_a_notebook_is_found_by_its_name_or_the_beginning_of_it(name):
-    assert find(name) == notebooks_folder() / "02_explore_errors.ipynb"
+    assert resolve_notebook(name) == notebooks_folder() / "02_explore_errors.ipynb"
 
 
 def test_a_notebook_of_ones_own_is_found_by_its_path(tmp_path):
     path = write(tmp_path / "mine.ipynb", ("parameters", "depth = 3\nname = 'a'  # of mine"))
-    assert find(path) == Path(path)
-    assert order(path, {"depth": "4"}).parameters == {"depth": 4, "name": "a"}
+    assert resolve_notebook(path) == Path(path)
+    assert validate_request(path, {"depth": "4"}).parameters == {"depth": 4, "name": "a"}
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
@@ -53,7 +53,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 def test_what_is_given_has_the_type_of_the_default(tmp_path):
     path = write(tmp_path / "mine.ipynb", ("parameters", "a = 1\nb = 0.5\nc = True\nd = ''\ne = None"))
-    found = order(path, {"a": "2", "b": "3", "c": "no", "d": "007", "e": "[1, two]"}).given
+    found = validate_request(path, {"a": "2", "b": "3", "c": "no", "d": "007", "e": "[1, two]"}).given
     assert found == {"a": 2, "b": 3.0, "c": False, "d": "007", "e": [1, "two"]}
     assert [type(value) for value in found.values()] == [int, float, bool, str, list]
 

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from pipelines.models.backbones import load_backbone
-from pipelines.stages.passes import Pass
+from pipelines.stages.passes import WorkUnit
 
 MB = 2**20
 
@@ -25,4 +25,4 @@ MB = 2**20
 )
 def test_a_batch_is_4_mb_as_a_rule_and_never_more_than_32(count, size, largest, rows) -> None:
     since = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    assert Pass(load_backbone("irbis_tiny"), ("irbis_tiny",), count, 0, 0, size, largest, since).batch_rows == rows
+    assert WorkUnit(load_backbone("irbis_tiny"), ("irbis_tiny",), count, 0, 0, size, largest, since).batch_rows == rows

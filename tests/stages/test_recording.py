@@ -14,11 +14,11 @@ from pyspark.sql import functions as F
 
 from pipelines import schemas
 from pipelines.errors import DataError, PlatformError
-from pipelines.platform.ledger import Ledger
+from pipelines.platform.ledger import RunHistory
 from pipelines.platform.lock import workspace_lock
 from pipelines.schemas import Failure
 from pipelines.stages import run_log
-from pipelines.stages.recording import recorded
+from pipelines.stages.recording import record_run
 from pipelines.stages.result import StageResult
 
 
@@ -27,7 +27,7 @@ def recordable(make_settings, tmp_path):
     """Give settings whose ledger is the test's own."""
 
     def make(**more):
-        return make_settings({"runs.ledger": str(tmp_path / "ledger"), **more})
+        return make_settings({"runs.history_dir": str(tmp_path / "ledger"), **more})
 
     return make
 
@@ -39,7 +39,7 @@ def record_of(settings, word="run"):
 
 def test_a_run_leaves_what_it_said_and_gave(recordable, tmp_path, capsys):
     settings = recordable()
-    with recorded(["run"], settings, {"train.folds": 2}) as run:
+    with record_run(["run"], settings, {"train.cv_folds": 2}) as run:
         click.echo("ingest: 2 read")
         click.echo("a note", err=True)
         print("\r 50%|####", file=sys.stderr)
@@ -48,8 +48,13 @@ def test_a_run_leaves_what_it_said_and_gave(recordable, tmp_path, capsys):
     assert log == "ingest: 2 read\na note\n\n" and "50%" in capsys.readouterr().err
     assert (record["state"], record["error"], record["stages"][0]["written"]) == ("succeeded", "", 2)
     assert record["stages"][0]["failures"] == {"empty": 1}
-    entry = Ledger(settings.runs.ledger).find(None)
-    assert (entry.id, entry.state, entry.outcome, entry.settings) == (run.id, "succeeded", "fine", {"train.folds": 2})
+    entry = RunHistory(settings.runs.history_dir).find(None)
+    assert (entry.id, entry.state, entry.outcome, entry.settings) == (
+        run.id,
+        "succeeded",
+        "fine",
+        {"train.cv_folds": 2},
+    )
     assert entry.folder == str(Path(settings.workspace, "runs", run.id))
 
 
@@ -75,40 +80,40 @@ def test_a_run_leaves_what_it_said_and_gave(recordable, tmp_path, capsys):
 )
 def test_a_run_that_ends_badly_says_how_and_raises_on(recordable, fault, state, error, said):
     settings = recordable()
-    with pytest.raises(type(fault)), recorded(["train"], settings, {}):
+    with pytest.raises(type(fault)), record_run(["train"], settings, {}):
         print("begun")
         raise fault
     record, log = record_of(settings, "train")
     assert (record["state"], record["error"], record["is_bereft"]) == (state, error, "Spark has ended" in error)
     assert log.startswith("begun\n") and log.endswith(said)
-    entry = Ledger(settings.runs.ledger).find(None)
+    entry = RunHistory(settings.runs.history_dir).find(None)
     assert (entry.state, entry.outcome) == (state, error.splitlines()[0])
 
 
 def test_a_run_that_was_sent_here_keeps_its_id_and_is_in_no_ledger(recordable):
     settings = recordable(**{"runs.id": "run-sent"})
-    with recorded(["run"], settings, {}):
+    with record_run(["run"], settings, {}):
         pass
     assert Path(settings.workspace, "runs", "run-sent", "run.json").is_file()
-    assert Ledger(settings.runs.ledger).all() == []
+    assert RunHistory(settings.runs.history_dir).all() == []
 
 
 def test_a_cluster_keeps_no_ledger_and_without_one_a_run_goes_on(recordable, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
-    settings = recordable(**{"runs.ledger": str(tmp_path / "file" / "ledger")})
-    with recorded(["run"], settings, {}):
+    settings = recordable(**{"runs.history_dir": str(tmp_path / "file" / "ledger")})
+    with record_run(["run"], settings, {}):
         print("work")
-    assert "runs.ledger = " in capsys.readouterr().err
+    assert "runs.history_dir = " in capsys.readouterr().err
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "16.4")
-    with recorded(["train"], recordable(), {}):
+    with record_run(["train"], recordable(), {}):
         print("work")
-    assert Ledger(recordable().runs.ledger).all() == [] and capsys.readouterr().err == ""
+    assert RunHistory(recordable().runs.history_dir).all() == [] and capsys.readouterr().err == ""
 
 
 def test_the_log_can_be_read_while_the_run_goes_on(recordable, monkeypatch):
     monkeypatch.setattr(run_log, "WRITE_EVERY", 0.01)
     settings = recordable()
-    with recorded(["run"], settings, {}) as run:
+    with record_run(["run"], settings, {}) as run:
         print("first", flush=True)
         file = Path(settings.workspace, "runs", run.id, "run.log")
         for _ in range(500):
@@ -122,9 +127,9 @@ def test_where_the_record_cannot_be_written_the_work_goes_on_and_it_is_said(reco
     settings = recordable()
     Path(settings.workspace).mkdir(parents=True)
     Path(settings.workspace, "runs").write_text("a file where the folder should be")
-    with recorded(["run"], settings, {}):
+    with record_run(["run"], settings, {}):
         print("work")
-    assert Ledger(settings.runs.ledger).find(None).state == "succeeded"
+    assert RunHistory(settings.runs.history_dir).find(None).state == "succeeded"
     assert capfd.readouterr().err.count("the run's record cannot be written any more") == 1
 
 
@@ -133,16 +138,16 @@ def test_a_report_is_kept_with_the_run_that_made_it(spark, recordable):
     page = Path(settings.workspace, "reports", "report.html")
     page.parent.mkdir(parents=True)
     page.write_text("<html>1", "utf-8")
-    with recorded(["run"], settings, {}) as run:
-        run.attach(spark)
-        run.add(StageResult("report", 1, 1, made={"report": "reports/report.html"}))
+    with record_run(["run"], settings, {}) as run:
+        run.attach_session(spark)
+        run.add(StageResult("report", 1, 1, artifacts={"report": "reports/report.html"}))
         page.write_text("<html>2", "utf-8")
     assert Path(settings.workspace, "runs", run.id, "report.html").read_text("utf-8") == "<html>1"
 
 
 def test_a_failed_commit_leaves_no_file_and_what_was_committed_stays(spark, tables, recordable):
     settings = recordable()
-    kinds = schemas.columns(schemas.DATASETS)
+    kinds = schemas.parse_ddl(schemas.DATASETS)
     rows = spark.createDataFrame([("a",), ("b",)], "name string")
     rows = rows.select("name", *[F.lit(None).cast(kinds[each]).alias(each) for each in kinds if each != "name"])
     folder = Path(tables.location("datasets"))
@@ -150,12 +155,12 @@ def test_a_failed_commit_leaves_no_file_and_what_was_committed_stays(spark, tabl
         tables.append("datasets", rows.coalesce(1))
         before = {path for path in folder.rglob("*") if path.is_file()}
         broken = F.when(F.col("name") == "b", F.raise_error(F.lit("no camera"))).otherwise(F.col("name"))
-        with pytest.raises(Exception, match="camera"), recorded(["run"], settings, {}) as run:
-            run.attach(spark)
+        with pytest.raises(Exception, match="camera"), record_run(["run"], settings, {}) as run:
+            run.attach_session(spark)
             tables.append("datasets", rows.repartition(2, "name").withColumn("images", broken))
         assert {path for path in folder.rglob("*") if path.is_file()} == before
-        with pytest.raises(DataError), recorded(["run"], settings, {}) as run:
-            run.attach(spark)
+        with pytest.raises(DataError), record_run(["run"], settings, {}) as run:
+            run.attach_session(spark)
             (folder / "part-0.parquet").write_bytes(b"x")
             raise DataError("the source is away")
     assert {path for path in folder.rglob("*") if path.is_file()} == before
@@ -166,7 +171,7 @@ def test_a_full_disk_is_one_sentence_and_its_whole_course_is_in_the_log(recordab
     settings = recordable()
     with (
         pytest.raises(PlatformError, match="No space is left on the disk of") as caught,
-        recorded(["run"], settings, {}),
+        record_run(["run"], settings, {}),
     ):
         raise RuntimeError("job aborted\nCaused by: java.io.IOException: No space left on device")
     record, log = record_of(settings)
@@ -176,7 +181,7 @@ def test_a_full_disk_is_one_sentence_and_its_whole_course_is_in_the_log(recordab
 
 def test_an_error_of_java_is_recorded_by_its_cause_and_knows_its_log(recordable):
     settings = recordable()
-    with pytest.raises(RuntimeError) as caught, recorded(["run"], settings, {}) as run:
+    with pytest.raises(RuntimeError) as caught, record_run(["run"], settings, {}) as run:
         raise RuntimeError("o1.save\n\tat x.Y\nCaused by: java.io.IOException: Stale file handle\n\tat x.Z")
     record, log = record_of(settings)
     assert record["error"] == "java.io.IOException: Stale file handle"

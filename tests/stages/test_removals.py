@@ -13,12 +13,12 @@ from pyspark.sql import functions as F
 
 from pipelines.cli import main
 from pipelines.config import load_settings
-from pipelines.evaluation.split import labelled_pictures
+from pipelines.evaluation.split import labelled_images
 from pipelines.platform import session
 from pipelines.platform.lock import workspace_lock
 from pipelines.stages import clean, ingest, removals
 from pipelines.stages.holding import is_exclusive
-from pipelines.storage.tables import Tables, stored_at
+from pipelines.storage.tables import Tables, content_ingested_at
 
 from .conftest import NOON, changed, jpeg, rows
 
@@ -66,14 +66,14 @@ def chosen(ingested, folder, make_settings, tmp_path):
 
 def labels(tables):
     """Give {name: label} of what is learned from."""
-    found = labelled_pictures(tables.current_images()).collect()
+    found = labelled_images(tables.current_images()).collect()
     return {row["path"].rpartition("/")[2]: row["label"] for row in found}
 
 
 def contents(tables):
     """Give {last folder and name: bytes} of the current images."""
     current = tables.settled(tables.current_images())
-    since = current.agg(F.min(stored_at())).first()[0]
+    since = current.agg(F.min(content_ingested_at())).first()[0]
     found = tables.with_content(current, since).collect()
     assert len(found) == current.count()
     return {"/".join(row["path"].split("/")[-2:]): bytes(row["content"]) for row in found}
@@ -161,9 +161,9 @@ def test_where_too_large_a_share_is_gone_the_rows_are_kept_until_it_is_confirmed
         (note,) = notes_on_paths(result)
         first = f"first file://{folder}/fox/0.jpg"
         assert note.startswith(f"{count} of 8 images are gone from the source, {first}. That is more than")
-        assert result.lasting == (note,) and "--set ingest.max_removed_share=1" in note
+        assert result.persistent_notes == (note,) and "--set ingest.max_removed_fraction=1" in note
         assert tables.version("images") == 0
-    (note,) = notes_on_paths(ingest.run(spark, changed(chosen, "ingest", max_removed_share=1.0)))
+    (note,) = notes_on_paths(ingest.run(spark, changed(chosen, "ingest", max_removed_fraction=1.0)))
     assert note.startswith(f"8 images are gone from the source, {first}. Training")
     assert rows(tables, "path") == []
 

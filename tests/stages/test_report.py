@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.platform.crowning import crown
+from pipelines.platform.crowning import set_champion
 from pipelines.platform.tracking import Tracking
 from pipelines.reports.gather import gather
 from pipelines.stages import ingest, report, score, train
@@ -50,7 +50,7 @@ def test_it_says_why_the_champion_is_champion(spark, trained):
     assert "irbis/1 is champion: the first version" in page(trained)
     tracking = Tracking.of(trained)
     tracking.tag(tracking.champion(), gate="is challenger, irbis/9 stays champion: balanced accuracy is not higher")
-    crown(tracking, tracking.champion(), "500 pictures <looked> at")
+    set_champion(tracking, tracking.champion(), "500 pictures <looked> at")
     report.run(spark, trained.model_copy(update={"report": trained.report.model_copy(update={"title": "Anew"})}))
     assert re.search(r"irbis/1 was made champion by \S+ on 20\d\d-\d\d-\d\d: 500 pictures &lt;looked", page(trained))
     assert "is challenger" not in page(trained)

@@ -14,10 +14,10 @@ from PIL import Image
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError, ModelError
-from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.decision import ReviewPolicy
 from pipelines.evaluation.operating_point import OperatingPoint
-from pipelines.evaluation.vote import vote
-from pipelines.models.backbones import backbones_of
+from pipelines.evaluation.vote import aggregate_burst
+from pipelines.models.backbones import backbones_from_settings
 from pipelines.platform.tracking import EVALUATION, Tracking
 from pipelines.reports.gather import gather
 from pipelines.stages import featurize, ingest, learning, score, train
@@ -32,7 +32,7 @@ STAGES = (ingest, featurize, score)
 
 
 def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark, settings):
-    trained = changed(settings, "train", vote="mean")
+    trained = changed(settings, "train", burst_aggregation="mean")
     train.run(spark, trained)
     result = score.run(spark, trained)
     assert (result.read, result.written, result.failures) == (181, 180, {"not_an_image": 1})
@@ -53,25 +53,29 @@ def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark,
         vote = max(mean, key=mean.get)
         assert {row["burst_prediction"] for row in frames} == {vote}
         assert frames[0]["burst_score"] == pytest.approx(mean[vote])
-        assert frames[0]["needs_review"] == (mean[vote] < trained.score.review_below)
+        assert frames[0]["needs_review"] == (mean[vote] < trained.score.review_threshold)
 
 
 def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, settings):
-    sought = changed(settings, "train", classes_of_interest=["striped"], vote="max", fractions=[0.4, 0.3, 0.3])
+    sought = changed(
+        settings, "train", classes_of_interest=["striped"], burst_aggregation="max", fractions=[0.4, 0.3, 0.3]
+    )
     train.run(spark, sought)
     version, tables = Tracking.of(sought).champion(), Tables.of(spark, sought)
-    decision = Decision.from_json(version.tags["decision"])
-    assert (decision.weight, decision.interesting) == (1.0, ("striped",))
-    trusted = [replace(point, groups=20) for point in decision.points]  # there are not so many
+    decision = ReviewPolicy.from_json(version.tags["decision"])
+    assert (decision.max_weight, decision.classes_of_interest) == (1.0, ("striped",))
+    trusted = [replace(point, groups=20) for point in decision.operating_points]  # there are not so many
     Tracking.of(sought).tag(version, decision=replace(decision, points=tuple(trusted)).to_json())
     review = {(each["point"]["unit"], each["point"]["recall"]): each for each in evaluation_of(sought)["reviews"]}
     test = learning.training_rows(tables, sought, version.tags["backbone"]).where("split = 'test'").collect()
-    for recall_of in ("picture", "group"):
-        (threshold,) = [each.threshold for each in trusted if (each.unit, each.recall) == (recall_of, 0.95)]
-        assert score.run(spark, changed(sought, "score", recall=0.95, recall_of=recall_of)).written == 180
+    for recall_unit in ("picture", "group"):
+        (threshold,) = [each.threshold for each in trusted if (each.unit, each.recall) == (recall_unit, 0.95)]
+        assert score.run(spark, changed(sought, "score", target_recall=0.95, recall_unit=recall_unit)).written == 180
         rows = [row for row in tables.read("predictions").collect() if not row["failure"]]
         bursts = [row["burst_id"] for row in rows]
-        said = vote([[row["probabilities"][name] for name in ("plain", "striped")] for row in rows], bursts, 1.0)
+        said = aggregate_burst(
+            [[row["probabilities"][name] for name in ("plain", "striped")] for row in rows], bursts, 1.0
+        )
         for row, (plain, striped) in zip(rows, said, strict=True):
             assert row["burst_score"] == pytest.approx(max(plain, striped))
             assert row["burst_prediction"] == ("striped" if striped > plain else "plain")
@@ -79,7 +83,7 @@ def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, 
         assert {row["needs_review"] for row in rows} == {True, False}
         looked_at = {row["content_hash"]: row["needs_review"] for row in rows}
         share = np.mean([looked_at[row["content_hash"]] for row in test])
-        assert review[recall_of, 0.95]["share"]["value"] == pytest.approx(share)  # what was promised is what is done
+        assert review[recall_unit, 0.95]["share"]["value"] == pytest.approx(share)  # what was promised is what is done
         tables.delete("predictions", F.lit(True))
 
 
@@ -87,7 +91,7 @@ def test_what_is_taken_for_a_class_without_an_operating_point_needs_review(spark
     tracking = Tracking.of(trained)
     version = tracking.champion()
     point = OperatingPoint("striped", "picture", 0.99, threshold=0.999999, units=500, groups=99)  # one group too few
-    tracking.tag(version, decision=Decision(0.0, ("striped",), (point,)).to_json())
+    tracking.tag(version, decision=ReviewPolicy(0.0, ("striped",), (point,)).to_json())
     score.run(spark, trained)
     rows = [row for row in Tables.of(spark, trained).read("predictions").collect() if not row["failure"]]
     for row in rows:
@@ -125,7 +129,7 @@ def test_a_second_scoring_writes_nothing_and_a_late_frame_only_touches_its_burst
 def test_removed_images_leave_predictions_and_counts_and_their_bursts_vote_again(spark, trained):
     score.run(spark, trained)
     tables = Tables.of(spark, trained)
-    gone = tables.current_images().where("path like '%S0/plain/000\\_0.jpg' or path like '%bad.jpg'")
+    gone = tables.latest_images().where("path like '%S0/plain/000\\_0.jpg' or path like '%bad.jpg'")
     burst = gone.where("failure is null").first()["burst_id"]
     tables.append("images", removed_rows(gone, datetime.now(timezone.utc)))
     counts = collect_status(spark, trained)
@@ -177,7 +181,7 @@ def test_backbones_side_by_side_go_through_all_stages_under_one_name(spark, sett
     result = train.run(spark, joined)
     assert (result.read, result.written) == (180, 1)
     version = Tracking.of(joined).champion()
-    tiny, pixels = (each.identity for each in backbones_of(joined))
+    tiny, pixels = (each.feature_id for each in backbones_from_settings(joined))
     assert version.tags["backbone"] == f"{tiny}+{pixels}"
     assert score.run(spark, joined).failures == {"not_an_image": 1}
     assert collect_status(spark, joined)["missing"] == {
@@ -241,7 +245,7 @@ def test_a_picture_that_was_too_large_is_taken_up_when_the_limit_is_raised(spark
 
     score.run(spark, trained)
     assert run_all(narrow) == [(1, 1)] * 3
-    row = tables.current_images().where("path like '%big.jpg'").first()
+    row = tables.latest_images().where("path like '%big.jpg'").first()
     assert (row["failure"], row["width"], row["height"]) == ("too_large", 80, 60)
     assert counts() == [(182, 1), (182, 1)]
     assert run_all(narrow) == [(0, 0)] * 3

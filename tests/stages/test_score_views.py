@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from pipelines.errors import DataError, ModelError
-from pipelines.evaluation.decision import Decision
-from pipelines.models.classifiers import probabilities
+from pipelines.evaluation.decision import ReviewPolicy
+from pipelines.models.classifiers import predict_probabilities
 from pipelines.platform.tracking import Tracking
 from pipelines.stages import featurize, score
 from pipelines.stages.score import require_backbone
-from pipelines.storage.features import features_of
+from pipelines.storage.features import read_features
 from pipelines.storage.tables import Tables
 
 from .conftest import changed
@@ -22,21 +22,25 @@ from .conftest import changed
 def test_a_version_that_decides_on_both_views_gives_their_mean(spark, trained):
     tracking, tables = Tracking.of(trained), Tables.of(spark, trained)
     champion = tracking.champion()
-    before = Decision.from_json(champion.tags["decision"])
+    before = ReviewPolicy.from_json(champion.tags["decision"])
     tracking.tag(champion, decision=replace(before, both_views=True).to_json())
-    remedy = r"no features of irbis_tiny.* Run `irbis featurize --backbone irbis_tiny --set featurize\.mirror=true`"
+    remedy = (
+        r"no features of irbis_tiny.* Run `irbis featurize --backbone irbis_tiny --set featurize\.horizontal_flip=true`"
+    )
     with pytest.raises(DataError, match=remedy):
         score.run(spark, trained)
-    with pytest.raises(ModelError, match=r"looks at mirrored pictures too, .* Add --set featurize\.mirror=true"):
+    with pytest.raises(
+        ModelError, match=r"looks at mirrored pictures too, .* Add --set featurize\.horizontal_flip=true"
+    ):
         require_backbone(trained)
-    mirrored = changed(trained, "featurize", mirror=True)
+    mirrored = changed(trained, "featurize", horizontal_flip=True)
     require_backbone(mirrored)
     featurize.run(spark, mirrored)
     score.run(spark, trained)
-    rows = features_of(tables, champion.tags["backbone"], mirrored=True).where("features is not null")
+    rows = read_features(tables, champion.tags["backbone"], mirrored=True).where("features is not null")
     model = tracking.load(champion)
     one, other = (
-        {row["content_hash"]: row["probability"] for row in probabilities(model, rows, view).collect()}
+        {row["content_hash"]: row["probability"] for row in predict_probabilities(model, rows, view).collect()}
         for view in ("features", "mirrored")
     )
     found = tables.read("predictions").where("failure is null").collect()

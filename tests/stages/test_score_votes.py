@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.decision import ReviewPolicy
 from pipelines.platform.tracking import Tracking
 from pipelines.stages import score
 from pipelines.storage.tables import Tables
@@ -10,7 +10,7 @@ from pipelines.storage.tables import Tables
 
 def test_without_a_vote_every_image_keeps_its_own_prediction(spark, trained):
     tracking = Tracking.of(trained)
-    tracking.tag(tracking.champion(), decision=Decision(None, ("striped",)).to_json())
+    tracking.tag(tracking.champion(), decision=ReviewPolicy(None, ("striped",)).to_json())
     assert score.run(spark, trained).written == 180
     rows = [row for row in Tables.of(spark, trained).read("predictions").collect() if not row["failure"]]
     for row in rows:

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.stages.learning import select_rows
-from pipelines.stages.measuring import cross_validate_recipe
+from pipelines.stages.measuring import cross_validate_pipeline
 from pipelines.stages.train import train
 
 COLUMNS = (
@@ -50,7 +50,7 @@ def survey(spark):
 @pytest.fixture
 def chosen(make_settings):
     def choose(**values):
-        cheap = {"reg_params": 0.05, "max_iter": 5, "folds": 2, "bootstrap": 100, **values}
+        cheap = {"reg_params": 0.05, "max_iter": 5, "cv_folds": 2, "bootstrap_resamples": 100, **values}
         return make_settings({f"train.{key}": value for key, value in cheap.items()})
 
     return choose
@@ -60,7 +60,7 @@ def chosen(make_settings):
 def trained(survey, request):
     from pipelines.config import load_settings
 
-    cheap = {"train.reg_params": 0.05, "train.max_iter": 15, "train.folds": 3, "train.bootstrap": 100}
+    cheap = {"train.reg_params": 0.05, "train.max_iter": 15, "train.cv_folds": 3, "train.bootstrap_resamples": 100}
     return train(survey, load_settings(None, cheap))
 
 
@@ -99,7 +99,7 @@ def test_the_registered_model_learns_from_train_and_validation_and_the_only_grou
     sides = {(row["label"], row["split"]) for row in selection.rows.select("label", "split").distinct().collect()}
     assert {split for label, split in sides if label == "wolf"} == {"train"}
     assert {split for label, split in sides if label == "hare"} == {"train", "validation", "test"}
-    alone = select_rows(survey, chosen(folds=0, min_groups_per_class=1).train)
+    alone = select_rows(survey, chosen(cv_folds=0, min_groups_per_class=1).train)
     assert alone.moved == ("owl-test-0", "wolf-test-0", "wolf-test-1")
     assert alone.coverage.not_evaluated == ("owl",)
 
@@ -114,20 +114,20 @@ def test_every_image_is_predicted_without_its_group_and_nothing_chosen_has_seen_
             own = [float(each) for each in random.normal(size=32) * 3]
         rows.append((*row[:2], own, *row[3:]))
     table = spark.createDataFrame(rows, COLUMNS)
-    measured = cross_validate_recipe(table, ["blank", "hare"], ["blank", "hare"], chosen().train)
-    assert Counter(measured.answers.groups) == dict.fromkeys({row[5] for row in rows}, 2)
-    assert [len(set(part.answers.groups)) for part in measured.parts] == [12, 12]
-    assert measured.answers.evaluate(bootstrap=0).metrics["accuracy"].value < 0.75
+    measured = cross_validate_pipeline(table, ["blank", "hare"], ["blank", "hare"], chosen().train)
+    assert Counter(measured.predictions.groups) == dict.fromkeys({row[5] for row in rows}, 2)
+    assert [len(set(part.predictions.groups)) for part in measured.parts] == [12, 12]
+    assert measured.predictions.evaluate(bootstrap=0).metrics["accuracy"].value < 0.75
 
 
-FOREST = {"learner": "random_forest", "trees": 10, "depth": 4, "min_leaf": 1}
+FOREST = {"classifier": "random_forest", "num_trees": 10, "max_depth": 4, "min_samples_leaf": 1}
 
 
-@pytest.mark.parametrize("learner", [{"folds": 0}, FOREST])
+@pytest.mark.parametrize("learner", [{"cv_folds": 0}, FOREST])
 def test_other_folds_and_learners_take_the_small_survey_too(survey, chosen, learner):
     found = train(survey, chosen(**learner, min_groups_per_class=1))
     assert found.classes == ["blank", "hare", "lynx", "owl", "wolf"]
-    assert found.folds == (5 if learner == {"folds": 0} else 2)
+    assert found.folds == (5 if learner == {"cv_folds": 0} else 2)
     owl = found.test.per_class["owl"]
     assert (owl.support, owl.recall.value) == (0, None)
     assert found.test.rows == 50
@@ -139,7 +139,7 @@ def test_a_test_split_that_can_evaluate_all_classes_is_used_as_ever(survey, chos
     found = train(survey.where("label in ('blank', 'hare')"), chosen())
     assert (found.folds, found.method, found.caveats) == (0, "test", ())
     assert (found.test.rows, found.test.groups) == (8, 4)
-    assert found.figures()["test.accuracy"] == found.test.metrics["accuracy"].value
+    assert found.mlflow_metrics()["test.accuracy"] == found.test.metrics["accuracy"].value
 
 
 def test_a_class_that_one_fold_holds_alone_chooses_nothing(survey, chosen):
@@ -159,17 +159,17 @@ def test_contradicting_bursts_are_counted_and_do_not_vote(spark, chosen):
         for path, name, features, label, _, group, split in survey_rows(groups, frames=1)
     ]
     found = train(spark.createDataFrame(joined, COLUMNS), chosen())
-    assert found.decision.weight is None
-    assert found.voted.metrics["accuracy"] == found.test.metrics["accuracy"]
+    assert found.decision.max_weight is None
+    assert found.burst_test.metrics["accuracy"] == found.test.metrics["accuracy"]
     (caveat,) = found.caveats
     assert caveat == (
         "11 of 11 bursts with several labelled images hold contradicting labels (100%), first "
         "/pics/blank-test-0_0.jpg (blank) and /pics/lynx-test-0_0.jpg (lynx). Images of different cameras may have "
         "been joined: check sources.station and the capture times."
     )
-    forced = train(spark.createDataFrame(joined, COLUMNS), chosen(vote="mean"))
-    assert forced.voted.metrics["balanced_accuracy"].value < forced.test.metrics["balanced_accuracy"].value
-    assert "train.vote=none lets every image keep its own prediction" in forced.caveats[-1]
+    forced = train(spark.createDataFrame(joined, COLUMNS), chosen(burst_aggregation="mean"))
+    assert forced.burst_test.metrics["balanced_accuracy"].value < forced.test.metrics["balanced_accuracy"].value
+    assert "train.burst_aggregation=none lets every image keep its own prediction" in forced.caveats[-1]
 
 
 def test_frames_of_one_trigger_in_two_groups_are_a_leak(spark, chosen):
@@ -182,7 +182,7 @@ def test_frames_of_one_trigger_in_two_groups_are_a_leak(spark, chosen):
     assert caveat.startswith("10 of 10 test images that are not blank have a near-identical image in ")
     assert "train or validation (cosine of their features at least 0.95)" in caveat
     assert "first /pics/fox-train-0_0.jpg = /pics/fox-train-0_1.jpg; the figures may be too high" in caveat
-    assert found.figures()["leakage.share"] == 1.0
+    assert found.mlflow_metrics()["leakage.share"] == 1.0
 
 
 def test_hundreds_of_classes_of_one_image_are_refused_in_one_sentence(spark, chosen):

@@ -42,7 +42,7 @@ def test_each_stage_takes_away_what_is_missing_for_it_and_gives_the_next_one_wor
 
 
 def test_with_mirror_what_lacks_mirrored_features_is_to_be_featurized_and_no_more_to_be_learned(spark, trained):
-    on = trained.model_copy(update={"featurize": trained.featurize.model_copy(update={"mirror": True})})
+    on = trained.model_copy(update={"featurize": trained.featurize.model_copy(update={"horizontal_flip": True})})
     assert collect_status(spark, trained)["missing"]["featurize"] == 0
     missing = collect_status(spark, on)["missing"]
     assert (missing["featurize"], missing["train"]) == (181, 0)

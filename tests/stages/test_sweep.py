@@ -9,25 +9,25 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pyspark.sql.utils import IllegalArgumentException
 
-from pipelines.config import Origin, flatten, load_origins
+from pipelines.config import SourcedValue, flatten, load_sourced_values
 from pipelines.errors import DataError, SettingsError
 from pipelines.platform.provenance import code_version
 from pipelines.platform.tracking import Tracking
 from pipelines.platform.trials import PARENT, Trial
 from pipelines.stages import sweep, sweep_trial
-from pipelines.stages.sweep_plan import Plan, Share
-from pipelines.stages.sweep_trial import combined
+from pipelines.stages.sweep_plan import Shard, SweepPlan
+from pipelines.stages.sweep_trial import final_params
 
 
 @pytest.fixture
 def origins(settings):
-    found = load_origins(None, {})
-    return {**found, **{key: Origin(value, "test") for key, value in flatten(settings.model_dump(by_alias=True))}}
+    found = load_sourced_values(None, {})
+    return {**found, **{key: SourcedValue(value, "test") for key, value in flatten(settings.model_dump(by_alias=True))}}
 
 
 def plan(**values):
     space = {"train.reg_params": [0.01, 100.0], "train.class_weights": ["balanced", "none"]}
-    return Plan(**{"method": "grid", "space": space, "prune": False, **values})
+    return SweepPlan(**{"method": "grid", "space": space, "prune": False, **values})
 
 
 def nested(settings):
@@ -94,10 +94,10 @@ def test_more_trials_may_be_asked_for_and_none_is_drawn_twice(spark, settings, o
 
 def test_shares_try_every_combination_once_and_the_run_of_all_gives_the_table(spark, settings, origins):
     with pytest.raises(DataError, match=r"grid is not begun .* irbis sweep FILE --begin"):
-        sweep.run(spark, settings, plan(), "grid", origins, Share(1, 2))
-    assert sweep.begin(spark, settings, plan(), "grid").outcome == "grid: 0 of 4 trials are done"
+        sweep.run(spark, settings, plan(), "grid", origins, Shard(1, 2))
+    assert sweep.init_sweep(spark, settings, plan(), "grid").outcome == "grid: 0 of 4 trials are done"
     with ThreadPoolExecutor(2) as pool:  # side by side, as two processes are
-        shares = [pool.submit(sweep.run, spark, settings, plan(), "grid", origins, Share(n, 2)) for n in (1, 2)]
+        shares = [pool.submit(sweep.run, spark, settings, plan(), "grid", origins, Shard(n, 2)) for n in (1, 2)]
     results = [each.result() for each in shares]
     assert [(each.written, each.outcome, each.notes) for each in results] == [
         (2, f"grid: share {n} of 2, 2 of 4 trials", ()) for n in (1, 2)
@@ -108,17 +108,17 @@ def test_shares_try_every_combination_once_and_the_run_of_all_gives_the_table(sp
     trials = sorted((Trial(**json.loads(run.data.tags["irbis.trial"])) for run in runs), key=lambda each: each.number)
     assert [each.parameters for each in trials] == list(plan().combinations())
     assert (whole.written, parent.info.status, len(whole.notes[0].strip().splitlines())) == (0, "FINISHED", 5)
-    assert sweep.run(spark, settings, plan(), "grid", origins, Share(1, 2)).written == 0  # a task that is repaired late
+    assert sweep.run(spark, settings, plan(), "grid", origins, Shard(1, 2)).written == 0  # a task that is repaired late
     assert nested(settings)[0].info.status == "FINISHED"
 
 
 def test_a_share_draws_other_values_than_those_beside_it_and_hears_of_theirs(spark, settings, origins, monkeypatch):
     space = {"train.reg_params": {"low": 0.001, "high": 1.0, "log": True}}
     drawn = plan(method="tpe", space=space, trials=4)
-    sweep.begin(spark, settings, drawn, "grid")
+    sweep.init_sweep(spark, settings, drawn, "grid")
     heard, tell = [], sweep_trial.tell
     monkeypatch.setattr(sweep_trial, "tell", lambda study, of, news: heard.append(len(news)) or tell(study, of, news))
-    assert [sweep.run(spark, settings, drawn, "grid", origins, Share(n, 2)).written for n in (2, 1)] == [2, 2]
+    assert [sweep.run(spark, settings, drawn, "grid", origins, Shard(n, 2)).written for n in (2, 1)] == [2, 2]
     assert heard == [0, 0, 0, 2, 0, 0]  # as it starts, and before each trial
     _, runs = nested(settings)
     assert len({run.data.params["train.reg_params"] for run in runs}) == 4
@@ -127,29 +127,31 @@ def test_a_share_draws_other_values_than_those_beside_it_and_hears_of_theirs(spa
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/4/2", ""])
 def test_what_is_no_share_is_refused(text):
     with pytest.raises(SettingsError, match="give which of how many, from 1/4 to 4/4"):
-        Share.of(text)
+        Shard.of(text)
 
 
 def test_what_a_learner_refuses_is_written_down_and_the_others_go_on(spark, settings, origins):
-    result = sweep.run(spark, settings, plan(space={"train.pca": [5, 100_000]}), "grid", origins)
+    result = sweep.run(spark, settings, plan(space={"train.pca_components": [5, 100_000]}), "grid", origins)
     assert (result.written, dict(result.failures)) == (2, {"failed": 1}), result.notes
     failed, fine = sorted(nested(settings)[1], key=lambda run: run.info.status)
     assert (failed.info.status, fine.info.status) == ("FAILED", "FINISHED")
-    assert "--set train.pca=5" in result.outcome
+    assert "--set train.pca_components=5" in result.outcome
     assert re.search(r"100000 +failed: .+", result.notes[0])
 
 
 def test_a_spark_that_stops_is_no_finding_about_parameters(spark, settings, origins, monkeypatch):
     monkeypatch.setattr("pipelines.stages.sweep_trial.is_running", lambda spark: False)
     with pytest.raises(IllegalArgumentException):
-        sweep.run(spark, settings, plan(space={"train.pca": [100_000]}), "grid", origins)
+        sweep.run(spark, settings, plan(space={"train.pca_components": [100_000]}), "grid", origins)
     monkeypatch.undo()
     assert "irbis.trial" not in nested(settings)[1][0].data.tags
-    assert sweep.run(spark, settings, plan(space={"train.pca": [100_000]}), "grid", origins).failures == {"failed": 1}
+    assert sweep.run(spark, settings, plan(space={"train.pca_components": [100_000]}), "grid", origins).failures == {
+        "failed": 1
+    }
 
 
 def test_a_failed_trial_whose_run_is_deleted_is_tried_again(spark, settings, origins):
-    chosen = plan(space={"train.pca": [100_000]})
+    chosen = plan(space={"train.pca_components": [100_000]})
     assert sweep.run(spark, settings, chosen, "grid", origins).written == 1
     assert sweep.run(spark, settings, chosen, "grid", origins).written == 0
     Tracking.of(settings).client.delete_run(nested(settings)[1][0].info.run_id)
@@ -157,25 +159,29 @@ def test_a_failed_trial_whose_run_is_deleted_is_tried_again(spark, settings, ori
 
 
 def test_a_hopeless_trial_is_stopped_after_one_fold(spark, settings, origins, monkeypatch):
-    monkeypatch.setattr("pipelines.stages.sweep_trial.FIRST", 2)
+    monkeypatch.setattr("pipelines.stages.sweep_trial.N_STARTUP_TRIALS", 2)
     space = {"train.reg_params": [0.03, 0.02, 0.01, 1000.0]}
     result = sweep.run(spark, settings, plan(space=space, prune=True, metric="log_loss"), "grid", origins)
     trials = [Trial(**json.loads(run.data.tags["irbis.trial"])) for run in nested(settings)[1]]
     stopped = [trial for trial in trials if trial.state == "pruned"]
     assert [trial.parameters["train.reg_params"] for trial in stopped] == [1000.0]
-    assert stopped[0].value == stopped[0].first > max(trial.first for trial in trials if trial.state == "finished")
+    assert (
+        stopped[0].value
+        == stopped[0].first_fold_value
+        > max(trial.first_fold_value for trial in trials if trial.state == "finished")
+    )
     assert stopped[0].low is None
     assert result.notes[0].strip().splitlines()[-1].endswith("stopped after one fold")
 
 
 def test_without_folds_there_is_no_sweep(spark, settings, origins):
-    none = settings.model_copy(update={"train": settings.train.model_copy(update={"folds": 0})})
-    with pytest.raises(DataError, match=r"a sweep needs cross-validation\. Set train.folds to 2 or more"):
+    none = settings.model_copy(update={"train": settings.train.model_copy(update={"cv_folds": 0})})
+    with pytest.raises(DataError, match=r"a sweep needs cross-validation\. Set train.cv_folds to 2 or more"):
         sweep.run(spark, none, plan(), "grid", origins)
 
 
 def test_what_cross_validation_chose_within_a_trial_is_part_of_the_command():
-    trial = Trial(0, {"train.pca": 64}, "finished", 0.9, chosen={"reg_param": 0.03})
-    assert combined(trial) == {"train.reg_params": 0.03, "train.pca": 64}
-    swept = Trial(0, {"train.reg_params": 0.5}, "finished", 0.9, chosen={"reg_param": 0.5})
-    assert combined(swept) == {"train.reg_params": 0.5}
+    trial = Trial(0, {"train.pca_components": 64}, "finished", 0.9, selected_params={"reg_param": 0.03})
+    assert final_params(trial) == {"train.reg_params": 0.03, "train.pca_components": 64}
+    swept = Trial(0, {"train.reg_params": 0.5}, "finished", 0.9, selected_params={"reg_param": 0.5})
+    assert final_params(swept) == {"train.reg_params": 0.5}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import load_origins
+from pipelines.config import load_sourced_values
 from pipelines.errors import SettingsError
 from pipelines.stages.sweep_plan import read_plan
 
@@ -15,7 +15,7 @@ from pipelines.stages.sweep_plan import read_plan
 def plan_of(tmp_path):
     def read(text: str):
         (tmp_path / "plan.yaml").write_text(text)
-        return read_plan(str(tmp_path / "plan.yaml"), load_origins(None, {}))
+        return read_plan(str(tmp_path / "plan.yaml"), load_sourced_values(None, {}))
 
     return read
 
@@ -28,11 +28,13 @@ def faults(plan_of, text):
 
 def test_a_plan_has_ranges_and_choices(plan_of):
     plan = plan_of(
-        "method: random\ntrials: 7\nspace: {train.reg_params: {low: 0.001, high: 1, log: true}, train.pca: [null, 64]}"
+        "method: random\ntrials: 7\nspace: {train.reg_params: {low: 0.001, high: 1, log: true}, train.pca_components: [null, 64]}"
     )
     assert (plan.wanted, plan.metric, plan.direction, plan.parallel) == (7, "balanced_accuracy", "maximize", 1)
-    assert plan.space["train.reg_params"].high == 1.0 and plan.space["train.pca"] == [None, 64]
-    assert plan.choices("train.pca", 3) == [None, 64] and plan.choices("train.learner", "lightgbm") == ["lightgbm"]
+    assert plan.space["train.reg_params"].high == 1.0 and plan.space["train.pca_components"] == [None, 64]
+    assert plan.choices("train.pca_components", 3) == [None, 64] and plan.choices("train.classifier", "lightgbm") == [
+        "lightgbm"
+    ]
 
 
 def test_a_grid_is_every_combination(plan_of):
@@ -60,7 +62,7 @@ def test_a_grid_is_every_combination(plan_of):
             "space: {train.max_iter: {low: 10.5, high: 20, integer: true}}",
             "train.max_iter: an integer range has whole ends, not 10.5 and 20.",
         ),
-        ("space: {train.pca: [64, 64]}", "train.pca has a value twice: [64, 64]."),
+        ("space: {train.pca_components: [64, 64]}", "train.pca_components has a value twice: [64, 64]."),
         (
             "space: {train.elastic_net: {low: 0, high: 2}}",
             "the sweep: train.elastic_net = 2.0 is refused: input should be less than or equal to 1.",
@@ -70,8 +72,14 @@ def test_a_grid_is_every_combination(plan_of):
             "the sweep has an unknown key 'train.reg_param'. Did you mean 'train.reg_params'?",
         ),
         ("space: {}", "space: dictionary should have at least 1 item after validation, not 0 (it is {})."),
-        ("trials: 0\nspace: {train.pca: [64]}", "trials: input should be greater than or equal to 1 (it is 0)."),
-        ("methods: grid\nspace: {train.pca: [64]}", "methods: extra inputs are not permitted (it is 'grid')."),
+        (
+            "trials: 0\nspace: {train.pca_components: [64]}",
+            "trials: input should be greater than or equal to 1 (it is 0).",
+        ),
+        (
+            "methods: grid\nspace: {train.pca_components: [64]}",
+            "methods: extra inputs are not permitted (it is 'grid').",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(plan_of, text, expected):
@@ -79,15 +87,15 @@ def test_what_is_wrong_is_said(plan_of, text, expected):
 
 
 def test_what_would_make_trials_incomparable_cannot_be_swept(plan_of):
-    (fault,) = faults(plan_of, "space: {train.folds: [2, 5]}")
-    assert fault.startswith("train.folds cannot be swept: trials could not be compared.")
-    (fault,) = faults(plan_of, "space: {score.recall: [0.95]}")
-    assert fault.startswith("score.recall cannot be swept")
+    (fault,) = faults(plan_of, "space: {train.cv_folds: [2, 5]}")
+    assert fault.startswith("train.cv_folds cannot be swept: trials could not be compared.")
+    (fault,) = faults(plan_of, "space: {score.target_recall: [0.95]}")
+    assert fault.startswith("score.target_recall cannot be swept")
 
 
 def test_all_faults_are_told_at_once(plan_of):
     found = faults(
-        plan_of, "space: {train.reg_params: {low: 2, high: 1}, train.elastic_net: [3], train.learner: [forest]}"
+        plan_of, "space: {train.reg_params: {low: 2, high: 1}, train.elastic_net: [3], train.classifier: [forest]}"
     )
     assert len(found) == 3
 
@@ -106,4 +114,4 @@ def test_a_file_that_is_no_plan_is_refused(plan_of, tmp_path):
     "path", sorted(Path(__file__).parents[2].glob("conf/sweeps/*.yaml")), ids=lambda path: path.stem
 )
 def test_the_plans_that_come_along_are_sound(path):
-    assert read_plan(str(path), load_origins(None, {})).wanted > 1
+    assert read_plan(str(path), load_sourced_values(None, {})).n_trials > 1

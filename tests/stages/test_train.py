@@ -8,13 +8,13 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
-from pipelines.evaluation.answers import best_views, temperature_of
-from pipelines.evaluation.decision import Decision
+from pipelines.evaluation.answers import choose_temperature, choose_views
+from pipelines.evaluation.decision import ReviewPolicy
 from pipelines.evaluation.figures import Evaluation
-from pipelines.evaluation.operating_point import Review
+from pipelines.evaluation.operating_point import OperatingPointResult
 from pipelines.platform.tracking import CHAMPION, EVALUATION, Tracking
 from pipelines.stages import featurize, ingest, learning, train
-from pipelines.stages.asking import ask
+from pipelines.stages.asking import predict_labelled
 from pipelines.storage.tables import Tables
 
 from .conftest import changed, jpeg
@@ -47,12 +47,12 @@ def test_what_is_decided_is_kept_with_the_version(spark, settings):
     assert train.run(spark, trained).notes == ()
     tracking = Tracking.of(trained)
     champion = tracking.champion()
-    decision = Decision.from_json(champion.tags["decision"])
+    decision = ReviewPolicy.from_json(champion.tags["decision"])
     evaluations, params = tracking.read_json(champion, EVALUATION), tracking.params(champion)
-    assert decision.interesting == ("plain", "striped")
-    assert float(params["vote.weight_of_maximum"]) == decision.weight
-    reviews = [Review.from_dict(each) for each in evaluations["reviews"]]
-    assert tuple(review.point for review in reviews) == decision.points
+    assert decision.classes_of_interest == ("plain", "striped")
+    assert float(params["vote.weight_of_maximum"]) == decision.max_weight
+    reviews = [OperatingPointResult.from_dict(each) for each in evaluations["reviews"]]
+    assert tuple(review.point for review in reviews) == decision.operating_points
     assert len(reviews) == 2 * 3 * 2
     metrics = tracking.client.get_run(champion.run_id).data.metrics
     first = reviews[0]
@@ -68,13 +68,13 @@ def test_probabilities_are_calibrated_on_what_was_held_out(spark, trained):
     champion = tracking.champion()
     rows = learning.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
     learned = rows.where("split != 'test'")
-    _, said = learning.cross_validated(learned, champion.classes, trained.train, trained.train.folds)
+    _, said = learning.fit_cross_validated(learned, champion.classes, trained.train, trained.train.cv_folds)
     assert len(said.labels) == learned.count()
-    assert float(tracking.params(champion)["temperature"]) == pytest.approx(temperature_of(said), rel=1e-3)
+    assert float(tracking.params(champion)["temperature"]) == pytest.approx(choose_temperature(said), rel=1e-3)
 
 
 def test_without_folds_the_one_split_calibrates_and_its_temperature_stays_in_the_registry(spark, settings):
-    trained = changed(settings, "train", folds=0)
+    trained = changed(settings, "train", cv_folds=0)
     train.run(spark, trained)
     tracking = Tracking.of(trained)
     champion = tracking.champion()
@@ -83,12 +83,12 @@ def test_without_folds_the_one_split_calibrates_and_its_temperature_stays_in_the
     *steps, last = model.stages
     temperature = float(tracking.params(champion)["temperature"])
     assert (type(last).__name__, last.getOrDefault(last.temperature)) == ("Temperature", temperature)
-    said = ask(PipelineModel(steps), held, champion.classes)
-    assert temperature == pytest.approx(temperature_of(said), rel=1e-3)
-    calibrated = ask(model, held, champion.classes)
+    said = predict_labelled(PipelineModel(steps), held, champion.classes)
+    assert temperature == pytest.approx(choose_temperature(said), rel=1e-3)
+    calibrated = predict_labelled(model, held, champion.classes)
     by_group = [
         list(each.probabilities[np.lexsort((each.probabilities[:, 0], each.groups))])
-        for each in (said.tempered(temperature), calibrated)
+        for each in (said.with_temperature(temperature), calibrated)
     ]
     assert np.array(by_group[0]) == pytest.approx(np.array(by_group[1]), abs=1e-9)
 
@@ -127,20 +127,20 @@ def test_a_label_without_features_yet_may_be_excluded_and_twins_in_case_are_refu
 
 
 def test_mirror_images_are_learned_from_and_asked_about_where_there_are_features_of_them(spark, trained):
-    mirrored = changed(trained, "featurize", mirror=True)
+    mirrored = changed(trained, "featurize", horizontal_flip=True)
     featurize.run(spark, mirrored)
     tables, tracking = Tables.of(spark, mirrored), Tracking.of(mirrored)
     rows = learning.training_rows(tables, mirrored, tracking.champion().tags["backbone"])
     assert rows.where("mirrored is not null").count() == rows.count() == 180
-    _, said = learning.cross_validated(rows.where("split != 'test'"), ["plain", "striped"], mirrored.train, 2)
+    _, said = learning.fit_cross_validated(rows.where("split != 'test'"), ["plain", "striped"], mirrored.train, 2)
     assert said.mirrored.shape == said.probabilities.shape
     assert np.abs(said.mirrored - said.probabilities).max() > 1e-6
     result = train.run(spark, mirrored)
     assert result.read == 180  # pictures, not views
     version = tracking.versions()[0]
-    decision = Decision.from_json(version.tags["decision"])
-    assert decision.both_views == best_views(said)[0]
-    assert tracking.params(version)["both_views"] == str(decision.both_views)
+    decision = ReviewPolicy.from_json(version.tags["decision"])
+    assert decision.average_flip == choose_views(said)[0]
+    assert tracking.params(version)["both_views"] == str(decision.average_flip)
     assert (
         "learned from mirrored pictures too, and asked about"
         in tracking.client.get_model_version("irbis", version.version).description
@@ -158,7 +158,7 @@ def test_a_version_without_a_verdict_is_made_anew(spark, trained):
     tracking = Tracking.of(trained)
     version = tracking.champion()
     tracking.client.delete_model_version_tag("irbis", version.version, "irbis.gate")  # killed before the gate
-    tracking.withdraw(CHAMPION)
+    tracking.delete_alias(CHAMPION)
     train.run(spark, trained)
     assert [each.version for each in tracking.versions()] == ["2"]
     assert tracking.champion().version == "2"

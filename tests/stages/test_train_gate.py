@@ -10,11 +10,11 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.errors import ModelError
-from pipelines.evaluation.split import split_of
+from pipelines.evaluation.split import assign_split
 from pipelines.platform.tracking import CHAMPION, EVALUATION, Tracking
 from pipelines.stages import ingest, train
-from pipelines.stages.comparison import compare
-from pipelines.stages.gate import pass_gate
+from pipelines.stages.comparison import compare_splits_report
+from pipelines.stages.gate import apply_gate
 from pipelines.stages.learning import training_rows
 from pipelines.stages.status import as_text, collect_status
 from pipelines.storage.tables import Tables
@@ -60,7 +60,7 @@ def test_a_version_that_beats_the_champion_takes_its_place_and_the_challengers(s
 
 
 def test_a_version_that_is_only_as_good_as_the_champion_is_challenger(spark, trained):
-    train.run(spark, changed(trained, "train", bootstrap=101))  # the same weights
+    train.run(spark, changed(trained, "train", bootstrap_resamples=101))  # the same weights
     tracking = Tracking.of(trained)
     assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
     verdict, metrics = gate_of(tracking, tracking.challenger())
@@ -116,7 +116,7 @@ def test_a_champion_is_judged_on_groups_alone_that_it_has_not_learned_from(spark
     result = train.run(spark, other)
     tracking = Tracking.of(trained)
     rows = training_rows(Tables.of(spark, other), other, tracking.champion().tags["backbone"])
-    before = split_of(F.col("group_id"), trained.train.fractions, trained.train.split_salt)
+    before = assign_split(F.col("group_id"), trained.train.fractions, trained.train.split_salt)
     both = rows.where("split = 'test'").where(before == "test")
     groups = both.select("group_id").distinct().count()
     assert 0 < both.count() < rows.where("split = 'test'").count()
@@ -171,7 +171,7 @@ def test_a_rare_class_that_test_lacks_is_trained_and_its_method_stands_beside_ev
     told = {each["version"]: each["evaluation"] for each in (status["champion"], status["challenger"]) if each}
     assert status["missing"]["train"] == 0 and told["2"] == "2-fold cross-validation"
     assert ("figures of 2-fold" in as_text(status)) == (status["champion"]["version"] == "2")
-    compared = compare(spark, relabelled)
+    compared = compare_splits_report(spark, relabelled)
     assert compared.splitlines()[0].startswith("177 pictures in 59 groups")
     assert compared.splitlines()[-1] == left_out.partition(" The model")[0]
     again = train.run(spark, relabelled)
@@ -183,7 +183,7 @@ def test_a_training_killed_between_the_crowning_and_the_verdict_loses_no_champio
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train, "pass_gate", lambda *given: pass_gate(*given) and killed())
+        patch.setattr(train, "apply_gate", lambda *given: apply_gate(*given) and killed())
         train.run(spark, settings)
     tracking = Tracking.of(settings)
     assert tracking.champion().version == "1" and "gate" not in tracking.champion().tags
@@ -195,7 +195,7 @@ def test_a_training_killed_between_the_crowning_and_the_verdict_loses_no_champio
 
 def test_where_the_alias_was_lost_no_version_becomes_champion_unexamined(spark, trained):
     tracking = Tracking.of(trained)
-    tracking.withdraw(CHAMPION)
+    tracking.delete_alias(CHAMPION)
     with pytest.raises(ModelError, match=r"^No version of irbis is champion any more, and irbis/1 was. .*`irbis pro"):
         train.run(spark, changed(trained, "train", reg_params=[0.02]))
     assert [each.version for each in tracking.versions()] == ["1"]

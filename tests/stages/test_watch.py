@@ -11,8 +11,8 @@ from pipelines.errors import DataError, PlatformError
 from pipelines.platform.lock import workspace_lock
 from pipelines.stages import ingest
 from pipelines.stages.watch import Watcher, watch
-from pipelines.storage.arrivals import announce, checkpoint_of
-from pipelines.storage.listing import list_names
+from pipelines.storage.arrivals import checkpoint_path, enqueue
+from pipelines.storage.listing import list_images
 from pipelines.storage.sources import open_source
 from pipelines.storage.tables import Tables
 
@@ -84,8 +84,8 @@ def test_what_was_announced_when_a_look_was_stopped_is_taken_by_the_next(spark, 
     folder = draw({f"a/{n}.jpg": jpeg(90, n) for n in range(4)})
     settings = make_settings({"sources.images": str(folder), "ingest.files_per_commit": "2"})
     tables, source = Tables.of(spark, settings), open_source(settings)
-    announce(tables, list_names(tables, source, settings.sources).names)
-    announce(tables, list_names(tables, source, settings.sources).names)  # killed before the stream began, twice
+    enqueue(tables, list_images(tables, source, settings.sources).files)
+    enqueue(tables, list_images(tables, source, settings.sources).files)  # killed before the stream began, twice
     taken = ingest._append
 
     def fails_at_the_second(*args):
@@ -95,10 +95,10 @@ def test_what_was_announced_when_a_look_was_stopped_is_taken_by_the_next(spark, 
 
     monkeypatch.setattr(ingest, "_append", fails_at_the_second)
     with pytest.raises(Over, match=r"^the second commit$"):  # what was raised inside the stream, not Spark's text of it
-        Watcher(tables, source, settings).look()
+        Watcher(tables, source, settings).poll()
     assert len(paths(tables)) == 2
     monkeypatch.undo()
-    assert Watcher(tables, source, settings).look().read == 2
+    assert Watcher(tables, source, settings).poll().read == 2
     assert paths(tables) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
 
 
@@ -106,16 +106,16 @@ def test_what_moves_and_what_goes_is_seen_while_watching(spark, make_settings, d
     folder = draw({f"a/{n}.jpg": jpeg(90, n) for n in range(4)})
     settings = make_settings({"sources.images": str(folder)})
     watcher = Watcher(Tables.of(spark, settings), open_source(settings), settings)
-    assert watcher.look().read == 4
+    assert watcher.poll().read == 4
     (folder / "a/0.jpg").rename(folder / "a/9.jpg")
     (folder / "a/1.jpg").unlink()
-    moved, gone = watcher.look().notes
+    moved, gone = watcher.poll().notes
     assert moved == f"1 image moved, first file://{folder}/a/0.jpg -> file://{folder}/a/9.jpg."
     assert gone.startswith(f"1 image is gone from the source, first file://{folder}/a/1.jpg.")
-    current = watcher.tables.current_images().orderBy("path").collect()
+    current = watcher.tables.latest_images().orderBy("path").collect()
     assert [row["path"][-5:] for row in current] == ["2.jpg", "3.jpg", "9.jpg"]
     version = watcher.tables.version("images")
-    assert watcher.look().notes == () and watcher.tables.version("images") == version
+    assert watcher.poll().notes == () and watcher.tables.version("images") == version
 
 
 def test_a_source_that_goes_away_later_and_a_workspace_in_use_are_notes(spark, make_settings, draw):
@@ -148,11 +148,11 @@ def test_a_disk_that_is_full_for_a_while_is_a_note_and_leaves_no_file(spark, mak
 def test_a_checkpoint_of_another_table_is_told_of(spark, make_settings, draw):
     settings = make_settings({"sources.images": str(draw({"a/1.jpg": jpeg(90, 1)}))})
     tables, source = Tables.of(spark, settings), open_source(settings)
-    assert Watcher(tables, source, settings).look().read == 1
+    assert Watcher(tables, source, settings).poll().read == 1
     shutil.rmtree(tables.location("arrivals"))
     draw({"a/2.jpg": jpeg(91, 2)})
     with pytest.raises(DataError, match=r"does not fit the table arrivals .* Remove the checkpoint"):
-        Watcher(tables, source, settings).look()
-    shutil.rmtree(checkpoint_of(tables, source.root))
-    assert Watcher(tables, source, settings).look().read == 1
+        Watcher(tables, source, settings).poll()
+    shutil.rmtree(checkpoint_path(tables, source.root))
+    assert Watcher(tables, source, settings).poll().read == 1
     assert paths(tables) == ["1.jpg", "2.jpg"]

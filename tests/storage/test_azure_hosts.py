@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from pipelines.azure_address import parse_place
+from pipelines.azure_address import parse_blob_uri
 from pipelines.config import load_settings
 from pipelines.errors import AccessError, DataError, SettingsError
-from pipelines.platform.artifacts import artifact_access
+from pipelines.platform.artifacts import artifact_credentials_env
 from pipelines.storage import azure_credentials
-from pipelines.storage.azure_workspace import way_in
-from pipelines.storage.places import Places
+from pipelines.storage.azure_workspace import hadoop_access_conf
+from pipelines.storage.places import WorkspaceFiles
 from pipelines.storage.sources import azure_blob, open_source
 from tests.serving import Quiet, Server, serving
 from tests.token_server import write_certificate
@@ -129,11 +129,11 @@ def test_nor_do_files_workspace_and_models_there_get_one(foreign):
     workspace = "abfss://survey@irbis1.dfs.example.org/w"
     settings = load_settings(None, {"workspace": workspace, "azure.account_key": KEY})
     asked = (
-        lambda: Places(settings).read("https://storage.example.org/irbis1/survey/labels.csv"),
-        lambda: Places(settings).write(f"{workspace}/runs/a.json", b"{}"),
-        lambda: Places(settings).files(workspace),
-        lambda: way_in(settings),
-        lambda: artifact_access(settings),
+        lambda: WorkspaceFiles(settings).read("https://storage.example.org/irbis1/survey/labels.csv"),
+        lambda: WorkspaceFiles(settings).write(f"{workspace}/runs/a.json", b"{}"),
+        lambda: WorkspaceFiles(settings).files(workspace),
+        lambda: hadoop_access_conf(settings),
+        lambda: artifact_credentials_env(settings),
     )
     for ask in asked:
         with pytest.raises(AccessError, match=r"is shown no credentials: .*example\.org is no host of Azure"):
@@ -160,7 +160,7 @@ def test_a_redirection_takes_no_credential_along():
 )
 def test_an_address_that_programs_read_differently_is_none(address):
     with pytest.raises(DataError, match="no container is named"):
-        parse_place(address)
+        parse_blob_uri(address)
 
 
 @pytest.mark.parametrize("hosts", ["https://storage.example.org", ".", "storage.example.org/x", "*"])

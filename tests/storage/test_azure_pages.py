@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pipelines.azure_address import Place
+from pipelines.azure_address import BlobLocation
 from pipelines.errors import AccessError
 from pipelines.storage.azure_credentials import Credential
-from pipelines.storage.retrying import Patience
+from pipelines.storage.retrying import RetryPolicy
 from pipelines.storage.sources.azure_blob import AzureBlobs
 from tests.serving import Quiet, Server, serving
 
@@ -30,8 +30,8 @@ class Pages(Server):
         self.answers, self.asked = iter(answers), list[dict[str, list[str]]]()
 
     def source(self) -> AzureBlobs:
-        place = Place(f"http://127.0.0.1:{self.server_port}/account", "account", "survey", "")
-        return AzureBlobs(place, Credential("SAS", "a test", "sig=secret"), 2, Patience(tries=2, first_wait=0.01))
+        place = BlobLocation(f"http://127.0.0.1:{self.server_port}/account", "account", "survey", "")
+        return AzureBlobs(place, Credential("SAS", "a test", "sig=secret"), 2, RetryPolicy(tries=2, first_wait=0.01))
 
 
 class _Handler(Quiet):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import AccessError, ImageError
-from pipelines.storage.retrying import Patience
+from pipelines.storage.retrying import RetryPolicy
 from pipelines.storage.sources import azure_blob
 from tests.token_server import token_server
 
@@ -119,7 +119,7 @@ def test_a_token_is_not_sent_without_tls(container, identity):
 def test_a_token_that_is_not_renewed_is_told_and_no_thread_waits_for_another(
     blobs, identity, monkeypatch, fault, tries
 ):
-    monkeypatch.setattr(azure_blob, "LONG", Patience(tries=tries, first_wait=0.2))
+    monkeypatch.setattr(azure_blob, "BACKGROUND_RETRY", RetryPolicy(tries=tries, first_wait=0.2))
     monkeypatch.setattr("pipelines.storage.azure_answers.SILENCE", 0.2)
     identity.life = 200  # so short that every request asks for another
     source = opened(blobs)

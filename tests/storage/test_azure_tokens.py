@@ -77,7 +77,7 @@ def test_all_threads_of_a_worker_ask_once(blobs, identity, monkeypatch):
 
 
 def test_a_token_that_soon_ends_is_replaced(blobs, identity):
-    identity.life = azure_credentials.RENEWED + 1 - 60  # the SDK's clients ask up to a minute later, by chance
+    identity.life = azure_credentials.REFRESH_MARGIN + 1 - 60  # the SDK's clients ask up to a minute later, by chance
     source = opened(blobs)
     first = identity.asked
     assert contents(source) == CONTENTS

@@ -14,9 +14,9 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.errors import PlatformError
-from pipelines.schemas import FEATURES, columns
+from pipelines.schemas import FEATURES, parse_ddl
 from pipelines.storage import commits
-from pipelines.storage.commits import pin_of
+from pipelines.storage.commits import read_pin
 from pipelines.storage.tables import Tables
 
 NAME = "features"
@@ -29,7 +29,7 @@ REFUSED = (
 
 def features(spark: Any, *hashes: str) -> Any:
     """Give rows of features with these hashes."""
-    known = [F.lit(None).cast(kind).alias(column) for column, kind in columns(FEATURES).items()]
+    known = [F.lit(None).cast(kind).alias(column) for column, kind in parse_ddl(FEATURES).items()]
     rows = spark.range(1).select(*known)
     return rows.withColumn("content_hash", F.explode(F.array(*map(F.lit, hashes)))).withColumn("backbone", F.lit("b"))
 
@@ -41,7 +41,7 @@ def hashes(tables: Tables) -> list[str]:
 def pinned(tables: Tables, session: Any = None) -> Tables:
     """Give the tables as another run sees them, pinned as they are now."""
     run = Tables(session or tables.spark, tables.workspace, tables.schema)
-    run.pins[NAME] = pin_of(run, NAME)
+    run.pins[NAME] = read_pin(run, NAME)
     return run
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.schemas import FEATURES, columns, mirrored, names_of, parts_of
-from pipelines.storage.features import features_of
+from pipelines.schemas import FEATURES, backbone_names, flipped_id, parse_ddl, split_ids
+from pipelines.storage.features import read_features
 from pipelines.storage.tables import Tables
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -32,7 +32,7 @@ ROWS = [  # content_hash, backbone, features, failure, minutes after noon
 @pytest.fixture
 def filled(tables: Tables) -> Tables:
     names = ("content_hash", "backbone", "features", "failure", "featurized_at", "failure_detail")
-    kinds = columns(FEATURES)
+    kinds = parse_ddl(FEATURES)
     given = [(*row[:-1], NOON + timedelta(minutes=row[-1]), f"{row[1][0]}: {row[3]}") for row in ROWS]
     schema = ", ".join(f"{name} {kinds[name]}" for name in names)
     tables.append("features", tables.spark.createDataFrame(given, schema))
@@ -40,7 +40,7 @@ def filled(tables: Tables) -> Tables:
 
 
 def found(tables: Tables, backbone: str) -> dict[str, tuple[Any, ...]]:
-    rows = features_of(tables, backbone).collect()
+    rows = read_features(tables, backbone).collect()
     by_hash = {row["content_hash"]: row for row in rows}
     assert len(rows) == len(by_hash)
     zone = NOON.astimezone()  # Spark gives local times without their zone
@@ -54,7 +54,7 @@ def test_of_one_backbone_the_rows_are_those_of_the_table_and_nothing_is_joined(f
         "cut": (None, "truncated", 2),
         "large": (None, "too_large", 3),
     }
-    plan = features_of(filled, B)._jdf.queryExecution().optimizedPlan().toString()
+    plan = read_features(filled, B)._jdf.queryExecution().optimizedPlan().toString()
     assert "Join" not in plan and "Aggregate" not in plan and "Window" not in plan
 
 
@@ -64,14 +64,14 @@ def test_side_by_side_stand_the_arrays_of_the_parts_in_the_order_given_where_all
     assert found(filled, f"{B}+{A}") == {"whole": ([3.0, 1.0, 2.0], None, 9), **failed}
     assert found(filled, f"{B}+{A}+c@3/squash2") == {"whole": ([3.0, 1.0, 2.0, 9.0], None, 9)}
     assert found(filled, f"{A}+d@4/squash2") == {}
-    details = {row["content_hash"]: row["failure_detail"] for row in features_of(filled, f"{A}+{B}").collect()}
+    details = {row["content_hash"]: row["failure_detail"] for row in read_features(filled, f"{A}+{B}").collect()}
     assert details == {"whole": None, "cut": "a: truncated", "large": "b: too_large"}
 
 
 def test_mirrored_features_stand_in_a_column_of_their_own_null_where_there_are_none(filled: Tables) -> None:
     def pairs(backbone: str) -> dict[str, tuple[Any, Any]]:
-        rows = features_of(filled, backbone, mirrored=True)
-        assert rows.columns == [*features_of(filled, backbone).columns, "mirrored"]
+        rows = read_features(filled, backbone, mirrored=True)
+        assert rows.columns == [*read_features(filled, backbone).columns, "mirrored"]
         return {row["content_hash"]: (row["features"], row["mirrored"]) for row in rows.collect()}
 
     assert pairs(A) == {
@@ -82,9 +82,9 @@ def test_mirrored_features_stand_in_a_column_of_their_own_null_where_there_are_n
     }
     failed = {"cut": (None, None), "large": (None, None)}
     assert pairs(f"{A}+{B}") == {"whole": ([1.0, 2.0, 3.0], [2.0, 1.0, -3.0]), **failed}
-    assert mirrored(f"{A}+{B}") == f"{A}/mirrored+{B}/mirrored"
+    assert flipped_id(f"{A}+{B}") == f"{A}/mirrored+{B}/mirrored"
 
 
 def test_a_joined_identity_comes_apart_into_identities_and_names() -> None:
-    assert parts_of(f"{A}+{B}") == [A, B] and parts_of(A) == [A]
-    assert names_of(f"{A}+{B}") == "a+b" and names_of(A) == "a"
+    assert split_ids(f"{A}+{B}") == [A, B] and split_ids(A) == [A]
+    assert backbone_names(f"{A}+{B}") == "a+b" and backbone_names(A) == "a"

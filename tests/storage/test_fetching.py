@@ -13,7 +13,7 @@ import pytest
 from pipelines.errors import ImageError
 from pipelines.schemas import Failure
 from pipelines.storage import fetching
-from pipelines.storage.fetching import FETCHED, FETCHED_DDL, fetch_one, fetcher
+from pipelines.storage.fetching import FETCH_DDL, FETCH_SCHEMA, fetch_one, make_fetch_fn
 from pipelines.storage.sources.folder import Folder
 
 BROKEN = b"GIF89a"  # no more than the signature of an image
@@ -108,12 +108,12 @@ def test_batches_are_cut_by_bytes_and_no_row_is_lost(monkeypatch):
     monkeypatch.setattr(fetching, "BATCH_BYTES", 6)
     shelf = Shelf(a=b"aaa", b=b"bbb", c=BROKEN, e=b"eeeeee", f=b"")
     counts: list[int] = []
-    fetch = fetcher(shelf, describe, max_bytes=10, count=counts.append)
+    fetch = make_fetch_fn(shelf, describe, max_bytes=10, count=counts.append)
     found = list(fetch(iter([batch(("a", 3), ("b", 3), ("c", 6)), batch(("d", 1)), batch(("e", 6), ("f", 0))])))
     assert [each.column(0).to_pylist() for each in found] == [["a", "b"], ["c"], ["d", "e"], ["f"]]
     assert [each.column(7).to_pylist() for each in found] == [[None, None], ["unreadable"], ["vanished", None], [None]]
     assert counts == [2, 1, 2, 1]
-    assert all(each.schema == FETCHED for each in found)
+    assert all(each.schema == FETCH_SCHEMA for each in found)
 
 
 def test_a_picture_that_stalls_holds_up_none_behind_it():
@@ -125,14 +125,14 @@ def test_a_picture_that_stalls_holds_up_none_behind_it():
                 self.last_was_asked_for.set()
             return b"in time" if path != "0" or self.last_was_asked_for.wait(5) else b"held up"
 
-    fetch = fetcher(Stalling(), describe, max_bytes=10, threads=2)
+    fetch = make_fetch_fn(Stalling(), describe, max_bytes=10, threads=2)
     found = pa.Table.from_batches(fetch(iter([batch(*[(str(n), 1) for n in range(10)])]))).to_pylist()
     assert {row["path"]: row["content"] for row in found} == {str(n): b"in time" for n in range(10)}
     assert len(found) == 10
 
 
 def test_nothing_in_gives_nothing_out():
-    assert list(fetcher(Shelf(), describe, max_bytes=10)(iter([]))) == []
+    assert list(make_fetch_fn(Shelf(), describe, max_bytes=10)(iter([]))) == []
 
 
 def test_executors_fetch_real_files_those_that_went_or_changed_are_rows_too(spark, tmp_path):
@@ -149,7 +149,7 @@ def test_executors_fetch_real_files_those_that_went_or_changed_are_rows_too(spar
 
     done = spark.sparkContext.accumulator(0)
     frame = spark.createDataFrame(names, "path string, size long, etag string").select("path", "etag", "size")
-    rows = frame.mapInArrow(fetcher(source, header, max_bytes=10, count=done.add), FETCHED_DDL)
+    rows = frame.mapInArrow(make_fetch_fn(source, header, max_bytes=10, count=done.add), FETCH_DDL)
     found = rows.selectExpr("content_hash", "failure", "width", "unix_timestamp(exif_time)", "path")
     assert [tuple(row)[:4] for row in sorted(found.collect(), key=lambda row: row["path"])] == [
         (SHA_OF_CAT, None, 7, 1404228129),

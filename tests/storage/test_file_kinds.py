@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipelines.config import load_settings
-from pipelines.storage.file_kinds import Kind, kind_of, suffix_of
-from pipelines.storage.path_rules import wanted_suffixes
+from pipelines.storage.file_kinds import FileKind, file_kind, lower_suffix
+from pipelines.storage.path_rules import allowed_suffixes
 
-WANTED = wanted_suffixes(load_settings().sources)
+WANTED = allowed_suffixes(load_settings().sources)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ WANTED = wanted_suffixes(load_settings().sources)
     ],
 )
 def test_system_folders_are_known_wherever_they_lie(path):
-    assert kind_of(path, WANTED)[0] == Kind.SYSTEM_FOLDER
+    assert file_kind(path, WANTED)[0] == FileKind.SYSTEM_FOLDER
 
 
 @pytest.mark.parametrize(
@@ -59,61 +59,61 @@ def test_system_folders_are_known_wherever_they_lie(path):
     ],
 )
 def test_folders_that_people_name_like_that_hold_images(path):
-    assert kind_of(path, WANTED) == (Kind.IMAGE, "jpg")
+    assert file_kind(path, WANTED) == (FileKind.IMAGE, "jpg")
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "sign"),
     [
-        ("1.JPG", Kind.IMAGE, "jpg"),
-        ("1.jfif", Kind.IMAGE, "jfif"),
-        ("1.jpe", Kind.IMAGE, "jpe"),
-        ("1.JPG ", Kind.IMAGE, "jpg"),
-        ("1.JPG.", Kind.IMAGE, "jpg"),
-        ("1.jpg\u200b", Kind.IMAGE, "jpg"),
-        ("~1.jpg", Kind.IMAGE, "jpg"),
-        ("Thumbs.db", Kind.SYSTEM_FILE, "Thumbs.db"),
-        ("desktop.ini", Kind.SYSTEM_FILE, "desktop.ini"),
-        (".DS_Store", Kind.SYSTEM_FILE, ".DS_Store"),
-        ("._1.jpg", Kind.SYSTEM_FILE, "._*"),
-        ("1.JPG:Zone.Identifier", Kind.SYSTEM_FILE, "Zone.Identifier"),
-        ("~$survey.xlsx", Kind.SYSTEM_FILE, "~$*"),
-        (".trashed-1700000000-1.jpg", Kind.SYSTEM_FILE, ".*"),
-        (".pending-1700000000-1.jpg", Kind.INCOMPLETE, "jpg"),
-        (".azDownload-5e-1.jpg", Kind.INCOMPLETE, "jpg"),
-        (".1.JPG.icloud", Kind.INCOMPLETE, "icloud"),
-        ("1.JPG.crdownload", Kind.INCOMPLETE, "crdownload"),
-        ("1.tif.part", Kind.INCOMPLETE, "part"),
-        ("1.jpg.filepart", Kind.INCOMPLETE, "filepart"),
-        ("1.JPG.download/1.JPG", Kind.INCOMPLETE, "download"),
-        ("1.JPG_original", Kind.BACKUP, "jpg_original"),
-        ("1.jpg~", Kind.BACKUP, "jpg~"),
-        ("1.MP4", Kind.VIDEO, "mp4"),
-        ("1.avi", Kind.VIDEO, "avi"),
-        ("1.CR2", Kind.RAW, "cr2"),
-        ("1.nef", Kind.RAW, "nef"),
-        ("1.psd", Kind.OTHER_IMAGE, "psd"),
-        ("1.wav", Kind.AUDIO, "wav"),
-        ("1.zip", Kind.ARCHIVE, "zip"),
-        ("1.jpg.xmp", Kind.SIDECAR, "xmp"),
-        ("labels.csv", Kind.SIDECAR, "csv"),
-        ("1", Kind.BARE, ""),
-        ("1.jpeg_large", Kind.OTHER, "jpeg_large"),
+        ("1.JPG", FileKind.IMAGE, "jpg"),
+        ("1.jfif", FileKind.IMAGE, "jfif"),
+        ("1.jpe", FileKind.IMAGE, "jpe"),
+        ("1.JPG ", FileKind.IMAGE, "jpg"),
+        ("1.JPG.", FileKind.IMAGE, "jpg"),
+        ("1.jpg\u200b", FileKind.IMAGE, "jpg"),
+        ("~1.jpg", FileKind.IMAGE, "jpg"),
+        ("Thumbs.db", FileKind.SYSTEM_FILE, "Thumbs.db"),
+        ("desktop.ini", FileKind.SYSTEM_FILE, "desktop.ini"),
+        (".DS_Store", FileKind.SYSTEM_FILE, ".DS_Store"),
+        ("._1.jpg", FileKind.SYSTEM_FILE, "._*"),
+        ("1.JPG:Zone.Identifier", FileKind.SYSTEM_FILE, "Zone.Identifier"),
+        ("~$survey.xlsx", FileKind.SYSTEM_FILE, "~$*"),
+        (".trashed-1700000000-1.jpg", FileKind.SYSTEM_FILE, ".*"),
+        (".pending-1700000000-1.jpg", FileKind.INCOMPLETE, "jpg"),
+        (".azDownload-5e-1.jpg", FileKind.INCOMPLETE, "jpg"),
+        (".1.JPG.icloud", FileKind.INCOMPLETE, "icloud"),
+        ("1.JPG.crdownload", FileKind.INCOMPLETE, "crdownload"),
+        ("1.tif.part", FileKind.INCOMPLETE, "part"),
+        ("1.jpg.filepart", FileKind.INCOMPLETE, "filepart"),
+        ("1.JPG.download/1.JPG", FileKind.INCOMPLETE, "download"),
+        ("1.JPG_original", FileKind.BACKUP, "jpg_original"),
+        ("1.jpg~", FileKind.BACKUP, "jpg~"),
+        ("1.MP4", FileKind.VIDEO, "mp4"),
+        ("1.avi", FileKind.VIDEO, "avi"),
+        ("1.CR2", FileKind.RAW, "cr2"),
+        ("1.nef", FileKind.RAW, "nef"),
+        ("1.psd", FileKind.OTHER_IMAGE, "psd"),
+        ("1.wav", FileKind.AUDIO, "wav"),
+        ("1.zip", FileKind.ARCHIVE, "zip"),
+        ("1.jpg.xmp", FileKind.SIDECAR, "xmp"),
+        ("labels.csv", FileKind.SIDECAR, "csv"),
+        ("1", FileKind.BARE, ""),
+        ("1.jpeg_large", FileKind.OTHER, "jpeg_large"),
     ],
 )
 def test_every_other_file_is_of_a_kind(name, kind, sign):
-    assert kind_of(f"leopard/{name}", WANTED) == (kind, sign)
+    assert file_kind(f"leopard/{name}", WANTED) == (kind, sign)
 
 
 def test_what_the_settings_ask_for_is_read_but_not_from_system_folders():
-    assert kind_of("1.CR2", {"cr2"})[0] == Kind.IMAGE
-    assert kind_of("1.jpg.part", {"part"})[0] == Kind.IMAGE
-    assert kind_of("1", {""})[0] == Kind.IMAGE
-    assert kind_of("1.jpg", {"png"}) == (Kind.OTHER_IMAGE, "jpg")
-    assert kind_of("@eaDir/1.CR2", {"cr2"})[0] == Kind.SYSTEM_FOLDER
+    assert file_kind("1.CR2", {"cr2"})[0] == FileKind.IMAGE
+    assert file_kind("1.jpg.part", {"part"})[0] == FileKind.IMAGE
+    assert file_kind("1", {""})[0] == FileKind.IMAGE
+    assert file_kind("1.jpg", {"png"}) == (FileKind.OTHER_IMAGE, "jpg")
+    assert file_kind("@eaDir/1.CR2", {"cr2"})[0] == FileKind.SYSTEM_FOLDER
 
 
 def test_a_suffix_ends_before_white_space_and_dots():
-    assert [suffix_of(name) for name in ("a.b/1.JPG", "a.b/c", "1.JPG .", "jpg", "1.", ".jpg")] == [
+    assert [lower_suffix(name) for name in ("a.b/1.JPG", "a.b/c", "1.JPG .", "jpg", "1.", ".jpg")] == [
         *("jpg", "", "jpg", "", "", "jpg")
     ]

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.errors import DataError
 from pipelines.storage.label_matching import match_labels
-from pipelines.storage.label_paths import locate
+from pipelines.storage.label_paths import match_paths
 from pipelines.storage.labels import read_label_table
 from pipelines.storage.labels_beside import find_label_files
 
@@ -64,7 +64,7 @@ def test_rows_that_go_through_the_folder_of_the_images_need_no_common_rule(tmp_p
 
 def test_an_exact_path_is_never_cut_for_more_matches():
     known = ["S1/1.JPG", "1.JPG", "2.JPG"]
-    assert locate(["S1/1.JPG", "S2/2.JPG", "S3/2.JPG"], known).images == {"S1/1.JPG": "S1/1.JPG"}
+    assert match_paths(["S1/1.JPG", "S2/2.JPG", "S3/2.JPG"], known).images == {"S1/1.JPG": "S1/1.JPG"}
 
 
 HEADER = "deployment_id,filename,location,is_blank,genus,species,common_name\n"

@@ -107,7 +107,7 @@ def test_a_lease_that_was_broken_is_not_renewed_for_ever(container, workspace, m
     lease.acquire()
     monkeypatch.setattr(azure_lease, "DURATION", 0.04)
     break_lease(container)
-    lease.keep(Event())  # comes back: there is nothing left to renew
+    lease.renew_until(Event())  # comes back: there is nothing left to renew
     with pytest.raises(PlatformError, match="was lost"):
         lease.require()
 

@@ -14,9 +14,9 @@ import pytest
 from pipelines.errors import DataError
 from pipelines.settings import Sources
 from pipelines.spark_conf import sql_conf
-from pipelines.storage.label_paths import locate
-from pipelines.storage.listing import Listing, list_names
-from pipelines.storage.path_rules import path_rule
+from pipelines.storage.label_paths import match_paths
+from pipelines.storage.listing import Listing, list_images
+from pipelines.storage.path_rules import compile_path_rule
 from pipelines.storage.sources.folder import Folder
 from pipelines.storage.tables import Tables
 
@@ -49,13 +49,13 @@ def listed(spark: Any, folder: Path, labels: str = "none", station: str = "none"
     rules = Sources(
         dataset=None, images=None, labels=labels, columns={}, station=station, extensions=extensions, label_case=case
     )
-    return list_names(Tables(spark, str(folder / "workspace")), Folder(str(folder)), rules)
+    return list_images(Tables(spark, str(folder / "workspace")), Folder(str(folder)), rules)
 
 
 def told(listing: Listing, *columns: str) -> dict[str, Any]:
     """Give relative path -> what was said; a tuple where several columns are asked for."""
     found = {}
-    for row in listing.names.collect():
+    for row in listing.files.collect():
         values = tuple(row[column] for column in columns)
         found[row["path"].split("/pictures/")[1]] = values[0] if len(values) == 1 else values
     return found
@@ -77,11 +77,11 @@ def test_folders_say_label_and_station_and_other_files_are_counted(spark, pictur
         "S2/cat/deep/4.png": ("deep", "S2", 1, True),
     }
     assert listing.count == 6
-    assert str(listing.passed_over) == (
+    assert str(listing.skipped_files) == (
         "5 files: 2 files without a suffix, 1 metadata or text file (txt), 1 file in system folders (@eaDir), "
         "1 system or hidden file (.*)"
     )
-    assert listing.names.columns == [
+    assert listing.files.columns == [
         *("path", "size", "modified_at", "etag", "named_time", "file_series", "file_number"),
         *("label", "station", "camera", "captured_at", "sequence", "says_label"),
     ]
@@ -106,7 +106,7 @@ DEEP, FLAT = "S2/cat/deep/4.png", "1.jpg"
     ],
 )
 def test_a_station_is_read_off_the_path(rule, deep, flat):
-    assert (path_rule(rule)(DEEP), path_rule(rule)(FLAT)) == (deep, flat)
+    assert (compile_path_rule(rule)(DEEP), compile_path_rule(rule)(FLAT)) == (deep, flat)
 
 
 def test_a_pattern_gives_the_station_of_every_picture(spark, pictures):
@@ -148,7 +148,7 @@ def test_names_that_look_the_same_are_one_class(spark, tmp_path):
 )
 def test_labels_may_be_written_from_here_from_further_up_or_down(two, four):
     known = {"1.jpg", "S1/2.JPG", "S1/cat/3.jpeg", DEEP}
-    assert locate([two, four], known).images == {two: "S1/2.JPG", four: DEEP}
+    assert match_paths([two, four], known).images == {two: "S1/2.JPG", four: DEEP}
 
 
 def test_labels_of_windows_find_their_pictures(spark, pictures, tmp_path):
@@ -198,7 +198,7 @@ def test_a_labels_file_tells_station_camera_time_and_sequence(spark, pictures, t
         "path,label,station,camera,datetime,seq_id\nS2/5.jpg,None,S9,c1,2014:07:01 15:22:09,7\nS1/2.JPG,,,,,\n",
     )
     listing = listed(spark, pictures, file, "folder:1")
-    names = listing.names.selectExpr("*", "unix_timestamp(captured_at) as seconds")
+    names = listing.files.selectExpr("*", "unix_timestamp(captured_at) as seconds")
     columns = ("label", "station", "camera", "seconds", "sequence", "says_label")
     found = told(replace(listing, names=names), *columns)
     assert found["S2/5.jpg"] == ("None", "S9", "c1", 1404228129, "7", True)
@@ -227,13 +227,13 @@ def test_without_labels_a_listing_has_no_say_in_them(spark, pictures):
 def test_an_empty_folder_gives_no_rows(spark, tmp_path):
     (tmp_path / "pictures").mkdir()
     listing = listed(spark, tmp_path / "pictures", write(tmp_path, "path,label\n1.jpg,cat\n"), "folder:1")
-    assert (listing.count, listing.names.count()) == (0, 0)
+    assert (listing.count, listing.files.count()) == (0, 0)
 
 
 def test_a_clock_that_is_far_off_does_not_stop_a_listing(spark, pictures):
     os.utime(pictures / "1.jpg", (2**34, 2**34))  # year 2514: pandas counts nanoseconds up to 2262
     os.utime(pictures / "_6.jpg", (-86400, -86400))
-    years = listed(spark, pictures).names.selectExpr("path", "year(modified_at) as year")
+    years = listed(spark, pictures).files.selectExpr("path", "year(modified_at) as year")
     found = {row["path"].rpartition("/")[2]: row["year"] for row in years.collect()}
     assert (found["1.jpg"], found["_6.jpg"]) == (None, 1969)
 
@@ -244,7 +244,7 @@ def test_what_irbis_wrote_into_a_workspace_is_not_listed(spark, pictures):
         (pictures / "workspace" / name).write_bytes(b"x")
     listing = listed(spark, pictures)
     assert {name for name in told(listing, "size") if name.startswith("workspace")} == {"workspace/cat/4.jpg"}
-    assert listing.passed_over.total == 5
+    assert listing.skipped_files.total == 5
 
 
 LEOPARDS = ("leopard/1.jpg", "leopard/2.jpg", "Leopard/3.jpg", "leopard\u200b/4.jpg", "\u200b/5.jpg")
@@ -285,7 +285,7 @@ def test_labels_of_a_file_are_compared_in_the_same_form(spark, leopards, tmp_pat
 
 def test_names_that_come_in_portions_make_one_table(spark, pictures, monkeypatch):
     whole = told(listed(spark, pictures, "folder", "folder:1"), "label", "station", "size")
-    monkeypatch.setattr("pipelines.storage.listing.PORTION", 2)
+    monkeypatch.setattr("pipelines.storage.listing.CHUNK_SIZE", 2)
     listing = listed(spark, pictures, "folder", "folder:1")
     assert listing.count == len(whole) == 6
     assert told(listing, "label", "station", "size") == whole

@@ -8,14 +8,14 @@ import pytest
 
 from pipelines.settings import Sources
 from pipelines.storage.name_hints import NameHints
-from pipelines.storage.path_rules import path_rule
+from pipelines.storage.path_rules import compile_path_rule
 
 
 def hints(*paths: str, labels: str = "folder", station: str = "none", rows: tuple[str, ...] = ()) -> list[str]:
     rules = Sources(
         dataset=None, images=None, labels=labels, columns={}, station=station, extensions=["jpg"], label_case="keep"
     )
-    found, folder, place = NameHints(rules), path_rule(labels), path_rule(station)
+    found, folder, place = NameHints(rules), compile_path_rule(labels), compile_path_rule(station)
     counts: Counter[str | None] = Counter(rows)
     for path in paths:
         found.add(path, folder(path), place(path))

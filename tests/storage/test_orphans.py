@@ -15,7 +15,7 @@ from pipelines.storage.orphans import end_tasks, find_orphans, remove_orphans
 @pytest.fixture
 def rows(spark):
     """Return one row of the table datasets."""
-    columns = [F.lit(None).cast(kind).alias(name) for name, kind in schemas.columns(schemas.DATASETS).items()]
+    columns = [F.lit(None).cast(kind).alias(name) for name, kind in schemas.parse_ddl(schemas.DATASETS).items()]
     return spark.range(1).coalesce(1).select(*columns)  # an empty file beside it no commit would name
 
 

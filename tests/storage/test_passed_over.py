@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.config import load_settings
-from pipelines.storage.file_kinds import Kind
-from pipelines.storage.labels_beside import named_below
+from pipelines.storage.file_kinds import FileKind
+from pipelines.storage.labels_beside import labels_path_below
 from pipelines.storage.own_files import OwnFiles
-from pipelines.storage.passed_over import LOOKED_INTO, PassedOver
-from pipelines.storage.path_rules import wanted_suffixes
+from pipelines.storage.passed_over import MAX_SNIFFED, SkippedFiles
+from pipelines.storage.path_rules import allowed_suffixes
 from pipelines.storage.sources.folder import Folder
-from pipelines.storage.uploading import pictures_of
+from pipelines.storage.uploading import list_images
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\0" * 20
 
@@ -32,10 +32,10 @@ def write(tmp_path: Path):
     return files
 
 
-def picked(folder: Path, workspace: str = "/elsewhere", **settings: object) -> tuple[list[str], PassedOver]:
-    passed_over = PassedOver()
+def picked(folder: Path, workspace: str = "/elsewhere", **settings: object) -> tuple[list[str], SkippedFiles]:
+    passed_over = SkippedFiles()
     rules = load_settings(None, {f"sources.{name}": value for name, value in settings.items()}).sources
-    return [blob.relative_path for blob in pictures_of(Folder(str(folder)), rules, workspace, passed_over)], passed_over
+    return [blob.relative_path for blob in list_images(Folder(str(folder)), rules, workspace, passed_over)], passed_over
 
 
 def test_the_note_accounts_for_every_file(write):
@@ -53,8 +53,8 @@ def test_the_note_accounts_for_every_file(write):
         "frames from videos, convert RAW images to JPEG, download incomplete files again. 3 of the files without a "
         "known suffix are images by their first bytes (JPEG): rename them, or add `.` to sources.extensions."
     )
-    assert set(passed_over.kinds()) == set(Kind) - {
-        *(Kind.IMAGE, Kind.OTHER_IMAGE, Kind.BACKUP, Kind.AUDIO, Kind.ARCHIVE)
+    assert set(passed_over.kinds()) == set(FileKind) - {
+        *(FileKind.IMAGE, FileKind.OTHER_IMAGE, FileKind.BACKUP, FileKind.AUDIO, FileKind.ARCHIVE)
     }
 
 
@@ -71,9 +71,9 @@ def test_files_without_a_suffix_are_read_where_the_settings_say_so(write):
 
 
 def test_only_the_first_files_are_looked_into(write):
-    _, passed_over = picked(write({f"{i:04}.bin": JPEG for i in range(LOOKED_INTO + 7)}))
+    _, passed_over = picked(write({f"{i:04}.bin": JPEG for i in range(MAX_SNIFFED + 7)}))
     note = (
-        f"{LOOKED_INTO} of the first {LOOKED_INTO} files without a known suffix are images by their first bytes (JPEG"
+        f"{MAX_SNIFFED} of the first {MAX_SNIFFED} files without a known suffix are images by their first bytes (JPEG"
     )
     assert note in passed_over.note(0)
 
@@ -133,15 +133,15 @@ def test_a_workspace_in_the_container_of_the_images_is_known():
 
 
 def test_suffixes_of_the_settings_are_compared_without_dot_and_case():
-    assert wanted_suffixes(load_settings(None, {"sources.extensions": ".JPG,png"}).sources) == {"jpg", "png"}
+    assert allowed_suffixes(load_settings(None, {"sources.extensions": ".JPG,png"}).sources) == {"jpg", "png"}
 
 
 def test_files_that_are_used_are_not_passed_over(write):
     folder = Folder(str(write({"1.JPG": JPEG, "labels.csv": b"", "b/labels.csv": b"", "notes.txt": b""})))
-    rules, passed_over = load_settings().sources, PassedOver()
-    blobs = pictures_of(
-        folder, rules, "/elsewhere", passed_over, named_below(f"{folder.folder}/labels.csv", folder.root)
+    rules, passed_over = load_settings().sources, SkippedFiles()
+    blobs = list_images(
+        folder, rules, "/elsewhere", passed_over, labels_path_below(f"{folder.folder}/labels.csv", folder.root)
     )
     assert len(blobs) == 1
     assert passed_over.note(1) == "passed over 2 of 3 files: 2 metadata and text files (csv, txt)."
-    assert named_below("/elsewhere/labels.csv", folder.root) == named_below("none", folder.root) == []
+    assert labels_path_below("/elsewhere/labels.csv", folder.root) == labels_path_below("none", folder.root) == []

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.schemas import FEATURES, IMAGES, columns
-from pipelines.storage.pending import pictures_to_featurize
+from pipelines.schemas import FEATURES, IMAGES, parse_ddl
+from pipelines.storage.pending import images_to_featurize
 from pipelines.storage.tables import Tables
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -18,7 +18,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 def append(tables: Tables, name: str, schema: str, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """Add rows whose other columns are null; the last value counts minutes after noon."""
     given = [(*row[:-1], NOON + timedelta(minutes=row[-1])) for row in rows]
-    kinds = columns(schema)
+    kinds = parse_ddl(schema)
     frame = tables.spark.createDataFrame(given, ", ".join(f"{each} {kinds[each]}" for each in names))
     rest = [F.lit(None).cast(kind).alias(each) for each, kind in kinds.items() if each not in names]
     tables.append(name, frame.select(*names, *rest))
@@ -47,7 +47,7 @@ def test_contents_of_current_pictures_that_lack_features_are_found_once(spark, t
         other = [("new", "another", None, 5)]
         append(tables, "features", FEATURES, ("content_hash", "backbone", "failure", "featurized_at"), [*done, *other])
         lacking |= {("mended", "mended.jpg", True)}
-    found = pictures_to_featurize(tables, "net").select("content_hash", "path", "is_replaced").collect()
+    found = images_to_featurize(tables, "net").select("content_hash", "path", "is_replaced").collect()
     assert sorted(map(tuple, found)) == sorted(lacking)
 
 
@@ -60,14 +60,14 @@ def test_of_backbones_side_by_side_each_content_says_once_which_parts_it_lacks(s
     done += [("mended", "a", "too_large", 1), ("mended", "b", None, 9)]
     append(tables, "features", FEATURES, ("content_hash", "backbone", "failure", "featurized_at"), done)
     columns = ("content_hash", "lacking", "is_replaced")
-    found = {row[0]: tuple(row[1:]) for row in pictures_to_featurize(tables, "a+b").select(*columns).collect()}
+    found = {row[0]: tuple(row[1:]) for row in images_to_featurize(tables, "a+b").select(*columns).collect()}
     assert found == {
         "first": (["b"], False),
         "second": (["a"], False),
         "none": (["a", "b"], False),
         "mended": (["a"], True),
     }
-    assert pictures_to_featurize(tables, "b").count() == 2
+    assert images_to_featurize(tables, "b").count() == 2
 
 
 def test_a_content_that_failed_is_there_again_if_any_of_its_pictures_was_read_since(spark, tables):
@@ -75,5 +75,5 @@ def test_a_content_that_failed_is_there_again_if_any_of_its_pictures_was_read_si
     append(tables, "images", IMAGES, named, [("a.jpg", "same", "too_large", 0), ("b.jpg", "same", None, 9)])
     done = [("same", "net", "too_large", 5)]
     append(tables, "features", FEATURES, ("content_hash", "backbone", "failure", "featurized_at"), done)
-    found = pictures_to_featurize(tables, "net").select("content_hash", "path", "is_replaced").collect()
+    found = images_to_featurize(tables, "net").select("content_hash", "path", "is_replaced").collect()
     assert list(map(tuple, found)) == [("same", "b.jpg", True)]

@@ -6,8 +6,8 @@ import pytest
 
 from pipelines.errors import AccessError, DataError
 from pipelines.storage import places
-from pipelines.storage.places import Places
-from pipelines.storage.retrying import Patience
+from pipelines.storage.places import WorkspaceFiles
+from pipelines.storage.retrying import RetryPolicy
 
 from ..azurite import KEY
 
@@ -15,13 +15,13 @@ from ..azurite import KEY
 @pytest.fixture
 def in_container(azurite, container, make_settings, monkeypatch):
     """Give the files of a container, and its address."""
-    monkeypatch.setattr(places, "LONG", Patience(tries=1))
+    monkeypatch.setattr(places, "BACKGROUND_RETRY", RetryPolicy(tries=1))
     settings = make_settings({"azure.account_key": KEY})
-    return Places(settings), f"{azurite.endpoint}/{container.container_name}"
+    return WorkspaceFiles(settings), f"{azurite.endpoint}/{container.container_name}"
 
 
 def test_a_folder_is_written_listed_and_read(make_settings, tmp_path):
-    found = Places(make_settings())
+    found = WorkspaceFiles(make_settings())
     found.write(f"{tmp_path}/runs/a/run.log", b"ingest: 1 read\n")
     found.write(f"{tmp_path}/runs/a/model/MLmodel", b"x")
     assert found.files(f"{tmp_path}/runs/a") == [("model/MLmodel", 1), ("run.log", 15)]
@@ -69,9 +69,9 @@ def test_a_container_that_is_not_there_refuses(in_container):
 
 
 def test_what_this_machine_does_not_reach_is_said(make_settings):
-    found = Places(make_settings())
-    assert "workspace = hdfs:///irbis cannot be reached from this machine" in found.faults("hdfs:///irbis")[0]
-    assert "which the cluster does not see" in found.faults("irbis-workspace")[0]
-    assert found.faults("/data/irbis") == [] and found.faults("wasbs://c@a.blob.core.windows.net/x") == []
+    found = WorkspaceFiles(make_settings())
+    assert "workspace = hdfs:///irbis cannot be reached from this machine" in found.validate("hdfs:///irbis")[0]
+    assert "which the cluster does not see" in found.validate("irbis-workspace")[0]
+    assert found.validate("/data/irbis") == [] and found.validate("wasbs://c@a.blob.core.windows.net/x") == []
     with pytest.raises(DataError, match="cannot be reached from this machine"):
         found.read("hdfs:///irbis/runs/a")

@@ -12,11 +12,11 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
-from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, columns
+from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, parse_ddl
 from pipelines.spark_conf import sql_conf
 from pipelines.stages.deletions import FEW_TASKS, NO_CHECK
-from pipelines.storage.chunks import chunks
-from pipelines.storage.tables import Tables, count_failures, stays_in_memory, stored_at, workspace_of
+from pipelines.storage.chunks import split_into_chunks
+from pipelines.storage.tables import Tables, content_ingested_at, count_failures, uses_local_checkpoint, workspace_uri
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 KNOWN = ["path", "ingested_at", "content_path", "content_at"]
@@ -35,8 +35,8 @@ def predictions(spark: Any, *rows: tuple[str, str | None, str, float]) -> Any:
 
 
 def _whole(spark: Any, schema: str, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Any:
-    whole = [[dict(zip(names, row, strict=True)).get(column) for column in columns(schema)] for row in rows]
-    return spark.createDataFrame(whole, ", ".join(f"{name} {kind}" for name, kind in columns(schema).items()))
+    whole = [[dict(zip(names, row, strict=True)).get(column) for column in parse_ddl(schema)] for row in rows]
+    return spark.createDataFrame(whole, ", ".join(f"{name} {kind}" for name, kind in parse_ddl(schema).items()))
 
 
 def scores(tables: Tables) -> dict[tuple[str, str | None], float]:
@@ -47,7 +47,7 @@ def scores(tables: Tables) -> dict[tuple[str, str | None], float]:
 
 def test_a_table_never_written_is_empty_and_has_its_columns(tables):
     for name, schema in (("images", IMAGES), ("features", FEATURES), ("predictions", PREDICTIONS)):
-        assert tables.read(name).columns == list(columns(schema))
+        assert tables.read(name).columns == list(parse_ddl(schema))
         assert tables.read(name).head(1) == []
         assert (tables.exists(name), tables.version(name), tables.bytes_on_disk(name)) == (False, None, 0)
 
@@ -55,7 +55,7 @@ def test_a_table_never_written_is_empty_and_has_its_columns(tables):
 def test_images_are_appended_uncompressed_and_the_newest_row_of_a_path_is_current(spark, tables):
     first = images(spark, ("a b.jpg", "cat", b"x" * 5000, 0), ("é.jpg", "cat", b"2", 0), ("gone.jpg", "cat", None, 0))
     tables.append("images", first.select(*sorted(first.columns)), compression="uncompressed")  # any order will do
-    assert tables.read("images").columns == list(columns(IMAGES))
+    assert tables.read("images").columns == list(parse_ddl(IMAGES))
     assert tables.version("images") == 0
     folder = Path(tables.location("images"))
     codecs = set()
@@ -95,7 +95,7 @@ def test_a_row_without_content_gets_that_of_the_row_it_refers_to(spark, tables):
     name = F.element_at(F.split("path", "/"), -1)
     tables.append("images", moved.withColumn("content_path", name).withColumn("content_at", at))
     rows = tables.settled(tables.current_images().where("path <> 'b.jpg'"))
-    since = rows.agg(F.min(stored_at())).first()[0]
+    since = rows.agg(F.min(content_ingested_at())).first()[0]
     assert since.astimezone(timezone.utc) == NOON + timedelta(minutes=1)
     found = {row["path"]: (row["label"], row["content"]) for row in tables.with_content(rows, since).collect()}
     assert found == {
@@ -199,7 +199,7 @@ def test_the_rough_count_is_of_all_rows_that_are_in_whole_files(spark, tables):
 
 
 def test_keys_are_sent_to_the_rows_only_where_they_are_few(spark, tables, monkeypatch):
-    monkeypatch.setattr("pipelines.storage.tables.FEW", 2)
+    monkeypatch.setattr("pipelines.storage.tables.BROADCAST_MAX_ROWS", 2)
     for count, is_sent in ((1, True), (2, True), (3, False)):
         rows = spark.range(9).join(tables.sent(spark.range(count)), "id", "left_semi")
         assert sorted(row["id"] for row in rows.collect()) == list(range(count))
@@ -217,9 +217,9 @@ def test_named_tables_live_in_a_schema(spark, make_settings):
         named.append("images", images(spark, ("1.jpg", "cat", b"1", 0)), compression="uncompressed")
         named.append("images", images(spark, ("1.jpg", "dog", b"1", 1)), compression="uncompressed")
         assert (named.exists("images"), named.version("images")) == (True, 1)
-        assert [row["label"] for row in named.current_images().collect()] == ["dog"]
+        assert [row["label"] for row in named.latest_images().collect()] == ["dog"]
         assert named.bytes_on_disk("images") > 0
-        assert named.rough_count("images") == 2
+        assert named.approximate_count("images") == 2
         named.upsert("predictions", predictions(spark, ("1", "x", "7", 0.1)), KEYS)
         named.upsert("predictions", predictions(spark, ("1", "x", "7", 0.9)), KEYS)
         assert scores(named) == {("1", "x"): 0.9}
@@ -241,7 +241,7 @@ def test_columns_that_an_earlier_version_did_not_write_are_read_as_null_and_stan
     older = images(spark, ("1.jpg", "cat", b"1", 0)).drop(*added)
     older.write.format("delta").save(tables.location("images"))
     rows = tables.read("images")
-    assert rows.columns == list(columns(IMAGES)) and rows.columns[-8:] == added
+    assert rows.columns == list(parse_ddl(IMAGES)) and rows.columns[-8:] == added
     assert [rows.first()[column] for column in added] == [None] * 8
 
 
@@ -254,8 +254,8 @@ def test_a_schema_that_is_not_there_is_named(spark, make_settings):
 
 def test_settled_rows_go_to_the_workspace_of_a_cluster_unless_it_is_a_volume():
     places = ["/w", "/Volumes/a/b/c", "dbfs:///Volumes/a/b/c", "abfss://c@a.dfs.core.windows.net/w", "/data/Volumes/x"]
-    assert [stays_in_memory("yarn", place) for place in places] == [False, True, True, False, False]
-    assert stays_in_memory("local[2]", "/w")
+    assert [uses_local_checkpoint("yarn", place) for place in places] == [False, True, True, False, False]
+    assert uses_local_checkpoint("local[2]", "/w")
 
 
 def test_a_workspace_may_have_any_name(spark, make_settings, tmp_path):
@@ -269,7 +269,7 @@ def test_a_workspace_may_have_any_name(spark, make_settings, tmp_path):
 
 def test_tables_of_a_cloud_address_are_below_it(make_settings, monkeypatch, tmp_path):
     def place(workspace: str) -> str:
-        return f"{workspace_of(make_settings({'workspace': workspace}))}/tables/images"
+        return f"{workspace_uri(make_settings({'workspace': workspace}))}/tables/images"
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/somebody")
@@ -288,7 +288,7 @@ def test_failures_are_counted_by_name(spark):
 
 def test_rows_are_cut_into_commits_in_order(spark):
     rows = spark.createDataFrame([(f"{n:02}",) for n in range(10, 0, -1)], "path string")
-    cut = [([row["path"] for row in chunk.collect()], count) for chunk, count in chunks(rows, 10, 4, "path")]
+    cut = [([row["path"] for row in chunk.collect()], count) for chunk, count in split_into_chunks(rows, 10, 4, "path")]
     assert cut == [(["01", "02", "03", "04"], 4), (["05", "06", "07", "08"], 4), (["09", "10"], 2)]
-    assert [(chunk.count(), count) for chunk, count in chunks(rows, 10, 10, "path")] == [(10, 10)]
-    assert list(chunks(rows, 0, 4, "path")) == []
+    assert [(chunk.count(), count) for chunk, count in split_into_chunks(rows, 10, 10, "path")] == [(10, 10)]
+    assert list(split_into_chunks(rows, 0, 4, "path")) == []

@@ -36,7 +36,7 @@ class Chain:
     joints: Joints
 
 
-def body_of(kind: str, pose: Pose) -> list[Chain]:
+def build_skeleton(kind: str, pose: Pose) -> list[Chain]:
     """Give all chains of an animal of `kind` in `pose`, feet on y = 0."""
     return {"leopard": _leopard, "ibex": _ibex, "fox": _fox, "hare": _hare}[kind](pose)
 

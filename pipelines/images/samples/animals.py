@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from pipelines.images.samples.anatomy import KINDS, Pose, body_of
-from pipelines.images.samples.coats import coat_of
+from pipelines.images.samples.anatomy import KINDS, Pose, build_skeleton
+from pipelines.images.samples.coats import color_coat
 from pipelines.images.samples.layers import Sprite
 from pipelines.images.samples.noise import smooth_noise
-from pipelines.images.samples.sculpt import Surface, sculpt
+from pipelines.images.samples.sculpt import Surface, render_surface
 
 __all__ = ["HEIGHTS", "KINDS", "Animal", "draw_animal"]
 
@@ -33,8 +33,8 @@ class Animal:
 def draw_animal(kind: str, pose: Pose, yaw: float, pixels_per_metre: float, individual: int) -> Animal:
     """Draw one animal at its size in the picture; yaw 0 faces right, pi left, pi/2 the camera."""
     drawn = min(pixels_per_metre * 1.15, FINEST[kind])
-    surface = sculpt(body_of(kind, pose), yaw, 0.10, drawn)
-    coat = coat_of(kind, surface, np.random.default_rng([individual, 1]))
+    surface = render_surface(build_skeleton(kind, pose), yaw, 0.10, drawn)
+    coat = color_coat(kind, surface, np.random.default_rng([individual, 1]))
     seen = _ruffled(surface.index, np.random.default_rng([individual, 2]))
     colour = np.zeros((*seen.shape, 4), np.uint8)
     colour[..., :3] = (coat * 255).astype(np.uint8)[seen]

@@ -13,7 +13,7 @@ TILE = 256
 Colour = tuple[float, float, float]
 
 
-def coat_of(kind: str, surface: Surface, rng: np.random.Generator) -> Floats:
+def color_coat(kind: str, surface: Surface, rng: np.random.Generator) -> Floats:
     """Give the colours (n, 3), 0..1, of the visible pixels of one individual, from its own generator."""
     paint = {"leopard": _leopard, "ibex": _ibex, "fox": _fox, "hare": _hare}[kind]
     tint = rng.normal(1, 0.06) * rng.normal(1, 0.03, 3)

@@ -12,12 +12,12 @@ from pipelines.images.samples.anatomy import Pose
 from pipelines.images.samples.animals import HEIGHTS, Animal, draw_animal
 from pipelines.images.samples.camera import add_eyeshine, add_insect, add_snowfall, expose
 from pipelines.images.samples.layers import CAMERA_HEIGHT, HEIGHT, WIDTH, Layers
-from pipelines.images.samples.light import by_day, by_night, dapple
+from pipelines.images.samples.light import dapple, shade_daylight, shade_infrared
 from pipelines.images.samples.noise import Floats
 from pipelines.images.samples.places import metres_at
-from pipelines.images.samples.scenes import DRIFT, Scene, Standing, scene_of
+from pipelines.images.samples.scenes import DRIFT, PlacedSprite, Scene, build_scene
 from pipelines.images.samples.schedule import BLANK, Frame
-from pipelines.images.samples.stamps import burn_stamp
+from pipelines.images.samples.stamps import draw_info_bar
 
 TALL = {"leopard": (0.26, 0.60), "ibex": (0.32, 0.74), "fox": (0.24, 0.56), "hare": (0.26, 0.56)}
 SPEED = {"leopard": 0.5, "ibex": 0.4, "fox": 0.45, "hare": 0.25}  # metres a second
@@ -39,7 +39,7 @@ class Stance:
 
 def draw_frame(frame: Frame) -> Image.Image:
     """Draw one picture, upright, 640 x 480; it depends on the frame alone."""
-    scene = scene_of(frame.camera)
+    scene = build_scene(frame.camera)
     rng = np.random.default_rng([*frame.stream, 3])
     layers = scene.ground.copy()
     shadow = Image.new("L", (WIDTH, HEIGHT), 255)
@@ -48,7 +48,7 @@ def draw_frame(frame: Frame) -> Image.Image:
     picture = _lit(layers, shadow, scene, frame, rng)
     _pass_lens(picture, frame, eyes, stance, rng)
     image = expose(picture, frame.conditions, rng)
-    burn_stamp(image, frame.camera, frame.moment, frame.celsius, int(frame.camera[-1]) % 2)
+    draw_info_bar(image, frame.camera, frame.moment, frame.celsius, int(frame.camera[-1]) % 2)
     return image
 
 
@@ -65,12 +65,12 @@ def _pass_lens(
 
 def _lit(layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, rng: np.random.Generator) -> Floats:
     if frame.conditions.night:
-        return by_night(layers, frame.conditions)
+        return shade_infrared(layers, frame.conditions)
     sky = np.random.default_rng([frame.stream[0], 9, frame.encounter, frame.burst])  # stands still for a burst
     drift = sky.integers(30, DRIFT - 30, 2) + (frame.conditions.wind * rng.uniform(-30, 30, 2)).astype(int)
     leaves = 0.55 if scene.place.trunks or scene.hanging else 0.25
     shade = dapple(scene.dapples, leaves, (int(drift[0]), int(drift[1]))) * (np.asarray(shadow, np.float32) / 255)
-    return by_day(layers, frame.conditions, shade, scene.place.seed % 5 - 2.0, sky)
+    return shade_daylight(layers, frame.conditions, shade, scene.place.seed % 5 - 2.0, sky)
 
 
 def _stance(frame: Frame, scene: Scene) -> Stance:
@@ -151,7 +151,7 @@ def _fill(
     return eyes
 
 
-def _paste(layers: Layers, thing: Standing, gust: Floats, wind: float, rng: np.random.Generator) -> None:
+def _paste(layers: Layers, thing: PlacedSprite, gust: Floats, wind: float, rng: np.random.Generator) -> None:
     sprite = thing.sprite
     if thing.plant is not None:
         wave = gust[0] + gust[1] * math.sin(thing.left / 90.0) + 0.6 * wind * rng.normal()

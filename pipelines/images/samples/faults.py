@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pipelines.images.samples.compose import draw_frame
-from pipelines.images.samples.files import as_jpeg, as_png
+from pipelines.images.samples.files import encode_jpeg, encode_png
 from pipelines.images.samples.schedule import BLANK, Frame
 from pipelines.schemas import Failure
 
@@ -21,7 +21,7 @@ BOMB_SIDE = 20_000  # pixels; 400 megapixels in some 50 kB
 
 
 @dataclass(frozen=True)
-class Odd:
+class CorruptFile:
     """One extra file: where it goes, how it is made, its label, and how it fails (None: it can be read)."""
 
     path: str
@@ -31,7 +31,7 @@ class Odd:
     copy_of: str | None = None
 
 
-def odd_files(frames: list[Frame]) -> list[Odd]:
+def corrupt_files(frames: list[Frame]) -> list[CorruptFile]:
     """Give the nine extra files of a set.
 
     Five cannot be used (empty, not_an_image, truncated, unreadable, too_large: one each); one is a
@@ -50,53 +50,53 @@ def _first(frames: list[Frame], label: str) -> Frame:
     return next(frame for frame in frames if frame.label == label and frame.is_labelled and frame.number == 0)
 
 
-def _broken(frame: Frame) -> list[Odd]:
+def _broken(frame: Frame) -> list[CorruptFile]:
     folder = frame.path.rsplit("/", 1)[0]
 
     def cut() -> bytes:
-        content = as_jpeg(draw_frame(frame), frame)
+        content = encode_jpeg(draw_frame(frame), frame)
         return content[: int(len(content) * 0.55)]
 
     def scratched() -> bytes:
-        content = as_jpeg(draw_frame(frame), frame)
+        content = encode_jpeg(draw_frame(frame), frame)
         return content[:4] + bytes(1020) + content[1024:]
 
     return [
-        Odd(f"{folder}/IMG_9001.JPG", lambda: b"", None, Failure.EMPTY),
-        Odd(f"{folder}/IMG_9002.JPG", lambda: HTML, None, Failure.NOT_AN_IMAGE),
-        Odd(f"{folder}/IMG_9003.JPG", cut, BLANK, Failure.TRUNCATED),
-        Odd(f"{folder}/IMG_9004.JPG", scratched, None, Failure.UNREADABLE),
-        Odd(f"{folder}/IMG_9005.PNG", bomb, None, Failure.TOO_LARGE),
+        CorruptFile(f"{folder}/IMG_9001.JPG", lambda: b"", None, Failure.EMPTY),
+        CorruptFile(f"{folder}/IMG_9002.JPG", lambda: HTML, None, Failure.NOT_AN_IMAGE),
+        CorruptFile(f"{folder}/IMG_9003.JPG", cut, BLANK, Failure.TRUNCATED),
+        CorruptFile(f"{folder}/IMG_9004.JPG", scratched, None, Failure.UNREADABLE),
+        CorruptFile(f"{folder}/IMG_9005.PNG", decompression_bomb, None, Failure.TOO_LARGE),
     ]
 
 
-def _misnamed(frame: Frame) -> Odd:
+def _misnamed(frame: Frame) -> CorruptFile:
     """Add a fourth frame to a blank burst: a PNG under a JPEG's name."""
     fourth = replace(
         frame, moment=frame.moment + timedelta(seconds=2), seconds=frame.seconds + 2, number=3,
         stream=(frame.stream[0], 1_000_000 + frame.stream[1]),
     )  # fmt: skip
     path = frame.path.rsplit("/", 1)[0] + "/IMG_9006.JPG"
-    return Odd(path, lambda: as_png(draw_frame(fourth), fourth), frame.label, None)
+    return CorruptFile(path, lambda: encode_png(draw_frame(fourth), fourth), frame.label, None)
 
 
-def _copies(frames: list[Frame]) -> list[Odd]:
+def _copies(frames: list[Frame]) -> list[CorruptFile]:
     original, disputed = _first(frames, "ibex"), _first(frames, "fox")
 
     def content_of(frame: Frame) -> Callable[[], bytes]:
-        return lambda: as_jpeg(draw_frame(frame), frame)
+        return lambda: encode_jpeg(draw_frame(frame), frame)
 
     def named(frame: Frame, number: int) -> str:
         return frame.path.replace(".JPG", f" ({number}).JPG")
 
     return [
-        Odd(named(original, 1), content_of(original), original.label, None, original.path),
-        Odd(named(original, 2), content_of(original), original.label, None, original.path),
-        Odd(named(disputed, 1), content_of(disputed), "hare", None, disputed.path),
+        CorruptFile(named(original, 1), content_of(original), original.label, None, original.path),
+        CorruptFile(named(original, 2), content_of(original), original.label, None, original.path),
+        CorruptFile(named(disputed, 1), content_of(disputed), "hare", None, disputed.path),
     ]
 
 
-def bomb(side: int = BOMB_SIDE) -> bytes:
+def decompression_bomb(side: int = BOMB_SIDE) -> bytes:
     """Give a valid black PNG of one bit a pixel, `side` pixels square."""
     deflate = zlib.compressobj(9)
     row = bytes(1 + (side + 7) // 8)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipelines.images.samples.places import PLACES
+from pipelines.images.samples.places import SITES
 from pipelines.images.samples.schedule import Frame
 
 QUALITY = 80
@@ -25,11 +25,11 @@ def serial_number(camera: str) -> str:
 
 def orientation_of(frame: Frame) -> int:
     """Give the EXIF orientation: 1, but 6 or 8 on the days when the sideways camera hung turned."""
-    sideways = any(place.sideways for place in PLACES if place.camera == frame.camera)
+    sideways = any(place.sideways for place in SITES if place.camera == frame.camera)
     return {0: 6, 3: 8}.get(frame.moment.day % 6, 1) if sideways else 1
 
 
-def exif_of(frame: Frame, orientation: int = 1) -> bytes:
+def build_exif(frame: Frame, orientation: int = 1) -> bytes:
     """Give the EXIF block: time, maker, model and serial number of the camera."""
     moment = f"{frame.moment:%Y:%m:%d %H:%M:%S}"
     exif = Image.Exif()
@@ -39,23 +39,23 @@ def exif_of(frame: Frame, orientation: int = 1) -> bytes:
     return exif.tobytes()
 
 
-def as_jpeg(picture: Image.Image, frame: Frame) -> bytes:
+def encode_jpeg(picture: Image.Image, frame: Frame) -> bytes:
     """Encode an upright picture as the camera stores it, turned where the camera hung turned."""
     orientation = orientation_of(frame)
     stored = picture.transpose(STORED[orientation]) if orientation in STORED else picture
     buffer = io.BytesIO()
-    stored.save(buffer, "JPEG", quality=QUALITY, exif=exif_of(frame, orientation))
+    stored.save(buffer, "JPEG", quality=QUALITY, exif=build_exif(frame, orientation))
     return buffer.getvalue()
 
 
-def as_png(picture: Image.Image, frame: Frame) -> bytes:
+def encode_png(picture: Image.Image, frame: Frame) -> bytes:
     """Encode an upright picture as PNG with the same EXIF."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", exif=exif_of(frame))
+    picture.save(buffer, "PNG", exif=build_exif(frame))
     return buffer.getvalue()
 
 
-def write_whole(path: Path, content: bytes, scratch: Path) -> None:
+def write_atomic(path: Path, content: bytes, scratch: Path) -> None:
     """Write a file that is either there in full or not at all; `scratch` is on the same disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)

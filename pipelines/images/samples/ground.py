@@ -17,11 +17,11 @@ from pipelines.images.samples.layers import (
     encode_normals,
 )
 from pipelines.images.samples.noise import Floats, fractal_noise, smooth_noise, smoothstep, tiling_noise
-from pipelines.images.samples.places import Place
+from pipelines.images.samples.places import CameraSite
 from pipelines.images.samples.plants import greyed, shades
 
 
-def draw_ground(place: Place, rng: np.random.Generator) -> Layers:
+def draw_ground(place: CameraSite, rng: np.random.Generator) -> Layers:
     """Draw sky, hills and soil."""
     colour = np.full((HEIGHT, WIDTH, 3), 0.55, np.float32)
     normals = np.zeros((HEIGHT, WIDTH, 3), np.float32)
@@ -37,7 +37,7 @@ def draw_ground(place: Place, rng: np.random.Generator) -> Layers:
 
 
 def _draw_ridge(
-    place: Place, rng: np.random.Generator, ridge: int, colour: Floats, normals: Floats, depth: NDArray[np.uint8]
+    place: CameraSite, rng: np.random.Generator, ridge: int, colour: Floats, normals: Floats, depth: NDArray[np.uint8]
 ) -> None:
     """Draw one ridge of hills, the far ones first; snow lies on the high ones."""
     nearness = ridge / max(place.ridges - 1, 1)
@@ -60,7 +60,7 @@ def _draw_ridge(
     depth[top][inside] = depth_code(1500.0 * (1 - nearness) + 90)
 
 
-def _draw_soil(place: Place, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.uint8]]:
+def _draw_soil(place: CameraSite, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.uint8]]:
     """Draw the ground in perspective: soil, grass cover, pebbles, and the trail of the animals."""
     rows = np.arange(place.horizon + 2, HEIGHT, dtype=np.float32)[:, None]
     metres = np.float32(FOCAL * CAMERA_HEIGHT) / (rows - place.horizon)
@@ -81,7 +81,7 @@ def _draw_soil(place: Place, rng: np.random.Generator) -> tuple[Floats, Floats, 
     return colour, normals.astype(np.float32), np.broadcast_to(depth_code(metres), grit.shape)
 
 
-def _strew(colour: Image.Image, place: Place, rng: np.random.Generator) -> None:
+def _strew(colour: Image.Image, place: CameraSite, rng: np.random.Generator) -> None:
     """Strew pebbles, dry blades and short grass over the soil, finer with distance."""
     draw, count = ImageDraw.Draw(colour), 2600
     rows = np.sort(HEIGHT - (HEIGHT - place.horizon - 6) * rng.beta(1.0, 1.25, count))

@@ -63,7 +63,9 @@ def sun_at(conditions: Conditions, azimuth: float) -> Sun:
     return Sun((x, y, z), warm * np.float32(1.35 * strength), sky + rose)
 
 
-def by_day(layers: Layers, conditions: Conditions, shade: Floats, azimuth: float, rng: np.random.Generator) -> Floats:
+def shade_daylight(
+    layers: Layers, conditions: Conditions, shade: Floats, azimuth: float, rng: np.random.Generator
+) -> Floats:
     """Light the layers by sun and sky; `shade` (height, width) is 1 in the sun and 0 in shadow."""
     sun = sun_at(conditions, azimuth)
     direct, above = _facing(layers, sun.direction), _facing(layers, (0, 1, 0))
@@ -114,7 +116,7 @@ def _puffs() -> Floats:
     return fractal_noise(np.random.default_rng(98), HEIGHT, 2 * WIDTH, 8, 5)
 
 
-def by_night(layers: Layers, conditions: Conditions) -> Floats:
+def shade_infrared(layers: Layers, conditions: Conditions) -> Floats:
     """Light the layers by the camera's infrared flash: one channel, bright near by, black far away."""
     facing = _facing(layers, (0.0, 0.12, 0.99))
     grey = np.asarray(layers.colour.convert("L", (0.55, 0.40, 0.05, 0)))

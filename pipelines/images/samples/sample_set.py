@@ -15,9 +15,9 @@ from pathlib import Path
 
 from pipelines.errors import DataError
 from pipelines.images.samples.compose import draw_frame
-from pipelines.images.samples.faults import Odd, odd_files
-from pipelines.images.samples.files import as_jpeg, write_whole
-from pipelines.images.samples.schedule import FRAMES, Frame, count_bursts, plan
+from pipelines.images.samples.faults import CorruptFile, corrupt_files
+from pipelines.images.samples.files import encode_jpeg, write_atomic
+from pipelines.images.samples.schedule import FRAMES, Frame, count_bursts, plan_frames
 
 RENDERER = 1  # raise it when the same seed no longer gives the same pictures
 PICTURES = 504
@@ -71,11 +71,11 @@ def render_sample_set(
         raise DataError(f"A sample set of {pictures} pictures is too small to train on. Give at least {FEWEST}.")
     if seed < 0:
         raise DataError(f"The seed of a sample set is {seed}. Give 0 or a larger whole number.")
-    frames = plan(pictures - pictures % FRAMES, seed)
-    odd = odd_files(frames)
+    frames = plan_frames(pictures - pictures % FRAMES, seed)
+    odd = corrupt_files(frames)
     sample_set = _describe(folder, seed, frames, odd)
     _check_folder(sample_set)
-    planned: list[Frame | Odd] = [*frames, *odd]
+    planned: list[Frame | CorruptFile] = [*frames, *odd]
     missing = [thing for thing in planned if not (sample_set.pictures_folder / thing.path).exists()]
     is_marked = (folder / MARKER).exists() and sample_set.labels_csv.exists()
     if missing or not is_marked or (folder / SCRATCH).exists():
@@ -83,7 +83,7 @@ def render_sample_set(
     return sample_set
 
 
-def _describe(folder: Path, seed: int, frames: list[Frame], odd: list[Odd]) -> SampleSet:
+def _describe(folder: Path, seed: int, frames: list[Frame], odd: list[CorruptFile]) -> SampleSet:
     labelled = [frame.label for frame in frames if frame.is_labelled]
     return SampleSet(
         folder=folder, pictures_folder=folder / "pictures", labels_csv=folder / "labels.csv", seed=seed,
@@ -127,8 +127,8 @@ def _spelled(parameters: object) -> str:
 def _render(
     sample_set: SampleSet,
     frames: list[Frame],
-    odd: list[Odd],
-    missing: list[Frame | Odd],
+    odd: list[CorruptFile],
+    missing: list[Frame | CorruptFile],
     workers: int,
     progress: Callable[[int], None] | None,
 ) -> None:
@@ -146,13 +146,13 @@ def _render(
         if progress:
             progress(done)
     for thing in missing:
-        if isinstance(thing, Odd):
-            write_whole(sample_set.pictures_folder / thing.path, thing.make(), scratch)
+        if isinstance(thing, CorruptFile):
+            write_atomic(sample_set.pictures_folder / thing.path, thing.make(), scratch)
             done += 1
             if progress:
                 progress(done)
-    write_whole(sample_set.labels_csv, _labels(frames, odd), scratch)
-    write_whole(sample_set.folder / MARKER, marker, scratch)
+    write_atomic(sample_set.labels_csv, _labels(frames, odd), scratch)
+    write_atomic(sample_set.folder / MARKER, marker, scratch)
     shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -171,10 +171,10 @@ def _drawn(tasks: list[Task], workers: int) -> Iterator[None]:
 
 def _draw(task: Task) -> None:
     frame, path, scratch = task
-    write_whole(path, as_jpeg(draw_frame(frame), frame), scratch)
+    write_atomic(path, encode_jpeg(draw_frame(frame), frame), scratch)
 
 
-def _labels(frames: list[Frame], odd: list[Odd]) -> bytes:
+def _labels(frames: list[Frame], odd: list[CorruptFile]) -> bytes:
     """Give labels.csv, sorted by path."""
     rows = [(frame.path, frame.label) for frame in frames if frame.is_labelled]
     rows += [(thing.path, thing.label) for thing in odd if thing.label]

@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.images.samples.ground import draw_ground
 from pipelines.images.samples.layers import CAMERA_HEIGHT, FOCAL, HEIGHT, WIDTH, Layers, Sprite
 from pipelines.images.samples.noise import Floats, fractal_noise, smoothstep
-from pipelines.images.samples.places import PLACES, Place, metres_at, row_at
+from pipelines.images.samples.places import SITES, CameraSite, metres_at, row_at
 from pipelines.images.samples.plants import (
     Plant,
     draw_bush,
@@ -26,7 +26,7 @@ DRIFT = 400  # pixels that the shade of leaves may move
 
 
 @dataclass(frozen=True)
-class Standing:
+class PlacedSprite:
     """A thing that stands on the ground: its sprite, where it goes, and the row of its foot."""
 
     sprite: Sprite
@@ -41,17 +41,17 @@ class Standing:
 class Scene:
     """A place, drawn: the ground and hills, and everything that stands on it from far to near."""
 
-    place: Place
+    place: CameraSite
     ground: Layers
-    standing: list[Standing]
-    hanging: list[Standing]
+    standing: list[PlacedSprite]
+    hanging: list[PlacedSprite]
     dapples: Floats  # shade of leaves, larger than the picture by DRIFT pixels
 
 
 @lru_cache(maxsize=16)
-def scene_of(camera: str) -> Scene:
+def build_scene(camera: str) -> Scene:
     """Give the scene in front of a camera; drawn once per process."""
-    place = next(place for place in PLACES if place.camera == camera)
+    place = next(place for place in SITES if place.camera == camera)
     rng = np.random.default_rng([place.seed, 4242])
     ground = draw_ground(place, rng)
     standing = [*_trees(place, rng), *_boulders(place, rng), *_bushes(place, rng), *_tufts(place, rng)]
@@ -60,18 +60,18 @@ def scene_of(camera: str) -> Scene:
     return Scene(place, ground, sorted(standing, key=lambda thing: thing.foot), hanging, dapples)
 
 
-def _spread(place: Place, rng: np.random.Generator, nearest: float, farthest: float) -> tuple[float, float, float]:
+def _spread(place: CameraSite, rng: np.random.Generator, nearest: float, farthest: float) -> tuple[float, float, float]:
     """Choose a place on the ground: column, row, and pixels per metre there; evenly over the picture's rows."""
     row = rng.uniform(row_at(place, farthest), row_at(place, nearest))
     return rng.uniform(-20, WIDTH + 20), row, (row - place.horizon) / CAMERA_HEIGHT
 
 
-def _stand(place: Place, plant: Plant, column: float, row: float) -> Standing:
+def _stand(place: CameraSite, plant: Plant, column: float, row: float) -> PlacedSprite:
     left, top = round(column - plant.root[0]), round(row - plant.root[1])
-    return Standing(plant.sprite, left, top, row, metres_at(place, row), plant if plant.give else None)
+    return PlacedSprite(plant.sprite, left, top, row, metres_at(place, row), plant if plant.give else None)
 
 
-def _tufts(place: Place, rng: np.random.Generator) -> list[Standing]:
+def _tufts(place: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
     things = []
     for _ in range(place.tufts):
         column, row, scale = _spread(place, rng, 0.62, 7)
@@ -81,7 +81,7 @@ def _tufts(place: Place, rng: np.random.Generator) -> list[Standing]:
     return things
 
 
-def _boulders(place: Place, rng: np.random.Generator) -> list[Standing]:
+def _boulders(place: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
     things = []
     for _ in range(place.boulders):
         column, row, scale = _spread(place, rng, 1.0, 9)
@@ -91,7 +91,7 @@ def _boulders(place: Place, rng: np.random.Generator) -> list[Standing]:
         tint = np.array(place.rock) * rng.uniform(0.85, 1.12)
         sprite = draw_boulder(rng, width, tall, (float(tint[0]), float(tint[1]), float(tint[2])), rng.uniform(0, 0.7))
         foot = row - tall * 0.1
-        things.append(Standing(sprite, round(column - width / 2), round(row - tall), foot, metres_at(place, row)))
+        things.append(PlacedSprite(sprite, round(column - width / 2), round(row - tall), foot, metres_at(place, row)))
         for _ in range(int(rng.integers(1, 4))):
             tuft = draw_tuft(
                 rng, float(np.clip(width * rng.uniform(0.12, 0.3), 8, 60)), greyed(place.grass, rng.uniform(0, 0.6))
@@ -100,7 +100,7 @@ def _boulders(place: Place, rng: np.random.Generator) -> list[Standing]:
     return things
 
 
-def _bushes(place: Place, rng: np.random.Generator) -> list[Standing]:
+def _bushes(place: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
     things = []
     for _ in range(place.bushes):
         column, row, scale = _spread(place, rng, 2.2, 14)
@@ -110,7 +110,7 @@ def _bushes(place: Place, rng: np.random.Generator) -> list[Standing]:
     return things
 
 
-def _trees(place: Place, rng: np.random.Generator) -> list[Standing]:
+def _trees(place: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
     things = []
     for _ in range(place.conifers):
         metres = rng.uniform(14, 45)
@@ -126,9 +126,9 @@ def _trees(place: Place, rng: np.random.Generator) -> list[Standing]:
     return things
 
 
-def _hung(rng: np.random.Generator, place: Place) -> Standing:
+def _hung(rng: np.random.Generator, place: CameraSite) -> PlacedSprite:
     """Hang a twig from the upper border."""
     length = rng.uniform(70, 150)
     plant = draw_twig(rng, length, (0.26, 0.36, 0.13))
     column = rng.choice([rng.uniform(-20, 150), rng.uniform(480, 640)])
-    return Standing(plant.sprite, round(column - plant.root[0]), round(rng.uniform(-40, -5)), 0, 1.1, plant)
+    return PlacedSprite(plant.sprite, round(column - plant.root[0]), round(rng.uniform(-40, -5)), 0, 1.1, plant)

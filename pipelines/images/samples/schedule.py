@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.images.samples.light import Conditions
-from pipelines.images.samples.places import PLACES
+from pipelines.images.samples.places import SITES
 
 BLANK = "blank"
 SHARES = {BLANK: 0.44, "leopard": 0.12, "ibex": 0.15, "fox": 0.145, "hare": 0.145}
@@ -21,7 +21,7 @@ RARE = "leopard"  # comes once and is gone, so that its few bursts are as many e
 FRAMES = 3
 START = dt.datetime(2024, 9, 2)
 HOURS_PER_SLOT = 4
-OPPOSED = {"CAM03": "CAM04"}  # the second camera looks at the first
+FACING_CAMERAS = {"CAM03": "CAM04"}  # the second camera looks at the first
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Burst:
     conditions: Conditions
 
 
-def plan(pictures: int, seed: int) -> list[Frame]:
+def plan_frames(pictures: int, seed: int) -> list[Frame]:
     """Give all frames, by camera and time; `pictures` is a multiple of 3 and at least 30."""
     rng = np.random.default_rng([seed, 1])
     bursts = _bursts(pictures // FRAMES, rng)
@@ -75,7 +75,7 @@ def plan(pictures: int, seed: int) -> list[Frame]:
 
 
 def _frame(burst: _Burst, at: int, number: int, seconds: int, count: int, seed: int, labelled: bool) -> Frame:
-    station = next(place.station for place in PLACES if place.camera == burst.camera)
+    station = next(place.station for place in SITES if place.camera == burst.camera)
     moment = burst.moment + dt.timedelta(seconds=seconds)
     celsius = round(9 - 9 * np.cos((moment.hour - 3) / 24 * 2 * np.pi) - 5 * burst.conditions.cloud + at % 5)
     if burst.conditions.snowing:
@@ -95,7 +95,7 @@ def _bursts(count: int, rng: np.random.Generator) -> list[_Burst]:
         sizes.append(min(int(rng.choice([1, 2, 3], p=[0.80, 0.15, 0.05])), count - sum(sizes)))
     labels = _by_burst_shares(sizes, rng)
     slots = _slots(labels, rng)
-    cameras = [place.camera for place in PLACES if place.camera not in OPPOSED.values()]
+    cameras = [place.camera for place in SITES if place.camera not in FACING_CAMERAS.values()]
     met = dict.fromkeys(SHARES, 0)
     bursts: list[_Burst] = []
     for encounter, (size, label, slot) in enumerate(zip(sizes, labels, slots, strict=True)):
@@ -135,7 +135,7 @@ def _encounter(number: int, slot: int, size: int, label: str, camera: str, rng: 
     moment = START + dt.timedelta(hours=HOURS_PER_SLOT * slot, minutes=float(rng.uniform(0, 180)))
     moment = moment.replace(second=int(rng.integers(60)), microsecond=0)
     conditions = conditions_at(moment, rng)
-    pair = [camera, OPPOSED[camera]] if camera in OPPOSED else [camera]
+    pair = [camera, FACING_CAMERAS[camera]] if camera in FACING_CAMERAS else [camera]
     first = int(rng.integers(len(pair)))
     bursts = []
     for index in range(size):

@@ -36,7 +36,7 @@ class Surface:
         return np.array([name in names for name in self.part_names])[self.part]
 
 
-def turning(yaw: float, pitch: float) -> NDArray[np.float64]:
+def rotation_matrix(yaw: float, pitch: float) -> NDArray[np.float64]:
     """Give the matrix from body axes to view axes; yaw 0 faces right, pi left."""
     cos, sin = np.cos(yaw), np.sin(yaw)
     about_up = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
@@ -69,10 +69,10 @@ def _balls(chains: list[Chain]) -> tuple[Joints, NDArray[np.int16], Floats]:
     return np.vstack(joints), np.concatenate(parts), np.concatenate(along)
 
 
-def sculpt(chains: list[Chain], yaw: float, pitch: float, pixels_per_metre: float) -> Surface:
+def render_surface(chains: list[Chain], yaw: float, pitch: float, pixels_per_metre: float) -> Surface:
     """Show the body turned by `yaw` and seen from `pitch` above, on the smallest canvas that holds it."""
     joints, parts, along = _balls(chains)
-    matrix = turning(yaw, pitch)
+    matrix = rotation_matrix(yaw, pitch)
     places = joints[:, :3] @ matrix.T * pixels_per_metre
     radii = np.maximum(joints[:, 3] * pixels_per_metre, 0.6)
     left = int(np.floor((places[:, 0] - radii).min())) - 3

@@ -67,7 +67,7 @@ def _moon(age: float, size: int) -> Image.Image:
     return ImageChops.multiply(disc, lit).resize((size, size), Image.Resampling.BOX)
 
 
-def burn_stamp(picture: Image.Image, camera: str, moment: dt.datetime, celsius: int, style: int) -> None:
+def draw_info_bar(picture: Image.Image, camera: str, moment: dt.datetime, celsius: int, style: int) -> None:
     """Burn the bar into the lower border of `picture`, in place; style 0 is black, 1 light on the picture."""
     width, height = picture.size
     ink, bar = ((235, 235, 235), (0, 0, 0)) if style == 0 else ((255, 214, 90), (24, 30, 44))

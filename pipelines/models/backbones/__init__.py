@@ -2,15 +2,20 @@
 
 from pipelines.models.backbones.backbone import Backbone, Embedding, load_backbone
 from pipelines.models.backbones.catalog import ARCHITECTURES
-from pipelines.models.backbones.chosen import backbones_of, identity_of, wanted_of, weights_files
+from pipelines.models.backbones.chosen import (
+    backbones_from_settings,
+    feature_id,
+    required_feature_ids,
+    resolve_weights_files,
+)
 
 __all__ = [
     "ARCHITECTURES",
     "Backbone",
     "Embedding",
-    "backbones_of",
-    "identity_of",
+    "backbones_from_settings",
+    "feature_id",
     "load_backbone",
-    "wanted_of",
-    "weights_files",
+    "required_feature_ids",
+    "resolve_weights_files",
 ]

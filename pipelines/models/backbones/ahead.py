@@ -14,7 +14,7 @@ Made = TypeVar("Made")
 
 
 @contextmanager
-def side_by_side(
+def prefetch_map(
     work: Callable[[Given], Made], given: Iterable[Given], threads: int, depth: int
 ) -> Iterator[Iterator[Made]]:
     """Give what `work` makes of each, in order; with threads, up to `depth` are begun before they are asked for.

@@ -13,10 +13,10 @@ import numpy as np
 from pipelines.errors import ImageError, SettingsError
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
-from pipelines.images.scaling import Scale, by_pillow, scaled
-from pipelines.models.backbones.ahead import side_by_side
-from pipelines.models.backbones.catalog import Architecture, architecture
-from pipelines.models.backbones.weights import digest, find_weights, read_file, require_listed, require_whole
+from pipelines.images.scaling import ResizeFn, resize_image, resize_pillow
+from pipelines.models.backbones.ahead import prefetch_map
+from pipelines.models.backbones.catalog import Architecture, get_architecture
+from pipelines.models.backbones.weights import find_weights, read_bytes, require_listed, require_whole, sha256_hex
 
 if TYPE_CHECKING:  # workers, which import this module, need no settings, and they take half a second
     from pipelines.settings import Precision
@@ -55,14 +55,14 @@ class Backbone:
     listed: tuple[str, ...] = field(default=(), kw_only=True, compare=False, repr=False)  # of .pth files
 
     @property
-    def identity(self) -> str:
+    def feature_id(self) -> str:
         suffix = "" if self.precision == "exact" else f"/{self.precision}"
         return f"{self.name}@{self.weights_digest[:8]}/{self.preprocessing}{suffix}"
 
     @cached_property
     def weights_digest(self) -> str:
         """Give the SHA-256 of the weights, `none` without any. Travels with the pickle: no worker computes it again."""
-        return digest(self.weights) if self.weights else "none"
+        return sha256_hex(self.weights) if self.weights else "none"
 
     def without_weights(self) -> Backbone:
         """Give the same backbone, by its identity too, without the megabytes."""
@@ -92,22 +92,22 @@ class Backbone:
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}: 1 or more was expected")
-        run, own = (network, self.read) if network else (self._reference, self._read_by_pillow)
-        with side_by_side(_named(read) if read else own, pictures, readers, 2 * batch) as decoded:
+        run, own = (network, self.load_pixels) if network else (self._reference, self._read_by_pillow)
+        with prefetch_map(_named(read) if read else own, pictures, readers, 2 * batch) as decoded:
             batches = iter(lambda: list(islice(decoded, batch)), [])
-            with side_by_side(lambda each: _embedded(each, run), batches, 2 if readers else 0, 2) as found:
+            with prefetch_map(lambda each: _embedded(each, run), batches, 2 if readers else 0, 2) as found:
                 for embeddings in found:
                     yield from embeddings
 
     def check(self) -> None:
         """Raise WeightsError, with the name of their file, if the weights do not fit the network."""
-        from pipelines.models.backbones.networks import load
+        from pipelines.models.backbones.networks import load_model
 
-        load(self)
+        load_model(self)
 
-    def read(self, content: bytes | None, scale: Scale = scaled) -> Pixels | Embedding:
+    def load_pixels(self, content: bytes | None, scale: ResizeFn = resize_image) -> Pixels | Embedding:
         """Give the pixels that the network sees, uint8 (side, side, 3), or an Embedding that says why it sees none."""
-        at_least = self.preprocessing.at_least if self.precision == "fast" else None
+        at_least = self.preprocessing.min_decode_side if self.precision == "fast" else None
         try:
             image = decode(content or b"", max_pixels=self.max_pixels, at_least=at_least)
             return self.preprocessing.apply(image, scale)
@@ -115,12 +115,12 @@ class Backbone:
             return Embedding(None, error.failure, error.detail)
 
     def _read_by_pillow(self, content: bytes | None) -> Pixels | Embedding:
-        return self.read(content, by_pillow)
+        return self.load_pixels(content, resize_pillow)
 
     def _reference(self, pixels: Pixels) -> Features:
-        from pipelines.models.backbones.networks import forward  # torch: only who embeds needs it
+        from pipelines.models.backbones.networks import reference_features  # torch: only who embeds needs it
 
-        return forward(self, pixels)
+        return reference_features(self, pixels)
 
 
 def _named(read: Read) -> Read:
@@ -159,12 +159,12 @@ def load_backbone(
     files of weights to load (see `require_listed` and `read_state`); empty for any. Raises SettingsError for a name
     or number that is not known, WeightsError for weights.
     """
-    known = architecture(name)
+    known = get_architecture(name)
     wanted = _changed(known, {key: value for key, value in preprocessing.items() if value is not None})
     if weights and not known.has_weights:
         raise SettingsError(f"featurize.weights = {weights}: {name} has no weights. Leave it out, or set it to null.")
     path = find_weights(name, weights, cache) if known.has_weights else None
-    content = read_file(path) if path else b""
+    content = read_bytes(path) if path else b""
     if path and not weights:
         require_whole(path, content)
     if path:
@@ -185,7 +185,7 @@ def _changed(known: Architecture, numbers: dict[str, Any]) -> Preprocessing:
         raise SettingsError(
             f"images: no number of the preprocessing is called {unknown[0]}. Known: {', '.join(names)}."
         )
-    own, (least, most) = known.preprocessing, known.sides
+    own, (least, most) = known.preprocessing, known.input_size_range
     size = numbers.get("size", own.size)
     if isinstance(size, int):
         numbers = {"resize": min(4096, round(own.resize * size / own.size)), **numbers}

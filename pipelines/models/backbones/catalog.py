@@ -25,15 +25,15 @@ class Architecture:
 
     name: str
     build: Callable[[], nn.Module]
-    cut: Callable[[nn.Module], nn.Module]
-    head: str
+    remove_head: Callable[[nn.Module], nn.Module]
+    head_prefix: str
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    sides: tuple[int, int] = (32, 4096)
+    input_size_range: tuple[int, int] = (32, 4096)
     licence: str = "torchvision's (BSD-3-Clause); trained on ImageNet-1k, which has terms of use of its own"
     has_weights: bool = True
 
 
-def architecture(name: str) -> Architecture:
+def get_architecture(name: str) -> Architecture:
     """Give the named architecture, or raise SettingsError with the names there are."""
     if name not in ARCHITECTURES:
         near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
@@ -109,7 +109,7 @@ ARCHITECTURES = {
             lambda network: network,
             "head",
             Preprocessing(size=32, resize=37),
-            sides=(32, 32),
+            input_size_range=(32, 32),
             has_weights=False,
         ),
         _torchvision("squeezenet1_1", _pooled, "classifier"),

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import SettingsError
 from pipelines.models.backbones.backbone import Backbone, load_backbone
-from pipelines.models.backbones.catalog import architecture
-from pipelines.models.backbones.weights import kept_weights
-from pipelines.schemas import JOINT, mirrored
+from pipelines.models.backbones.catalog import get_architecture
+from pipelines.models.backbones.weights import find_local_weights
+from pipelines.schemas import ID_SEPARATOR, flipped_id
 
 if TYPE_CHECKING:
     from pipelines.settings import Featurize, Settings
 
 
-def backbones_of(settings: Settings, *, check: bool = True) -> tuple[Backbone, ...]:
+def backbones_from_settings(settings: Settings, *, check: bool = True) -> tuple[Backbone, ...]:
     """Give the backbones that the settings name, in their order, each with its weights.
 
     Without `check` the weights are only named. Raises SettingsError for names that do not fit, WeightsError.
@@ -39,34 +39,36 @@ def backbones_of(settings: Settings, *, check: bool = True) -> tuple[Backbone, .
     )
 
 
-def identity_of(settings: Settings) -> str:
+def feature_id(settings: Settings) -> str:
     """Give what names the features that the settings ask for: the backbones' identities, joined by +."""
-    return JOINT.join(each.identity for each in backbones_of(settings, check=False))
+    return ID_SEPARATOR.join(each.feature_id for each in backbones_from_settings(settings, check=False))
 
 
-def wanted_of(settings: Featurize, identity: str) -> str:
-    """Give what names all features to be made: of this identity, and with featurize.mirror of mirrored pictures too."""
-    return JOINT.join((identity, mirrored(identity))) if settings.mirror else identity
+def required_feature_ids(settings: Featurize, identity: str) -> str:
+    """Give what names all features to be made: of this identity, and with featurize.horizontal_flip of mirrored pictures too."""
+    return ID_SEPARATOR.join((identity, flipped_id(identity))) if settings.horizontal_flip else identity
 
 
-def weights_files(settings: Featurize) -> list[Path]:
+def resolve_weights_files(settings: Featurize) -> list[Path]:
     """Give the files of weights that the settings come to, as far as they are there: nothing is downloaded or read."""
     if settings.weights:
         return [Path(settings.weights).expanduser()]
-    found = (kept_weights(name.strip(), settings.weights_cache) for name in settings.backbone.split(JOINT))
+    found = (find_local_weights(name.strip(), settings.weights_cache) for name in settings.backbone.split(ID_SEPARATOR))
     return [path for path in found if path]
 
 
 def _names(chosen: Featurize) -> list[str]:
     """Give the names, each known and there once; several take their weights from where each finds its own."""
-    names = [name.strip() for name in chosen.backbone.split(JOINT)]
+    names = [name.strip() for name in chosen.backbone.split(ID_SEPARATOR)]
     if len(names) == 1:
         return names
     said = f"featurize.backbone = {chosen.backbone}"
     if not all(names):
-        raise SettingsError(f"{said}: beside a {JOINT} a name is missing. Write squeezenet1_1{JOINT}mobilenet_v2.")
+        raise SettingsError(
+            f"{said}: beside a {ID_SEPARATOR} a name is missing. Write squeezenet1_1{ID_SEPARATOR}mobilenet_v2."
+        )
     for name in names:
-        architecture(name)
+        get_architecture(name)
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise SettingsError(f"{said}: {', '.join(twice)} stands there twice, which adds nothing. Name each once.")
     if chosen.weights:

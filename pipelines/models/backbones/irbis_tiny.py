@@ -36,9 +36,9 @@ class IrbisTiny(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         one = self.stage1(self.stem(pictures))
         two = self.stage2(one)
-        return torch.cat([pooled(maps) for maps in (one, two, self.stage3(two))], dim=1)
+        return torch.cat([pool_mean_std(maps) for maps in (one, two, self.stage3(two))], dim=1)
 
-    def folded(self) -> IrbisTiny:
+    def fold_batch_norm(self) -> IrbisTiny:
         """Give the same network with its batch normalisation folded into the convolutions."""
         plain = IrbisTiny()
         for source, target in zip(self.modules(), plain.modules(), strict=True):
@@ -84,7 +84,7 @@ class Residual(nn.Module):
         return torch.relu(maps + self.second(self.first(maps)))
 
 
-def pooled(maps: Tensor) -> Tensor:
+def pool_mean_std(maps: Tensor) -> Tensor:
     """Give mean and standard deviation of each channel: N x C x H x W to N x 2C."""
     variance = maps.var(dim=(2, 3), unbiased=False)
     return torch.cat([maps.mean(dim=(2, 3)), torch.sqrt(variance + 1e-5)], dim=1)

@@ -26,17 +26,17 @@ from torch.nn import functional
 
 from pipelines.images import formulas
 from pipelines.models.backbones.irbis_tiny import FEATURES, WIDTHS, IrbisTiny
-from pipelines.models.backbones.views import random_view
+from pipelines.models.backbones.views import augment
 
 PICTURE_SIZE = 128  # pixels a side as rendered
 TEMPERATURE = 0.15
 LEARNING_RATE = 1.5e-3
 WARM_UP = 100  # steps
-COMPARED = {"all": slice(None), "last": slice(-2 * WIDTHS[-1], -WIDTHS[-1])}  # features; means of the last stage
+POOLED_STAGES = {"all": slice(None), "last": slice(-2 * WIDTHS[-1], -WIDTHS[-1])}  # features; means of the last stage
 DECAY = 0.3  # last share of the steps, in which the rate falls to zero
 
 
-def picture_stock(count: int, seed: int, folder: Path) -> Tensor:
+def training_images(count: int, seed: int, folder: Path) -> Tensor:
     """Give the training pictures, uint8 N x 128 x 128 x 3, from the folder or freshly rendered into it.
 
     Kept pictures are used only if the formulas still give the first ones.
@@ -53,7 +53,7 @@ def picture_stock(count: int, seed: int, folder: Path) -> Tensor:
     return torch.from_numpy(np.load(file))
 
 
-class Contrast(nn.Module):
+class ProjectionHead(nn.Module):
     """Project features onto the unit sphere, where views are compared; thrown away after training."""
 
     def __init__(self, compared: slice, hidden: int = 512, dimensions: int = 128):
@@ -92,10 +92,12 @@ def train(pictures: Tensor, steps: int, batch: int, crop: int, seed: int, compar
     torch.manual_seed(seed)
     network = IrbisTiny(batch_norm=True)
     generator = torch.Generator().manual_seed(seed)
-    model = nn.Sequential(network, Contrast(COMPARED[compared])).to(memory_format=torch.channels_last).train()
+    model = (
+        nn.Sequential(network, ProjectionHead(POOLED_STAGES[compared])).to(memory_format=torch.channels_last).train()
+    )
     optimizer = torch.optim.AdamW(parameter_groups(model), lr=LEARNING_RATE)
     start = time.monotonic()
-    for step, views in enumerate(prefetched(steps, lambda: paired_views(pictures, batch, crop, generator))):
+    for step, views in enumerate(prefetch(steps, lambda: make_view_pairs(pictures, batch, crop, generator))):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps)
         loss = contrastive_loss(model(views))
@@ -110,14 +112,14 @@ def train(pictures: Tensor, steps: int, batch: int, crop: int, seed: int, compar
     return network.eval()
 
 
-def paired_views(pictures: Tensor, batch: int, crop: int, generator: torch.Generator) -> Tensor:
+def make_view_pairs(pictures: Tensor, batch: int, crop: int, generator: torch.Generator) -> Tensor:
     """Give two views of each of `batch` random pictures, (2 * batch) x 3 x crop x crop; i and batch + i match."""
     chosen = pictures[torch.randint(len(pictures), (batch,), generator=generator)]
     chosen = chosen.permute(0, 3, 1, 2).float() / 255
-    return torch.cat([random_view(chosen, crop, generator) for _ in range(2)])
+    return torch.cat([augment(chosen, crop, generator) for _ in range(2)])
 
 
-def prefetched(count: int, make: Callable[[], Tensor]) -> Iterator[Tensor]:
+def prefetch(count: int, make: Callable[[], Tensor]) -> Iterator[Tensor]:
     """Give `count` results of `make`, each made in another thread while the one before is used."""
     with ThreadPoolExecutor(1) as maker:
         coming = maker.submit(make)
@@ -138,7 +140,7 @@ def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
 
 def save(network: IrbisTiny, output: Path, recipe: dict[str, str]) -> None:
     """Write the folded network as float16 safetensors with the recipe as its metadata."""
-    state = {name: tensor.half().contiguous() for name, tensor in network.folded().state_dict().items()}
+    state = {name: tensor.half().contiguous() for name, tensor in network.fold_batch_norm().state_dict().items()}
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(output.name + ".partial")
     partial.write_bytes(serialized(state, metadata={"name": "irbis_tiny", "licence": "Apache-2.0", **recipe}))
@@ -153,7 +155,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=128, help="pictures a step; each gives two views")
     parser.add_argument("--crop", type=int, default=64, help="pixels a side of a view")
-    parser.add_argument("--compared", choices=sorted(COMPARED), default="last", help="features that views are told by")
+    parser.add_argument(
+        "--compared", choices=sorted(POOLED_STAGES), default="last", help="features that views are told by"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="weights are repeatable at one number of threads")
     parser.add_argument("--scratch", type=Path, default=Path("~/.cache/irbis/pretraining").expanduser())
@@ -172,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
     """Render, train and write."""
     given = arguments(argv)
     torch.set_num_threads(given.threads)
-    pictures = picture_stock(given.images, given.seed, given.scratch)
+    pictures = training_images(given.images, given.seed, given.scratch)
     network = train(pictures, given.steps, given.batch, given.crop, given.seed, given.compared)
     names = ("images", "steps", "batch", "crop", "compared", "seed", "threads")
     save(network, given.output, {name: str(getattr(given, name)) for name in names})

@@ -11,13 +11,13 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from pipelines.errors import WeightsError
-from pipelines.models.backbones.weights import PUBLISHED, digest, is_safe_torch
+from pipelines.models.backbones.weights import PUBLISHED, is_safe_torch, sha256_hex
 
-WRAPPINGS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep the tensors
+WRAPPER_KEYS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep the tensors
 PREFIXES = re.compile(r"^(module\.|_orig_mod\.)+")  # of DataParallel and torch.compile
 
 
-def read_state(content: bytes, name: str, listed: Collection[str] = ()) -> dict[str, Tensor]:
+def read_state_dict(content: bytes, name: str, listed: Collection[str] = ()) -> dict[str, Tensor]:
     """Give the tensors of a .safetensors or .pth file by name, as float32, without what training wrapped around.
 
     `listed`: SHA-256 of .pth files that may be loaded by a torch with known holes, besides torchvision's. Raises
@@ -35,7 +35,7 @@ def read_state(content: bytes, name: str, listed: Collection[str] = ()) -> dict[
     return tensors
 
 
-def load_into(network: torch.nn.Module, state: Mapping[str, Tensor], name: str, head: str | None = None) -> None:
+def load_weights(network: torch.nn.Module, state: Mapping[str, Tensor], name: str, head: str | None = None) -> None:
     """Load tensors; with `head`, the classifier's are left out and need not fit.
 
     Raises WeightsError if anything else is missing, left over or of another shape.
@@ -76,7 +76,7 @@ def _require_known(content: bytes, name: str, listed: Collection[str]) -> None:
     """Raise WeightsError for a file that is neither listed nor torchvision's, where torch itself is no protection."""
     if is_safe_torch(torch.__version__):
         return
-    own = digest(content)
+    own = sha256_hex(content)
     if own not in PUBLISHED and own not in listed:
         raise WeightsError(
             f"{name} is not loaded: torch {torch.__version__} runs code from crafted .pth files (CVE-2026-24747; torch "
@@ -93,7 +93,7 @@ def _refusal(name: str, reason: str) -> str:
 
 
 def _unwrapped(state: Mapping[object, object]) -> Mapping[object, object] | None:
-    inner = (state.get(key) for key in WRAPPINGS)
+    inner = (state.get(key) for key in WRAPPER_KEYS)
     return next((each for each in inner if isinstance(each, Mapping)), None)
 
 

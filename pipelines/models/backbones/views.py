@@ -11,10 +11,10 @@ from pipelines.models.backbones.irbis_tiny import MEAN, STD
 GREY = torch.tensor([0.299, 0.587, 0.114])
 
 
-def random_view(pictures: Tensor, size: int, generator: Generator) -> Tensor:
+def augment(pictures: Tensor, size: int, generator: Generator) -> Tensor:
     """Give one view of each picture: float32 N x 3 x H x W in 0..1 to N x 3 x size x size, normalised."""
-    view = recolour(random_crop(pictures, size, generator), generator)
-    view = blur_some(view, generator).clamp(0, 1)
+    view = jitter_color(random_crop(pictures, size, generator), generator)
+    view = random_blur(view, generator).clamp(0, 1)
     strength = uniform(generator, 0, 0.04, len(view), 1, 1, 1)
     view = view + torch.randn(view.shape, generator=generator) * strength
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
@@ -41,7 +41,7 @@ def random_crop(pictures: Tensor, size: int, generator: Generator) -> Tensor:
     return functional.grid_sample(pictures, grid, align_corners=False, padding_mode="reflection")
 
 
-def recolour(pictures: Tensor, generator: Generator) -> Tensor:
+def jitter_color(pictures: Tensor, generator: Generator) -> Tensor:
     """Change saturation (a fifth to grey), hue, contrast and brightness about each picture's mean colour."""
     n = len(pictures)
     saturation = uniform(generator, 0.36, 1.64, n, 1, 1)
@@ -62,7 +62,7 @@ def hue_rotation(angles: Tensor) -> Tensor:
     return torch.eye(3) * cosine + (1 - cosine) / 3 + sine * cross
 
 
-def blur_some(pictures: Tensor, generator: Generator, share: float = 0.25) -> Tensor:
+def random_blur(pictures: Tensor, generator: Generator, share: float = 0.25) -> Tensor:
     """Blur about `share` of the pictures by a Gaussian of 0.4 to 1.3 pixels."""
     chosen = uniform(generator, 0, 1, len(pictures)) < share
     n, size = int(chosen.sum()), pictures.shape[-1]

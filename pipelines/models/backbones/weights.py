@@ -13,11 +13,11 @@ from pathlib import Path
 
 from pipelines.durable import sync
 from pipelines.errors import WeightsError
-from pipelines.shipped import shipped
+from pipelines.shipped import resource_dir
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
-SILENCE = 60  # seconds without a byte, after which a download is given up: some firewalls never answer
-SHIPPED = shipped("models/backbones/weights")
+DOWNLOAD_TIMEOUT = 60  # seconds without a byte, after which a download is given up: some firewalls never answer
+PACKAGED_WEIGHTS_DIR = resource_dir("models/backbones/weights")
 SAFE_TORCH = (2, 10)  # before it, crafted files run code in spite of weights_only: CVE-2025-32434, CVE-2026-24747
 # SHA-256 of torchvision's files. Their names hold only the first 8 digits, which another file can be made to have.
 PUBLISHED = frozenset(
@@ -48,19 +48,19 @@ def find_weights(backbone: str, given: str | None, cache: str) -> Path:
         if path.suffix.lower() not in SUFFIXES:
             raise WeightsError(f"featurize.weights = {given}: give a file that ends in {' or '.join(SUFFIXES)}.")
         return path
-    return kept_weights(backbone, cache) or _download(backbone, Path(cache).expanduser())
+    return find_local_weights(backbone, cache) or _download(backbone, Path(cache).expanduser())
 
 
-def kept_weights(backbone: str, cache: str) -> Path | None:
+def find_local_weights(backbone: str, cache: str) -> Path | None:
     """Give the weights file that is shipped, or the first by name in the cache."""
-    for place in (SHIPPED, Path(cache).expanduser()):
+    for place in (PACKAGED_WEIGHTS_DIR, Path(cache).expanduser()):
         found = [path for path in sorted(place.glob(f"{backbone}*")) if _is_weights_of(path, backbone)]
         if found:
             return found[0]
     return None
 
 
-def read_file(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """Give the bytes of a weights file, or raise WeightsError with the system's reason."""
     try:
         return path.read_bytes()
@@ -74,9 +74,9 @@ def require_whole(path: Path, content: bytes) -> None:
     torchvision ends the names of its files with the first digits of their SHA-256: squeezenet1_1-b8a52dc0.pth.
     """
     named = re.search(r"-([0-9a-f]{8})$", path.stem)
-    if named and not digest(content).startswith(named[1]):
+    if named and not sha256_hex(content).startswith(named[1]):
         raise WeightsError(
-            f"{path} is damaged: its SHA-256 begins with {digest(content)[:8]}, and its name says {named[1]}. Remove "
+            f"{path} is damaged: its SHA-256 begins with {sha256_hex(content)[:8]}, and its name says {named[1]}. Remove "
             "it, and it is downloaded again; or name another file: --weights FILE."
         )
 
@@ -91,15 +91,15 @@ def require_listed(path: Path, content: bytes, listed: Collection[str]) -> None:
 
     Files that come with this package, and torchvision's, need no entry.
     """
-    own = digest(content)
-    if listed and path.parent != SHIPPED and own not in {*listed, *PUBLISHED}:
+    own = sha256_hex(content)
+    if listed and path.parent != PACKAGED_WEIGHTS_DIR and own not in {*listed, *PUBLISHED}:
         raise WeightsError(
             f"{path} has the SHA-256 {own}, which featurize.weights_sha256 does not list. If this is the file that you "
             "want, add it to the list; else get the right file."
         )
 
 
-def digest(content: bytes) -> str:
+def sha256_hex(content: bytes) -> str:
     """Give the SHA-256 of a weights file, hex."""
     return hashlib.sha256(content).hexdigest()
 
@@ -117,7 +117,7 @@ def _download(backbone: str, folder: Path) -> Path:
     checksum = target.stem.rpartition("-")[2]  # torchvision puts the first digits of the SHA-256 into the name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _patience(SILENCE):
+        with _patience(DOWNLOAD_TIMEOUT):
             torch.hub.download_url_to_file(url, str(target), hash_prefix=checksum, progress=sys.stderr.isatty())
         sync(target)
     except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another checksum
@@ -145,7 +145,9 @@ def _torchvision_url(backbone: str) -> str:
     try:
         return str(get_model_weights(backbone).DEFAULT.url)
     except ValueError as error:  # not torchvision's, so it comes with this package
-        raise WeightsError(f"The weights of {backbone} are not in {SHIPPED}: install this package again.") from error
+        raise WeightsError(
+            f"The weights of {backbone} are not in {PACKAGED_WEIGHTS_DIR}: install this package again."
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,6 +1,6 @@
 """What runs a backbone on a worker: OpenVINO on CPUs, torch on GPUs and as the reference. No Spark."""
 
-from pipelines.models.engines.engine import Engine, Engines
-from pipelines.models.engines.graph import Graph, can_convert, graph_of
+from pipelines.models.engines.engine import Engine, EngineFactory
+from pipelines.models.engines.graph import Graph, load_or_convert, openvino_available
 
-__all__ = ["Engine", "Engines", "Graph", "can_convert", "graph_of"]
+__all__ = ["Engine", "EngineFactory", "Graph", "load_or_convert", "openvino_available"]

@@ -18,7 +18,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from pipelines.models.backbones.backbone import Features, Pixels
-from pipelines.models.engines.calibration import calibration_pictures, convolutions, cosines, features, multiplications
+from pipelines.models.engines.calibration import (
+    calibration_images,
+    compute_features,
+    convolutions,
+    cosine_similarities,
+    count_macs,
+)
 from pipelines.models.engines.graph import BFLOAT16_NOTE, Graph
 
 _TRIED, _HELD_OUT = 12, 28  # pictures: to try each convolution alone, and all that were taken together
@@ -28,15 +34,15 @@ _WORTH = 0.2
 _UNMARKED = ("Parameter", "Const", "Result")
 
 
-def with_bfloat16(graph: Graph, reference: Any, side: int, allowed: float) -> Graph:
+def enable_bfloat16(graph: Graph, reference: Any, side: int, allowed: float) -> Graph:
     """Give the graph with marks, by which its features lose `allowed` of their mean cosine with the reference's.
 
     The same graph if nothing can be taken. Needs a processor with bfloat16.
     """
-    pictures = calibration_pictures(_TRIED + _HELD_OUT, side)
-    expected = features(reference, pictures)
+    pictures = calibration_images(_TRIED + _HELD_OUT, side)
+    expected = compute_features(reference, pictures)
     tried, unseen = (pictures[:_TRIED], expected[:_TRIED]), (pictures[_TRIED:], expected[_TRIED:])
-    chosen = graph.noted(BFLOAT16_NOTE)
+    chosen = graph.with_marker(BFLOAT16_NOTE)
     if _lost(chosen, *tried) - _lost(graph, *tried) > allowed:
         taken = _bearable(graph, side, *tried, allowed)
         chosen = _marked(graph, taken) if taken else graph
@@ -46,7 +52,7 @@ def with_bfloat16(graph: Graph, reference: Any, side: int, allowed: float) -> Gr
 def _bearable(graph: Graph, side: int, pictures: Pixels, expected: Features, allowed: float) -> Set[str]:
     """Give the convolutions to take, those first that save most for what they lose; none if it is not worth it."""
     model, base = graph.model(), _lost(graph, pictures, expected)
-    work = multiplications(model, side)
+    work = count_macs(model, side)
     # The others compute in 8 bits, or have too few multiplications to be worth it.
     tried = [node.get_friendly_name() for node in convolutions(model) if node.get_type_name() == "Convolution"]
     lost = {name: max(_lost(_marked(graph, {name}), pictures, expected) - base, 0.0) for name in tried}
@@ -60,13 +66,13 @@ def _bearable(graph: Graph, side: int, pictures: Pixels, expected: Features, all
 
 def _lost(graph: Graph, pictures: Pixels, expected: Features) -> float:
     """Give how far below 1 the mean cosine is; of a graph without the note in single precision."""
-    found = features(graph.model(), pictures, "bf16" if graph.has_bfloat16 else "f32")
-    return float(1 - cosines(found.astype(np.float64), expected.astype(np.float64)).mean())
+    found = compute_features(graph.model(), pictures, "bf16" if graph.has_bfloat16 else "f32")
+    return float(1 - cosine_similarities(found.astype(np.float64), expected.astype(np.float64)).mean())
 
 
 def _marked(graph: Graph, taken: Set[str]) -> Graph:
     """Give the graph with everything marked as precise but the layers taken."""
-    root = ElementTree.fromstring(graph.nodes)
+    root = ElementTree.fromstring(graph.xml)
     for layer in root.iter("layer"):
         if layer.get("type") in _UNMARKED or layer.get("name") in taken:
             continue
@@ -75,4 +81,4 @@ def _marked(graph: Graph, taken: Set[str]) -> Graph:
             marks = ElementTree.Element("rt_info")
             layer.insert(0 if layer.find("data") is None else 1, marks)
         ElementTree.SubElement(marks, "attribute", {"name": "precise", "version": "0"})
-    return Graph(ElementTree.tostring(root), graph.constants).noted(BFLOAT16_NOTE)
+    return Graph(ElementTree.tostring(root), graph.bin).with_marker(BFLOAT16_NOTE)

@@ -18,7 +18,7 @@ _SHARPNESS = (32, 64, 112, None)  # sides that the pictures are first reduced to
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 
 
-def calibration_pictures(count: int, side: int) -> Pixels:
+def calibration_images(count: int, side: int) -> Pixels:
     """Give pictures of formulas, uint8 (count, side, side, 3), sharp and blurred in turn."""
     drawn = formulas.render(count, side)
     for place in range(count):
@@ -35,7 +35,7 @@ def convolutions(model: Any) -> list[Any]:
     return [node for node in nodes if node.input_value(1).get_node().get_type_name() == "Constant"]
 
 
-def multiplications(model: Any, side: int) -> dict[str, float]:
+def count_macs(model: Any, side: int) -> dict[str, float]:
     """Count those of each convolution, for one picture."""
     copy = model.clone()
     copy.reshape([1, side, side, 3])
@@ -48,20 +48,20 @@ def multiplications(model: Any, side: int) -> dict[str, float]:
     return found
 
 
-def request(model: Any, pictures: Pixels, precision: str = "f32") -> Any:
+def compile_request(model: Any, pictures: Pixels, precision: str = "f32") -> Any:
     """Compile a copy for one picture at a time."""
     copy = model.clone()
     copy.reshape([1, *pictures.shape[1:]])
     return ov.Core().compile_model(copy, "CPU", {"INFERENCE_PRECISION_HINT": precision}).create_infer_request()
 
 
-def features(model: Any, pictures: Pixels, precision: str = "f32") -> Features:
+def compute_features(model: Any, pictures: Pixels, precision: str = "f32") -> Features:
     """Give what the graph makes of the pictures, float32 (count, d)."""
-    asked = request(model, pictures, precision)
+    asked = compile_request(model, pictures, precision)
     return np.concatenate([asked.infer({0: each[None]}, share_inputs=True)[0].copy() for each in pictures])
 
 
-def cosines(found: Features, expected: Features) -> Features:
+def cosine_similarities(found: Features, expected: Features) -> Features:
     """Give the cosine of every pair of rows."""
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
     return (found * expected).sum(1) / np.maximum(lengths, np.float32(1e-12))

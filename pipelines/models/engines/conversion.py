@@ -15,11 +15,11 @@ from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
 from pipelines.models.backbones import Backbone
-from pipelines.models.backbones.catalog import architecture
-from pipelines.models.backbones.networks import load, normalisation
-from pipelines.models.engines.bfloat16 import with_bfloat16
+from pipelines.models.backbones.catalog import get_architecture
+from pipelines.models.backbones.networks import load_model, normalisation
+from pipelines.models.engines.bfloat16 import enable_bfloat16
 from pipelines.models.engines.graph import VNNI_NOTE, Graph
-from pipelines.models.engines.processor import has_bfloat16, has_vnni
+from pipelines.models.engines.processor import cpu_has_bfloat16, cpu_has_vnni
 
 _LOST = {"exact": 2e-5, "fast": 2e-4}  # of the mean cosine, by bfloat16: a fifth of what a picture may lose in exact
 
@@ -47,12 +47,12 @@ class _FromPixels(nn.Module):
         return self.network(rows.unflatten(2, (self.side, 3)).permute(0, 3, 1, 2))
 
 
-def convert(backbone: Backbone, folder: Path) -> Graph:
+def convert_to_openvino(backbone: Backbone, folder: Path) -> Graph:
     """Give the graph of the cut network, written to graph.xml and graph.bin in `folder`.
 
     Of a backbone with precision fast, it computes in 8 bits. Raises WeightsError if the weights do not fit.
     """
-    network = architecture(backbone.name).cut(load(backbone)).eval()
+    network = get_architecture(backbone.name).remove_head(load_model(backbone)).eval()
     side = backbone.preprocessing.size
     model = _to_openvino(_FromPixels(network, backbone).eval(), torch.zeros(2, side, side, 3, dtype=torch.uint8))
     model.reshape([-1, side, side, 3])
@@ -62,15 +62,15 @@ def convert(backbone: Backbone, folder: Path) -> Graph:
     if backbone.precision == "fast":
         from pipelines.models.engines.quantization import quantize
 
-        chosen = quantize(model, backbone.preprocessing, all_bits=has_vnni())
+        chosen = quantize(model, backbone.preprocessing, all_bits=cpu_has_vnni())
     target = folder / "graph.xml"
     ov.save_model(chosen, target, compress_to_fp16=False)
     graph = Graph(target.read_bytes(), target.with_suffix(".bin").read_bytes())
-    if has_bfloat16():
-        graph = with_bfloat16(graph, model, side, _LOST[backbone.precision])
-    if chosen is not model and has_vnni():
-        graph = graph.noted(VNNI_NOTE)
-    target.write_bytes(graph.nodes)
+    if cpu_has_bfloat16():
+        graph = enable_bfloat16(graph, model, side, _LOST[backbone.precision])
+    if chosen is not model and cpu_has_vnni():
+        graph = graph.with_marker(VNNI_NOTE)
+    target.write_bytes(graph.xml)
     return graph
 
 

@@ -18,11 +18,11 @@ _engines: dict[tuple[str, str, str, int], Engine] = {}
 class Engine(Protocol):
     """Run a network: uint8 pixels of shape (n, side, side, 3) in, float32 features of shape (n, d) out.
 
-    `batch`: pictures a call that make it fastest. `flights`: calls that may run at once, from threads of their own.
+    `batch`: pictures a call that make it fastest. `max_concurrent_calls`: calls that may run at once, from threads of their own.
     """
 
     batch: int
-    flights: int
+    max_concurrent_calls: int
 
     def __call__(self, pixels: Pixels) -> Features:
         """Give the features of the pictures, in their order."""
@@ -30,7 +30,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Engines:
+class EngineFactory:
     """Hold what workers need to build the engine of a backbone; `weights` and `graph` are fetched only to build it.
 
     Without a graph, torch runs the network on CPUs too. `digest`: the graph's, by which a worker that outlives a change
@@ -42,13 +42,13 @@ class Engines:
     graph: Callable[[], Graph] | None
     digest: str = ""
 
-    def engine(self, device: str = "auto", *, gpus: Sequence[str] = (), threads: int = 1, batch: int = 0) -> Engine:
+    def get(self, device: str = "auto", *, gpus: Sequence[str] = (), threads: int = 1, batch: int = 0) -> Engine:
         """Give the engine for this process, the one built before if there is one.
 
         `device`: auto, cpu or cuda; `gpus`: addresses that Spark assigned to the task; `batch`: 0 for the engine's own.
         """
         place = _place(device, gpus)
-        key = (self.backbone.identity, self.digest, place, batch)
+        key = (self.backbone.feature_id, self.digest, place, batch)
         if key not in _engines:
             while len(_engines) >= _KEPT:
                 _engines.pop(next(iter(_engines)))

@@ -18,7 +18,7 @@ import numpy as np
 
 from pipelines.durable import sync
 from pipelines.models.backbones import Backbone
-from pipelines.models.engines.processor import has_bfloat16, has_vnni
+from pipelines.models.engines.processor import cpu_has_bfloat16, cpu_has_vnni
 
 # At the end of the nodes.
 BFLOAT16_NOTE, VNNI_NOTE = b"<!-- bfloat16 but where precise -->", b"<!-- all 8 bits: VNNI -->"
@@ -31,41 +31,41 @@ _log = logging.getLogger(__name__)
 class Graph:
     """Hold a graph as OpenVINO writes it: its nodes (XML) and its constants."""
 
-    nodes: bytes = field(repr=False)
-    constants: bytes = field(repr=False)
+    xml: bytes = field(repr=False)
+    bin: bytes = field(repr=False)
 
     @property
     def has_bfloat16(self) -> bool:
         """Say whether all that is not marked as precise may compute in bfloat16."""
-        return BFLOAT16_NOTE in self.nodes[-200:]
+        return BFLOAT16_NOTE in self.xml[-200:]
 
     @property
     def needs_vnni(self) -> bool:
         """Say whether what it computes in 8 bits would overflow on processors without VNNI."""
-        return VNNI_NOTE in self.nodes[-200:]
+        return VNNI_NOTE in self.xml[-200:]
 
-    def noted(self, note: bytes) -> Graph:
+    def with_marker(self, note: bytes) -> Graph:
         """Give the same graph with a note at its end."""
-        return Graph(self.nodes.replace(b"</net>", note + b"</net>"), self.constants)
+        return Graph(self.xml.replace(b"</net>", note + b"</net>"), self.bin)
 
     @property
     def digest(self) -> str:
         """Give the SHA-256 of its nodes, hex: of the same weights, they tell graphs apart."""
-        return hashlib.sha256(self.nodes).hexdigest()
+        return hashlib.sha256(self.xml).hexdigest()
 
     def model(self) -> Any:
         """Give it as OpenVINO's model, which takes its constants from here."""
         import openvino as ov
 
-        return ov.Core().read_model(self.nodes, ov.Tensor(np.frombuffer(self.constants, np.uint8)))
+        return ov.Core().read_model(self.xml, ov.Tensor(np.frombuffer(self.bin, np.uint8)))
 
 
-def can_convert() -> bool:
+def openvino_available() -> bool:
     """Say whether OpenVINO is installed."""
     return importlib.util.find_spec("openvino") is not None
 
 
-def graph_of(backbone: Backbone, cache: str) -> Graph:
+def load_or_convert(backbone: Backbone, cache: str) -> Graph:
     """Give the backbone's graph from the cache, else convert it (seconds, with torch) and put it there.
 
     What the cache holds is taken only with the SHA-256 that was written beside it. Raises WeightsError if the weights
@@ -80,7 +80,7 @@ def graph_of(backbone: Backbone, cache: str) -> Graph:
             return graph
         except (OSError, ValueError) as error:
             _log.warning("note: %s is damaged (%s): the network is converted again.", folder, error)
-    from pipelines.models.engines.conversion import convert
+    from pipelines.models.engines.conversion import convert_to_openvino
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def graph_of(backbone: Backbone, cache: str) -> Graph:
         _log.warning("%s cannot hold converted networks (%s): each run converts its own.", folder.parent, error)
         scratch = tempfile.mkdtemp()
     try:
-        graph = convert(backbone, Path(scratch))
+        graph = convert_to_openvino(backbone, Path(scratch))
         if Path(scratch).parent == folder.parent:
             _keep(graph, Path(scratch), folder)
     finally:
@@ -109,7 +109,7 @@ def _read(folder: Path) -> Graph:
 
 def _sums(graph: Graph) -> list[str]:
     """Give the lines that `sha256sum graph.xml graph.bin` prints."""
-    parts = ((_NODES, graph.nodes), (_CONSTANTS, graph.constants))
+    parts = ((_NODES, graph.xml), (_CONSTANTS, graph.bin))
     return [f"{hashlib.sha256(content).hexdigest()}  {name}" for name, content in parts]
 
 
@@ -134,6 +134,6 @@ def _keep(graph: Graph, scratch: Path, folder: Path) -> None:
 def _name(backbone: Backbone) -> str:
     version = importlib.metadata.version("openvino")
     # What may compute in bfloat16 can only be tried where the processor has it: with and without it are two graphs.
-    told = (backbone.identity, backbone.weights_digest, version, _REVISION, has_bfloat16(), has_vnni())
+    told = (backbone.feature_id, backbone.weights_digest, version, _REVISION, cpu_has_bfloat16(), cpu_has_vnni())
     key = hashlib.sha256("|".join(map(str, told)).encode()).hexdigest()
     return f"{backbone.name}-{backbone.precision}-{key[:16]}"

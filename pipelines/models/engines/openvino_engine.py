@@ -9,7 +9,7 @@ import openvino as ov
 
 from pipelines.models.backbones import Backbone
 from pipelines.models.engines.graph import Graph
-from pipelines.models.engines.processor import has_bfloat16, has_vnni
+from pipelines.models.engines.processor import cpu_has_bfloat16, cpu_has_vnni
 
 # Pictures that are decoded before the network sees them, and how many bytes of pixels they may come to: decoding leaves
 # little of the network in the cache, which must find its way back each time.
@@ -24,10 +24,10 @@ class OpenVinoEngine:
     takes more of them, one after the other.
     """
 
-    flights = 1
+    max_concurrent_calls = 1
 
     def __init__(self, graph: Graph, backbone: Backbone, *, threads: int = 1, batch: int = 0) -> None:
-        own = 1 if backbone.precision == "exact" and len(graph.constants) < _SMALL else 2
+        own = 1 if backbone.precision == "exact" and len(graph.bin) < _SMALL else 2
         self.at_once, side = batch or own, backbone.preprocessing.size
         ahead = min(_AHEAD, _AHEAD_BYTES // (3 * side**2))
         self.batch = self.at_once * max(1, ahead // self.at_once)
@@ -36,8 +36,10 @@ class OpenVinoEngine:
         # Pinned, the workers of one machine would all sit on its first core.
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
         # Unasked, some processors would take bfloat16 for all of it, and simulate it where they do not have it.
-        options["INFERENCE_PRECISION_HINT"] = "bf16" if graph.has_bfloat16 and has_bfloat16() else "f32"
-        if graph.needs_vnni and not has_vnni():  # sums of 16 bits would overflow: the same steps in single precision
+        options["INFERENCE_PRECISION_HINT"] = "bf16" if graph.has_bfloat16 and cpu_has_bfloat16() else "f32"
+        if (
+            graph.needs_vnni and not cpu_has_vnni()
+        ):  # sums of 16 bits would overflow: the same steps in single precision
             options["LP_TRANSFORMS_MODE"] = "NO"
         self._compiled = ov.Core().compile_model(model, "CPU", options)
         self._request = self._compiled.create_infer_request()

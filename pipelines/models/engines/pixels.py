@@ -13,12 +13,12 @@ from openvino import opset1
 from openvino import opset13 as ops
 
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.engines.steps import weight_step
+from pipelines.models.engines.steps import fake_quantize_weights
 
 _NORMALISING = ("Parameter", "Convert", "Reshape", "Multiply", "Add", "Transpose")
 
 
-def take_pixels(model: Any, preprocessing: Preprocessing) -> None:
+def fold_normalization(model: Any, preprocessing: Preprocessing) -> None:
     """Change a graph of pixels (n, side, side, 3) in place, if it begins with one convolution of them; needs VNNI."""
     convolution, bias = _beginning(model)
     if convolution is None:
@@ -31,7 +31,7 @@ def take_pixels(model: Any, preprocessing: Preprocessing) -> None:
     steps = ops.fake_quantize(pixels, *np.array([0, 255, 0, 255], np.float32), 256)
     given = convolution.get_attributes()
     window = (given["strides"], given["pads_begin"], given["pads_end"], given["dilations"])
-    weights = weight_step(kernels.astype(np.float32), per=1)
+    weights = fake_quantize_weights(kernels.astype(np.float32), per=1)
     changed = opset1.convolution(ops.subtract(steps, ops.constant(zero.astype(np.float32))), weights, *window)
     offset = np.array(bias.input_value(1).get_node().data, np.float64) - rest
     bias.input(0).replace_source_output(changed.output(0))

@@ -11,12 +11,12 @@ _TOLD = Path("/proc/cpuinfo")
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # oneDNN computes OpenVINO's convolutions; the second is older
 
 
-def has_bfloat16(told: Path = _TOLD) -> bool:
+def cpu_has_bfloat16(told: Path = _TOLD) -> bool:
     """Return whether the processor multiplies bfloat16 itself (x86: Cooper Lake, Zen 4 and later)."""
     return not _flags(told).isdisjoint({"avx512_bf16", "amx_bf16"}) and _is_allowed("BF16|FP16|AMX|AVX10")
 
 
-def has_vnni(told: Path = _TOLD) -> bool:
+def cpu_has_vnni(told: Path = _TOLD) -> bool:
     """Return whether the processor adds products of 8 bits in 32 bits (x86: Cascade Lake, Alder Lake, Zen 4, later)."""
     has_it = not _flags(told).isdisjoint({"avx512_vnni", "avx_vnni", "amx_int8"})
     return has_it and _is_allowed("VNNI|BF16|FP16|AMX|AVX10")

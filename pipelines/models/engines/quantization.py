@@ -16,15 +16,15 @@ from openvino import opset13 as ops
 from pipelines.images.preprocess import Preprocessing
 from pipelines.models.backbones.backbone import Features, Pixels
 from pipelines.models.engines.calibration import (
-    calibration_pictures,
+    calibration_images,
+    compile_request,
+    compute_features,
     convolutions,
-    cosines,
-    features,
-    multiplications,
-    request,
+    cosine_similarities,
+    count_macs,
 )
-from pipelines.models.engines.pixels import take_pixels
-from pipelines.models.engines.steps import Range, activation_step, weight_step
+from pipelines.models.engines.pixels import fold_normalization
+from pipelines.models.engines.steps import ActivationRange, fake_quantize_activation, fake_quantize_weights
 
 PICTURES, HELD_OUT = 160, 40
 _TRIED_ON = 8  # pictures, for each convolution alone
@@ -38,24 +38,24 @@ def quantize(model: Any, preprocessing: Preprocessing, *, all_bits: bool) -> Any
 
     `all_bits`: for processors with VNNI alone.
     """
-    pictures = calibration_pictures(PICTURES + HELD_OUT, preprocessing.size)
+    pictures = calibration_images(PICTURES + HELD_OUT, preprocessing.size)
     known, unseen = pictures[:PICTURES], pictures[PICTURES:]
-    expected, begun = features(model, unseen), model.clone()
+    expected, begun = compute_features(model, unseen), model.clone()
     if all_bits:
-        take_pixels(begun, preprocessing)
+        fold_normalization(begun, preprocessing)
     ranges = _calibrate(begun, known)
     for kept in _choices(begun, ranges, unseen[:_TRIED_ON], expected[:_TRIED_ON], all_bits):
         rounded = _rounded(begun, ranges, kept, all_bits)
-        if cosines(features(rounded, unseen), expected).min() >= _NEAREST:
+        if cosine_similarities(compute_features(rounded, unseen), expected).min() >= _NEAREST:
             return rounded
     return model
 
 
-def _calibrate(model: Any, pictures: Pixels) -> dict[str, Range]:
+def _calibrate(model: Any, pictures: Pixels) -> dict[str, ActivationRange]:
     """Run the pictures one by one and look at the input of every convolution."""
     sources = {_key(node): node.input_value(0) for node in convolutions(model)}
-    asked = request(ov.Model([ops.result(each) for each in sources.values()], model.get_parameters()), pictures)
-    ranges = {name: Range() for name in sources}
+    asked = compile_request(ov.Model([ops.result(each) for each in sources.values()], model.get_parameters()), pictures)
+    ranges = {name: ActivationRange() for name in sources}
     for picture in pictures:
         asked.infer({0: picture[None]}, share_inputs=True)
         for place, each in enumerate(ranges.values()):
@@ -66,16 +66,16 @@ def _calibrate(model: Any, pictures: Pixels) -> dict[str, Range]:
 
 
 def _choices(
-    model: Any, ranges: dict[str, Range], pictures: Pixels, expected: Features, all_bits: bool
+    model: Any, ranges: dict[str, ActivationRange], pictures: Pixels, expected: Features, all_bits: bool
 ) -> Iterator[Set[str]]:
     """Give which convolutions to keep in single precision: none, then those that lose most for their work."""
     yield set()
     every = [node.get_friendly_name() for node in convolutions(model)]
-    work = multiplications(model, pictures.shape[1])
+    work = count_macs(model, pictures.shape[1])
 
     def loss(name: str) -> float:
         alone = _rounded(model, ranges, set(every) - {name}, all_bits)
-        return float(1 - cosines(features(alone, pictures), expected).mean())
+        return float(1 - cosine_similarities(compute_features(alone, pictures), expected).mean())
 
     dearest = sorted(every[:_FIRST], key=lambda name: loss(name) / work[name], reverse=True)
     for count in _KEPT:
@@ -83,7 +83,7 @@ def _choices(
     yield set(every[: 2 * _FIRST])
 
 
-def _rounded(model: Any, ranges: dict[str, Range], kept: Set[str], all_bits: bool) -> Any:
+def _rounded(model: Any, ranges: dict[str, ActivationRange], kept: Set[str], all_bits: bool) -> Any:
     """Give a copy with the steps in front of all convolutions but those kept."""
     copy = model.clone()
     nodes = [node for node in convolutions(copy) if node.get_friendly_name() not in kept]
@@ -95,12 +95,12 @@ def _rounded(model: Any, ranges: dict[str, Range], kept: Set[str], all_bits: boo
         are_all = len(source.get_target_inputs()) == len(takers)
         for origin in _origins(source) if are_all else [source]:
             inputs = list(origin.get_target_inputs()) if are_all else [each.input(0) for each in takers]
-            step = activation_step(origin, ranges[name], all_bits=all_bits)
+            step = fake_quantize_activation(origin, ranges[name], all_bits=all_bits)
             for each in inputs:
                 each.replace_source_output(step.output(0))
     for node in nodes:
         per = 2 if node.get_type_name() == "GroupConvolution" else 1
-        node.input(1).replace_source_output(weight_step(node.input_value(1).get_node().data, per).output(0))
+        node.input(1).replace_source_output(fake_quantize_weights(node.input_value(1).get_node().data, per).output(0))
     copy.validate_nodes_and_infer_types()
     return copy
 

@@ -13,7 +13,7 @@ import numpy as np
 from openvino import opset13 as ops
 
 # Weights that come from an 8-bit network already keep their values with as many steps to either side.
-WEIGHT_STEPS = 127
+WEIGHT_LEVELS = 127
 # Processors without VNNI add pairs of products in 16 bits, which overflow where weights and activations both use all
 # 8. What calibration saw stays within 7 there.
 _STEPS_BY_PAIRS, _STEPS = 127, 255
@@ -21,14 +21,14 @@ _ROOM, _SIGNED_ROOM = 2, 1.15  # how far beyond what calibration saw
 
 
 @dataclass
-class Range:
+class ActivationRange:
     """Hold the lowest and the highest value of an activation, as means over the pictures."""
 
     low: float = 0.0
     high: float = 0.0
 
 
-def activation_step(source: Any, seen: Range, *, all_bits: bool) -> Any:
+def fake_quantize_activation(source: Any, seen: ActivationRange, *, all_bits: bool) -> Any:
     """Round to 8 bits; zero stays exactly zero.
 
     Values that nothing bounds may come to twice of what calibration saw (pictures that were enlarged do). Those that
@@ -48,8 +48,8 @@ def activation_step(source: Any, seen: Range, *, all_bits: bool) -> Any:
     return ops.fake_quantize(source, *bounds, *bounds, 256)
 
 
-def weight_step(kernels: Any, per: int) -> Any:
+def fake_quantize_weights(kernels: Any, per: int) -> Any:
     """Round the weights with a step for each output channel, which the first `per` axes number."""
     most = np.abs(kernels).max(tuple(range(per, kernels.ndim)), keepdims=True)
     most = np.maximum(most, np.float32(1e-12))
-    return ops.fake_quantize(ops.constant(kernels), -most, most, -most, most, 2 * WEIGHT_STEPS + 1)
+    return ops.fake_quantize(ops.constant(kernels), -most, most, -most, most, 2 * WEIGHT_LEVELS + 1)

@@ -12,7 +12,7 @@ import torch
 
 from pipelines.errors import PlatformError
 from pipelines.models.backbones import Backbone
-from pipelines.models.backbones.networks import network, normalisation
+from pipelines.models.backbones.networks import get_model, normalisation
 
 _BATCH = {"cpu": 8, "cuda": 128}
 _log = logging.getLogger(__name__)
@@ -26,16 +26,16 @@ class TorchEngine:
 
     def __init__(self, backbone: Backbone, device: str, *, threads: int = 1, batch: int = 0) -> None:
         kind = device.partition(":")[0]
-        self.batch, self.flights = batch or _BATCH[kind], 2 if kind == "cuda" else 1
+        self.batch, self.max_concurrent_calls = batch or _BATCH[kind], 2 if kind == "cuda" else 1
         self._device, self._half = device, kind == "cuda" and backbone.precision == "fast"
-        self._network = network(backbone, device)
+        self._network = get_model(backbone, device)
         self._mean, self._std = normalisation(backbone.preprocessing, device)
         self._streams = threading.local()
         # Convolutions on GPUs of since 2020 would keep 10 bits unasked: mobilenet_v2 at a cosine of .9995, not .9999.
         torch.backends.cudnn.allow_tf32 = False
         if kind == "cuda":
             torch.backends.cudnn.benchmark = True  # every batch has the same shape
-            torch.cuda.synchronize(device)  # the flights' streams do not wait for weights still on their way
+            torch.cuda.synchronize(device)  # the concurrent calls' streams do not wait for weights still on their way
         else:
             torch.set_num_threads(threads)
 

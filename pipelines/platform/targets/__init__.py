@@ -7,7 +7,7 @@ import re
 
 from pipelines.errors import SettingsError
 from pipelines.platform.ledger import LOCAL
-from pipelines.platform.targets.target import Files, Target
+from pipelines.platform.targets.target import Backend, WorkspaceFiles
 from pipelines.settings import Settings
 
 NAMES = "databricks, hdinsight, or a Spark master: yarn, spark://HOST:PORT, k8s://https://HOST:PORT"
@@ -19,7 +19,7 @@ _MODULES = {  # of what a name looks like
 }
 
 
-def target(name: str, settings: Settings, files: Files | None = None) -> Target:
+def get_backend(name: str, settings: Settings, files: WorkspaceFiles | None = None) -> Backend:
     """Give the target of that name, `local` included. Raises SettingsError for another.
 
     `files` reaches the workspace, where a target has no way of its own.
@@ -27,5 +27,5 @@ def target(name: str, settings: Settings, files: Files | None = None) -> Target:
     module = next((module for pattern, module in _MODULES.items() if re.fullmatch(pattern, name)), None)
     if not module:
         raise SettingsError(f"--on {name}: there is no such place. Known: {NAMES}.")
-    found: Target = importlib.import_module(f"pipelines.platform.targets.{module}").connect(name, settings, files)
+    found: Backend = importlib.import_module(f"pipelines.platform.targets.{module}").connect(name, settings, files)
     return found

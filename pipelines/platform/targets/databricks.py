@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import DataError, PlatformError
-from pipelines.platform.bundle import Tree, jobs
+from pipelines.platform.bundle import Tree, render_jobs
 from pipelines.platform.ledger import FAILED
 from pipelines.platform.parcel import build_wheel
-from pipelines.platform.targets.databricks_answers import state_of, told
-from pipelines.platform.targets.shared import folder_for, script_of, words_of
-from pipelines.platform.targets.target import Files, Handle, Job, Progress
+from pipelines.platform.targets.databricks_answers import map_state, translate_errors
+from pipelines.platform.targets.shared import content_addressed_dir, job_arguments, job_script
+from pipelines.platform.targets.target import Handle, RunRequest, RunStatus, WorkspaceFiles
 from pipelines.settings import SYNAPSEML, SYNAPSEML_PYTHON, Settings
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+")
 RETRY_SECONDS = 60
-LOOKED_THROUGH = 200  # latest runs, where one is looked for by its name
+SEARCH_LIMIT = 200  # latest runs, where one is looked for by its name
 
 
-def connect(name: str, settings: Settings, files: Files | None) -> Databricks:
-    return Databricks(settings)
+def create(name: str, settings: Settings, files: WorkspaceFiles | None) -> DatabricksBackend:
+    return DatabricksBackend(settings)
 
 
-class Databricks:
+class DatabricksBackend:
     """Speak to the workspace that the databricks command line is logged in to."""
 
     def __init__(self, settings: Settings):
@@ -57,7 +57,7 @@ class Databricks:
                 "DATABRICKS_HOST and DATABRICKS_TOKEN."
             ) from error
 
-    def faults(self, settings: Mapping[str, Any]) -> list[str]:
+    def validate(self, settings: Mapping[str, Any]) -> list[str]:
         found, workspace = [], settings["workspace"]
         if not VOLUME.match(workspace):
             found.append(
@@ -72,12 +72,12 @@ class Databricks:
             )
         return found
 
-    def put(self, file: Path, workspace: str) -> str:
+    def upload_file(self, file: Path, workspace: str) -> str:
         from databricks.sdk.errors import NotFound
 
         content = file.read_bytes()
-        address = f"{folder_for(content, workspace)}/{file.name}"
-        with told():
+        address = f"{content_addressed_dir(content, workspace)}/{file.name}"
+        with translate_errors():
             try:
                 if self._client.files.get_metadata(address).content_length == len(content):
                     return address
@@ -86,13 +86,13 @@ class Databricks:
         self.write(address, content)
         return address
 
-    def submit(self, job: Job, workspace: str) -> Handle:
+    def submit(self, job: RunRequest, workspace: str) -> Handle:
         from databricks.sdk.service.jobs import SubmitTask
 
-        with told():
+        with translate_errors():
             if job.existing:
                 number, own = self._deployed(job.existing)
-                words = [*own, *words_of(job)]
+                words = [*own, *job_arguments(job)]
                 workspace = _workspace_in(words)
                 run = self._client.jobs.run_now(number, idempotency_token=job.id, python_params=words).run_id
             else:
@@ -104,49 +104,49 @@ class Databricks:
         return {**known, "notebook": job.notebook.stem} if job.notebook else known
 
     def find(self, identifier: str) -> Handle | None:
-        with told():
+        with translate_errors():
             for seen, run in enumerate(self._client.jobs.list_runs()):
                 if run.run_name == f"irbis {identifier}":
                     return {"run_id": run.run_id, "host": self._client.config.host, "workspace": None}
-                if seen >= LOOKED_THROUGH:
+                if seen >= SEARCH_LIMIT:
                     break
         return None
 
-    def progress(self, handle: Handle) -> Progress:
-        with told():
+    def progress(self, handle: Handle) -> RunStatus:
+        with translate_errors():
             run = self._client.jobs.get_run(self._run_id(handle))
-        state, word = state_of(run.state)
-        tasks = {task.task_key: state_of(task.state)[1] for task in run.tasks or ()}
+        state, word = map_state(run.state)
+        tasks = {task.task_key: map_state(task.state)[1] for task in run.tasks or ()}
         detail = (run.state.state_message or "" if run.state else "").strip()
         ended = datetime.fromtimestamp(run.end_time / 1000, timezone.utc) if run.end_time else None
         page, said = run.run_page_url or "", f"{word}: {detail}" if detail else word
-        return Progress(state, said, tasks, page, ended.isoformat(timespec="seconds") if ended else None)
+        return RunStatus(state, said, tasks, page, ended.isoformat(timespec="seconds") if ended else None)
 
-    def failure(self, handle: Handle) -> str:
-        with told():
+    def failure_reason(self, handle: Handle) -> str:
+        with translate_errors():
             tasks = self._client.jobs.get_run(self._run_id(handle)).tasks or ()
-            failed = [task for task in tasks if state_of(task.state)[0] == FAILED and task.run_id]
+            failed = [task for task in tasks if map_state(task.state)[0] == FAILED and task.run_id]
             outputs = [(task.task_key, self._client.jobs.get_run_output(task.run_id or 0)) for task in failed]
         return "\n".join(f"{key}: {output.error}" for key, output in outputs if output.error)
 
-    def executed(self, handle: Handle) -> Mapping[str, bytes]:
+    def fetch_artifacts(self, handle: Handle) -> Mapping[str, bytes]:
         """Give the notebook as it was executed, as a page."""
         if not handle.get("notebook"):
             return {}
-        with told():
+        with translate_errors():
             tasks = self._client.jobs.get_run(self._run_id(handle)).tasks or ()
             views = [view for task in tasks for view in self._client.jobs.export_run(task.run_id or 0).views or ()]
         return {f"{handle['notebook']}.html": (view.content or "").encode() for view in views[:1]}
 
     def cancel(self, handle: Handle) -> None:
-        with told():
+        with translate_errors():
             self._client.jobs.cancel_run(self._run_id(handle))
 
     def files(self, folder: str) -> list[tuple[str, int]]:
         from databricks.sdk.errors import NotFound
 
         found = []
-        with told():
+        with translate_errors():
             try:
                 for entry in self._client.files.list_directory_contents(folder):
                     name = (entry.path or "").rstrip("/").rpartition("/")[2]
@@ -159,18 +159,18 @@ class Databricks:
         return sorted(found)
 
     def read(self, address: str) -> bytes:
-        with told():
+        with translate_errors():
             content = self._client.files.download(address).contents
             return content.read() if content else b""
 
     def write(self, address: str, content: bytes) -> None:
-        with told():
+        with translate_errors():
             self._client.files.create_directory(address.rpartition("/")[0])
             self._client.files.upload(address, io.BytesIO(content), overwrite=True)
 
-    def _task(self, job: Job, workspace: str) -> Tree:
+    def _task(self, job: RunRequest, workspace: str) -> Tree:
         """Give the one task of a one-time run: the job file of the command, with its words."""
-        told = {"python_file": self.put(script_of(job), workspace), "parameters": words_of(job)}
+        told = {"python_file": self.upload_file(job_script(job), workspace), "parameters": job_arguments(job)}
         around = self._surroundings(job.words[0], workspace)
         if job.needs_lightgbm:
             around["libraries"] += [
@@ -179,7 +179,7 @@ class Databricks:
             ]
         return {"task_key": job.words[0], "spark_python_task": told, **around}
 
-    def _notebook_task(self, job: Job, workspace: str) -> Tree:
+    def _notebook_task(self, job: RunRequest, workspace: str) -> Tree:
         """Give the task of a notebook, which is put into the home of whoever sends it."""
         from databricks.sdk.service.workspace import ImportFormat
 
@@ -194,7 +194,7 @@ class Databricks:
     def _surroundings(self, word: str, workspace: str) -> Tree:
         """Give the cluster of a task and its libraries, this code first."""
         with tempfile.TemporaryDirectory() as folder:
-            wheel = self.put(build_wheel(Path(folder)), workspace)
+            wheel = self.upload_file(build_wheel(Path(folder)), workspace)
         cluster, libraries = self._cluster(word)
         return {"libraries": [{"whl": wheel}, *libraries], **cluster}
 
@@ -205,7 +205,7 @@ class Databricks:
         """
         if self._settings.cluster_id:
             return {"existing_cluster_id": self._settings.cluster_id}, []
-        found = jobs(self._settings.target).values()
+        found = render_jobs(self._settings.target).values()
         clusters = {each["job_cluster_key"]: each["new_cluster"] for job in found for each in job["job_clusters"]}
         tasks = {task["task_key"]: task for job in found for task in job["tasks"]}
         task = tasks["train" if word == "run" else word]

@@ -15,7 +15,7 @@ _RESULTS = {"SUCCESS": SUCCEEDED, "SUCCESS_WITH_FAILURES": SUCCEEDED, "CANCELED"
 _OVER = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 
-def state_of(found: Any) -> tuple[str, str]:
+def map_state(found: Any) -> tuple[str, str]:
     """Give the ledger's state and Databricks' own word for it."""
     life = found.life_cycle_state.value if found and found.life_cycle_state else "PENDING"
     if life not in _OVER:
@@ -25,7 +25,7 @@ def state_of(found: Any) -> tuple[str, str]:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Say in our words what the SDK raises, once its own attempts are used up."""
     import requests
     from databricks.sdk import errors

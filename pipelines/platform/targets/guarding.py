@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.azure_address import is_loopback
-from pipelines.masking import holds_secret
+from pipelines.masking import contains_secret
 from pipelines.platform.spark_home import spark_home
 
 SECRETS = "spark.properties"  # in the run's folder, while spark-submit is at work
 SHUFFLE_SERVICES = ("spark.shuffle.service.enabled", "spark.dynamicAllocation.enabled")
 
 
-def is_near(master: str) -> bool:
+def is_loopback_master(master: str) -> bool:
     """Return whether all of a master's processes are on this machine."""
     hosts = re.findall(r"(?:spark://|,)(\[.+?\]|[^:,]+)", master)
     return master.startswith("local") or (bool(hosts) and all(is_loopback(host.strip("[]")) for host in hosts))
 
 
-def guards(master: str, chosen: Mapping[str, str]) -> dict[str, str]:
+def security_conf(master: str, chosen: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that close what Spark opens, but for what is `chosen` or among this Spark's own defaults.
 
     Anybody who reaches the ports of a driver without a secret runs code there. On this machine it listens to this
@@ -31,7 +31,7 @@ def guards(master: str, chosen: Mapping[str, str]) -> dict[str, str]:
     found = {}
     if master.startswith(("local", "spark://")):
         found["spark.ui.enabled"] = "false"
-    if is_near(master):
+    if is_loopback_master(master):
         found |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     if "spark.authenticate" not in given and _has_secret(master, given):
         found |= {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
@@ -52,7 +52,7 @@ def default_properties() -> str:
 
 
 def secret_names(conf: Mapping[str, object]) -> list[str]:
-    return [name for name, value in conf.items() if holds_secret(name, value)]
+    return [name for name, value in conf.items() if contains_secret(name, value)]
 
 
 def write_secrets(conf: Mapping[str, str], folder: Path) -> Path | None:

@@ -9,20 +9,20 @@ from urllib.parse import urlsplit
 from pipelines.azure_address import is_loopback
 from pipelines.errors import AccessError, SettingsError
 from pipelines.platform.targets.target import ConnectionLost
-from pipelines.settings import Hdinsight
+from pipelines.settings import HdinsightSettings
 
 CONNECT, SILENCE = 10, 60  # seconds: to be connected, without a byte
-PASSING = {408, 429, 500, 502, 503, 504}
+TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 
 
-class Forgotten(AccessError):
+class BatchNotFound(AccessError):
     """Livy does not know what it is asked about (any more)."""
 
 
-class Livy:
+class LivyClient:
     """Ask a Livy server. Raises ConnectionLost where it does not answer, Forgotten, and AccessError for a refusal."""
 
-    def __init__(self, settings: Hdinsight):
+    def __init__(self, settings: HdinsightSettings):
         import requests
 
         if not settings.url:
@@ -43,7 +43,7 @@ class Livy:
         if (settings.token or settings.password) and place.scheme == "http" and not is_loopback(place.hostname):
             raise SettingsError(f"hdinsight.url = {self.url}: passwords and tokens travel over https only.")
 
-    def ask(self, method: str, path: str, told: Any = None) -> dict[str, Any]:
+    def request(self, method: str, path: str, told: Any = None) -> dict[str, Any]:
         """Give the answer to a request below the server's address."""
         import requests
 
@@ -58,7 +58,7 @@ class Livy:
         if response.status_code < 300:
             return self._parsed(response.text)
         reason = f"{response.status_code} {_reason(response.text) or response.reason}"
-        if response.status_code in PASSING:
+        if response.status_code in TRANSIENT_STATUS:
             raise ConnectionLost(f"{self.url} does not answer as it should: {reason}.")
         if response.status_code in (401, 403):
             raise AccessError(
@@ -66,7 +66,7 @@ class Livy:
                 "cluster's login; runs that were started go on meanwhile."
             )
         if response.status_code == 404:
-            raise Forgotten(f"{self.url}{path}: {reason}.")
+            raise BatchNotFound(f"{self.url}{path}: {reason}.")
         raise AccessError(f"{self.url} answers: {reason}.")
 
     def log(self, batch: int) -> list[str]:
@@ -74,13 +74,13 @@ class Livy:
 
         In one answer: the lines move up while they are turned page by page.
         """
-        return [str(line) for line in self.ask("GET", f"/batches/{batch}/log?from=0&size=-1")["log"]]
+        return [str(line) for line in self.request("GET", f"/batches/{batch}/log?from=0&size=-1")["log"]]
 
     def batches(self) -> list[dict[str, Any]]:
         """Give all batches that Livy knows, the newest first."""
         found: list[dict[str, Any]] = []
         while True:
-            page = self.ask("GET", f"/batches?from={len(found)}&size=100")
+            page = self.request("GET", f"/batches?from={len(found)}&size=100")
             found += page["sessions"]
             if not page["sessions"] or len(found) >= page["total"]:
                 return sorted(found, key=lambda batch: int(batch["id"]), reverse=True)

@@ -8,41 +8,41 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import DataError
-from pipelines.platform.ledger import Ledger, seen
-from pipelines.platform.targets.target import Files, Handle, Job, Progress
+from pipelines.platform.ledger import RunHistory, refresh_local
+from pipelines.platform.targets.target import Handle, RunRequest, RunStatus, WorkspaceFiles
 from pipelines.settings import Settings
 
 
-def connect(name: str, settings: Settings, files: Files | None) -> Local:
-    return Local(Ledger(settings.runs.ledger))
+def create(name: str, settings: Settings, files: WorkspaceFiles | None) -> LocalBackend:
+    return LocalBackend(RunHistory(settings.runs.history_dir))
 
 
-class Local:
+class LocalBackend:
     """Know of a run what the ledger knows, and whether its process lives."""
 
-    def __init__(self, ledger: Ledger):
+    def __init__(self, ledger: RunHistory):
         self._ledger = ledger
 
-    def faults(self, settings: Mapping[str, Any]) -> list[str]:
+    def validate(self, settings: Mapping[str, Any]) -> list[str]:
         return []
 
-    def put(self, file: Path, workspace: str) -> str:
+    def upload_file(self, file: Path, workspace: str) -> str:
         return str(file.absolute())
 
-    def submit(self, job: Job, workspace: str) -> Handle:
+    def submit(self, job: RunRequest, workspace: str) -> Handle:
         raise DataError(f"Here a run is not sent but started: irbis {' '.join(job.words)}.")
 
     def find(self, identifier: str) -> Handle | None:
         return {"id": identifier}
 
-    def progress(self, handle: Handle) -> Progress:
-        entry = seen(self._ledger.find(handle["id"]))
-        return Progress(entry.state, entry.outcome, ended=entry.ended)
+    def progress(self, handle: Handle) -> RunStatus:
+        entry = refresh_local(self._ledger.find(handle["id"]))
+        return RunStatus(entry.state, entry.outcome, ended=entry.ended)
 
-    def failure(self, handle: Handle) -> str:
+    def failure_reason(self, handle: Handle) -> str:
         return self._ledger.find(handle["id"]).outcome
 
-    def executed(self, handle: Handle) -> Mapping[str, bytes]:
+    def fetch_artifacts(self, handle: Handle) -> Mapping[str, bytes]:
         return {}
 
     def cancel(self, handle: Handle) -> None:

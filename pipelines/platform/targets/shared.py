@@ -13,32 +13,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines.masking import SECRET
-from pipelines.platform.ledger import FAILED, STOPPED, SUCCEEDED, now
-from pipelines.platform.parcel import as_words, build_wheel
+from pipelines.masking import SECRET_PATTERN
+from pipelines.platform.ledger import FAILED, STOPPED, SUCCEEDED, utc_now
+from pipelines.platform.parcel import build_wheel, to_cli_args
 from pipelines.platform.records import read_record
-from pipelines.platform.targets.target import ConnectionLost, Files, Job
+from pipelines.platform.targets.target import ConnectionLost, RunRequest, WorkspaceFiles
 from pipelines.settings import SYNAPSEML
-from pipelines.shipped import shipped
+from pipelines.shipped import resource_dir
 
-SENT = "sent"  # folder of the workspace for what came from laptops
+UPLOADS_DIR = "sent"  # folder of the workspace for what came from laptops
 CANCELLED = "cancelled.json"  # a record of its own, of a run that cannot write one any more
-NOISE = re.compile(r"^\s+at |^\s+\.\.\. \d+ more|\b(INFO|DEBUG|TRACE|WARN)\b|^(stdout|\s*stderr): *$")
-TELLING = 20  # last lines that say why a run failed
+LOG_NOISE = re.compile(r"^\s+at |^\s+\.\.\. \d+ more|\b(INFO|DEBUG|TRACE|WARN)\b|^(stdout|\s*stderr): *$")
+LOG_TAIL_LINES = 20  # last lines that say why a run failed
 # A run that fails is not run a second time. One may lose so many executors, however few it has at a time: Spark's own
 # number for few is 3, and machines that come and go cost more. A task that fails four times ends the run all the same.
 YARN = {"spark.yarn.maxAppAttempts": "1", "spark.yarn.max.executor.failures": "32"}
 DELTA_JAR = re.compile(r"delta-(spark|core)_")
 
 
-class Shared:
+class SharedWorkspaceBackend:
     """Send files to the workspace, and read what runs have written there."""
 
-    def __init__(self, files: Files):
+    def __init__(self, files: WorkspaceFiles):
         self._files = files
 
-    def faults(self, settings: Mapping[str, Any]) -> list[str]:
-        found, images = self._files.faults(settings["workspace"]), settings.get("sources.images")
+    def validate(self, settings: Mapping[str, Any]) -> list[str]:
+        found, images = self._files.validate(settings["workspace"]), settings.get("sources.images")
         if images and "://" not in images and not images.startswith("/"):
             found.append(
                 f"sources.images = {images} is a folder of this machine. Send it with `irbis upload {images} "
@@ -47,9 +47,9 @@ class Shared:
             )
         return found
 
-    def put(self, file: Path, workspace: str) -> str:
+    def upload_file(self, file: Path, workspace: str) -> str:
         content = file.read_bytes()
-        folder = folder_for(content, workspace)
+        folder = content_addressed_dir(content, workspace)
         if (file.name, len(content)) not in self.files(folder):
             self.write(f"{folder}/{file.name}", content)
         elif "://" not in folder:
@@ -57,20 +57,27 @@ class Shared:
         return f"{folder}/{file.name}"
 
     def files(self, folder: str) -> list[tuple[str, int]]:
-        with told():
+        with translate_errors():
             return self._files.files(folder)
 
     def read(self, address: str) -> bytes:
-        with told():
+        with translate_errors():
             return self._files.read(address)
 
     def write(self, address: str, content: bytes) -> None:
-        with told():
+        with translate_errors():
             self._files.write(address, content)
 
     def mark_cancelled(self, folder: str, job: str) -> None:
         """Write the record of a run that was ended from outside."""
-        record = {"id": job, "words": ["cancel"], "state": STOPPED, "started": now(), "ended": now(), "stages": []}
+        record = {
+            "id": job,
+            "words": ["cancel"],
+            "state": STOPPED,
+            "started": utc_now(),
+            "ended": utc_now(),
+            "stages": [],
+        }
         self.write(f"{folder}/{CANCELLED}", json.dumps({**record, "error": "", "code": {}}, indent=2).encode())
 
     def recorded_state(self, folder: str) -> str | None:
@@ -82,7 +89,7 @@ class Shared:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Say that a line to the workspace broke as targets say it."""
     try:
         yield
@@ -91,7 +98,7 @@ def told() -> Iterator[None]:
 
 
 @contextmanager
-def packed() -> Iterator[Path]:
+def code_zip() -> Iterator[Path]:
     """Give this code as a zip, which every master takes for --py-files, while the block runs."""
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(Path(folder) / "wheel")
@@ -99,44 +106,44 @@ def packed() -> Iterator[Path]:
         yield Path(shutil.copy(wheel, Path(folder) / f"{name}.zip"))
 
 
-def telling(lines: Iterable[str]) -> str:
+def relevant_log_lines(lines: Iterable[str]) -> str:
     """Give the lines of Spark's log that say why a run failed: no news, and none of the places in Java's code."""
     said = [line.rstrip() for line in lines if line.strip()]
-    found = [line for line in said if not NOISE.search(line)]
-    return "\n".join((found or said)[-TELLING:])
+    found = [line for line in said if not LOG_NOISE.search(line)]
+    return "\n".join((found or said)[-LOG_TAIL_LINES:])
 
 
-def folder_for(content: bytes, workspace: str) -> str:
+def content_addressed_dir(content: bytes, workspace: str) -> str:
     """Give the folder of the workspace for a file that is sent: the same bytes lie in the same one."""
-    return f"{workspace}/{SENT}/{hashlib.sha256(content).hexdigest()[:16]}"
+    return f"{workspace}/{UPLOADS_DIR}/{hashlib.sha256(content).hexdigest()[:16]}"
 
 
-def beside_driver(job: Job, sent: Iterable[str]) -> Job:
+def with_driver_paths(job: RunRequest, sent: Iterable[str]) -> RunRequest:
     """Give the job with the names that files have which Spark lays into the folder that the driver works in."""
-    return job.naming({address: address.rpartition("/")[2] for address in sent})
+    return job.with_paths({address: address.rpartition("/")[2] for address in sent})
 
 
-def script_of(job: Job) -> Path:
+def job_script(job: RunRequest) -> Path:
     """Give the job file that does what the words say."""
-    return shipped("jobs") / f"{job.words[0]}.py"
+    return resource_dir("jobs") / f"{job.words[0]}.py"
 
 
-def words_of(job: Job) -> list[str]:
+def job_arguments(job: RunRequest) -> list[str]:
     """Give the words that the job file is told."""
-    return [*job.words[1:], *as_words({**job.settings, "runs.id": job.id})]
+    return [*job.words[1:], *to_cli_args({**job.settings, "runs.id": job.id})]
 
 
-def conf_of(job: Job, packages: str, chosen: Mapping[str, Any]) -> dict[str, str]:
+def spark_conf_for(job: RunRequest, packages: str, chosen: Mapping[str, Any]) -> dict[str, str]:
     """Give Spark's settings of a run: Delta, what the settings of the run need, and above all what was chosen."""
-    from pipelines.platform.session import DELTA  # loads Spark
+    from pipelines.platform.session import DELTA_CONF  # loads Spark
 
     given = str(chosen.get("spark.jars.packages", ""))
     jars = [given, "" if DELTA_JAR.search(given) else packages, SYNAPSEML if job.needs_lightgbm else ""]
     conf: dict[str, Any] = {
         "spark.sql.session.timeZone": "UTC",
-        "spark.redaction.regex": SECRET,
+        "spark.redaction.regex": SECRET_PATTERN,
         **YARN,
-        **DELTA,
+        **DELTA_CONF,
         **chosen,
         "spark.app.name": f"irbis {job.id}",
         "spark.jars.packages": ",".join(jar for jar in jars if jar),

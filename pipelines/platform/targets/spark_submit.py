@@ -20,13 +20,28 @@ from pipelines.platform.ledger import FAILED, RUNNING, STOPPED, SUCCEEDED
 from pipelines.platform.processes import Process
 from pipelines.platform.records import parse
 from pipelines.platform.spark_home import spark_home
-from pipelines.platform.targets.guarding import SECRETS, forget_secrets, guards, is_near, secret_names, write_secrets
-from pipelines.platform.targets.shared import Shared, beside_driver, conf_of, packed, script_of, telling, words_of
-from pipelines.platform.targets.target import Files, Handle, Job, Progress
+from pipelines.platform.targets.guarding import (
+    SECRETS,
+    forget_secrets,
+    is_loopback_master,
+    secret_names,
+    security_conf,
+    write_secrets,
+)
+from pipelines.platform.targets.shared import (
+    SharedWorkspaceBackend,
+    code_zip,
+    job_arguments,
+    job_script,
+    relevant_log_lines,
+    spark_conf_for,
+    with_driver_paths,
+)
+from pipelines.platform.targets.target import Handle, RunRequest, RunStatus, WorkspaceFiles
 from pipelines.settings import Settings
 
 # The first word is the run's folder. What it leaves there outlives it: what was said, and the exit code.
-WRAPPED = (
+WRAPPER_SCRIPT = (
     '"$@" >"$0/said.txt" 2>&1 </dev/null; '
     f'echo $? >"$0/code.part" && rm -f "$0/{SECRETS}" && mv "$0/code.part" "$0/code"'
 )
@@ -34,24 +49,24 @@ APPLICATION = re.compile(r"\b(application_\d+_\d+)\b")
 DRIVER_POD = re.compile(r"\bpod name: (\S+)")
 
 
-def connect(name: str, settings: Settings, files: Files | None) -> SparkSubmit:
+def create(name: str, settings: Settings, files: WorkspaceFiles | None) -> SparkSubmit:
     assert files is not None, "the workspace is reached from outside"
     return SparkSubmit(name, settings, files)
 
 
-class SparkSubmit(Shared):
+class SparkSubmit(SharedWorkspaceBackend):
     """Start spark-submit, and look after it by its folder beside the ledger: process, words, exit code."""
 
-    def __init__(self, master: str, settings: Settings, files: Files):
+    def __init__(self, master: str, settings: Settings, files: WorkspaceFiles):
         super().__init__(files)
         self._master, self._chosen = master, settings.spark.conf
         self._is_pods = master.startswith("k8s://")
         # Said even where it is Spark's default: files have other names for a driver in the cluster.
         self._mode = str(self._chosen.get("spark.submit.deployMode", "cluster" if self._is_pods else "client"))
-        self._home = Path(settings.runs.ledger).expanduser().absolute()
+        self._home = Path(settings.runs.history_dir).expanduser().absolute()
 
-    def faults(self, settings: Mapping[str, Any]) -> list[str]:
-        found = super().faults(settings)
+    def validate(self, settings: Mapping[str, Any]) -> list[str]:
+        found = super().validate(settings)
         if self._is_pods and "spark.kubernetes.container.image" not in self._chosen:
             found.append(
                 "spark.kubernetes.container.image is not set: the image that driver and executors run, with this "
@@ -68,12 +83,12 @@ class SparkSubmit(Shared):
             found.append(f"There is no {_bin('spark-submit')}. Set SPARK_HOME to the folder of a Spark.")
         return found
 
-    def put(self, file: Path, workspace: str) -> str:
+    def upload_file(self, file: Path, workspace: str) -> str:
         """Send a file to where a driver in a pod sees it; for every other driver spark-submit takes it along."""
         is_far = self._is_pods and self._mode == "cluster"
-        return super().put(file, workspace) if is_far else str(file.absolute())
+        return super().upload_file(file, workspace) if is_far else str(file.absolute())
 
-    def submit(self, job: Job, workspace: str) -> Handle:
+    def submit(self, job: RunRequest, workspace: str) -> Handle:
         if job.existing or job.notebook:
             raise DataError(f"--on {self._master} runs stages: it has no deployed jobs, and no notebooks.")
         folder = self._home / job.id
@@ -81,20 +96,20 @@ class SparkSubmit(Shared):
         if not (folder / "pid").exists():
             folder.mkdir(0o700, parents=True, exist_ok=True)
             process = subprocess.Popen(
-                ["/bin/sh", "-c", WRAPPED, str(folder), *self.command(job, folder, workspace)],
+                ["/bin/sh", "-c", WRAPPER_SCRIPT, str(folder), *self.command(job, folder, workspace)],
                 env=self._environment(),
                 start_new_session=True,  # neither Ctrl-C nor the end of the terminal is meant for it
             )
             (folder / "pid").write_text(json.dumps(Process.of(process.pid).as_dict()))
         return known
 
-    def command(self, job: Job, folder: Path, workspace: str) -> list[str]:
+    def command(self, job: RunRequest, folder: Path, workspace: str) -> list[str]:
         """Give spark-submit with all its words; what it sends lies in the run's folder from now on."""
-        conf = conf_of(job, _delta(), self._chosen)
-        conf = {**guards(self._master, conf), **conf, "spark.submit.deployMode": self._mode}
-        with packed() as code:
-            sent = [Path(shutil.copy(file, folder)) for file in (code, script_of(job))]
-        zipped, script = (self.put(file, workspace) for file in sent)
+        conf = spark_conf_for(job, _delta(), self._chosen)
+        conf = {**security_conf(self._master, conf), **conf, "spark.submit.deployMode": self._mode}
+        with code_zip() as code:
+            sent = [Path(shutil.copy(file, folder)) for file in (code, job_script(job))]
+        zipped, script = (self.upload_file(file, workspace) for file in sent)
         secret = secret_names(conf)
         told = [word for name in conf if name not in secret for word in ("--conf", f"{name}={conf[name]}")]
         # A driver on this machine, or one that sees the workspace as a folder, reads them where they are.
@@ -103,7 +118,7 @@ class SparkSubmit(Shared):
             raise DataError(f"Spark takes what follows a comma or # in {split[0]} for another file. Rename it.")
         if files:
             told += ["--files", ",".join(files)]
-        words = words_of(beside_driver(job, files))
+        words = job_arguments(with_driver_paths(job, files))
         if properties := write_secrets(conf, folder):
             told += ["--properties-file", str(properties)]
         return [_bin("spark-submit"), "--master", self._master, *told, "--py-files", zipped, script, *words]
@@ -114,27 +129,27 @@ class SparkSubmit(Shared):
             return None
         return {"folder": str(folder), "workspace": None, "id": identifier}
 
-    def progress(self, handle: Handle) -> Progress:
+    def progress(self, handle: Handle) -> RunStatus:
         folder, record = Path(handle["folder"]), f"{handle['workspace']}/runs/{handle['id']}"
         is_alive = _is_alive(folder)  # asked once: it may end between two looks
-        running = Progress(RUNNING, tasks={"spark-submit": RUNNING})
+        running = RunStatus(RUNNING, tasks={"spark-submit": RUNNING})
         if (folder / "cancelled").exists():
-            return running if is_alive else Progress(STOPPED, "cancelled")
+            return running if is_alive else RunStatus(STOPPED, "cancelled")
         if (folder / "code").exists():
             code = int((folder / "code").read_text())
             state = FAILED if code else SUCCEEDED
-            return Progress(state, f"exit code {code}", {"spark-submit": state})
+            return RunStatus(state, f"exit code {code}", {"spark-submit": state})
         if is_alive:
             return running
         forget_secrets(folder)
         # Ended from outside, or with the machine; a driver in the cluster may have gone on.
         state = self.recorded_state(record) or FAILED
-        return Progress(state, "spark-submit is gone without a word, as after a restart of this machine")
+        return RunStatus(state, "spark-submit is gone without a word, as after a restart of this machine")
 
-    def failure(self, handle: Handle) -> str:
-        return telling(_said(handle).splitlines())
+    def failure_reason(self, handle: Handle) -> str:
+        return relevant_log_lines(_said(handle).splitlines())
 
-    def executed(self, handle: Handle) -> Mapping[str, bytes]:
+    def fetch_artifacts(self, handle: Handle) -> Mapping[str, bytes]:
         said = _said(handle)
         return {"spark-submit.txt": said.encode()} if said else {}
 
@@ -171,7 +186,7 @@ class SparkSubmit(Shared):
         found.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
         if self._master.startswith("local"):
             found.setdefault("PYSPARK_PYTHON", sys.executable)
-        if is_near(self._master):
+        if is_loopback_master(self._master):
             found["SPARK_LOCAL_IP"] = "127.0.0.1"  # of all that listens and has no setting of its own
         return found
 

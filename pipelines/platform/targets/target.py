@@ -18,7 +18,7 @@ class ConnectionLost(AccessError):
 
 
 @dataclass(frozen=True)
-class Job:
+class RunRequest:
     """Ask for one run: the command's words and its settings.
 
     `existing` names a job that is deployed already, which is run instead of one made for the occasion. Of a `notebook`
@@ -34,7 +34,7 @@ class Job:
     files: tuple[str, ...] = ()
     needs_lightgbm: bool = False
 
-    def naming(self, places: Mapping[str, str]) -> Job:
+    def with_paths(self, places: Mapping[str, str]) -> RunRequest:
         """Give the job with other names for its files."""
         words = tuple(places.get(word, word) for word in self.words)
         settings = {key: places.get(str(value), value) for key, value in self.settings.items()}
@@ -42,7 +42,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunStatus:
     """Say how a run is: one of the ledger's states, the place's own word for it, its tasks' by name.
 
     `ended` is the time of its end, in UTC.
@@ -59,10 +59,10 @@ class Progress:
         return self.state in ENDED
 
 
-class Files(Protocol):
+class WorkspaceFiles(Protocol):
     """Reach the files of a workspace, by their whole addresses. Raises ConnectionError for what may pass."""
 
-    def faults(self, folder: str) -> list[str]:
+    def validate(self, folder: str) -> list[str]:
         """Say why nothing can be put into a folder from here."""
 
     def files(self, folder: str) -> list[tuple[str, int]]:
@@ -75,16 +75,16 @@ class Files(Protocol):
         """Write a file, whole or not at all."""
 
 
-class Target(Protocol):
+class Backend(Protocol):
     """Send runs, and ask about them. All but `connect` may raise AccessError, of which ConnectionLost passes."""
 
-    def faults(self, settings: Mapping[str, Any]) -> list[str]:
+    def validate(self, settings: Mapping[str, Any]) -> list[str]:
         """Say what of the settings cannot be there, each with what to do."""
 
-    def put(self, file: Path, workspace: str) -> str:
+    def upload_file(self, file: Path, workspace: str) -> str:
         """Send a file, unless it is there, and give its address as the run will see it."""
 
-    def submit(self, job: Job, workspace: str) -> Handle:
+    def submit(self, job: RunRequest, workspace: str) -> Handle:
         """Start a run; its handle says in `workspace` where its record will be.
 
         Asked twice with the same id, it is started once.
@@ -93,13 +93,13 @@ class Target(Protocol):
     def find(self, identifier: str) -> Handle | None:
         """Find a one-time run by our own id: after a connection that was lost while it was started."""
 
-    def progress(self, handle: Handle) -> Progress:
+    def progress(self, handle: Handle) -> RunStatus:
         """Say how the run is."""
 
-    def failure(self, handle: Handle) -> str:
+    def failure_reason(self, handle: Handle) -> str:
         """Give the place's own words for why the run failed."""
 
-    def executed(self, handle: Handle) -> Mapping[str, bytes]:
+    def fetch_artifacts(self, handle: Handle) -> Mapping[str, bytes]:
         """Give what a place keeps of a run besides what it wrote itself, such as an executed notebook: by name."""
 
     def cancel(self, handle: Handle) -> None:

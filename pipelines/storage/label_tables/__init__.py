@@ -15,13 +15,13 @@ from pipelines.errors import DataError
 from pipelines.storage.label_tables import camtrap_dp, camtrapr, generic, lila, timelapse, wildlife_insights
 from pipelines.storage.label_tables.generic import ALIASES
 from pipelines.storage.label_tables.raw import RawTable
-from pipelines.storage.label_tables.reading import PathColumn, Reading, first_of, join_parts, join_path
+from pipelines.storage.label_tables.reading import PathColumn, TableContent, first_of, join_parts, join_path
 
-__all__ = ["ALIASES", "PathColumn", "RawTable", "Reading", "interpret"]
+__all__ = ["ALIASES", "PathColumn", "RawTable", "TableContent", "read_table"]
 PROGRAMS = (wildlife_insights, lila, camtrapr, camtrap_dp, timelapse)
 
 
-def interpret(table: RawTable, chosen: Mapping[str, str]) -> Reading:
+def read_table(table: RawTable, chosen: Mapping[str, str]) -> TableContent:
     """Return what a table says. `chosen`: the setting sources.columns. Raises DataError with every fault.
 
     A chosen column wins over the reader of the program; an empty name leaves the column out.

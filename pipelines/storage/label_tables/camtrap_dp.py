@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.errors import DataError
 from pipelines.storage.label_tables.raw import RawTable
-from pipelines.storage.label_tables.reading import PathColumn, Reading, first_of
+from pipelines.storage.label_tables.reading import PathColumn, TableContent, first_of
 
 PROGRAM = "Camtrap DP"
 WITHOUT_SPECIES = ("blank", "human", "vehicle")  # observation types that are labels of their own
@@ -19,7 +19,7 @@ def matches(table: RawTable) -> bool:
     return table.has_all(("scientificName", "observationType")) or table.has_all(("mediaID", "filePath"))
 
 
-def read(table: RawTable, given: frozenset[str]) -> Reading:
+def read(table: RawTable, given: frozenset[str]) -> TableContent:
     lacking = [name for name in ("filePath", "scientificName") if name not in table]
     if lacking and not {"path", "label"} <= given:
         raise DataError(
@@ -40,4 +40,4 @@ def read(table: RawTable, given: frozenset[str]) -> Reading:
     paths = [PathColumn("filePath", table.column("filePath"))] if "filePath" in table else []
     if "fileName" in table:
         paths.append(PathColumn("fileName", table.column("fileName")))
-    return Reading(PROGRAM, columns, origins, paths)
+    return TableContent(PROGRAM, columns, origins, paths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.storage.label_tables.raw import RawTable
-from pipelines.storage.label_tables.reading import PathColumn, Reading, join_path
+from pipelines.storage.label_tables.reading import PathColumn, TableContent, join_path
 
 PROGRAM = "camtrapR"
 COLUMNS = ("Station", "Species", "DateTimeOriginal", "Directory", "FileName")
@@ -13,7 +13,7 @@ def matches(table: RawTable) -> bool:
     return table.has_all(COLUMNS)
 
 
-def read(table: RawTable, given: frozenset[str]) -> Reading:
+def read(table: RawTable, given: frozenset[str]) -> TableContent:
     origins = {"label": "Species", "station": "Station", "captured_at": "DateTimeOriginal"}
     if "Camera" in table:
         origins["camera"] = "Camera"
@@ -23,4 +23,4 @@ def read(table: RawTable, given: frozenset[str]) -> Reading:
         PathColumn("Directory/FileName", join_path(table.column("Directory"), name)),
         PathColumn("Station/.../FileName", join_path(columns["station"], name), spans_folders=True),
     ]
-    return Reading(PROGRAM, columns, origins, paths)
+    return TableContent(PROGRAM, columns, origins, paths)

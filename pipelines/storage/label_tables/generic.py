@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.storage.label_tables.raw import RawTable, column_key
-from pipelines.storage.label_tables.reading import PathColumn, Reading, join_path, scientific_name
+from pipelines.storage.label_tables.reading import PathColumn, TableContent, join_path, scientific_name
 
 ALIASES = {
     "path": ("path", "file_name", "file", "filepath", "image", "relative_path"),
@@ -21,7 +21,7 @@ RANKS = ("kingdom", "phylum", "order", "family", "genus")  # beside them `class`
 Candidates = dict[str, pd.Series]  # by the name to show
 
 
-def read(table: RawTable, given: frozenset[str]) -> Reading:
+def read(table: RawTable, given: frozenset[str]) -> TableContent:
     """Return the columns under the known names, except those that the user has chosen (`given`).
 
     Raises DataError naming the columns that are missing, and those of which several could be meant.
@@ -48,7 +48,7 @@ def read(table: RawTable, given: frozenset[str]) -> Reading:
     paths = [PathColumn(*chosen.pop("path"))] if "path" in chosen else []
     columns = {column: text for column, (_, text) in chosen.items()}
     origins = {column: name for column, (name, _) in chosen.items()}
-    return Reading("", columns, origins, _with_folder(table, paths) + paths)
+    return TableContent("", columns, origins, _with_folder(table, paths) + paths)
 
 
 def _candidates(table: RawTable, column: str) -> Candidates:

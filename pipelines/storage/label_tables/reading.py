@@ -20,7 +20,7 @@ class PathColumn:
 
 
 @dataclass(frozen=True)
-class Reading:
+class TableContent:
     """Hold the columns read from a table, as text, and the names of the columns they come from.
 
     `paths` are alternatives, the most specific first; the one that finds most images is used. `notes` are sentences.

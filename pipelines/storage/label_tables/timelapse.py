@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.storage.label_tables import generic
 from pipelines.storage.label_tables.raw import RawTable
-from pipelines.storage.label_tables.reading import PathColumn, Reading, join_path
+from pipelines.storage.label_tables.reading import PathColumn, TableContent, join_path
 
 PROGRAM = "Timelapse"
 COLUMNS = ("RelativePath", "File")
@@ -14,10 +14,10 @@ def matches(table: RawTable) -> bool:
     return table.has_all(COLUMNS)
 
 
-def read(table: RawTable, given: frozenset[str]) -> Reading:
+def read(table: RawTable, given: frozenset[str]) -> TableContent:
     fields = generic.read(table, given | {"path"})
     below = join_path(table.column("RelativePath"), table.column("File"))
     paths = [PathColumn("RelativePath/File", below)]
     if "RootFolder" in table:
         paths.append(PathColumn("RootFolder/RelativePath/File", join_path(table.column("RootFolder"), below)))
-    return Reading(PROGRAM, fields.columns, fields.origins, paths, fields.notes)
+    return TableContent(PROGRAM, fields.columns, fields.origins, paths, fields.notes)

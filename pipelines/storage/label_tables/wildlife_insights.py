@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.storage.label_tables.raw import RawTable
-from pipelines.storage.label_tables.reading import PathColumn, Reading, first_of, join_path, scientific_name
+from pipelines.storage.label_tables.reading import PathColumn, TableContent, first_of, join_path, scientific_name
 
 PROGRAM = "Wildlife Insights"
 COLUMNS = ("deployment_id", "is_blank", "genus", "species", "common_name")
@@ -15,7 +15,7 @@ def matches(table: RawTable) -> bool:
     return table.has_all(COLUMNS) and ("location" in table or "filename" in table)
 
 
-def read(table: RawTable, given: frozenset[str]) -> Reading:
+def read(table: RawTable, given: frozenset[str]) -> TableContent:
     common, deployment = table.column("common_name"), table.column("deployment_id")
     label = first_of(common, scientific_name(table.column("genus"), table.column("species")))
     unidentified = label.str.lower() == NOT_IDENTIFIED
@@ -38,4 +38,4 @@ def read(table: RawTable, given: frozenset[str]) -> Reading:
     notes = []
     if count := int(unidentified.sum()):
         notes.append(f"{count:,} rows with the label 'No CV Result', which nobody identified, have no label.")
-    return Reading(PROGRAM, columns, origins, paths, notes)
+    return TableContent(PROGRAM, columns, origins, paths, notes)

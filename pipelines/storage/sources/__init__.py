@@ -12,9 +12,9 @@ from pkgutil import iter_modules
 
 from pipelines.errors import DataError
 from pipelines.settings import Settings
-from pipelines.storage.sources.source import Blob, Source
+from pipelines.storage.sources.source import Source, SourceFile
 
-__all__ = ["Blob", "Source", "open_source"]
+__all__ = ["Source", "SourceFile", "open_source"]
 
 
 def open_source(settings: Settings) -> Source:

@@ -10,32 +10,32 @@ from threading import Lock
 from typing import Any
 
 from pipelines import azure_address
-from pipelines.azure_address import EXAMPLE, Place, parse_place
+from pipelines.azure_address import EXAMPLE, BlobLocation, parse_blob_uri
 from pipelines.errors import AccessError, DataError, ImageError
 from pipelines.foreign_names import dot_segment, name_fault
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
-from pipelines.storage.azure_credentials import Credential, find_credential, hide_signatures, require_token
+from pipelines.storage.azure_credentials import Credential, check_token, find_credential, redact_sas_in_logs
 from pipelines.storage.azure_pages import Page, list_page
-from pipelines.storage.azure_rest import Refused, get
-from pipelines.storage.retrying import PassingError, Patience
-from pipelines.storage.sources.source import Blob
+from pipelines.storage.azure_rest import AzureRequestError, get_blob
+from pipelines.storage.retrying import RetryPolicy, TransientError
+from pipelines.storage.sources.source import SourceFile
 
 SCHEMES = azure_address.SCHEMES
-FIRST = Patience(tries=2, first_wait=0.2, limit=4)  # the user waits
-LONG = Patience()
-LISTERS = 8  # prefixes listed at once
-ONE = Lock()
+INTERACTIVE_RETRY = RetryPolicy(tries=2, first_wait=0.2, deadline_seconds=4)  # the user waits
+BACKGROUND_RETRY = RetryPolicy()
+LIST_THREADS = 8  # prefixes listed at once
+CLIENT_LOCK = Lock()
 
 
-def open_here(address: str, settings: Settings) -> AzureBlobs:
+def create_source(address: str, settings: Settings) -> AzureBlobs:
     """Give the container behind an address, after one look into it. Raises AccessError, DataError."""
-    place, signature = parse_place(address)
+    place, signature = parse_blob_uri(address)
     credential = find_credential(settings.azure, signature, place)
-    require_token(credential)
+    check_token(credential)
     if credential.kind == "token" and place.endpoint.startswith("http:"):
         raise AccessError(f"{place.endpoint} gets no token: they travel over https only. Write https, or give a key.")
-    source = AzureBlobs(place, credential, settings.ingest.threads, LONG)
+    source = AzureBlobs(place, credential, settings.ingest.threads, BACKGROUND_RETRY)
     source.check()
     return source
 
@@ -44,10 +44,10 @@ def open_here(address: str, settings: Settings) -> AzureBlobs:
 class AzureBlobs:
     """The blobs below a prefix. Pickled, it takes along no more than reading needs (`Credential.signed`)."""
 
-    place: Place
+    place: BlobLocation
     credential: Credential
     threads: int
-    patience: Patience
+    patience: RetryPolicy
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -60,8 +60,8 @@ class AzureBlobs:
 
         pages = self._client().list_blobs(name_starts_with=self.place.prefix, results_per_page=1).by_page()
         try:
-            FIRST.persist(lambda: next(pages, None))
-        except PassingError as error:
+            INTERACTIVE_RETRY.call(lambda: next(pages, None))
+        except TransientError as error:
             where = self.place.endpoint
             raise AccessError(f"{where} cannot be reached ({error}). Is {EXAMPLE} written right?") from error
         except ResourceNotFoundError as error:
@@ -77,7 +77,7 @@ class AzureBlobs:
                 f"azure.account_key, azure.sas, azure.connection_string, or the role Storage Blob Data Reader.{more}"
             ) from error
 
-    def list(self) -> Iterator[Blob]:
+    def list(self) -> Iterator[SourceFile]:
         """Give every blob that a request can name; the others go to `problems`."""
         for blob in self.list_all():
             if fault := dot_segment(blob.path[len(self.place.root) :]):
@@ -85,16 +85,16 @@ class AzureBlobs:
             else:
                 yield blob
 
-    def list_all(self) -> Iterator[Blob]:
+    def list_all(self) -> Iterator[SourceFile]:
         """Give every blob, page by page; folders of the first level side by side. Versions and snapshots are none."""
-        signed = self.credential.signed(self.place, may_list=True)
+        signed = self.credential.to_read_sas(self.place, may_list=True)
         folders: list[str] = []
         for page in self._pages(signed, self.place.prefix, "/"):
             folders += page.folders
             yield from page.blobs
-        with ThreadPoolExecutor(LISTERS) as pool:
-            for first in range(0, len(folders), LISTERS):  # bounded: no more pages wait than are asked for
-                open_ = [self._pages(signed, folder) for folder in folders[first : first + LISTERS]]
+        with ThreadPoolExecutor(LIST_THREADS) as pool:
+            for first in range(0, len(folders), LIST_THREADS):  # bounded: no more pages wait than are asked for
+                open_ = [self._pages(signed, folder) for folder in folders[first : first + LIST_THREADS]]
                 while open_:
                     pages = list(pool.map(lambda each: next(each, None), open_))
                     open_ = [each for each, page in zip(open_, pages, strict=True) if page is not None]
@@ -109,13 +109,13 @@ class AzureBlobs:
         """Give the bytes of this very version; raise ImageError if it went, changed, or cannot be had."""
         name = path[len(self.place.root) :]
         try:
-            return self.patience.persist(lambda: self._get(name, etag))
-        except PassingError as error:
+            return self.patience.call(lambda: self._get(name, etag))
+        except TransientError as error:
             raise ImageError(Failure.UNAVAILABLE, str(error)) from error
 
     def read_file(self, address: str) -> bytes:
         """Give the bytes of a blob of the same account, by its whole address."""
-        place, signature = parse_place(address)
+        place, signature = parse_blob_uri(address)
         name = place.prefix.rstrip("/")
         if signature or place.endpoint != self.place.endpoint:
             raise DataError(
@@ -123,10 +123,10 @@ class AzureBlobs:
                 "signature along. Put it into this one, or copy it to a file."
             )
         try:
-            return self.patience.persist(partial(get, place, self.credential.signed(place), self.threads, name))
-        except PassingError as error:
+            return self.patience.call(partial(get_blob, place, self.credential.to_read_sas(place), self.threads, name))
+        except TransientError as error:
             raise AccessError(f"{address} cannot be read ({error}). Run again later.") from error
-        except Refused as error:
+        except AzureRequestError as error:
             raise AccessError(f"{address} cannot be read ({error.code}). Is it there?") from error
 
     def put(self, relative_path: str, content: bytes, md5: bytes, content_type: str) -> None:
@@ -140,16 +140,16 @@ class AzureBlobs:
         name = self.place.prefix + relative_path
         send = partial(self._client().upload_blob, name, content, overwrite=True, content_settings=kind)
         try:
-            self.patience.persist(send)
-        except PassingError as error:
+            self.patience.call(send)
+        except TransientError as error:
             raise ImageError(Failure.UNAVAILABLE, str(error)) from error
         except HttpResponseError as error:
             raise ImageError(Failure.FORBIDDEN, _code(error)) from error
 
     def _get(self, name: str, etag: str) -> bytes:
         try:
-            return get(self.place, self.credential, self.threads, name, etag)
-        except Refused as error:
+            return get_blob(self.place, self.credential, self.threads, name, etag)
+        except AzureRequestError as error:
             if error.status == 412:  # what is gone does not match either
                 raise (_changed() if self._client().get_blob_client(name).exists() else _vanished()) from error
             if error.status == 404:
@@ -162,20 +162,20 @@ class AzureBlobs:
         try:
             while True:
                 ask = partial(list_page, self.place, signed, self.threads, prefix, marker, delimiter)
-                yield (page := self.patience.persist(ask))
+                yield (page := self.patience.call(ask))
                 if not (marker := page.marker):
                     return
-        except PassingError as error:
+        except TransientError as error:
             raise AccessError(f"{self.root} cannot be listed to its end ({error}). Run again later.") from error
-        except Refused as error:
+        except AzureRequestError as error:
             raise AccessError(f"{self.root} cannot be listed to its end ({error.code}).") from error
 
     def _client(self) -> Any:
-        with ONE:  # or the first threads of a worker make one each
+        with CLIENT_LOCK:  # or the first threads of a worker make one each
             return _client(self.place.endpoint, self.place.account, self.place.container, self.credential, self.threads)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "credential": self.credential.signed(self.place)}
+        return {**self.__dict__, "credential": self.credential.to_read_sas(self.place)}
 
 
 @lru_cache(4)
@@ -183,14 +183,14 @@ def _client(endpoint: str, account: str, container: str, credential: Credential,
     """Give a client that many threads may share; kept for the life of a worker, so connections stay open."""
     from azure.storage.blob import ContainerClient
 
-    from pipelines.storage.azure_transport import OneTry
+    from pipelines.storage.azure_transport import NoRetryTransport
 
-    hide_signatures()
+    redact_sas_in_logs()
     return ContainerClient(
         endpoint,
         container,
         credential=credential.for_client(account),
-        transport=OneTry(threads),
+        transport=NoRetryTransport(threads),
         permit_redirects=False,  # credentials would go along
     )
 

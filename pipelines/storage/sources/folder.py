@@ -14,18 +14,18 @@ from pipelines.foreign_names import resolves_below
 from pipelines.schemas import Failure
 from pipelines.settings import Settings
 from pipelines.storage.file_kinds import is_system_folder
-from pipelines.storage.sources.source import Blob
+from pipelines.storage.sources.source import SourceFile
 
 SCHEMES = ("", "file", "dbfs")
 LEADS_OUT = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
-PEEKED = 512  # bytes, enough for a signature
+PEEK_BYTES = 512  # bytes, enough for a signature
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 EARLIEST, LATEST = (
     (datetime(year, 1, 1, tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1) for year in (1901, 2200)
 )
 
 
-def open_here(address: str, settings: Settings) -> Folder:
+def create_source(address: str, settings: Settings) -> Folder:
     """Give the folder behind a path or a URI; on Databricks dbfs: is a folder too."""
     return Folder(local_folder(address) or address)
 
@@ -59,7 +59,7 @@ class Folder:
     def root(self) -> str:
         return Path(self.folder).as_posix().rstrip("/").join(("file://", "/"))
 
-    def list(self) -> Iterator[Blob]:
+    def list(self) -> Iterator[SourceFile]:
         """Give every file in a fixed order. Names that are not UTF-8 go to `problems`: tables cannot hold them.
 
         A link to a folder inside gives nothing: its files are listed by the path of their real folder.
@@ -77,7 +77,7 @@ class Folder:
         """Return the first bytes of a file; none where it cannot be read."""
         try:
             with open(path[len("file://") :], "rb") as file:
-                return file.read(PEEKED)
+                return file.read(PEEK_BYTES)
         except OSError:
             return b""
 
@@ -115,7 +115,7 @@ class Folder:
             self.problems.append(f"{_readable(link)}: {LEADS_OUT}")
         return False
 
-    def _blob(self, name: str) -> Blob | None:
+    def _blob(self, name: str) -> SourceFile | None:
         try:
             name.encode("utf-8")
             status = os.lstat(name)
@@ -133,7 +133,7 @@ class Folder:
             self.problems.append(f"{name}: neither file nor folder")  # reading a pipe would wait for ever
             return None
         relative = name[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
-        return Blob(self.root + relative, relative, status.st_size, _modified_at(status), _etag(status))
+        return SourceFile(self.root + relative, relative, status.st_size, _modified_at(status), _etag(status))
 
     def _note(self, error: OSError) -> None:
         """Note what could not be read; not the folders of the system (lost+found), which nobody but root may open."""

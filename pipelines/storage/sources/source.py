@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 
-class Blob(NamedTuple):
+class SourceFile(NamedTuple):
     """One listed picture. `path` is its full URI as stored, unescaped; `etag` changes when the bytes do."""
 
     path: str
@@ -30,7 +30,7 @@ class Source(Protocol):
     def root(self) -> str:
         """The beginning of every path."""
 
-    def list(self) -> Iterator[Blob]:
+    def list(self) -> Iterator[SourceFile]:
         """Give every file, of whatever kind."""
 
     def peek(self, path: str) -> bytes:

@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.images.samples.anatomy import KINDS, Chain, Pose, body_of
+from pipelines.images.samples.anatomy import KINDS, Chain, Pose, build_skeleton
 from pipelines.images.samples.animals import HEIGHTS, draw_animal
-from pipelines.images.samples.sculpt import sculpt
+from pipelines.images.samples.sculpt import render_surface
 
 
 def test_a_ball_is_a_disc_that_bulges_to_the_camera() -> None:
     ball = Chain("trunk", np.array([[0, 1.0, 0, 0.5], [0.001, 1.0, 0, 0.5]]))
-    surface = sculpt([ball], yaw=0.0, pitch=0.0, pixels_per_metre=40)
+    surface = render_surface([ball], yaw=0.0, pitch=0.0, pixels_per_metre=40)
     shown = surface.index >= 0
     assert shown.sum() == pytest.approx(math.pi * 20**2, rel=0.03)
     middle = surface.index[round(surface.foot) - 40, round(surface.centre)]
@@ -24,9 +24,9 @@ def test_the_nearer_of_two_balls_hides_the_other() -> None:
     def ball(part: str, z: float) -> Chain:
         return Chain(part, np.array([[0, 1.0, z, 0.3], [0.001, 1.0, z, 0.3]]))
 
-    surface = sculpt([ball("near", 1.0), ball("far", -1.0)], 0.0, 0.0, 40)
+    surface = render_surface([ball("near", 1.0), ball("far", -1.0)], 0.0, 0.0, 40)
     assert surface.is_part("near").all()
-    turned = sculpt([ball("near", 1.0), ball("far", -1.0)], math.pi, 0.0, 40)
+    turned = render_surface([ball("near", 1.0), ball("far", -1.0)], math.pi, 0.0, 40)
     assert turned.is_part("far").all()
 
 
@@ -41,15 +41,15 @@ def test_an_animal_stands_as_tall_as_it_is_said_to(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_turned_round_the_head_is_on_the_other_side(kind: str) -> None:
     pose = Pose(turn=0.0, neck=0.0)
-    right = sculpt(body_of(kind, pose), 0.0, 0.1, 100)
-    left = sculpt(body_of(kind, pose), math.pi, 0.1, 100)
+    right = render_surface(build_skeleton(kind, pose), 0.0, 0.1, 100)
+    left = render_surface(build_skeleton(kind, pose), math.pi, 0.1, 100)
     assert right.eyes[0][0] > right.centre
     assert left.eyes[0][0] < left.centre
 
 
 def test_an_animal_that_faces_the_camera_shows_both_eyes() -> None:
-    assert len(sculpt(body_of("fox", Pose()), math.pi / 2, 0.1, 200).eyes) == 2
-    assert len(sculpt(body_of("fox", Pose()), -math.pi / 2, 0.1, 200).eyes) == 0
+    assert len(render_surface(build_skeleton("fox", Pose()), math.pi / 2, 0.1, 200).eyes) == 2
+    assert len(render_surface(build_skeleton("fox", Pose()), -math.pi / 2, 0.1, 200).eyes) == 0
 
 
 def test_an_individual_keeps_its_coat() -> None:

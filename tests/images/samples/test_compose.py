@@ -8,14 +8,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from pipelines.images.samples.compose import draw_frame
-from pipelines.images.samples.files import as_jpeg, orientation_of
-from pipelines.images.samples.scenes import scene_of
-from pipelines.images.samples.schedule import Frame, plan
+from pipelines.images.samples.files import encode_jpeg, orientation_of
+from pipelines.images.samples.scenes import build_scene
+from pipelines.images.samples.schedule import Frame, plan_frames
 
 
 @pytest.fixture(scope="module")
 def frames() -> list[Frame]:
-    return plan(480, 7)
+    return plan_frames(480, 7)
 
 
 def pick(frames: list[Frame], label: str, night: bool) -> Frame:
@@ -50,7 +50,7 @@ def test_empty_frames_of_a_burst_differ_by_wind_and_noise(frames: list[Frame]) -
 def test_a_picture_does_not_depend_on_what_was_drawn_before(frames: list[Frame]) -> None:
     frame = pick(frames, "fox", False)
     before = draw_frame(frame).tobytes()
-    scene_of.cache_clear()
+    build_scene.cache_clear()
     draw_frame(frames[-1])
     assert draw_frame(frame).tobytes() == before
 
@@ -62,7 +62,7 @@ def test_a_camera_that_hung_sideways_stores_a_turned_picture(frames: list[Frame]
     for orientation in (6, 8):
         frame = next(f for f in frames if f.camera == "CAM07" and orientation_of(f) == orientation)
         upright = draw_frame(frame)
-        stored = Image.open(io.BytesIO(as_jpeg(upright, frame)))
+        stored = Image.open(io.BytesIO(encode_jpeg(upright, frame)))
         assert stored.size == (480, 640)
         shown = np.asarray(ImageOps.exif_transpose(stored), np.int16)
         assert np.abs(shown - np.asarray(upright, np.int16)).mean() < 8

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from pipelines.images.samples.places import PLACES
-from pipelines.images.samples.schedule import Frame, count_bursts, plan
+from pipelines.images.samples.places import SITES
+from pipelines.images.samples.schedule import Frame, count_bursts, plan_frames
 
 
 @pytest.fixture(scope="module")
 def frames() -> list[Frame]:
-    return plan(480, 7)
+    return plan_frames(480, 7)
 
 
 def test_shares_of_labels_are_as_planned(frames: list[Frame]) -> None:
@@ -32,7 +32,7 @@ def test_every_label_is_seen_at_every_station_by_day_and_by_night(frames: list[F
     assert {(frame.label, frame.conditions.night) for frame in frames} == {
         (x, y) for x in labels for y in (True, False)
     }
-    for station in {place.station for place in PLACES}:
+    for station in {place.station for place in SITES}:
         assert {frame.label for frame in frames if frame.station == station} >= {"blank"}
         assert len({frame.label for frame in frames if frame.station == station}) >= 4
 
@@ -45,7 +45,7 @@ def test_frames_of_a_burst_are_one_or_two_seconds_apart(frames: list[Frame]) -> 
 
 
 def test_encounters_at_a_station_are_over_half_an_hour_apart_and_shorter_inside() -> None:
-    frames = plan(3000, 7)
+    frames = plan_frames(3000, 7)
     assert max(frame.moment.hour % 4 * 60 + frame.moment.minute for frame in frames) < 210  # of slots of 240
     ordered = sorted(frames, key=lambda frame: (frame.station, frame.moment))
     for one, two in itertools.pairwise(ordered):
@@ -77,5 +77,5 @@ def test_bursts_are_counted_by_station_and_pause(frames: list[Frame]) -> None:
 
 
 def test_the_plan_follows_from_the_seed_alone() -> None:
-    assert plan(90, 5) == plan(90, 5)
-    assert plan(90, 5) != plan(90, 6)
+    assert plan_frames(90, 5) == plan_frames(90, 5)
+    assert plan_frames(90, 5) != plan_frames(90, 6)

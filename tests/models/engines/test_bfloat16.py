@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from pipelines.models.backbones import Backbone, load_backbone
-from pipelines.models.backbones.networks import forward
-from pipelines.models.engines import Graph, bfloat16, conversion, graph_of, openvino_engine
+from pipelines.models.backbones.networks import reference_features
+from pipelines.models.engines import Graph, bfloat16, conversion, load_or_convert, openvino_engine
 from pipelines.models.engines import graph as graph_module
-from pipelines.models.engines.calibration import calibration_pictures, convolutions, cosines, features
+from pipelines.models.engines.calibration import calibration_images, compute_features, convolutions, cosine_similarities
 from pipelines.models.engines.graph import BFLOAT16_NOTE
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.models.engines.processor import has_bfloat16
+from pipelines.models.engines.processor import cpu_has_bfloat16
 
-HAS_IT = has_bfloat16()
+HAS_IT = cpu_has_bfloat16()
 # On a processor without bfloat16 OpenVINO takes the hint and ignores it; where only oneDNN is limited, it fails.
 needs_no_limit = pytest.mark.skipif(
     bool(os.environ.get("ONEDNN_MAX_CPU_ISA")) and not HAS_IT,
@@ -35,13 +35,13 @@ def backbone() -> Backbone:
 @pytest.fixture
 def plain(backbone, tmp_path, monkeypatch) -> Graph:
     """Give the graph as a machine without bfloat16 converts it."""
-    monkeypatch.setattr(conversion, "has_bfloat16", lambda: False)
-    return conversion.convert(backbone, tmp_path)
+    monkeypatch.setattr(conversion, "cpu_has_bfloat16", lambda: False)
+    return conversion.convert_to_openvino(backbone, tmp_path)
 
 
 def names_of(graph: Graph, *, precise: bool) -> set[str]:
     """Give the layers that compute, those marked or the others."""
-    layers = list(ElementTree.fromstring(graph.nodes).iter("layer"))
+    layers = list(ElementTree.fromstring(graph.xml).iter("layer"))
     computing = [each for each in layers if each.get("type") not in ("Parameter", "Const", "Result")]
     marked = [each for each in computing if each.find("rt_info/attribute[@name='precise']") is not None]
     return {str(each.get("name")) for each in computing if (each in marked) == precise}
@@ -59,7 +59,7 @@ def test_those_that_save_most_for_what_they_lose_are_taken_until_it_is_spent(pla
             self.get_friendly_name = lambda: name
             self.get_type_name = lambda: "GroupConvolution" if name == "depthwise" else "Convolution"
 
-    monkeypatch.setattr(bfloat16, "multiplications", lambda *_: work)
+    monkeypatch.setattr(bfloat16, "count_macs", lambda *_: work)
     monkeypatch.setattr(bfloat16, "convolutions", lambda _: [Node(name) for name in (*loses, "depthwise")])
     monkeypatch.setattr(bfloat16, "_marked", lambda _, taken: taken)
     monkeypatch.setattr(bfloat16, "_lost", lost)
@@ -77,8 +77,8 @@ def test_all_but_what_is_taken_is_marked_as_precise(plain) -> None:
     assert len(taken) == 2 and names_of(chosen, precise=False) == taken
     assert names_of(chosen, precise=True) == every - taken
     assert chosen.has_bfloat16 and not plain.has_bfloat16
-    pictures = calibration_pictures(4, 160)
-    np.testing.assert_array_equal(features(chosen.model(), pictures), features(plain.model(), pictures))
+    pictures = calibration_images(4, 160)
+    np.testing.assert_array_equal(compute_features(chosen.model(), pictures), compute_features(plain.model(), pictures))
 
 
 @pytest.mark.parametrize(("held_out", "is_taken"), [(2.9e-5, True), (3.1e-5, False)])
@@ -89,23 +89,23 @@ def test_what_loses_more_on_pictures_held_out_is_not_taken(plain, monkeypatch, h
         return 1e-5 if len(pictures) == 12 else held_out
 
     monkeypatch.setattr(bfloat16, "_lost", lost)
-    chosen = bfloat16.with_bfloat16(plain, plain.model(), 160, 2e-5)
+    chosen = bfloat16.enable_bfloat16(plain, plain.model(), 160, 2e-5)
     assert chosen.has_bfloat16 is is_taken and (chosen == plain) is not is_taken
 
 
 def test_nothing_is_taken_where_marks_are_not_heeded(plain, monkeypatch) -> None:
     monkeypatch.setattr(bfloat16, "_lost", lambda graph, *_: 4e-5 if graph.has_bfloat16 else 0.0)
-    assert bfloat16.with_bfloat16(plain, plain.model(), 160, 2e-5) == plain
+    assert bfloat16.enable_bfloat16(plain, plain.model(), 160, 2e-5) == plain
 
 
 @needs_no_limit
 def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(conversion, "has_bfloat16", lambda: True)
-    graph = conversion.convert(backbone, tmp_path)
-    assert graph.has_bfloat16 and (tmp_path / "graph.xml").read_bytes() == graph.nodes
-    pictures = calibration_pictures(20, 160)
-    found = features(graph.model(), pictures, "bf16")
-    near = cosines(found.astype(np.float64), forward(backbone, pictures).astype(np.float64))
+    monkeypatch.setattr(conversion, "cpu_has_bfloat16", lambda: True)
+    graph = conversion.convert_to_openvino(backbone, tmp_path)
+    assert graph.has_bfloat16 and (tmp_path / "graph.xml").read_bytes() == graph.xml
+    pictures = calibration_images(20, 160)
+    found = compute_features(graph.model(), pictures, "bf16")
+    near = cosine_similarities(found.astype(np.float64), reference_features(backbone, pictures).astype(np.float64))
     assert near.min() >= 0.9999
     assert not HAS_IT or 1 - near.mean() > 1e-7  # something does compute in bfloat16
 
@@ -113,7 +113,7 @@ def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, tmp_path, mo
 @needs_no_limit
 @pytest.mark.parametrize("has", [True, False])
 def test_a_worker_without_bfloat16_computes_in_single_precision(backbone, plain, monkeypatch, has) -> None:
-    monkeypatch.setattr(openvino_engine, "has_bfloat16", lambda: has)
+    monkeypatch.setattr(openvino_engine, "cpu_has_bfloat16", lambda: has)
     marked = OpenVinoEngine(plain.noted(BFLOAT16_NOTE), backbone)
     hint = marked._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     assert hint == ("bf16" if has and HAS_IT else "f32")
@@ -124,9 +124,9 @@ def test_a_worker_without_bfloat16_computes_in_single_precision(backbone, plain,
 @needs_no_limit
 def test_graphs_made_with_and_without_bfloat16_are_kept_side_by_side(backbone, tmp_path, monkeypatch) -> None:
     for has in (True, False):
-        monkeypatch.setattr(conversion, "has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(conversion, "cpu_has_bfloat16", lambda has=has: has)
         monkeypatch.setattr(graph_module, "has_bfloat16", lambda has=has: has)
-        assert graph_of(backbone, str(tmp_path)).has_bfloat16 is has
+        assert load_or_convert(backbone, str(tmp_path)).has_bfloat16 is has
     assert len(list(Path(tmp_path, "graphs").iterdir())) == 2
 
 

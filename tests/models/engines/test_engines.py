@@ -12,11 +12,11 @@ import pytest
 
 from pipelines.images import formulas
 from pipelines.models.backbones import Backbone, load_backbone
-from pipelines.models.backbones.networks import forward
-from pipelines.models.engines import Engine, Engines, graph_of, openvino_engine
+from pipelines.models.backbones.networks import reference_features
+from pipelines.models.engines import Engine, EngineFactory, load_or_convert, openvino_engine
 from pipelines.models.engines import engine as engine_module
 from pipelines.models.engines import graph as graph_module
-from pipelines.models.engines.calibration import cosines
+from pipelines.models.engines.calibration import cosine_similarities
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
 from pipelines.models.engines.torch_engine import TorchEngine
 
@@ -27,7 +27,7 @@ FAST = (0.85, 0.98)  # least and median; what `fast` promises is accuracy, which
 def engine_of(kind: str, backbone: Backbone, cache: Path, **options: Any) -> Engine:
     if kind == "torch":
         return TorchEngine(backbone, "cpu", **options)
-    return OpenVinoEngine(graph_of(backbone, str(cache)), backbone, **options)
+    return OpenVinoEngine(load_or_convert(backbone, str(cache)), backbone, **options)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_every_engine_keeps_its_promise_awkward_pictures_included(backbone, pict
     assert [each.failure for each in found] == [each.failure for each in expected]
     readable = [place for place, each in enumerate(expected) if each.failure is None]
     assert len(readable) >= 40
-    near = cosines(*(np.stack([each[place].features for place in readable]) for each in (found, expected)))
+    near = cosine_similarities(*(np.stack([each[place].features for place in readable]) for each in (found, expected)))
     if precision == "exact":
         assert near.min() >= EXACT
     else:
@@ -69,10 +69,10 @@ def test_every_engine_keeps_its_promise_awkward_pictures_included(backbone, pict
 
 
 def test_a_batch_that_is_not_full_gives_the_same_features(cache, monkeypatch) -> None:
-    monkeypatch.setattr(openvino_engine, "has_bfloat16", lambda: False)  # whose roundings are larger than a mistake
+    monkeypatch.setattr(openvino_engine, "cpu_has_bfloat16", lambda: False)  # whose roundings are larger than a mistake
     backbone = load_backbone("irbis_tiny")
     pixels = formulas.render(5, 160, seed=3)
-    expected = forward(backbone, pixels)
+    expected = reference_features(backbone, pixels)
     for batch in (1, 2, 4, 8):
         engine = engine_of("openvino", backbone, cache, batch=batch)
         np.testing.assert_allclose(engine(pixels), expected, atol=1e-4)
@@ -95,18 +95,18 @@ def test_engines_of_one_machine_do_not_share_a_core(cache) -> None:
 
 def test_the_converted_network_is_kept_and_found_again_without_torch(cache, monkeypatch) -> None:
     backbone = load_backbone("irbis_tiny")
-    first = graph_of(backbone, str(cache))
+    first = load_or_convert(backbone, str(cache))
     monkeypatch.setitem(__import__("sys").modules, "pipelines.models.engines.conversion", None)
-    assert graph_of(backbone, str(cache)) == first
+    assert load_or_convert(backbone, str(cache)) == first
     with pytest.raises(ImportError):  # other weights are another network
-        graph_of(replace(backbone, weights=b"other"), str(cache))
+        load_or_convert(replace(backbone, weights=b"other"), str(cache))
 
 
 @pytest.mark.parametrize("file", ["graph.xml", "graph.bin", "graph.sha256"])
 @pytest.mark.parametrize("damage", ["empty", "cut", "changed", "gone"])
 def test_a_damaged_cache_is_named_and_converted_again(tmp_path, caplog, file, damage) -> None:
     backbone = load_backbone("irbis_tiny")
-    whole = graph_of(backbone, str(tmp_path))
+    whole = load_or_convert(backbone, str(tmp_path))
     assert not caplog.messages
     (damaged,) = tmp_path.rglob(file)
     content = damaged.read_bytes()
@@ -115,17 +115,17 @@ def test_a_damaged_cache_is_named_and_converted_again(tmp_path, caplog, file, da
         damaged.unlink()
     else:
         damaged.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "changed": changed}[damage])
-    again = graph_of(backbone, str(tmp_path))
+    again = load_or_convert(backbone, str(tmp_path))
     (note,) = caplog.messages
     assert note.startswith(f"note: {damaged.parent} is damaged (") and note.endswith("the network is converted again.")
     assert file == "graph.sha256" or file in note
-    assert graph_of(backbone, str(tmp_path)) == again and len(caplog.messages) == 1
-    assert again.constants == whole.constants  # the nodes have other numbers in their names
+    assert load_or_convert(backbone, str(tmp_path)) == again and len(caplog.messages) == 1
+    assert again.bin == whole.bin  # the nodes have other numbers in their names
     assert [each.name for each in (tmp_path / "graphs").iterdir()] == [damaged.parent.name]
 
 
 def test_the_sums_beside_a_converted_network_are_those_of_sha256sum(tmp_path) -> None:
-    graph_of(load_backbone("irbis_tiny"), str(tmp_path))
+    load_or_convert(load_backbone("irbis_tiny"), str(tmp_path))
     (sums,) = tmp_path.rglob("graph.sha256")
     assert sums.read_text("utf-8") == "".join(
         f"{hashlib.sha256((sums.parent / name).read_bytes()).hexdigest()}  {name}\n"
@@ -143,46 +143,46 @@ def test_a_converted_network_is_on_the_disk_before_it_has_its_name(tmp_path, mon
         rename(old, new)
 
     monkeypatch.setattr(graph_module.os, "rename", renamed)
-    graph_of(load_backbone("irbis_tiny"), str(tmp_path))
+    load_or_convert(load_backbone("irbis_tiny"), str(tmp_path))
     assert synced[-1] == "graphs"
 
 
 def test_a_cache_that_cannot_be_written_costs_time_but_no_features(tmp_path, caplog) -> None:
     (tmp_path / "graphs").write_text("in the way")
-    graph = graph_of(load_backbone("irbis_tiny"), str(tmp_path))
-    assert len(graph.nodes) > 1000 and "cannot hold converted networks" in caplog.text
+    graph = load_or_convert(load_backbone("irbis_tiny"), str(tmp_path))
+    assert len(graph.xml) > 1000 and "cannot hold converted networks" in caplog.text
 
 
 def test_a_process_builds_each_engine_once(monkeypatch, cache) -> None:
     monkeypatch.setattr(engine_module, "_engines", {})
     backbone = load_backbone("irbis_tiny")
     fetched: list[str] = []
-    graph = graph_of(backbone, str(cache))
+    graph = load_or_convert(backbone, str(cache))
 
     def fetch() -> Any:
         fetched.append("graph")
         return graph
 
     def engine(**options: Any) -> Engine:
-        return Engines(backbone.without_weights(), lambda: backbone.weights, fetch).engine("cpu", **options)
+        return EngineFactory(backbone.without_weights(), lambda: backbone.weights, fetch).get("cpu", **options)
 
     first = engine()
     assert engine() is first and engine() is first and fetched == ["graph"]
     assert engine(batch=4) is not first and fetched == ["graph", "graph"]
-    without = Engines(replace(backbone, max_pixels=9), lambda: backbone.weights, None).engine("cpu", batch=2)
+    without = EngineFactory(replace(backbone, max_pixels=9), lambda: backbone.weights, None).get("cpu", batch=2)
     assert isinstance(without, TorchEngine) and len(engine_module._engines) == 2
 
 
 def test_a_process_tells_another_network_of_the_same_backbone_apart(monkeypatch, cache) -> None:
     monkeypatch.setattr(engine_module, "_engines", {})
     backbone = load_backbone("irbis_tiny")
-    graph = graph_of(backbone, str(cache))
-    other = replace(graph, nodes=graph.nodes + b" ")
+    graph = load_or_convert(backbone, str(cache))
+    other = replace(graph, nodes=graph.xml + b" ")
     engines = [
-        Engines(backbone, lambda: backbone.weights, lambda each=each: each, each.digest).engine("cpu")
+        EngineFactory(backbone, lambda: backbone.weights, lambda each=each: each, each.digest).get("cpu")
         for each in (graph, other)
     ]
-    by_torch = Engines(backbone, lambda: backbone.weights, None).engine("cpu")
+    by_torch = EngineFactory(backbone, lambda: backbone.weights, None).get("cpu")
     assert graph.digest != other.digest and engines[0] is not engines[1]
     assert isinstance(by_torch, TorchEngine)  # the setting was changed, and the worker is the same
 
@@ -190,5 +190,5 @@ def test_a_process_tells_another_network_of_the_same_backbone_apart(monkeypatch,
 def test_fast_features_have_a_name_of_their_own() -> None:
     exact = load_backbone("irbis_tiny")
     fast = load_backbone("irbis_tiny", precision="fast")
-    assert fast.identity == exact.identity + "/fast"
-    assert exact.without_weights().identity == exact.identity and exact.without_weights().weights == b""
+    assert fast.feature_id == exact.feature_id + "/fast"
+    assert exact.without_weights().feature_id == exact.feature_id and exact.without_weights().weights == b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.models.engines.processor import has_bfloat16, has_vnni
+from pipelines.models.engines.processor import cpu_has_bfloat16, cpu_has_vnni
 
 
 @pytest.fixture(autouse=True)
@@ -32,21 +32,21 @@ def test_a_limit_of_onednn_counts(tmp_path, monkeypatch, variable, limit, bfloat
     file.write_text("flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n")
     if limit:
         monkeypatch.setenv(variable, limit)
-    assert (has_bfloat16(file), has_vnni(file)) == (bfloat16, vnni)
+    assert (cpu_has_bfloat16(file), cpu_has_vnni(file)) == (bfloat16, vnni)
 
 
 @pytest.mark.parametrize(
     ("ask", "told", "expected"),
     [
-        (has_bfloat16, "flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n", True),
-        (has_bfloat16, "flags\t\t: fpu avx2 amx_bf16 amx_tile\n", True),
-        (has_bfloat16, "flags\t\t: fpu avx512f avx512_vnni\n", False),
-        (has_bfloat16, "Features\t: fp asimd bf16\n", False),  # ARM: OpenVINO has no such convolutions there
-        (has_bfloat16, None, False),
-        (has_vnni, "flags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
-        (has_vnni, "flags\t\t: fpu avx2 avx_vnni\n", True),
-        (has_vnni, "flags\t\t: fpu avx2 avx512f\n", False),
-        (has_vnni, None, False),
+        (cpu_has_bfloat16, "flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n", True),
+        (cpu_has_bfloat16, "flags\t\t: fpu avx2 amx_bf16 amx_tile\n", True),
+        (cpu_has_bfloat16, "flags\t\t: fpu avx512f avx512_vnni\n", False),
+        (cpu_has_bfloat16, "Features\t: fp asimd bf16\n", False),  # ARM: OpenVINO has no such convolutions there
+        (cpu_has_bfloat16, None, False),
+        (cpu_has_vnni, "flags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+        (cpu_has_vnni, "flags\t\t: fpu avx2 avx_vnni\n", True),
+        (cpu_has_vnni, "flags\t\t: fpu avx2 avx512f\n", False),
+        (cpu_has_vnni, None, False),
     ],
 )
 def test_the_processor_is_asked_by_its_flags(tmp_path, ask, told, expected) -> None:

@@ -13,16 +13,16 @@ from openvino import opset13 as ops
 from torch import nn
 
 from pipelines.models.backbones import Backbone, load_backbone
-from pipelines.models.backbones.networks import forward
-from pipelines.models.engines import Graph, calibration, conversion, graph_of, openvino_engine, quantization
+from pipelines.models.backbones.networks import reference_features
+from pipelines.models.engines import Graph, calibration, conversion, load_or_convert, openvino_engine, quantization
 from pipelines.models.engines import graph as graph_module
-from pipelines.models.engines.calibration import calibration_pictures, convolutions, cosines, multiplications
+from pipelines.models.engines.calibration import calibration_images, convolutions, cosine_similarities, count_macs
 from pipelines.models.engines.conversion import _drop_indices, _FromPixels, _to_openvino
 from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.models.engines.pixels import take_pixels
-from pipelines.models.engines.processor import has_vnni
+from pipelines.models.engines.pixels import fold_normalization
+from pipelines.models.engines.processor import cpu_has_vnni
 from pipelines.models.engines.quantization import _calibrate, _choices, _rounded, quantize
-from pipelines.models.engines.steps import Range, activation_step
+from pipelines.models.engines.steps import ActivationRange, fake_quantize_activation
 
 SINGLE = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
 
@@ -34,20 +34,20 @@ def run(model: Any, values: Any) -> Any:
 @pytest.mark.parametrize(
     ("before", "seen", "all_bits", "lowest", "highest"),
     [
-        ("relu", Range(0, 3), True, 0, 6),  # twice what calibration saw
-        ("clamp", Range(0, 5.5), True, 0, 6),  # what the clamp allows
-        ("clamp", Range(0, 2), True, 0, 4),
-        ("nothing", Range(-2, 3), True, -2.3, 3.45),  # little more than calibration saw
-        ("relu", Range(0, 3), False, 0, 3 * 255 / 127),  # what calibration saw in 7 bits
-        ("clamp", Range(0, 5.5), False, 0, 6),
-        ("nothing", Range(-2, 3), False, -2, -2 + 5 * 255 / 127),
-        ("relu", Range(0, 0), True, 0, 2e-6),  # a channel that is always zero
+        ("relu", ActivationRange(0, 3), True, 0, 6),  # twice what calibration saw
+        ("clamp", ActivationRange(0, 5.5), True, 0, 6),  # what the clamp allows
+        ("clamp", ActivationRange(0, 2), True, 0, 4),
+        ("nothing", ActivationRange(-2, 3), True, -2.3, 3.45),  # little more than calibration saw
+        ("relu", ActivationRange(0, 3), False, 0, 3 * 255 / 127),  # what calibration saw in 7 bits
+        ("clamp", ActivationRange(0, 5.5), False, 0, 6),
+        ("nothing", ActivationRange(-2, 3), False, -2, -2 + 5 * 255 / 127),
+        ("relu", ActivationRange(0, 0), True, 0, 2e-6),  # a channel that is always zero
     ],
 )
 def test_steps_reach_as_far_as_values_may(before, seen, all_bits, lowest, highest) -> None:
     given = ops.parameter([5], np.float32)
     cut = {"relu": ops.relu, "clamp": lambda each: ops.clamp(each, 0, 6), "nothing": lambda each: each}[before](given)
-    step = activation_step(cut.output(0), seen, all_bits=all_bits)
+    step = fake_quantize_activation(cut.output(0), seen, all_bits=all_bits)
     found = run(ov.Model([ops.result(step)], [given]), np.float32([-1e3, 1e3, 0, lowest / 2, highest / 2]))
     width = (highest - lowest) / 255
     np.testing.assert_allclose(found[:2], [lowest, highest], atol=1.01 * width)
@@ -57,7 +57,7 @@ def test_steps_reach_as_far_as_values_may(before, seen, all_bits, lowest, highes
 
 def test_without_vnni_what_calibration_saw_stays_within_7_bits() -> None:
     given = ops.parameter([256], np.float32)
-    step = activation_step(given.output(0), Range(-1, 2), all_bits=False)
+    step = fake_quantize_activation(given.output(0), ActivationRange(-1, 2), all_bits=False)
     found = run(ov.Model([ops.result(step)], [given]), np.linspace(-1, 2, 256, dtype=np.float32))
     assert 120 <= len(np.unique(found)) <= 128
 
@@ -93,7 +93,7 @@ def test_the_first_convolution_takes_pixels_as_they_are_and_pads_with_the_mean_c
         convolution.weight.copy_((scaled / most * 127).round() / 127 * most * torch.tensor(std).reshape(1, 3, 1, 1))
     model, preprocessing = begins(convolution, nn.ReLU(), mean=mean, std=std)
     expected = run(model, PIXELS)
-    take_pixels(model, preprocessing)
+    fold_normalization(model, preprocessing)
     assert "Multiply" not in {node.get_type_name() for node in model.get_ops()}
     np.testing.assert_allclose(run(model, PIXELS), expected, atol=2e-5)
 
@@ -102,7 +102,7 @@ def test_the_first_convolution_takes_pixels_as_they_are_and_pads_with_the_mean_c
 def test_a_graph_that_begins_otherwise_is_left_as_it_is(layers) -> None:
     model, preprocessing = begins(*layers)
     before = [node.get_type_name() for node in model.get_ordered_ops()]
-    take_pixels(model, preprocessing)
+    fold_normalization(model, preprocessing)
     assert [node.get_type_name() for node in model.get_ordered_ops()] == before
 
 
@@ -136,9 +136,9 @@ def test_steps_stand_before_what_only_chooses_among_values_unless_others_want_th
     assert takes_steps(found) == ([first, "Concat"] if also else [first, "Relu", "Relu"])
     behind = _rounded(model, ranges, {each.get_friendly_name() for each in convolutions(model)[2:]}, True)
     (last,) = [each for each in convolutions(behind) if each.get_input_shape(1)[0] == 6]
-    step = activation_step(last.input_value(0), ranges[quantization._key(last)], all_bits=True)
+    step = fake_quantize_activation(last.input_value(0), ranges[quantization._key(last)], all_bits=True)
     last.input(0).replace_source_output(step.output(0))
-    weights = quantization.weight_step(np.array(last.input_value(1).get_node().data), 1)
+    weights = quantization.fake_quantize_weights(np.array(last.input_value(1).get_node().data), 1)
     last.input(1).replace_source_output(weights.output(0))
     np.testing.assert_allclose(run(found, PIXELS), run(behind, PIXELS), atol=1e-5)
 
@@ -151,19 +151,19 @@ def test_what_loses_most_for_its_work_is_kept_first_and_nothing_is_rounded_where
     model, _ = begins(Fire(), nn.Unflatten(1, (6, 6, 6)), filters(6, 2))
     names = [node.get_friendly_name() for node in convolutions(model)]
     loss = dict(zip(names, (0.2, 0.1, 0.3, 0.9), strict=True))  # the third has a quarter of the others' work
-    monkeypatch.setattr(quantization, "multiplications", lambda *_: dict(zip(names, (4, 4, 1, 4), strict=True)))
+    monkeypatch.setattr(quantization, "count_macs", lambda *_: dict(zip(names, (4, 4, 1, 4), strict=True)))
     monkeypatch.setattr(quantization, "_rounded", lambda _, __, kept, ___: set(names) - kept)
-    monkeypatch.setattr(quantization, "features", lambda rounded, _: sum(loss[name] for name in rounded))
-    monkeypatch.setattr(quantization, "cosines", lambda found, _: np.array([1 - found]))
+    monkeypatch.setattr(quantization, "compute_features", lambda rounded, _: sum(loss[name] for name in rounded))
+    monkeypatch.setattr(quantization, "cosine_similarities", lambda found, _: np.array([1 - found]))
     choices = list(_choices(model, {}, PIXELS, PIXELS, True))
     assert choices == [set(), {names[2]}, {names[2], names[0]}, set(names)]
-    monkeypatch.setattr(quantization, "multiplications", lambda *_: dict(zip(names, (1, 4, 9, 4), strict=True)))
+    monkeypatch.setattr(quantization, "count_macs", lambda *_: dict(zip(names, (1, 4, 9, 4), strict=True)))
     assert list(_choices(model, {}, PIXELS, PIXELS, True))[1] == {names[0]}
 
 
 def test_multiplications_are_counted_for_each_kind_of_convolution() -> None:
     model, _ = begins(filters(3, 4), filters(4, 8, groups=4, padding=1), filters(8, 2, side=1))
-    assert list(multiplications(model, 20).values()) == [27 * 4 * 18 * 18, 9 * 8 * 18 * 18, 8 * 2 * 18 * 18]
+    assert list(count_macs(model, 20).values()) == [27 * 4 * 18 * 18, 9 * 8 * 18 * 18, 8 * 2 * 18 * 18]
 
 
 def test_a_network_whose_8_bits_are_never_near_enough_stays_as_it_is(monkeypatch) -> None:
@@ -194,8 +194,8 @@ def made_on(monkeypatch) -> Any:
     """
 
     def make(has: bool) -> None:
-        if has and not has_vnni():
-            monkeypatch.setattr(calibration, "request", request_in_single_precision)
+        if has and not cpu_has_vnni():
+            monkeypatch.setattr(calibration, "compile_request", request_in_single_precision)
         for module in (conversion, graph_module):
             monkeypatch.setattr(module, "has_vnni", lambda: has)
             monkeypatch.setattr(module, "has_bfloat16", lambda: False)
@@ -204,26 +204,26 @@ def made_on(monkeypatch) -> Any:
 
 
 def test_graphs_for_processors_with_and_without_vnni_are_kept_side_by_side(fast, made_on, tmp_path) -> None:
-    pictures = calibration_pictures(12, 160)
-    expected = forward(replace(fast, precision="exact"), pictures)
+    pictures = calibration_images(12, 160)
+    expected = reference_features(replace(fast, precision="exact"), pictures)
     graphs: dict[bool, Graph] = {}
     for has in (True, False):
         made_on(has)
-        graphs[has] = graph_of(fast, str(tmp_path))
-        assert graphs[has].needs_vnni is has and graph_of(fast, str(tmp_path)) == graphs[has]
-        assert cosines(OpenVinoEngine(graphs[has], fast)(pictures), expected).min() > 0.99
-    assert graphs[True].nodes != graphs[False].nodes and len(list((tmp_path / "graphs").iterdir())) == 2
+        graphs[has] = load_or_convert(fast, str(tmp_path))
+        assert graphs[has].needs_vnni is has and load_or_convert(fast, str(tmp_path)) == graphs[has]
+        assert cosine_similarities(OpenVinoEngine(graphs[has], fast)(pictures), expected).min() > 0.99
+    assert graphs[True].xml != graphs[False].xml and len(list((tmp_path / "graphs").iterdir())) == 2
 
 
 def test_a_worker_without_vnni_computes_the_same_steps_in_single_precision(
     fast, made_on, tmp_path, monkeypatch
 ) -> None:
     made_on(True)
-    graph, pictures = graph_of(fast, str(tmp_path)), calibration_pictures(6, 160)
+    graph, pictures = load_or_convert(fast, str(tmp_path)), calibration_images(6, 160)
     found = {}
     for has in (True, False):
-        monkeypatch.setattr(openvino_engine, "has_vnni", lambda has=has: has and has_vnni())
+        monkeypatch.setattr(openvino_engine, "cpu_has_vnni", lambda has=has: has and cpu_has_vnni())
         found[has] = OpenVinoEngine(graph, fast)(pictures)
     np.testing.assert_allclose(found[False], run(graph.model(), pictures), atol=1e-5)
-    assert not has_vnni() or np.abs(found[True] - found[False]).max() > 1e-4
-    assert cosines(found[True], found[False]).min() > 0.999
+    assert not cpu_has_vnni() or np.abs(found[True] - found[False]).max() > 1e-4
+    assert cosine_similarities(found[True], found[False]).min() > 0.999

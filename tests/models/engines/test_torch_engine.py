@@ -12,7 +12,7 @@ import torch
 from pipelines.errors import PlatformError
 from pipelines.images import formulas
 from pipelines.models.backbones import load_backbone
-from pipelines.models.backbones.networks import forward
+from pipelines.models.backbones.networks import reference_features
 from pipelines.models.engines import torch_engine
 from pipelines.models.engines.torch_engine import TorchEngine
 
@@ -49,7 +49,7 @@ def test_a_batch_that_does_not_fit_is_halved_once_with_a_warning_and_stays_so(ca
     assert [record.getMessage() for record in caplog.records] == [
         "8 pictures do not fit into the memory of cpu: 4 from now on."
     ]
-    np.testing.assert_allclose(found, forward(load_backbone("irbis_tiny"), PIXELS[:8]), atol=1e-5)
+    np.testing.assert_allclose(found, reference_features(load_backbone("irbis_tiny"), PIXELS[:8]), atol=1e-5)
     engine(PIXELS)
     assert small.seen[3:] == [4, 4, 1] and len(caplog.records) == 1
 
@@ -78,4 +78,4 @@ def test_a_gpu_has_all_weights_before_its_first_batch(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: calls.append(device))
     engine = TorchEngine(load_backbone("irbis_tiny"), "cuda:1")
     assert calls == ["network", "normalisation", "cuda:1"]
-    assert (engine.batch, engine.flights) == (128, 2)
+    assert (engine.batch, engine.max_concurrent_calls) == (128, 2)

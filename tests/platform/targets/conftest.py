@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from pipelines.platform.targets import target
-from pipelines.platform.targets.target import Job
-from pipelines.storage.places import Places
+from pipelines.platform.targets import get_backend
+from pipelines.platform.targets.target import RunRequest
+from pipelines.storage.places import WorkspaceFiles
 
-JOB = Job("run-1", ("run",), {"train.folds": 2})
+JOB = RunRequest("run-1", ("run",), {"train.cv_folds": 2})
 IN_CLUSTER = {"spark__submit__deployMode": "cluster"}
 SCRIPT = """#!/bin/sh
 # As Spark's own, it says things and ends. What it was told stands in a file beside it.
@@ -34,8 +34,8 @@ def place_of(make_settings, tmp_path, monkeypatch):
                 script.chmod(0o755)
         monkeypatch.setenv("SPARK_HOME", str(home))
         conf = {f"spark.conf.{name.replace('__', '.')}": value for name, value in chosen.items()}
-        settings = make_settings({"runs.ledger": str(tmp_path / "ledger"), **conf})
-        return target(master, settings, Places(settings))
+        settings = make_settings({"runs.history_dir": str(tmp_path / "ledger"), **conf})
+        return get_backend(master, settings, WorkspaceFiles(settings))
 
     return make
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import AccessError, DataError, PlatformError
-from pipelines.platform.following import Log, download, follow, handle_of
-from pipelines.platform.ledger import RUNNING, SENDING, STOPPED, SUCCEEDED, Entry, Ledger, now
-from pipelines.platform.targets import target
-from pipelines.platform.targets.target import ConnectionLost, Job
+from pipelines.platform.following import LogTail, download, follow, get_handle
+from pipelines.platform.ledger import RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
+from pipelines.platform.targets import get_backend
+from pipelines.platform.targets.target import ConnectionLost, RunRequest
 
 from ...databricks_server import databricks_workspace
 
@@ -27,23 +27,23 @@ def workspace(tmp_path, monkeypatch):
 
 @pytest.fixture
 def place(workspace, make_settings):
-    return target("databricks", make_settings({"databricks.cluster_id": "1122-000000-tests"}))
+    return get_backend("databricks", make_settings({"databricks.cluster_id": "1122-000000-tests"}))
 
 
 @pytest.fixture
 def handle(place):
-    return place.submit(Job("run-1", ("run",), {"train.folds": 2, "sources.images": "/Volumes/p"}), HOME)
+    return place.submit(RunRequest("run-1", ("run",), {"train.cv_folds": 2, "sources.images": "/Volumes/p"}), HOME)
 
 
 def entry_of(handle, **more):
-    return Entry("run-1", ("run",), "databricks", {}, HOME, "/", now(), handle=handle, **more)
+    return RunRecord("run-1", ("run",), "databricks", {}, HOME, "/", utc_now(), handle=handle, **more)
 
 
 def test_a_run_is_one_task_with_job_file_wheel_cluster_and_settings(workspace, handle):
     assert handle == {"run_id": 1, "host": workspace.address, "workspace": HOME}
     (task,) = workspace.runs[1].tasks
     told = task["spark_python_task"]
-    assert told["parameters"] == ["--set", "train.folds=2", "--images", "/Volumes/p", "--set", "runs.id=run-1"]
+    assert told["parameters"] == ["--set", "train.cv_folds=2", "--images", "/Volumes/p", "--set", "runs.id=run-1"]
     assert task["existing_cluster_id"] == "1122-000000-tests" and "new_cluster" not in task
     assert workspace.place(told["python_file"]).read_text("utf-8").startswith('"""Job: all five stages.')
     wheel = workspace.place(task["libraries"][0]["whl"])
@@ -51,8 +51,8 @@ def test_a_run_is_one_task_with_job_file_wheel_cluster_and_settings(workspace, h
 
 
 def test_without_a_cluster_of_its_own_a_run_gets_those_of_the_bundle(workspace, make_settings):
-    place = target("databricks", make_settings({"databricks.target": "prod"}))
-    place.submit(Job("run-1", ("run",), {}), HOME), place.submit(Job("train-1", ("train",), {}), HOME)
+    place = get_backend("databricks", make_settings({"databricks.target": "prod"}))
+    place.submit(RunRequest("run-1", ("run",), {}), HOME), place.submit(RunRequest("train-1", ("train",), {}), HOME)
     clusters = [run.tasks[0]["new_cluster"] for run in workspace.runs.values()]
     assert clusters[0]["node_type_id"] == "Standard_NC4as_T4_v3" and "-gpu-" in clusters[0]["spark_version"]
     assert "-gpu-" not in clusters[1]["spark_version"]
@@ -62,13 +62,13 @@ def test_without_a_cluster_of_its_own_a_run_gets_those_of_the_bundle(workspace, 
 
 def test_a_deployed_job_is_run_by_its_name_with_the_settings_for_all_its_tasks(workspace, place):
     with pytest.raises(DataError, match=r"--job nightly: no deployed jobs bear this name in http.*bundle deploy"):
-        place.submit(Job("run-1", ("run",), {}, "nightly"), HOME)
+        place.submit(RunRequest("run-1", ("run",), {}, "nightly"), HOME)
     own = ["--env", "dev", "--workspace", "/Volumes/a/b/c/irbis/"]
     tasks = [{"task_key": key, "spark_python_task": {"python_file": "x.py", "parameters": own}} for key in "ab"]
     workspace.jobs[1] = {"name": "nightly", "tasks": tasks}
-    handle = place.submit(Job("run-1", ("run",), {"train.folds": 2}, "nightly"), HOME)
+    handle = place.submit(RunRequest("run-1", ("run",), {"train.cv_folds": 2}, "nightly"), HOME)
     assert handle["workspace"] == "/Volumes/a/b/c/irbis"
-    words = [*own, "--set", "train.folds=2", "--set", "runs.id=run-1"]
+    words = [*own, "--set", "train.cv_folds=2", "--set", "runs.id=run-1"]
     assert [each["spark_python_task"]["parameters"] for each in workspace.runs[1].tasks] == [words, words]
 
 
@@ -76,11 +76,11 @@ def test_a_job_whose_tasks_are_told_different_things_is_not_run_so(workspace, pl
     tasks = [{"task_key": key, "spark_python_task": {"python_file": "x.py", "parameters": [key]}} for key in "ab"]
     workspace.jobs[1] = {"name": "nightly", "tasks": tasks}
     with pytest.raises(DataError, match="its tasks are not given the same words each"):
-        place.submit(Job("run-1", ("run",), {}, "nightly"), HOME)
+        place.submit(RunRequest("run-1", ("run",), {}, "nightly"), HOME)
     for task in tasks:
         task["spark_python_task"]["parameters"] = ["--env", "dev"]
     with pytest.raises(DataError, match=r"names no --workspace\. Give it: --workspace /Volumes"):
-        place.submit(Job("run-1", ("run",), {}, "nightly"), HOME)
+        place.submit(RunRequest("run-1", ("run",), {}, "nightly"), HOME)
     assert workspace.runs == {}
 
 
@@ -96,11 +96,11 @@ def test_a_file_is_sent_once_and_again_when_it_has_changed(workspace, place, tmp
 
 def test_where_the_answer_is_lost_the_run_is_started_once_and_found_by_its_id(workspace, place):
     workspace.faults.append(("POST /api/2.2/jobs/runs/submit", "drop after"))
-    handle = place.submit(Job("run-1", ("run",), {}), HOME)
+    handle = place.submit(RunRequest("run-1", ("run",), {}), HOME)
     assert handle["run_id"] == 1 and len(workspace.runs) == 1
-    assert handle_of(entry_of({}, state=SENDING), place)["run_id"] == 1
+    assert get_handle(entry_of({}, state=SENDING), place)["run_id"] == 1
     with pytest.raises(DataError, match=r"run-2 was never started: the line broke .* `irbis repeat run-2`"):
-        handle_of(Entry("run-2", ("run",), "databricks", {}, HOME, "/", now()), place)
+        get_handle(RunRecord("run-2", ("run",), "databricks", {}, HOME, "/", utc_now()), place)
 
 
 @pytest.mark.parametrize("fault", [(429, {"Retry-After": "1"}), (503, {"Retry-After": "1"}), "drop"])
@@ -128,12 +128,12 @@ def test_a_run_that_is_followed_outlives_a_server_that_fails_for_a_while(workspa
         log.write_text("ingest: 1 read\nfeaturize: 1 read\nno newline")
         run.life, run.result = "TERMINATED", "SUCCESS"
 
-    ended = follow(entry_of(handle), place, Ledger(str(tmp_path / "led")), 0.01, look, told.append)
+    ended = follow(entry_of(handle), place, RunHistory(str(tmp_path / "led")), 0.01, look, told.append)
     assert said == ["ingest: 1 read\n", "featurize: 1 read\nno newline"]
     assert len([line for line in told if "Looking again" in line]) == 1
     assert told[-2:] == ["run-1: run PENDING", "run-1: run SUCCESS"]
     assert ended.state == SUCCEEDED
-    assert Ledger(str(tmp_path / "led")).find("run-1").state == SUCCEEDED
+    assert RunHistory(str(tmp_path / "led")).find("run-1").state == SUCCEEDED
 
 
 def test_states_of_databricks_are_told_in_our_words(workspace, place, handle):
@@ -162,7 +162,7 @@ def test_what_a_run_has_made_is_fetched_once(workspace, place, tmp_path):
         files = download(place, f"{HOME}/runs/run-1", tmp_path / "got")
     assert [file.read_text() for file in files] == ["flavors:\n", "<html>"]
     assert len([call for call in workspace.calls if call.startswith("GET /api/2.0/fs/files")]) == 2
-    assert place.files(f"{HOME}/runs/none") == [] and Log(place, f"{HOME}/runs/none").news() == ""
+    assert place.files(f"{HOME}/runs/none") == [] and LogTail(place, f"{HOME}/runs/none").read_new() == ""
 
 
 def test_what_cannot_be_there_is_said_before_anything_is_sent(place, workspace):
@@ -182,7 +182,7 @@ def test_without_a_login_the_commands_that_give_one_are_named(make_settings, mon
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(PlatformError, match=r"No way into Databricks .*databricks auth login.*DATABRICKS_TOKEN"):
-        target("databricks", make_settings()).progress({"run_id": 1, "host": "x"})
+        get_backend("databricks", make_settings()).progress({"run_id": 1, "host": "x"})
 
 
 def test_a_server_that_fails_is_a_connection_that_may_come_back(workspace, place, handle):

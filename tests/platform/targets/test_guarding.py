@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.cli import irbis
-from pipelines.platform.ledger import FAILED, SUCCEEDED, Ledger
-from pipelines.platform.targets.guarding import guards
+from pipelines.platform.ledger import FAILED, SUCCEEDED, RunHistory
+from pipelines.platform.targets.guarding import security_conf
 
 from .conftest import JOB, ended
 
@@ -106,21 +106,21 @@ def test_what_a_driver_opens_is_closed_to_others_unless_it_is_asked_for(master, 
     monkeypatch.setenv("SPARK_CONF_DIR", "/nowhere")
     if expected.pop("-", ""):
         del expected["spark.driver.host"]
-    assert guards(master, chosen) == expected
+    assert security_conf(master, chosen) == expected
 
 
 def test_what_sparks_own_defaults_say_stays(monkeypatch, tmp_path):
     (tmp_path / "spark-defaults.conf").write_text("spark.ui.enabled=true\n  spark.authenticate.secret  abc\n")
     monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
-    assert guards("spark://host:7077", {}) == ENCRYPTED
+    assert security_conf("spark://host:7077", {}) == ENCRYPTED
     (tmp_path / "spark-defaults.conf").write_text("spark.dynamicAllocation.enabled true\n")
-    assert guards("yarn", {}) == {}
+    assert security_conf("yarn", {}) == {}
 
 
 @pytest.fixture
 def command(home, tmp_path, monkeypatch):
     """Give a function that runs `irbis` with this test's ledger and workspace, and a password in the environment."""
-    monkeypatch.setenv("IRBIS_RUNS__LEDGER", str(tmp_path / "ledger"))
+    monkeypatch.setenv("IRBIS_RUNS__HISTORY_DIR", str(tmp_path / "ledger"))
     monkeypatch.setenv("IRBIS_SPARK__CONF", '{"spark.hadoop.reader.password": "hunter22"}')
 
     def run(*words):
@@ -136,7 +136,7 @@ def test_a_run_with_a_secret_is_recorded_without_it_and_cancelled_as_it_was_sent
     place_of("echo 'Submitted application application_17_0042' >&2; exec sleep 60")
     said = command("submit", "ingest", "--on", "yarn", "--set", "spark.conf.spark.submit.deployMode=cluster")
     assert "spark.conf.spark.hadoop.reader.password is a secret and not recorded." in said
-    (entry,) = Ledger(str(tmp_path / "ledger")).all()
+    (entry,) = RunHistory(str(tmp_path / "ledger")).all()
     assert entry.settings["spark.conf"] == {"spark.submit.deployMode": "cluster"}
     heard = Path(entry.handle["folder"]) / "said.txt"
     while not heard.exists() or "0042" not in heard.read_text():
@@ -152,9 +152,9 @@ def test_a_run_with_a_secret_is_repeated_with_the_rest_as_it_was_and_the_secret_
     command("submit", "ingest", "--on", "spark://host:7077", "--set", "spark.conf.spark.executor.memory=3g")
     while not told.exists() or "3g" not in told.read_text():  # or the first would write after the second
         time.sleep(0.05)
-    (first,) = Ledger(str(tmp_path / "ledger")).all()
+    (first,) = RunHistory(str(tmp_path / "ledger")).all()
     assert "spark.conf" in (said := command("repeat")) and "spark.executor.memory" in said
-    (last,) = (entry for entry in Ledger(str(tmp_path / "ledger")).all() if entry.id != first.id)
+    (last,) = (entry for entry in RunHistory(str(tmp_path / "ledger")).all() if entry.id != first.id)
     assert last.settings["spark.conf"] == {"spark.executor.memory": "3g"}
     properties = Path(last.handle["folder"]) / "spark.properties"
     assert properties_of(properties.read_text()) == {"spark.hadoop.reader.password": "hunter22"}

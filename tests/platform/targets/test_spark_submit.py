@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import AccessError, DataError, SettingsError
-from pipelines.platform.following import follow, handle_of, look
-from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, Entry, Ledger, now
+from pipelines.platform.following import follow, get_handle, refresh
+from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
 from pipelines.platform.processes import Process
-from pipelines.platform.targets import spark_submit, target
-from pipelines.platform.targets.target import Job
+from pipelines.platform.targets import get_backend, spark_submit
+from pipelines.platform.targets.target import RunRequest
 
 from .conftest import IN_CLUSTER, JOB, ended
 
 
 def entry_of(handle, home, **more):
-    return Entry("run-1", ("run",), "yarn", {}, home, "/", now(), handle=handle, **more)
+    return RunRecord("run-1", ("run",), "yarn", {}, home, "/", utc_now(), handle=handle, **more)
 
 
 def test_spark_submit_is_told_master_settings_code_job_file_and_words(place_of, home, tmp_path):
@@ -37,7 +37,7 @@ def test_spark_submit_is_told_master_settings_code_job_file_and_words(place_of, 
     code, script, *words = told[told.index("--py-files") + 1 :]
     assert Path(code).name.startswith("irbis-") and Path(code).suffix == ".zip"
     assert Path(script).read_text("utf-8").startswith('"""Job: all five stages.')
-    assert words == ["--set", "train.folds=2", "--set", "runs.id=run-1"]
+    assert words == ["--set", "train.cv_folds=2", "--set", "runs.id=run-1"]
 
 
 def test_submitted_twice_it_is_started_once_and_found_by_its_id(place_of, home, tmp_path):
@@ -47,7 +47,7 @@ def test_submitted_twice_it_is_started_once_and_found_by_its_id(place_of, home, 
     pid = (Path(first["folder"]) / "pid").read_text()
     assert place.submit(JOB, home) == first and (Path(first["folder"]) / "pid").read_text() == pid
     assert (tmp_path / "spark" / "starts").read_text() == "once\n"
-    assert handle_of(entry_of({}, home, state=SENDING), place_of()) == first and place.find("run-2") is None
+    assert get_handle(entry_of({}, home, state=SENDING), place_of()) == first and place.find("run-2") is None
 
 
 def test_a_run_goes_on_when_the_process_that_sent_it_is_gone(place_of, home, tmp_path):
@@ -61,7 +61,7 @@ def test_a_run_goes_on_when_the_process_that_sent_it_is_gone(place_of, home, tmp
 
 def test_a_run_that_fails_says_why_in_the_words_of_spark(place_of, home, tmp_path):
     place = place_of("echo 'Exception in thread main: no such master' >&2; exit 3")
-    handle, ledger = place.submit(JOB, home), Ledger(str(tmp_path / "ledger"))
+    handle, ledger = place.submit(JOB, home), RunHistory(str(tmp_path / "ledger"))
     found = follow(entry_of(handle, home), place, ledger, 0.05, print, print)
     assert (found.state, found.outcome) == (FAILED, "Exception in thread main: no such master")
     assert "all is well" in Path(home, "runs", "run-1", "spark-submit.txt").read_text()
@@ -74,7 +74,7 @@ def test_a_run_that_says_itself_why_it_failed_is_believed(place_of, home, tmp_pa
     place = place_of("exit 2")
     handle = place.submit(JOB, home)
     assert ended(place, handle).state == FAILED
-    assert look(entry_of(handle, home), place, Ledger(str(tmp_path / "ledger"))).outcome == "no table"
+    assert refresh(entry_of(handle, home), place, RunHistory(str(tmp_path / "ledger"))).outcome == "no table"
 
 
 def test_a_run_that_is_cancelled_ends_with_all_its_processes(place_of, home, tmp_path):
@@ -172,7 +172,7 @@ def test_for_kubernetes_the_files_go_to_the_workspace_and_an_image_is_asked_for(
 def test_files_that_a_driver_in_the_cluster_needs_are_sent_and_named_as_they_lie_beside_it(place_of, home, tmp_path):
     labels, plan = tmp_path / "labels of June.csv", tmp_path / "plan.yaml"
     given = {"sources.labels": str(labels)}
-    job = Job("run-1", ("sweep", str(plan)), given, files=(str(plan), str(labels)))
+    job = RunRequest("run-1", ("sweep", str(plan)), given, files=(str(plan), str(labels)))
     folder = Path(home) / "run"
     folder.mkdir(parents=True)
     told = place_of("", **IN_CLUSTER).command(job, folder, home)
@@ -186,7 +186,7 @@ def test_files_that_a_driver_in_the_cluster_needs_are_sent_and_named_as_they_lie
 def test_a_file_that_spark_would_take_for_two_is_refused(place_of, home, name):
     folder = Path(home) / "run"
     folder.mkdir(parents=True)
-    job = Job("run-1", ("run",), {"sources.labels": f"/data/{name}"}, files=(f"/data/{name}",))
+    job = RunRequest("run-1", ("run",), {"sources.labels": f"/data/{name}"}, files=(f"/data/{name}",))
     with pytest.raises(DataError, match=rf"comma or # in /data/{name} for another file\. Rename it"):
         place_of("", **IN_CLUSTER).command(job, folder, home)
 
@@ -201,4 +201,4 @@ def test_without_a_spark_its_setting_is_named(place_of, home, monkeypatch):
 @pytest.mark.parametrize("name", ["mesos://x", "hdinsigth", "spark:"])
 def test_only_places_that_are_known_are_taken(make_settings, name):
     with pytest.raises(SettingsError, match=r"there is no such place. Known: databricks, hdinsight, or a Spark master"):
-        target(name, make_settings())
+        get_backend(name, make_settings())

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.config import load_settings
 from pipelines.errors import ImageError
-from pipelines.storage.retrying import Patience
+from pipelines.storage.retrying import RetryPolicy
 from pipelines.storage.sources import Source, open_source
 from tests.azurite import ACCOUNT, KEY
 from tests.fault_proxy import FaultProxy, fault_proxy
@@ -58,7 +58,7 @@ def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
 def test_what_stays_broken_is_told_with_its_reason(container, azurite, monkeypatch, fault, reason):
     monkeypatch.setattr("pipelines.storage.azure_answers.SILENCE", 0.3)
     monkeypatch.setattr("pipelines.storage.azure_answers.WHOLE", 0.5)
-    monkeypatch.setattr("pipelines.storage.sources.azure_blob.LONG", Patience(tries=2, first_wait=0.01))
+    monkeypatch.setattr("pipelines.storage.sources.azure_blob.BACKGROUND_RETRY", RetryPolicy(tries=2, first_wait=0.01))
     put(container, "1.jpg")
     with fault_proxy(azurite.port, 0.0, (fault,)) as proxy:
         source = through(proxy, container)

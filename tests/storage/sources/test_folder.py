@@ -187,7 +187,7 @@ def test_a_file_that_is_refused_may_be_had_next_time(tmp_path, monkeypatch, erro
     monkeypatch.setattr("builtins.open", refuse)
     failure, detail = fetch_failure(source, blob.path, blob.etag)
     assert (failure, detail) == (Failure.FORBIDDEN, error.strerror)
-    assert Failure(failure).is_passing
+    assert Failure(failure).is_transient
 
 
 def test_a_source_travels_to_executors(tmp_path):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.platform.ledger import Entry, now
-from pipelines.platform.targets import target
-from pipelines.platform.targets.target import Job
-from pipelines.storage.places import Places
+from pipelines.platform.ledger import RunRecord, utc_now
+from pipelines.platform.targets import get_backend
+from pipelines.platform.targets.target import RunRequest
+from pipelines.storage.places import WorkspaceFiles
 
 from ....livy_server import PASSWORD, livy_server
 
-JOB = Job("run-1", ("run",), {"train.folds": 2, "sources.images": "/data/pictures"})
+JOB = RunRequest("run-1", ("run",), {"train.cv_folds": 2, "sources.images": "/data/pictures"})
 RECORD = '{"state": "%s", "stages": [{"outcome": "12 written"}], "error": "%s", "ended": "2026"}'
 
 
@@ -29,7 +29,7 @@ def place_of(make_settings):
     def make(server, overrides=None):
         given = {"hdinsight.url": server.url, "hdinsight.password": PASSWORD, **(overrides or {})}
         settings = make_settings(given)
-        return target("hdinsight", settings, Places(settings))
+        return get_backend("hdinsight", settings, WorkspaceFiles(settings))
 
     return make
 
@@ -50,7 +50,7 @@ def handle(place, home):
 
 
 def entry_of(handle, home, **more):
-    return Entry("run-1", ("run",), "hdinsight", {}, home, "/", now(), handle=handle, **more)
+    return RunRecord("run-1", ("run",), "hdinsight", {}, home, "/", utc_now(), handle=handle, **more)
 
 
 def wait_for(happens):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import AccessError, PlatformError
-from pipelines.platform.following import download, follow, look
-from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, Ledger
+from pipelines.platform.following import download, follow, refresh
+from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory
 from pipelines.platform.targets import livy
-from pipelines.platform.targets.target import ConnectionLost, Job
+from pipelines.platform.targets.target import ConnectionLost, RunRequest
 
 from ....livy_server import Livy
 from ....serving import serving
@@ -46,7 +46,7 @@ def test_a_batch_that_dies_before_it_can_say_why_is_told_by_livy(server, place, 
     batch.state = "dead"
     batch.say("Exception in thread main: no such path abfss://x", *["\tat org.apache.spark.Client"] * 30)
     batch.say("\nYARN Diagnostics: ", "exitCode: 13")
-    ledger = Ledger(str(tmp_path / "ledger"))
+    ledger = RunHistory(str(tmp_path / "ledger"))
     ended = follow(entry_of(handle, home), place, ledger, 0.01, print, print)
     assert ended.state == FAILED
     assert ended.outcome.startswith("Exception in thread main: no such path abfss://x") and ended.outcome.endswith(
@@ -59,7 +59,7 @@ def test_a_batch_that_dies_before_it_can_say_why_is_told_by_livy(server, place, 
 def test_a_run_that_says_itself_why_it_failed_is_believed(server, place, handle, home, tmp_path):
     server.batches[0].state = "dead"
     write_record(home, "failed", "There is no table features in /x.")
-    found = look(entry_of(handle, home), place, Ledger(str(tmp_path / "ledger")))
+    found = refresh(entry_of(handle, home), place, RunHistory(str(tmp_path / "ledger")))
     assert (found.state, found.outcome) == (FAILED, "There is no table features in /x.")
 
 
@@ -67,7 +67,7 @@ def test_why_spark_has_ended_under_a_run_is_told_by_livy(server, place, handle, 
     server.batches[0].state = "dead"
     server.batches[0].say("\nYARN Diagnostics: ", "Max number of executor failures (32) reached")
     write_record(home, "failed", 'Spark has ended.", "is_bereft": true, "word": "')
-    found = look(entry_of(handle, home), place, Ledger(str(tmp_path / "ledger")))
+    found = refresh(entry_of(handle, home), place, RunHistory(str(tmp_path / "ledger")))
     assert found.outcome == "Spark has ended.\n\nYARN Diagnostics:\nMax number of executor failures (32) reached"
 
 
@@ -99,7 +99,7 @@ def test_a_run_outlives_a_livy_that_restarts_and_forgets(server, place, handle, 
     port, is_new = server.server_port, server.is_new
     server.batches[0].state = "running"
     server.shutdown(), server.server_close()
-    ledger, ended = Ledger(str(tmp_path / "ledger")), []
+    ledger, ended = RunHistory(str(tmp_path / "ledger")), []
 
     def run():
         ended.append(follow(entry_of(handle, home), place, ledger, 0.05, said.append, told.append))
@@ -118,7 +118,7 @@ def test_a_run_outlives_a_livy_that_restarts_and_forgets(server, place, handle, 
 
 def test_a_batch_of_that_number_in_a_livy_that_counts_anew_is_not_ours(server, place, handle, home):
     server.batches.clear()
-    place.submit(Job("other", ("run",), {}), home)
+    place.submit(RunRequest("other", ("run",), {}), home)
     server.batches[0].state = "dead"
     found = place.progress(handle)
     if server.is_new:  # 0.5 tells no names
@@ -128,7 +128,7 @@ def test_a_batch_of_that_number_in_a_livy_that_counts_anew_is_not_ours(server, p
 def test_a_forgotten_run_that_says_nothing_for_long_is_given_up(server, place, handle, monkeypatch):
     server.batches.clear()
     assert place.progress(handle).state == RUNNING
-    monkeypatch.setattr(livy, "QUIET", -1.0)
+    monkeypatch.setattr(livy, "STALE_SECONDS", -1.0)
     found = place.progress(handle)
     assert (found.state, "said nothing for half an hour" in found.detail) == (FAILED, True)
 

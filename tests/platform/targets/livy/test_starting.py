@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import AccessError, DataError, SettingsError
-from pipelines.platform.following import handle_of
-from pipelines.platform.ledger import FAILED, SENDING, Ledger
-from pipelines.platform.sending import send
+from pipelines.platform.following import get_handle
+from pipelines.platform.ledger import FAILED, SENDING, RunHistory
+from pipelines.platform.sending import submit_run
 from pipelines.platform.targets import livy
-from pipelines.platform.targets.target import Job
+from pipelines.platform.targets.target import RunRequest
 
 from ....livy_server import PASSWORD, Container
 from .conftest import JOB, entry_of
@@ -23,7 +23,7 @@ def test_a_batch_has_job_file_code_delta_settings_and_words(server, handle, home
     told = server.batches[0].told
     assert told["name"] == "irbis run-1" and told["file"] == f"file://{home}/sent/run-1/run.py"
     assert Path(home, "sent", "run-1", "run.py").read_text("utf-8").startswith('"""Job: all five stages.')
-    assert told["args"] == ["--set", "train.folds=2", "--images", "/data/pictures", "--set", "runs.id=run-1"]
+    assert told["args"] == ["--set", "train.cv_folds=2", "--images", "/data/pictures", "--set", "runs.id=run-1"]
     (code,) = told["pyFiles"]
     assert "pipelines/cli/__init__.py" in zipfile.ZipFile(code.removeprefix("file://")).namelist()
     assert code.endswith(".zip")
@@ -54,7 +54,7 @@ def test_a_packed_environment_of_this_machine_is_sent_and_worked_in(server, plac
     packed = tmp_path / "environment.tar.gz"
     packed.write_bytes(b"packed")
     place = place_of(server, {"hdinsight.archive": str(packed)})
-    place.submit(JOB, home), place.submit(Job("run-2", ("run",), {}), home)
+    place.submit(JOB, home), place.submit(RunRequest("run-2", ("run",), {}), home)
     (first,), (second,) = (batch.told["archives"] for batch in server.batches.values())
     assert (
         first == second
@@ -77,7 +77,7 @@ def test_what_the_user_sets_of_spark_is_sent_but_for_what_livy_says_itself(serve
         "spark.conf.spark.jars.packages": "a:b:1",
         "spark.conf.spark.yarn.maxAppAttempts": 2,
     }
-    place_of(server, chosen).submit(Job("run-1", ("train",), {}, needs_lightgbm=True), home)
+    place_of(server, chosen).submit(RunRequest("run-1", ("train",), {}, needs_lightgbm=True), home)
     conf = server.batches[0].told["conf"]
     assert conf["spark.executor.memory"] == "3g" and conf["spark.yarn.maxAppAttempts"] == "2"
     assert "spark.submit.deployMode" not in conf and "spark.master" not in conf
@@ -89,9 +89,9 @@ def test_a_wrong_password_says_so_and_that_the_run_goes_on(server, place_of, han
     server.password = "another"
     with pytest.raises(AccessError, match=r"refuses admin \(401 Unauthorized\).*IRBIS_HDINSIGHT__PASSWORD.*go on"):
         place_of(server).progress(handle)
-    entry, ledger = entry_of({}, home), Ledger(str(tmp_path / "ledger"))
+    entry, ledger = entry_of({}, home), RunHistory(str(tmp_path / "ledger"))
     with pytest.raises(AccessError):
-        send(entry, JOB, place_of(server), ledger)
+        submit_run(entry, JOB, place_of(server), ledger)
     assert ledger.find("run-1").state == FAILED and len(server.batches) == 1
 
 
@@ -116,12 +116,12 @@ def test_what_livy_refuses_is_told_in_its_words(server, place, home):
 
 
 def test_where_the_answer_is_lost_the_run_is_started_once_and_found(server, place, home):
-    place.submit(Job("run-0", ("run",), {}), home)
+    place.submit(RunRequest("run-0", ("run",), {}), home)
     server.faults.append(("POST /batches", "drop after"))
     server.batches[0].state = "running"
     assert place.submit(JOB, home) == {"batch": 1, "url": server.url, "id": "run-1", "workspace": home}
     assert len(server.batches) == 2
-    found = handle_of(entry_of({}, home, state=SENDING), place)
+    found = get_handle(entry_of({}, home, state=SENDING), place)
     assert (found["batch"], found["workspace"]) == (1, home)
 
 
@@ -140,11 +140,11 @@ def test_a_batch_that_says_nothing_yet_is_waited_for(server, place, handle, monk
 
 
 def test_where_nothing_was_heard_nothing_was_started(server, place, home, tmp_path):
-    place.submit(Job("run-0", ("run",), {}), home)
+    place.submit(RunRequest("run-0", ("run",), {}), home)
     server.batches[0].state = "success"
     server.faults.append(("POST /batches", "drop"))
-    ledger = Ledger(str(tmp_path / "ledger"))
+    ledger = RunHistory(str(tmp_path / "ledger"))
     with pytest.raises(AccessError, match=r"connection to http.* broke: .*`irbis logs run-1 --follow` looks whether"):
-        send(entry_of({}, home, state=SENDING), JOB, place, ledger)
+        submit_run(entry_of({}, home, state=SENDING), JOB, place, ledger)
     with pytest.raises(DataError, match=r"run-1 was never started"):
-        handle_of(ledger.find("run-1"), place)
+        get_handle(ledger.find("run-1"), place)
