@@ -19,7 +19,7 @@ class Contents(BuildHookInterface):
             return
         root = Path(self.root)
         sys.path.insert(0, self.root)
-        from pipelines.platform.provenance import BUILD_FILE, code_version
+        from pipelines.tracking.code_version import BUILD_FILE, code_version
 
         said = code_version()
         said.pop("version")  # which stands in the package itself
@@ -28,4 +28,4 @@ class Contents(BuildHookInterface):
         note.write_text(json.dumps(said), encoding="utf-8")
         build_data["force_include"][str(note)] = f"pipelines/{BUILD_FILE}"
         if (root / "notebooks").is_dir():
-            build_data["force_include"]["notebooks"] = "pipelines/notebooks"
+            build_data["force_include"]["notebooks"] = "pipelines/_data/notebooks"

@@ -6,7 +6,7 @@ import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-OWN_MODULE = os.path.join("pipelines", "platform", "shadowing.py")
+OWN_MODULE = os.path.join("pipelines", "spark", "shadowing.py")
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     home = next(folder for folder in (HERE, *sys.path) if os.path.isfile(os.path.join(folder, OWN_MODULE)))
     sys.path.insert(0, home)
     try:
-        from pipelines.platform.shadowing import python_path_faults
+        from pipelines.spark.shadowing import python_path_faults
     finally:
         sys.path.remove(home)
     is_managed = "DATABRICKS_RUNTIME_VERSION" in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ
@@ -23,6 +23,6 @@ def main() -> None:
         if sys.stderr is not None:
             sys.stderr.write("".join(f"irbis: {fault}\n" for fault in faults))
         raise SystemExit(2)
-    from pipelines.cli import main as run
+    from pipelines.cli.app import main as run
 
     run()

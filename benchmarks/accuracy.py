@@ -24,19 +24,19 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.config import load_settings
-from pipelines.evaluation.answers import PredictionSet
-from pipelines.evaluation.decision import ReviewPolicy
+from pipelines.backbones import feature_id
+from pipelines.classifiers.predict import predict_labelled
+from pipelines.config.loader import load_settings
+from pipelines.config.settings import Settings
 from pipelines.evaluation.folds import assign_folds
-from pipelines.evaluation.operating_point import OperatingPointResult, measure_points
-from pipelines.models.backbones import feature_id
-from pipelines.platform.session import get_session
-from pipelines.settings import Settings
-from pipelines.stages import featurize, ingest
-from pipelines.stages.asking import predict_labelled
-from pipelines.stages.learning import training_rows
-from pipelines.stages.train import train
-from pipelines.storage.tables import Tables
+from pipelines.evaluation.predictions import PredictionSet
+from pipelines.evaluation.review_policy import OperatingPointResult, ReviewPolicy, measure_points
+from pipelines.spark.session import get_session
+from pipelines.stages.featurize import stage as featurize
+from pipelines.stages.ingest import stage as ingest
+from pipelines.stages.train.stage import train
+from pipelines.stages.train.training_data import training_rows
+from pipelines.workspace.tables import Tables
 
 OUTER = 5
 BOTH = "squeezenet1_1+mobilenet_v2"

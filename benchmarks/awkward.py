@@ -22,9 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the files are the tests' own
 
-from pipelines.config import load_settings
+from pipelines.config.loader import load_settings
 from pipelines.errors import ImageError
-from pipelines.images import opening
+from pipelines.images import open_image
 from pipelines.images.decode import decode
 from pipelines.images.header import read_header
 from tests.images.hostile import HOSTILE, encoded, grey
@@ -40,7 +40,7 @@ MOST_MEMORY = 6 * 2**30  # bytes that a process may ask for, lest the machine sw
 
 def measure(pipe: Connection, reader: str, file: Path, has_limits: bool) -> None:
     if not has_limits:
-        opening.check_structure = opening.check_work = lambda *_: None
+        open_image.check_structure = open_image.check_work = lambda *_: None
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     content, read, failure = file.read_bytes(), READERS[reader], ""
     read(encoded(grey(16), "PNG"))

@@ -21,13 +21,12 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.config import load_settings
-from pipelines.evaluation.decision import ReviewPolicy
-from pipelines.evaluation.operating_point import OperatingPoint
-from pipelines.models.classifiers import TemperatureScaling
-from pipelines.platform.model_version import ModelVersion
-from pipelines.platform.session import get_session
-from pipelines.stages.score import score
+from pipelines.classifiers.transformers import TemperatureScaling
+from pipelines.config.loader import load_settings
+from pipelines.evaluation.review_policy import OperatingPoint, ReviewPolicy
+from pipelines.spark.session import get_session
+from pipelines.stages.score.stage import score
+from pipelines.tracking.model_version import ModelVersion
 
 CLASSES = (5, 50, 500)
 

@@ -21,10 +21,10 @@ from pyspark.sql import DataFrame, SparkSession
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from pipelines.config import load_settings
-from pipelines.models.classifiers import prepare_training_rows
-from pipelines.models.learners import TOLERANCE, build_estimator
-from pipelines.platform.session import get_session
+from pipelines.classifiers.estimators import TOLERANCE, build_estimator
+from pipelines.classifiers.transformers import prepare_training_rows
+from pipelines.config.loader import load_settings
+from pipelines.spark.session import get_session
 
 CLASSES, PENALTY = [f"class {number}" for number in range(6)], 0.1
 

@@ -23,13 +23,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where 
 
 from pictures import evenly, put, with_comment
 
-from pipelines.config import load_settings
-from pipelines.models.backbones import feature_id
-from pipelines.platform.queries import NO_CODEGEN, tune_codegen
-from pipelines.platform.session import get_session
-from pipelines.settings import Settings
-from pipelines.stages import featurize, ingest
-from pipelines.storage.tables import Tables
+from pipelines.backbones import feature_id
+from pipelines.config.loader import load_settings
+from pipelines.config.settings import Settings
+from pipelines.spark.runtime import NO_CODEGEN, tune_codegen
+from pipelines.spark.session import get_session
+from pipelines.stages.featurize import stage as featurize
+from pipelines.stages.ingest import stage as ingest
+from pipelines.workspace.tables import Tables
 
 NEW = 100
 

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where 
 from azure.storage.blob import ContainerClient
 from pictures import put, with_comment
 
-from pipelines.config import load_settings
-from pipelines.platform.session import get_session
-from pipelines.stages import ingest
+from pipelines.config.loader import load_settings
+from pipelines.spark.session import get_session
+from pipelines.stages.ingest import stage as ingest
 from pipelines.stages.upload import upload_folder
 from tests.azurite import ACCOUNT, KEY, Azurite
 from tests.fault_proxy import fault_proxy

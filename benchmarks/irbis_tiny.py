@@ -28,11 +28,11 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pipelines.backbones.irbis_tiny import INPUT_SIZE, MEAN, STD, IrbisTiny
+from pipelines.backbones.state_dict import read_state_dict
+from pipelines.backbones.weights import PACKAGED_WEIGHTS_DIR
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones.irbis_tiny import INPUT_SIZE, MEAN, STD, IrbisTiny
-from pipelines.models.backbones.states import read_state_dict
-from pipelines.models.backbones.weights import PACKAGED_WEIGHTS_DIR
 
 Features = NDArray[np.float32]
 SEEDS = (0, 1, 2)  # of the folds

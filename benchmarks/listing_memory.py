@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pipelines.config import load_settings
-from pipelines.platform.session import get_session
-from pipelines.storage.listing import list_images
-from pipelines.storage.sources import SourceFile
-from pipelines.storage.tables import Tables
+from pipelines.config.loader import load_settings
+from pipelines.sources.listing import list_images
+from pipelines.sources.registry import SourceFile
+from pipelines.spark.session import get_session
+from pipelines.workspace.tables import Tables
 
 
 class Simulated:

@@ -28,11 +28,11 @@ import pyarrow as pa
 from azure.storage.blob import ContainerClient, ContentSettings
 from PIL import Image
 
-from pipelines.config import load_settings
-from pipelines.platform.session import get_session
-from pipelines.stages import ingest
-from pipelines.storage.fetching import make_fetch_fn
-from pipelines.storage.sources import open_source
+from pipelines.config.loader import load_settings
+from pipelines.sources.fetch import make_fetch_fn
+from pipelines.sources.registry import open_source
+from pipelines.spark.session import get_session
+from pipelines.stages.ingest import stage as ingest
 from tests.azurite import KEY, Azurite
 
 GOAL = 1000  # MB that a task may take

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.azure_address import EMULATOR_PORT
-from pipelines.config import load_settings
-from pipelines.settings import ENV_PREFIX, Settings
+from pipelines.azure_uri import EMULATOR_PORT
+from pipelines.config.loader import load_settings
+from pipelines.config.settings import ENV_PREFIX, Settings
 
 from .azurite import Azurite, why_not
 
@@ -53,7 +53,7 @@ def make_settings(tmp_path: Path) -> MakeSettings:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Give the one Spark session of all tests: two tasks at once, its log in a temporary workspace."""
-    from pipelines.platform import session as sessions
+    from pipelines.spark import session as sessions
 
     workspace = tmp_path_factory.mktemp("spark") / "work space é"
     # Hundreds of tests leave the snapshots of their tables in the JVM: 2 GB are soon full.
@@ -72,7 +72,7 @@ def _forgotten_tables() -> Iterator[None]:
     yield
     from pyspark.sql import SparkSession
 
-    from pipelines.platform.session import is_running
+    from pipelines.spark.session import is_running
 
     session = SparkSession.getActiveSession()
     if session and is_running(session):
@@ -83,7 +83,7 @@ def _forgotten_tables() -> Iterator[None]:
 @pytest.fixture
 def tables(spark: Any, make_settings: MakeSettings) -> Any:
     """Give the tables, none of them written yet, of a fresh workspace."""
-    from pipelines.storage.tables import Tables
+    from pipelines.workspace.tables import Tables
 
     return Tables.of(spark, make_settings())
 

@@ -162,7 +162,7 @@ def spark_submit() -> list[str]:
     """Give the command that runs a job as a cluster with Delta does."""
     import pyspark
 
-    from pipelines.platform.session import DELTA_CONF
+    from pipelines.spark.session import DELTA_CONF
 
     version = importlib.metadata.version("delta-spark")
     name = "delta-spark" if version >= "3" else "delta-core"

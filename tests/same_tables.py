@@ -8,8 +8,8 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.config import load_settings
-from pipelines.storage.tables import Tables
+from pipelines.config.loader import load_settings
+from pipelines.workspace.tables import Tables
 
 CONTENT = {
     "images": ["path", "content_hash", "size", "label", "burst_id", "group_id", "width", "height", "failure"],

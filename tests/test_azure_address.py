@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.azure_address import BlobLocation, parse_blob_uri, to_hadoop_uri
+from pipelines.azure_uri import BlobLocation, parse_blob_uri, to_hadoop_uri
 from pipelines.errors import DataError
 
 CLOUD = BlobLocation("https://irbis1.blob.core.windows.net", "irbis1", "pictures", "2024/S 1/")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipelines.config import (
+from pipelines.config.loader import (
     SourcedValue,
     conf_dir,
     flatten,
@@ -189,7 +189,7 @@ def test_base_yaml_says_what_every_setting_does():
 
 
 def test_credentials_of_azure_do_not_print_wherever_they_stand():
-    from pipelines.cli import irbis
+    from pipelines.cli.app import irbis
 
     settings = load_settings(None, {"azure.account_key": "a2V5", "azure.sas": "sig=abc"})
     assert "a2V5" not in repr(settings) and "abc" not in repr(settings.model_dump())
@@ -242,7 +242,7 @@ def test_a_value_that_looks_like_a_date_and_is_none_is_told(tmp_path):
 
 
 def test_config_shows_no_secret_of_a_text_of_json(monkeypatch):
-    from pipelines.cli import irbis
+    from pipelines.cli.app import irbis
 
     monkeypatch.setenv("IRBIS_SPARK__CONF", '{"spark.x.password": "hunter22", "spark.y": "1"}')
     shown = CliRunner().invoke(irbis, ["config", "--set", "hdinsight.password=hunter22"]).output
@@ -253,7 +253,7 @@ def test_config_shows_no_secret_of_a_text_of_json(monkeypatch):
 
 
 def faults_of_command(words):
-    from pipelines.cli import irbis
+    from pipelines.cli.app import irbis
 
     return CliRunner().invoke(irbis, words).exception.faults
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.cli import SETTING_OPTIONS, STAGES, irbis
-from pipelines.config import setting_keys
+from pipelines.cli.app import SETTING_OPTIONS, STAGES, irbis
+from pipelines.config.loader import setting_keys
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from pipelines.durable import sync, write_atomic
-from pipelines.platform.ledger import RunHistory, RunRecord
+from pipelines.atomic_write import sync, write_atomic
+from pipelines.runs.history import RunHistory, RunRecord
 
 
 @pytest.fixture

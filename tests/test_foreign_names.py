@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.foreign_names import dot_segment, name_fault, path_below
+from pipelines.safe_paths import dot_segment, name_fault, path_below
 
 
 @pytest.mark.parametrize(

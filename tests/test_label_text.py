@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from pipelines.config import load_settings
+from pipelines.config.loader import load_settings
 from pipelines.errors import DataError, SettingsError
 from pipelines.label_text import canonical_text, require_known_labels, require_one_spelling
 

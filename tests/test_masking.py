@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pipelines.masking import SECRET_PATTERN, is_secret, redact
+from pipelines.redaction import SECRET_PATTERN, is_secret, redact
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.errors import ModelError, PlatformError, SettingsError
-from pipelines.notebook import demo_settings, run, scoring_settings, settings_from_parameters
-from pipelines.platform.lock import workspace_lock
+from pipelines.notebooks.api import demo_settings, run, scoring_settings, settings_from_parameters
 from pipelines.stages.result import StageResult
+from pipelines.workspace.lock import workspace_lock
 
 from .stages.test_notebooks import write
 
@@ -18,8 +18,8 @@ NOTHING = {"workspace": "", "images": "", "labels": "", "backbone": "", "env": "
 LOUD = """
 import sys
 from types import SimpleNamespace
-from pipelines.config import load_settings
-from pipelines.notebook import run
+from pipelines.config.loader import load_settings
+from pipelines.notebooks.api import run
 from pipelines.stages.result import StageResult
 
 def work(spark, settings):
@@ -78,8 +78,8 @@ def test_a_stage_runs_only_while_no_other_process_holds_the_workspace(make_setti
 
 @pytest.mark.skipif(importlib.util.find_spec("papermill") is None, reason="needs papermill")
 def test_what_a_stage_says_on_the_way_is_gone_when_its_result_is_there(tmp_path, make_settings):
-    from pipelines.stages.executed import run_notebook
-    from pipelines.stages.notebooks import validate_request
+    from pipelines.notebooks.execute import run_notebook
+    from pipelines.notebooks.requests import validate_request
 
     path = write(tmp_path / "loud.ipynb", ("parameters", "workspace = ''"), ("", LOUD))
     done = run_notebook(validate_request(path, {"workspace": str(tmp_path / "w")}), make_settings())

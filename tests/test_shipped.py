@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import __version__
-from pipelines.platform.provenance import code_version
-from pipelines.shipped import resource_dir
+from pipelines.resources import resource_dir
+from pipelines.tracking.code_version import code_version
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,8 +46,8 @@ def test_the_wheel_holds_conf_jobs_the_bundle_the_weights_and_its_commit(wheel):
         built = json.loads(archive.read("pipelines/build.json"))
     wanted = [*(ROOT / "conf").rglob("*.yaml"), *(ROOT / "jobs").glob("*.py")]
     wanted += [path for path in (ROOT / "deploy" / "databricks").rglob("*") if path.is_file()]
-    assert {f"pipelines/{path.relative_to(ROOT).as_posix()}" for path in wanted} <= names
-    assert "pipelines/models/backbones/weights/irbis_tiny.safetensors" in names
+    assert {f"pipelines/_data/{path.relative_to(ROOT).as_posix()}" for path in wanted} <= names
+    assert "pipelines/_data/weights/irbis_tiny.safetensors" in names
     assert built == {key: value for key, value in code_version().items() if key != "version"}
     assert re.match(r"[0-9a-f]{40}(\+changes)?$", built.get("git_commit", "0" * 40))
 
@@ -68,7 +68,7 @@ def test_it_runs_from_another_folder_unpacked_and_as_the_zip_that_spark_takes(fo
     said = json.loads(python(place, tmp_path, "-c", ASKED))
     assert said["code"] == {"version": __version__, **{k: v for k, v in code_version().items() if k != "version"}}
     assert said["metadata"] == __version__
-    assert said["weights"] == (resource_dir("models/backbones/weights") / "irbis_tiny.safetensors").stat().st_size
+    assert said["weights"] == (resource_dir("weights") / "irbis_tiny.safetensors").stat().st_size
     assert said["file"].startswith(str(place))
 
 
@@ -78,8 +78,8 @@ def _config(place: Path, folder: Path) -> str:
 
 ASKED = """
 import importlib.metadata, json, pipelines
-from pipelines.models.backbones.weights import find_weights
-from pipelines.platform.provenance import code_version
+from pipelines.backbones.weights import find_weights
+from pipelines.tracking.code_version import code_version
 weights = find_weights("irbis_tiny", None, "nowhere")
 print(json.dumps({"code": code_version(), "metadata": importlib.metadata.version("irbis"),
                   "weights": weights.stat().st_size, "file": pipelines.__file__}))
@@ -88,7 +88,7 @@ print(json.dumps({"code": code_version(), "metadata": importlib.metadata.version
 
 def test_what_a_zip_unpacks_is_gone_when_the_process_ends(wheel, tmp_path):
     (tmp_path / "irbis.zip").write_bytes(wheel.read_bytes())
-    program = "from pipelines.config import conf_folder; print(conf_folder() == conf_folder(), conf_folder())"
+    program = "from pipelines.config.loader import conf_folder; print(conf_folder() == conf_folder(), conf_folder())"
     same, _, folder = python(tmp_path / "irbis.zip", tmp_path, "-c", program).strip().partition(" ")
     assert same == "True"
     assert not Path(folder).exists()

@@ -29,7 +29,7 @@ from environments import python_of
 from memory import Watch
 from rounds import output_of, spread_of
 
-from pipelines.models.engines.calibration import cosine_similarities
+from pipelines.engines.quantization.calibration_images import cosine_similarities
 
 HERE = Path(__file__).resolve().parent
 # What the sets are made of, how many pictures of it, how often each; how many of the same kind make everything warm.

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from command import Run, measure, parser_of
 
-from pipelines.config import load_settings
-from pipelines.platform import session
-from pipelines.settings import Settings
-from pipelines.stages import featurize, ingest
-from pipelines.storage.tables import Tables
+from pipelines.config.loader import load_settings
+from pipelines.config.settings import Settings
+from pipelines.spark import session
+from pipelines.stages.featurize import stage as featurize
+from pipelines.stages.ingest import stage as ingest
+from pipelines.workspace.tables import Tables
 
 BESIDE = ("backbone", "failure", "failure_detail", "featurized_at")
 

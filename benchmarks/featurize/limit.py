@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from command import jpegs
 
-from pipelines.models.backbones import Backbone, Embedding, load_backbone
-from pipelines.models.engines import load_or_convert
-from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.platform.session import MALLOC_ENV
+from pipelines.backbones import Backbone, Embedding, load_backbone
+from pipelines.engines import load_or_convert
+from pipelines.engines.openvino_engine import OpenVinoEngine
+from pipelines.spark.session import MALLOC_ENV
 
 CACHE = "~/.cache/irbis/weights"
 

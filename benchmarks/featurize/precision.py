@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 from accuracy import ENOUGH, accuracy
 
-from pipelines.models.backbones import Backbone, load_backbone
-from pipelines.models.engines import load_or_convert
-from pipelines.models.engines.calibration import cosine_similarities
-from pipelines.models.engines.openvino_engine import OpenVinoEngine
+from pipelines.backbones import Backbone, load_backbone
+from pipelines.engines import load_or_convert
+from pipelines.engines.openvino_engine import OpenVinoEngine
+from pipelines.engines.quantization.calibration_images import cosine_similarities
 
 SETS = ("trashnet", "cats_dogs_leopard", "cifar10_subset", "cameratrap_peru_sdzg")
 CACHE = "~/.cache/irbis/weights"

@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
     """Let Spark resolve them, and copy them."""
     from pyspark.sql import SparkSession
 
-    from pipelines.platform.hadoop_azure import BESIDE, EXCLUDED, hadoop_version
+    from pipelines.azure.hadoop import BESIDE, EXCLUDED, hadoop_version
 
     delta = f"io.delta:delta-spark_2.12:{importlib.metadata.version('delta-spark')}"
     packages = [delta, f"org.apache.hadoop:hadoop-azure:{hadoop_version()}", *BESIDE]

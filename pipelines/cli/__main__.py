@@ -1,5 +1,5 @@
 """`python -m pipelines.cli`, where the command is not on the path."""
 
-from pipelines.cli import main
+from pipelines.cli.app import main
 
 main()

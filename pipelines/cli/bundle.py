@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from pipelines.cli.group import collect_settings, irbis
-from pipelines.config import SourcedValue, build_settings
+from pipelines.cli.options import collect_settings, irbis
+from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.errors import SettingsError
 
 FOLDER = click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
@@ -24,8 +24,8 @@ def bundle() -> None:
 @FOLDER
 def check_bundle(folder: Path | None) -> None:
     """Say what is wrong with the bundle that its schema does not catch; exit code 2 if anything is."""
-    from pipelines.platform.bundle import read_bundle
-    from pipelines.platform.bundle_faults import validate_bundle
+    from pipelines.databricks.bundle import read_bundle
+    from pipelines.databricks.validate import validate_bundle
 
     found = read_bundle(folder)
     try:
@@ -47,7 +47,7 @@ def check_bundle(folder: Path | None) -> None:
 @click.option("--user", metavar="ADDRESS", help="Who deploys; else ${workspace.current_user...} stays in names.")
 def render_bundle(folder: Path | None, target: str, variables: tuple[str, ...], user: str | None) -> None:
     """Print the jobs as they would be created, as JSON for the Jobs API."""
-    from pipelines.platform.bundle import render_jobs
+    from pipelines.databricks.bundle import render_jobs
 
     given = {}
     for text in variables:
@@ -75,7 +75,7 @@ def validate_task_parameters(word: str, parameters: Sequence[str]) -> list[str]:
 
 def _without_references(key: str, origin: SourcedValue, origins: dict[str, SourcedValue]) -> SourcedValue:
     """Replace a value that is not known before the run by a harmless one: the default."""
-    from pipelines.config import load_sourced_values
+    from pipelines.config.loader import load_sourced_values
 
     is_open = isinstance(origin.value, str) and ("${" in origin.value or "{{" in origin.value)
     return load_sourced_values().get(key, origin) if is_open else origin

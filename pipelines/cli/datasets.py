@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from pipelines.cli.group import common_options, irbis
-from pipelines.config import SourcedValue, build_settings
-from pipelines.platform.secrets import resolve_secrets
+from pipelines.cli.options import common_options, irbis
+from pipelines.config.loader import SourcedValue, build_settings
+from pipelines.databricks.secrets import resolve_secrets
 
 
 class ListByDefault(click.Group):
@@ -69,7 +69,7 @@ def remove_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str) -
 
 
 def _of_datasets(act: Callable[..., Any], origins: dict[str, SourcedValue], verbose: bool, *words: str) -> Any:
-    from pipelines.platform.session import get_session
+    from pipelines.spark.session import get_session
 
     settings = resolve_secrets(build_settings(origins))
     return act(get_session(settings, verbose=verbose, is_brief=True), settings, *words)

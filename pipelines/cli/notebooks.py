@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from pipelines.cli.group import SETTING_OPTIONS, collect_settings, common_options, irbis
-from pipelines.cli.remote import FOLLOW, connection_settings, submit_job
-from pipelines.config import SourcedValue, build_settings
+from pipelines.cli.options import SETTING_OPTIONS, collect_settings, common_options, irbis
+from pipelines.cli.runs import FOLLOW, connection_settings, submit_job
+from pipelines.config.loader import SourcedValue, build_settings
+from pipelines.databricks.secrets import resolve_secrets
 from pipelines.errors import NotebookError, SettingsError
-from pipelines.platform.ledger import new_run_id
-from pipelines.platform.secrets import resolve_secrets
-from pipelines.platform.targets import get_backend
-from pipelines.platform.targets.target import RunRequest
-from pipelines.stages.notebooks import NotebookRequest, validate_request
-from pipelines.storage.places import WorkspaceFiles
+from pipelines.notebooks.requests import NotebookRequest, validate_request
+from pipelines.runs.backends.base import RunRequest
+from pipelines.runs.backends.registry import get_backend
+from pipelines.runs.backends.workspace_files import WorkspaceFiles
+from pipelines.runs.history import new_run_id
 
 
 @irbis.group()
@@ -29,7 +29,7 @@ def notebook() -> None:
 @notebook.command("list")
 def list_notebooks() -> None:
     """Show the notebooks by name."""
-    from pipelines.stages.notebooks import list_notebooks
+    from pipelines.notebooks.requests import list_notebooks
 
     names = list_notebooks()
     for name, title in names.items():
@@ -46,7 +46,7 @@ def run_notebook(
     origins: dict[str, SourcedValue], verbose: bool, name: str, pairs: tuple[str, ...], where: str | None, follow: bool
 ) -> int:
     """Run a notebook (walkthrough, explore, score, or a path); --workspace and the like are its parameters too."""
-    from pipelines.stages.executed import run_notebook
+    from pipelines.notebooks.execute import run_notebook
 
     wanted = validate_request(name, _texts(pairs))
     about = {key: value for key, value in wanted.parameters.items() if key in ("workspace", "env", "settings")}

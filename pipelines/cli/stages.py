@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.group import apply_dataset, common_options, irbis
-from pipelines.config import SourcedValue, build_settings
+from pipelines.cli.options import apply_dataset, common_options, irbis
+from pipelines.config.loader import SourcedValue, build_settings
+from pipelines.config.settings import Settings
+from pipelines.databricks.secrets import resolve_secrets
 from pipelines.errors import UserError
-from pipelines.platform.parcel import non_default_settings
-from pipelines.platform.secrets import resolve_secrets
-from pipelines.settings import Settings
+from pipelines.runs.package import non_default_settings
 from pipelines.stages.result import StageResult
 
 if TYPE_CHECKING:
-    from pipelines.stages.recording import RunRecorder
+    from pipelines.runs.recorder import RunRecorder
 
 STAGES = ("ingest", "featurize", "train", "score", "report")
 
@@ -35,7 +35,7 @@ def run(origins: dict[str, SourcedValue], verbose: bool) -> None:
 @common_options
 def demo(origins: dict[str, SourcedValue], verbose: bool) -> None:
     """Draw a sample set of camera-trap pictures and run all stages on it (or on --images)."""
-    from pipelines.stages.demo import demo_settings
+    from pipelines.demo.demo import demo_settings
 
     _run_all(["demo"], demo_settings(origins), verbose)
 
@@ -50,7 +50,7 @@ def score(origins: dict[str, SourcedValue], verbose: bool) -> None:
     if "--dataset" not in given and origins["sources.labels"].source != "--labels":  # a new set's folders are no labels
         origins["sources.labels"] = SourcedValue("none", "irbis score")
     settings = build_settings(origins)
-    from pipelines.stages.score import require_backbone
+    from pipelines.stages.score.stage import require_backbone
 
     require_backbone(settings)
     run_stages(["score"], origins, verbose, ("ingest", "featurize", "score"))
@@ -63,8 +63,8 @@ def ingest(origins: dict[str, SourcedValue], verbose: bool, watch: bool) -> None
     """Read new and changed pictures into the table images."""
     if not watch:
         return run_stages(("ingest",), origins, verbose)
-    from pipelines.platform.session import get_session
-    from pipelines.stages.watch import watch as looks
+    from pipelines.spark.session import get_session
+    from pipelines.stages.ingest.watch import watch as looks
 
     settings = resolve_secrets(build_settings(origins))
     _require_ways_in(("ingest",), settings)
@@ -89,8 +89,8 @@ _stage_command("report", "Write the report, one HTML file.")
 
 def _run_all(words: Sequence[str], origins: dict[str, SourcedValue], verbose: bool) -> None:
     """Run the five stages, unless everything is as the last run has left it: then no Spark is started to find that."""
-    from pipelines.stages.recording import record_run
-    from pipelines.stages.unchanged import cached_results, input_digest, save_digest
+    from pipelines.runs.recorder import record_run
+    from pipelines.runs.skip_unchanged import cached_results, input_digest, save_digest
 
     with (
         locked_workspace(STAGES, origins) as settings,
@@ -109,7 +109,7 @@ def run_stages(
     words: Sequence[str], origins: dict[str, SourcedValue], verbose: bool, names: Sequence[str] = ()
 ) -> None:
     """Run the stage that the word names, or those of `names`."""
-    from pipelines.stages.recording import record_run
+    from pipelines.runs.recorder import record_run
 
     names = names or words
     with (
@@ -123,9 +123,9 @@ def run_stages(
 @contextmanager
 def locked_workspace(names: Sequence[str], origins: dict[str, SourcedValue]) -> Iterator[Settings]:
     """Give the settings of a run of these stages, and hold its workspace if there are any: they write there."""
-    from pipelines.platform.database import require_champion_files
-    from pipelines.platform.environment import require_usable_machine, tracking_notes
-    from pipelines.stages.holding import hold_workspace
+    from pipelines.spark.preflight import require_usable_machine, tracking_notes
+    from pipelines.tracking.local_store import require_champion_files
+    from pipelines.workspace.hold import hold_workspace
 
     settings = resolve_secrets(build_settings(origins))
     try:
@@ -135,7 +135,7 @@ def locked_workspace(names: Sequence[str], origins: dict[str, SourcedValue]) -> 
         _require_ways_in(names, settings)
     except UserError as error:
         if settings.runs.id:  # sent from elsewhere
-            from pipelines.stages.recording import record_rejected_run
+            from pipelines.runs.recorder import record_rejected_run
 
             record_rejected_run(names, settings, error)
         raise
@@ -152,10 +152,9 @@ def _results(
     """Run the stages and tell of each."""
     with ThreadPoolExecutor(1) as loader:
         # As late as this: Java, Spark and MLflow take seconds to load.
-        from pipelines.platform.managed import is_external_session
-        from pipelines.platform.queries import tune_codegen
-        from pipelines.platform.session import get_session
-        from pipelines.storage.tables import Tables
+        from pipelines.spark.runtime import is_external_session, tune_codegen
+        from pipelines.spark.session import get_session
+        from pipelines.workspace.tables import Tables
 
         try:
             # Beside one another: each stage loads while Spark starts or the stage before it is at work.
@@ -176,9 +175,9 @@ def _results(
 
 def _require_ways_in(names: Sequence[str], settings: Settings) -> None:
     """Tell of a wrong address or credential before Spark starts, if Spark is ours to start."""
-    from pipelines.platform.managed import is_external_session
-    from pipelines.storage.azure_workspace import hadoop_access_conf
-    from pipelines.storage.sources import open_source
+    from pipelines.azure.hadoop import hadoop_access_conf
+    from pipelines.sources.registry import open_source
+    from pipelines.spark.runtime import is_external_session
 
     if "ingest" in names and not settings.sources.dataset:
         open_source(settings)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
-from pipelines.evaluation.figures import Interval
+from pipelines.evaluation.results import Interval
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
 from pipelines.evaluation.bootstrap import Floats
-from pipelines.evaluation.figures import ReliabilityBin
 from pipelines.evaluation.ranking import safe_divide
+from pipelines.evaluation.results import ReliabilityBin
 
 BINS = 15
 _SPREAD = 0.5  # of the temperature's logarithm, before anything is seen

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evaluation.bootstrap import Floats, Ints
-from pipelines.evaluation.operating_point import is_blank
+from pipelines.evaluation.review_policy import is_blank
 
 THRESHOLD = 0.95
 NEARER = 0.5

@@ -9,16 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipelines.evaluation.bootstrap import Floats, percentile_interval, resample_groups
 from pipelines.evaluation.calibration import calibration_error, reliability_bins
-from pipelines.evaluation.figures import (
-    METRICS,
-    ClassMetrics,
-    Evaluation,
-    Interval,
-    ReliabilityBin,
-    text_table,
-)
+from pipelines.evaluation.inputs import EvaluationInput, format_list, prepare_input
 from pipelines.evaluation.ranking import average_precision, review_fractions, safe_divide
-from pipelines.evaluation.scored import EvaluationInput, format_list, prepare_input
+from pipelines.evaluation.results import METRICS, ClassMetrics, Evaluation, Interval, ReliabilityBin, text_table
 
 __all__ = [
     "METRICS",

@@ -1,0 +1,1 @@
+"""Image bytes to RGB arrays; no Spark."""

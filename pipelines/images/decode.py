@@ -5,13 +5,13 @@ from __future__ import annotations
 from PIL import Image, ImageFile
 
 from pipelines.errors import ImageError
-from pipelines.images import exif, turbo
-from pipelines.images.completeness import is_truncated
-from pipelines.images.failures import DECODER_ERRORS, classify_decode_error
+from pipelines.images import exif, fast_jpeg
+from pipelines.images.color import to_rgb
+from pipelines.images.containers import is_truncated
+from pipelines.images.decode_errors import DECODER_ERRORS, classify_decode_error
 from pipelines.images.header import exif_tags
-from pipelines.images.opening import ReadTracker, open_image
-from pipelines.images.quiet import suppress_pillow_warnings
-from pipelines.images.tones import to_rgb
+from pipelines.images.open_image import ReadTracker, open_image
+from pipelines.images.pillow_warnings import suppress_pillow_warnings
 from pipelines.schemas import Failure
 
 _UPRIGHT = {
@@ -53,7 +53,7 @@ def _load(image: ImageFile.ImageFile, content: bytes, at_least: int | None) -> I
     format_, stream = image.format or "", image.fp
     if at_least and format_ == "JPEG":
         image.draft(None, (2 * at_least, 2 * at_least))
-    if format_ == "JPEG" and image.mode == "RGB" and (rgb := turbo.decode_scaled_jpeg(content, image.size)):
+    if format_ == "JPEG" and image.mode == "RGB" and (rgb := fast_jpeg.decode_scaled_jpeg(content, image.size)):
         return rgb
     image.load()
     # Where the process lets Pillow accept cut files (see opening), they are refused here.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-from pipelines.images import maker_note
+from pipelines.images import maker_notes
 from pipelines.images.ifd import Tags
 from pipelines.label_text import is_unknown_name
 
@@ -58,7 +58,7 @@ def captured_at(tags: Tags) -> datetime | None:
         moment = parse_exif_datetime(_text(tags.get(date)), _text(tags.get(subsec)))
         if moment:
             return moment
-    return maker_note.captured_at(*_maker_note(tags))
+    return maker_notes.captured_at(*_maker_note(tags))
 
 
 def camera(tags: Tags) -> str | None:
@@ -69,7 +69,7 @@ def camera(tags: Tags) -> str | None:
     """
     values = [tags.get(tag) for tag in (_BODY_SERIAL, _CAMERA_SERIAL)]
     serials = [str(value) if isinstance(value, int) else _text(value) for value in values]
-    for serial in (*serials, maker_note.serial_number(*_maker_note(tags))):
+    for serial in (*serials, maker_notes.serial_number(*_maker_note(tags))):
         if serial.strip("0 -") and not is_unknown_name(serial) and not _is_filler(serial):
             return serial
     return None

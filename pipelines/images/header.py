@@ -8,10 +8,10 @@ from datetime import datetime
 from PIL import ImageFile
 
 from pipelines.images import exif
+from pipelines.images.containers import jpeg_exif, png_chunks
 from pipelines.images.ifd import Tags, read_tags
-from pipelines.images.opening import open_image
-from pipelines.images.quiet import suppress_pillow_warnings
-from pipelines.images.segments import jpeg_exif, png_chunks
+from pipelines.images.open_image import open_image
+from pipelines.images.pillow_warnings import suppress_pillow_warnings
 
 
 @dataclass(frozen=True)

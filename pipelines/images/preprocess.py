@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from pipelines.images.scaling import Interpolation, ResizeFn, resize_image
+from pipelines.images.resize import Interpolation, ResizeFn, resize_image
 
 _INTERPOLATIONS = ("bilinear", "bicubic")
 _FITS = ("squash", "crop", "pad")

@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pipelines import __version__
-from pipelines.evaluation.figures import Evaluation
-from pipelines.evaluation.operating_point import OperatingPointResult
-from pipelines.platform.crowning import promotion_history
-from pipelines.platform.tracking import EVALUATION, ModelVersion, Tracking
+from pipelines.config.settings import Settings
+from pipelines.evaluation.results import Evaluation
+from pipelines.evaluation.review_policy import OperatingPointResult
 from pipelines.reports.contents import ModelSummary, ReportContents
-from pipelines.settings import Settings
+from pipelines.tracking.mlflow_client import EVALUATION, ModelVersion, Tracking
+from pipelines.tracking.promotion import promotion_history
 
 NOTED = ("reg_param", "rows.train", "rows.validation", "rows.test", "train.class_weights")
 

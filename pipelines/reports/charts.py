@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.evaluation.figures import ClassMetrics, Evaluation
-from pipelines.evaluation.operating_point import TARGET_RECALLS, OperatingPointResult, is_blank
+from pipelines.evaluation.results import ClassMetrics, Evaluation
+from pipelines.evaluation.review_policy import TARGET_RECALLS, OperatingPointResult, is_blank
 
 # Names of colours are classes of the style sheet. Blanks are grey, and last.
 SERIES_COLORS = tuple(f"s{place}" for place in range(8))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pipelines.evaluation.figures import Evaluation
-from pipelines.evaluation.operating_point import OperatingPointResult
+from pipelines.evaluation.results import Evaluation
+from pipelines.evaluation.review_policy import OperatingPointResult
 
 
 @dataclass(frozen=True)

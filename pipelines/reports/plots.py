@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipelines.evaluation.figures import ClassMetrics, Evaluation
-from pipelines.evaluation.operating_point import is_blank
+from pipelines.evaluation.results import ClassMetrics, Evaluation
+from pipelines.evaluation.review_policy import is_blank
 
 INK, SOFT, ACCENT, WARN, PAPER = "#1f2a24", "#5d6861", "#2f6b52", "#a4521c", "#ffffff"
 # In a page the style sheet decides on colours, so that they follow its dark mode.

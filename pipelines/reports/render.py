@@ -9,9 +9,9 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from pipelines.evaluation.figures import Evaluation
-from pipelines.evaluation.operating_point import drop_redundant_units
-from pipelines.reports import charts, wording
+from pipelines.evaluation.results import Evaluation
+from pipelines.evaluation.review_policy import drop_redundant_units
+from pipelines.reports import charts, formatting
 from pipelines.reports.contents import ReportContents
 
 FILTERS = ("number", "plural", "percent", "span", "moment", "day", "file_name", "picture_uri")
@@ -36,11 +36,11 @@ def _environment() -> Environment:
         loader=FunctionLoader(read_template),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=wording.sanitize_text,
+        finalize=formatting.sanitize_text,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({name: getattr(wording, name) for name in FILTERS})
+    environment.filters.update({name: getattr(formatting, name) for name in FILTERS})
     environment.globals.update(charts=charts, reliability_plot=_reliability_plot, distinct=drop_redundant_units)
     return environment
 
@@ -69,7 +69,7 @@ def _reliability_plot(evaluation: Evaluation) -> Markup:
 
     filled = [each for each in evaluation.reliability if each.count]
     points = "; ".join(
-        f"{wording.format_percent(each.confidence)} sure, {wording.format_percent(each.accuracy)} right"
+        f"{formatting.format_percent(each.confidence)} sure, {formatting.format_percent(each.accuracy)} right"
         for each in filled
     )
     return Markup(svg(reliability_figure(evaluation), f"Reliability diagram: {points}."))

@@ -1,0 +1,1 @@
+"""The stages of the pipeline, each in a folder of its own."""

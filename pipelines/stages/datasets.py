@@ -7,12 +7,12 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from pipelines.config import SourcedValue
-from pipelines.settings import Settings
-from pipelines.storage.datasets import STORED_KEYS, describe, overview, register, require
-from pipelines.storage.datasets import remove as remove_dataset
-from pipelines.storage.sources import open_source
-from pipelines.storage.tables import Tables
+from pipelines.config.loader import SourcedValue
+from pipelines.config.settings import Settings
+from pipelines.sources.datasets import STORED_KEYS, describe, overview, register, require
+from pipelines.sources.datasets import remove as remove_dataset
+from pipelines.sources.registry import open_source
+from pipelines.workspace.tables import Tables
 
 
 def apply_dataset(

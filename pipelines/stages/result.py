@@ -35,14 +35,14 @@ class StageResult:
 
     def _repr_html_(self) -> str:
         """Give what a notebook shows of it: the counts side by side, then what failed, the notes and the outcome."""
-        from pipelines.reports import fragments
+        from pipelines.reports import notebook_html
 
         counts = [("Read", self.read), ("Written", self.written), ("Failed", self.failed)]
-        shown = fragments.stat_tiles([("Stage", self.stage), *counts, ("Time", format_duration(self.seconds))])
+        shown = notebook_html.stat_tiles([("Stage", self.stage), *counts, ("Time", format_duration(self.seconds))])
         if self.failures:
-            shown += fragments.paragraph(f"Failed: {_listed(self.failures)}")
+            shown += notebook_html.paragraph(f"Failed: {_listed(self.failures)}")
         for text in (*self.notes, self.outcome):
-            shown += fragments.preformatted(text.strip()) if "\n" in text.strip() else fragments.paragraph(text)
+            shown += notebook_html.preformatted(text.strip()) if "\n" in text.strip() else notebook_html.paragraph(text)
         return shown._repr_html_()
 
     def closing_line(self) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from pipelines.config.settings import Settings
 from pipelines.errors import DataError
-from pipelines.platform.progress import progress
-from pipelines.settings import Settings
+from pipelines.progress import progress
+from pipelines.sources.find_labels import find_label_files, labels_path_below
+from pipelines.sources.label_upload import plan_labels
+from pipelines.sources.registry import open_source
+from pipelines.sources.skipped_files import SkippedFiles
+from pipelines.sources.stores.azure_blob import AzureBlobs
+from pipelines.sources.stores.folder import Folder
+from pipelines.sources.upload import UploadSummary, list_images, upload
 from pipelines.stages.result import Stopwatch, format_duration
-from pipelines.storage.label_upload import plan_labels
-from pipelines.storage.labels_beside import find_label_files, labels_path_below
-from pipelines.storage.passed_over import SkippedFiles
-from pipelines.storage.sources import open_source
-from pipelines.storage.sources.azure_blob import AzureBlobs
-from pipelines.storage.sources.folder import Folder
-from pipelines.storage.uploading import UploadSummary, list_images, upload
 
 MAX_SHOWN = 10  # failures that are named
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyspark
 
-from pipelines.platform.jvm import find_java
+from pipelines.spark.java import find_java
 from tests.azurite import free_port
 
 from .yarn_livy import OPENED, Cluster, await_answer

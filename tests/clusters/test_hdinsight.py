@@ -14,9 +14,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from pipelines.config import load_settings
-from pipelines.platform.targets import get_backend
-from pipelines.storage.places import WorkspaceFiles
+from pipelines.config.loader import load_settings
+from pipelines.runs.backends.registry import get_backend
+from pipelines.runs.backends.workspace_files import WorkspaceFiles
 
 from ..end_to_end.conftest import COMMAND, closing_lines
 from ..same_tables import assert_same_tables

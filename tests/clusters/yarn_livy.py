@@ -24,7 +24,7 @@ from xml.sax.saxutils import escape
 
 import pyspark
 
-from pipelines.platform.jvm import find_java
+from pipelines.spark.java import find_java
 from tests.azurite import free_port
 
 HOME = Path(pyspark.__file__).parent

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.masking import SECRET_PATTERN
-from pipelines.platform.session import DELTA_CONF, MALLOC_ENV
-from pipelines.platform.targets.shared import YARN
+from pipelines.redaction import SECRET_PATTERN
+from pipelines.runs.backends.shared_workspace import YARN
+from pipelines.spark.session import DELTA_CONF, MALLOC_ENV
 from tests.deploy.spark_names import unknown
 from tests.deploy.stand_in import StandIns
 

@@ -21,8 +21,8 @@ import pytest
 import yaml
 from py4j.java_collections import JavaMap
 
-from pipelines.masking import SECRET_PATTERN
-from pipelines.platform.session import DELTA_CONF, MALLOC_ENV
+from pipelines.redaction import SECRET_PATTERN
+from pipelines.spark.session import DELTA_CONF, MALLOC_ENV
 from tests.deploy.spark_names import unknown
 from tests.deploy.stand_in import StandIns
 

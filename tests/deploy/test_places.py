@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli import irbis
-from pipelines.config import setting_keys
+from pipelines.cli.app import irbis
+from pipelines.config.loader import setting_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["places", "gpu-vm", "hdinsight", "any-spark", "kubernetes"]

@@ -12,18 +12,16 @@ from collections import Counter
 from http.client import HTTPException
 from urllib.request import ProxyHandler, build_opener
 
-from pipelines.config import load_settings
-from pipelines.platform.parcel import to_cli_args
-from pipelines.storage.tables import Tables
+from pipelines.config.loader import load_settings
+from pipelines.runs.package import to_cli_args
+from pipelines.workspace.tables import Tables
 from tests.azurite import KEY, free_port
 
 from ..stages.conftest import survey_pictures
 from .conftest import CHEAP, closing_lines
 
 # Everything that logs is logged, by the driver and by Spark.
-LOUD = (
-    "import logging, sys; logging.basicConfig(level=logging.DEBUG); from pipelines.cli import main; main(sys.argv[1:])"
-)
+LOUD = "import logging, sys; logging.basicConfig(level=logging.DEBUG); from pipelines.cli.app import main; main(sys.argv[1:])"
 SIGNED = re.compile(rb"sig=(?!\*\*\*)[A-Za-z0-9%+/]{8}")
 PLAIN = re.match(r"\w+", KEY)[0].encode()  # its longest part that HTML, JSON and addresses write as it is
 PAGES = ("environment/", "jobs/", "stages/", "executors/", "SQL/", "api/v1/applications")

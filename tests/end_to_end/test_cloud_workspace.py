@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from pipelines.platform.parcel import to_cli_args
+from pipelines.runs.package import to_cli_args
 from tests.azurite import ACCOUNT, KEY
 
 from ..stages.conftest import survey_pictures
@@ -21,8 +21,8 @@ SPARK_WORKSPACE = f"wasb://surveys@{ACCOUNT}.blob.core.windows.net/work space"
 # The command, which waits, once it knows what is to be done, until another run or the test does so too.
 WAITING = """
 import contextlib, pathlib, sys, time
-from pipelines.cli import main
-from pipelines.stages import holding, ingest
+from pipelines.cli.app import main
+from pipelines.workspace import hold as holding; from pipelines.stages.ingest import stage as ingest
 
 def pin_and_wait(*given):
     pin(*given)

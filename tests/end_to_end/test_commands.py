@@ -101,7 +101,7 @@ def test_a_job_runs_under_spark_submit_in_the_session_that_is_there(tmp_path, ir
 
     import pyspark
 
-    from pipelines.platform.session import DELTA_CONF
+    from pipelines.spark.session import DELTA_CONF
 
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.jpg").write_bytes(b"")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.platform.session import get_session  # noqa: F401 - without Spark there is nothing to test here
+from pipelines.spark.session import get_session  # noqa: F401 - without Spark there is nothing to test here
 
 HADOOP_ELSEWHERE = """<configuration>
 <property><name>fs.defaultFS</name><value>hdfs://127.0.0.1:9</value></property>
@@ -121,7 +121,7 @@ def test_after_a_full_disk_nothing_half_written_is_left_and_the_same_command_goe
     """Another program may take the room after it was looked at: here nobody looks."""
     words = in_namespace("-m")
     Path(command[-1]).write_text(
-        "from irbis_entry import main\nfrom pipelines.stages import ingest\n"
+        "from irbis_entry import main\nfrom pipelines.stages.ingest import stage as ingest\n"
         "ingest.require_room = lambda *_, **__: None\nmain()\n"
     )
     workspace = tmp_path / "w"

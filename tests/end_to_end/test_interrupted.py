@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from pipelines.config import load_settings
-from pipelines.platform.ledger import RunHistory
-from pipelines.platform.lock import workspace_lock
-from pipelines.storage.tables import Tables
+from pipelines.config.loader import load_settings
+from pipelines.runs.history import RunHistory
+from pipelines.workspace.lock import workspace_lock
+from pipelines.workspace.tables import Tables
 
 from ..stages.conftest import survey_pictures
 from .conftest import COMMAND, closing_lines

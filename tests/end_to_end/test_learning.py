@@ -12,8 +12,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from pipelines.evaluation.vote import MEAN, aggregate_burst
-from pipelines.platform.parcel import to_cli_args
+from pipelines.evaluation.burst_vote import MEAN, aggregate_burst
+from pipelines.runs.package import to_cli_args
 
 from ..stages.conftest import jpeg
 from .conftest import CHEAP, closing_lines
@@ -74,8 +74,8 @@ def test_lightgbm_trains_and_scores_and_a_session_without_it_says_what_it_lacks(
 
 ENSEMBLE = """
 import json, sys
-from pipelines.config import load_settings
-from pipelines.platform.session import get_session
+from pipelines.config.loader import load_settings
+from pipelines.spark.session import get_session
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import load_settings
-from pipelines.platform.tracking import Tracking
+from pipelines.config.loader import load_settings
+from pipelines.tracking.mlflow_client import Tracking
 
 from ..stages.conftest import RULES, survey_pictures
 from .conftest import COMMAND

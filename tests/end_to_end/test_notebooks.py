@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.cli import main
-from pipelines.config import load_settings
+from pipelines.cli.app import main
+from pipelines.config.loader import load_settings
 from pipelines.errors import DataError
-from pipelines.stages.executed import REQUIRED_PACKAGES
+from pipelines.notebooks.execute import REQUIRED_PACKAGES
 
 from ..stages.conftest import RULES, jpeg
 
@@ -121,7 +121,7 @@ def wrong(spark, settings):
     from pyspark.sql import functions as F
 
     from pipelines.evaluation.split import assign_split
-    from pipelines.storage.tables import Tables
+    from pipelines.workspace.tables import Tables
 
     tables = Tables.of(spark, settings)
     images = tables.latest_images().where(F.col("path").contains("/survey/") & F.col("failure").isNull())
@@ -210,7 +210,7 @@ def test_a_new_set_is_scored_counted_shown_and_written(folder, score):
 
 
 def test_a_label_that_no_test_picture_has_is_answered_with_the_known_ones(spark, settings):
-    from pipelines.reports.mistakes import ErrorAnalysis
+    from pipelines.reports.error_analysis import ErrorAnalysis
 
     mistakes = ErrorAnalysis.of(spark, settings)
     with pytest.raises(DataError, match=r"label = fox: no test picture has it\. Known: plain, striped"):

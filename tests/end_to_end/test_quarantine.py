@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from pipelines.config import load_settings
-from pipelines.storage.tables import Tables
+from pipelines.config.loader import load_settings
+from pipelines.workspace.tables import Tables
 
 from .conftest import closing_lines
 

@@ -7,11 +7,11 @@ import json
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.config import load_settings
-from pipelines.evaluation.figures import Evaluation
-from pipelines.platform.tracking import EVALUATION, Tracking
-from pipelines.stages.train import training_rows
-from pipelines.storage.tables import Tables
+from pipelines.config.loader import load_settings
+from pipelines.evaluation.results import Evaluation
+from pipelines.stages.train.stage import training_rows
+from pipelines.tracking.mlflow_client import EVALUATION, Tracking
+from pipelines.workspace.tables import Tables
 
 from .conftest import closing_lines
 

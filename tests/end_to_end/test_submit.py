@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from pipelines.platform.parcel import to_cli_args
+from pipelines.runs.package import to_cli_args
 
 from ..databricks_server import databricks_workspace
 from ..stages.conftest import jpeg

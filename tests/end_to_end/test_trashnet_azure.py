@@ -12,10 +12,10 @@ import pytest
 from azure.storage.blob import ContainerClient
 from pyspark.sql import functions as F
 
-from pipelines.config import load_settings
-from pipelines.stages import ingest
+from pipelines.config.loader import load_settings
+from pipelines.stages.ingest import stage as ingest
 from pipelines.stages.upload import upload_folder
-from pipelines.storage.tables import Tables
+from pipelines.workspace.tables import Tables
 from tests.azurite import ACCOUNT, KEY
 from tests.fault_proxy import FAULTS, fault_proxy
 

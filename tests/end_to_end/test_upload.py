@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from pipelines.config import load_settings
+from pipelines.config.loader import load_settings
 from pipelines.errors import DataError
+from pipelines.sources.labels import read_labels
 from pipelines.stages.upload import upload_folder
-from pipelines.storage.labels import read_labels
 from tests.azurite import ACCOUNT, KEY
 from tests.fault_proxy import fault_proxy
 

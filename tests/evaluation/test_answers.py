@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.evaluation.answers import PredictionSet, choose_policy, choose_temperature, choose_views
-from pipelines.evaluation.decision import ReviewPolicy
-from pipelines.evaluation.measured import Evaluation, EvaluationPart
+from pipelines.evaluation.measurements import Evaluation, EvaluationPart
+from pipelines.evaluation.predictions import PredictionSet, choose_policy, choose_temperature, choose_views
+from pipelines.evaluation.review_policy import ReviewPolicy
 
 
 def answers(hare, labels, bursts, classes=("blank", "hare")):

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.bursts import FRAMES, assign_bursts, group_basis, sequence_from_burst_id
-from pipelines.spark_conf import sql_conf
-from pipelines.storage.labels import read_labels
-from pipelines.storage.path_rules import file_series
+from pipelines.sources.labels import read_labels
+from pipelines.sources.path_rules import file_series
+from pipelines.spark.runtime import sql_conf
+from pipelines.stages.ingest.bursts import FRAMES, assign_bursts, group_basis, sequence_from_burst_id
 
 START = datetime(2014, 7, 1, 15, 22, 0, tzinfo=timezone.utc)
 Frame = tuple[str, Any, Any, Any, Any, Any, Any, Any]

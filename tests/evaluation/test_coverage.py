@@ -6,9 +6,9 @@ import shlex
 
 import pytest
 
-from pipelines.config import load_settings
+from pipelines.config.loader import load_settings
 from pipelines.errors import DataError
-from pipelines.evaluation.coverage import Coverage, check_coverage
+from pipelines.evaluation.data_checks import Coverage, check_coverage
 
 LEARNED = ("train", "validation")
 ENOUGH = {"train": (70, 7), "validation": (10, 1), "test": (20, 2)}

@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from pipelines.evaluation.decision import ReviewPolicy
-from pipelines.evaluation.operating_point import (
+from pipelines.evaluation.review_policy import (
     UNITS,
     ClassScores,
     OperatingPoint,
     OperatingPointResult,
+    ReviewPolicy,
     choose_threshold,
     classes_of_interest,
     drop_redundant_units,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from pipelines.evaluation.answers import PredictionSet
-from pipelines.evaluation.figures import Interval
-from pipelines.evaluation.paired import paired_bootstrap
+from pipelines.evaluation.paired_bootstrap import paired_bootstrap
+from pipelines.evaluation.predictions import PredictionSet
+from pipelines.evaluation.results import Interval
 
 CLASSES = ("blank", "deer", "ocelot")
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.evaluation.figures import Interval
-from pipelines.evaluation.rates import proportion_interval
+from pipelines.evaluation.proportions import proportion_interval
+from pipelines.evaluation.results import Interval
 
 
 def test_the_share_counts_pictures_and_its_interval_draws_groups():

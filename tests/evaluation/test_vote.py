@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.evaluation.vote import aggregate_burst, choose_weight
+from pipelines.evaluation.burst_vote import aggregate_burst, choose_weight
 
 FRAMES = [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]
 BURSTS = ["b", "b", "b", "a"]

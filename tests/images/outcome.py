@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import ImageError
-from pipelines.images import turbo
+from pipelines.images import fast_jpeg
 from pipelines.images.decode import decode
 
 MAX_PIXELS = 100_000_000
@@ -25,5 +25,5 @@ def outcome(content: bytes, at_least: int | None = None) -> np.ndarray[Any, Any]
 def pillows(content: bytes, monkeypatch: pytest.MonkeyPatch, at_least: int | None = None) -> np.ndarray[Any, Any]:
     """Give the outcome where simplejpeg is not installed."""
     with monkeypatch.context() as patched:
-        patched.setattr(turbo, "AVAILABLE", False)
+        patched.setattr(fast_jpeg, "AVAILABLE", False)
         return outcome(content, at_least)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pipelines.images.bounds import bound_header_values
+from pipelines.images.bounded_values import bound_header_values
 from pipelines.images.header import Header
 from pipelines.images.plausible_time import is_plausible
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile, PngImagePlugin
 from pipelines.errors import ImageError
 from pipelines.images.decode import decode
 from pipelines.images.header import read_header
-from pipelines.images.quiet import suppress_pillow_warnings
+from pipelines.images.pillow_warnings import suppress_pillow_warnings
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from pipelines.images.header import read_header
-from pipelines.images.maker_note import captured_at, serial_number
+from pipelines.images.maker_notes import captured_at, serial_number
 
 from .test_exif import encoded, exif_block
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipelines.images.preprocess import Preprocessing
-from pipelines.images.scaling import resize_pillow
+from pipelines.images.resize import resize_pillow
 
 
 def noise(width: int, height: int) -> Image.Image:

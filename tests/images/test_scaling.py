@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.images import scaling
-from pipelines.images.scaling import resize_image
+from pipelines.images import resize
+from pipelines.images.resize import resize_image
 
 SHAPES = [
     ((341, 256), (224, 224)),
@@ -22,7 +22,7 @@ SHAPES = [
 ]
 ENLARGED = [((3, 40), (256, 3413)), ((1, 1), (224, 224)), ((128, 128), (224, 224)), ((75, 500), (224, 224))]
 PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-ready = pytest.mark.skipif(scaling.Resizer is None, reason="no wheel of cykooz.resizer for this kind of machine")
+ready = pytest.mark.skipif(resize.Resizer is None, reason="no wheel of cykooz.resizer for this kind of machine")
 
 
 def grain(width: int, height: int) -> Image.Image:
@@ -44,13 +44,13 @@ def test_values_are_pillows_but_for_one_step_in_a_few(
     shares_memory: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if shares_memory and not scaling._SHARES_MEMORY:
+    if shares_memory and not resize._SHARES_MEMORY:
         pytest.skip("this Pillow does not share a picture's memory")
-    monkeypatch.setattr(scaling, "_SHARES_MEMORY", shares_memory)
+    monkeypatch.setattr(resize, "_SHARES_MEMORY", shares_memory)
     image = grain(*source)
     off = difference(resize_image(image, *target, interpolation), image.resize(target, PILLOW[interpolation]))
     assert off.shape == (target[1], target[0], 3)
-    assert off.max() <= (2 if interpolation == "bicubic" and scaling._VERSION < 13 else 1)
+    assert off.max() <= (2 if interpolation == "bicubic" and resize._VERSION < 13 else 1)
     assert (off > 0).mean() < 0.02  # passes in the other order: .05 to .26
 
 
@@ -73,14 +73,14 @@ def test_enlarged_pictures_are_pillows_to_the_last_value(source: Any, target: An
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_pillow_scales_where_nothing_faster_is_installed(interpolation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scaling, "Resizer", None)
+    monkeypatch.setattr(resize, "Resizer", None)
     image = grain(301, 455)
     expected = image.resize((224, 224), PILLOW[interpolation])
     assert difference(resize_image(image, 224, 224, interpolation), expected).max() == 0
 
 
 def test_pillow_scales_large_pictures_whose_memory_it_does_not_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scaling, "_SHARES_MEMORY", False)
+    monkeypatch.setattr(resize, "_SHARES_MEMORY", False)
     image = grain(1001, 1000)
     expected = image.resize((224, 224), PILLOW["bilinear"])
     assert difference(resize_image(image, 224, 224, "bilinear"), expected).max() == 0

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import ImageError
+from pipelines.images.complexity import check_structure, check_work
 from pipelines.images.decode import decode
 from pipelines.images.header import read_header
-from pipelines.images.structure import check_structure, check_work
 from pipelines.images.thumbnails import thumbnail
 from tests.images import hostile
 from tests.images.hostile import HOSTILE, encoded, grey

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.images import turbo
+from pipelines.images import fast_jpeg
 from pipelines.images.decode import decode
 from tests.images.outcome import outcome, pillows
 
-ready = pytest.mark.skipif(not turbo.AVAILABLE, reason="no simplejpeg, or a Pillow before 11.2")
+ready = pytest.mark.skipif(not fast_jpeg.AVAILABLE, reason="no simplejpeg, or a Pillow before 11.2")
 SIZES = [(1, 1), (7, 5), (64, 64), (341, 256), (300, 201), (801, 599), (1300, 1000), (2500, 1700)]
 KINDS: list[dict[str, Any]] = [
     {"subsampling": 0},
@@ -42,7 +42,7 @@ def test_pixels_are_pillows_to_the_last_value(
     size: tuple[int, int], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = jpeg(*size, **options)
-    found = turbo.decode_scaled_jpeg(content, size)
+    found = fast_jpeg.decode_scaled_jpeg(content, size)
     assert found is not None and found.mode == "RGB" and found.size == size
     assert np.array_equal(np.asarray(found), pillows(content, monkeypatch))
 
@@ -59,7 +59,7 @@ def test_so_are_those_of_a_smaller_scale(at_least: int, scale: int, monkeypatch:
 @ready
 def test_decode_takes_them_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = Image.new("RGB", (9, 7), "red")
-    monkeypatch.setattr(turbo, "decode_scaled_jpeg", lambda content, size: expected if size == (9, 7) else None)
+    monkeypatch.setattr(fast_jpeg, "decode_scaled_jpeg", lambda content, size: expected if size == (9, 7) else None)
     assert decode(jpeg(9, 7), max_pixels=100) is expected
 
 
@@ -67,7 +67,9 @@ def test_decode_takes_them_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_other_colours_are_left_to_pillow(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = jpeg(40, 30, mode)
-    monkeypatch.setattr(turbo, "decode_scaled_jpeg", lambda content, size: pytest.fail("three colours were expected"))
+    monkeypatch.setattr(
+        fast_jpeg, "decode_scaled_jpeg", lambda content, size: pytest.fail("three colours were expected")
+    )
     assert outcome(content).shape == (30, 40, 3)
 
 
@@ -84,7 +86,7 @@ def test_what_is_cut_or_broken_is_left_to_pillow(monkeypatch: pytest.MonkeyPatch
     }
     found = {name: outcome(content) for name, content in cases.items()}
     for name, content in cases.items():
-        assert turbo.decode_scaled_jpeg(content, (341, 256)) is None, name
+        assert fast_jpeg.decode_scaled_jpeg(content, (341, 256)) is None, name
         assert np.array_equal(found[name], pillows(content, monkeypatch)), name
     assert found["cut"][0] == "truncated"
     assert found["a marker inside"].shape == (256, 341, 3)
@@ -93,9 +95,9 @@ def test_what_is_cut_or_broken_is_left_to_pillow(monkeypatch: pytest.MonkeyPatch
 @ready
 def test_a_size_that_is_not_the_files_is_refused() -> None:
     content = jpeg(100, 80)
-    assert turbo.decode_scaled_jpeg(content, (100, 81)) is None
-    assert turbo.decode_scaled_jpeg(content, (99, 80)) is None
-    assert turbo.decode_scaled_jpeg(content, (50, 40)) is not None
+    assert fast_jpeg.decode_scaled_jpeg(content, (100, 81)) is None
+    assert fast_jpeg.decode_scaled_jpeg(content, (99, 80)) is None
+    assert fast_jpeg.decode_scaled_jpeg(content, (50, 40)) is not None
 
 
 @ready
@@ -103,14 +105,14 @@ def test_a_size_that_is_not_the_files_is_refused() -> None:
 def test_rows_of_what_fits_the_cache_are_not_written_past_it(
     size: tuple[int, int], place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places, decode_jpeg = [], turbo.decode_jpeg
+    places, decode_jpeg = [], fast_jpeg.decode_jpeg
 
     def noted(content: bytes, colours: str, *, buffer: Any, **options: Any) -> Any:
         places.append(buffer.ctypes.data % 32)
         return decode_jpeg(content, colours, buffer=buffer, **options)
 
-    monkeypatch.setattr(turbo, "decode_jpeg", noted)
-    assert turbo.decode_scaled_jpeg(jpeg(*size), size) is not None
+    monkeypatch.setattr(fast_jpeg, "decode_jpeg", noted)
+    assert fast_jpeg.decode_scaled_jpeg(jpeg(*size), size) is not None
     assert places == [place]
 
 
@@ -129,6 +131,6 @@ def test_a_picture_keeps_its_own_memory() -> None:
 
 
 def test_pillow_decodes_where_simplejpeg_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turbo, "AVAILABLE", False)
-    assert turbo.decode_scaled_jpeg(jpeg(40, 30), (40, 30)) is None
+    monkeypatch.setattr(fast_jpeg, "AVAILABLE", False)
+    assert fast_jpeg.decode_scaled_jpeg(jpeg(40, 30), (40, 30)) is None
     assert outcome(jpeg(40, 30)).shape == (30, 40, 3)

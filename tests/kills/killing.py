@@ -17,9 +17,9 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from pipelines.cli import main
-from pipelines.config import load_settings
-from pipelines.storage.tables import Tables
+from pipelines.cli.app import main
+from pipelines.config.loader import load_settings
+from pipelines.workspace.tables import Tables
 
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
 SEED = 2026

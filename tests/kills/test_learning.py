@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import load_settings
-from pipelines.platform.tracking import Tracking
-from pipelines.platform.trials import PARENT
+from pipelines.config.loader import load_settings
+from pipelines.tracking.mlflow_client import Tracking
+from pipelines.tracking.sweep_runs import PARENT
 
 from .killing import Killer, copy_of, options, orphans, run_apart, run_here
 from .stage_kills import ALL, Work, kill_and_compare

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pipelines.models.backbones.ahead import prefetch_map
+from pipelines.backbones.prefetch import prefetch_map
 
 
 @pytest.mark.parametrize("threads", [0, 1, 4])

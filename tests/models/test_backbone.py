@@ -15,11 +15,11 @@ from PIL import Image
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from pipelines.backbones import Backbone, torch_models
+from pipelines.backbones.registry import ARCHITECTURES, Architecture
+from pipelines.backbones.torch_models import load_full_model
 from pipelines.errors import WeightsError
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones import Backbone, networks
-from pipelines.models.backbones.catalog import ARCHITECTURES, Architecture
-from pipelines.models.backbones.networks import load_full_model
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
@@ -54,7 +54,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name, network in {"pixels": Pixels, "noisy": Noisy}.items():
         known = Architecture(name, counted(name, network), lambda whole: whole, "head", input_size_range=(1, 224))
         monkeypatch.setitem(ARCHITECTURES, name, known)
-    monkeypatch.setattr(networks, "_networks", {})
+    monkeypatch.setattr(torch_models, "_networks", {})
     return seen
 
 
@@ -203,7 +203,7 @@ def test_the_network_is_built_once_for_each_name_and_weights(built: list[str]) -
     features(noisy_backbone(), noise(1)[0])
     features(other, content)
     assert built == ["pixels", "pixels", "noisy"]  # two are kept: the oldest has gone
-    assert len(networks._networks) == 2
+    assert len(torch_models._networks) == 2
 
 
 def test_the_full_network_is_in_evaluation_mode_and_wants_every_tensor() -> None:

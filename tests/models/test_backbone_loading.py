@@ -11,16 +11,10 @@ from typing import Any
 
 import pytest
 
+from pipelines.backbones import Backbone, backbones_from_settings, feature_id, load_backbone, resolve_weights_files
+from pipelines.backbones.weights import find_weights
 from pipelines.errors import SettingsError, WeightsError
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones import (
-    Backbone,
-    backbones_from_settings,
-    feature_id,
-    load_backbone,
-    resolve_weights_files,
-)
-from pipelines.models.backbones.weights import find_weights
 
 
 def test_identity_is_name_digest_of_the_weights_and_preprocessing() -> None:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
+from pipelines.backbones import ARCHITECTURES
+from pipelines.backbones.irbis_tiny import FEATURES
+from pipelines.backbones.registry import get_architecture
 from pipelines.errors import SettingsError
-from pipelines.models.backbones import ARCHITECTURES
-from pipelines.models.backbones.catalog import get_architecture
-from pipelines.models.backbones.irbis_tiny import FEATURES
 
 # The layer whose input torchvision's documentation calls the features, and their number.
 CLASSIFIERS = {

@@ -13,9 +13,14 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 from sklearn.linear_model import LogisticRegression
 
+from pipelines.classifiers.cross_validation import fit_with_validation
+from pipelines.classifiers.transformers import (
+    ArrayToVector,
+    TemperatureScaling,
+    predict_probabilities,
+    prepare_training_rows,
+)
 from pipelines.evaluation.calibration import apply_temperature
-from pipelines.models.classifiers import ArrayToVector, TemperatureScaling, predict_probabilities, prepare_training_rows
-from pipelines.models.cross_validation import fit_with_validation
 
 CLASSES = ["cat", "dog's", "ötter"]
 COUNTS = {"cat": 60, "dog's": 30, "ötter": 10}

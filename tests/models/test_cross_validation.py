@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.models.classifiers import predict_probabilities
-from pipelines.models.cross_validation import cross_validate, fit_with_validation
+from pipelines.classifiers.cross_validation import cross_validate, fit_with_validation
+from pipelines.classifiers.transformers import predict_probabilities
 
 CLASSES = ["cat", "dog"]
 

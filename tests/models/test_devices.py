@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pipelines.backbones.devices import gpu_names, resolve_device
 from pipelines.errors import SettingsError
-from pipelines.models.backbones.devices import gpu_names, resolve_device
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.models.backbones import backbone as backbone_module
-from pipelines.models.backbones import load_backbone
-from pipelines.models.embedding import with_flip
-from pipelines.models.engines import load_or_convert
-from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.models.engines.torch_engine import TorchEngine
+from pipelines.backbones import backbone as backbone_module
+from pipelines.backbones import load_backbone
+from pipelines.engines import load_or_convert
+from pipelines.engines.arrow import with_flip
+from pipelines.engines.openvino_engine import OpenVinoEngine
+from pipelines.engines.torch_engine import TorchEngine
 
 
 def picture(seed: int) -> bytes:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.backbones.torch_models import load_full_model
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
-from pipelines.models.backbones.networks import load_full_model
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)

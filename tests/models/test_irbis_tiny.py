@@ -11,10 +11,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from pipelines.images import formulas
-from pipelines.models.backbones import irbis_tiny, pretraining
-from pipelines.models.backbones.irbis_tiny import FEATURES, IrbisTiny, pool_mean_std
-from pipelines.models.backbones.views import augment, hue_rotation, jitter_color
+from pipelines.backbones import irbis_tiny
+from pipelines.backbones.irbis_tiny import FEATURES, IrbisTiny, pool_mean_std
+from pipelines.synthetic import pretraining, scenes
+from pipelines.synthetic.augmentations import augment, hue_rotation, jitter_color
 
 KNOWN_PLACES = [0, 39, 40, 79, 80, 167, 168, 256, 415, 416, 575]
 KNOWN_FEATURES = [4.1388, 0.1549, 2.07, 0.4582, 0.3466, 0.0229, 0.2592, 0.0, 2.3228, 0.0032, 1.713]
@@ -134,8 +134,8 @@ def test_recolouring_leaves_a_flat_grey_picture_flat() -> None:
 
 
 def test_the_recipe_run_twice_gives_equal_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formulas, "TEXTURES", 4)
-    monkeypatch.setattr(formulas, "FRACTALS", 4)
+    monkeypatch.setattr(scenes, "TEXTURES", 4)
+    monkeypatch.setattr(scenes, "FRACTALS", 4)
     files = [tmp_path / "one.safetensors", tmp_path / "two" / "two.safetensors"]
     for file in files:
         size = ["--images", "8", "--steps", "2", "--batch", "4", "--crop", "32"]
@@ -149,11 +149,11 @@ def test_the_recipe_run_twice_gives_equal_weights(tmp_path: Path, monkeypatch: p
 
 
 def test_kept_pictures_of_other_formulas_are_rendered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formulas, "TEXTURES", 4)
-    monkeypatch.setattr(formulas, "FRACTALS", 4)
+    monkeypatch.setattr(scenes, "TEXTURES", 4)
+    monkeypatch.setattr(scenes, "FRACTALS", 4)
     first = pretraining.training_images(2, 1, tmp_path)
     assert torch.equal(pretraining.training_images(2, 1, tmp_path), first)
-    monkeypatch.setattr(formulas, "TEXTURES", 5)
+    monkeypatch.setattr(scenes, "TEXTURES", 5)
     assert not torch.equal(pretraining.training_images(2, 1, tmp_path), first)
 
 

@@ -8,10 +8,10 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from pipelines.classifiers.cross_validation import fit_with_validation
+from pipelines.classifiers.estimators import build_estimator, describe
+from pipelines.classifiers.transformers import predict_probabilities
 from pipelines.errors import PlatformError
-from pipelines.models.classifiers import predict_probabilities
-from pipelines.models.cross_validation import fit_with_validation
-from pipelines.models.learners import build_estimator, describe
 
 CLASSES = ["cat", "dog"]
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.backbones import load_backbone
+from pipelines.engines import Engine, load_or_convert
+from pipelines.engines.openvino_engine import OpenVinoEngine
+from pipelines.engines.torch_engine import TorchEngine
 from pipelines.errors import SettingsError
-from pipelines.models.backbones import load_backbone
-from pipelines.models.engines import Engine, load_or_convert
-from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.models.engines.torch_engine import TorchEngine
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 

@@ -6,8 +6,8 @@ import pytest
 from pyspark.ml import PipelineModel
 from pyspark.ml.util import DefaultParamsReader
 
-from pipelines.models.classifiers import ArrayToVector, TemperatureScaling
-from pipelines.models.synapseml import PACKAGE_PREFIX, allow_custom_stages
+from pipelines.classifiers.estimators import PACKAGE_PREFIX, allow_custom_stages
+from pipelines.classifiers.transformers import ArrayToVector, TemperatureScaling
 
 
 def test_our_steps_load_after_synapseml_has_replaced_the_reader(spark, tmp_path, monkeypatch):

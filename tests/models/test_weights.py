@@ -16,11 +16,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer, get_model_weights
 
+from pipelines.backbones import load_backbone, state_dict
+from pipelines.backbones.registry import ARCHITECTURES
+from pipelines.backbones.state_dict import load_weights, read_state_dict
+from pipelines.backbones.weights import PUBLISHED, read_bytes, sha256_hex
 from pipelines.errors import WeightsError
-from pipelines.models.backbones import load_backbone, states
-from pipelines.models.backbones.catalog import ARCHITECTURES
-from pipelines.models.backbones.states import load_weights, read_state_dict
-from pipelines.models.backbones.weights import PUBLISHED, read_bytes, sha256_hex
 
 State = dict[str, Tensor]
 
@@ -226,7 +226,7 @@ def test_a_torch_with_known_holes_unpickles_only_files_of_known_sha_256(
             assert re.match(NOT_LOADED.format(re.escape(version), own), str(caught.value))
         assert torch.equal(read_state_dict(content, "ours.pth", [own])["conv.weight"], STATE["conv.weight"])
     assert torch.equal(read_state_dict(WRITTEN["safetensors"], "ours")["conv.weight"], STATE["conv.weight"])
-    monkeypatch.setattr(states, "PUBLISHED", {sha256_hex(WRITTEN["pth"])})
+    monkeypatch.setattr(state_dict, "PUBLISHED", {sha256_hex(WRITTEN["pth"])})
     assert torch.equal(read_state_dict(WRITTEN["pth"], "torchvision's")["conv.weight"], STATE["conv.weight"])
 
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from torchvision.models import SqueezeNet1_1_Weights
 
+from pipelines.backbones import weights
+from pipelines.backbones.weights import find_weights
 from pipelines.errors import WeightsError
-from pipelines.models.backbones import weights
-from pipelines.models.backbones.weights import find_weights
 
 PUBLISHED = "squeezenet1_1-b8a52dc0.pth"
 ADDRESS = SqueezeNet1_1_Weights.DEFAULT.url

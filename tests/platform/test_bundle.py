@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import __version__
-from pipelines.cli import main
+from pipelines.cli.app import main
+from pipelines.databricks.bundle import deep_merge, read_bundle, render, render_jobs
 from pipelines.errors import SettingsError
-from pipelines.platform.bundle import deep_merge, read_bundle, render, render_jobs
 
 GOLDEN = Path(__file__).resolve().parents[1] / "deploy"
 DEV = ["bundle", "render", "--target", "dev", "--user", "a.ranger@example.org"]
@@ -118,7 +118,7 @@ def test_what_only_a_workspace_knows_stays_a_reference(small):
 def test_variables_that_lead_in_a_circle_are_left_and_told(small):
     text = SMALL.replace("name: {default: a}", 'name: {default: "${var.count}"}')
     (small / "databricks.yml").write_text(text.replace("count: {default: 1}", 'count: {default: "${var.name}"}'))
-    from pipelines.platform.bundle import resolve_target
+    from pipelines.databricks.bundle import resolve_target
 
     _, faults = resolve_target(read_bundle(small), "dev")
     assert faults[0].endswith("leads back to itself. Give a variable of the circle a plain value.")

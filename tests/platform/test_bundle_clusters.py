@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.platform.bundle import bundle_folder
-from pipelines.platform.bundle_clusters import NodeType, node_types, validate_cluster
+from pipelines.databricks.bundle import bundle_folder
+from pipelines.databricks.clusters import NodeType, node_types, validate_cluster
 
 KNOWN = node_types(bundle_folder())
 GPU = {"spark_version": "16.4.x-gpu-ml-scala2.12", "node_type_id": "Standard_NC64as_T4_v3"}

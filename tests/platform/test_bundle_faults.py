@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli import main
+from pipelines.cli.app import main
 from pipelines.cli.bundle import validate_task_parameters
-from pipelines.platform.bundle import bundle_folder, read_bundle
-from pipelines.platform.bundle_faults import validate_bundle
+from pipelines.databricks.bundle import bundle_folder, read_bundle
+from pipelines.databricks.validate import validate_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / ".." / "shared" / "schemas" / "databricks-bundle.schema.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.platform.bundle_references import Resolver
+from pipelines.databricks.references import Resolver
 
 TREE = {"bundle": {"name": "irbis"}, "workspace": {"current_user": {}, "root_path": "/r/${bundle.name}"}}
 VALUES = {"count": 4, "tree": {"a": ["x", "${var.count}"]}, "hyphened-name": "h", "of_itself": "${var.of_itself}"}

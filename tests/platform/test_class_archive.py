@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.platform import jvm
-from pipelines.platform.class_archive import class_data_sharing_options
-from pipelines.platform.jvm import Java
+from pipelines.spark import java as java_module
+from pipelines.spark.class_data_sharing import class_data_sharing_options
+from pipelines.spark.java import Java
 
 
 @pytest.fixture(scope="module")
 def java() -> Java:
-    found = jvm.find_java()
+    found = java_module.find_java()
     if found.version < 13:
         pytest.skip(f"Java {found.version} keeps no archive")
     return found

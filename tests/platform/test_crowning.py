@@ -7,17 +7,17 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from pipelines.config import load_settings
+from pipelines.config.loader import load_settings
 from pipelines.errors import ModelError
-from pipelines.platform import crowning
-from pipelines.platform.crowning import promote, promotion_history, rollback, set_champion
-from pipelines.platform.tracking import CHALLENGER, Tracking
+from pipelines.tracking import promotion
+from pipelines.tracking.mlflow_client import CHALLENGER, Tracking
+from pipelines.tracking.promotion import promote, promotion_history, rollback, set_champion
 
 
 @pytest.fixture
 def tracking(tmp_path, monkeypatch):
     """Give the tracking of a registry with three versions, of which the gate has crowned two."""
-    monkeypatch.setattr(crowning.getpass, "getuser", lambda: "mia")
+    monkeypatch.setattr(promotion.getpass, "getuser", lambda: "mia")
     tracking = Tracking.of(load_settings(None, {"workspace": str(tmp_path / "workspace")}))
     tracking.client.create_registered_model("irbis")
     for _ in range(3):

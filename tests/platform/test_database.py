@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import ModelError
-from pipelines.platform.database import MAX_DESCRIPTION, explain_schema_mismatch, truncate_description
+from pipelines.tracking.local_store import MAX_DESCRIPTION, explain_schema_mismatch, truncate_description
 
 
 def test_a_card_that_fits_is_the_description():

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import ModelError, PlatformError
-from pipelines.platform import environment
-from pipelines.platform.database import sqlite_tracking_uri
-from pipelines.platform.environment import (
+from pipelines.spark import preflight
+from pipelines.spark.preflight import (
     folder_fault,
     managed_faults,
     memory_faults,
@@ -20,11 +19,12 @@ from pipelines.platform.environment import (
     tracking_notes,
     workspace_faults,
 )
+from pipelines.tracking.local_store import sqlite_tracking_uri
 
 
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABRICKS_RUNTIME_VERSION", "PYSPARK_GATEWAY_PORT", "SPARK_LOCAL_DIRS", *environment.MLFLOW):
+    for name in ("DATABRICKS_RUNTIME_VERSION", "PYSPARK_GATEWAY_PORT", "SPARK_LOCAL_DIRS", *preflight.MLFLOW):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -97,7 +97,7 @@ def test_a_folder_that_nothing_can_be_made_in_is_named():
 
 
 def test_a_disk_without_room_is_told_with_what_is_needed(make_settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "free_bytes", lambda folder: 12 * 2**20)
+    monkeypatch.setattr(preflight, "free_bytes", lambda folder: 12 * 2**20)
     (fault,) = workspace_faults(make_settings())
     assert "its disk has 12 MB left, and a run needs 64 MB besides the bytes of the images" in fault
     with pytest.raises(PlatformError, match="12 MB left"):
@@ -128,7 +128,7 @@ def test_all_faults_are_told_at_once(make_settings, tmp_path, monkeypatch):
 
 
 def test_a_variable_of_databricks_alone_makes_no_cluster(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "_has_session", lambda: False)
+    monkeypatch.setattr(preflight, "_has_session", lambda: False)
     assert managed_faults(tmp_path / "databricks") == []
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "16.4")
     (fault,) = managed_faults(tmp_path / "databricks")
@@ -143,7 +143,7 @@ def test_memory_is_what_the_container_may_use(make_settings, tmp_path, monkeypat
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("1073741824\n")
     assert memory_limit(tmp_path) == 2**30
-    monkeypatch.setattr(environment, "memory_limit", lambda: memory_limit(tmp_path))
+    monkeypatch.setattr(preflight, "memory_limit", lambda: memory_limit(tmp_path))
     (fault,) = memory_faults(make_settings({"spark.driver_memory": "2g"}))
     assert fault.startswith("spark.driver_memory = 2g, but this machine or container has 1.0 GiB.")
     assert memory_faults(make_settings({"spark.driver_memory": "512m"})) == []
@@ -174,8 +174,8 @@ def test_the_variables_of_the_machine_are_read_when_asked(make_settings, monkeyp
 def test_too_few_open_files_are_told_with_the_number_to_allow(make_settings, monkeypatch):
     resource = pytest.importorskip("resource", reason="needs a Unix")
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, 256))
-    assert environment.file_limit_faults(make_settings()) == [
+    assert preflight.file_limit_faults(make_settings()) == [
         "Only 256 files may be open at once, and Spark opens more. Allow 1024: ulimit -n 1024."
     ]
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, resource.RLIM_INFINITY))
-    assert environment.file_limit_faults(make_settings()) == []
+    assert preflight.file_limit_faults(make_settings()) == []

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.platform import following
-from pipelines.platform.ledger import FAILED, RunHistory, RunRecord, utc_now
-from pipelines.platform.targets.target import RunStatus
-from pipelines.storage.places import WorkspaceFiles
+from pipelines.runs import follow
+from pipelines.runs.backends.base import RunStatus
+from pipelines.runs.backends.workspace_files import WorkspaceFiles
+from pipelines.runs.history import FAILED, RunHistory, RunRecord, utc_now
 from tests.azurite import KEY, put_raw
 
 
@@ -20,7 +20,7 @@ def test_no_name_of_a_listing_is_written_outside(azurite, container, make_settin
     place = WorkspaceFiles(make_settings({"azure.account_key": KEY}))
     got = tmp_path / "deep" / "got"
     with pytest.raises(DataError) as caught:
-        following.download(place, f"{container.url}/runs/a", got)
+        follow.download(place, f"{container.url}/runs/a", got)
     assert caught.value.faults == [
         f"'../../escaped' is not written below {got}: the name has the segment '..'.",
         f"'../other.log' is not written below {got}: the name has the segment '..'.",
@@ -28,7 +28,7 @@ def test_no_name_of_a_listing_is_written_outside(azurite, container, make_settin
         f"'x/../../escaped' is not written below {got}: the name has the segment '..'.",
         f"The other 2 files of {container.url}/runs/a are in {got}.",
     ]
-    assert following.LogTail(place, f"{container.url}/runs/a").read_new(is_over=True) == "x"
+    assert follow.LogTail(place, f"{container.url}/runs/a").read_new(is_over=True) == "x"
     written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert written == ["deep/got/model/MLmodel", "deep/got/run.log"]
 
@@ -38,7 +38,7 @@ def test_what_is_there_already_is_not_fetched_again(make_settings, tmp_path):
     place.write(f"{tmp_path}/runs/a/run.log", b"whole")
     (tmp_path / "got").mkdir()
     (tmp_path / "got" / "run.log").write_bytes(b"WHOLE")
-    assert following.download(place, f"{tmp_path}/runs/a", tmp_path / "got") == [tmp_path / "got" / "run.log"]
+    assert follow.download(place, f"{tmp_path}/runs/a", tmp_path / "got") == [tmp_path / "got" / "run.log"]
     assert (tmp_path / "got" / "run.log").read_bytes() == b"WHOLE"
 
 
@@ -62,9 +62,9 @@ def test_a_record_in_the_workspace_that_cannot_be_read_is_named_and_breaks_nothi
     ):
         place.write(f"{tmp_path}/runs/r/{name}", text.encode())
     entry = RunRecord("r", ("run",), "yarn", {}, str(tmp_path), "/", utc_now(), handle={"id": "r"})
-    lines = following.refresh(entry, place, ledger).outcome.splitlines()
+    lines = follow.refresh(entry, place, ledger).outcome.splitlines()
     assert lines[-1] == "said by the place"
     assert lines[0].startswith("The record b.json cannot be read (Invalid JSON: ")
     assert "The record c.json cannot be read (ended: Input should be a valid string)." in lines[0]
     assert lines[0].endswith("; no table")
-    assert [stage.outcome for stage in following.stage_results(place, f"{tmp_path}/runs/r")] == ["1 read"]
+    assert [stage.outcome for stage in follow.stage_results(place, f"{tmp_path}/runs/r")] == ["1 read"]

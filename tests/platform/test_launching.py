@@ -14,9 +14,9 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from pipelines.platform import launching
-from pipelines.platform.jvm import READ_BY_JAVA, Java, java_options
-from pipelines.platform.launching import FOREIGN, find_home, ignored_variables, prepare_environment, utf8_locale
+from pipelines.spark import launch
+from pipelines.spark.java import READ_BY_JAVA, Java, java_options
+from pipelines.spark.launch import FOREIGN, find_home, ignored_variables, prepare_environment, utf8_locale
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put back every variable afterwards, and begin with none of those that are looked at."""
     before = dict(os.environ)
     monkeypatch.setattr(tempfile, "tempdir", tempfile.tempdir)
-    for name in (*FOREIGN, *launching.HADOOP, "SPARK_HOME", "TMPDIR", "PYTHONSAFEPATH"):
+    for name in (*FOREIGN, *launch.HADOOP, "SPARK_HOME", "TMPDIR", "PYTHONSAFEPATH"):
         os.environ.pop(name, None)
     yield
     os.environ.clear()
@@ -62,15 +62,15 @@ def test_modules_of_the_current_folder_stay_out_of_the_workers_unless_they_are_i
 @pytest.mark.skipif(os.name != "posix", reason="Java takes the encoding of file names from the locale on Unix alone")
 def test_java_gets_a_locale_of_utf_8_whatever_is_set(make_settings, monkeypatch):
     before = locale.setlocale(locale.LC_CTYPE)
-    monkeypatch.setattr(launching, "UTF8_LOCALES", ("xx_XX.UTF-8", *launching.UTF8_LOCALES))
+    monkeypatch.setattr(launch, "UTF8_LOCALES", ("xx_XX.UTF-8", *launch.UTF8_LOCALES))
     os.environ.update({"LC_ALL": "C", "LANG": "en_US.UTF-8"})
     if utf8_locale() is None:
         pytest.skip("needs a machine with a locale of UTF-8")
     prepare_environment(make_settings())
-    assert os.environ["LC_ALL"] in launching.UTF8_LOCALES[1:]
+    assert os.environ["LC_ALL"] in launch.UTF8_LOCALES[1:]
     assert utf8_locale() == ""  # it is in force
     assert locale.setlocale(locale.LC_CTYPE) == before
-    monkeypatch.setattr(launching, "UTF8_LOCALES", ("xx_XX.UTF-8",))
+    monkeypatch.setattr(launch, "UTF8_LOCALES", ("xx_XX.UTF-8",))
     os.environ["LC_ALL"] = "C"
     assert utf8_locale() is None
 
@@ -82,8 +82,8 @@ def test_java_writes_temporary_files_where_python_does(make_settings, tmp_path):
 
 
 def test_a_user_without_a_name_gets_one_and_java_a_home(make_settings, monkeypatch):
-    monkeypatch.setattr(launching, "has_name", lambda: False)
-    monkeypatch.setattr(launching.getpass, "getuser", lambda: os.environ.get("USER") or {}["no such user"])
+    monkeypatch.setattr(launch, "has_name", lambda: False)
+    monkeypatch.setattr(launch.getpass, "getuser", lambda: os.environ.get("USER") or {}["no such user"])
     os.environ.pop("USER", None)
     assert prepare_environment(make_settings()) == [f"-Duser.name=uid{os.getuid()}", f"-Duser.home={Path.home()}"]
     assert os.environ["USER"] == os.environ["LOGNAME"] == f"uid{os.getuid()}"
@@ -117,8 +117,8 @@ def test_a_garbage_collector_that_is_chosen_gets_no_second_beside_it(monkeypatch
 STARTING = """
 import os, sys
 from pathlib import Path
-from pipelines.config import load_settings
-from pipelines.platform.session import get_session
+from pipelines.config.loader import load_settings
+from pipelines.spark.session import get_session
 chosen = {"spark.hadoop.reader.password": "hunter22", "spark.reader.token": 22, "spark.hadoop.a": "b"}
 chosen["spark.hadoop.c"] = "${env.HOME}"
 spark = get_session(load_settings(None, {"workspace": sys.argv[1], "spark.master": "local[1]", "spark.conf": chosen}))

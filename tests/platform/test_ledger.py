@@ -11,17 +11,8 @@ import sys
 import pytest
 
 from pipelines.errors import DataError, PlatformError
-from pipelines.platform.ledger import (
-    FAILED,
-    RUNNING,
-    STOPPED,
-    UNKNOWN,
-    RunHistory,
-    RunRecord,
-    new_run_id,
-    refresh_local,
-)
-from pipelines.platform.processes import Process
+from pipelines.processes import Process
+from pipelines.runs.history import FAILED, RUNNING, STOPPED, UNKNOWN, RunHistory, RunRecord, new_run_id, refresh_local
 
 
 def entry(name="run-1", started="2026-01-01T10:00:00+00:00", **more):

@@ -7,13 +7,13 @@ import os
 import pytest
 
 from pipelines.errors import PlatformError
-from pipelines.platform import lock
-from pipelines.platform.lock import workspace_lock
+from pipelines.workspace import lock
+from pipelines.workspace.lock import workspace_lock
 from tests.holder import holder
 
 HOLD = """
 import sys, time
-from pipelines.platform.lock import workspace_lock
+from pipelines.workspace.lock import workspace_lock
 with workspace_lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)

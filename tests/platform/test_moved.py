@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 
 from pipelines.errors import ModelError
-from pipelines.platform.moved import relocate_artifact_uris
-from pipelines.platform.tracking import Tracking
+from pipelines.tracking.mlflow_client import Tracking
+from pipelines.tracking.relocate import relocate_artifact_uris
 
 EXPERIMENT = "irbis"
 

@@ -10,10 +10,10 @@ import zipfile
 
 import pytest
 
-from pipelines.config import load_settings, load_sourced_values
+from pipelines.config.loader import load_settings, load_sourced_values
 from pipelines.errors import PlatformError
-from pipelines.platform import parcel
-from pipelines.platform.parcel import build_wheel, non_default_settings, to_cli_args
+from pipelines.runs import package
+from pipelines.runs.package import build_wheel, non_default_settings, to_cli_args
 
 
 def test_only_what_differs_goes_along_and_no_secret():
@@ -57,7 +57,7 @@ def test_of_sparks_own_settings_only_those_that_hold_a_secret_stay(write):
 def test_settings_that_went_as_words_come_back_as_they_were():
     from click.testing import CliRunner
 
-    from pipelines.cli import irbis
+    from pipelines.cli.app import irbis
 
     given = {
         "train.exclude_labels": ["a, b", "c"],
@@ -82,7 +82,7 @@ def test_settings_that_went_as_words_come_back_as_they_were():
 def test_the_wheel_of_a_checkout_holds_package_conf_and_jobs(tmp_path):
     wheel = build_wheel(tmp_path)
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"pipelines/cli/__init__.py", "pipelines/conf/base.yaml", "pipelines/jobs/run.py"} <= names
+    assert {"pipelines/cli/app.py", "pipelines/_data/conf/base.yaml", "pipelines/_data/jobs/run.py"} <= names
 
 
 def test_a_checkout_that_does_not_build_says_why(tmp_path, monkeypatch):
@@ -97,8 +97,8 @@ def test_what_was_installed_is_packed_again_as_a_wheel_that_runs(tmp_path, monke
     with zipfile.ZipFile(build_wheel(tmp_path / "built")) as built:
         built.extractall(tmp_path / "installed")
     found = importlib.metadata.Distribution.at(next((tmp_path / "installed").glob("irbis-*.dist-info")))
-    monkeypatch.setattr(parcel.importlib.metadata, "distribution", lambda name: found)
-    monkeypatch.setattr(parcel.pipelines, "__file__", str(tmp_path / "installed" / "pipelines" / "__init__.py"))
+    monkeypatch.setattr(package.importlib.metadata, "distribution", lambda name: found)
+    monkeypatch.setattr(package.pipelines, "__file__", str(tmp_path / "installed" / "pipelines" / "__init__.py"))
     wheels = [build_wheel(tmp_path / name).read_bytes() for name in ("one", "two")]
     assert wheels[0] == wheels[1]
     again = next((tmp_path / "one").glob("irbis-*-py3-none-any.whl"))

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import pytest
 
+from pipelines import processes
 from pipelines.errors import DataError
-from pipelines.platform import processes
-from pipelines.platform.ledger import RUNNING, STOPPED, UNKNOWN, RunHistory, RunRecord
-from pipelines.platform.processes import Process
-from pipelines.platform.targets.local import LocalBackend
+from pipelines.processes import Process
+from pipelines.runs.backends.local import LocalBackend
+from pipelines.runs.history import RUNNING, STOPPED, UNKNOWN, RunHistory, RunRecord
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_without_linux_the_start_is_asked_of_ps(monkeypatch, tmp_path, child):
 
 
 def test_a_run_that_is_looked_at_from_another_machine_keeps_its_record(tmp_path):
-    from pipelines.platform.following import refresh
+    from pipelines.runs.follow import refresh
 
     ledger = RunHistory(str(tmp_path))
     entry = ledger.write(run_of(replace(Process.of(os.getpid()), host="elsewhere")))

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from pipelines.platform import progress as module
-from pipelines.platform.progress import progress, progress_line
+from pipelines import progress as module
+from pipelines.progress import progress, progress_line
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.platform.quartz import validate_cron
+from pipelines.databricks.quartz import validate_cron
 
 
 @pytest.mark.parametrize(

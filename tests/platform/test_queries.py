@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.platform.queries import CODEGEN_MIN_ROWS, CODEGEN_MIN_ROWS_BY_STAGE, NO_CODEGEN, tune_codegen
-from pipelines.spark_conf import sql_conf
+from pipelines.spark.runtime import CODEGEN_MIN_ROWS, CODEGEN_MIN_ROWS_BY_STAGE, NO_CODEGEN, sql_conf, tune_codegen
 
 WHOLE_STAGE, FACTORY = NO_CODEGEN
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.platform.root_cause import LONGEST, root_cause
+from pipelines.spark.root_cause import LONGEST, root_cause
 
 JAVA = """An error occurred while calling o782.save.
 : org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 19.0 failed 1 times:

@@ -7,8 +7,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from pipelines.databricks.secrets import resolve_secrets
 from pipelines.errors import SettingsError
-from pipelines.platform.secrets import resolve_secrets
 
 GIVEN = {"azure.account_key": "{{secrets/surveys/storage}}", "azure.sas": "sv=1&sig=x"}
 

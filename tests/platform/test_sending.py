@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.platform.ledger import RUNNING, RunHistory, RunRecord, utc_now
-from pipelines.platform.sending import submit_run
-from pipelines.platform.targets import get_backend
-from pipelines.platform.targets.target import RunRequest
-from pipelines.storage.places import WorkspaceFiles
+from pipelines.runs.backends.base import RunRequest
+from pipelines.runs.backends.registry import get_backend
+from pipelines.runs.backends.workspace_files import WorkspaceFiles
+from pipelines.runs.history import RUNNING, RunHistory, RunRecord, utc_now
+from pipelines.runs.submit import submit_run
 
 from ..databricks_server import databricks_workspace
 from ..livy_server import PASSWORD, Container, livy_server

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import PlatformError
-from pipelines.platform import jars as jars_module
-from pipelines.platform import session
-from pipelines.platform.jvm import Java
-from pipelines.platform.managed import is_external_session
-from pipelines.platform.session import get_session, local_conf, log_file, task_slots
+from pipelines.spark import jars as jars_module
+from pipelines.spark import session
+from pipelines.spark.java import Java
+from pipelines.spark.runtime import is_external_session
+from pipelines.spark.session import get_session, local_conf, log_file, task_slots
 
 JAVA = Java(Path("/java"), 17, "JAVA_HOME")
 DELTA_JAR = "io.delta_delta-spark_2.12-3.3.3.jar"

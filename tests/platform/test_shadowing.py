@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 import pipelines
-from pipelines.platform.shadowing import current_folder_faults, hidden_by, python_path_faults
+from pipelines.spark.shadowing import current_folder_faults, hidden_by, python_path_faults
 
 ROOT = Path(pipelines.__file__).parents[1]
 

@@ -10,9 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.errors import PlatformError
-from pipelines.platform import spaces
-from pipelines.platform.spaces import (
+from pipelines import disk_space
+from pipelines.disk_space import (
     disk_full,
     free_bytes,
     own_temporary,
@@ -21,6 +20,7 @@ from pipelines.platform.spaces import (
     temporary_folder,
     why_unusable,
 )
+from pipelines.errors import PlatformError
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def nested(cause: BaseException) -> BaseException:
 def test_a_full_disk_is_found_at_any_depth_and_the_fullest_is_named(disks, tmp_path, cause, monkeypatch):
     workspace, temporary = tmp_path / "workspace", tmp_path / "temporary"
     workspace.mkdir(), temporary.mkdir()
-    monkeypatch.setattr(spaces.tempfile, "gettempdir", lambda: str(temporary))
+    monkeypatch.setattr(disk_space.tempfile, "gettempdir", lambda: str(temporary))
     disks[str(workspace)] = (False, 2**20)
     assert str(disk_full(nested(cause), str(workspace))) == (
         f"No space is left on the disk of {workspace} (1 MB free). What was committed stays. Make room there, or "

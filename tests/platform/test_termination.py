@@ -10,8 +10,8 @@ import pytest
 
 BEGIN = """
 import signal, sys, threading, time
-from pipelines.platform import termination
-from pipelines.platform.termination import Terminated, at_the_latest, terminable
+from pipelines import termination
+from pipelines.termination import Terminated, at_the_latest, terminable
 termination.MAX_SECONDS = termination.WRITING_SECONDS = termination.LAST_SECONDS = 0.3
 """
 

@@ -9,7 +9,7 @@ from threading import Event, Lock
 
 import mlflow
 
-from pipelines.platform.tracking import Tracking
+from pipelines.tracking.mlflow_client import Tracking
 
 
 def test_two_that_connect_at_once_leave_logging_as_it_was(make_settings, monkeypatch):

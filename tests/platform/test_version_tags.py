@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.platform.version_tags import MAX_TAG_LENGTH, Tags, encode_tags
+from pipelines.tracking.model_version import MAX_TAG_LENGTH, Tags, encode_tags
 
 
 @pytest.mark.parametrize(

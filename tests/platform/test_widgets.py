@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import SettingsError
-from pipelines.platform.widgets import parameters
+from pipelines.notebooks.parameters import parameters
 
 GIVEN = {"workspace": "here", "pictures": 12, "share": 0.5, "mirror": False}
 

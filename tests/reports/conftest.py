@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pipelines.evaluation.metrics import Evaluation, Interval, evaluate
-from pipelines.evaluation.operating_point import TARGET_RECALLS, UNITS, OperatingPoint, OperatingPointResult
+from pipelines.evaluation.review_policy import TARGET_RECALLS, UNITS, OperatingPoint, OperatingPointResult
 from pipelines.reports.contents import (
     Conflict,
     DataSummary,

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from pipelines.evaluation.figures import Interval
 from pipelines.evaluation.metrics import evaluate
-from pipelines.evaluation.operating_point import OperatingPoint, OperatingPointResult
-from pipelines.reports.card import model_card, review_table
+from pipelines.evaluation.results import Interval
+from pipelines.evaluation.review_policy import OperatingPoint, OperatingPointResult
+from pipelines.reports.model_card import model_card, review_table
 
 CLASSES = ["blank", "hare", "leopard"]
 COUNTS = {

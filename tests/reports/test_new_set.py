@@ -8,8 +8,8 @@ import re
 import pandas as pd
 import pytest
 
-from pipelines.reports.mark import comment_of
-from pipelines.reports.new_set import _as_cells, as_cell
+from pipelines.reports.scoring_summary import _as_cells, as_cell
+from pipelines.reports.staleness import comment_of
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+SUM(A1)", "-2+3", "@x", "\t=1", "\r=1", '=HYPERLINK("http://x")'])

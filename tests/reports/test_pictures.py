@@ -9,8 +9,8 @@ from datetime import datetime, timedelta, timezone
 from PIL import Image
 from pyspark.sql import functions as F
 
-from pipelines.reports import pictures
-from pipelines.reports.pictures import load_gallery
+from pipelines.reports import collect
+from pipelines.reports.collect import load_gallery
 from pipelines.schemas import IMAGES, parse_ddl
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -57,6 +57,6 @@ def test_an_image_that_ends_whoever_decodes_it_has_no_thumbnail_and_one_that_has
     failed = spark.createDataFrame([("a.jpg", "A", None), ("b.jpg", "B", "too_slow")], told).collect()
     shown = {each.path: each.thumbnail for each in load_gallery(tables, make_settings(), {"": failed})[""]}
     assert shown["a.jpg"] and shown["b.jpg"] is None
-    monkeypatch.setattr(pictures, "thumbnail", die)
+    monkeypatch.setattr(collect, "thumbnail", die)
     shown = {each.path: each.thumbnail for each in load_gallery(tables, make_settings(), {"": failed})[""]}
     assert shown == {"a.jpg": None, "b.jpg": None}

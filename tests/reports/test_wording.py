@@ -4,23 +4,23 @@ from datetime import datetime
 
 import pytest
 
-from pipelines.evaluation.figures import Interval
-from pipelines.reports import wording
+from pipelines.evaluation.results import Interval
+from pipelines.reports import formatting
 
 
 def test_numbers_shares_and_times_are_written_for_people():
-    assert wording.format_count(48210) == "48,210"
-    assert wording.format_percent(0.8484) == "84.8\u202f%"
-    assert wording.format_interval(Interval(0.8, 0.791, 0.902)) == "79.1 to 90.2\u202f%"
-    assert wording.format_interval(Interval(0.8)) == ""
-    assert wording.pluralize(1, "picture") == "1 picture"
-    assert wording.pluralize(1200, "picture") == "1,200 pictures"
-    assert wording.format_datetime(datetime(2014, 7, 1, 15, 22, 9)) == "2014-07-01 15:22"
+    assert formatting.format_count(48210) == "48,210"
+    assert formatting.format_percent(0.8484) == "84.8\u202f%"
+    assert formatting.format_interval(Interval(0.8, 0.791, 0.902)) == "79.1 to 90.2\u202f%"
+    assert formatting.format_interval(Interval(0.8)) == ""
+    assert formatting.pluralize(1, "picture") == "1 picture"
+    assert formatting.pluralize(1200, "picture") == "1,200 pictures"
+    assert formatting.format_datetime(datetime(2014, 7, 1, 15, 22, 9)) == "2014-07-01 15:22"
     assert [
-        wording.format_count(None),
-        wording.format_percent(float("nan")),
-        wording.format_datetime(None),
-        wording.format_date(None),
+        formatting.format_count(None),
+        formatting.format_percent(float("nan")),
+        formatting.format_datetime(None),
+        formatting.format_date(None),
     ] == ["–"] * 4
 
 
@@ -35,7 +35,7 @@ def test_numbers_shares_and_times_are_written_for_people():
     ],
 )
 def test_file_name_is_the_last_part_of_a_path(path, name):
-    assert wording.file_name(path) == name
+    assert formatting.file_name(path) == name
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,10 @@ def test_file_name_is_the_last_part_of_a_path(path, name):
     ],
 )
 def test_only_pictures_held_in_the_uri_itself_are_shown(uri):
-    assert wording.safe_data_uri(uri) is None
-    assert wording.safe_data_uri("data:image/png;base64,AAAA=") == "data:image/png;base64,AAAA="
+    assert formatting.safe_data_uri(uri) is None
+    assert formatting.safe_data_uri("data:image/png;base64,AAAA=") == "data:image/png;base64,AAAA="
 
 
 def test_shown_leaves_other_values_alone():
-    assert wording.sanitize_text(3) == 3
-    assert wording.sanitize_text("line\nbreak\x00") == "line\nbreak␀"
+    assert formatting.sanitize_text(3) == 3
+    assert formatting.sanitize_text("line\nbreak\x00") == "line\nbreak␀"

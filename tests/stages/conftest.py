@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.config import load_settings
-from pipelines.models.engines import conversion, graph
-from pipelines.platform.tracking import Tracking
-from pipelines.settings import Settings
-from pipelines.stages import ingest
-from pipelines.storage.tables import Tables
+from pipelines.config.loader import load_settings
+from pipelines.config.settings import Settings
+from pipelines.engines import conversion, graph
+from pipelines.stages.ingest import stage as ingest
+from pipelines.tracking.mlflow_client import Tracking
+from pipelines.workspace.tables import Tables
 
 Draw = Callable[..., Path]
 RULES = {
@@ -104,7 +104,8 @@ def survey_pictures() -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def featurized(spark, tmp_path_factory):
     """Give the folder of a survey whose workspace is ingested and featurized, once for all tests."""
-    from pipelines.stages import featurize, ingest
+    from pipelines.stages.featurize import stage as featurize
+    from pipelines.stages.ingest import stage as ingest
 
     folder = tmp_path_factory.mktemp("survey")
     for name, content in {**survey_pictures(), "S0/plain/bad.jpg": b"<html>"}.items():
@@ -121,7 +122,7 @@ def featurized(spark, tmp_path_factory):
 @pytest.fixture(scope="session")
 def champion(spark, featurized, tmp_path_factory):
     """Give a folder with the survey's workspace after training, once for all tests."""
-    from pipelines.stages import train
+    from pipelines.stages.train import stage as train
 
     folder = tmp_path_factory.mktemp("champion")
     shutil.copytree(featurized / "workspace", folder / "workspace")

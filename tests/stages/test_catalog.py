@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.evaluation.decision import ReviewPolicy
-from pipelines.platform.tracking import Tracking
-from pipelines.stages import score, train
+from pipelines.evaluation.review_policy import ReviewPolicy
+from pipelines.stages.score import stage as score
+from pipelines.stages.train import stage as train
+from pipelines.tracking.mlflow_client import Tracking
 
 
 def test_on_unity_catalog_a_version_is_registered_tagged_and_read_without_tags_of_its_own(spark, settings, monkeypatch):

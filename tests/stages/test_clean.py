@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.platform.ledger import FAILED, LOCAL, RUNNING, RunHistory, RunRecord
-from pipelines.platform.processes import Process
-from pipelines.stages import ingest, leftovers
-from pipelines.stages.clean import Clean
-from pipelines.stages.leftovers import find_leftovers, last_changed, total_size
-from pipelines.stages.run_records import is_due
-from pipelines.storage.tables import Tables
+from pipelines.cleanup import leftovers
+from pipelines.cleanup.clean import Clean
+from pipelines.cleanup.leftovers import find_leftovers, last_changed, total_size
+from pipelines.processes import Process
+from pipelines.runs.history import FAILED, LOCAL, RUNNING, RunHistory, RunRecord
+from pipelines.runs.record import is_due
+from pipelines.stages.ingest import stage as ingest
+from pipelines.workspace.tables import Tables
 
 from .conftest import jpeg
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.stages.comparison import as_text, compare_splits, compare_splits_report
+from pipelines.stages.train.compare_splits import as_text, compare_splits, compare_splits_report
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import SourcedValue, load_sourced_values
-from pipelines.images.samples.sample_set import PICTURES
-from pipelines.stages.demo import demo_settings
+from pipelines.config.loader import SourcedValue, load_sourced_values
+from pipelines.demo.demo import demo_settings
+from pipelines.demo.sample_set import PICTURES
 
 
 def chosen(**overrides: str) -> dict[str, SourcedValue]:

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
+from pipelines import doctor
+from pipelines.backbones import backbones_from_settings
 from pipelines.errors import PlatformError
-from pipelines.models.backbones import backbones_from_settings
-from pipelines.platform import environment, launching
-from pipelines.platform.jvm import Java
-from pipelines.stages import doctor
+from pipelines.spark import launch, preflight
+from pipelines.spark.java import Java
 
 MACHINE = ["modules", "temporary", "open files", "variables", "locale", "user", "memory"]
 THINGS = ["python", "java", *doctor.PACKAGES, *MACHINE, "gpu", "weights", "workspace", "cache", "spark"]
@@ -49,7 +49,7 @@ def test_a_workspace_that_cannot_be_written_keeps_spark_from_being_tried(spark, 
 
 
 def test_variables_without_effect_and_those_with_an_odd_one_are_listed(make_settings, monkeypatch):
-    for name in (*launching.FOREIGN, "SPARK_HOME", *environment.MLFLOW):  # MLflow itself sets its own
+    for name in (*launch.FOREIGN, "SPARK_HOME", *preflight.MLFLOW):  # MLflow itself sets its own
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--master yarn")
     monkeypatch.setenv("_JAVA_OPTIONS", "-Xmx256m")
@@ -60,7 +60,7 @@ def test_variables_without_effect_and_those_with_an_odd_one_are_listed(make_sett
 
 
 def test_more_memory_for_java_than_there_is_is_a_fault(make_settings, monkeypatch):
-    monkeypatch.setattr(environment, "memory_limit", lambda: 2**30)
+    monkeypatch.setattr(preflight, "memory_limit", lambda: 2**30)
     finding = doctor._finding("memory", lambda: doctor._memory(make_settings({"spark.driver_memory": "2g"})))
     assert not finding.is_ok and "this machine or container has 1.0 GiB" in finding.detail
 

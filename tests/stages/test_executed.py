@@ -11,8 +11,8 @@ import pytest
 
 import pipelines
 from pipelines.errors import NotebookError, PlatformError
-from pipelines.stages.executed import REQUIRED_PACKAGES, NotebookRun, run_notebook
-from pipelines.stages.notebooks import validate_request
+from pipelines.notebooks.execute import REQUIRED_PACKAGES, NotebookRun, run_notebook
+from pipelines.notebooks.requests import validate_request
 
 from .test_notebooks import write
 

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 from pyspark.sql import functions as F
 
+from pipelines.backbones import load_backbone
 from pipelines.errors import DataError
-from pipelines.models.backbones import load_backbone
-from pipelines.spark_conf import sql_conf
-from pipelines.stages import featurize, ingest
-from pipelines.stages.featurize import featurize_udf
-from pipelines.storage.tables import Tables
+from pipelines.spark.runtime import sql_conf
+from pipelines.stages.featurize import stage as featurize
+from pipelines.stages.featurize.stage import featurize_udf
+from pipelines.stages.ingest import stage as ingest
+from pipelines.workspace.tables import Tables
 
 from .conftest import MIXED, changed, jpeg
 
@@ -86,7 +87,7 @@ def engines_of_workers(spark):
     """Give {process id: its engines, as identities of objects}."""
 
     def engines():
-        from pipelines.models.engines import engine
+        from pipelines.engines import engine
 
         return [f"{key} {id(each)}" for key, each in engine._engines.items()]
 
@@ -115,9 +116,9 @@ def test_what_a_worker_has_loaded_is_not_walked_through_after_every_task(spark, 
 
 def test_a_worker_imports_neither_torch_nor_spark_sql_nor_pandas_nor_the_settings():
     heavy = "torch", "pandas", "pydantic", "yaml", "delta", "sklearn", "mlflow", "pyspark"
-    code = "import sys, pipelines.models.embedding, pipelines.models.engines.openvino_engine; print(*sys.modules)"
+    code = "import sys, pipelines.engines.arrow, pipelines.engines.openvino_engine; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pipelines.models.backbones.backbone" in done.stdout.split()
+    assert "pipelines.backbones.backbone" in done.stdout.split()
     assert not set(heavy) & set(done.stdout.split())
 
 

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from pyspark.sql import functions as F
 
-from pipelines.models.backbones import load_backbone
-from pipelines.stages import featurize, ingest
-from pipelines.storage.features import read_features
-from pipelines.storage.tables import Tables
+from pipelines.backbones import load_backbone
+from pipelines.stages.featurize import stage as featurize
+from pipelines.stages.ingest import stage as ingest
+from pipelines.workspace.features import read_features
+from pipelines.workspace.tables import Tables
 
 from .conftest import changed, jpeg
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.config import load_settings
-from pipelines.evaluation.answers import PredictionSet
-from pipelines.stages.gate import compare_with_champion
+from pipelines.config.loader import load_settings
+from pipelines.evaluation.predictions import PredictionSet
+from pipelines.stages.train.gate import compare_with_champion
 
 CLASSES = ("blank", "hare", "leopard")
 # 40 encounters of five frames each: 24 of nothing, 12 of a hare, 4 of a leopard.

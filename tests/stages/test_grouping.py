@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.stages import ingest
-from pipelines.stages.caveats import group_caveats
-from pipelines.storage.tables import Tables
+from pipelines.stages.ingest import stage as ingest
+from pipelines.stages.train.caveats import group_caveats
+from pipelines.workspace.tables import Tables
 
 from .conftest import NOON, jpeg, rows
 

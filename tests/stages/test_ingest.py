@@ -9,9 +9,9 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
-from pipelines.stages import ingest
-from pipelines.stages.status import as_text, collect_status
-from pipelines.storage.tables import Tables, content_ingested_at
+from pipelines.stages.ingest import stage as ingest
+from pipelines.status import as_text, collect_status
+from pipelines.workspace.tables import Tables, content_ingested_at
 
 from .conftest import NOON, changed, jpeg, rows
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import functions as F
 
+from pipelines.azure.retry import RetryPolicy
 from pipelines.errors import AccessError
-from pipelines.stages import ingest
-from pipelines.storage.retrying import RetryPolicy
-from pipelines.storage.sources import azure_blob
-from pipelines.storage.tables import Tables
+from pipelines.sources.stores import azure_blob
+from pipelines.stages.ingest import stage as ingest
+from pipelines.workspace.tables import Tables
 from tests.azurite import ACCOUNT, KEY
 from tests.fault_proxy import fault_proxy
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from pyspark.sql import functions as F
 
-from pipelines.stages import ingest
-from pipelines.storage.tables import Tables, content_ingested_at
+from pipelines.stages.ingest import stage as ingest
+from pipelines.workspace.tables import Tables, content_ingested_at
 
 from .conftest import NOON, jpeg, rows
 

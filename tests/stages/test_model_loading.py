@@ -11,21 +11,23 @@ import pytest
 import yaml
 from pyspark.ml import PipelineModel
 
+from pipelines.classifiers.transformers import ArrayToVector, TemperatureScaling
 from pipelines.errors import ModelError
-from pipelines.models.classifiers import ArrayToVector, TemperatureScaling
-from pipelines.platform.model_files import OWN_CLASSES, find_fault
-from pipelines.platform.stored_models import DIGEST
-from pipelines.platform.tracking import Tracking
-from pipelines.stages import report, score, train
-from pipelines.stages.recording import record_run
+from pipelines.runs.recorder import record_run
+from pipelines.stages.report import stage as report
 from pipelines.stages.result import StageResult
+from pipelines.stages.score import stage as score
+from pipelines.stages.train import stage as train
+from pipelines.tracking.mlflow_client import Tracking
+from pipelines.tracking.model_files import OWN_CLASSES, find_fault
+from pipelines.tracking.stored_models import DIGEST
 
 from .conftest import changed
 
 HOSTILE = """
 import pathlib
 pathlib.Path({marker!r}).touch()
-from pipelines.models.classifiers import ArrayToVector
+from pipelines.classifiers.transformers import ArrayToVector
 class Stage(ArrayToVector):
     pass
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import NotebookError
-from pipelines.stages.notebooks import list_notebooks, notebooks_folder, resolve_notebook, validate_request
+from pipelines.notebooks.requests import list_notebooks, notebooks_folder, resolve_notebook, validate_request
 
 ALL = "01_walkthrough, 02_explore_errors, 03_score_new_set"
 

@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pipelines.models.backbones import load_backbone
-from pipelines.stages.passes import WorkUnit
+from pipelines.backbones import load_backbone
+from pipelines.stages.featurize.work_plan import WorkUnit
 
 MB = 2**20
 

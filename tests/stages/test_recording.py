@@ -14,12 +14,12 @@ from pyspark.sql import functions as F
 
 from pipelines import schemas
 from pipelines.errors import DataError, PlatformError
-from pipelines.platform.ledger import RunHistory
-from pipelines.platform.lock import workspace_lock
+from pipelines.runs import log as log_module
+from pipelines.runs.history import RunHistory
+from pipelines.runs.recorder import record_run
 from pipelines.schemas import Failure
-from pipelines.stages import run_log
-from pipelines.stages.recording import record_run
 from pipelines.stages.result import StageResult
+from pipelines.workspace.lock import workspace_lock
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_cluster_keeps_no_ledger_and_without_one_a_run_goes_on(recordable, tmp
 
 
 def test_the_log_can_be_read_while_the_run_goes_on(recordable, monkeypatch):
-    monkeypatch.setattr(run_log, "WRITE_EVERY", 0.01)
+    monkeypatch.setattr(log_module, "WRITE_EVERY", 0.01)
     settings = recordable()
     with record_run(["run"], settings, {}) as run:
         print("first", flush=True)

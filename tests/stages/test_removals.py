@@ -11,14 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.cli import main
-from pipelines.config import load_settings
+from pipelines.cleanup import clean
+from pipelines.cli.app import main
+from pipelines.config.loader import load_settings
 from pipelines.evaluation.split import labelled_images
-from pipelines.platform import session
-from pipelines.platform.lock import workspace_lock
-from pipelines.stages import clean, ingest, removals
-from pipelines.stages.holding import is_exclusive
-from pipelines.storage.tables import Tables, content_ingested_at
+from pipelines.spark import session
+from pipelines.stages.ingest import removals
+from pipelines.stages.ingest import stage as ingest
+from pipelines.workspace.hold import is_exclusive
+from pipelines.workspace.lock import workspace_lock
+from pipelines.workspace.tables import Tables, content_ingested_at
 
 from .conftest import NOON, changed, jpeg, rows
 

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.platform.crowning import set_champion
-from pipelines.platform.tracking import Tracking
-from pipelines.reports.gather import gather
-from pipelines.stages import ingest, report, score, train
-from pipelines.storage.tables import Tables
+from pipelines.reports.collect import gather
+from pipelines.stages.ingest import stage as ingest
+from pipelines.stages.report import stage as report
+from pipelines.stages.score import stage as score
+from pipelines.stages.train import stage as train
+from pipelines.tracking.mlflow_client import Tracking
+from pipelines.tracking.promotion import set_champion
+from pipelines.workspace.tables import Tables
 
 from .conftest import jpeg
 

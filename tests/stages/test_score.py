@@ -13,18 +13,21 @@ import pytest
 from PIL import Image
 from pyspark.sql import functions as F
 
+from pipelines.backbones import backbones_from_settings
 from pipelines.errors import DataError, ModelError
-from pipelines.evaluation.decision import ReviewPolicy
-from pipelines.evaluation.operating_point import OperatingPoint
-from pipelines.evaluation.vote import aggregate_burst
-from pipelines.models.backbones import backbones_from_settings
-from pipelines.platform.tracking import EVALUATION, Tracking
-from pipelines.reports.gather import gather
-from pipelines.stages import featurize, ingest, learning, score, train
-from pipelines.stages.removals import removed_rows
-from pipelines.stages.score import require_backbone
-from pipelines.stages.status import collect_status
-from pipelines.storage.tables import Tables
+from pipelines.evaluation.burst_vote import aggregate_burst
+from pipelines.evaluation.review_policy import OperatingPoint, ReviewPolicy
+from pipelines.reports.collect import gather
+from pipelines.stages.featurize import stage as featurize
+from pipelines.stages.ingest import stage as ingest
+from pipelines.stages.ingest.removals import removed_rows
+from pipelines.stages.score import stage as score
+from pipelines.stages.score.stage import require_backbone
+from pipelines.stages.train import stage as train
+from pipelines.stages.train import training_data
+from pipelines.status import collect_status
+from pipelines.tracking.mlflow_client import EVALUATION, Tracking
+from pipelines.workspace.tables import Tables
 
 from .conftest import changed, jpeg
 
@@ -67,7 +70,7 @@ def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, 
     trusted = [replace(point, groups=20) for point in decision.operating_points]  # there are not so many
     Tracking.of(sought).tag(version, decision=replace(decision, points=tuple(trusted)).to_json())
     review = {(each["point"]["unit"], each["point"]["recall"]): each for each in evaluation_of(sought)["reviews"]}
-    test = learning.training_rows(tables, sought, version.tags["backbone"]).where("split = 'test'").collect()
+    test = training_data.training_rows(tables, sought, version.tags["backbone"]).where("split = 'test'").collect()
     for recall_unit in ("picture", "group"):
         (threshold,) = [each.threshold for each in trusted if (each.unit, each.recall) == (recall_unit, 0.95)]
         assert score.run(spark, changed(sought, "score", target_recall=0.95, recall_unit=recall_unit)).written == 180

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipelines.classifiers.transformers import predict_probabilities
 from pipelines.errors import DataError, ModelError
-from pipelines.evaluation.decision import ReviewPolicy
-from pipelines.models.classifiers import predict_probabilities
-from pipelines.platform.tracking import Tracking
-from pipelines.stages import featurize, score
-from pipelines.stages.score import require_backbone
-from pipelines.storage.features import read_features
-from pipelines.storage.tables import Tables
+from pipelines.evaluation.review_policy import ReviewPolicy
+from pipelines.stages.featurize import stage as featurize
+from pipelines.stages.score import stage as score
+from pipelines.stages.score.stage import require_backbone
+from pipelines.tracking.mlflow_client import Tracking
+from pipelines.workspace.features import read_features
+from pipelines.workspace.tables import Tables
 
 from .conftest import changed
 

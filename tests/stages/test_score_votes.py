@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipelines.evaluation.decision import ReviewPolicy
-from pipelines.platform.tracking import Tracking
-from pipelines.stages import score
-from pipelines.storage.tables import Tables
+from pipelines.evaluation.review_policy import ReviewPolicy
+from pipelines.stages.score import stage as score
+from pipelines.tracking.mlflow_client import Tracking
+from pipelines.workspace.tables import Tables
 
 
 def test_without_a_vote_every_image_keeps_its_own_prediction(spark, trained):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.stages.learning import select_rows
-from pipelines.stages.measuring import cross_validate_pipeline
-from pipelines.stages.train import train
+from pipelines.stages.train.evaluate import cross_validate_pipeline
+from pipelines.stages.train.stage import train
+from pipelines.stages.train.training_data import select_rows
 
 COLUMNS = (
     "path string, content_hash string, features array<float>, label string, burst_id string, group_id string, "
@@ -58,7 +58,7 @@ def chosen(make_settings):
 
 @pytest.fixture(scope="module")
 def trained(survey, request):
-    from pipelines.config import load_settings
+    from pipelines.config.loader import load_settings
 
     cheap = {"train.reg_params": 0.05, "train.max_iter": 15, "train.cv_folds": 3, "train.bootstrap_resamples": 100}
     return train(survey, load_settings(None, cheap))

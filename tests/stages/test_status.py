@@ -3,9 +3,13 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from pipelines.platform.tracking import Tracking
-from pipelines.stages import featurize, ingest, report, score, train
-from pipelines.stages.status import as_text, collect_status
+from pipelines.stages.featurize import stage as featurize
+from pipelines.stages.ingest import stage as ingest
+from pipelines.stages.report import stage as report
+from pipelines.stages.score import stage as score
+from pipelines.stages.train import stage as train
+from pipelines.status import as_text, collect_status
+from pipelines.tracking.mlflow_client import Tracking
 
 from .conftest import RULES, jpeg
 from .test_train import changed

@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pyspark.sql.utils import IllegalArgumentException
 
-from pipelines.config import SourcedValue, flatten, load_sourced_values
+from pipelines.config.loader import SourcedValue, flatten, load_sourced_values
 from pipelines.errors import DataError, SettingsError
-from pipelines.platform.provenance import code_version
-from pipelines.platform.tracking import Tracking
-from pipelines.platform.trials import PARENT, Trial
-from pipelines.stages import sweep, sweep_trial
-from pipelines.stages.sweep_plan import Shard, SweepPlan
-from pipelines.stages.sweep_trial import final_params
+from pipelines.stages.sweep import stage as sweep
+from pipelines.stages.sweep import trial as trial_module
+from pipelines.stages.sweep.plan import Shard, SweepPlan
+from pipelines.stages.sweep.trial import final_params
+from pipelines.tracking.code_version import code_version
+from pipelines.tracking.mlflow_client import Tracking
+from pipelines.tracking.sweep_runs import PARENT, Trial
 
 
 @pytest.fixture
@@ -116,8 +117,8 @@ def test_a_share_draws_other_values_than_those_beside_it_and_hears_of_theirs(spa
     space = {"train.reg_params": {"low": 0.001, "high": 1.0, "log": True}}
     drawn = plan(method="tpe", space=space, trials=4)
     sweep.init_sweep(spark, settings, drawn, "grid")
-    heard, tell = [], sweep_trial.tell
-    monkeypatch.setattr(sweep_trial, "tell", lambda study, of, news: heard.append(len(news)) or tell(study, of, news))
+    heard, tell = [], trial_module.tell
+    monkeypatch.setattr(trial_module, "tell", lambda study, of, news: heard.append(len(news)) or tell(study, of, news))
     assert [sweep.run(spark, settings, drawn, "grid", origins, Shard(n, 2)).written for n in (2, 1)] == [2, 2]
     assert heard == [0, 0, 0, 2, 0, 0]  # as it starts, and before each trial
     _, runs = nested(settings)
@@ -140,7 +141,7 @@ def test_what_a_learner_refuses_is_written_down_and_the_others_go_on(spark, sett
 
 
 def test_a_spark_that_stops_is_no_finding_about_parameters(spark, settings, origins, monkeypatch):
-    monkeypatch.setattr("pipelines.stages.sweep_trial.is_running", lambda spark: False)
+    monkeypatch.setattr("pipelines.stages.sweep.trial.is_running", lambda spark: False)
     with pytest.raises(IllegalArgumentException):
         sweep.run(spark, settings, plan(space={"train.pca_components": [100_000]}), "grid", origins)
     monkeypatch.undo()
@@ -159,7 +160,7 @@ def test_a_failed_trial_whose_run_is_deleted_is_tried_again(spark, settings, ori
 
 
 def test_a_hopeless_trial_is_stopped_after_one_fold(spark, settings, origins, monkeypatch):
-    monkeypatch.setattr("pipelines.stages.sweep_trial.N_STARTUP_TRIALS", 2)
+    monkeypatch.setattr("pipelines.stages.sweep.trial.N_STARTUP_TRIALS", 2)
     space = {"train.reg_params": [0.03, 0.02, 0.01, 1000.0]}
     result = sweep.run(spark, settings, plan(space=space, prune=True, metric="log_loss"), "grid", origins)
     trials = [Trial(**json.loads(run.data.tags["irbis.trial"])) for run in nested(settings)[1]]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import load_sourced_values
+from pipelines.config.loader import load_sourced_values
 from pipelines.errors import SettingsError
-from pipelines.stages.sweep_plan import read_plan
+from pipelines.stages.sweep.plan import read_plan
 
 
 @pytest.fixture

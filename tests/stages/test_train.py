@@ -7,15 +7,17 @@ import pytest
 from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
+from pipelines.classifiers.predict import predict_labelled
 from pipelines.errors import DataError
-from pipelines.evaluation.answers import choose_temperature, choose_views
-from pipelines.evaluation.decision import ReviewPolicy
-from pipelines.evaluation.figures import Evaluation
-from pipelines.evaluation.operating_point import OperatingPointResult
-from pipelines.platform.tracking import CHAMPION, EVALUATION, Tracking
-from pipelines.stages import featurize, ingest, learning, train
-from pipelines.stages.asking import predict_labelled
-from pipelines.storage.tables import Tables
+from pipelines.evaluation.predictions import choose_temperature, choose_views
+from pipelines.evaluation.results import Evaluation
+from pipelines.evaluation.review_policy import OperatingPointResult, ReviewPolicy
+from pipelines.stages.featurize import stage as featurize
+from pipelines.stages.ingest import stage as ingest
+from pipelines.stages.train import stage as train
+from pipelines.stages.train import training_data
+from pipelines.tracking.mlflow_client import CHAMPION, EVALUATION, Tracking
+from pipelines.workspace.tables import Tables
 
 from .conftest import changed, jpeg
 
@@ -36,7 +38,7 @@ def test_the_first_version_is_champion_and_tells_what_it_is(spark, settings):
     assert test.is_grouped and test.metrics["accuracy"].value == champion.metrics["accuracy"] > 0.9
     params = tracking.params(champion)
     assert params["table_version.images"] == "0" and params["train.max_iter"] == "6"
-    rows = learning.training_rows(Tables.of(spark, settings), settings, champion.tags["backbone"])
+    rows = training_data.training_rows(Tables.of(spark, settings), settings, champion.tags["backbone"])
     sides = rows.groupBy("group_id").agg(F.countDistinct("split").alias("sides")).agg(F.max("sides"))
     assert sides.first()[0] == 1
     assert test.rows == rows.where("split = 'test'").count()
@@ -66,9 +68,9 @@ def test_what_is_decided_is_kept_with_the_version(spark, settings):
 def test_probabilities_are_calibrated_on_what_was_held_out(spark, trained):
     tracking = Tracking.of(trained)
     champion = tracking.champion()
-    rows = learning.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
+    rows = training_data.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
     learned = rows.where("split != 'test'")
-    _, said = learning.fit_cross_validated(learned, champion.classes, trained.train, trained.train.cv_folds)
+    _, said = training_data.fit_cross_validated(learned, champion.classes, trained.train, trained.train.cv_folds)
     assert len(said.labels) == learned.count()
     assert float(tracking.params(champion)["temperature"]) == pytest.approx(choose_temperature(said), rel=1e-3)
 
@@ -78,11 +80,11 @@ def test_without_folds_the_one_split_calibrates_and_its_temperature_stays_in_the
     train.run(spark, trained)
     tracking = Tracking.of(trained)
     champion = tracking.champion()
-    rows = learning.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
+    rows = training_data.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
     model, held = tracking.load(champion), rows.where("split = 'validation'")
     *steps, last = model.stages
     temperature = float(tracking.params(champion)["temperature"])
-    assert (type(last).__name__, last.getOrDefault(last.temperature)) == ("Temperature", temperature)
+    assert (type(last).__name__, last.getOrDefault(last.temperature)) == ("TemperatureScaling", temperature)
     said = predict_labelled(PipelineModel(steps), held, champion.classes)
     assert temperature == pytest.approx(choose_temperature(said), rel=1e-3)
     calibrated = predict_labelled(model, held, champion.classes)
@@ -118,7 +120,7 @@ def test_a_label_to_exclude_that_no_image_has_is_refused(spark, settings):
 
 def test_a_label_without_features_yet_may_be_excluded_and_twins_in_case_are_refused(spark, settings, draw):
     ingest.run(spark, changed(settings, "sources", images=str(draw({"unsure/new.jpg": jpeg(99, 5)}))))
-    tables, sound = Tables.of(spark, settings), learning.require_sound_labels
+    tables, sound = Tables.of(spark, settings), training_data.require_sound_labels
     rows = spark.createDataFrame([("fox",), ("Fox",), ("fox",)], "label string")
     with pytest.raises(DataError, match=r"'Fox' \(1 images\) and 'fox' \(2 images\)\. Give each.*ingest their sources"):
         sound(tables, rows, changed(settings, "train", exclude_labels=["unsure"]))
@@ -130,9 +132,9 @@ def test_mirror_images_are_learned_from_and_asked_about_where_there_are_features
     mirrored = changed(trained, "featurize", horizontal_flip=True)
     featurize.run(spark, mirrored)
     tables, tracking = Tables.of(spark, mirrored), Tracking.of(mirrored)
-    rows = learning.training_rows(tables, mirrored, tracking.champion().tags["backbone"])
+    rows = training_data.training_rows(tables, mirrored, tracking.champion().tags["backbone"])
     assert rows.where("mirrored is not null").count() == rows.count() == 180
-    _, said = learning.fit_cross_validated(rows.where("split != 'test'"), ["plain", "striped"], mirrored.train, 2)
+    _, said = training_data.fit_cross_validated(rows.where("split != 'test'"), ["plain", "striped"], mirrored.train, 2)
     assert said.mirrored.shape == said.probabilities.shape
     assert np.abs(said.mirrored - said.probabilities).max() > 1e-6
     result = train.run(spark, mirrored)

@@ -11,13 +11,14 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import ModelError
 from pipelines.evaluation.split import assign_split
-from pipelines.platform.tracking import CHAMPION, EVALUATION, Tracking
-from pipelines.stages import ingest, train
-from pipelines.stages.comparison import compare_splits_report
-from pipelines.stages.gate import apply_gate
-from pipelines.stages.learning import training_rows
-from pipelines.stages.status import as_text, collect_status
-from pipelines.storage.tables import Tables
+from pipelines.stages.ingest import stage as ingest
+from pipelines.stages.train import stage as train
+from pipelines.stages.train.compare_splits import compare_splits_report
+from pipelines.stages.train.gate import apply_gate
+from pipelines.stages.train.training_data import training_rows
+from pipelines.status import as_text, collect_status
+from pipelines.tracking.mlflow_client import CHAMPION, EVALUATION, Tracking
+from pipelines.workspace.tables import Tables
 
 from .conftest import changed
 

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pipelines.stages import unchanged
+from pipelines.runs import skip_unchanged
 from pipelines.stages.result import StageResult
 
 RESULTS = [
@@ -37,12 +37,12 @@ def chosen(make_settings, tmp_path):
 @pytest.fixture
 def kept(chosen):
     settings = chosen()
-    unchanged.save_digest(settings, unchanged.input_digest(settings), RESULTS)
+    skip_unchanged.save_digest(settings, skip_unchanged.input_digest(settings), RESULTS)
     return settings
 
 
 def asked(settings):
-    return unchanged.cached_results(settings, unchanged.input_digest(settings))
+    return skip_unchanged.cached_results(settings, skip_unchanged.input_digest(settings))
 
 
 def test_a_run_that_finds_all_as_it_was_says_what_idle_stages_say(kept):
@@ -76,8 +76,8 @@ def rewrite(name):
         lambda folder: (folder / "workspace/tables/images/part-0.parquet").unlink(),
         rewrite("workspace/artifacts/f00/artifacts/model/MLmodel"),
         lambda folder: shutil.rmtree(folder / "workspace/artifacts"),
-        lambda folder: (folder / "workspace" / unchanged.LAST_RUN_FILE).write_text('{"version": "another"}'),
-        lambda folder: (folder / "workspace" / unchanged.LAST_RUN_FILE).write_text("cut of"),
+        lambda folder: (folder / "workspace" / skip_unchanged.LAST_RUN_FILE).write_text('{"version": "another"}'),
+        lambda folder: (folder / "workspace" / skip_unchanged.LAST_RUN_FILE).write_text("cut of"),
     ],
     ids=[
         "rewritten",
@@ -121,7 +121,7 @@ def write_part(folder, text):
 def test_a_folder_of_labels_is_looked_into_part_by_part(chosen, tmp_path, change):
     write_part(tmp_path, "lynx")
     settings = chosen(**{"sources.labels": str(tmp_path / "labels.parquet")})
-    unchanged.save_digest(settings, unchanged.input_digest(settings), RESULTS)
+    skip_unchanged.save_digest(settings, skip_unchanged.input_digest(settings), RESULTS)
     write_part(tmp_path, "lynx")
     assert len(asked(settings)) == 2
     change(tmp_path)
@@ -140,7 +140,7 @@ def test_labels_written_again_within_one_tick_of_the_clock_are_looked_into(kept,
 def test_a_stage_that_is_due_again_is_asked_even_if_nothing_changed(chosen, year, count):
     settings = chosen()
     results = [replace(RESULTS[0], due=datetime(year, 1, 1, tzinfo=timezone.utc)), RESULTS[1]]
-    unchanged.save_digest(settings, unchanged.input_digest(settings), results)
+    skip_unchanged.save_digest(settings, skip_unchanged.input_digest(settings), results)
     assert len(asked(settings)) == count
 
 
@@ -149,7 +149,7 @@ def test_another_setting_or_another_package_is_looked_into(kept, chosen, tmp_pat
     package = tmp_path / "package"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    monkeypatch.setattr(unchanged.pipelines, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(skip_unchanged.pipelines, "__file__", str(package / "__init__.py"))
     assert asked(kept) == []
 
 
@@ -159,7 +159,7 @@ def test_other_weights_in_the_cache_are_looked_into(chosen, tmp_path):
     words = {"featurize.backbone": "irbis_tiny+resnet18", "featurize.weights_cache": str(file.parent)}
     file.write_bytes(b"weights")
     settings = chosen(**words)
-    unchanged.save_digest(settings, unchanged.input_digest(settings), RESULTS)
+    skip_unchanged.save_digest(settings, skip_unchanged.input_digest(settings), RESULTS)
     assert len(asked(settings)) == 2
     file.write_bytes(b"other weights")
     assert asked(settings) == []
@@ -168,7 +168,9 @@ def test_other_weights_in_the_cache_are_looked_into(chosen, tmp_path):
 @pytest.mark.parametrize("failure, is_kept", [("vanished", False), ("unavailable", False), ("truncated", True)])
 def test_a_run_is_not_kept_if_another_may_read_what_it_could_not(chosen, failure, is_kept):
     settings = chosen()
-    unchanged.save_digest(settings, unchanged.input_digest(settings), [StageResult("ingest", 1, 0, {failure: 1})])
+    skip_unchanged.save_digest(
+        settings, skip_unchanged.input_digest(settings), [StageResult("ingest", 1, 0, {failure: 1})]
+    )
     assert bool(asked(settings)) == is_kept
 
 
@@ -184,6 +186,6 @@ def test_where_models_or_tables_are_on_a_server_every_run_looks(chosen, monkeypa
     if variable:
         monkeypatch.setenv(variable, "15.4")
     settings = chosen(**words)
-    assert unchanged.input_digest(settings) is None
-    unchanged.save_digest(settings, None, RESULTS)
-    assert unchanged.cached_results(settings, None) == []
+    assert skip_unchanged.input_digest(settings) is None
+    skip_unchanged.save_digest(settings, None, RESULTS)
+    assert skip_unchanged.cached_results(settings, None) == []

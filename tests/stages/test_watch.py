@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DataError, PlatformError
-from pipelines.platform.lock import workspace_lock
-from pipelines.stages import ingest
-from pipelines.stages.watch import Watcher, watch
-from pipelines.storage.arrivals import checkpoint_path, enqueue
-from pipelines.storage.listing import list_images
-from pipelines.storage.sources import open_source
-from pipelines.storage.tables import Tables
+from pipelines.sources.listing import list_images
+from pipelines.sources.registry import open_source
+from pipelines.stages.ingest import stage as ingest
+from pipelines.stages.ingest.arrivals import checkpoint_path, enqueue
+from pipelines.stages.ingest.watch import Watcher, watch
+from pipelines.workspace.lock import workspace_lock
+from pipelines.workspace.tables import Tables
 
 from .conftest import jpeg
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.config import load_settings
-from pipelines.storage import azure_credentials
-from pipelines.storage.sources import Source, azure_blob, open_source
+from pipelines.azure import credentials
+from pipelines.config.loader import load_settings
+from pipelines.sources.registry import Source, open_source
+from pipelines.sources.stores import azure_blob
 from tests.azurite import Azurite, why_not
 from tests.token_server import TokenServer, token_server, write_certificate
 
@@ -59,9 +60,9 @@ def no_logins(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Iterator[No
     for variable in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_", "MSI_", "IMDS_"))]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    azure_credentials._default.cache_clear()
+    credentials._default.cache_clear()
     yield
-    azure_credentials._default.cache_clear()
+    credentials._default.cache_clear()
     azure_blob._client.cache_clear()
 
 

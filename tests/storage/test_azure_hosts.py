@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from pipelines.azure_address import parse_blob_uri
-from pipelines.config import load_settings
+from pipelines.azure import credentials
+from pipelines.azure.hadoop import artifact_credentials_env, hadoop_access_conf
+from pipelines.azure_uri import parse_blob_uri
+from pipelines.config.loader import load_settings
 from pipelines.errors import AccessError, DataError, SettingsError
-from pipelines.platform.artifacts import artifact_credentials_env
-from pipelines.storage import azure_credentials
-from pipelines.storage.azure_workspace import hadoop_access_conf
-from pipelines.storage.places import WorkspaceFiles
-from pipelines.storage.sources import azure_blob, open_source
+from pipelines.runs.backends.workspace_files import WorkspaceFiles
+from pipelines.sources.registry import open_source
+from pipelines.sources.stores import azure_blob
 from tests.serving import Quiet, Server, serving
 from tests.token_server import write_certificate
 
@@ -59,7 +59,7 @@ class _Handler(Quiet):
 @pytest.fixture
 def foreign(identity: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Eavesdropper]:
     """Give a TLS server that every name below example.org leads to, on a machine that has a token to give."""
-    for variable in azure_credentials.VARIABLES.values():
+    for variable in credentials.VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
     names = ("storage.example.org", "irbis1.blob.example.org", "irbis1.blob.core.windows.net.example.org")
     certificate = write_certificate(tmp_path, *names)

@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pipelines.azure_address import BlobLocation
+from pipelines.azure.credentials import Credential
+from pipelines.azure.retry import RetryPolicy
+from pipelines.azure_uri import BlobLocation
 from pipelines.errors import AccessError
-from pipelines.storage.azure_credentials import Credential
-from pipelines.storage.retrying import RetryPolicy
-from pipelines.storage.sources.azure_blob import AzureBlobs
+from pipelines.sources.stores.azure_blob import AzureBlobs
 from tests.serving import Quiet, Server, serving
 
 BLOB = (

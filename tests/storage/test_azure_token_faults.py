@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from pipelines.azure.retry import RetryPolicy
 from pipelines.errors import AccessError, ImageError
-from pipelines.storage.retrying import RetryPolicy
-from pipelines.storage.sources import azure_blob
+from pipelines.sources.stores import azure_blob
 from tests.token_server import token_server
 
 from .conftest import CONTENTS, contents, opened
@@ -21,8 +21,8 @@ from .conftest import CONTENTS, contents, opened
 CHAIN = "EnvironmentCredential, WorkloadIdentityCredential, ManagedIdentityCredential"
 OPENING = """
 import sys, time
-from pipelines.config import load_settings
-from pipelines.storage.sources import open_source
+from pipelines.config.loader import load_settings
+from pipelines.sources.registry import open_source
 start = time.monotonic()
 try:
     open_source(load_settings(None, {"sources.images": sys.argv[1]}))
@@ -120,7 +120,7 @@ def test_a_token_that_is_not_renewed_is_told_and_no_thread_waits_for_another(
     blobs, identity, monkeypatch, fault, tries
 ):
     monkeypatch.setattr(azure_blob, "BACKGROUND_RETRY", RetryPolicy(tries=tries, first_wait=0.2))
-    monkeypatch.setattr("pipelines.storage.azure_answers.SILENCE", 0.2)
+    monkeypatch.setattr("pipelines.azure.retry.SILENCE", 0.2)
     identity.life = 200  # so short that every request asks for another
     source = opened(blobs)
     blob = list(source.list())[-1]

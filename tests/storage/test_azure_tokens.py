@@ -12,10 +12,10 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from pipelines.config import load_settings
-from pipelines.storage import azure_credentials
-from pipelines.storage.sources import azure_blob
-from pipelines.storage.tables import Tables
+from pipelines.azure import credentials
+from pipelines.config.loader import load_settings
+from pipelines.sources.stores import azure_blob
+from pipelines.workspace.tables import Tables
 from tests.token_server import token_server
 
 from ..stages.conftest import survey_pictures
@@ -27,9 +27,7 @@ source, found = pickle.load(sys.stdin.buffer)
 for blob in found:
     print(blob.relative_path, hashlib.sha256(source.fetch(blob.path, blob.etag)).hexdigest())
 """
-LOUD = (
-    "import logging, sys; logging.basicConfig(level=logging.DEBUG); from pipelines.cli import main; main(sys.argv[1:])"
-)
+LOUD = "import logging, sys; logging.basicConfig(level=logging.DEBUG); from pipelines.cli.app import main; main(sys.argv[1:])"
 
 
 def parts(token: str) -> list[bytes]:
@@ -64,11 +62,11 @@ def test_after_az_login_every_picture_is_fetched_and_az_is_run_once(blobs, ident
 
 
 def test_all_threads_of_a_worker_ask_once(blobs, identity, monkeypatch):
-    make = azure_credentials._Tokens
-    monkeypatch.setattr(azure_credentials, "_Tokens", lambda credential: time.sleep(0.1) or make(credential))
+    make = credentials._Tokens
+    monkeypatch.setattr(credentials, "_Tokens", lambda credential: time.sleep(0.1) or make(credential))
     source = opened(blobs)
     found = list(source.list())
-    azure_credentials._default.cache_clear(), azure_blob._client.cache_clear()  # as in a worker that just started
+    credentials._default.cache_clear(), azure_blob._client.cache_clear()  # as in a worker that just started
     identity.asked, identity.latency = 0, 0.3
     with ThreadPoolExecutor(16) as pool:
         fetched = list(pool.map(lambda blob: source.fetch(blob.path, blob.etag), found))
@@ -77,7 +75,7 @@ def test_all_threads_of_a_worker_ask_once(blobs, identity, monkeypatch):
 
 
 def test_a_token_that_soon_ends_is_replaced(blobs, identity):
-    identity.life = azure_credentials.REFRESH_MARGIN + 1 - 60  # the SDK's clients ask up to a minute later, by chance
+    identity.life = credentials.REFRESH_MARGIN + 1 - 60  # the SDK's clients ask up to a minute later, by chance
     source = opened(blobs)
     first = identity.asked
     assert contents(source) == CONTENTS

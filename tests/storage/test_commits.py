@@ -15,9 +15,9 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import PlatformError
 from pipelines.schemas import FEATURES, parse_ddl
-from pipelines.storage import commits
-from pipelines.storage.commits import read_pin
-from pipelines.storage.tables import Tables
+from pipelines.workspace import commits
+from pipelines.workspace.commits import read_pin
+from pipelines.workspace.tables import Tables
 
 NAME = "features"
 KEYS = ["content_hash", "backbone"]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pipelines.schemas import FEATURES, backbone_names, flipped_id, parse_ddl, split_ids
-from pipelines.storage.features import read_features
-from pipelines.storage.tables import Tables
+from pipelines.workspace.features import read_features
+from pipelines.workspace.tables import Tables
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 A, B = "a@1/squash2", "b@2/squash3-mean0.5,0.5,0.5"

@@ -12,9 +12,9 @@ import pytest
 
 from pipelines.errors import ImageError
 from pipelines.schemas import Failure
-from pipelines.storage import fetching
-from pipelines.storage.fetching import FETCH_DDL, FETCH_SCHEMA, fetch_one, make_fetch_fn
-from pipelines.storage.sources.folder import Folder
+from pipelines.sources import fetch as fetch_module
+from pipelines.sources.fetch import FETCH_DDL, FETCH_SCHEMA, fetch_one, make_fetch_fn
+from pipelines.sources.stores.folder import Folder
 
 BROKEN = b"GIF89a"  # no more than the signature of an image
 SHA_OF_CAT = "77af778b51abd4a3c51c5ddd97204a9c3ae614ebccb75a606c3b6865aed6744e"
@@ -105,7 +105,7 @@ def test_a_picture_that_cannot_be_used_keeps_its_bytes_and_one_that_is_gone_has_
 
 
 def test_batches_are_cut_by_bytes_and_no_row_is_lost(monkeypatch):
-    monkeypatch.setattr(fetching, "BATCH_BYTES", 6)
+    monkeypatch.setattr(fetch_module, "BATCH_BYTES", 6)
     shelf = Shelf(a=b"aaa", b=b"bbb", c=BROKEN, e=b"eeeeee", f=b"")
     counts: list[int] = []
     fetch = make_fetch_fn(shelf, describe, max_bytes=10, count=counts.append)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.config import load_settings
-from pipelines.storage.file_kinds import FileKind, file_kind, lower_suffix
-from pipelines.storage.path_rules import allowed_suffixes
+from pipelines.config.loader import load_settings
+from pipelines.sources.file_kinds import FileKind, file_kind, lower_suffix
+from pipelines.sources.path_rules import allowed_suffixes
 
 WANTED = allowed_suffixes(load_settings().sources)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.storage import files
-from pipelines.storage.files import list_files, read_text, remove_folder, write_text
+from pipelines.workspace import files
+from pipelines.workspace.files import list_files, read_text, remove_folder, write_text
 
 
 @pytest.fixture(params=["", "file://"], ids=["a folder", "a URI"])

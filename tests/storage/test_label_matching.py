@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.storage.label_matching import match_labels
-from pipelines.storage.label_paths import match_paths
-from pipelines.storage.labels import read_label_table
-from pipelines.storage.labels_beside import find_label_files
+from pipelines.sources.find_labels import find_label_files
+from pipelines.sources.label_matching import match_labels
+from pipelines.sources.label_paths import match_paths
+from pipelines.sources.labels import read_label_table
 
 KNOWN = ["S1/1.JPG", "S1/2.JPG", "S2/1.JPG", "s2/3.jpg", "S2/3.JPG"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.storage.labels import LabelTable, read_label_table
+from pipelines.sources.labels import LabelTable, read_label_table
 
 
 def table_of(folder: Path, *rows: dict[str, Any], **columns: str) -> LabelTable:

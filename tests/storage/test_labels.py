@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.storage.labels import normalise, read_label_table, read_labels
+from pipelines.sources.labels import normalise, read_label_table, read_labels
 
 
 def read(folder: Path, text: str | bytes, name: str = "labels.csv") -> list[dict[str, object]]:

@@ -14,20 +14,21 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobLeaseClient, ContainerSasPermissions, generate_container_sas
 
-from pipelines.config import load_settings
+from pipelines.azure import lease as azure_lease
+from pipelines.azure.credentials import find_credential
+from pipelines.config.loader import load_settings
+from pipelines.config.settings import Settings
 from pipelines.errors import AccessError, PlatformError
-from pipelines.settings import Settings
-from pipelines.storage import azure_lease, leasing
-from pipelines.storage.azure_credentials import find_credential
-from pipelines.storage.leasing import require_lease, workspace_lease
-from pipelines.storage.tables import Tables
+from pipelines.workspace import lease as lease_module
+from pipelines.workspace.lease import require_lease, workspace_lease
+from pipelines.workspace.tables import Tables
 from tests.azurite import ACCOUNT, KEY
 from tests.holder import holder
 
 HOLD = """
 import sys, time
-from pipelines.storage import azure_lease
-from pipelines.storage.leasing import workspace_lease
+from pipelines.azure import lease as azure_lease
+from pipelines.workspace.lease import workspace_lease
 from tests.storage.test_leasing import settings_of
 azure_lease.DURATION = 15
 with workspace_lease(settings_of(sys.argv[1])):
@@ -63,7 +64,7 @@ def test_a_second_run_is_refused_with_who_holds_it_until_the_first_ends(containe
         )
         assert re.sub(r"since [0-9-]+ [0-9:]+ UTC", "since T", str(caught.value)) == sentence
         require_lease(workspace)  # the first still holds it
-    assert leasing._held == {}
+    assert lease_module._held == {}
     with pytest.raises(ZeroDivisionError), workspace_lease(settings):
         raise ZeroDivisionError
     with workspace_lease(settings):
@@ -79,7 +80,7 @@ def test_other_workspaces_are_not_leased(tmp_path):
 def test_a_run_that_lost_its_lease_stops_before_its_next_commit(spark, tables, container, workspace, monkeypatch):
     rows, lost = tables.read("features"), r"The lease on .*/work space was lost \(Lease\w+\): .* Run again"
     with workspace_lease(settings_of(workspace)):
-        monkeypatch.setitem(leasing._held, tables.workspace, leasing._held[workspace])
+        monkeypatch.setitem(lease_module._held, tables.workspace, lease_module._held[workspace])
         tables.append("features", rows)
         break_lease(container)
         with workspace_lease_of_another(workspace):

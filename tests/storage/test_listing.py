@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from pipelines.config.settings import Sources
 from pipelines.errors import DataError
-from pipelines.settings import Sources
-from pipelines.spark_conf import sql_conf
-from pipelines.storage.label_paths import match_paths
-from pipelines.storage.listing import Listing, list_images
-from pipelines.storage.path_rules import compile_path_rule
-from pipelines.storage.sources.folder import Folder
-from pipelines.storage.tables import Tables
+from pipelines.sources.label_paths import match_paths
+from pipelines.sources.listing import Listing, list_images
+from pipelines.sources.path_rules import compile_path_rule
+from pipelines.sources.stores.folder import Folder
+from pipelines.spark.runtime import sql_conf
+from pipelines.workspace.tables import Tables
 
 FILES = (
     "1.jpg",
@@ -285,7 +285,7 @@ def test_labels_of_a_file_are_compared_in_the_same_form(spark, leopards, tmp_pat
 
 def test_names_that_come_in_portions_make_one_table(spark, pictures, monkeypatch):
     whole = told(listed(spark, pictures, "folder", "folder:1"), "label", "station", "size")
-    monkeypatch.setattr("pipelines.storage.listing.CHUNK_SIZE", 2)
+    monkeypatch.setattr("pipelines.sources.listing.CHUNK_SIZE", 2)
     listing = listed(spark, pictures, "folder", "folder:1")
     assert listing.count == len(whole) == 6
     assert told(listing, "label", "station", "size") == whole

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from pipelines.settings import Sources
-from pipelines.storage.name_hints import NameHints
-from pipelines.storage.path_rules import compile_path_rule
+from pipelines.config.settings import Sources
+from pipelines.sources.name_hints import NameHints
+from pipelines.sources.path_rules import compile_path_rule
 
 
 def hints(*paths: str, labels: str = "folder", station: str = "none", rows: tuple[str, ...] = ()) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines import schemas
-from pipelines.storage.orphans import end_tasks, find_orphans, remove_orphans
+from pipelines.workspace.orphans import end_tasks, find_orphans, remove_orphans
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import load_settings
-from pipelines.storage.file_kinds import FileKind
-from pipelines.storage.labels_beside import labels_path_below
-from pipelines.storage.own_files import OwnFiles
-from pipelines.storage.passed_over import MAX_SNIFFED, SkippedFiles
-from pipelines.storage.path_rules import allowed_suffixes
-from pipelines.storage.sources.folder import Folder
-from pipelines.storage.uploading import list_images
+from pipelines.config.loader import load_settings
+from pipelines.sources.file_kinds import FileKind
+from pipelines.sources.find_labels import labels_path_below
+from pipelines.sources.own_files import OwnFiles
+from pipelines.sources.path_rules import allowed_suffixes
+from pipelines.sources.skipped_files import MAX_SNIFFED, SkippedFiles
+from pipelines.sources.stores.folder import Folder
+from pipelines.sources.upload import list_images
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\0" * 20
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from pipelines.storage.path_rules import file_series, time_in_name
+from pipelines.sources.path_rules import file_series, time_in_name
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.schemas import FEATURES, IMAGES, parse_ddl
-from pipelines.storage.pending import images_to_featurize
-from pipelines.storage.tables import Tables
+from pipelines.workspace.pending import images_to_featurize
+from pipelines.workspace.tables import Tables
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.azure.retry import RetryPolicy
 from pipelines.errors import AccessError, DataError
-from pipelines.storage import places
-from pipelines.storage.places import WorkspaceFiles
-from pipelines.storage.retrying import RetryPolicy
+from pipelines.runs.backends import workspace_files
+from pipelines.runs.backends.workspace_files import WorkspaceFiles
 
 from ..azurite import KEY
 
@@ -15,7 +15,7 @@ from ..azurite import KEY
 @pytest.fixture
 def in_container(azurite, container, make_settings, monkeypatch):
     """Give the files of a container, and its address."""
-    monkeypatch.setattr(places, "BACKGROUND_RETRY", RetryPolicy(tries=1))
+    monkeypatch.setattr(workspace_files, "BACKGROUND_RETRY", RetryPolicy(tries=1))
     settings = make_settings({"azure.account_key": KEY})
     return WorkspaceFiles(settings), f"{azurite.endpoint}/{container.container_name}"
 

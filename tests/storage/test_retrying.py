@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.storage.retrying import RetryPolicy, TransientError
+from pipelines.azure.retry import RetryPolicy, TransientError
 
 
 class Clock:

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
+from pipelines.cleanup.deletions import FEW_TASKS, NO_CHECK
 from pipelines.errors import DataError
 from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, parse_ddl
-from pipelines.spark_conf import sql_conf
-from pipelines.stages.deletions import FEW_TASKS, NO_CHECK
-from pipelines.storage.chunks import split_into_chunks
-from pipelines.storage.tables import Tables, content_ingested_at, count_failures, uses_local_checkpoint, workspace_uri
+from pipelines.spark.runtime import sql_conf
+from pipelines.workspace.chunks import split_into_chunks
+from pipelines.workspace.tables import Tables, content_ingested_at, count_failures, uses_local_checkpoint, workspace_uri
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 KNOWN = ["path", "ingested_at", "content_path", "content_at"]
@@ -199,7 +199,7 @@ def test_the_rough_count_is_of_all_rows_that_are_in_whole_files(spark, tables):
 
 
 def test_keys_are_sent_to_the_rows_only_where_they_are_few(spark, tables, monkeypatch):
-    monkeypatch.setattr("pipelines.storage.tables.BROADCAST_MAX_ROWS", 2)
+    monkeypatch.setattr("pipelines.workspace.tables.BROADCAST_MAX_ROWS", 2)
     for count, is_sent in ((1, True), (2, True), (3, False)):
         rows = spark.range(9).join(tables.sent(spark.range(count)), "id", "left_semi")
         assert sorted(row["id"] for row in rows.collect()) == list(range(count))

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.images.samples.anatomy import KINDS, Chain, Pose, build_skeleton
-from pipelines.images.samples.animals import HEIGHTS, draw_animal
-from pipelines.images.samples.sculpt import render_surface
+from pipelines.demo.animals import HEIGHTS, draw_animal
+from pipelines.demo.skeletons import KINDS, Chain, Pose, build_skeleton
+from pipelines.demo.surface import render_surface
 
 
 def test_a_ball_is_a_disc_that_bulges_to_the_camera() -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipelines.images.samples.compose import draw_frame
-from pipelines.images.samples.files import encode_jpeg, orientation_of
-from pipelines.images.samples.scenes import build_scene
-from pipelines.images.samples.schedule import Frame, plan_frames
+from pipelines.demo.encode import encode_jpeg, orientation_of
+from pipelines.demo.render_frame import draw_frame
+from pipelines.demo.scenes import build_scene
+from pipelines.demo.schedule import Frame, plan_frames
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import struct
 import pytest
 from PIL import Image
 
-from pipelines.images.samples.faults import CorruptFile, corrupt_files, decompression_bomb
-from pipelines.images.samples.schedule import plan_frames
+from pipelines.demo.corrupt_files import CorruptFile, corrupt_files, decompression_bomb
+from pipelines.demo.schedule import plan_frames
 from pipelines.schemas import Failure
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.images.samples.layers import depth_code, depth_metres
-from pipelines.images.samples.noise import fractal_noise, smooth_noise, smoothstep, tiling_noise
+from pipelines.demo.layers import depth_code, depth_metres
+from pipelines.demo.noise import fractal_noise, smooth_noise, smoothstep, tiling_noise
 
 
 def test_a_tile_meets_itself_without_a_seam() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipelines.demo.sample_set import SampleSet, render_sample_set
 from pipelines.errors import DataError
-from pipelines.images.samples.sample_set import SampleSet, render_sample_set
 
 SMALL = 60
 

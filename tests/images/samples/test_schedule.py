@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from pipelines.images.samples.places import SITES
-from pipelines.images.samples.schedule import Frame, count_bursts, plan_frames
+from pipelines.demo.schedule import Frame, count_bursts, plan_frames
+from pipelines.demo.sites import SITES
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.images.samples.stamps import BAR, draw_info_bar, moon_age
+from pipelines.demo.info_bar import BAR, draw_info_bar, moon_age
 
 
 def test_the_moon_was_full_on_the_harvest_moon_of_2024() -> None:

@@ -10,14 +10,19 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pipelines.models.backbones import Backbone, load_backbone
-from pipelines.models.backbones.networks import reference_features
-from pipelines.models.engines import Graph, bfloat16, conversion, load_or_convert, openvino_engine
-from pipelines.models.engines import graph as graph_module
-from pipelines.models.engines.calibration import calibration_images, compute_features, convolutions, cosine_similarities
-from pipelines.models.engines.graph import BFLOAT16_NOTE
-from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.models.engines.processor import cpu_has_bfloat16
+from pipelines.backbones import Backbone, load_backbone
+from pipelines.backbones.torch_models import reference_features
+from pipelines.engines import Graph, bfloat16, conversion, load_or_convert, openvino_engine
+from pipelines.engines import graph as graph_module
+from pipelines.engines.cpu_features import cpu_has_bfloat16
+from pipelines.engines.graph import BFLOAT16_NOTE
+from pipelines.engines.openvino_engine import OpenVinoEngine
+from pipelines.engines.quantization.calibration_images import (
+    calibration_images,
+    compute_features,
+    convolutions,
+    cosine_similarities,
+)
 
 HAS_IT = cpu_has_bfloat16()
 # On a processor without bfloat16 OpenVINO takes the hint and ignores it; where only oneDNN is limited, it fails.

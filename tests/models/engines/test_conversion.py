@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.models.engines.conversion import _drop_indices, _to_openvino
+from pipelines.engines.conversion import _drop_indices, _to_openvino
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.images import formulas
-from pipelines.models.backbones import Backbone, load_backbone
-from pipelines.models.backbones.networks import reference_features
-from pipelines.models.engines import Engine, EngineFactory, load_or_convert, openvino_engine
-from pipelines.models.engines import engine as engine_module
-from pipelines.models.engines import graph as graph_module
-from pipelines.models.engines.calibration import cosine_similarities
-from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.models.engines.torch_engine import TorchEngine
+from pipelines.backbones import Backbone, load_backbone
+from pipelines.backbones.torch_models import reference_features
+from pipelines.engines import Engine, EngineFactory, load_or_convert, openvino_engine
+from pipelines.engines import engine as engine_module
+from pipelines.engines import graph as graph_module
+from pipelines.engines.openvino_engine import OpenVinoEngine
+from pipelines.engines.quantization.calibration_images import cosine_similarities
+from pipelines.engines.torch_engine import TorchEngine
+from pipelines.synthetic import scenes
 
 EXACT = 0.9999  # least cosine of any picture
 FAST = (0.85, 0.98)  # least and median; what `fast` promises is accuracy, which benchmarks show
@@ -71,7 +71,7 @@ def test_every_engine_keeps_its_promise_awkward_pictures_included(backbone, pict
 def test_a_batch_that_is_not_full_gives_the_same_features(cache, monkeypatch) -> None:
     monkeypatch.setattr(openvino_engine, "cpu_has_bfloat16", lambda: False)  # whose roundings are larger than a mistake
     backbone = load_backbone("irbis_tiny")
-    pixels = formulas.render(5, 160, seed=3)
+    pixels = scenes.render(5, 160, seed=3)
     expected = reference_features(backbone, pixels)
     for batch in (1, 2, 4, 8):
         engine = engine_of("openvino", backbone, cache, batch=batch)
@@ -96,7 +96,7 @@ def test_engines_of_one_machine_do_not_share_a_core(cache) -> None:
 def test_the_converted_network_is_kept_and_found_again_without_torch(cache, monkeypatch) -> None:
     backbone = load_backbone("irbis_tiny")
     first = load_or_convert(backbone, str(cache))
-    monkeypatch.setitem(__import__("sys").modules, "pipelines.models.engines.conversion", None)
+    monkeypatch.setitem(__import__("sys").modules, "pipelines.engines.conversion", None)
     assert load_or_convert(backbone, str(cache)) == first
     with pytest.raises(ImportError):  # other weights are another network
         load_or_convert(replace(backbone, weights=b"other"), str(cache))

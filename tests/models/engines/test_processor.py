@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.models.engines.processor import cpu_has_bfloat16, cpu_has_vnni
+from pipelines.engines.cpu_features import cpu_has_bfloat16, cpu_has_vnni
 
 
 @pytest.fixture(autouse=True)

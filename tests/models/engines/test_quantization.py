@@ -12,17 +12,24 @@ import torch
 from openvino import opset13 as ops
 from torch import nn
 
-from pipelines.models.backbones import Backbone, load_backbone
-from pipelines.models.backbones.networks import reference_features
-from pipelines.models.engines import Graph, calibration, conversion, load_or_convert, openvino_engine, quantization
-from pipelines.models.engines import graph as graph_module
-from pipelines.models.engines.calibration import calibration_images, convolutions, cosine_similarities, count_macs
-from pipelines.models.engines.conversion import _drop_indices, _FromPixels, _to_openvino
-from pipelines.models.engines.openvino_engine import OpenVinoEngine
-from pipelines.models.engines.pixels import fold_normalization
-from pipelines.models.engines.processor import cpu_has_vnni
-from pipelines.models.engines.quantization import _calibrate, _choices, _rounded, quantize
-from pipelines.models.engines.steps import ActivationRange, fake_quantize_activation
+from pipelines.backbones import Backbone, load_backbone
+from pipelines.backbones.torch_models import reference_features
+from pipelines.engines import Graph, conversion, load_or_convert, openvino_engine
+from pipelines.engines import graph as graph_module
+from pipelines.engines.conversion import _drop_indices, _FromPixels, _to_openvino
+from pipelines.engines.cpu_features import cpu_has_vnni
+from pipelines.engines.openvino_engine import OpenVinoEngine
+from pipelines.engines.quantization import calibration_images as calibration_images_module
+from pipelines.engines.quantization import quantize as quantize_module
+from pipelines.engines.quantization.calibration_images import (
+    calibration_images,
+    convolutions,
+    cosine_similarities,
+    count_macs,
+)
+from pipelines.engines.quantization.fake_quantize import ActivationRange, fake_quantize_activation
+from pipelines.engines.quantization.fold_normalization import fold_normalization
+from pipelines.engines.quantization.quantize import _calibrate, _choices, _rounded, quantize
 
 SINGLE = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
 
@@ -136,9 +143,9 @@ def test_steps_stand_before_what_only_chooses_among_values_unless_others_want_th
     assert takes_steps(found) == ([first, "Concat"] if also else [first, "Relu", "Relu"])
     behind = _rounded(model, ranges, {each.get_friendly_name() for each in convolutions(model)[2:]}, True)
     (last,) = [each for each in convolutions(behind) if each.get_input_shape(1)[0] == 6]
-    step = fake_quantize_activation(last.input_value(0), ranges[quantization._key(last)], all_bits=True)
+    step = fake_quantize_activation(last.input_value(0), ranges[quantize_module._key(last)], all_bits=True)
     last.input(0).replace_source_output(step.output(0))
-    weights = quantization.fake_quantize_weights(np.array(last.input_value(1).get_node().data), 1)
+    weights = quantize_module.fake_quantize_weights(np.array(last.input_value(1).get_node().data), 1)
     last.input(1).replace_source_output(weights.output(0))
     np.testing.assert_allclose(run(found, PIXELS), run(behind, PIXELS), atol=1e-5)
 
@@ -146,18 +153,18 @@ def test_steps_stand_before_what_only_chooses_among_values_unless_others_want_th
 def test_what_loses_most_for_its_work_is_kept_first_and_nothing_is_rounded_where_all_loses_too_much(
     monkeypatch,
 ) -> None:
-    monkeypatch.setattr(quantization, "_FIRST", 3)
-    monkeypatch.setattr(quantization, "_KEPT", (1, 2))
+    monkeypatch.setattr(quantize_module, "_FIRST", 3)
+    monkeypatch.setattr(quantize_module, "_KEPT", (1, 2))
     model, _ = begins(Fire(), nn.Unflatten(1, (6, 6, 6)), filters(6, 2))
     names = [node.get_friendly_name() for node in convolutions(model)]
     loss = dict(zip(names, (0.2, 0.1, 0.3, 0.9), strict=True))  # the third has a quarter of the others' work
-    monkeypatch.setattr(quantization, "count_macs", lambda *_: dict(zip(names, (4, 4, 1, 4), strict=True)))
-    monkeypatch.setattr(quantization, "_rounded", lambda _, __, kept, ___: set(names) - kept)
-    monkeypatch.setattr(quantization, "compute_features", lambda rounded, _: sum(loss[name] for name in rounded))
-    monkeypatch.setattr(quantization, "cosine_similarities", lambda found, _: np.array([1 - found]))
+    monkeypatch.setattr(quantize_module, "count_macs", lambda *_: dict(zip(names, (4, 4, 1, 4), strict=True)))
+    monkeypatch.setattr(quantize_module, "_rounded", lambda _, __, kept, ___: set(names) - kept)
+    monkeypatch.setattr(quantize_module, "compute_features", lambda rounded, _: sum(loss[name] for name in rounded))
+    monkeypatch.setattr(quantize_module, "cosine_similarities", lambda found, _: np.array([1 - found]))
     choices = list(_choices(model, {}, PIXELS, PIXELS, True))
     assert choices == [set(), {names[2]}, {names[2], names[0]}, set(names)]
-    monkeypatch.setattr(quantization, "count_macs", lambda *_: dict(zip(names, (1, 4, 9, 4), strict=True)))
+    monkeypatch.setattr(quantize_module, "count_macs", lambda *_: dict(zip(names, (1, 4, 9, 4), strict=True)))
     assert list(_choices(model, {}, PIXELS, PIXELS, True))[1] == {names[0]}
 
 
@@ -167,10 +174,10 @@ def test_multiplications_are_counted_for_each_kind_of_convolution() -> None:
 
 
 def test_a_network_whose_8_bits_are_never_near_enough_stays_as_it_is(monkeypatch) -> None:
-    monkeypatch.setattr(quantization, "_NEAREST", 1.1)
+    monkeypatch.setattr(quantize_module, "_NEAREST", 1.1)
     model, preprocessing = begins(filters(3, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert quantize(model, preprocessing, all_bits=True) is model
-    monkeypatch.setattr(quantization, "_NEAREST", 0.5)
+    monkeypatch.setattr(quantize_module, "_NEAREST", 0.5)
     assert quantize(model, preprocessing, all_bits=True) is not model
 
 
@@ -195,7 +202,7 @@ def made_on(monkeypatch) -> Any:
 
     def make(has: bool) -> None:
         if has and not cpu_has_vnni():
-            monkeypatch.setattr(calibration, "compile_request", request_in_single_precision)
+            monkeypatch.setattr(calibration_images_module, "compile_request", request_in_single_precision)
         for module in (conversion, graph_module):
             monkeypatch.setattr(module, "has_vnni", lambda: has)
             monkeypatch.setattr(module, "has_bfloat16", lambda: False)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.backbones import load_backbone
+from pipelines.backbones.torch_models import reference_features
+from pipelines.engines import torch_engine
+from pipelines.engines.torch_engine import TorchEngine
 from pipelines.errors import PlatformError
-from pipelines.images import formulas
-from pipelines.models.backbones import load_backbone
-from pipelines.models.backbones.networks import reference_features
-from pipelines.models.engines import torch_engine
-from pipelines.models.engines.torch_engine import TorchEngine
+from pipelines.synthetic import scenes
 
-PIXELS = formulas.render(9, 160, seed=1)
+PIXELS = scenes.render(9, 160, seed=1)
 
 
 class Small(torch.nn.Module):

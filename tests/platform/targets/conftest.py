@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from pipelines.platform.targets import get_backend
-from pipelines.platform.targets.target import RunRequest
-from pipelines.storage.places import WorkspaceFiles
+from pipelines.runs.backends.base import RunRequest
+from pipelines.runs.backends.registry import get_backend
+from pipelines.runs.backends.workspace_files import WorkspaceFiles
 
 JOB = RunRequest("run-1", ("run",), {"train.cv_folds": 2})
 IN_CLUSTER = {"spark__submit__deployMode": "cluster"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import AccessError, DataError, PlatformError
-from pipelines.platform.following import LogTail, download, follow, get_handle
-from pipelines.platform.ledger import RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
-from pipelines.platform.targets import get_backend
-from pipelines.platform.targets.target import ConnectionLost, RunRequest
+from pipelines.runs.backends.base import ConnectionLost, RunRequest
+from pipelines.runs.backends.registry import get_backend
+from pipelines.runs.follow import LogTail, download, follow, get_handle
+from pipelines.runs.history import RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
 
 from ...databricks_server import databricks_workspace
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipelines.cli import irbis
-from pipelines.platform.ledger import FAILED, SUCCEEDED, RunHistory
-from pipelines.platform.targets.guarding import security_conf
+from pipelines.cli.app import irbis
+from pipelines.runs.backends.spark_security import security_conf
+from pipelines.runs.history import FAILED, SUCCEEDED, RunHistory
 
 from .conftest import JOB, ended
 

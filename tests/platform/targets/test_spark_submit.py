@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import AccessError, DataError, SettingsError
-from pipelines.platform.following import follow, get_handle, refresh
-from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
-from pipelines.platform.processes import Process
-from pipelines.platform.targets import get_backend, spark_submit
-from pipelines.platform.targets.target import RunRequest
+from pipelines.processes import Process
+from pipelines.runs.backends import spark_submit
+from pipelines.runs.backends.base import RunRequest
+from pipelines.runs.backends.registry import get_backend
+from pipelines.runs.follow import follow, get_handle, refresh
+from pipelines.runs.history import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
 
 from .conftest import IN_CLUSTER, JOB, ended
 

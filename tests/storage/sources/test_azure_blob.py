@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.config import load_settings
+from pipelines.azure import credentials
+from pipelines.config.loader import load_settings
 from pipelines.errors import AccessError, DataError, ImageError
-from pipelines.storage import azure_credentials
-from pipelines.storage.sources import Source, open_source
+from pipelines.sources.registry import Source, open_source
 from tests.azurite import ACCOUNT, KEY, put_raw
 
 WRONG_KEY = "c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1zZWU="
@@ -25,7 +25,7 @@ ODD = [" a b.jpg", "#1.jpg", "%20.jpg", "a?b.jpg", "a+b.jpg", "/lead.jpg", "dot.
 
 @pytest.fixture(autouse=True)
 def _no_credentials_of_whoever_runs_this(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in azure_credentials.VARIABLES.values():
+    for variable in credentials.VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -117,7 +117,7 @@ def test_only_what_lies_below_the_prefix_is_listed(container):
 
 
 def test_many_folders_and_pages_are_listed_whole(container, monkeypatch):
-    monkeypatch.setattr("pipelines.storage.azure_pages.PAGE", 2)
+    monkeypatch.setattr("pipelines.azure.listing.PAGE", 2)
     names = {f"{folder:02}/{number}.jpg" for folder in range(19) for number in range(folder % 6)} | {"top.jpg"}
     put(container, *names)
     listed = [blob.relative_path for blob in opened(container).list()]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.config import load_settings
+from pipelines.azure.retry import RetryPolicy
+from pipelines.config.loader import load_settings
 from pipelines.errors import ImageError
-from pipelines.storage.retrying import RetryPolicy
-from pipelines.storage.sources import Source, open_source
+from pipelines.sources.registry import Source, open_source
 from tests.azurite import ACCOUNT, KEY
 from tests.fault_proxy import FaultProxy, fault_proxy
 
@@ -32,7 +32,7 @@ def _answer_after_first_429(proxy: FaultProxy) -> None:
 
 @pytest.mark.parametrize("fault", ["503", "429", "cut", "reset", "stall", "corrupt"])
 def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
-    monkeypatch.setattr("pipelines.storage.azure_answers.SILENCE", 0.3)
+    monkeypatch.setattr("pipelines.azure.retry.SILENCE", 0.3)
     put(container, "1.jpg")
     with fault_proxy(azurite.port, 0.0, (fault,)) as proxy:
         source = through(proxy, container)
@@ -56,9 +56,9 @@ def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
     ],
 )
 def test_what_stays_broken_is_told_with_its_reason(container, azurite, monkeypatch, fault, reason):
-    monkeypatch.setattr("pipelines.storage.azure_answers.SILENCE", 0.3)
-    monkeypatch.setattr("pipelines.storage.azure_answers.WHOLE", 0.5)
-    monkeypatch.setattr("pipelines.storage.sources.azure_blob.BACKGROUND_RETRY", RetryPolicy(tries=2, first_wait=0.01))
+    monkeypatch.setattr("pipelines.azure.retry.SILENCE", 0.3)
+    monkeypatch.setattr("pipelines.azure.retry.WHOLE", 0.5)
+    monkeypatch.setattr("pipelines.sources.stores.azure_blob.BACKGROUND_RETRY", RetryPolicy(tries=2, first_wait=0.01))
     put(container, "1.jpg")
     with fault_proxy(azurite.port, 0.0, (fault,)) as proxy:
         source = through(proxy, container)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import load_settings
+from pipelines.config.loader import load_settings
 from pipelines.errors import DataError, ImageError
 from pipelines.schemas import Failure
-from pipelines.storage.sources import Source, open_source
-from pipelines.storage.sources import folder as folders
-from pipelines.storage.sources.folder import Folder
+from pipelines.sources.registry import Source, open_source
+from pipelines.sources.stores import folder as folders
+from pipelines.sources.stores.folder import Folder
 
 NFC, NFD = "Jaguar\u00e9.jpg", unicodedata.normalize("NFD", "Jaguar\u00e9.jpg")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs a file system that takes any bytes as names")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.platform.ledger import RunRecord, utc_now
-from pipelines.platform.targets import get_backend
-from pipelines.platform.targets.target import RunRequest
-from pipelines.storage.places import WorkspaceFiles
+from pipelines.runs.backends.base import RunRequest
+from pipelines.runs.backends.registry import get_backend
+from pipelines.runs.backends.workspace_files import WorkspaceFiles
+from pipelines.runs.history import RunRecord, utc_now
 
 from ....livy_server import PASSWORD, livy_server
 

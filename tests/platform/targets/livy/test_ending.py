@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import AccessError, PlatformError
-from pipelines.platform.following import download, follow, refresh
-from pipelines.platform.ledger import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory
-from pipelines.platform.targets import livy
-from pipelines.platform.targets.target import ConnectionLost, RunRequest
+from pipelines.runs.backends import livy
+from pipelines.runs.backends.base import ConnectionLost, RunRequest
+from pipelines.runs.follow import download, follow, refresh
+from pipelines.runs.history import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory
 
 from ....livy_server import Livy
 from ....serving import serving

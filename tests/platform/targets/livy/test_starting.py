@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import AccessError, DataError, SettingsError
-from pipelines.platform.following import get_handle
-from pipelines.platform.ledger import FAILED, SENDING, RunHistory
-from pipelines.platform.sending import submit_run
-from pipelines.platform.targets import livy
-from pipelines.platform.targets.target import RunRequest
+from pipelines.runs.backends import livy
+from pipelines.runs.backends.base import RunRequest
+from pipelines.runs.follow import get_handle
+from pipelines.runs.history import FAILED, SENDING, RunHistory
+from pipelines.runs.submit import submit_run
 
 from ....livy_server import PASSWORD, Container
 from .conftest import JOB, entry_of
@@ -25,7 +25,7 @@ def test_a_batch_has_job_file_code_delta_settings_and_words(server, handle, home
     assert Path(home, "sent", "run-1", "run.py").read_text("utf-8").startswith('"""Job: all five stages.')
     assert told["args"] == ["--set", "train.cv_folds=2", "--images", "/data/pictures", "--set", "runs.id=run-1"]
     (code,) = told["pyFiles"]
-    assert "pipelines/cli/__init__.py" in zipfile.ZipFile(code.removeprefix("file://")).namelist()
+    assert "pipelines/cli/app.py" in zipfile.ZipFile(code.removeprefix("file://")).namelist()
     assert code.endswith(".zip")
     conf = told["conf"]
     assert conf["spark.jars.packages"] == "io.delta:delta-core_2.12:2.3.0"

@@ -1,0 +1,1 @@
+"""Blob Storage: credentials, requests, listing, retries, leases, and Hadoop's access to it."""

@@ -1,0 +1,21 @@
+"""Pretrained networks that turn pictures into features. Needs torch, but only where features are made; no Spark."""
+
+from pipelines.backbones.backbone import Backbone, Embedding, load_backbone
+from pipelines.backbones.from_settings import (
+    backbones_from_settings,
+    feature_id,
+    required_feature_ids,
+    resolve_weights_files,
+)
+from pipelines.backbones.registry import ARCHITECTURES
+
+__all__ = [
+    "ARCHITECTURES",
+    "Backbone",
+    "Embedding",
+    "backbones_from_settings",
+    "feature_id",
+    "load_backbone",
+    "required_feature_ids",
+    "resolve_weights_files",
+]

@@ -1,0 +1,1 @@
+"""Spark ML: estimators, transformers, cross-validation and prediction."""

@@ -1,0 +1,141 @@
+"""The learners that a classifier can be made of, each with the settings that are tried."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from pyspark import SparkContext
+from pyspark.ml import Estimator
+from pyspark.ml.classification import LogisticRegression, RandomForestClassifier
+
+from pipelines.config.settings import SYNAPSEML, SYNAPSEML_PYTHON, Train
+from pipelines.errors import PlatformError
+
+_COLUMNS = {"labelCol": "label", "weightCol": "weight"}
+TOLERANCE = 1e-4  # scikit-learn's; ten times finer takes a fifth more steps and changes no figure in the third place
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class EstimatorSpec:
+    """Hold an estimator on the columns features (a vector), label, weight, and the parameters to be tried with it.
+
+    `tried` names them as the settings do, `names` as Spark ML does.
+    """
+
+    estimator: Estimator[Any]
+    param_grid: tuple[dict[str, Any], ...]
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def spark_param_maps(self) -> list[dict[Any, Any]]:
+        """Give the parameters as Spark ML's maps."""
+        return [
+            {self.estimator.getParam(self.names[name]): value for name, value in parameters.items()}
+            for parameters in self.param_grid
+        ]
+
+
+def build_estimator(settings: Train, features: str) -> EstimatorSpec:
+    """Give the learner that the settings name, on a column of features. Raises PlatformError where it is lacking."""
+    return _LEARNERS[settings.classifier](settings, features)
+
+
+def describe(settings: Train, parameters: Mapping[str, Any]) -> str:
+    """Say in words what was fitted, with the parameters that won."""
+    on = f"{settings.pca_components} principal components" if settings.pca_components else "features"
+    if settings.classifier == "logistic_regression":
+        penalty = f"penalty {parameters['reg_param']:g} ({settings.elastic_net:.0%} of it L1)"
+        return f"multinomial logistic regression on standardised {on}, {penalty}"
+    if settings.classifier == "random_forest":
+        return f"random forest of {settings.num_trees} trees, at most {settings.max_depth} levels deep, on {on}"
+    rate = f"learning rate {settings.learning_rate:g}"
+    return f"LightGBM, {settings.num_trees} trees a class, at most {settings.max_depth} levels deep, {rate}, on {on}"
+
+
+def _logistic_regression(settings: Train, features: str) -> EstimatorSpec:
+    """Scales within: the penalty is on coefficients of features brought to a standard deviation of 1."""
+    regression = LogisticRegression(
+        featuresCol=features,
+        family="multinomial",
+        elasticNetParam=settings.elastic_net,
+        maxIter=settings.max_iter,
+        tol=TOLERANCE,
+        standardization=True,
+        **_COLUMNS,
+    )
+    return EstimatorSpec(
+        regression, tuple({"reg_param": each} for each in settings.reg_params), {"reg_param": "regParam"}
+    )
+
+
+def _random_forest(settings: Train, features: str) -> EstimatorSpec:
+    forest = RandomForestClassifier(
+        featuresCol=features,
+        numTrees=settings.num_trees,
+        maxDepth=settings.max_depth,
+        minInstancesPerNode=settings.min_samples_leaf,
+        seed=_SEED,
+        **_COLUMNS,
+    )
+    return EstimatorSpec(forest, ({},))
+
+
+def _lightgbm(settings: Train, features: str) -> EstimatorSpec:
+    boosting = import_lightgbm().LightGBMClassifier(
+        featuresCol=features,
+        objective="multiclass",
+        numIterations=settings.num_trees,
+        maxDepth=settings.max_depth,
+        learningRate=settings.learning_rate,
+        minDataInLeaf=settings.min_samples_leaf,
+        lambdaL2=settings.lambda_l2,
+        featureFraction=settings.feature_fraction,
+        seed=_SEED,
+        verbosity=-1,
+        **_COLUMNS,
+    )
+    return EstimatorSpec(boosting, ({},))
+
+
+_LEARNERS = {
+    "logistic_regression": _logistic_regression,
+    "random_forest": _random_forest,
+    "lightgbm": _lightgbm,
+}
+
+
+PACKAGE_PREFIX = "pipelines.classifiers."
+
+
+def import_lightgbm() -> Any:
+    """Give SynapseML's module of LightGBM. Raises PlatformError, with the remedy, unless Python and Spark have it."""
+    if find_spec("synapse") is None:
+        raise PlatformError(f"LightGBM is part of SynapseML, which is not installed. pip install {SYNAPSEML_PYTHON}")
+    context = SparkContext._active_spark_context
+    assert context is not None and context._jvm is not None
+    found = context._jvm.com.microsoft.azure.synapse.ml.lightgbm.LightGBMClassifier
+    if not callable(getattr(found, "load", None)) and type(found).__name__ == "JavaPackage":
+        raise PlatformError(
+            "LightGBM is part of SynapseML, whose jars this Spark session lacks (they are for Scala 2.12). "
+            f"Start it with --packages {SYNAPSEML}, or here with --set train.classifier=lightgbm."
+        )
+    module = import_module("synapse.ml.lightgbm")
+    allow_custom_stages()
+    return module
+
+
+def allow_custom_stages() -> None:
+    """Let SynapseML, where anybody has imported it, load the steps of our pipelines too.
+
+    Its import replaces Spark ML's reader by one that takes classes of pyspark and synapse.ml alone, and it has no
+    setting for others: a model that was saved before would be refused.
+    """
+    safe_import: Any = sys.modules.get("synapse.ml.core.serialize._safe_import")
+    allowed = getattr(safe_import, "_ALLOWED_MODULE_PREFIXES", None)
+    if allowed and PACKAGE_PREFIX not in allowed:
+        safe_import._ALLOWED_MODULE_PREFIXES = (*allowed, PACKAGE_PREFIX)

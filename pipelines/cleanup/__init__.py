@@ -1,0 +1,1 @@
+"""Free disk space: removed images, leftovers of killed runs, old records and caches."""

@@ -1,0 +1,143 @@
+"""Delete from the tables: images that are gone from their source, and bytes of files that are no images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from pipelines.config.settings import Settings
+from pipelines.images.signatures import detect_supported_format
+from pipelines.reports.formatting import pluralize
+from pipelines.spark.runtime import sql_conf
+from pipelines.workspace.free_space import is_local, require_free_space
+from pipelines.workspace.hold import is_exclusive, pin_table
+from pipelines.workspace.tables import ROW_KEY, Tables
+
+TABLES = ("images", "features", "predictions")  # that have rows of an image
+BEGINNING = 512  # bytes that tell what a file is
+FEW_TASKS = {"spark__sql__sources__parallelPartitionDiscovery__parallelism": "16"}  # Delta lists a folder in 10,000
+UNLOGGED = {"spark__databricks__delta__vacuum__logging__enabled": "false"}  # on a full disk no commit is possible
+NO_CHECK = {"spark__databricks__delta__retentionDurationCheck__enabled": "false"}
+
+
+@dataclass(frozen=True)
+class Freed:
+    """Count the images that are, or would be, deleted, and the bytes of theirs that no other image has."""
+
+    images: int
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"{pluralize(self.images, 'removed image')}, {self.bytes:,} bytes"
+
+
+def clean_due(tables: Tables, settings: Settings, now: datetime) -> tuple[list[str], datetime | None]:
+    """Delete what was removed ingest.keep_removed_days ago. Returns sentences, and when there is more to delete."""
+    keep = timedelta(days=settings.ingest.keep_removed_days)
+    if not tables.read("images").where("removed_at is not null").head(1):
+        return [], None
+    before = now - keep
+    notes = []
+    rest = tables.materialize(deletable(tables))
+    first = _first_removal(rest)
+    if first and first <= before:
+        if (cleaned := delete_removed(tables, settings, before)).images:
+            notes = [f"{cleaned} deleted, {settings.ingest.keep_removed_days:g} days after they were gone."]
+        first = _first_removal(rest.where(F.col("removed_at") > F.lit(before)))
+    return notes, first + keep if first else None
+
+
+def delete_removed(tables: Tables, settings: Settings, before: datetime | None = None) -> Freed:
+    """Delete what was removed until a moment (null: all of it) from the tables, then from the storage.
+
+    Images come last: a run that is killed before finds the same again.
+    """
+    pin_table(tables, settings, "images")  # ingest must not refer to bytes that go at the same time
+    rows = tables.materialize(deletable(tables, before))
+    cleaned = count(rows)
+    if cleaned.images:
+        require_rewrite(tables, rows)
+        unneeded = rows.where("content_hash is not null and not is_needed").select("content_hash")
+        for name, gone in {"predictions": rows.select("path"), "features": unneeded}.items():
+            if tables.exists(name):
+                tables.delete_matching(name, gone)
+        with sql_conf(tables.spark, spark__sql__parquet__compression__codec="uncompressed"):  # as ingest writes them
+            tables.delete_matching("images", rows.select(*ROW_KEY))
+        for name in TABLES:
+            if tables.exists(name):
+                vacuum(tables, settings, name)
+    return cleaned
+
+
+def vacuum(tables: Tables, settings: Settings, name: str) -> None:
+    """Delete a table's files that no snapshot needs: at once where nobody else writes it, else after Delta's week."""
+    with sql_conf(tables.spark, **FEW_TASKS, **UNLOGGED, **(NO_CHECK if is_exclusive(settings) else {})):
+        tables.vacuum(name, 0 if is_exclusive(settings) else None)
+
+
+def foreign(tables: Tables) -> DataFrame:
+    """Return path, ingested_at and size of the rows that hold bytes of a file that does not begin as an image.
+
+    An earlier version has written them; ingest keeps only the hash of such a file. Settled.
+    """
+    failed = tables.read("images").where("failure is not null and content is not null")
+    start = F.expr(f"substring(content, 1, {BEGINNING})").alias("start")
+    begun = failed.select(*ROW_KEY, F.length("content").alias("size"), start)
+    is_image = F.udf(lambda beginning: detect_supported_format(bytes(beginning)) is not None, "boolean")
+    return tables.materialize(begun.where(~is_image("start")).drop("start"))
+
+
+def clear_foreign(tables: Tables, settings: Settings, rows: DataFrame) -> None:
+    """Delete the bytes of rows of `foreign`; the rows keep hash and failure, as ingest writes them today."""
+    require_rewrite(tables, rows)
+    with sql_conf(tables.spark, spark__sql__parquet__compression__codec="uncompressed"):
+        tables.delete_matching("images", rows.select(*ROW_KEY), only="content")
+    vacuum(tables, settings, "images")
+
+
+def require_rewrite(tables: Tables, rows: DataFrame) -> None:
+    """Raise PlatformError where there is no room to write the files of images anew that hold these rows.
+
+    Delta writes what stays of a file into a new one before the old one can go.
+    """
+    if not is_local(tables):
+        return
+    held = tables.read("images").select(*ROW_KEY, F.input_file_name().alias("file"))
+    touched = held.join(F.broadcast(rows.select(*ROW_KEY)), ROW_KEY).select("file").distinct().collect()
+    folder = Path(tables.location("images"))
+    size = sum((folder / row["file"].rpartition("/")[2]).stat().st_size for row in touched)
+    require_free_space(tables, size, "Deleting from the table images")
+
+
+def deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
+    """Return path, ingested_at, content_hash, size, holds, is_needed, removed_at of rows of removed paths.
+
+    A row that holds the bytes of an image that is there stays, and with it the one that says that its path is removed.
+    """
+    newest = tables.latest_images(with_removed=True)
+    is_due = F.col("removed_at").isNotNull()
+    if before is not None:
+        is_due &= F.coalesce(F.col("removed_at") <= F.lit(before), F.lit(False))
+    due = newest.where(is_due).select("path", "removed_at")
+    needed = newest.where(~is_due).select("content_hash").where("content_hash is not null").distinct()
+    rows = tables.read("images").select(*ROW_KEY, "content_hash", "content_at", "size").join(due, "path")
+    rows = rows.join(needed.withColumn("is_needed", F.lit(True)), "content_hash", "left")
+    rows = rows.withColumn("is_needed", F.coalesce("is_needed", F.lit(False)))
+    rows = rows.withColumn("holds", F.expr("content_hash is not null and content_at is null")).drop("content_at")
+    is_kept = F.max(F.col("holds") & F.col("is_needed")).over(Window.partitionBy("path"))
+    return rows.withColumn("is_kept", is_kept).where("not is_kept or holds and not is_needed").drop("is_kept")
+
+
+def count(rows: DataFrame) -> Freed:
+    size = F.sum(F.when(F.col("holds"), F.col("size")))
+    images, total = rows.agg(F.countDistinct("path"), F.coalesce(size, F.lit(0))).first()
+    return Freed(images, total)
+
+
+def _first_removal(rows: DataFrame) -> datetime | None:
+    first: datetime | None = rows.agg(F.min("removed_at")).first()[0]
+    return first.astimezone(timezone.utc) if first else None

@@ -1,0 +1,1 @@
+"""Settings: their types, where each value comes from, and how they are loaded."""

@@ -1,0 +1,1 @@
+"""The bundle of Databricks jobs, and secrets of a workspace."""

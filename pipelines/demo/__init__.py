@@ -1,0 +1,1 @@
+"""The drawn sample set that `irbis demo` runs on."""

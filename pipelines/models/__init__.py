@@ -1,1 +1,0 @@
-"""Backbones (torch, without Spark) and classifiers (Spark ML)."""

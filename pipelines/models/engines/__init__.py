@@ -1,6 +1,0 @@
-"""What runs a backbone on a worker: OpenVINO on CPUs, torch on GPUs and as the reference. No Spark."""
-
-from pipelines.models.engines.engine import Engine, EngineFactory
-from pipelines.models.engines.graph import Graph, load_or_convert, openvino_available
-
-__all__ = ["Engine", "EngineFactory", "Graph", "load_or_convert", "openvino_available"]

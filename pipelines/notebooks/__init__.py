@@ -1,0 +1,1 @@
+"""Parameters, settings and execution of notebooks."""

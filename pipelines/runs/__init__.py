@@ -1,0 +1,1 @@
+"""Records, history, submission and following of runs."""

@@ -1,0 +1,1 @@
+"""Where runs are submitted to; each backend is one file."""

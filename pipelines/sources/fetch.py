@@ -1,0 +1,141 @@
+"""Fetch listed pictures on the executors: names in, rows of the table images out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.errors import ImageError
+from pipelines.images.signatures import detect_supported_format
+from pipelines.schemas import Failure
+from pipelines.sources.registry import Source
+
+BATCH_BYTES = 8 * 2**20  # an Arrow batch to the JVM, which stores it while the next is fetched
+MAX_ERROR_LENGTH = 300  # of an unexpected error
+AHEAD_BYTES = 128 * 2**20  # what a task fetches before it is asked for
+
+TIME = pa.timestamp("us", tz="UTC")
+FETCH_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("content_hash", pa.string()),
+        ("content", pa.binary()),
+        ("exif_time", TIME),
+        ("exif_camera", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("failure", pa.string()),
+        ("failure_detail", pa.string()),
+        ("odd_time", pa.string()),
+    ]
+)
+FETCH_DDL = (
+    "path string, content_hash string, content binary, exif_time timestamp, exif_camera string, "
+    "width int, height int, failure string, failure_detail string, odd_time string"
+)
+
+Batches = Iterator[pa.RecordBatch]
+Row = dict[str, Any]
+ReadMetadata = Callable[[bytes], Row]
+
+
+def make_fetch_fn(
+    source: Source,
+    describe: ReadMetadata,
+    *,
+    max_bytes: int,
+    threads: int = 1,
+    count: Callable[[int], Any] | None = None,
+    reading: Callable[[ReadMetadata], AbstractContextManager[ReadMetadata]] = nullcontext,
+) -> Callable[[Batches], Batches]:
+    """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one, as they come.
+
+    `describe` reads exif_time, odd_time, exif_camera, width and height from the bytes, or raises ImageError. A picture
+    that cannot be used keeps its row. `count` is told the size of every batch given back. `reading` gives what is
+    called in place of `describe` by one task.
+    """
+
+    def fetch(batches: Batches) -> Batches:
+        names = (name for batch in batches for name in batch.to_pylist())
+        rows: list[Row] = []
+        held = 0
+        with reading(describe) as read, ThreadPoolExecutor(threads) as pool:
+
+            def one(name: Row) -> Row:
+                return fetch_one(source, read, max_bytes, **name)
+
+            for row in bounded_map(pool, one, names, threads * 2):
+                rows.append(row)
+                held += len(row["content"] or b"")
+                if held >= BATCH_BYTES:
+                    yield whole(rows)
+                    rows, held = [], 0
+        if rows:
+            yield whole(rows)
+
+    def whole(rows: list[Row]) -> pa.RecordBatch:
+        if count:
+            count(len(rows))
+        return pa.RecordBatch.from_pylist(rows, schema=FETCH_SCHEMA)
+
+    return fetch
+
+
+def bounded_map(pool: Executor, one: Callable[[Row], Row], names: Iterable[Row], most: int) -> Iterator[Row]:
+    """Give `one(name)` of every name; at most `most` of them, and AHEAD_BYTES, are begun ahead.
+
+    What is done first comes first: in order, one that stalls would hold up all that are behind it.
+    """
+    begun: dict[Future[Row], int] = {}
+    for name in names:
+        while begun and (len(begun) >= most or sum(begun.values()) + name["size"] > AHEAD_BYTES):
+            yield _first_done(begun)
+        begun[pool.submit(one, name)] = name["size"]
+    while begun:
+        yield _first_done(begun)
+
+
+def _first_done(begun: dict[Future[Row], int]) -> Row:
+    """Take out the oldest that is done; wait for one."""
+    if not any(future.done() for future in begun):
+        wait(begun, return_when=FIRST_COMPLETED)
+    future = next(future for future in begun if future.done())
+    del begun[future]
+    return future.result()
+
+
+def _description(describe: ReadMetadata, content: bytes) -> Row:
+    """Return what `describe` says; a fault of its own is one of this image, and must not end the task of all others."""
+    try:
+        return describe(content)
+    except ImageError:
+        raise
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH]
+        raise ImageError(Failure.UNREADABLE, f"the header could not be read ({words})") from error
+
+
+def fetch_one(source: Source, describe: ReadMetadata, max_bytes: int, path: str, etag: str, size: int) -> Row:
+    """Give one row of FETCHED. Files over `max_bytes` are not fetched at all: no hash, no content.
+
+    A file that does not begin as an image has its hash and its failure, but no content.
+    """
+    row: Row = dict.fromkeys(FETCH_SCHEMA.names)
+    row["path"] = path
+    try:
+        if size > max_bytes:
+            raise ImageError(Failure.TOO_LARGE, f"{size:,} bytes; the limit is {max_bytes:,}")
+        content = source.fetch(path, etag)
+        row |= {"content": content, "content_hash": hashlib.sha256(content).hexdigest()}
+        row |= _description(describe, content)
+    except ImageError as error:
+        row |= {"failure": error.failure, "failure_detail": error.detail}
+        if not detect_supported_format(row["content"] or b""):  # a private key named x.jpg is not for a table
+            row["content"] = None
+        row |= dict(zip(("width", "height"), error.size or (None, None), strict=True))
+    return row

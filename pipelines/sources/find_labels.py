@@ -1,0 +1,71 @@
+"""Find the labels files that lie at the top of a folder of images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelines.errors import DataError
+from pipelines.safe_paths import dot_segment, resolves_below
+from pipelines.sources.label_files import is_parquet, read_file
+from pipelines.sources.label_paths import anchor
+from pipelines.sources.label_tables import RawTable, read_table
+from pipelines.sources.labels import is_labels_file
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+SNIFF_BYTES = 2**18  # bytes that are looked at
+ROWS = 1000
+
+
+def find_label_files(folder: str, columns: Mapping[str, str]) -> list[str]:
+    """Return the names of files called `labels`, and of tables that name images of the folder, in order.
+
+    Looks at the beginnings of the files only. `columns`: the setting sources.columns. Symbolic links that lead out of
+    the folder are left out, as they are of its images.
+    """
+    with os.scandir(folder) as entries:
+        tables = [Path(entry.path) for entry in entries if entry.is_file() and _is_table(entry.name)]
+    files = sorted(file for file in tables if resolves_below(file, folder))
+    return [file.name for file in files if file.stem.lower() == "labels" or _names_images(file, columns)]
+
+
+def labels_path_below(rule: str, root: str) -> list[str]:
+    """Return the path below the root of a source of the file that sources.labels names; none if it lies elsewhere."""
+    if not is_labels_file(rule):
+        return []
+    address = rule if "://" in rule else f"file://{os.path.abspath(os.path.expanduser(rule))}"
+    return [address[len(root) :]] if address.startswith(root) else []
+
+
+def _is_table(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _names_images(file: Path, columns: Mapping[str, str]) -> bool:
+    try:
+        content = None if is_parquet(file) else _beginning(file)
+        table = read_file(file, content, columns.values())
+        paths = read_table(RawTable(table.file, table.headers, table.cells.head(ROWS)), columns).paths
+    except (DataError, OSError):
+        return False
+    return any(_is_below(file.parent, told) for path in paths for told in path.text.unique())
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        content = opened.read(SNIFF_BYTES)
+    return content if len(content) < SNIFF_BYTES else content[: content.rfind(b"\n") + 1]
+
+
+def _is_below(folder: Path, told: str) -> bool:
+    """Return whether the path, or what follows one of its folders, is a file of the folder."""
+    rest = anchor(told.replace("\\", "/"))
+    while rest:
+        try:
+            if not dot_segment(rest) and (folder / rest).is_file():
+                return True
+        except (OSError, ValueError):  # a text that is no path
+            return False
+        rest = rest.partition("/")[2]
+    return False

@@ -1,0 +1,133 @@
+"""Read a file of labels, whatever program saved it, into a table of text."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.errors import DataError
+from pipelines.sources.label_tables import ALIASES, RawTable
+from pipelines.sources.label_tables.raw import column_key
+
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SEPARATORS = ",;\t|"
+KNOWN = {column_key(alias) for aliases in ALIASES.values() for alias in aliases} | {
+    "genus",
+    "directory",
+    "deploymentid",
+}
+NOT_TEXT = (
+    (b"PK\x03\x04", "is a workbook or a zip archive, not text. In Excel or LibreOffice, save the sheet as 'CSV UTF-8'"),
+    (b"\xd0\xcf\x11\xe0", "is an Excel workbook, not text. Save the sheet as 'CSV UTF-8'"),
+    (b"\x1f\x8b", "is compressed (gzip). Unpack it first: gunzip FILE"),
+    (b"SQLite format 3", "is a database (such as Timelapse's .ddb). Export it as CSV from the program"),
+    (b"{", "is JSON, not a table. Export its labels as CSV with columns path and label"),
+    (b"[{", "is JSON, not a table. Export its labels as CSV with columns path and label"),
+    (b"PAR1", "is a Parquet file under another name. Rename it to end in .parquet"),
+)
+
+
+def is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def read_file(path: Path, content: bytes | None, names: Collection[str] = ()) -> RawTable:
+    """Return all cells as text. `content`: its bytes, where it is not on this machine; `names`: of expected columns.
+
+    Raises DataError if it is no table, or not in an encoding that can be told for sure.
+    """
+    try:
+        if is_parquet(path):  # may be a folder: Spark writes one
+            return _read_parquet(path, path if content is None else pa.BufferReader(content))
+        return _read_csv(path, path.read_bytes() if content is None else content, names)
+    except (ValueError, OSError, csv.Error, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}.") from error
+
+
+def _read_csv(path: Path, content: bytes, names: Collection[str]) -> RawTable:
+    text = _without_preamble(_decode(path, content))
+    if not text.strip():
+        raise DataError(f"{path} is empty. Give a file with columns path and label.")
+    declared = re.match(r'"?sep=(.)"?[^\S\n\r]*(?:\r\n|\r|\n)', text, re.IGNORECASE)  # Excel's first line
+    if declared:
+        text = _without_preamble(text[declared.end() :])
+    separator = declared[1] if declared else _separator(text, {column_key(name) for name in names} | KNOWN)
+    headers = _header(text, separator)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+            cells = pd.read_csv(
+                io.StringIO(text, newline=""),
+                sep=separator,
+                header=0,
+                names=list(range(len(headers))),
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+            )
+    except pd.errors.ParserWarning as error:
+        raise DataError(
+            f"{path} has rows with more values than its header has names. Put values with a comma in quotes."
+        ) from error
+    return RawTable(str(path), headers, cells)
+
+
+def _decode(path: Path, content: bytes) -> str:
+    """Return the text of UTF-8 or UTF-16; other encodings cannot be told from one another, so they are refused."""
+    for beginning, sentence in NOT_TEXT:
+        if content.startswith(beginning):
+            raise DataError(f"{path} {sentence}.")
+    if content.startswith(UTF16):
+        return content.decode("utf-16")
+    if b"\0" in content[:1000]:  # UTF-16 without its mark
+        return content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        begin = max(content.rfind(end, 0, error.start) for end in (b"\n", b"\r")) + 1
+        line = re.split(rb"[\r\n]", content[begin : begin + 200])[0].decode("cp1252", "replace")
+        number = len(content[:begin].splitlines()) + 1
+        raise DataError(
+            f"{path} is not in UTF-8: line {number} has the byte 0x{content[error.start]:02x} (read as Windows-1252: "
+            f"{line!r}). Save it as 'CSV UTF-8', or convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE."
+        ) from error
+
+
+def _without_preamble(text: str) -> str:
+    """Return the text from the first line on that holds more than blanks and separators."""
+    match = re.search(r"[^\s,;|\ufeff\u200b\u2060]", text)
+    return text[max(text.rfind(end, 0, match.start()) for end in "\r\n") + 1 :] if match else ""
+
+
+def _separator(text: str, known: set[str]) -> str:
+    """Return the separator under which the header holds most known names, and then most names."""
+
+    def score(separator: str) -> tuple[int, int]:
+        headers = _header(text, separator)
+        return len(known & {column_key(name) for name in headers}), len(headers)
+
+    return max(SEPARATORS, key=score)
+
+
+def _header(text: str, separator: str) -> list[str]:
+    lines = io.StringIO(text[:100_000], newline=None)
+    return [name.strip("\ufeff") for name in next(csv.reader(lines, delimiter=separator))]
+
+
+def _read_parquet(path: Path, source: Any) -> RawTable:
+    """Turn columns to text before pandas sees them: it would make 1.0 of the label 1 where others are null."""
+    table = pq.read_table(source)
+    simple = [i for i, field in enumerate(table.schema) if not pa.types.is_nested(field.type)]
+    cells = {i: table.column(i).cast(pa.string()).to_pylist() for i in simple}
+    frame = pd.DataFrame(cells, dtype=object).fillna("")
+    return RawTable(str(path), [table.schema.field(i).name for i in simple], frame)

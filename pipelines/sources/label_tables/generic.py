@@ -1,0 +1,117 @@
+"""Any table with columns for path and label, under one of the names that programs give them."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipelines.errors import DataError
+from pipelines.sources.label_tables.raw import RawTable, column_key
+from pipelines.sources.label_tables.reading import PathColumn, TableContent, join_path, scientific_name
+
+ALIASES = {
+    "path": ("path", "file_name", "file", "filepath", "image", "relative_path"),
+    "label": ("label", "class", "category", "species", "common_name"),
+    "station": ("station", "location", "site", "deployment_id"),
+    "camera": ("camera", "camera_id"),
+    "captured_at": ("captured_at", "datetime", "timestamp", "eventstart", "datetimeoriginal"),
+    "sequence": ("burst_id", "seq_id", "sequence_id"),
+}
+FOLDERS = ("directory", "folder")  # beside a bare file name
+RANKS = ("kingdom", "phylum", "order", "family", "genus")  # beside them `class` is a taxon, such as Mammalia
+Candidates = dict[str, pd.Series]  # by the name to show
+
+
+def read(table: RawTable, given: frozenset[str]) -> TableContent:
+    """Return the columns under the known names, except those that the user has chosen (`given`).
+
+    Raises DataError naming the columns that are missing, and those of which several could be meant.
+    """
+    faults: list[str] = []
+    chosen: dict[str, tuple[str, pd.Series]] = {}
+    for column in ALIASES:
+        if column in given:
+            continue
+        try:
+            found = _candidates(table, column)
+        except DataError as error:
+            faults += error.faults
+            continue
+        name = _choose(found, column)
+        if name is not None:
+            chosen[column] = name, found[name]
+        elif found:
+            faults.append(_ambiguous(table, column, list(found)))
+    if not faults and (lacking := [column for column in ("path", "label") if column not in {*given, *chosen}]):
+        faults.append(_missing(table, lacking))
+    if faults:
+        raise DataError(faults)
+    paths = [PathColumn(*chosen.pop("path"))] if "path" in chosen else []
+    columns = {column: text for column, (_, text) in chosen.items()}
+    origins = {column: name for column, (name, _) in chosen.items()}
+    return TableContent("", columns, origins, _with_folder(table, paths) + paths)
+
+
+def _candidates(table: RawTable, column: str) -> Candidates:
+    """Return the columns that could be meant; of several, only those that hold something."""
+    names = [alias for alias in ALIASES[column] if alias in table]
+    if column == "label" and any(rank in table for rank in RANKS):
+        names = [name for name in names if name != "class"]
+    found = {}
+    for name in names:
+        header, text = table.header(name), table.column(name)
+        if name == "species" and "genus" in table:
+            header, text = f"{table.header('genus')} + {header}", scientific_name(table.column("genus"), text)
+        found[header] = text
+    filled = {header: text for header, text in found.items() if (text != "").any()}
+    return filled if len(found) > 1 and filled else found
+
+
+def _choose(found: Candidates, column: str) -> str | None:
+    """Return the one candidate, the first of several that say the same, or None."""
+    names = list(found)
+    if column == "path":
+        for name in names:  # `a/1.jpg` says all that `1.jpg` beside it does
+            if all(_ends_with(found[name], found[other]) for other in names):
+                return name
+        return None
+    if column != "label" and names and column_key(names[0]) == column_key(column):
+        return names[0]
+    same = all((found[name].str.casefold() == found[names[0]].str.casefold()).all() for name in names[1:])
+    return names[0] if names and same else None
+
+
+def _ends_with(whole: pd.Series, part: pd.Series) -> bool:
+    return all(
+        f"/{a}".replace("\\", "/").endswith(f"/{b}".replace("\\", "/")) for a, b in zip(whole, part, strict=True)
+    )
+
+
+def _with_folder(table: RawTable, paths: list[PathColumn]) -> list[PathColumn]:
+    """Return the path made of a folder column and a bare file name, where the table has both."""
+    folder = next((name for name in FOLDERS if name in table), None)
+    if not paths or folder is None or paths[0].text.str.contains(r"[/\\]", regex=True).any():
+        return []
+    joined = join_path(table.column(folder), paths[0].text)
+    return [PathColumn(f"{table.header(folder)}/{paths[0].name}", joined)]
+
+
+def _ambiguous(table: RawTable, column: str, names: list[str]) -> str:
+    shown = ", ".join(names[:-1]) + f" or {names[-1]}"
+    example = names[-1].replace(" + ", "+")
+    return (
+        f"{table.file} has {len(names)} columns that could be the {column}: {shown}. Their values differ. "
+        f"Choose one: --set sources.columns.{column}={_quoted(example)}."
+    )
+
+
+def _missing(table: RawTable, lacking: list[str]) -> str:
+    headers = ", ".join(header.strip() for header in table.headers)
+    known = ", ".join(" | ".join(ALIASES[column]) for column in lacking)
+    return (
+        f"{table.file} has no column {' and no column '.join(lacking)}, only {headers}. Names that are understood: "
+        f"{known}. Or name yours: --set sources.columns.{lacking[0]}=COLUMN."
+    )
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if " " in text else text

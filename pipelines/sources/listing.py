@@ -1,0 +1,153 @@
+"""List a source into a table of names, with what labels and folders say about each picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timezone
+from functools import reduce
+from typing import Any
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.config.settings import Sources
+from pipelines.label_text import SPELLING, known_name, require_one_spelling
+from pipelines.sources.find_labels import find_label_files, labels_path_below
+from pipelines.sources.label_matching import match_labels
+from pipelines.sources.label_tables import ALIASES
+from pipelines.sources.labels import is_labels_file, normalise, read_label_table
+from pipelines.sources.name_hints import NameHints
+from pipelines.sources.own_files import OwnFiles
+from pipelines.sources.path_rules import allowed_suffixes, compile_path_rule, file_series, time_in_name
+from pipelines.sources.registry import Source
+from pipelines.sources.skipped_files import SkippedFiles
+from pipelines.sources.stores.folder import Folder
+from pipelines.workspace.tables import Tables
+
+LISTING_DDL = (
+    "path string, size long, modified_at timestamp, etag string, match_path string, folder string, place string, "
+    "named_time timestamp, file_series string, file_number long"
+)
+CHUNK_SIZE = 100_000  # names that are Python objects at once
+LABEL_COLUMNS = [column for column in ALIASES if column != "path"]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Hold the names found and what is known of them.
+
+    `names`: path, size, modified_at, etag, label, station, camera, captured_at, sequence, named_time, file_series,
+    file_number, and says_label: whether this listing has a say in the label (else what is stored stays). `passed_over`
+    counts all other files; `problems` and `notes` are sentences.
+    """
+
+    files: DataFrame
+    count: int
+    skipped_files: SkippedFiles
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    is_complete: bool = True  # else what is not named may still be there
+
+
+def list_images(tables: Tables, source: Source, rules: Sources) -> Listing:
+    """List every picture of the source. Raises DataError if labels and pictures have nothing in common.
+
+    What irbis itself put into a workspace below the source is left out. Names go to Spark in portions: of a million of
+    them the driver holds no more than the paths, and these only where a labels file asks for them.
+    """
+    passed_over, own = SkippedFiles(), OwnFiles(tables.workspace, source.root)
+    folder, place, is_lower = (
+        compile_path_rule(rules.labels),
+        compile_path_rule(rules.station),
+        rules.label_case == "lower",
+    )
+    labels: Counter[str | None] = Counter()
+    has_file, hints, used = is_labels_file(rules.labels), NameHints(rules), labels_path_below(rules.labels, source.root)
+    rows: list[tuple[Any, ...]] = []
+    portions: list[DataFrame] = []
+    paths: list[str] = []
+    count = 0
+    for blob in passed_over.select_images(source.list(), allowed_suffixes(rules), source.peek, own, used):
+        match = normalise(blob.relative_path)
+        label = folder(match)
+        label = label.lower() if label and is_lower else label
+        labels[label] += 1
+        station = known_name(place(match))
+        hints.add(match, label, station)
+        series = file_series(match, rules.labels)
+        named_time = moment.replace(tzinfo=timezone.utc) if (moment := time_in_name(match)) else None
+        rows.append((blob.path, blob.size, blob.modified_at, blob.etag, match, label, station, named_time, *series))
+        count += 1
+        if has_file:
+            paths.append(match)
+        if len(rows) == CHUNK_SIZE:
+            portions.append(tables.materialize(_frame(tables.spark, rows)))
+            rows = []
+    if rows or not portions:
+        portions.append(_frame(tables.spark, rows))
+    names, notes = _with_labels(reduce(DataFrame.unionAll, portions), paths, rules, source, labels, hints.stations)
+    notes += [*_of_folders(rules, source, labels[None], count), *hints.notes(labels)]
+    if rules.label_case == "refuse":
+        require_one_spelling({label: n for label, n in labels.items() if label is not None}, SPELLING)
+    names = names.withColumn("station", F.coalesce("station", "place"))
+    names = names.drop("match_path", "folder", "place")
+    return Listing(names, count, passed_over, tuple(source.problems), tuple(notes))
+
+
+def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> DataFrame:
+    found = pd.DataFrame(rows, columns=[part.split()[0] for part in LISTING_DDL.split(", ")])
+    # As Python's own integers and None: pandas would make them floats with NaN, which Spark without Arrow refuses.
+    found["file_number"] = pd.Series([row[-1] for row in rows], dtype=object)
+    return spark.createDataFrame(found, LISTING_DDL) if rows else spark.createDataFrame([], LISTING_DDL)
+
+
+def _with_labels(
+    names: DataFrame,
+    paths: list[str],
+    rules: Sources,
+    source: Source,
+    labels: Counter[str | None],
+    stations: Counter[str],
+) -> tuple[DataFrame, list[str]]:
+    """Add the TOLD columns and says_label, from a file, folders or nothing; count a file's `labels` and `stations`."""
+    rule, notes = rules.labels, list[str]()
+    if not is_labels_file(rule):
+        told: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder")}
+    else:
+        content = source.read_file(rule) if "://" in rule else None
+        table, notes = match_labels(read_label_table(rule, content, rules.columns), paths, source.root)
+        if rules.label_case == "lower":
+            table["label"] = table["label"].str.lower()
+        labels.update(table["label"].dropna())
+        if "station" in table:
+            stations.update(table["station"].dropna())
+        told = {column: F.col(column) for column in LABEL_COLUMNS if column in table}
+        types = ", ".join(f"{c} {'timestamp' if c == 'captured_at' else 'string'}" for c in table.columns)
+        table = table.astype(object).where(table.notna(), None)
+        rows = names.sparkSession.createDataFrame(table, types)
+        names = names.join(rows.withColumnRenamed("path", "match_path"), "match_path", "left")
+    for column in LABEL_COLUMNS:
+        kind = "timestamp" if column == "captured_at" else "string"
+        names = names.withColumn(column, told.get(column, F.lit(None)).cast(kind))
+    return names.withColumn("says_label", F.lit("label" in told)), notes
+
+
+def _of_folders(rules: Sources, source: Source, unlabelled: int, count: int) -> list[str]:
+    """Return what a person should know where labels are the names of folders."""
+    if is_labels_file(rules.labels) or rules.labels == "none":
+        return []
+    notes = []
+    if 0 < unlabelled < count:
+        notes.append(
+            f"{unlabelled:,} of {count:,} images have no label: they lie in no folder that sources.labels = "
+            f"{rules.labels} names."
+        )
+    if isinstance(source, Folder):
+        notes += [
+            f"{name} is there and is not used: labels are the names of folders (sources.labels = {rules.labels}). To "
+            f"use it: --labels {source.folder}/{name}."
+            for name in find_label_files(source.folder, rules.columns)
+        ]
+    return notes

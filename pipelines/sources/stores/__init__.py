@@ -1,0 +1,1 @@
+"""Stores that hold image files; each is one file."""

@@ -1,0 +1,209 @@
+"""A container of Azure Blob Storage as a source of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from threading import Lock
+from typing import Any
+
+from pipelines import azure_uri
+from pipelines.azure.client import AzureRequestError, get_blob
+from pipelines.azure.credentials import Credential, check_token, find_credential, redact_sas_in_logs
+from pipelines.azure.listing import Page, list_page
+from pipelines.azure.retry import RetryPolicy, TransientError
+from pipelines.azure_uri import EXAMPLE, BlobLocation, parse_blob_uri
+from pipelines.config.settings import Settings
+from pipelines.errors import AccessError, DataError, ImageError
+from pipelines.safe_paths import dot_segment, name_fault
+from pipelines.schemas import Failure
+from pipelines.sources.base import SourceFile
+
+SCHEMES = azure_uri.SCHEMES
+INTERACTIVE_RETRY = RetryPolicy(tries=2, first_wait=0.2, deadline_seconds=4)  # the user waits
+BACKGROUND_RETRY = RetryPolicy()
+LIST_THREADS = 8  # prefixes listed at once
+CLIENT_LOCK = Lock()
+
+
+def create_source(address: str, settings: Settings) -> AzureBlobs:
+    """Give the container behind an address, after one look into it. Raises AccessError, DataError."""
+    place, signature = parse_blob_uri(address)
+    credential = find_credential(settings.azure, signature, place)
+    check_token(credential)
+    if credential.kind == "token" and place.endpoint.startswith("http:"):
+        raise AccessError(f"{place.endpoint} gets no token: they travel over https only. Write https, or give a key.")
+    source = AzureBlobs(place, credential, settings.ingest.threads, BACKGROUND_RETRY)
+    source.check()
+    return source
+
+
+@dataclass
+class AzureBlobs:
+    """The blobs below a prefix. Pickled, it takes along no more than reading needs (`Credential.signed`)."""
+
+    place: BlobLocation
+    credential: Credential
+    threads: int
+    patience: RetryPolicy
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def root(self) -> str:
+        return self.place.root + self.place.prefix
+
+    def check(self) -> None:
+        """Raise AccessError if the container cannot be listed."""
+        from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+        pages = self._client().list_blobs(name_starts_with=self.place.prefix, results_per_page=1).by_page()
+        try:
+            INTERACTIVE_RETRY.call(lambda: next(pages, None))
+        except TransientError as error:
+            where = self.place.endpoint
+            raise AccessError(f"{where} cannot be reached ({error}). Is {EXAMPLE} written right?") from error
+        except ResourceNotFoundError as error:
+            raise AccessError(
+                f"There is no container {self.place.container} in {self.place.endpoint} ({_code(error)})."
+            ) from error
+        except HttpResponseError as error:
+            code = _code(error)
+            # What Azure also answers to an address that the account's network rules leave out.
+            more = " Or name this machine's address in the account's firewall." if "AuthorizationFail" in code else ""
+            raise AccessError(
+                f"{self.place.root} refuses the {self.credential!r} ({code}). Give one that may list and read: "
+                f"azure.account_key, azure.sas, azure.connection_string, or the role Storage Blob Data Reader.{more}"
+            ) from error
+
+    def list(self) -> Iterator[SourceFile]:
+        """Give every blob that a request can name; the others go to `problems`."""
+        for blob in self.list_all():
+            if fault := dot_segment(blob.path[len(self.place.root) :]):
+                self.problems.append(f"{blob.path}: {fault}, which requests resolve to another blob; rename it")
+            else:
+                yield blob
+
+    def list_all(self) -> Iterator[SourceFile]:
+        """Give every blob, page by page; folders of the first level side by side. Versions and snapshots are none."""
+        signed = self.credential.to_read_sas(self.place, may_list=True)
+        folders: list[str] = []
+        for page in self._pages(signed, self.place.prefix, "/"):
+            folders += page.folders
+            yield from page.blobs
+        with ThreadPoolExecutor(LIST_THREADS) as pool:
+            for first in range(0, len(folders), LIST_THREADS):  # bounded: no more pages wait than are asked for
+                open_ = [self._pages(signed, folder) for folder in folders[first : first + LIST_THREADS]]
+                while open_:
+                    pages = list(pool.map(lambda each: next(each, None), open_))
+                    open_ = [each for each, page in zip(open_, pages, strict=True) if page is not None]
+                    for found in pages:
+                        yield from found.blobs if found else ()
+
+    def peek(self, path: str) -> bytes:
+        """Return nothing: each look would be a request."""
+        return b""
+
+    def fetch(self, path: str, etag: str) -> bytes:
+        """Give the bytes of this very version; raise ImageError if it went, changed, or cannot be had."""
+        name = path[len(self.place.root) :]
+        try:
+            return self.patience.call(lambda: self._get(name, etag))
+        except TransientError as error:
+            raise ImageError(Failure.UNAVAILABLE, str(error)) from error
+
+    def read_file(self, address: str) -> bytes:
+        """Give the bytes of a blob of the same account, by its whole address."""
+        place, signature = parse_blob_uri(address)
+        name = place.prefix.rstrip("/")
+        if signature or place.endpoint != self.place.endpoint:
+            raise DataError(
+                f"{address.partition('?')[0]} is not read beside {self.root}: it is of another account, or brings a "
+                "signature along. Put it into this one, or copy it to a file."
+            )
+        try:
+            return self.patience.call(partial(get_blob, place, self.credential.to_read_sas(place), self.threads, name))
+        except TransientError as error:
+            raise AccessError(f"{address} cannot be read ({error}). Run again later.") from error
+        except AzureRequestError as error:
+            raise AccessError(f"{address} cannot be read ({error.code}). Is it there?") from error
+
+    def put(self, relative_path: str, content: bytes, md5: bytes, content_type: str) -> None:
+        """Store a blob in place of what is there, or raise ImageError. The account checks the MD5 and keeps it."""
+        if fault := name_fault(relative_path):
+            raise ImageError(Failure.FORBIDDEN, f"{fault}; rename the file")
+        from azure.core.exceptions import HttpResponseError
+        from azure.storage.blob import ContentSettings
+
+        kind = ContentSettings(content_type=content_type, content_md5=bytearray(md5))
+        name = self.place.prefix + relative_path
+        send = partial(self._client().upload_blob, name, content, overwrite=True, content_settings=kind)
+        try:
+            self.patience.call(send)
+        except TransientError as error:
+            raise ImageError(Failure.UNAVAILABLE, str(error)) from error
+        except HttpResponseError as error:
+            raise ImageError(Failure.FORBIDDEN, _code(error)) from error
+
+    def _get(self, name: str, etag: str) -> bytes:
+        try:
+            return get_blob(self.place, self.credential, self.threads, name, etag)
+        except AzureRequestError as error:
+            if error.status == 412:  # what is gone does not match either
+                raise (_changed() if self._client().get_blob_client(name).exists() else _vanished()) from error
+            if error.status == 404:
+                raise _vanished() from error
+            raise ImageError(Failure.FORBIDDEN, error.code) from error
+
+    def _pages(self, signed: Credential, prefix: str, delimiter: str = "") -> Iterator[Page]:
+        """Give the pages of what begins with the prefix; one that could not be had is asked for again."""
+        marker = ""
+        try:
+            while True:
+                ask = partial(list_page, self.place, signed, self.threads, prefix, marker, delimiter)
+                yield (page := self.patience.call(ask))
+                if not (marker := page.marker):
+                    return
+        except TransientError as error:
+            raise AccessError(f"{self.root} cannot be listed to its end ({error}). Run again later.") from error
+        except AzureRequestError as error:
+            raise AccessError(f"{self.root} cannot be listed to its end ({error.code}).") from error
+
+    def _client(self) -> Any:
+        with CLIENT_LOCK:  # or the first threads of a worker make one each
+            return _client(self.place.endpoint, self.place.account, self.place.container, self.credential, self.threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "credential": self.credential.to_read_sas(self.place)}
+
+
+@lru_cache(4)
+def _client(endpoint: str, account: str, container: str, credential: Credential, threads: int) -> Any:
+    """Give a client that many threads may share; kept for the life of a worker, so connections stay open."""
+    from azure.storage.blob import ContainerClient
+
+    from pipelines.azure.client import NoRetryTransport
+
+    redact_sas_in_logs()
+    return ContainerClient(
+        endpoint,
+        container,
+        credential=credential.for_client(account),
+        transport=NoRetryTransport(threads),
+        permit_redirects=False,  # credentials would go along
+    )
+
+
+def _changed() -> ImageError:
+    return ImageError(Failure.CHANGED, "the blob changed since it was listed")
+
+
+def _vanished() -> ImageError:
+    return ImageError(Failure.VANISHED, "the blob is gone since it was listed")
+
+
+def _code(error: Any) -> str:
+    """Give Azure's name of an error; its text may repeat what was sent."""
+    code = getattr(error, "error_code", None) or getattr(error, "reason", None) or type(error).__name__
+    return str(getattr(code, "value", code))

@@ -1,0 +1,160 @@
+"""A folder of pictures: a disk's, a mounted volume's, one of DBFS or Unity Catalog."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from pipelines.config.settings import Settings
+from pipelines.errors import DataError, ImageError
+from pipelines.safe_paths import resolves_below
+from pipelines.schemas import Failure
+from pipelines.sources.base import SourceFile
+from pipelines.sources.file_kinds import is_system_folder
+
+SCHEMES = ("", "file", "dbfs")
+LEADS_OUT = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
+PEEK_BYTES = 512  # bytes, enough for a signature
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EARLIEST, LATEST = (
+    (datetime(year, 1, 1, tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1) for year in (1901, 2200)
+)
+
+
+def create_source(address: str, settings: Settings) -> Folder:
+    """Give the folder behind a path or a URI; on Databricks dbfs: is a folder too."""
+    return Folder(local_folder(address) or address)
+
+
+def local_folder(address: str) -> str | None:
+    """Return the path of a folder on this machine's disks; None for an address of any other scheme."""
+    scheme, colon, rest = address.partition(":")
+    if colon and scheme in SCHEMES:
+        mount = "/dbfs" if scheme == "dbfs" and not rest.lstrip("/").startswith("Volumes/") else ""
+        return f"{mount}/{rest.lstrip('/')}"
+    return None if "://" in address else address
+
+
+@dataclass
+class Folder:
+    """A folder and all its subfolders. Symbolic links are followed only to what lies in the folder itself.
+
+    `problems` collects, while listing, what could not be read and the links that lead out.
+    """
+
+    folder: str
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder = os.path.abspath(os.path.expanduser(self.folder))
+        if not os.path.isdir(self.folder):
+            what = "is a file" if os.path.exists(self.folder) else "does not exist"
+            raise DataError(f"sources.images = {self.folder} {what}. Give a folder of pictures.")
+
+    @property
+    def root(self) -> str:
+        return Path(self.folder).as_posix().rstrip("/").join(("file://", "/"))
+
+    def list(self) -> Iterator[SourceFile]:
+        """Give every file in a fixed order. Names that are not UTF-8 go to `problems`: tables cannot hold them.
+
+        A link to a folder inside gives nothing: its files are listed by the path of their real folder.
+        """
+        for folder, folders, files in os.walk(self.folder, onerror=self._note):
+            folders.sort()
+            for link in filter(os.path.islink, (os.path.join(folder, name) for name in folders)):
+                self._require_below(link)
+            for name in sorted(files):
+                blob = self._blob(os.path.join(folder, name))
+                if blob:
+                    yield blob
+
+    def peek(self, path: str) -> bytes:
+        """Return the first bytes of a file; none where it cannot be read."""
+        try:
+            with open(path[len("file://") :], "rb") as file:
+                return file.read(PEEK_BYTES)
+        except OSError:
+            return b""
+
+    def fetch(self, path: str, etag: str) -> bytes:
+        """Give the bytes; raise ImageError if the file went or changed since it was listed, or is outside by a link."""
+        name = path[len("file://") :]
+        if not resolves_below(name, self.folder):
+            raise ImageError(Failure.FORBIDDEN, LEADS_OUT)
+        try:
+            with open(name, "rb") as file:
+                found = _etag(os.fstat(file.fileno()))
+                content = file.read() if found == etag else b""
+                found = _etag(os.fstat(file.fileno()))  # somebody may have written while we read
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ImageError(Failure.VANISHED, "the file is gone since it was listed") from error
+        except OSError as error:  # a network drive's hiccup too: the next run tries again
+            raise ImageError(Failure.FORBIDDEN, error.strerror or str(error)) from error
+        if found != etag:
+            raise ImageError(Failure.CHANGED, "the file changed since it was listed")
+        return content
+
+    def read_file(self, address: str) -> bytes:
+        """Give the bytes of a file on this machine's disks."""
+        scheme, _, rest = address.partition("://")
+        try:
+            return Path(rest if scheme == "file" else address).read_bytes()
+        except OSError as error:
+            raise DataError(f"{address} cannot be read beside {self.root}. Give a file of this machine.") from error
+
+    def _require_below(self, link: str) -> bool:
+        """Return whether what a link leads to lies in the folder; note one that leads out."""
+        if resolves_below(link, self.folder):
+            return True
+        if not self._is_of_system(link):
+            self.problems.append(f"{_readable(link)}: {LEADS_OUT}")
+        return False
+
+    def _blob(self, name: str) -> SourceFile | None:
+        try:
+            name.encode("utf-8")
+            status = os.lstat(name)
+            if stat.S_ISLNK(status.st_mode):
+                status = os.stat(name)
+                if not self._require_below(name):
+                    return None
+        except UnicodeEncodeError:
+            self.problems.append(f"{os.fsencode(name)!r}: the name is not UTF-8; rename the file")
+            return None
+        except OSError as error:
+            self._note(error)
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            self.problems.append(f"{name}: neither file nor folder")  # reading a pipe would wait for ever
+            return None
+        relative = name[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+        return SourceFile(self.root + relative, relative, status.st_size, _modified_at(status), _etag(status))
+
+    def _note(self, error: OSError) -> None:
+        """Note what could not be read; not the folders of the system (lost+found), which nobody but root may open."""
+        if not self._is_of_system(name := str(error.filename or "")):
+            self.problems.append(f"{_readable(name)}: {error.strerror}")
+
+    def _is_of_system(self, name: str) -> bool:
+        below = name[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+        return any(map(is_system_folder, filter(None, below.split("/"))))
+
+
+def _readable(name: str) -> str:
+    """Return a path as text that tables and terminals can hold."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _modified_at(status: os.stat_result) -> datetime | None:
+    """Return the time of the last change, null where it is before 1901 or after 2200, which no table can hold."""
+    microseconds = status.st_mtime_ns // 1000
+    return EPOCH + timedelta(microseconds=microseconds) if EARLIEST <= microseconds <= LATEST else None
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}"

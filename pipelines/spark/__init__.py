@@ -1,0 +1,1 @@
+"""The Spark session: Java, jars, memory, and checks before it starts."""

@@ -1,0 +1,1 @@
+"""Table `images` -> table `features`."""

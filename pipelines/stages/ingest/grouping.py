@@ -1,0 +1,126 @@
+"""What ingest says about bursts and groups: what they rest on, and which times could not be used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.evaluation.review_policy import BLANK_LABELS
+from pipelines.reports.formatting import pluralize
+from pipelines.stages.ingest.bursts import SAME_SECOND, group_basis
+from pipelines.workspace.tables import Tables, ingested_since
+
+REMEDY = "Set sources.station (folder:N or regex:PATTERN), or give a column station with the labels"
+
+
+@dataclass
+class Grouping:
+    """Count, chunk by chunk, what the groups of new images rest on and which of their times are unknown."""
+
+    bases: Counter[str] = field(default_factory=Counter)
+    stuck: int = 0  # images of a clock that stands still
+    named: int = 0  # images whose time is that of their file name
+    odd: int = 0  # images with a time that no image was taken at
+    first_odd: tuple[str, str] | None = None  # path and time
+
+    def add(self, rows: DataFrame, bursts: DataFrame) -> None:
+        """Count fetched rows (path, odd_time, is_time_named, failure).
+
+        `bursts` holds their path, group_id and is_clock_stuck.
+        """
+        readable = rows.where("failure is null").select("path", "odd_time", "is_time_named")
+        readable = readable.join(F.broadcast(bursts), "path")
+        odd = F.when(F.col("odd_time").isNotNull(), F.struct("path", "odd_time"))
+        counted = readable.groupBy(group_basis(F.col("group_id")).alias("basis")).agg(
+            F.count("*").alias("images"),
+            F.sum(F.col("is_clock_stuck").cast("int")).alias("stuck"),
+            F.sum(F.col("is_time_named").cast("int")).alias("named"),
+            F.count("odd_time").alias("odd"),
+            F.min(odd).alias("first_odd"),
+        )
+        for row in counted.collect():
+            self.bases[row["basis"]] += row["images"]
+            self.stuck += row["stuck"]
+            self.named += row["named"]
+            self.odd += row["odd"]
+            found = [each for each in (self.first_odd, row["first_odd"]) if each]
+            self.first_odd = min(map(tuple, found), default=None)
+
+    def notes(self, *, with_guesses: bool) -> list[str]:
+        """Return sentences on times that are not used and, `with_guesses`, on groups that rest on them."""
+        notes = []
+        if self.first_odd:
+            path, time = self.first_odd
+            notes.append(
+                f"{pluralize(self.odd, 'image')} with an implausible time, first {path} ({time}): it counts as unknown. "
+                "Give the right one in a column captured_at of the labels."
+            )
+        if self.stuck:
+            notes.append(
+                f"{self.stuck:,} images were taken in the same second as more than {SAME_SECOND - 1} others of their "
+                "camera, or all of its times are midnight: its clock stood still or tells the day alone, and their "
+                "times are not used to find bursts."
+            )
+        if self.named:
+            notes.append(
+                f"the time of {pluralize(self.named, 'image')} is the one in the file name: no other is known."
+            )
+        return [*notes, *self._guesses()] if with_guesses else notes
+
+    def _guesses(self) -> list[str]:
+        by_name, alone, in_order = (self.bases[name] for name in ("file name", "image", "file order"))
+        total = sum(self.bases.values())
+        parts = [
+            f"of {by_name:,} the bursts are found by folder, file name and time" if by_name else "",
+            f"{alone:,} without a time are groups of their own" if alone else "",
+        ]
+        notes = []
+        if by_name or alone:
+            notes.append(
+                f"station and camera of {by_name + alone:,} of {total:,} images are unknown: "
+                f"{', '.join(filter(None, parts))}. {REMEDY}."
+            )
+        if in_order:
+            notes.append(
+                f"{in_order:,} images have no time that can be used: at each station, those with consecutive file "
+                "numbers are one group. Give a column captured_at with the labels."
+            )
+        return notes
+
+
+def contradiction(tables: Tables, since: datetime | None) -> list[str]:
+    """Return a sentence on bursts whose frames carry different labels, if there are any.
+
+    A frame without an animal beside one with it is none. `since`: only the bursts of rows written since
+    then; null: all. Frames of one burst vote together: if they are not of one trigger, the vote is wrong.
+    """
+    current = tables.latest_images()
+    if since is not None:
+        touched = tables.broadcast_keys(current.where(ingested_since(since)).select("burst_id").distinct())
+        current = current.join(touched, "burst_id", "left_semi")
+    bursts = contradicting_bursts(current).agg(F.count("*"), F.min(F.struct("burst_id", "labels"))).first()
+    if not bursts[0]:
+        return []
+    return [
+        f"{pluralize(bursts[0], 'burst')} with different labels, first {bursts[1]['burst_id']} "
+        f"({', '.join(bursts[1]['labels'])}). If they are of different cameras: {REMEDY}."
+    ]
+
+
+def contradicting_bursts(images: DataFrame) -> DataFrame:
+    """Return burst_id and labels of bursts in which more than one label says that there is something to see.
+
+    Copies of one image under different labels are left to `conflicting_labels`.
+    """
+    labelled = images.where("failure is null and label is not null").where(~_is_blank(F.col("label")))
+    labels, contents = F.array_sort(F.collect_set("label")), F.countDistinct("content_hash")
+    grouped = labelled.groupBy("burst_id").agg(labels.alias("labels"), contents.alias("contents"))
+    return grouped.where("size(labels) > 1 and contents > 1").drop("contents")
+
+
+def _is_blank(label: Column) -> Column:
+    return F.lower(F.trim(label)).isin(list(BLANK_LABELS))

@@ -1,0 +1,1 @@
+"""Tables and model version -> report.html."""

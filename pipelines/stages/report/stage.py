@@ -1,0 +1,47 @@
+"""Report: what the tables and the champion say, as one HTML file in the workspace."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+
+from pipelines.config.settings import Settings
+from pipelines.reports.assemble import assemble
+from pipelines.reports.collect import gather
+from pipelines.reports.render import render
+from pipelines.reports.staleness import REPORT_PATH, is_up_to_date, report_fingerprint
+from pipelines.stages.result import StageResult, Stopwatch
+from pipelines.tracking.mlflow_client import Tracking
+from pipelines.workspace.files import read_text, workspace_uri, write_text
+from pipelines.workspace.tables import Tables
+
+
+def prepare(settings: Settings) -> None:
+    """Connect to MLflow."""
+    Tracking.of(settings)
+
+
+def run(spark: SparkSession, settings: Settings) -> StageResult:
+    """Write WORKSPACE/reports/report.html, unless it says already what there is to say."""
+    clock, tables, tracking = Stopwatch(), Tables.of(spark, settings), Tracking.of(settings)
+    tables.require("images")
+    version = tracking.champion()
+    mark = report_fingerprint(tables, settings, version.run_id if version else None)
+    if is_up_to_date(read_text(tables, REPORT_PATH), mark):
+        return StageResult("report", seconds=clock.seconds, outcome=_again(workspace_uri(tables, REPORT_PATH)))
+    gathered = gather(tables, settings, version)
+    page = render(assemble(settings, tracking, version, gathered.parts))
+    address = write_text(tables, REPORT_PATH, page + mark)
+    made = {"report": REPORT_PATH}
+    return StageResult(
+        "report",
+        gathered.files,
+        1,
+        seconds=clock.seconds,
+        outcome=address,
+        noop_outcome=_again(address),
+        artifacts=made,
+    )
+
+
+def _again(address: str) -> str:
+    return f"unchanged: {address}"

@@ -1,0 +1,1 @@
+"""Labelled features -> a registered model version."""

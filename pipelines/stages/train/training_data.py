@@ -1,0 +1,113 @@
+"""What is learned from, and by whom it is judged: what training, a sweep and a comparison of splits share."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.classifiers.cross_validation import CrossValidationResult, cross_validate, fit_with_validation
+from pipelines.classifiers.predict import predict_labelled, predict_out_of_fold
+from pipelines.classifiers.transformers import FLIPPED_COLUMN
+from pipelines.config.settings import Settings, Train
+from pipelines.evaluation.data_checks import Coverage, check_coverage
+from pipelines.evaluation.folds import assign_folds
+from pipelines.evaluation.predictions import PredictionSet
+from pipelines.evaluation.split import assign_split, count_by_split, labelled_images
+from pipelines.label_text import SPELLING, require_known_labels, require_one_spelling
+from pipelines.workspace.features import read_features
+from pipelines.workspace.tables import Tables
+
+
+def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
+    """Give path, content_hash, features, label, burst_id, group_id, captured_at, split of what may be learned from.
+
+    With `featurize.horizontal_flip` there is `mirrored` too, the features of the mirrored picture.
+    """
+    chosen = settings.train
+    pictures = labelled_images(tables.latest_images(), chosen.exclude_labels, ["captured_at"])
+    features = read_features(tables, backbone, mirrored=settings.featurize.horizontal_flip).where("failure is null")
+    rows = pictures.join(features.drop("failure", "failure_detail", "featurized_at"), "content_hash")
+    return rows.withColumn("split", assign_split(F.col("group_id"), chosen.fractions, chosen.split_salt))
+
+
+def require_sound_labels(tables: Tables, rows: DataFrame, settings: Settings) -> None:
+    """Raise DataError if labels differ only in case, or if no image has a label that is to be excluded."""
+    if excluded := settings.train.exclude_labels:
+        labels = tables.latest_images().where("label is not null").select("label").distinct().collect()
+        require_known_labels("train.exclude_labels", excluded, [row["label"] for row in labels], "image is labelled")
+    if settings.sources.label_case != "keep":
+        counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
+        require_one_spelling(counts, f"{SPELLING} Then ingest their sources again.")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Hold the rows that a training uses, and how far they cover their classes.
+
+    `moved` are the groups of validation or test that are learned from all the same, because a class has no others:
+    their `split` is train here, and nothing is measured on them later (ModelVersion.learned_groups).
+    """
+
+    rows: DataFrame
+    coverage: Coverage
+    moved: tuple[str, ...] = ()
+
+
+def select_rows(rows: DataFrame, settings: Train) -> Selection:
+    """Leave out the images of classes with too few groups (train.min_groups_per_class).
+
+    Raises DataError where too little is left to train and evaluate a classifier.
+    """
+    learned = ("train", "validation") if settings.cv_folds else ("train",)
+    wanted = settings.min_groups_per_class, learned, settings.classes_of_interest
+    coverage, moved = check_coverage(count_by_split(rows), *wanted), tuple[str, ...]()
+    left_out = coverage.left_out
+    if left_out:
+        rows = rows.where(~F.col("label").isin(list(left_out)))
+    if coverage.unlearned:
+        found = rows.where(F.col("label").isin(list(coverage.unlearned))).select("group_id").distinct().collect()
+        moved = tuple(sorted(row["group_id"] for row in found))
+        is_moved = F.col("group_id").isin(list(moved))
+        rows = rows.withColumn("split", F.when(is_moved, "train").otherwise(F.col("split")))
+        coverage = replace(check_coverage(count_by_split(rows), *wanted), left_out=left_out)
+    return Selection(rows, coverage, moved)
+
+
+def training_fingerprint(rows: DataFrame, settings: Settings, backbone: str) -> str:
+    """Give a text that is the same for the same pictures, labels, bursts, groups, backbone and settings."""
+    digest = F.xxhash64("content_hash", "label", "burst_id", "group_id", "split").cast("decimal(38,0)")
+    count, total = rows.agg(F.count("*"), F.sum(digest)).first()
+    views = "/mirrored" if FLIPPED_COLUMN in rows.columns else ""
+    return f"{count}/{total}/{backbone}{views}/{json.dumps(settings.train.model_dump(), sort_keys=True)}"
+
+
+def fit_cross_validated(
+    rows: DataFrame, classes: list[str], settings: Train, folds: int, unit: str = "group_id"
+) -> tuple[CrossValidationResult, PredictionSet | None]:
+    """Learn from all rows; each is asked about by a model that has not seen its group (or another `unit`).
+
+    Rows that have a `fold` keep it. There are no answers for labels that lie in one fold alone: what a model that was
+    never taught a label says of it must not choose anything.
+    """
+    if "fold" not in rows.columns:
+        folded = assign_folds(rows, folds, settings.split_salt, unit).cache()
+        try:
+            return fit_cross_validated(folded, classes, settings, folds)
+        finally:
+            folded.unpersist()
+    fitted = cross_validate(rows, classes, settings, folds)
+    return fitted, predict_out_of_fold(
+        fitted.fold_models, rows.where(~F.col("label").isin(list(fitted.single))), classes
+    )
+
+
+def fit_with_holdout(
+    rows: DataFrame, classes: list[str], settings: Train
+) -> tuple[CrossValidationResult, PredictionSet | None]:
+    """Learn from train alone, and be judged on validation."""
+    held = rows.where("split = 'validation'")
+    fitted = fit_with_validation(rows.where("split = 'train'"), held, classes, settings)
+    return fitted, predict_labelled(fitted.model, held, classes)

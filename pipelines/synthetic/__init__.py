@@ -1,0 +1,1 @@
+"""Images made from formulas, and how irbis_tiny is trained on them."""

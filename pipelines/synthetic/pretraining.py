@@ -1,0 +1,186 @@
+"""The recipe of irbis_tiny's weights: contrastive learning on images made from formulas.
+
+    python -m pipelines.synthetic.pretraining --output FILE
+
+The defaults made the committed weights. Two random views of a picture must be found again among all views of the
+batch (NT-Xent; Chen et al., 2020, SimCLR); the pictures are rendered by `pipelines.synthetic.scenes`. Runs with equal
+arguments, threads included, on equal machines and versions give equal weights. Views are compared by the means of the
+last stage alone, which learns faster than by all features (`--compared all`); longer runs were not tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save as serialized
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipelines.backbones.irbis_tiny import FEATURES, WIDTHS, IrbisTiny
+from pipelines.synthetic import scenes
+from pipelines.synthetic.augmentations import augment
+
+PICTURE_SIZE = 128  # pixels a side as rendered
+TEMPERATURE = 0.15
+LEARNING_RATE = 1.5e-3
+WARM_UP = 100  # steps
+POOLED_STAGES = {"all": slice(None), "last": slice(-2 * WIDTHS[-1], -WIDTHS[-1])}  # features; means of the last stage
+DECAY = 0.3  # last share of the steps, in which the rate falls to zero
+
+
+def training_images(count: int, seed: int, folder: Path) -> Tensor:
+    """Give the training pictures, uint8 N x 128 x 128 x 3, from the folder or freshly rendered into it.
+
+    Kept pictures are used only if the formulas still give the first ones.
+    """
+    file = folder / f"formulas-{count}-{PICTURE_SIZE}-{seed}.npy"
+    if file.exists():
+        kept = np.load(file)
+        if np.array_equal(kept[:16], scenes.render(min(count, 16), PICTURE_SIZE, seed)):
+            return torch.from_numpy(kept)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial.npy")
+    np.save(partial, scenes.render(count, PICTURE_SIZE, seed))
+    partial.replace(file)
+    return torch.from_numpy(np.load(file))
+
+
+class ProjectionHead(nn.Module):
+    """Project features onto the unit sphere, where views are compared; thrown away after training."""
+
+    def __init__(self, compared: slice, hidden: int = 512, dimensions: int = 128):
+        super().__init__()
+        self.compared = compared
+        self.layers = nn.Sequential(
+            nn.Linear(len(range(FEATURES)[compared]), hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, dimensions),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.normalize(self.layers(features[:, self.compared]))
+
+
+def contrastive_loss(points: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """Give the NT-Xent loss of 2N points on the unit sphere, of which i and N + i are views of one picture."""
+    n = len(points) // 2
+    similarity = points @ points.T / temperature
+    similarity = similarity.masked_fill(torch.eye(2 * n, dtype=torch.bool), -1e9)
+    return functional.cross_entropy(similarity, torch.arange(2 * n).roll(n))
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """Give the rate at a step: a linear rise, a plateau, then half a cosine to zero."""
+    decayed = max(0.0, step / steps - (1 - DECAY)) / DECAY
+    return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * decayed))
+
+
+def train(pictures: Tensor, steps: int, batch: int, crop: int, seed: int, compared: str = "last") -> IrbisTiny:
+    """Give a network trained on the pictures; a line of progress goes to stderr every 50 steps.
+
+    Weights start from `seed` by the global generator; the views have a generator of their own.
+    """
+    torch.manual_seed(seed)
+    network = IrbisTiny(batch_norm=True)
+    generator = torch.Generator().manual_seed(seed)
+    model = (
+        nn.Sequential(network, ProjectionHead(POOLED_STAGES[compared])).to(memory_format=torch.channels_last).train()
+    )
+    optimizer = torch.optim.AdamW(parameter_groups(model), lr=LEARNING_RATE)
+    start = time.monotonic()
+    for step, views in enumerate(prefetch(steps, lambda: make_view_pairs(pictures, batch, crop, generator))):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, steps)
+        loss = contrastive_loss(model(views))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if (step + 1) % 50 == 0:
+            print(
+                f"step {step + 1}/{steps} loss {loss.item():.3f} {time.monotonic() - start:.0f} s",
+                file=sys.stderr,
+            )
+    return network.eval()
+
+
+def make_view_pairs(pictures: Tensor, batch: int, crop: int, generator: torch.Generator) -> Tensor:
+    """Give two views of each of `batch` random pictures, (2 * batch) x 3 x crop x crop; i and batch + i match."""
+    chosen = pictures[torch.randint(len(pictures), (batch,), generator=generator)]
+    chosen = chosen.permute(0, 3, 1, 2).float() / 255
+    return torch.cat([augment(chosen, crop, generator) for _ in range(2)])
+
+
+def prefetch(count: int, make: Callable[[], Tensor]) -> Iterator[Tensor]:
+    """Give `count` results of `make`, each made in another thread while the one before is used."""
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(make)
+        for _ in range(count - 1):
+            ready, coming = coming.result(), maker.submit(make)
+            yield ready
+        yield coming.result()
+
+
+def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
+    """Give weights with weight decay, biases and normalisation without."""
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.02},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def save(network: IrbisTiny, output: Path, recipe: dict[str, str]) -> None:
+    """Write the folded network as float16 safetensors with the recipe as its metadata."""
+    state = {name: tensor.half().contiguous() for name, tensor in network.fold_batch_norm().state_dict().items()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(output.name + ".partial")
+    partial.write_bytes(serialized(state, metadata={"name": "irbis_tiny", "licence": "Apache-2.0", **recipe}))
+    partial.replace(output)
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Give the checked arguments of the command; what cannot work ends it here, not after training."""
+    parser = argparse.ArgumentParser(description="Train irbis_tiny on images made from formulas.")
+    parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
+    parser.add_argument("--images", type=int, default=8192, help="pictures to render")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=128, help="pictures a step; each gives two views")
+    parser.add_argument("--crop", type=int, default=64, help="pixels a side of a view")
+    parser.add_argument(
+        "--compared", choices=sorted(POOLED_STAGES), default="last", help="features that views are told by"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="weights are repeatable at one number of threads")
+    parser.add_argument("--scratch", type=Path, default=Path("~/.cache/irbis/pretraining").expanduser())
+    given = parser.parse_args(argv)
+    small = [f"--{n} {vars(given)[n]}" for n in ("images", "steps", "batch", "threads") if vars(given)[n] < 1]
+    if given.crop < 32:
+        small.append(f"--crop {given.crop} (at least 32)")
+    if small:
+        parser.error(f"too small: {', '.join(small)}")
+    if given.output.is_dir():
+        parser.error(f"--output {given.output} is a folder, a file was expected")
+    return given
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Render, train and write."""
+    given = arguments(argv)
+    torch.set_num_threads(given.threads)
+    pictures = training_images(given.images, given.seed, given.scratch)
+    network = train(pictures, given.steps, given.batch, given.crop, given.seed, given.compared)
+    names = ("images", "steps", "batch", "crop", "compared", "seed", "threads")
+    save(network, given.output, {name: str(getattr(given, name)) for name in names})
+
+
+if __name__ == "__main__":
+    main()

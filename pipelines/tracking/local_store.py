@@ -1,0 +1,144 @@
+"""MLflow's database: SQLite in the workspace, where the settings name no server; and what any of them can hold."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from threading import Lock
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from pipelines.config.settings import Settings
+from pipelines.errors import ModelError
+from pipelines.spark.preflight import name_fault
+from pipelines.tracking.model_files import missing_files_message
+from pipelines.tracking.relocate import relocate_artifact_uris
+
+MAX_DESCRIPTION = 5000  # characters of a version's description; PostgreSQL and MySQL refuse more
+
+_CHAMPION = """
+    SELECT v.version, v.source, r.artifact_uri FROM registered_model_aliases a
+    JOIN model_versions v ON v.name = a.name AND v.version = a.version JOIN runs r ON r.run_uuid = v.run_id
+    WHERE a.alias = 'champion' AND a.name = ?
+"""
+_silence = Lock()
+
+
+def truncate_description(card: str) -> str:
+    """Give a version's card, cut after a whole line where it is longer than the database takes."""
+    if len(card) <= MAX_DESCRIPTION:
+        return card
+    fence, rest = "\n```", "\n\nThe rest stands in the run: model_card.md"
+    kept = card[: MAX_DESCRIPTION - len(fence) - len(rest)].rpartition("\n")[0]
+    return kept + (fence if kept.count("```") % 2 else "") + rest
+
+
+@contextmanager
+def explain_schema_mismatch(uri: str | None) -> Iterator[None]:
+    """Raise ModelError with the remedy where the block finds a database that another version of MLflow has made."""
+    try:
+        yield
+    except Exception as error:  # MLflow's own kind, or alembic's
+        if not (
+            found := re.search(r"out-of-date database schema \(found version (\w+)|Can't locate revision", str(error))
+        ):
+            raise
+        if found[1] and _is_known(found[1]):
+            which, remedy = "an older", f"Copy it, then upgrade it: {sys.executable} -m mlflow db upgrade {uri}"
+        else:
+            which, remedy = (
+                "a newer",
+                "Use that version here too (pip install -U mlflow), or another --workspace",
+            )
+        raise ModelError(f"{uri} was made by {which} version of MLflow than this one. {remedy}.") from error
+
+
+def _is_known(revision: str) -> bool:
+    """Return whether this MLflow has a migration to a schema, by the names of its files."""
+    spec = importlib.util.find_spec("mlflow")
+    folders = spec.submodule_search_locations if spec else None
+    return any(any(Path(each).glob(f"store/db_migrations/versions/{revision}_*.py")) for each in folders or ())
+
+
+def sqlite_tracking_uri(settings: Settings) -> str:
+    """Give the address of SQLite in the workspace; raise ModelError where the workspace is no folder."""
+    if "://" in settings.workspace:
+        raise ModelError(
+            f"tracking.uri is not set, and SQLite cannot live in {settings.workspace}. Name an MLflow server, or a "
+            "database elsewhere: --set tracking.uri=sqlite:////home/me/irbis.db. Models go to the workspace."
+        )
+    folder = Path(settings.workspace).expanduser().absolute()
+    if fault := name_fault(folder, None):
+        raise ModelError(f"workspace = {str(folder)!r}: {fault} Choose another folder: --workspace DIR.")
+    folder.mkdir(parents=True, exist_ok=True)
+    _require_history(folder / "mlflow.db", folder / "artifacts")
+    relocate_artifact_uris(folder / "mlflow.db", settings.tracking.experiment, folder / "artifacts")
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+def require_champion_files(settings: Settings) -> None:
+    """Raise ModelError if the workspace has lost its own database, or files of the champion that it names.
+
+    In milliseconds, without MLflow and Spark. Where models are on a server, the stages find out themselves.
+    """
+    folder = Path(settings.workspace).expanduser().absolute()
+    elsewhere = settings.tracking.uri or "://" in settings.workspace or "DATABRICKS_RUNTIME_VERSION" in os.environ
+    if elsewhere or not folder.is_dir():
+        return
+    sqlite_tracking_uri(settings)
+    name, database, found = settings.tracking.model, folder / "mlflow.db", None
+    if database.is_file():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=60)) as connection:
+            found = connection.execute(_CHAMPION, (name,)).fetchone()
+    version, source, place = found or ("", "", "")
+    if not source.startswith("runs:/") or not place.startswith("file:"):
+        return
+    root = Path(url2pathname(urlparse(place).path))
+    for file in (f"{source.split('/', 2)[2]}/MLmodel", "evaluation.json"):
+        if not (root / file).is_file():
+            raise ModelError(missing_files_message(f"{name}/{version}", file, str(root)))
+
+
+def _require_history(database: Path, artifacts: Path) -> None:
+    """Raise ModelError if models were trained that the database knows nothing of: MLflow would begin a new one."""
+    fault = _emptiness(database)
+    models = sum(1 for _ in artifacts.rglob("MLmodel")) if fault else 0
+    was_emptied = fault == "is empty" and (database.parent / "tables/predictions/_delta_log").is_dir()
+    if models or was_emptied:
+        raise ModelError(
+            f"{database} {fault}: it noted the models in {artifacts} ({models} there), and which of them is champion. "
+            f"Put back a copy of it. To begin anew beside the tables, move it and {artifacts} away, and train under "
+            "another name: --set tracking.model=NAME."
+        )
+
+
+def _emptiness(database: Path) -> str:
+    """Return why a database knows of no run, "" if it knows one or cannot be read."""
+    if not database.is_file():
+        return "is missing"
+    if not database.stat().st_size:
+        return "is empty"
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(database, timeout=60)) as connection:
+        has_runs = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone()
+        if not has_runs or not connection.execute("SELECT 1 FROM runs").fetchone():
+            return "knows of no training"
+    return ""
+
+
+@contextmanager
+def suppress_logging() -> Iterator[None]:
+    """Let nobody log below a warning."""
+    with _silence:  # two at once would each put back what they found, and the last to leave the silence of the other
+        before = logging.root.manager.disable
+        logging.disable(logging.INFO)
+        try:
+            yield
+        finally:
+            logging.disable(before)

@@ -1,0 +1,112 @@
+"""The files of a stored model: what they may hold, and the digest that tells whether they are as they were registered.
+
+Spark's reader imports and runs the classes that a model's files name, and MLflow adds a model's `code` to Python's
+path. So the files are checked before either of them reads one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DATA = "sparkml"  # the folder of Spark's own files
+OWN_CLASSES = (
+    "pipelines.classifiers.transformers.ArrayToVector",
+    "pipelines.classifiers.transformers.TemperatureScaling",
+)
+CLASSES = frozenset(
+    (
+        *OWN_CLASSES,
+        "org.apache.spark.ml.classification.LogisticRegressionModel",
+        "org.apache.spark.ml.classification.RandomForestClassificationModel",
+        "org.apache.spark.ml.feature.PCAModel",
+        "org.apache.spark.ml.feature.StandardScalerModel",
+        "com.microsoft.azure.synapse.ml.lightgbm.LightGBMClassificationModel",
+    )
+)
+OTHERWISE = (
+    "or choose another version: `irbis promote VERSION --reason ...`; or train under another name: "
+    "--set tracking.model=NAME"
+)
+_PIPELINE = "pyspark.ml.pipeline.PipelineModel"
+_WRITTEN_BY_DOWNLOADS = "registered_model_meta"  # MLflow adds it to each copy that it fetches
+
+
+def artifacts_digest(folder: Path) -> str:
+    """Return the SHA-256, hex, of the names and contents of all files of a downloaded model."""
+    found = hashlib.sha256()
+    for file in sorted(folder.rglob("*"), key=lambda each: each.relative_to(folder).as_posix()):
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and name != _WRITTEN_BY_DOWNLOADS:
+            found.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
+
+
+def missing_files_message(version: str, file: str, place: str) -> str:
+    """Return what is said of a file of a version that is not in its place any more."""
+    return f"{file} of {version} is gone from {place}. Put back a copy; {OTHERWISE}."
+
+
+def find_fault(folder: Path, digest: str | None) -> str:
+    """Return what speaks against reading a downloaded model, "" if nothing does.
+
+    `digest`: the one kept when the model was registered, None where none was kept.
+    """
+    try:
+        fault = _descriptor_fault(folder) or _pipeline_fault(folder / DATA)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        fault = f"they cannot be read as a model of irbis: {type(error).__name__}: {error}"
+    if not fault and digest is not None and artifacts_digest(folder) != digest:
+        fault = "they are not those that were registered: their SHA-256 differs"
+    return fault
+
+
+def _descriptor_fault(folder: Path) -> str:
+    """Return what MLflow would run beside Spark's files."""
+    if any(file.is_symlink() for file in folder.rglob("*")):
+        return "there are symbolic links among them"
+    if (folder / "code").exists():
+        return "there is a folder `code`, which MLflow would run"
+    flavors = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))["flavors"]
+    for name, flavor in flavors.items():
+        if flavor.get("code") is not None:
+            return f"MLmodel names code to be run: {flavor['code']}"
+        if name not in ("spark", "python_function"):
+            return f"MLmodel has the flavor {name}"
+    loader = flavors.get("python_function", {}).get("loader_module", "mlflow.spark")
+    if loader != "mlflow.spark":
+        return f"MLmodel has the loader_module {loader}"
+    spark = flavors["spark"]
+    if (spark["model_data"], spark.get("model_class", _PIPELINE)) != (DATA, _PIPELINE):
+        return f"MLmodel names {spark['model_data']} of the class {spark.get('model_class')}"
+    return ""
+
+
+def _pipeline_fault(folder: Path) -> str:
+    """Return which class, or which folder outside the model, Spark's reader would go to."""
+    pipeline = _metadata(folder)
+    if pipeline["class"] != _PIPELINE or pipeline["paramMap"].get("language") != "Python":
+        return f"the pipeline is of the class {pipeline['class']}"
+    uids = pipeline["paramMap"]["stageUids"]
+    width = len(str(len(uids)))
+    for i, uid in enumerate(uids):
+        if not re.fullmatch(r"\w+", uid, re.ASCII):
+            return f"a stage is called {uid!r}"
+        name = _metadata(folder / "stages" / f"{str(i).zfill(width)}_{uid}")["class"]
+        if name not in CLASSES:
+            return f"a stage is of the class {name}, which irbis does not use"
+    return ""
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    """Return what Spark reads of a stage first: the first line of the one file of its metadata."""
+    files = sorted(file.name for file in (folder / "metadata").iterdir() if not file.name.startswith(("_", ".")))
+    if files != ["part-00000"]:
+        raise ValueError(f"metadata of {folder.name} is {', '.join(files) or 'empty'}, not part-00000")
+    text = (folder / "metadata" / files[0]).read_bytes().decode("utf-8")
+    return dict(json.loads(re.split(r"[\r\n]", text, maxsplit=1)[0]))

@@ -1,0 +1,1 @@
+"""Delta tables and files of a workspace, its lock, and its disk space."""

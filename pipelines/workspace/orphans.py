@@ -1,0 +1,147 @@
+"""Find and remove files in the tables of a local workspace that no commit names: a failed or killed one has left them.
+
+Read from Delta's log itself, without Spark, which may not start on a full disk.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from pipelines.workspace.tables import Tables
+
+TASK_WAIT_SECONDS = 20.0  # seconds for the tasks of a failed job to end; they write until then
+NAME = re.compile(r"[^\"/\\\s]+\.parquet")  # Delta's names are plain ASCII
+VERSION = re.compile(r"(\d{20})\.(json|checkpoint\..*parquet)")
+IN_PROGRESS = (".tmp", ".crc")
+
+
+def remove_orphans(workspace: str, tables: Tables | None) -> int:
+    """Remove the files that were written since the workspace was locked and that no commit names; return their bytes.
+
+    Only for a workspace that this process holds: another's files would be taken for left-overs.
+    """
+    lock = Path(workspace, ".lock")
+    if tables is None or tables.schema or "://" in workspace or not _is_ours(lock):
+        return 0
+    end_tasks(tables.spark)
+    since = lock.stat().st_mtime  # by the clock of the disk itself
+    freed = 0
+    for table in Path(workspace, "tables").glob("*"):
+        for file in find_orphans(table, since):
+            freed += file.stat().st_size
+            file.unlink()
+        remove_empty(table)
+    return freed
+
+
+def find_orphans(table: Path, since: float = 0.0) -> list[Path]:
+    """Return the files of a table, changed at a moment or later, that no commit names, with their checksums.
+
+    None where the log has gaps: what it lacks may name them.
+    """
+    log = table / "_delta_log"
+    names = _named(log) if log.is_dir() else None
+    if names is None:
+        return []
+    found = [file for file in table.rglob("*.parquet") if log not in file.parents and file.name not in names]
+    known = {file.name for file in table.rglob("*")} - {file.name for file in found}
+    found += [file for file in table.rglob(".*") if file.name.endswith(IN_PROGRESS) and _is_left(file, known)]
+    return sorted(file for file in found if file.is_file() and file.stat().st_mtime >= since)
+
+
+def find_superseded(tables: Tables, name: str) -> list[Path]:
+    """Return the files of a local table that commits name and the current snapshot no longer reads, with checksums.
+
+    They are what `tables.vacuum(name, 0)` deletes, beside orphans.
+    """
+    table = Path(tables.location(name))
+    orphans = set(find_orphans(table))
+    live = {address.rpartition("/")[2] for address in tables.read(name).inputFiles()}
+    found = []
+    for file in table.rglob("*.parquet"):
+        is_hidden = any(part.startswith(("_", ".")) for part in file.relative_to(table).parts)
+        if not is_hidden and file.name not in live and file not in orphans:
+            checksum = file.with_name(f".{file.name}.crc")
+            found += [file, checksum] if checksum.is_file() else [file]
+    return found
+
+
+def remove_empty(table: Path) -> None:
+    """Remove the folder of a table to which nothing was ever committed, if no file is left in it."""
+    log = table / "_delta_log"
+    if log.is_dir() and not any(log.glob("*.json")) and not any(each.is_file() for each in table.rglob("*")):
+        for folder in (*(each for each in log.iterdir() if each.is_dir()), log, table):
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+
+
+def end_tasks(spark: SparkSession, wait: Callable[[float], None] = time.sleep) -> None:
+    """Cancel all jobs, and wait until no task is at work any more."""
+    context = spark.sparkContext
+    with suppress(Exception):  # a Spark that has ended has no tasks
+        context.cancelAllJobs()
+        summaries = context._jsc.sc().statusStore()
+        for _ in range(int(TASK_WAIT_SECONDS / 0.2)):
+            if not sum(each.activeTasks() for each in _listed(summaries.executorList(True))):
+                return
+            wait(0.2)
+
+
+def _listed(found: object) -> list:  # type: ignore[type-arg]
+    return [found.apply(i) for i in range(found.size())]  # type: ignore[attr-defined]
+
+
+def _is_ours(lock: Path) -> bool:
+    """Return whether this process was the last to lock the workspace: some runs, as shares of a sweep, do not."""
+    try:
+        return lock.read_text("ascii").strip() == str(os.getpid())
+    except OSError:
+        return False
+
+
+def _is_left(file: Path, known: Iterable[str]) -> bool:
+    """Return whether a file in progress was never finished, or is the checksum of one that is not there."""
+    data = file.name.removeprefix(".").removesuffix(".crc")
+    return file.name.endswith(".tmp") or data.endswith(".tmp") or data not in known
+
+
+def _named(log: Path) -> set[str] | None:
+    """Return the names of all files of Parquet that a log names; null where it has gaps or cannot be read."""
+    versions: dict[str, set[int]] = {"json": set(), "checkpoint": set()}
+    names: set[str] = set()
+    for file in log.iterdir():
+        if match := VERSION.fullmatch(file.name):
+            versions[match[2].partition(".")[0]].add(int(match[1]))
+    commits, checkpoints = versions["json"], versions["checkpoint"]
+    first = min(commits, default=0)
+    if commits and len(commits) != max(commits) - first + 1:
+        return None
+    if first and not any(version >= first - 1 for version in checkpoints):
+        return None
+    if not commits and checkpoints:
+        return None
+    for file in log.glob("*.json"):
+        names.update(NAME.findall(file.read_text("utf-8")))
+    for file in log.rglob("*.parquet"):  # those of `_sidecars` too
+        try:
+            names.update(_in_checkpoint(file))
+        except (pa.ArrowException, OSError):
+            return None
+    return names
+
+
+def _in_checkpoint(file: Path) -> Iterable[str]:
+    parquet = pq.ParquetFile(file)
+    if "add" not in parquet.schema_arrow.names:
+        return []
+    paths = parquet.read(columns=["add.path"]).column("add").combine_chunks().field("path").to_pylist()
+    return [path.rpartition("/")[2] for path in paths if path]

@@ -1,0 +1,92 @@
+"""What is still to be done: the one answer that the stages act on and that `irbis status` tells."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import reduce
+from operator import or_
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.schemas import split_ids
+from pipelines.workspace.features import read_backbone_features
+from pipelines.workspace.tables import ROW_KEY, Tables
+
+
+def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
+    """Give one row for every content that this backbone, or a part of this joined one, has not seen.
+
+    Columns: content_hash, path, ingested_at, size, failure, failure_detail, content_path, content_at, lacking (the
+    parts), is_replaced. A content that failed is there again (is_replaced) when ingest has read it anew since, because
+    a limit was raised.
+    """
+    columns = ["size", "failure", "failure_detail", "content_path", "content_at"]
+    parts = split_ids(backbone)
+    is_first = not tables.exists("features")
+    images = tables.latest_images() if is_first else _without_features(tables, parts)
+    rows = images.where("content_hash is not null").select("content_hash", *ROW_KEY, *columns)
+    lacking, replaced = [], []
+    for place, part in enumerate(parts):
+        at, failed = f"featurized_at_{place}", f"failed_{place}"
+        seen = read_backbone_features(tables, part)
+        if len(parts) == 1:  # what it has features of is no longer among the rows
+            seen = seen.where("failure is not null")
+        seen = seen.select("content_hash", F.col("failure").isNotNull().alias(failed), F.col("featurized_at").alias(at))
+        rows = rows.join(seen, "content_hash", "left")
+        is_mended = F.col(failed) & F.col("failure").isNull() & (F.col("ingested_at") > F.col(at))
+        lacking.append(F.when(F.col(at).isNull() | is_mended, F.lit(part)))
+        replaced.append(F.coalesce(is_mended, F.lit(False)))
+    rows = rows.withColumn("lacking", F.filter(F.array(*lacking), lambda part: part.isNotNull()))
+    rows = rows.withColumn("is_replaced", reduce(or_, replaced)).where(F.size("lacking") > 0)
+    rows = rows.select("content_hash", *ROW_KEY, *columns, "lacking", "is_replaced")
+    if not is_first:  # which rows are the newest of their paths is asked for these alone
+        rows = tables.materialize(rows)
+        rows = rows.join(tables.latest_images(rows).select(*ROW_KEY), ROW_KEY, "left_semi")
+    first = F.min(F.struct(*[column for column in rows.columns if column != "content_hash"]))
+    return rows.groupBy("content_hash").agg(first.alias("row")).select("content_hash", "row.*")
+
+
+def _without_features(tables: Tables, parts: list[str]) -> DataFrame:
+    """Give the rows of images, the newest of their paths or not, whose content lacks any features: most often few."""
+    whole = [read_backbone_features(tables, part).where("failure is null").select("content_hash") for part in parts]
+    whole_of_all = reduce(lambda left, right: left.join(right, "content_hash", "left_semi"), whole)
+    return tables.read("images").join(whole_of_all, "content_hash", "left_anti")
+
+
+def images_to_score(tables: Tables, model: str, version: str, since: datetime) -> DataFrame:
+    """Give path, content_hash, burst_id, failure of the current pictures, and how they stand with this version.
+
+    `is_new`: it has no prediction as it is now. `old_bursts`: the bursts of the predictions that it has. What was
+    predicted before the version was made, `since`, is of a namesake: the registry was begun anew.
+    """
+    columns = ["path", "content_hash", "burst_id", "failure"]
+    images = tables.latest_images().select(*columns, "ingested_at")
+    done = (
+        tables.read("predictions")
+        .where((F.col("model_name") == model) & (F.col("model_version") == version))
+        .select(
+            "path",
+            F.col("content_hash").alias("old_hash"),
+            F.col("burst_id").alias("old_burst"),
+            F.col("failure").alias("old_failure"),
+            "scored_at",
+        )
+    )
+    # A burst that has lost a frame since it was scored votes again.
+    lost = (
+        tables.read("images")
+        .where("removed_at is not null")
+        .groupBy("burst_id")
+        .agg(F.max("removed_at").alias("lost_at"))
+    )
+    both = images.join(done, "path", "left").join(lost, "burst_id", "left")
+    is_same = F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))
+    is_same &= (F.col("scored_at") >= F.lit(since)) & F.coalesce(F.col("scored_at") > F.col("lost_at"), F.lit(True))
+    is_mended = F.col("old_failure").isNotNull() & F.col("failure").isNull()
+    is_mended &= F.col("ingested_at") > F.col("scored_at")
+    # A changed file has a row for each of its versions: it is new only if none of them is the current one.
+    return both.groupBy(*columns).agg(
+        F.min(~F.coalesce(is_same, F.lit(False)) | is_mended).alias("is_new"),
+        F.collect_set("old_burst").alias("old_bursts"),
+    )

@@ -1,0 +1,253 @@
+"""The Delta tables: read, append, upsert. By path in the workspace, or by name where a schema is set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from delta.tables import DeltaTable
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from pipelines import schemas
+from pipelines.azure.hadoop import configure_hadoop_access
+from pipelines.config.settings import Settings
+from pipelines.errors import DataError
+from pipelines.workspace.commits import Pin, guard_commit
+
+SCHEMAS = {
+    "images": schemas.IMAGES,
+    "features": schemas.FEATURES,
+    "predictions": schemas.PREDICTIONS,
+    "datasets": schemas.DATASETS,
+    "arrivals": schemas.ARRIVALS,
+}
+
+CREATED_BY = {
+    "images": "irbis ingest --images DIR",
+    "features": "irbis featurize",
+    "predictions": "irbis score",
+    "datasets": "irbis datasets add NAME --images DIR",
+    "arrivals": "irbis ingest --watch --images DIR",
+}
+
+ROW_KEY = ["path", "ingested_at"]  # what tells a row of images from all others
+BROADCAST_MAX_ROWS = 200_000  # paths or hashes
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Give the project's tables by their names: images, features, predictions, datasets, arrivals."""
+
+    spark: SparkSession
+    workspace: str
+    schema: str | None = None
+    pins: dict[str, Pin] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, spark: SparkSession, settings: Settings) -> Tables:
+        """Give the tables of the settings' workspace. Raises AccessError where that refuses us."""
+        configure_hadoop_access(spark, settings)
+        return cls(spark, workspace_uri(settings), settings.tables.schema_)
+
+    def location(self, name: str) -> str:
+        """Say where a table is: its full name, or its folder."""
+        return f"{self.schema}.{name}" if self.schema else f"{self.workspace}/tables/{name}"
+
+    def exists(self, name: str) -> bool:
+        if self.schema:  # catalog.tableExists takes no name with a dot before Spark 3.4
+            if not self.spark.catalog.databaseExists(self.schema):
+                return False
+            found = self.spark.sql(f"SHOW TABLES IN {self.schema} LIKE '{name}'").where("not isTemporary")
+            return bool(found.head(1))
+        return bool(DeltaTable.isDeltaTable(self.spark, self.location(name)))
+
+    def require(self, name: str) -> None:
+        """Raise DataError with the command that makes the table, if it was never written."""
+        if not self.exists(name):
+            raise DataError(
+                f"There is no table {name} in {self.schema or self.workspace}. Run `{CREATED_BY[name]}` first."
+            )
+
+    def read(self, name: str) -> DataFrame:
+        """Give the table, or an empty frame of its columns where it was never written."""
+        wanted = schemas.parse_ddl(SCHEMAS[name])
+        if not self.exists(name):  # a frame that the optimizer knows to be empty: no job, no Python worker
+            nothing = [F.lit(None).cast(kind).alias(column) for column, kind in wanted.items()]
+            return self.spark.range(0).where(F.lit(False)).select(*nothing)
+        rows = (
+            self.spark.table(self.location(name))
+            if self.schema
+            else self.spark.read.format("delta").load(self.location(name))
+        )
+        for column, kind in wanted.items():  # a table that an earlier version wrote lacks what was added since
+            if column not in rows.columns:
+                rows = rows.withColumn(column, F.lit(None).cast(kind))
+        return rows
+
+    def stream(self, name: str) -> DataFrame:
+        """Give the rows as they come, each once for every checkpoint."""
+        reader = self.spark.readStream.format("delta")
+        return reader.table(self.location(name)) if self.schema else reader.load(self.location(name))
+
+    def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
+        """Add rows in one atomic commit; columns are put in order. Compressed pictures want `uncompressed`."""
+        writer = rows.select(*schemas.parse_ddl(SCHEMAS[name])).write.format("delta")
+        writer = writer.option("mergeSchema", "true")  # columns may be added from one version to the next
+        writer = writer.option("compression", compression)
+        if self.schema and not self.spark.catalog.databaseExists(self.schema):
+            raise DataError(f"tables.schema = {self.schema}: there is no such schema. CREATE SCHEMA {self.schema}.")
+        with guard_commit(self, name) as mode:
+            writer = writer.mode(mode)
+            writer.saveAsTable(self.location(name)) if self.schema else writer.save(self.location(name))
+
+    def upsert(self, name: str, rows: DataFrame, keys: Sequence[str]) -> None:
+        """Replace the rows with the same keys and add the others, in one atomic commit; a new table is begun."""
+        if not self.exists(name):
+            return self.append(name, rows)
+        same = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
+        rows = rows.select(*schemas.parse_ddl(SCHEMAS[name]))
+        merge = self._delta(name).alias("old").merge(rows.alias("new"), same)
+        with guard_commit(self, name):
+            merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+
+    def delete(self, name: str, condition: Column) -> None:
+        """Take the rows away for which the condition holds, in one atomic commit."""
+        with guard_commit(self, name):
+            self._delta(name).delete(condition)
+
+    def delete_matching(self, name: str, keys: DataFrame, only: str | None = None) -> None:
+        """Delete the rows with the values of one of the keys, or set one column of theirs to null, in one commit."""
+        same = " and ".join(f"old.{column} <=> gone.{column}" for column in keys.columns)
+        gone = self.broadcast_keys(keys.distinct()).alias("gone")
+        merge = self._delta(name).alias("old").merge(gone, same)
+        merge = merge.whenMatchedUpdate(set={only: "null"}) if only else merge.whenMatchedDelete()
+        with guard_commit(self, name):
+            merge.execute()
+
+    def vacuum(self, name: str, hours: float | None) -> None:
+        """Delete the files that no snapshot of the last hours reads. Null: as many hours as Delta keeps."""
+        self._delta(name).vacuum(hours)
+
+    def _delta(self, name: str) -> DeltaTable:
+        if self.schema:
+            return DeltaTable.forName(self.spark, self.location(name))
+        return DeltaTable.forPath(self.spark, self.location(name))
+
+    def version(self, name: str) -> int | None:
+        """Give the number of the table's last commit; null: never written."""
+        if not self.exists(name):
+            return None
+        return int(self.history(name, 1).select("version").first()[0])
+
+    def bytes_on_disk(self, name: str) -> int:
+        return int(self.detail(name).select("sizeInBytes").first()[0]) if self.exists(name) else 0
+
+    def approximate_count(self, name: str) -> int:
+        """Give about how many rows there are: for a local table what its files hold, replaced rows too, unqueried."""
+        if self.schema or "://" in self.workspace:
+            return self.read(name).count()
+        return sum(map(_rows_in, Path(self.location(name)).glob("*.parquet")))
+
+    def history(self, name: str, limit: int | None = None) -> DataFrame:
+        """Return Delta's record of the last commits; of all with no limit."""
+        return self.spark.sql(f"DESCRIBE HISTORY {self._sql_name(name)}" + (f" LIMIT {limit}" if limit else ""))
+
+    def detail(self, name: str) -> DataFrame:
+        """Return Delta's one row about the table as it is."""
+        return self.spark.sql(f"DESCRIBE DETAIL {self._sql_name(name)}")
+
+    def _sql_name(self, name: str) -> str:
+        escaped = self.location(name).replace("`", "``")
+        return self.location(name) if self.schema else f"delta.`{escaped}`"
+
+    def latest_images(self, of: DataFrame | None = None, *, with_removed: bool = False) -> DataFrame:
+        """Give the newest row of every path but removed ones, without `content`: bytes are never shuffled.
+
+        `of`: path and ingested_at of settled rows, the newest or not, to whose paths alone it comes down. No newer
+        row lies in a file of older ones, so that Delta reads few where the rows are late ones.
+        """
+        newest = Window.partitionBy("path").orderBy(F.col("ingested_at").desc())
+        rows = self.read("images").drop("content")
+        if of is not None:
+            count, since = of.agg(F.count("*"), F.min("ingested_at")).first()
+            rows = rows.where(ingested_since(since)) if count else rows
+            rows = rows.join(_as_keys(of.select("path"), count), "path", "left_semi")
+        rows = rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
+        return rows if with_removed else rows.where("removed_at is null")
+
+    def materialize(self, rows: DataFrame) -> DataFrame:
+        """Give the rows, few and without bytes, as they are now, whatever is written to the tables later.
+
+        A cached frame is no such thing: Spark computes it anew once a table that it came from has been written.
+        On a cluster they go to the workspace, because an executor may leave; not to a volume of Databricks, which
+        Spark's checkpoints cannot reach: there the job tries a lost stage again.
+        """
+        if uses_local_checkpoint(self.spark.sparkContext.master, self.workspace):
+            return rows.localCheckpoint()
+        self.spark.sparkContext.setCheckpointDir(f"{self.workspace}/scratch/checkpoints")
+        return rows.checkpoint()
+
+    def broadcast_keys(self, keys: DataFrame) -> DataFrame:
+        """Settle the keys of a join. If they are few (20 MB), they are sent to the other side, not that to them."""
+        keys = self.materialize(keys)
+        return _as_keys(keys, keys.count())
+
+    def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
+        """Add `content` to rows of images, which have path, ingested_at, content_path and content_at.
+
+        `since`, the oldest `stored_at()` among them, lets Delta skip the files of older pictures. The rows are
+        sent to the bytes (broadcast), never the bytes to the rows.
+        """
+        held = [F.col("path").alias("held_path"), F.col("ingested_at").alias("held_at"), "content"]
+        contents = self.read("images").where(ingested_since(since)).select(*held)
+        rows = rows.withColumn("held_path", F.coalesce("content_path", "path")).withColumn(
+            "held_at", content_ingested_at()
+        )
+        return contents.join(F.broadcast(rows), ["held_path", "held_at"]).drop("held_path", "held_at")
+
+
+def _as_keys(keys: DataFrame, count: int) -> DataFrame:
+    if not count:
+        return keys.where(F.lit(False))  # which the optimizer knows to be empty: nothing is read for them
+    return F.broadcast(keys) if count <= BROADCAST_MAX_ROWS else keys
+
+
+def content_ingested_at() -> Column:
+    """Return the ingested_at of the row that holds the bytes of a row of images."""
+    return F.coalesce("content_at", "ingested_at")
+
+
+def ingested_since(moment: datetime) -> Column:
+    """Return whether a row was ingested at a moment or later."""
+    # One that Spark gave is in this machine's time zone, where a year has one hour twice: hence UTC.
+    return F.col("ingested_at") >= F.lit(moment.astimezone(timezone.utc))
+
+
+def _rows_in(file: Path) -> int:
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except pa.ArrowInvalid:  # a killed run has left it half written: it is not of the table
+        return 0
+
+
+def uses_local_checkpoint(master: str, workspace: str) -> bool:
+    """Say whether settled rows are held by the executors alone."""
+    return master.startswith("local") or re.match(r"(dbfs:)?/+Volumes/", workspace) is not None
+
+
+def workspace_uri(settings: Settings) -> str:
+    """Give the workspace's address, or its folder in full, without a slash at the end."""
+    workspace = settings.workspace
+    return (workspace if "://" in workspace else str(Path(workspace).expanduser().absolute())).rstrip("/")
+
+
+def count_failures(rows: DataFrame) -> dict[str, int]:
+    """Count rows by their failure, those without one left out."""
+    counted = rows.where("failure is not null").groupBy("failure").count().collect()
+    return {row["failure"]: row["count"] for row in counted}
