@@ -6,7 +6,9 @@ Names and types are a contract with everyone who reads the tables; columns may b
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 
 class Failure(str, Enum):
@@ -153,3 +155,14 @@ def parse_ddl(schema: str) -> dict[str, str]:
     """Give the columns, in order: name to type."""
     lines = (line.split("--")[0].strip().rstrip(",") for line in schema.strip().splitlines())
     return {name: kind for name, _, kind in (line.partition(" ") for line in lines if line)}
+
+
+class SourceFile(NamedTuple):
+    """One listed picture. `path` is its full URI as stored, unescaped; `etag` changes when the bytes do."""
+
+    path: str
+    relative_path: str
+    size: int
+    modified_at: datetime | None  # null: the place gives no time that a table can hold
+    etag: str
+    md5: bytes | None = None  # where the place knows it

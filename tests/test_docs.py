@@ -8,8 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.cli.app import SETTING_OPTIONS, STAGES, irbis
+from pipelines.cli.app import STAGES, irbis
 from pipelines.config.loader import setting_keys
+from pipelines.config.overrides import SETTING_OPTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

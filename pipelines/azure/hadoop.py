@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyspark
 
+from pipelines.azure.container import check_access
 from pipelines.azure.credentials import Credential, find_credential
 from pipelines.azure_uri import EMULATOR_KEY, BlobLocation, is_azure_uri, parse_blob_uri, require_known_host
 from pipelines.config.settings import Settings
 from pipelines.errors import AccessError
-from pipelines.sources.stores.azure_blob import INTERACTIVE_RETRY, AzureBlobs
 
 if TYPE_CHECKING:  # the command looks into the workspace before it loads Spark
     from pyspark.sql import SparkSession
@@ -132,4 +132,4 @@ def hadoop_options(place: BlobLocation, scheme: str, credential: Credential) -> 
 
 @lru_cache(4)
 def _look_into(place: BlobLocation, credential: Credential) -> None:
-    AzureBlobs(place, credential, 1, INTERACTIVE_RETRY).check()
+    check_access(place, credential)

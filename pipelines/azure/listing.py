@@ -15,7 +15,7 @@ from pipelines.azure.client import request
 from pipelines.azure.credentials import Credential
 from pipelines.azure.retry import TransientError
 from pipelines.azure_uri import BlobLocation
-from pipelines.sources.base import SourceFile
+from pipelines.schemas import SourceFile
 
 PAGE = 5000  # names; more are not given at once
 

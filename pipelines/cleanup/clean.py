@@ -14,11 +14,11 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.cleanup.deletions import clear_foreign, count, deletable, delete_removed, foreign, vacuum
 from pipelines.cleanup.leftovers import DAY, UNLOCKED, Leftover, find_leftovers
 from pipelines.config.settings import Settings
-from pipelines.reports.formatting import pluralize
+from pipelines.formatting import pluralize
 from pipelines.runs.record import RUNS, is_due
+from pipelines.workspace.deletions import clear_foreign, count, deletable, delete_removed, foreign, vacuum
 from pipelines.workspace.files import list_files, remove_folder
 from pipelines.workspace.hold import is_exclusive, pin_table
 from pipelines.workspace.orphans import find_superseded, remove_empty

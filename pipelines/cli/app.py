@@ -12,7 +12,7 @@ from functools import cache
 import click
 
 from pipelines.cli import admin, bundle, datasets, notebooks, runs, stages, streams, train  # most add commands
-from pipelines.cli.options import SETTING_OPTIONS, OutputClosed, irbis
+from pipelines.cli.options import OutputClosed, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError
 from pipelines.spark.launch import find_home
@@ -21,7 +21,6 @@ from pipelines.spark.runtime import is_external_session
 from pipelines.termination import Terminated, before_forced_exit, end_soon, handle_termination, received_signal
 
 __all__ = [
-    "SETTING_OPTIONS",
     "STAGES",
     "admin",
     "bundle",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from pipelines.cli.options import collect_settings, irbis
+from pipelines.cli.options import irbis
 from pipelines.config.loader import SourcedValue, build_settings
+from pipelines.config.overrides import collect_settings
 from pipelines.errors import SettingsError
 
 FOLDER = click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))

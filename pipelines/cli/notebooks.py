@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 import click
 
-from pipelines.cli.options import SETTING_OPTIONS, collect_settings, common_options, irbis
+from pipelines.cli.options import common_options, irbis
 from pipelines.cli.runs import FOLLOW, connection_settings, submit_job
 from pipelines.config.loader import SourcedValue, build_settings
+from pipelines.config.overrides import SETTING_OPTIONS
 from pipelines.databricks.secrets import resolve_secrets
 from pipelines.errors import NotebookError, SettingsError
+from pipelines.notebooks.parameters import settings_from_parameters
 from pipelines.notebooks.requests import NotebookRequest, validate_request
 from pipelines.runs.backends.base import RunRequest
 from pipelines.runs.backends.registry import get_backend
@@ -66,15 +66,6 @@ def _sent(wanted: NotebookRequest, origins: dict[str, SourcedValue], where: str,
         raise SettingsError(faults)
     job = RunRequest(new_run_id("notebook"), ("notebook", wanted.name), given, notebook=wanted.file)
     return submit_job(job, {**given, **connection_settings(origins)}, where, place, settings, follow)
-
-
-def settings_from_parameters(given: Mapping[str, Any]) -> dict[str, SourcedValue]:
-    """Give the settings' origins for a notebook's parameters, which are named like options; what is empty says nothing.
-
-    `settings` holds further ones as after --set, separated by spaces.
-    """
-    named = {name: given[name] for name in SETTING_OPTIONS if given.get(name)}
-    return collect_settings(given.get("env") or None, shlex.split(given.get("settings") or ""), named)
 
 
 def _texts(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from pipelines import __version__
-from pipelines.config.loader import SourcedValue, build_settings, load_sourced_values
+from pipelines.config.loader import SourcedValue, build_settings
+from pipelines.config.overrides import SETTING_OPTIONS, collect_settings
 from pipelines.config.settings import Settings
 from pipelines.databricks.secrets import resolve_secrets
-from pipelines.errors import SettingsError
-from pipelines.redaction import redact
-
-SETTING_OPTIONS = {
-    "images": ("sources.images", "DIR", "Folder of pictures, read with its subfolders."),
-    "dataset": ("sources.dataset", "NAME", "A source registered by `irbis datasets add`, instead of --images."),
-    "labels": ("sources.labels", "CSV", "Labels: a CSV or Parquet file, `folder`, `folder:N` or `none`."),
-    "workspace": ("workspace", "DIR", "Where tables, MLflow's database, reports and logs live."),
-    "backbone": ("featurize.backbone", "NAME", "Pretrained network that makes the features; several joined by +."),
-    "weights": ("featurize.weights", "FILE", "Its weights, .safetensors or .pth."),
-}
 
 
 class OutputClosed(Exception):
@@ -44,16 +34,6 @@ def irbis() -> None:
     """Pictures to features to predictions, on Spark."""
 
 
-def collect_settings(env: str | None, assignments: Iterable[str], named: Mapping[str, Any]) -> dict[str, SourcedValue]:
-    """Give the settings' origins for what the options that all commands have say: --env, --set and the short forms."""
-    overrides: dict[str, Any] = dict(_assignment(text) for text in assignments)
-    for name, (key, _, _) in SETTING_OPTIONS.items():
-        if named.get(name) is not None:
-            overrides[key] = SourcedValue(named[name], f"--{name}")
-    _choose_place(overrides)
-    return load_sourced_values(env, overrides)
-
-
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that all commands have; it gets them as `origins` and `verbose`."""
 
@@ -68,23 +48,6 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     wrapped = click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any setting.")(wrapped)
     wrapped = click.option("--env", metavar="NAME", help="Settings of conf/NAME.yaml, or a .yaml file.")(wrapped)
     return click.option("--verbose", is_flag=True, help="Show what Spark and Ivy say.")(wrapped)
-
-
-def _choose_place(overrides: dict[str, Any]) -> None:
-    """Let the place that the command line names win over the one of a file; raise SettingsError if it names two."""
-    named = [key for key in ("sources.images", "sources.dataset") if key in overrides]
-    if len(named) == 2:
-        raise SettingsError("--images and --dataset name a place each. Give one of them.")
-    if named:
-        other = "sources.dataset" if named == ["sources.images"] else "sources.images"
-        overrides[other] = SourcedValue(None, "the command line")
-
-
-def _assignment(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise SettingsError(f"--set {redact(text)}: write KEY=VALUE, such as --set train.max_iter=50.")
-    return key.strip(), value.strip()
 
 
 def apply_dataset(origins: dict[str, SourcedValue], spark: Any, settings: Settings) -> Settings:

@@ -12,13 +12,13 @@ from pyspark.sql import SparkSession
 warnings.filterwarnings("ignore", "IProgress not found")  # MLflow's bars would like a widget; there are none
 
 # ruff: noqa: E402 - what loads MLflow comes after it
-from pipelines.cli.notebooks import settings_from_parameters as sourced_values
 from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.config.settings import Settings
 from pipelines.databricks.secrets import resolve_secrets
 from pipelines.demo.demo import demo_settings as with_sample_set
 from pipelines.errors import SettingsError
 from pipelines.notebooks.parameters import parameters
+from pipelines.notebooks.parameters import settings_from_parameters as sourced_values
 from pipelines.spark.session import get_session
 from pipelines.stages.result import StageResult
 from pipelines.stages.score.stage import require_backbone

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Mapping
 from typing import Any
 
+from pipelines.config.loader import SourcedValue
+from pipelines.config.overrides import SETTING_OPTIONS, collect_settings
 from pipelines.errors import SettingsError
 
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
@@ -55,3 +59,12 @@ def parse_as(text: str, like: Any) -> Any:
         except ValueError:
             raise ValueError("expected a whole number" if isinstance(like, int) else "expected a number") from None
     return text
+
+
+def settings_from_parameters(given: Mapping[str, Any]) -> dict[str, SourcedValue]:
+    """Give the settings' origins for a notebook's parameters, which are named like options; what is empty says nothing.
+
+    `settings` holds further ones as after --set, separated by spaces.
+    """
+    named = {name: given[name] for name in SETTING_OPTIONS if given.get(name)}
+    return collect_settings(given.get("env") or None, shlex.split(given.get("settings") or ""), named)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import escape
 
 from pipelines.evaluation.results import Evaluation, Interval, align_columns
+from pipelines.formatting import UNKNOWN, file_name, format_interval, format_percent, pluralize, sanitize_text
 from pipelines.reports.contents import Conflict, ImageCard, ReportContents
-from pipelines.reports.formatting import UNKNOWN, file_name, format_interval, format_percent, pluralize, sanitize_text
 from pipelines.reports.render import read_template, template, template_context
 
 if TYPE_CHECKING:

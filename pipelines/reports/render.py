@@ -9,9 +9,10 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from pipelines import formatting
 from pipelines.evaluation.results import Evaluation
 from pipelines.evaluation.review_policy import drop_redundant_units
-from pipelines.reports import charts, formatting
+from pipelines.reports import charts
 from pipelines.reports.contents import ReportContents
 
 FILTERS = ("number", "plural", "percent", "span", "moment", "day", "file_name", "picture_uri")

@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-
-class SourceFile(NamedTuple):
-    """One listed picture. `path` is its full URI as stored, unescaped; `etag` changes when the bytes do."""
-
-    path: str
-    relative_path: str
-    size: int
-    modified_at: datetime | None  # null: the place gives no time that a table can hold
-    etag: str
-    md5: bytes | None = None  # where the place knows it
+from pipelines.schemas import SourceFile
 
 
 class Source(Protocol):

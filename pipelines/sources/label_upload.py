@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from pipelines.config.settings import Sources
 from pipelines.errors import DataError, ImageError
-from pipelines.sources.base import SourceFile
+from pipelines.schemas import SourceFile
 from pipelines.sources.label_matching import match_labels
 from pipelines.sources.labels import is_labels_file, read_label_table
 from pipelines.sources.path_rules import compile_path_rule

@@ -12,8 +12,9 @@ from pkgutil import iter_modules
 
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
+from pipelines.schemas import SourceFile
 from pipelines.sources import stores
-from pipelines.sources.base import Source, SourceFile
+from pipelines.sources.base import Source
 
 __all__ = ["Source", "SourceFile", "open_source"]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from pipelines.images.signatures import detect_supported_format
-from pipelines.sources.base import SourceFile
+from pipelines.schemas import SourceFile
 from pipelines.sources.file_kinds import FileKind, file_kind
 from pipelines.sources.own_files import OwnFiles
 

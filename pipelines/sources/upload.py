@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipelines.config.settings import Sources
 from pipelines.errors import ImageError
 from pipelines.images.signatures import require_signature
-from pipelines.sources.base import SourceFile
+from pipelines.schemas import SourceFile
 from pipelines.sources.file_kinds import lower_suffix
 from pipelines.sources.own_files import OwnFiles
 from pipelines.sources.path_rules import allowed_suffixes

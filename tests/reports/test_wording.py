@@ -4,8 +4,8 @@ from datetime import datetime
 
 import pytest
 
+from pipelines import formatting
 from pipelines.evaluation.results import Interval
-from pipelines.reports import formatting
 
 
 def test_numbers_shares_and_times_are_written_for_people():

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from pipelines.azure import credentials
+from pipelines.azure import container, credentials
 from pipelines.azure.hadoop import artifact_credentials_env, hadoop_access_conf
 from pipelines.azure_uri import parse_blob_uri
 from pipelines.config.loader import load_settings
 from pipelines.errors import AccessError, DataError, SettingsError
 from pipelines.runs.backends.workspace_files import WorkspaceFiles
 from pipelines.sources.registry import open_source
-from pipelines.sources.stores import azure_blob
 from tests.serving import Quiet, Server, serving
 from tests.token_server import write_certificate
 
@@ -80,7 +79,7 @@ def foreign(identity: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> It
     monkeypatch.setattr(socket, "getaddrinfo", lead_here)
     with serving(server):
         yield server
-    azure_blob._client.cache_clear()
+    container._client.cache_clear()
 
 
 def settings_of(address: str, **given: Any) -> Any:

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from threading import Lock
+from functools import partial
 from typing import Any
 
 from pipelines import azure_uri
 from pipelines.azure.client import AzureRequestError, get_blob
-from pipelines.azure.credentials import Credential, check_token, find_credential, redact_sas_in_logs
+from pipelines.azure.container import check_access, container_client, error_code
+from pipelines.azure.credentials import Credential, check_token, find_credential
 from pipelines.azure.listing import Page, list_page
 from pipelines.azure.retry import RetryPolicy, TransientError
-from pipelines.azure_uri import EXAMPLE, BlobLocation, parse_blob_uri
+from pipelines.azure_uri import BlobLocation, parse_blob_uri
 from pipelines.config.settings import Settings
 from pipelines.errors import AccessError, DataError, ImageError
 from pipelines.safe_paths import dot_segment, name_fault
-from pipelines.schemas import Failure
-from pipelines.sources.base import SourceFile
+from pipelines.schemas import Failure, SourceFile
 
 SCHEMES = azure_uri.SCHEMES
-INTERACTIVE_RETRY = RetryPolicy(tries=2, first_wait=0.2, deadline_seconds=4)  # the user waits
 BACKGROUND_RETRY = RetryPolicy()
 LIST_THREADS = 8  # prefixes listed at once
-CLIENT_LOCK = Lock()
 
 
 def create_source(address: str, settings: Settings) -> AzureBlobs:
@@ -36,7 +33,7 @@ def create_source(address: str, settings: Settings) -> AzureBlobs:
     if credential.kind == "token" and place.endpoint.startswith("http:"):
         raise AccessError(f"{place.endpoint} gets no token: they travel over https only. Write https, or give a key.")
     source = AzureBlobs(place, credential, settings.ingest.threads, BACKGROUND_RETRY)
-    source.check()
+    check_access(place, credential, settings.ingest.threads)
     return source
 
 
@@ -53,29 +50,6 @@ class AzureBlobs:
     @property
     def root(self) -> str:
         return self.place.root + self.place.prefix
-
-    def check(self) -> None:
-        """Raise AccessError if the container cannot be listed."""
-        from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-
-        pages = self._client().list_blobs(name_starts_with=self.place.prefix, results_per_page=1).by_page()
-        try:
-            INTERACTIVE_RETRY.call(lambda: next(pages, None))
-        except TransientError as error:
-            where = self.place.endpoint
-            raise AccessError(f"{where} cannot be reached ({error}). Is {EXAMPLE} written right?") from error
-        except ResourceNotFoundError as error:
-            raise AccessError(
-                f"There is no container {self.place.container} in {self.place.endpoint} ({_code(error)})."
-            ) from error
-        except HttpResponseError as error:
-            code = _code(error)
-            # What Azure also answers to an address that the account's network rules leave out.
-            more = " Or name this machine's address in the account's firewall." if "AuthorizationFail" in code else ""
-            raise AccessError(
-                f"{self.place.root} refuses the {self.credential!r} ({code}). Give one that may list and read: "
-                f"azure.account_key, azure.sas, azure.connection_string, or the role Storage Blob Data Reader.{more}"
-            ) from error
 
     def list(self) -> Iterator[SourceFile]:
         """Give every blob that a request can name; the others go to `problems`."""
@@ -144,7 +118,7 @@ class AzureBlobs:
         except TransientError as error:
             raise ImageError(Failure.UNAVAILABLE, str(error)) from error
         except HttpResponseError as error:
-            raise ImageError(Failure.FORBIDDEN, _code(error)) from error
+            raise ImageError(Failure.FORBIDDEN, error_code(error)) from error
 
     def _get(self, name: str, etag: str) -> bytes:
         try:
@@ -171,28 +145,10 @@ class AzureBlobs:
             raise AccessError(f"{self.root} cannot be listed to its end ({error.code}).") from error
 
     def _client(self) -> Any:
-        with CLIENT_LOCK:  # or the first threads of a worker make one each
-            return _client(self.place.endpoint, self.place.account, self.place.container, self.credential, self.threads)
+        return container_client(self.place, self.credential, self.threads)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "credential": self.credential.to_read_sas(self.place)}
-
-
-@lru_cache(4)
-def _client(endpoint: str, account: str, container: str, credential: Credential, threads: int) -> Any:
-    """Give a client that many threads may share; kept for the life of a worker, so connections stay open."""
-    from azure.storage.blob import ContainerClient
-
-    from pipelines.azure.client import NoRetryTransport
-
-    redact_sas_in_logs()
-    return ContainerClient(
-        endpoint,
-        container,
-        credential=credential.for_client(account),
-        transport=NoRetryTransport(threads),
-        permit_redirects=False,  # credentials would go along
-    )
 
 
 def _changed() -> ImageError:
@@ -201,9 +157,3 @@ def _changed() -> ImageError:
 
 def _vanished() -> ImageError:
     return ImageError(Failure.VANISHED, "the blob is gone since it was listed")
-
-
-def _code(error: Any) -> str:
-    """Give Azure's name of an error; its text may repeat what was sent."""
-    code = getattr(error, "error_code", None) or getattr(error, "reason", None) or type(error).__name__
-    return str(getattr(code, "value", code))

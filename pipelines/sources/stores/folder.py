@@ -12,8 +12,7 @@ from pathlib import Path
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError, ImageError
 from pipelines.safe_paths import resolves_below
-from pipelines.schemas import Failure
-from pipelines.sources.base import SourceFile
+from pipelines.schemas import Failure, SourceFile
 from pipelines.sources.file_kinds import is_system_folder
 
 SCHEMES = ("", "file", "dbfs")

@@ -23,9 +23,9 @@ from pipelines.config.settings import EngineName, Featurize, Precision, Settings
 from pipelines.engines import EngineFactory, load_or_convert, openvino_available
 from pipelines.engines.arrow import FEATURES_DDL, EmbedFn, embed_batches, freeze_gc, with_flip
 from pipelines.errors import DataError, SettingsError
+from pipelines.formatting import pluralize
 from pipelines.images.subprocess_decoder import time_limited_reader
 from pipelines.progress import progress
-from pipelines.reports.formatting import pluralize
 from pipelines.schemas import ID_SEPARATOR
 from pipelines.spark.runtime import sql_conf
 from pipelines.spark.session import task_threads

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.split import conflicting_labels
-from pipelines.reports.formatting import pluralize
+from pipelines.formatting import pluralize
 from pipelines.workspace.tables import ROW_KEY, Tables, ingested_since
 
 

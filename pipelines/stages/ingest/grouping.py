@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.review_policy import BLANK_LABELS
-from pipelines.reports.formatting import pluralize
+from pipelines.formatting import pluralize
 from pipelines.stages.ingest.bursts import SAME_SECOND, group_basis
 from pipelines.workspace.tables import Tables, ingested_since
 

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from pipelines import schemas
 from pipelines.config.settings import Settings
-from pipelines.reports.formatting import pluralize
+from pipelines.formatting import pluralize
 from pipelines.schemas import Failure
 from pipelines.sources.listing import Listing
 from pipelines.sources.path_rules import allowed_suffixes

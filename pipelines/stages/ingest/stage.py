@@ -19,13 +19,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines import schemas
-from pipelines.cleanup.deletions import clean_due
 from pipelines.config.settings import Settings
 from pipelines.errors import AccessError, DataError
+from pipelines.formatting import pluralize
 from pipelines.images.bounded_values import read_bounded_header
 from pipelines.images.subprocess_decoder import time_limited_reader
 from pipelines.progress import progress
-from pipelines.reports.formatting import pluralize
 from pipelines.schemas import Failure
 from pipelines.sources.fetch import FETCH_DDL, ReadMetadata, make_fetch_fn
 from pipelines.sources.listing import Listing, list_images
@@ -52,6 +51,7 @@ from pipelines.stages.ingest.removals import (
 )
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.workspace.chunks import split_into_chunks
+from pipelines.workspace.deletions import clean_due
 from pipelines.workspace.free_space import require_free_space
 from pipelines.workspace.hold import pin_table
 from pipelines.workspace.tables import Tables, count_failures

@@ -16,7 +16,7 @@ from pipelines.classifiers.transformers import FLIPPED_COLUMN, normalize_array, 
 from pipelines.config.settings import Score, Settings
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.review_policy import ReviewPolicy
-from pipelines.reports.formatting import pluralize
+from pipelines.formatting import pluralize
 from pipelines.schemas import backbone_names
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking

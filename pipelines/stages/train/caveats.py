@@ -12,7 +12,7 @@ from pipelines.evaluation.data_checks import SETTING, Coverage
 from pipelines.evaluation.inputs import format_list
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
 from pipelines.evaluation.measurements import Evaluation
-from pipelines.reports.formatting import pluralize
+from pipelines.formatting import pluralize
 from pipelines.stages.ingest.bursts import group_basis
 from pipelines.stages.train.training_data import Selection
 

@@ -10,8 +10,8 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipelines.config.settings import Settings
+from pipelines.formatting import pluralize
 from pipelines.images.signatures import detect_supported_format
-from pipelines.reports.formatting import pluralize
 from pipelines.spark.runtime import sql_conf
 from pipelines.workspace.free_space import is_local, require_free_space
 from pipelines.workspace.hold import is_exclusive, pin_table
