@@ -65,7 +65,7 @@ build: $(READY) ## Build the wheel into dist/, and the zip of it that spark-subm
 	@cd dist && for wheel in *.whl; do cp "$$wheel" "$${wheel%-py3-none-any.whl}.zip"; done && ls
 
 # They say what they will do and cost, and ask first. FROM, KEY, SPOT, SHUTDOWN, GROUP, LOCATION: see the script.
-azure-up: ## Make a place in Azure: TARGET=vm, databricks or hdinsight (docs/places.md)
+azure-up: ## Make a place in Azure: TARGET=vm, databricks or hdinsight (docs/deploy/choose.md)
 	@sh deploy/azure/azure.sh up $(TARGET)
 
 azure-stop: ## Deallocate the GPU machine, delete the HDInsight cluster; what is stored stays

@@ -1,4 +1,4 @@
-"""Print what a survey of 1, 10 or 100 million pictures takes on a cluster, from measured rates: docs/scaling.md.
+"""Print what a survey of 1, 10 or 100 million images takes on a cluster, as docs/explain/scaling.md shows it.
 
     python benchmarks/scaling.py [--rate 85] [--cores 64] [--price 3.2] [--megabytes 0.5] [--per-commit 200000]
 

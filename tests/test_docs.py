@@ -73,7 +73,7 @@ def test_the_house_rules_of_length_hold():
 
 
 def test_the_page_on_databricks_names_the_bundles_jobs_variables_and_the_commands_of_the_golden_files():
-    page = (ROOT / "docs" / "databricks.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "deploy" / "databricks.md").read_text(encoding="utf-8")
     bundle = yaml.safe_load((ROOT / "deploy" / "databricks" / "databricks.yml").read_text(encoding="utf-8"))
     jobs = re.findall(r"^    (\w+):$", "".join(map(_text, (ROOT / "deploy/databricks/resources").glob("*.yml"))), re.M)
     assert set(re.findall(r"^\| (\w+) \|", page, re.MULTILINE)) - {"job"} == set(jobs)

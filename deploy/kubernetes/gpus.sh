@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tell Spark which GPUs this executor has: {"name": "gpu", "addresses": ["0", "1"]}. For spark.executor.resource.gpu.discoveryScript.
+# Print the GPUs of this executor for spark.executor.resource.gpu.discoveryScript: {"name": "gpu", "addresses": ["0", "1"]}.
 set -eu
 found=$(nvidia-smi --query-gpu=index --format=csv,noheader) ||
     { echo "gpus: nvidia-smi does not answer: this machine has no GPU, or no driver." >&2; exit 1; }

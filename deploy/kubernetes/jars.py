@@ -1,4 +1,4 @@
-"""Resolve the jars of Delta and of Azure's storage into the folder of Spark's own. Usage: python jars.py FOLDER."""
+"""Resolve the jars of Delta and Azure storage into the folder of Spark's jars. Usage: python jars.py FOLDER."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def lacking(resolved: Iterable[Path], there: Iterable[Path]) -> list[Path]:
-    """Give the resolved jars of which Spark has no version of its own: two versions of one are one too many."""
+    """Return the resolved jars of which Spark has no version of its own: two versions of one jar conflict."""
     known = {_artifact(jar.name) for jar in there}
     # Ivy writes the group before the artifact: org.apache.hadoop_hadoop-azure-3.3.4.jar
     return [jar for jar in resolved if _artifact(jar.name.partition("_")[2]) not in known]
@@ -23,7 +23,7 @@ def _artifact(name: str) -> str:
 
 
 def main(folder: Path) -> None:
-    """Let Spark resolve them, and copy them."""
+    """Resolve the jars with Spark, and copy them to `folder`."""
     from pyspark.sql import SparkSession
 
     from pipelines.azure.hadoop import BESIDE, EXCLUDED, hadoop_version

@@ -158,7 +158,7 @@ def test_packages_come_in_the_locks_versions_on_a_python_and_a_java_that_suit():
     assert all("--require-hashes --only-binary :all:" in words for words in installs[:2])
     assert "--no-deps" in installs[2] and "--no-build-isolation" in installs[1]
     assert "COPY requirements/build.txt requirements/kubernetes.txt /opt/irbis/" in text
-    for told in ("deploy/kubernetes/Dockerfile", "docs/kubernetes.md"):
+    for told in ("deploy/kubernetes/Dockerfile", "docs/deploy/kubernetes.md"):
         assert re.search(r"BASE=python:3\.1[0-2]-slim-\w+\n", (ROOT / told).read_text("utf-8")), told
     assert "openjdk-17-jre-headless" in text
     assert "--index" not in text

@@ -1,4 +1,4 @@
-"""The pages on places name files, commands, settings and sizes that there are."""
+"""The guides to deployment name files, commands, settings and sizes that exist."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from pipelines.cli.app import irbis
 from pipelines.config.loader import setting_keys
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ["places", "gpu-vm", "hdinsight", "any-spark", "kubernetes"]
-PAGES = {name: (ROOT / f"docs/{name}.md").read_text(encoding="utf-8") for name in NAMES}
+NAMES = ["choose", "laptop", "gpu-vm", "databricks", "hdinsight", "spark", "kubernetes"]
+PAGES = {name: (ROOT / f"docs/deploy/{name}.md").read_text(encoding="utf-8") for name in NAMES}
 pages = pytest.mark.parametrize("name", NAMES)
 
 
-def test_the_table_of_places_leads_to_every_page_and_each_page_ends_with_taking_it_down():
-    for name in NAMES[1:]:
-        assert f"]({name}.md)" in PAGES["places"] and f"](docs/{name}.md)" in (ROOT / "README.md").read_text("utf-8")
-        assert "ake it down" in PAGES[name] or "take down" in PAGES[name]
+def test_the_page_that_compares_backends_and_the_readme_link_to_every_page_and_each_ends_with_cleaning_up():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name in NAMES:
+        assert f"](docs/deploy/{name}.md)" in readme, name
+        assert name == "choose" or f"]({name}.md)" in PAGES["choose"], name
+        assert re.findall(r"^## (.*)$", PAGES[name], re.MULTILINE)[-1] == "Clean up", name
 
 
 @pages
 def test_every_file_of_the_repository_that_is_named_is_there(name):
-    named = re.findall(r"(?<![\w/.-])(?:irbis/|\$PWD/)?((?:deploy|requirements|conf|jobs)/[\w./-]*\w)", PAGES[name])
-    assert named or name == "gpu-vm"
+    before = r"(?<![\w/.-])(?:irbis/|\$PWD/|\.\./\.\./)?"
+    named = re.findall(rf"{before}((?:deploy|requirements|conf|jobs)/[\w./-]*\w)", PAGES[name])
+    assert named or name in ("laptop", "gpu-vm")
     for path in named:
         assert (ROOT / path).exists(), path
 
@@ -60,7 +63,7 @@ def test_sizes_follow_the_rule_that_the_page_gives():
 
 
 def test_no_page_and_no_file_of_deploy_holds_a_secret():
-    for path in [*(ROOT / "docs").glob("*.md"), *(each for each in (ROOT / "deploy").rglob("*") if each.is_file())]:
+    for path in [*(ROOT / "docs").rglob("*.md"), *(each for each in (ROOT / "deploy").rglob("*") if each.is_file())]:
         text = path.read_text(encoding="utf-8")
         assert not re.search(
             r"AccountKey=\w|sig=[A-Za-z0-9%]{20}|BEGIN [A-Z ]*PRIVATE KEY|ssh-(rsa|ed25519) AAAA", text

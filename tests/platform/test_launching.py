@@ -128,7 +128,7 @@ assert "spark.hadoop.a=b" in arguments, arguments
 assert "hunter22" not in arguments and "spark.reader.token" not in arguments, arguments
 hadoop = spark.sparkContext._jsc.hadoopConfiguration()
 assert (hadoop.get("reader.password"), hadoop.get("a")) == ("hunter22", "b")
-assert hadoop.get("c") == os.environ["HOME"]  # the reference that docs/kubernetes.md recommends
+assert hadoop.get("c") == os.environ["HOME"]  # the reference that docs/deploy/kubernetes.md recommends
 assert spark.conf.get("spark.reader.token") == "22" and spark.range(3).count() == 3
 """
 

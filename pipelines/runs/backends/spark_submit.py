@@ -76,7 +76,7 @@ class SparkSubmit(SharedWorkspaceBackend):
             found += [
                 f"spark.conf.{name} is a secret, which Kubernetes would keep in a ConfigMap, open to read. Refer to a "
                 f"Secret: spark.kubernetes.driver.secretKeyRef.NAME=SECRET:KEY, the same of the executor, and {name}="
-                "${env.NAME} (docs/kubernetes.md)."
+                "${env.NAME} (docs/deploy/kubernetes.md)."
                 for name in secret_names(self._chosen)
             ]
         if not shutil.which(_bin("spark-submit")):

@@ -76,7 +76,8 @@ def test_kubernetes_is_given_no_secret_for_its_config_map(place_of, home):
     place = place_of("", "k8s://https://host:6443", **pods, **{key: "a2V5"})
     (fault,) = place.faults({"workspace": home})
     assert fault.startswith("spark.conf.spark.hadoop.fs.azure.account.key.x is a secret, which Kubernetes would keep")
-    assert "a2V5" not in fault and "spark.hadoop.fs.azure.account.key.x=${env.NAME} (docs/kubernetes.md)." in fault
+    assert "a2V5" not in fault
+    assert "spark.hadoop.fs.azure.account.key.x=${env.NAME} (docs/deploy/kubernetes.md)." in fault
     place = place_of("", "k8s://https://host:6443", **pods, **{key: "${env.KEY}", reference: "irbis:key"})
     assert place.faults({"workspace": home}) == []
 
