@@ -59,7 +59,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("command", "file"), [(DEV, "jobs.dev.json"), (PROD, "jobs.prod.json")])
 def test_the_jobs_are_those_of_the_golden_file_to_the_last_field(command, file, capsys):
-    """Rewrite a golden file where the change is meant: docs/databricks.md has the two commands."""
+    """Rewrite a golden file where the change is meant: docs/contributing/verification.md has the two commands."""
     main(command)
     expected = (GOLDEN / file).read_text(encoding="utf-8").replace("VERSION", __version__)
     assert json.loads(capsys.readouterr().out) == json.loads(expected)
