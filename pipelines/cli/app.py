@@ -11,12 +11,7 @@ from functools import cache
 
 import click
 
-from pipelines.cli import bundle, datasets, notebooks, stages, streams
-from pipelines.cli.app import (
-    admin,  # most add commands
-    runs,
-    train,
-)
+from pipelines.cli import admin, bundle, datasets, notebooks, runs, stages, streams, train  # most add commands
 from pipelines.cli.options import OutputClosed, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError

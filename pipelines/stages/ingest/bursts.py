@@ -10,18 +10,17 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from pipelines.evaluation.group_ids import CAMERA_PREFIX, FILES_PREFIX, NO_TIME_PREFIX
+
 SEQUENCE = "sequence "
 UNKNOWN_STATION = "?"
 SAME_SECOND = 10  # images of one camera in one second; more of them have a clock that stands still
 NUMBER_STEP = 3  # between the file numbers of a burst's frames: one or two may have been deleted
 NUMBER_GAP = 10  # between file numbers of images without a time, beyond which they are not one encounter
-BASES = ("station", "camera", "file name", "file order", "image")
 FRAMES = """
     path string, content_hash string, station string, camera string, captured_at timestamp, sequence string,
     file_series string, file_number long
 """
-
-_CAMERA, _FILES, _NO_TIME = "?/camera ", "?/files ", "no time "
 
 
 def assign_bursts(frames: DataFrame, *, burst_gap_seconds: float, group_gap_minutes: float) -> DataFrame:
@@ -56,21 +55,6 @@ def assign_bursts(frames: DataFrame, *, burst_gap_seconds: float, group_gap_minu
     return _joined(named).select("path", "burst_id", "group_id", "is_clock_stuck")
 
 
-def group_basis(group_id: Column) -> Column:
-    """Return what a group rests on, one of BASES.
-
-    `station` and `camera`: known places and times; `file name`: times, but neither station nor camera; `file order`:
-    a known place without times; `image`: nothing, so that the image is a group of its own.
-    """
-    return (
-        F.when(group_id.rlike("^[0-9a-f]{64}$"), "image")
-        .when(group_id.contains(f"/{_NO_TIME}"), "file order")
-        .when(group_id.startswith(_FILES), "file name")
-        .when(group_id.startswith(_CAMERA), "camera")
-        .otherwise("station")
-    )
-
-
 def sequence_from_burst_id(burst_id: str) -> Column:
     """Return the sequence that a burst_id was made of, null if it was found without one."""
     match = F.regexp_extract(burst_id, f"/{SEQUENCE}(.*)$", 1)
@@ -81,7 +65,7 @@ def _with_place(frames: DataFrame) -> DataFrame:
     """Add `place` (what a group is of), `series` (null where the camera is known), `folder`, and `number`."""
     files = F.coalesce("file_series", F.lit(""))
     is_placed = F.col("station").isNotNull() | F.col("camera").isNotNull()
-    by_camera, by_files = F.concat(F.lit(_CAMERA), "camera"), F.concat(F.lit(_FILES), files)
+    by_camera, by_files = F.concat(F.lit(CAMERA_PREFIX), "camera"), F.concat(F.lit(FILES_PREFIX), files)
     return (
         frames.withColumn("series", F.when(~is_placed, files))
         .withColumn("place", F.coalesce("station", by_camera, by_files))
@@ -161,7 +145,7 @@ def _burst_name() -> Column:
 
 def _encounter_name() -> Column:
     """Return the group of a row by time or by the order of files; null where it has neither."""
-    first_file = F.concat_ws("", F.lit(_NO_TIME), "file_series", F.col("walk_file").cast("string"))
+    first_file = F.concat_ws("", F.lit(NO_TIME_PREFIX), "file_series", F.col("walk_file").cast("string"))
     in_order = F.concat_ws("/", "place", first_file)
     is_placed, has_sequence = F.col("series").isNull(), F.col("sequence").isNotNull()
     return F.when(F.col("seconds").isNotNull(), F.concat_ws("/", "place", _stamp("stay_time"))).when(

@@ -9,9 +9,10 @@ from datetime import datetime
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.evaluation.group_ids import group_basis
 from pipelines.evaluation.review_policy import BLANK_LABELS
 from pipelines.formatting import pluralize
-from pipelines.stages.ingest.bursts import SAME_SECOND, group_basis
+from pipelines.stages.ingest.bursts import SAME_SECOND
 from pipelines.workspace.tables import Tables, ingested_since
 
 REMEDY = "Set sources.station (folder:N or regex:PATTERN), or give a column station with the labels"

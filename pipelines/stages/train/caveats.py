@@ -9,11 +9,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.data_checks import SETTING, Coverage
+from pipelines.evaluation.group_ids import group_basis
 from pipelines.evaluation.inputs import format_list
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
 from pipelines.evaluation.measurements import Evaluation
 from pipelines.formatting import pluralize
-from pipelines.stages.ingest.bursts import group_basis
 from pipelines.stages.train.training_data import Selection
 
 GUESSES = {

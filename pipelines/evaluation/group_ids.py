@@ -1,0 +1,24 @@
+"""The form of a group id, which says on what the group rests."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+BASES = ("station", "camera", "file name", "file order", "image")
+CAMERA_PREFIX, FILES_PREFIX, NO_TIME_PREFIX = "?/camera ", "?/files ", "no time "
+
+
+def group_basis(group_id: Column) -> Column:
+    """Return what a group rests on, one of BASES.
+
+    `station` and `camera`: known places and times; `file name`: times, but neither station nor camera; `file order`:
+    a known place without times; `image`: nothing, so that the image is a group of its own.
+    """
+    return (
+        F.when(group_id.rlike("^[0-9a-f]{64}$"), "image")
+        .when(group_id.contains(f"/{NO_TIME_PREFIX}"), "file order")
+        .when(group_id.startswith(FILES_PREFIX), "file name")
+        .when(group_id.startswith(CAMERA_PREFIX), "camera")
+        .otherwise("station")
+    )
