@@ -13,7 +13,7 @@ from pipelines.evaluation.review_policy import OperatingPoint, OperatingPointRes
 
 
 @dataclass(frozen=True)
-class EvaluationPart:
+class HeldOutPart:
     """Hold calibrated answers about images that neither the model nor the decision has seen, and those before both."""
 
     predictions: PredictionSet
@@ -22,10 +22,10 @@ class EvaluationPart:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class HeldOutPredictions:
     """Hold the parts of an evaluation: one of the test split, or one of each fold of a cross-validation."""
 
-    parts: tuple[EvaluationPart, ...]
+    parts: tuple[HeldOutPart, ...]
     folds: int = 0  # of the cross-validation; 0: the test split
 
     @property

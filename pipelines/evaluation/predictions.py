@@ -101,7 +101,7 @@ def choose_views(validation: PredictionSet) -> tuple[bool, float, PredictionSet]
         views = validation if both else validation.average_views(False)
         temperature = choose_temperature(views)
         tried.append((both, temperature, views.with_temperature(temperature).average_views(both)))
-    return min(tried, key=lambda each: each[2].loss)
+    return min(tried, key=lambda each: each[2].log_loss)
 
 
 def choose_policy(validation: PredictionSet | None, interesting: Sequence[str], rule: str) -> ReviewPolicy:

@@ -15,7 +15,10 @@ from pipelines.evaluation.review_policy import drop_redundant_units
 from pipelines.reports import charts
 from pipelines.reports.contents import ReportContents
 
-FILTERS = ("number", "plural", "percent", "span", "moment", "day", "file_name", "picture_uri")
+FILTERS = (
+    "format_count", "pluralize", "format_percent", "format_interval", "format_datetime", "format_date", "file_name",
+    "safe_data_uri",
+)  # fmt: skip
 
 
 def render(contents: ReportContents) -> str:

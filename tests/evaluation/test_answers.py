@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.evaluation.measurements import Evaluation, EvaluationPart
+from pipelines.evaluation.measurements import HeldOutPredictions, HeldOutPart
 from pipelines.evaluation.predictions import PredictionSet, choose_policy, choose_temperature, choose_views
 from pipelines.evaluation.review_policy import ReviewPolicy
 
@@ -79,7 +79,7 @@ def test_without_validation_nothing_is_decided():
 def test_test_pictures_are_measured_at_the_thresholds_of_validation():
     decision = choose_policy(VALIDATION, ["hare"], "mean")
     test = answers([0.7, 0.5, 0.3, 0.4, 0.9], ["hare", "blank", "hare", "blank", "blank"], list("aabbc"))
-    measured = Evaluation((EvaluationPart(test, test, decision),)).measure_operating_points(decision, bootstrap=0)
+    measured = HeldOutPredictions((HeldOutPart(test, test, decision),)).measure_operating_points(decision, bootstrap=0)
     found = {(each.point.unit, each.point.recall): each for each in measured}
     picture = found["picture", 0.99]
     assert (picture.share.value, picture.recall.value, picture.units) == (3 / 5, 1 / 2, 2)
@@ -132,21 +132,21 @@ def test_every_fold_is_held_against_its_own_threshold():
     one = answers([0.9, 0.3, 0.2], ["hare", "blank", "blank"], list("abc"))
     other = answers([0.4, 0.3, 0.1], ["hare", "blank", "blank"], list("def"))
     points = [choose_policy(each, ["hare"], "none") for each in (one, other)]  # thresholds .9 and .4
-    final = replace(points[0], points=points[0].operating_points[:1])
-    measured = Evaluation((EvaluationPart(one, one, points[1]), EvaluationPart(other, other, points[0])), folds=2)
+    final = replace(points[0], operating_points=points[0].operating_points[:1])
+    measured = HeldOutPredictions((HeldOutPart(one, one, points[1]), HeldOutPart(other, other, points[0])), folds=2)
     (review,) = measured.measure_operating_points(final, bootstrap=0)
     assert review.point.threshold == 0.9
     assert (review.share.value, review.recall.value) == (pytest.approx(1 / 6), 0.5)  # .9 >= .4, and .4 < .9
-    none = replace(points[1], points=())
-    (review,) = Evaluation(
-        (EvaluationPart(one, one, none), EvaluationPart(other, other, none)), 2
+    none = replace(points[1], operating_points=())
+    (review,) = HeldOutPredictions(
+        (HeldOutPart(one, one, none), HeldOutPart(other, other, none)), 2
     ).measure_operating_points(final, bootstrap=0)
     assert (review.share.value, review.recall.value) == (1.0, 1.0)  # without a threshold everything is looked at
 
 
 def test_answers_of_folds_vote_by_the_weights_that_were_chosen_without_them():
     part = answers([0.9, 0.1], ["hare", "hare"], list("aa"))
-    measured = Evaluation(
-        (EvaluationPart(part, part, ReviewPolicy(0.0)), EvaluationPart(part, part, ReviewPolicy(None))), folds=2
+    measured = HeldOutPredictions(
+        (HeldOutPart(part, part, ReviewPolicy(0.0)), HeldOutPart(part, part, ReviewPolicy(None))), folds=2
     )
     assert measured.aggregate_bursts.probabilities[:, 1] == pytest.approx([0.5, 0.5, 0.9, 0.1])

@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 from pipelines.sources.labels import read_labels
 from pipelines.sources.path_rules import file_series
 from pipelines.spark.runtime import sql_conf
-from pipelines.stages.ingest.bursts import FRAMES, assign_bursts, group_basis, sequence_from_burst_id
+from pipelines.evaluation.group_ids import group_basis
+from pipelines.stages.ingest.bursts import FRAMES, assign_bursts, sequence_from_burst_id
 
 START = datetime(2014, 7, 1, 15, 22, 0, tzinfo=timezone.utc)
 Frame = tuple[str, Any, Any, Any, Any, Any, Any, Any]

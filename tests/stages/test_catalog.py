@@ -40,7 +40,7 @@ def test_a_tag_that_is_too_long_for_mlflow_is_read_from_a_file_of_the_run(spark,
     assert len(champion.tags["decision"]) > 10_000
     assert ReviewPolicy.from_json(champion.tags["decision"]).classes_of_interest == ("plain", "striped")
     assert score.run(spark, settings).written > 0
-    changed = replace(ReviewPolicy.from_json(champion.tags["decision"]), weight=0.75)
+    changed = replace(ReviewPolicy.from_json(champion.tags["decision"]), max_weight=0.75)
     tracking.tag(champion, decision=changed.to_json())
     assert ReviewPolicy.from_json(tracking.champion().tags["decision"]) == changed
 

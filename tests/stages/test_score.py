@@ -68,7 +68,7 @@ def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, 
     decision = ReviewPolicy.from_json(version.tags["decision"])
     assert (decision.max_weight, decision.classes_of_interest) == (1.0, ("striped",))
     trusted = [replace(point, groups=20) for point in decision.operating_points]  # there are not so many
-    Tracking.of(sought).tag(version, decision=replace(decision, points=tuple(trusted)).to_json())
+    Tracking.of(sought).tag(version, decision=replace(decision, operating_points=tuple(trusted)).to_json())
     review = {(each["point"]["unit"], each["point"]["recall"]): each for each in evaluation_of(sought)["reviews"]}
     test = training_data.training_rows(tables, sought, version.tags["backbone"]).where("split = 'test'").collect()
     for recall_unit in ("picture", "group"):

@@ -24,7 +24,7 @@ def test_a_version_that_decides_on_both_views_gives_their_mean(spark, trained):
     tracking, tables = Tracking.of(trained), Tables.of(spark, trained)
     champion = tracking.champion()
     before = ReviewPolicy.from_json(champion.tags["decision"])
-    tracking.tag(champion, decision=replace(before, both_views=True).to_json())
+    tracking.tag(champion, decision=replace(before, average_flip=True).to_json())
     remedy = (
         r"no features of irbis_tiny.* Run `irbis featurize --backbone irbis_tiny --set featurize\.horizontal_flip=true`"
     )

@@ -200,7 +200,7 @@ def test_a_labels_file_tells_station_camera_time_and_sequence(spark, pictures, t
     listing = listed(spark, pictures, file, "folder:1")
     names = listing.files.selectExpr("*", "unix_timestamp(captured_at) as seconds")
     columns = ("label", "station", "camera", "seconds", "sequence", "says_label")
-    found = told(replace(listing, names=names), *columns)
+    found = told(replace(listing, files=names), *columns)
     assert found["S2/5.jpg"] == ("None", "S9", "c1", 1404228129, "7", True)
     assert found["S1/2.JPG"] == (None, "S1", None, None, None, True)
     assert found[DEEP] == (None, "S2", None, None, None, True)

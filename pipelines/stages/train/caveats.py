@@ -12,7 +12,7 @@ from pipelines.evaluation.data_checks import SETTING, Coverage
 from pipelines.evaluation.group_ids import group_basis
 from pipelines.evaluation.inputs import format_list
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
-from pipelines.evaluation.measurements import Evaluation
+from pipelines.evaluation.measurements import HeldOutPredictions
 from pipelines.formatting import pluralize
 from pipelines.stages.train.training_data import Selection
 
@@ -24,7 +24,7 @@ GUESSES = {
 MANY = 0.1  # share of the bursts: more contradictions than people cause who label frame by frame
 
 
-def find_caveats(selection: Selection, measured: Evaluation, leakage: Leakage) -> tuple[str, ...]:
+def find_caveats(selection: Selection, measured: HeldOutPredictions, leakage: Leakage) -> tuple[str, ...]:
     """Return all caveats of a training, the most general first."""
     found = [
         *coverage_caveats(selection, measured.folds),
@@ -119,7 +119,7 @@ def leakage_caveats(leakage: Leakage, folds: int) -> list[str]:
     ]
 
 
-def vote_caveats(measured: Evaluation) -> list[str]:
+def vote_caveats(measured: HeldOutPredictions) -> list[str]:
     """Warn where the vote of the bursts, which helped on images held out in training, does harm in the evaluation."""
     own, voted = (
         each.evaluate(bootstrap=0).metrics["balanced_accuracy"].value or 0.0

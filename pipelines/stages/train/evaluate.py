@@ -13,7 +13,7 @@ from pipelines.config.settings import Train
 from pipelines.errors import DataError
 from pipelines.evaluation.folds import assign_folds, in_fold
 from pipelines.evaluation.leakage import Leakage, find_leaks
-from pipelines.evaluation.measurements import Evaluation, EvaluationPart
+from pipelines.evaluation.measurements import HeldOutPredictions, HeldOutPart
 from pipelines.stages.train.fit import FittedPipeline, fit_pipeline
 
 FOLDS = 5  # of an evaluation by cross-validation, where train.cv_folds is 0
@@ -25,16 +25,16 @@ STEPS = 1_000_000
 
 def evaluate_on_test(
     recipe: FittedPipeline, test: DataFrame, classes: Sequence[str], evaluated: Sequence[str]
-) -> Evaluation:
+) -> HeldOutPredictions:
     """Ask the model about the images of the test split whose class is in `evaluated`."""
     part = _part(recipe, test.where(F.col("label").isin(list(evaluated))), classes)
     assert part is not None  # every class that is evaluated has test images
-    return Evaluation((part,))
+    return HeldOutPredictions((part,))
 
 
 def cross_validate_pipeline(
     rows: DataFrame, classes: Sequence[str], evaluated: Sequence[str], settings: Train
-) -> Evaluation:
+) -> HeldOutPredictions:
     """Fit the recipe once without each fold of the groups of all splits, and ask it about the images of that fold.
 
     Nested: parameters, views, temperature, vote and thresholds are chosen anew within the other folds, so nothing that
@@ -65,16 +65,16 @@ def cross_validate_pipeline(
             parts += [part] if part else []
     finally:
         folded.unpersist()
-    return Evaluation(tuple(parts), folds)
+    return HeldOutPredictions(tuple(parts), folds)
 
 
-def _part(recipe: FittedPipeline, rows: DataFrame, classes: Sequence[str]) -> EvaluationPart | None:
+def _part(recipe: FittedPipeline, rows: DataFrame, classes: Sequence[str]) -> HeldOutPart | None:
     """Return the answers about the rows; None where there is no row."""
     views = predict_labelled(recipe.model, rows, classes)
     if views is None:
         return None
     both = recipe.policy.average_flip
-    return EvaluationPart(
+    return HeldOutPart(
         views.average_views(both), views.with_temperature(1 / recipe.temperature).average_views(both), recipe.policy
     )
 

@@ -44,7 +44,7 @@ def fit_pipeline(rows: DataFrame, classes: Sequence[str], settings: Train) -> Fi
         validation, classes_of_interest(classes, settings.classes_of_interest), settings.burst_aggregation
     )
     model = with_temperature_scaling(fitted.model, temperature)
-    return FittedPipeline(model, fitted.parameters, temperature, replace(decision, both_views=both), validation)
+    return FittedPipeline(model, fitted.parameters, temperature, replace(decision, average_flip=both), validation)
 
 
 def _fit(rows: DataFrame, classes: list[str], settings: Train) -> tuple[CrossValidationResult, PredictionSet | None]:

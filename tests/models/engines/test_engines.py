@@ -177,7 +177,7 @@ def test_a_process_tells_another_network_of_the_same_backbone_apart(monkeypatch,
     monkeypatch.setattr(engine_module, "_engines", {})
     backbone = load_backbone("irbis_tiny")
     graph = load_or_convert(backbone, str(cache))
-    other = replace(graph, nodes=graph.xml + b" ")
+    other = replace(graph, xml=graph.xml + b" ")
     engines = [
         EngineFactory(backbone, lambda: backbone.weights, lambda each=each: each, each.digest).get("cpu")
         for each in (graph, other)

@@ -100,7 +100,7 @@ def test_another_process_with_the_id_of_spark_submit_is_not_ended(place_of, home
     (folder / "code").unlink()
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
         now = Process.of(other.pid)
-        (folder / "pid").write_text(json.dumps(replace(now, began="1").as_dict()))
+        (folder / "pid").write_text(json.dumps(replace(now, started_at="1").as_dict()))
         assert place.progress(handle).state == FAILED
         place.cancel(handle)
         for noted, reason in (
