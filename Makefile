@@ -16,7 +16,7 @@ INSTALL := $(UV) pip install --quiet --build-constraint requirements/build.txt
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
-demo: $(READY) ## Draw sample pictures and run all five stages (IMAGES=folder: on your own)
+demo: $(READY) ## Draw sample images and run all five stages (IMAGES=folder: on your own)
 	@$(BIN)/irbis demo $(if $(IMAGES),--images "$(IMAGES)",)
 
 # Three processes, whole files each, the long ones of end_to_end first: a test's Spark waits for Python, or the other way
@@ -24,7 +24,7 @@ demo: $(READY) ## Draw sample pictures and run all five stages (IMAGES=folder: o
 test: $(READY) ## Run all tests (LANE=dbr-15.4, dbr-16.4 or hdinsight-5.1: as on those clusters)
 	@$(BIN)/python -m pytest -n $(or $(WORKERS),$(if $(TESTS),0,3)) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-slow: $(READY) ## Run the tests that take many minutes: real pictures, killed runs
+slow: $(READY) ## Run the tests that take many minutes: real images, killed runs
 	@$(BIN)/python -m pytest -m slow $(TESTS)
 
 kills: $(READY) ## Kill commands 200 times (KILLS=20: fewer) at random moments, and spoil 1,000 answers of a store
@@ -54,7 +54,7 @@ check: $(READY) ## Style, types and the direction of imports
 audit: $(READY) ## Compare all locks with known vulnerabilities; requirements/accepted.yaml lists those accepted
 	@$(BIN)/python requirements/audit.py
 
-bench: $(READY) ## Measure featurize beside other engines (DATA=folder with picture sets; QUICK=1; SETS=, BACKBONE=)
+bench: $(READY) ## Measure featurize beside other engines (DATA=folder with image sets; QUICK=1; SETS=, BACKBONE=)
 	@$(BIN)/python benchmarks/featurize $(or $(DATA),../shared/data) $(if $(QUICK),--quick,) $(if $(BACKBONE),--backbone $(BACKBONE),) $(if $(SETS),--sets $(SETS),)
 
 lock: $(UV) ## Resolve requirements/ anew

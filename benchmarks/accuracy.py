@@ -1,13 +1,13 @@
-"""Print what each step of the recipe brings, on picture sets of one's own: grouped, with intervals.
+"""Print what each step of the recipe brings, on image sets of one's own: grouped, with intervals.
 
     python benchmarks/accuracy.py FOLDER --weights FOLDER [--sets trashnet cameratrap_peru_sdzg cats_dogs_leopard]
 
 FOLDER holds the sets, WEIGHTS files whose names begin with those of the backbones. Nested cross-validation: the groups
 are dealt to five folds; each is asked about by a model that was trained, tuned and calibrated on the other four alone,
-as `irbis train` does it. So every picture is a test picture once. "Search" takes in each fold the recipe that did best
+as `irbis train` does it. So every image is a test image once. "Search" takes in each fold the recipe that did best
 within the other four. Beside it stands what the same recipe claims where frames, not groups, are dealt.
 
-With --workspace an interrupted comparison goes on where it was; what is kept there is of the code and pictures of then.
+With --workspace an interrupted comparison goes on where it was; what is kept there is of the code and images of then.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ SETS: dict[str, dict[str, Any]] = {
 RECIPES: dict[str, dict[str, Any]] = {
     "raw pixels": {"featurize.backbone": "raw_pixels"},
     "squeezenet1_1": {"featurize.backbone": "squeezenet1_1"},
-    "squeezenet1_1, mirrored": {"featurize.backbone": "squeezenet1_1", "featurize.horizontal_flip": True},
+    "squeezenet1_1, flipped": {"featurize.backbone": "squeezenet1_1", "featurize.horizontal_flip": True},
     "mobilenet_v2": {"featurize.backbone": "mobilenet_v2"},
-    "mobilenet_v2, mirrored": {"featurize.backbone": "mobilenet_v2", "featurize.horizontal_flip": True},
+    "mobilenet_v2, flipped": {"featurize.backbone": "mobilenet_v2", "featurize.horizontal_flip": True},
     "both": {"featurize.backbone": BOTH},
-    "both, mirrored": {"featurize.backbone": BOTH, "featurize.horizontal_flip": True},
+    "both, flipped": {"featurize.backbone": BOTH, "featurize.horizontal_flip": True},
     "both, LightGBM": {"featurize.backbone": BOTH, "train.classifier": "lightgbm"},
     "squeezenet1_1, random forest": {"featurize.backbone": "squeezenet1_1", "train.classifier": "random_forest"},
 }
@@ -104,12 +104,12 @@ def joined(parts: list[Part], voted: bool) -> PredictionSet:
 
 
 def reviews_of(parts: list[Part], label: str) -> list[OperatingPointResult]:
-    """Give what the points of the first fold cost and find on all, each picture held to the threshold of its own fold.
+    """Give what the points of the first fold cost and find on all, each image held to the threshold of its own fold.
 
     Scores are divided by their fold's threshold, so that 1 is every fold's.
     """
     found = []
-    for unit in ("picture", "burst", "group"):
+    for unit in ("image", "burst", "group"):
         for recall in (0.99, 0.95):
             points = [
                 next(

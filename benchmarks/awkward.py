@@ -3,7 +3,7 @@
     python benchmarks/awkward.py [--without-limits] [WORD ...]
 
 Each file is read as ingest does (its header) and as featurize does (its pixels), each in a process of its own with the
-settings' own limits. Memory is the peak of that process beyond what it takes for a small picture. `--without-limits`:
+settings' own limits. Memory is the peak of that process beyond what it takes for a small image. `--without-limits`:
 as if nothing was asked of a file's structure before a decoder sees it. WORDs choose the files whose names hold one.
 """
 

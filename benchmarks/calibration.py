@@ -60,7 +60,7 @@ def folds(x: Floats, y: NDArray[np.int64], groups: Any, seed: int) -> Any:
 
 
 def nested(x: Floats, y: NDArray[np.int64], groups: Any, penalties: list[float]) -> dict[str, Floats]:
-    """Give the probabilities of every picture by how they were calibrated, none by a model that has seen its group."""
+    """Give the probabilities of every image by how they were calibrated, none by a model that has seen its group."""
     found = {name: np.zeros((len(y), y.max() + 1)) for name in ("as fitted", "temperature", "isotonic")}
     for train, test in folds(x, y, groups, 0):
         held = {penalty: np.zeros((len(train), y.max() + 1)) for penalty in penalties}

@@ -1,8 +1,8 @@
-"""Print what the model's last steps cost a picture, by the number of classes: temperature, vote, operating points.
+"""Print what the model's last steps cost an image, by the number of classes: temperature, vote, operating points.
 
-    python benchmarks/classes.py [--pictures N]
+    python benchmarks/classes.py [--images N]
 
-Probabilities are drawn, so that nothing but these steps is measured. Ten pictures are a burst, and every class but one
+Probabilities are drawn, so that nothing but these steps is measured. Ten images are a burst, and every class but one
 is of interest.
 """
 
@@ -31,8 +31,8 @@ from pipelines.tracking.model_version import ModelVersion
 CLASSES = (5, 50, 500)
 
 
-def pictures(spark: SparkSession, count: int, classes: int) -> DataFrame:
-    """Give pictures whose `features` are their probabilities."""
+def images(spark: SparkSession, count: int, classes: int) -> DataFrame:
+    """Give images whose `features` are their probabilities."""
     drawn = np.random.default_rng(classes).dirichlet(np.full(classes, 0.1), count)
     rows = [(f"{n}.jpg", f"burst {n // 10}", each.tolist()) for n, each in enumerate(drawn)]
     table = spark.createDataFrame(rows, "path string, burst_id string, features array<double>")
@@ -45,7 +45,7 @@ def pictures(spark: SparkSession, count: int, classes: int) -> DataFrame:
 
 def version_of(classes: int) -> ModelVersion:
     names = [f"class {n}" for n in range(classes)]
-    points = tuple(OperatingPoint(name, "picture", 0.99, 0.5, 200, 200) for name in names[1:])
+    points = tuple(OperatingPoint(name, "image", 0.99, 0.5, 200, 200) for name in names[1:])
     tags = {
         "classes": json.dumps(names),
         "backbone": "drawn",
@@ -63,12 +63,12 @@ class AsVector(TemperatureScaling):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=2000)
-    count = parser.parse_args().pictures
+    parser.add_argument("--images", type=int, default=2000)
+    count = parser.parse_args().images
     with tempfile.TemporaryDirectory() as scratch:
         settings = load_settings(None, {"workspace": scratch})
         spark = get_session(settings)
-        sets = {classes: pictures(spark, count, classes) for classes in CLASSES}
+        sets = {classes: images(spark, count, classes) for classes in CLASSES}
         seconds: dict[int, list[float]] = {classes: [] for classes in CLASSES}
         for number in range(6):
             for classes, rows in sets.items():
@@ -78,7 +78,7 @@ def main() -> None:
                 found.write.format("noop").mode("overwrite").save()
                 if number:  # the first round warms up
                     seconds[classes].append(time.perf_counter() - begun)
-        print(f"{count:,} pictures\n\n| classes | s | |\n|---|---|---|")
+        print(f"{count:,} images\n\n| classes | s | |\n|---|---|---|")
         for classes, each in seconds.items():
             ratios = [one / other for one, other in zip(each, seconds[CLASSES[0]], strict=True)]
             spread = f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"

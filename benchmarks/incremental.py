@@ -1,9 +1,9 @@
-"""Print what 100 new pictures cost, by how many pictures the tables hold already.
+"""Print what 100 new images cost, by how many images the tables hold already.
 
     python benchmarks/incremental.py FOLDER [--existing 2500 25000 250000] [--rounds 3]
 
-FOLDER holds pictures in folders. The tables are filled with rows of other surveys, bytes and features made up;
-the 100 pictures are real, new by a JPEG comment, and go through ingest and featurize with irbis_tiny. One warm
+FOLDER holds images in folders. The tables are filled with rows of other surveys, bytes and features made up;
+the 100 images are real, new by a JPEG comment, and go through ingest and featurize with irbis_tiny. One warm
 session does all; the first round is not counted.
 """
 
@@ -19,9 +19,9 @@ from typing import Any
 
 from pyspark.sql import functions as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where picture sets are made
+sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where image sets are made
 
-from pictures import evenly, put, with_comment
+from images import evenly, put, with_comment
 
 from pipelines.backbones import feature_id
 from pipelines.config.loader import load_settings
@@ -39,13 +39,13 @@ def settings_of(workspace: Path, folder: Path) -> Settings:
     return load_settings(None, {"workspace": str(workspace), "sources.images": str(folder)})
 
 
-def add_pictures(source: Path, folder: Path, number: int) -> None:
+def add_images(source: Path, folder: Path, number: int) -> None:
     for index, file in enumerate(evenly(source, NEW)):
         put(folder, file, f"{index}-{number}", with_comment(file.read_bytes(), number))
 
 
 def fill(tables: Tables, settings: Settings, wanted: int) -> None:
-    """Add rows of other surveys to images and features until they hold `wanted` pictures."""
+    """Add rows of other surveys to images and features until they hold `wanted` images."""
     known = tables.read("images").drop("content")
     copies = -(-wanted // known.count()) - 1
     rows = known.crossJoin(tables.spark.range(copies)).limit(wanted - known.count())
@@ -78,7 +78,7 @@ def one_round(spark: Any, settings: Settings) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure 100 new pictures on top of many.")
+    parser = argparse.ArgumentParser(description="Measure 100 new images on top of many.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--existing", type=int, nargs="+", default=[2_500, 25_000, 250_000])
     parser.add_argument("--rounds", type=int, default=3)
@@ -89,13 +89,13 @@ def main() -> None:
         }
         spark = get_session(next(iter(places.values())))
         for count, settings in places.items():
-            add_pictures(given.folder, Path(str(settings.sources.images)), 0)
+            add_images(given.folder, Path(str(settings.sources.images)), 0)
             one_round(spark, settings)
             fill(Tables.of(spark, settings), settings, count)
         taken: dict[int, list[tuple[float, float]]] = {count: [] for count in places}
         for number in range(1, given.rounds + 2):
             for count, settings in places.items():
-                add_pictures(given.folder, Path(str(settings.sources.images)), number)
+                add_images(given.folder, Path(str(settings.sources.images)), number)
                 seconds = one_round(spark, settings)
                 if number > 1:
                     taken[count].append(seconds)

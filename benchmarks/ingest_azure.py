@@ -1,9 +1,9 @@
 """Print how fast a container becomes a table: irbis beside Spark's own binaryFile over wasb, same container, one run.
 
     make azurite
-    python benchmarks/ingest_azure.py FOLDER [--pictures N] [--copies N] [--latency SECONDS] [--rounds N]
+    python benchmarks/ingest_azure.py FOLDER [--images N] [--copies N] [--latency SECONDS] [--rounds N]
 
-FOLDER holds pictures, which are put into Azurite first, each as often as --copies says, told apart by a JPEG comment.
+FOLDER holds images, which are put into Azurite first, each as often as --copies says, told apart by a JPEG comment.
 Both write Delta in the same session; rounds are interleaved, after one that only makes the JVM warm, and the ratio of
 every round is printed with their median. wasb finds an emulator at port 10000 only, so that port must be free. The
 latency is added to every request by a proxy in front of Azurite, for both.
@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the emulator is the tests' own
-sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where picture sets are made
+sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where image sets are made
 
 from azure.storage.blob import ContainerClient
-from pictures import put, with_comment
+from images import put, with_comment
 
 from pipelines.config.loader import load_settings
 from pipelines.spark.session import get_session
@@ -53,8 +53,8 @@ def settings_of(workspace: Path, name: str) -> Any:
 
 def with_binary_file(spark: Any, name: str, target: Path) -> int:
     """Read every blob with Spark's binaryFile and append it to a Delta table, as its documentation shows."""
-    pictures = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
-    pictures.option("pathGlobFilter", "*.jpg").load(f"wasb://{name}@{ACCOUNT}/").write.format("delta").save(str(target))
+    images = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+    images.option("pathGlobFilter", "*.jpg").load(f"wasb://{name}@{ACCOUNT}/").write.format("delta").save(str(target))
     return int(spark.read.format("delta").load(str(target)).count())
 
 
@@ -66,21 +66,21 @@ def megabytes_and_files(table: Path) -> tuple[float, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare irbis ingest with binaryFile over wasb.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--pictures", type=int, default=2527)
+    parser.add_argument("--images", type=int, default=2527)
     parser.add_argument("--copies", type=int, default=1)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds added to every request")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        chosen = folder / "pictures"
-        for file in sorted(given.folder.rglob("*.jpg"))[: given.pictures]:
+        chosen = folder / "images"
+        for file in sorted(given.folder.rglob("*.jpg"))[: given.images]:
             for number in range(given.copies):
                 put(chosen, file, str(number), with_comment(file.read_bytes(), number))
         azurite = Azurite.start(folder, port=0 if given.latency else PORT)
         try:
             with fault_proxy(azurite.port, 0.0, listen=PORT) if given.latency else nullcontext() as proxy:
-                name = "pictures"
+                name = "images"
                 ContainerClient.from_connection_string(azurite.connection_string, name).create_container()
                 settings = settings_of(folder / "session", name)
                 print(upload_folder(str(chosen), settings, False)[0][0])

@@ -1,12 +1,12 @@
-"""Print what irbis_tiny's features are worth on real pictures, as a Markdown table.
+"""Print what irbis_tiny's features are worth on real images, as a Markdown table.
 
     python benchmarks/irbis_tiny.py FOLDER
 
 FOLDER holds trashnet and cats_dogs_leopard (one folder per class) and cifar10_subset (train and test, each with one
 folder per class); what is not there is left out. Scores are accuracies of logistic regression on standardised
-features: pretrained, the same network with random weights (mean of five), and the pixels of the picture at 32 x 32.
-Every picture is predicted by models that have not seen it: five folds by class, three times, or the set's own test
-pictures where it has some. The gain is compared picture by picture; its interval is a bootstrap over the pictures.
+features: pretrained, the same network with random weights (mean of five), and the pixels of the image at 32 x 32.
+Every image is predicted by models that have not seen it: five folds by class, three times, or the set's own test
+images where it has some. The gain is compared image by image; its interval is a bootstrap over the images.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ STRENGTHS = {"pretrained": 0.03, "random": 0.03, "pixels": 0.001}  # C of the re
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
-def pictures(folder: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
-    """Give the pictures, squashed to size x size, and their folders' names."""
+def load_images(folder: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
+    """Give the images, squashed to size x size, and their folders' names."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     squash = Preprocessing(size=size)
     pixels = [squash.apply(decode(path.read_bytes(), max_pixels=100_000_000)) for path in files]
@@ -83,7 +83,7 @@ def splits(labels: NDArray[np.str_], test: int) -> Iterator[tuple[NDArray[np.int
 
 
 def share_right(values: Features, labels: NDArray[np.str_], strength: float, test: int) -> NDArray[np.float64]:
-    """Give of each tested picture how often it was predicted right, from 0 to 1."""
+    """Give of each tested image how often it was predicted right, from 0 to 1."""
     right, tested = np.zeros(len(labels)), np.zeros(len(labels))
     for known, unseen in splits(labels, test):
         model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
@@ -94,19 +94,19 @@ def share_right(values: Features, labels: NDArray[np.str_], strength: float, tes
 
 
 def interval(gains: NDArray[np.float64]) -> tuple[float, float]:
-    """Give the 95 % interval of the mean: a bootstrap over the pictures."""
+    """Give the 95 % interval of the mean: a bootstrap over the images."""
     drawn = np.random.default_rng(0).integers(len(gains), size=(RESAMPLES, len(gains)))
     low, high = np.percentile(gains[drawn].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 
 def row(folder: Path, weights: Path) -> str:
-    """Give one row of the table for a set of pictures."""
+    """Give one row of the table for a set of images."""
     parts = [folder / "train", folder / "test"] if (folder / "test").is_dir() else [folder]
-    loaded = [pictures(part, INPUT_SIZE) for part in parts]
+    loaded = [load_images(part, INPUT_SIZE) for part in parts]
     pixels, labels = (np.concatenate(each) for each in zip(*loaded, strict=True))
     test = len(loaded[1][1]) if len(parts) == 2 else 0
-    small = np.concatenate([pictures(part, 32)[0] for part in parts]).reshape(len(labels), -1).astype(np.float32)
+    small = np.concatenate([load_images(part, 32)[0] for part in parts]).reshape(len(labels), -1).astype(np.float32)
     right: dict[str, list[NDArray[np.float64]]] = {"pretrained": [], "random": []}
     for name, network in networks(weights):
         right[name].append(share_right(features(network, pixels), labels, STRENGTHS[name], test))
@@ -119,7 +119,7 @@ def row(folder: Path, weights: Path) -> str:
 
 
 def speed() -> float:
-    """Give pictures a second of the network alone, on one core, in batches of 8."""
+    """Give images a second of the network alone, on one core, in batches of 8."""
     torch.set_num_threads(1)
     network, pixels = IrbisTiny().eval(), np.zeros((160, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
     features(network, pixels[:16])
@@ -140,11 +140,11 @@ def main() -> None:
     present = [folder / name for name in names if (folder / name).is_dir()]
     if not present:
         parser.error(f"{folder} holds none of {', '.join(names)}")
-    print("| set | pictures | irbis_tiny | random weights | raw pixels | gain over random weights (95 %) |")
+    print("| set | images | irbis_tiny | random weights | raw pixels | gain over random weights (95 %) |")
     print("|---|---|---|---|---|---|")
     for each in present:
         print(row(each, given.weights), flush=True)
-    print(f"\nOne core, batches of 8, {INPUT_SIZE} x {INPUT_SIZE}: {speed():.0f} pictures a second.")
+    print(f"\nOne core, batches of 8, {INPUT_SIZE} x {INPUT_SIZE}: {speed():.0f} images a second.")
 
 
 if __name__ == "__main__":

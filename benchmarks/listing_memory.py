@@ -27,7 +27,7 @@ from pipelines.workspace.tables import Tables
 class Simulated:
     """A source of names alone."""
 
-    root = "https://surveys.blob.core.windows.net/pictures/"
+    root = "https://surveys.blob.core.windows.net/images/"
 
     def __init__(self, count: int):
         self.count, self.problems = count, list[str]()

@@ -27,28 +27,28 @@ class Cluster:
     rate: float
 
 
-def figures(pictures: int, megabytes: float, width: int, per_commit: int, cluster: Cluster) -> dict[str, str]:
-    """Give the row of the table for so many pictures."""
-    fetching = max(pictures * FETCH_MS / 1000 / cluster.cores, pictures / REQUESTS)
-    computing = pictures / (cluster.rate * cluster.cores)
+def figures(images: int, megabytes: float, width: int, per_commit: int, cluster: Cluster) -> dict[str, str]:
+    """Give the row of the table for so many images."""
+    fetching = max(images * FETCH_MS / 1000 / cluster.cores, images / REQUESTS)
+    computing = images / (cluster.rate * cluster.cores)
     hours = (fetching + computing) / 3600
-    commits = -(-pictures // per_commit)
-    image_files = max(commits, round(pictures * megabytes / PER_FILE_MB))
+    commits = -(-images // per_commit)
+    image_files = max(commits, round(images * megabytes / PER_FILE_MB))
     feature_files = commits * cluster.cores
     log = (2 * commits * LOG_KB + (image_files + feature_files) * LOG_KB) / 1024
     return {
-        "pictures": f"{pictures / 1e6:.0f} million",
+        "images": f"{images / 1e6:.0f} million",
         "ingest, h": f"{fetching / 3600:.2f}",
         "featurize, h": f"{computing / 3600:.2f}",
         "price": f"${hours * cluster.price:,.2f}",
-        "$ a million": f"{hours * cluster.price / pictures * 1e6:.2f}",
+        "$ a million": f"{hours * cluster.price / images * 1e6:.2f}",
         "tasks": f"{image_files + feature_files:,}",
         "files of images": f"{image_files:,}",
         "files of features": f"{feature_files:,}",
-        "bytes, GB": f"{pictures * megabytes / 1024:,.0f}",
-        "features, GB": f"{pictures * width * FEATURE_BYTES / 2**30:,.1f}",
+        "bytes, GB": f"{images * megabytes / 1024:,.0f}",
+        "features, GB": f"{images * width * FEATURE_BYTES / 2**30:,.1f}",
         "log, MB": f"{log:,.0f}",
-        "driver, GB": f"{1 + pictures * NAME_BYTES / 2**30:,.1f}",
+        "driver, GB": f"{1 + images * NAME_BYTES / 2**30:,.1f}",
     }
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=85, help="images/s of one core, featurize")
     parser.add_argument("--cores", type=int, default=64, help="that run tasks")
     parser.add_argument("--price", type=float, default=3.2, help="of the cluster for an hour")
-    parser.add_argument("--megabytes", type=float, default=0.5, help="of a picture")
+    parser.add_argument("--megabytes", type=float, default=0.5, help="of an image")
     parser.add_argument("--width", type=int, default=512, help="numbers in a feature vector")
     parser.add_argument("--per-commit", type=int, default=200_000, help="ingest.files_per_commit and its like")
     given = parser.parse_args()

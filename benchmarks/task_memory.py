@@ -1,12 +1,12 @@
-"""Print what a task that reads large pictures from a container costs in memory.
+"""Print what a task that reads large images from a container costs in memory.
 
-    make azurite && python benchmarks/task_memory.py [PICTURES]
+    make azurite && python benchmarks/task_memory.py [IMAGES]
 
-It runs `ingest` with one task at a time and the settings as they are, once over pictures of 0.1 MB and once over
-pictures of 20 MB, each in a process of its own. A picture is a small JPEG with bytes after its end; the container
-holds it once, under many names. Memory is the resident set of Spark's Python worker and of the JVM, after one picture
+It runs `ingest` with one task at a time and the settings as they are, once over images of 0.1 MB and once over
+images of 20 MB, each in a process of its own. An image is a small JPEG with bytes after its end; the container
+holds it once, under many names. Memory is the resident set of Spark's Python worker and of the JVM, after one image
 was read and at the kernel's own mark of the peak. With IRBIS_INGEST__PARTITION_MEGABYTES=500 a task fetches more
-pictures than it may hold.
+images than it may hold.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SIZES = (0.1, 20.0)  # MB
 
 
 def fill(container: ContainerClient, count: int, size: int) -> None:
-    """Put one picture of `size` bytes into a container, under `count` names."""
+    """Put one image of `size` bytes into a container, under `count` names."""
     file = io.BytesIO()
     Image.new("RGB", (640, 480), "green").save(file, "JPEG")
     content = file.getvalue() + os.urandom(size - len(file.getvalue()))
@@ -94,7 +94,7 @@ def biggest_batch(address: str, workspace: Path) -> float:
 
 
 def measure(one: str, many: str, count: int, megabytes: float) -> None:
-    """Read `one`, a container with a single picture, to start everything; then `many`, and print what that took."""
+    """Read `one`, a container with a single image, to start everything; then `many`, and print what that took."""
     with tempfile.TemporaryDirectory() as scratch:
         spark = get_session(settings_of(one, Path(scratch) / "one"))
         assert ingest.run(spark, settings_of(one, Path(scratch) / "one")).written == 1
@@ -117,7 +117,7 @@ def measure(one: str, many: str, count: int, megabytes: float) -> None:
         spark.stop()
         assert (result.written, result.failures) == (count, {})
         batch = biggest_batch(many, Path(scratch) / "many")
-    print(f"{count:,} pictures of {megabytes} MB in {seconds:.0f} s; the largest Arrow batch has {batch:.0f} MB")
+    print(f"{count:,} images of {megabytes} MB in {seconds:.0f} s; the largest Arrow batch has {batch:.0f} MB")
     for name, before in base.items():
         print(f"{name:7} {before:6.0f} MB before, {peak[name]:6.0f} MB at the peak, {peak[name] - before:+6.0f} MB")
     verdict = "holds" if peak["worker"] < GOAL else "FAILS"

@@ -3,13 +3,13 @@
 IrbisError               anything this package raises on purpose
 ├── UserError            what the user can mend: one printed line, exit code 2
 │   ├── SettingsError    unknown keys, wrong types, missing files of settings
-│   ├── DataError        pictures, labels or tables that do not allow the step
+│   ├── DataError        images, labels or tables that do not allow the step
 │   ├── AccessError      a place refuses us, or cannot be reached
 │   ├── WeightsError     weights that are missing, broken or of another network
 │   ├── ModelError       no champion, or one that does not fit the features
 │   ├── NotebookError    a notebook that is not known, or one of whose cells failed
 │   └── PlatformError    Java, Spark or its packages
-└── ImageError           one picture cannot be used: becomes a row with its failure
+└── ImageError           one image cannot be used: becomes a row with its failure
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class SettingsError(UserError):
 
 
 class DataError(UserError):
-    """Pictures, labels or tables do not allow what was asked."""
+    """Images, labels or tables do not allow what was asked."""
 
 
 class AccessError(UserError):
-    """A place of pictures refuses us, or cannot be reached."""
+    """A place of images refuses us, or cannot be reached."""
 
 
 class WeightsError(UserError):
@@ -61,7 +61,7 @@ class PlatformError(UserError):
 
 
 class ImageError(IrbisError):
-    """One picture cannot be used.
+    """One image cannot be used.
 
     `failure` is a name from `schemas.Failure`; `detail` holds the decoder's own words; `size` is width and height
     in pixels, where these are what is wrong.

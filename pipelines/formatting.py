@@ -20,7 +20,7 @@ def format_count(value: int | None) -> str:
 
 
 def pluralize(count: int, noun: str, several: str = "") -> str:
-    """Give '1 picture' or '2 pictures'."""
+    """Give '1 image' or '2 images'."""
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
@@ -52,14 +52,14 @@ def file_name(path: str) -> str:
 
 
 def safe_data_uri(uri: str | None) -> str | None:
-    """Give the URI if it holds a picture itself; None for anything a browser would have to fetch or run."""
+    """Give the URI if it holds an image itself; None for anything a browser would have to fetch or run."""
     return uri if uri and IMAGE_URI.fullmatch(uri) else None
 
 
 def sanitize_text(value: Any) -> Any:
     """Make every character of foreign text fit for a page: it is what autoescaping does not do.
 
-    Control characters become their pictures (U+2400), bytes of a file name that are not UTF-8 their escapes.
+    Control characters become their images (U+2400), bytes of a file name that are not UTF-8 their escapes.
     """
     if not isinstance(value, str) or isinstance(value, Markup):
         return value

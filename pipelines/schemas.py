@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 
 class Failure(str, Enum):
-    """Name why a picture cannot be used. The decoder's own words stand in `failure_detail`."""
+    """Name why an image cannot be used. The decoder's own words stand in `failure_detail`."""
 
     EMPTY = "empty"  # no bytes
     NOT_AN_IMAGE = "not_an_image"  # text, HTML, a Git LFS pointer under an image's name
     UNSUPPORTED_FORMAT = "unsupported_format"  # a known format that no decoder here reads
-    TRUNCATED = "truncated"  # the file ends before the picture does
+    TRUNCATED = "truncated"  # the file ends before the image does
     UNREADABLE = "unreadable"  # an image format by its signature, but broken inside
     TOO_LARGE = "too_large"  # more bytes or pixels than the settings allow
     TOO_COMPLEX = "too_complex"  # more scans, strips, chunks or the like than any ordinary file: never decoded
@@ -26,14 +26,14 @@ class Failure(str, Enum):
     VANISHED = "vanished"  # listed, but gone when it was fetched; or removed since
     CHANGED = "changed"  # overwritten between listing and fetching
     FORBIDDEN = "forbidden"  # the source refuses to hand it out
-    UNAVAILABLE = "unavailable"  # the source did not answer, or not with the whole picture, however often it was asked
+    UNAVAILABLE = "unavailable"  # the source did not answer, or not with the whole image, however often it was asked
 
     def __str__(self) -> str:
         return self.value
 
     @property
     def is_access_error(self) -> bool:
-        """Say whether the source is at fault, not the picture."""
+        """Say whether the source is at fault, not the image."""
         return self in {Failure.FORBIDDEN, Failure.UNAVAILABLE}
 
     @property
@@ -51,7 +51,7 @@ class Failure(str, Enum):
 IMAGES = """
     path string,              -- full URI, the key
     content_hash string,      -- SHA-256 of the bytes, hex; null: nothing was fetched
-    content binary,           -- the compressed picture as it was found; null: see content_path
+    content binary,           -- the compressed image as it was found; null: see content_path
     size long,                -- bytes
     modified_at timestamp,
     etag string,              -- changes when the blob does
@@ -75,12 +75,12 @@ IMAGES = """
 """
 
 ID_SEPARATOR = "+"  # between the names, and the identities, of backbones whose features stand side by side
-FLIPPED_SUFFIX = "/mirrored"  # ends the identity of features of the picture mirrored left to right
+FLIPPED_SUFFIX = "/flipped"  # ends the identity of features of the image flipped left to right
 
 # One row per (content_hash, backbone): the same bytes are never computed twice.
 FEATURES = """
     content_hash string,
-    backbone string,          -- name, weights digest, preprocessing [/mirrored]; never joined
+    backbone string,          -- name, weights digest, preprocessing [/flipped]; never joined
     features array<float>,    -- null where failure is set
     failure string,
     featurized_at timestamp,
@@ -105,19 +105,19 @@ PREDICTIONS = """
     scored_at timestamp
 """
 
-# One row per named source of pictures: `irbis datasets`.
+# One row per named source of images: `irbis datasets`.
 DATASETS = """
     name string,
     images string,            -- address, as it was given
     labels string,            -- file, folder:N or none
     station string,
     extensions array<string>,
-    root string,              -- the beginning of the paths of its pictures
+    root string,              -- the beginning of the paths of its images
     registered_at timestamp,
     columns map<string,string>   -- of the labels file: what -> name of the column
 """
 
-# One row per new or changed picture that `irbis ingest --watch` has seen at a source; a stream reads them once.
+# One row per new or changed image that `irbis ingest --watch` has seen at a source; a stream reads them once.
 ARRIVALS = """
     path string,
     size long,
@@ -142,7 +142,7 @@ def split_ids(backbone: str) -> list[str]:
 
 
 def flipped_id(backbone: str) -> str:
-    """Give what names the features of the mirrored pictures, of a joined identity those of every part."""
+    """Give what names the features of the flipped images, of a joined identity those of every part."""
     return ID_SEPARATOR.join(part + FLIPPED_SUFFIX for part in split_ids(backbone))
 
 
@@ -158,7 +158,7 @@ def parse_ddl(schema: str) -> dict[str, str]:
 
 
 class SourceFile(NamedTuple):
-    """One listed picture. `path` is its full URI as stored, unescaped; `etag` changes when the bytes do."""
+    """One listed image. `path` is its full URI as stored, unescaped; `etag` changes when the bytes do."""
 
     path: str
     relative_path: str

@@ -131,7 +131,7 @@ def _source(tables: Tables, settings: Settings) -> tuple[int, str | None]:
 
 
 def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbone: str) -> int:
-    """Count the labelled pictures with features beyond those of the newest version's training on this backbone.
+    """Count the labelled images with features beyond those of the newest version's training on this backbone.
 
     The newest, and not the champion: one that did not beat it has learned them all the same.
     """

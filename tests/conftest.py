@@ -1,4 +1,4 @@
-"""What all tests share: settings of a temporary workspace, one Spark session, tables, and the real pictures."""
+"""What all tests share: settings of a temporary workspace, one Spark session, tables, and the real images."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Give the folder of real pictures beside the checkout, or skip."""
+    """Give the folder of real images beside the checkout, or skip."""
     folder = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"needs the real pictures in {folder.resolve()}")
+        pytest.skip(f"needs the real images in {folder.resolve()}")
     return folder.resolve()
 
 

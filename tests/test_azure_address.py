@@ -7,28 +7,28 @@ import pytest
 from pipelines.azure_uri import BlobLocation, parse_blob_uri, to_hadoop_uri
 from pipelines.errors import DataError
 
-CLOUD = BlobLocation("https://irbis1.blob.core.windows.net", "irbis1", "pictures", "2024/S 1/")
+CLOUD = BlobLocation("https://irbis1.blob.core.windows.net", "irbis1", "images", "2024/S 1/")
 
 
 @pytest.mark.parametrize(
     ("address", "place"),
     [
-        ("az://irbis1/pictures/2024/S 1", CLOUD),
-        ("az://irbis1/pictures/2024/S 1/", CLOUD),
-        ("https://irbis1.blob.core.windows.net/pictures/2024/S%201", CLOUD),
-        ("https://irbis1.dfs.core.windows.net/pictures/2024/S 1", CLOUD),
-        ("abfss://pictures@irbis1.dfs.core.windows.net/2024/S 1", CLOUD),
-        ("wasbs://pictures@irbis1.blob.core.windows.net/2024/S 1/", CLOUD),
-        ("az://irbis1/pictures/100%25", BlobLocation(CLOUD.endpoint, "irbis1", "pictures", "100%25/")),
-        ("az://irbis1/pictures", BlobLocation(CLOUD.endpoint, "irbis1", "pictures", "")),
+        ("az://irbis1/images/2024/S 1", CLOUD),
+        ("az://irbis1/images/2024/S 1/", CLOUD),
+        ("https://irbis1.blob.core.windows.net/images/2024/S%201", CLOUD),
+        ("https://irbis1.dfs.core.windows.net/images/2024/S 1", CLOUD),
+        ("abfss://images@irbis1.dfs.core.windows.net/2024/S 1", CLOUD),
+        ("wasbs://images@irbis1.blob.core.windows.net/2024/S 1/", CLOUD),
+        ("az://irbis1/images/100%25", BlobLocation(CLOUD.endpoint, "irbis1", "images", "100%25/")),
+        ("az://irbis1/images", BlobLocation(CLOUD.endpoint, "irbis1", "images", "")),
         ("az://irbis1/$web/x", BlobLocation(CLOUD.endpoint, "irbis1", "$web", "x/")),
         (
-            "https://irbis1.blob.core.chinacloudapi.cn/pictures/",
-            BlobLocation("https://irbis1.blob.core.chinacloudapi.cn", "irbis1", "pictures", ""),
+            "https://irbis1.blob.core.chinacloudapi.cn/images/",
+            BlobLocation("https://irbis1.blob.core.chinacloudapi.cn", "irbis1", "images", ""),
         ),
         (
-            "http://127.0.0.1:10000/devstoreaccount1/pictures/a",
-            BlobLocation("http://127.0.0.1:10000/devstoreaccount1", "devstoreaccount1", "pictures", "a/"),
+            "http://127.0.0.1:10000/devstoreaccount1/images/a",
+            BlobLocation("http://127.0.0.1:10000/devstoreaccount1", "devstoreaccount1", "images", "a/"),
         ),
     ],
 )
@@ -37,8 +37,8 @@ def test_every_spelling_leads_to_the_place(address, place):
 
 
 def test_a_signature_is_taken_off_the_address():
-    place, signature = parse_blob_uri("https://irbis1.blob.core.windows.net/pictures/a?sv=1&sig=abc%3D")
-    assert place.root + place.prefix == "https://irbis1.blob.core.windows.net/pictures/a/"
+    place, signature = parse_blob_uri("https://irbis1.blob.core.windows.net/images/a?sv=1&sig=abc%3D")
+    assert place.root + place.prefix == "https://irbis1.blob.core.windows.net/images/a/"
     assert signature == "sv=1&sig=abc%3D"
 
 

@@ -21,7 +21,7 @@ from pipelines.redaction import SECRET_PATTERN, is_secret, redact
         ("https://host/?access_token=abc", "https://host/?access_token=***"),
         ({"fs.azure.account.key.a": "abc", "spark.ui.port": 1}, {"fs.azure.account.key.a": "***", "spark.ui.port": 1}),
         ({"spark.x": "jdbc:h2://u:pw@h"}, {"spark.x": "jdbc:h2://u:***@h"}),
-        ("C:/pictures/design=1", "C:/pictures/design=1"),
+        ("C:/images/design=1", "C:/images/design=1"),
         ("folder:2", "folder:2"),
         (None, None),
         (

@@ -14,7 +14,7 @@ from pipelines.workspace.lock import workspace_lock
 
 from .stages.test_notebooks import write
 
-NOTHING = {"workspace": "", "images": "", "labels": "", "backbone": "", "env": "", "settings": "", "pictures": 12}
+NOTHING = {"workspace": "", "images": "", "labels": "", "backbone": "", "env": "", "settings": "", "gallery_size": 12}
 LOUD = """
 import sys
 from types import SimpleNamespace
@@ -55,7 +55,7 @@ def test_parameters_mean_what_the_options_of_the_command_mean(tmp_path):
         settings_from_parameters({"settings": "max_iter"})
 
 
-def test_a_walkthrough_of_ones_own_pictures_draws_none(tmp_path):
+def test_a_walkthrough_of_ones_own_images_draws_none(tmp_path):
     chosen = demo_settings({**NOTHING, "workspace": str(tmp_path / "w"), "images": str(tmp_path / "p")})
     assert (chosen.workspace, chosen.sources.labels) == (str(tmp_path / "w"), "folder")
     assert list(tmp_path.iterdir()) == []

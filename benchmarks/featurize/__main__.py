@@ -1,10 +1,10 @@
-"""Compare irbis featurize with what else makes features of pictures, side by side: `make bench`.
+"""Compare irbis featurize with what else makes features of images, side by side: `make bench`.
 
     python benchmarks/featurize DATA [--quick] [--ablation] [--rounds N] [--backbone NAME] [--sets NAME ...]
 
-DATA holds trashnet and cameratrap_peru_sdzg (pictures in folders) and backbones (NAME_imagenet.safetensors). Every
+DATA holds trashnet and cameratrap_peru_sdzg (images in folders) and backbones (NAME_imagenet.safetensors). Every
 engine runs in a process of its own, one after the other, in every round; in it a small set makes everything warm, so
-that the steady rate is (pictures - small) / (seconds - seconds of the small set). Figures are medians over the rounds,
+that the steady rate is (images - small) / (seconds - seconds of the small set). Figures are medians over the rounds,
 with the lowest and the highest, and ratios to the first engine of the same round. A second table counts whole
 processes, from the command to the last row. Needs two idle cores or more.
 """
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import from_start
+import images
 import pandas as pd
-import pictures
 from accuracy import accuracy
 from environments import python_of
 from memory import Watch
@@ -32,7 +32,7 @@ from rounds import output_of, spread_of
 from pipelines.engines.quantization.calibration_images import cosine_similarities
 
 HERE = Path(__file__).resolve().parent
-# What the sets are made of, how many pictures of it, how often each; how many of the same kind make everything warm.
+# What the sets are made of, how many images of it, how often each; how many of the same kind make everything warm.
 SETS = {
     "250": ("trashnet", 250, 1, 60),
     "2527": ("trashnet", 2527, 1, 250),
@@ -41,7 +41,7 @@ SETS = {
     "12mp": ("12mp", 200, 1, 24),
 }
 FROM_START = ("250", "2527", "10108")  # also counted from the command to the last row
-LABELLED = ("250", "2527", "12mp")  # the folder is the label, and no picture has a copy in another fold
+LABELLED = ("250", "2527", "12mp")  # the folder is the label, and no image has a copy in another fold
 # Name, script, environment, options. The bare loop's are the best that `bare_loop.py --tune` found; see TUNED.
 ENGINES: dict[str, tuple[str, str, list[str]]] = {
     "bare loop": ("bare_loop.py", "", ["--batch", "8", "--workers", "0", "--threads", "2", "--compile"]),
@@ -51,7 +51,7 @@ ENGINES: dict[str, tuple[str, str, list[str]]] = {
     "Ray Data": ("ray_data.py", "ray", []),
     "Daft": ("daft_embed.py", "daft", []),
 }
-# What is best for the bare loop on large pictures, whose decoding wants both cores, and with other backbones; on
+# What is best for the bare loop on large images, whose decoding wants both cores, and with other backbones; on
 # processors where --tune finds other settings: --loop.
 TUNED = {"12mp": ["--workers", "2", "--threads", "1"], "mobilenet_v2": ["--batch", "2"]}
 # Each step alone on top of the plain form, all together, and all but one.
@@ -75,14 +75,14 @@ ABLATION: dict[str, tuple[str, str, list[str]]] = {
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def picture_set(kind: str, count: int, copies: int, data: Path, folder: Path) -> Path:
-    """Give the folder of a picture set, made once."""
+def image_set(kind: str, count: int, copies: int, data: Path, folder: Path) -> Path:
+    """Give the folder of an image set, made once."""
     target = folder / "sets" / f"{kind}-{count}-{copies}"
     if not (target / "ready").is_file():
         if kind == "12mp":
-            pictures.enlarged(data / "trashnet", target, count)
+            images.enlarged(data / "trashnet", target, count)
         else:
-            pictures.copies(data / kind, target, count, copies)
+            images.copies(data / kind, target, count, copies)
         (target / "ready").touch()
     return target
 
@@ -108,21 +108,21 @@ def run_once(engine: str, *words: str) -> dict[str, Any]:
     if process.returncode:
         raise SystemExit(f"{engine} failed:\n{out[-2000:]}\n{err[-4000:]}")
     line = json.loads(out.strip().splitlines()[-1])
-    line["rate"] = (line["pictures"] - line["small"]) / (line["seconds"] - line["seconds_warm"])
+    line["rate"] = (line["images"] - line["small"]) / (line["seconds"] - line["seconds_warm"])
     return {**line, "worker_mb": watch.largest_worker, "all_mb": watch.total}
 
 
 def whole_processes(given: argparse.Namespace, name: str) -> str:
     """Give the table of a set counted from the command to the last row."""
     kind, count, copies, _ = SETS[name]
-    chosen = picture_set(kind, count, copies, given.data, given.folder)
+    chosen = image_set(kind, count, copies, given.data, given.folder)
     weights = weights_of(given)
     loop = [*ENGINES["bare loop"][2], *tuned(given, name)]
     return from_start.table(from_start.from_start(chosen, given.backbone, weights, loop, given.rounds, given.folder))
 
 
 def limits(folder: Path, backbone: str, weights: Path, precision: str) -> dict[str, Any]:
-    command = [sys.executable, str(HERE / "limit.py"), "--pictures", str(folder), "--backbone", backbone]
+    command = [sys.executable, str(HERE / "limit.py"), "--images", str(folder), "--backbone", backbone]
     command += ["--weights", str(weights), "--precision", precision]
     return dict(json.loads(output_of(command).strip().splitlines()[-1]))
 
@@ -131,8 +131,8 @@ def compare(given: argparse.Namespace, name: str, folder: Path) -> Rows:
     """Run all engines on one set, round by round."""
     weights = weights_of(given)
     kind, count, copies, few = SETS[name]
-    small = picture_set(kind, min(few, count), -(-few // count), given.data, folder)
-    chosen = picture_set(kind, count, copies, given.data, folder)
+    small = image_set(kind, min(few, count), -(-few // count), given.data, folder)
+    chosen = image_set(kind, count, copies, given.data, folder)
     rows: Rows = defaultdict(list)
     for number in range(given.rounds):
         for precision in ("exact", "fast"):
@@ -140,7 +140,7 @@ def compare(given: argparse.Namespace, name: str, folder: Path) -> Rows:
                 rows[f"limit {precision}"].append(limits(chosen, given.backbone, weights, precision))
         for engine in given.engines:
             output = folder / "features" / f"{engine.replace(' ', '-')}.parquet"
-            words = ["--small", small, "--pictures", chosen, "--weights", weights, "--output", output]
+            words = ["--small", small, "--images", chosen, "--weights", weights, "--output", output]
             if engine == "bare loop":
                 words += tuned(given, name)
             rows[engine].append(run_once(engine, "--backbone", given.backbone, *map(str, words)))
@@ -201,7 +201,7 @@ def worth(folder: Path, engine: str, reference: pd.DataFrame | None, labelled: b
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare irbis featurize with other ways to make features.")
     parser.add_argument("data", type=Path)
-    parser.add_argument("--quick", action="store_true", help="one round on 250 pictures")
+    parser.add_argument("--quick", action="store_true", help="one round on 250 images")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backbone", default="squeezenet1_1")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["2527", "10108", "peru", "12mp"])
@@ -219,8 +219,8 @@ def main() -> None:
     print(f"{os.cpu_count()} cores, {given.backbone}, {given.rounds} rounds\n")
     for name in given.sets:
         rows = compare(given, name, given.folder)
-        count = next(each[0]["pictures"] for engine, each in rows.items() if not engine.startswith("limit"))
-        print(f"## {name}: {count:,} pictures\n\n{table(rows, given.folder, name in LABELLED)}\n", flush=True)
+        count = next(each[0]["images"] for engine, each in rows.items() if not engine.startswith("limit"))
+        print(f"## {name}: {count:,} images\n\n{table(rows, given.folder, name in LABELLED)}\n", flush=True)
         (given.folder / f"{given.backbone}-{name}.json").write_text(json.dumps(rows, indent=1))
         if name in FROM_START and {"bare loop", "irbis exact", "irbis fast"} <= set(given.engines):
             print(f"{whole_processes(given, name)}\n", flush=True)

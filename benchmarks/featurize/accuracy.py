@@ -15,9 +15,9 @@ Features = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def accuracy(features: Features, labels: np.ndarray[Any, Any], predictions: int = ENOUGH) -> float:
-    """Give the share of pictures predicted right by models that have not seen them: five folds, always the same.
+    """Give the share of images predicted right by models that have not seen them: five folds, always the same.
 
-    Few pictures are dealt anew until there are so many predictions: of a hundred, one is a point, however they fall.
+    Few images are dealt anew until there are so many predictions: of a hundred, one is a point, however they fall.
     """
     right, deals = 0, max(1, predictions // len(labels))
     for deal in range(deals):

@@ -1,6 +1,6 @@
 """Featurize without a cluster, as an engineer writes it who has read the tuning guides: torch and its DataLoader.
 
-    python benchmarks/featurize/bare_loop.py --small DIR --pictures DIR --backbone NAME --weights FILE --output FILE
+    python benchmarks/featurize/bare_loop.py --small DIR --images DIR --backbone NAME --weights FILE --output FILE
     python benchmarks/featurize/bare_loop.py --tune --small DIR --backbone NAME --weights FILE
 
 Workers decode and resize with Pillow and hand over uint8, a quarter of what floats are; the main process normalises and
@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 Infer = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Pictures(Dataset):
+class Images(Dataset):
     """Give the pixels of the files, one at a time."""
 
     def __init__(self, files: list[Path]) -> None:
@@ -48,7 +48,7 @@ class Pictures(Dataset):
 def featurize(infer: Infer, files: list[Path], batch: int, workers: int) -> np.ndarray:
     """Give the features of the files, in their order."""
     chunks = []
-    for pixels in DataLoader(Pictures(files), batch_size=batch, num_workers=workers):
+    for pixels in DataLoader(Images(files), batch_size=batch, num_workers=workers):
         count = len(pixels)
         if count < batch:  # another shape would be compiled anew, and set up anew by oneDNN
             pixels = torch.cat([pixels, pixels.new_zeros(batch - count, *pixels.shape[1:])])

@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import Any
 
 BACKBONES = ("squeezenet1_1", "mobilenet_v2", "resnet50")
-COMMON = {"small", "pictures", "backbone", "weights", "output", "once", "tune", "tune_seconds"}
+COMMON = {"small", "images", "backbone", "weights", "output", "once", "tune", "tune_seconds"}
 
 Run = Callable[[Path, Path], None]
-"""Featurize all pictures of a folder into a Parquet file or folder, from the listing to the last byte written."""
+"""Featurize all images of a folder into a Parquet file or folder, from the listing to the last byte written."""
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
     """Give a parser that knows what all engines take."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--small", type=Path, help="pictures for the first two runs, to make everything warm")
-    parser.add_argument("--pictures", type=Path, help="pictures for the run that counts")
+    parser.add_argument("--small", type=Path, help="images for the first two runs, to make everything warm")
+    parser.add_argument("--images", type=Path, help="images for the run that counts")
     parser.add_argument("--backbone", choices=BACKBONES, required=True)
     parser.add_argument("--weights", default="random", help="a safetensors file, or random")
-    parser.add_argument("--output", type=Path, help="Parquet with path and features of --pictures")
-    parser.add_argument("--once", action="store_true", help="only one run, on --pictures")
+    parser.add_argument("--output", type=Path, help="Parquet with path and features of --images")
+    parser.add_argument("--once", action="store_true", help="only one run, on --images")
     return parser
 
 
@@ -43,14 +43,14 @@ def measure(
     `prepare` gives the run, and puts away on exit what it has started.
     """
     given = parser.parse_args()
-    if given.pictures is None or given.output is None or (given.small is None and not given.once):
-        parser.error("--pictures and --output are needed, and --small without --once")
+    if given.images is None or given.output is None or (given.small is None and not given.once):
+        parser.error("--images and --output are needed, and --small without --once")
     plan = [] if given.once else [("seconds_cold", given.small), ("seconds_warm", given.small)]
     times = {}
     with prepare(given) as run:
-        for name, folder in [*plan, ("seconds", given.pictures)]:
+        for name, folder in [*plan, ("seconds", given.images)]:
             times[name] = timed(run, folder.resolve(), given.output.resolve())
-    line: dict[str, Any] = {"engine": engine, "pictures": len(jpegs(given.pictures))}
+    line: dict[str, Any] = {"engine": engine, "images": len(jpegs(given.images))}
     if not given.once:
         line["small"] = len(jpegs(given.small))
     options = {key: value for key, value in vars(given).items() if key not in COMMON}
@@ -67,12 +67,12 @@ def timed(run: Run, folder: Path, output: Path) -> float:
 
 
 def jpegs(folder: Path) -> list[Path]:
-    """List the pictures under a folder, sorted."""
+    """List the images under a folder, sorted."""
     return sorted(folder.rglob("*.jpg"))
 
 
 def table_of(paths: list[str], features: Any) -> Any:
-    """Give an Arrow table of path and features from a float32 array with one row a picture, without copying it."""
+    """Give an Arrow table of path and features from a float32 array with one row an image, without copying it."""
     import numpy as np
     import pyarrow as pa
 

@@ -1,10 +1,10 @@
 """Featurize with Daft in its documented form: glob, download, decode and resize expressions, a class that embeds.
 
-    $(python of the environment daft) benchmarks/featurize/daft_embed.py --small DIR --pictures DIR --backbone NAME \
+    $(python of the environment daft) benchmarks/featurize/daft_embed.py --small DIR --images DIR --backbone NAME \
         --weights FILE --output DIR
 
 --decode native: Daft's own decoder and resize, in Rust: other code than Pillow's, and so slightly other features.
---decode pillow: the class takes the encoded picture and does what the other engines do. --output is a folder.
+--decode pillow: the class takes the encoded image and does what the other engines do. --output is a folder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from networks import SIDE, FromPixels, pixels_of, pretrained
 
 
 def embedder(given: argparse.Namespace) -> Any:
-    """Give the instance to call on a column of pictures, encoded or not; Daft makes the network at first use."""
+    """Give the instance to call on a column of images, encoded or not; Daft makes the network at first use."""
 
     @daft.cls(max_concurrency=given.concurrency or None, use_process=given.processes)
     class Embedder:
@@ -40,8 +40,8 @@ def embedder(given: argparse.Namespace) -> Any:
             self.network = FromPixels(pretrained(given.backbone, given.weights)).eval()
 
         @daft.method.batch(return_dtype=DataType.list(DataType.float32()), batch_size=given.batch)
-        def __call__(self, pictures: daft.Series) -> Any:
-            rows = pictures.to_pylist()
+        def __call__(self, images: daft.Series) -> Any:
+            rows = images.to_pylist()
             if given.decode == "pillow":
                 rows = [np.asarray(pixels_of(content)) for content in rows]
             if not rows:
@@ -59,12 +59,12 @@ def prepare(given: argparse.Namespace) -> Iterator[Run]:
     embed = embedder(given)
 
     def run(folder: Path, output: Path) -> None:
-        pictures = daft.from_glob_path(f"{folder}/**/*.jpg")
-        picture = download(col("path"))
+        images = daft.from_glob_path(f"{folder}/**/*.jpg")
+        image = download(col("path"))
         if given.decode == "native":
-            picture = resize(decode_image(picture), SIDE, SIDE)
+            image = resize(decode_image(image), SIDE, SIDE)
         path = substr(col("path"), len(f"file://{folder}/"))
-        pictures.select(path.alias("path"), embed(picture).alias("features")).write_parquet(str(output))
+        images.select(path.alias("path"), embed(image).alias("features")).write_parquet(str(output))
 
     yield run
 

@@ -1,6 +1,6 @@
 """From the command to the last byte: whole processes, with all that they start, load, convert and compile.
 
-`irbis featurize` until its rows are committed to a Delta table, on a table of pictures that is there; the bare loop
+`irbis featurize` until its rows are committed to a Delta table, on a table of images that is there; the bare loop
 until its Parquet file is written, compiled and not. No process knows anything of the one before, but what is kept on
 disk (archives of classes, converted networks, compiled code) is there for each, as it is from the second run on.
 """
@@ -26,30 +26,30 @@ def seconds_of(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def stage(name: str, workspace: Path, pictures: Path, *words: str) -> list[str]:
+def stage(name: str, workspace: Path, images: Path, *words: str) -> list[str]:
     """Give the command of a stage, as users type it."""
-    common = ["--images", str(pictures), "--labels", "folder", "--workspace", str(workspace)]
+    common = ["--images", str(images), "--labels", "folder", "--workspace", str(workspace)]
     return [sys.executable, "-m", "pipelines.cli", name, *common, *words]
 
 
 def from_start(
-    pictures: Path, backbone: str, weights: Path, loop: list[str], rounds: int, folder: Path
+    images: Path, backbone: str, weights: Path, loop: list[str], rounds: int, folder: Path
 ) -> dict[str, list[float]]:
     """Give the seconds of every way in every round; `loop`: the options of the bare loop."""
     found: dict[str, list[float]] = defaultdict(list)
     workspace, output = folder / "workspace", folder / "from_start.parquet"
     shutil.rmtree(workspace, ignore_errors=True)
-    pictures = pictures.resolve()
-    output_of(stage("ingest", workspace, pictures))
+    images = images.resolve()
+    output_of(stage("ingest", workspace, images))
     network = ["--weights", str(weights), "--backbone", backbone]
     bare = [sys.executable, str(HERE / "bare_loop.py"), *loop, *network]
-    bare += ["--once", "--pictures", str(pictures), "--output", str(output)]
+    bare += ["--once", "--images", str(images), "--output", str(output)]
     for number in range(-1, rounds):  # the first fills what is kept on disk
         for way in WAYS:
             shutil.rmtree(workspace / "tables" / "features", ignore_errors=True)
             if way.startswith("irbis"):
                 precision = f"featurize.precision={way.removeprefix('irbis ')}"
-                command = stage("featurize", workspace, pictures, *network, "--set", precision)
+                command = stage("featurize", workspace, images, *network, "--set", precision)
             else:
                 command = [*bare, *(["--no-compile"] if way.endswith("not compiled") else [])]
             seconds = seconds_of(command)

@@ -53,7 +53,7 @@ def hide(package: str, folder: Path) -> None:
 @contextmanager
 def prepared(given: argparse.Namespace) -> Iterator[Run]:
     with tempfile.TemporaryDirectory() as scratch:
-        folders = [folder.resolve() for folder in (given.small, given.pictures) if folder]
+        folders = [folder.resolve() for folder in (given.small, given.images) if folder]
         settings = {
             folder: settings_of(given, Path(scratch, str(number)), folder) for number, folder in enumerate(folders)
         }
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--master", default="local[*]")
     parser.add_argument("--plain-malloc", action="store_true", help="leave glibc's memory settings as they are")
     parser.add_argument("--without", action="append", metavar="PACKAGE", help="as where it cannot be installed")
-    parser.add_argument("--partition-megabytes", type=int, help="of pictures in a file, and so in a task")
+    parser.add_argument("--partition-megabytes", type=int, help="of images in a file, and so in a task")
     parser.add_argument("--udf", action="store_true", help="featurize_udf, as in notebooks, instead of the stage")
     measure("irbis", parser, prepared)
 

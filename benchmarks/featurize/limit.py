@@ -26,7 +26,7 @@ CACHE = "~/.cache/irbis/weights"
 
 
 def measured(files: list[Path], backbone: Backbone, start: Any, found: Any) -> None:
-    """Time both parts over the same pictures, in step with the other processes."""
+    """Time both parts over the same images, in step with the other processes."""
     contents = [file.read_bytes() for file in files]
     engine = OpenVinoEngine(load_or_convert(backbone, CACHE), backbone)
     engine(np.stack([each for each in map(backbone.load_pixels, contents[:20]) if not isinstance(each, Embedding)]))
@@ -45,18 +45,18 @@ def measured(files: list[Path], backbone: Backbone, start: Any, found: Any) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure decoding alone and the network alone, on all cores.")
-    parser.add_argument("--pictures", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--backbone", required=True)
     parser.add_argument("--weights", required=True)
     parser.add_argument("--precision", default="exact")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--most", type=int, default=2600, help="pictures")
+    parser.add_argument("--most", type=int, default=2600, help="images")
     given = parser.parse_args()
     os.environ.update({name: str(value) for name, value in MALLOC_ENV.items()})  # as irbis sets it for its workers
     os.environ["OMP_NUM_THREADS"] = "1"
     backbone = load_backbone(given.backbone, weights=given.weights, precision=given.precision)
     load_or_convert(backbone, CACHE)
-    files = jpegs(given.pictures)[: given.most]
+    files = jpegs(given.images)[: given.most]
     context = get_context("spawn")
     start, found = context.Barrier(given.processes), context.Queue()
     parts = [files[number :: given.processes] for number in range(given.processes)]
@@ -68,7 +68,7 @@ def main() -> None:
         each.join()
     decode, network = (sum(count / times[place] for count, *times in results) for place in (0, 1))
     line = {"decode": decode, "network": network, "limit": 1 / (1 / decode + 1 / network)}
-    print(json.dumps({"engine": "limit", "pictures": len(files), **{k: round(v, 1) for k, v in line.items()}}))
+    print(json.dumps({"engine": "limit", "images": len(files), **{k: round(v, 1) for k, v in line.items()}}))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def from_state(backbone: str, state: Mapping[str, Any]) -> nn.Module:
 
 
 def cut(backbone: str, network: nn.Module) -> nn.Module:
-    """Take the classifier off, so that the network gives what stands before it, one vector a picture."""
+    """Take the classifier off, so that the network gives what stands before it, one vector an image."""
     if backbone == "squeezenet1_1":  # its classifier is a convolution over the map, which must be pooled
         return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     setattr(network, HEADS[backbone], nn.Identity())
@@ -60,5 +60,5 @@ class FromPixels(nn.Module):
 
 
 def pixels_of(content: bytes) -> Image.Image:
-    """Decode a picture and squash it, with Pillow's bilinear resize, which is antialiased."""
+    """Decode an image and squash it, with Pillow's bilinear resize, which is antialiased."""
     return Image.open(io.BytesIO(content)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)

@@ -2,9 +2,9 @@
 
     python benchmarks/featurize/precision.py DATA [--backbones NAME ...] [--sets NAME ...] [--predictions N]
 
-DATA holds the sets trashnet, cats_dogs_leopard and cifar10_subset (pictures in folders per class), cameratrap_peru_sdzg
+DATA holds the sets trashnet, cats_dogs_leopard and cifar10_subset (images in folders per class), cameratrap_peru_sdzg
 (labels.csv) and, in backbones, NAME_imagenet.safetensors. The reference is full decoding and torch in single precision.
-Accuracies are of logistic regression, five folds, each picture predicted by a model that has not seen it; few pictures
+Accuracies are of logistic regression, five folds, each image predicted by a model that has not seen it; few images
 are dealt anew until there are N predictions.
 """
 
@@ -50,7 +50,7 @@ def all_features(files: list[Path], backbone: Backbone, is_reference: bool) -> n
 
 
 def labelled(folder: Path) -> tuple[list[Path], np.ndarray[Any, Any]]:
-    """Give the pictures with their labels: of labels.csv, without those of people at work, else of the folders."""
+    """Give the images with their labels: of labels.csv, without those of people at work, else of the folders."""
     if (folder / "labels.csv").is_file():
         told = pd.read_csv(folder / "labels.csv").query("label != 'human_setup'")
         return [folder / name for name in told["file_name"]], told["label"].to_numpy()
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--predictions", type=int, default=ENOUGH)
     given = parser.parse_args()
-    print("| backbone | set | pictures | reference | exact | fast | fast − reference | cosine: exact, lowest", end=" ")
+    print("| backbone | set | images | reference | exact | fast | fast − reference | cosine: exact, lowest", end=" ")
     print("| fast, median |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in given.backbones:

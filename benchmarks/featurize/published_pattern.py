@@ -1,6 +1,6 @@
 """Featurize with plain Spark in the form that Databricks publishes for transfer learning; nothing of irbis.
 
-    python benchmarks/featurize/published_pattern.py --small DIR --pictures DIR --backbone NAME \
+    python benchmarks/featurize/published_pattern.py --small DIR --images DIR --backbone NAME \
         --weights FILE --output DIR
 
 binaryFile, an iterator pandas UDF, in it a Dataset of Pillow and torchvision transforms and a DataLoader of 64, the
@@ -31,7 +31,7 @@ from torchvision import transforms
 
 
 class Contents(Dataset):
-    """Give what the network takes for the encoded pictures of a series."""
+    """Give what the network takes for the encoded images of a series."""
 
     def __init__(self, contents: pd.Series) -> None:
         self.contents = contents
@@ -47,16 +47,16 @@ class Contents(Dataset):
 
 
 def featurize_series(network: torch.nn.Module, contents: pd.Series, batch: int) -> pd.Series:
-    """Give the features of a series of encoded pictures."""
+    """Give the features of a series of encoded images."""
     features: list[Any] = []
     with torch.no_grad():
-        for pictures in DataLoader(Contents(contents), batch_size=batch):
-            features.extend(network(pictures).numpy())
+        for images in DataLoader(Contents(contents), batch_size=batch):
+            features.extend(network(images).numpy())
     return pd.Series(features)
 
 
 def featurize_udf(spark: SparkSession, backbone: str, weights: str, batch: int) -> Any:
-    """Give the UDF from encoded pictures to array<float>; a task builds the network once, from the broadcast state."""
+    """Give the UDF from encoded images to array<float>; a task builds the network once, from the broadcast state."""
     state = spark.sparkContext.broadcast(pretrained(backbone, weights).state_dict())
 
     def featurize(series: Iterator[pd.Series]) -> Iterator[pd.Series]:
@@ -94,11 +94,11 @@ def prepare(given: argparse.Namespace) -> Iterator[Run]:
 
     def run(folder: Path, output: Path) -> None:
         reader = spark.read.format("binaryFile").option("pathGlobFilter", "*.jpg").option("recursiveFileLookup", "true")
-        pictures = reader.load(str(folder))
+        images = reader.load(str(folder))
         if given.partitions:
-            pictures = pictures.repartition(given.partitions)
+            images = images.repartition(given.partitions)
         path = expr(f"substring(path, {len(f'file:{folder}/') + 1})").alias("path")
-        pictures.select(path, udf(col("content")).alias("features")).write.mode("overwrite").parquet(str(output))
+        images.select(path, udf(col("content")).alias("features")).write.mode("overwrite").parquet(str(output))
 
     try:
         yield run
@@ -110,7 +110,7 @@ def main() -> None:
     parser = parser_of("Featurize with the pattern that Databricks publishes.")
     parser.add_argument("--master", default="local[2]")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--partitions", type=int, default=0, help="repartition the pictures; 0: as binaryFile reads")
+    parser.add_argument("--partitions", type=int, default=0, help="repartition the images; 0: as binaryFile reads")
     parser.add_argument("--records", type=int, default=0, help="rows an Arrow batch; 0: Spark's 10,000")
     parser.add_argument("--driver-memory", default="", help="Java heap; Spark's 1g if not given")
     measure("published_pattern", parser, prepare)

@@ -1,6 +1,6 @@
 """Featurize with Ray Data in the form of its guide to images: read, map, and map_batches over actors with the model.
 
-    $(python of the environment ray) benchmarks/featurize/ray_data.py --small DIR --pictures DIR --backbone NAME \
+    $(python of the environment ray) benchmarks/featurize/ray_data.py --small DIR --images DIR --backbone NAME \
         --weights FILE --output DIR
 
 --read says which of the documented ways: `resized` lets read_images decode and resize (with Pillow, bilinear), `images`
@@ -46,13 +46,13 @@ class Embedder:
 
 
 def resized(row: dict[str, Any]) -> dict[str, Any]:
-    """Resize a decoded picture."""
-    picture = Image.fromarray(row["image"]).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return {"path": row["path"], "image": np.asarray(picture)}
+    """Resize a decoded image."""
+    image = Image.fromarray(row["image"]).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return {"path": row["path"], "image": np.asarray(image)}
 
 
 def decoded(row: dict[str, Any]) -> dict[str, Any]:
-    """Decode and resize an encoded picture."""
+    """Decode and resize an encoded image."""
     return {"path": row["path"], "image": np.asarray(pixels_of(row["bytes"]))}
 
 

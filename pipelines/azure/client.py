@@ -1,6 +1,6 @@
 """Read from a container with one plain GET.
 
-The SDK's download is made for blobs of any size, and requests for any address: for a picture of some kilobytes they
+The SDK's download is made for blobs of any size, and requests for any address: for an image of some kilobytes they
 spend three times what the request itself takes. So this speaks to urllib3, over connections such as requests makes."""
 
 from __future__ import annotations

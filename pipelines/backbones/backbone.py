@@ -27,7 +27,7 @@ Network = Callable[[Pixels], Features]
 
 
 class Embedding(NamedTuple):
-    """One picture's features (float32, null where it failed), with the failure and the decoder's words."""
+    """One image's features (float32, null where it failed), with the failure and the decoder's words."""
 
     features: Features | None
     failure: str | None = None
@@ -76,24 +76,24 @@ class Backbone:
 
     def embed(
         self,
-        pictures: Iterable[bytes | None],
+        images: Iterable[bytes | None],
         network: Network | None = None,
         *,
         batch: int = 8,
         readers: int = 0,
         read: Read | None = None,
     ) -> Iterator[Embedding]:
-        """Give one Embedding per picture, in order. The pictures are re-cut to batches of a fixed size.
+        """Give one Embedding per image, in order. The images are re-cut to batches of a fixed size.
 
         `network` gives features of pixels; by default the reference: Pillow's scaling, torch on the CPU in single
-        precision, built at the first readable picture, once per process. `readers`: threads that decode ahead, and
+        precision, built at the first readable image, once per process. `readers`: threads that decode ahead, and
         two that run the network; 0 for none. `read` replaces the method of that name, with limits for
         which it raises ImageError. Raises ValueError for a batch below 1.
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}: 1 or more was expected")
         run, own = (network, self.load_pixels) if network else (self._reference, self._read_by_pillow)
-        with prefetch_map(_named(read) if read else own, pictures, readers, 2 * batch) as decoded:
+        with prefetch_map(_named(read) if read else own, images, readers, 2 * batch) as decoded:
             batches = iter(lambda: list(islice(decoded, batch)), [])
             with prefetch_map(lambda each: _embedded(each, run), batches, 2 if readers else 0, 2) as found:
                 for embeddings in found:

@@ -45,7 +45,7 @@ def feature_id(settings: Settings) -> str:
 
 
 def required_feature_ids(settings: Featurize, identity: str) -> str:
-    """Give what names all features to be made: of this identity, and with featurize.horizontal_flip of mirrored pictures too."""
+    """Give what names all features to be made: of this identity, and with featurize.horizontal_flip of flipped images too."""
     return ID_SEPARATOR.join((identity, flipped_id(identity))) if settings.horizontal_flip else identity
 
 

@@ -13,9 +13,9 @@ FEATURES = 2 * sum(WIDTHS[1:])
 
 
 class IrbisTiny(nn.Module):
-    """Turn normalised pictures N x 3 x H x W into features N x 576.
+    """Turn normalised images N x 3 x H x W into features N x 576.
 
-    Features are mean and standard deviation over the picture of each channel of the last three stages
+    Features are mean and standard deviation over the image of each channel of the last three stages
     (statistics pooling): the deviation tells textures apart that have the same mean.
 
     Without batch normalisation, as stored, training and evaluation mode give the same features; every tensor
@@ -33,8 +33,8 @@ class IrbisTiny(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        one = self.stage1(self.stem(pictures))
+    def forward(self, images: Tensor) -> Tensor:
+        one = self.stage1(self.stem(images))
         two = self.stage2(one)
         return torch.cat([pool_mean_std(maps) for maps in (one, two, self.stage3(two))], dim=1)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # torch takes seconds to load, and most that look a network u
 class Architecture:
     """Describe a network: `build` gives it whole, `cut` takes off the classifier, called `head` in the weights.
 
-    `sides`: the smallest and the largest picture, in pixels a side, that it takes. `licence` is that of the weights
+    `sides`: the smallest and the largest image, in pixels a side, that it takes. `licence` is that of the weights
     that are shipped or downloaded; a file of the user's own has its maker's. Without `has_weights` there is nothing to
     load, and to name a file of weights is a mistake.
     """
@@ -100,7 +100,7 @@ ARCHITECTURES = {
             lambda network: network,
             "head",
             Preprocessing(size=160, resize=183, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
-            licence="irbis's (Apache-2.0); trained on pictures made from formulas alone",
+            licence="irbis's (Apache-2.0); trained on images made from formulas alone",
         ),
         # The floor that the others must beat: 3,072 normalised pixels, all red ones first, row by row.
         Architecture(

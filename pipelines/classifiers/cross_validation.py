@@ -39,7 +39,7 @@ class CrossValidationResult:
 
 
 def cross_validate(rows: DataFrame, classes: Sequence[str], settings: Train, folds: int) -> CrossValidationResult:
-    """Fit the learner of the settings on rows of features, label (text), fold, and perhaps mirrored.
+    """Fit the learner of the settings on rows of features, label (text), fold, and perhaps flipped.
 
     The parameters with the lowest log-loss on the held-out folds win, the first of equals, and the model of all rows
     has them. Every class counts there as it does in the fit (class_weights), but for labels that lie in one fold alone:

@@ -1,4 +1,4 @@
-"""Ask a model about labelled pictures: its answers come to the driver, without the features."""
+"""Ask a model about labelled images: its answers come to the driver, without the features."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def predict_labelled(
     """Give the answers for rows of features, label, burst_id, group_id whose label is in `among`; None without any.
 
     `classes` are the model's own, in its order; `among` (the same, if not given) may hold more: to those the model
-    gives the probability 0. Rows with `mirrored`, not null, are asked about in both views. Of more than MOST rows the
+    gives the probability 0. Rows with `flipped`, not null, are asked about in both views. Of more than MOST rows the
     driver gets about so many, of groups drawn by their hash: what is measured on them is as true as on all, and its
     interval says how wide it may lie.
     """

@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 ROWS_PER_TASK = 5_000
-FLIPPED_COLUMN = "mirrored"  # the column of features of the mirrored picture
+FLIPPED_COLUMN = "flipped"  # the column of features of the flipped image
 MIN_PROBABILITY = 2.220446049250313e-16  # the smallest probability told apart from none: a double's epsilon
 
 
@@ -58,7 +58,7 @@ def normalize_array(values: Column) -> Column:
     """Give an array<double> divided by its sum.
 
     The sum is bound to a variable of its own: Spark works out anew, for every element, what a lambda merely names, and
-    with a hundred classes that is a million steps a picture.
+    with a hundred classes that is a million steps an image.
     """
     whole = F.aggregate(values, F.lit(0.0), lambda total, each: total + each)
     bound = F.array(F.struct(values.alias("values"), whole.alias("whole")))
@@ -74,7 +74,7 @@ def prepare_training_rows(rows: DataFrame, classes: Sequence[str], class_weights
     """Give vector, label (the class's place as a double), weight, and what else the rows have but their features.
 
     With class_weights `balanced` a row weighs n / (k * n_class): every class counts the same (King and Zeng, 2001).
-    A row whose picture has features of its mirror image too (`mirrored`) becomes two.
+    A row whose image has features of its flipped image too (`flipped`) becomes two.
     """
     counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
     total, k = sum(counts.values()), len(classes)
@@ -104,7 +104,7 @@ def predict_probabilities(model: PipelineModel, rows: DataFrame, features: str =
 
 
 def predict_with_flip(model: PipelineModel, rows: DataFrame) -> DataFrame:
-    """Add `probability`, the mean of what the model says of the pictures and of their mirror images (`mirrored`)."""
+    """Add `probability`, the mean of what the model says of the images and of their flipped images (`flipped`)."""
     plain = predict_probabilities(model, rows).withColumnRenamed("probability", "of_features")
     both = predict_probabilities(model, plain, FLIPPED_COLUMN)
     mean = F.zip_with("of_features", "probability", lambda one, other: (one + other) / 2)

@@ -18,7 +18,7 @@ from pipelines.redaction import redact
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
 @common_options
 def upload(origins: dict[str, SourcedValue], verbose: bool, folder: str, address: str, dry_run: bool) -> int:
-    """Send the pictures of a folder to a container, skipping what is there; labels by folder become a labels.csv."""
+    """Send the images of a folder to a container, skipping what is there; labels by folder become a labels.csv."""
     from pipelines.stages.upload import upload_folder
 
     origins["sources.images"] = SourcedValue(address, "irbis upload")

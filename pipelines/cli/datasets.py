@@ -1,4 +1,4 @@
-"""The commands `irbis datasets`: sources of pictures under names."""
+"""The commands `irbis datasets`: sources of images under names."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class ListByDefault(click.Group):
 
 @irbis.group(cls=ListByDefault)
 def datasets() -> None:
-    """Name sources of pictures with their label and station rules; without another word: list them."""
+    """Name sources of images with their label and station rules; without another word: list them."""
 
 
 @datasets.command("list")
 @common_options
 def list_datasets(origins: dict[str, SourcedValue], verbose: bool) -> None:
-    """Show every name with its pictures and last ingest."""
+    """Show every name with its images and last ingest."""
     from pipelines.stages.datasets import as_table, list_datasets
 
     click.echo(as_table(_of_datasets(list_datasets, origins, verbose)))
@@ -62,7 +62,7 @@ def show_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str, as_
 @click.argument("name")
 @common_options
 def remove_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str) -> None:
-    """Forget a name; its pictures stay."""
+    """Forget a name; its images stay."""
     from pipelines.stages.datasets import remove
 
     click.echo(_of_datasets(remove, origins, verbose, name))

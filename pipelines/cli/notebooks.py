@@ -74,7 +74,7 @@ def _texts(pairs: tuple[str, ...]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise NotebookError(f"-p {pair}: write KEY=VALUE, such as -p pictures=24.")
+            raise NotebookError(f"-p {pair}: write KEY=VALUE, such as -p gallery_size=24.")
         texts[key.strip()] = value.strip()
     for key, value in _typed_options().items():
         if key in texts:

@@ -31,7 +31,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="irbis")
 def irbis() -> None:
-    """Pictures to features to predictions, on Spark."""
+    """Images to features to predictions, on Spark."""
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:

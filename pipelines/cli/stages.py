@@ -34,7 +34,7 @@ def run(origins: dict[str, SourcedValue], verbose: bool) -> None:
 @irbis.command()
 @common_options
 def demo(origins: dict[str, SourcedValue], verbose: bool) -> None:
-    """Draw a sample set of camera-trap pictures and run all stages on it (or on --images)."""
+    """Draw a sample set of camera-trap images and run all stages on it (or on --images)."""
     from pipelines.demo.demo import demo_settings
 
     _run_all(["demo"], demo_settings(origins), verbose)
@@ -60,7 +60,7 @@ def score(origins: dict[str, SourcedValue], verbose: bool) -> None:
 @click.option("--watch", is_flag=True, help="Go on, with a look every ingest.poll_seconds; Ctrl-C stops.")
 @common_options
 def ingest(origins: dict[str, SourcedValue], verbose: bool, watch: bool) -> None:
-    """Read new and changed pictures into the table images."""
+    """Read new and changed images into the table images."""
     if not watch:
         return run_stages(("ingest",), origins, verbose)
     from pipelines.spark.session import get_session

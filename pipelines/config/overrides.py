@@ -10,7 +10,7 @@ from pipelines.errors import SettingsError
 from pipelines.redaction import redact
 
 SETTING_OPTIONS = {
-    "images": ("sources.images", "DIR", "Folder of pictures, read with its subfolders."),
+    "images": ("sources.images", "DIR", "Folder of images, read with its subfolders."),
     "dataset": ("sources.dataset", "NAME", "A source registered by `irbis datasets add`, instead of --images."),
     "labels": ("sources.labels", "CSV", "Labels: a CSV or Parquet file, `folder`, `folder:N` or `none`."),
     "workspace": ("workspace", "DIR", "Where tables, MLflow's database, reports and logs live."),

@@ -135,7 +135,7 @@ class Train(SettingsSection):
 class Score(SettingsSection):
     model_version: Annotated[str, Field(pattern=r"^(champion|\d+)$", coerce_numbers_to_str=True)]
     target_recall: Annotated[float, AfterValidator(validate_recall)]
-    recall_unit: Literal["picture", "burst", "group"]
+    recall_unit: Literal["image", "burst", "group"]
     review_threshold: Annotated[float, Field(ge=0, le=1)]
 
 

@@ -31,7 +31,7 @@ class Animal:
 
 
 def draw_animal(kind: str, pose: Pose, yaw: float, pixels_per_metre: float, individual: int) -> Animal:
-    """Draw one animal at its size in the picture; yaw 0 faces right, pi left, pi/2 the camera."""
+    """Draw one animal at its size in the image; yaw 0 faces right, pi left, pi/2 the camera."""
     drawn = min(pixels_per_metre * 1.15, FINEST[kind])
     surface = render_surface(build_skeleton(kind, pose), yaw, 0.10, drawn)
     coat = color_coat(kind, surface, np.random.default_rng([individual, 1]))

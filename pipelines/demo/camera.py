@@ -15,18 +15,18 @@ from pipelines.demo.noise import Floats
 STEPS = 2048  # of the sensor, to a linear value of 1
 
 
-def expose(picture: Floats, conditions: Conditions, rng: np.random.Generator) -> Image.Image:
-    """Take the picture (height, width, 1 or 3): gains, vignette, grain, tone curve, focus; always RGB."""
+def expose(scene: Floats, conditions: Conditions, rng: np.random.Generator) -> Image.Image:
+    """Take the scene (height, width, 1 or 3): gains, vignette, grain, tone curve, focus; always RGB."""
     gains = np.asarray(conditions.balance, np.float32) * np.float32(conditions.exposure)
-    channels = picture.shape[2]
+    channels = scene.shape[2]
     top, left = rng.integers(HEIGHT), rng.integers(WIDTH)
     grain = _grain()[top : top + HEIGHT, left : left + WIDTH]
-    taken = np.empty(picture.shape, np.uint8)
+    taken = np.empty(scene.shape, np.uint8)
     for rows in strips():
         rough = grain[rows] * np.float32(conditions.noise)
-        rough *= np.float32(0.25) + np.sqrt(np.maximum(picture[rows, :, channels // 2], 0))
+        rough *= np.float32(0.25) + np.sqrt(np.maximum(scene[rows, :, channels // 2], 0))
         for channel in range(channels):
-            values = picture[rows, :, channel] * _vignette()[rows]
+            values = scene[rows, :, channel] * _vignette()[rows]
             values *= gains[channel] if channels == 3 else gains.mean()
             values += rough
             np.clip(values * np.float32(STEPS), 0, 2 * STEPS - 1, out=values)
@@ -39,7 +39,7 @@ def expose(picture: Floats, conditions: Conditions, rng: np.random.Generator) ->
 
 @lru_cache(maxsize=1)
 def _grain() -> Floats:
-    """Give a field of noise, larger than a picture, from which every frame cuts its own piece."""
+    """Give a field of noise, larger than a scene, from which every frame cuts its own piece."""
     return np.random.default_rng(99).standard_normal((HEIGHT * 2, WIDTH * 2), dtype=np.float32)
 
 
@@ -57,8 +57,8 @@ def _vignette() -> Floats:
     return 1 - 0.11 * (across**2 + down**2)
 
 
-def add_snowfall(picture: Floats, is_night: bool, rng: np.random.Generator) -> None:
-    """Let flakes drift through the picture, in place; by night the flash burns the near ones out."""
+def add_snowfall(scene: Floats, is_night: bool, rng: np.random.Generator) -> None:
+    """Let flakes drift through the scene, in place; by night the flash burns the near ones out."""
     flakes = Image.new("L", (WIDTH, HEIGHT))
     brush = Image.new("L", (12, 12))
     brush.paste(255, (3, 3, 9, 9))
@@ -67,20 +67,20 @@ def add_snowfall(picture: Floats, is_night: bool, rng: np.random.Generator) -> N
         size = int(rng.integers(2, 12))
         flake = brush.resize((size, size))
         flakes.paste(flake, (int(rng.integers(0, WIDTH)), int(rng.integers(0, HEIGHT))), flake)
-    picture += np.asarray(flakes, np.float32)[..., None] / 255 * np.float32(0.8 if is_night else 0.4)
+    scene += np.asarray(flakes, np.float32)[..., None] / 255 * np.float32(0.8 if is_night else 0.4)
 
 
-def add_insect(picture: Floats, rng: np.random.Generator) -> None:
+def add_insect(scene: Floats, rng: np.random.Generator) -> None:
     """Let an insect or a grain of dust cross close to the lens: a pale disc out of focus, in place."""
     radius = int(rng.integers(8, 34))
     x, y = int(rng.integers(radius, WIDTH - radius)), int(rng.integers(radius, HEIGHT - radius))
     axis = np.arange(-radius, radius + 1, dtype=np.float32)
     away = np.hypot(axis[None, :], axis[:, None] * np.float32(rng.uniform(1, 1.8))) / radius
     disc = np.clip((1 - away) * 4, 0, 1) * np.float32(rng.uniform(0.06, 0.25))
-    picture[y - radius : y + radius + 1, x - radius : x + radius + 1] += disc[..., None]
+    scene[y - radius : y + radius + 1, x - radius : x + radius + 1] += disc[..., None]
 
 
-def add_eyeshine(picture: Floats, eyes: list[tuple[float, float]], size: float) -> None:
+def add_eyeshine(scene: Floats, eyes: list[tuple[float, float]], size: float) -> None:
     """Let eyes throw the flash back (tapetum lucidum), in place; `size` of a pupil in pixels."""
     reach = round(size * 3)
     axis = np.arange(-reach, reach + 1, dtype=np.float32)
@@ -89,4 +89,4 @@ def add_eyeshine(picture: Floats, eyes: list[tuple[float, float]], size: float) 
     for x, y in eyes:
         column, row = round(x), round(y)
         if reach <= column < WIDTH - reach and reach <= row < HEIGHT - reach:
-            picture[row - reach : row + reach + 1, column - reach : column + reach + 1] += glow[..., None]
+            scene[row - reach : row + reach + 1, column - reach : column + reach + 1] += glow[..., None]

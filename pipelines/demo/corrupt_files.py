@@ -35,8 +35,8 @@ def corrupt_files(frames: list[Frame]) -> list[CorruptFile]:
     """Give the nine extra files of a set.
 
     Five cannot be used (empty, not_an_image, truncated, unreadable, too_large: one each); one is a
-    PNG named .JPG and readable; two are copies of one picture, with its label; one is a copy of
-    another picture under another label.
+    PNG named .JPG and readable; two are copies of one image, with its label; one is a copy of
+    another image under another label.
     """
     blank = _first(frames, BLANK)
     return [

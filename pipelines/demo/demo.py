@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines.config.loader import SourcedValue
-from pipelines.demo.sample_set import PICTURES, render_sample_set
+from pipelines.demo.sample_set import IMAGES, render_sample_set
 from pipelines.errors import SettingsError
 
 ORIGIN = "irbis demo"
@@ -31,17 +31,15 @@ def demo_settings(origins: Mapping[str, SourcedValue]) -> dict[str, SourcedValue
 def _sample(workspace: str) -> dict[str, str]:
     if "://" in workspace:
         raise SettingsError(
-            f"workspace = {workspace}: `irbis demo` draws its pictures into a folder. Choose one, or give --images."
+            f"workspace = {workspace}: `irbis demo` draws its images into a folder. Choose one, or give --images."
         )
     folder = Path(workspace).expanduser().absolute() / "sample"
-    with tqdm(
-        total=PICTURES, desc="demo: drawing", unit=" images", leave=False, disable=not sys.stderr.isatty()
-    ) as bar:
+    with tqdm(total=IMAGES, desc="demo: drawing", unit=" images", leave=False, disable=not sys.stderr.isatty()) as bar:
         sample = render_sample_set(
             folder, workers=min(4, os.cpu_count() or 1), progress=lambda done: bar.update(done - bar.n)
         )
     return {
-        "sources.images": str(sample.pictures_folder),
+        "sources.images": str(sample.images_folder),
         "sources.labels": str(sample.labels_csv),
         "sources.station": "folder:1",
     }

@@ -1,4 +1,4 @@
-"""Write pictures as a camera does: JPEG with EXIF, complete or not at all."""
+"""Write images as a camera does: JPEG with EXIF, complete or not at all."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def build_exif(frame: Frame, orientation: int = 1) -> bytes:
     return exif.tobytes()
 
 
-def encode_jpeg(picture: Image.Image, frame: Frame) -> bytes:
-    """Encode an upright picture as the camera stores it, turned where the camera hung turned."""
+def encode_jpeg(image: Image.Image, frame: Frame) -> bytes:
+    """Encode an upright image as the camera stores it, turned where the camera hung turned."""
     orientation = orientation_of(frame)
-    stored = picture.transpose(STORED[orientation]) if orientation in STORED else picture
+    stored = image.transpose(STORED[orientation]) if orientation in STORED else image
     buffer = io.BytesIO()
     stored.save(buffer, "JPEG", quality=QUALITY, exif=build_exif(frame, orientation))
     return buffer.getvalue()
 
 
-def encode_png(picture: Image.Image, frame: Frame) -> bytes:
-    """Encode an upright picture as PNG with the same EXIF."""
+def encode_png(image: Image.Image, frame: Frame) -> bytes:
+    """Encode an upright image as PNG with the same EXIF."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", exif=build_exif(frame))
+    image.save(buffer, "PNG", exif=build_exif(frame))
     return buffer.getvalue()
 
 

@@ -67,17 +67,17 @@ def _moon(age: float, size: int) -> Image.Image:
     return ImageChops.multiply(disc, lit).resize((size, size), Image.Resampling.BOX)
 
 
-def draw_info_bar(picture: Image.Image, camera: str, moment: dt.datetime, celsius: int, style: int) -> None:
-    """Burn the bar into the lower border of `picture`, in place; style 0 is black, 1 light on the picture."""
-    width, height = picture.size
+def draw_info_bar(image: Image.Image, camera: str, moment: dt.datetime, celsius: int, style: int) -> None:
+    """Burn the bar into the lower border of `image`, in place; style 0 is black, 1 light on the image."""
+    width, height = image.size
     ink, bar = ((235, 235, 235), (0, 0, 0)) if style == 0 else ((255, 214, 90), (24, 30, 44))
-    picture.paste(bar, (0, height - BAR, width, height))
+    image.paste(bar, (0, height - BAR, width, height))
     y = height - BAR + 6
-    end = _write(picture, (10, y), f"{moment:%Y-%m-%d  %H:%M:%S}", ink)
-    end = _write(picture, (end + 30, y), f"{celsius}°C {round(celsius * 1.8 + 32)}°F", ink)
+    end = _write(image, (10, y), f"{moment:%Y-%m-%d  %H:%M:%S}", ink)
+    end = _write(image, (end + 30, y), f"{celsius}°C {round(celsius * 1.8 + 32)}°F", ink)
     moon = _moon(round(moon_age(moment) * 60) / 60, 18)
     rim = Image.new("L", (18, 18))
     ImageDraw.Draw(rim).ellipse((0, 0, 17, 17), outline=120)
     lit = ImageChops.lighter(moon, rim)
-    picture.paste(ink, (end + 28, y - 2, end + 46, y + 16), lit)
-    _write(picture, (width - 12 * len(camera) - 8, y), camera, ink)
+    image.paste(ink, (end + 28, y - 2, end + 46, y + 16), lit)
+    _write(image, (width - 12 * len(camera) - 8, y), camera, ink)

@@ -1,6 +1,6 @@
 """Colour, surface direction and distance of a scene, kept apart so that any hour can light them.
 
-Deferred shading (Saito and Takahashi, 1990): things are pasted into three pictures, and the light
+Deferred shading (Saito and Takahashi, 1990): things are pasted into three images, and the light
 is worked out once, at the end. Axes: x to the right, y up, z towards the camera.
 """
 
@@ -34,7 +34,7 @@ def depth_metres() -> Floats:
 
 
 def encode_normals(normals: Floats) -> Image.Image:
-    """Pack unit vectors (height, width, 3) into an RGB picture."""
+    """Pack unit vectors (height, width, 3) into an RGB image."""
     return Image.fromarray(np.clip(normals * 127.5 + 128, 0, 255).astype(np.uint8))
 
 
@@ -64,7 +64,7 @@ class Sprite:
 
 
 class Layers:
-    """The three pictures of one view: colour, directions, distance."""
+    """The three images of one view: colour, directions, distance."""
 
     def __init__(self, colour: Image.Image, normals: Image.Image, depth: Image.Image):
         self.colour = colour

@@ -43,7 +43,7 @@ class Sun:
 
 
 def strips() -> Iterator[slice]:
-    """Give the rows of the picture in strips."""
+    """Give the rows of the image in strips."""
     return (slice(top, top + STRIP) for top in range(0, HEIGHT, STRIP))
 
 
@@ -72,7 +72,7 @@ def shade_daylight(
     colour, codes = np.asarray(layers.colour), np.asarray(layers.depth)
     veil = (1 - np.exp(-(0.0006 + conditions.fog) * depth_metres())).astype(np.float32)
     glow = sun.sky * np.float32(0.95) + sun.colour * np.float32(0.12)
-    picture = np.empty((HEIGHT, WIDTH, 3), np.float32)
+    image = np.empty((HEIGHT, WIDTH, 3), np.float32)
     for rows in strips():
         sunlit = _COSINES[direct[rows]] * shade[rows]
         skylit = np.float32(0.62) + np.float32(0.38) * _COSINES[above[rows]]
@@ -81,9 +81,9 @@ def shade_daylight(
         for channel in range(3):
             light = sunlit * sun.colour[channel] + skylit * sun.sky[channel]
             light *= _LINEAR.take(colour[rows, :, channel])
-            picture[rows, :, channel] = light * clear + air * glow[channel]
-    _add_sky(picture, codes, conditions, sun, rng)
-    return picture
+            image[rows, :, channel] = light * clear + air * glow[channel]
+    _add_sky(image, codes, conditions, sun, rng)
+    return image
 
 
 def _facing(layers: Layers, direction: tuple[float, float, float]) -> NDArray[np.uint8]:
@@ -93,7 +93,7 @@ def _facing(layers: Layers, direction: tuple[float, float, float]) -> NDArray[np
 
 
 def _add_sky(
-    picture: Floats, codes: NDArray[np.uint8], conditions: Conditions, sun: Sun, rng: np.random.Generator
+    image: Floats, codes: NDArray[np.uint8], conditions: Conditions, sun: Sun, rng: np.random.Generator
 ) -> None:
     """Paint sky and clouds where nothing solid stands."""
     rows = int(np.flatnonzero((codes > 200).any(axis=1)).max(initial=0)) + 1
@@ -107,12 +107,12 @@ def _add_sky(
     for channel in range(3):
         heaven = rim[channel] + height * (zenith[channel] - rim[channel])
         heaven = heaven + clouds * (white[channel] - heaven)
-        picture[:rows, :, channel] += weight * (heaven - picture[:rows, :, channel])
+        image[:rows, :, channel] += weight * (heaven - image[:rows, :, channel])
 
 
 @lru_cache(maxsize=1)
 def _puffs() -> Floats:
-    """Give a band of clouds twice as wide as a picture."""
+    """Give a band of clouds twice as wide as an image."""
     return fractal_noise(np.random.default_rng(98), HEIGHT, 2 * WIDTH, 8, 5)
 
 
@@ -124,12 +124,12 @@ def shade_infrared(layers: Layers, conditions: Conditions) -> Floats:
     reach = (5.5 / (0.9 + metres) ** 1.75 * np.exp(-conditions.fog * 2 * metres)).astype(np.float32)
     reach[200:] = 0.0
     haze = 0.35 * (0.02 + 0.5 * (1 - np.exp(-conditions.fog * 3 * np.minimum(metres, 12)))).astype(np.float32)
-    picture = np.empty((HEIGHT, WIDTH, 1), np.float32)
+    image = np.empty((HEIGHT, WIDTH, 1), np.float32)
     for rows in strips():
         light = reach[codes[rows]] * (np.float32(0.45) + np.float32(0.55) * _COSINES[facing[rows]])
         light *= _LINEAR.take(grey[rows])
-        picture[rows, :, 0] = (light + haze[codes[rows]]) * _beam()[rows]
-    return picture
+        image[rows, :, 0] = (light + haze[codes[rows]]) * _beam()[rows]
+    return image
 
 
 @lru_cache(maxsize=1)

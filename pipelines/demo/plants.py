@@ -1,4 +1,4 @@
-"""Plants as sprites: tufts of grass, juniper bushes, trees, and the twigs that hang into the picture."""
+"""Plants as sprites: tufts of grass, juniper bushes, trees, and the twigs that hang into the image."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shades(colour: Colour, light: Floats, rng: np.random.Generator, spread: floa
 
 
 def _canvas(width: float, height: float, colour: Colour) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """Start a clear picture whose hidden colour is the plant's, so that reduced edges do not darken."""
+    """Start a clear image whose hidden colour is the plant's, so that reduced edges do not darken."""
     hidden = (*(int(255 * value) for value in colour), 0)
     image = Image.new("RGBA", (max(4, int(width * FINE)), max(4, int(height * FINE))), hidden)
     return image, ImageDraw.Draw(image)
@@ -128,7 +128,7 @@ def draw_trunk(rng: np.random.Generator, width: float, height: float, colour: Co
 
 
 def draw_twig(rng: np.random.Generator, length: float, colour: Colour) -> Plant:
-    """Draw a twig with leaves that hangs from above into the picture; it is rooted at its top."""
+    """Draw a twig with leaves that hangs from above into the image; it is rooted at its top."""
     image, draw = _canvas(length * 1.2, length, colour)
     x, y, heading = image.width / 2, 0.0, np.pi / 2 + rng.normal(0, 0.25)
     step = length * FINE / 26

@@ -1,4 +1,4 @@
-"""One picture of the plan: the scene, the animal in it, the light, the camera, the stamp."""
+"""One image of the plan: the scene, the animal in it, the light, the camera, the stamp."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ class Stance:
     yaw: float
     pose: Pose
     individual: int
-    shown: float  # least share of its width inside the picture
+    shown: float  # least share of its width inside the image
 
 
 def draw_frame(frame: Frame) -> Image.Image:
-    """Draw one picture, upright, 640 x 480; it depends on the frame alone."""
+    """Draw one image, upright, 640 x 480; it depends on the frame alone."""
     scene = build_scene(frame.camera)
     rng = np.random.default_rng([*frame.stream, 3])
     layers = scene.ground.copy()
     shadow = Image.new("L", (WIDTH, HEIGHT), 255)
     stance = None if frame.label == BLANK else _stance(frame, scene)
     eyes = _fill(layers, shadow, scene, frame, stance, rng)
-    picture = _lit(layers, shadow, scene, frame, rng)
-    _pass_lens(picture, frame, eyes, stance, rng)
-    image = expose(picture, frame.conditions, rng)
+    light_map = _lit(layers, shadow, scene, frame, rng)
+    _pass_lens(light_map, frame, eyes, stance, rng)
+    image = expose(light_map, frame.conditions, rng)
     draw_info_bar(image, frame.camera, frame.moment, frame.celsius, int(frame.camera[-1]) % 2)
     return image
 
 
 def _pass_lens(
-    picture: Floats, frame: Frame, eyes: list[tuple[float, float]], stance: Stance | None, rng: np.random.Generator
+    light_map: Floats, frame: Frame, eyes: list[tuple[float, float]], stance: Stance | None, rng: np.random.Generator
 ) -> None:
     if frame.conditions.night and stance is not None:
-        add_eyeshine(picture, eyes, 1.0 + 0.008 * stance.scale)
+        add_eyeshine(light_map, eyes, 1.0 + 0.008 * stance.scale)
     if frame.conditions.night and rng.random() < 0.12:
-        add_insect(picture, rng)
+        add_insect(light_map, rng)
     if frame.conditions.snowing:
-        add_snowfall(picture, frame.conditions.night, rng)
+        add_snowfall(light_map, frame.conditions.night, rng)
 
 
 def _lit(layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, rng: np.random.Generator) -> Floats:
@@ -85,7 +85,7 @@ def _stance(frame: Frame, scene: Scene) -> Stance:
     tall = HEIGHT * float(np.exp(burst.uniform(math.log(low), math.log(high))))
     scale = tall / HEIGHTS[kind]
     row = scene.place.horizon + scale * CAMERA_HEIGHT * float(burst.uniform(0.9, 1.05))
-    row = max(row, tall * float(burst.uniform(0.88, 1.1)))  # the ground dips: horns stay in the picture
+    row = max(row, tall * float(burst.uniform(0.88, 1.1)))  # the ground dips: horns stay in the light_map
     row = min(row, HEIGHT - 20 + 0.25 * tall)
     turn_away = float(burst.normal(0, 0.5))
     yaw = facing + float(np.clip(turn_away, -1.1, 1.1)) + (math.pi if frame.opposed else 0.0)

@@ -1,4 +1,4 @@
-"""Render the sample set: pictures, labels and a few bad files, the same for the same seed."""
+"""Render the sample set: images, labels and a few bad files, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pipelines.demo.render_frame import draw_frame
 from pipelines.demo.schedule import FRAMES, Frame, count_bursts, plan_frames
 from pipelines.errors import DataError
 
-RENDERER = 1  # raise it when the same seed no longer gives the same pictures
-PICTURES = 504
+RENDERER = 1  # raise it when the same seed no longer gives the same images
+IMAGES = 504
 FEWEST = 60
 MARKER, SCRATCH = "sample_set.json", ".unfinished"
 
@@ -29,21 +29,21 @@ MARKER, SCRATCH = "sample_set.json", ".unfinished"
 class SampleSet:
     """Say where the set is and how many of each thing are in it.
 
-    `files` is everything in `pictures_folder`: the pictures, and nine odd files: five that cannot be
+    `files` is everything in `images_folder`: the images, and nine odd files: five that cannot be
     used (`failures`: one each of empty, not_an_image, truncated, unreadable, too_large), one readable
-    PNG named .JPG, two copies of one picture with its label, one copy under another label. `labels`
+    PNG named .JPG, two copies of one image with its label, one copy under another label. `labels`
     counts the rows of labels.csv by label, those of odd files included; the truncated file has a label,
     the other four unusable ones have none.
     """
 
     folder: Path
-    pictures_folder: Path
+    images_folder: Path
     labels_csv: Path
     seed: int
-    pictures: int  # drawn, without the odd files
+    images: int  # drawn, without the odd files
     files: int
     labels: dict[str, int]
-    unlabelled: int  # pictures without a row in labels.csv, without the odd files
+    unlabelled: int  # images without a row in labels.csv, without the odd files
     failures: dict[str, int]
     copies: int  # files whose bytes occur under another path with the same label
     conflicting_hashes: int  # contents that occur under two labels
@@ -54,29 +54,29 @@ class SampleSet:
 def render_sample_set(
     folder: Path | str,
     *,
-    pictures: int = PICTURES,
+    images: int = IMAGES,
     seed: int = 7,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> SampleSet:
     """Render what is missing of the set below `folder`, and say what is in it.
 
-    `pictures` is rounded down to whole bursts of three; nine odd files come on top.
-    FOLDER/labels.csv has the columns path (below FOLDER/pictures), label, station. `progress` is
+    `images` is rounded down to whole bursts of three; nine odd files come on top.
+    FOLDER/labels.csv has the columns path (below FOLDER/images), label, station. `progress` is
     called with the number of files done. Two renders have equal bytes with the same numpy and Pillow.
-    Raises DataError where the folder holds another set, or pictures that are not a set.
+    Raises DataError where the folder holds another set, or images that are not a set.
     """
     folder = Path(folder)
-    if pictures < FEWEST:
-        raise DataError(f"A sample set of {pictures} pictures is too small to train on. Give at least {FEWEST}.")
+    if images < FEWEST:
+        raise DataError(f"A sample set of {images} images is too small to train on. Give at least {FEWEST}.")
     if seed < 0:
         raise DataError(f"The seed of a sample set is {seed}. Give 0 or a larger whole number.")
-    frames = plan_frames(pictures - pictures % FRAMES, seed)
+    frames = plan_frames(images - images % FRAMES, seed)
     odd = corrupt_files(frames)
     sample_set = _describe(folder, seed, frames, odd)
     _check_folder(sample_set)
     planned: list[Frame | CorruptFile] = [*frames, *odd]
-    missing = [thing for thing in planned if not (sample_set.pictures_folder / thing.path).exists()]
+    missing = [thing for thing in planned if not (sample_set.images_folder / thing.path).exists()]
     is_marked = (folder / MARKER).exists() and sample_set.labels_csv.exists()
     if missing or not is_marked or (folder / SCRATCH).exists():
         _render(sample_set, frames, odd, missing, workers, progress)
@@ -86,8 +86,8 @@ def render_sample_set(
 def _describe(folder: Path, seed: int, frames: list[Frame], odd: list[CorruptFile]) -> SampleSet:
     labelled = [frame.label for frame in frames if frame.is_labelled]
     return SampleSet(
-        folder=folder, pictures_folder=folder / "pictures", labels_csv=folder / "labels.csv", seed=seed,
-        pictures=len(frames), files=len(frames) + len(odd),
+        folder=folder, images_folder=folder / "images", labels_csv=folder / "labels.csv", seed=seed,
+        images=len(frames), files=len(frames) + len(odd),
         labels=dict(sorted(Counter([*labelled, *(thing.label for thing in odd if thing.label)]).items())),
         unlabelled=len(frames) - len(labelled),
         failures=dict(sorted(Counter(str(thing.failure) for thing in odd if thing.failure).items())),
@@ -97,11 +97,11 @@ def _describe(folder: Path, seed: int, frames: list[Frame], odd: list[CorruptFil
 
 
 def _parameters(sample_set: SampleSet) -> dict[str, int]:
-    return {"renderer": RENDERER, "seed": sample_set.seed, "pictures": sample_set.pictures}
+    return {"renderer": RENDERER, "seed": sample_set.seed, "images": sample_set.images}
 
 
 def _check_folder(sample_set: SampleSet) -> None:
-    """Refuse a folder that holds another set, or somebody's own pictures."""
+    """Refuse a folder that holds another set, or somebody's own images."""
     folder, wanted = sample_set.folder, _parameters(sample_set)
     found = next((mark for mark in (folder / MARKER, folder / SCRATCH / MARKER) if mark.exists()), None)
     if found is None:
@@ -140,14 +140,14 @@ def _render(
         raise DataError(f"{sample_set.folder} cannot be written ({error}). Choose another folder.") from error
     (scratch / MARKER).write_bytes(marker)
     done = sample_set.files - len(missing)
-    tasks = [(thing, sample_set.pictures_folder / thing.path, scratch) for thing in missing if isinstance(thing, Frame)]
+    tasks = [(thing, sample_set.images_folder / thing.path, scratch) for thing in missing if isinstance(thing, Frame)]
     for _ in _drawn(tasks, workers):
         done += 1
         if progress:
             progress(done)
     for thing in missing:
         if isinstance(thing, CorruptFile):
-            write_atomic(sample_set.pictures_folder / thing.path, thing.make(), scratch)
+            write_atomic(sample_set.images_folder / thing.path, thing.make(), scratch)
             done += 1
             if progress:
                 progress(done)
@@ -160,7 +160,7 @@ Task = tuple[Frame, Path, Path]
 
 
 def _drawn(tasks: list[Task], workers: int) -> Iterator[None]:
-    """Draw one picture after the other, here or in `workers` processes."""
+    """Draw one image after the other, here or in `workers` processes."""
     if workers <= 1 or len(tasks) < 2:
         yield from map(_draw, tasks)
         return

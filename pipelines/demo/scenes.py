@@ -37,7 +37,7 @@ class Scene:
     ground: Layers
     standing: list[PlacedSprite]
     hanging: list[PlacedSprite]
-    dapples: Floats  # shade of leaves, larger than the picture by DRIFT pixels
+    dapples: Floats  # shade of leaves, larger than the image by DRIFT pixels
 
 
 @lru_cache(maxsize=16)
@@ -53,7 +53,7 @@ def build_scene(camera: str) -> Scene:
 
 
 def _spread(place: CameraSite, rng: np.random.Generator, nearest: float, farthest: float) -> tuple[float, float, float]:
-    """Choose a place on the ground: column, row, and pixels per metre there; evenly over the picture's rows."""
+    """Choose a place on the ground: column, row, and pixels per metre there; evenly over the image's rows."""
     row = rng.uniform(row_at(place, farthest), row_at(place, nearest))
     return rng.uniform(-20, WIDTH + 20), row, (row - place.horizon) / CAMERA_HEIGHT
 

@@ -1,6 +1,6 @@
 """The plan of the set: who passes which camera when, and what the weather is like.
 
-Everything is decided here, from the seed, before a picture is drawn; so each picture can be drawn
+Everything is decided here, from the seed, before an image is drawn; so each image can be drawn
 alone and in any order. Scene, hour, weather, place and size are drawn alike for all labels.
 """
 
@@ -26,9 +26,9 @@ FACING_CAMERAS = {"CAM03": "CAM04"}  # the second camera looks at the first
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture to draw."""
+    """One image to draw."""
 
-    path: str  # relative to the folder of pictures, POSIX
+    path: str  # relative to the folder of images, POSIX
     label: str
     station: str
     camera: str
@@ -40,7 +40,7 @@ class Frame:
     seconds: float  # since the first frame of the burst
     opposed: bool  # seen from the other side
     conditions: Conditions
-    stream: tuple[int, int]  # seeds the picture's own generator
+    stream: tuple[int, int]  # seeds the image's own generator
     is_labelled: bool
 
 
@@ -55,10 +55,10 @@ class _Burst:
     conditions: Conditions
 
 
-def plan_frames(pictures: int, seed: int) -> list[Frame]:
-    """Give all frames, by camera and time; `pictures` is a multiple of 3 and at least 30."""
+def plan_frames(images: int, seed: int) -> list[Frame]:
+    """Give all frames, by camera and time; `images` is a multiple of 3 and at least 30."""
     rng = np.random.default_rng([seed, 1])
-    bursts = _bursts(pictures // FRAMES, rng)
+    bursts = _bursts(images // FRAMES, rng)
     unlabelled = set(rng.choice(len(bursts), size=max(1, round(len(bursts) * 0.05)), replace=False).tolist())
     taken: dict[str, int] = {}
     frames = []
@@ -163,7 +163,7 @@ def conditions_at(moment: dt.datetime, rng: np.random.Generator) -> Conditions:
 
 
 def count_bursts(frames: list[Frame], gap: float = 60.0) -> int:
-    """Count the bursts that the pictures of each station fall into: a pause over `gap` seconds ends one.
+    """Count the bursts that the images of each station fall into: a pause over `gap` seconds ends one.
 
     Opposed cameras that see the same animal within the minute share a burst.
     """

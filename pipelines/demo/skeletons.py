@@ -45,7 +45,7 @@ def _joints(*rows: tuple[float, float, float, float]) -> Joints:
     return np.array(rows, dtype=np.float64)
 
 
-def _mirrored(part: str, joints: Joints) -> list[Chain]:
+def _flipped(part: str, joints: Joints) -> list[Chain]:
     return [Chain(part, joints), Chain(part, joints * (1, 1, -1, 1))]
 
 
@@ -117,8 +117,8 @@ def _leopard(pose: Pose) -> list[Chain]:
         Chain("head", _joints((0.58, 0.635, 0, 0.092), (0.62, 0.64, 0, 0.088))),
         Chain("muzzle", _joints((0.63, 0.62, 0, 0.068), (0.715, 0.595, 0, 0.047))),
         Chain("nose", _joints((0.754, 0.612, 0, 0.013), (0.757, 0.606, 0, 0.010))),
-        *_mirrored("ear", _joints((0.575, 0.70, 0.055, 0.030), (0.565, 0.735, 0.066, 0.022))),
-        *_mirrored("eye", _joints((0.688, 0.660, 0.043, 0.013), (0.690, 0.660, 0.043, 0.013))),
+        *_flipped("ear", _joints((0.575, 0.70, 0.055, 0.030), (0.565, 0.735, 0.066, 0.022))),
+        *_flipped("eye", _joints((0.688, 0.660, 0.043, 0.013), (0.690, 0.660, 0.043, 0.013))),
     ]
     front = _joints(
         (0.27, 0.44, 0.085, 0.088), (0.25, 0.28, 0.09, 0.058), (0.26, 0.13, 0.09, 0.045), (0.29, 0.04, 0.09, 0.046)
@@ -143,7 +143,7 @@ def _horns(length: float) -> list[Chain]:
     y = 1.27 + radius * np.sin(angle) * 1.1
     z = 0.040 + 0.075 * np.linspace(0, 1, 26)
     thickness = np.linspace(0.042, 0.014, 26) * (1 + 0.16 * np.sin(np.arange(26) * 2.1))
-    return _mirrored("horn", np.column_stack([x, y, z, thickness]))
+    return _flipped("horn", np.column_stack([x, y, z, thickness]))
 
 
 def _ibex(pose: Pose) -> list[Chain]:
@@ -155,8 +155,8 @@ def _ibex(pose: Pose) -> list[Chain]:
         Chain("muzzle", _joints((0.72, 1.16, 0, 0.070), (0.88, 1.05, 0, 0.048))),
         Chain("nose", _joints((0.915, 1.05, 0, 0.022), (0.92, 1.035, 0, 0.018))),
         Chain("beard", _joints((0.82, 1.03, 0, 0.035), (0.78, 0.93, 0, 0.026), (0.75, 0.84, 0, 0.010))),
-        *_mirrored("ear", _joints((0.60, 1.23, 0.07, 0.026), (0.56, 1.23, 0.13, 0.030), (0.52, 1.21, 0.18, 0.010))),
-        *_mirrored("eye", _joints((0.755, 1.205, 0.058, 0.017), (0.757, 1.205, 0.058, 0.017))),
+        *_flipped("ear", _joints((0.60, 1.23, 0.07, 0.026), (0.56, 1.23, 0.13, 0.030), (0.52, 1.21, 0.18, 0.010))),
+        *_flipped("eye", _joints((0.755, 1.205, 0.058, 0.017), (0.757, 1.205, 0.058, 0.017))),
         *_horns(pose.horn),
     ]
     front = _joints(
@@ -181,10 +181,10 @@ def _fox(pose: Pose) -> list[Chain]:
         Chain("head", _joints((0.36, 0.425, 0, 0.060), (0.39, 0.42, 0, 0.055))),
         Chain("muzzle", _joints((0.40, 0.410, 0, 0.042), (0.46, 0.392, 0, 0.026), (0.505, 0.383, 0, 0.018))),
         Chain("nose", _joints((0.525, 0.388, 0, 0.012), (0.528, 0.386, 0, 0.011))),
-        *_mirrored(
+        *_flipped(
             "ear", _joints((0.350, 0.465, 0.034, 0.028), (0.345, 0.51, 0.042, 0.019), (0.342, 0.56, 0.048, 0.004))
         ),
-        *_mirrored("eye", _joints((0.428, 0.436, 0.032, 0.0085), (0.429, 0.436, 0.032, 0.0085))),
+        *_flipped("eye", _joints((0.428, 0.436, 0.032, 0.0085), (0.429, 0.436, 0.032, 0.0085))),
     ]
     front = _joints(
         (0.17, 0.28, 0.04, 0.046), (0.165, 0.17, 0.045, 0.026), (0.17, 0.09, 0.045, 0.019), (0.185, 0.02, 0.045, 0.021)
@@ -212,7 +212,7 @@ def _hare(pose: Pose) -> list[Chain]:
         Chain("head", _joints((0.20, 0.262, 0, 0.056), (0.235, 0.258, 0, 0.052))),
         Chain("muzzle", _joints((0.25, 0.248, 0, 0.043), (0.285, 0.238, 0, 0.032))),
         Chain("nose", _joints((0.315, 0.243, 0, 0.008), (0.316, 0.241, 0, 0.008))),
-        *_mirrored(
+        *_flipped(
             "ear",
             _joints(
                 (0.19, 0.30, 0.022, 0.016),
@@ -221,7 +221,7 @@ def _hare(pose: Pose) -> list[Chain]:
                 (0.122, 0.47, 0.042, 0.006),
             ),
         ),
-        *_mirrored("eye", _joints((0.247, 0.274, 0.043, 0.0115), (0.248, 0.274, 0.043, 0.0115))),
+        *_flipped("eye", _joints((0.247, 0.274, 0.043, 0.0115), (0.248, 0.274, 0.043, 0.0115))),
     ]
     front = _joints(
         (0.12, 0.14, 0.035, 0.042),

@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Surface:
-    """What one sees of a body: a list of pixels, and the picture of their places in that list."""
+    """What one sees of a body: a list of pixels, and the image of their places in that list."""
 
     index: NDArray[np.int32]  # (height, width): place in the lists below; -1: nothing there
     part: NDArray[np.int16]  # (n,): index into part_names

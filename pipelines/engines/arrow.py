@@ -1,4 +1,4 @@
-"""From Arrow batches of pictures to Arrow batches of features: what an executor runs.
+"""From Arrow batches of images to Arrow batches of features: what an executor runs.
 
 A worker imports what this module imports, in every process: no Spark, no pandas, no settings.
 """
@@ -38,16 +38,16 @@ def freeze_gc() -> None:
     gc.freeze()
 
 
-def with_flip(network: Network, mirrored: Sequence[bool]) -> Network:
-    """Give a network that looks at each picture once for every word: as it is, or mirrored left to right.
+def with_flip(network: Network, flipped: Sequence[bool]) -> Network:
+    """Give a network that looks at each image once for every word: as it is, or flipped left to right.
 
     Features of several looks stand one behind the other.
     """
-    if not any(mirrored):
+    if not any(flipped):
         return network
 
     def run(pixels: Pixels) -> Features:
-        looks = (np.ascontiguousarray(pixels[:, :, ::-1]) if each else pixels for each in mirrored)
+        looks = (np.ascontiguousarray(pixels[:, :, ::-1]) if each else pixels for each in flipped)
         return np.concatenate([network(each) for each in looks], axis=1)
 
     return run
@@ -73,7 +73,7 @@ def embed_batches(
 
 
 def _contents(batches: Iterable[pa.RecordBatch], hashes: deque[pa.Array]) -> Iterator[bytes | None]:
-    """Give the pictures of all batches, and put the hashes of each batch aside."""
+    """Give the images of all batches, and put the hashes of each batch aside."""
     for batch in batches:
         if batch.num_rows:
             hashes.append(batch.column(0))

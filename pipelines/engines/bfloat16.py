@@ -2,8 +2,8 @@
 
 bfloat16 keeps 8 of the 24 bits of single precision, and a processor that has it multiplies twice as many (Henry, Tang,
 Heinecke, "Leveraging the bfloat16 artificial intelligence datatype for higher-precision computations", 2019). What
-it costs a picture's features differs a thousandfold between the convolutions of one network: each is tried alone on
-pictures of formulas. Their errors add up, so that those are taken that save most for theirs, up to what is allowed.
+it costs an image's features differs a thousandfold between the convolutions of one network: each is tried alone on
+images of formulas. Their errors add up, so that those are taken that save most for theirs, up to what is allowed.
 
 OpenVINO leaves single what is marked as precise: all but those taken. A worker without bfloat16 ignores the marks.
 OpenVINO 2025.4 does not heed all of them: what that loses counts too, so that nothing is taken there.
@@ -27,8 +27,8 @@ from pipelines.engines.quantization.calibration_images import (
     count_macs,
 )
 
-_TRIED, _HELD_OUT = 12, 28  # pictures: to try each convolution alone, and all that were taken together
-_SURE = 1.5  # pictures held out may lose as many times what is allowed
+_TRIED, _HELD_OUT = 12, 28  # images: to try each convolution alone, and all that were taken together
+_SURE = 1.5  # images held out may lose as many times what is allowed
 # Least share to take of the multiplications in single precision: what passes between precisions is converted.
 _WORTH = 0.2
 _UNMARKED = ("Parameter", "Const", "Result")
@@ -39,9 +39,9 @@ def enable_bfloat16(graph: Graph, reference: Any, side: int, allowed: float) -> 
 
     The same graph if nothing can be taken. Needs a processor with bfloat16.
     """
-    pictures = calibration_images(_TRIED + _HELD_OUT, side)
-    expected = compute_features(reference, pictures)
-    tried, unseen = (pictures[:_TRIED], expected[:_TRIED]), (pictures[_TRIED:], expected[_TRIED:])
+    images = calibration_images(_TRIED + _HELD_OUT, side)
+    expected = compute_features(reference, images)
+    tried, unseen = (images[:_TRIED], expected[:_TRIED]), (images[_TRIED:], expected[_TRIED:])
     chosen = graph.with_marker(BFLOAT16_NOTE)
     if _lost(chosen, *tried) - _lost(graph, *tried) > allowed:
         taken = _bearable(graph, side, *tried, allowed)
@@ -49,13 +49,13 @@ def enable_bfloat16(graph: Graph, reference: Any, side: int, allowed: float) -> 
     return chosen if _lost(chosen, *unseen) - _lost(graph, *unseen) <= _SURE * allowed else graph
 
 
-def _bearable(graph: Graph, side: int, pictures: Pixels, expected: Features, allowed: float) -> Set[str]:
+def _bearable(graph: Graph, side: int, images: Pixels, expected: Features, allowed: float) -> Set[str]:
     """Give the convolutions to take, those first that save most for what they lose; none if it is not worth it."""
-    model, base = graph.model(), _lost(graph, pictures, expected)
+    model, base = graph.model(), _lost(graph, images, expected)
     work = count_macs(model, side)
     # The others compute in 8 bits, or have too few multiplications to be worth it.
     tried = [node.get_friendly_name() for node in convolutions(model) if node.get_type_name() == "Convolution"]
-    lost = {name: max(_lost(_marked(graph, {name}), pictures, expected) - base, 0.0) for name in tried}
+    lost = {name: max(_lost(_marked(graph, {name}), images, expected) - base, 0.0) for name in tried}
     taken, total = set[str](), 0.0
     for name in sorted(lost, key=lambda each: lost[each] / work[each]):
         if total + lost[name] <= allowed:
@@ -64,9 +64,9 @@ def _bearable(graph: Graph, side: int, pictures: Pixels, expected: Features, all
     return taken if sum(work[name] for name in taken) >= _WORTH * sum(work[name] for name in tried) else set()
 
 
-def _lost(graph: Graph, pictures: Pixels, expected: Features) -> float:
+def _lost(graph: Graph, images: Pixels, expected: Features) -> float:
     """Give how far below 1 the mean cosine is; of a graph without the note in single precision."""
-    found = compute_features(graph.model(), pictures, "bf16" if graph.has_bfloat16 else "f32")
+    found = compute_features(graph.model(), images, "bf16" if graph.has_bfloat16 else "f32")
     return float(1 - cosine_similarities(found.astype(np.float64), expected.astype(np.float64)).mean())
 
 

@@ -21,7 +21,7 @@ from pipelines.engines.bfloat16 import enable_bfloat16
 from pipelines.engines.cpu_features import cpu_has_bfloat16, cpu_has_vnni
 from pipelines.engines.graph import VNNI_NOTE, Graph
 
-_LOST = {"exact": 2e-5, "fast": 2e-4}  # of the mean cosine, by bfloat16: a fifth of what a picture may lose in exact
+_LOST = {"exact": 2e-5, "fast": 2e-4}  # of the mean cosine, by bfloat16: a fifth of what an image may lose in exact
 
 
 class _FromPixels(nn.Module):

@@ -18,14 +18,14 @@ _engines: dict[tuple[str, str, str, int], Engine] = {}
 class Engine(Protocol):
     """Run a network: uint8 pixels of shape (n, side, side, 3) in, float32 features of shape (n, d) out.
 
-    `batch`: pictures a call that make it fastest. `max_concurrent_calls`: calls that may run at once, from threads of their own.
+    `batch`: images a call that make it fastest. `max_concurrent_calls`: calls that may run at once, from threads of their own.
     """
 
     batch: int
     max_concurrent_calls: int
 
     def __call__(self, pixels: Pixels) -> Features:
-        """Give the features of the pictures, in their order."""
+        """Give the features of the images, in their order."""
         ...
 
 

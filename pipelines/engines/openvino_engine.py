@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU: no torch in the worker, a picture or two at a time, so that what it touches stays in the cache."""
+"""OpenVINO on a CPU: no torch in the worker, an image or two at a time, so that what it touches stays in the cache."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pipelines.backbones import Backbone
 from pipelines.engines.cpu_features import cpu_has_bfloat16, cpu_has_vnni
 from pipelines.engines.graph import Graph
 
-# Pictures that are decoded before the network sees them, and how many bytes of pixels they may come to: decoding leaves
+# Images that are decoded before the network sees them, and how many bytes of pixels they may come to: decoding leaves
 # little of the network in the cache, which must find its way back each time.
 _AHEAD, _AHEAD_BYTES = 32, 8 * 2**20
-_SMALL = 16e6  # bytes of constants, which stay in the cache that cores share and are soon read for every picture anew
+_SMALL = 16e6  # bytes of constants, which stay in the cache that cores share and are soon read for every image anew
 
 
 class OpenVinoEngine:
-    """Run a graph on `threads` threads with a fixed number of pictures at once; fewer are filled up and cut again.
+    """Run a graph on `threads` threads with a fixed number of images at once; fewer are filled up and cut again.
 
-    Of a core's own cache, activations in single precision leave room for one picture, those in 8 bits for two. A call
+    Of a core's own cache, activations in single precision leave room for one image, those in 8 bits for two. A call
     takes more of them, one after the other.
     """
 
@@ -45,7 +45,7 @@ class OpenVinoEngine:
         self._request = self._compiled.create_infer_request()
 
     def __call__(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Give the features of the pictures, in their order."""
+        """Give the features of the images, in their order."""
         starts = range(0, len(pixels), self.at_once)
         return np.concatenate([self._run(pixels[start : start + self.at_once]) for start in starts])
 

@@ -40,14 +40,14 @@ class TorchEngine:
             torch.set_num_threads(threads)
 
     def __call__(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Give the features of the pictures, in their order."""
+        """Give the features of the images, in their order."""
         batch = self.batch
         try:
             return self._run(pixels, batch)
         except torch.cuda.OutOfMemoryError:
             half = max(1, batch // 2)
             if half < self.batch:  # the other flight may have said so already
-                _log.warning("%d pictures do not fit into the memory of %s: %d from now on.", batch, self._device, half)
+                _log.warning("%d images do not fit into the memory of %s: %d from now on.", batch, self._device, half)
                 self.batch = half
         if self._device != "cpu":
             torch.cuda.empty_cache()
@@ -55,7 +55,7 @@ class TorchEngine:
             return self._run(pixels, half)
         except torch.cuda.OutOfMemoryError as error:
             raise PlatformError(
-                f"{half} pictures do not fit into the memory of {self._device} either. Set featurize.batch_size below "
+                f"{half} images do not fit into the memory of {self._device} either. Set featurize.batch_size below "
                 f"{half}, or let fewer tasks share a GPU (spark.task.resource.gpu.amount)."
             ) from error
 

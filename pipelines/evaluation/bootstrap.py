@@ -1,6 +1,6 @@
 """Bootstrap over groups: how far would a figure move, had other encounters been drawn?
 
-Frames of one burst are near copies. Resampling pictures one by one takes each copy for new evidence, and the
+Frames of one burst are near copies. Resampling images one by one takes each copy for new evidence, and the
 interval comes out too narrow; so whole groups are drawn with replacement (cluster bootstrap: Davison and
 Hinkley, 1997, section 3.8) and the interval is read from the percentiles of the resampled figures.
 """

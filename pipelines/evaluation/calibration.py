@@ -1,4 +1,4 @@
-"""Calibration: of the pictures the model is 80 % sure of, are 80 % right?"""
+"""Calibration: of the images the model is 80 % sure of, are 80 % right?"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def reliability_bins(probabilities: Floats, is_right: NDArray[np.bool_]) -> tupl
 
 
 def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Give the mean gap between confidence and accuracy, weighted by the pictures in each bin (ECE)."""
+    """Give the mean gap between confidence and accuracy, weighted by the images in each bin (ECE)."""
     rows = sum(each.count for each in bins)
     gaps = (each.count * abs((each.confidence or 0.0) - (each.accuracy or 0.0)) for each in bins)
     return sum(gaps) / rows

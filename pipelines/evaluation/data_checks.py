@@ -77,7 +77,7 @@ def _require_classes(counts: Counts) -> None:
         counted = ", ".join(f"{_groups_in(splits, [split])} groups in {split}" for split in SPLITS)
         raise DataError(
             f"There is only one class, '{only}' ({counted}); a classifier needs two. "
-            "Label other pictures too, such as those without an animal as 'blank'."
+            "Label other images too, such as those without an animal as 'blank'."
         )
 
 

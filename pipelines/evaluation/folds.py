@@ -12,7 +12,7 @@ def assign_folds(rows: DataFrame, folds: int, salt: str, unit: str = "group_id")
     Groups are dealt out in the order of their hash, those of each label in turn (stratified and grouped k-fold): a
     label with as many groups as there are folds is in every one of them, and no fold is empty. A group of several
     labels counts as one of the rarest, whose few groups must not fall together. `unit` names the column that is dealt
-    instead of the group; content_hash makes folds of single pictures, as a random split would.
+    instead of the group; content_hash makes folds of single images, as a random split would.
     """
     counts = rows.groupBy("label").agg(F.countDistinct(unit).alias("units"))
     rarest = F.min(F.struct("units", "label"))["label"]

@@ -1,4 +1,4 @@
-"""Scored pictures with their truth: the checked input of every figure."""
+"""Scored images with their truth: the checked input of every figure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _check(
     if len(groups) != len(labels):
         faults.append(f"There are {len(groups):,} groups for {len(labels):,} labels; each row needs its group.")
     if missing := sum(group is None or group != group for group in groups):
-        faults.append(f"{missing:,} rows have no group; give a picture that stands alone its own.")
+        faults.append(f"{missing:,} rows have no group; give an image that stands alone its own.")
     if unknown := [label for label in labels if label not in index]:
         faults.append(
             f"{len(unknown):,} labels are not in the classes, for example {unknown[0]!r}. "

@@ -1,4 +1,4 @@
-"""Honest figures of a classifier: measured on held-out pictures, with intervals over groups."""
+"""Honest figures of a classifier: measured on held-out images, with intervals over groups."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def evaluate(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Evaluation:
-    """Give every figure of the classifier on these pictures, with bootstrap intervals over the groups.
+    """Give every figure of the classifier on these images, with bootstrap intervals over the groups.
 
     `probabilities` has shape (n, k), columns in the order of `classes`; the prediction is the most probable
     class, the first one of equals. The order of the rows does not matter. `bootstrap=0` gives no intervals.
 
-    A class without a picture here has no recall, average precision or review share, and a class that was
+    A class without an image here has no recall, average precision or review share, and a class that was
     never predicted no precision: None, and left out of balanced accuracy and mean average precision. Macro
     F1 is the mean over classes that were met or predicted. The same rule holds within each resample.
     Log-loss is in nats. The calibration error has no interval: resampling adds noise to every bin, which
@@ -84,12 +84,12 @@ def review_fraction(
     class_of_interest: str,
     recall: float,
 ) -> float:
-    """Give the share of all pictures that a person must look at to see `recall` of one class's pictures.
+    """Give the share of all images that a person must look at to see `recall` of one class's images.
 
-    Pictures are looked at in the order of the class's probability, equal ones together. The threshold is
-    chosen on the very pictures it is measured on, hence optimistic: on new pictures the same threshold finds
-    a little less. With fewer than 1 / (1 - recall) pictures of the class, every one of them must be found.
-    Raises ValueError where the class has no picture.
+    Images are looked at in the order of the class's probability, equal ones together. The threshold is
+    chosen on the very images it is measured on, hence optimistic: on new images the same threshold finds
+    a little less. With fewer than 1 / (1 - recall) images of the class, every one of them must be found.
+    Raises ValueError where the class has no image.
     """
     if class_of_interest not in classes:
         raise ValueError(f"Class {class_of_interest!r} is not one of the classes: {format_list(classes)}.")
@@ -100,7 +100,7 @@ def review_fraction(
     curve = table.rankings[list(classes).index(class_of_interest)].curve(once)
     share = float(review_fractions(*curve, table.rows @ once, recall)[0])
     if np.isnan(share):
-        raise ValueError(f"No picture has the label {class_of_interest!r}: there is no recall to reach.")
+        raise ValueError(f"No image has the label {class_of_interest!r}: there is no recall to reach.")
     return share
 
 

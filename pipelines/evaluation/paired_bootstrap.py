@@ -1,6 +1,6 @@
 """Paired bootstrap: is one model better than another, or were the encounters drawn to its liking?
 
-Both are asked about the same pictures, and each resample draws groups once, for both (Koehn, 2004, Statistical
+Both are asked about the same images, and each resample draws groups once, for both (Koehn, 2004, Statistical
 significance tests for machine translation evaluation): what is hard for the one is mostly hard for the other, so their
 difference moves far less than either figure does.
 """
@@ -22,10 +22,10 @@ TIE = 1e-12  # sums in another order differ in their last digits
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Hold what two models reach in one metric on the same pictures, and by how much ours is higher.
+    """Hold what two models reach in one metric on the same images, and by how much ours is higher.
 
     `share_better` is the share of resamples in which ours is higher, and not just as high; 0 where there are fewer than
-    two groups to draw from. `recalls` hold ours and theirs for each class that has a picture.
+    two groups to draw from. `recalls` hold ours and theirs for each class that has an image.
     """
 
     candidate: float
@@ -33,7 +33,7 @@ class PairedComparison:
     difference: Interval
     win_rate: float
     recalls: dict[str, tuple[float, float]]
-    pictures: int
+    images: int
     groups: int
 
     @property
@@ -53,7 +53,7 @@ def paired_bootstrap(
     """Compare two models' most probable classes in accuracy, balanced_accuracy or macro_f1.
 
     The answers may come in any order: they are counted by group, and groups are numbered by name. Raises ValueError
-    where they are not of the same pictures, or not among the same classes.
+    where they are not of the same images, or not among the same classes.
     """
     _require_same(ours, theirs)
     counts = [_Counts.of(each) for each in (ours, theirs)]
@@ -71,7 +71,7 @@ def paired_bootstrap(
         other,
         percentile_interval(mine - other, differences, groups, confidence),
         float((differences > TIE).mean()) if groups > 1 and differences.size else 0.0,
-        {label: (own, their) for label, own, their in recalls if own == own},  # NaN: no picture has the class
+        {label: (own, their) for label, own, their in recalls if own == own},  # NaN: no image has the class
         len(ours.labels),
         groups,
     )
@@ -82,7 +82,7 @@ def _require_same(ours: PredictionSet, theirs: PredictionSet) -> None:
         raise ValueError(f"The answers are among other classes: {ours.classes} and {theirs.classes}.")
     if sorted(zip(ours.groups, ours.labels, strict=True)) != sorted(zip(theirs.groups, theirs.labels, strict=True)):
         raise ValueError(
-            f"The answers are not of the same pictures: {len(ours.labels):,} and {len(theirs.labels):,} of them, whose "
+            f"The answers are not of the same images: {len(ours.labels):,} and {len(theirs.labels):,} of them, whose "
             "labels differ by group."
         )
 

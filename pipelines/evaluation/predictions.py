@@ -1,4 +1,4 @@
-"""What a model says about labelled pictures, and what follows from it before a word of it is believed.
+"""What a model says about labelled images, and what follows from it before a word of it is believed.
 
 The temperature, the vote and the thresholds are chosen on validation. Test sees them when they are settled.
 """
@@ -26,7 +26,7 @@ RULES = {"mean": MEAN, "max": MAXIMUM, "none": NO_VOTE}  # weights by train.burs
 class PredictionSet:
     """Hold labels, probabilities of shape (n, k) in the order of the classes, and what belongs together.
 
-    `mirrored`: what the model says of the mirrored pictures, where it was asked.
+    `flipped`: what the model says of the flipped images, where it was asked.
     """
 
     labels: Sequence[str]
@@ -34,24 +34,24 @@ class PredictionSet:
     classes: tuple[str, ...]
     bursts: Sequence[str]
     groups: Sequence[str]
-    mirrored: Floats | None = None
+    flipped: Floats | None = None
 
     @cached_property
     def class_indices(self) -> NDArray[np.int64]:
-        """Give each picture's place among the classes."""
+        """Give each image's place among the classes."""
         place = {label: place for place, label in enumerate(self.classes)}
         return np.array([place[label] for label in self.labels], dtype=np.int64)
 
     def with_temperature(self, temperature: float) -> PredictionSet:
         """Give the answers with their logits divided by the temperature."""
-        mirrored = None if self.mirrored is None else apply_temperature(self.mirrored, temperature)
-        return replace(self, probabilities=apply_temperature(self.probabilities, temperature), mirrored=mirrored)
+        flipped = None if self.flipped is None else apply_temperature(self.flipped, temperature)
+        return replace(self, probabilities=apply_temperature(self.probabilities, temperature), flipped=flipped)
 
     def average_views(self, both: bool) -> PredictionSet:
-        """Give the mean of what is said of the picture and of its mirror image, or the first alone."""
-        if not both or self.mirrored is None:
-            return replace(self, mirrored=None)
-        return replace(self, probabilities=(self.probabilities + self.mirrored) / 2, mirrored=None)
+        """Give the mean of what is said of the image and of its flipped image, or the first alone."""
+        if not both or self.flipped is None:
+            return replace(self, flipped=None)
+        return replace(self, probabilities=(self.probabilities + self.flipped) / 2, flipped=None)
 
     @cached_property
     def log_loss(self) -> float:
@@ -66,14 +66,14 @@ class PredictionSet:
 
     @cached_property
     def bursts_and_groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give the number of each picture's burst and group, in the order of their names."""
+        """Give the number of each image's burst and group, in the order of their names."""
         bursts, groups = (
             np.unique(np.asarray(each, str), return_inverse=True)[1] for each in (self.bursts, self.groups)
         )
         return bursts, groups
 
     def class_scores(self, label: str) -> ClassScores:
-        """Give the pictures as their probability of one class ranks them."""
+        """Give the images as their probability of one class ranks them."""
         place, (bursts, groups) = self.classes.index(label), self.bursts_and_groups
         return ClassScores(
             self.class_indices == place, self.probabilities[:, place], bursts, groups, int(groups.max()) + 1
@@ -95,9 +95,9 @@ def choose_temperature(validation: PredictionSet | None) -> float:
 
 
 def choose_views(validation: PredictionSet) -> tuple[bool, float, PredictionSet]:
-    """Say whether the mean of both views is better than the picture alone; give its temperature and its answers."""
+    """Say whether the mean of both views is better than the image alone; give its temperature and its answers."""
     tried = []
-    for both in (False, True) if validation.mirrored is not None else (False,):
+    for both in (False, True) if validation.flipped is not None else (False,):
         views = validation if both else validation.average_views(False)
         temperature = choose_temperature(views)
         tried.append((both, temperature, views.with_temperature(temperature).average_views(both)))

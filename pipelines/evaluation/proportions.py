@@ -14,15 +14,15 @@ CONFIDENCE = 0.95
 
 
 def proportion_interval(counts: Sequence[tuple[str, int, int]], resamples: int, seed: int = 0) -> Interval:
-    """Give the share of hits among the pictures of (group, pictures, hits); groups are drawn with replacement.
+    """Give the share of hits among the images of (group, images, hits); groups are drawn with replacement.
 
     With one group there is no interval; where all or none are hits it is the exact binomial one with the groups as
     trials.
     """
     by_group: dict[str, tuple[int, int]] = {}
-    for group, pictures, hits in counts:
+    for group, images, hits in counts:
         before = by_group.get(group, (0, 0))
-        by_group[group] = before[0] + pictures, before[1] + hits
+        by_group[group] = before[0] + images, before[1] + hits
     sums = np.array(list(by_group.values()), dtype=np.float64).reshape(-1, 2)
     total, found = sums.sum(axis=0)
     if not total:

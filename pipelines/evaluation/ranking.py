@@ -1,6 +1,6 @@
-"""Figures of a ranking: pictures in the order of one class's probability.
+"""Figures of a ranking: images in the order of one class's probability.
 
-Only places where a picture of the class stands can be thresholds. So pictures are binned between those places
+Only places where an image of the class stands can be thresholds. So images are binned between those places
 once, and a resample is one sparse product and one running sum, exact and without sorting again.
 """
 
@@ -17,20 +17,20 @@ from pipelines.evaluation.bootstrap import Floats, Ints, counts_by_group
 
 @dataclass(frozen=True)
 class Ranking:
-    """Hold counts by threshold (highest first) and group: of all pictures, and of those with the class."""
+    """Hold counts by threshold (highest first) and group: of all images, and of those with the class."""
 
     retrieved: csr_matrix
     relevant: csr_matrix
 
     def curve(self, drawn: Floats) -> tuple[Floats, Floats]:
-        """Give, by threshold and resample, how many pictures reach it, and how many have the class."""
+        """Give, by threshold and resample, how many images reach it, and how many have the class."""
         return np.cumsum(self.retrieved @ drawn, axis=0), np.cumsum(self.relevant @ drawn, axis=0)
 
 
 def build_ranking(scores: Floats, is_class: NDArray[np.bool_], groups: Ints, group_count: int) -> Ranking:
-    """Bin the pictures by the scores of the pictures that have the class; equal scores share a bin."""
+    """Bin the images by the scores of the images that have the class; equal scores share a bin."""
     thresholds = np.unique(-scores[is_class])
-    bins = np.searchsorted(thresholds, -scores)  # the first threshold that the picture reaches
+    bins = np.searchsorted(thresholds, -scores)  # the first threshold that the image reaches
     is_seen = bins < len(thresholds)
     shape = (len(thresholds), group_count)
     return Ranking(
@@ -52,7 +52,7 @@ def average_precision(seen: Floats, found: Floats) -> Floats:
 
 
 def review_fractions(seen: Floats, found: Floats, rows: Floats, recall: float) -> Floats:
-    """Give, by resample, the share of all pictures to look at until `recall` of the class is seen."""
+    """Give, by resample, the share of all images to look at until `recall` of the class is seen."""
     if not len(found):
         return np.full(found.shape[1], np.nan)
     is_reached = found >= recall * found[-1] - 1e-9  # .95 * 20 is a little over 19

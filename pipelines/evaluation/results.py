@@ -20,7 +20,7 @@ METRICS = (
 class Interval:
     """Hold a figure and its bootstrap interval.
 
-    `value` is None where the figure is not defined (the recall of a class without a picture). `low` and
+    `value` is None where the figure is not defined (the recall of a class without an image). `low` and
     `high` are None where no honest interval can be given: fewer than two groups, or no resampling.
     """
 
@@ -41,9 +41,9 @@ class Interval:
 class ClassMetrics:
     """Hold the figures of one class, one against the rest.
 
-    `support` counts the pictures with that label and `groups` the groups they come from.
-    `review_share_99` is the share of all pictures that a person must look at to see 99 % of this class.
-    Its threshold is chosen on the same pictures, hence optimistic: a later version chooses it on validation.
+    `support` counts the images with that label and `groups` the groups they come from.
+    `review_share_99` is the share of all images that a person must look at to see 99 % of this class.
+    Its threshold is chosen on the same images, hence optimistic: a later version chooses it on validation.
     """
 
     support: int
@@ -69,7 +69,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Hold all figures of a classifier on one set of pictures.
+    """Hold all figures of a classifier on one set of images.
 
     `confusion` has a row for each true class and a column for each predicted class, both in the
     order of `classes`.
@@ -87,7 +87,7 @@ class Evaluation:
 
     @property
     def is_grouped(self) -> bool:
-        """Say whether groups hold more than one picture, so that intervals are wider than by pictures."""
+        """Say whether groups hold more than one image, so that intervals are wider than by images."""
         return self.groups < self.rows
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,12 +116,12 @@ class Evaluation:
 
 def text_table(evaluation: Evaluation) -> str:
     """Give the figures as a short aligned table for the terminal."""
-    unit = "groups" if evaluation.is_grouped else "pictures"
-    head = f"{evaluation.rows:,} pictures, {evaluation.groups:,} groups"
+    unit = "groups" if evaluation.is_grouped else "images"
+    head = f"{evaluation.rows:,} images, {evaluation.groups:,} groups"
     if evaluation.resamples:
         head += f"; {evaluation.confidence:.0%} intervals by bootstrap over {unit}"
     overall = [[name.replace("_", " "), evaluation.metrics[name].format()] for name in METRICS]
-    rows = [["class", "pictures", "groups", "precision", "recall", "AP", "review share at recall .99"]]
+    rows = [["class", "images", "groups", "precision", "recall", "AP", "review share at recall .99"]]
     for name, figures in evaluation.per_class.items():
         intervals = (figures.precision, figures.recall, figures.average_precision, figures.review_share_99)
         counts = [f"{figures.support:,}", f"{figures.groups:,}"]

@@ -22,8 +22,8 @@ class ReviewPolicy:
 
     A weight of None means no vote: every image keeps its own probabilities.
 
-    A class of interest of which no picture was held out has no point. `both_views`: the probabilities are the
-    mean of those of the picture and of its mirror image.
+    A class of interest of which no image was held out has no point. `both_views`: the probabilities are the
+    mean of those of the image and of its flipped image.
     """
 
     max_weight: float | None = 0.0
@@ -32,7 +32,7 @@ class ReviewPolicy:
     average_flip: bool = False
 
     def thresholds(self, unit: str, recall: float) -> dict[str, float]:
-        """Give the probability of each class of interest below which a picture may be dismissed, where it is known."""
+        """Give the probability of each class of interest below which an image may be dismissed, where it is known."""
         return {
             each.label: each.threshold
             for each in self.operating_points
@@ -40,7 +40,7 @@ class ReviewPolicy:
         }
 
     def classes_without_threshold(self, unit: str, recall: float) -> list[str]:
-        """Give the classes of interest by which no picture may be dismissed: too few groups with them were held out."""
+        """Give the classes of interest by which no image may be dismissed: too few groups with them were held out."""
         known = self.thresholds(unit, recall)
         return [label for label in self.classes_of_interest if label not in known]
 
@@ -58,7 +58,7 @@ class ReviewPolicy:
 
 
 TARGET_RECALLS = (0.99, 0.95)
-UNITS = ("picture", "burst", "group")
+UNITS = ("image", "burst", "group")
 BLANK_LABELS = ("blank", "empty", "nothing", "none")  # nobody looks for these
 
 
@@ -80,13 +80,13 @@ class OperatingPoint:
 
     @property
     def is_reliable(self) -> bool:
-        """Say whether pictures may be dismissed by it: score takes no other."""
+        """Say whether images may be dismissed by it: score takes no other."""
         return self.groups >= self.min_groups
 
 
 @dataclass(frozen=True)
 class OperatingPointResult:
-    """Hold what an operating point costs and finds on other pictures, with intervals over groups."""
+    """Hold what an operating point costs and finds on other images, with intervals over groups."""
 
     point: OperatingPoint
     share: Interval
@@ -106,7 +106,7 @@ class OperatingPointResult:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Hold pictures' truth and their probability of one class, and the number of each one's burst and group.
+    """Hold images' truth and their probability of one class, and the number of each one's burst and group.
 
     Groups are counted from 0 to `group_count` - 1.
     """
@@ -118,9 +118,9 @@ class ClassScores:
     group_count: int
 
     def max_score_by_unit(self, unit: str) -> tuple[Floats, Ints]:
-        """Give, for each unit with the class, the highest score of its pictures with the class, and its group."""
+        """Give, for each unit with the class, the highest score of its images with the class, and its group."""
         rows = np.flatnonzero(self.is_class)
-        numbers = rows if unit == "picture" else {"burst": self.bursts, "group": self.groups}[unit][rows]
+        numbers = rows if unit == "image" else {"burst": self.bursts, "group": self.groups}[unit][rows]
         order = np.lexsort((self.scores[rows], numbers))  # the highest of each unit comes last
         is_last = np.append(np.diff(numbers[order]) != 0, True)[: len(rows)]
         chosen = rows[order[is_last]]
@@ -140,7 +140,7 @@ def is_blank(label: str) -> bool:
 
 
 def drop_redundant_units(reviews: Sequence[OperatingPointResult]) -> tuple[OperatingPointResult, ...]:
-    """Leave out units that tell nothing new: bursts where every picture is one, groups where every burst is one."""
+    """Leave out units that tell nothing new: bursts where every image is one, groups where every burst is one."""
     told: dict[str, list[Any]] = {}
     for unit in UNITS:
         of_unit = [each for each in reviews if each.point.unit == unit]
@@ -150,9 +150,9 @@ def drop_redundant_units(reviews: Sequence[OperatingPointResult]) -> tuple[Opera
     return tuple(each for each in reviews if each.point.unit in told)
 
 
-def choose_threshold(pictures: ClassScores, label: str, unit: str, recall: float) -> OperatingPoint | None:
+def choose_threshold(images: ClassScores, label: str, unit: str, recall: float) -> OperatingPoint | None:
     """Give the highest threshold that finds `recall` of the units with the class; None where there are none."""
-    best, groups = pictures.max_score_by_unit(unit)
+    best, groups = images.max_score_by_unit(unit)
     if not len(best):
         return None
     wanted = int(np.ceil(recall * len(best) - 1e-9))  # .95 * 20 is a little over 19
@@ -169,13 +169,13 @@ def measure_points(
 ) -> tuple[OperatingPointResult, ...]:
     """Give what each point costs and finds, with bootstrap intervals over the groups, drawn once for all of them.
 
-    The points are of the same pictures, each as its class ranks them. A recall is None where no unit has the class.
+    The points are of the same images, each as its class ranks them. A recall is None where no unit has the class.
     """
     if not points:
         return ()
     count = points[0][1].group_count
-    best = [pictures.max_score_by_unit(point.unit) for point, pictures in points]
-    looked_at = _table([pictures.groups[pictures.scores >= point.threshold] for point, pictures in points], count)
+    best = [images.max_score_by_unit(point.unit) for point, images in points]
+    looked_at = _table([images.groups[images.scores >= point.threshold] for point, images in points], count)
     units = _table([groups for _, groups in best], count)
     is_found = [scores >= point.threshold for (point, _), (scores, _) in zip(points, best, strict=True)]
     found = _table([groups[which] for (_, groups), which in zip(best, is_found, strict=True)], count)

@@ -1,4 +1,4 @@
-"""Decide which pictures train, validate and test: by a hash of group_id, the same for ever."""
+"""Decide which images train, validate and test: by a hash of group_id, the same for ever."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 SPLITS = ("train", "validation", "test")
 HASH_BUCKETS = 1_000_000
-Counts = Mapping[str, Mapping[str, tuple[int, int]]]  # of pictures and of groups, by label and split
+Counts = Mapping[str, Mapping[str, tuple[int, int]]]  # of images and of groups, by label and split
 
 
 def assign_split(group_id: Column, fractions: Sequence[float], salt: str) -> Column:
@@ -45,7 +45,7 @@ def labelled_images(images: DataFrame, exclude: Sequence[str] = (), also: Sequen
 
     `also` names further columns of the images to keep.
 
-    Left out: unreadable and unlabelled pictures, excluded labels, and identical bytes under different labels.
+    Left out: unreadable and unlabelled images, excluded labels, and identical bytes under different labels.
     Of copies the first by path stays, so no bytes stand on two sides of a split.
     """
     usable = images.where(_LABELLED)
@@ -59,14 +59,14 @@ def labelled_images(images: DataFrame, exclude: Sequence[str] = (), also: Sequen
 
 
 def count_by_split(rows: DataFrame) -> Counts:
-    """Count the pictures and groups of each label in each split, of rows of label, group_id, split."""
+    """Count the images and groups of each label in each split, of rows of label, group_id, split."""
     counted = rows.groupBy("label", "split").agg(F.count("*"), F.countDistinct("group_id")).collect()
     found: dict[str, dict[str, tuple[int, int]]] = {}
-    for label, split, pictures, groups in sorted(counted):
-        found.setdefault(label, {})[split] = pictures, groups
+    for label, split, images, groups in sorted(counted):
+        found.setdefault(label, {})[split] = images, groups
     return found
 
 
 def split_size(counts: Counts, split: str) -> int:
-    """Give the number of pictures in a split."""
+    """Give the number of images in a split."""
     return sum(found[split][0] for found in counts.values() if split in found)

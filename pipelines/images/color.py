@@ -19,13 +19,13 @@ _STRIP = 4_000_000  # pixels turned at a time: bounds the memory
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Give the picture in mode RGB; the same object where it is already.
+    """Give the image in mode RGB; the same object where it is already.
 
     Grey of 16 bits is scaled from 0..65535, unless its brightest pixel stays within 12 bits: then from the
     smallest of 8, 10 and 12 bits that holds it, as sensors write it without saying so. Floats of 0..1
     (clipped where they pass it a little) and of 0..255 are taken as they are. Negative values and those
     above 65535 have no agreed range: they are scaled from the darkest to the brightest pixel.
-    What is transparent is shown on white; a picture without a single visible pixel is shown as if it
+    What is transparent is shown on white; an image without a single visible pixel is shown as if it
     had no transparency.
     """
     mode = image.mode

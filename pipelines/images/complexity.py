@@ -45,7 +45,7 @@ def check_structure(format_: str, content: bytes, max_pixels: int) -> None:
 
 
 def check_work(format_: str, decoder: str, content: bytes, pixels: int, max_pixels: int) -> None:
-    """Raise ImageError, too_complex, for an opened picture whose decoder works too long on so many pixels."""
+    """Raise ImageError, too_complex, for an opened image whose decoder works too long on so many pixels."""
     if decoder in COSTLY and pixels > (most := _most_pixels(decoder, max_pixels)):
         raise _too_complex(f"{pixels:,} pixels, too slow as {decoder}; the limit is {most:,}")
     if format_ == "JPEG" and _has_many_scans(content):
@@ -70,7 +70,7 @@ def _has_many_scans(content: bytes) -> bool:
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    """Raise ImageError, too_large, for a picture of more pixels than allowed."""
+    """Raise ImageError, too_large, for an image of more pixels than allowed."""
     width, height = size
     if width * height > max_pixels:
         raise ImageError(Failure.TOO_LARGE, f"{width} x {height} pixels, more than {max_pixels}", size)
@@ -153,14 +153,14 @@ def _jpeg2000(content: bytes, max_pixels: int) -> None:
 
 
 def _icon(content: bytes, max_pixels: int) -> None:
-    """Look at an icon's pictures, which are decoded on opening and which may belie the icon's directory."""
+    """Look at an icon's images, which are decoded on opening and which may belie the icon's directory."""
     (count,) = struct.unpack_from("<H", content.ljust(6, b"\0"), 4)
-    _require_few(range(count), ICONS, "pictures in an icon")
+    _require_few(range(count), ICONS, "images in an icon")
     entries = range(6, min(6 + 16 * count, len(content) - 15), 16)
     for start in {int.from_bytes(content[entry + 12 : entry + 16], "little") for entry in entries}:
         if content[start : start + 4] == b"\x89PNG" and len(content) >= start + 24:
             check_pixels(struct.unpack_from(">II", content, start + 16), max_pixels)
-            _require_few(png_chunks(content[start:]), CHUNKS // ICONS, "chunks of a picture in an icon")
+            _require_few(png_chunks(content[start:]), CHUNKS // ICONS, "chunks of an image in an icon")
         elif content[start : start + 4] == b"\x28\0\0\0" and len(content) >= start + 12:
             width, height = struct.unpack_from("<ii", content, start + 4)
             check_pixels((abs(width), abs(height) // 2), max_pixels)

@@ -1,4 +1,4 @@
-"""From the bytes of a picture to its upright RGB pixels."""
+"""From the bytes of an image to its upright RGB pixels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UPRIGHT = {
 def decode(
     content: bytes, *, max_pixels: int, max_bytes: int | None = None, at_least: int | None = None
 ) -> Image.Image:
-    """Give the picture upright and in mode RGB, without metadata that could turn it once more.
+    """Give the image upright and in mode RGB, without metadata that could turn it once more.
 
     Of animations and of files with several pages, the first. `at_least` lets a JPEG be decoded at 1/2, 1/4
     or 1/8 of its scale, as long as its shorter side keeps twice that many pixels: faster by far on large

@@ -1,6 +1,6 @@
 """What EXIF tags mean (CIPA DC-008, EXIF 2.32): orientation, moment and camera.
 
-Broken EXIF is common (cameras, editors and geotaggers rewrite it by hand) and never worth a picture:
+Broken EXIF is common (cameras, editors and geotaggers rewrite it by hand) and never worth an image:
 whatever cannot be read is left out.
 """
 

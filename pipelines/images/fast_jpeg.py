@@ -1,8 +1,8 @@
-"""Decode the pixels of a JPEG to the values that Pillow gives, but faster: straight into the memory of the picture.
+"""Decode the pixels of a JPEG to the values that Pillow gives, but faster: straight into the memory of the image.
 
 Pillow has libjpeg-turbo write each row into a small buffer and copies it from there. Where that buffer happens to lie
 on a multiple of 32 bytes, libjpeg-turbo writes past the cache, and the row must be fetched from memory again: a small
-picture takes a quarter longer, in one process and not in the next.
+image takes a quarter longer, in one process and not in the next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ except ImportError:  # no wheel for this kind of machine: Pillow alone
 
 AVAILABLE = decode_jpeg is not None and hasattr(Image, "fromarrow")  # which Pillow has from 11.2 on
 _VECTOR = 32  # bytes: rows that begin at a multiple of it are written past the cache
-_CACHED = 8 * 2**20  # bytes of a picture that the next step still finds in the cache; larger ones had better go past it
+_CACHED = 8 * 2**20  # bytes of an image that the next step still finds in the cache; larger ones had better go past it
 
 
 def decode_scaled_jpeg(content: bytes, size: tuple[int, int]) -> Image.Image | None:

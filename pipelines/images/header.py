@@ -1,4 +1,4 @@
-"""What a picture's header says: its size, and when and by which camera it was taken."""
+"""What an image's header says: its size, and when and by which camera it was taken."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pipelines.images.pillow_warnings import suppress_pillow_warnings
 
 @dataclass(frozen=True)
 class Header:
-    """Hold what is known of a picture before its pixels are decoded.
+    """Hold what is known of an image before its pixels are decoded.
 
-    `width` and `height` are pixels of the upright picture. `captured_at` has no zone: it is the camera's own
+    `width` and `height` are pixels of the upright image. `captured_at` has no zone: it is the camera's own
     clock. `format` is Pillow's name; an MPO is the JPEG that it begins with.
     """
 
@@ -30,7 +30,7 @@ class Header:
 
 
 def read_header(content: bytes, *, max_pixels: int, max_bytes: int) -> Header:
-    """Give the header of a picture, without decoding a pixel.
+    """Give the header of an image, without decoding a pixel.
 
     Raises ImageError for what its first bytes and its header give away; that the pixels are cut off or
     broken only shows in `decode`.
@@ -45,7 +45,7 @@ def read_header(content: bytes, *, max_pixels: int, max_bytes: int) -> Header:
 
 
 def exif_tags(image: ImageFile.ImageFile, content: bytes) -> Tags:
-    """Give the EXIF tags of an opened picture, empty where it has none that can be read."""
+    """Give the EXIF tags of an opened image, empty where it has none that can be read."""
     if image.format == "TIFF":
         return read_tags(content)
     block = jpeg_exif(content) if image.format == "JPEG" else image.info.get("exif")

@@ -25,10 +25,10 @@ Tags = dict[int, "int | bytes"]
 
 
 def read_tags(exif: bytes) -> Tags:
-    """Give the tags of the main picture: the first number of each, or its text as bytes.
+    """Give the tags of the main image: the first number of each, or its text as bytes.
 
     Takes an EXIF block, with or without its `Exif` prefix, or a whole TIFF file. IFD1, the thumbnail's, is
-    not looked at: its orientation is not the picture's.
+    not looked at: its orientation is not the image's.
     """
     layout = _layout(exif)
     if layout is None:

@@ -11,7 +11,7 @@ _SIZE, _STYLE, _COMPONENT_STYLE, _TILE_PART, _DATA, _END = 0x51, 0x52, 0x53, 0x9
 
 @dataclass(frozen=True)
 class Frame:
-    """Hold the size of the picture, in pixels, the number of its tiles and of its components, and a tile's sides."""
+    """Hold the size of the image, in pixels, the number of its tiles and of its components, and a tile's sides."""
 
     width: int
     height: int

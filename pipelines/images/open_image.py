@@ -1,4 +1,4 @@
-"""The border to Pillow: from bytes to an opened picture, and from what Pillow raises to a named failure.
+"""The border to Pillow: from bytes to an opened image, and from what Pillow raises to a named failure.
 
 Each format's own class is called, instead of `Image.open`: only the decoder that the signature names sees
 the bytes (never Ghostscript, never a guess), its own words are kept, and the limit on pixels is ours, so
@@ -25,7 +25,7 @@ from pipelines.images.webp import require_safe_libwebp
 from pipelines.schemas import Failure
 
 _DECODERS = {
-    "JPEG": ("JpegImagePlugin", "JpegImageFile"),  # of an MPO, its first picture
+    "JPEG": ("JpegImagePlugin", "JpegImageFile"),  # of an MPO, its first image
     "PNG": ("PngImagePlugin", "PngImageFile"),
     "GIF": ("GifImagePlugin", "GifImageFile"),
     "TIFF": ("TiffImagePlugin", "TiffImageFile"),
@@ -50,7 +50,7 @@ class ReadTracker(io.BytesIO):
 
 
 def open_image(content: bytes, *, max_pixels: int, max_bytes: int | None) -> ImageFile.ImageFile:
-    """Open the picture without decoding its pixels.
+    """Open the image without decoding its pixels.
 
     Raises ImageError: empty, not_an_image, unsupported_format, truncated, unreadable, too_large or too_complex.
     """
@@ -59,7 +59,7 @@ def open_image(content: bytes, *, max_pixels: int, max_bytes: int | None) -> Ima
     try:
         image = _opened(format_, content)
     except ImageError:
-        # Broken metadata is not worth a picture, but some versions of Pillow stumble over it.
+        # Broken metadata is not worth an image, but some versions of Pillow stumble over it.
         bare = strip_metadata(format_, content)
         if bare == content or not _can_be_opened(format_, bare):
             raise
@@ -101,7 +101,7 @@ def _known_format(content: bytes, max_bytes: int | None) -> str:
 
 
 def _is_raw(tags: Tags) -> bool:
-    """Tell RAW files, whose first directory holds a small preview that must not pass for the picture."""
+    """Tell RAW files, whose first directory holds a small preview that must not pass for the image."""
     kind = tags.get(exif.NEW_SUBFILE_TYPE, 0)
     is_preview = isinstance(kind, int) and bool(kind & 1)
     return exif.DNG_VERSION in tags or (is_preview and exif.SUB_IFDS in tags)

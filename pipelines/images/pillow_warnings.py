@@ -1,8 +1,8 @@
-"""Silence for Pillow's warnings, in this thread and only while a picture is being read.
+"""Silence for Pillow's warnings, in this thread and only while an image is being read.
 
 `warnings.catch_warnings` swaps the filters of the whole process and is not safe between threads. One filter
-stays installed instead, whose message pattern matches only in threads that are reading a picture: other
-users of Pillow, and other threads, hear their warnings as before, and nothing is set up per picture.
+stays installed instead, whose message pattern matches only in threads that are reading an image: other
+users of Pillow, and other threads, hear their warnings as before, and nothing is set up per image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From an upright RGB picture to the square that a network takes."""
+"""From an upright RGB image to the square that a network takes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST = 16  # of a strip's long side only this many times the short one reach
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Say how a picture becomes size x size pixels, and with which numbers it is normalised afterwards.
+    """Say how an image becomes size x size pixels, and with which numbers it is normalised afterwards.
 
     `fit`: squash (both sides to size), crop (shorter side to `resize`, then the centre; as torchvision's
     Resize and CenterCrop) or pad (all of it, on the mean colour). `crop_bottom`: share of the height
@@ -60,13 +60,13 @@ class Preprocessing:
 
     @property
     def min_decode_side(self) -> int:
-        """Give the shorter side, in pixels, that a decoded picture should keep: a hint for `decode`."""
+        """Give the shorter side, in pixels, that a decoded image should keep: a hint for `decode`."""
         return math.ceil((self.resize if self.resize_mode == "crop" else self.size) / (1.0 - self.crop_bottom))
 
     def apply(self, image: Image.Image, scale: ResizeFn = resize_image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Give the picture as uint8 of shape (size, size, 3). Takes mode RGB, as `decode` gives it."""
+        """Give the image as uint8 of shape (size, size, 3). Takes mode RGB, as `decode` gives it."""
         if image.mode != "RGB":
-            raise ValueError(f"the picture has mode {image.mode}, RGB was expected: read it with decode")
+            raise ValueError(f"the image has mode {image.mode}, RGB was expected: read it with decode")
         if self.crop_bottom:
             kept = max(1, image.height - round(image.height * self.crop_bottom))
             image = _cut(image, 0, 0, image.width, kept)

@@ -1,4 +1,4 @@
-"""Scale pictures as Pillow does, but several times as fast: in vector units, where there is a build for the machine."""
+"""Scale images as Pillow does, but several times as fast: in vector units, where there is a build for the machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _own = threading.local()  # a resizer keeps its scratch memory, and is one threa
 
 
 def _shares_memory() -> bool:
-    """Say whether this Pillow tells others where a picture's rows lie: those before 11 do not, in a way known here."""
+    """Say whether this Pillow tells others where an image's rows lie: those before 11 do not, in a way known here."""
     try:
         Resizer().resize_pil(Image.new("RGB", (2, 2)), Image.new("RGB", (1, 1)))
     except (AttributeError, ValueError):
@@ -37,15 +37,15 @@ _SHARES_MEMORY = Resizer is not None and _shares_memory()
 
 
 def resize_pillow(image: Image.Image, width: int, height: int, interpolation: Interpolation) -> Image.Image:
-    """Give a picture at another size, antialiased: the reference."""
+    """Give an image at another size, antialiased: the reference."""
     return image.resize((width, height), _PILLOW[interpolation])
 
 
 def resize_image(image: Image.Image, width: int, height: int, interpolation: Interpolation) -> Image.Image:
-    """Give an RGB picture at another size as `by_pillow` does, but for 1 of 255 in at most 2 of 100 values.
+    """Give an RGB image at another size as `by_pillow` does, but for 1 of 255 in at most 2 of 100 values.
 
     (Bicubic, beside Pillows before 13: 2 of 255 in single ones.) Pillow does it where nothing faster is installed, and
-    where the picture is enlarged: a value that is off by 1 is off over a whole area then, which networks see.
+    where the image is enlarged: a value that is off by 1 is off over a whole area then, which networks see.
     """
     is_enlarged = width > image.width or height > image.height
     if Resizer is None or is_enlarged or not (_SHARES_MEMORY or image.width * image.height <= _MOST_COPIED):

@@ -61,7 +61,7 @@ _BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
 
 
 def detect_supported_format(content: bytes) -> str | None:
-    """Name the picture format that a decoder here reads, or give None."""
+    """Name the image format that a decoder here reads, or give None."""
     for signature, name in SUPPORTED:
         if content.startswith(signature):
             return None if name == "TIFF" and content[8:10] == b"CR" else name
@@ -88,7 +88,7 @@ def require_signature(content: bytes) -> str:
 
 
 def detect_unsupported_format(content: bytes) -> str | None:
-    """Name a format of pictures, RAW files, documents or videos that no decoder here reads, or give None."""
+    """Name a format of images, RAW files, documents or videos that no decoder here reads, or give None."""
     for signature, name in UNSUPPORTED:
         if content.startswith(signature):
             return name
@@ -108,15 +108,15 @@ def detect_unsupported_format(content: bytes) -> str | None:
 
 
 def is_partial_signature(content: bytes) -> bool:
-    """Say whether these few bytes are the beginning of a picture's signature and no text."""
+    """Say whether these few bytes are the beginning of an image's signature and no text."""
     return len(content) >= 2 and not content.isascii() and any(s.startswith(content) for s, _ in SUPPORTED)
 
 
 def describe_bytes(content: bytes) -> str:
-    """Describe bytes that are no picture, for the detail of the failure."""
+    """Describe bytes that are no image, for the detail of the failure."""
     start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer: the picture itself was never fetched (git lfs pull)"
+        return "a Git LFS pointer: the image itself was never fetched (git lfs pull)"
     if start[:14].lower().startswith((b"<!doctype html", b"<html")):
         return "an HTML page"
     return f"starts with {content[:16]!r}"
@@ -140,7 +140,7 @@ def _iso_media(content: bytes) -> str:
     brands = _brands(content)
     if content[8:12] == b"crx ":
         return "Canon RAW (CR3)"
-    return "HEIF picture (HEIC)" if brands & _HEIF else "MP4 or QuickTime video"
+    return "HEIF image (HEIC)" if brands & _HEIF else "MP4 or QuickTime video"
 
 
 def _is_bmp(content: bytes) -> bool:

@@ -11,7 +11,7 @@ from pipelines.images.decode import decode
 
 
 def thumbnail(content: bytes, *, side: int = 224, max_pixels: int) -> bytes:
-    """Give the picture as a small upright JPEG without metadata; its longer side is at most `side`.
+    """Give the image as a small upright JPEG without metadata; its longer side is at most `side`.
 
     Never enlarges. Raises ImageError as `decode` does.
     """

@@ -46,17 +46,17 @@ def settings_from_parameters(given: Mapping[str, Any]) -> Settings:
 
 
 def demo_settings(given: Mapping[str, Any]) -> Settings:
-    """Give the same; where no pictures are named the sample set is drawn, and is what they are read from."""
+    """Give the same; where no images are named the sample set is drawn, and is what they are read from."""
     return resolve_secrets(build_settings(with_sample_set(sourced_values(given))))
 
 
 def scoring_settings(given: Mapping[str, Any]) -> Settings:
-    """Give the same for pictures that nobody has labelled: folders are no labels.
+    """Give the same for images that nobody has labelled: folders are no labels.
 
-    Raises SettingsError where no pictures are named, ModelError if the model could not score them, before any is read.
+    Raises SettingsError where no images are named, ModelError if the model could not score them, before any is read.
     """
     if not given.get("images"):
-        raise SettingsError("Parameter images is empty. Give the folder or the container with the new pictures.")
+        raise SettingsError("Parameter images is empty. Give the folder or the container with the new images.")
     origins = sourced_values(given)
     if not given.get("labels"):
         origins["sources.labels"] = SourcedValue("none", "a new set")

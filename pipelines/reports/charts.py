@@ -44,7 +44,7 @@ class Day:
 
     @property
     def peak(self) -> int:
-        """Give the hour with the most pictures."""
+        """Give the hour with the most images."""
         return self.counts.index(max(self.counts))
 
 
@@ -145,7 +145,7 @@ def headline_classes(evaluation: Evaluation, first: Sequence[str] = ()) -> list[
 
 
 def review_of(
-    reviews: Sequence[OperatingPointResult], label: str, recall: float, unit: str = "picture"
+    reviews: Sequence[OperatingPointResult], label: str, recall: float, unit: str = "image"
 ) -> OperatingPointResult | None:
     """Give what it costs to find this share of a class."""
     asked = (label, recall, unit)

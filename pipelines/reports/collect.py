@@ -1,4 +1,4 @@
-"""Gather from the tables what the report shows: counts by Spark, and the few pictures that are shown."""
+"""Gather from the tables what the report shows: counts by Spark, and the few images that are shown."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def gather(tables: Tables, settings: Settings, version: ModelVersion | None) -> 
 def _data(tables: Tables, settings: Settings, images: DataFrame) -> DataSummary:
     counts = images.agg(
         F.count("*").alias("files"),
-        F.countDistinct("content_hash").alias("pictures"),
+        F.countDistinct("content_hash").alias("images"),
         F.count("label").alias("labelled"),
         F.count("content_hash").alias("fetched"),
         F.countDistinct("station").alias("stations"),
@@ -60,7 +60,7 @@ def _data(tables: Tables, settings: Settings, images: DataFrame) -> DataSummary:
     fetched = values.pop("fetched")
     return DataSummary(
         rows=tables.read("images").count(),
-        duplicates=fetched - values["pictures"],
+        duplicates=fetched - values["images"],
         labels=_labels(images),
         failures=_failures(images),
         conflicts=conflicts(images),
@@ -118,7 +118,7 @@ def _predicted(tables: Tables, settings: Settings, images: DataFrame, version: M
 
 
 def _galleries(rows: DataFrame, size: int) -> dict[str, list[Row]]:
-    """Choose pictures the model was not trained on: of the test split, or without a label."""
+    """Choose images the model was not trained on: of the test split, or without a label."""
     unseen = rows.where("split = 'test' or split is null")
     wrong = unseen.where("split = 'test' and label <> prediction").orderBy(F.desc("score"), "path").limit(size)
     unsure = unseen.orderBy("score", "path").limit(size)
@@ -154,13 +154,13 @@ def _by_hour(rows: DataFrame) -> dict[str, tuple[int, ...]]:
 def load_gallery(
     tables: Tables, settings: Settings, galleries: Mapping[str, Sequence[Row]]
 ) -> dict[str, tuple[ImageCard, ...]]:
-    """Give each gallery's rows of `path`, `content_hash` and what else is known of a picture as pictures to look at."""
+    """Give each gallery's rows of `path`, `content_hash` and what else is known of an image as images to look at."""
     thumbnails = _thumbnails(tables, settings, [row for gallery in galleries.values() for row in gallery])
-    return {name: tuple(_picture(row, thumbnails) for row in gallery) for name, gallery in galleries.items()}
+    return {name: tuple(_image(row, thumbnails) for row in gallery) for name, gallery in galleries.items()}
 
 
 def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict[str, str | None]:
-    """Read the bytes of the few pictures shown, one after the other, and make them small. By content_hash.
+    """Read the bytes of the few images shown, one after the other, and make them small. By content_hash.
 
     Each is decoded in a child process: here nothing would be tried again. Those that have failed are not.
     """
@@ -183,7 +183,7 @@ def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict
     return found
 
 
-def _picture(row: Row, thumbnails: Mapping[str, str | None]) -> ImageCard:
+def _image(row: Row, thumbnails: Mapping[str, str | None]) -> ImageCard:
     known = row.asDict()
     return ImageCard(
         path=row["path"],
@@ -198,7 +198,7 @@ def _picture(row: Row, thumbnails: Mapping[str, str | None]) -> ImageCard:
 
 
 def _note(known: Mapping[str, object]) -> str:
-    """Say what the burst says, where it says another thing; of a picture that failed, why."""
+    """Say what the burst says, where it says another thing; of an image that failed, why."""
     if failure := known.get("failure"):
         return str(failure)
     burst = known.get("burst_prediction")

@@ -29,7 +29,7 @@ class Conflict:
 
 @dataclass(frozen=True)
 class LabelCount:
-    """Hold how many pictures have a label, and how they are split."""
+    """Hold how many images have a label, and how they are split."""
 
     label: str
     train: int = 0
@@ -44,11 +44,11 @@ class LabelCount:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """Hold the counts of the pictures. `files` counts paths, `rows` also counts their older versions."""
+    """Hold the counts of the images. `files` counts paths, `rows` also counts their older versions."""
 
     files: int
     rows: int
-    pictures: int  # distinct bytes
+    images: int  # distinct bytes
     labelled: int = 0
     stations: int = 0
     bursts: int = 0
@@ -76,7 +76,7 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class ImageCard:
-    """Hold one picture to show. `thumbnail` is a data URI (data:image/jpeg;base64,...) or None."""
+    """Hold one image to show. `thumbnail` is a data URI (data:image/jpeg;base64,...) or None."""
 
     path: str
     thumbnail: str | None = None
@@ -90,7 +90,7 @@ class ImageCard:
 
 @dataclass(frozen=True)
 class PredictionCount:
-    """Hold how many pictures were predicted to be `label`, and how many of them a person should look at."""
+    """Hold how many images were predicted to be `label`, and how many of them a person should look at."""
 
     label: str
     count: int
@@ -102,7 +102,7 @@ class ReportContents:
     """Hold everything the report shows. What is None or empty gets a sentence that says what to do.
 
     `by_station` maps a station to the counts of its predicted labels. `by_hour` maps a predicted label to
-    24 counts, by the hour of the camera's own clock. `confident` maps a label to the pictures that the model
+    24 counts, by the hour of the camera's own clock. `confident` maps a label to the images that the model
     is surest of. `classes_of_interest` stand first; empty: all but blanks.
     """
 
@@ -112,15 +112,15 @@ class ReportContents:
     version: str  # of irbis
     data: DataSummary | None = None
     model: ModelSummary | None = None
-    evaluation: Evaluation | None = None  # on the test pictures, or with `folds` by cross-validation
+    evaluation: Evaluation | None = None  # on the test images, or with `folds` by cross-validation
     folds: int = 0  # of the cross-validation that evaluation, voted and reviews are of; 0: they are of test
     caveats: tuple[str, ...] = ()  # sentences that stand beside the figures
     validation: Evaluation | None = None
-    voted: Evaluation | None = None  # on the test pictures, after the vote of their bursts
+    voted: Evaluation | None = None  # on the test images, after the vote of their bursts
     reviews: tuple[OperatingPointResult, ...] = ()  # what each operating point costs and finds on test
     classes_of_interest: tuple[str, ...] = ()
     predictions: tuple[PredictionCount, ...] = ()
-    scored_new: int | None = None  # scored pictures without a label; None: not counted
+    scored_new: int | None = None  # scored images without a label; None: not counted
     most_wrong: tuple[ImageCard, ...] = ()
     least_sure: tuple[ImageCard, ...] = ()
     confident: dict[str, tuple[ImageCard, ...]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Where the champion errs, on pictures that it has never seen: as tables and pictures that a notebook shows."""
+"""Where the champion errs, on images that it has never seen: as tables and images that a notebook shows."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from pipelines.reports.notebook_html import Fragment, Rate
 from pipelines.tracking.mlflow_client import CHAMPION, ModelVersion, Tracking
 from pipelines.workspace.tables import Tables
 
-NO_MISTAKE = "No test picture was predicted wrongly."
+NO_MISTAKE = "No test image was predicted wrongly."
 MOST_BURSTS = 12
 
 
 @dataclass(frozen=True)
 class ErrorAnalysis:
-    """Show a champion's answers on the test pictures. `seen` are all images with their split, `tested` what it said."""
+    """Show a champion's answers on the test images. `seen` are all images with their split, `tested` what it said."""
 
     tables: Tables
     settings: Settings
@@ -51,11 +51,11 @@ class ErrorAnalysis:
         return cls(tables, settings, version, assemble(settings, tracking, version, {}), seen, tested)
 
     def summary(self) -> Fragment:
-        """Give how many test pictures there are, and how many of them are wrong."""
-        pictures, wrong = self.tested.agg(F.count("*"), F.count(F.when(F.col("is_wrong"), 1))).first()
+        """Give how many test images there are, and how many of them are wrong."""
+        images, wrong = self.tested.agg(F.count("*"), F.count(F.when(F.col("is_wrong"), 1))).first()
         rated = self._rates(F.lit("all"))
         share = rated[0].share if rated else Interval(None)
-        tiles: list[tuple[str, int | str]] = [("Champion", str(self.version)), ("Test pictures", pictures)]
+        tiles: list[tuple[str, int | str]] = [("Champion", str(self.version)), ("Test images", images)]
         return notebook_html.stat_tiles([*tiles, ("Wrong", wrong), *notebook_html.share_tiles("Share wrong", share)])
 
     def confusion(self) -> Fragment:
@@ -64,20 +64,20 @@ class ErrorAnalysis:
         if evaluation is None:
             return notebook_html.paragraph("Nothing was evaluated.")
         rows = [[each.truth, each.prediction, each.count, each.share] for each in top_confusions(evaluation, 8)]
-        worst = notebook_html.table(["Labelled", "Taken for", "Pictures", "Of its class"], rows, NO_MISTAKE)
+        worst = notebook_html.table(["Labelled", "Taken for", "Images", "Of its class"], rows, NO_MISTAKE)
         return notebook_html.confusion(evaluation) + worst
 
     def most_wrong(self, most: int = 12, *, label: str = "") -> Fragment:
-        """Give the test pictures on which it was wrong and surest; with `label` those of that label."""
+        """Give the test images on which it was wrong and surest; with `label` those of that label."""
         wrong = self._of(label).where("is_wrong").orderBy(F.desc("score"), "path")
         return self._gallery(wrong, most, NO_MISTAKE)
 
     def least_sure(self, most: int = 12, *, label: str = "") -> Fragment:
-        """Give the test pictures that it was least sure of, right or wrong."""
-        return self._gallery(self._of(label).orderBy("score", "path"), most, "No test picture was scored.")
+        """Give the test images that it was least sure of, right or wrong."""
+        return self._gallery(self._of(label).orderBy("score", "path"), most, "No test image was scored.")
 
     def most_confused_pairs(self, kinds: int = 4, each: int = 4) -> Fragment:
-        """Give pictures of the most frequent mistakes, the surest first."""
+        """Give images of the most frequent mistakes, the surest first."""
         wrong = self.tested.where("is_wrong")
         counted = wrong.groupBy("label", "prediction").count().orderBy(F.desc("count"), "label", "prediction")
         chosen: dict[str, list[Row]] = {}
@@ -90,17 +90,17 @@ class ErrorAnalysis:
     def by_station(self) -> Fragment:
         """Give the share of wrong answers at each station, the highest first."""
         rows = sorted(self._rates(F.col("station")), key=lambda each: (-(each.share.value or 0), each.name))
-        return notebook_html.rate_table("Station", "Wrong", rows, "No test picture has a station.")
+        return notebook_html.rate_table("Station", "Wrong", rows, "No test image has a station.")
 
     def by_hour(self) -> Fragment:
         """Give the share of wrong answers by the hour of the camera's own clock."""
         hour = F.format_string("%02d:00", camera_hour(F.col("captured_at")))
         rows = self._rates(F.when(F.col("captured_at").isNotNull(), hour))
-        return notebook_html.rate_table("Hour", "Wrong", rows, "No test picture has a time.")
+        return notebook_html.rate_table("Hour", "Wrong", rows, "No test image has a time.")
 
     def suspected_label_errors(self) -> Fragment:
-        """Give labels that contradict one another: on identical pictures, and within one burst."""
-        same, mixed = "Identical pictures", "Frames of one burst"
+        """Give labels that contradict one another: on identical images, and within one burst."""
+        same, mixed = "Identical images", "Frames of one burst"
         found = notebook_html.label_conflicts(same, conflicts(self.seen), "None stand under several labels.")
         return found + notebook_html.label_conflicts(mixed, self._mixed_bursts(), "None stand under several labels.")
 
@@ -110,7 +110,7 @@ class ErrorAnalysis:
         rows = self.tested.where(F.col("label") == canonical_text(label))
         if not rows.head(1):
             known = [row["label"] for row in self.tested.select("label").distinct().orderBy("label").collect()]
-            raise DataError(f"label = {label}: no test picture has it. Known: {', '.join(known) or 'none'}.")
+            raise DataError(f"label = {label}: no test image has it. Known: {', '.join(known) or 'none'}.")
         return rows
 
     def _gallery(self, rows: DataFrame, most: int, none: str) -> Fragment:

@@ -1,4 +1,4 @@
-"""Pictures as reports look at them: with their split, and with what a model version says of them."""
+"""Images as reports look at them: with their split, and with what a model version says of them."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def model_card(
 ) -> str:
     """Give the card as Markdown (after Mitchell et al., 2019, Model cards for model reporting).
 
-    `voted` is of the test pictures after the vote of their bursts, `calibration` the error before the temperature, and
+    `voted` is of the test images after the vote of their bursts, `calibration` the error before the temperature, and
     the temperature; `weights` the file that the settings name, if they do. With `folds` the figures are of
     cross-validation over all groups; `caveats` are sentences that stand beside them.
     """
@@ -47,11 +47,11 @@ def model_card(
 
 ## What it is for
 
-Says which of these labels a camera-trap picture has: {", ".join(test.classes)}. It is meant for pictures of the
+Says which of these labels a camera-trap image has: {", ".join(test.classes)}. It is meant for images of the
 stations that it was trained on, and to say which of them a person must look at. Looked for:
 {", ".join(interesting) or "nothing"}.
 
-Not for: labels it was not trained on (every picture gets one of the above), other cameras or places without a
+Not for: labels it was not trained on (every image gets one of the above), other cameras or places without a
 fresh look at the figures, and decisions about single animals without a person's eye.
 
 ## How it is made
@@ -82,7 +82,7 @@ fresh look at the figures, and decisions about single animals without a person's
 def review_table(reviews: Sequence[OperatingPointResult], folds: int = 0) -> str:
     """Give what each operating point costs and finds, as an aligned table, and which ones score does not take."""
     if not reviews:
-        return "No picture held out of learning has a class of interest, so there is no operating point."
+        return "No image held out of learning has a class of interest, so there is no operating point."
     rows = [["class", "to find", "of its", "share to look at", f"found {FOUND_BY[bool(folds)]}", "chosen on", ""]]
     for review in drop_redundant_units(reviews):
         point = review.point
@@ -115,7 +115,7 @@ def _data(counts: Counts) -> str:
     for label, found in counts.items():
         rows.append([truncate(label), *("{:,} ({:,})".format(*found.get(split, (0, 0))) for split in SPLITS)])
     table = "\n".join(align_columns(rows))
-    return f"""Pictures: {totals}; split by group, so that no encounter stands on two sides. Pictures (groups) of each
+    return f"""Images: {totals}; split by group, so that no encounter stands on two sides. Images (groups) of each
 class:
 
 ```
@@ -126,9 +126,9 @@ class:
 def _weaknesses(
     counts: Counts, test: Evaluation, reviews: Sequence[OperatingPointResult], interesting: Sequence[str], folds: int
 ) -> Iterator[str]:
-    yield "The figures hold for these stations and seasons only: label some pictures of another, and look again."
+    yield "The figures hold for these stations and seasons only: label some images of another, and look again."
     if not test.is_grouped:
-        yield "Every test picture is a group of its own. If the set holds bursts, the figures are too good."
+        yield "Every test image is a group of its own. If the set holds bursts, the figures are too good."
     for label, found in counts.items():
         in_all = {"all": (0, sum(groups for _, groups in found.values()))}
         splits = in_all if folds else {split: found.get(split, (0, 0)) for split in ("train", "test")}
@@ -139,7 +139,7 @@ def _weaknesses(
     for recall in TARGET_RECALLS:
         used = {each.point.label for each in reviews if each.point.recall == recall and each.point.is_reliable}
         if unused := ", ".join(truncate(label) for label in interesting if label not in used):
-            yield f"Too few groups were held out to dismiss pictures at recall {recall:.0%}: {unused}."
+            yield f"Too few groups were held out to dismiss images at recall {recall:.0%}: {unused}."
     recalls = [(each.recall.value, label) for label, each in test.per_class.items() if each.recall.value is not None]
     if recalls:
         _, label = min(recalls)
@@ -147,7 +147,7 @@ def _weaknesses(
     for worst in top_confusions(test, 1):
         yield (
             f"Most frequent mistake: {truncate(worst.truth)} taken for {truncate(worst.prediction)}, "
-            f"{worst.count:,} pictures, {worst.share:.0%} of its own."
+            f"{worst.count:,} images, {worst.share:.0%} of its own."
         )
 
 

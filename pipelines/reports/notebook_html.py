@@ -25,10 +25,10 @@ LEFT_OUT = ("@media (prefers-color-scheme: dark)", "@media print")  # the notebo
 
 @dataclass(frozen=True)
 class Rate:
-    """Hold how many pictures of a station, or an hour, are of a kind, and their share with its interval."""
+    """Hold how many images of a station, or an hour, are of a kind, and their share with its interval."""
 
     name: str
-    pictures: int
+    images: int
     hits: int
     share: Interval
 
@@ -51,26 +51,24 @@ class Fragment:
 
 
 def section(contents: ReportContents, name: str) -> Fragment:
-    """Give a section of the report: short, evaluation, pictures, counts, data or model."""
+    """Give a section of the report: short, evaluation, images, counts, data or model."""
     html = template(f"{name}.html.j2").render(evaluation=contents.evaluation, **template_context(contents))
     return Fragment(html, f"section {name} of the report")
 
 
-def gallery(pictures: Sequence[ImageCard], none: str = "No pictures.") -> Fragment:
-    """Give pictures with what is known of them; where there are none, the sentence `none`."""
-    if not pictures:
+def gallery(images: Sequence[ImageCard], none: str = "No images.") -> Fragment:
+    """Give images with what is known of them; where there are none, the sentence `none`."""
+    if not images:
         return paragraph(none)
-    html = _macro("macros", "gallery", pictures, len(pictures))
-    return Fragment(
-        html, f"{pluralize(len(pictures), 'picture')}: {', '.join(file_name(each.path) for each in pictures)}"
-    )
+    html = _macro("macros", "gallery", images, len(images))
+    return Fragment(html, f"{pluralize(len(images), 'image')}: {', '.join(file_name(each.path) for each in images)}")
 
 
-def galleries(titled: Sequence[tuple[str, Sequence[ImageCard]]], none: str = "No pictures.") -> Fragment:
-    """Give several rows of pictures, each under its title."""
+def galleries(titled: Sequence[tuple[str, Sequence[ImageCard]]], none: str = "No images.") -> Fragment:
+    """Give several rows of images, each under its title."""
     if not titled:
         return paragraph(none)
-    text = "\n".join(f"{title}: {pluralize(len(pictures), 'picture')}" for title, pictures in titled)
+    text = "\n".join(f"{title}: {pluralize(len(images), 'image')}" for title, images in titled)
     return Fragment(_macro("fragments", "titled", titled), text)
 
 
@@ -86,7 +84,7 @@ def rate_table(heading: str, what: str, rows: Sequence[Rate], none: str) -> Frag
     """Give shares with their intervals, one row each; `what` names what is counted."""
     if not rows:
         return paragraph(none)
-    text = [[row.name, f"{row.hits} of {row.pictures}", row.share.format(2)] for row in rows]
+    text = [[row.name, f"{row.hits} of {row.images}", row.share.format(2)] for row in rows]
     return Fragment(_macro("fragments", "rates", heading, what, rows), "\n".join(align_columns(text)))
 
 

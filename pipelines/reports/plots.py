@@ -60,7 +60,7 @@ def class_figure(evaluation: Evaluation) -> Figure:
 
 
 def reliability_figure(evaluation: Evaluation) -> Figure:
-    """Give how often the model is right against how sure it is; the area of a dot is its count of pictures."""
+    """Give how often the model is right against how sure it is; the area of a dot is its count of images."""
     filled = [each for each in evaluation.reliability if each.count]
     figure, axes = _blank(4.2, 4.2)
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 4)))
@@ -78,7 +78,7 @@ def reliability_figure(evaluation: Evaluation) -> Figure:
 
 
 def pca_figure(labels: Sequence[str], features: Sequence[Sequence[float]]) -> Figure:
-    """Give a dot for each picture along the two main directions of the features (principal components)."""
+    """Give a dot for each image along the two main directions of the features (principal components)."""
     points = np.asarray(features, dtype=np.float64)
     points = points - points.mean(axis=0)
     left, sizes, _ = np.linalg.svd(points, full_matrices=False)

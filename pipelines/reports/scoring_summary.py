@@ -1,4 +1,4 @@
-"""What the champion says of one set of pictures: as tables and pictures that a notebook shows, and as a CSV file."""
+"""What the champion says of one set of images: as tables and images that a notebook shows, and as a CSV file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = ("path", "station", "captured_at", "prediction", "score", "burst_predi
 
 @dataclass(frozen=True)
 class ScoringSummary:
-    """Show the predictions for the pictures below one source. `rows` are its pictures, failed ones too."""
+    """Show the predictions for the images below one source. `rows` are its images, failed ones too."""
 
     tables: Tables
     settings: Settings
@@ -44,45 +44,43 @@ class ScoringSummary:
         return cls(tables, settings, version, join_predictions(tables, images, version).cache())
 
     def summary(self) -> Fragment:
-        """Give the number of pictures, how many need a person's eye, and what share of all that is."""
+        """Give the number of images, how many need a person's eye, and what share of all that is."""
         group = F.coalesce("group_id", "path")
         review = F.count(F.when(F.col("needs_review"), 1))
         counted = self.rows.groupBy(group.alias("of")).agg(F.count("*"), review).orderBy("of").collect()
         share = proportion_interval([tuple(row) for row in counted], self.settings.train.bootstrap_resamples)
         failed = self.rows.where("failure is not null").count()
-        pictures, to_review = sum(row[1] for row in counted), sum(row[2] for row in counted)
-        tiles: list[tuple[str, int | str]] = [("Scored with", str(self.version)), ("Pictures", pictures)]
+        images, to_review = sum(row[1] for row in counted), sum(row[2] for row in counted)
+        tiles: list[tuple[str, int | str]] = [("Scored with", str(self.version)), ("Images", images)]
         tiles += [("Could not be read", failed), ("Need a person's eye", to_review)]
         return notebook_html.stat_tiles([*tiles, *notebook_html.share_tiles("Share to look at", share)])
 
     def counts(self) -> Fragment:
-        """Give how many pictures were taken for each label, and how many of them need a person's eye."""
+        """Give how many images were taken for each label, and how many of them need a person's eye."""
         review = F.count(F.when(F.col("needs_review"), 1))
         readable = self.rows.where("prediction is not null")
         found = readable.groupBy("prediction").agg(F.count("*"), review).orderBy("prediction").collect()
-        rows = [[label, pictures, to_review, to_review / pictures] for label, pictures, to_review in found]
-        return notebook_html.table(["Predicted", "Pictures", "To review", "Share"], rows, "No picture could be read.")
+        rows = [[label, images, to_review, to_review / images] for label, images, to_review in found]
+        return notebook_html.table(["Predicted", "Images", "To review", "Share"], rows, "No image could be read.")
 
     def to_review(self, most: int = 24) -> Fragment:
-        """Give readable pictures that need a person's eye, those of the surest bursts last."""
+        """Give readable images that need a person's eye, those of the surest bursts last."""
         rows = self.rows.where("needs_review and prediction is not null").orderBy("burst_score", "score", "path")
         shown = load_gallery(self.tables, self.settings, {"": rows.limit(most).collect()})[""]
-        return notebook_html.gallery(shown, "No picture needs a person's eye.")
+        return notebook_html.gallery(shown, "No image needs a person's eye.")
 
     def failures(self) -> Fragment:
-        """Give the pictures that could not be read, with the reason of each kind and an example."""
+        """Give the images that could not be read, with the reason of each kind and an example."""
         example = F.min(F.struct("path", "failure_detail")).alias("example")
         counted = self.rows.where("failure is not null").groupBy("failure").agg(F.count("*").alias("n"), example)
         rows = [
             [row["failure"], row["n"], row["example"]["path"], row["example"]["failure_detail"] or ""]
             for row in counted.orderBy(F.desc("n"), "failure").collect()
         ]
-        return notebook_html.table(
-            ["Failure", "Pictures", "For example", "Reason"], rows, "Every picture could be read."
-        )
+        return notebook_html.table(["Failure", "Images", "For example", "Reason"], rows, "Every image could be read.")
 
     def write_csv(self, name: str = "") -> Fragment:
-        """Write a row for each picture to WORKSPACE/results/NAME.csv, and say where it is and how many rows it has."""
+        """Write a row for each image to WORKSPACE/results/NAME.csv, and say where it is and how many rows it has."""
         probabilities = [F.col("probabilities")[label].alias(f"probability_{label}") for label in self.version.classes]
         chosen = [*COLUMNS, F.col("failure"), F.lit(str(self.version)).alias("model")]
         found = self.rows.select(*chosen, *probabilities).orderBy("path").toPandas()

@@ -1,4 +1,4 @@
-"""What a workspace holds, step by step, as tables and pictures that a notebook shows."""
+"""What a workspace holds, step by step, as tables and images that a notebook shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipelines.workspace.files import workspace_uri
 from pipelines.workspace.tables import Tables
 
 OF_THE_MODEL = ("short", "evaluation", "model")  # sections that are known before anything is scored
-MOST_DOTS = 1000  # pictures on the map of the features
+MOST_DOTS = 1000  # images on the map of the features
 
 
 @dataclass(frozen=True)
@@ -37,32 +37,30 @@ class WorkspaceOverview:
     def of(cls, spark: SparkSession, settings: Settings) -> WorkspaceOverview:
         return cls(Tables.of(spark, settings), settings, Tracking.of(settings))
 
-    def pictures(self, most: int = 12) -> Fragment:
-        """Give pictures as they were read, of each label in turn, those without one last."""
+    def images(self, most: int = 12) -> Fragment:
+        """Give images as they were read, of each label in turn, those without one last."""
         images = self.tables.latest_images().where("failure is null")
         turn = Window.partitionBy("label").orderBy(F.xxhash64("path"))
         by_turn = ["turn", F.col("label").asc_nulls_last()]
         mixed = images.withColumn("turn", F.row_number().over(turn)).orderBy(*by_turn).limit(most)
         rows = mixed.select("path", "content_hash", "label", "station", "captured_at").collect()
         return notebook_html.gallery(
-            load_gallery(self.tables, self.settings, {"": rows})[""], "No picture could be read."
+            load_gallery(self.tables, self.settings, {"": rows})[""], "No image could be read."
         )
 
     def section(self, name: str) -> Fragment:
-        """Give a section of the report as of now: short, evaluation, pictures, counts, data or model."""
+        """Give a section of the report as of now: short, evaluation, images, counts, data or model."""
         return notebook_html.section(self._contents(name in OF_THE_MODEL), name)
 
     def features(self) -> Fragment:
-        """Give what featurize has made: counts, and a map of the features on which like pictures lie together."""
+        """Give what featurize has made: counts, and a map of the features on which like images lie together."""
         rows = read_features(self.tables, backbone := feature_id(self.settings))
         rows = rows.join(self.tables.latest_images().select("content_hash").distinct(), "content_hash", "left_semi")
         count, failed, length = rows.agg(F.count("*"), F.count("failure"), F.max(F.size("features"))).first()
         facts = notebook_html.stat_tiles(
-            [("Different pictures", count), ("Without features", failed), ("Numbers for each", max(length or 0, 0))]
+            [("Different images", count), ("Without features", failed), ("Numbers for each", max(length or 0, 0))]
         )
-        reasons = notebook_html.table(
-            ["Failure", "Pictures", "Reason"], self._failed(rows), "Every picture has features."
-        )
+        reasons = notebook_html.table(["Failure", "Images", "Reason"], self._failed(rows), "Every image has features.")
         return facts + notebook_html.paragraph(f"Backbone: {backbone}") + reasons + self._map(rows)
 
     def report(self) -> Fragment:
@@ -78,10 +76,10 @@ class WorkspaceOverview:
         drawn = rows.where("features is not null").join(labels, "content_hash").orderBy("content_hash").limit(MOST_DOTS)
         found = [(row[0], row["features"]) for row in drawn.select("min(label)", "features").collect()]
         if len(found) < 3:
-            return notebook_html.paragraph("Too few labelled pictures for a map of the features.")
+            return notebook_html.paragraph("Too few labelled images for a map of the features.")
         from pipelines.reports.plots import pca_figure
 
-        alt = f"The features of {len(found):,} labelled pictures along their two main directions, a colour for a label"
+        alt = f"The features of {len(found):,} labelled images along their two main directions, a colour for a label"
         figure = pca_figure([label for label, _ in found], [features for _, features in found])
         return notebook_html.plot(figure, alt)
 

@@ -1,7 +1,7 @@
 """Whether anything has changed since the last whole run: asked before Spark starts, which takes longer than to ask.
 
 After `irbis run` and `irbis demo` the workspace keeps what went in (settings, the names, sizes and dates of the
-pictures, labels, weights, this package) and how it left tables, models and report. If all is as it was, nothing is
+images, labels, weights, this package) and how it left tables, models and report. If all is as it was, nothing is
 to be done. One stage alone, such as `irbis ingest`, always looks into the tables.
 """
 
@@ -82,7 +82,7 @@ def cached_results(settings: Settings, inputs: str | None) -> list[StageResult]:
 
 
 def save_digest(settings: Settings, inputs: str | None, results: Sequence[StageResult]) -> None:
-    """Keep what a whole run saw and left. Not if a picture failed that another run may read."""
+    """Keep what a whole run saw and left. Not if an image failed that another run may read."""
     passing = {str(failure) for failure in Failure if failure.is_transient}
     if inputs is None or any(passing & set(each.failures) for each in results):
         return

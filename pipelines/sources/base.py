@@ -1,4 +1,4 @@
-"""What a place of pictures must be able to do."""
+"""What a place of images must be able to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipelines.schemas import SourceFile
 
 
 class Source(Protocol):
-    """A place that lists and hands out pictures; travels to the executors, so it must pickle.
+    """A place that lists and hands out images; travels to the executors, so it must pickle.
 
     `problems` collects, while listing, sentences on what could not be listed.
     """
@@ -30,4 +30,4 @@ class Source(Protocol):
         """Give the bytes of the version that was listed, or raise ImageError. Called by many threads at once."""
 
     def read_file(self, address: str) -> bytes:
-        """Give the bytes of a file that stands beside the pictures, such as their labels, or raise DataError."""
+        """Give the bytes of a file that stands beside the images, such as their labels, or raise DataError."""

@@ -1,4 +1,4 @@
-"""Sources of pictures under names: an address with its rules for labels and stations, registered once."""
+"""Sources of images under names: an address with its rules for labels and stations, registered once."""
 
 from __future__ import annotations
 
@@ -66,33 +66,33 @@ def require(tables: Tables, name: str) -> Row:
 
 
 def remove(tables: Tables, name: str) -> None:
-    """Forget the name. Its pictures stay in the tables, and where they are."""
+    """Forget the name. Its images stay in the tables, and where they are."""
     require(tables, name)
     tables.delete("datasets", F.col("name") == name)
 
 
 def overview(tables: Tables) -> list[dict[str, Any]]:
-    """Give name, images, pictures and last_ingest of every dataset, by name."""
+    """Give name, images, images and last_ingest of every dataset, by name."""
     named = tables.read("datasets").alias("d")
     images = tables.latest_images().select("path", "ingested_at").alias("i")
     joined = named.join(images, F.col("i.path").startswith(F.col("d.root")), "left")
     counted = joined.groupBy("d.name", "d.images").agg(
-        F.count("i.path").alias("pictures"), F.max("i.ingested_at").alias("last_ingest")
+        F.count("i.path").alias("images"), F.max("i.ingested_at").alias("last_ingest")
     )
     return [row.asDict() for row in counted.orderBy("name").collect()]
 
 
 def describe(tables: Tables, name: str) -> dict[str, Any]:
-    """Give what is registered, and of the pictures ingested from there: counts by label, bytes, failures and dates."""
+    """Give what is registered, and of the images ingested from there: counts by label, bytes, failures and dates."""
     dataset = require(tables, name)
     rows = images_of(tables, dataset["root"])
-    pictures, size, first, last, ingested = rows.agg(
+    images, size, first, last, ingested = rows.agg(
         F.count("*"), F.sum("size"), F.min("captured_at"), F.max("captured_at"), F.max("ingested_at")
     ).first()
     counted = rows.groupBy("label").count().orderBy(F.desc("count"), "label").collect()
     return {
         **dataset.asDict(),
-        "pictures": pictures,
+        "images": images,
         "bytes": size or 0,
         "labels_found": {row["label"]: row["count"] for row in counted if row["label"] is not None},
         "unlabelled": sum(row["count"] for row in counted if row["label"] is None),
@@ -103,5 +103,5 @@ def describe(tables: Tables, name: str) -> dict[str, Any]:
 
 
 def images_of(tables: Tables, root: str) -> DataFrame:
-    """Give the newest row of every picture below a root."""
+    """Give the newest row of every image below a root."""
     return tables.latest_images().where(F.col("path").startswith(root))

@@ -1,4 +1,4 @@
-"""Fetch listed pictures on the executors: names in, rows of the table images out."""
+"""Fetch listed images on the executors: names in, rows of the table images out."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def make_fetch_fn(
 ) -> Callable[[Batches], Batches]:
     """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one, as they come.
 
-    `describe` reads exif_time, odd_time, exif_camera, width and height from the bytes, or raises ImageError. A picture
+    `describe` reads exif_time, odd_time, exif_camera, width and height from the bytes, or raises ImageError. An image
     that cannot be used keeps its row. `count` is told the size of every batch given back. `reading` gives what is
     called in place of `describe` by one task.
     """

@@ -45,13 +45,13 @@ def _require_common(table: LabelTable, located: PathMatches, told: pd.Series, kn
     if located.by_name and located.unsure:
         path, images = next(iter(located.unsure.items()))
         raise DataError(
-            f"{table.file}: {path!r} may be any of {len(images):,} pictures, such as "
+            f"{table.file}: {path!r} may be any of {len(images):,} images, such as "
             f"{' and '.join(sorted(images)[:SHOWN])}. Write paths with their folders."
         )
     if not located.images and len(told) and known:
         raise DataError(
-            f"{table.file}: none of its {len(told):,} paths is among the {len(known):,} pictures found, first "
-            f"{told.dropna().iloc[0]!r}. Paths are those below the folder of pictures, such as {min(known)!r}, and may "
+            f"{table.file}: none of its {len(told):,} paths is among the {len(known):,} images found, first "
+            f"{told.dropna().iloc[0]!r}. Paths are those below the folder of images, such as {min(known)!r}, and may "
             "begin further up or down."
         )
 

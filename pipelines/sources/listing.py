@@ -1,4 +1,4 @@
-"""List a source into a table of names, with what labels and folders say about each picture."""
+"""List a source into a table of names, with what labels and folders say about each image."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Listing:
 
 
 def list_images(tables: Tables, source: Source, rules: Sources) -> Listing:
-    """List every picture of the source. Raises DataError if labels and pictures have nothing in common.
+    """List every image of the source. Raises DataError if labels and images have nothing in common.
 
     What irbis itself put into a workspace below the source is left out. Names go to Spark in portions: of a million of
     them the driver holds no more than the paths, and these only where a labels file asks for them.

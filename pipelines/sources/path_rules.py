@@ -12,7 +12,7 @@ from pipelines.label_text import canonical_text
 
 
 def allowed_suffixes(rules: Sources) -> set[str]:
-    """Give the suffixes of pictures, in small letters and without their dot."""
+    """Give the suffixes of images, in small letters and without their dot."""
     return {extension.lower().lstrip(".") for extension in rules.extensions}
 
 

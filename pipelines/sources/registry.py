@@ -1,4 +1,4 @@
-"""Where pictures come from. A new kind of place is a new file in this folder.
+"""Where images come from. A new kind of place is a new file in this folder.
 
 Each file names its SCHEMES (what stands before the colon of an address; empty for a plain path) and has
 `open_here(address, settings) -> Source`.
@@ -23,7 +23,7 @@ def open_source(settings: Settings) -> Source:
     """Give the source behind settings.sources.images. Raises DataError or AccessError where there is none, at once."""
     address = settings.sources.images
     if not address:
-        raise DataError("sources.images is not set. Give a folder of pictures or a container: --images DIR.")
+        raise DataError("sources.images is not set. Give a folder of images or a container: --images DIR.")
     match = re.match(r"([a-z][a-z0-9+.-]+):/", address)  # a letter alone is a Windows drive
     scheme = match[1] if match else ""
     known = []

@@ -1,4 +1,4 @@
-"""Upload a folder of pictures to a container: only what is not there yet with the same bytes."""
+"""Upload a folder of images to a container: only what is not there yet with the same bytes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class UploadSummary:
 def list_images(
     folder: Folder, rules: Sources, workspace: str, passed_over: SkippedFiles, used: Collection[str] = ()
 ) -> list[SourceFile]:
-    """List the pictures of a folder, by the rules of ingest; count the other files but the `used` in `passed_over`."""
+    """List the images of a folder, by the rules of ingest; count the other files but the `used` in `passed_over`."""
     own = OwnFiles(workspace, folder.root)
     return list(passed_over.select_images(folder.list(), allowed_suffixes(rules), folder.peek, own, used))
 
@@ -104,7 +104,7 @@ def content_type(name: str) -> str:
 def _finished(
     pool: ThreadPoolExecutor, one: Callable[[SourceFile], int], blobs: list[SourceFile], most: int
 ) -> Iterator[tuple[SourceFile, Future[int]]]:
-    """Give every picture with its finished future, as they come; at most `most` are in memory at once."""
+    """Give every image with its finished future, as they come; at most `most` are in memory at once."""
     begun: dict[Future[int], SourceFile] = {}
     for blob in blobs:
         if len(begun) >= most:

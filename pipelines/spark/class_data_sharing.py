@@ -1,4 +1,4 @@
-"""Keep what the JVM has loaded from one local session to the next: a third of the time before the first picture.
+"""Keep what the JVM has loaded from one local session to the next: a third of the time before the first image.
 
 Java's own class data sharing (from version 13 on): the first JVM leaves an archive when it exits, after our process,
 and those that follow map it into memory. One that does not fit, another Spark's or another Java's, is not looked at.

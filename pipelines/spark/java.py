@@ -52,7 +52,7 @@ def java_options(java: Java, huge_pages: Path = _HUGE_PAGES) -> list[str]:
     options.append("-XX:MetaspaceSize=256m")  # Spark's classes fill the default thrice, each time for a full collection
     if not has_collector():
         options.append("-XX:+UseSerialGC" if (os.cpu_count() or 1) <= 4 else "-XX:+UseParallelGC")
-    # Tasks read pictures into memory that Java has not touched before, 4 KB by 4 KB. Where Linux gives no larger pages,
+    # Tasks read images into memory that Java has not touched before, 4 KB by 4 KB. Where Linux gives no larger pages,
     # Java would warn of it on the terminal.
     if huge_pages.is_file() and "[never]" not in huge_pages.read_text():
         options.append("-XX:+UseTransparentHugePages")

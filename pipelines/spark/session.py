@@ -162,7 +162,7 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.databricks.delta.snapshotPartitions": 1,
         # Every sort, every aggregation and every table that is sent takes at least a page: by default 16 MB or more.
         "spark.buffer.pageSize": "1m",
-        # Row groups of pictures: a task reads one before its worker sees the first, and none comes to hundreds of MB.
+        # Row groups of images: a task reads one before its worker sees the first, and none comes to hundreds of MB.
         "spark.hadoop.parquet.block.size": 8 * 2**20,
         "spark.hadoop.parquet.block.size.row.check.min": 10,
         "spark.hadoop.parquet.page.size.row.check.min": 10,

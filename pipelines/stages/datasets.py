@@ -1,4 +1,4 @@
-"""Datasets: register sources of pictures under names, list them, and say what is known of one."""
+"""Datasets: register sources of images under names, list them, and say what is known of one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def add(spark: SparkSession, settings: Settings, name: str) -> str:
 
 def remove(spark: SparkSession, settings: Settings, name: str) -> str:
     remove_dataset(Tables.of(spark, settings), name)
-    return f"datasets: {name} is forgotten; its pictures stay in the tables, and where they are"
+    return f"datasets: {name} is forgotten; its images stay in the tables, and where they are"
 
 
 def list_datasets(spark: SparkSession, settings: Settings) -> list[dict[str, Any]]:
@@ -58,8 +58,8 @@ def as_table(datasets: list[dict[str, Any]]) -> str:
     """Give a line for each dataset."""
     if not datasets:
         return "No dataset is registered yet: irbis datasets add NAME --images DIR"
-    rows = [("name", "pictures", "last ingest", "images")]
-    rows += [(each["name"], f"{each['pictures']:,}", _moment(each["last_ingest"]), each["images"]) for each in datasets]
+    rows = [("name", "images", "last ingest", "images")]
+    rows += [(each["name"], f"{each['images']:,}", _moment(each["last_ingest"]), each["images"]) for each in datasets]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     aligned = ((row[0].ljust(widths[0]), row[1].rjust(widths[1]), row[2].ljust(widths[2]), row[3]) for row in rows)
     return "\n".join("  ".join(row) for row in aligned)
@@ -76,7 +76,7 @@ def as_text(dataset: dict[str, Any]) -> str:
         ("registered", _moment(dataset["registered_at"])),
         ("last ingest", _moment(dataset["last_ingest"])),
         ("captured", f"{_moment(first)} to {_moment(last)}" if first else "no times known"),
-        ("pictures", f"{dataset['pictures']:,}; {dataset['bytes'] / 2**20:,.1f} MB"),
+        ("images", f"{dataset['images']:,}; {dataset['bytes'] / 2**20:,.1f} MB"),
     ]
     lines += [("", f"  {count:,} {label}") for label, count in dataset["labels_found"].items()]
     lines += [("", f"  {dataset['unlabelled']:,} without a label")] if dataset["unlabelled"] else []

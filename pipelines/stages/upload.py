@@ -1,4 +1,4 @@
-"""Upload: a folder's pictures become blobs of a container, with a progress bar and a manifest at the end."""
+"""Upload: a folder's images become blobs of a container, with a progress bar and a manifest at the end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def upload_folder(folder: str, settings: Settings, dry_run: bool) -> tuple[list[
     if not blobs:
         others = f", only {passed_over}" if passed_over.total else ""
         raise DataError(
-            f"{source.root} has no pictures with the suffixes of sources.extensions{others}. Give another folder."
+            f"{source.root} has no images with the suffixes of sources.extensions{others}. Give another folder."
         )
     plan = plan_labels(source, blobs, settings.sources, label_files)
     manifest = UploadSummary()

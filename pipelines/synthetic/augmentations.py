@@ -1,4 +1,4 @@
-"""Random views of pictures for contrastive training: crops, colours, blur and noise, for a whole batch at once."""
+"""Random views of images for contrastive training: crops, colours, blur and noise, for a whole batch at once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pipelines.backbones.irbis_tiny import MEAN, STD
 GREY = torch.tensor([0.299, 0.587, 0.114])
 
 
-def augment(pictures: Tensor, size: int, generator: Generator) -> Tensor:
-    """Give one view of each picture: float32 N x 3 x H x W in 0..1 to N x 3 x size x size, normalised."""
-    view = jitter_color(random_crop(pictures, size, generator), generator)
+def augment(images: Tensor, size: int, generator: Generator) -> Tensor:
+    """Give one view of each image: float32 N x 3 x H x W in 0..1 to N x 3 x size x size, normalised."""
+    view = jitter_color(random_crop(images, size, generator), generator)
     view = random_blur(view, generator).clamp(0, 1)
     strength = uniform(generator, 0, 0.04, len(view), 1, 1, 1)
     view = view + torch.randn(view.shape, generator=generator) * strength
@@ -26,9 +26,9 @@ def uniform(generator: Generator, low: float, high: float, *shape: int) -> Tenso
     return torch.rand(*shape, generator=generator) * (high - low) + low
 
 
-def random_crop(pictures: Tensor, size: int, generator: Generator) -> Tensor:
-    """Give a crop of 15 to 100 % of the area, aspect 9:16 to 16:9, half of them mirrored."""
-    n = len(pictures)
+def random_crop(images: Tensor, size: int, generator: Generator) -> Tensor:
+    """Give a crop of 15 to 100 % of the area, aspect 9:16 to 16:9, half of them flipped."""
+    n = len(images)
     side = uniform(generator, 0.15, 1, n).sqrt()
     aspect = torch.exp(uniform(generator, -0.29, 0.29, n))
     width, height = (side * aspect).clamp(max=1), (side / aspect).clamp(max=1)
@@ -38,20 +38,20 @@ def random_crop(pictures: Tensor, size: int, generator: Generator) -> Tensor:
     theta[:, 1, 1] = height
     theta[:, 1, 2] = uniform(generator, -1, 1, n) * (1 - height)
     grid = functional.affine_grid(theta, [n, 3, size, size], align_corners=False)
-    return functional.grid_sample(pictures, grid, align_corners=False, padding_mode="reflection")
+    return functional.grid_sample(images, grid, align_corners=False, padding_mode="reflection")
 
 
-def jitter_color(pictures: Tensor, generator: Generator) -> Tensor:
-    """Change saturation (a fifth to grey), hue, contrast and brightness about each picture's mean colour."""
-    n = len(pictures)
+def jitter_color(images: Tensor, generator: Generator) -> Tensor:
+    """Change saturation (a fifth to grey), hue, contrast and brightness about each image's mean colour."""
+    n = len(images)
     saturation = uniform(generator, 0.36, 1.64, n, 1, 1)
     saturation = torch.where(uniform(generator, 0, 1, n, 1, 1) < 0.2, torch.zeros(1), saturation)
     matrix = GREY.expand(3, 3) * (1 - saturation) + torch.eye(3) * saturation
     matrix = hue_rotation(uniform(generator, -0.6, 0.6, n)) @ matrix
     matrix = matrix * torch.exp(uniform(generator, -0.6, 0.6, n, 1, 1))
     brightness = uniform(generator, -0.25, 0.25, n, 1, 1, 1)
-    mean = pictures.mean((1, 2, 3), keepdim=True)
-    return torch.einsum("nij,njhw->nihw", matrix, pictures - mean) + mean + brightness
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return torch.einsum("nij,njhw->nihw", matrix, images - mean) + mean + brightness
 
 
 def hue_rotation(angles: Tensor) -> Tensor:
@@ -62,18 +62,18 @@ def hue_rotation(angles: Tensor) -> Tensor:
     return torch.eye(3) * cosine + (1 - cosine) / 3 + sine * cross
 
 
-def random_blur(pictures: Tensor, generator: Generator, share: float = 0.25) -> Tensor:
-    """Blur about `share` of the pictures by a Gaussian of 0.4 to 1.3 pixels."""
-    chosen = uniform(generator, 0, 1, len(pictures)) < share
-    n, size = int(chosen.sum()), pictures.shape[-1]
+def random_blur(images: Tensor, generator: Generator, share: float = 0.25) -> Tensor:
+    """Blur about `share` of the images by a Gaussian of 0.4 to 1.3 pixels."""
+    chosen = uniform(generator, 0, 1, len(images)) < share
+    n, size = int(chosen.sum()), images.shape[-1]
     if n == 0:
-        return pictures
+        return images
     sigma = uniform(generator, 0.4, 1.3, n, 1)
     kernel = torch.exp(-(torch.arange(-2.0, 3.0) ** 2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)
-    channels = pictures[chosen].reshape(1, n * 3, size, size)
+    channels = images[chosen].reshape(1, n * 3, size, size)
     channels = functional.conv2d(channels, kernel.view(-1, 1, 5, 1), padding=(2, 0), groups=n * 3)
     channels = functional.conv2d(channels, kernel.view(-1, 1, 1, 5), padding=(0, 2), groups=n * 3)
-    pictures = pictures.clone()
-    pictures[chosen] = channels.view(n, 3, size, size)
-    return pictures
+    images = images.clone()
+    images[chosen] = channels.view(n, 3, size, size)
+    return images

@@ -2,8 +2,8 @@
 
     python -m pipelines.synthetic.pretraining --output FILE
 
-The defaults made the committed weights. Two random views of a picture must be found again among all views of the
-batch (NT-Xent; Chen et al., 2020, SimCLR); the pictures are rendered by `pipelines.synthetic.scenes`. Runs with equal
+The defaults made the committed weights. Two random views of an image must be found again among all views of the
+batch (NT-Xent; Chen et al., 2020, SimCLR); the images are rendered by `pipelines.synthetic.scenes`. Runs with equal
 arguments, threads included, on equal machines and versions give equal weights. Views are compared by the means of the
 last stage alone, which learns faster than by all features (`--compared all`); longer runs were not tried.
 """
@@ -28,7 +28,7 @@ from pipelines.backbones.irbis_tiny import FEATURES, WIDTHS, IrbisTiny
 from pipelines.synthetic import scenes
 from pipelines.synthetic.augmentations import augment
 
-PICTURE_SIZE = 128  # pixels a side as rendered
+IMAGE_SIZE = 128  # pixels a side as rendered
 TEMPERATURE = 0.15
 LEARNING_RATE = 1.5e-3
 WARM_UP = 100  # steps
@@ -37,18 +37,18 @@ DECAY = 0.3  # last share of the steps, in which the rate falls to zero
 
 
 def training_images(count: int, seed: int, folder: Path) -> Tensor:
-    """Give the training pictures, uint8 N x 128 x 128 x 3, from the folder or freshly rendered into it.
+    """Give the training images, uint8 N x 128 x 128 x 3, from the folder or freshly rendered into it.
 
-    Kept pictures are used only if the formulas still give the first ones.
+    Kept images are used only if the formulas still give the first ones.
     """
-    file = folder / f"formulas-{count}-{PICTURE_SIZE}-{seed}.npy"
+    file = folder / f"formulas-{count}-{IMAGE_SIZE}-{seed}.npy"
     if file.exists():
         kept = np.load(file)
-        if np.array_equal(kept[:16], scenes.render(min(count, 16), PICTURE_SIZE, seed)):
+        if np.array_equal(kept[:16], scenes.render(min(count, 16), IMAGE_SIZE, seed)):
             return torch.from_numpy(kept)
     folder.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial.npy")
-    np.save(partial, scenes.render(count, PICTURE_SIZE, seed))
+    np.save(partial, scenes.render(count, IMAGE_SIZE, seed))
     partial.replace(file)
     return torch.from_numpy(np.load(file))
 
@@ -71,7 +71,7 @@ class ProjectionHead(nn.Module):
 
 
 def contrastive_loss(points: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """Give the NT-Xent loss of 2N points on the unit sphere, of which i and N + i are views of one picture."""
+    """Give the NT-Xent loss of 2N points on the unit sphere, of which i and N + i are views of one image."""
     n = len(points) // 2
     similarity = points @ points.T / temperature
     similarity = similarity.masked_fill(torch.eye(2 * n, dtype=torch.bool), -1e9)
@@ -84,8 +84,8 @@ def learning_rate(step: int, steps: int) -> float:
     return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * decayed))
 
 
-def train(pictures: Tensor, steps: int, batch: int, crop: int, seed: int, compared: str = "last") -> IrbisTiny:
-    """Give a network trained on the pictures; a line of progress goes to stderr every 50 steps.
+def train(images: Tensor, steps: int, batch: int, crop: int, seed: int, compared: str = "last") -> IrbisTiny:
+    """Give a network trained on the images; a line of progress goes to stderr every 50 steps.
 
     Weights start from `seed` by the global generator; the views have a generator of their own.
     """
@@ -97,7 +97,7 @@ def train(pictures: Tensor, steps: int, batch: int, crop: int, seed: int, compar
     )
     optimizer = torch.optim.AdamW(parameter_groups(model), lr=LEARNING_RATE)
     start = time.monotonic()
-    for step, views in enumerate(prefetch(steps, lambda: make_view_pairs(pictures, batch, crop, generator))):
+    for step, views in enumerate(prefetch(steps, lambda: make_view_pairs(images, batch, crop, generator))):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps)
         loss = contrastive_loss(model(views))
@@ -112,9 +112,9 @@ def train(pictures: Tensor, steps: int, batch: int, crop: int, seed: int, compar
     return network.eval()
 
 
-def make_view_pairs(pictures: Tensor, batch: int, crop: int, generator: torch.Generator) -> Tensor:
-    """Give two views of each of `batch` random pictures, (2 * batch) x 3 x crop x crop; i and batch + i match."""
-    chosen = pictures[torch.randint(len(pictures), (batch,), generator=generator)]
+def make_view_pairs(images: Tensor, batch: int, crop: int, generator: torch.Generator) -> Tensor:
+    """Give two views of each of `batch` random images, (2 * batch) x 3 x crop x crop; i and batch + i match."""
+    chosen = images[torch.randint(len(images), (batch,), generator=generator)]
     chosen = chosen.permute(0, 3, 1, 2).float() / 255
     return torch.cat([augment(chosen, crop, generator) for _ in range(2)])
 
@@ -151,9 +151,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Give the checked arguments of the command; what cannot work ends it here, not after training."""
     parser = argparse.ArgumentParser(description="Train irbis_tiny on images made from formulas.")
     parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
-    parser.add_argument("--images", type=int, default=8192, help="pictures to render")
+    parser.add_argument("--images", type=int, default=8192, help="images to render")
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=128, help="pictures a step; each gives two views")
+    parser.add_argument("--batch", type=int, default=128, help="images a step; each gives two views")
     parser.add_argument("--crop", type=int, default=64, help="pixels a side of a view")
     parser.add_argument(
         "--compared", choices=sorted(POOLED_STAGES), default="last", help="features that views are told by"
@@ -176,8 +176,8 @@ def main(argv: list[str] | None = None) -> None:
     """Render, train and write."""
     given = arguments(argv)
     torch.set_num_threads(given.threads)
-    pictures = training_images(given.images, given.seed, given.scratch)
-    network = train(pictures, given.steps, given.batch, given.crop, given.seed, given.compared)
+    images = training_images(given.images, given.seed, given.scratch)
+    network = train(images, given.steps, given.batch, given.crop, given.seed, given.compared)
     names = ("images", "steps", "batch", "crop", "compared", "seed", "threads")
     save(network, given.output, {name: str(getattr(given, name)) for name in names})
 

@@ -1,4 +1,4 @@
-"""Pictures made from formulas alone: training material that nobody took.
+"""Images made from formulas alone: training material that nobody took.
 
 Scenes are dead leaves (Lee, Mumford and Huang, 2001; Baradad et al., "Learning to see by looking at noise", 2021):
 shapes of all sizes, each with its own texture, colours and shading, hide one another.
@@ -42,7 +42,7 @@ def palette(rng: np.random.Generator) -> Floats:
 
 
 def scene(rng: np.random.Generator, fields: Bytes, masks: Floats, size: int) -> Bytes:
-    """Give one picture, uint8 (size, size, 3): a textured ground and leaves from one to many."""
+    """Give one image, uint8 (size, size, 3): a textured ground and leaves from one to many."""
     canvas = palette(rng)[sample_texture(rng, fields, size, size)]  # first the ground
     light = rng.uniform(0, 2 * np.pi)
     few = rng.random() < 0.4

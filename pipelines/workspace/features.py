@@ -14,19 +14,19 @@ from pipelines.workspace.tables import Tables
 COLUMNS = ("content_hash", "features", "failure", "failure_detail", "featurized_at")
 
 
-def read_features(tables: Tables, backbone: str, *, mirrored: bool = False) -> DataFrame:
+def read_features(tables: Tables, backbone: str, *, flipped: bool = False) -> DataFrame:
     """Give content_hash, features, failure, failure_detail, featurized_at: a row for every content of the backbone.
 
     Of a joined identity the features stand one behind the other, in its order, and only contents have a row of which
     every part has one. A failure of one part is its failure, of several the earliest; featurized_at is then of that.
-    With `mirrored` there is a column `mirrored` more: features of the mirrored picture, null where there are none.
+    With `flipped` there is a column `flipped` more: features of the flipped image, null where there are none.
     """
     parts = [read_backbone_features(tables, part) for part in split_ids(backbone)]
     rows = parts[0] if len(parts) == 1 else _joined(parts)
-    if not mirrored:
+    if not flipped:
         return rows
     others = read_features(tables, schemas.flipped_id(backbone)).select(
-        "content_hash", F.col("features").alias("mirrored")
+        "content_hash", F.col("features").alias("flipped")
     )
     return rows.join(others, "content_hash", "left")
 

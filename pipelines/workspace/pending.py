@@ -55,7 +55,7 @@ def _without_features(tables: Tables, parts: list[str]) -> DataFrame:
 
 
 def images_to_score(tables: Tables, model: str, version: str, since: datetime) -> DataFrame:
-    """Give path, content_hash, burst_id, failure of the current pictures, and how they stand with this version.
+    """Give path, content_hash, burst_id, failure of the current images, and how they stand with this version.
 
     `is_new`: it has no prediction as it is now. `old_bursts`: the bursts of the predictions that it has. What was
     predicted before the version was made, `since`, is of a namesake: the registry was begun anew.

@@ -96,7 +96,7 @@ class Tables:
         return reader.table(self.location(name)) if self.schema else reader.load(self.location(name))
 
     def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
-        """Add rows in one atomic commit; columns are put in order. Compressed pictures want `uncompressed`."""
+        """Add rows in one atomic commit; columns are put in order. Compressed images want `uncompressed`."""
         writer = rows.select(*schemas.parse_ddl(SCHEMAS[name])).write.format("delta")
         writer = writer.option("mergeSchema", "true")  # columns may be added from one version to the next
         writer = writer.option("compression", compression)
@@ -201,7 +201,7 @@ class Tables:
     def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
         """Add `content` to rows of images, which have path, ingested_at, content_path and content_at.
 
-        `since`, the oldest `stored_at()` among them, lets Delta skip the files of older pictures. The rows are
+        `since`, the oldest `stored_at()` among them, lets Delta skip the files of older images. The rows are
         sent to the bytes (broadcast), never the bytes to the rows.
         """
         held = [F.col("path").alias("held_path"), F.col("ingested_at").alias("held_at"), "content"]

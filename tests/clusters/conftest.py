@@ -25,15 +25,15 @@ def yarn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def pictures(yarn: Cluster, shared_data: Path) -> Path:
-    """Give the first fifty pictures of each class of trashnet, where the cluster sees them."""
-    return _copied(shared_data, yarn.shared / "pictures", 50)
+def images(yarn: Cluster, shared_data: Path) -> Path:
+    """Give the first fifty images of each class of trashnet, where the cluster sees them."""
+    return _copied(shared_data, yarn.shared / "images", 50)
 
 
 @pytest.fixture(scope="session")
-def few_pictures(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
-    """Give the first twenty pictures of each class of trashnet."""
-    return _copied(shared_data, tmp_path_factory.mktemp("pictures"), 20)
+def few_images(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """Give the first twenty images of each class of trashnet."""
+    return _copied(shared_data, tmp_path_factory.mktemp("images"), 20)
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +46,8 @@ def _copied(shared_data: Path, target: Path, many: int) -> Path:
     for label in sorted((shared_data / "trashnet").glob("*/")):
         there = target / label.name
         there.mkdir(parents=True)
-        for picture in sorted(label.glob("*.jpg"))[:many]:
-            shutil.copy(picture, there)
+        for image in sorted(label.glob("*.jpg"))[:many]:
+            shutil.copy(image, there)
     return target
 
 

@@ -42,8 +42,8 @@ def logged(words):
     return "".join(file.read_text("utf-8") for file in Path(words[1], "runs").rglob("*.log"))
 
 
-def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, pictures, irbis, weights, tmp_path):
-    asked = [*words, "--images", pictures, "--backbone", "squeezenet1_1", "--weights", weights]
+def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, images, irbis, weights, tmp_path):
+    asked = [*words, "--images", images, "--backbone", "squeezenet1_1", "--weights", weights]
     client = sent(tmp_path, "run", "--on", "hdinsight", "--follow", *asked)
     assert any(line.startswith("ingest: 300 read, 300 written, 0 failed") for line in client.stdout)
     client.send_signal(signal.SIGKILL)
@@ -78,8 +78,8 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, pictu
     assert ", 2 written, 0 failed" in closing_lines(swept.stdout)["sweep"]
 
 
-def test_a_run_that_is_cancelled_ends_in_yarn_too(yarn, words, pictures, irbis):
-    irbis("submit", "run", "--on", "hdinsight", "--images", pictures, *words)
+def test_a_run_that_is_cancelled_ends_in_yarn_too(yarn, words, images, irbis):
+    irbis("submit", "run", "--on", "hdinsight", "--images", images, *words)
     wait_for(lambda: "ingest: 300 read" in logged(words))
     assert "its end is asked for" in irbis("cancel").stdout
     assert "stopped: cancelled" in irbis("logs", "--follow", code=1).stderr.splitlines()[-1]
@@ -89,8 +89,8 @@ def test_a_run_that_is_cancelled_ends_in_yarn_too(yarn, words, pictures, irbis):
     assert any(Path(words[1], "tables", "images").glob("*.parquet"))
 
 
-def test_an_executor_that_is_killed_in_the_middle_changes_nothing(words, few_pictures, irbis, weights, tmp_path):
-    irbis("submit", "ingest", "--on", "hdinsight", "--follow", "--images", few_pictures, *words)
+def test_an_executor_that_is_killed_in_the_middle_changes_nothing(words, few_images, irbis, weights, tmp_path):
+    irbis("submit", "ingest", "--on", "hdinsight", "--follow", "--images", few_images, *words)
     asked = [*words, "--backbone", "squeezenet1_1", "--weights", weights]
     client = sent(tmp_path, "featurize", "--on", "hdinsight", "--follow", *asked)
     wait_for(lambda: workers_of_executors())  # Python is at work, below the executor
@@ -102,9 +102,9 @@ def test_an_executor_that_is_killed_in_the_middle_changes_nothing(words, few_pic
 
 
 def test_executors_that_are_killed_at_random_five_times_leave_the_tables_of_an_undisturbed_run(
-    words, few_pictures, irbis, weights, spark, tmp_path
+    words, few_images, irbis, weights, spark, tmp_path
 ):
-    asked = ["--on", "hdinsight", "--follow", "--images", few_pictures, "--weights", weights, *words[2:]]
+    asked = ["--on", "hdinsight", "--follow", "--images", few_images, "--weights", weights, *words[2:]]
     asked += ["--backbone", "squeezenet1_1"]
     shared = Path(words[1])
     irbis("submit", "run", *asked, "--workspace", shared / "undisturbed")
@@ -124,8 +124,8 @@ def test_executors_that_are_killed_at_random_five_times_leave_the_tables_of_an_u
     assert runs < 4
 
 
-def test_a_livy_that_restarts_in_the_middle_does_not_end_the_run(yarn, words, pictures, irbis, tmp_path):
-    client = sent(tmp_path, "ingest", "--on", "hdinsight", "--follow", "--images", pictures, *words)
+def test_a_livy_that_restarts_in_the_middle_does_not_end_the_run(yarn, words, images, irbis, tmp_path):
+    client = sent(tmp_path, "ingest", "--on", "hdinsight", "--follow", "--images", images, *words)
     for line in client.stderr:
         if "batch running" in line:
             break
@@ -137,9 +137,9 @@ def test_a_livy_that_restarts_in_the_middle_does_not_end_the_run(yarn, words, pi
     assert "Looking again" in told
 
 
-def test_a_batch_that_dies_before_it_can_say_why_is_told_by_livy(words, pictures, irbis, monkeypatch):
-    monkeypatch.setenv("IRBIS_HDINSIGHT__ARCHIVE", str(pictures / "no-such-environment.tar.gz"))
-    failed = irbis("submit", "ingest", "--on", "hdinsight", "--follow", "--images", pictures, *words, code=1)
+def test_a_batch_that_dies_before_it_can_say_why_is_told_by_livy(words, images, irbis, monkeypatch):
+    monkeypatch.setenv("IRBIS_HDINSIGHT__ARCHIVE", str(images / "no-such-environment.tar.gz"))
+    failed = irbis("submit", "ingest", "--on", "hdinsight", "--follow", "--images", images, *words, code=1)
     assert "no-such-environment.tar.gz" in failed.stderr.rpartition(" failed: ")[2]
 
 

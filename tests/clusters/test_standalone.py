@@ -37,13 +37,13 @@ def master(tmp_path_factory):
         yield address
 
 
-def test_a_run_shares_its_pictures_among_gpus_and_outlives_its_client(master, few_pictures, irbis, tmp_path):
+def test_a_run_shares_its_images_among_gpus_and_outlives_its_client(master, few_images, irbis, tmp_path):
     events = tmp_path / "events"
     events.mkdir()
     chosen = {**CHEAP, **{f"spark.conf.{k}": v for k, v in {**CONF, "spark.eventLog.dir": events.as_uri()}.items()}}
     words = ["--workspace", str(tmp_path / "survey"), *(f"--set={key}={value}" for key, value in chosen.items())]
     client = subprocess.Popen(
-        [*COMMAND, "submit", "run", "--on", master, "--follow", "--images", str(few_pictures), *words],
+        [*COMMAND, "submit", "run", "--on", master, "--follow", "--images", str(few_images), *words],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     begun = any(line.startswith("ingest: 120 read, 120 written, 0 failed") for line in client.stdout)
@@ -65,9 +65,9 @@ def test_a_run_shares_its_pictures_among_gpus_and_outlives_its_client(master, fe
     assert again.stdout.splitlines()[-1] == "Nothing new: every stage found its work done."
 
 
-def test_a_master_with_a_secret_takes_runs_that_know_it_and_no_others(few_pictures, irbis, tmp_path):
+def test_a_master_with_a_secret_takes_runs_that_know_it_and_no_others(few_images, irbis, tmp_path):
     conf = {f"spark.conf.{name}": value for name, value in CONF.items() if not name.startswith("spark.eventLog")}
-    words = ["--workspace", str(tmp_path / "survey"), "--images", str(few_pictures)]
+    words = ["--workspace", str(tmp_path / "survey"), "--images", str(few_images)]
     words += [f"--set={key}={value}" for key, value in conf.items()]
     with standalone(tmp_path, 1, "hunter22") as master:
         submit = ["submit", "ingest", "--on", master, "--follow", *words]

@@ -17,7 +17,7 @@ from pipelines.runs.package import to_cli_args
 from pipelines.workspace.tables import Tables
 from tests.azurite import KEY, free_port
 
-from ..stages.conftest import survey_pictures
+from ..stages.conftest import survey_images
 from .conftest import CHEAP, closing_lines
 
 # Everything that logs is logged, by the driver and by Spark.
@@ -65,7 +65,7 @@ class Watch(threading.Thread):
 
 
 def test_a_container_becomes_a_report_and_no_secret_is_left_anywhere(container, spark, tmp_path):
-    for name, content in survey_pictures().items():
+    for name, content in survey_images().items():
         container.upload_blob(f"2024/{name}", content)
     (tmp_path / "w/events").mkdir(parents=True)
     port = free_port()

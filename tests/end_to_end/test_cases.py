@@ -87,8 +87,8 @@ def test_wildlife_insights(case: Run) -> None:
 def test_labels_corrected_by_moving_files(case: Run) -> None:
     printed = case("02_relabel_by_moving")
     assert exit_codes(printed) == [0, 0, 0]
-    assert [line for line in printed.splitlines() if line.startswith("pictures left out")] == [
-        "pictures left out of training for two labels: 0"
+    assert [line for line in printed.splitlines() if line.startswith("images left out")] == [
+        "images left out of training for two labels: 0"
     ] * 2
     assert "6 images moved" in printed and "40 images moved" in printed
     assert printed.count("train: 120 read") == 3

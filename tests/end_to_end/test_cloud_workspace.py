@@ -13,7 +13,7 @@ import pytest
 from pipelines.runs.package import to_cli_args
 from tests.azurite import ACCOUNT, KEY
 
-from ..stages.conftest import survey_pictures
+from ..stages.conftest import survey_images
 from .conftest import CHEAP, closing_lines
 
 WORKSPACE = f"az://{ACCOUNT}/surveys/work space"
@@ -44,7 +44,7 @@ def blobs_of(container):
 
 @pytest.mark.slow
 def test_a_workspace_in_a_container_holds_all_that_a_folder_does(surveys, irbis, tmp_path):
-    for name, content in survey_pictures().items():
+    for name, content in survey_images().items():
         surveys.upload_blob(f"2024/{name}", content)
     tracking = f"--set=tracking.uri=sqlite:///{tmp_path}/mlflow.db"
     # The source is the whole container, and so holds the workspace with its plots.
@@ -106,7 +106,7 @@ def ends_of(*processes):
 
 
 def draw(folder):
-    for name, content in list(survey_pictures().items())[:6]:
+    for name, content in list(survey_images().items())[:6]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return ["ingest", "--images", str(folder), "--workspace", WORKSPACE, "--set=spark.master=local[1]"]

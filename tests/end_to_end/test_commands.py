@@ -26,8 +26,8 @@ def test_wrong_settings_are_all_named_at_once(irbis):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ingest"], "irbis: sources.images is not set. Give a folder of pictures or a container: --images DIR."),
-        (["run", "--images", "nowhere"], "nowhere does not exist. Give a folder of pictures."),
+        (["ingest"], "irbis: sources.images is not set. Give a folder of images or a container: --images DIR."),
+        (["run", "--images", "nowhere"], "nowhere does not exist. Give a folder of images."),
         (["featurize"], "irbis: There is no table images in"),
         (["score"], "irbis: Model irbis has no champion. Run `irbis train` first."),
         (["featurize", "--backbone", "resnet51"], "featurize.backbone = resnet51: not known. Did you mean 'resnet50'?"),
@@ -39,7 +39,10 @@ def test_wrong_settings_are_all_named_at_once(irbis):
         (["train", "--compare-splits"], "irbis: There is no table features in"),
         (["train", "--set", "max_iter"], "irbis: --set max_iter: write KEY=VALUE"),
         (["notebook", "run", "walkabout"], "irbis: There is no notebook walkabout. Known: 01_walkthrough, 02_explore"),
-        (["notebook", "run", "explore", "-p", "pictures"], "irbis: -p pictures: write KEY=VALUE, such as -p pictures="),
+        (
+            ["notebook", "run", "explore", "-p", "gallery_size"],
+            "irbis: -p gallery_size: write KEY=VALUE, such as -p gallery_size=",
+        ),
         (["notebook", "run", "explore", "--images", "new/"], "irbis: Notebook 02_explore_errors: it has no parameter"),
         (
             ["notebook", "run", "explore", "--workspace", "a", "-p", "workspace=b"],
@@ -72,9 +75,9 @@ def test_config_says_where_each_value_comes_from(irbis):
 
 def test_the_notebooks_are_listed_with_their_titles(irbis):
     assert irbis("notebook", "list").stdout.splitlines() == [
-        "01_walkthrough     From pictures to predictions",
+        "01_walkthrough     From images to predictions",
         "02_explore_errors  Where the model errs",
-        "03_score_new_set   What the champion says of new pictures",
+        "03_score_new_set   What the champion says of new images",
     ]
 
 
@@ -87,9 +90,9 @@ def test_doctor_finds_all_well_and_names_what_is_not(irbis):
 
 
 def test_a_job_file_does_the_same_without_the_command(tmp_path, irbis):
-    (tmp_path / "pictures" / "hare").mkdir(parents=True)
-    (tmp_path / "pictures" / "hare" / "a.jpg").write_bytes(b"")
-    job = [sys.executable, str(ROOT / "jobs" / "ingest.py"), "--env", "local", "--images", "pictures"]
+    (tmp_path / "images" / "hare").mkdir(parents=True)
+    (tmp_path / "images" / "hare" / "a.jpg").write_bytes(b"")
+    job = [sys.executable, str(ROOT / "jobs" / "ingest.py"), "--env", "local", "--images", "images"]
     done = subprocess.run(job, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1 read, 0 written, 1 failed (1 empty)" in closing_lines(done.stdout)["ingest"]
@@ -103,13 +106,13 @@ def test_a_job_runs_under_spark_submit_in_the_session_that_is_there(tmp_path, ir
 
     from pipelines.spark.session import DELTA_CONF
 
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.jpg").write_bytes(b"")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"")
     version = importlib.metadata.version("delta-spark")
     name = "delta-spark" if version >= "3" else "delta-core"
     submit = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local[2]"]
     conf = [word for key, value in DELTA_CONF.items() for word in ("--conf", f"{key}={value}")]
-    job = [str(ROOT / "jobs" / "ingest.py"), "--images", "pictures", "--workspace", "w"]
+    job = [str(ROOT / "jobs" / "ingest.py"), "--images", "images", "--workspace", "w"]
     environment = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
     import os
 

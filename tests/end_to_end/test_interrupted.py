@@ -15,12 +15,12 @@ from pipelines.runs.history import RunHistory
 from pipelines.workspace.lock import workspace_lock
 from pipelines.workspace.tables import Tables
 
-from ..stages.conftest import survey_pictures
+from ..stages.conftest import survey_images
 from .conftest import COMMAND, closing_lines
 
 
 def drawn(folder):
-    for name, content in survey_pictures().items():
+    for name, content in survey_images().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
 

@@ -23,15 +23,15 @@ CHEAP = ["--set=train.reg_params=0.03", "--set=train.bootstrap_resamples=100", "
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, shared_data: Path) -> Path:
-    """Give a folder of copies of the first pictures of every class of trashnet, and one bad file."""
+def images(tmp_path: Path, shared_data: Path) -> Path:
+    """Give a folder of copies of the first images of every class of trashnet, and one bad file."""
     for source in sorted((shared_data / "trashnet").glob("*/")):
-        folder = tmp_path / "pictures" / source.name
+        folder = tmp_path / "images" / source.name
         folder.mkdir(parents=True)
         for file in sorted(source.iterdir())[:PER_CLASS]:
             shutil.copy(file, folder)
-    (tmp_path / "pictures" / "trash" / "empty.jpg").write_bytes(b"")
-    return tmp_path / "pictures"
+    (tmp_path / "images" / "trash" / "empty.jpg").write_bytes(b"")
+    return tmp_path / "images"
 
 
 def kill_after(words: list[str], folder: Path, seconds: float) -> bool:
@@ -48,8 +48,8 @@ def kill_after(words: list[str], folder: Path, seconds: float) -> bool:
     return False
 
 
-def test_killed_five_times_and_run_again_the_tables_are_those_of_an_undisturbed_run(irbis, pictures, spark, tmp_path):
-    words = ["run", "--images", str(pictures), *SMALL_COMMITS, *CHEAP]
+def test_killed_five_times_and_run_again_the_tables_are_those_of_an_undisturbed_run(irbis, images, spark, tmp_path):
+    words = ["run", "--images", str(images), *SMALL_COMMITS, *CHEAP]
     start = time.monotonic()
     irbis(*words, "--workspace", "undisturbed")
     whole = time.monotonic() - start

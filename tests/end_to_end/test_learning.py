@@ -26,12 +26,12 @@ def survey(tmp_path):
     for encounter in range(40):
         label = ("plain", "striped")[encounter % 2]
         for frame in range(2):
-            path = tmp_path / "pictures" / label / f"{encounter:02}_{frame}.jpg"
+            path = tmp_path / "images" / label / f"{encounter:02}_{frame}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             at = start + timedelta(hours=2 * encounter, seconds=frame)
             path.write_bytes(jpeg(90 + 2 * encounter, 10 * encounter + frame, at, label))
     cheap = {**CHEAP, "train.num_trees": 20, "train.min_samples_leaf": 2, "report.gallery_size": 2}
-    return ["--images", tmp_path / "pictures", *to_cli_args(cheap)]
+    return ["--images", tmp_path / "images", *to_cli_args(cheap)]
 
 
 def test_a_sweep_and_a_comparison_of_splits_print_their_tables(irbis_here, survey, tmp_path):
@@ -51,7 +51,7 @@ def test_a_sweep_and_a_comparison_of_splits_print_their_tables(irbis_here, surve
     trained = irbis_here("train", *survey, *best[1].split())
     assert "irbis/1 is champion" in trained.stdout
     table = irbis_here("train", "--compare-splits", *survey).stdout
-    assert table.splitlines()[0] == "80 pictures in 40 groups; 95% intervals over groups"
+    assert table.splitlines()[0] == "80 images in 40 groups; 95% intervals over groups"
     bad = irbis_here("sweep", str(tmp_path / "plan.yaml"), *survey, "--set", "train.cv_folds=0", code=2)
     assert "a sweep needs cross-validation" in bad.stderr
 
@@ -65,7 +65,7 @@ def test_lightgbm_trains_and_scores_and_a_session_without_it_says_what_it_lacks(
     lines = closing_lines(irbis("run", *survey, "--set", "train.classifier=lightgbm").stdout)
     assert "irbis/1 is champion" in lines["train"] and lines["score"].startswith("score: 80 read, 80 written")
     assert float(re.search(r"balanced accuracy (\S+)", lines["train"])[1]) > 0.8
-    other = tmp_path / "pictures" / "plain" / "new.jpg"
+    other = tmp_path / "images" / "plain" / "new.jpg"
     other.write_bytes(jpeg(150, 7, datetime(2025, 1, 1), "plain"))
     irbis_here("ingest", *survey), irbis_here("featurize", *survey)
     refused = irbis_here("score", "--workspace", "irbis-workspace", code=2)

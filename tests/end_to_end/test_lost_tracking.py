@@ -14,7 +14,7 @@ import pytest
 from pipelines.config.loader import load_settings
 from pipelines.tracking.mlflow_client import Tracking
 
-from ..stages.conftest import RULES, survey_pictures
+from ..stages.conftest import RULES, survey_images
 from .conftest import COMMAND
 
 SETTINGS = [f"--set={key}={value}" for key, value in {**RULES, "report.gallery_size": 2}.items()]
@@ -22,13 +22,13 @@ SETTINGS = [f"--set={key}={value}" for key, value in {**RULES, "report.gallery_s
 
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory):
-    """Give a folder with the pictures of a survey and the workspace of a whole run on them."""
+    """Give a folder with the images of a survey and the workspace of a whole run on them."""
     folder = tmp_path_factory.mktemp("survey")
-    for name, content in survey_pictures().items():
-        path = folder / "pictures" / name
+    for name, content in survey_images().items():
+        path = folder / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    words = [*COMMAND, "run", "--images", "pictures", "--workspace", "whole", *SETTINGS]
+    words = [*COMMAND, "run", "--images", "images", "--workspace", "whole", *SETTINGS]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=_env(folder))
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
@@ -46,7 +46,7 @@ def lost(survey, tmp_path):
     shutil.copytree(survey / "whole", tmp_path / "whole", copy_function=shutil.copy2)
 
     def ask(*words, code=2):
-        places = ["--images", str(survey / "pictures"), "--workspace", str(tmp_path / "whole")]
+        places = ["--images", str(survey / "images"), "--workspace", str(tmp_path / "whole")]
         command = [*COMMAND, words[0], *places, *SETTINGS, *words[1:]]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=_env(tmp_path))
         assert done.returncode == code, f"{done.stdout}\n{done.stderr[-4000:]}"

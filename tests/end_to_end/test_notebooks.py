@@ -39,7 +39,7 @@ def survey(folder):
             path = folder / f"S{encounter % 4 // 2}" / label / f"{encounter:03}_{frame}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(jpeg(90 + encounter, 10 * encounter + frame, at, looks))
-    for label, frame in (("plain", 0), ("striped", 1)):  # one burst, and one picture, of two labels
+    for label, frame in (("plain", 0), ("striped", 1)):  # one burst, and one image, of two labels
         at = datetime(2024, 6, 1) + timedelta(hours=2 * ENCOUNTERS, seconds=frame)
         (folder / "S1" / label / f"{ENCOUNTERS:03}_{frame}.jpg").write_bytes(jpeg(100, 5000 + frame, at, "plain"))
         (folder / "S1" / label / "same.jpg").write_bytes(jpeg(100, 6000))
@@ -47,7 +47,7 @@ def survey(folder):
     return folder
 
 
-def new_pictures(folder):
+def new_images(folder):
     for place in range(6):
         path = folder / f"{place}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ class Reading:
         return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).replace("\N{NARROW NO-BREAK SPACE}", " ").split())
 
     def names(self, code):
-        """Give the names of the pictures that are shown there."""
+        """Give the names of the images that are shown there."""
         shown = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" alt="([^",]+)', self.html(code))
         assert len(shown) == self.html(code).count("<figure")
         return shown
@@ -83,7 +83,7 @@ class Reading:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
-    survey(folder / "survey"), new_pictures(folder / "new")
+    survey(folder / "survey"), new_images(folder / "new")
     return folder
 
 
@@ -97,12 +97,12 @@ def executed(folder, name, *words):
 def walkthrough(folder):
     """Execute the first, which makes the workspace that the others look at."""
     sets = [word for key, value in CHOSEN.items() for word in ("--set", f"{key}={value}")]
-    return executed(folder, "walkthrough", "--images", str(folder / "survey"), "-p", "pictures=5", *sets)
+    return executed(folder, "walkthrough", "--images", str(folder / "survey"), "-p", "gallery_size=5", *sets)
 
 
 @pytest.fixture(scope="module")
 def explore(folder, walkthrough):
-    return executed(folder, "explore", "-p", "pictures=3", "-p", f"settings={SETTINGS}")
+    return executed(folder, "explore", "-p", "gallery_size=3", "-p", f"settings={SETTINGS}")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def settings(folder, walkthrough):
 
 @pytest.fixture(scope="module")
 def wrong(spark, settings):
-    """Give name and score of the test pictures that were predicted wrongly, the surest first, from the tables."""
+    """Give name and score of the test images that were predicted wrongly, the surest first, from the tables."""
     from pyspark.sql import functions as F
 
     from pipelines.evaluation.split import assign_split
@@ -145,22 +145,22 @@ def test_an_executed_notebook_has_no_error_no_noise_and_fetches_nothing(name, re
 
 def test_the_walkthrough_shows_each_step_of_the_five_stages(folder, walkthrough):
     injected = next(code for code in walkthrough.code if code.startswith("# Parameters"))
-    assert f'images = "{folder}/survey"' in injected and "pictures = 5" in injected
+    assert f'images = "{folder}/survey"' in injected and "images = 5" in injected
     assert "train.bootstrap_resamples=100" in injected and "sources.station=folder:1" in injected
     text = walkthrough.text
     assert text("run(ingest, spark, chosen)").startswith("Stage ingest Read 85 Written 84 Failed 1 Time")
     assert "Failed: 1 not_an_image" in text("run(ingest, spark, chosen)")
-    assert len(walkthrough.names('views.pictures(given["pictures"])')) == 5
-    assert "Files 85 Different pictures 84 Labelled 85 Stations 2" in text('views.section("data")')
+    assert len(walkthrough.names('views.images(given["gallery_size"])')) == 5
+    assert "Files 85 Different images 84 Labelled 85 Stations 2" in text('views.section("data")')
     assert re.search(r"not_an_image 1 file:///\S+/S0/plain/bad.jpg an HTML page", text('views.section("data")'))
     assert "Read 84 Written 83 Failed 1" in text("run(featurize, spark, chosen)")
-    assert text("views.features()").startswith("Different pictures 84 Without features 1 Numbers for each 576")
-    assert 'aria-label="The features of 83 labelled pictures' in walkthrough.html("views.features()")
+    assert text("views.features()").startswith("Different images 84 Without features 1 Numbers for each 576")
+    assert 'aria-label="The features of 83 labelled images' in walkthrough.html("views.features()")
     assert "irbis/1 is champion: the first version" in text("run(train, spark, chosen)")
     assert re.search(r"Balanced accuracy \d\d\.\d % \d\d\.\d to ", text('views.section("short")'))
     assert "What a person must look at" in text('views.section("evaluation")')
     assert "Read 85 Written 84 Failed 1" in text("run(score, spark, chosen)")
-    assert "84 pictures scored;" in text('views.section("counts")')
+    assert "84 images scored;" in text('views.section("counts")')
     report = folder / "w" / "reports" / "report.html"
     assert report.is_file() and str(report) in text("views.report()")
 
@@ -168,23 +168,23 @@ def test_the_walkthrough_shows_each_step_of_the_five_stages(folder, walkthrough)
 def test_exploring_shows_the_mistakes_that_the_tables_hold(folder, explore, wrong):
     rows, mistakes = wrong
     head = "chosen = settings_of(given)\nmistakes = Mistakes.of(get_session(chosen), chosen)\nmistakes.summary()"
-    tiles = rf"Champion irbis/1 Test pictures {len(rows)} Wrong {len(mistakes)} Share wrong [\d.]+ % 95 % interval"
+    tiles = rf"Champion irbis/1 Test images {len(rows)} Wrong {len(mistakes)} Share wrong [\d.]+ % 95 % interval"
     assert re.match(tiles, explore.text(head))
-    surest = explore.names('mistakes.most_wrong(given["pictures"], label=given["label"])')
+    surest = explore.names('mistakes.most_wrong(given["gallery_size"], label=given["label"])')
     assert surest == mistakes[:3]
     assert {int(name[:3]) for name in mistakes} == {7, 16}  # the labels are wrong, and so they are found
-    least = explore.names('mistakes.least_sure(given["pictures"], label=given["label"])')
+    least = explore.names('mistakes.least_sure(given["gallery_size"], label=given["label"])')
     assert least == [Path(row["path"]).name for row in sorted(rows, key=lambda row: row["score"])[:3]]
     kinds = re.findall(r"(\w+) taken for (\w+) \((\d+)\)", explore.text("mistakes.by_kind()"))
     assert sum(int(count) for *_, count in kinds) == len(mistakes)
     stations = re.findall(r"(S\d) (\d+) (\d+) [\d.]+ %", explore.text("mistakes.by_station()"))
-    assert sum(int(pictures) for _, pictures, _ in stations) == len(rows)
+    assert sum(int(images) for _, images, _ in stations) == len(rows)
     assert sum(int(hits) for *_, hits in stations) == len(mistakes)
     hours = re.findall(r"(\d\d):00 (\d+) (\d+) [\d.]+ %", explore.text("mistakes.by_hour()"))
     assert {int(hour) % 2 for hour, *_ in hours} == {0} and sum(int(n) for _, n, _ in hours) == len(rows)
     place = f"file://{folder}/survey/S1"
     assert explore.text("mistakes.doubtful_labels()") == (
-        f"Identical pictures plain {place}/plain/same.jpg striped {place}/striped/same.jpg "
+        f"Identical images plain {place}/plain/same.jpg striped {place}/striped/same.jpg "
         f"Frames of one burst plain {place}/plain/040_0.jpg striped {place}/striped/040_1.jpg"
     )
 
@@ -192,12 +192,12 @@ def test_exploring_shows_the_mistakes_that_the_tables_hold(folder, explore, wron
 def test_a_new_set_is_scored_counted_shown_and_written(folder, score):
     assert "Read 7 Written 6 Failed 1" in score.text("run(ingest, spark, chosen)")
     summary = score.text("new = NewSet.of(spark, chosen)\nnew.summary()")
-    found = re.match(r"Scored with irbis/1 Pictures 7 Could not be read 1 Need a person's eye (\d)", summary)
+    found = re.match(r"Scored with irbis/1 Images 7 Could not be read 1 Need a person's eye (\d)", summary)
     counts = re.findall(r"(plain|striped) (\d) (\d)", score.text("new.counts()"))
-    assert [(label, int(pictures)) for label, pictures, _ in counts] == [("plain", 3), ("striped", 3)]
+    assert [(label, int(images)) for label, images, _ in counts] == [("plain", 3), ("striped", 3)]
     to_review = sum(int(count) for *_, count in counts)
     assert int(found[1]) == to_review + 1  # and the one that could not be read
-    assert len(set(score.names('new.to_review(given["pictures"])'))) == to_review
+    assert len(set(score.names('new.to_review(given["gallery_size"])'))) == to_review
     assert re.search(r"empty 1 file:///\S+/new/empty.jpg no bytes", score.text("new.failures()"))
     csv = folder / "w" / "results" / "new-irbis-1.csv"
     assert score.text('new.write_csv(given["csv"])') == f"Results Rows {csv} 7"
@@ -209,18 +209,18 @@ def test_a_new_set_is_scored_counted_shown_and_written(folder, score):
     assert both.tolist()[:6] == pytest.approx([1] * 6)
 
 
-def test_a_label_that_no_test_picture_has_is_answered_with_the_known_ones(spark, settings):
+def test_a_label_that_no_test_image_has_is_answered_with_the_known_ones(spark, settings):
     from pipelines.reports.error_analysis import ErrorAnalysis
 
     mistakes = ErrorAnalysis.of(spark, settings)
-    with pytest.raises(DataError, match=r"label = fox: no test picture has it\. Known: plain, striped"):
+    with pytest.raises(DataError, match=r"label = fox: no test image has it\. Known: plain, striped"):
         mistakes.most_wrong(3, label="fox")
     assert mistakes.most_wrong(100, label="plain").html.count("<figure") < mistakes.most_wrong(100).html.count(
         "<figure"
     )
 
 
-def test_a_new_set_without_pictures_stops_at_once(folder, walkthrough, capsys):
+def test_a_new_set_without_images_stops_at_once(folder, walkthrough, capsys):
     with pytest.raises(SystemExit) as left:
         main(["notebook", "run", "score", "--workspace", str(folder / "w"), "-p", "csv=none"])
     assert left.value.code == 2

@@ -9,10 +9,10 @@ from ..stages.conftest import jpeg
 
 
 def test_local_runs_are_listed_shown_fetched_and_repeated(irbis_here, tmp_path):
-    (tmp_path / "pictures" / "plain").mkdir(parents=True)
-    (tmp_path / "pictures" / "plain" / "a.jpg").write_bytes(jpeg(100, 1, datetime(2025, 1, 1)))
+    (tmp_path / "images" / "plain").mkdir(parents=True)
+    (tmp_path / "images" / "plain" / "a.jpg").write_bytes(jpeg(100, 1, datetime(2025, 1, 1)))
     assert irbis_here("runs").stdout == f"No run is noted in {tmp_path / 'ledger'} yet.\n"
-    said = irbis_here("ingest", "--images", "pictures", "--set", "ingest.threads=2").stdout
+    said = irbis_here("ingest", "--images", "images", "--set", "ingest.threads=2").stdout
     refused = irbis_here("train", code=2).stderr
 
     listed = irbis_here("runs").stdout.splitlines()
@@ -32,7 +32,7 @@ def test_local_runs_are_listed_shown_fetched_and_repeated(irbis_here, tmp_path):
     assert [stage["written"] for stage in record["stages"]] == [1]
 
     again = irbis_here("repeat", "ingest")
-    assert "irbis ingest --images pictures" in again.stderr and "ingest.threads=2" in again.stderr
+    assert "irbis ingest --images images" in again.stderr and "ingest.threads=2" in again.stderr
     assert "ingest: 0 read, 0 written" in again.stdout or "ingest: 1 read, 0 written" in again.stdout
     assert "has ended already: succeeded" in irbis_here("cancel").stdout
 
@@ -65,9 +65,9 @@ def test_one_bad_record_is_listed_as_unknown_beside_the_others(irbis_here, tmp_p
 
 
 def test_a_run_that_cannot_go_there_is_not_sent(irbis_here, tmp_path):
-    refused = irbis_here("submit", "run", "--on", "databricks", "--images", "pictures", code=2).stderr
+    refused = irbis_here("submit", "run", "--on", "databricks", "--images", "images", code=2).stderr
     assert "irbis: workspace = irbis-workspace is not in a volume" in refused
-    assert "irbis: sources.images = pictures is a folder of this machine" in refused
+    assert "irbis: sources.images = images is a folder of this machine" in refused
     assert "No run is noted" in irbis_here("runs").stdout
     unknown = irbis_here("submit", "run", "--on", "mars", code=2).stderr
     assert unknown.startswith(

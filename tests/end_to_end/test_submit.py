@@ -38,13 +38,13 @@ def words(workspace, monkeypatch):
 
 def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, irbis, shared_data, tmp_path):
     for label in sorted((shared_data / "trashnet").glob("*/")):
-        there = workspace.place(f"{VOLUME}/pictures/{label.name}")
+        there = workspace.place(f"{VOLUME}/images/{label.name}")
         there.mkdir(parents=True)
-        for picture in sorted(label.glob("*.jpg"))[:50]:
-            shutil.copy(picture, there)
+        for image in sorted(label.glob("*.jpg"))[:50]:
+            shutil.copy(image, there)
     weights = next((shared_data / "backbones").rglob("squeezenet1_1*"))
     cheap = to_cli_args({**CHEAP, "report.gallery_size": 2})
-    asked = [*words, *cheap, "--images", f"{VOLUME}/pictures", "--backbone", "squeezenet1_1", "--weights", weights]
+    asked = [*words, *cheap, "--images", f"{VOLUME}/images", "--backbone", "squeezenet1_1", "--weights", weights]
 
     # Killed as soon as it has shown that the first stage is done.
     client = subprocess.Popen(
@@ -121,10 +121,10 @@ def test_a_notebook_runs_there_and_its_executed_copy_comes_to_the_run(workspace,
 
 
 def test_a_run_that_is_cancelled_ends_and_what_was_committed_stays(workspace, words, irbis):
-    picture = workspace.place(f"{VOLUME}/pictures/plain/a.jpg")
-    picture.parent.mkdir(parents=True)
-    picture.write_bytes(jpeg(100, 1, datetime(2025, 1, 1)))
-    irbis("submit", "run", "--on", "databricks", "--images", f"{VOLUME}/pictures", *words)
+    image = workspace.place(f"{VOLUME}/images/plain/a.jpg")
+    image.parent.mkdir(parents=True)
+    image.write_bytes(jpeg(100, 1, datetime(2025, 1, 1)))
+    irbis("submit", "run", "--on", "databricks", "--images", f"{VOLUME}/images", *words)
     while not (log := workspace.place(f"{VOLUME}/survey/runs")).exists() or "ingest: 1 read" not in _text(log):
         assert workspace.runs[1].result is None, workspace.runs[1].outputs
         time.sleep(0.2)

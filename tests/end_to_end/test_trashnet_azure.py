@@ -1,4 +1,4 @@
-"""A whole set of real pictures from a container: the rows are the folder's, through faults and after kills too."""
+"""A whole set of real images from a container: the rows are the folder's, through faults and after kills too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .conftest import COMMAND, closing_lines
 
 pytestmark = pytest.mark.slow
 
-PICTURES, SHARE, KILLS, PER_COMMIT = 2527, 0.14, 3, 400
+IMAGES, SHARE, KILLS, PER_COMMIT = 2527, 0.14, 3, 400
 KEY_ENV = {"IRBIS_AZURE__ACCOUNT_KEY": KEY}
 SAME = ["relative", "content_hash", "size", "label", "width", "height", "failure"]
 
@@ -35,7 +35,7 @@ def trashnet(azurite, shared_data):
     client.create_container()
     settings = load_settings(None, {"sources.images": client.url, "azure.account_key": KEY})
     lines, is_whole = upload_folder(str(shared_data / "trashnet"), settings, False)
-    assert is_whole and lines[0].startswith(f"upload: {PICTURES:,} found, {PICTURES:,} sent ")
+    assert is_whole and lines[0].startswith(f"upload: {IMAGES:,} found, {IMAGES:,} sent ")
     return client
 
 
@@ -43,7 +43,7 @@ def trashnet(azurite, shared_data):
 def undisturbed(spark, trashnet, tmp_path_factory):
     """Give the settings of a workspace that the container was read into, with nothing in the way."""
     settings = settings_of(trashnet.url, tmp_path_factory.mktemp("undisturbed"))
-    assert ingest.run(spark, settings).written == PICTURES
+    assert ingest.run(spark, settings).written == IMAGES
     return settings
 
 
@@ -60,7 +60,7 @@ def address_of(proxy, container):
 def rows(spark, settings, root):
     """Give the rows to compare, after a look at what every table owes: each path once, the bytes of the hash."""
     images = Tables.of(spark, settings).read("images")
-    assert images.count() == images.select("path").distinct().count() == PICTURES
+    assert images.count() == images.select("path").distinct().count() == IMAGES
     assert images.where("sha2(content, 256) != content_hash or content is null").count() == 0
     return images.withColumn("relative", F.expr(f"substring(path, {len(root) + 2})")).select(*SAME)
 
@@ -72,18 +72,18 @@ def differences(one, other):
 def test_the_rows_of_the_container_are_those_of_the_folder(spark, trashnet, undisturbed, shared_data, tmp_path):
     folder = shared_data / "trashnet"
     here = load_settings(None, {"sources.images": str(folder), "workspace": str(tmp_path / "workspace")})
-    assert ingest.run(spark, here).written == PICTURES
+    assert ingest.run(spark, here).written == IMAGES
     found = rows(spark, undisturbed, trashnet.url)
     assert differences(found, rows(spark, here, f"file://{folder}")) == []
-    assert found.where("failure is null and label is not null and width > 0").count() == PICTURES
+    assert found.where("failure is null and label is not null and width > 0").count() == IMAGES
 
 
 def test_with_a_seventh_of_the_answers_spoilt_the_rows_are_the_same(spark, trashnet, undisturbed, azurite, tmp_path):
-    # A picture is asked for six times: that one of them all is spoilt each time has a chance of 1 in 130.
+    # An image is asked for six times: that one of them all is spoilt each time has a chance of 1 in 130.
     with fault_proxy(azurite.port, SHARE) as proxy:
         settings = settings_of(address_of(proxy, trashnet), tmp_path)
         result = ingest.run(spark, settings)
-    assert (result.read, result.failures) == (PICTURES, {})
+    assert (result.read, result.failures) == (IMAGES, {})
     root = settings.sources.images
     assert differences(rows(spark, settings, root), rows(spark, undisturbed, trashnet.url)) == []
     assert all(proxy.met[fault] > 25 for fault in FAULTS), proxy.met
@@ -122,8 +122,8 @@ def test_killed_three_times_and_run_to_the_end_the_rows_are_the_same_and_then_no
                 words, tmp_path, proxy, chance.randrange(PER_COMMIT // 2, 5 * PER_COMMIT // 2), chance.uniform(0, 3)
             )
             left.append(tables.read("images").count())
-        assert left == sorted(left) and 0 < left[-1] < PICTURES and all(count % PER_COMMIT == 0 for count in left), left
-        rest = f"{PICTURES - left[-1]:,}"
+        assert left == sorted(left) and 0 < left[-1] < IMAGES and all(count % PER_COMMIT == 0 for count in left), left
+        rest = f"{IMAGES - left[-1]:,}"
         done = irbis(*words, env=KEY_ENV)
         assert f"{rest} read, {rest} written, 0 failed" in closing_lines(done.stdout)["ingest"]
         assert differences(rows(spark, settings, root), rows(spark, undisturbed, trashnet.url)) == []
@@ -131,4 +131,4 @@ def test_killed_three_times_and_run_to_the_end_the_rows_are_the_same_and_then_no
         done = irbis(*words, env=KEY_ENV)
         assert "0 read, 0 written, 0 failed" in closing_lines(done.stdout)["ingest"]
         assert tables.version("images") == version
-        assert proxy.met.total() - requests < 20, "names are listed, no picture is asked for"
+        assert proxy.met.total() - requests < 20, "names are listed, no image is asked for"

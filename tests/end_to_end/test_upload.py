@@ -16,12 +16,12 @@ from tests.fault_proxy import fault_proxy
 
 ENV = {"IRBIS_AZURE__ACCOUNT_KEY": KEY}
 JPEG = b"\xff\xd8\xff"  # files are sent by how they begin
-PICTURES = {f"S{n % 2}/{('cat', 'dog')[n % 3 == 0]}/{n:03} #é.jpg": JPEG + bytes([n]) * (997 + n) for n in range(40)}
+IMAGES = {f"S{n % 2}/{('cat', 'dog')[n % 3 == 0]}/{n:03} #é.jpg": JPEG + bytes([n]) * (997 + n) for n in range(40)}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for name, content in {**PICTURES, "notes.txt": b"x"}.items():
+    for name, content in {**IMAGES, "notes.txt": b"x"}.items():
         (tmp_path / "survey" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "survey" / name).write_bytes(content)
     return tmp_path / "survey"
@@ -41,26 +41,26 @@ def test_a_folder_becomes_blobs_with_type_md5_and_labels(irbis, container, folde
     assert done.stdout.startswith("upload: 40 found, 40 sent (0.0 MB), 0 there already, 0 failed, ")
     found = contents(container)
     labels = found.pop("2024/labels.csv")
-    assert found == {f"2024/{name}": content for name, content in PICTURES.items()}
-    name = next(iter(PICTURES))
+    assert found == {f"2024/{name}": content for name, content in IMAGES.items()}
+    name = next(iter(IMAGES))
     kept = container.get_blob_client(f"2024/{name}").get_blob_properties().content_settings
     assert kept.content_type == "image/jpeg"
-    assert bytes(kept.content_md5) == hashlib.md5(PICTURES[name]).digest()
+    assert bytes(kept.content_md5) == hashlib.md5(IMAGES[name]).digest()
     (folder / "labels.csv").write_bytes(labels)
     told = read_labels(str(folder / "labels.csv"))
-    assert dict(zip(told["path"], told["label"], strict=True)) == {path: path.split("/")[1] for path in PICTURES}
+    assert dict(zip(told["path"], told["label"], strict=True)) == {path: path.split("/")[1] for path in IMAGES}
 
 
 def test_a_second_upload_sends_what_is_new_or_changed(container, folder):
     sent(folder, container.url)
-    first, second = sorted(PICTURES)[:2]
-    (folder / first).write_bytes(PICTURES[first] + b"!")
-    (folder / second).write_bytes(JPEG + b"?" * (len(PICTURES[second]) - 3))  # the same size
+    first, second = sorted(IMAGES)[:2]
+    (folder / first).write_bytes(IMAGES[first] + b"!")
+    (folder / second).write_bytes(JPEG + b"?" * (len(IMAGES[second]) - 3))  # the same size
     os.utime(folder / second, (0, 0))
     (folder / "S0/cat/new.JPG").write_bytes(JPEG + b"new")
     lines, is_whole = sent(folder, container.url)
     assert is_whole and lines[0].startswith("upload: 41 found, 3 sent (0.0 MB), 38 there already, 0 failed")
-    assert contents(container)[second] == JPEG + b"?" * (len(PICTURES[second]) - 3)
+    assert contents(container)[second] == JPEG + b"?" * (len(IMAGES[second]) - 3)
 
 
 def test_a_dry_run_tells_and_sends_nothing(container, folder):
@@ -74,7 +74,7 @@ def test_a_dry_run_tells_and_sends_nothing(container, folder):
     assert contents(container) == {}
 
 
-OWN = "".join(("path,species\n", *(f"{name},fox\n" for name in sorted(PICTURES)[:30])))
+OWN = "".join(("path,species\n", *(f"{name},fox\n" for name in sorted(IMAGES)[:30])))
 
 
 def test_the_folders_own_labels_file_is_sent_and_folders_are_no_labels(container, folder):
@@ -89,7 +89,7 @@ def test_the_folders_own_labels_file_is_sent_and_folders_are_no_labels(container
 
 
 def test_a_labels_file_that_cannot_be_used_is_sent_and_not_replaced(container, folder):
-    (folder / "labels.csv").write_text(f"path,label,species\n{min(PICTURES)},animal,fox\n")
+    (folder / "labels.csv").write_text(f"path,label,species\n{min(IMAGES)},animal,fox\n")
     lines, _ = sent(folder, container.url)
     assert "But it cannot be used as it is: " in lines[1] and "could be the label: label or species" in lines[1]
     assert contents(container)["labels.csv"] == (folder / "labels.csv").read_bytes()
@@ -107,7 +107,7 @@ def test_the_file_that_the_settings_name_is_sent_and_the_one_of_the_folder_is_na
 
 def test_a_labels_file_of_other_images_is_refused_before_anything_is_sent(container, folder, tmp_path):
     (tmp_path / "other.csv").write_text("path,label\nx/1.jpg,fox\n")
-    with pytest.raises(DataError, match=r"none of its 1 paths is among the 40 pictures found"):
+    with pytest.raises(DataError, match=r"none of its 1 paths is among the 40 images found"):
         sent(folder, container.url, **{"sources.labels": str(tmp_path / "other.csv")})
     assert contents(container) == {}
 
@@ -145,7 +145,7 @@ def test_only_images_of_the_folder_itself_are_sent(container, folder, tmp_path):
         f"upload: not read: {folder}/S0/cat/link.jpg: {leads_out}",
         f"upload: not read: {folder}/labels.csv: {leads_out}",
     ]
-    assert contents(container) == PICTURES
+    assert contents(container) == IMAGES
 
 
 def test_without_labels_by_folder_no_labels_are_written(container, folder):
@@ -159,7 +159,7 @@ def test_an_account_that_is_busy_is_asked_again(container, azurite, folder):
         _, is_whole = sent(folder, address, **{"sources.labels": "none"})
         met = proxy.met["503"]
     assert is_whole and met > 5
-    assert contents(container) == PICTURES
+    assert contents(container) == IMAGES
 
 
 def test_what_the_account_refuses_is_named(container, folder, irbis):
@@ -176,9 +176,9 @@ def test_what_the_account_refuses_is_named(container, folder, irbis):
     assert lines[2].startswith("upload: failed: labels.csv: forbidden: Authorization")
 
 
-def test_a_folder_without_pictures_and_a_target_that_is_no_container_are_refused(container, tmp_path, folder):
+def test_a_folder_without_images_and_a_target_that_is_no_container_are_refused(container, tmp_path, folder):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"has no pictures with the suffixes of sources\.extensions"):
+    with pytest.raises(DataError, match=r"has no images with the suffixes of sources\.extensions"):
         sent(tmp_path / "empty", container.url)
     with pytest.raises(DataError, match=r"is a folder\. Give a container: az://"):
         sent(folder, str(tmp_path))

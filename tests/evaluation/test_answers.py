@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.evaluation.measurements import HeldOutPredictions, HeldOutPart
+from pipelines.evaluation.measurements import HeldOutPart, HeldOutPredictions
 from pipelines.evaluation.predictions import PredictionSet, choose_policy, choose_temperature, choose_views
 from pipelines.evaluation.review_policy import ReviewPolicy
 
@@ -27,8 +27,8 @@ def test_thresholds_are_on_the_votes():
     weighed = choose_policy(VALIDATION, ["hare"], "max")
     assert weighed.operating_points[2].threshold == pytest.approx(0.9 / 1.8)
     assert [(point.unit, point.recall, point.units) for point in decision.operating_points] == [
-        ("picture", 0.99, 3),
-        ("picture", 0.95, 3),
+        ("image", 0.99, 3),
+        ("image", 0.95, 3),
         ("burst", 0.99, 2),
         ("burst", 0.95, 2),
         ("group", 0.99, 2),
@@ -76,28 +76,28 @@ def test_without_validation_nothing_is_decided():
     assert choose_temperature(None) == 1.0
 
 
-def test_test_pictures_are_measured_at_the_thresholds_of_validation():
+def test_test_images_are_measured_at_the_thresholds_of_validation():
     decision = choose_policy(VALIDATION, ["hare"], "mean")
     test = answers([0.7, 0.5, 0.3, 0.4, 0.9], ["hare", "blank", "hare", "blank", "blank"], list("aabbc"))
     measured = HeldOutPredictions((HeldOutPart(test, test, decision),)).measure_operating_points(decision, bootstrap=0)
     found = {(each.point.unit, each.point.recall): each for each in measured}
-    picture = found["picture", 0.99]
-    assert (picture.share.value, picture.recall.value, picture.units) == (3 / 5, 1 / 2, 2)
-    assert picture.share.low is None
+    image = found["image", 0.99]
+    assert (image.share.value, image.recall.value, image.units) == (3 / 5, 1 / 2, 2)
+    assert image.share.low is None
 
 
-def views(plain, mirrored, labels):
-    one, other = answers(plain, labels, list("abcdef")), answers(mirrored, labels, list("abcdef"))
-    return replace(one, mirrored=other.probabilities)
+def views(plain, flipped, labels):
+    one, other = answers(plain, labels, list("abcdef")), answers(flipped, labels, list("abcdef"))
+    return replace(one, flipped=other.probabilities)
 
 
 def test_both_views_are_taken_where_their_mean_is_better():
     labels = ["hare", "blank"] * 3
     said = views([0.9, 0.6, 0.8, 0.1, 0.4, 0.2], [0.7, 0.1, 0.9, 0.2, 0.9, 0.3], labels)
     both, temperature, found = choose_views(said)
-    assert both and found.mirrored is None
+    assert both and found.flipped is None
     tempered = said.with_temperature(temperature)
-    assert found.probabilities == pytest.approx((tempered.probabilities + tempered.mirrored) / 2)
+    assert found.probabilities == pytest.approx((tempered.probabilities + tempered.flipped) / 2)
     worse = views([0.9, 0.1, 0.8, 0.1, 0.9, 0.2], [0.1, 0.9, 0.2, 0.9, 0.1, 0.7], labels)
     both, temperature, found = choose_views(worse)
     assert not both

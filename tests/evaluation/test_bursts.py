@@ -1,4 +1,4 @@
-"""Bursts and groups on rows made by hand: a picture's path, when and where it was taken, and what it belongs to."""
+"""Bursts and groups on rows made by hand: an image's path, when and where it was taken, and what it belongs to."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pyspark.sql import functions as F
 
+from pipelines.evaluation.group_ids import group_basis
 from pipelines.sources.labels import read_labels
 from pipelines.sources.path_rules import file_series
 from pipelines.spark.runtime import sql_conf
-from pipelines.evaluation.group_ids import group_basis
 from pipelines.stages.ingest.bursts import FRAMES, assign_bursts, sequence_from_burst_id
 
 START = datetime(2014, 7, 1, 15, 22, 0, tzinfo=timezone.utc)

@@ -48,7 +48,7 @@ def test_a_group_with_two_labels_is_dealt_once(spark):
     assert found.select("group_id", "fold").distinct().count() == 2
 
 
-def test_single_pictures_can_be_dealt_as_a_random_split_would(frames):
+def test_single_images_can_be_dealt_as_a_random_split_would(frames):
     found = assign_folds(frames, 5, "irbis", unit="content_hash")
     sides = Counter(group for _, group, _ in {(r["label"], r["group_id"], r["fold"]) for r in found.collect()})
     assert max(sides.values()) == 3  # frames of one group on three sides

@@ -36,9 +36,9 @@ def test_grouped_interval_is_wider_on_bursts_of_copies():
     labels, probabilities, classes, _ = made(rows=60)
     copied = [label for label in labels for _ in range(9)], np.repeat(probabilities, 9, axis=0), classes
     bursts = evaluate(*copied, [str(row // 9) for row in range(540)]).metrics["accuracy"]
-    pictures = evaluate(*copied, [str(row) for row in range(540)]).metrics["accuracy"]
-    assert bursts.value == pictures.value
-    assert 2.5 < (bursts.high - bursts.low) / (pictures.high - pictures.low) < 3.5  # the square root of nine
+    images = evaluate(*copied, [str(row) for row in range(540)]).metrics["accuracy"]
+    assert bursts.value == images.value
+    assert 2.5 < (bursts.high - bursts.low) / (images.high - images.low) < 3.5  # the square root of nine
 
 
 def test_interval_of_accuracy_has_the_binomial_width():

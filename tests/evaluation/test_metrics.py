@@ -53,7 +53,7 @@ def test_figures_of_a_small_case_by_hand():
     assert found.per_class["blank"].precision.value == 0.5
 
 
-def test_class_without_pictures_is_undefined_and_left_out_of_the_means():
+def test_class_without_images_is_undefined_and_left_out_of_the_means():
     found = of_predictions(["deer", "blank"], ["deer", "ocelot"], bootstrap=0)
     ocelot = found.per_class["ocelot"]
     assert (ocelot.support, ocelot.recall.value, ocelot.average_precision.value) == (0, None, None)
@@ -139,7 +139,7 @@ def test_all_faults_are_said_at_once():
 def test_text_table_is_aligned():
     found = of_predictions(["deer", "deer", "blank", "blank"], ["deer", "blank", "blank", "blank"], bootstrap=0)
     assert text_table(found).splitlines() == [
-        "4 pictures, 4 groups",
+        "4 images, 4 groups",
         "",
         "accuracy                0.750",
         "balanced accuracy       0.750",
@@ -148,7 +148,7 @@ def test_text_table_is_aligned():
         "log loss                9.011",
         "calibration error       0.250",
         "",
-        "class   pictures  groups  precision  recall  AP    review share at recall .99",
+        "class   images  groups  precision  recall  AP    review share at recall .99",
         "blank   2         2       0.67       1.00    0.67  0.75",
         "deer    2         2       1.00       0.50    0.75  1.00",
         "ocelot  0         0       -          -       -     -",

@@ -1,4 +1,4 @@
-"""Two models on the same pictures: how much better is the one, and could it be chance?"""
+"""Two models on the same images: how much better is the one, and could it be chance?"""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_it_equals_a_plain_loop_that_draws_the_same_groups_for_both(metric):
         tuple(np.quantile(differences, (0.025, 0.975)))
     )
     assert found.win_rate == pytest.approx(np.mean(np.array(differences) > 1e-12))
-    assert (found.pictures, found.groups) == (150, 30)
+    assert (found.images, found.groups) == (150, 30)
 
 
 def test_neither_the_order_of_the_one_nor_of_the_other_matters():
@@ -91,9 +91,9 @@ def test_of_one_group_nothing_can_be_drawn():
     assert (found.difference, found.win_rate, found.is_higher) == (Interval(1.0), 0.0, True)
 
 
-def test_answers_about_other_pictures_are_refused():
+def test_answers_about_other_images_are_refused():
     one = said(["deer", "blank"], ["deer", "blank"], ["a", "b"])
-    with pytest.raises(ValueError, match="not of the same pictures: 2 and 2"):
+    with pytest.raises(ValueError, match="not of the same images: 2 and 2"):
         paired_bootstrap(one, said(["deer", "blank"], ["deer", "blank"], ["a", "c"]), "accuracy")
     with pytest.raises(ValueError, match="among other classes"):
         paired_bootstrap(one, said(["deer", "blank"], ["deer", "blank"], ["a", "b"], ("blank", "deer")), "accuracy")

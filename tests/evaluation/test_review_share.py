@@ -8,7 +8,7 @@ from pipelines.evaluation.metrics import evaluate, review_fraction
 from .predictions import CLASSES, made
 
 
-def test_review_share_looks_at_pictures_in_the_order_of_the_probability():
+def test_review_share_looks_at_images_in_the_order_of_the_probability():
     deer = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05])
     labels = ["deer", "blank", "deer", "blank", "deer", "blank", "blank", "deer", "blank", "blank"]
     probabilities = np.column_stack([1 - deer, deer])
@@ -38,5 +38,5 @@ def test_evaluation_holds_review_shares_with_intervals():
 def test_review_share_of_an_unknown_class_is_refused():
     with pytest.raises(ValueError, match=r"Class 'lynx' is not one of the classes: blank, deer"):
         review_fraction(["deer"], [[0.1, 0.9]], ["blank", "deer"], class_of_interest="lynx", recall=0.95)
-    with pytest.raises(ValueError, match=r"No picture has the label 'blank'"):
+    with pytest.raises(ValueError, match=r"No image has the label 'blank'"):
         review_fraction(["deer"], [[0.1, 0.9]], ["blank", "deer"], class_of_interest="blank", recall=0.95)

@@ -56,10 +56,10 @@ def test_another_salt_is_another_split(spark):
     assert 0.35 < sum(one[group] != other[group] for group in groups) / 1000 < 0.57  # 1 - .49 - .01 - .04 = .46
 
 
-PICTURES = "path string, content_hash string, label string, group_id string, burst_id string, failure string"
+IMAGES = "path string, content_hash string, label string, group_id string, burst_id string, failure string"
 
 
-def pictures(spark: Any) -> Any:
+def images(spark: Any) -> Any:
     rows = [
         ("1", "x", "cat", "g1", "b1", None),
         ("2", "y", "dog", "g2", "b2", None),
@@ -73,23 +73,23 @@ def pictures(spark: Any) -> Any:
         ("10", "e", "dog", "g10", "b10", "empty"),  # empty files are all the same
         ("11", None, "cat", "g11", "b11", "vanished"),
     ]
-    return spark.createDataFrame(rows, PICTURES)
+    return spark.createDataFrame(rows, IMAGES)
 
 
 def test_identical_bytes_under_two_labels_are_found(spark):
-    found = [tuple(row) for row in conflicting_labels(pictures(spark)).collect()]
+    found = [tuple(row) for row in conflicting_labels(images(spark)).collect()]
     assert found == [("y", ["cat", "dog"], ["2", "3"])]
 
 
-def test_one_row_is_learned_from_for_each_readable_labelled_picture(spark):
-    found = labelled_images(pictures(spark), ["unsure"]).orderBy("path")
+def test_one_row_is_learned_from_for_each_readable_labelled_image(spark):
+    found = labelled_images(images(spark), ["unsure"]).orderBy("path")
     assert found.columns == ["content_hash", "path", "label", "group_id", "burst_id"]
     assert [tuple(row) for row in found.collect()] == [("x", "1", "cat", "g1", "b1"), ("z", "4", "dog", "g4", "b4")]
-    kept = labelled_images(pictures(spark)).select("path").collect()
+    kept = labelled_images(images(spark)).select("path").collect()
     assert sorted(row["path"] for row in kept) == ["1", "4", "8"]
 
 
-def test_pictures_and_groups_are_counted_by_class_and_split(spark):
+def test_images_and_groups_are_counted_by_class_and_split(spark):
     rows = [("hare", "a", "train")] * 3 + [("hare", "b", "train"), ("fox", "a", "train"), ("fox", "c", "test")]
     found = count_by_split(spark.createDataFrame(rows, "label string, group_id string, split string"))
     assert found == {"fox": {"test": (1, 1), "train": (1, 1)}, "hare": {"train": (4, 2)}}

@@ -54,7 +54,7 @@ def test_a_vote_with_the_lower_log_loss_but_fewer_right_predictions_is_not_chose
     assert choose_weight(truth, own, bursts) is None
 
 
-def test_pictures_that_stand_alone_leave_the_mean():
+def test_images_that_stand_alone_leave_the_mean():
     frames = np.array(FRAMES)
     assert choose_weight(np.array([0, 1, 0, 0]), frames, list("abcd")) == 0.0
     for weight in (0.0, 0.5, 1.0):

@@ -77,7 +77,7 @@ def _plain(width: int, height: int, more: Sequence[Entry]) -> list[Entry]:
 
 
 def tiff_strips(count: int, side: int = 10) -> bytes:
-    """Cut a small picture into strips, nearly all of which lie at the same place."""
+    """Cut a small image into strips, nearly all of which lie at the same place."""
     behind = 10 + 12 * 9 + 4
     offsets = struct.pack("<I", 10) * count
     lengths = struct.pack("<I", side) * count
@@ -105,7 +105,7 @@ def tiff_values(count: int, size: int) -> bytes:
 
 
 def tiff_directories(count: int) -> bytes:
-    """Chain directories of one entry behind the picture's own."""
+    """Chain directories of one entry behind the image's own."""
     first = directory(_plain(10, 10, [number(0x111, 8), number(0x117, 100), number(0x116, 10)]), following=130)
     first = first.ljust(130, b"\0")
     others = (
@@ -133,7 +133,7 @@ def gif() -> tuple[bytes, int]:
 
 
 def gif_blocks(count: int, size: int = 1) -> bytes:
-    """Put a comment of so many blocks before the picture."""
+    """Put a comment of so many blocks before the image."""
     whole, at = gif()
     return whole[:at] + b"!\xfe" + (bytes([size]) + b"a" * size) * count + b"\0" + whole[at:]
 
@@ -156,7 +156,7 @@ def gif_frames(count: int) -> bytes:
 
 
 def bmp_runs(side: int) -> bytes:
-    """Encode a picture in runs of one pixel."""
+    """Encode an image in runs of one pixel."""
     data = (b"\1\0" * side + b"\0\0") * side + b"\0\1"
     header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(data), 0, 0, 256, 0)
     return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(data), 0, 0, 54 + 1024) + header + bytes(1024) + data
@@ -197,7 +197,7 @@ def webp_canvas(side: int) -> bytes:
 
 
 def webp_chunks(count: int) -> bytes:
-    """Put unknown chunks behind the picture."""
+    """Put unknown chunks behind the image."""
     whole = encoded(grey(16), "WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0")
     body = whole[8:] + b"ABCD\0\0\0\0" * count
     return b"RIFF" + struct.pack("<I", len(body)) + body

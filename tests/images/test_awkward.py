@@ -86,7 +86,7 @@ TONES = {
     "pngsuite__s01n3p01.png": ((0.0, 0.0, 255.0), 255),
     "pngsuite__xcsn0g01.png": ((124.5, 124.5, 124.5), 255),
 }
-# The same picture as pillow__hopper.bmp, stored lying on its side.
+# The same image as pillow__hopper.bmp, stored lying on its side.
 TURNED = ("pillow__hopper_orientation_6.jpg", "pillow__hopper_orientation_6.webp")
 
 
@@ -148,7 +148,7 @@ def test_pillow_alone_comes_to_the_same(awkward: Path, name: str, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", TONES)
-def test_tones_are_those_of_the_picture(awkward: Path, name: str) -> None:
+def test_tones_are_those_of_the_image(awkward: Path, name: str) -> None:
     pixels = np.asarray(decode((awkward / name).read_bytes(), max_pixels=MAX_PIXELS))
     mean, brightest = TONES[name]
     assert pixels.mean((0, 1)) == pytest.approx(mean, abs=0.6)
@@ -156,14 +156,14 @@ def test_tones_are_those_of_the_picture(awkward: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TURNED)
-def test_turned_pictures_equal_the_upright_one(awkward: Path, name: str) -> None:
+def test_turned_images_equal_the_upright_one(awkward: Path, name: str) -> None:
     upright = np.asarray(decode((awkward / "pillow__hopper.bmp").read_bytes(), max_pixels=MAX_PIXELS), float)
     turned = np.asarray(decode((awkward / name).read_bytes(), max_pixels=MAX_PIXELS), float)
     assert np.abs(upright - turned).mean() < 6
     assert np.abs(upright - np.rot90(turned)).mean() > 40
 
 
-def test_large_bilevel_picture_is_read_when_the_limit_allows_it(awkward: Path) -> None:
+def test_large_bilevel_image_is_read_when_the_limit_allows_it(awkward: Path) -> None:
     content = (awkward / "made__bomb_warning_12000x9000.png").read_bytes()
     assert decode(content, max_pixels=200_000_000).size == (12000, 9000)
 

@@ -37,7 +37,7 @@ def failure(content: bytes, max_pixels: int = 1_000_000, **options: Any) -> str:
 
 
 def scene(width: int = 96, height: int = 64) -> Image.Image:
-    """A picture without symmetry: red top left, green top right, blue below; with grain."""
+    """An image without symmetry: red top left, green top right, blue below; with grain."""
     array = np.zeros((height, width, 3), np.uint8)
     array[: height // 2, : width // 2] = RED
     array[: height // 2, width // 2 :] = GREEN
@@ -175,7 +175,7 @@ def test_limits_hold_before_decoding() -> None:
     assert decode(content, max_pixels=96 * 64).size == (96, 64)
 
 
-def test_icon_that_holds_a_larger_picture_than_it_says_is_too_large() -> None:
+def test_icon_that_holds_a_larger_image_than_it_says_is_too_large() -> None:
     inside = encoded(Image.new("RGB", (300, 300)))
     entry = bytes([16, 16, 0, 0, 1, 0, 32, 0]) + len(inside).to_bytes(4, "little") + (22).to_bytes(4, "little")
     icon = b"\0\0\1\0\1\0" + entry + inside
@@ -190,7 +190,7 @@ def test_jpeg_is_decoded_at_the_scale_that_keeps_twice_what_is_needed(at_least: 
     content = encoded(scene(800, 600), "JPEG", exif=exif_with(6))
     image = decode(content, max_pixels=480_000, at_least=at_least)
     assert image.size == (shorter, shorter * 4 // 3)
-    assert np.asarray(image)[5, 5, 2] > 150  # bottom left of the stored picture is blue
+    assert np.asarray(image)[5, 5, 2] > 150  # bottom left of the stored image is blue
 
 
 def test_warnings_of_pillow_are_silent_here_and_heard_elsewhere() -> None:

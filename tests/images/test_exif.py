@@ -111,7 +111,7 @@ def test_camera_is_its_cleaned_serial_number(serial: object, camera: str | None)
     assert header(encoded(exif=exif_block({}, {0xA431: serial}))).camera == camera
 
 
-def test_broken_exif_never_costs_the_picture() -> None:
+def test_broken_exif_never_costs_the_image() -> None:
     block = exif_block({0x0112: 6, 0x0132: "2001:02:03 04:05:06"}, {0x9003: "2014:07:01 05:06:07"})
     for at in range(len(block)):
         for byte in (0x00, 0xFF):
@@ -123,7 +123,7 @@ def test_broken_exif_never_costs_the_picture() -> None:
 
 
 def test_exif_directory_of_a_tiff_may_be_broken() -> None:
-    picture = {
+    image = {
         0x0100: 6,
         0x0101: 4,
         0x0102: 8,
@@ -135,8 +135,8 @@ def test_exif_directory_of_a_tiff_may_be_broken() -> None:
         0x0117: 24,
     }
     inner: dict[int, object] = {0x9003: "2014:07:01 05:06:07", 0xA431: "H600HE09"}
-    length = len(exif_block({**picture}, inner)) - 6
-    content = exif_block({**picture, 0x0111: length}, inner)[6:] + bytes(range(24))
+    length = len(exif_block({**image}, inner)) - 6
+    content = exif_block({**image, 0x0111: length}, inner)[6:] + bytes(range(24))
     assert header(content).captured_at == datetime(2014, 7, 1, 5, 6, 7)
     start = read_tags(content)[0x8769]
     assert isinstance(start, int)

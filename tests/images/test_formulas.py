@@ -1,4 +1,4 @@
-"""Pictures made from formulas: known values, repeatability and variety."""
+"""Images made from formulas: known values, repeatability and variety."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def scenes() -> scenes_module.Bytes:
     return scenes_module.render(12, size=64, seed=5)
 
 
-def test_a_seed_gives_known_pictures(scenes: scenes_module.Bytes) -> None:
+def test_a_seed_gives_known_images(scenes: scenes_module.Bytes) -> None:
     # Means, not a digest: sines may differ in the last bit between processors.
     means = scenes[:4].mean(axis=(1, 2))
     assert means == pytest.approx(np.array(KNOWN_MEANS), abs=1.5)
 
 
-def test_the_same_seed_gives_the_same_pictures_and_another_seed_others(scenes: scenes_module.Bytes) -> None:
+def test_the_same_seed_gives_the_same_images_and_another_seed_others(scenes: scenes_module.Bytes) -> None:
     assert np.array_equal(scenes_module.render(2, size=64, seed=5), scenes[:2])
     assert not np.array_equal(scenes_module.render(2, size=64, seed=6), scenes[:2])
 
@@ -36,11 +36,11 @@ def test_blocks_rendered_one_by_one_make_the_whole(monkeypatch: pytest.MonkeyPat
     assert np.array_equal(whole, np.concatenate(parts))
 
 
-def test_no_pictures_are_an_empty_array() -> None:
+def test_no_images_are_an_empty_array() -> None:
     assert scenes_module.render(0, size=16).shape == (0, 16, 16, 3)
 
 
-def test_every_picture_differs_from_every_other_and_has_structure(scenes: scenes_module.Bytes) -> None:
+def test_every_image_differs_from_every_other_and_has_structure(scenes: scenes_module.Bytes) -> None:
     assert len({scene.tobytes() for scene in scenes}) == len(scenes)
     assert scenes.std(axis=(1, 2)).max(axis=1).min() > 3
 

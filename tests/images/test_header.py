@@ -63,7 +63,7 @@ def test_header_tells_size_moment_camera_and_format() -> None:
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_size_is_that_of_the_upright_picture(format_: str, orientation: int) -> None:
+def test_size_is_that_of_the_upright_image(format_: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     found = header(encoded(format_, exif.tobytes()))
@@ -131,7 +131,7 @@ def test_known_formats_without_a_decoder_are_unsupported(content: bytes) -> None
     assert failure(content) == "unsupported_format"
 
 
-def test_preview_in_a_raw_file_does_not_pass_for_the_picture() -> None:
+def test_preview_in_a_raw_file_does_not_pass_for_the_image() -> None:
     def tiff(**extra: int) -> bytes:
         return encoded("TIFF", tiffinfo={int(tag[1:], 16): value for tag, value in extra.items()})
 

@@ -36,7 +36,7 @@ def test_crop_of_other_numbers_equals_torchvision_too() -> None:
     assert np.array_equal(ours, np.asarray(reference(image)))
 
 
-def test_squash_is_pillows_resize_of_the_whole_picture() -> None:
+def test_squash_is_pillows_resize_of_the_whole_image() -> None:
     image = noise(301, 200)
     expected = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
     assert np.array_equal(Preprocessing().apply(image, resize_pillow), expected)
@@ -86,7 +86,7 @@ def test_result_may_be_written_to() -> None:
     assert Preprocessing().apply(Image.new("RGB", (5, 5))).flags.writeable
 
 
-def test_a_picture_of_another_mode_is_refused_by_name() -> None:
+def test_a_image_of_another_mode_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="mode L, RGB was expected"):
         Preprocessing().apply(Image.new("L", (5, 5)))
 

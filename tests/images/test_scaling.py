@@ -45,7 +45,7 @@ def test_values_are_pillows_but_for_one_step_in_a_few(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if shares_memory and not resize._SHARES_MEMORY:
-        pytest.skip("this Pillow does not share a picture's memory")
+        pytest.skip("this Pillow does not share an image's memory")
     monkeypatch.setattr(resize, "_SHARES_MEMORY", shares_memory)
     image = grain(*source)
     off = difference(resize_image(image, *target, interpolation), image.resize(target, PILLOW[interpolation]))
@@ -64,7 +64,7 @@ def test_scaling_is_not_pillows_own() -> None:
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("source", "target"), ENLARGED)
-def test_enlarged_pictures_are_pillows_to_the_last_value(source: Any, target: Any, interpolation: Any) -> None:
+def test_enlarged_images_are_pillows_to_the_last_value(source: Any, target: Any, interpolation: Any) -> None:
     image = grain(*source)
     assert (
         difference(resize_image(image, *target, interpolation), image.resize(target, PILLOW[interpolation])).max() == 0
@@ -79,7 +79,7 @@ def test_pillow_scales_where_nothing_faster_is_installed(interpolation: Any, mon
     assert difference(resize_image(image, 224, 224, interpolation), expected).max() == 0
 
 
-def test_pillow_scales_large_pictures_whose_memory_it_does_not_share(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillow_scales_large_images_whose_memory_it_does_not_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resize, "_SHARES_MEMORY", False)
     image = grain(1001, 1000)
     expected = image.resize((224, 224), PILLOW["bilinear"])

@@ -54,7 +54,7 @@ def test_every_mode_becomes_a_jpeg() -> None:
     assert np.asarray(small)[10, 10].tolist() == [128, 128, 128]
 
 
-def test_bad_pictures_keep_their_failure() -> None:
+def test_bad_images_keep_their_failure() -> None:
     with pytest.raises(ImageError) as caught:
         thumbnail(b"<html>", max_pixels=10)
     assert caught.value.failure == "not_an_image"

@@ -117,7 +117,7 @@ def test_rows_of_what_fits_the_cache_are_not_written_past_it(
 
 
 @ready
-def test_a_picture_keeps_its_own_memory() -> None:
+def test_a_image_keeps_its_own_memory() -> None:
     contents = [jpeg(200 + number, 150) for number in range(30)]
     images = [decode(content, max_pixels=10**6) for content in contents]
     before = [np.asarray(image).copy() for image in images]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ..stages.conftest import survey_pictures
+from ..stages.conftest import survey_images
 from .killing import copy_of, options, run_apart, run_here
 
 
@@ -21,7 +21,7 @@ def _ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of 180 images of two stations, and two files that are none."""
     folder = tmp_path_factory.mktemp("kills") / "survey"
-    for name, content in {**survey_pictures(), "S0/plain/empty.jpg": b"", "S1/plain/cut.jpg": b"\xff\xd8\xff"}.items():
+    for name, content in {**survey_images(), "S0/plain/empty.jpg": b"", "S1/plain/cut.jpg": b"\xff\xd8\xff"}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder

@@ -31,9 +31,9 @@ class Pixels(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(1))
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         assert not self.training and not torch.is_grad_enabled()
-        return (pictures * self.scale).flatten(1)
+        return (images * self.scale).flatten(1)
 
 
 class Noisy(nn.Sequential):
@@ -70,7 +70,7 @@ def noisy_backbone() -> Backbone:
     return Backbone("noisy", save(network.state_dict()), Preprocessing(size=32))
 
 
-def picture(colour: Any, mode: str = "RGB", form: str = "PNG", size: tuple[int, int] = (8, 6)) -> bytes:
+def encode(colour: Any, mode: str = "RGB", form: str = "PNG", size: tuple[int, int] = (8, 6)) -> bytes:
     return written(Image.new(mode, size, colour), form)
 
 
@@ -96,7 +96,7 @@ def normalised(*rgb: int) -> list[float]:
 
 
 def test_pixels_arrive_as_red_green_blue_from_0_to_1_normalised() -> None:
-    (found,) = features(pixels_backbone(), picture((255, 128, 0)))
+    (found,) = features(pixels_backbone(), encode((255, 128, 0)))
     assert found.dtype == np.float32
     assert found.reshape(3, 4) == pytest.approx(np.repeat(normalised(255, 128, 0), 4).reshape(3, 4), abs=1e-6)
     assert found[0] == pytest.approx(2.2489, abs=1e-4)  # pure red, by hand
@@ -111,20 +111,20 @@ def test_rows_and_columns_keep_their_place() -> None:
 
 def test_other_numbers_of_normalisation_are_used() -> None:
     chosen = pixels_backbone(1, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
-    assert features(chosen, picture((255, 0, 51)))[0] == pytest.approx([1.0, -1.0, 0.2], abs=1e-6)
+    assert features(chosen, encode((255, 0, 51)))[0] == pytest.approx([1.0, -1.0, 0.2], abs=1e-6)
 
 
 @pytest.mark.parametrize(
     ("content", "rgb"),
     [
-        (picture(128, "L"), (128, 128, 128)),
-        (picture((0, 255, 255, 0), "CMYK", "TIFF"), (255, 0, 0)),
-        (picture((10, 20, 30, 255), "RGBA"), (10, 20, 30)),
-        (picture(1, "1"), (255, 255, 255)),
+        (encode(128, "L"), (128, 128, 128)),
+        (encode((0, 255, 255, 0), "CMYK", "TIFF"), (255, 0, 0)),
+        (encode((10, 20, 30, 255), "RGBA"), (10, 20, 30)),
+        (encode(1, "1"), (255, 255, 255)),
     ],
     ids=["grey", "CMYK", "alpha", "one bit"],
 )
-def test_pictures_of_other_modes_become_three_channels(content: bytes, rgb: tuple[int, int, int]) -> None:
+def test_images_of_other_modes_become_three_channels(content: bytes, rgb: tuple[int, int, int]) -> None:
     assert features(pixels_backbone(1), content)[0] == pytest.approx(normalised(*rgb), abs=0.02)
 
 
@@ -136,7 +136,7 @@ def test_sixteen_bit_grey_becomes_three_channels_of_all_tones() -> None:
 
 
 def test_order_is_kept_and_failures_stand_in_their_place() -> None:
-    whole = [picture((value, 0, 0)) for value in (10, 20, 30)]
+    whole = [encode((value, 0, 0)) for value in (10, 20, 30)]
     contents = [whole[0], None, b"", b"<html>", whole[1], noise(1)[0][:-900], whole[2]]
     for batch in (1, 2, 3, 100):
         found = list(pixels_backbone(1).embed(iter(contents), batch=batch))
@@ -161,14 +161,14 @@ def test_nothing_in_gives_nothing_out_and_failures_need_no_network(built: list[s
 
 
 def test_bytes_of_any_kind_are_read() -> None:
-    content = picture((1, 2, 3))
+    content = encode((1, 2, 3))
     one, two = features(pixels_backbone(), content, bytearray(content))  # Spark's rows hold bytearrays
     assert np.array_equal(one, two)
 
 
-def test_a_picture_over_the_limit_of_pixels_is_a_failure() -> None:
+def test_a_image_over_the_limit_of_pixels_is_a_failure() -> None:
     chosen = replace(pixels_backbone(), max_pixels=47)  # of 8 x 6
-    assert [each.failure for each in chosen.embed([picture((0, 0, 0))])] == ["too_large"]
+    assert [each.failure for each in chosen.embed([encode((0, 0, 0))])] == ["too_large"]
 
 
 def test_batches_of_any_size_give_the_same_features() -> None:
@@ -179,7 +179,7 @@ def test_batches_of_any_size_give_the_same_features() -> None:
     assert np.abs(one - three).max() < 1e-5 and np.abs(one - eight).max() < 1e-5
 
 
-def test_the_same_picture_twice_gives_equal_features() -> None:
+def test_the_same_image_twice_gives_equal_features() -> None:
     chosen, (content,) = noisy_backbone(), noise(1)
     assert np.array_equal(features(chosen, content), features(chosen, content))
     pair = features(chosen, content, content)
@@ -189,11 +189,11 @@ def test_the_same_picture_twice_gives_equal_features() -> None:
 @pytest.mark.parametrize("batch", [0, -1])
 def test_a_batch_below_one_is_refused_instead_of_giving_nothing(batch: int) -> None:
     with pytest.raises(ValueError, match=f"batch is {batch}: 1 or more was expected"):
-        list(pixels_backbone().embed([picture((0, 0, 0))], batch=batch))
+        list(pixels_backbone().embed([encode((0, 0, 0))], batch=batch))
 
 
 def test_the_network_is_built_once_for_each_name_and_weights(built: list[str]) -> None:
-    content = picture((255, 0, 0))
+    content = encode((255, 0, 0))
     once, other = pixels_backbone(), pixels_backbone(scale=2.0)
     for chosen in (once, once, pickle.loads(pickle.dumps(once)), replace(once, preprocessing=Preprocessing(size=1))):
         features(chosen, content, content, batch=1)

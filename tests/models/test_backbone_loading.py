@@ -64,7 +64,7 @@ def test_loading_reads_the_given_weights_and_changes_the_preprocessing(tmp_path:
         load_backbone("irbis_tiny", weights=str(file))
 
 
-def test_a_crop_keeps_its_share_of_the_picture_at_another_size() -> None:
+def test_a_crop_keeps_its_share_of_the_image_at_another_size() -> None:
     def cropped(**numbers: Any) -> str:
         return load_backbone("irbis_tiny", fit="crop", **numbers).feature_id.split("/")[1].split("-")[0]
 

@@ -26,16 +26,16 @@ CLASSIFIERS = {
 }
 
 
-def random_pictures(name: str) -> Tensor:
+def random_images(name: str) -> Tensor:
     side = 224 if name == "vit_b_16" else 64
     return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
-def before_classifier(network: nn.Module, layer: str, pictures: Tensor) -> Tensor:
+def before_classifier(network: nn.Module, layer: str, images: Tensor) -> Tensor:
     """Give what reaches the classifier, pooled where it is still a map."""
     seen: list[Tensor] = []
     hook = network.get_submodule(layer).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    network(pictures)
+    network(images)
     hook.remove()
     return seen[0].mean(dim=(2, 3)) if seen[0].ndim == 4 else seen[0]
 
@@ -50,10 +50,10 @@ def test_a_cut_network_gives_what_reaches_the_classifier_of_the_whole_one(name: 
     layer, width = CLASSIFIERS[name]
     torch.manual_seed(0)
     network = ARCHITECTURES[name].build().eval()
-    pictures = random_pictures(name)
-    expected = before_classifier(network, layer, pictures)
+    images = random_images(name)
+    expected = before_classifier(network, layer, images)
     cut = ARCHITECTURES[name].remove_head(network)
-    together, alone = cut(pictures), cut(pictures[:1])
+    together, alone = cut(images), cut(images[:1])
     assert together.shape == (2, width)
     assert torch.isfinite(together).all() and together.std() > 0
     assert torch.allclose(together, expected, atol=1e-5)
@@ -64,9 +64,9 @@ def test_a_cut_network_gives_what_reaches_the_classifier_of_the_whole_one(name: 
 def test_irbis_tiny_has_no_classifier_to_cut() -> None:
     torch.manual_seed(0)
     network = ARCHITECTURES["irbis_tiny"].build().eval()
-    pictures = random_pictures("irbis_tiny")
-    expected = network(pictures)
-    features = ARCHITECTURES["irbis_tiny"].remove_head(network)(pictures)
+    images = random_images("irbis_tiny")
+    expected = network(images)
+    features = ARCHITECTURES["irbis_tiny"].remove_head(network)(images)
     assert features.shape == (2, FEATURES)
     assert torch.equal(features, expected) and torch.isfinite(features).all()
 
@@ -95,7 +95,7 @@ def test_preprocessing_is_that_of_the_published_weights(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_smallest_picture_that_the_catalog_allows_has_features(name: str) -> None:
+def test_the_smallest_image_that_the_catalog_allows_has_features(name: str) -> None:
     known = ARCHITECTURES[name]
     with torch.device("meta"):  # shapes only: nothing is computed
         network = known.remove_head(known.build()).eval()

@@ -107,9 +107,9 @@ def test_without_balance_every_row_weighs_one(rows: Any) -> None:
     assert {(row["label"], row["weight"]) for row in found.collect()} == {(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)}
 
 
-def test_a_mirror_image_is_a_row_of_its_own_where_there_are_features_of_it(spark: Any) -> None:
+def test_a_flipped_image_is_a_row_of_its_own_where_there_are_features_of_it(spark: Any) -> None:
     table = [("a", [1.0], [-1.0], "cat"), ("b", [2.0], None, "dog's"), ("c", [3.0], [-3.0], "dog's")]
-    rows = spark.createDataFrame(table, "name string, features array<float>, mirrored array<float>, label string")
+    rows = spark.createDataFrame(table, "name string, features array<float>, flipped array<float>, label string")
     found = prepare_training_rows(rows, CLASSES, "balanced").collect()
     assert sorted((row["name"], row["vector"][0], row["label"]) for row in found) == [
         ("a", -1.0, 0.0),
@@ -122,12 +122,12 @@ def test_a_mirror_image_is_a_row_of_its_own_where_there_are_features_of_it(spark
 
 def test_probabilities_of_another_column_are_those_of_its_features(rows: Any, train_settings: Any) -> None:
     model = trained(rows, CLASSES, train_settings(), 0.1)
-    other = rows.withColumn("mirrored", F.transform("features", lambda each: each + 1)).drop("label")
-    found = {row["name"]: row["probability"] for row in predict_probabilities(model, other, "mirrored").collect()}
+    other = rows.withColumn("flipped", F.transform("features", lambda each: each + 1)).drop("label")
+    found = {row["name"]: row["probability"] for row in predict_probabilities(model, other, "flipped").collect()}
     moved = rows.select("name", F.transform("features", lambda each: each + 1).alias("features"))
     expected = {row["name"]: row["probability"] for row in predict_probabilities(model, moved).collect()}
     assert found == expected
-    assert predict_probabilities(model, other, "mirrored").columns == ["name", "features", "mirrored", "probability"]
+    assert predict_probabilities(model, other, "flipped").columns == ["name", "features", "flipped", "probability"]
 
 
 def test_two_classes_have_two_probabilities(rows: Any, train_settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""What an executor runs: a network that looks at a picture as it is, mirrored, or both, from one decoding."""
+"""What an executor runs: a network that looks at an image as it is, flipped, or both, from one decoding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.engines.openvino_engine import OpenVinoEngine
 from pipelines.engines.torch_engine import TorchEngine
 
 
-def picture(seed: int) -> bytes:
+def image(seed: int) -> bytes:
     target = io.BytesIO()
     pixels = np.random.default_rng(seed).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(target, "PNG")
@@ -42,7 +42,7 @@ def test_both_looks_take_one_decoding_and_two_forward_passes(kind, tmp_path, mon
 
     decode = backbone_module.decode
     monkeypatch.setattr(backbone_module, "decode", counting)
-    contents = [picture(1), b"", picture(2), picture(3)]
+    contents = [image(1), b"", image(2), image(3)]
     found = list(backbone.embed(contents, with_flip(network, (False, True)), batch=2))
     assert decoded == contents and passed == [1, 1, 2, 2]
     assert [each.failure for each in found] == [None, "empty", None, None]
@@ -51,11 +51,11 @@ def test_both_looks_take_one_decoding_and_two_forward_passes(kind, tmp_path, mon
         if both.features is not None and alone.features is not None:
             columns = alone.features.reshape(3, 32, 32)
             np.testing.assert_array_equal(both.features, np.concatenate([alone.features, columns[:, :, ::-1].ravel()]))
-    (mirrored,) = backbone.embed(contents[:1], with_flip(engine, (True,)))
-    np.testing.assert_array_equal(mirrored.features, found[0].features[3072:])
+    (flipped,) = backbone.embed(contents[:1], with_flip(engine, (True,)))
+    np.testing.assert_array_equal(flipped.features, found[0].features[3072:])
 
 
-def test_who_looks_once_at_the_picture_as_it_is_runs_the_network_itself() -> None:
+def test_who_looks_once_at_the_image_as_it_is_runs_the_network_itself() -> None:
     def network(pixels: Any) -> Any:
         return pixels
 

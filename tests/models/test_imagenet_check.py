@@ -1,4 +1,4 @@
-"""The proof that weights are loaded and pictures reach the network as it was trained: ImageNet's own photos."""
+"""The proof that weights are loaded and images reach the network as it was trained: ImageNet's own photos."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def photos(shared_data: Path) -> tuple[torch.Tensor, np.ndarray]:
         rows = list(csv.DictReader(file))
     preprocessing = Preprocessing(resize_mode="crop", size=224, resize=256)
     pixels = [preprocessing.apply(decode((folder / row["file_name"]).read_bytes(), max_pixels=10**8)) for row in rows]
-    pictures = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
-    return (pictures - MEAN) / STD, np.array([int(row["class_index"]) for row in rows])
+    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
+    return (images - MEAN) / STD, np.array([int(row["class_index"]) for row in rows])
 
 
 @pytest.mark.parametrize(("name", "top_1", "top_5"), [("squeezenet1_1", 65.5, 85.0), ("mobilenet_v2", 74.5, 94.5)])
@@ -49,9 +49,9 @@ def test_the_full_network_knows_the_photos_of_imagenet(
     if not file.is_file():
         pytest.skip(f"needs the weights {file}")
     network = load_full_model(name, file.read_bytes()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures, classes = photos
+    images, classes = photos
     with torch.inference_mode():
-        best = torch.cat([network(batch).topk(5).indices for batch in pictures.split(4)]).numpy()
+        best = torch.cat([network(batch).topk(5).indices for batch in images.split(4)]).numpy()
     hits = best == classes[:, None]
     assert len(classes) == 200
     assert 100 * hits[:, 0].mean() == pytest.approx(top_1, abs=0.5)

@@ -37,7 +37,7 @@ def shipped() -> IrbisTiny:
 
 
 def checks(period: int, size: int = 96) -> torch.Tensor:
-    """Give one normalised picture of black and white checks."""
+    """Give one normalised image of black and white checks."""
     y, x = np.mgrid[0:size, 0:size] // period
     return torch.from_numpy(((x + y) % 2 * 4.0 - 2.0).astype(np.float32)).expand(1, 3, size, size)
 
@@ -79,9 +79,9 @@ def test_folding_keeps_the_features() -> None:
     network = IrbisTiny(batch_norm=True).train()
     for _ in range(3):  # move the running statistics away from 0 and 1
         network(torch.randn(4, 3, 64, 64) * 2 + 1)
-    pictures = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        assert torch.allclose(network.eval()(pictures), network.fold_batch_norm()(pictures), rtol=1e-3, atol=1e-4)
+        assert torch.allclose(network.eval()(images), network.fold_batch_norm()(images), rtol=1e-3, atol=1e-4)
 
 
 def test_pooling_gives_mean_and_standard_deviation() -> None:
@@ -89,7 +89,7 @@ def test_pooling_gives_mean_and_standard_deviation() -> None:
     assert pool_mean_std(maps)[0].tolist() == pytest.approx([3.0, 2.0, 2.0, 0.0], abs=4e-3)
 
 
-def test_the_loss_is_small_when_views_of_one_picture_meet_and_large_when_they_are_swapped() -> None:
+def test_the_loss_is_small_when_views_of_one_image_meet_and_large_when_they_are_swapped() -> None:
     points = torch.eye(4)
     met = pretraining.contrastive_loss(torch.cat([points, points]), temperature=0.1)
     swapped = pretraining.contrastive_loss(torch.cat([points, points.roll(1, 0)]), temperature=0.1)
@@ -98,12 +98,12 @@ def test_the_loss_is_small_when_views_of_one_picture_meet_and_large_when_they_ar
 
 
 def test_comparing_the_last_stage_takes_its_means() -> None:
-    pictures = torch.rand(2, 3, 64, 64)
+    images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         network = IrbisTiny()
-        two = network.stage2(network.stage1(network.stem(pictures)))
+        two = network.stage2(network.stage1(network.stem(images)))
         means = network.stage3(two).mean(dim=(2, 3))
-        assert torch.allclose(network(pictures)[:, pretraining.POOLED_STAGES["last"]], means)
+        assert torch.allclose(network(images)[:, pretraining.POOLED_STAGES["last"]], means)
 
 
 def test_the_rate_rises_stays_and_falls_to_zero() -> None:
@@ -114,9 +114,9 @@ def test_the_rate_rises_stays_and_falls_to_zero() -> None:
 
 
 def test_views_have_the_size_asked_for_and_change_with_the_generator() -> None:
-    pictures = torch.rand(6, 3, 32, 32)
-    first, again = (augment(pictures, 24, torch.Generator().manual_seed(3)) for _ in range(2))
-    other = augment(pictures, 24, torch.Generator().manual_seed(4))
+    images = torch.rand(6, 3, 32, 32)
+    first, again = (augment(images, 24, torch.Generator().manual_seed(3)) for _ in range(2))
+    other = augment(images, 24, torch.Generator().manual_seed(4))
     assert first.shape == (6, 3, 24, 24)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -128,7 +128,7 @@ def test_rotating_the_hue_keeps_grey_and_a_third_of_a_turn_permutes_the_channels
     assert torch.allclose(third @ torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0]), atol=1e-6)
 
 
-def test_recolouring_leaves_a_flat_grey_picture_flat() -> None:
+def test_recolouring_leaves_a_flat_grey_image_flat() -> None:
     changed = jitter_color(torch.full((5, 3, 8, 8), 0.5), torch.Generator().manual_seed(0))
     assert changed.std(dim=(1, 2, 3)).max().item() < 1e-6
 
@@ -148,7 +148,7 @@ def test_the_recipe_run_twice_gives_equal_weights(tmp_path: Path, monkeypatch: p
     assert any(not torch.equal(one[name], untrained[name].half()) for name in one)
 
 
-def test_kept_pictures_of_other_formulas_are_rendered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_images_of_other_formulas_are_rendered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "TEXTURES", 4)
     monkeypatch.setattr(scenes, "FRACTALS", 4)
     first = pretraining.training_images(2, 1, tmp_path)

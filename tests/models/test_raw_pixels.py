@@ -21,7 +21,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
 def by_numpy(image: Image.Image) -> np.ndarray[Any, Any]:
-    """Give a picture of 32 x 32 pixels as features: colour by colour, row by row."""
+    """Give an image of 32 x 32 pixels as features: colour by colour, row by row."""
     pixels = (np.asarray(image, np.float64) / 255 - MEAN) / STD
     return pixels.transpose(2, 0, 1).ravel()
 
@@ -35,7 +35,7 @@ def resized(content: bytes, precision: str) -> Image.Image:
 
 @pytest.mark.parametrize("engine", ["reference", "torch", "openvino"])
 @pytest.mark.parametrize("precision", ["exact", "fast"])
-def test_every_engine_gives_the_numbers_of_numpy_on_real_pictures(shared_data, tmp_path, engine, precision) -> None:
+def test_every_engine_gives_the_numbers_of_numpy_on_real_images(shared_data, tmp_path, engine, precision) -> None:
     contents = [path.read_bytes() for path in sorted((shared_data / "trashnet").rglob("*.jpg"))[::500]]
     backbone = load_backbone("raw_pixels", precision=precision)
     network: Engine | None = None

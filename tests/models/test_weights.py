@@ -53,8 +53,8 @@ def loaded(content: bytes) -> nn.Module:
 
 
 def equal(one: nn.Module, other: nn.Module, tolerance: float = 0.0) -> bool:
-    pictures = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    return torch.allclose(one(pictures), other(pictures), atol=tolerance, rtol=0)
+    images = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    return torch.allclose(one(images), other(images), atol=tolerance, rtol=0)
 
 
 STATE: State = small_network().state_dict()
@@ -199,7 +199,7 @@ def test_the_digest_is_the_sha_256_of_the_file() -> None:
     assert sha256_hex(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_weights_of_another_network_are_refused_before_any_picture_is_read(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused_before_any_image_is_read(tmp_path: Path) -> None:
     file = tmp_path / "small.safetensors"
     file.write_bytes(WRITTEN["safetensors"])
     with pytest.raises(WeightsError, match=r"small.safetensors belongs to another network.*Set featurize.backbone"):

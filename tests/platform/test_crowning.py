@@ -37,11 +37,11 @@ def test_each_crowning_is_written_on_its_version(tracking):
 
 
 def test_promote_moves_the_alias_and_says_so(tracking):
-    assert promote(tracking, "3", "looked at 500 pictures: it is") == "irbis/3 is champion instead of irbis/2"
+    assert promote(tracking, "3", "looked at 500 images: it is") == "irbis/3 is champion instead of irbis/2"
     assert tracking.champion().version == "3"
     written = json.loads(tracking.client.get_model_version("irbis", "3").tags["irbis.crowned"])
     assert [(each["by"], each["why"], each["before"]) for each in written] == [
-        ("mia", "looked at 500 pictures: it is", "2")
+        ("mia", "looked at 500 images: it is", "2")
     ]
     assert promote(tracking, "3", "again") == "irbis/3 is champion already"
     assert len(promotion_history(tracking.choose("3"))) == 1

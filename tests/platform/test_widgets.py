@@ -5,7 +5,7 @@ import pytest
 from pipelines.errors import SettingsError
 from pipelines.notebooks.parameters import parameters
 
-GIVEN = {"workspace": "here", "pictures": 12, "share": 0.5, "mirror": False}
+GIVEN = {"workspace": "here", "images": 12, "share": 0.5, "mirror": False}
 
 
 class Widgets:
@@ -47,23 +47,23 @@ def test_outside_of_a_notebook_too():
 def test_on_databricks_each_gets_a_widget_that_begins_with_the_cells_value(shell):
     shell.user_ns["dbutils"] = dbutils = Dbutils()
     assert parameters(**GIVEN) == GIVEN
-    assert dbutils.widgets.texts == {"workspace": "here", "pictures": "12", "share": "0.5", "mirror": "false"}
+    assert dbutils.widgets.texts == {"workspace": "here", "images": "12", "share": "0.5", "mirror": "false"}
     assert dbutils.widgets.labels == {name: name for name in GIVEN}
 
 
 def test_what_the_widgets_say_wins_and_has_the_type_of_the_cells_value(shell):
-    shell.user_ns["dbutils"] = Dbutils(workspace=" /Volumes/a ", pictures="24", share="1", mirror="True")
+    shell.user_ns["dbutils"] = Dbutils(workspace=" /Volumes/a ", images="24", share="1", mirror="True")
     found = parameters(**GIVEN)
-    assert found == {"workspace": "/Volumes/a", "pictures": 24, "share": 1.0, "mirror": True}
+    assert found == {"workspace": "/Volumes/a", "images": 24, "share": 1.0, "mirror": True}
     assert [type(value) for value in found.values()] == [str, int, float, bool]
 
 
 def test_every_widget_that_cannot_be_is_named_at_once(shell):
-    shell.user_ns["dbutils"] = Dbutils(pictures="many", share="half", mirror="perhaps")
+    shell.user_ns["dbutils"] = Dbutils(images="many", share="half", mirror="perhaps")
     with pytest.raises(SettingsError) as caught:
         parameters(**GIVEN)
     assert caught.value.faults == [
-        "Widget pictures = 'many': expected a whole number.",
+        "Widget images = 'many': expected a whole number.",
         "Widget share = 'half': expected a number.",
         "Widget mirror = 'perhaps': expected true or false.",
     ]

@@ -40,9 +40,9 @@ HOSTILE = (*_PIECES, "".join(_PIECES))  # the last one goes into most places
 
 @lru_cache
 def _thumbnail() -> str:
-    picture = io.BytesIO()
-    Image.new("RGB", (160, 120), (90, 120, 80)).save(picture, "JPEG")
-    return "data:image/jpeg;base64," + base64.b64encode(picture.getvalue()).decode()
+    image = io.BytesIO()
+    Image.new("RGB", (160, 120), (90, 120, 80)).save(image, "JPEG")
+    return "data:image/jpeg;base64," + base64.b64encode(image.getvalue()).decode()
 
 
 @lru_cache
@@ -69,7 +69,7 @@ def _reviews(names, groups=120) -> Iterator[OperatingPointResult]:
 def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
     """Give a report with every part, in which all foreign text is taken from `names`."""
     text = names[-1]
-    picture = ImageCard(
+    image = ImageCard(
         f"/data/{text}/{names[0]}", _thumbnail(), names[0], names[1], 0.97, text, datetime(2024, 5, 1, 6, 30), text
     )
     full = ReportContents(
@@ -80,7 +80,7 @@ def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
         data=DataSummary(
             files=1205,
             rows=1210,
-            pictures=1200,
+            images=1200,
             labelled=900,
             stations=2,
             first_capture=datetime(2024, 5, 1),
@@ -99,9 +99,9 @@ def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
         classes_of_interest=(names[1],),
         predictions=tuple(PredictionCount(name, 100, 10) for name in names),
         scored_new=305,
-        most_wrong=(picture,) * 3,
-        least_sure=(replace(picture, thumbnail=None), replace(picture, thumbnail="https://example.org/x.jpg")),
-        confident=dict.fromkeys(names, (picture,)),
+        most_wrong=(image,) * 3,
+        least_sure=(replace(image, thumbnail=None), replace(image, thumbnail="https://example.org/x.jpg")),
+        confident=dict.fromkeys(names, (image,)),
         by_station={f"station {name}": dict.fromkeys(names, 5) for name in names},
         by_hour={name: tuple(range(24)) for name in names},
     )

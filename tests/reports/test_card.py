@@ -22,7 +22,7 @@ BACKBONE = "squeezenet1_1@d9499b02/squash224-bilinear"
 
 
 def evaluated(groups=None):
-    """Give an evaluation of 30 pictures in which 4 of 10 leopards are taken for hares, and a hare for nothing."""
+    """Give an evaluation of 30 images in which 4 of 10 leopards are taken for hares, and a hare for nothing."""
     labels = [name for name in CLASSES for _ in range(10)]
     said = ["blank"] * 10 + ["hare"] * 9 + ["blank"] + ["leopard"] * 6 + ["hare"] * 4
     probabilities = np.eye(3)[[CLASSES.index(each) for each in said]]
@@ -30,7 +30,7 @@ def evaluated(groups=None):
     return evaluate(labels, probabilities, CLASSES, groups, bootstrap=100)
 
 
-def reviews(groups=(12, 12, 12), units=("picture", "burst", "group"), shares=(0.4, 0.4, 0.3)):
+def reviews(groups=(12, 12, 12), units=("image", "burst", "group"), shares=(0.4, 0.4, 0.3)):
     """Give operating points of the leopard: on so many groups, at such shares, by unit."""
     for unit, count, share in zip(units, groups, shares, strict=True):
         for recall in (0.99, 0.95):
@@ -59,9 +59,9 @@ def test_it_says_what_the_model_is_for_and_what_not():
     assert "Not for: labels it was not trained on" in text
 
 
-def test_it_counts_pictures_and_groups_of_each_class_and_split():
+def test_it_counts_images_and_groups_of_each_class_and_split():
     text = section(card(), "Data")
-    assert text.startswith("Pictures: 1,719 train, 250 validation, 486 test; split by group")
+    assert text.startswith("Images: 1,719 train, 250 validation, 486 test; split by group")
     rows = [re.split(r"  +", line) for line in text.splitlines()[4:-1]]
     assert rows == [
         ["class", "train", "validation", "test"],
@@ -78,13 +78,13 @@ def test_it_names_where_the_model_is_weak():
     assert weaknesses[1:] == [
         "- Few groups of hare: 19 in test. Its figures may move much with more.",
         "- Few groups of leopard: 4 in train, 2 in test. Its figures may move much with more.",
-        "- Too few groups were held out to dismiss pictures at recall 99%: hare, leopard.",
-        "- Too few groups were held out to dismiss pictures at recall 95%: hare.",
+        "- Too few groups were held out to dismiss images at recall 99%: hare, leopard.",
+        "- Too few groups were held out to dismiss images at recall 95%: hare.",
         f"- Lowest recall: leopard, {evaluated().per_class['leopard'].recall.format(2)}.",
-        "- Most frequent mistake: leopard taken for hare, 4 pictures, 40% of its own.",
+        "- Most frequent mistake: leopard taken for hare, 4 images, 40% of its own.",
     ]
     alone = card(test=evaluated([str(row) for row in range(30)]))
-    assert "- Every test picture is a group of its own." in section(alone, "Known weaknesses")
+    assert "- Every test image is a group of its own." in section(alone, "Known weaknesses")
 
 
 def test_it_holds_the_figures_with_their_intervals_and_the_calibration():
@@ -99,7 +99,7 @@ def test_it_holds_the_figures_with_their_intervals_and_the_calibration():
     ("backbone", "weights", "licence"),
     [
         (BACKBONE, None, "torchvision's (BSD-3-Clause); trained on ImageNet-1k, which has terms of use of its own"),
-        ("irbis_tiny@27ea863c/squash160", None, "irbis's (Apache-2.0); trained on pictures made from formulas alone"),
+        ("irbis_tiny@27ea863c/squash160", None, "irbis's (Apache-2.0); trained on images made from formulas alone"),
         (BACKBONE, "/home/mia/own.safetensors", "that of their maker (own.safetensors was given)"),
     ],
 )
@@ -124,7 +124,7 @@ def test_operating_points_on_too_few_groups_are_said_to_be_unused():
 
 def test_units_that_say_nothing_new_are_left_out():
     rows = review_table(tuple(reviews())).splitlines()[1:]
-    assert [re.search(r"picture|burst|group", row)[0] for row in rows] == ["picture"] * 2 + ["group"] * 2
+    assert [re.search(r"image|burst|group", row)[0] for row in rows] == ["image"] * 2 + ["group"] * 2
 
 
 def test_without_operating_points_it_says_so():
@@ -137,7 +137,7 @@ def test_figures_of_cross_validation_are_never_called_those_of_test():
     assert "## Test" not in text
     figures = section(text, "5-fold cross-validation")
     assert figures.startswith(
-        "- The figures are of 5-fold cross-validation.\n- An owl was not evaluated.\n\n```\n30 pictures"
+        "- The figures are of 5-fold cross-validation.\n- An owl was not evaluated.\n\n```\n30 images"
     )
     assert "found by cross-validation" in text and "found on test" not in text
     weaknesses = section(text, "Known weaknesses").splitlines()

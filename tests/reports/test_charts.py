@@ -67,6 +67,6 @@ def test_the_headline_of_a_class_is_the_largest_share_that_rests_on_enough_group
     told = [*reviews(["deer"], groups=100), *reviews(["fox"], groups=99), *reviews(["hare"], groups=19)]
     found = charts.headline_reviews(told, ["hare", "fox", "deer", "lynx"])
     assert {label: (each.point.unit, each.point.recall) for label, each in found.items()} == {
-        "fox": ("picture", 0.95),
-        "deer": ("picture", 0.99),
+        "fox": ("image", 0.95),
+        "deer": ("image", 0.99),
     }

@@ -59,7 +59,7 @@ def test_review_shares_of_a_model_without_operating_points_are_said_to_be_optimi
     deer = evaluation().per_class["deer"].review_share_99
     text = Page(render(contents(reviews=()))).text
     assert f"deer {100 * deer.value:.1f} % {100 * deer.low:.1f} to {100 * deer.high:.1f} %" in text
-    assert "The threshold is chosen on the pictures it is measured on" in text
+    assert "The threshold is chosen on the images it is measured on" in text
     assert "What a person must look at" not in text
 
 
@@ -68,13 +68,13 @@ def test_figures_stand_in_the_order_of_their_worth(contents, evaluation):
     text = Page(render(contents(evaluation=found))).text
     said = [
         "In short",
-        "deer 56.0 % 46.0 to 66.0 % of all pictures to look at",
+        "deer 56.0 % 46.0 to 66.0 % of all images to look at",
         "on test that found 90.6 % of 46. To see 95 %: 57.0 %.",
         f"Balanced accuracy {100 * found.metrics['balanced_accuracy'].value:.1f} %",
-        "Measured on 200 test pictures of 40 groups that the model never saw in training",
+        "Measured on 200 test images of 40 groups that the model never saw in training",
         "grouped by encounter",
         "What a person must look at",
-        "99 % of its pictures 50.0 % 40.0 to 60.0 %90.0 % 40 0.25020",
+        "99 % of its images 50.0 % 40.0 to 60.0 %90.0 % 40 0.25020",
         "What is taken for what",
         "Each class",
         "Most wrong",
@@ -82,7 +82,7 @@ def test_figures_stand_in_the_order_of_their_worth(contents, evaluation):
         "By station",
         "By hour of the day",
         "Files1,205",
-        "Pictures that could not be used",
+        "Images that could not be used",
         "The model",
     ]
     assert [each for each in said if each not in text] == []
@@ -96,16 +96,16 @@ def test_what_rests_on_too_few_groups_is_no_headline_and_said_to_be_unused(conte
     text = page.text
     assert page.faults == [] and "All 18 operating points" in text
     short, _, rest = text.partition("How good is the model?")
-    assert "of all pictures to look at" not in short
-    assert "Too few groups were held out to say how much a person must look at: deer (12 of 20). No picture is" in short
+    assert "of all images to look at" not in short
+    assert "Too few groups were held out to say how much a person must look at: deer (12 of 20). No image is" in short
     assert rest.count("too few groups (12 of 100): not used") == rest.count("too few groups (12 of 20): not used") == 9
     text = Page(render(contents(reviews=tuple(reviews(names, groups=99))))).text
-    assert "deer 57.0 % 47.0 to 67.0 % of all pictures to look at, to see 95 % of those with this label" in text
+    assert "deer 57.0 % 47.0 to 67.0 % of all images to look at, to see 95 % of those with this label" in text
     assert "For 99 % too few groups were held out with it (99 of 100)." in text
     assert text.count("too few groups (99 of 100): not used") == 9 and "All 18 operating points" not in text
     few = tuple(reviews(["deer"], groups=12))
     both = Page(render(contents(reviews=few, classes_of_interest=("deer", "ocelot")))).text
-    assert "look at: deer (12 of 20), ocelot (none). No picture is dismissed by them" in both
+    assert "look at: deer (12 of 20), ocelot (none). No image is dismissed by them" in both
 
 
 def test_units_that_tell_nothing_new_are_left_out(contents, reviews):
@@ -115,7 +115,7 @@ def test_units_that_tell_nothing_new_are_left_out(contents, reviews):
 
     told = tuple(reviews(["deer"]))
     text = Page(render(contents(reviews=tuple(map(same, told))))).text
-    assert "of its pictures" in text and "of its bursts" not in text and "of its groups" not in text
+    assert "of its images" in text and "of its bursts" not in text and "of its groups" not in text
     assert "A burst or a group is found where" not in text
     text = Page(render(contents(reviews=told))).text
     assert "of its bursts" in text and "of its groups" in text and "A burst or a group is found where" in text
@@ -125,15 +125,13 @@ def test_figures_of_cross_validation_are_said_to_be_of_it_with_their_caveats(con
     caveats = ("The figures are of <5-fold> cross-validation.", "An owl was not evaluated.")
     page = Page(render(contents(folds=5, caveats=caveats)))
     assert page.faults == []
-    assert (
-        "Measured by 5-fold cross-validation on 200 pictures of 40 groups: each was predicted by a model" in page.text
-    )
+    assert "Measured by 5-fold cross-validation on 200 images of 40 groups: each was predicted by a model" in page.text
     for sentence in (*caveats, "Cross-validation, bursts voting", "mean over classes by 5-fold cross-validation."):
         assert sentence in page.text
     assert (
         "by cross-validation that found" in page.text and "2 caveats stand beside the figures in How good" in page.text
     )
-    figures = page.text[page.text.index("How good is the model?") : page.text.index("Pictures worth a look")]
+    figures = page.text[page.text.index("How good is the model?") : page.text.index("Images worth a look")]
     assert not re.search(r"\b[Tt]est\b", figures)
     assert "caveat" not in Page(render(contents())).text
 
@@ -153,7 +151,7 @@ def test_empty_report_says_what_to_do():
         "Give labels (setting sources.labels), then run irbis train",
         "Nothing was evaluated",
         "Nothing was scored yet. Run irbis score",
-        "No pictures were read yet. Run irbis ingest",
+        "No images were read yet. Run irbis ingest",
         "No model was trained yet. Run irbis train.",
     ):
         assert sentence in text
@@ -163,18 +161,18 @@ def test_empty_report_says_what_to_do():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"by_station": {}}, "No scored picture has a station."),
-        ({"by_hour": {}}, "No scored picture has a time."),
-        ({"by_hour": {"deer": (0,) * 24}}, "No scored picture has a time."),
-        ({"most_wrong": ()}, "no pictures of them were kept"),
+        ({"by_station": {}}, "No scored image has a station."),
+        ({"by_hour": {}}, "No scored image has a time."),
+        ({"by_hour": {"deer": (0,) * 24}}, "No scored image has a time."),
+        ({"most_wrong": ()}, "no images of them were kept"),
         ({"least_sure": ()}, "No predictions to choose from."),
-        ({"data": DataSummary(3, 3, 3)}, "No picture has a label."),
+        ({"data": DataSummary(3, 3, 3)}, "No image has a label."),
         ({"data": DataSummary(3, 3, 3)}, "Every file could be read."),
         ({"evaluation": lambda made: made(("deer",))}, "There is one class only"),
-        ({"evaluation": lambda made: made(("deer",)), "most_wrong": ()}, "No test picture was predicted wrongly."),
-        ({"classes_of_interest": ("lynx",)}, "No test picture is labelled lynx"),
-        ({"evaluation": lambda made: replace(made(), groups=200)}, "Every picture is a group of its own."),
-        ({"classes_of_interest": ("ocelot",), "reviews": ()}, "60 pictures to measure on: 99 % means every one"),
+        ({"evaluation": lambda made: made(("deer",)), "most_wrong": ()}, "No test image was predicted wrongly."),
+        ({"classes_of_interest": ("lynx",)}, "No test image is labelled lynx"),
+        ({"evaluation": lambda made: replace(made(), groups=200)}, "Every image is a group of its own."),
+        ({"classes_of_interest": ("ocelot",), "reviews": ()}, "60 images to measure on: 99 % means every one"),
     ],
 )
 def test_missing_part_is_a_sentence(change, sentence, contents, evaluation):
@@ -184,7 +182,7 @@ def test_missing_part_is_a_sentence(change, sentence, contents, evaluation):
     assert page.faults == []
 
 
-def test_picture_that_a_browser_would_have_to_fetch_is_not_shown(contents):
+def test_image_that_a_browser_would_have_to_fetch_is_not_shown(contents):
     page = render(contents())
     assert "example.org" not in page
     assert page.count("no preview") == 2

@@ -13,8 +13,8 @@ def test_numbers_shares_and_times_are_written_for_people():
     assert formatting.format_percent(0.8484) == "84.8\u202f%"
     assert formatting.format_interval(Interval(0.8, 0.791, 0.902)) == "79.1 to 90.2\u202f%"
     assert formatting.format_interval(Interval(0.8)) == ""
-    assert formatting.pluralize(1, "picture") == "1 picture"
-    assert formatting.pluralize(1200, "picture") == "1,200 pictures"
+    assert formatting.pluralize(1, "image") == "1 image"
+    assert formatting.pluralize(1200, "image") == "1,200 images"
     assert formatting.format_datetime(datetime(2014, 7, 1, 15, 22, 9)) == "2014-07-01 15:22"
     assert [
         formatting.format_count(None),
@@ -28,7 +28,7 @@ def test_numbers_shares_and_times_are_written_for_people():
     ("path", "name"),
     [
         ("wasbs://c@a/deer/IMG 1.JPG", "IMG 1.JPG"),
-        ("C:\\pictures\\a.jpg", "a.jpg"),
+        ("C:\\images\\a.jpg", "a.jpg"),
         ("a.jpg", "a.jpg"),
         ("/data/folder/", "folder"),
         ("", ""),
@@ -49,7 +49,7 @@ def test_file_name_is_the_last_part_of_a_path(path, name):
         "data:image/svg+xml;base64,AAAA",
     ],
 )
-def test_only_pictures_held_in_the_uri_itself_are_shown(uri):
+def test_only_images_held_in_the_uri_itself_are_shown(uri):
     assert formatting.safe_data_uri(uri) is None
     assert formatting.safe_data_uri("data:image/png;base64,AAAA=") == "data:image/png;base64,AAAA="
 

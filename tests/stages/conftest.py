@@ -1,4 +1,4 @@
-"""Little picture sets for the stages: made in code, with EXIF times, in a folder of the test's own."""
+"""Little image sets for the stages: made in code, with EXIF times, in a folder of the test's own."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ MIXED = {"a.jpg": jpeg(80, 1), "b.jpg": b"", "c.jpg": jpeg(160, 2), "d.jpg": jpe
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Draw:
-    """Give a function that writes pictures by {name below the folder: bytes} and gives the folder."""
+    """Give a function that writes images by {name below the folder: bytes} and gives the folder."""
 
-    def write(pictures: dict[str, bytes], folder: str = "pictures") -> Path:
-        for name, content in pictures.items():
+    def write(images: dict[str, bytes], folder: str = "images") -> Path:
+        for name, content in images.items():
             path = tmp_path / folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
@@ -86,19 +86,19 @@ def mixed(spark: Any, make_settings: Callable[..., Settings], draw: Draw) -> Set
 
 @pytest.fixture
 def survey() -> dict[str, bytes]:
-    return survey_pictures()
+    return survey_images()
 
 
-def survey_pictures() -> dict[str, bytes]:
+def survey_images() -> dict[str, bytes]:
     """Give 60 encounters of three frames at two stations: label = last folder, half of them striped."""
-    start, pictures = datetime(2024, 6, 1), {}
+    start, images = datetime(2024, 6, 1), {}
     for encounter in range(60):
         label = ("plain", "striped")[encounter % 2]
         for frame in range(3):
             at = start + timedelta(hours=2 * encounter, seconds=frame)
             name = f"S{encounter % 4 // 2}/{label}/{encounter:03}_{frame}.jpg"
-            pictures[name] = jpeg(90 + encounter, 10 * encounter + frame, at, label)
-    return pictures
+            images[name] = jpeg(90 + encounter, 10 * encounter + frame, at, label)
+    return images
 
 
 @pytest.fixture(scope="session")
@@ -108,8 +108,8 @@ def featurized(spark, tmp_path_factory):
     from pipelines.stages.ingest import stage as ingest
 
     folder = tmp_path_factory.mktemp("survey")
-    for name, content in {**survey_pictures(), "S0/plain/bad.jpg": b"<html>"}.items():
-        path = folder / "pictures" / name
+    for name, content in {**survey_images(), "S0/plain/bad.jpg": b"<html>"}.items():
+        path = folder / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     chosen = load_settings(None, {"workspace": str(folder / "workspace"), **_rules(folder)})
@@ -149,7 +149,7 @@ def _copied(source, featurized, make_settings, tmp_path):
 
 
 def _rules(folder):
-    return {"sources.images": str(folder / "pictures"), "spark.master": "local[2]", **RULES}
+    return {"sources.images": str(folder / "images"), "spark.master": "local[2]", **RULES}
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a model says about labelled pictures."""
+"""What a model says about labelled images."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series,
     assert random > 0.95 and grouped < 0.75
     assert [each.rows for each in found.values()] == [144, 144]
     lines = as_text(found, {"blank": 12, "hare": 12}).splitlines()
-    assert lines[0] == "144 pictures in 24 groups; 95% intervals over groups"
+    assert lines[0] == "144 images in 24 groups; 95% intervals over groups"
     assert lines[2].split() == ["frames", "at", "random", "groups", "claimed", "too", "much"]
     assert lines[3].startswith("accuracy") and lines[3].endswith(f"+{random - grouped:.3f}")
     assert lines[-1] == "In fewer than 20 groups, so that their figures say little: blank (12), hare (12)."
@@ -41,7 +41,7 @@ def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series,
 
 def test_features_of_another_backbone_are_told_of(spark, trained):
     other = trained.model_copy(update={"featurize": trained.featurize.model_copy(update={"backbone": "raw_pixels"})})
-    with pytest.raises(DataError, match=r"No labelled picture has features of raw_pixels@none.* --backbone raw"):
+    with pytest.raises(DataError, match=r"No labelled image has features of raw_pixels@none.* --backbone raw"):
         compare_splits_report(spark, other)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.config.loader import SourcedValue, load_sourced_values
 from pipelines.demo.demo import demo_settings
-from pipelines.demo.sample_set import PICTURES
+from pipelines.demo.sample_set import IMAGES
 
 
 def chosen(**overrides: str) -> dict[str, SourcedValue]:
@@ -21,7 +21,7 @@ def test_the_sample_set_is_drawn_once_into_the_demos_own_workspace(tmp_path, mon
     folder, labels = Path(settings["sources.images"].value), Path(settings["sources.labels"].value)
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert (
-        folder == tmp_path / "irbis-workspace-sample" / "sample" / "pictures" and len(files) == PICTURES + 9
+        folder == tmp_path / "irbis-workspace-sample" / "sample" / "images" and len(files) == IMAGES + 9
     )  # bad files, copies
     assert labels.is_file()
     times = {path: path.stat().st_mtime_ns for path in files}
@@ -29,7 +29,7 @@ def test_the_sample_set_is_drawn_once_into_the_demos_own_workspace(tmp_path, mon
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == times
 
 
-def test_own_pictures_keep_their_labels_rule_and_get_a_workspace_named_after_them(tmp_path, monkeypatch):
+def test_own_images_keep_their_labels_rule_and_get_a_workspace_named_after_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = chosen(sources__images=str(tmp_path / "autumn 2024"))
     assert settings["workspace"].value == "irbis-workspace-autumn 2024"

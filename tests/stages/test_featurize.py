@@ -177,7 +177,7 @@ def test_several_commits_give_the_same_rows_as_one(spark, settings):
     assert tables.version("features") == 3
 
 
-def test_late_pictures_in_several_commits_all_get_their_features(spark, settings, draw):
+def test_late_images_in_several_commits_all_get_their_features(spark, settings, draw):
     featurize.run(spark, settings)
     draw({f"late{n}.jpg": jpeg(150, 50 + n) for n in range(4)})
     ingest.run(spark, settings)
@@ -187,7 +187,7 @@ def test_late_pictures_in_several_commits_all_get_their_features(spark, settings
     assert tables.version("features") == 4
 
 
-def test_the_udf_for_notebooks_gives_arrays_and_null_for_bad_pictures(spark, settings, single_precision):
+def test_the_udf_for_notebooks_gives_arrays_and_null_for_bad_images(spark, settings, single_precision):
     images = Tables.of(spark, settings).read("images").orderBy("path")
     found = [row[0] for row in images.select(featurize_udf("irbis_tiny")("content")).collect()]
     (expected,) = load_backbone("irbis_tiny").embed([MIXED["c.jpg"]])

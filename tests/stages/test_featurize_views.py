@@ -1,4 +1,4 @@
-"""Backbones side by side, and mirrored pictures: whose rows stand where, and what is computed again."""
+"""Backbones side by side, and flipped images: whose rows stand where, and what is computed again."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_backbones_side_by_side_have_rows_of_their_own_and_only_what_a_part_lack
     for row in read_features(tables, result.outcome).where("failure is null").collect():
         parts = [both[part][row["content_hash"]][0] for part in (pixels, tiny)]
         assert row["features"] == [*parts[0], *parts[1]] and len(row["features"]) == 3072 + 576
-    # Of two new pictures one lacks one part, the other both: it counts once.
+    # Of two new images one lacks one part, the other both: it counts once.
     draw({"new.jpg": jpeg(200, 9)})
     ingest.run(spark, settings)
     assert featurize.run(spark, changed(settings, "featurize", backbone="raw_pixels")).read == 1
@@ -70,46 +70,46 @@ def test_backbones_side_by_side_have_rows_of_their_own_and_only_what_a_part_lack
     assert tables.version("features") == version
 
 
-def picture(seed: int, is_mirrored: bool = False) -> bytes:
+def image(seed: int, is_flipped: bool = False) -> bytes:
     """Give a PNG of the size that irbis_tiny sees, so that nothing is resized."""
     pixels = np.random.default_rng(seed).integers(0, 256, (160, 160, 3), dtype=np.uint8)
     target = io.BytesIO()
-    Image.fromarray(pixels[:, ::-1] if is_mirrored else pixels).save(target, "PNG")
+    Image.fromarray(pixels[:, ::-1] if is_flipped else pixels).save(target, "PNG")
     return target.getvalue()
 
 
-def test_mirrored_pictures_have_the_features_of_the_picture_that_was_mirrored_before(
+def test_mirrored_images_have_the_features_of_the_image_that_was_mirrored_before(
     spark, make_settings, draw, no_worker, single_precision
 ):
-    pictures = {"a.png": picture(1), "b.png": picture(2), "cut.png": picture(3)[:9000], "none.png": b""}
-    settings = make_settings({"sources.images": str(draw(pictures)), "sources.labels": "none"})
+    images = {"a.png": image(1), "b.png": image(2), "cut.png": image(3)[:9000], "none.png": b""}
+    settings = make_settings({"sources.images": str(draw(images)), "sources.labels": "none"})
     ingest.run(spark, settings)
     on = changed(settings, "featurize", horizontal_flip=True, backbone="irbis_tiny+raw_pixels")
     result = featurize.run(spark, on)
     assert (result.read, result.written, result.failures) == (4, 2, {"empty": 1, "truncated": 1})
     tiny, pixels = (load_backbone(name) for name in ("irbis_tiny", "raw_pixels"))
-    assert result.outcome == f"{tiny.feature_id}+{pixels.feature_id}, and mirrored"
+    assert result.outcome == f"{tiny.feature_id}+{pixels.feature_id}, and flipped"
     rows = held(spark, settings)
-    assert sorted(rows) == sorted(f"{each.feature_id}{end}" for each in (tiny, pixels) for end in ("", "/mirrored"))
+    assert sorted(rows) == sorted(f"{each.feature_id}{end}" for each in (tiny, pixels) for end in ("", "/flipped"))
     assert Tables.of(spark, settings).version("features") == 1  # a commit for each backbone holds both views
     for backbone in (tiny, pixels):
         # Scaling to 32 pixels rounds another way here and there, from the other side and beside Pillow's: one step.
         off = 1e-4 if backbone is tiny else 0.02
-        plain, other = rows[backbone.feature_id], rows[f"{backbone.feature_id}/mirrored"]
+        plain, other = rows[backbone.feature_id], rows[f"{backbone.feature_id}/flipped"]
         assert {key: each[1] for key, each in plain.items()} == {key: each[1] for key, each in other.items()}
-        expected = backbone.embed([picture(1), picture(2), picture(1, True), picture(2, True)])
+        expected = backbone.embed([image(1), image(2), image(1, True), image(2, True)])
         near, far = [each.features for each in expected][:2], []
         for key, (features, failure) in plain.items():
             if not failure:
                 place = int(np.argmin([np.abs(each - features).max() for each in near]))
                 np.testing.assert_allclose(features, near[place], atol=off)
                 far.append((place, other[key][0]))
-        again = [each.features for each in backbone.embed([picture(1, True), picture(2, True)])]
+        again = [each.features for each in backbone.embed([image(1, True), image(2, True)])]
         assert sorted(place for place, _ in far) == [0, 1]
         for place, features in far:
             np.testing.assert_allclose(features, again[place], atol=off)
     for plain, other in zip(
-        rows[pixels.feature_id].values(), rows[f"{pixels.feature_id}/mirrored"].values(), strict=True
+        rows[pixels.feature_id].values(), rows[f"{pixels.feature_id}/flipped"].values(), strict=True
     ):
         if not plain[1]:
             columns = np.reshape(plain[0], (3, 32, 32))
@@ -131,11 +131,11 @@ def test_where_plain_features_are_there_only_the_mirrored_are_computed(spark, se
     assert (result.read, result.written, result.failures) == (5, 3, {"empty": 1, "truncated": 1})
     rows = held(spark, settings)
     assert {key: each for key, each in rows[tiny].items() if key in before} == before
-    assert {name: len(each) for name, each in rows.items()} == {tiny: 5, f"{tiny}/mirrored": 5}
+    assert {name: len(each) for name, each in rows.items()} == {tiny: 5, f"{tiny}/flipped": 5}
     tables.delete("features", F.col("backbone") == tiny)
     assert featurize.run(spark, on).read == 5
     again = held(spark, settings)
-    assert again[f"{tiny}/mirrored"] == rows[f"{tiny}/mirrored"]
+    assert again[f"{tiny}/flipped"] == rows[f"{tiny}/flipped"]
     for key, (features, failure) in rows[tiny].items():
         assert again[tiny][key][1] == failure
         assert failure or np.allclose(features, again[tiny][key][0], atol=1e-4)

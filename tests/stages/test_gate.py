@@ -1,4 +1,4 @@
-"""Who passes the gate: models' answers about the same pictures, made by hand."""
+"""Who passes the gate: models' answers about the same images, made by hand."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def judged(ours, theirs, interesting=("hare", "leopard"), metric="balanced_accur
 def test_what_is_surely_better_and_finds_no_less_passes():
     verdict = judged(said(), said(wrong=range(0, 36, 3)))
     assert verdict.is_better
-    assert verdict.why.startswith("balanced accuracy 1.000, irbis/1 0.778 on the same 200 test pictures of 40 groups;")
+    assert verdict.why.startswith("balanced accuracy 1.000, irbis/1 0.778 on the same 200 test images of 40 groups;")
     assert "difference +0.222 (+0.1" in verdict.why and verdict.why.endswith("above 0 in 100.0 % of resamples")
     assert verdict.figures["gate.difference"] == pytest.approx(2 / 9)
     assert 0 < verdict.figures["gate.difference.low"] < 2 / 9 < verdict.figures["gate.difference.high"]
@@ -74,7 +74,7 @@ def test_all_that_speaks_against_a_version_is_said():
     assert "is not higher, and recall of hare is lower, 0.917 instead of 1.000, and recall of leopard is lower" in why
 
 
-def test_a_class_of_interest_without_a_test_picture_decides_nothing():
+def test_a_class_of_interest_without_a_test_image_decides_nothing():
     assert judged(said(), said(wrong=range(0, 36, 3)), interesting=("wolf",)).is_better
 
 

@@ -16,7 +16,7 @@ from pipelines.workspace.tables import Tables, content_ingested_at
 from .conftest import NOON, changed, jpeg, rows
 
 
-def test_a_picture_becomes_a_row_with_its_bytes_hash_label_time_and_size(spark, make_settings, draw):
+def test_a_image_becomes_a_row_with_its_bytes_hash_label_time_and_size(spark, make_settings, draw):
     content = jpeg(100, 1, NOON)
     folder = draw({"S1/hare/a.jpg": content})
     settings = make_settings({"sources.images": str(folder), "sources.station": "folder:1"})
@@ -63,12 +63,12 @@ def test_a_changed_file_becomes_the_current_row_and_the_old_one_stays(spark, mak
 
 
 def test_files_written_again_with_the_same_bytes_are_not_stored_again(spark, make_settings, draw):
-    pictures = {f"x/{n}.jpg": jpeg(80 + n, n) for n in range(8)}
-    folder = draw(pictures)
+    images = {f"x/{n}.jpg": jpeg(80 + n, n) for n in range(8)}
+    folder = draw(images)
     settings = make_settings({"sources.images": str(folder)})
     ingest.run(spark, settings)
     tables = Tables.of(spark, settings)
-    for name in pictures:
+    for name in images:
         os.utime(folder / name, ns=(0, (folder / name).stat().st_mtime_ns + 3600 * 10**9))
     draw({"x/0.jpg": jpeg(200, 9)})
     result = ingest.run(spark, settings)
@@ -81,7 +81,7 @@ def test_files_written_again_with_the_same_bytes_are_not_stored_again(spark, mak
     ]
     current = tables.latest_images()
     found = tables.with_content(current, current.agg(F.min(content_ingested_at())).first()[0]).collect()
-    expected = {**pictures, "x/0.jpg": jpeg(200, 9)}
+    expected = {**images, "x/0.jpg": jpeg(200, 9)}
     assert {row["path"][-7:]: bytes(row["content"]) for row in found} == expected
     assert ingest.run(spark, settings).read == 0
 
@@ -95,7 +95,7 @@ def test_a_file_written_again_keeps_its_label_where_the_listing_has_no_say(spark
     assert rows(Tables.of(spark, settings), "label") == [("hare",)]
 
 
-def test_a_new_label_is_taken_up_without_reading_the_picture_again(spark, make_settings, draw, tmp_path):
+def test_a_new_label_is_taken_up_without_reading_the_image_again(spark, make_settings, draw, tmp_path):
     folder = draw({"a.jpg": jpeg(80, 1), "b.jpg": jpeg(90, 2)})
     labels = tmp_path / "labels.csv"
     labels.write_text("path,label\na.jpg,hare\n")
@@ -121,8 +121,8 @@ def test_a_set_without_labels_does_not_wipe_labels_that_are_there(spark, make_se
 
 
 def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, survey):
-    pictures = {name: survey[name] for name in sorted(survey)[:24]}
-    folder = draw(pictures)
+    images = {name: survey[name] for name in sorted(survey)[:24]}
+    folder = draw(images)
     found = []
     for size, workspace in ((20000, "w1"), (5, "w2")):
         settings = make_settings(
@@ -138,7 +138,7 @@ def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, 
     assert found[0] == found[1]
 
 
-def test_late_pictures_in_several_commits_are_all_read_and_their_failures_told(spark, make_settings, draw):
+def test_late_images_in_several_commits_are_all_read_and_their_failures_told(spark, make_settings, draw):
     settings = make_settings({"sources.images": str(draw({"x/0.jpg": jpeg(80, 0)})), "ingest.files_per_commit": 2})
     ingest.run(spark, settings)
     draw({f"x/{n}.jpg": jpeg(80, n) for n in range(1, 7)} | {"x/7.jpg": b"", "x/8.jpg": b"<html>"})
@@ -155,7 +155,7 @@ def test_identical_bytes_under_two_labels_are_named(spark, make_settings, draw):
     folder = draw({"fox/a.jpg": same, "hare/b.jpg": same, "hare/c.jpg": same, "hare/d.jpg": jpeg(90, 2)})
     guesses, note = ingest.run(spark, make_settings({"sources.images": str(folder)})).notes
     assert guesses.startswith("station and camera of 4 of 4 images are unknown: 4 without a time are groups of their")
-    assert note.startswith("pictures that stand under more than one label are left out of training: 1, first ")
+    assert note.startswith("images that stand under more than one label are left out of training: 1, first ")
     assert f"file://{folder}/fox/a.jpg = file://{folder}/hare/b.jpg" in note
 
 
@@ -168,16 +168,16 @@ def test_identical_bytes_whose_labels_were_mended_are_not_named(spark, make_sett
     labels.write_text("path,label\na.jpg,hare\nb.jpg,hare\n")
     assert ingest.run(spark, settings).notes == (
         "labels.csv: label = label, path = path; 2 of 2 images have a label, 0 have none.",
-        "1 pictures got a new label, station or burst.",
+        "1 images got a new label, station or burst.",
         f"1 image with the bytes of another, first file://{folder}/a.jpg = file://{folder}/b.jpg: each is scored and "
         "counted, and training takes one of them. If a folder is there twice, or under two names, remove one.",
     )
 
 
-def test_a_folder_without_pictures_names_what_is_there(spark, make_settings, draw):
+def test_a_folder_without_images_names_what_is_there(spark, make_settings, draw):
     folder = draw({"notes.txt": b"x", "a.mp4": b"y", "b.mp4": b"z"})
     with pytest.raises(
-        DataError, match=r"has no pictures, only 3 files: 2 videos \(mp4\), 1 metadata or text file \(txt"
+        DataError, match=r"has no images, only 3 files: 2 videos \(mp4\), 1 metadata or text file \(txt"
     ):
         ingest.run(spark, make_settings({"sources.images": str(folder)}))
 
@@ -221,7 +221,7 @@ def test_bursts_of_real_cameras_equal_the_37_sequences_that_people_found(spark, 
     no_sequence = Path(make_settings().workspace).parent / "labels.csv"
     truth[["file_name", "station", "camera", "label"]].to_csv(no_sequence, index=False)
     expected = {frozenset(names) for names in truth.groupby("seq_id")["file_name"].agg(list)}
-    # With the sequences of the file, and from the times in the pictures (two triggers are only 55 s apart).
+    # With the sequences of the file, and from the times in the images (two triggers are only 55 s apart).
     for labels, gap, name in ((folder / "labels.csv", 60, "w1"), (no_sequence, 30, "w2")):
         settings = make_settings(
             {

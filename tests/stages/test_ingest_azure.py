@@ -18,8 +18,8 @@ from .conftest import jpeg
 SAME = ["relative", "content_hash", "content", "size", "label", "captured_at", "width", "height", "failure"]
 
 
-def upload(container, pictures, folder=""):
-    for name, content in pictures.items():
+def upload(container, images, folder=""):
+    for name, content in images.items():
         container.upload_blob(f"{folder}{name}", content, overwrite=True)
 
 
@@ -38,14 +38,14 @@ def rows(spark, settings, root):
 def test_the_rows_are_those_of_the_folder_and_a_second_run_reads_nothing(
     spark, make_settings, container, draw, survey, tmp_path
 ):
-    pictures = {**survey, "S0/plain/bad.jpg": b"<html>", "S1/striped/0.jpg": b"", "S0/plain/a+b %20#?.jpg": jpeg(9, 9)}
-    folder = draw(pictures)
-    upload(container, pictures, "2024/")
+    images = {**survey, "S0/plain/bad.jpg": b"<html>", "S1/striped/0.jpg": b"", "S0/plain/a+b %20#?.jpg": jpeg(9, 9)}
+    folder = draw(images)
+    upload(container, images, "2024/")
     here = make_settings({"sources.images": str(folder), "workspace": str(tmp_path / "a")})
     there = settings_of(make_settings, f"{container.url}/2024", tmp_path / "b")
     assert ingest.run(spark, here).failures == ingest.run(spark, there).failures == {"empty": 1, "not_an_image": 1}
     one, other = rows(spark, here, f"file://{folder}/"), rows(spark, there, f"{container.url}/2024/")
-    assert one.count() == other.count() == len(pictures)
+    assert one.count() == other.count() == len(images)
     assert one.exceptAll(other).count() == other.exceptAll(one).count() == 0
     tables = Tables.of(spark, there)
     version = tables.version("images")
@@ -57,7 +57,7 @@ def test_the_rows_are_those_of_the_folder_and_a_second_run_reads_nothing(
     assert any("1 image is gone from the source" in note for note in result.notes)
 
 
-def test_under_faults_every_picture_comes_whole(spark, make_settings, container, azurite, survey, tmp_path):
+def test_under_faults_every_image_comes_whole(spark, make_settings, container, azurite, survey, tmp_path):
     upload(container, survey)
     with fault_proxy(azurite.port, 0.25, ("503", "429", "cut", "reset", "corrupt", "slow")) as proxy:
         address = f"http://127.0.0.1:{proxy.server_port}/{ACCOUNT}/{container.container_name}"
@@ -80,7 +80,7 @@ def test_a_source_that_withholds_too_much_stops_the_job_before_it_writes(
     with fault_proxy(azurite.port, 1.0, ("503",)) as proxy:
         address = f"http://127.0.0.1:{proxy.server_port}/{ACCOUNT}/{container.container_name}"
         settings = settings_of(make_settings, address, tmp_path / "w")
-        with pytest.raises(AccessError, match=r"withholds 40 of 40 pictures, first http.*unavailable: 503 .* times in"):
+        with pytest.raises(AccessError, match=r"withholds 40 of 40 images, first http.*unavailable: 503 .* times in"):
             ingest.run(spark, settings)
         assert not Tables.of(spark, settings).exists("images")
         proxy.share = 0.0

@@ -64,7 +64,7 @@ def test_a_file_replaced_by_one_of_another_day_leaves_its_burst(spark, make_sett
     ]
 
 
-def test_a_late_frame_finds_the_pictures_that_are_at_its_station_now(spark, make_settings, draw, tmp_path):
+def test_a_late_frame_finds_the_images_that_are_at_its_station_now(spark, make_settings, draw, tmp_path):
     frames = {f"{i}.jpg": jpeg(80 + i, i, NOON + timedelta(seconds=40 * i)) for i in range(3)}
     folder = draw({name: frames[name] for name in ("0.jpg", "2.jpg")})
     labels = tmp_path / "labels.csv"

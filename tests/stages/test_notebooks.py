@@ -31,7 +31,7 @@ def write(path: Path, *cells: tuple[str, str]) -> str:
 
 def test_the_notebooks_are_known_by_name_and_title():
     assert ", ".join(list_notebooks()) == ALL
-    assert list_notebooks()["03_score_new_set"] == "What the champion says of new pictures"
+    assert list_notebooks()["03_score_new_set"] == "What the champion says of new images"
 
 
 @pytest.mark.parametrize("name", ["02_explore_errors", "explore_errors", "explore", "02"])
@@ -59,11 +59,11 @@ def test_what_is_given_has_the_type_of_the_default(tmp_path):
 
 
 def test_every_wrong_parameter_is_named_at_once_with_what_there_is():
-    assert faults("explore", picture="3", pictures="many", images="new/") == [
-        "Notebook 02_explore_errors: it has no parameter 'picture'. Did you mean 'pictures'? "
-        "It takes workspace, pictures, label, env, settings.",
-        "Notebook 02_explore_errors: pictures = 'many': expected a whole number.",
-        "Notebook 02_explore_errors: it has no parameter 'images'. It takes workspace, pictures, label, env, settings.",
+    assert faults("explore", gallery="3", gallery_size="many", images="new/") == [
+        "Notebook 02_explore_errors: it has no parameter 'gallery'. Did you mean 'gallery_size'? "
+        "It takes workspace, gallery_size, label, env, settings.",
+        "Notebook 02_explore_errors: gallery_size = 'many': expected a whole number.",
+        "Notebook 02_explore_errors: it has no parameter 'images'. It takes workspace, gallery_size, label, env, settings.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What featurize computes in one go: how many pictures go to a worker at once."""
+"""What featurize computes in one go: how many images go to a worker at once."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_a_run_leaves_what_it_said_and_gave(recordable, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("fault", "state", "error", "said"),
     [
-        (DataError(["no pictures", "no labels"]), "failed", "no pictures\nno labels", "irbis: no labels\n"),
+        (DataError(["no images", "no labels"]), "failed", "no images\nno labels", "irbis: no labels\n"),
         (ZeroDivisionError("by zero"), "failed", "ZeroDivisionError: by zero", "ZeroDivisionError: by zero\n"),
         (KeyboardInterrupt(), "stopped", "stopped", ""),
         (

@@ -37,8 +37,8 @@ def notes_on_paths(result):
 def ingested(spark, tmp_path_factory):
     """Give a folder with the survey and a workspace into which it was ingested, once for all tests."""
     place = tmp_path_factory.mktemp("removals")
-    write_survey(place / "pictures")
-    places = {"workspace": str(place / "workspace"), "sources.images": str(place / "pictures")}
+    write_survey(place / "images")
+    places = {"workspace": str(place / "workspace"), "sources.images": str(place / "images")}
     ingest.run(spark, load_settings(None, places))
     return place
 
@@ -53,10 +53,10 @@ def write_survey(folder):
 @pytest.fixture
 def folder(ingested):
     """Give the folder of the survey, as it was ingested."""
-    for name in ("pictures", "2024"):
+    for name in ("images", "2024"):
         shutil.rmtree(ingested / name, ignore_errors=True)
-    write_survey(ingested / "pictures")
-    return ingested / "pictures"
+    write_survey(ingested / "images")
+    return ingested / "images"
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_renamed_folder_is_the_same_images_in_every_number_of_commits(spark, c
     else:
         moved, gone = notes_on_paths(result)
         assert moved.startswith("7 images moved, first ")
-        assert gone.startswith(f"1 image is gone from the source, first file://{folder.parent}/pictures/fox/0.jpg.")
+        assert gone.startswith(f"1 image is gone from the source, first file://{folder.parent}/images/fox/0.jpg.")
         assert labels(tables) == {f"{n}.jpg": "fox" if n < 4 else "hare" for n in range(1, 8)}
     assert all(path.startswith(f"file://{folder}/") for (path,) in rows(tables, "path"))
     assert stored(tables) == 8

@@ -53,9 +53,9 @@ def test_it_says_why_the_champion_is_champion(spark, trained):
     assert "irbis/1 is champion: the first version" in page(trained)
     tracking = Tracking.of(trained)
     tracking.tag(tracking.champion(), gate="is challenger, irbis/9 stays champion: balanced accuracy is not higher")
-    set_champion(tracking, tracking.champion(), "500 pictures <looked> at")
+    set_champion(tracking, tracking.champion(), "500 images <looked> at")
     report.run(spark, trained.model_copy(update={"report": trained.report.model_copy(update={"title": "Anew"})}))
-    assert re.search(r"irbis/1 was made champion by \S+ on 20\d\d-\d\d-\d\d: 500 pictures &lt;looked", page(trained))
+    assert re.search(r"irbis/1 was made champion by \S+ on 20\d\d-\d\d-\d\d: 500 images &lt;looked", page(trained))
     assert "is challenger" not in page(trained)
 
 
@@ -64,7 +64,7 @@ def test_what_it_shows_is_what_the_tables_hold(spark, trained):
     champion = train.Tracking.of(trained).champion()
     parts = gather(Tables.of(spark, trained), trained, champion).parts
     data = parts["data"]
-    assert (data.files, data.rows, data.pictures, data.labelled, data.stations) == (181, 181, 181, 181, 2)
+    assert (data.files, data.rows, data.images, data.labelled, data.stations) == (181, 181, 181, 181, 2)
     assert [(each.name, each.count) for each in data.failures] == [("not_an_image", 1)]
     assert data.failures[0].example_path.endswith("bad.jpg")
     labels = {each.label: each for each in data.labels}
@@ -76,10 +76,10 @@ def test_what_it_shows_is_what_the_tables_hold(spark, trained):
     assert hours == [15, 0] * 12  # an encounter of three frames every other hour, for five days
     test = labels["plain"].test + labels["striped"].test
     assert len(parts["least_sure"]) == min(12, test)
-    scores = [picture.score for picture in parts["least_sure"]]
+    scores = [image.score for image in parts["least_sure"]]
     assert scores == sorted(scores)
-    assert all(picture.thumbnail.startswith("data:image/jpeg;base64,") for picture in parts["least_sure"])
-    assert all(picture.prediction != picture.label for picture in parts["most_wrong"])
+    assert all(image.thumbnail.startswith("data:image/jpeg;base64,") for image in parts["least_sure"])
+    assert all(image.prediction != image.label for image in parts["most_wrong"])
 
 
 def test_names_with_html_stay_text(spark, make_settings, draw):

@@ -34,7 +34,7 @@ from .conftest import changed, jpeg
 STAGES = (ingest, featurize, score)
 
 
-def test_every_current_picture_gets_one_prediction_and_its_burst_one_vote(spark, settings):
+def test_every_current_image_gets_one_prediction_and_its_burst_one_vote(spark, settings):
     trained = changed(settings, "train", burst_aggregation="mean")
     train.run(spark, trained)
     result = score.run(spark, trained)
@@ -71,7 +71,7 @@ def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, 
     Tracking.of(sought).tag(version, decision=replace(decision, operating_points=tuple(trusted)).to_json())
     review = {(each["point"]["unit"], each["point"]["recall"]): each for each in evaluation_of(sought)["reviews"]}
     test = training_data.training_rows(tables, sought, version.tags["backbone"]).where("split = 'test'").collect()
-    for recall_unit in ("picture", "group"):
+    for recall_unit in ("image", "group"):
         (threshold,) = [each.threshold for each in trusted if (each.unit, each.recall) == (recall_unit, 0.95)]
         assert score.run(spark, changed(sought, "score", target_recall=0.95, recall_unit=recall_unit)).written == 180
         rows = [row for row in tables.read("predictions").collect() if not row["failure"]]
@@ -93,7 +93,7 @@ def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, 
 def test_what_is_taken_for_a_class_without_an_operating_point_needs_review(spark, trained):
     tracking = Tracking.of(trained)
     version = tracking.champion()
-    point = OperatingPoint("striped", "picture", 0.99, threshold=0.999999, units=500, groups=99)  # one group too few
+    point = OperatingPoint("striped", "image", 0.99, threshold=0.999999, units=500, groups=99)  # one group too few
     tracking.tag(version, decision=ReviewPolicy(0.0, ("striped",), (point,)).to_json())
     score.run(spark, trained)
     rows = [row for row in Tables.of(spark, trained).read("predictions").collect() if not row["failure"]]
@@ -167,7 +167,7 @@ def test_features_of_another_backbone_are_refused_in_a_sentence(spark, trained):
     tables = Tables.of(spark, trained)
     Tracking.of(trained).tag(Tracking.of(trained).champion(), backbone="squeezenet1_1@00000000/squash224-bilinear")
     with pytest.raises(
-        ModelError, match=r"table features holds irbis_tiny@.* for 180 pictures. Featurize with squeezenet1_1"
+        ModelError, match=r"table features holds irbis_tiny@.* for 180 images. Featurize with squeezenet1_1"
     ):
         score.run(spark, trained)
     assert not tables.exists("predictions")
@@ -205,7 +205,7 @@ def test_backbones_side_by_side_go_through_all_stages_under_one_name(spark, sett
     tables.delete("predictions", F.lit(True))
     other = changed(joined, "score", model_version="1")
     with pytest.raises(
-        ModelError, match=r"table features holds irbis_tiny@\S+ for 180 pictures. Featurize with irbis_ti"
+        ModelError, match=r"table features holds irbis_tiny@\S+ for 180 images. Featurize with irbis_ti"
     ):
         score.run(spark, other)
 
@@ -232,7 +232,7 @@ def test_the_registered_model_has_a_signature_and_loads_by_its_alias(spark, trai
     assert list((tmp_path / "t").iterdir()) == []  # MLflow leaves a copy with every loading
 
 
-def test_a_picture_that_was_too_large_is_taken_up_when_the_limit_is_raised(spark, trained, draw):
+def test_a_image_that_was_too_large_is_taken_up_when_the_limit_is_raised(spark, trained, draw):
     big = io.BytesIO()
     Image.new("RGB", (80, 60), (120, 130, 90)).save(big, "JPEG")
     narrow = changed(trained, "sources", images=str(draw({"S0/plain/big.jpg": big.getvalue()}, "late")))

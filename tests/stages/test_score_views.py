@@ -1,4 +1,4 @@
-"""Scoring by a version that looks at mirrored pictures too."""
+"""Scoring by a version that looks at flipped images too."""
 
 from __future__ import annotations
 
@@ -30,19 +30,17 @@ def test_a_version_that_decides_on_both_views_gives_their_mean(spark, trained):
     )
     with pytest.raises(DataError, match=remedy):
         score.run(spark, trained)
-    with pytest.raises(
-        ModelError, match=r"looks at mirrored pictures too, .* Add --set featurize\.horizontal_flip=true"
-    ):
+    with pytest.raises(ModelError, match=r"looks at flipped images too, .* Add --set featurize\.horizontal_flip=true"):
         require_backbone(trained)
-    mirrored = changed(trained, "featurize", horizontal_flip=True)
-    require_backbone(mirrored)
-    featurize.run(spark, mirrored)
+    flipped = changed(trained, "featurize", horizontal_flip=True)
+    require_backbone(flipped)
+    featurize.run(spark, flipped)
     score.run(spark, trained)
-    rows = read_features(tables, champion.tags["backbone"], mirrored=True).where("features is not null")
+    rows = read_features(tables, champion.tags["backbone"], flipped=True).where("features is not null")
     model = tracking.load(champion)
     one, other = (
         {row["content_hash"]: row["probability"] for row in predict_probabilities(model, rows, view).collect()}
-        for view in ("features", "mirrored")
+        for view in ("features", "flipped")
     )
     found = tables.read("predictions").where("failure is null").collect()
     assert len(found) == 180

@@ -37,7 +37,7 @@ def test_each_stage_takes_away_what_is_missing_for_it_and_gives_the_next_one_wor
     score.run(spark, settings)
     report.run(spark, settings)
     assert missing() == {"ingest": 0, "featurize": 0, "train": 0, "score": 0, "report": 0}
-    # A new file, and one that is another picture now.
+    # A new file, and one that is another image now.
     draw({"S1/plain/new.jpg": jpeg(99, 5, datetime(2025, 1, 1), "plain"), "S0/plain/bad.jpg": jpeg(98, 6)})
     ingest.run(spark, settings)
     draw({"S1/plain/newer.jpg": b""})
@@ -71,7 +71,7 @@ def test_counts_failures_backbones_and_the_champions_figures(spark, trained):
 
 def test_who_challenges_the_champion_stands_beside_it_and_has_learned_what_there_is(spark, trained, draw, tmp_path):
     draw({"S9/plain/new.jpg": jpeg(99, 5, datetime(2025, 1, 1), "plain")})
-    more = changed(trained, "sources", images=str(tmp_path / "pictures"))
+    more = changed(trained, "sources", images=str(tmp_path / "images"))
     ingest.run(spark, more)
     featurize.run(spark, more)
     assert collect_status(spark, trained)["missing"]["train"] == 1

@@ -103,9 +103,7 @@ def test_a_class_of_which_too_few_groups_were_held_out_is_named(spark, settings)
 
 
 def test_a_class_of_interest_that_nothing_is_labelled_is_refused(spark, settings):
-    with pytest.raises(
-        DataError, match=r"names lynx, which no training picture is labelled\. The labels are plain, str"
-    ):
+    with pytest.raises(DataError, match=r"names lynx, which no training image is labelled\. The labels are plain, str"):
         train.run(spark, changed(settings, "train", classes_of_interest=["striped", "lynx"]))
 
 
@@ -128,26 +126,26 @@ def test_a_label_without_features_yet_may_be_excluded_and_twins_in_case_are_refu
     sound(tables, rows, changed(settings, "sources", label_case="keep"))
 
 
-def test_mirror_images_are_learned_from_and_asked_about_where_there_are_features_of_them(spark, trained):
-    mirrored = changed(trained, "featurize", horizontal_flip=True)
-    featurize.run(spark, mirrored)
-    tables, tracking = Tables.of(spark, mirrored), Tracking.of(mirrored)
-    rows = training_data.training_rows(tables, mirrored, tracking.champion().tags["backbone"])
-    assert rows.where("mirrored is not null").count() == rows.count() == 180
-    _, said = training_data.fit_cross_validated(rows.where("split != 'test'"), ["plain", "striped"], mirrored.train, 2)
-    assert said.mirrored.shape == said.probabilities.shape
-    assert np.abs(said.mirrored - said.probabilities).max() > 1e-6
-    result = train.run(spark, mirrored)
-    assert result.read == 180  # pictures, not views
+def test_flipped_image_are_learned_from_and_asked_about_where_there_are_features_of_them(spark, trained):
+    flipped = changed(trained, "featurize", horizontal_flip=True)
+    featurize.run(spark, flipped)
+    tables, tracking = Tables.of(spark, flipped), Tracking.of(flipped)
+    rows = training_data.training_rows(tables, flipped, tracking.champion().tags["backbone"])
+    assert rows.where("flipped is not null").count() == rows.count() == 180
+    _, said = training_data.fit_cross_validated(rows.where("split != 'test'"), ["plain", "striped"], flipped.train, 2)
+    assert said.flipped.shape == said.probabilities.shape
+    assert np.abs(said.flipped - said.probabilities).max() > 1e-6
+    result = train.run(spark, flipped)
+    assert result.read == 180  # images, not views
     version = tracking.versions()[0]
     decision = ReviewPolicy.from_json(version.tags["decision"])
     assert decision.average_flip == choose_views(said)[0]
     assert tracking.params(version)["both_views"] == str(decision.average_flip)
     assert (
-        "learned from mirrored pictures too, and asked about"
+        "learned from flipped images too, and asked about"
         in tracking.client.get_model_version("irbis", version.version).description
     )
-    assert train.run(spark, mirrored).written == 0
+    assert train.run(spark, flipped).written == 0
 
 
 def test_training_on_the_same_again_does_nothing(spark, trained):

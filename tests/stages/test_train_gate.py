@@ -24,7 +24,7 @@ from .conftest import changed
 
 
 def zero(settings):
-    """Give settings by which all weights are zero: one answer for every picture."""
+    """Give settings by which all weights are zero: one answer for every image."""
     return changed(settings, "train", reg_params=[10.0], elastic_net=1.0)
 
 
@@ -82,7 +82,7 @@ def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same
     tracking = Tracking.of(settings)
     champion = tracking.champion()
     assert (champion.version, champion.classes) == ("2", ["bright", "plain", "striped"])
-    verdict = re.search(r"balanced accuracy (\S+), irbis/1 (\S+) on the same (\d+) test pictures", result.outcome)
+    verdict = re.search(r"balanced accuracy (\S+), irbis/1 (\S+) on the same (\d+) test images", result.outcome)
     new, old, rows = map(float, verdict.groups())
     assert new == pytest.approx(champion.metrics["balanced_accuracy"], abs=5e-4)
     assert old <= 0.667 < new  # of three classes it finds two at the most
@@ -94,12 +94,12 @@ def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same
     [
         (
             {"backbone": "squeezenet1_1@00000000/squash224-bilinear"},
-            "irbis/1 has no features of the test pictures to be compared on; run "
+            "irbis/1 has no features of the test images to be compared on; run "
             "`irbis featurize --backbone squeezenet1_1`, then train again",
         ),
         (
             {"split": '{"fractions": [1.0, 0.0, 0.0], "salt": "irbis"}'},
-            "irbis/1 was trained with another split, and has learned from all these test pictures; set "
+            "irbis/1 was trained with another split, and has learned from all these test images; set "
             "train.split_salt to irbis and train.fractions to 1,0,0 as they were then",
         ),
     ],
@@ -121,7 +121,7 @@ def test_a_champion_is_judged_on_groups_alone_that_it_has_not_learned_from(spark
     both = rows.where("split = 'test'").where(before == "test")
     groups = both.select("group_id").distinct().count()
     assert 0 < both.count() < rows.where("split = 'test'").count()
-    assert f"on the same {both.count()} test pictures of {groups} groups" in result.outcome
+    assert f"on the same {both.count()} test images of {groups} groups" in result.outcome
 
 
 def test_groups_that_the_champion_learned_from_for_lack_of_others_are_not_compared_on(spark, trained):
@@ -131,7 +131,7 @@ def test_groups_that_the_champion_learned_from_for_lack_of_others_are_not_compar
     groups = sorted(row["group_id"] for row in rows.select("group_id").distinct().collect())
     tracking.tag(champion, split=json.dumps({**champion.split, "moved": groups[:2]}))
     result = train.run(spark, changed(trained, "train", reg_params=[0.02]))
-    assert f"on the same {rows.count() - 6} test pictures of {len(groups) - 2} groups" in result.outcome
+    assert f"on the same {rows.count() - 6} test images of {len(groups) - 2} groups" in result.outcome
     tracking.tag(champion, split=json.dumps({**champion.split, "moved": groups}))
     result = train.run(spark, changed(trained, "train", reg_params=[0.03]))
     assert "irbis/3 is challenger, irbis/1 stays champion: the test split has no images that neither" in result.outcome
@@ -173,7 +173,7 @@ def test_a_rare_class_that_test_lacks_is_trained_and_its_method_stands_beside_ev
     assert status["missing"]["train"] == 0 and told["2"] == "2-fold cross-validation"
     assert ("figures of 2-fold" in as_text(status)) == (status["champion"]["version"] == "2")
     compared = compare_splits_report(spark, relabelled)
-    assert compared.splitlines()[0].startswith("177 pictures in 59 groups")
+    assert compared.splitlines()[0].startswith("177 images in 59 groups")
     assert compared.splitlines()[-1] == left_out.partition(" The model")[0]
     again = train.run(spark, relabelled)
     assert (again.read, again.written) == (0, 0)

@@ -21,15 +21,15 @@ RESULTS = [
 @pytest.fixture
 def chosen(make_settings, tmp_path):
     for name in ("a.jpg", "b.jpg"):
-        (tmp_path / "pictures").mkdir(exist_ok=True)
-        (tmp_path / "pictures" / name).write_bytes(b"picture")
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(b"image")
     (tmp_path / "labels.csv").write_text("path,label\na.jpg,lynx\n")
     left = ("tables/images/_delta_log/0.json", "tables/images/part-0.parquet", "mlflow.db", "reports/report.html")
     for name in (*left, "artifacts/f00/artifacts/model/MLmodel"):
         file = tmp_path / "workspace" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("as the run left it")
-    places = {"images": tmp_path / "pictures", "labels": tmp_path / "labels.csv"}
+    places = {"images": tmp_path / "images", "labels": tmp_path / "labels.csv"}
     words = {"workspace": str(tmp_path / "workspace")} | {f"sources.{name}": str(at) for name, at in places.items()}
     return lambda **more: make_settings(words | more)
 
@@ -65,10 +65,10 @@ def rewrite(name):
 @pytest.mark.parametrize(
     "change",
     [
-        rewrite("pictures/a.jpg"),
-        lambda folder: (folder / "pictures/c.jpg").write_bytes(b"picture"),
-        lambda folder: (folder / "pictures/b.jpg").unlink(),
-        lambda folder: (folder / "pictures/b.jpg").rename(folder / "pictures/d.jpg"),
+        rewrite("images/a.jpg"),
+        lambda folder: (folder / "images/c.jpg").write_bytes(b"image"),
+        lambda folder: (folder / "images/b.jpg").unlink(),
+        lambda folder: (folder / "images/b.jpg").rename(folder / "images/d.jpg"),
         rewrite("labels.csv"),
         rewrite("workspace/mlflow.db"),
         lambda folder: (folder / "workspace/reports/report.html").unlink(),

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.azure import credentials
+from pipelines.azure import container, credentials
 from pipelines.config.loader import load_settings
 from pipelines.sources.registry import Source, open_source
-from pipelines.sources.stores import azure_blob
 from tests.azurite import Azurite, why_not
 from tests.token_server import TokenServer, token_server, write_certificate
 
@@ -63,7 +62,7 @@ def no_logins(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Iterator[No
     credentials._default.cache_clear()
     yield
     credentials._default.cache_clear()
-    azure_blob._client.cache_clear()
+    container._client.cache_clear()
 
 
 @pytest.fixture

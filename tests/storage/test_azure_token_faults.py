@@ -135,7 +135,7 @@ def test_a_token_that_is_not_renewed_is_told_and_no_thread_waits_for_another(
         assert f"unavailable: DefaultAzureCredential gave no token, {tries} times in" in str(failure)
 
 
-def test_a_token_server_that_fails_for_a_moment_costs_no_picture(blobs, identity):
+def test_a_token_server_that_fails_for_a_moment_costs_no_image(blobs, identity):
     identity.life = 200
     source = opened(blobs)
     blob = list(source.list())[-1]

@@ -12,13 +12,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from pipelines.azure import credentials
+from pipelines.azure import container, credentials
 from pipelines.config.loader import load_settings
-from pipelines.sources.stores import azure_blob
 from pipelines.workspace.tables import Tables
 from tests.token_server import token_server
 
-from ..stages.conftest import survey_pictures
+from ..stages.conftest import survey_images
 from .conftest import CONTENTS, contents, new_container, opened
 
 FETCHING = """
@@ -35,14 +34,14 @@ def parts(token: str) -> list[bytes]:
     return [part.encode() for part in token.split(".")[1:]]
 
 
-def test_a_managed_identity_lists_and_fetches_every_picture(blobs, identity):
+def test_a_managed_identity_lists_and_fetches_every_image(blobs, identity):
     source = opened(blobs)
     assert repr(source.credential) == "token of DefaultAzureCredential"
     assert contents(source) == CONTENTS
     assert (identity.asked, len(identity.given)) == (1, 1)
 
 
-def test_a_service_principal_lists_and_fetches_every_picture(blobs, no_logins, certificate, monkeypatch):
+def test_a_service_principal_lists_and_fetches_every_image(blobs, no_logins, certificate, monkeypatch):
     with token_server(certificate) as server:
         for name, value in server.service_principal.items():
             monkeypatch.setenv(name, value)
@@ -50,7 +49,7 @@ def test_a_service_principal_lists_and_fetches_every_picture(blobs, no_logins, c
         assert len(server.given) == 1
 
 
-def test_after_az_login_every_picture_is_fetched_and_az_is_run_once(blobs, identity, az, monkeypatch):
+def test_after_az_login_every_image_is_fetched_and_az_is_run_once(blobs, identity, az, monkeypatch):
     monkeypatch.delenv("IDENTITY_ENDPOINT")
     runs = az(identity.token(), latency=0.3)
     source = opened(blobs)
@@ -66,7 +65,7 @@ def test_all_threads_of_a_worker_ask_once(blobs, identity, monkeypatch):
     monkeypatch.setattr(credentials, "_Tokens", lambda credential: time.sleep(0.1) or make(credential))
     source = opened(blobs)
     found = list(source.list())
-    credentials._default.cache_clear(), azure_blob._client.cache_clear()  # as in a worker that just started
+    credentials._default.cache_clear(), container._client.cache_clear()  # as in a worker that just started
     identity.asked, identity.latency = 0, 0.3
     with ThreadPoolExecutor(16) as pool:
         fetched = list(pool.map(lambda blob: source.fetch(blob.path, blob.etag), found))
@@ -108,9 +107,9 @@ def test_tokens_are_in_no_log_though_everything_is_logged(blobs, identity):
 
 
 def test_spark_ingests_by_token_and_leaves_none_behind(tls, certificate, identity, spark, tmp_path):
-    pictures = {**survey_pictures(), "S0/plain/bad.jpg": b"<html>"}
+    images = {**survey_images(), "S0/plain/bad.jpg": b"<html>"}
     container = new_container(tls, certificate)
-    for name, content in pictures.items():
+    for name, content in images.items():
         container.upload_blob(f"2024/{name}", content)
     words = ["ingest", "--images", f"{container.url}/2024", "--labels", "folder", "--workspace", "w", "--verbose"]
     done = subprocess.run(
@@ -121,7 +120,7 @@ def test_spark_ingests_by_token_and_leaves_none_behind(tls, certificate, identit
     assert b"ingest: 181 read, 180 written, 1 failed (1 not_an_image)" in said
     tables = Tables.of(spark, load_settings(None, {"workspace": str(tmp_path / "w")}))
     rows = {row["path"].removeprefix(f"{container.url}/2024/"): row for row in tables.read("images").collect()}
-    assert {name: bytes(row["content"]) for name, row in rows.items() if not row["failure"]} == survey_pictures()
+    assert {name: bytes(row["content"]) for name, row in rows.items() if not row["failure"]} == survey_images()
     assert {name: row["failure"] for name, row in rows.items() if row["failure"]} == {
         "S0/plain/bad.jpg": "not_an_image"
     }

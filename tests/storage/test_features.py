@@ -22,10 +22,10 @@ ROWS = [  # content_hash, backbone, features, failure, minutes after noon
     ("large", A, [6.0, 7.0], None, 8),
     ("large", B, None, "too_large", 3),
     ("whole", "c@3/squash2", [9.0], None, 0),
-    ("whole", f"{A}/mirrored", [2.0, 1.0], None, 9),
-    ("half", f"{A}/mirrored", [5.0, 4.0], None, 9),
-    ("cut", f"{A}/mirrored", None, "truncated", 9),
-    ("whole", f"{B}/mirrored", [-3.0], None, 9),
+    ("whole", f"{A}/flipped", [2.0, 1.0], None, 9),
+    ("half", f"{A}/flipped", [5.0, 4.0], None, 9),
+    ("cut", f"{A}/flipped", None, "truncated", 9),
+    ("whole", f"{B}/flipped", [-3.0], None, 9),
 ]
 
 
@@ -70,9 +70,9 @@ def test_side_by_side_stand_the_arrays_of_the_parts_in_the_order_given_where_all
 
 def test_mirrored_features_stand_in_a_column_of_their_own_null_where_there_are_none(filled: Tables) -> None:
     def pairs(backbone: str) -> dict[str, tuple[Any, Any]]:
-        rows = read_features(filled, backbone, mirrored=True)
-        assert rows.columns == [*read_features(filled, backbone).columns, "mirrored"]
-        return {row["content_hash"]: (row["features"], row["mirrored"]) for row in rows.collect()}
+        rows = read_features(filled, backbone, flipped=True)
+        assert rows.columns == [*read_features(filled, backbone).columns, "flipped"]
+        return {row["content_hash"]: (row["features"], row["flipped"]) for row in rows.collect()}
 
     assert pairs(A) == {
         "whole": ([1.0, 2.0], [2.0, 1.0]),
@@ -82,7 +82,7 @@ def test_mirrored_features_stand_in_a_column_of_their_own_null_where_there_are_n
     }
     failed = {"cut": (None, None), "large": (None, None)}
     assert pairs(f"{A}+{B}") == {"whole": ([1.0, 2.0, 3.0], [2.0, 1.0, -3.0]), **failed}
-    assert flipped_id(f"{A}+{B}") == f"{A}/mirrored+{B}/mirrored"
+    assert flipped_id(f"{A}+{B}") == f"{A}/flipped+{B}/flipped"
 
 
 def test_a_joined_identity_comes_apart_into_identities_and_names() -> None:

@@ -1,4 +1,4 @@
-"""Names in, rows out: one for one, whatever happens to a picture on the way."""
+"""Names in, rows out: one for one, whatever happens to an image on the way."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Shelf:
 
     root = "shelf://"
 
-    def __init__(self, **pictures: bytes):
-        self.pictures = pictures
+    def __init__(self, **images: bytes):
+        self.images = images
         self.asked: list[tuple[str, str]] = []
 
     def list(self):
@@ -34,9 +34,9 @@ class Shelf:
 
     def fetch(self, path: str, etag: str) -> bytes:
         self.asked.append((path, etag))
-        if path not in self.pictures:
+        if path not in self.images:
             raise ImageError(Failure.VANISHED, "the file is gone since it was listed")
-        return self.pictures[path]
+        return self.images[path]
 
 
 def describe(content: bytes) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def batch(*rows: tuple[str, int]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(names)
 
 
-def test_a_picture_becomes_a_row_with_its_hash_bytes_and_header():
+def test_a_image_becomes_a_row_with_its_hash_bytes_and_header():
     assert fetch_one(Shelf(cat=b"cat"), describe, 10, path="cat", etag="e", size=3) == {
         "path": "cat",
         "content_hash": SHA_OF_CAT,
@@ -96,7 +96,7 @@ def test_a_file_over_the_limit_is_not_read():
     assert fetch_one(shelf, describe, 10, path="fits", etag="e", size=10)["failure"] is None
 
 
-def test_a_picture_that_cannot_be_used_keeps_its_bytes_and_one_that_is_gone_has_none():
+def test_a_image_that_cannot_be_used_keeps_its_bytes_and_one_that_is_gone_has_none():
     broken = fetch_one(Shelf(a=BROKEN), describe, 10, path="a", etag="e", size=6)
     assert (broken["failure"], broken["failure_detail"]) == ("unreadable", "bad marker 0xff")
     assert (broken["content"], broken["content_hash"]) == (BROKEN, hashlib.sha256(BROKEN).hexdigest())
@@ -116,7 +116,7 @@ def test_batches_are_cut_by_bytes_and_no_row_is_lost(monkeypatch):
     assert all(each.schema == FETCH_SCHEMA for each in found)
 
 
-def test_a_picture_that_stalls_holds_up_none_behind_it():
+def test_a_image_that_stalls_holds_up_none_behind_it():
     class Stalling(Shelf):
         last_was_asked_for = threading.Event()
 

@@ -90,7 +90,7 @@ def test_images_of_wildlife_insights_are_found_by_address_deployment_or_name(tmp
 
 def test_a_name_that_two_images_share_is_refused_although_others_match(tmp_path):
     text = HEADER + "D1,1.JPG,,0,,,fox\nD1,2.JPG,,0,,,hare\n"
-    with pytest.raises(DataError, match=r"'D1/1\.JPG' may be any of 2 pictures, such as D1/a/1\.JPG and D1/b/1\.JPG\."):
+    with pytest.raises(DataError, match=r"'D1/1\.JPG' may be any of 2 images, such as D1/a/1\.JPG and D1/b/1\.JPG\."):
         match(tmp_path, text, ["D1/a/1.JPG", "D1/b/1.JPG", "D1/a/2.JPG", "D2/2.JPG"])
 
 

@@ -202,9 +202,9 @@ def test_a_directory_beside_a_bare_file_name_belongs_to_the_path(tmp_path):
 
 
 def test_chosen_columns_win_over_any_reader_and_can_be_joined_or_left_out(tmp_path):
-    row = {"Folder": "S1\\a", "Picture": "1.jpg", "What": "", "Genus": "Vulpes", "Epithet": "vulpes", "site": "x"}
-    chosen = {"path": "Folder+Picture", "label": "What|Genus+Epithet", "station": ""}
-    table = table_of(tmp_path, row, {**row, "Picture": "2.jpg", "What": "empty"}, **chosen)
+    row = {"Folder": "S1\\a", "Image": "1.jpg", "What": "", "Genus": "Vulpes", "Epithet": "vulpes", "site": "x"}
+    chosen = {"path": "Folder+Image", "label": "What|Genus+Epithet", "station": ""}
+    table = table_of(tmp_path, row, {**row, "Image": "2.jpg", "What": "empty"}, **chosen)
     assert values(table, "path", "label") == [("S1/a/1.jpg", "Vulpes vulpes"), ("S1/a/2.jpg", "empty")]
     assert "station" not in table.rows and table.origins["label"] == "What|Genus+Epithet"
     wildlife = table_of(tmp_path, {**WILDLIFE, "filename": "1.jpg", "family": "Felidae"}, label="family")

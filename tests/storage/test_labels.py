@@ -249,8 +249,8 @@ def test_all_faults_of_a_file_are_told_at_once(tmp_path):
 
 
 def test_missing_columns_are_named_with_the_names_that_are_understood(tmp_path):
-    (fault,) = refused(tmp_path, "picture,kind\n1.jpg,cat\n")
-    assert "has no column path and no column label, only picture, kind." in fault
+    (fault,) = refused(tmp_path, "image,kind\n1.jpg,cat\n")
+    assert "has no column path and no column label, only image, kind." in fault
     assert "path | file_name |" in fault
     assert "label | class |" in fault
 

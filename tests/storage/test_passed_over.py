@@ -83,7 +83,7 @@ OWN = {
     "ws/tables/images/_delta_log/0.json": b"",
     "ws/tables/images/part-0.parquet": b"",
     "ws/artifacts/1/plots/confusion.png": JPEG,
-    "ws/sample/pictures/a/1.jpg": JPEG,
+    "ws/sample/images/a/1.jpg": JPEG,
     "ws/reports/report.html": b"",
     "ws/runs/1/log.txt": b"",
 }
@@ -102,7 +102,7 @@ def test_another_workspace_is_known_by_its_tables(write):
 
 
 def test_a_workspace_of_which_nothing_but_the_sample_is_there_is_known_by_the_settings(write):
-    folder = write({"ws/sample/pictures/a/1.jpg": JPEG, "fox/1.jpg": JPEG})
+    folder = write({"ws/sample/images/a/1.jpg": JPEG, "fox/1.jpg": JPEG})
     (folder.parent / "link").symlink_to(folder)
     for source in (folder, folder.parent / "link"):
         assert picked(source, str(folder / "ws"))[0] == ["fox/1.jpg"]
@@ -110,7 +110,7 @@ def test_a_workspace_of_which_nothing_but_the_sample_is_there_is_known_by_the_se
 
 def test_the_sample_set_in_a_workspace_may_be_the_source(write):
     folder = write(OWN)
-    for below in ("ws/sample/pictures", "ws/sample"):
+    for below in ("ws/sample/images", "ws/sample"):
         images, _ = picked(folder / below, str(folder / "ws"))
         assert [name.rpartition("/")[2] for name in images] == ["1.jpg"]
 

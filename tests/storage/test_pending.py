@@ -25,9 +25,9 @@ def append(tables: Tables, name: str, schema: str, names: tuple[str, ...], rows:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_contents_of_current_pictures_that_lack_features_are_found_once(spark, tables, is_first):
+def test_contents_of_current_images_that_lack_features_are_found_once(spark, tables, is_first):
     named = ("path", "content_hash", "failure", "ingested_at")
-    pictures = [
+    images = [
         ("changed.jpg", "old", None, 0),  # never featurized, and gone since
         ("changed.jpg", "done", None, 1),
         ("back.jpg", "done", None, 0),
@@ -37,7 +37,7 @@ def test_contents_of_current_pictures_that_lack_features_are_found_once(spark, t
         ("mended.jpg", "mended", None, 9),
         ("bad.jpg", "bad", "truncated", 9),
     ]
-    append(tables, "images", IMAGES, named, pictures)
+    append(tables, "images", IMAGES, named, images)
     lacking = {("new", "back.jpg", False)}
     if is_first:
         lacking |= {(name, f"{path}.jpg", False) for name, path in (("done", "changed"), ("mended", "mended"))}
@@ -56,7 +56,7 @@ def test_of_backbones_side_by_side_each_content_says_once_which_parts_it_lacks(s
     hashes = ("both", "first", "second", "none", "mended")
     append(tables, "images", IMAGES, named, [(f"{each}.jpg", each, None, 5) for each in hashes])
     done = [("both", "a", None, 0), ("both", "b", None, 0), ("first", "a", None, 0), ("second", "b", None, 0)]
-    # Since the second part was computed, ingest has read the picture that the first one failed on.
+    # Since the second part was computed, ingest has read the image that the first one failed on.
     done += [("mended", "a", "too_large", 1), ("mended", "b", None, 9)]
     append(tables, "features", FEATURES, ("content_hash", "backbone", "failure", "featurized_at"), done)
     columns = ("content_hash", "lacking", "is_replaced")
@@ -70,7 +70,7 @@ def test_of_backbones_side_by_side_each_content_says_once_which_parts_it_lacks(s
     assert images_to_featurize(tables, "b").count() == 2
 
 
-def test_a_content_that_failed_is_there_again_if_any_of_its_pictures_was_read_since(spark, tables):
+def test_a_content_that_failed_is_there_again_if_any_of_its_images_was_read_since(spark, tables):
     named = ("path", "content_hash", "failure", "ingested_at")
     append(tables, "images", IMAGES, named, [("a.jpg", "same", "too_large", 0), ("b.jpg", "same", None, 9)])
     done = [("same", "net", "too_large", 5)]

@@ -166,7 +166,7 @@ def test_the_newest_rows_of_a_few_paths_are_looked_for_in_the_files_that_can_hol
     assert (nothing.columns, nothing.collect()) == (found.columns, [])
 
 
-def test_no_picture_is_lost_in_the_hour_that_comes_twice(spark, tables, monkeypatch):
+def test_no_image_is_lost_in_the_hour_that_comes_twice(spark, tables, monkeypatch):
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     try:
@@ -192,7 +192,7 @@ def test_an_upsert_replaces_rows_of_the_same_keys_and_adds_the_others(spark, tab
 
 def test_the_rough_count_is_of_all_rows_that_are_in_whole_files(spark, tables):
     assert tables.rough_count("images") == 0
-    for minutes in range(12):  # the log's checkpoint, from the tenth commit on, holds no pictures
+    for minutes in range(12):  # the log's checkpoint, from the tenth commit on, holds no images
         tables.append("images", images(spark, ("1.jpg", None, b"1", minutes), ("2.jpg", None, b"2", minutes)))
     (Path(tables.location("images")) / "part-killed.parquet").write_bytes(b"PAR1 and no more")
     assert tables.rough_count("images") == 24

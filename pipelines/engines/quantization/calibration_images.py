@@ -1,4 +1,4 @@
-"""How far a changed graph is from the network it came from: pictures made of formulas, and their features.
+"""How far a changed graph is from the network it came from: images made of formulas, and their features.
 
 The same everywhere, so that the same backbone gives the same graph.
 """
@@ -14,12 +14,12 @@ from PIL import Image
 from pipelines.backbones.backbone import Features, Pixels
 from pipelines.synthetic import scenes
 
-_SHARPNESS = (32, 64, 112, None)  # sides that the pictures are first reduced to: surveys have blurred ones too
+_SHARPNESS = (32, 64, 112, None)  # sides that the images are first reduced to: surveys have blurred ones too
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 
 
 def calibration_images(count: int, side: int) -> Pixels:
-    """Give pictures of formulas, uint8 (count, side, side, 3), sharp and blurred in turn."""
+    """Give images of formulas, uint8 (count, side, side, 3), sharp and blurred in turn."""
     drawn = scenes.render(count, side)
     for place in range(count):
         reduced = _SHARPNESS[place % len(_SHARPNESS)]
@@ -36,7 +36,7 @@ def convolutions(model: Any) -> list[Any]:
 
 
 def count_macs(model: Any, side: int) -> dict[str, float]:
-    """Count those of each convolution, for one picture."""
+    """Count those of each convolution, for one image."""
     copy = model.clone()
     copy.reshape([1, side, side, 3])
     found = {}
@@ -48,17 +48,17 @@ def count_macs(model: Any, side: int) -> dict[str, float]:
     return found
 
 
-def compile_request(model: Any, pictures: Pixels, precision: str = "f32") -> Any:
-    """Compile a copy for one picture at a time."""
+def compile_request(model: Any, images: Pixels, precision: str = "f32") -> Any:
+    """Compile a copy for one image at a time."""
     copy = model.clone()
-    copy.reshape([1, *pictures.shape[1:]])
+    copy.reshape([1, *images.shape[1:]])
     return ov.Core().compile_model(copy, "CPU", {"INFERENCE_PRECISION_HINT": precision}).create_infer_request()
 
 
-def compute_features(model: Any, pictures: Pixels, precision: str = "f32") -> Features:
-    """Give what the graph makes of the pictures, float32 (count, d)."""
-    asked = compile_request(model, pictures, precision)
-    return np.concatenate([asked.infer({0: each[None]}, share_inputs=True)[0].copy() for each in pictures])
+def compute_features(model: Any, images: Pixels, precision: str = "f32") -> Features:
+    """Give what the graph makes of the images, float32 (count, d)."""
+    asked = compile_request(model, images, precision)
+    return np.concatenate([asked.infer({0: each[None]}, share_inputs=True)[0].copy() for each in images])
 
 
 def cosine_similarities(found: Features, expected: Features) -> Features:

@@ -22,7 +22,7 @@ _ROOM, _SIGNED_ROOM = 2, 1.15  # how far beyond what calibration saw
 
 @dataclass
 class ActivationRange:
-    """Hold the lowest and the highest value of an activation, as means over the pictures."""
+    """Hold the lowest and the highest value of an activation, as means over the images."""
 
     low: float = 0.0
     high: float = 0.0
@@ -31,7 +31,7 @@ class ActivationRange:
 def fake_quantize_activation(source: Any, seen: ActivationRange, *, all_bits: bool) -> Any:
     """Round to 8 bits; zero stays exactly zero.
 
-    Values that nothing bounds may come to twice of what calibration saw (pictures that were enlarged do). Those that
+    Values that nothing bounds may come to twice of what calibration saw (images that were enlarged do). Those that
     are clamped come to no more than that, and of those of either sign, which no activation function has cut, the few
     that lie far out matter less than the many near zero. `all_bits`: for processors with VNNI alone.
     """

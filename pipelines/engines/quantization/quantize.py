@@ -1,7 +1,7 @@
 """Let a graph compute its convolutions in 8 bits: static quantization after training.
 
-NNCF does this with more choices, but wants a newer NumPy than Databricks 15.4 has. Ranges come from pictures made of
-formulas, so that the same backbone gives the same graph on all processors of a kind, and other such pictures say which
+NNCF does this with more choices, but wants a newer NumPy than Databricks 15.4 has. Ranges come from images made of
+formulas, so that the same backbone gives the same graph on all processors of a kind, and other such images say which
 convolutions lose too much and stay in single precision: some of the first, whose values spread widest.
 """
 
@@ -30,11 +30,11 @@ from pipelines.engines.quantization.fake_quantize import (
 from pipelines.engines.quantization.fold_normalization import fold_normalization
 from pipelines.images.preprocess import Preprocessing
 
-PICTURES, HELD_OUT = 160, 40
-_TRIED_ON = 8  # pictures, for each convolution alone
+IMAGES, HELD_OUT = 160, 40
+_TRIED_ON = 8  # images, for each convolution alone
 _FIRST = 12  # convolutions among which those that lose most for their work are looked for
 _KEPT = (1, 2, 3, 4, 6, 8, _FIRST)  # of them in single precision, tried in this order
-_NEAREST = 0.99  # least cosine of any held-out picture
+_NEAREST = 0.99  # least cosine of any held-out image
 
 
 def quantize(model: Any, preprocessing: Preprocessing, *, all_bits: bool) -> Any:
@@ -42,8 +42,8 @@ def quantize(model: Any, preprocessing: Preprocessing, *, all_bits: bool) -> Any
 
     `all_bits`: for processors with VNNI alone.
     """
-    pictures = calibration_images(PICTURES + HELD_OUT, preprocessing.size)
-    known, unseen = pictures[:PICTURES], pictures[PICTURES:]
+    images = calibration_images(IMAGES + HELD_OUT, preprocessing.size)
+    known, unseen = images[:IMAGES], images[IMAGES:]
     expected, begun = compute_features(model, unseen), model.clone()
     if all_bits:
         fold_normalization(begun, preprocessing)
@@ -55,31 +55,31 @@ def quantize(model: Any, preprocessing: Preprocessing, *, all_bits: bool) -> Any
     return model
 
 
-def _calibrate(model: Any, pictures: Pixels) -> dict[str, ActivationRange]:
-    """Run the pictures one by one and look at the input of every convolution."""
+def _calibrate(model: Any, images: Pixels) -> dict[str, ActivationRange]:
+    """Run the images one by one and look at the input of every convolution."""
     sources = {_key(node): node.input_value(0) for node in convolutions(model)}
-    asked = compile_request(ov.Model([ops.result(each) for each in sources.values()], model.get_parameters()), pictures)
+    asked = compile_request(ov.Model([ops.result(each) for each in sources.values()], model.get_parameters()), images)
     ranges = {name: ActivationRange() for name in sources}
-    for picture in pictures:
-        asked.infer({0: picture[None]}, share_inputs=True)
+    for image in images:
+        asked.infer({0: image[None]}, share_inputs=True)
         for place, each in enumerate(ranges.values()):
             values = asked.get_output_tensor(place).data
-            each.low += float(values.min()) / len(pictures)
-            each.high += float(values.max()) / len(pictures)
+            each.low += float(values.min()) / len(images)
+            each.high += float(values.max()) / len(images)
     return ranges
 
 
 def _choices(
-    model: Any, ranges: dict[str, ActivationRange], pictures: Pixels, expected: Features, all_bits: bool
+    model: Any, ranges: dict[str, ActivationRange], images: Pixels, expected: Features, all_bits: bool
 ) -> Iterator[Set[str]]:
     """Give which convolutions to keep in single precision: none, then those that lose most for their work."""
     yield set()
     every = [node.get_friendly_name() for node in convolutions(model)]
-    work = count_macs(model, pictures.shape[1])
+    work = count_macs(model, images.shape[1])
 
     def loss(name: str) -> float:
         alone = _rounded(model, ranges, set(every) - {name}, all_bits)
-        return float(1 - cosine_similarities(compute_features(alone, pictures), expected).mean())
+        return float(1 - cosine_similarities(compute_features(alone, images), expected).mean())
 
     dearest = sorted(every[:_FIRST], key=lambda name: loss(name) / work[name], reverse=True)
     for count in _KEPT:

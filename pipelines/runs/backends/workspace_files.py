@@ -66,7 +66,7 @@ class WorkspaceFiles:
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
         try:
             self._container(f"{folder}/").put(name, content, md5, content_type(name))
-        except ImageError as error:  # as the pictures' own code says it
+        except ImageError as error:  # as the images' own code says it
             fault = AccessError(f"{address} cannot be written ({error.detail}).")
             raise _passing(fault, error.__cause__) from error
 

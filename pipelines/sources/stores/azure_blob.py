@@ -1,4 +1,4 @@
-"""A container of Azure Blob Storage as a source of pictures."""
+"""A container of Azure Blob Storage as a source of images."""
 
 from __future__ import annotations
 

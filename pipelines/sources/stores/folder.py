@@ -1,4 +1,4 @@
-"""A folder of pictures: a disk's, a mounted volume's, one of DBFS or Unity Catalog."""
+"""A folder of images: a disk's, a mounted volume's, one of DBFS or Unity Catalog."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Folder:
         self.folder = os.path.abspath(os.path.expanduser(self.folder))
         if not os.path.isdir(self.folder):
             what = "is a file" if os.path.exists(self.folder) else "does not exist"
-            raise DataError(f"sources.images = {self.folder} {what}. Give a folder of pictures.")
+            raise DataError(f"sources.images = {self.folder} {what}. Give a folder of images.")
 
     @property
     def root(self) -> str:

@@ -1,8 +1,8 @@
-"""Featurize: pictures of the table images become rows of the table features, one per content and backbone.
+"""Featurize: images of the table images become rows of the table features, one per content and backbone.
 
 Decoding, resizing and the forward pass happen in one function on the executors: compressed bytes cross the
 border to Python, features come back. Only what a backbone has not seen yet is computed; of several side by side
-(`a+b`) each has rows of its own, and so have mirrored pictures.
+(`a+b`) each has rows of its own, and so have flipped images.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def featurize_udf(
     batch_size: int | None = None,
     **preprocessing: Any,
 ) -> Callable[[Column | str], Column]:
-    """Give a pandas UDF from picture bytes to array<float>, null where a picture cannot be read.
+    """Give a pandas UDF from image bytes to array<float>, null where an image cannot be read.
 
     For notebooks: `images.select(featurize_udf("mobilenet_v2")("content"))`. Needs a running session.
     """
@@ -83,8 +83,8 @@ def featurize_udf(
     embed = _embedder(spark, backbone, engine, device, batch_size, cache)
 
     def each(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        for pictures in batches:
-            yield pd.Series([found.features for found in embed(pictures)])
+        for images in batches:
+            yield pd.Series([found.features for found in embed(images)])
 
     each.__annotations__ = {"batches": Iterator[pd.Series], "return": Iterator[pd.Series]}
     return F.pandas_udf(each, "array<float>")  # type: ignore[call-overload, no-any-return]
@@ -113,7 +113,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         failures = count_failures(found)
         notes = quarantine_notes(found.where("read_failure is null"))
     total = sum(row["count"] for row in counts)
-    outcome = f"{identity}, and mirrored" if chosen.horizontal_flip else identity
+    outcome = f"{identity}, and flipped" if chosen.horizontal_flip else identity
     written = total - sum(failures.values())
     return StageResult("featurize", total, written, failures, clock.seconds, tuple(notes), outcome=outcome)
 
@@ -146,9 +146,9 @@ def _embedder(
     cache: str,
     looks: Sequence[bool] = (False,),
 ) -> EmbedFn:
-    """Give what the executors run on pictures; the weights, or the network made of them, are sent there once.
+    """Give what the executors run on images; the weights, or the network made of them, are sent there once.
 
-    `looks`: whether each picture is mirrored, once for every time that the network looks at it.
+    `looks`: whether each image is flipped, once for every time that the network looks at it.
     """
     if engine == "openvino" and not openvino_available():
         raise SettingsError(
@@ -163,7 +163,7 @@ def _embedder(
     digest, graph = (converted.digest, context.broadcast(converted)) if converted else ("", None)
     threads = task_threads(spark)
 
-    def embed(pictures: Iterable[bytes | None]) -> Iterator[Embedding]:
+    def embed(images: Iterable[bytes | None]) -> Iterator[Embedding]:
         engines = EngineFactory(light, lambda: weights.value, (lambda: graph.value) if graph else None, digest)
         task = TaskContext.get()
         gpus = task.resources().get("gpu") if task else None
@@ -173,7 +173,7 @@ def _embedder(
         # On a GPU the task's cores are free to decode; on a CPU they compute.
         readers = threads if chosen.max_concurrent_calls > 1 else 0
         with time_limited_reader(light.load_pixels, light.max_seconds, task.attemptNumber() if task else None) as read:
-            yield from light.embed(pictures, with_flip(chosen, looks), batch=chosen.batch, readers=readers, read=read)
+            yield from light.embed(images, with_flip(chosen, looks), batch=chosen.batch, readers=readers, read=read)
 
     return embed
 
@@ -204,7 +204,7 @@ def _by_view(rows: DataFrame, views: Sequence[str]) -> DataFrame:
 
 
 def _append(tables: Tables, task: WorkUnit, embed: EmbedFn, chunk: DataFrame, count: int, failed: Any) -> None:
-    """Compute and commit one chunk; pictures that ingest could not read are not decoded again."""
+    """Compute and commit one chunk; images that ingest could not read are not decoded again."""
     done = tables.spark.sparkContext.accumulator(0)
 
     def tell(n: int, n_failed: int) -> None:
@@ -222,7 +222,7 @@ def _append(tables: Tables, task: WorkUnit, embed: EmbedFn, chunk: DataFrame, co
 
 
 def _without_features(unread: DataFrame, views: Sequence[str]) -> DataFrame:
-    """Give a row of each view for pictures that have a failure already."""
+    """Give a row of each view for images that have a failure already."""
     return unread.select(
         "content_hash",
         F.lit(None).cast("array<float>").alias("features"),

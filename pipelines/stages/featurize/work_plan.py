@@ -1,4 +1,4 @@
-"""What featurize computes in one go: the pictures that lack the same views of the same backbone."""
+"""What featurize computes in one go: the images that lack the same views of the same backbone."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pipelines.backbones import Backbone
 from pipelines.schemas import flipped_id
 from pipelines.workspace.tables import content_ingested_at
 
-# What one Arrow batch and one Parquet batch hold of pictures, as a rule and at most: a task reads a batch before its
+# What one Arrow batch and one Parquet batch hold of images, as a rule and at most: a task reads a batch before its
 # worker sees the first of it, but each costs the worker a quarter of a millisecond.
 _BATCH_BYTES, _MOST_BYTES, _MOST_ROWS = 4 * 2**20, 32 * 2**20, 256
 
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """Hold what a backbone computes in one go: `views`, identities of features of the picture as it is and mirrored."""
+    """Hold what a backbone computes in one go: `views`, identities of features of the image as it is and flipped."""
 
     backbone: Backbone
     views: tuple[str, ...]
-    count: int  # of pictures
+    count: int  # of images
     unreadable_count: int  # of them, those that ingest could not read
     replaced_count: int  # of them, those whose old row goes
     size: int  # bytes, of all
@@ -33,17 +33,17 @@ class WorkUnit:
 
     @property
     def flips(self) -> tuple[bool, ...]:
-        """Say of each view whether it is of the mirrored picture."""
+        """Say of each view whether it is of the flipped image."""
         return tuple(view != self.backbone.feature_id for view in self.views)
 
     @property
     def batch_rows(self) -> int:
-        """Give how many pictures a batch takes: by their mean size, and by the largest, should all be as large."""
+        """Give how many images a batch takes: by their mean size, and by the largest, should all be as large."""
         usual = _BATCH_BYTES * self.count // max(1, self.size)
         return max(1, min(usual, _MOST_BYTES // self.largest, _MOST_ROWS))
 
     def rows(self, waiting: DataFrame) -> DataFrame:
-        """Give those of the waiting pictures that lack just these views."""
+        """Give those of the waiting images that lack just these views."""
         for view in _views(self.backbone):
             is_lacking = F.array_contains("lacking", view)
             waiting = waiting.where(is_lacking if view in self.views else ~is_lacking)
@@ -51,7 +51,7 @@ class WorkUnit:
 
 
 def count_pending(waiting: DataFrame) -> list[Row]:
-    """Give count, unread, replaced, size, largest, since of the waiting pictures, by what they are lacking."""
+    """Give count, unread, replaced, size, largest, since of the waiting images, by what they are lacking."""
     is_replaced = F.when(F.col("is_replaced"), 1)
     numbers = (F.count("*").alias("count"), F.count("failure").alias("unread"), F.count(is_replaced).alias("replaced"))
     sizes = (F.sum("size").alias("size"), F.max("size").alias("largest"))
@@ -60,7 +60,7 @@ def count_pending(waiting: DataFrame) -> list[Row]:
 
 
 def plan_work(backbone: Backbone, counts: Sequence[Row]) -> list[WorkUnit]:
-    """Give a pass for every choice of views that pictures lack: what lacks both is decoded once."""
+    """Give a pass for every choice of views that images lack: what lacks both is decoded once."""
     lacking: dict[tuple[str, ...], list[Row]] = {}
     for row in counts:
         lacking.setdefault(tuple(view for view in _views(backbone) if view in row["lacking"]), []).append(row)
@@ -81,5 +81,5 @@ def plan_work(backbone: Backbone, counts: Sequence[Row]) -> list[WorkUnit]:
 
 
 def _views(backbone: Backbone) -> tuple[str, str]:
-    """Give what names its features of the picture as it is, and of the mirrored one."""
+    """Give what names its features of the image as it is, and of the flipped one."""
     return backbone.feature_id, flipped_id(backbone.feature_id)

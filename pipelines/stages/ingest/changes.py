@@ -125,9 +125,9 @@ def _once_at(tables: Tables, stations: DataFrame, names: DataFrame) -> DataFrame
 
 
 def append_updates(tables: Tables, names: DataFrame, rules: Ingest) -> int:
-    """Append a new row, which refers to the same bytes, for every current picture of which something is another now.
+    """Append a new row, which refers to the same bytes, for every current image of which something is another now.
 
-    What a picture's new station or time changes about the bursts of others is found among all. Gives the rows' number.
+    What an image's new station or time changes about the bursts of others is found among all. Gives the rows' number.
     """
     current = tables.latest_images(with_removed=True)
     told = names.select("path", "says_label", *_told())

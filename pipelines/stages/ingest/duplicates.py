@@ -23,7 +23,7 @@ def duplicate_notes(tables: Tables, since: datetime | None) -> list[str]:
     notes = []
     if count:
         notes.append(
-            f"pictures that stand under more than one label are left out of training: {count:,}, "
+            f"images that stand under more than one label are left out of training: {count:,}, "
             f"first {' = '.join(paths[:2])}."
         )
     found = F.array_sort(F.collect_list("path")).alias("paths")

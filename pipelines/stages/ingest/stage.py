@@ -1,6 +1,6 @@
-"""Ingest: pictures of a source become rows of the table images, with label, station, time, burst and group.
+"""Ingest: images of a source become rows of the table images, with label, station, time, burst and group.
 
-Only new and changed files are read. What people change about a picture (its label, its station) and what a
+Only new and changed files are read. What people change about an image (its label, its station) and what a
 late arrival changes about its burst becomes a new row that refers to the same bytes. Images that are gone are marked
 as removed; their rows are deleted after ingest.keep_removed_days.
 """
@@ -56,12 +56,12 @@ from pipelines.workspace.free_space import require_free_space
 from pipelines.workspace.hold import pin_table
 from pipelines.workspace.tables import Tables, count_failures
 
-MIN_FILES_FOR_LIMIT = 20  # pictures, of which a share says little
+MIN_FILES_FOR_LIMIT = 20  # images, of which a share says little
 SAME = ["path", "content_hash"]
 
 
 def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = None) -> DataFrame:
-    """Fetch the named pictures on the executors: one row in, one row of images out, bursts not yet known.
+    """Fetch the named images on the executors: one row in, one row of images out, bursts not yet known.
 
     `count(n)` is told, on the executors, how many were fetched.
     """
@@ -133,7 +133,7 @@ def apply_listing(
     lasting = [*_lasting(listing), *kept]
     notes = [*lasting, *moves.notes(), *removed]
     if restated:
-        notes = [*notes, f"{restated:,} pictures got a new label, station or burst."]
+        notes = [*notes, f"{restated:,} images got a new label, station or burst."]
     if any(name in failures for name in quarantine.NAMES):
         is_new = F.col("path").startswith(source.root) & (F.col("ingested_at") >= F.lit(started))
         notes += quarantine.quarantine_notes(tables.latest_images().where(is_new))
@@ -168,7 +168,7 @@ def _append(
     Gives its failures by name, and the number of earlier rows whose bursts it changes.
     """
     done = tables.spark.sparkContext.accumulator(0)
-    # Dealt out at random: with pictures of mixed sizes every task gets its share of the bytes.
+    # Dealt out at random: with images of mixed sizes every task gets its share of the bytes.
     spread = names.repartition(partitions) if partitions > 1 else names.coalesce(1)
     # The bytes go to the executors' disks once: bursts are found on the columns beside them.
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
@@ -200,14 +200,14 @@ def _append(
 
 
 def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings: Settings, source: Source) -> None:
-    """Raise AccessError where the source withholds too many: half a day's pictures would look like a quiet day."""
+    """Raise AccessError where the source withholds too many: half a day's images would look like a quiet day."""
     withheld = [str(failure) for failure in Failure if failure.is_access_error]
     failed = sum(failures[name] for name in withheld)
     if count >= MIN_FILES_FOR_LIMIT and failed > settings.ingest.max_failed_fraction * count:
         example = rows.where(F.col("failure").isin(withheld)).orderBy("path").first()
         rows.unpersist()
         raise AccessError(
-            f"{source.root} withholds {failed:,} of {count:,} pictures, first {example['path']} ({example['failure']}: "
+            f"{source.root} withholds {failed:,} of {count:,} images, first {example['path']} ({example['failure']}: "
             f"{example['failure_detail']}). Nothing of these was written. Run again later, or allow it: "
             "--set ingest.max_failed_fraction=1."
         )
@@ -231,8 +231,8 @@ def _nothing_found(source: Source, listing: Listing) -> str:
     problem = f" ({listing.problems[0]})" if listing.problems else ""
     others = f", only {listing.skipped_files}" if listing.skipped_files.total else ""
     return (
-        f"{source.root} has no pictures{problem}{others}. "
-        "Give another folder, or the suffixes of your pictures: --set sources.extensions=jpg,..."
+        f"{source.root} has no images{problem}{others}. "
+        "Give another folder, or the suffixes of your images: --set sources.extensions=jpg,..."
     )
 
 

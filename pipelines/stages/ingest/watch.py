@@ -1,4 +1,4 @@
-"""Watch: look at a source again and again, and take what arrives, each picture once however often it is stopped."""
+"""Watch: look at a source again and again, and take what arrives, each image once however often it is stopped."""
 
 from __future__ import annotations
 

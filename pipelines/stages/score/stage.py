@@ -1,4 +1,4 @@
-"""Score: features of current pictures become rows of the table predictions, with a vote over each burst."""
+"""Score: features of current images become rows of the table predictions, with a vote over each burst."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipelines.workspace.hold import pin_table
 from pipelines.workspace.pending import images_to_score
 from pipelines.workspace.tables import ROW_KEY, Tables, count_failures
 
-TOLERANCE = 1e-9  # the threshold is the probability of a picture, which Spark may compute a last digit lower
+TOLERANCE = 1e-9  # the threshold is the probability of an image, which Spark may compute a last digit lower
 UNREACHABLE = 2.0  # no probability reaches it
 ROW_BYTES, CLASS_BYTES = 300, 20  # of a prediction, and of each of its probabilities, before compression
 KEYS = ["path", "content_hash", "model_name", "model_version"]
@@ -37,8 +37,8 @@ def score(
 ) -> DataFrame:
     """Give rows of predictions for rows of path, content_hash, burst_id, failure, features: one for one.
 
-    Where the version decides on both views the rows have `mirrored` too. The readable frames of a burst vote as its
-    decision says; where it says no vote, the burst columns hold the image's own prediction. A picture needs review if
+    Where the version decides on both views the rows have `flipped` too. The readable frames of a burst vote as its
+    decision says; where it says no vote, the burst columns hold the image's own prediction. An image needs review if
     it failed, or if its burst reaches the operating point of a class of interest; where every class is of interest, so
     that none can be dismissed, if its burst's best probability is below `review_threshold`. Where too few groups of a class
     of interest were held out, it needs review if it is taken for that class, or if that probability is below.
@@ -107,7 +107,7 @@ def prepare(settings: Settings) -> None:
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
-    """Score the current pictures that the chosen model version has not seen as they are now."""
+    """Score the current images that the chosen model version has not seen as they are now."""
     clock, tables, tracking = Stopwatch(), Tables.of(spark, settings), Tracking.of(settings)
     version = tracking.get_version(settings.score.model_version)
     pin_table(tables, settings, "predictions")
@@ -148,7 +148,7 @@ def _drop_removed(tables: Tables) -> None:
 
 
 def _waiting(state: DataFrame, tables: Tables, version: ModelVersion) -> DataFrame:
-    """Give the pictures to score with their features; is_replaced where a prediction is made anew.
+    """Give the images to score with their features; is_replaced where a prediction is made anew.
 
     A burst votes as a whole: when one frame is new to it, or left it, all its frames are scored again.
     """
@@ -156,7 +156,7 @@ def _waiting(state: DataFrame, tables: Tables, version: ModelVersion) -> DataFra
     touched = fresh.select("burst_id").unionAll(fresh.select(F.explode("old_bursts"))).distinct()
     waiting = state.join(touched, "burst_id", "left_semi").withColumn("is_replaced", F.size("old_bursts") > 0)
     both_views = ReviewPolicy.from_json(version.tags.get("decision")).average_flip
-    features = read_features(tables, version.tags["backbone"], mirrored=both_views)
+    features = read_features(tables, version.tags["backbone"], flipped=both_views)
     if both_views:  # one without the other is of no use to this version
         features = features.withColumn("features", F.when(F.col(FLIPPED_COLUMN).isNotNull(), F.col("features")))
     features = features.drop("failure_detail", "featurized_at").withColumnRenamed("failure", "decoding_failure")
@@ -166,7 +166,7 @@ def _waiting(state: DataFrame, tables: Tables, version: ModelVersion) -> DataFra
 
 
 def _require_features(waiting: DataFrame, tables: Tables, version: ModelVersion) -> None:
-    """Raise where readable pictures lack the features that the model was trained on."""
+    """Raise where readable images lack the features that the model was trained on."""
     lacking = waiting.where("features is null and failure is null")
     count = lacking.count()
     if not count:
@@ -175,26 +175,26 @@ def _require_features(waiting: DataFrame, tables: Tables, version: ModelVersion)
     others = tables.read("features").join(lacking.select("content_hash"), "content_hash", "left_semi")
     held = sorted(row["backbone"] for row in others.select("backbone").distinct().collect())
     if held and wanted not in held:
-        raise ModelError(_other_backbone(version, f"table features holds {', '.join(held)} for {count:,} pictures"))
+        raise ModelError(_other_backbone(version, f"table features holds {', '.join(held)} for {count:,} images"))
     raise DataError(
-        f"{count:,} pictures have no features of {wanted}, which model {version} needs. "
-        f"Run `irbis featurize --backbone {backbone_names(wanted)}{_mirror(version)}` first."
+        f"{count:,} images have no features of {wanted}, which model {version} needs. "
+        f"Run `irbis featurize --backbone {backbone_names(wanted)}{_flip_option(version)}` first."
     )
 
 
 def require_backbone(settings: Settings) -> None:
-    """Raise ModelError if pictures featurized with these settings could not be scored by the chosen version."""
+    """Raise ModelError if images featurized with these settings could not be scored by the chosen version."""
     version = Tracking.of(settings).get_version(settings.score.model_version)
     mine = feature_id(settings)
     if mine != version.tags["backbone"]:
         raise ModelError(_other_backbone(version, f"the settings say {mine}"))
-    if _mirror(version) and not settings.featurize.horizontal_flip:
+    if _flip_option(version) and not settings.featurize.horizontal_flip:
         raise ModelError(
-            f"Model {version} looks at mirrored pictures too, and featurize.horizontal_flip is false. Add{_mirror(version)}."
+            f"Model {version} looks at flipped images too, and featurize.horizontal_flip is false. Add{_flip_option(version)}."
         )
 
 
-def _mirror(version: ModelVersion) -> str:
+def _flip_option(version: ModelVersion) -> str:
     return (
         " --set featurize.horizontal_flip=true"
         if ReviewPolicy.from_json(version.tags.get("decision")).average_flip

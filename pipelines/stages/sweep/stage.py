@@ -1,6 +1,6 @@
 """Sweep: many settings of a training tried side by side, on the same folds, every trial a nested MLflow run.
 
-Test pictures have no part in it: what a sweep finds best is then trained, and measured on them, by `irbis train`.
+Test images have no part in it: what a sweep finds best is then trained, and measured on them, by `irbis train`.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def _trials(tables: Tables, settings: Settings, plan: SweepPlan, name: str, shar
         import_lightgbm()
     tracking = Tracking.of(settings)
     tables.require("features")
-    pictures = training_rows(tables, settings, feature_id(settings))
-    require_sound_labels(tables, pictures, settings)
-    fingerprint = plan.digest(name, training_fingerprint(pictures, settings, ""))
+    images = training_rows(tables, settings, feature_id(settings))
+    require_sound_labels(tables, images, settings)
+    fingerprint = plan.digest(name, training_fingerprint(images, settings, ""))
     if share.is_all:
         tracking.mark_stale_runs_killed()
         space = json.dumps(plan.model_dump(mode="json")["space"])
@@ -94,11 +94,11 @@ def _trials(tables: Tables, settings: Settings, plan: SweepPlan, name: str, shar
         return SweepRun.of(tracking, name, fingerprint, about)
     if found := SweepRun.find(tracking, fingerprint):
         return found
-    raise DataError(f"The sweep {name} is not begun on these pictures. Begin it once: irbis sweep FILE --begin.")
+    raise DataError(f"The sweep {name} is not begun on these images. Begin it once: irbis sweep FILE --begin.")
 
 
 def _try_all(sweep: SweepContext, lacking: int) -> int:
-    """Run so many trials, `parallel` at a time; give the pictures that one of them is judged on."""
+    """Run so many trials, `parallel` at a time; give the images that one of them is judged on."""
     with ThreadPoolExecutor(sweep.plan.parallel) as pool:
         running = [pool.submit(run_trial, sweep) for _ in range(lacking)]
         try:

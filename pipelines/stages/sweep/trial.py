@@ -55,7 +55,7 @@ class SweepContext:
         )
 
     def rows(self, settings: Settings) -> DataFrame:
-        """Give the pictures of train and validation, with folds that are the same for every trial."""
+        """Give the images of train and validation, with folds that are the same for every trial."""
         identity, train = feature_id(settings), settings.train
         key = identity, settings.featurize.horizontal_flip
         with self.lock:
@@ -133,7 +133,7 @@ def distributions(plan: SweepPlan) -> dict[str, Any]:
 
 
 def run_trial(sweep: SweepContext) -> int:
-    """Run one trial, write it down, and tell the sampler; give how many pictures it was judged on."""
+    """Run one trial, write it down, and tell the sampler; give how many images it was judged on."""
     plan, clock = sweep.plan, Stopwatch()
     number, asked = sweep.ask()
     run_id = sweep.trials.begin(number)

@@ -27,7 +27,7 @@ def compare_splits_report(spark: SparkSession, settings: Settings) -> str:
     rows = training_rows(tables, settings, identity).cache()
     if not rows.head(1):
         raise DataError(
-            f"No labelled picture has features of {identity}. Run `irbis featurize --backbone {backbone_names(identity)}` "
+            f"No labelled image has features of {identity}. Run `irbis featurize --backbone {backbone_names(identity)}` "
             "with the same weights and images settings first."
         )
     require_sound_labels(tables, rows, settings)
@@ -41,7 +41,7 @@ def compare_splits_report(spark: SparkSession, settings: Settings) -> str:
 
 
 def compare_splits(rows: DataFrame, settings: Train) -> dict[str, Evaluation]:
-    """Give the figures by how the folds were dealt; every picture is judged by a model that has not seen its fold.
+    """Give the figures by how the folds were dealt; every image is judged by a model that has not seen its fold.
 
     The intervals of both are over groups: how the folds were dealt does not change what is independent evidence.
     """
@@ -50,7 +50,7 @@ def compare_splits(rows: DataFrame, settings: Train) -> dict[str, Evaluation]:
     folds = min(settings.cv_folds or 5, groups)
     if len(classes) < 2 or folds < 2:
         raise DataError(
-            f"Labelled pictures with features are of {len(classes)} classes and {groups} groups; "
+            f"Labelled images with features are of {len(classes)} classes and {groups} groups; "
             "to compare splits takes two of each."
         )
     found = {}
@@ -74,7 +74,7 @@ def as_text(found: dict[str, Evaluation], groups: dict[str, int]) -> str:
         rows.append(
             [f"recall of {truncate(label)}", one.format(2), other.format(2), _difference(one.value, other.value)]
         )
-    head = f"{second.rows:,} pictures in {second.groups:,} groups; {second.confidence:.0%} intervals over groups"
+    head = f"{second.rows:,} images in {second.groups:,} groups; {second.confidence:.0%} intervals over groups"
     few = [f"{truncate(label)} ({count})" for label, count in groups.items() if count < FEW]
     lines = [head, "", *align_columns(rows)]
     if few:

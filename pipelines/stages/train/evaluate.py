@@ -13,7 +13,7 @@ from pipelines.config.settings import Train
 from pipelines.errors import DataError
 from pipelines.evaluation.folds import assign_folds, in_fold
 from pipelines.evaluation.leakage import Leakage, find_leaks
-from pipelines.evaluation.measurements import HeldOutPredictions, HeldOutPart
+from pipelines.evaluation.measurements import HeldOutPart, HeldOutPredictions
 from pipelines.stages.train.fit import FittedPipeline, fit_pipeline
 
 FOLDS = 5  # of an evaluation by cross-validation, where train.cv_folds is 0

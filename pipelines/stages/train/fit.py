@@ -35,7 +35,7 @@ def fit_pipeline(rows: DataFrame, classes: Sequence[str], settings: Train) -> Fi
     """Fit on rows of features, label, burst_id, group_id, split, none of which may be test images.
 
     Chosen on answers about groups that the model asked has not seen (`train.cv_folds`): the parameters with the lowest
-    log-loss, whether mirror images are asked about too (where there are features of them), the temperature, the vote
+    log-loss, whether flipped images are asked about too (where there are features of them), the temperature, the vote
     of a burst and the operating points.
     """
     fitted, said = _fit(rows, list(classes), settings)

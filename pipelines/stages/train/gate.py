@@ -1,4 +1,4 @@
-"""The gate: the alias `champion` moves to a new version only if it beats the champion on the same test pictures."""
+"""The gate: the alias `champion` moves to a new version only if it beats the champion on the same test images."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def require_judge(tables: Tables, tracking: Tracking) -> None:
 def compare_with_champion(
     ours: PredictionSet, theirs: PredictionSet, interesting: Sequence[str], settings: Train, champion: str
 ) -> GateDecision:
-    """Judge by single pictures' most probable class whether ours beat the champion's, theirs, on the same pictures.
+    """Judge by single images' most probable class whether ours beat the champion's, theirs, on the same images.
 
     Ours must be higher in the metric, must be so in SURELY of the resamples of the groups, and must find no less of
     any class of interest. A class that one was never taught it finds nothing of.
@@ -137,7 +137,7 @@ def _in_words(found: PairedComparison, name: str, champion: str) -> str:
     difference = found.difference
     interval = "" if difference.low is None else f" ({difference.low:+.3f} to {difference.high:+.3f})"
     return (
-        f"{name} {found.candidate:.3f}, {champion} {found.champion:.3f} on the same {found.pictures:,} test pictures of "
+        f"{name} {found.candidate:.3f}, {champion} {found.champion:.3f} on the same {found.images:,} test images of "
         f"{found.groups:,} groups; difference {difference.value:+.3f}{interval}, above 0 in "
         f"{100 * found.win_rate:.1f} % of resamples"
     )
@@ -152,7 +152,7 @@ def _judge_on(
     version: ModelVersion,
     champion: ModelVersion,
 ) -> GateDecision:
-    """Ask both about the same test pictures: those new to the champion too, of which its backbone has features."""
+    """Ask both about the same test images: those new to the champion too, of which its backbone has features."""
     if champion.learned_groups:
         test = test.where(~F.col("group_id").isin(champion.learned_groups))
     if not test.head(1):
@@ -165,8 +165,8 @@ def _judge_on(
         test = test.where(assign_split(F.col("group_id"), split["fractions"], split["salt"]) == "test")
     backbone = champion.tags["backbone"]
     before, now = (ReviewPolicy.from_json(each.tags.get("decision")) for each in (champion, version))
-    mirrored = " --set featurize.horizontal_flip=true" if before.average_flip else ""
-    held = read_features(tables, backbone, mirrored=before.average_flip)
+    flipped = " --set featurize.horizontal_flip=true" if before.average_flip else ""
+    held = read_features(tables, backbone, flipped=before.average_flip)
     held = held.where(" and ".join(f"{view} is not null" for view in held.columns if view in FEATURE_COLUMNS))
     theirs = test.drop(*FEATURE_COLUMNS).join(held.drop("failure", "failure_detail", "featurized_at"), "content_hash")
     ours = test.join(held.select("content_hash"), "content_hash", "left_semi")
@@ -176,17 +176,17 @@ def _judge_on(
         fractions = ",".join(f"{each:g}" for each in split["fractions"])
         return GateDecision(
             False,
-            f"{champion} was trained with another split, and has learned from all these test pictures; set train."
+            f"{champion} was trained with another split, and has learned from all these test images; set train."
             f"split_salt to {split['salt']} and train.fractions to {fractions} as they were then, and train again",
         )
     if old is None:
         return GateDecision(
             False,
-            f"{champion} has no features of the test pictures to be compared on; run "
-            f"`irbis featurize --backbone {backbone_names(backbone)}{mirrored}`, then train again",
+            f"{champion} has no features of the test images to be compared on; run "
+            f"`irbis featurize --backbone {backbone_names(backbone)}{flipped}`, then train again",
         )
     new = predict_labelled(model, ours, version.classes, among=classes)
-    assert new is not None  # the same pictures
+    assert new is not None  # the same images
     ours_said, theirs_said = new.average_views(now.average_flip), old.average_views(before.average_flip)
     verdict = compare_with_champion(ours_said, theirs_said, now.classes_of_interest, settings, str(champion))
     if missing := sorted(set(version.classes) - set(ours_said.labels)):

@@ -19,7 +19,7 @@ from pipelines.evaluation.review_policy import OperatingPointResult, ReviewPolic
 class TrainingResult:
     """Hold a calibrated model and what is decided with it, and what was measured of both.
 
-    `test` and `validation` (None where there is none) are of single pictures, `voted` of test pictures after the vote
+    `test` and `validation` (None where there is none) are of single images, `voted` of test images after the vote
     of their bursts; `reviews` say what each operating point costs and finds on test. `uncalibrated` is the calibration
     error on test before the temperature. With `folds` the first, `voted`, `reviews` and `uncalibrated` are not of the
     test split: they are of cross-validation over the groups of all splits. `caveats` are sentences for whoever reads

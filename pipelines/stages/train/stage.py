@@ -80,7 +80,7 @@ def _select(rows: DataFrame, settings: Settings) -> Selection:
     labels = sorted(row["label"] for row in rows.select("label").distinct().collect())
     if labels:
         wanted = settings.train.classes_of_interest
-        require_known_labels("train.classes_of_interest", wanted, labels, "training picture is labelled")
+        require_known_labels("train.classes_of_interest", wanted, labels, "training image is labelled")
     return select_rows(rows, settings.train)
 
 
@@ -144,9 +144,9 @@ def _again(version: ModelVersion) -> str:
 
 
 def _classifier(settings: Settings, trained: TrainingResult) -> str:
-    """Say what was fitted, on which views of the pictures."""
-    asked = "asked about both views" if trained.decision.average_flip else "asked about the pictures as they are"
-    views = f"; learned from mirrored pictures too, and {asked}" if settings.featurize.horizontal_flip else ""
+    """Say what was fitted, on which views of the images."""
+    asked = "asked about both views" if trained.decision.average_flip else "asked about the images as they are"
+    views = f"; learned from flipped images too, and {asked}" if settings.featurize.horizontal_flip else ""
     return describe(settings.train, trained.parameters) + views
 
 

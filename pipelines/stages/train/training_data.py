@@ -24,12 +24,12 @@ from pipelines.workspace.tables import Tables
 def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
     """Give path, content_hash, features, label, burst_id, group_id, captured_at, split of what may be learned from.
 
-    With `featurize.horizontal_flip` there is `mirrored` too, the features of the mirrored picture.
+    With `featurize.horizontal_flip` there is `flipped` too, the features of the flipped image.
     """
     chosen = settings.train
-    pictures = labelled_images(tables.latest_images(), chosen.exclude_labels, ["captured_at"])
-    features = read_features(tables, backbone, mirrored=settings.featurize.horizontal_flip).where("failure is null")
-    rows = pictures.join(features.drop("failure", "failure_detail", "featurized_at"), "content_hash")
+    images = labelled_images(tables.latest_images(), chosen.exclude_labels, ["captured_at"])
+    features = read_features(tables, backbone, flipped=settings.featurize.horizontal_flip).where("failure is null")
+    rows = images.join(features.drop("failure", "failure_detail", "featurized_at"), "content_hash")
     return rows.withColumn("split", assign_split(F.col("group_id"), chosen.fractions, chosen.split_salt))
 
 
@@ -77,10 +77,10 @@ def select_rows(rows: DataFrame, settings: Train) -> Selection:
 
 
 def training_fingerprint(rows: DataFrame, settings: Settings, backbone: str) -> str:
-    """Give a text that is the same for the same pictures, labels, bursts, groups, backbone and settings."""
+    """Give a text that is the same for the same images, labels, bursts, groups, backbone and settings."""
     digest = F.xxhash64("content_hash", "label", "burst_id", "group_id", "split").cast("decimal(38,0)")
     count, total = rows.agg(F.count("*"), F.sum(digest)).first()
-    views = "/mirrored" if FLIPPED_COLUMN in rows.columns else ""
+    views = "/flipped" if FLIPPED_COLUMN in rows.columns else ""
     return f"{count}/{total}/{backbone}{views}/{json.dumps(settings.train.model_dump(), sort_keys=True)}"
 
 

@@ -47,7 +47,7 @@ def test_empty_frames_of_a_burst_differ_by_wind_and_noise(frames: list[Frame]) -
     assert 1 < np.abs(pixels(first) - pixels(second)).mean() < 30
 
 
-def test_a_picture_does_not_depend_on_what_was_drawn_before(frames: list[Frame]) -> None:
+def test_a_image_does_not_depend_on_what_was_drawn_before(frames: list[Frame]) -> None:
     frame = pick(frames, "fox", False)
     before = draw_frame(frame).tobytes()
     build_scene.cache_clear()
@@ -55,7 +55,7 @@ def test_a_picture_does_not_depend_on_what_was_drawn_before(frames: list[Frame])
     assert draw_frame(frame).tobytes() == before
 
 
-def test_a_camera_that_hung_sideways_stores_a_turned_picture(frames: list[Frame]) -> None:
+def test_a_camera_that_hung_sideways_stores_a_turned_image(frames: list[Frame]) -> None:
     turned = {orientation_of(frame) for frame in frames if frame.camera == "CAM07"}
     assert turned == {1, 6, 8}
     assert {orientation_of(frame) for frame in frames if frame.camera != "CAM07"} == {1}

@@ -26,14 +26,14 @@ def test_the_empty_file_has_no_bytes_and_the_error_page_is_html(odd: list[Corrup
     assert content_of(odd, Failure.NOT_AN_IMAGE).startswith(b"<!DOCTYPE html>")
 
 
-def test_the_cut_picture_opens_but_does_not_decode(odd: list[CorruptFile]) -> None:
-    picture = Image.open(io.BytesIO(content_of(odd, Failure.TRUNCATED)))
-    assert picture.size == (640, 480)
+def test_the_cut_image_opens_but_does_not_decode(odd: list[CorruptFile]) -> None:
+    image = Image.open(io.BytesIO(content_of(odd, Failure.TRUNCATED)))
+    assert image.size == (640, 480)
     with pytest.raises(OSError, match="truncated"):
-        picture.load()
+        image.load()
 
 
-def test_the_scratched_picture_starts_as_a_jpeg_and_does_not_open(odd: list[CorruptFile]) -> None:
+def test_the_scratched_image_starts_as_a_jpeg_and_does_not_open(odd: list[CorruptFile]) -> None:
     content = content_of(odd, Failure.UNREADABLE)
     assert content[:3] == b"\xff\xd8\xff"
     with pytest.raises(OSError):
@@ -49,12 +49,12 @@ def test_the_bomb_is_small_and_claims_400_megapixels(odd: list[CorruptFile]) -> 
 
 
 def test_a_small_bomb_is_a_valid_black_png() -> None:
-    picture = Image.open(io.BytesIO(decompression_bomb(501)))
-    assert (picture.size, picture.mode, picture.getextrema()) == ((501, 501), "1", (0, 0))
+    image = Image.open(io.BytesIO(decompression_bomb(501)))
+    assert (image.size, image.mode, image.getextrema()) == ((501, 501), "1", (0, 0))
 
 
 def test_the_misnamed_png_reads_and_knows_its_time(odd: list[CorruptFile]) -> None:
     (found,) = [thing for thing in odd if thing.path.endswith("IMG_9006.JPG")]
-    picture = Image.open(io.BytesIO(found.make()))
-    assert (picture.format, picture.size, found.failure) == ("PNG", (640, 480), None)
-    assert picture.getexif().get_ifd(0x8769)[0x9003].startswith("2024:")
+    image = Image.open(io.BytesIO(found.make()))
+    assert (image.format, image.size, found.failure) == ("PNG", (640, 480), None)
+    assert image.getexif().get_ifd(0x8769)[0x9003].startswith("2024:")

@@ -82,16 +82,16 @@ def test_all_but_what_is_taken_is_marked_as_precise(plain) -> None:
     assert len(taken) == 2 and names_of(chosen, precise=False) == taken
     assert names_of(chosen, precise=True) == every - taken
     assert chosen.has_bfloat16 and not plain.has_bfloat16
-    pictures = calibration_images(4, 160)
-    np.testing.assert_array_equal(compute_features(chosen.model(), pictures), compute_features(plain.model(), pictures))
+    images = calibration_images(4, 160)
+    np.testing.assert_array_equal(compute_features(chosen.model(), images), compute_features(plain.model(), images))
 
 
 @pytest.mark.parametrize(("held_out", "is_taken"), [(2.9e-5, True), (3.1e-5, False)])
-def test_what_loses_more_on_pictures_held_out_is_not_taken(plain, monkeypatch, held_out, is_taken) -> None:
-    def lost(graph: Graph, pictures: Any, _: Any) -> float:
+def test_what_loses_more_on_images_held_out_is_not_taken(plain, monkeypatch, held_out, is_taken) -> None:
+    def lost(graph: Graph, images: Any, _: Any) -> float:
         if not graph.has_bfloat16:
             return 0.0
-        return 1e-5 if len(pictures) == 12 else held_out
+        return 1e-5 if len(images) == 12 else held_out
 
     monkeypatch.setattr(bfloat16, "_lost", lost)
     chosen = bfloat16.enable_bfloat16(plain, plain.model(), 160, 2e-5)
@@ -108,9 +108,9 @@ def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, tmp_path, mo
     monkeypatch.setattr(conversion, "cpu_has_bfloat16", lambda: True)
     graph = conversion.convert_to_openvino(backbone, tmp_path)
     assert graph.has_bfloat16 and (tmp_path / "graph.xml").read_bytes() == graph.xml
-    pictures = calibration_images(20, 160)
-    found = compute_features(graph.model(), pictures, "bf16")
-    near = cosine_similarities(found.astype(np.float64), reference_features(backbone, pictures).astype(np.float64))
+    images = calibration_images(20, 160)
+    found = compute_features(graph.model(), images, "bf16")
+    near = cosine_similarities(found.astype(np.float64), reference_features(backbone, images).astype(np.float64))
     assert near.min() >= 0.9999
     assert not HAS_IT or 1 - near.mean() > 1e-7  # something does compute in bfloat16
 
@@ -136,6 +136,6 @@ def test_graphs_made_with_and_without_bfloat16_are_kept_side_by_side(backbone, t
 
 
 @pytest.mark.parametrize(("precision", "megabytes", "batch"), [("exact", 15, 1), ("exact", 17, 2), ("fast", 1, 2)])
-def test_small_networks_take_a_picture_at_a_time(plain, precision, megabytes, batch) -> None:
+def test_small_networks_take_a_image_at_a_time(plain, precision, megabytes, batch) -> None:
     padded = Graph(plain.nodes, plain.constants + b"\0" * (int(megabytes * 1e6) - len(plain.constants)))
     assert OpenVinoEngine(padded, load_backbone("irbis_tiny", precision=precision)).at_once == batch

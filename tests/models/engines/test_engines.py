@@ -20,7 +20,7 @@ from pipelines.engines.quantization.calibration_images import cosine_similaritie
 from pipelines.engines.torch_engine import TorchEngine
 from pipelines.synthetic import scenes
 
-EXACT = 0.9999  # least cosine of any picture
+EXACT = 0.9999  # least cosine of any image
 FAST = (0.85, 0.98)  # least and median; what `fast` promises is accuracy, which benchmarks show
 
 
@@ -43,8 +43,8 @@ def backbone(request: pytest.FixtureRequest, shared_data: Path) -> Backbone:
 
 
 @pytest.fixture(scope="module")
-def pictures(shared_data: Path) -> list[bytes]:
-    """Give the awkward files, many of them tiny, and 20 real pictures."""
+def images(shared_data: Path) -> list[bytes]:
+    """Give the awkward files, many of them tiny, and 20 real images."""
     awkward = sorted(path for path in (shared_data / "awkward").iterdir() if path.suffix not in (".csv", ".md"))
     real = sorted((shared_data / "cameratrap_peru_sdzg").rglob("*.[jJ][pP][gG]"))
     return [path.read_bytes() for path in [*awkward, *real[::5][:20]]]
@@ -52,12 +52,12 @@ def pictures(shared_data: Path) -> list[bytes]:
 
 @pytest.mark.parametrize("kind", ["openvino", "torch"])
 @pytest.mark.parametrize("precision", ["exact", "fast"])
-def test_every_engine_keeps_its_promise_awkward_pictures_included(backbone, pictures, cache, kind, precision) -> None:
-    assert len(pictures) >= 60
+def test_every_engine_keeps_its_promise_awkward_images_included(backbone, images, cache, kind, precision) -> None:
+    assert len(images) >= 60
     chosen = replace(backbone, precision=precision)
     engine = engine_of(kind, chosen, cache)
-    found = list(chosen.embed(pictures, engine, batch=engine.batch))
-    expected = list(backbone.embed(pictures))
+    found = list(chosen.embed(images, engine, batch=engine.batch))
+    expected = list(backbone.embed(images))
     assert [each.failure for each in found] == [each.failure for each in expected]
     readable = [place for place, each in enumerate(expected) if each.failure is None]
     assert len(readable) >= 40
@@ -80,7 +80,7 @@ def test_a_batch_that_is_not_full_gives_the_same_features(cache, monkeypatch) ->
 
 
 @pytest.mark.parametrize(("own", "held", "batch"), [(0, 99, 32), (3, 99, 30), (64, 99, 64), (2, 11, 10), (0, 0.5, 1)])
-def test_pictures_are_decoded_ahead_of_the_network_as_far_as_memory_goes(cache, monkeypatch, own, held, batch) -> None:
+def test_images_are_decoded_ahead_of_the_network_as_far_as_memory_goes(cache, monkeypatch, own, held, batch) -> None:
     monkeypatch.setattr(openvino_engine, "_AHEAD_BYTES", int(held * 160 * 160 * 3))
     engine = engine_of("openvino", load_backbone("irbis_tiny"), cache, batch=own)
     assert (engine.at_once, engine.batch) == (own or 1, batch)

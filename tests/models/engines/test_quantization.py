@@ -186,10 +186,10 @@ def fast() -> Backbone:
     return load_backbone("irbis_tiny", precision="fast")
 
 
-def request_in_single_precision(model: Any, pictures: Any, precision: str = "f32") -> Any:
+def request_in_single_precision(model: Any, images: Any, precision: str = "f32") -> Any:
     """Compile a copy for one image at a time, as `calibration.request` does, without any 8-bit kernel."""
     copy = model.clone()
-    copy.reshape([1, *pictures.shape[1:]])
+    copy.reshape([1, *images.shape[1:]])
     return ov.Core().compile_model(copy, "CPU", SINGLE).create_infer_request()
 
 
@@ -211,14 +211,14 @@ def made_on(monkeypatch) -> Any:
 
 
 def test_graphs_for_processors_with_and_without_vnni_are_kept_side_by_side(fast, made_on, tmp_path) -> None:
-    pictures = calibration_images(12, 160)
-    expected = reference_features(replace(fast, precision="exact"), pictures)
+    images = calibration_images(12, 160)
+    expected = reference_features(replace(fast, precision="exact"), images)
     graphs: dict[bool, Graph] = {}
     for has in (True, False):
         made_on(has)
         graphs[has] = load_or_convert(fast, str(tmp_path))
         assert graphs[has].needs_vnni is has and load_or_convert(fast, str(tmp_path)) == graphs[has]
-        assert cosine_similarities(OpenVinoEngine(graphs[has], fast)(pictures), expected).min() > 0.99
+        assert cosine_similarities(OpenVinoEngine(graphs[has], fast)(images), expected).min() > 0.99
     assert graphs[True].xml != graphs[False].xml and len(list((tmp_path / "graphs").iterdir())) == 2
 
 
@@ -226,11 +226,11 @@ def test_a_worker_without_vnni_computes_the_same_steps_in_single_precision(
     fast, made_on, tmp_path, monkeypatch
 ) -> None:
     made_on(True)
-    graph, pictures = load_or_convert(fast, str(tmp_path)), calibration_images(6, 160)
+    graph, images = load_or_convert(fast, str(tmp_path)), calibration_images(6, 160)
     found = {}
     for has in (True, False):
         monkeypatch.setattr(openvino_engine, "cpu_has_vnni", lambda has=has: has and cpu_has_vnni())
-        found[has] = OpenVinoEngine(graph, fast)(pictures)
-    np.testing.assert_allclose(found[False], run(graph.model(), pictures), atol=1e-5)
+        found[has] = OpenVinoEngine(graph, fast)(images)
+    np.testing.assert_allclose(found[False], run(graph.model(), images), atol=1e-5)
     assert not cpu_has_vnni() or np.abs(found[True] - found[False]).max() > 1e-4
     assert cosine_similarities(found[True], found[False]).min() > 0.999

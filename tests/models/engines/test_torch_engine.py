@@ -20,18 +20,18 @@ PIXELS = scenes.render(9, 160, seed=1)
 
 
 class Small(torch.nn.Module):
-    """Stand for a network on a GPU that holds `most` pictures."""
+    """Stand for a network on a GPU that holds `most` images."""
 
     def __init__(self, network: Any, most: int) -> None:
         super().__init__()
         self.network, self.most = network, most
         self.seen: list[int] = []
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        self.seen.append(len(pictures))
-        if len(pictures) > self.most:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(images))
+        if len(images) > self.most:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
-        return self.network(pictures)
+        return self.network(images)
 
 
 def engine_with_room_for(most: int) -> tuple[TorchEngine, Small]:
@@ -47,7 +47,7 @@ def test_a_batch_that_does_not_fit_is_halved_once_with_a_warning_and_stays_so(ca
         found = engine(PIXELS[:8])
     assert small.seen == [8, 4, 4]
     assert [record.getMessage() for record in caplog.records] == [
-        "8 pictures do not fit into the memory of cpu: 4 from now on."
+        "8 images do not fit into the memory of cpu: 4 from now on."
     ]
     np.testing.assert_allclose(found, reference_features(load_backbone("irbis_tiny"), PIXELS[:8]), atol=1e-5)
     engine(PIXELS)
@@ -56,7 +56,7 @@ def test_a_batch_that_does_not_fit_is_halved_once_with_a_warning_and_stays_so(ca
 
 def test_what_does_not_fit_in_halves_either_ends_with_what_to_set() -> None:
     engine, small = engine_with_room_for(3)
-    with pytest.raises(PlatformError, match=r"4 pictures do not fit .*Set featurize.batch_size below 4"):
+    with pytest.raises(PlatformError, match=r"4 images do not fit .*Set featurize.batch_size below 4"):
         engine(PIXELS[:8])
     assert small.seen == [8, 4]
 

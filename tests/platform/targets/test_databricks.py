@@ -166,9 +166,9 @@ def test_what_a_run_has_made_is_fetched_once(workspace, place, tmp_path):
 
 
 def test_what_cannot_be_there_is_said_before_anything_is_sent(place, workspace):
-    first, second = place.faults({"sources.images": "pictures", "workspace": "irbis-workspace"})
+    first, second = place.faults({"sources.images": "images", "workspace": "irbis-workspace"})
     assert first.startswith("workspace = irbis-workspace is not in a volume") and "/Volumes/CATALOG" in first
-    assert "`irbis upload pictures az://" in second
+    assert "`irbis upload images az://" in second
     assert place.faults({"sources.images": "az://a/b", "workspace": HOME}) == [] and workspace.calls == []
 
 

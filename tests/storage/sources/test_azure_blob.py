@@ -218,7 +218,7 @@ def test_a_container_that_is_not_there_and_a_host_that_does_not_answer_are_told(
     with pytest.raises(AccessError, match=r"There is no container nowhere in http://127.*ContainerNotFound"):
         open_source(load_settings(None, {"sources.images": f"{azurite.endpoint}/nowhere", "azure.account_key": KEY}))
     with pytest.raises(AccessError, match=r"127.0.0.1:1/devstoreaccount1 cannot be reached \(connection refused"):
-        address = "http://127.0.0.1:1/devstoreaccount1/pictures"
+        address = "http://127.0.0.1:1/devstoreaccount1/images"
         open_source(load_settings(None, {"sources.images": address, "azure.account_key": KEY}))
 
 

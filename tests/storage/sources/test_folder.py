@@ -1,4 +1,4 @@
-"""A folder of pictures as it comes: odd names, links, pipes, files that go while they are read."""
+"""A folder of images as it comes: odd names, links, pipes, files that go while they are read."""
 
 from __future__ import annotations
 
@@ -65,20 +65,20 @@ def test_files_come_in_the_same_order_always(tmp_path):
 
 
 def test_links_are_followed_in_the_folder_alone_and_a_folder_is_read_by_its_real_name(tmp_path):
-    put(tmp_path, "pictures/a/real/1.jpg", "elsewhere/2.jpg", "elsewhere/more/3.jpg", "pictures_2/4.jpg")
-    pictures = tmp_path / "pictures"
-    (pictures / "a/loop").symlink_to(pictures)
-    (pictures / "a/0_link").symlink_to(pictures / "a/real")
-    (pictures / "a/far").symlink_to(tmp_path / "elsewhere")
-    (pictures / "a/sibling.jpg").symlink_to("../../pictures_2/4.jpg")
-    (pictures / "key.jpg").symlink_to(tmp_path / "elsewhere/2.jpg")
-    (pictures / "again.jpg").symlink_to("a/real/1.jpg")
-    (pictures / ".venv").mkdir()
-    (pictures / ".venv/python").symlink_to(sys.executable)
-    source = Folder(str(pictures))
+    put(tmp_path, "images/a/real/1.jpg", "elsewhere/2.jpg", "elsewhere/more/3.jpg", "images_2/4.jpg")
+    images = tmp_path / "images"
+    (images / "a/loop").symlink_to(images)
+    (images / "a/0_link").symlink_to(images / "a/real")
+    (images / "a/far").symlink_to(tmp_path / "elsewhere")
+    (images / "a/sibling.jpg").symlink_to("../../images_2/4.jpg")
+    (images / "key.jpg").symlink_to(tmp_path / "elsewhere/2.jpg")
+    (images / "again.jpg").symlink_to("a/real/1.jpg")
+    (images / ".venv").mkdir()
+    (images / ".venv/python").symlink_to(sys.executable)
+    source = Folder(str(images))
     assert relative(source) == ["again.jpg", "a/real/1.jpg"]
     why = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
-    assert source.problems == [f"{pictures}/{name}: {why}" for name in ("key.jpg", "a/far", "a/sibling.jpg")]
+    assert source.problems == [f"{images}/{name}: {why}" for name in ("key.jpg", "a/far", "a/sibling.jpg")]
 
 
 def test_a_folder_that_is_itself_reached_by_a_link_is_listed_and_fetched(tmp_path):
@@ -91,10 +91,10 @@ def test_a_folder_that_is_itself_reached_by_a_link_is_listed_and_fetched(tmp_pat
 
 
 def test_a_file_that_became_a_link_after_the_listing_is_not_read_from_elsewhere(tmp_path):
-    put(tmp_path, "pictures/a/1.jpg", "elsewhere/1.jpg")
-    source = Folder(str(tmp_path / "pictures"))
+    put(tmp_path, "images/a/1.jpg", "elsewhere/1.jpg")
+    source = Folder(str(tmp_path / "images"))
     (blob,) = source.list()
-    for old, new in (("pictures/a/1.jpg", "elsewhere/1.jpg"), ("pictures/a", "elsewhere")):
+    for old, new in (("images/a/1.jpg", "elsewhere/1.jpg"), ("images/a", "elsewhere")):
         os.rename(tmp_path / old, tmp_path / f"old {old.count('/')}")
         (tmp_path / old).symlink_to(tmp_path / new)
         failure, detail = fetch_failure(source, blob.path, blob.etag)
@@ -207,17 +207,17 @@ def test_a_folder_may_be_given_in_several_ways(tmp_path, address):
 
 
 def test_a_folder_is_found_from_here_and_from_home(tmp_path, monkeypatch):
-    put(tmp_path, "pictures/1.jpg")
+    put(tmp_path, "images/1.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert opened("pictures").root == opened("~/pictures").root == f"file://{tmp_path}/pictures/"
+    assert opened("images").root == opened("~/images").root == f"file://{tmp_path}/images/"
 
 
 def test_what_is_no_folder_is_refused_with_its_name(tmp_path):
     put(tmp_path, "1.jpg")
-    with pytest.raises(DataError, match=r"1\.jpg is a file\. Give a folder of pictures"):
+    with pytest.raises(DataError, match=r"1\.jpg is a file\. Give a folder of images"):
         opened(str(tmp_path / "1.jpg"))
-    with pytest.raises(DataError, match=r"gone does not exist\. Give a folder of pictures"):
+    with pytest.raises(DataError, match=r"gone does not exist\. Give a folder of images"):
         opened(str(tmp_path / "gone"))
     with pytest.raises(DataError, match=r"sources\.images = s3://bucket/x: 's3:' is not known"):
         opened("s3://bucket/x")

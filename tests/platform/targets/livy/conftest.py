@@ -14,7 +14,7 @@ from pipelines.runs.history import RunRecord, utc_now
 
 from ....livy_server import PASSWORD, livy_server
 
-JOB = RunRequest("run-1", ("run",), {"train.cv_folds": 2, "sources.images": "/data/pictures"})
+JOB = RunRequest("run-1", ("run",), {"train.cv_folds": 2, "sources.images": "/data/images"})
 RECORD = '{"state": "%s", "stages": [{"outcome": "12 written"}], "error": "%s", "ended": "2026"}'
 
 

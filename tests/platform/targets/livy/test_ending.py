@@ -142,13 +142,13 @@ def test_what_passes_is_a_connection_that_may_come_back(server, place, handle, f
 
 
 def test_what_cannot_be_there_is_said_before_anything_is_sent(server, place):
-    first, second = place.faults({"workspace": "irbis-workspace", "sources.images": "pictures"})
+    first, second = place.faults({"workspace": "irbis-workspace", "sources.images": "images"})
     assert first.startswith("workspace = irbis-workspace is a folder below this one, which the cluster does not see")
-    assert "`irbis upload pictures az://" in second
+    assert "`irbis upload images az://" in second
     (fault,) = place.faults({"workspace": "hdfs:///irbis"})
     assert "cannot be reached from this machine" in fault and "az://ACCOUNT" in fault
     for workspace in ("/data/irbis", "abfss://a@acc.dfs.core.windows.net/x"):
-        assert place.faults({"workspace": workspace, "sources.images": "/data/pictures"}) == []
+        assert place.faults({"workspace": workspace, "sources.images": "/data/images"}) == []
     assert server.calls == []
 
 

@@ -23,7 +23,7 @@ def test_a_batch_has_job_file_code_delta_settings_and_words(server, handle, home
     told = server.batches[0].told
     assert told["name"] == "irbis run-1" and told["file"] == f"file://{home}/sent/run-1/run.py"
     assert Path(home, "sent", "run-1", "run.py").read_text("utf-8").startswith('"""Job: all five stages.')
-    assert told["args"] == ["--set", "train.cv_folds=2", "--images", "/data/pictures", "--set", "runs.id=run-1"]
+    assert told["args"] == ["--set", "train.cv_folds=2", "--images", "/data/images", "--set", "runs.id=run-1"]
     (code,) = told["pyFiles"]
     assert "pipelines/cli/app.py" in zipfile.ZipFile(code.removeprefix("file://")).namelist()
     assert code.endswith(".zip")

@@ -1,7 +1,7 @@
-"""Make picture sets for the benchmarks out of a folder of JPEGs.
+"""Make image sets for the benchmarks out of a folder of JPEGs.
 
-    python benchmarks/featurize/pictures.py copies SOURCE TARGET --count N [--copies N]
-    python benchmarks/featurize/pictures.py enlarged SOURCE TARGET --count N [--width N] [--height N] [--quality N]
+    python benchmarks/featurize/images.py copies SOURCE TARGET --count N [--copies N]
+    python benchmarks/featurize/images.py enlarged SOURCE TARGET --count N [--width N] [--height N] [--quality N]
 
 Every file keeps its folder's name, the label, and has a name of its own and bytes of its own.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 
 
 def copies(source: Path, target: Path, n: int, copies: int = 1) -> list[Path]:
-    """Copy n pictures, each `copies` times, told apart by a JPEG comment; give the new files."""
+    """Copy n images, each `copies` times, told apart by a JPEG comment; give the new files."""
     made = []
     for index, file in enumerate(evenly(source, n)):
         content = file.read_bytes()
@@ -26,7 +26,7 @@ def copies(source: Path, target: Path, n: int, copies: int = 1) -> list[Path]:
 
 
 def enlarged(source: Path, target: Path, n: int, size: tuple[int, int] = (4000, 3000), quality: int = 90) -> list[Path]:
-    """Make n pictures of the given width and height; sources too few are taken again; give the new files."""
+    """Make n images of the given width and height; sources too few are taken again; give the new files."""
     sources = evenly(source, n)
     made = []
     for index, file in enumerate(sources):
@@ -37,7 +37,7 @@ def enlarged(source: Path, target: Path, n: int, size: tuple[int, int] = (4000, 
 
 
 def evenly(source: Path, n: int) -> list[Path]:
-    """Give n pictures under a folder, some of every class, or all if there are fewer; raise SystemExit for none."""
+    """Give n images under a folder, some of every class, or all if there are fewer; raise SystemExit for none."""
     found = sorted(path for path in source.rglob("*") if path.suffix.lower() == ".jpg")
     if not found:
         raise SystemExit(f"No *.jpg under {source}.")
@@ -45,10 +45,10 @@ def evenly(source: Path, n: int) -> list[Path]:
 
 
 def resized(file: Path, size: tuple[int, int], quality: int) -> bytes:
-    """Give a picture as JPEG of another size, colours at half resolution as cameras store them."""
+    """Give an image as JPEG of another size, colours at half resolution as cameras store them."""
     buffer = io.BytesIO()
-    with Image.open(file) as picture:
-        large = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    with Image.open(file) as image:
+        large = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     large.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
     return buffer.getvalue()
 
@@ -68,11 +68,11 @@ def put(target: Path, file: Path, suffix: str, content: bytes) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make picture sets.")
+    parser = argparse.ArgumentParser(description="Make image sets.")
     parser.add_argument("kind", choices=("copies", "enlarged"))
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--count", type=int, required=True, help="sources to copy, or pictures to make enlarged")
+    parser.add_argument("--count", type=int, required=True, help="sources to copy, or images to make enlarged")
     parser.add_argument("--copies", type=int, default=1, help="of each source")
     parser.add_argument("--width", type=int, default=4000)
     parser.add_argument("--height", type=int, default=3000)
@@ -82,7 +82,7 @@ def main() -> None:
         made = copies(given.source, given.target, given.count, given.copies)
     else:
         made = enlarged(given.source, given.target, given.count, (given.width, given.height), given.quality)
-    print(f"{len(made)} pictures, {sum(file.stat().st_size for file in made) / 1e6:.0f} MB, in {given.target}")
+    print(f"{len(made)} images, {sum(file.stat().st_size for file in made) / 1e6:.0f} MB, in {given.target}")
 
 
 if __name__ == "__main__":
