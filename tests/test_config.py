@@ -33,7 +33,7 @@ def faults(env: str | None = None, overrides: dict[str, object] | None = None) -
 
 
 def test_the_last_of_the_four_sources_wins(tmp_path, monkeypatch):
-    env = write(tmp_path / "mine.yaml", "train: {max_iter: 1, bootstrap: 200, elastic_net: 0.5}")
+    env = write(tmp_path / "mine.yaml", "train: {max_iter: 1, bootstrap_resamples: 200, elastic_net: 0.5}")
     monkeypatch.setenv("IRBIS_TRAIN__MAX_ITER", "2")
     monkeypatch.setenv("IRBIS_TRAIN__BOOTSTRAP_RESAMPLES", "300")
     origins = load_sourced_values(env, {"train.max_iter": "3"})
@@ -50,12 +50,12 @@ def test_the_last_of_the_four_sources_wins(tmp_path, monkeypatch):
 def test_every_fault_is_named_at_once_with_its_source_and_the_nearest_key(tmp_path, monkeypatch):
     env = write(tmp_path / "prod.yaml", "featurize: {batchsize: 4}\ntrain: {max_iter: many}\nscore: 3")
     monkeypatch.setenv("IRBIS_SORCES__IMAGES", "x")
-    assert faults(env, {"images.fit": "stretch", "zzz": 1}) == [
+    assert faults(env, {"images.resize_mode": "stretch", "zzz": 1}) == [
         f"{env} has an unknown key 'featurize.batchsize'. Did you mean 'featurize.batch_size'?",
         f"{env}: 'score' is a section, not a setting. Set what is in it, such as 'score.model_version'.",
         "environment variable IRBIS_SORCES__IMAGES has an unknown key 'sorces.images'. Did you mean 'sources.images'?",
         "--set has an unknown key 'zzz'. `irbis config` lists the known ones.",
-        "--set: images.fit = 'stretch' is refused: input should be 'squash', 'crop' or 'pad'.",
+        "--set: images.resize_mode = 'stretch' is refused: input should be 'squash', 'crop' or 'pad'.",
         f"{env}: train.max_iter = 'many' is refused: "
         "input should be a valid integer, unable to parse string as an integer.",
     ]
@@ -157,7 +157,7 @@ def test_an_unknown_environment_names_those_known():
     [
         (b"train:\n  max_iter: 3\n bad: [\n", "{} line 3 is not YAML as settings want it: expected <block end>"),
         (
-            b"train: {max_iter: 3}\nreport: {}\ntrain: {bootstrap: 100}",
+            b"train: {max_iter: 3}\nreport: {}\ntrain: {bootstrap_resamples: 100}",
             "{} line 3 is not YAML as settings want it: 'train'",
         ),
         (b"train:\n\tmax_iter: 3\n", "{} line 2 is not YAML"),

@@ -38,7 +38,7 @@ def test_empty_parameters_say_nothing():
 
 
 def test_parameters_mean_what_the_options_of_the_command_mean(tmp_path):
-    (tmp_path / "mine.yaml").write_text("train: {bootstrap: 300, max_iter: 7}\nsources: {dataset: autumn}")
+    (tmp_path / "mine.yaml").write_text("train: {bootstrap_resamples: 300, max_iter: 7}\nsources: {dataset: autumn}")
     further = "train.max_iter=9 report.title='Autumn survey'"
     given = {
         "workspace": "w",

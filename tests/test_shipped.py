@@ -88,7 +88,7 @@ print(json.dumps({"code": code_version(), "metadata": importlib.metadata.version
 
 def test_what_a_zip_unpacks_is_gone_when_the_process_ends(wheel, tmp_path):
     (tmp_path / "irbis.zip").write_bytes(wheel.read_bytes())
-    program = "from pipelines.config.loader import conf_folder; print(conf_folder() == conf_folder(), conf_folder())"
+    program = "from pipelines.config.loader import conf_dir; print(conf_dir() == conf_dir(), conf_dir())"
     same, _, folder = python(tmp_path / "irbis.zip", tmp_path, "-c", program).strip().partition(" ")
     assert same == "True"
     assert not Path(folder).exists()

@@ -26,10 +26,10 @@ def main(folder: Path) -> None:
     """Resolve the jars with Spark, and copy them to `folder`."""
     from pyspark.sql import SparkSession
 
-    from pipelines.azure.hadoop import BESIDE, EXCLUDED, hadoop_version
+    from pipelines.azure.hadoop import EXCLUDED, EXTRA_JARS, hadoop_version
 
     delta = f"io.delta:delta-spark_2.12:{importlib.metadata.version('delta-spark')}"
-    packages = [delta, f"org.apache.hadoop:hadoop-azure:{hadoop_version()}", *BESIDE]
+    packages = [delta, f"org.apache.hadoop:hadoop-azure:{hadoop_version()}", *EXTRA_JARS]
     with tempfile.TemporaryDirectory() as ivy:
         builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
         builder = builder.config("spark.jars.ivy", ivy).config("spark.jars.excludes", EXCLUDED)

@@ -15,8 +15,6 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 import urllib3
-from azure.core.exceptions import AzureError
-from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
 
 from pipelines.azure import retry as answers
@@ -109,8 +107,6 @@ def _way_in(place: BlobLocation, credential: Credential, threads: int) -> tuple[
 
     The connections are those of requests: through the proxy and with the certificates that the environment names.
     """
-    import requests
-    from requests.adapters import HTTPAdapter
     from requests.utils import select_proxy
 
     redact_sas_in_logs()
@@ -121,33 +117,3 @@ def _way_in(place: BlobLocation, credential: Credential, threads: int) -> tuple[
     manager = adapter.proxy_manager_for(proxy) if proxy else adapter.poolmanager
     adapter.cert_verify(manager.connection_from_url(place.root), place.root, options["verify"], options["cert"])
     return manager, signed
-
-
-class NoRetryTransport(RequestsTransport):
-    """Send each request once. Safe for as many threads as it is told of."""
-
-    def __init__(self, threads: int, **options: Any):
-        session = requests.Session()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=threads, max_retries=0))
-        super().__init__(
-            session=session,
-            session_owner=False,
-            connection_timeout=answers.CONNECT,
-            read_timeout=answers.SILENCE,
-            **options,
-        )
-
-    def send(self, request: Any, **options: Any) -> Any:
-        try:
-            response = super().send(request, **options)
-        except AzureError as error:
-            raise TransientError(answers.describe_error(error)) from error
-        except requests.RequestException as error:  # in the body, where the SDK leaves them as they are
-            raise TransientError(answers.describe_error(error)) from error
-        try:
-            answers.raise_if_transient(response.status_code, response.reason, response.headers)
-        except TransientError:
-            response.internal_response.close()
-            raise
-        return response

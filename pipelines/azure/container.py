@@ -6,7 +6,6 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any
 
-from pipelines.azure.client import NoRetryTransport
 from pipelines.azure.credentials import Credential, redact_sas_in_logs
 from pipelines.azure.retry import RetryPolicy, TransientError
 from pipelines.azure_uri import EXAMPLE, BlobLocation
@@ -54,6 +53,8 @@ def container_client(place: BlobLocation, credential: Credential, threads: int) 
 def _client(endpoint: str, account: str, container: str, credential: Credential, threads: int) -> Any:
     """Give a client that many threads may share; kept for the life of a worker, so connections stay open."""
     from azure.storage.blob import ContainerClient
+
+    from pipelines.azure.transport import NoRetryTransport
 
     redact_sas_in_logs()
     return ContainerClient(

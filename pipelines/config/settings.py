@@ -60,7 +60,7 @@ class Images(SettingsSection):
     max_megabytes: Annotated[float, Field(gt=0)]
     max_megapixels: Annotated[float, Field(gt=0)]
     max_seconds: Annotated[float, Field(ge=1, le=86400)]
-    fit: Literal["squash", "crop", "pad"]
+    resize_mode: Literal["squash", "crop", "pad"]
     size: Annotated[int, Field(ge=16, le=2048)] | None
     crop_bottom: Fraction
 

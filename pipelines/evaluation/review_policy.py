@@ -53,8 +53,8 @@ class ReviewPolicy:
         if text is None:
             return cls()
         values = json.loads(text)
-        points = tuple(OperatingPoint(**point) for point in values["points"])
-        return cls(values["weight"], tuple(values["interesting"]), points, values.get("both_views", False))
+        points = tuple(OperatingPoint(**point) for point in values["operating_points"])
+        return cls(values["max_weight"], tuple(values["classes_of_interest"]), points, values["average_flip"])
 
 
 TARGET_RECALLS = (0.99, 0.95)

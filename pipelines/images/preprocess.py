@@ -20,7 +20,7 @@ _LONGEST = 16  # of a strip's long side only this many times the short one reach
 class Preprocessing:
     """Say how an image becomes size x size pixels, and with which numbers it is normalised afterwards.
 
-    `fit`: squash (both sides to size), crop (shorter side to `resize`, then the centre; as torchvision's
+    `resize_mode`: squash (both sides to size), crop (shorter side to `resize`, then the centre; as torchvision's
     Resize and CenterCrop) or pad (all of it, on the mean colour). `crop_bottom`: share of the height
     cut off first, where cameras burn their stamps. `mean` and `std` are those of 0..1; ImageNet's by default.
     """
@@ -105,7 +105,7 @@ class Preprocessing:
         return faults
 
     def _choice_faults(self) -> list[str]:
-        choices = (("fit", self.resize_mode, _FITS), ("interpolation", self.interpolation, _INTERPOLATIONS))
+        choices = (("resize_mode", self.resize_mode, _FITS), ("interpolation", self.interpolation, _INTERPOLATIONS))
         return [
             f"{name} is {value!r}: expected one of {', '.join(allowed)}"
             for name, value, allowed in choices

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import SparkSession
+if TYPE_CHECKING:  # the command asks who has started Spark before it loads it
+    from pyspark.sql import SparkSession
 
 
 def is_external_session() -> bool:

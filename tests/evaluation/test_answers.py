@@ -120,7 +120,7 @@ def test_the_temperature_of_both_views_is_that_of_their_mean():
 
 def test_a_decision_without_a_vote_is_kept_and_older_ones_are_still_read():
     decision = choose_policy(VALIDATION, ["hare"], "none")
-    assert json.loads(decision.to_json())["weight"] is None
+    assert json.loads(decision.to_json())["max_weight"] is None
     assert ReviewPolicy.from_json(decision.to_json()) == decision
     assert ReviewPolicy.from_json('{"weight": 0.25, "interesting": ["hare"], "points": []}') == ReviewPolicy(
         0.25, ("hare",)

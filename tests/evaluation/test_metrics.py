@@ -149,7 +149,7 @@ def test_text_table_is_aligned():
         "calibration error       0.250",
         "",
         "class   images  groups  precision  recall  AP    review share at recall .99",
-        "blank   2         2       0.67       1.00    0.67  0.75",
-        "deer    2         2       1.00       0.50    0.75  1.00",
-        "ocelot  0         0       -          -       -     -",
+        "blank   2       2       0.67       1.00    0.67  0.75",
+        "deer    2       2       1.00       0.50    0.75  1.00",
+        "ocelot  0       0       -          -       -     -",
     ]

@@ -77,7 +77,7 @@ def test_a_pair_says_more_than_two_intervals_that_overlap():
 def test_the_same_answers_are_not_better():
     labels, groups, ours, _ = survey()
     found = paired_bootstrap(*[said(labels, ours, groups)] * 2, "macro_f1")
-    assert (found.difference, found.share_better, found.is_higher) == (Interval(0.0), 0.0, False)
+    assert (found.difference, found.win_rate, found.is_higher) == (Interval(0.0), 0.0, False)
 
 
 def test_recall_is_given_for_what_there_is_and_zero_for_what_was_never_taught():

@@ -120,9 +120,9 @@ def test_outside_of_tasks_and_at_a_first_attempt_no_child_is_started():
 @pytest.mark.parametrize("content", [b"sleep", b"hold"])
 def test_at_a_first_attempt_an_image_that_takes_too_long_ends_the_process(content):
     code = (
-        "from pipelines.images.subprocess_decoder import bounded_reading\n"
+        "from pipelines.images.subprocess_decoder import time_limited_reader\n"
         "from tests.images.test_isolated import read\n"
-        "with bounded_reading(read, 2, 0) as bounded:\n"
+        "with time_limited_reader(read, 2, 0) as bounded:\n"
         "    assert [bounded(b'abc') for _ in range(1000)] == [3] * 1000\n"
         f"    bounded({content!r})\n"
     )
@@ -136,8 +136,8 @@ def test_at_a_first_attempt_an_image_that_takes_too_long_ends_the_process(conten
 def test_many_images_under_the_limit_end_nothing():
     code = (
         "import time\n"
-        "from pipelines.images.subprocess_decoder import bounded_reading\n"
-        "with bounded_reading(lambda _: time.sleep(.3), 2, 0) as bounded:\n"
+        "from pipelines.images.subprocess_decoder import time_limited_reader\n"
+        "with time_limited_reader(lambda _: time.sleep(.3), 2, 0) as bounded:\n"
         "    for _ in range(20):\n"
         "        bounded(b'')\n"
         "time.sleep(4)\n"

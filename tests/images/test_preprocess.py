@@ -59,7 +59,7 @@ def test_crop_bottom_removes_the_stamp_and_all_that_bleeds_from_it() -> None:
     assert Preprocessing(crop_bottom=0.06).apply(image).max() == 255
 
 
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("resize_mode", ["squash", "crop", "pad"])
 @pytest.mark.parametrize("size", [(1, 1), (4000, 3), (3, 4000), (50_000, 1)])
 def test_odd_shapes_come_out_square(fit: Any, size: tuple[int, int]) -> None:
     result = Preprocessing(resize_mode=fit, crop_bottom=0.5).apply(Image.new("RGB", size, (9, 99, 199)))
@@ -97,9 +97,9 @@ def test_a_image_of_another_mode_is_refused_by_name() -> None:
         ({}, "squash224-bilinear"),
         ({"size": 96}, "squash96-bilinear"),
         ({"interpolation": "bicubic"}, "squash224-bicubic"),
-        ({"fit": "crop"}, "crop224of256-bilinear"),
-        ({"fit": "crop", "resize": 232}, "crop224of232-bilinear"),
-        ({"fit": "pad"}, "pad224-bilinear"),
+        ({"resize_mode": "crop"}, "crop224of256-bilinear"),
+        ({"resize_mode": "crop", "resize": 232}, "crop224of232-bilinear"),
+        ({"resize_mode": "pad"}, "pad224-bilinear"),
         ({"mean": [0.5, 0.5, 0.5]}, "squash224-bilinear-mean0.5,0.5,0.5"),
         ({"std": (0.5, 0.5, 0.25)}, "squash224-bilinear-std0.5,0.5,0.25"),
         ({"mean": (0.485, 0.456, 0.4061)}, "squash224-bilinear-mean0.485,0.456,0.4061"),
@@ -123,9 +123,9 @@ def test_equal_numbers_are_equal_and_hashable_whatever_their_type() -> None:
         ({"size": 0}, "size is 0"),
         ({"size": 224.0}, "size is 224.0"),
         ({"size": True}, "size is True"),
-        ({"fit": "stretch"}, "fit is 'stretch': expected one of squash, crop, pad"),
+        ({"resize_mode": "stretch"}, "resize_mode is 'stretch': expected one of squash, crop, pad"),
         ({"interpolation": "lanczos"}, "interpolation is 'lanczos'"),
-        ({"fit": "crop", "size": 300}, "size 300 does not fit into resize 256"),
+        ({"resize_mode": "crop", "size": 300}, "size 300 does not fit into resize 256"),
         ({"mean": (123.675, 116.28, 103.53)}, "mean is .*each 0 to 1"),
         ({"std": (0.2, 0.0, 0.2)}, "std is .*above 0"),
         ({"std": (0.2, 0.2)}, "std is .*three numbers"),

@@ -24,7 +24,7 @@ def test_identity_is_name_digest_of_the_weights_and_preprocessing() -> None:
 
 CHANGES: dict[str, Any] = {
     "size": 9,
-    "fit": "pad",
+    "resize_mode": "pad",
     "resize": 11,
     "interpolation": "bicubic",
     "mean": (0.485, 0.456, 0.4),
@@ -54,7 +54,7 @@ def test_a_backbone_shown_in_a_notebook_does_not_print_its_weights() -> None:
 def test_loading_reads_the_given_weights_and_changes_the_preprocessing(tmp_path: Path) -> None:
     file = tmp_path / "ours.safetensors"
     file.write_bytes(find_weights("irbis_tiny", None, "").read_bytes())
-    chosen = load_backbone("irbis_tiny", weights=str(file), size=70, fit=None, crop_bottom=0.5, max_pixels=99)
+    chosen = load_backbone("irbis_tiny", weights=str(file), size=70, resize_mode=None, crop_bottom=0.5, max_pixels=99)
     own = load_backbone("irbis_tiny").preprocessing
     assert chosen == Backbone(
         "irbis_tiny", file.read_bytes(), replace(own, size=70, resize=80, crop_bottom=0.5), max_pixels=99
@@ -66,7 +66,7 @@ def test_loading_reads_the_given_weights_and_changes_the_preprocessing(tmp_path:
 
 def test_a_crop_keeps_its_share_of_the_image_at_another_size() -> None:
     def cropped(**numbers: Any) -> str:
-        return load_backbone("irbis_tiny", fit="crop", **numbers).feature_id.split("/")[1].split("-")[0]
+        return load_backbone("irbis_tiny", resize_mode="crop", **numbers).feature_id.split("/")[1].split("-")[0]
 
     assert cropped() == "crop160of183"  # the proportion of 224 to 256
     assert cropped(size=320) == "crop320of366"
@@ -76,7 +76,7 @@ def test_a_crop_keeps_its_share_of_the_image_at_another_size() -> None:
 @pytest.mark.parametrize(
     ("numbers", "reason"),
     [
-        ({"fit": "stretch"}, r"images: fit is 'stretch': expected one of squash, crop, pad"),
+        ({"resize_mode": "stretch"}, r"images: resize_mode is 'stretch': expected one of squash, crop, pad"),
         ({"size": "big"}, r"images: size is 'big': a whole number"),
         ({"size": 31}, r"images.size = 31: irbis_tiny takes 32 to 4096 pixels a side"),
         ({"crop": True}, r"images: no number of the preprocessing is called crop. Known: size, fit,"),
@@ -94,7 +94,7 @@ def test_a_network_of_one_size_refuses_another_before_its_weights_are_looked_for
 
 def test_settings_name_backbone_weights_and_preprocessing(make_settings: Callable[..., Any]) -> None:
     settings = make_settings(
-        {"featurize.backbone": "irbis_tiny", "images.size": 96, "images.fit": "pad", "images.max_megapixels": 2}
+        {"featurize.backbone": "irbis_tiny", "images.size": 96, "images.resize_mode": "pad", "images.max_megapixels": 2}
     )
     (chosen,) = backbones_from_settings(settings)
     assert chosen.feature_id.startswith("irbis_tiny@") and "/pad96-" in chosen.feature_id
@@ -102,7 +102,7 @@ def test_settings_name_backbone_weights_and_preprocessing(make_settings: Callabl
 
 
 def test_names_joined_by_plus_are_several_backbones_in_the_order_given(make_settings: Callable[..., Any]) -> None:
-    settings = make_settings({"featurize.backbone": "raw_pixels + irbis_tiny", "images.fit": "pad"})
+    settings = make_settings({"featurize.backbone": "raw_pixels + irbis_tiny", "images.resize_mode": "pad"})
     pixels, tiny = backbones_from_settings(settings)
     assert (pixels.name, tiny.name) == ("raw_pixels", "irbis_tiny")
     assert feature_id(settings) == f"{pixels.feature_id}+{tiny.feature_id}"

@@ -11,7 +11,7 @@ import pytest
 BEGIN = """
 import signal, sys, threading, time
 from pipelines import termination
-from pipelines.termination import Terminated, at_the_latest, terminable
+from pipelines.termination import Terminated, before_forced_exit, handle_termination
 termination.MAX_SECONDS = termination.WRITING_SECONDS = termination.LAST_SECONDS = 0.3
 """
 
@@ -29,7 +29,7 @@ def begun(code, **options):
 def test_what_ended_because_of_the_signal_ends_as_the_signal_does(number, code):
     program = """
 try:
-    with terminable():
+    with handle_termination():
         try:
             print("on", flush=True)
             while True: time.sleep(0.05)
@@ -45,7 +45,7 @@ except Terminated as end:
 
 def test_nothing_keeps_the_process_and_its_record_is_written():
     code = """
-with terminable(), at_the_latest(lambda: print("record")):
+with handle_termination(), before_forced_exit(lambda: print("record")):
     try:
         print("on", flush=True)
         while True: time.sleep(0.05)
@@ -65,7 +65,7 @@ def test_threads_that_go_on_do_not_keep_the_process():
 termination.MAX_SECONDS = 3600
 threading.Thread(target=time.sleep, args=[3600]).start()  # as of a trial: Python waits for its threads
 try:
-    with terminable():
+    with handle_termination():
         print("on", flush=True)
         while True: time.sleep(0.05)
 except Terminated:
@@ -78,7 +78,7 @@ except Terminated:
 
 def test_a_record_that_cannot_be_written_does_not_keep_the_process_either():
     code = """
-with terminable(), at_the_latest(lambda: time.sleep(60)):
+with handle_termination(), before_forced_exit(lambda: time.sleep(60)):
     try:
         print("on", flush=True)
         while True: time.sleep(0.05)
@@ -93,7 +93,7 @@ with terminable(), at_the_latest(lambda: time.sleep(60)):
 def test_what_the_parent_ignores_stays_ignored_and_a_child_ends_as_ever():
     code = """
 import os
-with terminable():
+with handle_termination():
     read, write = os.pipe()
     child = os.fork()
     if not child:

@@ -65,7 +65,7 @@ def test_only_what_a_backbone_lacks_is_computed(spark, settings, make_settings, 
     draw({"new.jpg": jpeg(200, 9)})
     ingest.run(spark, settings)
     assert featurize.run(spark, settings).read == 1
-    padded = settings.model_copy(update={"images": settings.images.model_copy(update={"fit": "pad"})})
+    padded = settings.model_copy(update={"images": settings.images.model_copy(update={"resize_mode": "pad"})})
     assert featurize.run(spark, padded).read == 5  # another preprocessing is another backbone
     counts = Tables.of(spark, settings).read("features").groupBy("backbone").count().collect()
     assert sorted(row["count"] for row in counts) == [5, 5]

@@ -159,7 +159,7 @@ def scores_of(tables, burst):
 
 
 def test_features_of_another_backbone_are_refused_in_a_sentence(spark, trained):
-    other = changed(trained, "images", fit="pad")
+    other = changed(trained, "images", resize_mode="pad")
     with pytest.raises(
         ModelError, match=r"Model irbis/1 was trained on features of irbis_tiny@.*squash.*the settings say .*pad"
     ):

@@ -90,7 +90,7 @@ def test_an_interrupted_render_is_completed_with_equal_bytes(small: SampleSet, w
     assert done == list(range(small.files - len(lost) + 1, small.files + 1))
     assert digests(small) == before
     assert small.labels_csv.read_bytes() == labels
-    assert sorted(path.name for path in small.folder.iterdir()) == ["labels.csv", "images", "sample_set.json"]
+    assert sorted(path.name for path in small.folder.iterdir()) == ["images", "labels.csv", "sample_set.json"]
 
 
 def test_another_seed_in_the_same_folder_is_refused_in_a_sentence(small: SampleSet) -> None:
