@@ -13,10 +13,10 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobLeaseClient
 
-from pipelines.azure.client import NoRetryTransport
 from pipelines.azure.credentials import redact_sas_in_logs
 from pipelines.azure.hadoop import workspace_credential
 from pipelines.azure.retry import RetryPolicy, TransientError
+from pipelines.azure.transport import NoRetryTransport
 from pipelines.azure_uri import parse_blob_uri
 from pipelines.config.settings import Settings
 from pipelines.errors import AccessError, PlatformError
