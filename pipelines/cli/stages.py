@@ -196,7 +196,7 @@ def print_result(result: StageResult, recording: RunRecorder | None = None) -> N
 
 def _loaded(name: str, settings: Settings) -> Any:
     """Import a stage and let it prepare what takes no Spark, if it has something to prepare."""
-    stage = importlib.import_module(f"pipelines.stages.{name}")
+    stage = importlib.import_module(f"pipelines.stages.{name}.stage")
     if prepare := getattr(stage, "prepare", None):
         prepare(settings)
     return stage
