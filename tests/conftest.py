@@ -16,9 +16,20 @@ from pipelines.azure_uri import EMULATOR_PORT
 from pipelines.config.loader import load_settings
 from pipelines.config.settings import ENV_PREFIX, Settings
 
+from . import needs
 from .azurite import Azurite, why_not
 
 MakeSettings = Callable[..., Settings]
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    needs.mark(items)
+
+
+@pytest.fixture(autouse=True)
+def _no_hidden_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from needs.refuse_processes(request, monkeypatch)
 
 
 @pytest.fixture(scope="session", autouse=True)

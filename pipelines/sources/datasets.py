@@ -72,12 +72,12 @@ def remove(tables: Tables, name: str) -> None:
 
 
 def overview(tables: Tables) -> list[dict[str, Any]]:
-    """Give name, images, images and last_ingest of every dataset, by name."""
+    """Return name, images (the address), image_count and last_ingest of every dataset, by name."""
     named = tables.read("datasets").alias("d")
     images = tables.latest_images().select("path", "ingested_at").alias("i")
     joined = named.join(images, F.col("i.path").startswith(F.col("d.root")), "left")
     counted = joined.groupBy("d.name", "d.images").agg(
-        F.count("i.path").alias("images"), F.max("i.ingested_at").alias("last_ingest")
+        F.count("i.path").alias("image_count"), F.max("i.ingested_at").alias("last_ingest")
     )
     return [row.asDict() for row in counted.orderBy("name").collect()]
 
@@ -92,7 +92,7 @@ def describe(tables: Tables, name: str) -> dict[str, Any]:
     counted = rows.groupBy("label").count().orderBy(F.desc("count"), "label").collect()
     return {
         **dataset.asDict(),
-        "images": images,
+        "image_count": images,
         "bytes": size or 0,
         "labels_found": {row["label"]: row["count"] for row in counted if row["label"] is not None},
         "unlabelled": sum(row["count"] for row in counted if row["label"] is None),

@@ -58,8 +58,8 @@ def as_table(datasets: list[dict[str, Any]]) -> str:
     """Give a line for each dataset."""
     if not datasets:
         return "No dataset is registered yet: irbis datasets add NAME --images DIR"
-    rows = [("name", "images", "last ingest", "images")]
-    rows += [(each["name"], f"{each['images']:,}", _moment(each["last_ingest"]), each["images"]) for each in datasets]
+    rows = [("name", "images", "last ingest", "source")]
+    rows += [(each["name"], f"{each['image_count']:,}", _moment(each["last_ingest"]), each["images"]) for each in datasets]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     aligned = ((row[0].ljust(widths[0]), row[1].rjust(widths[1]), row[2].ljust(widths[2]), row[3]) for row in rows)
     return "\n".join("  ".join(row) for row in aligned)
@@ -70,13 +70,13 @@ def as_text(dataset: dict[str, Any]) -> str:
     first, last = dataset["captured"]
     lines = [
         ("dataset", dataset["name"]),
-        ("images", dataset["images"]),
+        ("source", dataset["images"]),
         ("labels", dataset["labels"]),
         ("station", dataset["station"]),
         ("registered", _moment(dataset["registered_at"])),
         ("last ingest", _moment(dataset["last_ingest"])),
         ("captured", f"{_moment(first)} to {_moment(last)}" if first else "no times known"),
-        ("images", f"{dataset['images']:,}; {dataset['bytes'] / 2**20:,.1f} MB"),
+        ("images", f"{dataset['image_count']:,}; {dataset['bytes'] / 2**20:,.1f} MB"),
     ]
     lines += [("", f"  {count:,} {label}") for label, count in dataset["labels_found"].items()]
     lines += [("", f"  {dataset['unlabelled']:,} without a label")] if dataset["unlabelled"] else []

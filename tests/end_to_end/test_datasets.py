@@ -27,14 +27,14 @@ def test_a_dataset_is_registered_listed_read_shown_and_forgotten(irbis_here, tmp
     assert "peru registered anew" in irbis_here(*add).stdout
     listed = irbis_here("datasets", *where).stdout.splitlines()
     assert [line.split() for line in listed] == [
-        ["name", "images", "last", "ingest", "images"],
+        ["name", "images", "last", "ingest", "source"],
         ["peru", "0", "never", f"{tmp_path}/survey"],
     ]
     (tmp_path / "elsewhere").mkdir()
     line = closing_lines(irbis_here("ingest", "--dataset", "peru", *where).stdout)["ingest"]
     assert "ingest: 13 read, 12 written, 1 failed (1 empty)" in line
     found = json.loads(irbis_here("datasets", "show", "peru", "--json", *where).stdout)
-    assert (found["images"], found["station"], found["failures"]) == (13, "folder:1", {"empty": 1})
+    assert (found["image_count"], found["station"], found["failures"]) == (13, "folder:1", {"empty": 1})
     assert sum(found["labels_found"].values()) + found["unlabelled"] == 13
     assert found["labels_found"]["plain"] >= 1 and found["bytes"] == sum(map(len, some(12).values()))
     assert found["captured"][0] == "2024-06-01 00:00:00" and found["last_ingest"] is not None

@@ -1,0 +1,45 @@
+"""Mark tests by what they need, which their fixtures tell; a test that needs nothing is a unit test."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+FIXTURES = {  # any of these, asked for directly or by another fixture
+    "jvm": {"spark"},
+    "azurite": {"azurite", "surveys", "tls"},
+    "process": {"irbis"},
+}
+# Marks of tests that are no unit tests; `process` and `browser` stand in the tests' files where no fixture tells.
+NEEDS = (*FIXTURES, "browser", "slow", "clusters", "kills")
+# What a contributor runs before pushing, beside the unit tests: each stage, the tables and one run of the command.
+CORE = {
+    "end_to_end/test_sample_set.py",
+}
+
+
+def mark(items: Iterable[pytest.Item]) -> None:
+    """Add `jvm`, `azurite`, `process`, `core` and `unit`."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        for name, tellers in FIXTURES.items():
+            if tellers & fixtures:
+                item.add_marker(name)
+        if any(item.nodeid.removeprefix("tests/").startswith(file) for file in CORE):
+            item.add_marker("core")
+        if not any(item.get_closest_marker(name) for name in NEEDS):
+            item.add_marker("unit")
+
+
+def refuse_processes(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a unit test that starts a process: it belongs among those marked `process`."""
+    if request.node.get_closest_marker("unit"):
+
+        def refuse(self: object, command: object, *_: object, **__: object) -> None:
+            pytest.fail(f"starts a process: {command}. Add `pytestmark = pytest.mark.process` to the file.")
+
+        patch.setattr(subprocess.Popen, "__init__", refuse)
+        patch.setattr(subprocess.Popen, "__del__", lambda self: None)
+    yield
