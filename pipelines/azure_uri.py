@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from pipelines.errors import AccessError, DataError
-from pipelines.safe_paths import dot_segment
+from pipelines.safe_paths import find_dot_segment
 
 DEFAULT_CLOUD_SUFFIX = "blob.core.windows.net"
 CLOUDS = (
@@ -17,14 +17,14 @@ CLOUDS = (
     "core.chinacloudapi.cn",
     "core.usgovcloudapi.net",
 )  # Azure, its clouds in China and the USA
-EMULATOR = "devstoreaccount1"
+EMULATOR_ACCOUNT = "devstoreaccount1"
 EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # public
 EMULATOR_PORT = 10000  # the only one at which Hadoop's file system looks for it
-HOST = r"(?P<account>[a-z0-9]{3,24}(?:-secondary)?)\.(?:blob|dfs)\.(?P<cloud>[a-z0-9.-]+)"
+HOST_PATTERN = r"(?P<account>[a-z0-9]{3,24}(?:-secondary)?)\.(?:blob|dfs)\.(?P<cloud>[a-z0-9.-]+)"
 URI_PATTERNS = (
     re.compile(r"az://(?P<account>[a-z0-9]{3,24})/(?P<container>[^/?]+)(?:/(?P<prefix>[^?]*))?$"),
-    re.compile(rf"(?:abfss?|wasbs?)://(?P<container>[^/@]+)@{HOST}(?:/(?P<prefix>[^?]*))?$"),
-    re.compile(rf"https://{HOST}/(?P<container>[^/?]+)(?:/(?P<prefix>[^?]*))?(?:\?(?P<signature>.*))?$"),
+    re.compile(rf"(?:abfss?|wasbs?)://(?P<container>[^/@]+)@{HOST_PATTERN}(?:/(?P<prefix>[^?]*))?$"),
+    re.compile(rf"https://{HOST_PATTERN}/(?P<container>[^/?]+)(?:/(?P<prefix>[^?]*))?(?:\?(?P<signature>.*))?$"),
     # An emulator or a private endpoint: the account is the first part of the path.
     re.compile(
         r"(?P<endpoint>https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?/(?P<account>[a-z0-9]{3,24}))/(?P<container>[^/?]+)"
@@ -32,7 +32,7 @@ URI_PATTERNS = (
     ),
 )
 SCHEMES = ("az", "https", "http", "abfss", "abfs", "wasbs", "wasb")
-EXAMPLE = "az://ACCOUNT/CONTAINER/PREFIX"
+EXAMPLE_URI = "az://ACCOUNT/CONTAINER/PREFIX"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class BlobLocation:
 
     @property
     def is_emulator(self) -> bool:
-        return self.account == EMULATOR
+        return self.account == EMULATOR_ACCOUNT
 
     def to_hadoop_uri(self, scheme: str) -> str:
         """Give the address as Hadoop's file systems read it, without a slash at its end."""
@@ -76,19 +76,19 @@ def parse_blob_uri(address: str) -> tuple[BlobLocation, str | None]:
     A prefix in an https address is unescaped, as browsers and the portal escape it; in the others it is as stored.
     Raises DataError for anything else, without repeating what stands after the question mark.
     """
-    for form in URI_PATTERNS:
-        if found := form.match(address):
-            parts = found.groupdict()
+    for pattern in URI_PATTERNS:
+        if match := pattern.match(address):
+            parts = match.groupdict()
             prefix = parts["prefix"] or ""
             prefix = unquote(prefix) if address.startswith("http") else prefix
             cloud = parts.get("cloud")
             host = f"blob.{cloud}" if cloud else DEFAULT_CLOUD_SUFFIX
-            endpoint = parts.get("endpoint") or _endpoint(parts["account"], host)
-            if fault := dot_segment(f"{parts['container']}/{prefix}"):
+            endpoint = parts.get("endpoint") or _build_endpoint(parts["account"], host)
+            if fault := find_dot_segment(f"{parts['container']}/{prefix}"):
                 raise DataError(f"sources.images = {address.partition('?')[0]}: {fault}. Write the address without it.")
             prefix = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
             return BlobLocation(endpoint, parts["account"], parts["container"], prefix), parts.get("signature")
-    raise DataError(f"sources.images = {address.partition('?')[0]}: no container is named. Write {EXAMPLE}.")
+    raise DataError(f"sources.images = {address.partition('?')[0]}: no container is named. Write {EXAMPLE_URI}.")
 
 
 def is_loopback(host: str | None) -> bool:
@@ -99,26 +99,29 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def require_known_host(place: BlobLocation, hosts: Collection[str]) -> None:
+def require_known_host(location: BlobLocation, extra_hosts: Collection[str]) -> None:
     """Raise AccessError unless the place may be shown credentials: keys, signatures and tokens of any kind.
 
     Those are Blob Storage in the clouds of Azure, this machine, and `hosts`, of which one that begins with a dot
     stands for all below it. Over plain http only this machine is.
     """
-    parts = urlsplit(place.endpoint)
+    parts = urlsplit(location.endpoint)
     host = parts.hostname or ""
     if is_loopback(host):
         return
-    known = [f".{kind}.{cloud}" for kind in ("blob", "dfs") for cloud in CLOUDS]
-    if not any(host == each or (each.startswith(".") and host.endswith(each)) for each in (*known, *hosts)):
+    hosts_of_azure = [f".{service}.{cloud}" for service in ("blob", "dfs") for cloud in CLOUDS]
+    if not any(
+        host == allowed or (allowed.startswith(".") and host.endswith(allowed))
+        for allowed in (*hosts_of_azure, *extra_hosts)
+    ):
         raise AccessError(
-            f"{place.root} is shown no credentials: {host} is no host of Azure Blob Storage. If it may have yours, "
+            f"{location.root} is shown no credentials: {host} is no host of Azure Blob Storage. If it may have yours, "
             f"name it: IRBIS_AZURE__HOSTS={host} or --set azure.hosts={host}."
         )
     if parts.scheme != "https":
         raise AccessError(
-            f"{place.root} is shown no credentials: they travel over https, and over http on this machine alone. "
-            f"Write https://{place.root.partition('://')[2]}."
+            f"{location.root} is shown no credentials: they travel over https, and over http on this machine alone. "
+            f"Write https://{location.root.partition('://')[2]}."
         )
 
 
@@ -131,22 +134,26 @@ def to_hadoop_uri(address: str) -> str:
     if not is_azure_uri(address):
         return address
     try:
-        place, signature = parse_blob_uri(address)
+        location, signature = parse_blob_uri(address)
     except DataError as error:
-        raise ValueError(f"no container is named; write {EXAMPLE}") from error
+        raise ValueError(f"no container is named; write {EXAMPLE_URI}") from error
     if signature:
         raise ValueError("it holds a signature, which would be stored with every path; give that as azure.sas")
     scheme = address.partition("://")[0]
-    if not place.is_emulator:
-        if "/" in place.endpoint.partition("://")[2]:
+    if not location.is_emulator:
+        if "/" in location.endpoint.partition("://")[2]:
             raise ValueError(
                 f"tables can be written to accounts at {DEFAULT_CLOUD_SUFFIX} and to the emulator, no other host"
             )
-        return place.to_hadoop_uri(scheme if scheme.startswith(("abfs", "wasb")) else "abfss")
-    if place.endpoint != _endpoint(EMULATOR, DEFAULT_CLOUD_SUFFIX):
+        return location.to_hadoop_uri(scheme if scheme.startswith(("abfs", "wasb")) else "abfss")
+    if location.endpoint != _build_endpoint(EMULATOR_ACCOUNT, DEFAULT_CLOUD_SUFFIX):
         raise ValueError(f"an emulator is looked for at 127.0.0.1:{EMULATOR_PORT} only")
-    return place.to_hadoop_uri("wasb")
+    return location.to_hadoop_uri("wasb")
 
 
-def _endpoint(account: str, host: str) -> str:
-    return f"http://127.0.0.1:{EMULATOR_PORT}/{EMULATOR}" if account == EMULATOR else f"https://{account}.{host}"
+def _build_endpoint(account: str, host: str) -> str:
+    return (
+        f"http://127.0.0.1:{EMULATOR_PORT}/{EMULATOR_ACCOUNT}"
+        if account == EMULATOR_ACCOUNT
+        else f"https://{account}.{host}"
+    )

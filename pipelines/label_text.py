@@ -14,8 +14,8 @@ _IGNORABLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe0
 _BLANK = {"\u2800": " "}  # drawn as white space, but a symbol to Unicode
 # What people, cameras and programs write for a name that is not known; compared in lower case.
 _UNKNOWN = {"", "?", "??", "-", "--", "n/a", "na", "none", "null", "nil", "unknown", "undefined"}
-SHOWN = 5  # labels that a message names
-SPELLING = "Give each class one spelling, or set sources.label_case=lower (keep: they are classes of their own)."
+MAX_EXAMPLES = 5  # labels that a message names
+SPELLING_REMEDY = "Give each class one spelling, or set sources.label_case=lower (keep: they are classes of their own)."
 
 
 def canonical_text(text: str | None) -> str | None:
@@ -37,7 +37,7 @@ def is_unknown_name(name: str) -> bool:
     return name.strip().lower() in _UNKNOWN
 
 
-def known_name(name: str | None) -> str | None:
+def drop_unknown_name(name: str | None) -> str | None:
     """Return the name of a station or camera, None if it says that it is not known."""
     return None if name is None or is_unknown_name(name) else name
 
@@ -49,8 +49,10 @@ def require_one_spelling(counts: Mapping[str, int], remedy: str) -> None:
         spellings.setdefault((canonical_text(label) or "").lower(), []).append(label)
     twins = [found for found in spellings.values() if len(found) > 1]
     if twins:
-        shown = [" and ".join(f"'{name}' ({counts[name]:,} images)" for name in found) for found in twins[:SHOWN]]
-        more = f", and {len(twins) - SHOWN:,} more" if len(twins) > SHOWN else ""
+        shown = [
+            " and ".join(f"'{name}' ({counts[name]:,} images)" for name in found) for found in twins[:MAX_EXAMPLES]
+        ]
+        more = f", and {len(twins) - MAX_EXAMPLES:,} more" if len(twins) > MAX_EXAMPLES else ""
         raise DataError(f"Labels differ only in upper and lower case: {', '.join(shown)}{more}. {remedy}")
 
 

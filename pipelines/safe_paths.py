@@ -11,7 +11,7 @@ from pipelines.errors import DataError
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-def name_fault(name: str) -> str | None:
+def find_name_fault(name: str) -> str | None:
     """Return why a name cannot be that of a file below a folder, as the end of a sentence; null where it can."""
     if not name:
         return "the name is empty"
@@ -23,21 +23,21 @@ def name_fault(name: str) -> str | None:
         return "the name is absolute"
     if _DRIVE.match(name):
         return "the name begins with a drive letter"
-    return dot_segment(name) or ("the name has an empty segment" if "" in name.split("/") else None)
+    return find_dot_segment(name) or ("the name has an empty segment" if "" in name.split("/") else None)
 
 
-def dot_segment(name: str) -> str | None:
+def find_dot_segment(name: str) -> str | None:
     """Return that a name has a segment `.` or `..`, which clients and servers resolve to another name; else null."""
     found = next((part for part in re.split(r"[/\\]", name) if part in (".", "..")), None)
     return f"the name has the segment '{found}'" if found else None
 
 
-def path_below(folder: Path, name: str) -> Path:
+def safe_join(folder: Path, name: str) -> Path:
     """Return the path of a foreign name below a folder of this machine, links resolved only to check it.
 
     Raises DataError for a name that leads out of the folder: by itself, or through a link that lies there.
     """
-    fault = name_fault(name)
+    fault = find_name_fault(name)
     if not fault and not resolves_below(folder / name, folder):
         fault = "a symbolic link leads out of the folder"
     if fault:

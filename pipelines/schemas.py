@@ -37,7 +37,7 @@ class Failure(str, Enum):
         return self in {Failure.FORBIDDEN, Failure.UNAVAILABLE}
 
     @property
-    def is_of_process(self) -> bool:
+    def is_process_failure(self) -> bool:
         """Return whether the image ended the process that decoded it."""
         return self in {Failure.TOO_SLOW, Failure.CRASHED}
 

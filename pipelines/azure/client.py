@@ -17,13 +17,13 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from pipelines.azure import retry as answers
+from pipelines.azure import retry
 from pipelines.azure.credentials import SCOPE, Credential, redact_sas_in_logs
 from pipelines.azure.retry import TransientError
 from pipelines.azure_uri import BlobLocation
-from pipelines.safe_paths import dot_segment
+from pipelines.safe_paths import find_dot_segment
 
-VERSION = "2021-12-02"  # of the service: any since 2017 reads with tokens
+API_VERSION = "2021-12-02"  # of the service: any since 2017 reads with tokens
 
 CLIENT_LOCK = Lock()
 
@@ -36,62 +36,62 @@ class AzureRequestError(Exception):
         self.status, self.code = status, code
 
 
-def get_blob(place: BlobLocation, credential: Credential, threads: int, name: str, etag: str | None = None) -> bytes:
+def get_blob(location: BlobLocation, credential: Credential, threads: int, name: str, etag: str | None = None) -> bytes:
     """Give the bytes of a blob, if it still has this etag where one is given, compared with its MD5 where it has one.
 
     Raises Refused for every other answer, PassingError for what may be better the next time.
     """
     headers = {"If-Match": f'"{etag}"'} if etag else {}
-    told, content = request(place, credential, threads, place.root + quote(name, safe="/~"), headers)
-    md5 = told.get("Content-MD5")
+    response_headers, content = request(location, credential, threads, location.root + quote(name, safe="/~"), headers)
+    md5 = response_headers.get("Content-MD5")
     if md5 and hashlib.md5(content, usedforsecurity=False).digest() != base64.b64decode(md5):
         raise TransientError("the bytes do not match their MD5")
     return content
 
 
 def request(
-    place: BlobLocation, credential: Credential, threads: int, address: str, headers: dict[str, str]
+    location: BlobLocation, credential: Credential, threads: int, address: str, headers: dict[str, str]
 ) -> tuple[Any, bytes]:
     """Give the headers and the whole body of an answer. Raises as `get` does.
 
     An address with a segment `.` or `..` is not sent: urllib3 and servers resolve it, to another container even.
     """
-    if fault := dot_segment(unquote(urlsplit(address).path)):
+    if fault := find_dot_segment(unquote(urlsplit(address).path)):
         raise AzureRequestError(400, fault)
-    headers = {"x-ms-version": VERSION, "Accept-Encoding": "identity", **headers}
+    headers = {"x-ms-version": API_VERSION, "Accept-Encoding": "identity", **headers}
     with CLIENT_LOCK:  # or the first threads of a worker make one each
-        manager, signed = _way_in(place, credential, threads)
-        secret = signed.for_client(place.account)
-    if signed.kind == "SAS":
+        manager, read_credential = _open_connections(location, credential, threads)
+        secret = read_credential.for_client(location.account)
+    if read_credential.kind == "SAS":
         address += f"{'&' if '?' in address else '?'}{secret.signature}"
     else:
         headers["Authorization"] = f"Bearer {secret.get_token(SCOPE).token}"
     # Timeouts by their module, so that a test can shorten them.
-    patience = urllib3.Timeout(connect=answers.CONNECT, read=answers.SILENCE)
+    timeout = urllib3.Timeout(connect=retry.CONNECT_TIMEOUT, read=retry.READ_TIMEOUT)
     try:
         response = manager.urlopen(
-            "GET", address, headers=headers, retries=False, redirect=False, preload_content=False, timeout=patience
+            "GET", address, headers=headers, retries=False, redirect=False, preload_content=False, timeout=timeout
         )
-        content = _body(response)
+        content = _read_body(response)
     except urllib3.exceptions.HTTPError as error:
-        raise TransientError(answers.describe_error(error)) from error
+        raise TransientError(retry.describe_error(error)) from error
     size = response.headers.get("Content-Length")
     if size is not None and len(content) != int(size):
         raise TransientError(f"{len(content):,} of {int(size):,} bytes came")
     return response.headers, content
 
 
-def _body(response: Any) -> bytes:
+def _read_body(response: Any) -> bytes:
     """Read the body in the time that it may take; the connection goes back only if it was read to its end."""
     try:
-        answers.raise_if_transient(response.status, response.reason, response.headers)
+        retry.raise_if_transient(response.status, response.reason, response.headers)
         if response.status != 200:
             raise AzureRequestError(response.status, response.headers.get("x-ms-error-code") or response.reason)
-        limit = answers.deadline(response.headers)
+        limit = retry.deadline(response.headers)
         # What has come, not a whole block: a body that drips must meet its limit. urllib3 1 has whole blocks only.
         read = getattr(response, "read1", response.read)
         blocks = []
-        while block := read(answers.BLOCK, decode_content=False):
+        while block := read(retry.BLOCK_BYTES, decode_content=False):
             blocks.append(block)
             if time.monotonic() > limit:
                 raise TransientError("too slow")
@@ -102,7 +102,7 @@ def _body(response: Any) -> bytes:
 
 
 @lru_cache(4)
-def _way_in(place: BlobLocation, credential: Credential, threads: int) -> tuple[Any, Credential]:
+def _open_connections(location: BlobLocation, credential: Credential, threads: int) -> tuple[Any, Credential]:
     """Give connections and a way in for many threads, kept for the life of a worker so that connections stay open.
 
     The connections are those of requests: through the proxy and with the certificates that the environment names.
@@ -110,10 +110,10 @@ def _way_in(place: BlobLocation, credential: Credential, threads: int) -> tuple[
     from requests.utils import select_proxy
 
     redact_sas_in_logs()
-    signed = credential.to_read_sas(place)  # an account key signs an address once, not every request
+    read_credential = credential.to_read_sas(location)  # an account key signs an address once, not every request
     adapter = HTTPAdapter(pool_maxsize=threads)
-    options = requests.Session().merge_environment_settings(place.root, {}, None, None, None)
-    proxy = select_proxy(place.root, options["proxies"])
+    options = requests.Session().merge_environment_settings(location.root, {}, None, None, None)
+    proxy = select_proxy(location.root, options["proxies"])
     manager = adapter.proxy_manager_for(proxy) if proxy else adapter.poolmanager
-    adapter.cert_verify(manager.connection_from_url(place.root), place.root, options["verify"], options["cert"])
-    return manager, signed
+    adapter.cert_verify(manager.connection_from_url(location.root), location.root, options["verify"], options["cert"])
+    return manager, read_credential

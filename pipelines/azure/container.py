@@ -8,45 +8,45 @@ from typing import Any
 
 from pipelines.azure.credentials import Credential, redact_sas_in_logs
 from pipelines.azure.retry import RetryPolicy, TransientError
-from pipelines.azure_uri import EXAMPLE, BlobLocation
+from pipelines.azure_uri import EXAMPLE_URI, BlobLocation
 from pipelines.errors import AccessError
 
 INTERACTIVE_RETRY = RetryPolicy(tries=2, first_wait=0.2, deadline_seconds=4)  # the user waits
 CLIENT_LOCK = Lock()
 
 
-def check_access(place: BlobLocation, credential: Credential, threads: int = 1) -> None:
+def check_access(location: BlobLocation, credential: Credential, threads: int = 1) -> None:
     """Raise AccessError if the container cannot be listed."""
     from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
     pages = (
-        container_client(place, credential, threads)
-        .list_blobs(name_starts_with=place.prefix, results_per_page=1)
+        container_client(location, credential, threads)
+        .list_blobs(name_starts_with=location.prefix, results_per_page=1)
         .by_page()
     )
     try:
         INTERACTIVE_RETRY.call(lambda: next(pages, None))
     except TransientError as error:
-        where = place.endpoint
-        raise AccessError(f"{where} cannot be reached ({error}). Is {EXAMPLE} written right?") from error
+        endpoint = location.endpoint
+        raise AccessError(f"{endpoint} cannot be reached ({error}). Is {EXAMPLE_URI} written right?") from error
     except ResourceNotFoundError as error:
         raise AccessError(
-            f"There is no container {place.container} in {place.endpoint} ({error_code(error)})."
+            f"There is no container {location.container} in {location.endpoint} ({error_code(error)})."
         ) from error
     except HttpResponseError as error:
         code = error_code(error)
         # What Azure also answers to an address that the account's network rules leave out.
-        more = " Or name this machine's address in the account's firewall." if "AuthorizationFail" in code else ""
+        hint = " Or name this machine's address in the account's firewall." if "AuthorizationFail" in code else ""
         raise AccessError(
-            f"{place.root} refuses the {credential!r} ({code}). Give one that may list and read: "
-            f"azure.account_key, azure.sas, azure.connection_string, or the role Storage Blob Data Reader.{more}"
+            f"{location.root} refuses the {credential!r} ({code}). Give one that may list and read: "
+            f"azure.account_key, azure.sas, azure.connection_string, or the role Storage Blob Data Reader.{hint}"
         ) from error
 
 
-def container_client(place: BlobLocation, credential: Credential, threads: int) -> Any:
+def container_client(location: BlobLocation, credential: Credential, threads: int) -> Any:
     """Return a client that many threads may share."""
     with CLIENT_LOCK:  # or the first threads of a worker make one each
-        return _client(place.endpoint, place.account, place.container, credential, threads)
+        return _client(location.endpoint, location.account, location.container, credential, threads)
 
 
 @lru_cache(4)

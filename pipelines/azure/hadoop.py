@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # the command looks into the workspace before it loads Spark
 def artifact_root(workspace: str) -> str:
     """Give the address for MLflow, which knows Blob Storage as wasbs alone."""
     if is_azure_uri(workspace):
-        place, _ = parse_blob_uri(workspace)
-        return f"{place.to_hadoop_uri('wasbs')}/artifacts"
+        location, _ = parse_blob_uri(workspace)
+        return f"{location.to_hadoop_uri('wasbs')}/artifacts"
     if "://" in workspace:
         return f"{workspace.rstrip('/')}/artifacts"
     return (Path(workspace).expanduser().absolute() / "artifacts").as_uri()
@@ -37,22 +37,22 @@ def artifact_credentials_env(settings: Settings) -> dict[str, str]:
     """
     if not is_azure_uri(settings.workspace):
         return {}
-    place, _ = parse_blob_uri(settings.workspace)
-    require_known_host(place, settings.azure.hosts)
-    given = settings.azure.given
-    if "connection_string" in given:
-        return {"AZURE_STORAGE_CONNECTION_STRING": given["connection_string"]}
-    key = given.get("account_key") or os.environ.get("AZURE_STORAGE_KEY")
-    signature = given.get("sas") or os.environ.get("AZURE_STORAGE_SAS_TOKEN")
-    if place.is_emulator:
+    location, _ = parse_blob_uri(settings.workspace)
+    require_known_host(location, settings.azure.hosts)
+    azure = settings.azure.given
+    if "connection_string" in azure:
+        return {"AZURE_STORAGE_CONNECTION_STRING": azure["connection_string"]}
+    key = azure.get("account_key") or os.environ.get("AZURE_STORAGE_KEY")
+    signature = azure.get("sas") or os.environ.get("AZURE_STORAGE_SAS_TOKEN")
+    if location.is_emulator:
         key, signature = key or EMULATOR_KEY, None
     if key:
-        parts = f"AccountName={place.account};AccountKey={key}"
+        parts = f"AccountName={location.account};AccountKey={key}"
     elif signature:
         parts = f"SharedAccessSignature={signature.lstrip('?')}"
     else:
         return {}
-    return {"AZURE_STORAGE_CONNECTION_STRING": f"{parts};BlobEndpoint={place.endpoint}"}
+    return {"AZURE_STORAGE_CONNECTION_STRING": f"{parts};BlobEndpoint={location.endpoint}"}
 
 
 # Named one by one: hadoop-azure's own list draws in a second Hadoop.
@@ -61,7 +61,7 @@ EXTRA_JARS = (
     "org.eclipse.jetty:jetty-util:9.4.43.v20210629",
     "org.eclipse.jetty:jetty-util-ajax:9.4.43.v20210629",
 )
-EXCLUDED = "org.apache.hadoop:hadoop-common,commons-logging:commons-logging"
+EXCLUDED_JARS = "org.apache.hadoop:hadoop-common,commons-logging:commons-logging"
 
 
 def hadoop_azure_conf(settings: Settings) -> dict[str, str]:
@@ -69,7 +69,7 @@ def hadoop_azure_conf(settings: Settings) -> dict[str, str]:
     if not is_azure_uri(settings.workspace):
         return {}
     packages = [f"org.apache.hadoop:hadoop-azure:{hadoop_version()}", *EXTRA_JARS]
-    return {"spark.jars.packages": ",".join(packages), "spark.jars.excludes": EXCLUDED}
+    return {"spark.jars.packages": ",".join(packages), "spark.jars.excludes": EXCLUDED_JARS}
 
 
 def hadoop_version() -> str:
@@ -86,18 +86,18 @@ def hadoop_access_conf(settings: Settings) -> dict[str, str]:
     """
     if not is_azure_uri(settings.workspace):
         return {}
-    place, _ = parse_blob_uri(settings.workspace)
-    credential = workspace_credential(settings, place)
-    options = hadoop_options(place, settings.workspace.partition("://")[0], credential)
-    _look_into(place, credential)
+    location, _ = parse_blob_uri(settings.workspace)
+    credential = workspace_credential(settings, location)
+    options = hadoop_options(location, settings.workspace.partition("://")[0], credential)
+    _check_access_once(location, credential)
     return options
 
 
-def workspace_credential(settings: Settings, place: BlobLocation) -> Credential:
+def workspace_credential(settings: Settings, location: BlobLocation) -> Credential:
     """Return what opens the workspace. Raises AccessError for a host that may not be shown any credential."""
-    if place.is_emulator:
+    if location.is_emulator:
         return Credential("account key", "the emulator", EMULATOR_KEY)
-    return find_credential(settings.azure, None, place)
+    return find_credential(settings.azure, None, location)
 
 
 def configure_hadoop_access(spark: SparkSession, settings: Settings) -> None:
@@ -114,22 +114,22 @@ def configure_hadoop_access(spark: SparkSession, settings: Settings) -> None:
             configuration.set(name, value)
 
 
-def hadoop_options(place: BlobLocation, scheme: str, credential: Credential) -> dict[str, str]:
+def hadoop_options(location: BlobLocation, scheme: str, credential: Credential) -> dict[str, str]:
     """Give what Hadoop's file system for this scheme has to be told. Raises AccessError where it cannot use it."""
-    host = place.to_hadoop_uri(scheme).partition("@")[2].partition("/")[0]
-    if place.is_emulator:
+    host = location.to_hadoop_uri(scheme).partition("@")[2].partition("/")[0]
+    if location.is_emulator:
         return {"fs.azure.storage.emulator.account.name": host, "fs.azure.io.retry.max.retries": "1"}
     if credential.kind == "account key":
         return {f"fs.azure.account.key.{host}": credential.secret}
     if credential.kind == "SAS" and scheme.startswith("wasb"):
-        return {f"fs.azure.sas.{place.container}.{host}": credential.secret}
+        return {f"fs.azure.sas.{location.container}.{host}": credential.secret}
     raise AccessError(
-        f"workspace = {place.to_hadoop_uri(scheme)}: a Spark session on this machine cannot write there with a "
-        f"{credential!r}. Set azure.account_key, or azure.sas with the workspace written {place.to_hadoop_uri('wasbs')}; or "
+        f"workspace = {location.to_hadoop_uri(scheme)}: a Spark session on this machine cannot write there with a "
+        f"{credential!r}. Set azure.account_key, or azure.sas with the workspace written {location.to_hadoop_uri('wasbs')}; or "
         "run it on a cluster that may."
     )
 
 
 @lru_cache(4)
-def _look_into(place: BlobLocation, credential: Credential) -> None:
-    check_access(place, credential)
+def _check_access_once(location: BlobLocation, credential: Credential) -> None:
+    check_access(location, credential)

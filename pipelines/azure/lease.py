@@ -31,15 +31,15 @@ class Lease:
     """A lease on the blob `.lock` of a workspace."""
 
     def __init__(self, workspace: str, settings: Settings):
-        place, _ = parse_blob_uri(workspace)
-        credential = workspace_credential(settings, place)
+        location, _ = parse_blob_uri(workspace)
+        credential = workspace_credential(settings, location)
         redact_sas_in_logs()
         self.workspace = workspace
         self._blob = BlobClient(
-            place.endpoint,
-            place.container,
-            f"{place.prefix}{BLOB_NAME}",
-            credential=credential.for_client(place.account),
+            location.endpoint,
+            location.container,
+            f"{location.prefix}{BLOB_NAME}",
+            credential=credential.for_client(location.account),
             transport=NoRetryTransport(2),
             permit_redirects=False,  # credentials would go along
         )
@@ -54,20 +54,20 @@ class Lease:
             except ResourceNotFoundError:
                 ACQUIRE_RETRY.call(self._create)
                 ACQUIRE_RETRY.call(self._acquire)
-            ACQUIRE_RETRY.call(lambda: self._blob.set_blob_metadata(_holder(), lease=self._lease))
+            ACQUIRE_RETRY.call(lambda: self._blob.set_blob_metadata(_holder_metadata(), lease=self._lease))
         except TransientError as error:
             raise AccessError(f"workspace = {self.workspace} cannot be reached ({error}). Run again later.") from error
         except HttpResponseError as error:
             if _code(error) == LEASE_CONFLICT_CODE:
-                raise PlatformError(self._who()) from error
+                raise PlatformError(self._describe_holder()) from error
             raise AccessError(
                 f"workspace = {self.workspace}: the blob {BLOB_NAME} cannot be leased ({_code(error)}). Give a credential "
                 "that may write: azure.account_key, azure.sas or azure.connection_string."
             ) from error
 
-    def renew_until(self, over: Event) -> None:
+    def renew_until(self, stop: Event) -> None:
         """Renew the lease until `over`, or until it is another's: `require` then says so before the next commit."""
-        while not over.wait(DURATION / 4):
+        while not stop.wait(DURATION / 4):
             try:
                 self._lease.renew()
             except TransientError:
@@ -75,7 +75,7 @@ class Lease:
             except HttpResponseError:
                 return
 
-    def require(self) -> None:
+    def require_held(self) -> None:
         """Renew the lease, which succeeds even after its end if nobody else took it; raise PlatformError otherwise."""
         try:
             RetryPolicy().call(self._lease.renew)
@@ -106,12 +106,12 @@ class Lease:
             if error.status_code not in (409, 412):  # another run made it, and may have leased it
                 raise
 
-    def _who(self) -> str:
+    def _describe_holder(self) -> str:
         """Say who holds the workspace, as far as the blob tells, and what to do."""
-        told: dict[str, str] = {}
+        metadata: dict[str, str] = {}
         with suppress(TransientError, HttpResponseError):  # then it is not known who
-            told = ACQUIRE_RETRY.call(self._metadata)
-        process, host, since = (told.get(name, "?") for name in ("process", "host", "since"))
+            metadata = ACQUIRE_RETRY.call(self._metadata)
+        process, host, since = (metadata.get(name, "?") for name in ("process", "host", "since"))
         return (
             f"Process {process} on {host} has been working in {self.workspace} since {since}. Wait for it, or choose "
             f"another --workspace. If it was killed, the workspace is free within {DURATION} seconds."
@@ -121,7 +121,7 @@ class Lease:
         return dict(self._blob.get_blob_properties().metadata)
 
 
-def _holder() -> dict[str, str]:
+def _holder_metadata() -> dict[str, str]:
     since = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     host = socket.gethostname().encode("ascii", "replace").decode()  # metadata travel as headers
     return {"process": str(os.getpid()), "host": host, "since": since}

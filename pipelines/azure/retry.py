@@ -8,24 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-CONNECT, SILENCE = 5, 15  # seconds: to be connected, without a byte
-WHOLE, SLOWEST = 30, 2**19  # seconds for an answer, and one more for each half megabyte of it
-BLOCK = 2**16  # bytes of a body that are read at once; 4 KiB, as the SDK reads, cost more than the request
+CONNECT_TIMEOUT, READ_TIMEOUT = 5, 15  # seconds: to be connected, without a byte
+BASE_DEADLINE, MIN_BYTES_PER_SECOND = 30, 2**19  # seconds for an answer, and one more for each half megabyte of it
+BLOCK_BYTES = 2**16  # bytes of a body that are read at once; 4 KiB, as the SDK reads, cost more than the request
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 
 
 def raise_if_transient(status: int, text: str, headers: Any) -> None:
     """Raise PassingError for an answer that may be another one the next time."""
     if status in TRANSIENT_STATUS:
-        raise TransientError(f"{status} {text}", _seconds(headers.get("Retry-After")))
+        raise TransientError(f"{status} {text}", _parse_retry_after(headers.get("Retry-After")))
 
 
 def deadline(headers: Any) -> float:
     """Give the moment, of the monotonic clock, by which the body of an answer has to be there."""
-    return time.monotonic() + WHOLE + int(headers.get("Content-Length") or 0) / SLOWEST
+    return time.monotonic() + BASE_DEADLINE + int(headers.get("Content-Length") or 0) / MIN_BYTES_PER_SECOND
 
 
-def _seconds(text: str | None) -> float | None:
+def _parse_retry_after(text: str | None) -> float | None:
     """Read Retry-After; a date instead of seconds is taken as none given."""
     return float(text) if text and text.strip().isdigit() else None
 
@@ -33,7 +33,7 @@ def _seconds(text: str | None) -> float | None:
 def describe_error(error: BaseException) -> str:
     """Name what happened without the address, which may hold a signature."""
     text = str(error).lower()
-    for sign, name in (
+    for fragment, name in (
         ("timed out", "no answer in time"),
         ("name or service not known", "no such host"),
         ("failed to resolve", "no such host"),
@@ -43,12 +43,12 @@ def describe_error(error: BaseException) -> str:
         ("reset", "connection reset"),
         ("incomplete", "cut off"),
     ):
-        if sign in text:
+        if fragment in text:
             return name
     return type(error).__name__
 
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class TransientError(Exception):
@@ -72,24 +72,24 @@ class RetryPolicy:
 
     def call(
         self,
-        ask: Callable[[], Answer],
+        function: Callable[[], Result],
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
-    ) -> Answer:
+    ) -> Result:
         """Give the answer of `ask`, or raise its last PassingError. Other errors come through at once."""
         start = clock()
-        for number in range(1, self.tries + 1):
+        for attempt in range(1, self.tries + 1):
             try:
-                return ask()
+                return function()
             except TransientError as error:
-                wait = self.wait(number, error.retry_after)
-                if number == self.tries or clock() - start + wait > self.deadline_seconds:
-                    raise TransientError(f"{error}, {number} times in {clock() - start:.0f} s") from error
+                wait = self.wait_seconds(attempt, error.retry_after)
+                if attempt == self.tries or clock() - start + wait > self.deadline_seconds:
+                    raise TransientError(f"{error}, {attempt} times in {clock() - start:.0f} s") from error
                 sleep(wait)
         raise AssertionError("tries is at least 1")
 
-    def wait(self, number: int, retry_after: float | None = None) -> float:
+    def wait_seconds(self, attempt: int, retry_after: float | None = None) -> float:
         """Give the seconds to wait after try `number`; never less than the other side asked for."""
-        full = min(self.max_wait, self.first_wait * 2 ** (number - 1))
+        full = min(self.max_wait, self.first_wait * 2 ** (attempt - 1))
         return (retry_after or 0.0) + full * random.uniform(0.5, 1.0)

@@ -13,7 +13,7 @@ from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
 
-from pipelines.azure import retry as answers
+from pipelines.azure import retry
 from pipelines.azure.retry import TransientError
 
 
@@ -27,8 +27,8 @@ class NoRetryTransport(RequestsTransport):
         super().__init__(
             session=session,
             session_owner=False,
-            connection_timeout=answers.CONNECT,
-            read_timeout=answers.SILENCE,
+            connection_timeout=retry.CONNECT_TIMEOUT,
+            read_timeout=retry.READ_TIMEOUT,
             **options,
         )
 
@@ -36,11 +36,11 @@ class NoRetryTransport(RequestsTransport):
         try:
             response = super().send(request, **options)
         except AzureError as error:
-            raise TransientError(answers.describe_error(error)) from error
+            raise TransientError(retry.describe_error(error)) from error
         except requests.RequestException as error:  # in the body, where the SDK leaves them as they are
-            raise TransientError(answers.describe_error(error)) from error
+            raise TransientError(retry.describe_error(error)) from error
         try:
-            answers.raise_if_transient(response.status_code, response.reason, response.headers)
+            retry.raise_if_transient(response.status_code, response.reason, response.headers)
         except TransientError:
             response.internal_response.close()
             raise

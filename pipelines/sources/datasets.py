@@ -17,7 +17,7 @@ from pipelines.sources.registry import Source
 from pipelines.workspace.tables import Tables, count_failures
 
 NAME = re.compile(r"[\w.-]+")
-STORED_KEYS = (
+STORED_SETTINGS = (
     "images",
     "labels",
     "station",
@@ -43,39 +43,41 @@ def register(tables: Tables, name: str, settings: Settings, source: Source) -> b
         labels = labels if "://" in labels else str(Path(labels).expanduser().absolute())
     if "://" not in images:
         images = str(Path(images).expanduser().absolute())
-    is_new = find(tables, name) is None
+    is_new = find_dataset(tables, name) is None
     now = datetime.now(timezone.utc)
     row = (name, images, labels, rules.station, rules.extensions, source.root, now, rules.columns)
     tables.upsert("datasets", tables.spark.createDataFrame([row], tables.read("datasets").schema), ["name"])
     return is_new
 
 
-def find(tables: Tables, name: str) -> Row | None:
-    found: Row | None = tables.read("datasets").where(F.col("name") == name).first()
-    return found
+def find_dataset(tables: Tables, name: str) -> Row | None:
+    dataset: Row | None = tables.read("datasets").where(F.col("name") == name).first()
+    return dataset
 
 
-def require(tables: Tables, name: str) -> Row:
+def require_dataset(tables: Tables, name: str) -> Row:
     """Give the dataset, or raise DataError with the names that there are."""
-    found = find(tables, name)
-    if found is None:
+    dataset = find_dataset(tables, name)
+    if dataset is None:
         names = [row["name"] for row in tables.read("datasets").orderBy("name").select("name").collect()]
-        known = f"Known: {', '.join(names)}." if names else "None is registered yet."
-        raise DataError(f"There is no dataset '{name}'. {known} Register it: irbis datasets add {name} --images DIR.")
-    return found
+        registered = f"Known: {', '.join(names)}." if names else "None is registered yet."
+        raise DataError(
+            f"There is no dataset '{name}'. {registered} Register it: irbis datasets add {name} --images DIR."
+        )
+    return dataset
 
 
 def remove(tables: Tables, name: str) -> None:
     """Forget the name. Its images stay in the tables, and where they are."""
-    require(tables, name)
+    require_dataset(tables, name)
     tables.delete("datasets", F.col("name") == name)
 
 
-def overview(tables: Tables) -> list[dict[str, Any]]:
+def summarize_datasets(tables: Tables) -> list[dict[str, Any]]:
     """Give name, images, images and last_ingest of every dataset, by name."""
-    named = tables.read("datasets").alias("d")
+    datasets = tables.read("datasets").alias("d")
     images = tables.latest_images().select("path", "ingested_at").alias("i")
-    joined = named.join(images, F.col("i.path").startswith(F.col("d.root")), "left")
+    joined = datasets.join(images, F.col("i.path").startswith(F.col("d.root")), "left")
     counted = joined.groupBy("d.name", "d.images").agg(
         F.count("i.path").alias("images"), F.max("i.ingested_at").alias("last_ingest")
     )
@@ -84,8 +86,8 @@ def overview(tables: Tables) -> list[dict[str, Any]]:
 
 def describe(tables: Tables, name: str) -> dict[str, Any]:
     """Give what is registered, and of the images ingested from there: counts by label, bytes, failures and dates."""
-    dataset = require(tables, name)
-    rows = images_of(tables, dataset["root"])
+    dataset = require_dataset(tables, name)
+    rows = read_images_below(tables, dataset["root"])
     images, size, first, last, ingested = rows.agg(
         F.count("*"), F.sum("size"), F.min("captured_at"), F.max("captured_at"), F.max("ingested_at")
     ).first()
@@ -102,6 +104,6 @@ def describe(tables: Tables, name: str) -> dict[str, Any]:
     }
 
 
-def images_of(tables: Tables, root: str) -> DataFrame:
+def read_images_below(tables: Tables, root: str) -> DataFrame:
     """Give the newest row of every image below a root."""
     return tables.latest_images().where(F.col("path").startswith(root))

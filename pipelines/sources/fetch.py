@@ -17,7 +17,7 @@ from pipelines.sources.registry import Source
 
 BATCH_BYTES = 8 * 2**20  # an Arrow batch to the JVM, which stores it while the next is fetched
 MAX_ERROR_LENGTH = 300  # of an unexpected error
-AHEAD_BYTES = 128 * 2**20  # what a task fetches before it is asked for
+MAX_PREFETCH_BYTES = 128 * 2**20  # what a task fetches before it is asked for
 
 TIME = pa.timestamp("us", tz="UTC")
 FETCH_SCHEMA = pa.schema(
@@ -46,12 +46,12 @@ ReadMetadata = Callable[[bytes], Row]
 
 def make_fetch_fn(
     source: Source,
-    describe: ReadMetadata,
+    read_metadata: ReadMetadata,
     *,
     max_bytes: int,
     threads: int = 1,
-    count: Callable[[int], Any] | None = None,
-    reading: Callable[[ReadMetadata], AbstractContextManager[ReadMetadata]] = nullcontext,
+    count_rows: Callable[[int], Any] | None = None,
+    isolate: Callable[[ReadMetadata], AbstractContextManager[ReadMetadata]] = nullcontext,
 ) -> Callable[[Batches], Batches]:
     """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one, as they come.
 
@@ -61,58 +61,58 @@ def make_fetch_fn(
     """
 
     def fetch(batches: Batches) -> Batches:
-        names = (name for batch in batches for name in batch.to_pylist())
+        files = (file for batch in batches for file in batch.to_pylist())
         rows: list[Row] = []
-        held = 0
-        with reading(describe) as read, ThreadPoolExecutor(threads) as pool:
+        pending_bytes = 0
+        with isolate(read_metadata) as read, ThreadPoolExecutor(threads) as pool:
 
-            def one(name: Row) -> Row:
-                return fetch_one(source, read, max_bytes, **name)
+            def fetch_row(file: Row) -> Row:
+                return fetch_one(source, read, max_bytes, **file)
 
-            for row in bounded_map(pool, one, names, threads * 2):
+            for row in bounded_map(pool, fetch_row, files, threads * 2):
                 rows.append(row)
-                held += len(row["content"] or b"")
-                if held >= BATCH_BYTES:
-                    yield whole(rows)
-                    rows, held = [], 0
+                pending_bytes += len(row["content"] or b"")
+                if pending_bytes >= BATCH_BYTES:
+                    yield to_batch(rows)
+                    rows, pending_bytes = [], 0
         if rows:
-            yield whole(rows)
+            yield to_batch(rows)
 
-    def whole(rows: list[Row]) -> pa.RecordBatch:
-        if count:
-            count(len(rows))
+    def to_batch(rows: list[Row]) -> pa.RecordBatch:
+        if count_rows:
+            count_rows(len(rows))
         return pa.RecordBatch.from_pylist(rows, schema=FETCH_SCHEMA)
 
     return fetch
 
 
-def bounded_map(pool: Executor, one: Callable[[Row], Row], names: Iterable[Row], most: int) -> Iterator[Row]:
+def bounded_map(pool: Executor, fetch_row: Callable[[Row], Row], files: Iterable[Row], limit: int) -> Iterator[Row]:
     """Give `one(name)` of every name; at most `most` of them, and AHEAD_BYTES, are begun ahead.
 
     What is done first comes first: in order, one that stalls would hold up all that are behind it.
     """
-    begun: dict[Future[Row], int] = {}
-    for name in names:
-        while begun and (len(begun) >= most or sum(begun.values()) + name["size"] > AHEAD_BYTES):
-            yield _first_done(begun)
-        begun[pool.submit(one, name)] = name["size"]
-    while begun:
-        yield _first_done(begun)
+    running: dict[Future[Row], int] = {}
+    for file in files:
+        while running and (len(running) >= limit or sum(running.values()) + file["size"] > MAX_PREFETCH_BYTES):
+            yield _pop_finished(running)
+        running[pool.submit(fetch_row, file)] = file["size"]
+    while running:
+        yield _pop_finished(running)
 
 
-def _first_done(begun: dict[Future[Row], int]) -> Row:
+def _pop_finished(running: dict[Future[Row], int]) -> Row:
     """Take out the oldest that is done; wait for one."""
-    if not any(future.done() for future in begun):
-        wait(begun, return_when=FIRST_COMPLETED)
-    future = next(future for future in begun if future.done())
-    del begun[future]
+    if not any(future.done() for future in running):
+        wait(running, return_when=FIRST_COMPLETED)
+    future = next(future for future in running if future.done())
+    del running[future]
     return future.result()
 
 
-def _description(describe: ReadMetadata, content: bytes) -> Row:
+def _describe_image(read_metadata: ReadMetadata, content: bytes) -> Row:
     """Return what `describe` says; a fault of its own is one of this image, and must not end the task of all others."""
     try:
-        return describe(content)
+        return read_metadata(content)
     except ImageError:
         raise
     except Exception as error:
@@ -120,7 +120,7 @@ def _description(describe: ReadMetadata, content: bytes) -> Row:
         raise ImageError(Failure.UNREADABLE, f"the header could not be read ({words})") from error
 
 
-def fetch_one(source: Source, describe: ReadMetadata, max_bytes: int, path: str, etag: str, size: int) -> Row:
+def fetch_one(source: Source, read_metadata: ReadMetadata, max_bytes: int, path: str, etag: str, size: int) -> Row:
     """Give one row of FETCHED. Files over `max_bytes` are not fetched at all: no hash, no content.
 
     A file that does not begin as an image has its hash and its failure, but no content.
@@ -132,7 +132,7 @@ def fetch_one(source: Source, describe: ReadMetadata, max_bytes: int, path: str,
             raise ImageError(Failure.TOO_LARGE, f"{size:,} bytes; the limit is {max_bytes:,}")
         content = source.fetch(path, etag)
         row |= {"content": content, "content_hash": hashlib.sha256(content).hexdigest()}
-        row |= _description(describe, content)
+        row |= _describe_image(read_metadata, content)
     except ImageError as error:
         row |= {"failure": error.failure, "failure_detail": error.detail}
         if not detect_supported_format(row["content"] or b""):  # a private key named x.jpg is not for a table

@@ -77,19 +77,19 @@ def lower_suffix(path: str) -> str:
     return suffix.lower().strip() if dot else ""
 
 
-def file_kind(path: str, wanted: Collection[str]) -> tuple[FileKind, str]:
+def classify_file(path: str, suffixes: Collection[str]) -> tuple[FileKind, str]:
     """Return the kind of a file and what shows it: its suffix, its system folder or its name.
 
     `path` is the one below the source; `wanted` are the suffixes of images to read, which win over what a suffix
     says otherwise, but not over system folders and hidden names.
     """
     folder, _, name = path.rpartition("/")
-    if found := _kind_by_folder(folder):
+    if found := _classify_by_folder(folder):
         return found
     suffix, lower = lower_suffix(name), name.lower()
     if lower.startswith(_INCOMPLETE_PREFIXES):
         return FileKind.INCOMPLETE, suffix
-    if suffix not in wanted and _BY_SUFFIX.get(suffix) == FileKind.INCOMPLETE:
+    if suffix not in suffixes and _BY_SUFFIX.get(suffix) == FileKind.INCOMPLETE:
         return FileKind.INCOMPLETE, suffix
     if lower in _FILES:
         return FileKind.SYSTEM_FILE, name.strip()
@@ -99,7 +99,7 @@ def file_kind(path: str, wanted: Collection[str]) -> tuple[FileKind, str]:
         return FileKind.SYSTEM_FILE, f"{name[:2]}*"
     if name.startswith("."):
         return FileKind.SYSTEM_FILE, name if suffix in ("", lower[1:]) else ".*"
-    if suffix in wanted:
+    if suffix in suffixes:
         return FileKind.IMAGE, suffix
     if _BACKUP_END.search(suffix):
         return FileKind.BACKUP, suffix
@@ -107,7 +107,7 @@ def file_kind(path: str, wanted: Collection[str]) -> tuple[FileKind, str]:
 
 
 @lru_cache(1024)
-def _kind_by_folder(path: str) -> tuple[FileKind, str] | None:
+def _classify_by_folder(path: str) -> tuple[FileKind, str] | None:
     """Return the kind of all files below a folder, or None if it tells nothing of them."""
     for name in path.split("/"):
         if name.lower().endswith(_INCOMPLETE_FOLDER):

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.errors import DataError
-from pipelines.safe_paths import dot_segment, resolves_below
-from pipelines.sources.label_files import is_parquet, read_file
-from pipelines.sources.label_paths import anchor
+from pipelines.safe_paths import find_dot_segment, resolves_below
+from pipelines.sources.label_files import is_parquet, read_raw_table
+from pipelines.sources.label_paths import strip_root
 from pipelines.sources.label_tables import RawTable, read_table
 from pipelines.sources.labels import is_labels_file
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 SNIFF_BYTES = 2**18  # bytes that are looked at
-ROWS = 1000
+SNIFF_ROWS = 1000
 
 
 def find_label_files(folder: str, columns: Mapping[str, str]) -> list[str]:
@@ -44,26 +44,26 @@ def _is_table(name: str) -> bool:
 
 def _names_images(file: Path, columns: Mapping[str, str]) -> bool:
     try:
-        content = None if is_parquet(file) else _beginning(file)
-        table = read_file(file, content, columns.values())
-        paths = read_table(RawTable(table.file, table.headers, table.cells.head(ROWS)), columns).paths
+        content = None if is_parquet(file) else _read_beginning(file)
+        table = read_raw_table(file, content, columns.values())
+        paths = read_table(RawTable(table.file, table.headers, table.cells.head(SNIFF_ROWS)), columns).paths
     except (DataError, OSError):
         return False
-    return any(_is_below(file.parent, told) for path in paths for told in path.text.unique())
+    return any(_is_below(file.parent, text) for path in paths for text in path.text.unique())
 
 
-def _beginning(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        content = opened.read(SNIFF_BYTES)
+def _read_beginning(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        content = stream.read(SNIFF_BYTES)
     return content if len(content) < SNIFF_BYTES else content[: content.rfind(b"\n") + 1]
 
 
-def _is_below(folder: Path, told: str) -> bool:
+def _is_below(folder: Path, text: str) -> bool:
     """Return whether the path, or what follows one of its folders, is a file of the folder."""
-    rest = anchor(told.replace("\\", "/"))
+    rest = strip_root(text.replace("\\", "/"))
     while rest:
         try:
-            if not dot_segment(rest) and (folder / rest).is_file():
+            if not find_dot_segment(rest) and (folder / rest).is_file():
                 return True
         except (OSError, ValueError):  # a text that is no path
             return False

@@ -21,12 +21,12 @@ from pipelines.sources.label_tables.raw import column_key
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATORS = ",;\t|"
-KNOWN = {column_key(alias) for aliases in ALIASES.values() for alias in aliases} | {
+KNOWN_HEADERS = {column_key(alias) for aliases in ALIASES.values() for alias in aliases} | {
     "genus",
     "directory",
     "deploymentid",
 }
-NOT_TEXT = (
+BINARY_SIGNATURES = (
     (b"PK\x03\x04", "is a workbook or a zip archive, not text. In Excel or LibreOffice, save the sheet as 'CSV UTF-8'"),
     (b"\xd0\xcf\x11\xe0", "is an Excel workbook, not text. Save the sheet as 'CSV UTF-8'"),
     (b"\x1f\x8b", "is compressed (gzip). Unpack it first: gunzip FILE"),
@@ -41,7 +41,7 @@ def is_parquet(path: Path) -> bool:
     return path.suffix.lower() in (".parquet", ".pq")
 
 
-def read_file(path: Path, content: bytes | None, names: Collection[str] = ()) -> RawTable:
+def read_raw_table(path: Path, content: bytes | None, names: Collection[str] = ()) -> RawTable:
     """Return all cells as text. `content`: its bytes, where it is not on this machine; `names`: of expected columns.
 
     Raises DataError if it is no table, or not in an encoding that can be told for sure.
@@ -55,14 +55,14 @@ def read_file(path: Path, content: bytes | None, names: Collection[str] = ()) ->
 
 
 def _read_csv(path: Path, content: bytes, names: Collection[str]) -> RawTable:
-    text = _without_preamble(_decode(path, content))
+    text = _skip_preamble(_decode(path, content))
     if not text.strip():
         raise DataError(f"{path} is empty. Give a file with columns path and label.")
     declared = re.match(r'"?sep=(.)"?[^\S\n\r]*(?:\r\n|\r|\n)', text, re.IGNORECASE)  # Excel's first line
     if declared:
-        text = _without_preamble(text[declared.end() :])
-    separator = declared[1] if declared else _separator(text, {column_key(name) for name in names} | KNOWN)
-    headers = _header(text, separator)
+        text = _skip_preamble(text[declared.end() :])
+    separator = declared[1] if declared else _find_separator(text, {column_key(name) for name in names} | KNOWN_HEADERS)
+    headers = _read_header(text, separator)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
@@ -84,7 +84,7 @@ def _read_csv(path: Path, content: bytes, names: Collection[str]) -> RawTable:
 
 def _decode(path: Path, content: bytes) -> str:
     """Return the text of UTF-8 or UTF-16; other encodings cannot be told from one another, so they are refused."""
-    for beginning, sentence in NOT_TEXT:
+    for beginning, sentence in BINARY_SIGNATURES:
         if content.startswith(beginning):
             raise DataError(f"{path} {sentence}.")
     if content.startswith(UTF16):
@@ -103,23 +103,23 @@ def _decode(path: Path, content: bytes) -> str:
         ) from error
 
 
-def _without_preamble(text: str) -> str:
+def _skip_preamble(text: str) -> str:
     """Return the text from the first line on that holds more than blanks and separators."""
     match = re.search(r"[^\s,;|\ufeff\u200b\u2060]", text)
     return text[max(text.rfind(end, 0, match.start()) for end in "\r\n") + 1 :] if match else ""
 
 
-def _separator(text: str, known: set[str]) -> str:
+def _find_separator(text: str, known: set[str]) -> str:
     """Return the separator under which the header holds most known names, and then most names."""
 
     def score(separator: str) -> tuple[int, int]:
-        headers = _header(text, separator)
+        headers = _read_header(text, separator)
         return len(known & {column_key(name) for name in headers}), len(headers)
 
     return max(SEPARATORS, key=score)
 
 
-def _header(text: str, separator: str) -> list[str]:
+def _read_header(text: str, separator: str) -> list[str]:
     lines = io.StringIO(text[:100_000], newline=None)
     return [name.strip("\ufeff") for name in next(csv.reader(lines, delimiter=separator))]
 

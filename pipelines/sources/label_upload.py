@@ -19,8 +19,8 @@ from pipelines.sources.path_rules import compile_path_rule
 from pipelines.sources.stores.azure_blob import AzureBlobs
 from pipelines.sources.stores.folder import Folder
 
-LABELS = "labels.csv"
-SHOWN = 5  # classes that are named
+LABELS_NAME = "labels.csv"
+MAX_EXAMPLES = 5  # classes that are named
 
 
 @dataclass(frozen=True)
@@ -41,34 +41,34 @@ class LabelPlan:
     notes: list[str] = field(default_factory=list)
 
 
-def plan_labels(folder: Folder, blobs: list[SourceFile], rules: Sources, own: list[str]) -> LabelPlan:
+def plan_labels(folder: Folder, files: list[SourceFile], rules: Sources, folder_files: list[str]) -> LabelPlan:
     """Return the labels files to send: the one that sources.labels names, else those of the folder, else one made.
 
     Labels are taken from the names of folders only where sources.labels says so and the folder has no labels files of
     its own. `own`: their names. Raises DataError if the file that sources.labels names cannot be read or names none of
     the images.
     """
-    paths = [blob.relative_path for blob in blobs]
+    paths = [file.relative_path for file in files]
     if is_labels_file(rules.labels):
-        return _named_file(folder, paths, rules, own)
+        return _plan_named_file(folder, paths, rules, folder_files)
     if rules.labels == "none":
-        notes = [f"{name} of the folder is not sent: sources.labels is none" for name in own]
+        notes = [f"{name} of the folder is not sent: sources.labels is none" for name in folder_files]
         return LabelPlan(notes=notes)
-    if own:
-        return LabelPlan([_own_file(folder, name, paths, rules) for name in own])
+    if folder_files:
+        return LabelPlan([_plan_folder_file(folder, name, paths, rules) for name in folder_files])
     rule = compile_path_rule(rules.labels)
     rows = [(path, label) for path in paths if (label := rule(path))]
     if not rows:
         return LabelPlan()
     counts = Counter(label for _, label in rows).most_common()
-    shown = ", ".join(f"{label} {count:,}" for label, count in counts[:SHOWN])
-    more = f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else ""
-    before = f"{LABELS} with {len(rows):,} labels"
+    shown = ", ".join(f"{label} {count:,}" for label, count in counts[:MAX_EXAMPLES])
+    more = f" and {len(counts) - MAX_EXAMPLES:,} more" if len(counts) > MAX_EXAMPLES else ""
+    before = f"{LABELS_NAME} with {len(rows):,} labels"
     after = f"written beside them, from the names of folders (sources.labels = {rules.labels}): {shown}{more}"
-    return LabelPlan([LabelFile(LABELS, labels_csv(rows), before, after)])
+    return LabelPlan([LabelFile(LABELS_NAME, format_labels_csv(rows), before, after)])
 
 
-def labels_csv(rows: list[tuple[str, str]]) -> bytes:
+def format_labels_csv(rows: list[tuple[str, str]]) -> bytes:
     """Return the labels as `irbis run --labels` reads them."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -88,59 +88,64 @@ def send_labels(
     verb = "would be" if dry_run else "is"
     for file in plan.files:
         try:
-            kept = _replace(file, stored.get(file.name), target, dry_run)
+            backup_name = _replace(file, stored.get(file.name), target, dry_run)
         except ImageError as error:
             failures.append((file.name, str(error)))
             continue
         lines.append(f"{file.before} {verb} {file.after}")
-        if kept:
-            lines.append(f"another {file.name} was there: it {verb} kept as {kept}")
+        if backup_name:
+            lines.append(f"another {file.name} was there: it {verb} kept as {backup_name}")
     return lines + plan.notes, failures
 
 
-def _replace(file: LabelFile, there: SourceFile | None, target: AzureBlobs, dry_run: bool) -> str | None:
+def _replace(file: LabelFile, stored_file: SourceFile | None, target: AzureBlobs, dry_run: bool) -> str | None:
     """Store a file unless it is there already; return the name under which what it replaces is kept, if it is."""
     md5 = hashlib.md5(file.content, usedforsecurity=False).digest()
-    if there and there.size == len(file.content) and there.md5 == md5:
+    if stored_file and stored_file.size == len(file.content) and stored_file.md5 == md5:
         return None
-    kept = None
-    if there:
-        old = target.fetch(there.path, there.etag)
-        if not set(old.splitlines()) <= set(file.content.splitlines()):
+    backup_name = None
+    if stored_file:
+        old_content = target.fetch(stored_file.path, stored_file.etag)
+        if not set(old_content.splitlines()) <= set(file.content.splitlines()):
             name = PurePosixPath(file.name)
-            kept = f"{name.stem}.{there.modified_at:%Y%m%dT%H%M%S}{name.suffix}"
+            backup_name = f"{name.stem}.{stored_file.modified_at:%Y%m%dT%H%M%S}{name.suffix}"
             if not dry_run:
-                target.put(kept, old, hashlib.md5(old, usedforsecurity=False).digest(), _content_type(file.name))
+                target.put(
+                    backup_name,
+                    old_content,
+                    hashlib.md5(old_content, usedforsecurity=False).digest(),
+                    _content_type(file.name),
+                )
     if not dry_run:
         target.put(file.name, file.content, md5, _content_type(file.name))
-    return kept
+    return backup_name
 
 
 def _content_type(name: str) -> str:
     return "application/octet-stream" if name.lower().endswith((".parquet", ".pq")) else "text/csv; charset=utf-8"
 
 
-def _named_file(folder: Folder, paths: list[str], rules: Sources, own: list[str]) -> LabelPlan:
+def _plan_named_file(folder: Folder, paths: list[str], rules: Sources, folder_files: list[str]) -> LabelPlan:
     """Plan to send the file that sources.labels names, under its own name."""
     if "://" in rules.labels:
         return LabelPlan(notes=[f"no labels are sent: {rules.labels} is not a file of this machine"])
     _, notes = match_labels(read_label_table(rules.labels, columns=rules.columns), paths, folder.root)
     file = Path(rules.labels).expanduser()
-    others = [name for name in own if Path(folder.folder, name).resolve() != file.resolve()]
-    left_out = [f"{name} of the folder is not sent: sources.labels = {rules.labels}" for name in others]
+    other_files = [name for name in folder_files if Path(folder.folder, name).resolve() != file.resolve()]
+    skipped = [f"{name} of the folder is not sent: sources.labels = {rules.labels}" for name in other_files]
     if file.is_dir():
-        return LabelPlan(notes=[f"no labels are sent: {rules.labels} is a folder. Give one file", *left_out])
+        return LabelPlan(notes=[f"no labels are sent: {rules.labels} is a folder. Give one file", *skipped])
     after = f"sent as it is (sources.labels). {' '.join(notes)}"
-    return LabelPlan([LabelFile(file.name, file.read_bytes(), file.name, after)], left_out)
+    return LabelPlan([LabelFile(file.name, file.read_bytes(), file.name, after)], skipped)
 
 
-def _own_file(folder: Folder, name: str, paths: list[str], rules: Sources) -> LabelFile:
+def _plan_folder_file(folder: Folder, name: str, paths: list[str], rules: Sources) -> LabelFile:
     """Plan to send a labels file of the folder; that it cannot be used as it is only a note."""
     file = Path(folder.folder, name)
     try:
         _, notes = match_labels(read_label_table(str(file), columns=rules.columns), paths, folder.root)
-        said = " ".join(notes)
+        remark = " ".join(notes)
     except DataError as error:
-        said = f"But it cannot be used as it is: {' '.join(error.faults)}"
-    after = f"sent as it is; names of folders are not taken as labels. {said}"
+        remark = f"But it cannot be used as it is: {' '.join(error.faults)}"
+    after = f"sent as it is; names of folders are not taken as labels. {remark}"
     return LabelFile(name, file.read_bytes(), name, after)

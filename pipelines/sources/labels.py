@@ -12,14 +12,14 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.label_text import canonical_text, is_unknown_name
-from pipelines.sources.label_files import is_parquet, read_file
+from pipelines.sources.label_files import is_parquet, read_raw_table
 from pipelines.sources.label_tables import ALIASES, RawTable, TableContent, read_table
 from pipelines.sources.label_times import OFFSET, parse_times
 
 # R, pandas, Excel and databases for: no value
 MISSING = {"na", "<na>", "n/a", "#n/a", "nan", "null", "#name?", "#ref!", "#value!", "#div/0!", "#null!", "#num!"}
 PLACEHOLDERS = {"0", "-1", "none", "-", "0.0", "-1.0"}  # a sequence id that says: no sequence
-SHOWN = 3  # examples in a message
+MAX_EXAMPLES = 3  # examples in a message
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LabelTable:
     rows: pd.DataFrame
     origins: dict[str, str]
     path_names: dict[str, str]  # column of `rows` -> columns of the file
-    spanning: frozenset[str]
+    spanning_columns: frozenset[str]
     notes: tuple[str, ...]
 
     @property
@@ -69,26 +69,28 @@ def read_label_table(
         raise DataError(f"sources.labels = {file} is a folder. Give the labels file in it, `folder` or `none`.")
     if content is None and not path.exists():
         raise DataError(f"sources.labels = {file}: there is no such file. Give a file, `folder` or `none`.")
-    raw = read_file(path, content, (columns or {}).values())
+    raw = read_raw_table(path, content, (columns or {}).values())
     raw = RawTable(file, raw.headers, raw.cells)
-    return _checked(file, read_table(raw, columns or {}), now)
+    return _validate(file, read_table(raw, columns or {}), now)
 
 
-def normalise(path: str) -> str:
+def normalize_path(path: str) -> str:
     """Return a path as it is compared: `/` for `\\`, no leading `./`, characters composed (NFC)."""
     path = unicodedata.normalize("NFC", path.replace("\\", "/"))
     return path[2:] if path.startswith("./") else path
 
 
-def contradictions(rows: pd.DataFrame, file: str) -> list[str]:
+def find_contradictions(rows: pd.DataFrame, file: str) -> list[str]:
     """Return a sentence for each column of which one path has several values."""
-    twice = rows[rows["path"].duplicated(keep=False)]
+    duplicates = rows[rows["path"].duplicated(keep=False)]
     faults = []
     for column in (column for column in ALIASES if column in rows and column != "path"):
-        known = twice[["path", column]].dropna().drop_duplicates()
+        known = duplicates[["path", column]].dropna().drop_duplicates()
         values = known[known["path"].duplicated(keep=False)].groupby("path", sort=True)[column].agg(list)
         if len(values):
-            shown = "; ".join(f"{path}: {', '.join(map(str, each))}" for path, each in values.head(SHOWN).items())
+            shown = "; ".join(
+                f"{path}: {', '.join(map(str, each))}" for path, each in values.head(MAX_EXAMPLES).items()
+            )
             faults.append(
                 f"{file} gives {len(values):,} images more than one {column} (first {shown}). " + REMEDIES[column]
             )
@@ -111,11 +113,11 @@ def merge_duplicate_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows[~is_twice], merged], ignore_index=True)
 
 
-def _checked(file: str, reading: TableContent, now: datetime | None) -> LabelTable:
+def _validate(file: str, reading: TableContent, now: datetime | None) -> LabelTable:
     """Return the table of a reading, with texts cleaned and times parsed."""
     faults, notes = [], list(reading.notes)
     names = {"path" if i == 0 else f"path_{i}": path for i, path in enumerate(reading.paths)}
-    rows = pd.DataFrame({name: _cleaned(path.text).map(normalise, "ignore") for name, path in names.items()})
+    rows = pd.DataFrame({name: _clean_text(path.text).map(normalize_path, "ignore") for name, path in names.items()})
     for column, text in reading.columns.items():
         rows[column] = text.map(canonical_text).astype(object)
     rows = rows[rows[list(names)].notna().any(axis=1)]
@@ -127,23 +129,23 @@ def _checked(file: str, reading: TableContent, now: datetime | None) -> LabelTab
             notes.append(f"{name}: {count:,} rows with the label {example!r} are taken as rows without a label.")
     for column in rows:
         rows[column] = rows[column].mask(rows[column].str.lower().isin(MISSING), None)
-    notes += _without_unknown_places(rows, name)
+    notes += _drop_unknown_names(rows, name)
     if "captured_at" in rows:
         times, wrong, implausible = parse_times(rows["captured_at"], now)
-        notes += _mixed_zones(rows["captured_at"].where(times.notna()), name)
+        notes += _note_mixed_zones(rows["captured_at"].where(times.notna()), name)
         rows = rows.assign(captured_at=times)
         if len(wrong):
-            faults.append(_unreadable(file, wrong))
+            faults.append(_describe_unreadable_times(file, wrong))
         if len(implausible):
             notes.append(
                 f"{name}: {len(implausible):,} times cannot be right, first {implausible.iloc[0]!r} (before 1970, in "
                 "the future, a clock that was never set, or a day without a time): they are taken as unknown."
             )
     if "sequence" in rows:
-        rows, note = _without_false_sequences(rows, name, reading.origins["sequence"])
+        rows, note = _drop_false_sequences(rows, name, reading.origins["sequence"])
         notes += note
     rows = rows.drop_duplicates()
-    faults += contradictions(rows, file)
+    faults += find_contradictions(rows, file)
     if faults:
         raise DataError(faults)
     rows = merge_duplicate_rows(rows) if len(names) == 1 else rows
@@ -154,7 +156,7 @@ def _checked(file: str, reading: TableContent, now: datetime | None) -> LabelTab
     )
 
 
-def _without_unknown_places(rows: pd.DataFrame, name: str) -> list[str]:
+def _drop_unknown_names(rows: pd.DataFrame, name: str) -> list[str]:
     """Empty the stations and cameras of `rows` that are words for an unknown one; return sentences on them."""
     notes = []
     for column in ("station", "camera"):
@@ -167,24 +169,24 @@ def _without_unknown_places(rows: pd.DataFrame, name: str) -> list[str]:
     return notes
 
 
-def _cleaned(text: pd.Series) -> pd.Series:
+def _clean_text(text: pd.Series) -> pd.Series:
     text = text.str.strip().str.normalize("NFC")
     return text.where(text != "", None).astype(object)
 
 
-def _mixed_zones(told: pd.Series, name: str) -> list[str]:
+def _note_mixed_zones(times: pd.Series, name: str) -> list[str]:
     """Return a sentence if only some times have an offset from UTC: the others are those of the cameras' clocks."""
-    count = int(told.str.contains(OFFSET, na=False).sum())
-    if not 0 < count < len(told):
+    count = int(times.str.contains(OFFSET, na=False).sum())
+    if not 0 < count < len(times):
         return []
     return [
-        f"{name}: {count:,} of {len(told):,} rows have a time with an offset from UTC, which is stored in UTC, the "
+        f"{name}: {count:,} of {len(times):,} rows have a time with an offset from UTC, which is stored in UTC, the "
         "others a time without one or none, for which the camera's clock counts. Where these differ, bursts are not "
         "found: write all times, and in one way."
     ]
 
 
-def _unreadable(file: str, wrong: pd.Series) -> str:
+def _describe_unreadable_times(file: str, wrong: pd.Series) -> str:
     sentence = (
         f"{file} has {len(wrong)} times that cannot be read, first {wrong.iloc[0]!r}. "
         "Write them as 2014-07-01 15:22:09, or leave the column out: --set sources.columns.captured_at=."
@@ -194,17 +196,19 @@ def _unreadable(file: str, wrong: pd.Series) -> str:
     return sentence
 
 
-def _without_false_sequences(rows: pd.DataFrame, name: str, origin: str) -> tuple[pd.DataFrame, list[str]]:
+def _drop_false_sequences(rows: pd.DataFrame, name: str, origin: str) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows without sequence ids that name no sequence: placeholders, or one id for all images."""
     sequence = rows["sequence"]
-    false = sequence.str.lower().isin(PLACEHOLDERS) & (rows.groupby("sequence")["path"].transform("nunique") > 1)
-    left = sequence[~false].dropna()
-    if left.nunique() == 1 and rows["path"][left.index].nunique() > 1:
-        false = sequence.notna()
-    if not false.any():
+    is_placeholder = sequence.str.lower().isin(PLACEHOLDERS) & (
+        rows.groupby("sequence")["path"].transform("nunique") > 1
+    )
+    others = sequence[~is_placeholder].dropna()
+    if others.nunique() == 1 and rows["path"][others.index].nunique() > 1:
+        is_placeholder = sequence.notna()
+    if not is_placeholder.any():
         return rows, []
     note = (
-        f"{name}: {int(false.sum()):,} rows have {sequence[false].iloc[0]!r} in {origin}, which is the same for many "
+        f"{name}: {int(is_placeholder.sum()):,} rows have {sequence[is_placeholder].iloc[0]!r} in {origin}, which is the same for many "
         "images and names no sequence: it is not used."
     )
-    return rows.assign(sequence=sequence.mask(false, None)), [note]
+    return rows.assign(sequence=sequence.mask(is_placeholder, None)), [note]

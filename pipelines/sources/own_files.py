@@ -7,8 +7,8 @@ import os
 from pipelines.azure_uri import is_azure_uri, parse_blob_uri
 from pipelines.sources.stores.folder import local_folder
 
-WITH_IMAGES = {"artifacts", "sample"}  # plots of runs, and the sample set
-FOLDERS = {"checkpoints", "logs", "notebooks", "reports", "runs", "scratch", "sent", "tables"} | WITH_IMAGES
+FOLDERS_WITH_IMAGES = {"artifacts", "sample"}  # plots of runs, and the sample set
+FOLDERS = {"checkpoints", "logs", "notebooks", "reports", "runs", "scratch", "sent", "tables"} | FOLDERS_WITH_IMAGES
 TABLE = os.path.join("tables", "images", "_delta_log")  # what makes a folder a workspace
 
 
@@ -21,7 +21,7 @@ class OwnFiles:
 
     def __init__(self, workspace: str, root: str):
         self._local_root = root[len("file://") :] if root.startswith("file://") else None
-        self._workspace = self._below(workspace, root)
+        self._workspace = self._path_below(workspace, root)
         self._found: dict[str, str | None] = {}
 
     def is_own(self, path: str, is_image: bool) -> bool:
@@ -33,7 +33,7 @@ class OwnFiles:
         if workspace is None:
             return False
         first, slash, _ = path[len(workspace) :].partition("/")
-        return first in WITH_IMAGES if is_image else not slash or first in FOLDERS
+        return first in FOLDERS_WITH_IMAGES if is_image else not slash or first in FOLDERS
 
     def _workspace_of(self, folder: str) -> str | None:
         """Return the workspace that a folder lies in, as the beginning of a path; None if it lies in none."""
@@ -47,12 +47,12 @@ class OwnFiles:
     def _has_tables(self, beginning: str) -> bool:
         return self._local_root is not None and os.path.isdir(os.path.join(self._local_root, beginning, TABLE))
 
-    def _below(self, workspace: str, root: str) -> str | None:
+    def _path_below(self, workspace: str, root: str) -> str | None:
         """Return where the workspace lies below the root: empty, or a path that ends with a slash; None: elsewhere."""
         if is_azure_uri(workspace):
-            place, _ = parse_blob_uri(workspace)
-            whole = (place.root + place.prefix).rstrip("/") + "/"
-            return whole[len(root) :] if whole.startswith(root) else None
+            location, _ = parse_blob_uri(workspace)
+            address = (location.root + location.prefix).rstrip("/") + "/"
+            return address[len(root) :] if address.startswith(root) else None
         folder = local_folder(workspace)
         if self._local_root is None or folder is None:
             return None

@@ -26,7 +26,7 @@ def compile_path_rule(rule: str) -> Callable[[str], str | None]:
         return lambda path: canonical_text(match[1]) if (match := pattern.search(path)) else None
     if rule == "folder" or rule.startswith("folder:"):
         level = int(rule.partition(":")[2] or -1)
-        return lambda path: canonical_text(_folder(path, level))
+        return lambda path: canonical_text(_nth_folder(path, level))
     return lambda path: None
 
 
@@ -86,7 +86,7 @@ def label_level(rule: str) -> int | None:
     return level - 1 if level > 0 else level
 
 
-def _folder(path: str, level: int) -> str | None:
+def _nth_folder(path: str, level: int) -> str | None:
     """Give the N-th folder of a path, counted from 1; -1 is the last."""
     folders = path.split("/")[:-1]
     index = level - 1 if level > 0 else level

@@ -1,7 +1,7 @@
 """Where images come from. A new kind of place is a new file in this folder.
 
 Each file names its SCHEMES (what stands before the colon of an address; empty for a plain path) and has
-`open_here(address, settings) -> Source`.
+`create_source(address, settings) -> Source`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def open_source(settings: Settings) -> Source:
     for found in iter_modules(stores.__path__):
         kind = import_module(f"{stores.__name__}.{found.name}")
         if scheme in getattr(kind, "SCHEMES", ()):
-            source: Source = kind.open_here(address, settings)
+            source: Source = kind.create_source(address, settings)
             return source
         known += [f"{name}:" for name in getattr(kind, "SCHEMES", ()) if name]
     plain = address.partition("?")[0]  # what follows may be a secret

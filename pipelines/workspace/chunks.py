@@ -13,8 +13,8 @@ def split_into_chunks(rows: DataFrame, total: int, size: int, *order: str) -> It
     if total <= size:
         yield from [(rows, total)] if total else []
         return
-    place = F.row_number().over(Window.orderBy(*order)) - 1
-    numbered = rows.withColumn("chunk", F.floor(place / size)).persist()
+    index = F.row_number().over(Window.orderBy(*order)) - 1
+    numbered = rows.withColumn("chunk", F.floor(index / size)).persist()
     try:
         for number in range(-(-total // size)):
             yield numbered.where(F.col("chunk") == number).drop("chunk"), min(size, total - number * size)

@@ -64,7 +64,7 @@ def read_pin(tables: Tables, name: str) -> Pin:
         return Pin()
     table_id = str(tables.detail(name).select("id").first()[0])
     commits = F.col("userMetadata").startswith(MARK)
-    if (version := _last(tables, name, commits)) is not None:
+    if (version := _last_version(tables, name, commits)) is not None:
         return Pin(table_id, version + 1)
     # An earlier irbis left no marks, or they went with old parts of the log: what is left is newer than any number.
     return Pin(table_id, tables.history(name).agg(F.min("version")).first()[0])
@@ -83,7 +83,7 @@ def guard_commit(tables: Tables, name: str) -> Iterator[str]:
         yield "append"
         return
     if pin.table_id is None and tables.exists(name):
-        raise PlatformError(_conflict(tables, name, pin))
+        raise PlatformError(_describe_conflict(tables, name, pin))
     mark = f"{MARK}{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex}"
     conf = {"spark__databricks__delta__commitInfo__userMetadata": mark}
     if pin.table_id:
@@ -93,36 +93,36 @@ def guard_commit(tables: Tables, name: str) -> Iterator[str]:
         with sql_conf(tables.spark, **conf):
             yield "append" if pin.table_id else "errorifexists"
     except CONFLICTS as error:
-        raise PlatformError(_conflict(tables, name, pin)) from error
+        raise PlatformError(_describe_conflict(tables, name, pin)) from error
     except AnalysisException as error:
         if pin.table_id is None and tables.exists(name):
-            raise PlatformError(_conflict(tables, name, pin)) from error
+            raise PlatformError(_describe_conflict(tables, name, pin)) from error
         raise
-    own = _last(tables, name, F.col("userMetadata") == mark)
-    if own is None:
-        raise PlatformError(_conflict(tables, name, pin))
+    own_version = _last_version(tables, name, F.col("userMetadata") == mark)
+    if own_version is None:
+        raise PlatformError(_describe_conflict(tables, name, pin))
     table_id = pin.table_id or str(tables.detail(name).select("id").first()[0])
-    tables.pins[name] = Pin(table_id, own + 1)
+    tables.pins[name] = Pin(table_id, own_version + 1)
 
 
-def _last(tables: Tables, name: str, condition: Column) -> int | None:
+def _last_version(tables: Tables, name: str, condition: Column) -> int | None:
     """Return the version of the last commit for which the condition holds."""
     for limit in (RECENT, None):
-        found = tables.history(name, limit).where(condition).agg(F.max("version")).first()[0]
-        if found is not None:
-            return int(found)
+        version = tables.history(name, limit).where(condition).agg(F.max("version")).first()[0]
+        if version is not None:
+            return int(version)
     return None
 
 
-def _conflict(tables: Tables, name: str, pin: Pin) -> str:
+def _describe_conflict(tables: Tables, name: str, pin: Pin) -> str:
     is_newer = F.col("userMetadata").startswith(MARK) & (F.col("version") >= pin.number)
     newer = tables.history(name, RECENT).where(is_newer).orderBy("version").select("userMetadata").first()
     if newer:
         host, process = newer[0].split(" ")[1:3]
-        who = f"Another run (process {process} on {host}) wrote to"
+        writer = f"Another run (process {process} on {host}) wrote to"
     else:
-        who = "Something other than a run of irbis, such as OPTIMIZE, changed"
+        writer = "Something other than a run of irbis, such as OPTIMIZE, changed"
     return (
-        f"{who} the table {tables.location(name)} while this run was at work. The last commit of this run was not "
+        f"{writer} the table {tables.location(name)} while this run was at work. The last commit of this run was not "
         "stored; those before it were. When the other has ended, run this again."
     )

@@ -22,13 +22,13 @@ def read_features(tables: Tables, backbone: str, *, flipped: bool = False) -> Da
     With `flipped` there is a column `flipped` more: features of the flipped image, null where there are none.
     """
     parts = [read_backbone_features(tables, part) for part in split_ids(backbone)]
-    rows = parts[0] if len(parts) == 1 else _joined(parts)
+    rows = parts[0] if len(parts) == 1 else _join_parts(parts)
     if not flipped:
         return rows
-    others = read_features(tables, schemas.flipped_id(backbone)).select(
+    flipped_features = read_features(tables, schemas.flipped_id(backbone)).select(
         "content_hash", F.col("features").alias("flipped")
     )
-    return rows.join(others, "content_hash", "left")
+    return rows.join(flipped_features, "content_hash", "left")
 
 
 def read_backbone_features(tables: Tables, part: str) -> DataFrame:
@@ -36,20 +36,20 @@ def read_backbone_features(tables: Tables, part: str) -> DataFrame:
     return tables.read("features").where(F.col("backbone") == part).select(*COLUMNS)
 
 
-def _joined(parts: list[DataFrame]) -> DataFrame:
+def _join_parts(parts: list[DataFrame]) -> DataFrame:
     failed = F.when(F.col("failure").isNotNull(), F.struct("featurized_at", "failure", "failure_detail"))
-    named = [
+    renamed = [
         part.select(
             "content_hash",
-            F.col("features").alias(f"features_{place}"),
-            F.col("featurized_at").alias(f"featurized_at_{place}"),
-            failed.alias(f"failed_{place}"),
+            F.col("features").alias(f"features_{i}"),
+            F.col("featurized_at").alias(f"featurized_at_{i}"),
+            failed.alias(f"failed_{i}"),
         )
-        for place, part in enumerate(parts)
+        for i, part in enumerate(parts)
     ]
-    rows = reduce(lambda left, right: left.join(right, "content_hash"), named)
+    rows = reduce(lambda left, right: left.join(right, "content_hash"), renamed)
     features, times, failures = (
-        [f"{column}_{place}" for place in range(len(parts))] for column in ("features", "featurized_at", "failed")
+        [f"{column}_{i}" for i in range(len(parts))] for column in ("features", "featurized_at", "failed")
     )
     return rows.withColumn("failed", F.least(*failures)).select(
         "content_hash",

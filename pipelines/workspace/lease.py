@@ -35,20 +35,20 @@ def workspace_lease(settings: Settings) -> Iterator[None]:
     workspace = settings.workspace.rstrip("/")
     lease = Lease(workspace, settings)
     lease.acquire()
-    over = Event()
-    keeper = Thread(target=lease.renew_until, args=(over,), daemon=True)
-    keeper.start()
+    stop = Event()
+    renewer = Thread(target=lease.renew_until, args=(stop,), daemon=True)
+    renewer.start()
     _held[workspace] = lease
     try:
         yield
     finally:
         del _held[workspace]
-        over.set()
-        keeper.join()
+        stop.set()
+        renewer.join()
         lease.release()
 
 
 def require_lease(workspace: str) -> None:
     """Raise PlatformError if this process held the workspace and does so no longer."""
     if lease := _held.get(workspace):
-        lease.require()
+        lease.require_held()

@@ -37,7 +37,7 @@ def workspace_lock(workspace: str) -> Iterator[None]:
             f"workspace = {folder} cannot be written ({error.strerror}). Choose another: --workspace DIR."
         ) from error
     with file:
-        if not _taken(file.fileno()):
+        if not _try_lock(file.fileno()):
             file.seek(0)
             owner = file.read().strip() or "?"
             raise PlatformError(f"Process {owner} is working in {folder}. Wait for it, or choose another --workspace.")
@@ -47,7 +47,7 @@ def workspace_lock(workspace: str) -> Iterator[None]:
         yield
 
 
-def _taken(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         import fcntl
     except ImportError:  # Windows has no flock; its users run one thing at a time

@@ -27,8 +27,8 @@ def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     images = tables.latest_images() if is_first else _without_features(tables, parts)
     rows = images.where("content_hash is not null").select("content_hash", *ROW_KEY, *columns)
     lacking, replaced = [], []
-    for place, part in enumerate(parts):
-        at, failed = f"featurized_at_{place}", f"failed_{place}"
+    for i, part in enumerate(parts):
+        at, failed = f"featurized_at_{i}", f"failed_{i}"
         seen = read_backbone_features(tables, part)
         if len(parts) == 1:  # what it has features of is no longer among the rows
             seen = seen.where("failure is not null")
@@ -49,9 +49,9 @@ def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
 
 def _without_features(tables: Tables, parts: list[str]) -> DataFrame:
     """Give the rows of images, the newest of their paths or not, whose content lacks any features: most often few."""
-    whole = [read_backbone_features(tables, part).where("failure is null").select("content_hash") for part in parts]
-    whole_of_all = reduce(lambda left, right: left.join(right, "content_hash", "left_semi"), whole)
-    return tables.read("images").join(whole_of_all, "content_hash", "left_anti")
+    complete = [read_backbone_features(tables, part).where("failure is null").select("content_hash") for part in parts]
+    complete_in_all = reduce(lambda left, right: left.join(right, "content_hash", "left_semi"), complete)
+    return tables.read("images").join(complete_in_all, "content_hash", "left_anti")
 
 
 def images_to_score(tables: Tables, model: str, version: str, since: datetime) -> DataFrame:
@@ -62,7 +62,7 @@ def images_to_score(tables: Tables, model: str, version: str, since: datetime) -
     """
     columns = ["path", "content_hash", "burst_id", "failure"]
     images = tables.latest_images().select(*columns, "ingested_at")
-    done = (
+    predicted = (
         tables.read("predictions")
         .where((F.col("model_name") == model) & (F.col("model_version") == version))
         .select(
@@ -80,13 +80,13 @@ def images_to_score(tables: Tables, model: str, version: str, since: datetime) -
         .groupBy("burst_id")
         .agg(F.max("removed_at").alias("lost_at"))
     )
-    both = images.join(done, "path", "left").join(lost, "burst_id", "left")
+    joined = images.join(predicted, "path", "left").join(lost, "burst_id", "left")
     is_same = F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))
     is_same &= (F.col("scored_at") >= F.lit(since)) & F.coalesce(F.col("scored_at") > F.col("lost_at"), F.lit(True))
     is_mended = F.col("old_failure").isNotNull() & F.col("failure").isNull()
     is_mended &= F.col("ingested_at") > F.col("scored_at")
     # A changed file has a row for each of its versions: it is new only if none of them is the current one.
-    return both.groupBy(*columns).agg(
+    return joined.groupBy(*columns).agg(
         F.min(~F.coalesce(is_same, F.lit(False)) | is_mended).alias("is_new"),
         F.collect_set("old_burst").alias("old_bursts"),
     )

@@ -63,8 +63,8 @@ class Tables:
         if self.schema:  # catalog.tableExists takes no name with a dot before Spark 3.4
             if not self.spark.catalog.databaseExists(self.schema):
                 return False
-            found = self.spark.sql(f"SHOW TABLES IN {self.schema} LIKE '{name}'").where("not isTemporary")
-            return bool(found.head(1))
+            tables_found = self.spark.sql(f"SHOW TABLES IN {self.schema} LIKE '{name}'").where("not isTemporary")
+            return bool(tables_found.head(1))
         return bool(DeltaTable.isDeltaTable(self.spark, self.location(name)))
 
     def require(self, name: str) -> None:
@@ -76,16 +76,16 @@ class Tables:
 
     def read(self, name: str) -> DataFrame:
         """Give the table, or an empty frame of its columns where it was never written."""
-        wanted = schemas.parse_ddl(SCHEMAS[name])
+        columns = schemas.parse_ddl(SCHEMAS[name])
         if not self.exists(name):  # a frame that the optimizer knows to be empty: no job, no Python worker
-            nothing = [F.lit(None).cast(kind).alias(column) for column, kind in wanted.items()]
-            return self.spark.range(0).where(F.lit(False)).select(*nothing)
+            null_columns = [F.lit(None).cast(kind).alias(column) for column, kind in columns.items()]
+            return self.spark.range(0).where(F.lit(False)).select(*null_columns)
         rows = (
             self.spark.table(self.location(name))
             if self.schema
             else self.spark.read.format("delta").load(self.location(name))
         )
-        for column, kind in wanted.items():  # a table that an earlier version wrote lacks what was added since
+        for column, kind in columns.items():  # a table that an earlier version wrote lacks what was added since
             if column not in rows.columns:
                 rows = rows.withColumn(column, F.lit(None).cast(kind))
         return rows
@@ -110,9 +110,9 @@ class Tables:
         """Replace the rows with the same keys and add the others, in one atomic commit; a new table is begun."""
         if not self.exists(name):
             return self.append(name, rows)
-        same = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
+        condition = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
         rows = rows.select(*schemas.parse_ddl(SCHEMAS[name]))
-        merge = self._delta(name).alias("old").merge(rows.alias("new"), same)
+        merge = self._delta(name).alias("old").merge(rows.alias("new"), condition)
         with guard_commit(self, name):
             merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
 
@@ -123,9 +123,9 @@ class Tables:
 
     def delete_matching(self, name: str, keys: DataFrame, only: str | None = None) -> None:
         """Delete the rows with the values of one of the keys, or set one column of theirs to null, in one commit."""
-        same = " and ".join(f"old.{column} <=> gone.{column}" for column in keys.columns)
+        condition = " and ".join(f"old.{column} <=> gone.{column}" for column in keys.columns)
         gone = self.broadcast_keys(keys.distinct()).alias("gone")
-        merge = self._delta(name).alias("old").merge(gone, same)
+        merge = self._delta(name).alias("old").merge(gone, condition)
         merge = merge.whenMatchedUpdate(set={only: "null"}) if only else merge.whenMatchedDelete()
         with guard_commit(self, name):
             merge.execute()
@@ -152,7 +152,7 @@ class Tables:
         """Give about how many rows there are: for a local table what its files hold, replaced rows too, unqueried."""
         if self.schema or "://" in self.workspace:
             return self.read(name).count()
-        return sum(map(_rows_in, Path(self.location(name)).glob("*.parquet")))
+        return sum(map(_count_rows, Path(self.location(name)).glob("*.parquet")))
 
     def history(self, name: str, limit: int | None = None) -> DataFrame:
         """Return Delta's record of the last commits; of all with no limit."""
@@ -166,7 +166,7 @@ class Tables:
         escaped = self.location(name).replace("`", "``")
         return self.location(name) if self.schema else f"delta.`{escaped}`"
 
-    def latest_images(self, of: DataFrame | None = None, *, with_removed: bool = False) -> DataFrame:
+    def latest_images(self, keys: DataFrame | None = None, *, with_removed: bool = False) -> DataFrame:
         """Give the newest row of every path but removed ones, without `content`: bytes are never shuffled.
 
         `of`: path and ingested_at of settled rows, the newest or not, to whose paths alone it comes down. No newer
@@ -174,10 +174,10 @@ class Tables:
         """
         newest = Window.partitionBy("path").orderBy(F.col("ingested_at").desc())
         rows = self.read("images").drop("content")
-        if of is not None:
-            count, since = of.agg(F.count("*"), F.min("ingested_at")).first()
+        if keys is not None:
+            count, since = keys.agg(F.count("*"), F.min("ingested_at")).first()
             rows = rows.where(ingested_since(since)) if count else rows
-            rows = rows.join(_as_keys(of.select("path"), count), "path", "left_semi")
+            rows = rows.join(_broadcast_if_small(keys.select("path"), count), "path", "left_semi")
         rows = rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
         return rows if with_removed else rows.where("removed_at is null")
 
@@ -196,7 +196,7 @@ class Tables:
     def broadcast_keys(self, keys: DataFrame) -> DataFrame:
         """Settle the keys of a join. If they are few (20 MB), they are sent to the other side, not that to them."""
         keys = self.materialize(keys)
-        return _as_keys(keys, keys.count())
+        return _broadcast_if_small(keys, keys.count())
 
     def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
         """Add `content` to rows of images, which have path, ingested_at, content_path and content_at.
@@ -204,15 +204,15 @@ class Tables:
         `since`, the oldest `stored_at()` among them, lets Delta skip the files of older images. The rows are
         sent to the bytes (broadcast), never the bytes to the rows.
         """
-        held = [F.col("path").alias("held_path"), F.col("ingested_at").alias("held_at"), "content"]
-        contents = self.read("images").where(ingested_since(since)).select(*held)
+        stored = [F.col("path").alias("held_path"), F.col("ingested_at").alias("held_at"), "content"]
+        contents = self.read("images").where(ingested_since(since)).select(*stored)
         rows = rows.withColumn("held_path", F.coalesce("content_path", "path")).withColumn(
             "held_at", content_ingested_at()
         )
         return contents.join(F.broadcast(rows), ["held_path", "held_at"]).drop("held_path", "held_at")
 
 
-def _as_keys(keys: DataFrame, count: int) -> DataFrame:
+def _broadcast_if_small(keys: DataFrame, count: int) -> DataFrame:
     if not count:
         return keys.where(F.lit(False))  # which the optimizer knows to be empty: nothing is read for them
     return F.broadcast(keys) if count <= BROADCAST_MAX_ROWS else keys
@@ -229,7 +229,7 @@ def ingested_since(moment: datetime) -> Column:
     return F.col("ingested_at") >= F.lit(moment.astimezone(timezone.utc))
 
 
-def _rows_in(file: Path) -> int:
+def _count_rows(file: Path) -> int:
     try:
         return int(pq.read_metadata(file).num_rows)
     except pa.ArrowInvalid:  # a killed run has left it half written: it is not of the table

@@ -12,13 +12,13 @@ import pytest
 
 from pipelines import disk_space
 from pipelines.disk_space import (
-    disk_full,
+    explain_full_disk,
+    find_folder_fault,
+    find_temporary_folder,
     free_bytes,
-    own_temporary,
-    private_folder,
+    make_private_folder,
     require_space,
-    temporary_folder,
-    why_unusable,
+    user_temporary_folder,
 )
 from pipelines.errors import PlatformError
 
@@ -43,13 +43,13 @@ def disks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, tuple[bo
 
 def test_temporary_files_go_where_they_can_be_run_from(disks, tmp_path):
     workspace = str(tmp_path / "workspace")
-    assert temporary_folder(workspace) == tmp_path / "given"
+    assert find_temporary_folder(workspace) == tmp_path / "given"
     disks[str(tmp_path / "given")] = (True, 2**40)
-    assert temporary_folder(workspace) == Path("/tmp")
+    assert find_temporary_folder(workspace) == Path("/tmp")
     disks["/tmp"] = (False, 2**20)
     disks.update({str(tmp_path / "home"): (False, 2**40)})
     disks.pop("/tmp"), disks.update({"/tmp": (False, 2**20)})  # the longer names first
-    assert temporary_folder(workspace) == tmp_path / "home/.cache/irbis/tmp"
+    assert find_temporary_folder(workspace) == tmp_path / "home/.cache/irbis/tmp"
 
 
 def test_without_any_such_folder_each_is_named_with_its_reason(disks, tmp_path):
@@ -57,7 +57,7 @@ def test_without_any_such_folder_each_is_named_with_its_reason(disks, tmp_path):
     disks[str(tmp_path / "home")] = (True, 2**40)
     disks["/tmp"] = (False, 2**20)
     with pytest.raises(PlatformError) as caught:
-        temporary_folder("abfss://c@a.dfs.core.windows.net/x")
+        find_temporary_folder("abfss://c@a.dfs.core.windows.net/x")
     assert str(caught.value) == (
         f"No folder can take temporary files ({tmp_path}/given: mounted noexec; /tmp: 1 MB free, 64 MB needed; "
         f"{tmp_path}/home/.cache/irbis/tmp: mounted noexec). Make room, or set TMPDIR to a folder that can."
@@ -66,12 +66,12 @@ def test_without_any_such_folder_each_is_named_with_its_reason(disks, tmp_path):
 
 def test_a_variable_that_names_nothing_is_passed_over(disks, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
-    assert temporary_folder("workspace") == Path("/tmp")
+    assert find_temporary_folder("workspace") == Path("/tmp")
     assert not (tmp_path / "gone").exists()
 
 
 def test_a_folder_that_cannot_be_written_says_why():
-    assert why_unusable(Path("/proc/self")) != "" and why_unusable(Path(tempfile.gettempdir())) == ""
+    assert find_folder_fault(Path("/proc/self")) != "" and find_folder_fault(Path(tempfile.gettempdir())) == ""
 
 
 def test_free_space_of_a_folder_to_be_made_is_that_of_the_one_above(tmp_path):
@@ -101,17 +101,17 @@ def test_a_full_disk_is_found_at_any_depth_and_the_fullest_is_named(disks, tmp_p
     workspace.mkdir(), temporary.mkdir()
     monkeypatch.setattr(disk_space.tempfile, "gettempdir", lambda: str(temporary))
     disks[str(workspace)] = (False, 2**20)
-    assert str(disk_full(nested(cause), str(workspace))) == (
+    assert str(explain_full_disk(nested(cause), str(workspace))) == (
         f"No space is left on the disk of {workspace} (1 MB free). What was committed stays. Make room there, or "
         "choose another folder (--workspace DIR); the same command then goes on from there."
     )
     disks[str(temporary)] = (False, 0)
-    fault = str(disk_full(nested(cause), str(workspace)))
+    fault = str(explain_full_disk(nested(cause), str(workspace)))
     assert f"on the disk of {temporary} (0 MB free)" in fault and "(TMPDIR)" in fault
 
 
 def test_other_errors_are_no_full_disk(tmp_path):
-    assert disk_full(nested(OSError(5, "Input/output error")), str(tmp_path)) is None
+    assert explain_full_disk(nested(OSError(5, "Input/output error")), str(tmp_path)) is None
 
 
 def test_too_little_room_is_refused_with_what_is_needed_and_free(disks, tmp_path):
@@ -131,12 +131,12 @@ def test_too_little_room_is_refused_with_what_is_needed_and_free(disks, tmp_path
 
 
 def test_a_private_folder_is_made_or_closed_to_others(tmp_path):
-    made = private_folder(tmp_path / "new" / "folder")
+    made = make_private_folder(tmp_path / "new" / "folder")
     assert (made, stat.S_IMODE(made.stat().st_mode)) == (tmp_path / "new" / "folder", 0o700)
     made.chmod(0o755)
     (made / "kept").touch()
-    assert stat.S_IMODE(private_folder(made).stat().st_mode) == 0o700 and (made / "kept").exists()
-    own = own_temporary(tmp_path)
+    assert stat.S_IMODE(make_private_folder(made).stat().st_mode) == 0o700 and (made / "kept").exists()
+    own = user_temporary_folder(tmp_path)
     assert (own.name, stat.S_IMODE(own.stat().st_mode)) == (f"irbis-{os.getuid()}", 0o700)
 
 
@@ -147,8 +147,8 @@ def test_what_another_user_laid_in_its_place_is_refused(tmp_path, monkeypatch):
     file.touch()
     for path in (link, file):
         with pytest.raises(PlatformError, match=rf"{path} is a link or a file: .* set TMPDIR to a folder"):
-            private_folder(path)
+            make_private_folder(path)
     monkeypatch.setattr(os, "getuid", lambda: 4711)
     with pytest.raises(PlatformError, match=r"theirs belongs to another user: it is not used for files of this user"):
-        private_folder(tmp_path / "theirs")
+        make_private_folder(tmp_path / "theirs")
     assert list((tmp_path / "theirs").iterdir()) == []

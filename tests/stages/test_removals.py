@@ -220,7 +220,7 @@ def cleaned(spark, settings, dry_run=False):
     """Return what cleaning says of the workspace alone, not of this machine's caches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clean, "find_leftovers", lambda settings: [])
-        return list(clean.Clean(settings, dry_run).run(lambda: spark))
+        return list(clean.WorkspaceCleaner(settings, dry_run).run(lambda: spark))
 
 
 def on_disk(tables):
@@ -274,7 +274,7 @@ def test_bytes_go_by_themselves_after_the_set_time(spark, chosen, folder):
 
 def test_the_command_says_what_is_deleted_and_does_nothing_while_another_writes(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(session, "get_session", lambda *_, **__: None)
-    monkeypatch.setattr(clean.Clean, "run", lambda self, _: [f"{self.dry_run}"])
+    monkeypatch.setattr(clean.WorkspaceCleaner, "run", lambda self, _: [f"{self.dry_run}"])
     words = ["clean", "--workspace", str(tmp_path)]
     main(words)
     main([*words, "--dry-run"])

@@ -59,9 +59,9 @@ def no_logins(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Iterator[No
     for variable in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_", "MSI_", "IMDS_"))]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    credentials._default.cache_clear()
+    credentials._default_tokens.cache_clear()
     yield
-    credentials._default.cache_clear()
+    credentials._default_tokens.cache_clear()
     container._client.cache_clear()
 
 

@@ -120,7 +120,7 @@ def test_a_token_that_is_not_renewed_is_told_and_no_thread_waits_for_another(
     blobs, identity, monkeypatch, fault, tries
 ):
     monkeypatch.setattr(azure_blob, "BACKGROUND_RETRY", RetryPolicy(tries=tries, first_wait=0.2))
-    monkeypatch.setattr("pipelines.azure.retry.SILENCE", 0.2)
+    monkeypatch.setattr("pipelines.azure.retry.READ_TIMEOUT", 0.2)
     identity.life = 200  # so short that every request asks for another
     source = opened(blobs)
     blob = list(source.list())[-1]

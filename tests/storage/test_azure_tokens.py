@@ -61,11 +61,11 @@ def test_after_az_login_every_image_is_fetched_and_az_is_run_once(blobs, identit
 
 
 def test_all_threads_of_a_worker_ask_once(blobs, identity, monkeypatch):
-    make = credentials._Tokens
-    monkeypatch.setattr(credentials, "_Tokens", lambda credential: time.sleep(0.1) or make(credential))
+    make = credentials._TokenCache
+    monkeypatch.setattr(credentials, "_TokenCache", lambda credential: time.sleep(0.1) or make(credential))
     source = opened(blobs)
     found = list(source.list())
-    credentials._default.cache_clear(), container._client.cache_clear()  # as in a worker that just started
+    credentials._default_tokens.cache_clear(), container._client.cache_clear()  # as in a worker that just started
     identity.asked, identity.latency = 0, 0.3
     with ThreadPoolExecutor(16) as pool:
         fetched = list(pool.map(lambda blob: source.fetch(blob.path, blob.etag), found))

@@ -108,7 +108,7 @@ def test_batches_are_cut_by_bytes_and_no_row_is_lost(monkeypatch):
     monkeypatch.setattr(fetch_module, "BATCH_BYTES", 6)
     shelf = Shelf(a=b"aaa", b=b"bbb", c=BROKEN, e=b"eeeeee", f=b"")
     counts: list[int] = []
-    fetch = make_fetch_fn(shelf, describe, max_bytes=10, count=counts.append)
+    fetch = make_fetch_fn(shelf, describe, max_bytes=10, count_rows=counts.append)
     found = list(fetch(iter([batch(("a", 3), ("b", 3), ("c", 6)), batch(("d", 1)), batch(("e", 6), ("f", 0))])))
     assert [each.column(0).to_pylist() for each in found] == [["a", "b"], ["c"], ["d", "e"], ["f"]]
     assert [each.column(7).to_pylist() for each in found] == [[None, None], ["unreadable"], ["vanished", None], [None]]
@@ -149,7 +149,7 @@ def test_executors_fetch_real_files_those_that_went_or_changed_are_rows_too(spar
 
     done = spark.sparkContext.accumulator(0)
     frame = spark.createDataFrame(names, "path string, size long, etag string").select("path", "etag", "size")
-    rows = frame.mapInArrow(make_fetch_fn(source, header, max_bytes=10, count=done.add), FETCH_DDL)
+    rows = frame.mapInArrow(make_fetch_fn(source, header, max_bytes=10, count_rows=done.add), FETCH_DDL)
     found = rows.selectExpr("content_hash", "failure", "width", "unix_timestamp(exif_time)", "path")
     assert [tuple(row)[:4] for row in sorted(found.collect(), key=lambda row: row["path"])] == [
         (SHA_OF_CAT, None, 7, 1404228129),

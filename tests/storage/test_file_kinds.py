@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.config.loader import load_settings
-from pipelines.sources.file_kinds import FileKind, file_kind, lower_suffix
+from pipelines.sources.file_kinds import FileKind, classify_file, lower_suffix
 from pipelines.sources.path_rules import allowed_suffixes
 
 WANTED = allowed_suffixes(load_settings().sources)
@@ -43,7 +43,7 @@ WANTED = allowed_suffixes(load_settings().sources)
     ],
 )
 def test_system_folders_are_known_wherever_they_lie(path):
-    assert file_kind(path, WANTED)[0] == FileKind.SYSTEM_FOLDER
+    assert classify_file(path, WANTED)[0] == FileKind.SYSTEM_FOLDER
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_system_folders_are_known_wherever_they_lie(path):
     ],
 )
 def test_folders_that_people_name_like_that_hold_images(path):
-    assert file_kind(path, WANTED) == (FileKind.IMAGE, "jpg")
+    assert classify_file(path, WANTED) == (FileKind.IMAGE, "jpg")
 
 
 @pytest.mark.parametrize(
@@ -102,15 +102,15 @@ def test_folders_that_people_name_like_that_hold_images(path):
     ],
 )
 def test_every_other_file_is_of_a_kind(name, kind, sign):
-    assert file_kind(f"leopard/{name}", WANTED) == (kind, sign)
+    assert classify_file(f"leopard/{name}", WANTED) == (kind, sign)
 
 
 def test_what_the_settings_ask_for_is_read_but_not_from_system_folders():
-    assert file_kind("1.CR2", {"cr2"})[0] == FileKind.IMAGE
-    assert file_kind("1.jpg.part", {"part"})[0] == FileKind.IMAGE
-    assert file_kind("1", {""})[0] == FileKind.IMAGE
-    assert file_kind("1.jpg", {"png"}) == (FileKind.OTHER_IMAGE, "jpg")
-    assert file_kind("@eaDir/1.CR2", {"cr2"})[0] == FileKind.SYSTEM_FOLDER
+    assert classify_file("1.CR2", {"cr2"})[0] == FileKind.IMAGE
+    assert classify_file("1.jpg.part", {"part"})[0] == FileKind.IMAGE
+    assert classify_file("1", {""})[0] == FileKind.IMAGE
+    assert classify_file("1.jpg", {"png"}) == (FileKind.OTHER_IMAGE, "jpg")
+    assert classify_file("@eaDir/1.CR2", {"cr2"})[0] == FileKind.SYSTEM_FOLDER
 
 
 def test_a_suffix_ends_before_white_space_and_dots():

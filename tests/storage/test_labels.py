@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.sources.labels import normalise, read_label_table, read_labels
+from pipelines.sources.labels import normalize_path, read_label_table, read_labels
 
 
 def read(folder: Path, text: str | bytes, name: str = "labels.csv") -> list[dict[str, object]]:
@@ -333,7 +333,7 @@ def test_folder_and_name_of_timelapse_are_one_path(tmp_path):
 
 def test_paths_and_labels_are_compared_with_composed_characters(tmp_path):
     decomposed = unicodedata.normalize("NFD", "é")
-    assert normalise(f".\\{decomposed}\\1.jpg") == "é/1.jpg"
+    assert normalize_path(f".\\{decomposed}\\1.jpg") == "é/1.jpg"
     assert read(tmp_path, f"path,label\n{decomposed}.jpg,{decomposed}\n") == [{"path": "é.jpg", "label": "é"}]
 
 

@@ -110,7 +110,7 @@ def test_a_lease_that_was_broken_is_not_renewed_for_ever(container, workspace, m
     break_lease(container)
     lease.renew_until(Event())  # comes back: there is nothing left to renew
     with pytest.raises(PlatformError, match="was lost"):
-        lease.require()
+        lease.require_held()
 
 
 def test_a_credential_that_may_only_read_is_told_of(container, workspace, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines import schemas
-from pipelines.workspace.orphans import end_tasks, find_orphans, remove_orphans
+from pipelines.workspace.orphans import cancel_jobs, find_orphans, remove_orphans
 
 
 @pytest.fixture
@@ -90,5 +90,5 @@ def test_where_the_log_has_gaps_nothing_is_taken_for_an_orphan(tables, rows, los
 
 def test_the_tasks_of_a_failed_job_are_waited_for(spark):
     waited: list[float] = []
-    end_tasks(spark, waited.append)
+    cancel_jobs(spark, waited.append)
     assert waited == []

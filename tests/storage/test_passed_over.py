@@ -53,7 +53,7 @@ def test_the_note_accounts_for_every_file(write):
         "frames from videos, convert RAW images to JPEG, download incomplete files again. 3 of the files without a "
         "known suffix are images by their first bytes (JPEG): rename them, or add `.` to sources.extensions."
     )
-    assert set(passed_over.kinds()) == set(FileKind) - {
+    assert set(passed_over.count_by_kind()) == set(FileKind) - {
         *(FileKind.IMAGE, FileKind.OTHER_IMAGE, FileKind.BACKUP, FileKind.AUDIO, FileKind.ARCHIVE)
     }
 

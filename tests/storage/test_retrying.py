@@ -42,7 +42,7 @@ def test_what_passes_is_asked_again_after_growing_waits():
 
 
 def test_waits_differ_between_tasks():
-    assert len({RetryPolicy().wait(3) for _ in range(20)}) == 20
+    assert len({RetryPolicy().wait_seconds(3) for _ in range(20)}) == 20
 
 
 def test_the_other_side_is_left_alone_for_as_long_as_it_asks():

@@ -13,7 +13,7 @@ def matches(table: RawTable) -> bool:
     return table.has_all(COLUMNS)
 
 
-def read(table: RawTable, given: frozenset[str]) -> TableContent:
+def read(table: RawTable, configured: frozenset[str]) -> TableContent:
     origins = {"label": "Species", "station": "Station", "captured_at": "DateTimeOriginal"}
     if "Camera" in table:
         origins["camera"] = "Camera"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.sources.label_tables.raw import RawTable, column_key
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, join_path, scientific_name
+from pipelines.sources.label_tables.reading import PathColumn, TableContent, join_path, join_scientific_name
 
 ALIASES = {
     "path": ("path", "file_name", "file", "filepath", "image", "relative_path"),
@@ -21,7 +21,7 @@ RANKS = ("kingdom", "phylum", "order", "family", "genus")  # beside them `class`
 Candidates = dict[str, pd.Series]  # by the name to show
 
 
-def read(table: RawTable, given: frozenset[str]) -> TableContent:
+def read(table: RawTable, configured: frozenset[str]) -> TableContent:
     """Return the columns under the known names, except those that the user has chosen (`given`).
 
     Raises DataError naming the columns that are missing, and those of which several could be meant.
@@ -29,19 +29,19 @@ def read(table: RawTable, given: frozenset[str]) -> TableContent:
     faults: list[str] = []
     chosen: dict[str, tuple[str, pd.Series]] = {}
     for column in ALIASES:
-        if column in given:
+        if column in configured:
             continue
         try:
-            found = _candidates(table, column)
+            candidates = _candidates(table, column)
         except DataError as error:
             faults += error.faults
             continue
-        name = _choose(found, column)
+        name = _choose(candidates, column)
         if name is not None:
-            chosen[column] = name, found[name]
-        elif found:
-            faults.append(_ambiguous(table, column, list(found)))
-    if not faults and (lacking := [column for column in ("path", "label") if column not in {*given, *chosen}]):
+            chosen[column] = name, candidates[name]
+        elif candidates:
+            faults.append(_ambiguous(table, column, list(candidates)))
+    if not faults and (lacking := [column for column in ("path", "label") if column not in {*configured, *chosen}]):
         faults.append(_missing(table, lacking))
     if faults:
         raise DataError(faults)
@@ -56,27 +56,27 @@ def _candidates(table: RawTable, column: str) -> Candidates:
     names = [alias for alias in ALIASES[column] if alias in table]
     if column == "label" and any(rank in table for rank in RANKS):
         names = [name for name in names if name != "class"]
-    found = {}
+    candidates = {}
     for name in names:
         header, text = table.header(name), table.column(name)
         if name == "species" and "genus" in table:
-            header, text = f"{table.header('genus')} + {header}", scientific_name(table.column("genus"), text)
-        found[header] = text
-    filled = {header: text for header, text in found.items() if (text != "").any()}
-    return filled if len(found) > 1 and filled else found
+            header, text = f"{table.header('genus')} + {header}", join_scientific_name(table.column("genus"), text)
+        candidates[header] = text
+    filled = {header: text for header, text in candidates.items() if (text != "").any()}
+    return filled if len(candidates) > 1 and filled else candidates
 
 
-def _choose(found: Candidates, column: str) -> str | None:
+def _choose(candidates: Candidates, column: str) -> str | None:
     """Return the one candidate, the first of several that say the same, or None."""
-    names = list(found)
+    names = list(candidates)
     if column == "path":
         for name in names:  # `a/1.jpg` says all that `1.jpg` beside it does
-            if all(_ends_with(found[name], found[other]) for other in names):
+            if all(_ends_with(candidates[name], candidates[other]) for other in names):
                 return name
         return None
     if column != "label" and names and column_key(names[0]) == column_key(column):
         return names[0]
-    same = all((found[name].str.casefold() == found[names[0]].str.casefold()).all() for name in names[1:])
+    same = all((candidates[name].str.casefold() == candidates[names[0]].str.casefold()).all() for name in names[1:])
     return names[0] if names and same else None
 
 

@@ -33,7 +33,7 @@ class TableContent:
     notes: list[str] = field(default_factory=list)
 
 
-def first_of(*columns: pd.Series) -> pd.Series:
+def first_nonempty(*columns: pd.Series) -> pd.Series:
     """Return the first text of each row that is not empty."""
     result = columns[0]
     for column in columns[1:]:
@@ -46,11 +46,11 @@ def join_parts(parts: list[pd.Series], separator: str) -> pd.Series:
     result = parts[0]
     for part in parts[1:]:
         both = (result != "") & (part != "")
-        result = (result + separator + part).where(both, first_of(result, part))
+        result = (result + separator + part).where(both, first_nonempty(result, part))
     return result
 
 
-def scientific_name(genus: pd.Series, species: pd.Series) -> pd.Series:
+def join_scientific_name(genus: pd.Series, species: pd.Series) -> pd.Series:
     """Return `Ursus americanus`; a species of several words is already a whole name."""
     is_whole = species.str.contains(" ", regex=False)
     return species.where(is_whole, join_parts([genus, species], " "))

@@ -16,7 +16,7 @@ from pipelines.schemas import Failure, SourceFile
 from pipelines.sources.file_kinds import is_system_folder
 
 SCHEMES = ("", "file", "dbfs")
-LEADS_OUT = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
+LINK_LEADS_OUT = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
 PEEK_BYTES = 512  # bytes, enough for a signature
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 EARLIEST, LATEST = (
@@ -63,14 +63,14 @@ class Folder:
 
         A link to a folder inside gives nothing: its files are listed by the path of their real folder.
         """
-        for folder, folders, files in os.walk(self.folder, onerror=self._note):
+        for folder, folders, files in os.walk(self.folder, onerror=self._note_error):
             folders.sort()
             for link in filter(os.path.islink, (os.path.join(folder, name) for name in folders)):
                 self._require_below(link)
             for name in sorted(files):
-                blob = self._blob(os.path.join(folder, name))
-                if blob:
-                    yield blob
+                file = self._to_source_file(os.path.join(folder, name))
+                if file:
+                    yield file
 
     def peek(self, path: str) -> bytes:
         """Return the first bytes of a file; none where it cannot be read."""
@@ -84,7 +84,7 @@ class Folder:
         """Give the bytes; raise ImageError if the file went or changed since it was listed, or is outside by a link."""
         name = path[len("file://") :]
         if not resolves_below(name, self.folder):
-            raise ImageError(Failure.FORBIDDEN, LEADS_OUT)
+            raise ImageError(Failure.FORBIDDEN, LINK_LEADS_OUT)
         try:
             with open(name, "rb") as file:
                 found = _etag(os.fstat(file.fileno()))
@@ -111,10 +111,10 @@ class Folder:
         if resolves_below(link, self.folder):
             return True
         if not self._is_of_system(link):
-            self.problems.append(f"{_readable(link)}: {LEADS_OUT}")
+            self.problems.append(f"{_to_text(link)}: {LINK_LEADS_OUT}")
         return False
 
-    def _blob(self, name: str) -> SourceFile | None:
+    def _to_source_file(self, name: str) -> SourceFile | None:
         try:
             name.encode("utf-8")
             status = os.lstat(name)
@@ -126,7 +126,7 @@ class Folder:
             self.problems.append(f"{os.fsencode(name)!r}: the name is not UTF-8; rename the file")
             return None
         except OSError as error:
-            self._note(error)
+            self._note_error(error)
             return None
         if not stat.S_ISREG(status.st_mode):
             self.problems.append(f"{name}: neither file nor folder")  # reading a pipe would wait for ever
@@ -134,17 +134,17 @@ class Folder:
         relative = name[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
         return SourceFile(self.root + relative, relative, status.st_size, _modified_at(status), _etag(status))
 
-    def _note(self, error: OSError) -> None:
+    def _note_error(self, error: OSError) -> None:
         """Note what could not be read; not the folders of the system (lost+found), which nobody but root may open."""
         if not self._is_of_system(name := str(error.filename or "")):
-            self.problems.append(f"{_readable(name)}: {error.strerror}")
+            self.problems.append(f"{_to_text(name)}: {error.strerror}")
 
     def _is_of_system(self, name: str) -> bool:
         below = name[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
         return any(map(is_system_folder, filter(None, below.split("/"))))
 
 
-def _readable(name: str) -> str:
+def _to_text(name: str) -> str:
     """Return a path as text that tables and terminals can hold."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 

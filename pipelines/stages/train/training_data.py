@@ -16,7 +16,7 @@ from pipelines.evaluation.data_checks import Coverage, check_coverage
 from pipelines.evaluation.folds import assign_folds
 from pipelines.evaluation.predictions import PredictionSet
 from pipelines.evaluation.split import assign_split, count_by_split, labelled_images
-from pipelines.label_text import SPELLING, require_known_labels, require_one_spelling
+from pipelines.label_text import SPELLING_REMEDY, require_known_labels, require_one_spelling
 from pipelines.workspace.features import read_features
 from pipelines.workspace.tables import Tables
 
@@ -40,7 +40,7 @@ def require_sound_labels(tables: Tables, rows: DataFrame, settings: Settings) ->
         require_known_labels("train.exclude_labels", excluded, [row["label"] for row in labels], "image is labelled")
     if settings.sources.label_case != "keep":
         counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
-        require_one_spelling(counts, f"{SPELLING} Then ingest their sources again.")
+        require_one_spelling(counts, f"{SPELLING_REMEDY} Then ingest their sources again.")
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def test_only_what_lies_below_the_prefix_is_listed(container):
 
 
 def test_many_folders_and_pages_are_listed_whole(container, monkeypatch):
-    monkeypatch.setattr("pipelines.azure.listing.PAGE", 2)
+    monkeypatch.setattr("pipelines.azure.listing.PAGE_SIZE", 2)
     names = {f"{folder:02}/{number}.jpg" for folder in range(19) for number in range(folder % 6)} | {"top.jpg"}
     put(container, *names)
     listed = [blob.relative_path for blob in opened(container).list()]

@@ -32,7 +32,7 @@ def _answer_after_first_429(proxy: FaultProxy) -> None:
 
 @pytest.mark.parametrize("fault", ["503", "429", "cut", "reset", "stall", "corrupt"])
 def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
-    monkeypatch.setattr("pipelines.azure.retry.SILENCE", 0.3)
+    monkeypatch.setattr("pipelines.azure.retry.READ_TIMEOUT", 0.3)
     put(container, "1.jpg")
     with fault_proxy(azurite.port, 0.0, (fault,)) as proxy:
         source = through(proxy, container)
@@ -56,8 +56,8 @@ def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
     ],
 )
 def test_what_stays_broken_is_told_with_its_reason(container, azurite, monkeypatch, fault, reason):
-    monkeypatch.setattr("pipelines.azure.retry.SILENCE", 0.3)
-    monkeypatch.setattr("pipelines.azure.retry.WHOLE", 0.5)
+    monkeypatch.setattr("pipelines.azure.retry.READ_TIMEOUT", 0.3)
+    monkeypatch.setattr("pipelines.azure.retry.BASE_DEADLINE", 0.5)
     monkeypatch.setattr("pipelines.sources.stores.azure_blob.BACKGROUND_RETRY", RetryPolicy(tries=2, first_wait=0.01))
     put(container, "1.jpg")
     with fault_proxy(azurite.port, 0.0, (fault,)) as proxy:
