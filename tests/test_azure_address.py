@@ -73,9 +73,9 @@ def test_a_workspace_is_written_as_spark_opens_it(address, spark):
     ("address", "reason"),
     [
         ("az://irbis1", "no container is named"),
-        ("https://irbis1.blob.core.windows.net/c/w?sig=hidden", "it holds a signature"),
-        ("http://127.0.0.1:10001/devstoreaccount1/c/w", "127.0.0.1:10000 only"),
-        ("https://storage.example.org/irbis1/c/w", "no other host"),
+        ("https://irbis1.blob.core.windows.net/c/w?sig=hidden", "it contains a SAS"),
+        ("http://127.0.0.1:10001/devstoreaccount1/c/w", "only supported at 127.0.0.1:10000"),
+        ("https://storage.example.org/irbis1/c/w", "can only be written to accounts at"),
     ],
 )
 def test_a_workspace_that_spark_could_not_open_is_refused(address, reason):

@@ -1,7 +1,8 @@
-"""Read from a container with one plain GET.
+"""Read blobs with a single GET request.
 
-The SDK's download is made for blobs of any size, and requests for any address: for an image of some kilobytes they
-spend three times what the request itself takes. So this speaks to urllib3, over connections such as requests makes."""
+The SDK's download handles blobs of any size and `requests` any URI: for an image of some kilobytes they take three
+times as long as the request itself. This module uses urllib3 directly, with the connection settings of `requests`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ CLIENT_LOCK = Lock()
 
 
 class AzureRequestError(Exception):
-    """The service answered with something else than what was asked for: its status and Azure's name for it."""
+    """Error response of Blob Storage: HTTP status and Azure's error code."""
 
     def __init__(self, status: int, code: str):
         super().__init__(code)
@@ -37,9 +38,9 @@ class AzureRequestError(Exception):
 
 
 def get_blob(location: BlobLocation, credential: Credential, threads: int, name: str, etag: str | None = None) -> bytes:
-    """Give the bytes of a blob, if it still has this etag where one is given, compared with its MD5 where it has one.
+    """Return the bytes of a blob, checked against its MD5 if it has one. With `etag`, only this version is read.
 
-    Raises Refused for every other answer, PassingError for what may be better the next time.
+    Raises AzureRequestError for any other response, TransientError for failures that are worth a retry.
     """
     headers = {"If-Match": f'"{etag}"'} if etag else {}
     response_headers, content = request(location, credential, threads, location.root + quote(name, safe="/~"), headers)
@@ -52,21 +53,21 @@ def get_blob(location: BlobLocation, credential: Credential, threads: int, name:
 def request(
     location: BlobLocation, credential: Credential, threads: int, address: str, headers: dict[str, str]
 ) -> tuple[Any, bytes]:
-    """Give the headers and the whole body of an answer. Raises as `get` does.
+    """Send a GET request and return the headers and the complete body. Raises the errors of `get_blob`.
 
-    An address with a segment `.` or `..` is not sent: urllib3 and servers resolve it, to another container even.
+    A URI with a segment `.` or `..` is not sent: urllib3 and servers resolve it, possibly to another container.
     """
     if fault := find_dot_segment(unquote(urlsplit(address).path)):
         raise AzureRequestError(400, fault)
     headers = {"x-ms-version": API_VERSION, "Accept-Encoding": "identity", **headers}
-    with CLIENT_LOCK:  # or the first threads of a worker make one each
+    with CLIENT_LOCK:  # otherwise each of a worker's first threads would create its own
         manager, read_credential = _open_connections(location, credential, threads)
         secret = read_credential.for_client(location.account)
     if read_credential.kind == "SAS":
         address += f"{'&' if '?' in address else '?'}{secret.signature}"
     else:
         headers["Authorization"] = f"Bearer {secret.get_token(SCOPE).token}"
-    # Timeouts by their module, so that a test can shorten them.
+    # Timeouts are read from their module, so that tests can shorten them.
     timeout = urllib3.Timeout(connect=retry.CONNECT_TIMEOUT, read=retry.READ_TIMEOUT)
     try:
         response = manager.urlopen(
@@ -77,18 +78,18 @@ def request(
         raise TransientError(retry.describe_error(error)) from error
     size = response.headers.get("Content-Length")
     if size is not None and len(content) != int(size):
-        raise TransientError(f"{len(content):,} of {int(size):,} bytes came")
+        raise TransientError(f"received {len(content):,} of {int(size):,} bytes")
     return response.headers, content
 
 
 def _read_body(response: Any) -> bytes:
-    """Read the body in the time that it may take; the connection goes back only if it was read to its end."""
+    """Read the body before its deadline; the connection is reused only if the body was read completely."""
     try:
         retry.raise_if_transient(response.status, response.reason, response.headers)
         if response.status != 200:
             raise AzureRequestError(response.status, response.headers.get("x-ms-error-code") or response.reason)
         limit = retry.deadline(response.headers)
-        # What has come, not a whole block: a body that drips must meet its limit. urllib3 1 has whole blocks only.
+        # read1 returns what has arrived, so that a slow body hits its deadline. urllib3 1 only reads full blocks.
         read = getattr(response, "read1", response.read)
         blocks = []
         while block := read(retry.BLOCK_BYTES, decode_content=False):
@@ -103,14 +104,14 @@ def _read_body(response: Any) -> bytes:
 
 @lru_cache(4)
 def _open_connections(location: BlobLocation, credential: Credential, threads: int) -> tuple[Any, Credential]:
-    """Give connections and a way in for many threads, kept for the life of a worker so that connections stay open.
+    """Return a connection pool and a read credential for all threads; cached so that connections stay open.
 
-    The connections are those of requests: through the proxy and with the certificates that the environment names.
+    The pool uses the proxy and the certificates of the environment, as `requests` does.
     """
     from requests.utils import select_proxy
 
     redact_sas_in_logs()
-    read_credential = credential.to_read_sas(location)  # an account key signs an address once, not every request
+    read_credential = credential.to_read_sas(location)  # an account key signs one SAS, not every request
     adapter = HTTPAdapter(pool_maxsize=threads)
     options = requests.Session().merge_environment_settings(location.root, {}, None, None, None)
     proxy = select_proxy(location.root, options["proxies"])

@@ -1,4 +1,4 @@
-"""Where MLflow keeps models and plots where it has no server: in the workspace, a folder or one in Blob Storage."""
+"""Configure Spark's Hadoop and MLflow for a workspace in Blob Storage."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pipelines.azure_uri import EMULATOR_KEY, BlobLocation, is_azure_uri, parse_
 from pipelines.config.settings import Settings
 from pipelines.errors import AccessError
 
-if TYPE_CHECKING:  # the command looks into the workspace before it loads Spark
+if TYPE_CHECKING:  # the CLI reads the workspace before it loads Spark
     from pyspark.sql import SparkSession
 
 
 def artifact_root(workspace: str) -> str:
-    """Give the address for MLflow, which knows Blob Storage as wasbs alone."""
+    """Return MLflow's artifact URI in the workspace; for Blob Storage MLflow only knows wasbs."""
     if is_azure_uri(workspace):
         location, _ = parse_blob_uri(workspace)
         return f"{location.to_hadoop_uri('wasbs')}/artifacts"
@@ -30,10 +30,10 @@ def artifact_root(workspace: str) -> str:
 
 
 def artifact_credentials_env(settings: Settings) -> dict[str, str]:
-    """Give the variables by which MLflow enters Blob Storage, from our settings; where they say nothing, none.
+    """Return the environment variables with which MLflow accesses Blob Storage, from the settings; may be empty.
 
-    MLflow has no other way to be told. Without them it asks DefaultAzureCredential itself. Raises AccessError for a
-    host that may be shown none.
+    MLflow only reads credentials from the environment; without them it uses DefaultAzureCredential itself. Raises
+    AccessError for a host that must not receive credentials.
     """
     if not is_azure_uri(settings.workspace):
         return {}
@@ -55,7 +55,7 @@ def artifact_credentials_env(settings: Settings) -> dict[str, str]:
     return {"AZURE_STORAGE_CONNECTION_STRING": f"{parts};BlobEndpoint={location.endpoint}"}
 
 
-# Named one by one: hadoop-azure's own list draws in a second Hadoop.
+# Listed one by one: the dependencies of hadoop-azure would pull in a second Hadoop.
 EXTRA_JARS = (
     "com.microsoft.azure:azure-storage:7.0.1",
     "org.eclipse.jetty:jetty-util:9.4.43.v20210629",
@@ -65,7 +65,7 @@ EXCLUDED_JARS = "org.apache.hadoop:hadoop-common,commons-logging:commons-logging
 
 
 def hadoop_azure_conf(settings: Settings) -> dict[str, str]:
-    """Give the Spark settings that fetch them; none where the workspace is not in Blob Storage."""
+    """Return the Spark settings that download the Azure jars; none if the workspace is not in Blob Storage."""
     if not is_azure_uri(settings.workspace):
         return {}
     packages = [f"org.apache.hadoop:hadoop-azure:{hadoop_version()}", *EXTRA_JARS]
@@ -73,16 +73,16 @@ def hadoop_azure_conf(settings: Settings) -> dict[str, str]:
 
 
 def hadoop_version() -> str:
-    """Give the version of the Hadoop that came with this Spark."""
+    """Return the version of the Hadoop bundled with this Spark."""
     jars = (Path(pyspark.__file__).parent / "jars").glob("hadoop-client-api-*.jar")
     return next(jar.stem.removeprefix("hadoop-client-api-") for jar in jars)
 
 
 def hadoop_access_conf(settings: Settings) -> dict[str, str]:
-    """Give what Hadoop's file system has to be told of the workspace, after one look into its container.
+    """Return Hadoop's settings for the workspace, after a check of its container.
 
-    Nothing where the workspace is not in Blob Storage. Raises AccessError where there is no credential that a
-    session on this machine could use, or the container refuses it: Hadoop itself would try for minutes.
+    Empty if the workspace is not in Blob Storage. Raises AccessError if a session on this machine has no usable
+    credential, or the container rejects it: Hadoop itself would retry for minutes.
     """
     if not is_azure_uri(settings.workspace):
         return {}
@@ -94,16 +94,16 @@ def hadoop_access_conf(settings: Settings) -> dict[str, str]:
 
 
 def workspace_credential(settings: Settings, location: BlobLocation) -> Credential:
-    """Return what opens the workspace. Raises AccessError for a host that may not be shown any credential."""
+    """Return the credential of the workspace. Raises AccessError for a host that must not receive credentials."""
     if location.is_emulator:
         return Credential("account key", "the emulator", EMULATOR_KEY)
     return find_credential(settings.azure, None, location)
 
 
 def configure_hadoop_access(spark: SparkSession, settings: Settings) -> None:
-    """Let a session on this machine into the workspace. Raises AccessError as `way_in` does.
+    """Configure a session on this machine for the workspace. Raises AccessError as `hadoop_access_conf` does.
 
-    The key goes to Hadoop's own configuration, not to Spark's, which shows its own in the UI.
+    The key goes into Hadoop's configuration, not into Spark's, which is shown in the Spark UI.
     """
     if not is_azure_uri(settings.workspace) or "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return
@@ -115,7 +115,7 @@ def configure_hadoop_access(spark: SparkSession, settings: Settings) -> None:
 
 
 def hadoop_options(location: BlobLocation, scheme: str, credential: Credential) -> dict[str, str]:
-    """Give what Hadoop's file system for this scheme has to be told. Raises AccessError where it cannot use it."""
+    """Return Hadoop's settings for a scheme. Raises AccessError if Hadoop cannot use the credential."""
     host = location.to_hadoop_uri(scheme).partition("@")[2].partition("/")[0]
     if location.is_emulator:
         return {"fs.azure.storage.emulator.account.name": host, "fs.azure.io.retry.max.retries": "1"}
@@ -125,8 +125,8 @@ def hadoop_options(location: BlobLocation, scheme: str, credential: Credential) 
         return {f"fs.azure.sas.{location.container}.{host}": credential.secret}
     raise AccessError(
         f"workspace = {location.to_hadoop_uri(scheme)}: a Spark session on this machine cannot write there with a "
-        f"{credential!r}. Set azure.account_key, or azure.sas with the workspace written {location.to_hadoop_uri('wasbs')}; or "
-        "run it on a cluster that may."
+        f"{credential!r}. Set azure.account_key, or azure.sas with workspace = {location.to_hadoop_uri('wasbs')}; "
+        "or run it on a cluster with access."
     )
 
 

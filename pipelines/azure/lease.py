@@ -1,4 +1,4 @@
-"""A lease on the blob `.lock` of a workspace, which one process at a time can have; its metadata name the holder."""
+"""A lease on the blob `.lock` of a workspace: one process at a time holds it; the blob metadata names the holder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import uuid
 from contextlib import suppress
 from datetime import datetime, timezone
 from threading import Event
-from typing import Any
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobLeaseClient
 
+from pipelines.azure.container import error_code
 from pipelines.azure.credentials import redact_sas_in_logs
 from pipelines.azure.hadoop import workspace_credential
 from pipelines.azure.retry import RetryPolicy, TransientError
@@ -41,13 +41,13 @@ class Lease:
             f"{location.prefix}{BLOB_NAME}",
             credential=credential.for_client(location.account),
             transport=NoRetryTransport(2),
-            permit_redirects=False,  # credentials would go along
+            permit_redirects=False,  # a redirect would receive the credentials
         )
-        # Its own id makes a request whose answer was lost the same when it is repeated.
+        # With a fixed lease id, a repeated request is idempotent if the first response was lost.
         self._lease = BlobLeaseClient(self._blob, str(uuid.uuid4()))
 
     def acquire(self) -> None:
-        """Take the lease and note who has it."""
+        """Acquire the lease and record its holder in the blob metadata."""
         try:
             try:
                 ACQUIRE_RETRY.call(self._acquire)
@@ -58,41 +58,41 @@ class Lease:
         except TransientError as error:
             raise AccessError(f"workspace = {self.workspace} cannot be reached ({error}). Run again later.") from error
         except HttpResponseError as error:
-            if _code(error) == LEASE_CONFLICT_CODE:
+            if error_code(error) == LEASE_CONFLICT_CODE:
                 raise PlatformError(self._describe_holder()) from error
             raise AccessError(
-                f"workspace = {self.workspace}: the blob {BLOB_NAME} cannot be leased ({_code(error)}). Give a credential "
-                "that may write: azure.account_key, azure.sas or azure.connection_string."
+                f"workspace = {self.workspace}: the blob {BLOB_NAME} cannot be leased ({error_code(error)}). Provide a "
+                "credential that may write: azure.account_key, azure.sas or azure.connection_string."
             ) from error
 
     def renew_until(self, stop: Event) -> None:
-        """Renew the lease until `over`, or until it is another's: `require` then says so before the next commit."""
+        """Renew the lease until `stop` is set or the lease is lost, which `require_held` reports at the next commit."""
         while not stop.wait(DURATION / 4):
             try:
                 self._lease.renew()
             except TransientError:
-                continue  # the next time is soon enough
+                continue  # the next renewal is early enough
             except HttpResponseError:
                 return
 
     def require_held(self) -> None:
-        """Renew the lease, which succeeds even after its end if nobody else took it; raise PlatformError otherwise."""
+        """Renew the lease, even an expired one that nobody else acquired; raise PlatformError otherwise."""
         try:
             RetryPolicy().call(self._lease.renew)
         except TransientError as error:
             raise PlatformError(
-                f"The lease on {self.workspace} cannot be renewed ({error}), so another run may work there by now. "
-                "Nothing more was written. Run again: it goes on from the last commit."
+                f"The lease on {self.workspace} cannot be renewed ({error}), so another run may hold it by now. "
+                "Nothing more was written. Run again; the run resumes after the last commit."
             ) from error
         except HttpResponseError as error:
             raise PlatformError(
-                f"The lease on {self.workspace} was lost ({_code(error)}): this machine could not renew it in time and "
-                "another run works there, or somebody broke it. Nothing more was written. Run again when the other "
-                "has ended: it goes on from the last commit."
+                f"The lease on {self.workspace} was lost ({error_code(error)}): this machine could not renew it in "
+                "time and another run acquired it, or somebody broke it. Nothing more was written. Run again when the "
+                "other run has ended; the run resumes after the last commit."
             ) from error
 
     def release(self) -> None:
-        """Give the lease back; one that cannot be given back, or was lost, ends by itself."""
+        """Release the lease; one that cannot be released, or was lost, expires by itself."""
         with suppress(TransientError, HttpResponseError):
             ACQUIRE_RETRY.call(self._lease.release)
 
@@ -103,13 +103,13 @@ class Lease:
         try:
             self._blob.upload_blob(b"", overwrite=False)
         except HttpResponseError as error:
-            if error.status_code not in (409, 412):  # another run made it, and may have leased it
+            if error.status_code not in (409, 412):  # another run created it, and may have leased it
                 raise
 
     def _describe_holder(self) -> str:
-        """Say who holds the workspace, as far as the blob tells, and what to do."""
+        """Return a message with the holder of the workspace, from the blob metadata, and a remedy."""
         metadata: dict[str, str] = {}
-        with suppress(TransientError, HttpResponseError):  # then it is not known who
+        with suppress(TransientError, HttpResponseError):  # the holder is then unknown
             metadata = ACQUIRE_RETRY.call(self._metadata)
         process, host, since = (metadata.get(name, "?") for name in ("process", "host", "since"))
         return (
@@ -123,10 +123,5 @@ class Lease:
 
 def _holder_metadata() -> dict[str, str]:
     since = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-    host = socket.gethostname().encode("ascii", "replace").decode()  # metadata travel as headers
+    host = socket.gethostname().encode("ascii", "replace").decode()  # metadata is sent in HTTP headers
     return {"process": str(os.getpid()), "host": host, "since": since}
-
-
-def _code(error: Any) -> str:
-    code = getattr(error, "error_code", None) or getattr(error, "reason", None) or type(error).__name__
-    return str(getattr(code, "value", code))

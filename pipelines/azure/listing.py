@@ -1,6 +1,6 @@
 """List a container page by page.
 
-The SDK makes six objects of every name that it lists, half a millisecond: nine minutes for a million.
+The SDK creates six objects per listed name, which takes half a millisecond: nine minutes for a million names.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pipelines.azure.retry import TransientError
 from pipelines.azure_uri import BlobLocation
 from pipelines.schemas import SourceFile
 
-PAGE_SIZE = 5000  # names; more are not given at once
+PAGE_SIZE = 5000  # names; the maximum of the service
 
 
 @dataclass(frozen=True)
 class Page:
-    """Hold one answer to a listing: `folders` are names that end with a slash; `marker` asks for the next page."""
+    """One page of a listing: `folders` are names that end with a slash; `marker` requests the next page."""
 
     blobs: list[SourceFile]
     folders: list[str]
@@ -32,16 +32,16 @@ class Page:
 def list_page(
     location: BlobLocation, credential: Credential, threads: int, prefix: str, marker: str, delimiter: str
 ) -> Page:
-    """Give what begins with the prefix, up to PAGE of them; with a delimiter, what lies behind it as one folder.
+    """Return up to PAGE_SIZE names that begin with the prefix; a delimiter groups the names after it into folders.
 
-    Raises as `get` does. https://learn.microsoft.com/rest/api/storageservices/list-blobs
+    Raises the errors of `get_blob`. https://learn.microsoft.com/rest/api/storageservices/list-blobs
     """
     parameters = {"restype": "container", "comp": "list", "maxresults": str(PAGE_SIZE)}
     parameters |= {"prefix": prefix, "marker": marker, "delimiter": delimiter}
     address = f"{location.root.rstrip('/')}?{urlencode({name: value for name, value in parameters.items() if value})}"
     _, content = request(location, credential, threads, address, {})
     result = _parse_xml(content)
-    if result is None or result.tag != "EnumerationResults":  # a cut page, or what a proxy put in its place
+    if result is None or result.tag != "EnumerationResults":  # a truncated page, or a proxy's own page
         raise TransientError("the list cannot be read")
     blobs = [_to_source_file(location, item) for item in result.iterfind("Blobs/Blob") if not _is_folder(item)]
     folders = [_read_name(item) for item in result.iterfind("Blobs/BlobPrefix")]
@@ -56,7 +56,7 @@ def _parse_xml(content: bytes) -> ElementTree.Element | None:
 
 
 def _is_folder(item: ElementTree.Element) -> bool:
-    """Return whether a blob stands for a folder: an account with a hierarchical namespace lists those too."""
+    """Return whether a blob is a folder marker: accounts with a hierarchical namespace list those too."""
     return item.findtext("Properties/ResourceType") == "directory" or _read_name(item).endswith("/")
 
 
@@ -75,7 +75,7 @@ def _to_source_file(location: BlobLocation, item: ElementTree.Element) -> Source
 
 
 def _read_name(item: ElementTree.Element) -> str:
-    """Read a name; what XML cannot hold comes escaped."""
-    result = item.find("Name")
-    assert result is not None  # of the service's own format
-    return unquote(result.text or "") if result.get("Encoded") == "true" else result.text or ""
+    """Return the name of a blob; names with characters that XML cannot hold are escaped."""
+    name = item.find("Name")
+    assert name is not None  # part of the service's format
+    return unquote(name.text or "") if name.get("Encoded") == "true" else name.text or ""

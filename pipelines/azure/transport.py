@@ -18,7 +18,7 @@ from pipelines.azure.retry import TransientError
 
 
 class NoRetryTransport(RequestsTransport):
-    """Send each request once. Safe for as many threads as it is told of."""
+    """A transport that sends each request once; `threads` is the number of threads that share it."""
 
     def __init__(self, threads: int, **options: Any):
         session = requests.Session()
@@ -37,7 +37,7 @@ class NoRetryTransport(RequestsTransport):
             response = super().send(request, **options)
         except AzureError as error:
             raise TransientError(retry.describe_error(error)) from error
-        except requests.RequestException as error:  # in the body, where the SDK leaves them as they are
+        except requests.RequestException as error:  # while reading the body, where the SDK does not convert errors
             raise TransientError(retry.describe_error(error)) from error
         try:
             retry.raise_if_transient(response.status_code, response.reason, response.headers)

@@ -1,7 +1,7 @@
-"""Clean: free the disk of what nobody needs any more, and say of each kind how many bytes that is.
+"""Clean a workspace: remove data that is no longer needed, and report the bytes of each kind.
 
-What takes no Spark comes first, because Spark may not start on a full disk; then what no snapshot of the tables reads;
-then rows, whose files Delta writes anew before the old ones can go.
+Steps without Spark come first, because Spark may not start on a full disk; then files that no snapshot of the tables
+reads; then rows, whose files Delta rewrites before the old ones can be deleted.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from pipelines.workspace.orphans import find_superseded, remove_empty_table
 from pipelines.workspace.tables import SCHEMAS, Tables, workspace_uri
 
 LATER_NOTE = (
-    "what was deleted, or never committed, leaves the storage when `irbis clean` runs a week later, as others may "
-    "use the tables"
+    "deleted and uncommitted data leaves the storage when `irbis clean` runs a week later, because others may use the "
+    "tables"
 )
 
 
 @dataclass
 class WorkspaceCleaner:
-    """Clean one workspace, or count what that would free."""
+    """A cleanup of one workspace, or a count of what it would free."""
 
     settings: Settings
     dry_run: bool = False
     freed: int = 0
 
     def run(self, open_session: Callable[[], SparkSession]) -> Iterator[str]:
-        """Yield a sentence for each kind of what is removed, as it is removed. Spark starts where there are tables."""
+        """Yield a sentence for each kind of removed data, as it is removed. Spark starts only if there are tables."""
         for leftover in find_leftovers(self.settings):
             yield from self._remove(leftover)
         if self._has_tables():
@@ -69,7 +69,7 @@ class WorkspaceCleaner:
                 if not self.dry_run:
                     leftover.remove(path)
             except OSError as error:
-                yield f"note: {path} stays: {error.strerror}"
+                yield f"note: {path} is not removed: {error.strerror}"
             else:
                 removed[path] = size
         for table in {above for path in removed for above in list(path.parents)[:2]} if not self.dry_run else ():
@@ -82,7 +82,7 @@ class WorkspaceCleaner:
         return f"{pluralize(number, singular, plural)}, {size:,} bytes {'would be ' if self.dry_run else ''}removed"
 
     def _remove_old_runs(self, tables: Tables) -> Iterator[str]:
-        """Remove old records from a workspace in the cloud."""
+        """Remove old run folders from a cloud workspace."""
         runs: dict[str, list[tuple[str, int, float]]] = {}
         for name, size, changed in list_files(tables, RUNS):
             folder, slash, rest = name.partition("/")
@@ -98,7 +98,7 @@ class WorkspaceCleaner:
             )
 
     def _vacuum(self, tables: Tables) -> Iterator[str]:
-        """Delete the files that no snapshot reads: here at once, elsewhere those of more than a week ago."""
+        """Delete files that no snapshot reads: at once in a local workspace, elsewhere after a week."""
         names = [name for name in SCHEMAS if tables.exists(name)]
         if not is_exclusive(self.settings):
             yield from self._vacuum_shared(tables, names)
@@ -117,7 +117,7 @@ class WorkspaceCleaner:
 
     def _vacuum_shared(self, tables: Tables, names: list[str]) -> Iterator[str]:
         if self.dry_run:
-            yield "what no table has read for a week would be removed; how much that is nobody can tell beforehand"
+            yield "files that no table has read for a week would be removed; their size is not known beforehand"
             return
         is_seen = not tables.schema and "://" in tables.workspace
         sizes = {name: size for name, size, _ in list_files(tables, "tables")} if is_seen else {}
@@ -130,7 +130,7 @@ class WorkspaceCleaner:
         yield LATER_NOTE
 
     def _delete_rows(self, tables: Tables) -> Iterator[str]:
-        """Delete what is gone from its source, whatever ingest.keep_removed_days says, and bytes of no images."""
+        """Delete removed images, regardless of ingest.keep_removed_days, and bytes of files that are not images."""
         verb = "would be deleted" if self.dry_run else "deleted"
         removed = count_deletable(find_deletable(tables)) if self.dry_run else delete_removed(tables, self.settings)
         self.freed += removed.bytes
@@ -143,4 +143,5 @@ class WorkspaceCleaner:
             if not self.dry_run:
                 clear_content(tables, self.settings, rows)
             self.freed += size
-            yield f"{pluralize(number, 'file that is no image', 'files that are no images')}, {size:,} bytes {verb}"
+            files = pluralize(number, "file that is not an image", "files that are not images")
+            yield f"{files}, {size:,} bytes {verb}"

@@ -1,4 +1,4 @@
-"""Sources of images under names: an address with its rules for labels and stations, registered once."""
+"""Datasets: named sources of images, with their rules for labels and stations."""
 
 from __future__ import annotations
 
@@ -17,27 +17,20 @@ from pipelines.sources.registry import Source
 from pipelines.workspace.tables import Tables, count_failures
 
 NAME = re.compile(r"[\w.-]+")
-STORED_SETTINGS = (
-    "images",
-    "labels",
-    "station",
-    "extensions",
-    "columns",
-)  # what a name stands for, each a setting of `sources`
+STORED_SETTINGS = ("images", "labels", "station", "extensions", "columns")  # each a setting of `sources`
 
 
 def register(tables: Tables, name: str, settings: Settings, source: Source) -> bool:
-    """Store settings.sources under a name; give whether the name is new. Files are noted with their whole path.
+    """Store settings.sources under a name and return whether the name is new. Local paths are stored as absolute.
 
-    Raises DataError for a name that commands would not take, an address with a signature, or a file of labels that
-    cannot be read.
+    Raises DataError for an invalid name, a URI with a SAS, or a labels file that cannot be read.
     """
     if not NAME.fullmatch(name):
-        raise DataError(f"'{name}' is no name for a dataset. Use letters, digits, `_`, `-` and `.`.")
+        raise DataError(f"'{name}' is not a valid dataset name. Use letters, digits, `_`, `-` and `.`.")
     rules = settings.sources
     images, labels = str(rules.images), rules.labels
     if "?" in images and "://" in images:
-        raise DataError("The address holds a signature, which would be stored. Give it as azure.sas.")
+        raise DataError("The URI contains a SAS, which would be stored. Set azure.sas instead.")
     if is_labels_file(labels):
         read_label_table(labels, source.read_file(labels) if "://" in labels else None, rules.columns)
         labels = labels if "://" in labels else str(Path(labels).expanduser().absolute())
@@ -56,11 +49,11 @@ def find_dataset(tables: Tables, name: str) -> Row | None:
 
 
 def require_dataset(tables: Tables, name: str) -> Row:
-    """Give the dataset, or raise DataError with the names that there are."""
+    """Return the dataset, or raise DataError with the registered names."""
     dataset = find_dataset(tables, name)
     if dataset is None:
         names = [row["name"] for row in tables.read("datasets").orderBy("name").select("name").collect()]
-        registered = f"Known: {', '.join(names)}." if names else "None is registered yet."
+        registered = f"Known: {', '.join(names)}." if names else "No dataset is registered yet."
         raise DataError(
             f"There is no dataset '{name}'. {registered} Register it: irbis datasets add {name} --images DIR."
         )
@@ -68,13 +61,13 @@ def require_dataset(tables: Tables, name: str) -> Row:
 
 
 def remove(tables: Tables, name: str) -> None:
-    """Forget the name. Its images stay in the tables, and where they are."""
+    """Remove the name. Its images stay in the tables and in the source."""
     require_dataset(tables, name)
     tables.delete("datasets", F.col("name") == name)
 
 
 def summarize_datasets(tables: Tables) -> list[dict[str, Any]]:
-    """Give name, images, images and last_ingest of every dataset, by name."""
+    """Return name, images (URI), images (count) and last_ingest of every dataset, sorted by name."""
     datasets = tables.read("datasets").alias("d")
     images = tables.latest_images().select("path", "ingested_at").alias("i")
     joined = datasets.join(images, F.col("i.path").startswith(F.col("d.root")), "left")
@@ -85,7 +78,7 @@ def summarize_datasets(tables: Tables) -> list[dict[str, Any]]:
 
 
 def describe(tables: Tables, name: str) -> dict[str, Any]:
-    """Give what is registered, and of the images ingested from there: counts by label, bytes, failures and dates."""
+    """Return the registered settings and, of the ingested images, counts by label, bytes, failures and dates."""
     dataset = require_dataset(tables, name)
     rows = read_images_below(tables, dataset["root"])
     images, size, first, last, ingested = rows.agg(
@@ -105,5 +98,5 @@ def describe(tables: Tables, name: str) -> dict[str, Any]:
 
 
 def read_images_below(tables: Tables, root: str) -> DataFrame:
-    """Give the newest row of every image below a root."""
+    """Return the newest row of every image below a root."""
     return tables.latest_images().where(F.col("path").startswith(root))

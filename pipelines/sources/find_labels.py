@@ -1,4 +1,4 @@
-"""Find the labels files that lie at the top of a folder of images."""
+"""Find labels files at the top level of a folder of images."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pipelines.sources.label_tables import RawTable, read_table
 from pipelines.sources.labels import is_labels_file
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-SNIFF_BYTES = 2**18  # bytes that are looked at
+SNIFF_BYTES = 2**18  # bytes read of each file
 SNIFF_ROWS = 1000
 
 
 def find_label_files(folder: str, columns: Mapping[str, str]) -> list[str]:
-    """Return the names of files called `labels`, and of tables that name images of the folder, in order.
+    """Return the sorted names of files called `labels` and of tables that name images of the folder.
 
-    Looks at the beginnings of the files only. `columns`: the setting sources.columns. Symbolic links that lead out of
-    the folder are left out, as they are of its images.
+    Reads only the beginning of each file. `columns`: the setting sources.columns. Symbolic links that lead out of the
+    folder are skipped, as they are for images.
     """
     with os.scandir(folder) as entries:
         tables = [Path(entry.path) for entry in entries if entry.is_file() and _is_table(entry.name)]
@@ -31,7 +31,7 @@ def find_label_files(folder: str, columns: Mapping[str, str]) -> list[str]:
 
 
 def labels_path_below(rule: str, root: str) -> list[str]:
-    """Return the path below the root of a source of the file that sources.labels names; none if it lies elsewhere."""
+    """Return the path of the labels file in sources.labels relative to a source's root; empty if it is elsewhere."""
     if not is_labels_file(rule):
         return []
     address = rule if "://" in rule else f"file://{os.path.abspath(os.path.expanduser(rule))}"
@@ -59,13 +59,13 @@ def _read_beginning(file: Path) -> bytes:
 
 
 def _is_below(folder: Path, text: str) -> bool:
-    """Return whether the path, or what follows one of its folders, is a file of the folder."""
+    """Return whether the path, or the rest of it after one of its folders, is a file in the folder."""
     rest = strip_root(text.replace("\\", "/"))
     while rest:
         try:
             if not find_dot_segment(rest) and (folder / rest).is_file():
                 return True
-        except (OSError, ValueError):  # a text that is no path
+        except (OSError, ValueError):  # the text is not a path
             return False
         rest = rest.partition("/")[2]
     return False

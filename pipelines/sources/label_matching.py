@@ -1,4 +1,4 @@
-"""Give the rows of a labels file to the images they mean, and say in one line what came of it."""
+"""Match the rows of a labels file to images, with a one-line summary of the result."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MAX_EXAMPLES = 2  # examples in a message
 
 
 def match_labels(table: LabelTable, paths: list[str], root: str = "") -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows of images that are there, under the paths of these, and sentences on what was read and matched.
+    """Return the rows of existing images, with the images' paths, and sentences on what was read and matched.
 
-    `paths`: of the images, below `root`. Raises DataError if labels and images have nothing in common, or two rows
-    say different things of one image.
+    `paths`: of the images, relative to `root`. Raises DataError if no row matches an image, or two rows contradict
+    each other.
     """
     all_images = dict.fromkeys(paths)
     candidates = {}
@@ -42,25 +42,25 @@ def match_labels(table: LabelTable, paths: list[str], root: str = "") -> tuple[p
 
 
 def _require_common(table: LabelTable, matches: PathMatches, text: pd.Series, all_images: Collection[str]) -> None:
-    """Raise DataError if the rows mean none of the images, or a bare name means several of them."""
+    """Raise DataError if no row matches an image, or a bare name matches several images."""
     if matches.by_name and matches.ambiguous:
         path, images = next(iter(matches.ambiguous.items()))
         raise DataError(
-            f"{table.file}: {path!r} may be any of {len(images):,} images, such as "
+            f"{table.file}: {path!r} matches {len(images):,} images, such as "
             f"{' and '.join(sorted(images)[:MAX_EXAMPLES])}. Write paths with their folders."
         )
     if not matches.images and len(text) and all_images:
         raise DataError(
             f"{table.file}: none of its {len(text):,} paths is among the {len(all_images):,} images found, first "
-            f"{text.dropna().iloc[0]!r}. Paths are those below the folder of images, such as {min(all_images)!r}, and may "
-            "begin further up or down."
+            f"{text.dropna().iloc[0]!r}. Paths are relative to the folder of images, such as {min(all_images)!r}; "
+            "leading folders may be added or missing."
         )
 
 
 def _summarize(
     table: LabelTable, column: str, matches: PathMatches, rows: pd.DataFrame, missing: pd.Series, paths: list[str]
 ) -> str:
-    """Return one line: what was read from which column, and how many images it labels."""
+    """Return one line: which column was read as what, and how many images have a label."""
     labelled = set(rows["path"][rows["label"].notna()]) if "label" in rows else set()
     count = sum(path in labelled for path in paths)
     program = f" ({table.program})" if table.program else ""
@@ -72,14 +72,14 @@ def _summarize(
     if len(missing):
         parts.append(f"{len(missing):,} rows match no image, first {missing.iloc[0]}")
     if matches.folded:
-        parts.append(f"{len(matches.folded):,} rows match with upper and lower case ignored, first {matches.folded[0]}")
+        parts.append(f"{len(matches.folded):,} rows match only if case is ignored, first {matches.folded[0]}")
     if matches.ambiguous:
         path, images = next(iter(matches.ambiguous.items()))
         parts.append(
-            f"{len(matches.ambiguous):,} rows may mean several images that differ in upper and lower case, first {path} "
+            f"{len(matches.ambiguous):,} rows match several images that differ only in case, first {path} "
             f"({' and '.join(sorted(images)[:MAX_EXAMPLES])})"
         )
     if matches.prefixes:
         more = f" and {len(matches.prefixes) - MAX_EXAMPLES:,} others" if len(matches.prefixes) > MAX_EXAMPLES else ""
-        parts.append(f"taken off the front of the paths: {', '.join(matches.prefixes[:MAX_EXAMPLES])}{more}")
+        parts.append(f"prefixes removed from the paths: {', '.join(matches.prefixes[:MAX_EXAMPLES])}{more}")
     return "; ".join(parts) + "."

@@ -1,4 +1,4 @@
-"""Find the image that a path means, wherever it was written from, in whatever case and with whatever slashes."""
+"""Match paths of a labels file to images, whatever their leading folders, case and slashes."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-Index = dict[str, list[str]]  # folded path, or its end -> images
+Index = dict[str, list[str]]  # casefolded path, or its end -> images
 
 
 @dataclass
 class PathMatches:
-    """Hold which image each path means.
+    """The images that paths match.
 
-    `images`: told path -> path of the image. `folded`: those that differ in upper and lower case. `unsure`: paths that
-    could mean several images. `cut`: beginnings that were taken off.
+    `images`: path in the labels file -> path of the image. `folded`: paths that differ from their image in case.
+    `ambiguous`: paths that match several images. `prefixes`: leading folders that were removed.
     """
 
     images: dict[str, str] = field(default_factory=dict)
     folded: list[str] = field(default_factory=list)
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
     prefixes: list[str] = field(default_factory=list)
-    by_name: bool = False  # the paths begin further down than the images
+    by_name: bool = False  # the paths lack leading folders of the images
 
 
 def match_paths(paths: Collection[str], all_images: Collection[str], root: str = "") -> PathMatches:
-    """Return the images that paths mean, whether they were written from there, from further up or further down.
+    """Match paths that have the same, additional or missing leading folders compared to the images.
 
-    One rule holds for all: the same number of folders is taken off every path. Each path on its own could find a
-    namesake in another folder. Only a path that goes through the folder of the images itself needs no rule. Upper and
-    lower case count only where several images differ in nothing else.
+    The same number of folders is removed from every path: matched one by one, a path could find a file of the same
+    name in another folder. Only a path that contains the folder of the images itself is matched on its own. Case
+    matters only where several images differ in nothing else.
     """
     relative = {path: strip_root(path) for path in paths}
     tails, level = _find_best_level(relative, all_images)
@@ -56,21 +56,21 @@ def match_paths(paths: Collection[str], all_images: Collection[str], root: str =
 
 
 def casefold_path(path: str) -> str:
-    """Return a path without what differs between file systems: case, and doubled slashes."""
+    """Normalize what differs between file systems: case and repeated slashes."""
     return re.sub("/+", "/", path.casefold()) if "//" in path else path.casefold()
 
 
 def strip_root(path: str) -> str:
-    """Return a path without scheme, drive, query and leading dots and slashes."""
+    """Remove the scheme, the drive, and leading dots and slashes of a path."""
     path = re.sub(r"^[a-z][a-z0-9+.-]+://", "", path, flags=re.IGNORECASE)
     path = re.sub(r"^[A-Za-z]:/*", "", path)
     return re.sub(r"/(\./|/)+", "/", re.sub(r"^(\.{0,2}/)+", "", path))
 
 
 def _find_best_level(relative: dict[str, str], all_images: Collection[str]) -> tuple[dict[str, str], int]:
-    """Return what is left of each path below as many folders as let most of them be found, and how many these are.
+    """Return each path without the number of leading folders that yields the most matches, and that number.
 
-    Where a whole path is that of an image, none is taken off. Empty texts are left where nothing is found.
+    It is 0 if any complete path is that of an image. All texts are empty if nothing matches.
     """
     if any(path in all_images for path in relative.values()):
         return relative, 0
@@ -86,9 +86,9 @@ def _find_best_level(relative: dict[str, str], all_images: Collection[str]) -> t
 
 
 def _drop_other_folders(relative: dict[str, str], tails: dict[str, str], root: str) -> None:
-    """Empty the tails of paths whose beginning is not the folder of the images, where that of others is.
+    """Empty the tails of paths whose prefix is not the folder of the images, if the prefix of other paths is.
 
-    With images of `survey/2024`, a row `2023/S1/1.jpg` means no image, although `2024/S1/1.jpg` means `S1/1.jpg`.
+    With images in `survey/2024`, a row `2023/S1/1.jpg` matches no image, although `2024/S1/1.jpg` matches `S1/1.jpg`.
     """
     end = [part.casefold() for part in root.split("/") if part][::-1]
     beginnings = {
@@ -113,14 +113,14 @@ def _count_common_parts(parts: list[str], others: list[str]) -> int:
 
 
 def _path_after_folder(path: str, folder: str) -> str:
-    """Return what stands below the folder of the images in a path; empty where it does not go through it."""
+    """Return the part of a path after the folder of the images; empty if the path does not contain it."""
     parts = path.split("/")
     positions = [i for i, part in enumerate(parts[:-1]) if folder and part.casefold() == folder]
     return "/".join(parts[positions[-1] + 1 :]) if positions else ""
 
 
 def _resolve(tails: dict[str, str], all_images: Collection[str]) -> PathMatches:
-    """Return the image of each tail: the one of that very path, else the only one that differs in case alone."""
+    """Match each tail to the image with that path, else to the only image that differs in case alone."""
     matches = PathMatches(images={path: tail for path, tail in tails.items() if tail in all_images})
     taken = set(matches.images.values())
     keys = {casefold_path(tail) for path, tail in tails.items() if tail and path not in matches.images}
@@ -139,7 +139,7 @@ def _resolve(tails: dict[str, str], all_images: Collection[str]) -> PathMatches:
 
 
 def _match_by_ends(relative: dict[str, str], all_images: Collection[str]) -> PathMatches:
-    """Return the images whose paths end with the told ones, which were written from a folder further down."""
+    """Match paths to images that end with them: the paths lack leading folders."""
     index: Index = {casefold_path(path): [] for path in relative.values()}
     for image in all_images:
         end = image
@@ -159,7 +159,7 @@ def _match_by_ends(relative: dict[str, str], all_images: Collection[str]) -> Pat
 
 
 def match_paths_anywhere(paths: Collection[str], all_images: Collection[str]) -> PathMatches:
-    """Return the images of that name anywhere below the folder that a path begins with."""
+    """Match paths `folder/name` to the image of that name anywhere below that folder."""
     parts = {path: casefold_path(path).split("/") for path in paths}
     keys = {path: (names[0], names[-1]) for path, names in parts.items() if len(names) > 1}
     index: dict[tuple[str, str], list[str]] = {key: [] for key in keys.values()}

@@ -1,4 +1,4 @@
-"""List a source into a table of names, with what labels and folders say about each image."""
+"""List the images of a source, with their labels, stations and times from files and folder names."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ LISTING_DDL = (
     "path string, size long, modified_at timestamp, etag string, match_path string, folder string, place string, "
     "named_time timestamp, file_series string, file_number long"
 )
-CHUNK_SIZE = 100_000  # names that are Python objects at once
+CHUNK_SIZE = 100_000  # files that are Python objects at once
 LABEL_COLUMNS = [column for column in ALIASES if column != "path"]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Hold the names found and what is known of them.
+    """The images found in a source.
 
-    `names`: path, size, modified_at, etag, label, station, camera, captured_at, sequence, named_time, file_series,
-    file_number, and says_label: whether this listing has a say in the label (else what is stored stays). `passed_over`
-    counts all other files; `problems` and `notes` are sentences.
+    `files`: path, size, modified_at, etag, label, station, camera, captured_at, sequence, named_time, file_series,
+    file_number, and says_label: whether this listing determines the label (otherwise the stored label stays).
+    `skipped_files` counts all other files; `problems` and `notes` are sentences.
     """
 
     files: DataFrame
@@ -48,14 +48,14 @@ class Listing:
     skipped_files: SkippedFiles
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    is_complete: bool = True  # else what is not named may still be there
+    is_complete: bool = True  # otherwise images that are not listed may still exist
 
 
 def list_images(tables: Tables, source: Source, rules: Sources) -> Listing:
-    """List every image of the source. Raises DataError if labels and images have nothing in common.
+    """List every image of the source. Raises DataError if a labels file matches none of the images.
 
-    What irbis itself put into a workspace below the source is left out. Names go to Spark in portions: of a million of
-    them the driver holds no more than the paths, and these only where a labels file asks for them.
+    Files that irbis wrote to a workspace below the source are left out. Files are passed to Spark in chunks: of a
+    million files the driver keeps only the paths, and these only for a labels file.
     """
     skipped, own_files = SkippedFiles(), OwnFiles(tables.workspace, source.root)
     read_label, read_station, is_lower = (
@@ -115,7 +115,7 @@ def _add_labels(
     labels: Counter[str | None],
     stations: Counter[str],
 ) -> tuple[DataFrame, list[str]]:
-    """Add the TOLD columns and says_label, from a file, folders or nothing; count a file's `labels` and `stations`."""
+    """Add LABEL_COLUMNS and says_label, from a file or folders; add a file's counts to `labels` and `stations`."""
     rule, notes = rules.labels, list[str]()
     if not is_labels_file(rule):
         columns: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder")}
@@ -139,18 +139,18 @@ def _add_labels(
 
 
 def _note_folder_labels(rules: Sources, source: Source, unlabelled: int, count: int) -> list[str]:
-    """Return what a person should know where labels are the names of folders."""
+    """Return notes on labels from folder names: unlabelled images and unused labels files."""
     if is_labels_file(rules.labels) or rules.labels == "none":
         return []
     notes = []
     if 0 < unlabelled < count:
         notes.append(
-            f"{unlabelled:,} of {count:,} images have no label: they lie in no folder that sources.labels = "
-            f"{rules.labels} names."
+            f"{unlabelled:,} of {count:,} images have no label: they are not in a folder that sources.labels = "
+            f"{rules.labels} selects."
         )
     if isinstance(source, Folder):
         notes += [
-            f"{name} is there and is not used: labels are the names of folders (sources.labels = {rules.labels}). To "
+            f"{name} is not used: labels are taken from folder names (sources.labels = {rules.labels}). To "
             f"use it: --labels {source.folder}/{name}."
             for name in find_label_files(source.folder, rules.columns)
         ]

@@ -1,4 +1,4 @@
-"""Tell the files that irbis itself writes from those of a source in which a workspace lies."""
+"""Recognise files that irbis itself wrote, in a source that contains a workspace."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pipelines.sources.stores.folder import local_folder
 
 FOLDERS_WITH_IMAGES = {"artifacts", "sample"}  # plots of runs, and the sample set
 FOLDERS = {"checkpoints", "logs", "notebooks", "reports", "runs", "scratch", "sent", "tables"} | FOLDERS_WITH_IMAGES
-TABLE = os.path.join("tables", "images", "_delta_log")  # what makes a folder a workspace
+TABLE = os.path.join("tables", "images", "_delta_log")  # identifies a folder as a workspace
 
 
 class OwnFiles:
-    """Recognise files of the workspace, and of other workspaces of this machine, below the root of a source.
+    """A filter for files of the workspace, and of other local workspaces, below the root of a source.
 
-    The root itself may lie in a workspace, as that of the sample set does. Images that people put into a workspace
-    beside the folders that irbis makes are theirs.
+    The root itself may be in a workspace, as that of the sample set is. Images that people put into a workspace next
+    to the folders of irbis belong to the source.
     """
 
     def __init__(self, workspace: str, root: str):
@@ -25,7 +25,7 @@ class OwnFiles:
         self._found: dict[str, str | None] = {}
 
     def is_own(self, path: str, is_image: bool) -> bool:
-        """Return whether irbis wrote a file; `path` is the one below the source."""
+        """Return whether irbis wrote a file; `path` is relative to the source."""
         folder = path.rpartition("/")[0]
         if folder not in self._found:
             self._found[folder] = self._workspace_of(folder)
@@ -36,7 +36,7 @@ class OwnFiles:
         return first in FOLDERS_WITH_IMAGES if is_image else not slash or first in FOLDERS
 
     def _workspace_of(self, folder: str) -> str | None:
-        """Return the workspace that a folder lies in, as the beginning of a path; None if it lies in none."""
+        """Return the workspace that contains a folder, as a path prefix; None if there is none."""
         parts = folder.split("/") if folder else []
         for depth in range(len(parts) + 1):
             beginning = "".join(f"{part}/" for part in parts[:depth])
@@ -48,7 +48,7 @@ class OwnFiles:
         return self._local_root is not None and os.path.isdir(os.path.join(self._local_root, beginning, TABLE))
 
     def _path_below(self, workspace: str, root: str) -> str | None:
-        """Return where the workspace lies below the root: empty, or a path that ends with a slash; None: elsewhere."""
+        """Return the workspace's path below the root: empty, or ending with a slash; None if it is elsewhere."""
         if is_azure_uri(workspace):
             location, _ = parse_blob_uri(workspace)
             address = (location.root + location.prefix).rstrip("/") + "/"

@@ -1,6 +1,6 @@
-"""Where images come from. A new kind of place is a new file in this folder.
+"""Open the source of images that the settings name. A new kind of source is a new file in `stores`.
 
-Each file names its SCHEMES (what stands before the colon of an address; empty for a plain path) and has
+Each file defines SCHEMES (the URI schemes it reads; empty for a plain path) and
 `create_source(address, settings) -> Source`.
 """
 
@@ -20,18 +20,20 @@ __all__ = ["Source", "SourceFile", "open_source"]
 
 
 def open_source(settings: Settings) -> Source:
-    """Give the source behind settings.sources.images. Raises DataError or AccessError where there is none, at once."""
+    """Return the source in settings.sources.images. Raises DataError or AccessError at once if it cannot be opened."""
     address = settings.sources.images
     if not address:
         raise DataError("sources.images is not set. Give a folder of images or a container: --images DIR.")
-    match = re.match(r"([a-z][a-z0-9+.-]+):/", address)  # a letter alone is a Windows drive
+    match = re.match(r"([a-z][a-z0-9+.-]+):/", address)  # a single letter is a Windows drive
     scheme = match[1] if match else ""
-    known = []
-    for found in iter_modules(stores.__path__):
-        kind = import_module(f"{stores.__name__}.{found.name}")
-        if scheme in getattr(kind, "SCHEMES", ()):
-            source: Source = kind.create_source(address, settings)
+    schemes = []
+    for module in iter_modules(stores.__path__):
+        store = import_module(f"{stores.__name__}.{module.name}")
+        if scheme in getattr(store, "SCHEMES", ()):
+            source: Source = store.create_source(address, settings)
             return source
-        known += [f"{name}:" for name in getattr(kind, "SCHEMES", ()) if name]
-    plain = address.partition("?")[0]  # what follows may be a secret
-    raise DataError(f"sources.images = {plain}: '{scheme}:' is not known. Give a folder, or one of {', '.join(known)}.")
+        schemes += [f"{name}:" for name in getattr(store, "SCHEMES", ()) if name]
+    plain = address.partition("?")[0]  # the query may contain a secret
+    raise DataError(
+        f"sources.images = {plain}: unknown scheme '{scheme}:'. Give a folder, or one of {', '.join(schemes)}."
+    )

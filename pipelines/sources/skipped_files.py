@@ -1,4 +1,4 @@
-"""Pick the images out of all files of a source, and account for every other file, by kind."""
+"""Select the images among all files of a source, and count every other file by kind."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pipelines.schemas import SourceFile
 from pipelines.sources.file_kinds import FileKind, classify_file
 from pipelines.sources.own_files import OwnFiles
 
-MAX_EXAMPLES = 3  # suffixes or folders that are named of each kind
-MAX_SNIFFED = 200  # files of no known suffix whose first bytes are read
+MAX_EXAMPLES = 3  # suffixes or folders listed for each kind
+MAX_SNIFFED = 200  # files without a known suffix whose first bytes are read
 UNKNOWN_KINDS = (FileKind.BARE, FileKind.OTHER)
 REMEDIES = {
     FileKind.VIDEO: "extract frames from videos",
@@ -22,13 +22,11 @@ REMEDIES = {
 
 
 class SkippedFiles:
-    """Count the files that are not read as images, by kind and by what shows it (suffix, folder or name)."""
+    """Counts of the files that are not read as images, by kind and evidence (suffix, folder or name)."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[FileKind, str]] = Counter()
-        self.images_without_suffix: Counter[tuple[FileKind, str, str]] = (
-            Counter()
-        )  # of unknown suffix, by the format of their first bytes
+        self.images_without_suffix: Counter[tuple[FileKind, str, str]] = Counter()  # by detected format
         self.sniffed = 0
 
     def select_images(
@@ -39,10 +37,10 @@ class SkippedFiles:
         own_files: OwnFiles | None = None,
         excluded: Collection[str] = (),
     ) -> Iterator[SourceFile]:
-        """Yield the images; count the rest, but for the files that irbis wrote itself: they are not of the source.
+        """Yield the images and count the other files, except those that irbis itself wrote.
 
-        `peek` returns the first bytes of a file, to find images without a known suffix among the first few. `used`:
-        relative paths of files that are read for other reasons, such as labels files; they are not counted either.
+        `peek` returns the first bytes of a file, to find images without a known suffix among the first MAX_SNIFFED
+        such files. `excluded`: relative paths that are not counted either, such as labels files.
         """
         for file in files:
             if file.relative_path in excluded:
@@ -56,31 +54,31 @@ class SkippedFiles:
             self.counts[kind, sign] += 1
             if peek and kind in UNKNOWN_KINDS and self.sniffed < MAX_SNIFFED:
                 self.sniffed += 1
-                if found := detect_supported_format(peek(file.path)):
-                    self.images_without_suffix[kind, sign, found] += 1
+                if format_ := detect_supported_format(peek(file.path)):
+                    self.images_without_suffix[kind, sign, format_] += 1
 
     @property
     def total(self) -> int:
         return sum(self.counts.values())
 
     def count_by_kind(self) -> dict[FileKind, Counter[str]]:
-        """Return the counts by what shows the kind, in the order of Kind."""
-        found: dict[FileKind, Counter[str]] = {}
+        """Return the counts of each kind by evidence, in the order of FileKind."""
+        by_kind: dict[FileKind, Counter[str]] = {}
         for kind in FileKind:
             signs = Counter({sign: n for (other, sign), n in self.counts.items() if other == kind})
             if signs:
-                found[kind] = signs
-        return found
+                by_kind[kind] = signs
+        return by_kind
 
     def __str__(self) -> str:
         """Return `78 files: 40 videos (mp4), 30 RAW images (cr2), 8 files without a suffix`."""
         return f"{self.total:,} {'file' if self.total == 1 else 'files'}: {self._format_kinds()}"
 
     def note(self, read: int) -> str | None:
-        """Return a sentence that accounts for all files but the `read` images, and says what can be done with them."""
+        """Return sentences that count all files but the `read` images, with remedies; null if none was skipped."""
         if not self.total:
             return None
-        sentences = [f"passed over {self.total:,} of {self.total + read:,} files: {self._format_kinds()}."]
+        sentences = [f"skipped {self.total:,} of {self.total + read:,} files: {self._format_kinds()}."]
         present = self.count_by_kind()
         remedies = [remedy for kind, remedy in REMEDIES.items() if kind in present]
         if remedies:
@@ -95,18 +93,18 @@ class SkippedFiles:
         )
 
     def _describe_images_without_suffix(self) -> str:
-        found = sum(self.images_without_suffix.values())
+        count = sum(self.images_without_suffix.values())
         formats = ", ".join(sorted({format_ for _, _, format_ in self.images_without_suffix}))
         suffixes = " and ".join(sorted({f"`{sign or '.'}`" for _, sign, _ in self.images_without_suffix}))
         unknown = sum(n for (kind, _), n in self.counts.items() if kind in UNKNOWN_KINDS)
         first = "" if self.sniffed == unknown else f"first {self.sniffed:,} "
         return (
-            f"{found:,} of the {first}files without a known suffix are images by their first bytes ({formats}): "
+            f"{count:,} of the {first}files without a known suffix are images by their first bytes ({formats}): "
             f"rename them, or add {suffixes} to sources.extensions."
         )
 
 
 def _format_signs(signs: Counter[str]) -> str:
-    names = [sign for sign, _ in sorted(signs.items(), key=lambda each: (-each[1], each[0])) if sign]
+    names = [sign for sign, _ in sorted(signs.items(), key=lambda item: (-item[1], item[0])) if sign]
     more = f" and {len(names) - MAX_EXAMPLES:,} more" if len(names) > MAX_EXAMPLES else ""
     return f" ({', '.join(names[:MAX_EXAMPLES])}{more})" if names else ""

@@ -1,4 +1,4 @@
-"""Upload a folder of images to a container: only what is not there yet with the same bytes."""
+"""Upload a folder of images to a container: only files that the container lacks or has with other bytes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 CONTENT_TYPES = {
     f".{name}": f"image/{name}" for name in ("avif", "heic", "heif", "jp2", "webp")
-}  # old Pythons know none
+}  # unknown to older Pythons
 
 
 @dataclass
 class UploadSummary:
-    """Count what became of every file; `failures` are path and reason."""
+    """The counts of an upload; `failures` are pairs of path and reason."""
 
     found: int = 0
     sent: int = 0
@@ -47,7 +47,7 @@ class UploadSummary:
 def list_images(
     folder: Folder, rules: Sources, workspace: str, skipped: SkippedFiles, excluded: Collection[str] = ()
 ) -> list[SourceFile]:
-    """List the images of a folder, by the rules of ingest; count the other files but the `used` in `passed_over`."""
+    """List the images of a folder by the rules of ingest; count the other files, except `excluded`, in `skipped`."""
     own_files = OwnFiles(workspace, folder.root)
     return list(skipped.select_images(folder.list(), allowed_suffixes(rules), folder.peek, own_files, excluded))
 
@@ -61,14 +61,13 @@ def upload(
     dry_run: bool,
     summary: UploadSummary,
 ) -> None:
-    """Send what the container lacks, with content type and MD5, by many threads; count it in `manifest` on the way.
+    """Upload the files that the container lacks, with content type and MD5, in threads; count them in `summary`.
 
-    What does not begin as an image is not sent; it is one of the failures.
-
-    What is there with the same MD5 is left alone, so an upload that was cut off goes on where it was. The labels files
-    of the plan are sent last. `dry_run`: everything but the sending.
+    Files without the signature of an image are failures and not uploaded. Files that exist with the same MD5 are
+    skipped, so an interrupted upload resumes. The labels files of the plan are uploaded last. `dry_run`: everything
+    except the upload itself.
     """
-    from pipelines.sources.label_upload import send_labels  # pandas: loaded only where something is sent
+    from pipelines.sources.label_upload import send_labels  # imports pandas, which is only needed for an upload
 
     stored = {file.relative_path: file for file in target.list()}
     summary.found = len(files)
@@ -106,7 +105,7 @@ def guess_content_type(name: str) -> str:
 def _bounded_map(
     pool: ThreadPoolExecutor, upload_one: Callable[[SourceFile], int], files: list[SourceFile], limit: int
 ) -> Iterator[tuple[SourceFile, Future[int]]]:
-    """Give every image with its finished future, as they come; at most `most` are in memory at once."""
+    """Yield every file with its finished future, as they finish; at most `limit` are in memory at once."""
     running: dict[Future[int], SourceFile] = {}
     for file in files:
         if len(running) >= limit:

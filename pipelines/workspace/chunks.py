@@ -1,4 +1,4 @@
-"""Cut rows into what one commit takes."""
+"""Split rows into chunks of one commit each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 
 def split_into_chunks(rows: DataFrame, total: int, size: int, *order: str) -> Iterator[tuple[DataFrame, int]]:
-    """Cut `total` settled rows, in the given order, into what one commit takes: each chunk with its count."""
+    """Yield chunks of `size` rows with their counts, in the given order. `rows`: `total` materialized rows."""
     if total <= size:
         yield from [(rows, total)] if total else []
         return

@@ -1,4 +1,4 @@
-"""Features as who learns or scores wants them: of one backbone, or of several side by side."""
+"""Read features of one backbone, or the concatenated features of several."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ COLUMNS = ("content_hash", "features", "failure", "failure_detail", "featurized_
 
 
 def read_features(tables: Tables, backbone: str, *, flipped: bool = False) -> DataFrame:
-    """Give content_hash, features, failure, failure_detail, featurized_at: a row for every content of the backbone.
+    """Return content_hash, features, failure, failure_detail, featurized_at: one row per content of the backbone.
 
-    Of a joined identity the features stand one behind the other, in its order, and only contents have a row of which
-    every part has one. A failure of one part is its failure, of several the earliest; featurized_at is then of that.
-    With `flipped` there is a column `flipped` more: features of the flipped image, null where there are none.
+    For a joined id the features of its parts are concatenated, in order; only contents with a row of every part are
+    returned. The failure of a row is the earliest of its parts, with its featurized_at. With `flipped` there is an
+    additional column `flipped`: features of the flipped image, null if there are none.
     """
     parts = [read_backbone_features(tables, part) for part in split_ids(backbone)]
     rows = parts[0] if len(parts) == 1 else _join_parts(parts)
@@ -32,7 +32,7 @@ def read_features(tables: Tables, backbone: str, *, flipped: bool = False) -> Da
 
 
 def read_backbone_features(tables: Tables, part: str) -> DataFrame:
-    """Give the same of one backbone: rows of the table as they are."""
+    """Return the same columns of a single backbone: the rows as stored."""
     return tables.read("features").where(F.col("backbone") == part).select(*COLUMNS)
 
 

@@ -1,4 +1,4 @@
-"""Small text files of a workspace: in its folder, or wherever Spark's file systems reach."""
+"""Read and write small files of a workspace, in a local folder or through Hadoop's file systems."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.atomic_write import write_atomic
 
-BACKUP_SUFFIX = "former"  # the end of the name of a file that is being replaced
+BACKUP_SUFFIX = "former"  # of the old file during a replacement
 
 if TYPE_CHECKING:  # `irbis --help` need not load Spark
     from pipelines.workspace.tables import Tables
 
 
 def file_uri(tables: Tables, name: str) -> str:
-    """Say where a file of the workspace is; `name` is its path below."""
+    """Return the path or URI of a file; `name` is its path below the workspace."""
     return f"{tables.workspace}/{name}"
 
 
 def read_text(tables: Tables, name: str) -> str | None:
-    """Give the file's text, null where there is none."""
+    """Return the text of a file, null if it does not exist."""
     address = file_uri(tables, name)
     if "://" not in address:
         path = Path(address)
         return path.read_bytes().decode() if path.exists() else None
     filesystem, path = _open_hadoop(tables, address)
     if not filesystem.exists(path):
-        path = _hidden_sibling(
-            tables, address, BACKUP_SUFFIX
-        )  # of a writer that was killed before the new one had its name
+        path = _hidden_sibling(tables, address, BACKUP_SUFFIX)  # left by a writer that was killed before the rename
         if not filesystem.exists(path):
             return None
     stream = filesystem.open(path)
@@ -41,7 +39,7 @@ def read_text(tables: Tables, name: str) -> str | None:
 
 
 def write_text(tables: Tables, name: str, text: str) -> str:
-    """Write the file, whole or not at all, and give its address. Folders are made where they are missing."""
+    """Write a file atomically and return its path or URI. Missing folders are created."""
     address = file_uri(tables, name)
     content = text.encode("utf-8")
     if "://" not in address:
@@ -54,7 +52,7 @@ def write_text(tables: Tables, name: str, text: str) -> str:
         stream.write(content)
     finally:
         stream.close()
-    # Most of these systems rename onto nothing that is there: the old file steps aside, where `read_text` finds it.
+    # Most of these systems cannot rename onto an existing file: the old one is moved to where `read_text` finds it.
     if filesystem.exists(path):
         filesystem.delete(backup, False)
         _rename(filesystem, path, backup)
@@ -64,7 +62,7 @@ def write_text(tables: Tables, name: str, text: str) -> str:
 
 
 def upload_dir(tables: Tables, source: Path, name: str) -> str:
-    """Copy a folder of this machine into the workspace, and give its address there."""
+    """Copy a local folder into the workspace and return its path or URI there."""
     address = file_uri(tables, name)
     if "://" not in address:
         shutil.copytree(source, address, dirs_exist_ok=True)
@@ -76,9 +74,9 @@ def upload_dir(tables: Tables, source: Path, name: str) -> str:
 
 
 def list_files(tables: Tables, name: str) -> list[tuple[str, int, float]]:
-    """Return all files below a folder of a workspace in the cloud: path below it, bytes, seconds of the last change.
+    """Return all files below a folder of a cloud workspace: relative path, bytes, modification time in seconds.
 
-    A folder that is not there has none.
+    Empty if the folder does not exist.
     """
     address = file_uri(tables, name)
     filesystem, path = _open_hadoop(tables, address)
@@ -93,14 +91,14 @@ def list_files(tables: Tables, name: str) -> list[tuple[str, int, float]]:
 
 
 def remove_folder(tables: Tables, name: str) -> None:
-    """Remove a folder of a workspace in the cloud, with all that is in it."""
+    """Remove a folder of a cloud workspace with all its files. Raises OSError."""
     filesystem, path = _open_hadoop(tables, file_uri(tables, name))
     if not filesystem.delete(path, True):
         raise OSError(f"{path} could not be removed")
 
 
 def _hidden_sibling(tables: Tables, address: str, suffix: str) -> Any:
-    """Give Hadoop's path of a hidden file in the same folder."""
+    """Return Hadoop's path of a hidden file in the same folder."""
     folder, _, name = address.rpartition("/")
     return _open_hadoop(tables, f"{folder}/.{name[:80]}.{suffix}")[1]
 
@@ -111,7 +109,7 @@ def _rename(filesystem: Any, old: Any, new: Any) -> None:
 
 
 def _open_hadoop(tables: Tables, address: str) -> tuple[Any, Any]:
-    """Give Hadoop's file system and path of an address."""
+    """Return Hadoop's file system and path of a URI."""
     context: Any = tables.spark.sparkContext
     path = context._jvm.org.apache.hadoop.fs.Path(address)
     return path.getFileSystem(context._jsc.hadoopConfiguration()), path

@@ -1,8 +1,8 @@
-"""Hold a workspace in Blob Storage with a lease, while a run writes there.
+"""Lease a workspace in Blob Storage while a run writes to it.
 
-The lease is of a minute and is renewed while the run lasts, so that a killed run blocks the workspace for a minute at
-most. It can end under a run that cannot renew it: `require_lease` asks for it before each commit, and `storage.commits`
-guards the tables whatever happens in between.
+The lease lasts a minute and is renewed during the run, so that a killed run blocks the workspace for at most a minute.
+It can expire if a run cannot renew it: `require_lease` checks it before each commit, and `workspace.commits` guards the
+tables in between.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _held: dict[str, Lease] = {}  # by workspace
 
 @contextmanager
 def workspace_lease(settings: Settings) -> Iterator[None]:
-    """Hold a workspace in Blob Storage while the block runs; any other is not held.
+    """Lease a workspace in Blob Storage while the block runs; do nothing for any other workspace.
 
     Raises PlatformError if another process holds it, AccessError if the blob cannot be leased.
     """
@@ -49,6 +49,6 @@ def workspace_lease(settings: Settings) -> Iterator[None]:
 
 
 def require_lease(workspace: str) -> None:
-    """Raise PlatformError if this process held the workspace and does so no longer."""
+    """Raise PlatformError if this process has lost its lease on the workspace."""
     if lease := _held.get(workspace):
         lease.require_held()

@@ -1,6 +1,6 @@
-"""Find and remove files in the tables of a local workspace that no commit names: a failed or killed one has left them.
+"""Find and remove orphans: files in local tables that no commit names, left by failed or killed runs.
 
-Read from Delta's log itself, without Spark, which may not start on a full disk.
+Reads Delta's log directly, without Spark, which may not start on a full disk.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from pyspark.sql import SparkSession
 
 from pipelines.workspace.tables import Tables
 
-TASK_WAIT_SECONDS = 20.0  # seconds for the tasks of a failed job to end; they write until then
-NAME = re.compile(r"[^\"/\\\s]+\.parquet")  # Delta's names are plain ASCII
+TASK_WAIT_SECONDS = 20.0  # the tasks of a failed job write until they end
+NAME = re.compile(r"[^\"/\\\s]+\.parquet")  # Delta's file names are plain ASCII
 VERSION = re.compile(r"(\d{20})\.(json|checkpoint\..*parquet)")
 IN_PROGRESS = (".tmp", ".crc")
 
 
 def remove_orphans(workspace: str, tables: Tables | None) -> int:
-    """Remove the files that were written since the workspace was locked and that no commit names; return their bytes.
+    """Remove orphans written since the workspace was locked; return their bytes.
 
-    Only for a workspace that this process holds: another's files would be taken for left-overs.
+    Only in a workspace that this process holds: files in progress of another process would look like orphans.
     """
     lock = Path(workspace, ".lock")
     if tables is None or tables.schema or "://" in workspace or not _is_ours(lock):
         return 0
     cancel_jobs(tables.spark)
-    since = lock.stat().st_mtime  # by the clock of the disk itself
+    since = lock.stat().st_mtime  # by the disk's own clock
     freed = 0
     for table in Path(workspace, "tables").glob("*"):
         for file in find_orphans(table, since):
@@ -44,9 +44,9 @@ def remove_orphans(workspace: str, tables: Tables | None) -> int:
 
 
 def find_orphans(table: Path, since: float = 0.0) -> list[Path]:
-    """Return the files of a table, changed at a moment or later, that no commit names, with their checksums.
+    """Return the files of a table, changed at `since` or later, that no commit names, with their checksums.
 
-    None where the log has gaps: what it lacks may name them.
+    Empty if the log has gaps: the missing commits may name the files.
     """
     log = table / "_delta_log"
     names = _read_log_names(log) if log.is_dir() else None
@@ -61,9 +61,9 @@ def find_orphans(table: Path, since: float = 0.0) -> list[Path]:
 
 
 def find_superseded(tables: Tables, name: str) -> list[Path]:
-    """Return the files of a local table that commits name and the current snapshot no longer reads, with checksums.
+    """Return the committed files of a local table that the current snapshot no longer reads, with checksums.
 
-    They are what `tables.vacuum(name, 0)` deletes, beside orphans.
+    `tables.vacuum(name, 0)` deletes them, and orphans.
     """
     table = Path(tables.location(name))
     orphans = set(find_orphans(table))
@@ -78,7 +78,7 @@ def find_superseded(tables: Tables, name: str) -> list[Path]:
 
 
 def remove_empty_table(table: Path) -> None:
-    """Remove the folder of a table to which nothing was ever committed, if no file is left in it."""
+    """Remove the folder of a table without any commit, if it contains no file."""
     log = table / "_delta_log"
     if log.is_dir() and not any(log.glob("*.json")) and not any(entry.is_file() for entry in table.rglob("*")):
         for folder in (*(entry for entry in log.iterdir() if entry.is_dir()), log, table):
@@ -87,9 +87,9 @@ def remove_empty_table(table: Path) -> None:
 
 
 def cancel_jobs(spark: SparkSession, wait: Callable[[float], None] = time.sleep) -> None:
-    """Cancel all jobs, and wait until no task is at work any more."""
+    """Cancel all jobs, and wait until no task is active."""
     context = spark.sparkContext
-    with suppress(Exception):  # a Spark that has ended has no tasks
+    with suppress(Exception):  # a stopped session has no tasks
         context.cancelAllJobs()
         summaries = context._jsc.sc().statusStore()
         for _ in range(int(TASK_WAIT_SECONDS / 0.2)):
@@ -103,7 +103,7 @@ def _to_list(sequence: object) -> list:  # type: ignore[type-arg]
 
 
 def _is_ours(lock: Path) -> bool:
-    """Return whether this process was the last to lock the workspace: some runs, as shares of a sweep, do not."""
+    """Return whether this process was the last to lock the workspace: shards of a sweep do not lock it."""
     try:
         return lock.read_text("ascii").strip() == str(os.getpid())
     except OSError:
@@ -111,13 +111,13 @@ def _is_ours(lock: Path) -> bool:
 
 
 def _is_unfinished(file: Path, other_names: Iterable[str]) -> bool:
-    """Return whether a file in progress was never finished, or is the checksum of one that is not there."""
+    """Return whether a file in progress was never finished, or is the checksum of a missing file."""
     data = file.name.removeprefix(".").removesuffix(".crc")
     return file.name.endswith(".tmp") or data.endswith(".tmp") or data not in other_names
 
 
 def _read_log_names(log: Path) -> set[str] | None:
-    """Return the names of all files of Parquet that a log names; null where it has gaps or cannot be read."""
+    """Return the names of all Parquet files in a log; null if it has gaps or cannot be read."""
     versions: dict[str, set[int]] = {"json": set(), "checkpoint": set()}
     names: set[str] = set()
     for file in log.iterdir():

@@ -59,8 +59,8 @@ def test_without_any_such_folder_each_is_named_with_its_reason(disks, tmp_path):
     with pytest.raises(PlatformError) as caught:
         find_temporary_folder("abfss://c@a.dfs.core.windows.net/x")
     assert str(caught.value) == (
-        f"No folder can take temporary files ({tmp_path}/given: mounted noexec; /tmp: 1 MB free, 64 MB needed; "
-        f"{tmp_path}/home/.cache/irbis/tmp: mounted noexec). Make room, or set TMPDIR to a folder that can."
+        f"No folder is usable for temporary files ({tmp_path}/given: mounted noexec; /tmp: 1 MB free, 64 MB needed; "
+        f"{tmp_path}/home/.cache/irbis/tmp: mounted noexec). Free some space, or set TMPDIR to a usable folder."
     )
 
 
@@ -102,8 +102,8 @@ def test_a_full_disk_is_found_at_any_depth_and_the_fullest_is_named(disks, tmp_p
     monkeypatch.setattr(disk_space.tempfile, "gettempdir", lambda: str(temporary))
     disks[str(workspace)] = (False, 2**20)
     assert str(explain_full_disk(nested(cause), str(workspace))) == (
-        f"No space is left on the disk of {workspace} (1 MB free). What was committed stays. Make room there, or "
-        "choose another folder (--workspace DIR); the same command then goes on from there."
+        f"No space is left on the disk of {workspace} (1 MB free). Committed data is kept. Free some space there, "
+        "or choose another folder (--workspace DIR); the same command then resumes."
     )
     disks[str(temporary)] = (False, 0)
     fault = str(explain_full_disk(nested(cause), str(workspace)))
@@ -121,9 +121,9 @@ def test_too_little_room_is_refused_with_what_is_needed_and_free(disks, tmp_path
     with pytest.raises(PlatformError) as caught:
         require_space({workspace: 130 * 2**20, spark: 110 * 2**20}, "The commit", "take fewer, ")
     assert str(caught.value) == (
-        f"The commit takes about 240 MB on the disk of {workspace} and {spark}, and 300 MB are free; 64 MB are to stay "
-        "so. Nothing of it was written. Make room (`irbis clean --dry-run` says what it would free), take fewer, or "
-        "choose another folder (--workspace DIR, TMPDIR for temporary files); the same command then goes on from there."
+        f"The commit needs about 240 MB on the disk of {workspace} and {spark}, but only 300 MB are free (64 MB are "
+        "kept in reserve). Nothing was written. Free some space (`irbis clean --dry-run` shows what it would free), take "
+        "fewer, or choose another folder (--workspace DIR, TMPDIR for temporary files); the same command then resumes."
     )
     require_space({workspace: 0}, "Nothing")
     disks[str(tmp_path)] = (False, 0)  # of blocks it says 0 too: a bucket that is mounted
@@ -146,9 +146,9 @@ def test_what_another_user_laid_in_its_place_is_refused(tmp_path, monkeypatch):
     link.symlink_to(tmp_path / "theirs")
     file.touch()
     for path in (link, file):
-        with pytest.raises(PlatformError, match=rf"{path} is a link or a file: .* set TMPDIR to a folder"):
+        with pytest.raises(PlatformError, match=rf"{path} is a link or a file, so it is not used\. .* set TMPDIR to"):
             make_private_folder(path)
     monkeypatch.setattr(os, "getuid", lambda: 4711)
-    with pytest.raises(PlatformError, match=r"theirs belongs to another user: it is not used for files of this user"):
+    with pytest.raises(PlatformError, match=r"theirs belongs to another user, so it is not used"):
         make_private_folder(tmp_path / "theirs")
     assert list((tmp_path / "theirs").iterdir()) == []

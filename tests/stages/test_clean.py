@@ -166,7 +166,7 @@ def test_a_folder_that_cannot_be_removed_is_named_and_the_rest_goes(make_setting
 
     monkeypatch.setattr(leftovers.shutil, "rmtree", refused)
     assert list(WorkspaceCleaner(settings).run(never)) == [
-        f"note: {runs}/{first} stays: Permission denied",
+        f"note: {runs}/{first} is not removed: Permission denied",
         "1 run folder, 10 bytes removed",
         "10 bytes freed",
     ]
@@ -237,7 +237,7 @@ def test_bytes_of_files_that_are_no_images_are_cleared_from_rows_of_an_earlier_v
     key = tables.read("images").where("path like '%key.jpg'")
     before = key.drop("content").collect()
     assert bytes(key.first()["content"]) == secret
-    line = f"1 file that is no image, {len(secret)} bytes"
+    line = f"1 file that is not an image, {len(secret)} bytes"
     assert f"{line} would be deleted" in list(WorkspaceCleaner(settings, dry_run=True).run(lambda: spark))
     assert f"{line} deleted" in list(WorkspaceCleaner(settings).run(lambda: spark))
     key = tables.read("images").where("path like '%key.jpg'")

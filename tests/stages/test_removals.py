@@ -268,7 +268,9 @@ def test_bytes_go_by_themselves_after_the_set_time(spark, chosen, folder):
     assert SURVEY["fox/0.jpg"] in on_disk(tables)
     result = ingest.run(spark, changed(chosen, "ingest", keep_removed_days=0.0))
     size = len(SURVEY["fox/0.jpg"])
-    assert notes_on_paths(result) == (f"1 removed image, {size:,} bytes deleted, 0 days after they were gone.",)
+    assert notes_on_paths(result) == (
+        f"1 removed image, {size:,} bytes deleted, 0 days after removal from the source.",
+    )
     assert result.due is None and SURVEY["fox/0.jpg"] not in on_disk(tables)
 
 

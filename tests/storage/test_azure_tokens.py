@@ -26,7 +26,11 @@ source, found = pickle.load(sys.stdin.buffer)
 for blob in found:
     print(blob.relative_path, hashlib.sha256(source.fetch(blob.path, blob.etag)).hexdigest())
 """
-LOUD = "import logging, sys; logging.basicConfig(level=logging.DEBUG); from pipelines.cli.app import main; main(sys.argv[1:])"
+LOUD = """import logging, sys
+from pipelines.cli.app import main
+logging.basicConfig(level=logging.DEBUG)
+main(sys.argv[1:])
+"""
 
 
 def parts(token: str) -> list[bytes]:

@@ -22,8 +22,8 @@ from pipelines.workspace.tables import Tables
 NAME = "features"
 KEYS = ["content_hash", "backbone"]
 REFUSED = (
-    f"Another run (process {os.getpid()} on {socket.gethostname()}) wrote to the table {{}} while this run was at work."
-    " The last commit of this run was not stored; those before it were. When the other has ended, run this again."
+    f"Another run (process {os.getpid()} on {socket.gethostname()}) wrote to the table {{}} while this run was in "
+    "progress. The last commit of this run was not stored; earlier ones were. Run this again when the other has ended."
 )
 
 

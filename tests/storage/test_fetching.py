@@ -35,7 +35,7 @@ class Shelf:
     def fetch(self, path: str, etag: str) -> bytes:
         self.asked.append((path, etag))
         if path not in self.images:
-            raise ImageError(Failure.VANISHED, "the file is gone since it was listed")
+            raise ImageError(Failure.VANISHED, "the file was deleted after it was listed")
         return self.images[path]
 
 

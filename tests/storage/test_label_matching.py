@@ -38,15 +38,15 @@ def test_case_drives_and_slashes_match_where_one_image_can_be_meant(tmp_path):
     labels, (note,) = match(tmp_path, text)
     assert labels == {"S1/1.JPG": "a", "S1/2.JPG": "b", "S2/1.JPG": "c"}
     assert "; 2 rows match no image, first S2/3.Jpg; " in note
-    assert "; 1 rows match with upper and lower case ignored, first D:/s1//2.jpg; " in note
-    assert "1 rows may mean several images that differ in upper and lower case, first S2/3.Jpg (S2/3.JPG and " in note
+    assert "; 1 rows match only if case is ignored, first D:/s1//2.jpg; " in note
+    assert "1 rows match several images that differ only in case, first S2/3.Jpg (S2/3.JPG and " in note
 
 
 def test_case_alone_never_hides_that_all_rows_fit(tmp_path):
     labels, (note,) = match(tmp_path, "path,label\nc:/x/s1/1.jpg,a\nc:/x/s1/2.jpg,b\n")
     assert labels == {"S1/1.JPG": "a", "S1/2.JPG": "b"}
-    assert "; 2 rows match with upper and lower case ignored, first c:/x/s1/1.jpg; " in note
-    assert note.endswith("; taken off the front of the paths: c:/x.")
+    assert "; 2 rows match only if case is ignored, first c:/x/s1/1.jpg; " in note
+    assert note.endswith("; prefixes removed from the paths: c:/x.")
 
 
 def test_rows_of_another_folder_than_that_of_the_images_mean_none_of_them(tmp_path):
@@ -90,7 +90,7 @@ def test_images_of_wildlife_insights_are_found_by_address_deployment_or_name(tmp
 
 def test_a_name_that_two_images_share_is_refused_although_others_match(tmp_path):
     text = HEADER + "D1,1.JPG,,0,,,fox\nD1,2.JPG,,0,,,hare\n"
-    with pytest.raises(DataError, match=r"'D1/1\.JPG' may be any of 2 images, such as D1/a/1\.JPG and D1/b/1\.JPG\."):
+    with pytest.raises(DataError, match=r"'D1/1\.JPG' matches 2 images, such as D1/a/1\.JPG and D1/b/1\.JPG\."):
         match(tmp_path, text, ["D1/a/1.JPG", "D1/b/1.JPG", "D1/a/2.JPG", "D2/2.JPG"])
 
 

@@ -62,7 +62,7 @@ def test_wildlife_insights_is_read_by_common_name_then_taxon_with_blanks_and_dep
     assert [label for (label,) in values(table, "label")] == ["Leopard", "Panthera pardus", "Blank", "Blank", None]
     assert values(table, "path", "path_1", "station")[3] == ("gs://b/d/4.JPG", "D1/IMG_4.JPG", "D1")
     assert str(table.rows["captured_at"][0]) == "2024-05-01 11:00:00+00:00"
-    assert table.notes == ("1 rows with the label 'No CV Result', which nobody identified, have no label.",)
+    assert table.notes == ("1 rows with the label 'No CV Result' (not identified) are treated as unlabelled.",)
 
 
 def test_camtrapr_joins_directory_and_file_name(tmp_path):

@@ -83,7 +83,7 @@ def test_a_missing_value_of_another_program_is_no_label_and_is_counted(tmp_path)
         ["2.jpg", None, "S1", "c1", "7"],
         ["3.jpg", "fox", None, "c1", None],
     ]
-    assert table.notes == ("labels.csv: 2 rows with the label 'NA' are taken as rows without a label.",)
+    assert table.notes == ("labels.csv: 2 rows with the label 'NA' are treated as unlabelled.",)
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "none"])
@@ -102,7 +102,7 @@ def test_a_station_or_camera_that_is_not_known_is_none(tmp_path, column, word):
     table = read_label_table(str(tmp_path / "labels.csv"))
     assert [row[column] for row in rows(table.rows)] == [None, None, "0"]
     assert list(table.rows["label"]) == ["cat", "cat", word]
-    assert table.notes == (f"labels.csv: 2 rows with the {column} {word!r} are taken as rows without a {column}.",)
+    assert table.notes == (f"labels.csv: 2 rows with the {column} {word!r} are treated as rows without a {column}.",)
 
 
 @pytest.mark.parametrize("word", ["#NAME?", "#REF!", "#VALUE!", "#DIV/0!"])
@@ -164,7 +164,7 @@ def test_a_time_that_cannot_be_is_unknown_and_counted(tmp_path, written, is_know
     (tmp_path / "labels.csv").write_text(f"path,label,datetime\n1.jpg,cat,{written}\n2.jpg,cat,2024-05-01 06:00\n")
     table = read_label_table(str(tmp_path / "labels.csv"), now=NOW)
     assert list(table.rows["captured_at"].notna()) == [is_known, True]
-    notes = [] if is_known else [f"labels.csv: 1 times cannot be right, first {written!r}"]
+    notes = [] if is_known else [f"labels.csv: 1 times are implausible, first {written!r}"]
     assert [note.partition(" (")[0] for note in table.notes] == notes
 
 
@@ -221,7 +221,7 @@ def test_times_of_which_only_some_have_an_offset_are_told(tmp_path, first, secon
     (tmp_path / "labels.csv").write_text(f"path,label,captured_at\n1.jpg,cat,{first}\n2.jpg,cat,{second}\n")
     notes = read_label_table(str(tmp_path / "labels.csv")).notes
     assert len(notes) == count
-    assert all(note.startswith("labels.csv: 1 of 2 rows have a time with an offset from UTC") for note in notes)
+    assert all(note.startswith("labels.csv: 1 of 2 rows have a time with a UTC offset") for note in notes)
 
 
 def test_times_may_all_be_missing(tmp_path):
@@ -249,7 +249,7 @@ def test_all_faults_of_a_file_are_told_at_once(tmp_path):
 
 
 def test_missing_columns_are_named_with_the_names_that_are_understood(tmp_path):
-    (fault,) = refused(tmp_path, "image,kind\n1.jpg,cat\n")
+    (fault,) = refused(tmp_path, "photo,kind\n1.jpg,cat\n")
     assert "has no column path and no column label, only image, kind." in fault
     assert "path | file_name |" in fault
     assert "label | class |" in fault

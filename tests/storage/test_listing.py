@@ -158,7 +158,7 @@ def test_labels_of_windows_find_their_images(spark, images, tmp_path):
     assert {path: label for path, label in labels.items() if label} == {"S1/2.JPG": "cat", DEEP: "dog"}
     assert len(labels) == 6
     assert listing.notes == (
-        "labels.csv: label = label, path = path; 2 of 6 images have a label, 4 have none; taken off the front of the "
+        "labels.csv: label = label, path = path; 2 of 6 images have a label, 4 have none; prefixes removed from the "
         "paths: C:/x.",
     )
 
@@ -168,13 +168,13 @@ def test_a_path_from_further_up_finds_no_namesake_in_another_folder(spark, image
     assert {path: label for path, label in told(listing, "label").items() if label} == {"S1/2.JPG": "cat"}
     assert listing.notes == (
         "labels.csv: label = label, path = path; 1 of 6 images have a label, 5 have none; 1 rows match no image, first "
-        "all/gone/1.jpg; taken off the front of the paths: all.",
+        "all/gone/1.jpg; prefixes removed from the paths: all.",
     )
 
 
 def test_a_bare_name_that_two_images_share_is_refused(spark, images, tmp_path):
     (images / "S2/2.JPG").write_bytes(b"y")
-    with pytest.raises(DataError, match=r"'2\.JPG' may be any of 2 images, such as S1/2\.JPG and S2/2\.JPG\. Write"):
+    with pytest.raises(DataError, match=r"'2\.JPG' matches 2 images, such as S1/2\.JPG and S2/2\.JPG\. Write"):
         listed(spark, images, write(tmp_path, "path,label\n4.png,cat\n2.JPG,cat\n"))
 
 
@@ -209,10 +209,10 @@ def test_a_labels_file_that_is_there_and_not_used_is_named(spark, images):
     (images / "stations.csv").write_text("station,lat,lon\nS1,1,2\n")
     listing = listed(spark, images, "folder")
     assert listing.notes == (
-        "2 of 6 images have no label: they lie in no folder that sources.labels = folder names.",
-        "species.csv is there and is not used: labels are the names of folders (sources.labels = folder). To use it: "
+        "2 of 6 images have no label: they are not in a folder that sources.labels = folder selects.",
+        "species.csv is not used: labels are taken from folder names (sources.labels = folder). To use it: "
         f"--labels {images}/species.csv.",
-        "2 images lie in folders below others that are labels too (S1/cat, S2/cat/deep): their label is the last "
+        "2 images are in label folders inside other label folders (S1/cat, S2/cat/deep): their label is the last "
         "folder. If it is the first: --labels folder:1.",
     )
     assert listed(spark, images, "none").notes == ()
@@ -292,8 +292,8 @@ def test_names_that_come_in_portions_make_one_table(spark, images, monkeypatch):
 def test_stations_and_labels_of_a_file_that_may_be_the_same_are_told(spark, images, tmp_path):
     labels = write(tmp_path, "path,label,station\n1.jpg,red fox,S1\nS1/2.JPG,red_fox,S 1\nS2/5.jpg,hare,S2\n")
     assert listed(spark, images, labels).notes[-2:] == (
-        "Labels that may be the same, and count as different ones: 'red fox' and 'red_fox'.",
-        "Stations that may be the same, and count as different ones: 'S 1' and 'S1'.",
+        "Labels that may be the same but count as different: 'red fox' and 'red_fox'.",
+        "Stations that may be the same but count as different: 'S 1' and 'S1'.",
     )
 
 

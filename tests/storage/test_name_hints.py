@@ -36,7 +36,7 @@ def test_folders_of_cameras_are_no_labels() -> None:
     assert note == (
         "4 images have a label that is a camera's name for a folder or video (100MEDIA, 100RECNX, 101MEDIA and 1 "
         "more). If the label is another folder of the path: --labels folder:N. "
-        "If it is none: --labels none, or a CSV file."
+        "If no folder is the label: --labels none, or a CSV file."
     )
 
 
@@ -45,34 +45,34 @@ def test_a_label_below_a_label_is_told(labels: str, count: int) -> None:
     notes = hints("leopard/1.jpg", "leopard/adult/2.jpg", "leopard/adult/3.jpg", "fox/4.jpg", "5.jpg", labels=labels)
     assert len(notes) == count
     if notes:
-        assert notes[0].startswith("2 images lie in folders below others that are labels too (leopard/adult): their")
+        assert notes[0].startswith("2 images are in label folders inside other label folders (leopard/adult): their")
 
 
 def test_spellings_of_one_label_are_told() -> None:
     notes = hints(labels="labels.csv", rows=("red fox", "Red_Fox", "red-fox", "fox", "1", "1.0", "01", "10", "-", "_"))
     assert notes == [
-        "Labels that may be the same, and count as different ones: '01' and '1' and '1.0', "
+        "Labels that may be the same but count as different: '01' and '1' and '1.0', "
         "'Red_Fox' and 'red fox' and 'red-fox'."
     ]
 
 
 def test_spellings_of_one_station_are_told() -> None:
     notes = hints("S 1/1.jpg", "s1/2.jpg", "S2/3.jpg", labels="none", station="folder:1")
-    assert notes == ["Stations that may be the same, and count as different ones: 'S 1' and 's1'."]
+    assert notes == ["Stations that may be the same but count as different: 'S 1' and 's1'."]
 
 
 @pytest.mark.parametrize(("station", "rule"), [("folder:2", "regex:^([^/]+/[^/]+)/"), ("folder:-1", "regex:PATTERN")])
 def test_stations_of_one_name_in_several_folders_are_told(station: str, rule: str) -> None:
     notes = hints("North/cam1/1.jpg", "South/cam1/1.jpg", "South/cam2/1.jpg", labels="none", station=station)
     assert notes == [
-        "1 stations are read from several folders and count as one each, first cam1 (North/cam1, South/cam1). "
-        f"If they are different places: --set 'sources.station={rule}'."
+        "1 stations occur in several folders and count as one each, first cam1 (North/cam1, South/cam1). "
+        f"If these are different stations: --set 'sources.station={rule}'."
     ]
 
 
 def test_a_station_that_is_the_label_is_told() -> None:
     assert hints("fox/1.jpg", "hare/2.jpg", "3.jpg", station="folder:1") == [
-        "Every station is the image's label (fox, hare): sources.station = folder:1 and sources.labels = folder name "
-        "the same folder."
+        "Every station equals the image's label (fox, hare): sources.station = folder:1 and sources.labels = folder "
+        "name the same folder."
     ]
     assert hints("fox/fox/1.jpg", "S1/hare/2.jpg", station="folder:1") == []

@@ -47,7 +47,7 @@ def test_the_note_accounts_for_every_file(write):
     images, passed_over = picked(write(files))
     assert (len(images), passed_over.total) == (12, len(files) - 12)
     assert passed_over.note(len(images)) == (
-        "passed over 84 of 96 files: 40 videos (avi, mp4), 30 RAW images (cr2), 5 incomplete downloads (crdownload), "
+        "skipped 84 of 96 files: 40 videos (avi, mp4), 30 RAW images (cr2), 5 incomplete downloads (crdownload), "
         "4 files without a suffix, 1 metadata or text file (xmp), 1 other file (xyz), "
         "2 files in system folders (.thumbnails, @eaDir), 1 system or hidden file (Thumbs.db). To use them, extract "
         "frames from videos, convert RAW images to JPEG, download incomplete files again. 3 of the files without a "
@@ -143,5 +143,5 @@ def test_files_that_are_used_are_not_passed_over(write):
         folder, rules, "/elsewhere", passed_over, labels_path_below(f"{folder.folder}/labels.csv", folder.root)
     )
     assert len(blobs) == 1
-    assert passed_over.note(1) == "passed over 2 of 3 files: 2 metadata and text files (csv, txt)."
+    assert passed_over.note(1) == "skipped 2 of 3 files: 2 metadata and text files (csv, txt)."
     assert labels_path_below("/elsewhere/labels.csv", folder.root) == labels_path_below("none", folder.root) == []

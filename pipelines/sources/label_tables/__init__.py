@@ -1,7 +1,7 @@
-"""Tables of labels as the programs of the field write them: one file per program, each listed in PROGRAMS.
+"""Formats of labels files: one module per program, each listed in PROGRAMS.
 
-Each has `matches(table)`, which looks at the whole set of columns, and `read(table, given) -> Reading`, where `given`
-are the columns that the user has configured by sources.columns.
+Each module has `matches(table)`, which checks the set of columns, and `read(table, configured) -> TableContent`, where
+`configured` are the columns that the user has set in sources.columns.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ PROGRAMS = (wildlife_insights, lila, camtrapr, camtrap_dp, timelapse)
 
 
 def read_table(table: RawTable, configured: Mapping[str, str]) -> TableContent:
-    """Return what a table says. `configured`: the setting sources.columns. Raises DataError with every fault.
+    """Read a labels table. `configured`: the setting sources.columns. Raises DataError with every fault.
 
-    A configured column wins over the reader of the program; an empty name leaves the column out.
+    A configured column takes precedence over the program's reader; an empty name leaves the column out.
     """
     faults: list[str] = []
     own_columns: dict[str, pd.Series] = {}
@@ -50,7 +50,7 @@ def read_table(table: RawTable, configured: Mapping[str, str]) -> TableContent:
 
 
 def _evaluate(table: RawTable, column: str, name: str) -> pd.Series:
-    """Return the column that a setting names: `A`, `A|B` (the first that is not empty) or `A+B` (joined)."""
+    """Evaluate a configured column: `A`, `A|B` (the first that is not empty) or `A+B` (joined)."""
     if name == "" and column not in ("path", "label"):
         return pd.Series("", index=table.cells.index, dtype=object)
     if name in table:

@@ -7,7 +7,7 @@ from pipelines.sources.label_tables.raw import RawTable
 from pipelines.sources.label_tables.reading import PathColumn, TableContent, first_nonempty
 
 PROGRAM = "Camtrap DP"
-WITHOUT_SPECIES = ("blank", "human", "vehicle")  # observation types that are labels of their own
+WITHOUT_SPECIES = ("blank", "human", "vehicle")  # observation types that are labels themselves
 OPTIONAL = {
     "station": ("locationID", "locationName", "deploymentID"),
     "captured_at": ("timestamp", "eventStart"),

@@ -1,4 +1,4 @@
-"""Any table with columns for path and label, under one of the names that programs give them."""
+"""Any table with columns for path and label, under a common name."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ALIASES = {
 }
 FOLDERS = ("directory", "folder")  # beside a bare file name
 RANKS = ("kingdom", "phylum", "order", "family", "genus")  # beside them `class` is a taxon, such as Mammalia
-Candidates = dict[str, pd.Series]  # by the name to show
+Candidates = dict[str, pd.Series]  # by display name
 
 
 def read(table: RawTable, configured: frozenset[str]) -> TableContent:
-    """Return the columns under the known names, except those that the user has chosen (`given`).
+    """Read the columns with known names, except those in `configured`.
 
-    Raises DataError naming the columns that are missing, and those of which several could be meant.
+    Raises DataError with the missing and the ambiguous columns.
     """
     faults: list[str] = []
     chosen: dict[str, tuple[str, pd.Series]] = {}
@@ -52,7 +52,7 @@ def read(table: RawTable, configured: frozenset[str]) -> TableContent:
 
 
 def _candidates(table: RawTable, column: str) -> Candidates:
-    """Return the columns that could be meant; of several, only those that hold something."""
+    """Return the candidate columns; of several, only the non-empty ones."""
     names = [alias for alias in ALIASES[column] if alias in table]
     if column == "label" and any(rank in table for rank in RANKS):
         names = [name for name in names if name != "class"]
@@ -67,10 +67,10 @@ def _candidates(table: RawTable, column: str) -> Candidates:
 
 
 def _choose(candidates: Candidates, column: str) -> str | None:
-    """Return the one candidate, the first of several that say the same, or None."""
+    """Return the only candidate, the first of several with equal values, or None."""
     names = list(candidates)
     if column == "path":
-        for name in names:  # `a/1.jpg` says all that `1.jpg` beside it does
+        for name in names:  # `a/1.jpg` contains the `1.jpg` of another column
             if all(_ends_with(candidates[name], candidates[other]) for other in names):
                 return name
         return None
@@ -87,7 +87,7 @@ def _ends_with(whole: pd.Series, part: pd.Series) -> bool:
 
 
 def _with_folder(table: RawTable, paths: list[PathColumn]) -> list[PathColumn]:
-    """Return the path made of a folder column and a bare file name, where the table has both."""
+    """Return the path joined from a folder column and a bare file name, if the table has both."""
     folder = next((name for name in FOLDERS if name in table), None)
     if not paths or folder is None or paths[0].text.str.contains(r"[/\\]", regex=True).any():
         return []
@@ -108,8 +108,8 @@ def _missing(table: RawTable, lacking: list[str]) -> str:
     headers = ", ".join(header.strip() for header in table.headers)
     known = ", ".join(" | ".join(ALIASES[column]) for column in lacking)
     return (
-        f"{table.file} has no column {' and no column '.join(lacking)}, only {headers}. Names that are understood: "
-        f"{known}. Or name yours: --set sources.columns.{lacking[0]}=COLUMN."
+        f"{table.file} has no column {' and no column '.join(lacking)}, only {headers}. Known names: "
+        f"{known}. Or name your column: --set sources.columns.{lacking[0]}=COLUMN."
     )
 
 

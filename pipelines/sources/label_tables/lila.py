@@ -1,4 +1,4 @@
-"""The table of image addresses and labels that LILA BC publishes for its camera-trap sets."""
+"""The table of image URLs and labels that LILA BC publishes for its camera-trap datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a labels table says, in the columns of irbis."""
+"""The content of a labels table, in the columns of irbis, and helpers for text columns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class PathColumn:
-    """Hold one way to find the images of the rows.
+    """A column of image paths.
 
     `spans_folders`: the path is a folder and a file name, with any number of folders between them.
     """
@@ -21,12 +21,13 @@ class PathColumn:
 
 @dataclass(frozen=True)
 class TableContent:
-    """Hold the columns read from a table, as text, and the names of the columns they come from.
+    """The columns read from a table, as text, and the names of their origins in the file.
 
-    `paths` are alternatives, the most specific first; the one that finds most images is used. `notes` are sentences.
+    `paths` are alternatives, the most specific first; the one that matches the most images is used. `notes` are
+    sentences.
     """
 
-    program: str = ""  # empty: no table of a known program
+    program: str = ""  # empty: not written by a known program
     columns: dict[str, pd.Series] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     paths: list[PathColumn] = field(default_factory=list)
@@ -34,7 +35,7 @@ class TableContent:
 
 
 def first_nonempty(*columns: pd.Series) -> pd.Series:
-    """Return the first text of each row that is not empty."""
+    """Return the first non-empty text of each row."""
     result = columns[0]
     for column in columns[1:]:
         result = result.where(result != "", column)
@@ -42,7 +43,7 @@ def first_nonempty(*columns: pd.Series) -> pd.Series:
 
 
 def join_parts(parts: list[pd.Series], separator: str) -> pd.Series:
-    """Return the parts of each row that are not empty, joined."""
+    """Join the non-empty parts of each row."""
     result = parts[0]
     for part in parts[1:]:
         both = (result != "") & (part != "")
@@ -51,12 +52,12 @@ def join_parts(parts: list[pd.Series], separator: str) -> pd.Series:
 
 
 def join_scientific_name(genus: pd.Series, species: pd.Series) -> pd.Series:
-    """Return `Ursus americanus`; a species of several words is already a whole name."""
+    """Join genus and species to `Ursus americanus`; a species of several words is already complete."""
     is_whole = species.str.contains(" ", regex=False)
     return species.where(is_whole, join_parts([genus, species], " "))
 
 
 def join_path(folder: pd.Series, name: pd.Series) -> pd.Series:
-    """Return `folder/name`, or the name alone where there is no folder; empty where there is no name."""
+    """Join to `folder/name`, or to the name alone if there is no folder; empty if there is no name."""
     joined = join_parts([folder.str.replace(r"[/\\]+$", "", regex=True), name], "/")
     return joined.where(name != "", "")

@@ -43,5 +43,5 @@ def read(table: RawTable, configured: frozenset[str]) -> TableContent:
         ]
     notes = []
     if count := int(unidentified.sum()):
-        notes.append(f"{count:,} rows with the label 'No CV Result', which nobody identified, have no label.")
+        notes.append(f"{count:,} rows with the label 'No CV Result' (not identified) are treated as unlabelled.")
     return TableContent(PROGRAM, columns, origins, paths, notes)

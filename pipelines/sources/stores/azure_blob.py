@@ -22,18 +22,16 @@ from pipelines.schemas import Failure, SourceFile
 
 SCHEMES = azure_uri.SCHEMES
 BACKGROUND_RETRY = RetryPolicy()
-LIST_THREADS = 8  # prefixes listed at once
+LIST_THREADS = 8  # prefixes listed in parallel
 
 
 def create_source(address: str, settings: Settings) -> AzureBlobs:
-    """Give the container behind an address, after one look into it. Raises AccessError, DataError."""
+    """Return the container of a URI, after a check of its access. Raises AccessError, DataError."""
     location, signature = parse_blob_uri(address)
     credential = find_credential(settings.azure, signature, location)
     check_token(credential)
     if credential.kind == "token" and location.endpoint.startswith("http:"):
-        raise AccessError(
-            f"{location.endpoint} gets no token: they travel over https only. Write https, or give a key."
-        )
+        raise AccessError(f"{location.endpoint}: tokens are only sent over https. Write https, or set a key.")
     source = AzureBlobs(location, credential, settings.ingest.threads, BACKGROUND_RETRY)
     check_access(location, credential, settings.ingest.threads)
     return source
@@ -41,7 +39,7 @@ def create_source(address: str, settings: Settings) -> AzureBlobs:
 
 @dataclass
 class AzureBlobs:
-    """The blobs below a prefix. Pickled, it takes along no more than reading needs (`Credential.signed`)."""
+    """The blobs below a prefix. Pickled, it contains only a read credential (`Credential.to_read_sas`)."""
 
     location: BlobLocation
     credential: Credential
@@ -54,7 +52,7 @@ class AzureBlobs:
         return self.location.root + self.location.prefix
 
     def list(self) -> Iterator[SourceFile]:
-        """Give every blob that a request can name; the others go to `problems`."""
+        """Yield every blob that a request can address; add the others to `problems`."""
         for blob in self.list_all():
             if fault := find_dot_segment(blob.path[len(self.location.root) :]):
                 self.problems.append(f"{blob.path}: {fault}, which requests resolve to another blob; rename it")
@@ -62,14 +60,14 @@ class AzureBlobs:
                 yield blob
 
     def list_all(self) -> Iterator[SourceFile]:
-        """Give every blob, page by page; folders of the first level side by side. Versions and snapshots are none."""
+        """Yield every blob, page by page, top-level folders in parallel. Versions and snapshots are left out."""
         credential = self.credential.to_read_sas(self.location, may_list=True)
         folders: list[str] = []
         for page in self._pages(credential, self.location.prefix, "/"):
             folders += page.folders
             yield from page.blobs
         with ThreadPoolExecutor(LIST_THREADS) as pool:
-            for first in range(0, len(folders), LIST_THREADS):  # bounded: no more pages wait than are asked for
+            for first in range(0, len(folders), LIST_THREADS):  # bounded: at most LIST_THREADS pages wait
                 open_listings = [self._pages(credential, folder) for folder in folders[first : first + LIST_THREADS]]
                 while open_listings:
                     next_pages = list(pool.map(lambda listing: next(listing, None), open_listings))
@@ -80,11 +78,11 @@ class AzureBlobs:
                         yield from next_page.blobs if next_page else ()
 
     def peek(self, path: str) -> bytes:
-        """Return nothing: each look would be a request."""
+        """Return no bytes: each call would cost a request."""
         return b""
 
     def fetch(self, path: str, etag: str) -> bytes:
-        """Give the bytes of this very version; raise ImageError if it went, changed, or cannot be had."""
+        """Return the bytes of this version; raise ImageError if it was deleted, has changed, or cannot be read."""
         name = path[len(self.location.root) :]
         try:
             return self.retry.call(lambda: self._get(name, etag))
@@ -92,13 +90,13 @@ class AzureBlobs:
             raise ImageError(Failure.UNAVAILABLE, str(error)) from error
 
     def read_file(self, address: str) -> bytes:
-        """Give the bytes of a blob of the same account, by its whole address."""
+        """Return the bytes of a blob in the same account, by its full URI."""
         location, signature = parse_blob_uri(address)
         name = location.prefix.rstrip("/")
         if signature or location.endpoint != self.location.endpoint:
             raise DataError(
-                f"{address.partition('?')[0]} is not read beside {self.root}: it is of another account, or brings a "
-                "signature along. Put it into this one, or copy it to a file."
+                f"{address.partition('?')[0]} cannot be read with the credential of {self.root}: it belongs to another "
+                "account, or contains a SAS. Copy it to this account, or to a local file."
             )
         try:
             return self.retry.call(
@@ -110,7 +108,7 @@ class AzureBlobs:
             raise AccessError(f"{address} cannot be read ({error.code}). Is it there?") from error
 
     def put(self, relative_path: str, content: bytes, md5: bytes, content_type: str) -> None:
-        """Store a blob in place of what is there, or raise ImageError. The account checks the MD5 and keeps it."""
+        """Upload a blob, replacing an existing one, or raise ImageError. The service checks and stores the MD5."""
         if fault := find_name_fault(relative_path):
             raise ImageError(Failure.FORBIDDEN, f"{fault}; rename the file")
         from azure.core.exceptions import HttpResponseError
@@ -130,14 +128,14 @@ class AzureBlobs:
         try:
             return get_blob(self.location, self.credential, self.threads, name, etag)
         except AzureRequestError as error:
-            if error.status == 412:  # what is gone does not match either
+            if error.status == 412:  # a deleted blob does not match either
                 raise (_changed() if self._client().get_blob_client(name).exists() else _vanished()) from error
             if error.status == 404:
                 raise _vanished() from error
             raise ImageError(Failure.FORBIDDEN, error.code) from error
 
     def _pages(self, credential: Credential, prefix: str, delimiter: str = "") -> Iterator[Page]:
-        """Give the pages of what begins with the prefix; one that could not be had is asked for again."""
+        """Yield the pages of the blobs that begin with the prefix; transient errors are retried."""
         marker = ""
         try:
             while True:
@@ -146,9 +144,9 @@ class AzureBlobs:
                 if not (marker := page.marker):
                     return
         except TransientError as error:
-            raise AccessError(f"{self.root} cannot be listed to its end ({error}). Run again later.") from error
+            raise AccessError(f"{self.root} cannot be listed completely ({error}). Run again later.") from error
         except AzureRequestError as error:
-            raise AccessError(f"{self.root} cannot be listed to its end ({error.code}).") from error
+            raise AccessError(f"{self.root} cannot be listed completely ({error.code}).") from error
 
     def _client(self) -> Any:
         return container_client(self.location, self.credential, self.threads)
@@ -158,8 +156,8 @@ class AzureBlobs:
 
 
 def _changed() -> ImageError:
-    return ImageError(Failure.CHANGED, "the blob changed since it was listed")
+    return ImageError(Failure.CHANGED, "the blob has changed since it was listed")
 
 
 def _vanished() -> ImageError:
-    return ImageError(Failure.VANISHED, "the blob is gone since it was listed")
+    return ImageError(Failure.VANISHED, "the blob was deleted after it was listed")

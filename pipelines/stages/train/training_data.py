@@ -37,7 +37,7 @@ def require_sound_labels(tables: Tables, rows: DataFrame, settings: Settings) ->
     """Raise DataError if labels differ only in case, or if no image has a label that is to be excluded."""
     if excluded := settings.train.exclude_labels:
         labels = tables.latest_images().where("label is not null").select("label").distinct().collect()
-        require_known_labels("train.exclude_labels", excluded, [row["label"] for row in labels], "image is labelled")
+        require_known_labels("train.exclude_labels", excluded, [row["label"] for row in labels], "image")
     if settings.sources.label_case != "keep":
         counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
         require_one_spelling(counts, f"{SPELLING_REMEDY} Then ingest their sources again.")

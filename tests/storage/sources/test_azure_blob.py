@@ -105,7 +105,7 @@ def test_a_name_with_dot_segments_is_a_problem_and_never_read_from_another_conta
     ["az://account/../other/a", "az://account/one/a/../b", "https://account.blob.core.windows.net/one/%2e%2e/two"],
 )
 def test_an_address_with_dot_segments_is_refused(address):
-    with pytest.raises(DataError, match=r"the name has the segment '\.\.'\. Write the address without it"):
+    with pytest.raises(DataError, match=r"the name has the segment '\.\.'\. Write the URI without it"):
         open_source(load_settings(None, {"sources.images": address, "azure.account_key": KEY}))
 
 
@@ -181,7 +181,7 @@ def test_only_a_reading_signature_travels_to_executors(container, azurite):
     assert KEY.encode() not in travelling
     there = pickle.loads(travelling)
     assert "sp=r&" in there.credential.secret
-    with pytest.raises(AccessError, match=r"refuses the SAS of azure.account_key \(signed for reading\)"):
+    with pytest.raises(AccessError, match=r"rejects the SAS of azure.account_key \(signed for reading\)"):
         list(there.check() or [])
     assert KEY not in repr(source) and "sig=" not in repr(there)
 
@@ -191,13 +191,13 @@ def test_only_a_reading_signature_travels_to_executors(container, azurite):
     [
         (
             {"azure.account_key": WRONG_KEY},
-            r"refuses the account key of azure.account_key \(AuthorizationFailure.* account's firewall\.$",
+            r"rejects the account key of azure.account_key \(AuthorizationFailure.* account's firewall\.$",
         ),
         ({"azure.account_key": "no base64!"}, "account key of azure.account_key: an account key is Base64"),
-        ({"azure.sas": "sv=2020&sp=r"}, "SAS of azure.sas: a signature has a part `sig=`"),
+        ({"azure.sas": "sv=2020&sp=r"}, "SAS of azure.sas: a SAS contains `sig=`"),
         (
             {"azure.connection_string": "AccountName=other;AccountKey=eA=="},
-            "is of the account other, sources.im",
+            "belongs to account other, sources.im",
         ),
         ({"azure.connection_string": "AccountName=devstoreaccount1"}, "has neither AccountKey nor SharedAccessSig"),
     ],

@@ -48,9 +48,9 @@ def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
     [
         ("503", "503 Service Unavailable"),
         ("429", "429 Too Many Requests"),
-        ("cut", "2 of 5 bytes|cut off"),
-        ("reset", "connection reset|cut off"),
-        ("stall", "no answer in time"),
+        ("cut", "2 of 5 bytes|connection closed early"),
+        ("reset", "connection reset|connection closed early"),
+        ("stall", "timed out"),
         ("drip", "too slow"),
         ("corrupt", "the bytes do not match their MD5"),
     ],

@@ -219,5 +219,5 @@ def test_what_is_no_folder_is_refused_with_its_name(tmp_path):
         opened(str(tmp_path / "1.jpg"))
     with pytest.raises(DataError, match=r"gone does not exist\. Give a folder of images"):
         opened(str(tmp_path / "gone"))
-    with pytest.raises(DataError, match=r"sources\.images = s3://bucket/x: 's3:' is not known"):
+    with pytest.raises(DataError, match=r"sources\.images = s3://bucket/x: unknown scheme 's3:'"):
         opened("s3://bucket/x")
