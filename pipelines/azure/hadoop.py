@@ -29,6 +29,11 @@ def artifact_root(workspace: str) -> str:
     return (Path(workspace).expanduser().absolute() / "artifacts").as_uri()
 
 
+def has_folder_markers(uri: str) -> bool:
+    """Return whether Hadoop stores a marker blob for each folder below a URI, which MLflow takes for a file."""
+    return is_azure_uri(uri)
+
+
 def artifact_credentials_env(settings: Settings) -> dict[str, str]:
     """Return the environment variables with which MLflow accesses Blob Storage, from the settings; may be empty.
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pipelines.azure_uri import is_azure_uri, parse_blob_uri
-from pipelines.sources.stores.folder import local_folder
+from pipelines.sources.registry import find_store
 
 FOLDERS_WITH_IMAGES = {"artifacts", "sample"}  # plots of runs, and the sample set
 FOLDERS = {"checkpoints", "logs", "notebooks", "reports", "runs", "scratch", "sent", "tables"} | FOLDERS_WITH_IMAGES
@@ -21,7 +20,8 @@ class OwnFiles:
 
     def __init__(self, workspace: str, root: str):
         self._local_root = root[len("file://") :] if root.startswith("file://") else None
-        self._workspace = self._path_below(workspace, root)
+        store = find_store(workspace)
+        self._workspace = store.path_below(workspace, root) if store else None
         self._found: dict[str, str | None] = {}
 
     def is_own(self, path: str, is_image: bool) -> bool:
@@ -46,17 +46,3 @@ class OwnFiles:
 
     def _has_tables(self, beginning: str) -> bool:
         return self._local_root is not None and os.path.isdir(os.path.join(self._local_root, beginning, TABLE))
-
-    def _path_below(self, workspace: str, root: str) -> str | None:
-        """Return the workspace's path below the root: empty, or ending with a slash; None if it is elsewhere."""
-        if is_azure_uri(workspace):
-            location, _ = parse_blob_uri(workspace)
-            address = (location.root + location.prefix).rstrip("/") + "/"
-            return address[len(root) :] if address.startswith(root) else None
-        folder = local_folder(workspace)
-        if self._local_root is None or folder is None:
-            return None
-        below = os.path.relpath(os.path.realpath(folder), os.path.realpath(self._local_root)).replace(os.sep, "/")
-        if below == ".":
-            return ""
-        return None if below == ".." or below.startswith("../") else f"{below}/"

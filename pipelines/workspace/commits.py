@@ -18,19 +18,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from delta import exceptions
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.utils import AnalysisException
 
+from pipelines.azure.lease import require_lease
 from pipelines.errors import PlatformError
 from pipelines.spark.runtime import sql_conf
-from pipelines.workspace.lease import require_lease
-
-if TYPE_CHECKING:
-    from pipelines.workspace.tables import Tables
 
 MARK = "irbis "  # prefix of the user metadata of commits to pinned tables; then host, process id, commit id
 CONFLICTS = (  # the exceptions have no common base class
@@ -58,7 +55,28 @@ class Pin:
     number: int = 0
 
 
-def read_pin(tables: Tables, name: str) -> Pin:
+class GuardedTables(Protocol):
+    """The part of `Tables` that guarded commits need."""
+
+    @property
+    def spark(self) -> SparkSession: ...
+
+    @property
+    def workspace(self) -> str: ...
+
+    @property
+    def pins(self) -> dict[str, Pin]: ...
+
+    def location(self, name: str) -> str: ...
+
+    def exists(self, name: str) -> bool: ...
+
+    def history(self, name: str, limit: int | None = None) -> DataFrame: ...
+
+    def detail(self, name: str) -> DataFrame: ...
+
+
+def read_pin(tables: GuardedTables, name: str) -> Pin:
     """Return the current state of the table."""
     if not tables.exists(name):
         return Pin()
@@ -71,7 +89,7 @@ def read_pin(tables: Tables, name: str) -> Pin:
 
 
 @contextmanager
-def guard_commit(tables: Tables, name: str) -> Iterator[str]:
+def guard_commit(tables: GuardedTables, name: str) -> Iterator[str]:
     """Make the only commit in the block fail if the table is pinned and another run has committed to it since.
 
     Yields the mode for a writer. Raises PlatformError if another run committed first; the commit is then not stored.
@@ -104,7 +122,7 @@ def guard_commit(tables: Tables, name: str) -> Iterator[str]:
     tables.pins[name] = Pin(table_id, own_version + 1)
 
 
-def _last_version(tables: Tables, name: str, condition: Column) -> int | None:
+def _last_version(tables: GuardedTables, name: str, condition: Column) -> int | None:
     """Return the version of the last commit that satisfies the condition."""
     for limit in (RECENT, None):
         version = tables.history(name, limit).where(condition).agg(F.max("version")).first()[0]
@@ -113,7 +131,7 @@ def _last_version(tables: Tables, name: str, condition: Column) -> int | None:
     return None
 
 
-def _describe_conflict(tables: Tables, name: str, pin: Pin) -> str:
+def _describe_conflict(tables: GuardedTables, name: str, pin: Pin) -> str:
     is_newer = F.col("userMetadata").startswith(MARK) & (F.col("version") >= pin.number)
     newer = tables.history(name, RECENT).where(is_newer).orderBy("version").select("userMetadata").first()
     if newer:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from pipelines.azure.lease import workspace_lease
 from pipelines.config.settings import Settings
 from pipelines.spark.runtime import is_external_session
-from pipelines.workspace.lease import workspace_lease
 from pipelines.workspace.lock import can_lock, workspace_lock
 
 if TYPE_CHECKING:  # the CLI holds the workspace before it loads Spark

@@ -80,11 +80,8 @@ class Tables:
         if not self.exists(name):  # the optimizer knows that it is empty: no job, no Python worker
             null_columns = [F.lit(None).cast(kind).alias(column) for column, kind in columns.items()]
             return self.spark.range(0).where(F.lit(False)).select(*null_columns)
-        rows = (
-            self.spark.table(self.location(name))
-            if self.schema
-            else self.spark.read.format("delta").load(self.location(name))
-        )
+        location = self.location(name)
+        rows = self.spark.table(location) if self.schema else self.spark.read.format("delta").load(location)
         for column, kind in columns.items():  # tables written by an earlier version lack newer columns
             if column not in rows.columns:
                 rows = rows.withColumn(column, F.lit(None).cast(kind))
@@ -206,9 +203,8 @@ class Tables:
         """
         stored = [F.col("path").alias("held_path"), F.col("ingested_at").alias("held_at"), "content"]
         contents = self.read("images").where(ingested_since(since)).select(*stored)
-        rows = rows.withColumn("held_path", F.coalesce("content_path", "path")).withColumn(
-            "held_at", content_ingested_at()
-        )
+        rows = rows.withColumn("held_path", F.coalesce("content_path", "path"))
+        rows = rows.withColumn("held_at", content_ingested_at())
         return contents.join(F.broadcast(rows), ["held_path", "held_at"]).drop("held_path", "held_at")
 
 

@@ -1,4 +1,4 @@
-"""`irbis clean` frees what nobody needs, says exactly how much, and leaves alone what may be in use."""
+"""`irbis clean` removes unneeded data, reports the exact bytes, and keeps what may be in use."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write(path: Path, size: int, days: float = 0) -> Path:
 
 
 def age(path: Path, days: float) -> None:
-    """Let a file, and its folder, be as old."""
+    """Set the age of a file and its folder."""
     for each in (path, path.parent):
         os.utime(each, (time.time() - days * DAY,) * 2)
 

@@ -37,6 +37,13 @@ def create_source(address: str, settings: Settings) -> AzureBlobs:
     return source
 
 
+def path_below(address: str, root: str) -> str | None:
+    """Return the path of a location below a source's root: empty, or ending with a slash; None if it is elsewhere."""
+    location, _ = parse_blob_uri(address)
+    prefix = (location.root + location.prefix).rstrip("/") + "/"
+    return prefix[len(root) :] if prefix.startswith(root) else None
+
+
 @dataclass
 class AzureBlobs:
     """The blobs below a prefix. Pickled, it contains only a read credential (`Credential.to_read_sas`)."""

@@ -38,6 +38,17 @@ def local_folder(address: str) -> str | None:
     return None if "://" in address else address
 
 
+def path_below(address: str, root: str) -> str | None:
+    """Return the path of a folder below a source's root: empty, or ending with a slash; None if it is elsewhere."""
+    folder = local_folder(address)
+    if folder is None or not root.startswith("file://"):
+        return None
+    below = os.path.relpath(os.path.realpath(folder), os.path.realpath(root[len("file://") :])).replace(os.sep, "/")
+    if below == ".":
+        return ""
+    return None if below == ".." or below.startswith("../") else f"{below}/"
+
+
 @dataclass
 class Folder:
     """A folder and all its subfolders. Symbolic links are followed only if they stay in the folder.
