@@ -64,7 +64,7 @@ def test_without_any_such_folder_each_is_named_with_its_reason(disks, tmp_path):
     )
 
 
-def test_a_variable_that_names_nothing_is_passed_over(disks, tmp_path, monkeypatch):
+def test_a_variable_that_names_nothing_is_ignored(disks, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
     assert find_temporary_folder("workspace") == Path("/tmp")
     assert not (tmp_path / "gone").exists()

@@ -112,12 +112,12 @@ def merge_duplicate_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows[~is_twice], merged], ignore_index=True)
 
 
-def _validate(file: str, reading: TableContent, now: datetime | None) -> LabelTable:
+def _validate(file: str, content: TableContent, now: datetime | None) -> LabelTable:
     """Return the labels of a table, with texts cleaned and times parsed. Raises DataError with every fault."""
-    faults, notes = [], list(reading.notes)
-    names = {"path" if i == 0 else f"path_{i}": path for i, path in enumerate(reading.paths)}
+    faults, notes = [], list(content.notes)
+    names = {"path" if i == 0 else f"path_{i}": path for i, path in enumerate(content.paths)}
     rows = pd.DataFrame({name: _clean_text(path.text).map(normalize_path, "ignore") for name, path in names.items()})
-    for column, text in reading.columns.items():
+    for column, text in content.columns.items():
         rows[column] = text.map(canonical_text).astype(object)
     rows = rows[rows[list(names)].notna().any(axis=1)]
     name = file.replace("\\", "/").rpartition("/")[2]
@@ -141,7 +141,7 @@ def _validate(file: str, reading: TableContent, now: datetime | None) -> LabelTa
                 "the future, a clock that was never set, or a day without a time): they are treated as unknown."
             )
     if "sequence" in rows:
-        rows, note = _drop_false_sequences(rows, name, reading.origins["sequence"])
+        rows, note = _drop_false_sequences(rows, name, content.origins["sequence"])
         notes += note
     rows = rows.drop_duplicates()
     faults += find_contradictions(rows, file)
@@ -151,7 +151,7 @@ def _validate(file: str, reading: TableContent, now: datetime | None) -> LabelTa
     spanning = frozenset(column for column, path in names.items() if path.spans_folders)
     shown = {column: path.name for column, path in names.items()}
     return LabelTable(
-        file, reading.program, rows.reset_index(drop=True), reading.origins, shown, spanning, tuple(notes)
+        file, content.program, rows.reset_index(drop=True), content.origins, shown, spanning, tuple(notes)
     )
 
 

@@ -27,8 +27,8 @@ from pipelines.sources.stores.folder import Folder
 from pipelines.workspace.tables import Tables
 
 LISTING_DDL = (
-    "path string, size long, modified_at timestamp, etag string, match_path string, folder string, place string, "
-    "named_time timestamp, file_series string, file_number long"
+    "path string, size long, modified_at timestamp, etag string, match_path string, folder_label string, "
+    "folder_station string, named_time timestamp, file_series string, file_number long"
 )
 CHUNK_SIZE = 100_000  # files that are Python objects at once
 LABEL_COLUMNS = [column for column in ALIASES if column != "path"]
@@ -58,17 +58,11 @@ def list_images(tables: Tables, source: Source, rules: Sources) -> Listing:
     million files the driver keeps only the paths, and these only for a labels file.
     """
     skipped, own_files = SkippedFiles(), OwnFiles(tables.workspace, source.root)
-    read_label, read_station, is_lower = (
-        compile_path_rule(rules.labels),
-        compile_path_rule(rules.station),
-        rules.label_case == "lower",
-    )
+    read_label, read_station = compile_path_rule(rules.labels), compile_path_rule(rules.station)
+    is_lower = rules.label_case == "lower"
     labels: Counter[str | None] = Counter()
-    has_file, hints, label_files = (
-        is_labels_file(rules.labels),
-        NameHints(rules),
-        labels_path_below(rules.labels, source.root),
-    )
+    has_file, hints = is_labels_file(rules.labels), NameHints(rules)
+    label_files = labels_path_below(rules.labels, source.root)
     rows: list[tuple[Any, ...]] = []
     chunks: list[DataFrame] = []
     paths: list[str] = []
@@ -95,8 +89,8 @@ def list_images(tables: Tables, source: Source, rules: Sources) -> Listing:
     notes += [*_note_folder_labels(rules, source, labels[None], count), *hints.notes(labels)]
     if rules.label_case == "refuse":
         require_one_spelling({label: n for label, n in labels.items() if label is not None}, SPELLING_REMEDY)
-    names = names.withColumn("station", F.coalesce("station", "place"))
-    names = names.drop("match_path", "folder", "place")
+    names = names.withColumn("station", F.coalesce("station", "folder_station"))
+    names = names.drop("match_path", "folder_label", "folder_station")
     return Listing(names, count, skipped, tuple(source.problems), tuple(notes))
 
 
@@ -118,7 +112,7 @@ def _add_labels(
     """Add LABEL_COLUMNS and says_label, from a file or folders; add a file's counts to `labels` and `stations`."""
     rule, notes = rules.labels, list[str]()
     if not is_labels_file(rule):
-        columns: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder")}
+        columns: dict[str, Column] = {} if rule == "none" else {"label": F.col("folder_label")}
     else:
         content = source.read_file(rule) if "://" in rule else None
         table, notes = match_labels(read_label_table(rule, content, rules.columns), paths, source.root)

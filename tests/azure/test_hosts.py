@@ -101,9 +101,9 @@ def settings_of(address: str, **given: Any) -> Any:
 def test_a_foreign_host_is_shown_no_credential(foreign, given, address, host):
     with pytest.raises(AccessError) as refusal:
         open_source(settings_of(address, **given))
-    said = str(refusal.value)
-    assert f"credentials are not sent to {host}, which is not a host of Azure Blob Storage" in said
-    assert f"--set azure.hosts={host}" in said and "sig=" not in said and len(refusal.value.faults) == 1
+    message = str(refusal.value)
+    assert f"credentials are not sent to {host}, which is not a host of Azure Blob Storage" in message
+    assert f"--set azure.hosts={host}" in message and "sig=" not in message and len(refusal.value.faults) == 1
     assert foreign.heard == []
 
 

@@ -113,7 +113,7 @@ def test_a_lease_that_was_broken_is_not_renewed_for_ever(container, workspace, m
         lease.require_held()
 
 
-def test_a_credential_that_may_only_read_is_told_of(container, workspace, monkeypatch):
+def test_a_credential_that_may_only_read_is_reported(container, workspace, monkeypatch):
     may_read = ContainerSasPermissions(read=True, list=True)
     name = container.container_name
     container.upload_blob("work space/.lock", b"")

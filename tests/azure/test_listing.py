@@ -23,11 +23,11 @@ BLOB = (
 
 
 class Pages(Server):
-    """A server that returns `answers`, bodies or statuses, one per request; `asked` records the queries."""
+    """A server that returns `answers`, bodies or statuses, one per request; `queries` records the queries."""
 
     def __init__(self, *answers: str | int):
         super().__init__(_Handler)
-        self.answers, self.asked = iter(answers), list[dict[str, list[str]]]()
+        self.answers, self.queries = iter(answers), list[dict[str, list[str]]]()
 
     def source(self) -> AzureBlobs:
         place = BlobLocation(f"http://127.0.0.1:{self.server_port}/account", "account", "survey", "")
@@ -38,7 +38,7 @@ class _Handler(Quiet):
     server: Pages
 
     def do_GET(self) -> None:
-        self.server.asked.append(parse_qs(urlsplit(self.path).query))
+        self.server.queries.append(parse_qs(urlsplit(self.path).query))
         answer = next(self.server.answers)
         self.send_response(answer if isinstance(answer, int) else 200)
         self.send_header("x-ms-error-code", "AuthorizationFailure")
@@ -75,14 +75,14 @@ def test_blobs_that_stand_for_folders_are_no_files(answering):
 def test_the_marker_of_a_page_asks_for_the_next(answering):
     pages = answering(page(BLOB.format("", "1.jpg", ""), marker="a&amp;b/1"), page(BLOB.format("", "2.jpg", "")))
     assert [blob.relative_path for blob in pages.source().list()] == ["1.jpg", "2.jpg"]
-    assert [query.get("marker") for query in pages.asked] == [None, ["a&b/1"]]
+    assert [query.get("marker") for query in pages.queries] == [None, ["a&b/1"]]
 
 
 @pytest.mark.parametrize("bad", ["<html>a proxy's own page", "<html/>", "", 503])
 def test_a_page_that_cannot_be_read_is_asked_for_again(answering, bad):
     pages = answering(bad, page(BLOB.format("", "1.jpg", "")))
     assert [blob.relative_path for blob in pages.source().list()] == ["1.jpg"]
-    assert len(pages.asked) == 2
+    assert len(pages.queries) == 2
 
 
 @pytest.mark.parametrize(

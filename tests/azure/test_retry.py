@@ -51,7 +51,7 @@ def test_the_other_side_is_left_alone_for_as_long_as_it_asks():
     assert 7.05 <= clock.slept[0] <= 7.1
 
 
-def test_what_does_not_pass_is_told_with_the_number_of_tries():
+def test_what_does_not_recover_is_reported_with_the_number_of_tries():
     clock = Clock()
     with pytest.raises(TransientError, match="503 Busy, 3 times in"):
         RetryPolicy(tries=3).call(failing(9), sleep=clock.sleep, clock=clock)

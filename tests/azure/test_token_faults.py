@@ -43,46 +43,46 @@ def refusal(container: Any) -> str:
 
 
 @pytest.mark.parametrize(("refuse", "how"), [(401, f"tried {CHAIN}"), (403, f"tried {CHAIN}"), (500, "timed out")])
-def test_a_refused_identity_is_told_within_five_seconds_with_what_was_tried(blobs, identity, refuse, how):
+def test_a_refused_identity_is_reported_within_five_seconds_with_what_was_tried(blobs, identity, refuse, how):
     identity.refuse = refuse
-    said = refusal(blobs)
-    assert f"DefaultAzureCredential found no token either ({how}" in said
-    assert all(name in said for name in ("azure.account_key", "AZURE_STORAGE_KEY", "az login"))
+    message = refusal(blobs)
+    assert f"DefaultAzureCredential found no token either ({how}" in message
+    assert all(name in message for name in ("azure.account_key", "AZURE_STORAGE_KEY", "az login"))
     identity.refuse = 0
     assert contents(opened(blobs)) == CONTENTS
 
 
-def test_an_identity_that_hangs_is_told_within_five_seconds_and_keeps_no_process_from_ending(blobs, identity):
+def test_an_identity_that_hangs_is_reported_within_five_seconds_and_keeps_no_process_from_ending(blobs, identity):
     identity.hang = True
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", OPENING, blobs.url], capture_output=True, text=True)
     assert time.monotonic() - start < 15  # alone it would hang for 100 s
-    seconds, kind, said = done.stdout.split(" ", 2)
+    seconds, kind, message = done.stdout.split(" ", 2)
     assert float(seconds) < 5 and kind == "AccessError"
-    assert "DefaultAzureCredential found no token either (timed out)" in said
+    assert "DefaultAzureCredential found no token either (timed out)" in message
 
 
-def test_an_az_that_hangs_is_told_within_five_seconds(blobs, az):
+def test_an_az_that_hangs_is_reported_within_five_seconds(blobs, az):
     runs = az("none", latency=20)
     assert "AzureCliCredential" in refusal(blobs)
     assert runs.read_text() == "asked\n"
 
 
-def test_a_token_that_the_account_rejects_is_told_within_five_seconds(blobs, identity):
+def test_a_token_that_the_account_rejects_is_reported_within_five_seconds(blobs, identity):
     identity.audience = "https://vault.azure.net"
-    said = refusal(blobs)
-    assert "rejects the token of DefaultAzureCredential (AuthenticationFailed" in said
-    assert "Storage Blob Data Reader" in said and identity.given[0] not in said
+    message = refusal(blobs)
+    assert "rejects the token of DefaultAzureCredential (AuthenticationFailed" in message
+    assert "Storage Blob Data Reader" in message and identity.given[0] not in message
 
 
-def test_a_service_principal_with_a_wrong_secret_is_told_and_the_right_one_counts_at_once(
+def test_a_service_principal_with_a_wrong_secret_is_reported_and_the_right_one_counts_at_once(
     blobs, certificate, monkeypatch
 ):
     with token_server(certificate) as server:
         for name, value in {**server.service_principal, "AZURE_CLIENT_SECRET": "wrong-secret"}.items():
             monkeypatch.setenv(name, value)
-        said = refusal(blobs)
-        assert "(tried EnvironmentCredential)" in said and "wrong-secret" not in said
+        message = refusal(blobs)
+        assert "(tried EnvironmentCredential)" in message and "wrong-secret" not in message
         assert server.asked == 1
         monkeypatch.setenv("AZURE_CLIENT_SECRET", server.password)  # as in a notebook, which goes on
         assert contents(opened(blobs)) == CONTENTS
@@ -100,21 +100,21 @@ def test_a_service_principal_with_a_wrong_secret_is_told_and_the_right_one_count
         ({"AZURE_TOKEN_CREDENTIALS": "nonsense"}, "Invalid value for AZURE_TOKEN_CREDENTIALS: nonsense"),
     ],
 )
-def test_variables_that_make_no_service_principal_are_told(blobs, identity, monkeypatch, variables, how):
+def test_variables_that_make_no_service_principal_are_reported(blobs, identity, monkeypatch, variables, how):
     identity.refuse = 401
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    said = refusal(blobs)
-    assert f"DefaultAzureCredential found no token either ({how}" in said and "half-a-secret" not in said
+    message = refusal(blobs)
+    assert f"DefaultAzureCredential found no token either ({how}" in message and "half-a-secret" not in message
 
 
 def test_a_token_is_not_sent_without_tls(container, identity):
-    said = refusal(container)
-    assert said.startswith("http://127.0.0.1") and ": tokens are only sent over https" in said
+    message = refusal(container)
+    assert message.startswith("http://127.0.0.1") and ": tokens are only sent over https" in message
 
 
 @pytest.mark.parametrize(("fault", "tries"), [({"refuse": 401}, 2), ({"hang": True}, 1)])
-def test_a_token_that_is_not_renewed_is_told_and_no_thread_waits_for_another(
+def test_a_token_that_is_not_renewed_is_reported_and_no_thread_waits_for_another(
     blobs, identity, monkeypatch, fault, tries
 ):
     monkeypatch.setattr(azure_blob, "BACKGROUND_RETRY", RetryPolicy(tries=tries, first_wait=0.2))

@@ -119,9 +119,9 @@ def test_spark_ingests_by_token_and_leaves_none_behind(tls, certificate, identit
     done = subprocess.run(
         [sys.executable, "-c", LOUD, *words], cwd=tmp_path, env=os.environ, capture_output=True, timeout=300
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said[-4000:].decode()
-    assert b"ingest: 181 read, 180 written, 1 failed (1 not_an_image)" in said
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output[-4000:].decode()
+    assert b"ingest: 181 read, 180 written, 1 failed (1 not_an_image)" in output
     tables = Tables.of(spark, load_settings(None, {"workspace": str(tmp_path / "w")}))
     rows = {row["path"].removeprefix(f"{container.url}/2024/"): row for row in tables.read("images").collect()}
     assert {name: bytes(row["content"]) for name, row in rows.items() if not row["failure"]} == survey_images()
@@ -131,6 +131,6 @@ def test_spark_ingests_by_token_and_leaves_none_behind(tls, certificate, identit
     assert all(row["label"] == name.split("/")[1] for name, row in rows.items())
     assert 2 <= len(identity.given) <= 5  # one for the driver, one for each worker
     files = [path.read_bytes() for path in (tmp_path / "w").rglob("*") if path.is_file()]
-    assert len(files) > 5 and b"DEBUG:urllib3" in said
+    assert len(files) > 5 and b"DEBUG:urllib3" in output
     secrets = [identity.password.encode(), *(part for token in identity.given for part in parts(token))]
-    assert not any(secret in content for secret in secrets for content in [*files, said])
+    assert not any(secret in content for secret in secrets for content in [*files, output])

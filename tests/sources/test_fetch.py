@@ -50,7 +50,7 @@ def batch(*rows: tuple[str, int]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(names)
 
 
-def test_a_image_becomes_a_row_with_its_hash_bytes_and_header():
+def test_an_image_becomes_a_row_with_its_hash_bytes_and_header():
     assert fetch_one(Shelf(cat=b"cat"), describe, 10, path="cat", etag="e", size=3) == {
         "path": "cat",
         "content_hash": SHA_OF_CAT,
@@ -96,7 +96,7 @@ def test_a_file_over_the_limit_is_not_read():
     assert fetch_one(shelf, describe, 10, path="fits", etag="e", size=10)["failure"] is None
 
 
-def test_a_image_that_cannot_be_used_keeps_its_bytes_and_one_that_is_gone_has_none():
+def test_an_image_that_cannot_be_used_keeps_its_bytes_and_one_that_is_gone_has_none():
     broken = fetch_one(Shelf(a=BROKEN), describe, 10, path="a", etag="e", size=6)
     assert (broken["failure"], broken["failure_detail"]) == ("unreadable", "bad marker 0xff")
     assert (broken["content"], broken["content_hash"]) == (BROKEN, hashlib.sha256(BROKEN).hexdigest())
@@ -116,7 +116,7 @@ def test_batches_are_cut_by_bytes_and_no_row_is_lost(monkeypatch):
     assert all(each.schema == FETCH_SCHEMA for each in found)
 
 
-def test_a_image_that_stalls_holds_up_none_behind_it():
+def test_an_image_that_stalls_holds_up_none_behind_it():
     class Stalling(Shelf):
         last_was_asked_for = threading.Event()
 

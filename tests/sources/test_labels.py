@@ -168,7 +168,7 @@ def test_a_time_that_cannot_be_is_unknown_and_counted(tmp_path, written, is_know
     assert [note.partition(" (")[0] for note in table.notes] == notes
 
 
-def test_serial_numbers_of_excel_are_refused_with_the_way_out(tmp_path):
+def test_serial_numbers_of_excel_are_refused_with_a_remedy(tmp_path):
     (fault,) = refused(tmp_path, "path,label,datetime\n1.jpg,cat,45000.25\n")
     assert "first '45000.25'" in fault and fault.endswith(
         "give the column the format yyyy-mm-dd hh:mm:ss and save again."
@@ -217,7 +217,7 @@ def test_times_are_read_as_iso_and_exif_write_them(tmp_path, written, expected):
         ("2014-07-01 15:22:09", "", 0),
     ],
 )
-def test_times_of_which_only_some_have_an_offset_are_told(tmp_path, first, second, count):
+def test_times_of_which_only_some_have_an_offset_are_reported(tmp_path, first, second, count):
     (tmp_path / "labels.csv").write_text(f"path,label,captured_at\n1.jpg,cat,{first}\n2.jpg,cat,{second}\n")
     notes = read_label_table(str(tmp_path / "labels.csv")).notes
     assert len(notes) == count
@@ -238,7 +238,7 @@ def test_times_that_would_have_to_be_guessed_are_refused(tmp_path, written):
     ]
 
 
-def test_all_faults_of_a_file_are_told_at_once(tmp_path):
+def test_all_faults_of_a_file_are_reported_at_once(tmp_path):
     faults = refused(tmp_path, "path,label,datetime\na/1.jpg,cat,noon\na\\1.jpg,dog,noon\n2.jpg,cat,\n")
     assert [fault.removeprefix(f"{tmp_path}/labels.csv has ") for fault in faults] == [
         f"2 times that cannot be read, first 'noon'. {WRITE_THEM}",

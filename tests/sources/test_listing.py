@@ -52,7 +52,7 @@ def listed(spark: Any, folder: Path, labels: str = "none", station: str = "none"
     return list_images(Tables(spark, str(folder / "workspace")), Folder(str(folder)), rules)
 
 
-def told(listing: Listing, *columns: str) -> dict[str, Any]:
+def values_by_path(listing: Listing, *columns: str) -> dict[str, Any]:
     """Return {relative path: value of the column}; a tuple of values for several columns."""
     found = {}
     for row in listing.files.collect():
@@ -68,7 +68,7 @@ def write(folder: Path, text: str) -> str:
 
 def test_folders_say_label_and_station_and_other_files_are_counted(spark, images):
     listing = listed(spark, images, "folder", "folder:1")
-    assert told(listing, "label", "station", "size", "says_label") == {
+    assert values_by_path(listing, "label", "station", "size", "says_label") == {
         "1.jpg": (None, None, 1, True),
         "_6.jpg": (None, None, 1, True),
         "S1/2.JPG": ("S1", "S1", 1, True),
@@ -110,7 +110,7 @@ def test_a_station_is_read_off_the_path(rule, deep, flat):
 
 
 def test_a_pattern_gives_the_station_of_every_image(spark, images):
-    stations = told(listed(spark, images, "none", r"regex:^S(\d)/"), "station")
+    stations = values_by_path(listed(spark, images, "none", r"regex:^S(\d)/"), "station")
     assert stations == {
         "1.jpg": None,
         "_6.jpg": None,
@@ -126,10 +126,10 @@ def test_names_that_look_the_same_are_one_class(spark, tmp_path):
     for folder, name in ((composed, "1.jpg"), (decomposed, "2.jpg")):
         (tmp_path / "images" / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / "images" / folder / name).write_bytes(b"x")
-    by_folder = told(listed(spark, tmp_path / "images", "folder", "folder:1"), "label", "station")
+    by_folder = values_by_path(listed(spark, tmp_path / "images", "folder", "folder:1"), "label", "station")
     assert by_folder == {f"{composed}/1.jpg": (composed, composed), f"{decomposed}/2.jpg": (composed, composed)}
     file = write(tmp_path, f"path,label\n{decomposed}/1.jpg,a\n{composed}/2.jpg,b\n")
-    assert told(listed(spark, tmp_path / "images", file), "label") == {
+    assert values_by_path(listed(spark, tmp_path / "images", file), "label") == {
         f"{composed}/1.jpg": "a",
         f"{decomposed}/2.jpg": "b",
     }
@@ -154,7 +154,7 @@ def test_labels_may_be_written_from_here_from_further_up_or_down(two, four):
 def test_labels_of_windows_find_their_images(spark, images, tmp_path):
     file = write(tmp_path, "path,label\nC:\\x\\S1\\2.JPG,cat\nC:\\x\\S2\\cat\\deep\\4.png,dog\n")
     listing = listed(spark, images, file)
-    labels = told(listing, "label")
+    labels = values_by_path(listing, "label")
     assert {path: label for path, label in labels.items() if label} == {"S1/2.JPG": "cat", DEEP: "dog"}
     assert len(labels) == 6
     assert listing.notes == (
@@ -165,7 +165,7 @@ def test_labels_of_windows_find_their_images(spark, images, tmp_path):
 
 def test_a_path_from_further_up_finds_no_namesake_in_another_folder(spark, images, tmp_path):
     listing = listed(spark, images, write(tmp_path, "path,label\nall/S1/2.JPG,cat\nall/gone/1.jpg,dog\n"))
-    assert {path: label for path, label in told(listing, "label").items() if label} == {"S1/2.JPG": "cat"}
+    assert {path: label for path, label in values_by_path(listing, "label").items() if label} == {"S1/2.JPG": "cat"}
     assert listing.notes == (
         "labels.csv: label = label, path = path; 1 of 6 images have a label, 5 have none; 1 rows match no image, first "
         "all/gone/1.jpg; prefixes removed from the paths: all.",
@@ -181,7 +181,7 @@ def test_a_bare_name_that_two_images_share_is_refused(spark, images, tmp_path):
 def test_two_rows_that_mean_one_image_are_refused(spark, images, tmp_path):
     with pytest.raises(DataError, match=r"gives 1 images more than one label \(first S1/2\.JPG: cat, dog\)"):
         listed(spark, images, write(tmp_path, "path,label\na/S1/2.JPG,cat\nb/S1/2.JPG,dog\n"))
-    labels = told(listed(spark, images, write(tmp_path, "path,label\na/1.jpg,cat\nb/1.jpg,cat\n")), "label")
+    labels = values_by_path(listed(spark, images, write(tmp_path, "path,label\na/1.jpg,cat\nb/1.jpg,cat\n")), "label")
     assert (labels["1.jpg"], len(labels)) == ("cat", 6)
 
 
@@ -198,7 +198,7 @@ def test_a_labels_file_tells_station_camera_time_and_sequence(spark, images, tmp
     listing = listed(spark, images, file, "folder:1")
     names = listing.files.selectExpr("*", "unix_timestamp(captured_at) as seconds")
     columns = ("label", "station", "camera", "seconds", "sequence", "says_label")
-    found = told(replace(listing, files=names), *columns)
+    found = values_by_path(replace(listing, files=names), *columns)
     assert found["S2/5.jpg"] == ("None", "S9", "c1", 1404228129, "7", True)
     assert found["S1/2.JPG"] == (None, "S1", None, None, None, True)
     assert found[DEEP] == (None, "S2", None, None, None, True)
@@ -219,7 +219,7 @@ def test_a_labels_file_that_is_there_and_not_used_is_named(spark, images):
 
 
 def test_without_labels_a_listing_has_no_say_in_them(spark, images):
-    assert set(told(listed(spark, images), "says_label").values()) == {False}
+    assert set(values_by_path(listed(spark, images), "says_label").values()) == {False}
 
 
 def test_an_empty_folder_gives_no_rows(spark, tmp_path):
@@ -241,7 +241,7 @@ def test_what_irbis_wrote_into_a_workspace_is_not_listed(spark, images):
         (images / "workspace" / name).parent.mkdir(parents=True, exist_ok=True)
         (images / "workspace" / name).write_bytes(b"x")
     listing = listed(spark, images)
-    assert {name for name in told(listing, "size") if name.startswith("workspace")} == {"workspace/cat/4.jpg"}
+    assert {name for name in values_by_path(listing, "size") if name.startswith("workspace")} == {"workspace/cat/4.jpg"}
     assert listing.skipped_files.total == 5
 
 
@@ -258,7 +258,7 @@ def leopards(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("case", "third"), [("keep", "Leopard"), ("lower", "leopard")])
 def test_folders_that_look_the_same_are_one_label(spark, leopards, case, third):
-    labels = told(listed(spark, leopards, "folder", case=case), "label")
+    labels = values_by_path(listed(spark, leopards, "folder", case=case), "label")
     assert labels == dict(zip(LEOPARDS, ["leopard", "leopard", third, "leopard", None], strict=True))
 
 
@@ -277,19 +277,19 @@ def test_labels_of_a_file_are_compared_in_the_same_form(spark, leopards, tmp_pat
     file = write(tmp_path, "path,label\n" + "".join(rows))
     with pytest.raises(DataError, match=r"'Snow Leopard' \(1 images\) and 'snow leopard' \(3 images\)"):
         listed(spark, leopards, file)
-    labels = told(listed(spark, leopards, file, case="lower"), "label")
+    labels = values_by_path(listed(spark, leopards, file, case="lower"), "label")
     assert labels == dict.fromkeys(LEOPARDS[:4], "snow leopard") | {LEOPARDS[4]: None}
 
 
 def test_names_that_come_in_portions_make_one_table(spark, images, monkeypatch):
-    whole = told(listed(spark, images, "folder", "folder:1"), "label", "station", "size")
+    whole = values_by_path(listed(spark, images, "folder", "folder:1"), "label", "station", "size")
     monkeypatch.setattr("pipelines.sources.listing.CHUNK_SIZE", 2)
     listing = listed(spark, images, "folder", "folder:1")
     assert listing.count == len(whole) == 6
-    assert told(listing, "label", "station", "size") == whole
+    assert values_by_path(listing, "label", "station", "size") == whole
 
 
-def test_stations_and_labels_of_a_file_that_may_be_the_same_are_told(spark, images, tmp_path):
+def test_stations_and_labels_of_a_file_that_may_be_the_same_are_reported(spark, images, tmp_path):
     labels = write(tmp_path, "path,label,station\n1.jpg,red fox,S1\nS1/2.JPG,red_fox,S 1\nS2/5.jpg,hare,S2\n")
     assert listed(spark, images, labels).notes[-2:] == (
         "Labels that may be the same but count as different: 'red fox' and 'red_fox'.",
@@ -302,7 +302,7 @@ def test_images_without_a_file_number_are_listed_where_arrow_is_off(spark, image
     for name in ("a.jpg", "20240501_143002.jpg"):
         (images / name).touch()
     with sql_conf(spark, spark__sql__execution__arrow__pyspark__enabled=False):
-        found = told(listed(spark, images), "file_number", "named_time")
+        found = values_by_path(listed(spark, images), "file_number", "named_time")
     assert (found["a.jpg"], found["S1/2.JPG"]) == ((None, None), (2, None))
     _, moment = found["20240501_143002.jpg"]
     assert moment.timestamp() == datetime(2024, 5, 1, 14, 30, 2, tzinfo=timezone.utc).timestamp()

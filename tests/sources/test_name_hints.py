@@ -41,14 +41,14 @@ def test_folders_of_cameras_are_no_labels() -> None:
 
 
 @pytest.mark.parametrize(("labels", "count"), [("folder", 1), ("folder:-1", 1), ("folder:1", 0)])
-def test_a_label_below_a_label_is_told(labels: str, count: int) -> None:
+def test_a_label_below_a_label_is_reported(labels: str, count: int) -> None:
     notes = hints("leopard/1.jpg", "leopard/adult/2.jpg", "leopard/adult/3.jpg", "fox/4.jpg", "5.jpg", labels=labels)
     assert len(notes) == count
     if notes:
         assert notes[0].startswith("2 images are in label folders inside other label folders (leopard/adult): their")
 
 
-def test_spellings_of_one_label_are_told() -> None:
+def test_spellings_of_one_label_are_reported() -> None:
     notes = hints(labels="labels.csv", rows=("red fox", "Red_Fox", "red-fox", "fox", "1", "1.0", "01", "10", "-", "_"))
     assert notes == [
         "Labels that may be the same but count as different: '01' and '1' and '1.0', "
@@ -56,13 +56,13 @@ def test_spellings_of_one_label_are_told() -> None:
     ]
 
 
-def test_spellings_of_one_station_are_told() -> None:
+def test_spellings_of_one_station_are_reported() -> None:
     notes = hints("S 1/1.jpg", "s1/2.jpg", "S2/3.jpg", labels="none", station="folder:1")
     assert notes == ["Stations that may be the same but count as different: 'S 1' and 's1'."]
 
 
 @pytest.mark.parametrize(("station", "rule"), [("folder:2", "regex:^([^/]+/[^/]+)/"), ("folder:-1", "regex:PATTERN")])
-def test_stations_of_one_name_in_several_folders_are_told(station: str, rule: str) -> None:
+def test_stations_of_one_name_in_several_folders_are_reported(station: str, rule: str) -> None:
     notes = hints("North/cam1/1.jpg", "South/cam1/1.jpg", "South/cam2/1.jpg", labels="none", station=station)
     assert notes == [
         "1 stations occur in several folders and count as one each, first cam1 (North/cam1, South/cam1). "
@@ -70,7 +70,7 @@ def test_stations_of_one_name_in_several_folders_are_told(station: str, rule: st
     ]
 
 
-def test_a_station_that_is_the_label_is_told() -> None:
+def test_a_station_that_is_the_label_is_reported() -> None:
     assert hints("fox/1.jpg", "hare/2.jpg", "3.jpg", station="folder:1") == [
         "Every station equals the image's label (fox, hare): sources.station = folder:1 and sources.labels = folder "
         "name the same folder."

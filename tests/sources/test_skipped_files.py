@@ -70,7 +70,7 @@ def test_files_without_a_suffix_are_read_where_the_settings_say_so(write):
     assert (images, passed_over.total) == (["1", "2.jpg", "3.jpg_large"], 0)
 
 
-def test_only_the_first_files_are_looked_into(write):
+def test_only_the_first_files_are_sniffed(write):
     _, passed_over = picked(write({f"{i:04}.bin": JPEG for i in range(MAX_SNIFFED + 7)}))
     note = (
         f"{MAX_SNIFFED} of the first {MAX_SNIFFED} files without a known suffix are images by their first bytes (JPEG"
@@ -136,7 +136,7 @@ def test_suffixes_of_the_settings_are_compared_without_dot_and_case():
     assert allowed_suffixes(load_settings(None, {"sources.extensions": ".JPG,png"}).sources) == {"jpg", "png"}
 
 
-def test_files_that_are_used_are_not_passed_over(write):
+def test_files_that_are_used_are_not_counted_as_skipped(write):
     folder = Folder(str(write({"1.JPG": JPEG, "labels.csv": b"", "b/labels.csv": b"", "notes.txt": b""})))
     rules, passed_over = load_settings().sources, SkippedFiles()
     blobs = list_images(

@@ -213,14 +213,14 @@ def test_files_that_no_snapshot_reads_go_and_the_numbers_are_those_of_the_disk(s
         file.write_bytes(b"x" * 1000)
     rows = tables.read("images").orderBy("path").collect()
     before = stale(tables, "images")
-    said = list(WorkspaceCleaner(settings, dry_run=True).run(lambda: spark))
+    dry_lines = list(WorkspaceCleaner(settings, dry_run=True).run(lambda: spark))
     assert stale(tables, "images") == before
-    assert [line.partition(", ")[0].partition(" ")[2] for line in said[:2]] == [
+    assert [line.partition(", ")[0].partition(" ")[2] for line in dry_lines[:2]] == [
         "files of tables that no commit names",  # Spark's own empty files too
         "files that no table reads",
     ]
     done = list(WorkspaceCleaner(settings).run(lambda: spark))
-    assert [line.replace("would be ", "") for line in said] == done
+    assert [line.replace("would be ", "") for line in dry_lines] == done
     freed = int(done[-1].partition(" ")[0].replace(",", ""))
     assert before - stale(tables, "images") == freed > 3000 and not any(file.exists() for file in left)
     assert tables.read("images").orderBy("path").collect() == rows

@@ -68,7 +68,7 @@ def test_side_by_side_stand_the_arrays_of_the_parts_in_the_order_given_where_all
     assert details == {"whole": None, "cut": "a: truncated", "large": "b: too_large"}
 
 
-def test_mirrored_features_stand_in_a_column_of_their_own_null_where_there_are_none(filled: Tables) -> None:
+def test_flipped_features_are_in_a_column_of_their_own_null_where_there_are_none(filled: Tables) -> None:
     def pairs(backbone: str) -> dict[str, tuple[Any, Any]]:
         rows = read_features(filled, backbone, flipped=True)
         assert rows.columns == [*read_features(filled, backbone).columns, "flipped"]

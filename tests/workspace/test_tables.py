@@ -252,7 +252,7 @@ def test_a_schema_that_is_not_there_is_named(spark, make_settings):
         named.append("images", images(spark, ("1.jpg", "cat", b"1", 0)))
 
 
-def test_settled_rows_go_to_the_workspace_of_a_cluster_unless_it_is_a_volume():
+def test_materialized_rows_are_stored_in_the_workspace_of_a_cluster_unless_it_is_a_volume():
     places = ["/w", "/Volumes/a/b/c", "dbfs:///Volumes/a/b/c", "abfss://c@a.dfs.core.windows.net/w", "/data/Volumes/x"]
     assert [uses_local_checkpoint("yarn", place) for place in places] == [False, True, True, False, False]
     assert uses_local_checkpoint("local[2]", "/w")

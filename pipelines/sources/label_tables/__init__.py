@@ -15,7 +15,7 @@ from pipelines.errors import DataError
 from pipelines.sources.label_tables import camtrap_dp, camtrapr, generic, lila, timelapse, wildlife_insights
 from pipelines.sources.label_tables.generic import ALIASES
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, first_nonempty, join_parts, join_path
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, first_nonempty, join_parts, join_path
 
 __all__ = ["ALIASES", "PathColumn", "RawTable", "TableContent", "read_table"]
 PROGRAMS = (wildlife_insights, lila, camtrapr, camtrap_dp, timelapse)
@@ -35,18 +35,18 @@ def read_table(table: RawTable, configured: Mapping[str, str]) -> TableContent:
             faults += error.faults
     reader = next((program for program in PROGRAMS if program.matches(table)), generic)
     try:
-        reading = reader.read(table, frozenset(configured))
+        content = reader.read(table, frozenset(configured))
     except DataError as error:
         faults += error.faults
     if faults:
         raise DataError(dict.fromkeys(faults))
-    columns, origins = dict(reading.columns), dict(reading.origins)
+    columns, origins = dict(content.columns), dict(content.origins)
     for column, name in configured.items():
         columns.pop(column, None), origins.pop(column, None)
         if name and column != "path":
             columns[column], origins[column] = own_columns[column], name
-    paths = [PathColumn(configured["path"], own_columns["path"])] if configured.get("path") else reading.paths
-    return replace(reading, columns=columns, origins=origins, paths=paths)
+    paths = [PathColumn(configured["path"], own_columns["path"])] if configured.get("path") else content.paths
+    return replace(content, columns=columns, origins=origins, paths=paths)
 
 
 def _evaluate(table: RawTable, column: str, name: str) -> pd.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.errors import DataError
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, first_nonempty
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, first_nonempty
 
 PROGRAM = "Camtrap DP"
 WITHOUT_SPECIES = ("blank", "human", "vehicle")  # observation types that are labels themselves

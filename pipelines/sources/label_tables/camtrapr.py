@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, join_path
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, join_path
 
 PROGRAM = "camtrapR"
 COLUMNS = ("Station", "Species", "DateTimeOriginal", "Directory", "FileName")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.sources.label_tables.raw import RawTable, column_key
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, join_path, join_scientific_name
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, join_path, join_scientific_name
 
 ALIASES = {
     "path": ("path", "file_name", "file", "filepath", "image", "relative_path"),

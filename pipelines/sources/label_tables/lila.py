@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, first_nonempty
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, first_nonempty
 
 PROGRAM = "LILA BC"
 COLUMNS = ("dataset_name", "image_id", "original_label", "scientific_name", "common_name")

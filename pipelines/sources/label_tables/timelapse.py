@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.sources.label_tables import generic
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, join_path
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, join_path
 
 PROGRAM = "Timelapse"
 COLUMNS = ("RelativePath", "File")

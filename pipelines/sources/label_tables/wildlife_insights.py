@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import (
+from pipelines.sources.label_tables.table_content import (
     PathColumn,
     TableContent,
     first_nonempty,

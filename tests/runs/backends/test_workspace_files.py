@@ -47,7 +47,9 @@ def test_folders_that_some_accounts_list_as_empty_blobs_are_no_files(in_containe
     assert found.files(home) == [("a/b/c.txt", 1), ("a/empty.txt", 0)]
 
 
-def test_what_is_not_there_is_told_from_a_line_that_broke(in_container, azurite, make_settings, monkeypatch):
+def test_what_is_not_there_is_distinguished_from_a_dropped_connection(
+    in_container, azurite, make_settings, monkeypatch
+):
     found, home = in_container
     with pytest.raises(AccessError, match=r"cannot be read \(BlobNotFound\)"):
         found.read(f"{home}/none.txt")
@@ -67,7 +69,7 @@ def test_a_container_that_is_not_there_refuses(in_container):
         found.write(f"{home}-none/a.txt", b"x")
 
 
-def test_what_this_machine_does_not_reach_is_said(make_settings):
+def test_what_this_machine_does_not_reach_is_reported(make_settings):
     found = WorkspaceFiles(make_settings())
     assert "workspace = hdfs:///irbis cannot be reached from this machine" in found.validate("hdfs:///irbis")[0]
     assert "which the cluster does not see" in found.validate("irbis-workspace")[0]

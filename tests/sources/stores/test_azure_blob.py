@@ -128,7 +128,7 @@ def test_an_empty_container_lists_nothing(container):
     assert list(opened(container).list()) == []
 
 
-def test_what_was_overwritten_or_deleted_after_the_listing_is_told(container):
+def test_what_was_overwritten_or_deleted_after_the_listing_is_reported(container):
     put(container, "1.jpg", "2.jpg")
     source = opened(container)
     first, second = source.list()
@@ -202,7 +202,7 @@ def test_only_a_reading_signature_travels_to_executors(container, azurite):
         ({"azure.connection_string": "AccountName=devstoreaccount1"}, "has neither AccountKey nor SharedAccessSig"),
     ],
 )
-def test_a_wrong_credential_is_told_and_never_shown(container, given, message):
+def test_a_wrong_credential_is_reported_and_never_shown(container, given, message):
     with pytest.raises(AccessError, match=message) as caught:
         opened(container, **given)
     assert not any(str(value) in str(caught.value) for value in given.values())
@@ -214,7 +214,7 @@ def test_without_a_credential_the_error_names_what_was_tried(container):
     assert "AZURE_STORAGE_KEY" in str(caught.value) and "az login" in str(caught.value)
 
 
-def test_a_container_that_is_not_there_and_a_host_that_does_not_answer_are_told(azurite, container):
+def test_a_container_that_is_not_there_and_a_host_that_does_not_answer_are_reported(azurite, container):
     with pytest.raises(AccessError, match=r"There is no container nowhere in http://127.*ContainerNotFound"):
         open_source(load_settings(None, {"sources.images": f"{azurite.endpoint}/nowhere", "azure.account_key": KEY}))
     with pytest.raises(AccessError, match=r"127.0.0.1:1/devstoreaccount1 cannot be reached \(connection refused"):

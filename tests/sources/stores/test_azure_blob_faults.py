@@ -55,7 +55,7 @@ def test_a_fault_is_met_by_asking_again(container, azurite, monkeypatch, fault):
         ("corrupt", "the bytes do not match their MD5"),
     ],
 )
-def test_what_stays_broken_is_told_with_its_reason(container, azurite, monkeypatch, fault, reason):
+def test_what_stays_broken_is_reported_with_its_reason(container, azurite, monkeypatch, fault, reason):
     monkeypatch.setattr("pipelines.azure.retry.READ_TIMEOUT", 0.3)
     monkeypatch.setattr("pipelines.azure.retry.BASE_DEADLINE", 0.5)
     monkeypatch.setattr("pipelines.sources.stores.azure_blob.BACKGROUND_RETRY", RetryPolicy(tries=2, first_wait=0.01))
