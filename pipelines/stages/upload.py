@@ -23,40 +23,40 @@ def upload_folder(folder: str, settings: Settings, dry_run: bool) -> tuple[list[
     target = open_source(settings)
     if not isinstance(target, AzureBlobs):
         raise DataError(f"{settings.sources.images} is a folder. Give a container: az://ACCOUNT/CONTAINER/PREFIX.")
-    skipped = SkippedFiles()
+    passed_over = SkippedFiles()
     label_files = find_label_files(source.folder, settings.sources.columns)
     used = {*label_files, *labels_path_below(settings.sources.labels, source.root)}
-    files = list_images(source, settings.sources, settings.workspace, skipped, used)
-    if not files:
-        others = f", only {skipped}" if skipped.total else ""
+    blobs = list_images(source, settings.sources, settings.workspace, passed_over, used)
+    if not blobs:
+        others = f", only {passed_over}" if passed_over.total else ""
         raise DataError(
             f"{source.root} has no images with the suffixes of sources.extensions{others}. Give another folder."
         )
-    plan = plan_labels(source, files, settings.sources, label_files)
-    summary = UploadSummary()
-    with progress("upload", len(files), lambda: summary.done):
-        upload(source, files, target, plan, dry_run=dry_run, summary=summary)
-    lines = _lines(summary, source, target, clock.seconds, dry_run)
-    if note := skipped.note(len(files)):
+    plan = plan_labels(source, blobs, settings.sources, label_files)
+    manifest = UploadSummary()
+    with progress("upload", len(blobs), lambda: manifest.done):
+        upload(source, blobs, target, plan, dry_run=dry_run, summary=manifest)
+    lines = _lines(manifest, source, target, clock.seconds, dry_run)
+    if note := passed_over.note(len(blobs)):
         lines.append(f"upload: note: {note}")
-    return lines, not (summary.failures or source.problems)
+    return lines, not (manifest.failures or source.problems)
 
 
-def _lines(summary: UploadSummary, source: Folder, target: AzureBlobs, seconds: float, dry_run: bool) -> list[str]:
-    megabytes = f"{summary.sent_bytes / 1e6:,.1f} MB"
+def _lines(manifest: UploadSummary, source: Folder, target: AzureBlobs, seconds: float, dry_run: bool) -> list[str]:
+    megabytes = f"{manifest.sent_bytes / 1e6:,.1f} MB"
     parts = [
-        f"{summary.found:,} found",
-        f"{summary.sent:,} {'to send' if dry_run else 'sent'} ({megabytes})",
-        f"{summary.skipped:,} there already",
-        f"{len(summary.failures):,} failed",
+        f"{manifest.found:,} found",
+        f"{manifest.sent:,} {'to send' if dry_run else 'sent'} ({megabytes})",
+        f"{manifest.skipped:,} there already",
+        f"{len(manifest.failures):,} failed",
         format_duration(seconds),
     ]
     lines = [f"upload: {', '.join(parts)}; {target.root}"]
-    lines += [f"upload: {sentence}" for sentence in summary.labels]
-    lines += [f"upload: failed: {path}: {reason}" for path, reason in summary.failures[:MAX_SHOWN]]
-    if len(summary.failures) > MAX_SHOWN:
+    lines += [f"upload: {sentence}" for sentence in manifest.labels]
+    lines += [f"upload: failed: {path}: {reason}" for path, reason in manifest.failures[:MAX_SHOWN]]
+    if len(manifest.failures) > MAX_SHOWN:
         lines.append(
-            f"upload: and {len(summary.failures) - MAX_SHOWN:,} more failed. The same command tries them again."
+            f"upload: and {len(manifest.failures) - MAX_SHOWN:,} more failed. The same command tries them again."
         )
     lines += [f"upload: not read: {problem}" for problem in source.problems[:MAX_SHOWN]]
     if len(source.problems) > MAX_SHOWN:
