@@ -127,6 +127,7 @@ def require_space(needed: Mapping[Path, int], what: str, remedy: str = "") -> No
 
 
 def format_megabytes(size: int) -> str:
+    """Return a number of bytes as `1,234 MB`."""
     return f"{size / 2**20:,.0f} MB"
 
 

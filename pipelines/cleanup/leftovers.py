@@ -49,6 +49,7 @@ class Leftover:
     kept_bytes: int = 0
 
     def sizes(self) -> dict[Path, int]:
+        """Return the bytes that removal frees, by path."""
         return {path: max(0, total_size(path) - self.kept_bytes) for path in self.paths}
 
     def remove(self, path: Path) -> None:

@@ -44,6 +44,7 @@ def register(tables: Tables, name: str, settings: Settings, source: Source) -> b
 
 
 def find_dataset(tables: Tables, name: str) -> Row | None:
+    """Return the row of a dataset; null if the name is not registered."""
     dataset: Row | None = tables.read("datasets").where(F.col("name") == name).first()
     return dataset
 

@@ -38,6 +38,7 @@ BINARY_SIGNATURES = (
 
 
 def is_parquet(path: Path) -> bool:
+    """Return whether a path has a suffix of Parquet."""
     return path.suffix.lower() in (".parquet", ".pq")
 
 

@@ -98,6 +98,7 @@ def upload(
 
 
 def guess_content_type(name: str) -> str:
+    """Return the MIME type of a file name; application/octet-stream if it is unknown."""
     suffix = f".{lower_suffix(name)}"
     return CONTENT_TYPES.get(suffix) or mimetypes.guess_type(f"x{suffix}")[0] or "application/octet-stream"
 

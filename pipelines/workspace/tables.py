@@ -60,6 +60,7 @@ class Tables:
         return f"{self.schema}.{name}" if self.schema else f"{self.workspace}/tables/{name}"
 
     def exists(self, name: str) -> bool:
+        """Return whether the table was ever written."""
         if self.schema:  # catalog.tableExists takes no name with a dot before Spark 3.4
             if not self.spark.catalog.databaseExists(self.schema):
                 return False

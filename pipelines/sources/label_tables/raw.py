@@ -35,6 +35,7 @@ class RawTable:
         return {column_key(header) for header in self.headers}
 
     def has_all(self, names: Iterable[str]) -> bool:
+        """Return whether all names are headers, compared by their keys."""
         return {column_key(name) for name in names} <= self.keys
 
     def header(self, name: str) -> str:
