@@ -1,4 +1,4 @@
-"""Write files of this machine so that a crash or a power cut leaves the old ones or the new ones, whole."""
+"""Write local files atomically: after a crash or power cut, either the old or the new file is complete."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import errno
 import os
 from pathlib import Path
 
-_UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what mounted buckets answer: they have no fsync
+_NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # raised by mounted buckets, which have no fsync
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; its folder is made where it is missing. When it returns, the disk has it."""
+    """Write a file atomically and create its folder if it is missing. On return, the data is on the disk."""
     draft = path.with_name(f".{path.name[:80]}.{os.getpid()}.draft")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -23,14 +23,14 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder. Renamed before that, a file may be empty afterwards."""
-    if os.name == "nt" and path.is_dir():  # which Windows cannot open
+    """Flush a file, or the names in a folder, to the disk. A file renamed before that may be empty after a crash."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in _UNKNOWN:
+        if error.errno not in _NO_FSYNC:
             raise
     finally:
         os.close(descriptor)

@@ -16,7 +16,7 @@ from pipelines.backbones import backbones_from_settings
 from pipelines.backbones.devices import gpu_names
 from pipelines.backbones.weights import is_safe_torch
 from pipelines.config.settings import Settings
-from pipelines.disk_space import temporary_folder
+from pipelines.disk_space import find_temporary_folder
 from pipelines.errors import PlatformError, UserError
 from pipelines.images.webp import libwebp_fault
 from pipelines.spark.java import READ_BY_JAVA, find_java, read_release_file
@@ -100,7 +100,7 @@ def _sound(name: str, settings: Settings) -> str:
     """Return what a check that runs refuse to begin without has found."""
     if faults := [] if is_external_session() else CHECKS[name](settings):
         raise PlatformError(faults)
-    return str(temporary_folder(settings.workspace)) if name == "temporary" else "ok"
+    return str(find_temporary_folder(settings.workspace)) if name == "temporary" else "ok"
 
 
 def _variables(settings: Settings) -> str:

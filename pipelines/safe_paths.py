@@ -1,4 +1,4 @@
-"""Names that other machines gave: of blobs, of files in a listing, in an archive. None may lead out of its folder."""
+"""Check names from other machines (blobs, listings, archives): none may lead out of its folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pipelines.errors import DataError
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-def name_fault(name: str) -> str | None:
-    """Return why a name cannot be that of a file below a folder, as the end of a sentence; null where it can."""
+def find_name_fault(name: str) -> str | None:
+    """Return why a name is not a valid file name below a folder, as the end of a sentence; null if it is valid."""
     if not name:
         return "the name is empty"
     if "\0" in name:
@@ -23,21 +23,21 @@ def name_fault(name: str) -> str | None:
         return "the name is absolute"
     if _DRIVE.match(name):
         return "the name begins with a drive letter"
-    return dot_segment(name) or ("the name has an empty segment" if "" in name.split("/") else None)
+    return find_dot_segment(name) or ("the name has an empty segment" if "" in name.split("/") else None)
 
 
-def dot_segment(name: str) -> str | None:
-    """Return that a name has a segment `.` or `..`, which clients and servers resolve to another name; else null."""
-    found = next((part for part in re.split(r"[/\\]", name) if part in (".", "..")), None)
-    return f"the name has the segment '{found}'" if found else None
+def find_dot_segment(name: str) -> str | None:
+    """Return a fault if a name has a segment `.` or `..`, which clients and servers resolve; else null."""
+    segment = next((part for part in re.split(r"[/\\]", name) if part in (".", "..")), None)
+    return f"the name has the segment '{segment}'" if segment else None
 
 
-def path_below(folder: Path, name: str) -> Path:
-    """Return the path of a foreign name below a folder of this machine, links resolved only to check it.
+def safe_join(folder: Path, name: str) -> Path:
+    """Join a local folder and an untrusted name. Links are resolved only to check the result.
 
-    Raises DataError for a name that leads out of the folder: by itself, or through a link that lies there.
+    Raises DataError for a name that leads out of the folder, by itself or through a symbolic link in it.
     """
-    fault = name_fault(name)
+    fault = find_name_fault(name)
     if not fault and not resolves_below(folder / name, folder):
         fault = "a symbolic link leads out of the folder"
     if fault:
@@ -46,6 +46,6 @@ def path_below(folder: Path, name: str) -> Path:
 
 
 def resolves_below(path: str | Path, folder: str | Path) -> bool:
-    """Return whether a path is or lies below a folder after all symbolic links are followed. Either may not exist."""
+    """Return whether a path is a folder or lies below it once symbolic links are resolved. Either may not exist."""
     root = os.path.realpath(folder).rstrip(os.sep) + os.sep
     return f"{os.path.realpath(path)}{os.sep}".startswith(root)

@@ -17,7 +17,7 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 
 
 def why_not() -> str | None:
-    """Say what is missing to start it; None: nothing."""
+    """Return what is missing to start Azurite; None if nothing is."""
     if not shutil.which("node"):
         return "needs Node.js, to run Azurite"
     return None if MAIN.is_file() else "needs Azurite: make azurite"

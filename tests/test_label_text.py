@@ -55,11 +55,11 @@ def test_of_many_pairs_the_first_five_are_named():
 
 
 def test_a_label_that_is_not_known_is_refused_with_the_nearest_one():
-    require_known_labels("train.x", ["fox"], ["fox", "hare"], "image is labelled")
+    require_known_labels("train.x", ["fox"], ["fox", "hare"], "image")
     with pytest.raises(DataError) as raised:
-        require_known_labels("train.x", ["Fox", "hares", "zebra", "fox"], ["fox", "hare"], "image is labelled")
+        require_known_labels("train.x", ["Fox", "hares", "zebra", "fox"], ["fox", "hare"], "image")
     assert str(raised.value) == (
-        "train.x names Fox (did you mean fox?), hares (did you mean hare?), zebra, which no image is labelled. "
+        "train.x names Fox (did you mean fox?), hares (did you mean hare?), zebra, but no image has that label. "
         "The labels are fox, hare."
     )
 

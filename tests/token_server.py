@@ -25,7 +25,7 @@ TENANT = "adfs"  # the one tenant whose name is not looked up in the internet
 
 
 class TokenServer(Server):
-    """Give tokens for `audience` that last `life` seconds, each after `latency` seconds, or misbehave.
+    """A server of tokens for `audience` that last `life` seconds, each after `latency` seconds; can misbehave.
 
     `refuse` is the status of a refusal (0: none), `hang` keeps everybody waiting. `given` holds all tokens, `asked`
     counts the questions.
@@ -73,7 +73,7 @@ def token_server(*args: Any) -> AbstractContextManager[TokenServer]:
 
 
 def write_certificate(folder: Path, *names: str) -> Path:
-    """Give cert.pem, with key.pem beside it: for 127.0.0.1 and `names`, signed by itself, good for a day."""
+    """Write a self-signed cert.pem and key.pem for 127.0.0.1 and `names`, valid for a day; return cert.pem."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

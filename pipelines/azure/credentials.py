@@ -1,4 +1,4 @@
-"""Who we are to a storage account: a key, a signature (SAS), or what DefaultAzureCredential finds."""
+"""Credentials for a storage account: an account key, a SAS, or a token of DefaultAzureCredential."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as Late
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -22,10 +22,10 @@ from pipelines.errors import AccessError
 from pipelines.redaction import redact
 
 SCOPE = "https://storage.azure.com/.default"
-TOKEN_TIMEOUT = 4.5  # seconds for a first token: the user waits
-REFRESH_MARGIN = 300  # seconds before its end; the SDK's clients ask for another from then on
-SAS_LIFETIME = timedelta(hours=12)  # how long executors may read with what they are given
-VARIABLES = {  # those of the Azure command line
+TOKEN_TIMEOUT = 4.5  # seconds for the first token: the user waits
+REFRESH_MARGIN = 300  # seconds before expiry; the SDK's clients request a new token from then on
+SAS_LIFETIME = timedelta(hours=12)  # how long executors can read with their SAS
+VARIABLES = {  # of the Azure CLI
     "connection_string": "AZURE_STORAGE_CONNECTION_STRING",
     "account_key": "AZURE_STORAGE_KEY",
     "sas": "AZURE_STORAGE_SAS_TOKEN",
@@ -35,7 +35,7 @@ NO_TOKEN = "DefaultAzureCredential gave no token"
 
 @dataclass(frozen=True, repr=False)
 class Credential:
-    """Hold one way in. `source` says where it was found, and is all that is ever printed."""
+    """A credential. `source` tells where it was found; the secret is never printed."""
 
     kind: Literal["account key", "SAS", "token"]
     source: str
@@ -45,23 +45,23 @@ class Credential:
         return f"{self.kind} of {self.source}"
 
     def for_client(self, account: str) -> Any:
-        """Give what the SDK's clients take."""
+        """Return the credential object for the SDK's clients."""
         from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
         if self.kind == "account key":
             return AzureNamedKeyCredential(account, self.secret)
-        return AzureSasCredential(self.secret) if self.kind == "SAS" else _default()
+        return AzureSasCredential(self.secret) if self.kind == "SAS" else _default_tokens()
 
-    def to_read_sas(self, place: BlobLocation, *, may_list: bool = False) -> Credential:
-        """Give what may travel: of an account key only a signature that reads this one container for some hours."""
+    def to_read_sas(self, location: BlobLocation, *, may_list: bool = False) -> Credential:
+        """Return a credential that executors may have: an account key becomes a read-only SAS of one container."""
         if self.kind != "account key":
             return self
         from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 
         now = datetime.now(timezone.utc)
         signature = generate_container_sas(
-            place.account,
-            place.container,
+            location.account,
+            location.container,
             account_key=self.secret,
             permission=ContainerSasPermissions(read=True, list=may_list),
             start=now - timedelta(minutes=15),  # clocks differ
@@ -70,149 +70,151 @@ class Credential:
         return Credential("SAS", f"{self.source} (signed for reading)", signature)
 
 
-def find_credential(given: Azure, signature: str | None, place: BlobLocation) -> Credential:
-    """Give the first of: the address's signature, the settings, the variables of the Azure command line, a token.
+def find_credential(settings: Azure, signature: str | None, location: BlobLocation) -> Credential:
+    """Return the first credential found in: the URI, the settings, the Azure CLI's variables, DefaultAzureCredential.
 
-    Raises AccessError for a place that may not be shown any, or a credential that cannot be one.
+    Raises AccessError for a host that must not receive credentials, and for a malformed credential.
     """
-    require_known_host(place, given.hosts)
+    require_known_host(location, settings.hosts)
     if signature:
-        return _checked(Credential("SAS", "the address", signature))
+        return _validate(Credential("SAS", "the address", signature))
     sources = {name: f"azure.{name}" for name in VARIABLES}
-    for values, names in ((given.given, sources), (_variables(), VARIABLES)):
+    for values, names in ((settings.given, sources), (_read_variables(), VARIABLES)):
         for name in VARIABLES:
             if value := values.get(name):
-                return _checked(_of(name, value, names[name], place.account))
+                return _validate(_from_setting(name, value, names[name], location.account))
     return Credential("token", "DefaultAzureCredential")
 
 
 def check_token(credential: Credential) -> None:
-    """Raise AccessError within seconds where DefaultAzureCredential finds nothing; clients would try for a minute."""
+    """Raise AccessError within seconds if DefaultAzureCredential finds no token; clients would try for a minute."""
     if credential.kind != "token":
         return
-    answer: Future[Any] = Future()
-    begin = time.monotonic()
+    result: Future[Any] = Future()
+    start = time.monotonic()
     try:
-        # A daemon, because a pool's thread that hangs would keep the process from ending.
-        Thread(target=_ask, args=(_default(), answer), daemon=True).start()
-        answer.result(max(1.0, TOKEN_TIMEOUT - time.monotonic() + begin))  # importing takes some of it
-    except (Late, TransientError, ValueError, OSError) as error:
-        _default.cache_clear()  # what is set from here on, in a notebook, counts the next time
-        raise AccessError(_nothing_found(_how(error))) from error
+        # A daemon thread: a hanging pool thread would keep the process from exiting.
+        Thread(target=_request_token, args=(_default_tokens(), result), daemon=True).start()
+        result.result(max(1.0, TOKEN_TIMEOUT - time.monotonic() + start))  # the import has used up some of it
+    except (FutureTimeoutError, TransientError, ValueError, OSError) as error:
+        _default_tokens.cache_clear()  # a login or variable set later, in a notebook, is then used
+        raise AccessError(_no_credential_message(_describe_token_error(error))) from error
 
 
-def _how(error: Exception) -> str:
-    if isinstance(error, Late):
-        return "none answered in time"
+def _describe_token_error(error: Exception) -> str:
+    if isinstance(error, FutureTimeoutError):
+        return "timed out"
     if isinstance(error, TransientError):
         tried = re.findall(r"(\w+Credential): ", str(error.__cause__))
         return f"tried {', '.join(dict.fromkeys(tried)) or 'all it knows'}"
-    return str(error)  # of variables that make no sense, or name a file that is not there
+    return str(error)  # invalid variables, or a variable with the name of a missing file
 
 
-def _ask(tokens: _Tokens, answer: Future[Any]) -> None:
+def _request_token(tokens: _TokenCache, result: Future[Any]) -> None:
     try:
-        answer.set_result(tokens.get_token(SCOPE))
+        result.set_result(tokens.get_token(SCOPE))
     except Exception as error:
-        answer.set_exception(error)
+        result.set_exception(error)
 
 
-class _Tokens:
-    """Give one token to all threads of a process: one asks, the others wait for what it gets.
+class _TokenCache:
+    """A token cache shared by all threads of a process: one thread requests a token, the others wait for it.
 
-    Each thread for itself would be 16 requests to a metadata service that throttles, or 16 processes `az`. Where
-    there is none it raises PassingError: after its own errors the SDK waits for more than a minute.
+    Otherwise 16 threads would send 16 requests to a metadata service that throttles, or start 16 `az` processes.
+    Raises TransientError if there is no token: the SDK would retry its own errors for more than a minute.
     """
 
     def __init__(self, credential: Any):
         self._credential, self._lock = credential, Lock()
-        self._kept: dict[str, Any] = {}
+        self._cache: dict[str, Any] = {}
         self._failed_at = 0.0
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
         from azure.core.exceptions import AzureError
 
-        name, begin = f"{scopes} {sorted(options.items())}", time.monotonic()
+        name, start = f"{scopes} {sorted(options.items())}", time.monotonic()
         with self._lock:
-            kept = self._kept.get(name)
-            if kept and kept.expires_on - time.time() > REFRESH_MARGIN:
-                return kept
-            if self._failed_at > begin:  # while this thread waited
+            cached = self._cache.get(name)
+            if cached and cached.expires_on - time.time() > REFRESH_MARGIN:
+                return cached
+            if self._failed_at > start:  # another thread failed while this one waited
                 raise TransientError(NO_TOKEN)
             try:
-                found = self._kept[name] = self._credential.get_token(*scopes, **options)
-                return found
+                token = self._cache[name] = self._credential.get_token(*scopes, **options)
+                return token
             except AzureError as error:
                 self._failed_at = time.monotonic()
                 raise TransientError(NO_TOKEN) from error
 
 
 def redact_sas_in_logs() -> None:
-    """Keep signatures out of urllib3's DEBUG lines, which show every address in full."""
+    """Redact SAS in urllib3's DEBUG log, which contains full URIs."""
     logger = logging.getLogger("urllib3.connectionpool")
-    if not any(isinstance(each, _Hidden) for each in logger.filters):
-        logger.addFilter(_Hidden())
+    if not any(isinstance(log_filter, _RedactionFilter) for log_filter in logger.filters):
+        logger.addFilter(_RedactionFilter())
 
 
-class _Hidden(logging.Filter):
+class _RedactionFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), ()
         return True
 
 
 @lru_cache(1)
-def _default() -> _Tokens:
-    """Give the tokens of the one DefaultAzureCredential of this process, renewed when it is time."""
+def _default_tokens() -> _TokenCache:
+    """Return the token cache of this process's only DefaultAzureCredential."""
     from azure.identity import DefaultAzureCredential
 
-    from pipelines.azure.retry import SILENCE
+    from pipelines.azure.retry import READ_TIMEOUT
 
     for noisy in ("azure.identity", "azure.core"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    return _Tokens(DefaultAzureCredential(process_timeout=3, read_timeout=SILENCE))
+    return _TokenCache(DefaultAzureCredential(process_timeout=3, read_timeout=READ_TIMEOUT))
 
 
-def _of(name: str, value: str, source: str, account: str) -> Credential:
+def _from_setting(name: str, value: str, source: str, account: str) -> Credential:
     if name == "connection_string":
-        return _of_connection_string(value, source, account)
+        return _from_connection_string(value, source, account)
     return Credential("account key" if name == "account_key" else "SAS", source, value)
 
 
-def _of_connection_string(text: str, source: str, account: str) -> Credential:
+def _from_connection_string(text: str, source: str, account: str) -> Credential:
     parts = {key.lower(): value for key, equals, value in (part.partition("=") for part in text.split(";")) if equals}
     if parts.get("usedevelopmentstorage") == "true":
         parts = {"accountname": "devstoreaccount1", "accountkey": EMULATOR_KEY}
-    named = parts.get("accountname", account)
-    if named != account:
-        raise AccessError(f"{source} is of the account {named}, sources.images of {account}. Give one for {account}.")
+    account_name = parts.get("accountname", account)
+    if account_name != account:
+        raise AccessError(
+            f"{source} belongs to account {account_name}, sources.images to {account}. Provide one for {account}."
+        )
     if "sharedaccesssignature" in parts:
         return Credential("SAS", source, parts["sharedaccesssignature"])
     if "accountkey" in parts:
         return Credential("account key", source, parts["accountkey"])
-    raise AccessError(f"{source} has neither AccountKey nor SharedAccessSignature. Copy it whole from the portal.")
+    raise AccessError(f"{source} has neither AccountKey nor SharedAccessSignature. Copy it completely from the portal.")
 
 
-def _checked(credential: Credential) -> Credential:
+def _validate(credential: Credential) -> Credential:
     import base64
     import binascii
 
     if credential.kind == "SAS":
         signature = credential.secret.strip().lstrip("?")
         if "sig=" not in signature:
-            raise AccessError(f"{credential!r}: a signature has a part `sig=`. Copy it whole from the portal.")
+            raise AccessError(f"{credential!r}: a SAS contains `sig=`. Copy it completely from the portal.")
         return Credential("SAS", credential.source, signature)
     try:
         base64.b64decode(credential.secret, validate=True)
     except binascii.Error as error:
-        raise AccessError(f"{credential!r}: an account key is Base64. Copy it whole from the portal.") from error
+        raise AccessError(f"{credential!r}: an account key is Base64. Copy it completely from the portal.") from error
     return credential
 
 
-def _variables() -> Mapping[str, str]:
+def _read_variables() -> Mapping[str, str]:
     return {name: os.environ.get(variable, "") for name, variable in VARIABLES.items()}
 
 
-def _nothing_found(how: str) -> str:
+def _no_credential_message(how: str) -> str:
     return (
         "No credential for Azure was found: neither in azure.account_key, azure.sas or azure.connection_string, nor in "
         f"{', '.join(VARIABLES.values())}; DefaultAzureCredential found no token either ({how}). "

@@ -1,6 +1,6 @@
 """List a container page by page.
 
-The SDK makes six objects of every name that it lists, half a millisecond: nine minutes for a million.
+The SDK creates six objects per listed name, which takes half a millisecond: nine minutes for a million names.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pipelines.azure.retry import TransientError
 from pipelines.azure_uri import BlobLocation
 from pipelines.schemas import SourceFile
 
-PAGE = 5000  # names; more are not given at once
+PAGE_SIZE = 5000  # names; the maximum of the service
 
 
 @dataclass(frozen=True)
 class Page:
-    """Hold one answer to a listing: `folders` are names that end with a slash; `marker` asks for the next page."""
+    """One page of a listing: `folders` are names that end with a slash; `marker` requests the next page."""
 
     blobs: list[SourceFile]
     folders: list[str]
@@ -30,25 +30,25 @@ class Page:
 
 
 def list_page(
-    place: BlobLocation, credential: Credential, threads: int, prefix: str, marker: str, delimiter: str
+    location: BlobLocation, credential: Credential, threads: int, prefix: str, marker: str, delimiter: str
 ) -> Page:
-    """Give what begins with the prefix, up to PAGE of them; with a delimiter, what lies behind it as one folder.
+    """Return up to PAGE_SIZE names that begin with the prefix; a delimiter groups the names after it into folders.
 
-    Raises as `get` does. https://learn.microsoft.com/rest/api/storageservices/list-blobs
+    Raises the errors of `get_blob`. https://learn.microsoft.com/rest/api/storageservices/list-blobs
     """
-    asked = {"restype": "container", "comp": "list", "maxresults": str(PAGE)}
-    asked |= {"prefix": prefix, "marker": marker, "delimiter": delimiter}
-    address = f"{place.root.rstrip('/')}?{urlencode({name: value for name, value in asked.items() if value})}"
-    _, content = request(place, credential, threads, address, {})
-    found = _parsed(content)
-    if found is None or found.tag != "EnumerationResults":  # a cut page, or what a proxy put in its place
+    parameters = {"restype": "container", "comp": "list", "maxresults": str(PAGE_SIZE)}
+    parameters |= {"prefix": prefix, "marker": marker, "delimiter": delimiter}
+    address = f"{location.root.rstrip('/')}?{urlencode({name: value for name, value in parameters.items() if value})}"
+    _, content = request(location, credential, threads, address, {})
+    result = _parse_xml(content)
+    if result is None or result.tag != "EnumerationResults":  # a truncated page, or a proxy's own page
         raise TransientError("the list cannot be read")
-    blobs = [_blob(place, item) for item in found.iterfind("Blobs/Blob") if not _is_folder(item)]
-    folders = [_name(item) for item in found.iterfind("Blobs/BlobPrefix")]
-    return Page(blobs, folders, found.findtext("NextMarker") or "")
+    blobs = [_to_source_file(location, item) for item in result.iterfind("Blobs/Blob") if not _is_folder(item)]
+    folders = [_read_name(item) for item in result.iterfind("Blobs/BlobPrefix")]
+    return Page(blobs, folders, result.findtext("NextMarker") or "")
 
 
-def _parsed(content: bytes) -> ElementTree.Element | None:
+def _parse_xml(content: bytes) -> ElementTree.Element | None:
     try:
         return ElementTree.fromstring(content)
     except ElementTree.ParseError:
@@ -56,26 +56,26 @@ def _parsed(content: bytes) -> ElementTree.Element | None:
 
 
 def _is_folder(item: ElementTree.Element) -> bool:
-    """Return whether a blob stands for a folder: an account with a hierarchical namespace lists those too."""
-    return item.findtext("Properties/ResourceType") == "directory" or _name(item).endswith("/")
+    """Return whether a blob is a folder marker: accounts with a hierarchical namespace list those too."""
+    return item.findtext("Properties/ResourceType") == "directory" or _read_name(item).endswith("/")
 
 
-def _blob(place: BlobLocation, item: ElementTree.Element) -> SourceFile:
-    name = _name(item)
-    told = {each.tag: each.text for each in item.find("Properties") or ()}
-    md5 = told.get("Content-MD5")
+def _to_source_file(location: BlobLocation, item: ElementTree.Element) -> SourceFile:
+    name = _read_name(item)
+    properties = {child.tag: child.text for child in item.find("Properties") or ()}
+    md5 = properties.get("Content-MD5")
     return SourceFile(
-        place.root + name,
-        name[len(place.prefix) :],
-        int(told["Content-Length"] or 0),
-        parsedate_to_datetime(told["Last-Modified"] or ""),
-        (told["Etag"] or "").strip('"'),
+        location.root + name,
+        name[len(location.prefix) :],
+        int(properties["Content-Length"] or 0),
+        parsedate_to_datetime(properties["Last-Modified"] or ""),
+        (properties["Etag"] or "").strip('"'),
         base64.b64decode(md5) if md5 else None,
     )
 
 
-def _name(item: ElementTree.Element) -> str:
-    """Read a name; what XML cannot hold comes escaped."""
-    found = item.find("Name")
-    assert found is not None  # of the service's own format
-    return unquote(found.text or "") if found.get("Encoded") == "true" else found.text or ""
+def _read_name(item: ElementTree.Element) -> str:
+    """Return the name of a blob; names with characters that XML cannot hold are escaped."""
+    name = item.find("Name")
+    assert name is not None  # part of the service's format
+    return unquote(name.text or "") if name.get("Encoded") == "true" else name.text or ""

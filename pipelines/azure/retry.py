@@ -1,4 +1,4 @@
-"""What an answer of Azure may take, and which one may be better the next time."""
+"""Timeouts, transient errors and retries of Azure requests."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-CONNECT, SILENCE = 5, 15  # seconds: to be connected, without a byte
-WHOLE, SLOWEST = 30, 2**19  # seconds for an answer, and one more for each half megabyte of it
-BLOCK = 2**16  # bytes of a body that are read at once; 4 KiB, as the SDK reads, cost more than the request
+CONNECT_TIMEOUT, READ_TIMEOUT = 5, 15  # seconds: to connect, and without a received byte
+BASE_DEADLINE, MIN_BYTES_PER_SECOND = 30, 2**19  # seconds for a response, plus one second per half megabyte
+BLOCK_BYTES = 2**16  # bytes read at once; the SDK's 4 KiB take longer than the request itself
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 
 
 def raise_if_transient(status: int, text: str, headers: Any) -> None:
-    """Raise PassingError for an answer that may be another one the next time."""
+    """Raise TransientError for a status that is worth a retry."""
     if status in TRANSIENT_STATUS:
-        raise TransientError(f"{status} {text}", _seconds(headers.get("Retry-After")))
+        raise TransientError(f"{status} {text}", _parse_retry_after(headers.get("Retry-After")))
 
 
 def deadline(headers: Any) -> float:
-    """Give the moment, of the monotonic clock, by which the body of an answer has to be there."""
-    return time.monotonic() + WHOLE + int(headers.get("Content-Length") or 0) / SLOWEST
+    """Return the time, on the monotonic clock, by which the body of a response must be complete."""
+    return time.monotonic() + BASE_DEADLINE + int(headers.get("Content-Length") or 0) / MIN_BYTES_PER_SECOND
 
 
-def _seconds(text: str | None) -> float | None:
-    """Read Retry-After; a date instead of seconds is taken as none given."""
+def _parse_retry_after(text: str | None) -> float | None:
+    """Return Retry-After in seconds; null if it is missing or a date."""
     return float(text) if text and text.strip().isdigit() else None
 
 
 def describe_error(error: BaseException) -> str:
-    """Name what happened without the address, which may hold a signature."""
+    """Describe an error without its URI, which may contain a SAS."""
     text = str(error).lower()
-    for sign, name in (
-        ("timed out", "no answer in time"),
+    for fragment, name in (
+        ("timed out", "timed out"),
         ("name or service not known", "no such host"),
         ("failed to resolve", "no such host"),
         ("nodename nor servname", "no such host"),
         ("certificate", "its certificate is not trusted"),
         ("refused", "connection refused"),
         ("reset", "connection reset"),
-        ("incomplete", "cut off"),
+        ("incomplete", "connection closed early"),
     ):
-        if sign in text:
+        if fragment in text:
             return name
     return type(error).__name__
 
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class TransientError(Exception):
-    """The other side failed in a way that passes; `retry_after` is the wait in seconds that it asked for."""
+    """A failure that is worth a retry; `retry_after` is the wait in seconds requested by the server."""
 
     def __init__(self, reason: str, retry_after: float | None = None):
         super().__init__(reason)
@@ -61,35 +61,35 @@ class TransientError(Exception):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Say how often and how long to try. Waits double, each between half and the whole of its length (AWS, 2015,
-    "Exponential backoff and jitter"), so that many tasks do not come back at the same moment.
+    """Limits of a retry: tries, waits and deadline. Waits double, each with a jitter of one half (AWS, 2015,
+    "Exponential backoff and jitter"), so that many tasks do not retry at the same moment.
     """
 
     tries: int = 6
     first_wait: float = 0.4  # seconds
     max_wait: float = 15.0
-    deadline_seconds: float = 120.0  # seconds from the first try, after which no other is begun
+    deadline_seconds: float = 120.0  # seconds from the first try, after which no new try starts
 
     def call(
         self,
-        ask: Callable[[], Answer],
+        function: Callable[[], Result],
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
-    ) -> Answer:
-        """Give the answer of `ask`, or raise its last PassingError. Other errors come through at once."""
+    ) -> Result:
+        """Return the result of `function`, or raise its last TransientError. Other errors are raised at once."""
         start = clock()
-        for number in range(1, self.tries + 1):
+        for attempt in range(1, self.tries + 1):
             try:
-                return ask()
+                return function()
             except TransientError as error:
-                wait = self.wait(number, error.retry_after)
-                if number == self.tries or clock() - start + wait > self.deadline_seconds:
-                    raise TransientError(f"{error}, {number} times in {clock() - start:.0f} s") from error
+                wait = self.wait_seconds(attempt, error.retry_after)
+                if attempt == self.tries or clock() - start + wait > self.deadline_seconds:
+                    raise TransientError(f"{error}, {attempt} times in {clock() - start:.0f} s") from error
                 sleep(wait)
         raise AssertionError("tries is at least 1")
 
-    def wait(self, number: int, retry_after: float | None = None) -> float:
-        """Give the seconds to wait after try `number`; never less than the other side asked for."""
-        full = min(self.max_wait, self.first_wait * 2 ** (number - 1))
+    def wait_seconds(self, attempt: int, retry_after: float | None = None) -> float:
+        """Return the seconds to wait after a failed attempt, counted from 1; at least `retry_after`."""
+        full = min(self.max_wait, self.first_wait * 2 ** (attempt - 1))
         return (retry_after or 0.0) + full * random.uniform(0.5, 1.0)

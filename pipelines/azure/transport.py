@@ -13,12 +13,12 @@ from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
 
-from pipelines.azure import retry as answers
+from pipelines.azure import retry
 from pipelines.azure.retry import TransientError
 
 
 class NoRetryTransport(RequestsTransport):
-    """Send each request once. Safe for as many threads as it is told of."""
+    """A transport that sends each request once; `threads` is the number of threads that share it."""
 
     def __init__(self, threads: int, **options: Any):
         session = requests.Session()
@@ -27,8 +27,8 @@ class NoRetryTransport(RequestsTransport):
         super().__init__(
             session=session,
             session_owner=False,
-            connection_timeout=answers.CONNECT,
-            read_timeout=answers.SILENCE,
+            connection_timeout=retry.CONNECT_TIMEOUT,
+            read_timeout=retry.READ_TIMEOUT,
             **options,
         )
 
@@ -36,11 +36,11 @@ class NoRetryTransport(RequestsTransport):
         try:
             response = super().send(request, **options)
         except AzureError as error:
-            raise TransientError(answers.describe_error(error)) from error
-        except requests.RequestException as error:  # in the body, where the SDK leaves them as they are
-            raise TransientError(answers.describe_error(error)) from error
+            raise TransientError(retry.describe_error(error)) from error
+        except requests.RequestException as error:  # while reading the body, where the SDK does not convert errors
+            raise TransientError(retry.describe_error(error)) from error
         try:
-            answers.raise_if_transient(response.status_code, response.reason, response.headers)
+            retry.raise_if_transient(response.status_code, response.reason, response.headers)
         except TransientError:
             response.internal_response.close()
             raise

@@ -1,6 +1,6 @@
-"""Find what runs have left on a disk and nobody needs any more: records, temporary files, caches. Without Spark.
+"""Find leftovers of runs on a disk: old records, temporary files and caches. Does not need Spark.
 
-What can be made again goes when it is old; what a running process may use, or nobody can tell of, stays.
+Old files that can be recreated are leftovers; files that a running process may use, and unknown files, are not.
 """
 
 from __future__ import annotations
@@ -26,35 +26,36 @@ from pipelines.workspace.orphans import find_orphans
 from pipelines.workspace.tables import workspace_uri
 
 DAY = 86_400.0
-WEEK = 7 * DAY  # after which what a process that nobody sees from here has left is taken for a left-over
-UNLOCKED = "datasets"  # the table that `irbis datasets` writes without the lock; it takes a few KB
-# Names that only irbis, MLflow and Spark give: a workspace may lie in a folder of somebody's own.
+WEEK = 7 * DAY  # after which files of processes that are not visible from here count as leftovers
+UNLOCKED_TABLE = "datasets"  # `irbis datasets` writes this table without the lock; it takes a few KB
+# Names that only irbis, MLflow and Spark create: a workspace may be in a folder with other files.
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 IN_SCRATCH = re.compile(rf"tmp[a-z0-9_]{{8}}|{UUID}")
 DRAFT = re.compile(r"\..+\.\d+\.draft")
 SENT = re.compile(r"[0-9a-f]{16}")
 GRAPH = re.compile(r"tmp[a-z0-9_]{8}|.+-(exact|fast)-[0-9a-f]{16}")
-LOG_BYTES = 2**20  # that stay of Spark's log
+LOG_BYTES = 2**20  # of Spark's log that are kept
 LONG_LOG_BYTES = 10 * 2**20
-OF_SPARK = ("blockmgr-*", "spark-*", "pyspark-*", "liblz4-java-*", "snappy-*", "libzstd-jni-*")
+SPARK_PATTERNS = ("blockmgr-*", "spark-*", "pyspark-*", "liblz4-java-*", "snappy-*", "libzstd-jni-*")
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Name files and folders of one kind. `kept`: bytes at the end of each that stay."""
+    """Files and folders of one kind. `kept_bytes`: bytes at the end of each file that are kept."""
 
     singular: str
     plural: str
     paths: tuple[Path, ...]
-    kept: int = 0
+    kept_bytes: int = 0
 
     def sizes(self) -> dict[Path, int]:
-        return {path: max(0, total_size(path) - self.kept) for path in self.paths}
+        """Return the bytes that removal frees, by path."""
+        return {path: max(0, total_size(path) - self.kept_bytes) for path in self.paths}
 
     def remove(self, path: Path) -> None:
-        """Remove a file or folder, or cut it. Raises OSError."""
-        if self.kept:
-            _cut(path, self.kept)
+        """Remove or truncate a file, or remove a folder. Raises OSError."""
+        if self.kept_bytes:
+            _truncate_front(path, self.kept_bytes)
         elif path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -62,12 +63,12 @@ class Leftover:
 
 
 def find_leftovers(settings: Settings, now: float | None = None) -> list[Leftover]:
-    """Return what is left over in the workspace, if it is a folder, and in the caches of this machine."""
+    """Return the leftovers in a local workspace and in the caches of this machine."""
     now = time.time() if now is None else now
-    found = [*_in_workspace(settings, now)] if "://" not in settings.workspace else []
-    if not is_external_session():  # a cluster's machines go, with all that is on them
-        found += _on_machine(settings, now)
-    return [each for each in found if each.paths]
+    found = [*_find_in_workspace(settings, now)] if "://" not in settings.workspace else []
+    if not is_external_session():  # machines of a cluster are discarded with their disks
+        found += _find_on_machine(settings, now)
+    return [leftover for leftover in found if leftover.paths]
 
 
 def total_size(path: Path) -> int:
@@ -85,118 +86,122 @@ def last_changed(path: Path) -> float:
     return newest
 
 
-def _in_workspace(settings: Settings, now: float) -> Iterator[Leftover]:
+def _find_in_workspace(settings: Settings, now: float) -> Iterator[Leftover]:
     workspace, is_held = Path(workspace_uri(settings)), can_lock(settings.workspace)
-    kept = settings.clean.keep_runs_days * DAY
+    keep_seconds = settings.clean.keep_runs_days * DAY
     if is_held and settings.tables.schema_ is None:
         tables = sorted(workspace.glob("tables/*"))
         orphans = [
             file
             for table in tables
             for file in find_orphans(table)
-            if table.name != UNLOCKED or _is_older(file, now - WEEK)
+            if table.name != UNLOCKED_TABLE or _is_older(file, now - WEEK)
         ]
         yield Leftover("file of a table that no commit names", "files of tables that no commit names", tuple(orphans))
-    running = _running(RunHistory(settings.runs.history_dir))
-    ended = [each for each in _folders(workspace / RUNS) if each.name not in running and _is_due(each, now, kept)]
+    running = _running_ids(RunHistory(settings.runs.history_dir))
+    ended = [
+        path
+        for path in _list_folders(workspace / RUNS)
+        if path.name not in running and _is_due(path, now, keep_seconds)
+    ]
     yield Leftover("run folder", "run folders", tuple(ended))
     if is_held:
-        sent = [each for each in _folders(workspace / "sent") if SENT.fullmatch(each.name)]
-        sent = [each for each in sent if _is_older(each, now - max(kept, WEEK))]
-        yield Leftover("file that was sent for runs", "files that were sent for runs", tuple(sent))
-    scratch = [*_entries(workspace / "scratch"), *_entries(workspace / "scratch" / "checkpoints")]
+        sent = [path for path in _list_folders(workspace / "sent") if SENT.fullmatch(path.name)]
+        sent = [path for path in sent if _is_older(path, now - max(keep_seconds, WEEK))]
+        yield Leftover("file uploaded for runs", "files uploaded for runs", tuple(sent))
+    scratch = [*_list_entries(workspace / "scratch"), *_list_entries(workspace / "scratch" / "checkpoints")]
     before = now - (DAY if is_held else WEEK)
-    scratch = [each for each in scratch if IN_SCRATCH.fullmatch(each.name) and _is_older(each, before)]
-    yield Leftover("entry of scratch", "entries of scratch", tuple(scratch))
+    scratch = [path for path in scratch if IN_SCRATCH.fullmatch(path.name) and _is_older(path, before)]
+    yield Leftover("scratch entry", "scratch entries", tuple(scratch))
     drafts = [*workspace.glob(".*.draft"), *workspace.glob("*/.*.draft"), *workspace.glob(f"{RUNS}/*/.*.draft")]
-    drafts = [each for each in drafts if DRAFT.fullmatch(each.name) and each.parent not in ended]
-    drafts = [each for each in drafts if _is_older(each, now - DAY)]
+    drafts = [path for path in drafts if DRAFT.fullmatch(path.name) and path.parent not in ended]
+    drafts = [path for path in drafts if _is_older(path, now - DAY)]
     yield Leftover("unfinished file", "unfinished files", tuple(sorted(drafts)))
     log = workspace / "logs" / "spark.log"
     long = (log,) if log.is_file() and log.stat().st_size > LONG_LOG_BYTES else ()
-    yield Leftover("log of Spark, but its last MB", "logs of Spark, but their last MB", long, LOG_BYTES)
+    yield Leftover("Spark log, except its last MB", "Spark logs, except their last MB", long, LOG_BYTES)
 
 
-def _on_machine(settings: Settings, now: float) -> Iterator[Leftover]:
-    kept, cache = settings.clean.keep_cache_days * DAY, Path(settings.featurize.weights_cache).expanduser()
-    graphs = [each for each in _folders(cache / "graphs") if GRAPH.fullmatch(each.name)]
+def _find_on_machine(settings: Settings, now: float) -> Iterator[Leftover]:
+    keep_seconds, cache = settings.clean.keep_cache_days * DAY, Path(settings.featurize.weights_cache).expanduser()
+    graphs = [path for path in _list_folders(cache / "graphs") if GRAPH.fullmatch(path.name)]
     unused = [
-        each for each in graphs if _is_older(each, now - (DAY if each.name.startswith("tmp") else max(kept, DAY)))
+        path
+        for path in graphs
+        if _is_older(path, now - (DAY if path.name.startswith("tmp") else max(keep_seconds, DAY)))
     ]
     yield Leftover("converted network", "converted networks", tuple(unused))
-    partial = [each for each in _entries(cache) if each.name.endswith(".partial") and _is_older(each, now - DAY)]
+    partial = [path for path in _list_entries(cache) if path.name.endswith(".partial") and _is_older(path, now - DAY)]
     yield Leftover("unfinished download", "unfinished downloads", tuple(partial))
     yield Leftover(
-        "archive of Java's classes",
-        "archives of Java's classes",
-        tuple(unused_archives(CLASSES.expanduser(), max(kept, DAY))),
+        "Java class archive",
+        "Java class archives",
+        tuple(unused_archives(CLASSES.expanduser(), max(keep_seconds, DAY))),
     )
-    spark = sorted(each for folder in _temporary(settings) for each in _of_spark(folder, now))
-    yield Leftover("temporary folder of Spark", "temporary folders of Spark", tuple(spark))
-    ledger = RunHistory(settings.runs.history_dir)
+    spark = sorted(path for folder in _user_temporary_folders(settings) for path in _find_spark_folders(folder, now))
+    yield Leftover("temporary Spark folder", "temporary Spark folders", tuple(spark))
+    history = RunHistory(settings.runs.history_dir)
     before = now - max(settings.clean.keep_runs_days * DAY, DAY)
     code = [
         file
-        for entry in ledger.all()
-        if entry.has_ended
-        for file in sorted((ledger.folder / entry.id).glob("*.zip"))
+        for run in history.all()
+        if run.has_ended
+        for file in sorted((history.folder / run.id).glob("*.zip"))
         if _is_older(file, before)
     ]
-    yield Leftover("package of code that was sent", "packages of code that were sent", tuple(code))
+    yield Leftover("uploaded code package", "uploaded code packages", tuple(code))
 
 
-def _is_due(folder: Path, now: float, kept: float) -> bool:
+def _is_due(folder: Path, now: float, keep_seconds: float) -> bool:
     try:
         files = [(path.relative_to(folder).as_posix(), path.lstat().st_mtime) for path in folder.rglob("*")]
-        return is_due(folder.name, files or [("", folder.lstat().st_mtime)], now, kept)
-    except OSError:  # changing under our eyes, or closed to us
+        return is_due(folder.name, files or [("", folder.lstat().st_mtime)], now, keep_seconds)
+    except OSError:  # changing at the moment, or not readable
         return False
 
 
-def _running(ledger: RunHistory) -> set[str]:
-    """Return the ids of the runs that are at work on this machine."""
-    return {
-        each.id for each in ledger.all() if each.backend == LOCAL and refresh_local(each).state in (RUNNING, SENDING)
-    }
+def _running_ids(history: RunHistory) -> set[str]:
+    """Return the ids of the runs that are running on this machine."""
+    return {run.id for run in history.all() if run.backend == LOCAL and refresh_local(run).state in (RUNNING, SENDING)}
 
 
-def _temporary(settings: Settings) -> Iterator[Path]:
-    """Return this user's folders in those in which a local session keeps its blocks."""
+def _user_temporary_folders(settings: Settings) -> Iterator[Path]:
+    """Yield this user's folders among those in which a local session keeps its blocks."""
     above = [Path(tempfile.gettempdir()), Path("~/.cache/irbis/tmp").expanduser()]
     if "://" not in settings.workspace:
         above.append(Path(workspace_uri(settings)) / "scratch" / "tmp")
-    for folder in dict.fromkeys(each / f"irbis-{os.getuid()}" if os.name == "posix" else each for each in above):
+    for folder in dict.fromkeys(path / f"irbis-{os.getuid()}" if os.name == "posix" else path for path in above):
         if folder.is_dir() and not folder.is_symlink() and (os.name != "posix" or folder.stat().st_uid == os.getuid()):
             yield folder
 
 
-def _of_spark(folder: Path, now: float) -> Iterable[Path]:
-    """Return what Spark has left in a folder and no Java of this user can be using: it is older than all of them."""
+def _find_spark_folders(folder: Path, now: float) -> Iterable[Path]:
+    """Return Spark's files in a folder that are older than every Java process of this user, so none uses them."""
     oldest = oldest_java() if Path("/proc/self/stat").exists() else now - WEEK
     before = min(now - DAY, oldest or now)
-    return [each for name in OF_SPARK for each in folder.glob(name) if _is_older(each, before)]
+    return [path for name in SPARK_PATTERNS for path in folder.glob(name) if _is_older(path, before)]
 
 
 def _is_older(path: Path, moment: float) -> bool:
     try:
         return last_changed(path) < moment
-    except OSError:  # changing under our eyes, or closed to us
+    except OSError:  # changing at the moment, or not readable
         return False
 
 
-def _folders(folder: Path) -> list[Path]:
-    return [each for each in _entries(folder) if each.is_dir() and not each.is_symlink()]
+def _list_folders(folder: Path) -> list[Path]:
+    return [path for path in _list_entries(folder) if path.is_dir() and not path.is_symlink()]
 
 
-def _entries(folder: Path) -> list[Path]:
+def _list_entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _cut(file: Path, kept: int) -> None:
-    """Leave the last bytes of a file in place: who appends to it goes on."""
+def _truncate_front(file: Path, kept_bytes: int) -> None:
+    """Keep only the last bytes of a file, in place: processes that append to it are not disturbed."""
     with file.open("r+b") as stream:
-        stream.seek(-kept, os.SEEK_END)
-        tail = stream.read(kept)
+        stream.seek(-kept_bytes, os.SEEK_END)
+        tail = stream.read(kept_bytes)
         stream.seek(0)
         stream.write(tail)
         stream.truncate()

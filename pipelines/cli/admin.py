@@ -81,13 +81,15 @@ def status(origins: dict[str, SourcedValue], verbose: bool, as_json: bool) -> No
 @common_options
 def clean(origins: dict[str, SourcedValue], verbose: bool, dry_run: bool) -> None:
     """Free the disk: images that are gone from their source, left-overs of runs, old records and caches."""
-    from pipelines.cleanup.clean import Clean
+    from pipelines.cleanup.clean import WorkspaceCleaner
     from pipelines.spark.session import get_session
     from pipelines.workspace.hold import hold_workspace
 
     settings = resolve_secrets(build_settings(origins))
     with hold_workspace(settings):
-        for line in Clean(settings, dry_run).run(lambda: get_session(settings, verbose=verbose, is_brief=True)):
+        for line in WorkspaceCleaner(settings, dry_run).run(
+            lambda: get_session(settings, verbose=verbose, is_brief=True)
+        ):
             click.echo(f"clean: {line}")
 
 

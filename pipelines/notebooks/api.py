@@ -22,7 +22,7 @@ from pipelines.notebooks.parameters import settings_from_parameters as sourced_v
 from pipelines.spark.session import get_session
 from pipelines.stages.result import StageResult
 from pipelines.stages.score.stage import require_backbone
-from pipelines.workspace.free_space import cleaned_up_commit
+from pipelines.workspace.free_space import clean_up_on_failure
 from pipelines.workspace.hold import hold_workspace
 from pipelines.workspace.tables import Tables
 
@@ -67,7 +67,7 @@ def scoring_settings(given: Mapping[str, Any]) -> Settings:
 
 def run(stage: Stage, spark: SparkSession, settings: Settings) -> StageResult:
     """Run a stage and hold its workspace meanwhile; what it says on the way is wiped from the notebook when it ends."""
-    with hold_workspace(settings), cleaned_up_commit(Tables.of(spark, settings)):
+    with hold_workspace(settings), clean_up_on_failure(Tables.of(spark, settings)):
         result = stage.run(spark, settings)
     if (shell := sys.modules.get("IPython")) and shell.get_ipython():
         from IPython.display import clear_output

@@ -17,7 +17,7 @@ from pipelines.reports.notebook_html import Fragment
 from pipelines.reports.staleness import REPORT_PATH, report_fingerprint
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.workspace.features import read_features
-from pipelines.workspace.files import workspace_uri
+from pipelines.workspace.files import file_uri
 from pipelines.workspace.tables import Tables
 
 OF_THE_MODEL = ("short", "evaluation", "model")  # sections that are known before anything is scored
@@ -65,7 +65,7 @@ class WorkspaceOverview:
 
     def report(self) -> Fragment:
         """Say where the report is."""
-        return notebook_html.table(["The report"], [[workspace_uri(self.tables, REPORT_PATH)]])
+        return notebook_html.table(["The report"], [[file_uri(self.tables, REPORT_PATH)]])
 
     def _failed(self, rows: DataFrame) -> list[list[object]]:
         counted = rows.where("failure is not null").groupBy("failure").agg(F.count("*"), F.min("failure_detail"))

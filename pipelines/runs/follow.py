@@ -11,7 +11,7 @@ from pipelines.errors import AccessError, DataError, UserError
 from pipelines.runs.backends.base import Backend, ConnectionLost, Handle, RunStatus
 from pipelines.runs.history import FAILED, LOCAL, SUCCEEDED, UNKNOWN, RunHistory, RunRecord, refresh_local, utc_now
 from pipelines.runs.record import UNREADABLE, Record, StageRecord, read_record
-from pipelines.safe_paths import name_fault, path_below
+from pipelines.safe_paths import find_name_fault, safe_join
 
 MAX_DISCONNECT_SECONDS = 1800.0  # seconds without an answer after which nobody waits any more
 Say = Callable[[str], None]
@@ -29,7 +29,7 @@ class LogTail:
         found = []
         for name, size in self._target.files(self._folder):
             shown = self._shown.get(name, 0)
-            if not name.endswith(".log") or size <= shown or name_fault(name):
+            if not name.endswith(".log") or size <= shown or find_name_fault(name):
                 continue
             fresh = self._target.read(f"{self._folder}/{name}")[shown:]
             end = len(fresh) if is_over else fresh.rfind(b"\n") + 1
@@ -120,7 +120,7 @@ def download(target: Backend, folder: str, to: Path) -> list[Path]:
     got, faults = [], []
     for name, size in target.files(folder):
         try:
-            here = path_below(to, name)
+            here = safe_join(to, name)
         except DataError as error:
             faults += error.faults
             continue

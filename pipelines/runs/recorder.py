@@ -22,7 +22,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.atomic_write import write_atomic
 from pipelines.config.settings import Settings
-from pipelines.disk_space import disk_full
+from pipelines.disk_space import explain_full_disk
 from pipelines.errors import PlatformError, UserError
 from pipelines.processes import Process
 from pipelines.runs.history import (
@@ -148,7 +148,7 @@ def record_run(words: Sequence[str], settings: Settings, differing: dict[str, An
         if received_signal():  # Java has got the signal too, and answers no more
             raise
         recording.log.add(traceback.format_exc())
-        full = disk_full(fault, workspace_uri(settings))  # as it was before there is more room
+        full = explain_full_disk(fault, workspace_uri(settings))  # as it was before there is more room
         _clean_up(recording)
         if full:
             state, error = FAILED, str(full)

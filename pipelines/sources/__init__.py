@@ -1,1 +1,1 @@
-"""Where images and labels come from."""
+"""Sources of images and labels: listing, label files, fetching and uploading."""

@@ -1,4 +1,4 @@
-"""What a place of images must be able to do."""
+"""The interface of a source of images."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pipelines.schemas import SourceFile
 
 
 class Source(Protocol):
-    """A place that lists and hands out images; travels to the executors, so it must pickle.
+    """A source that lists and reads images. It is sent to the executors, so it must pickle.
 
-    `problems` collects, while listing, sentences on what could not be listed.
+    `problems` collects, while listing, a sentence for each file that could not be listed.
     """
 
     problems: list[str]
 
     @property
     def root(self) -> str:
-        """The beginning of every path."""
+        """Return the common prefix of all paths."""
 
     def list(self) -> Iterator[SourceFile]:
-        """Give every file, of whatever kind."""
+        """Yield every file, of any kind."""
 
     def peek(self, path: str) -> bytes:
-        """Return the first bytes of a file, to see its format; none where that costs a request."""
+        """Return the first bytes of a file, to detect its format; empty where that would cost a request."""
 
     def fetch(self, path: str, etag: str) -> bytes:
-        """Give the bytes of the version that was listed, or raise ImageError. Called by many threads at once."""
+        """Return the bytes of the listed version, or raise ImageError. Called by many threads at once."""
 
     def read_file(self, address: str) -> bytes:
-        """Give the bytes of a file that stands beside the images, such as their labels, or raise DataError."""
+        """Return the bytes of another file in the same store, such as a labels file, or raise DataError."""

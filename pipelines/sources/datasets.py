@@ -1,4 +1,4 @@
-"""Sources of images under names: an address with its rules for labels and stations, registered once."""
+"""Datasets: named sources of images, with their rules for labels and stations."""
 
 from __future__ import annotations
 
@@ -17,65 +17,61 @@ from pipelines.sources.registry import Source
 from pipelines.workspace.tables import Tables, count_failures
 
 NAME = re.compile(r"[\w.-]+")
-STORED_KEYS = (
-    "images",
-    "labels",
-    "station",
-    "extensions",
-    "columns",
-)  # what a name stands for, each a setting of `sources`
+STORED_SETTINGS = ("images", "labels", "station", "extensions", "columns")  # each a setting of `sources`
 
 
 def register(tables: Tables, name: str, settings: Settings, source: Source) -> bool:
-    """Store settings.sources under a name; give whether the name is new. Files are noted with their whole path.
+    """Store settings.sources under a name and return whether the name is new. Local paths are stored as absolute.
 
-    Raises DataError for a name that commands would not take, an address with a signature, or a file of labels that
-    cannot be read.
+    Raises DataError for an invalid name, a URI with a SAS, or a labels file that cannot be read.
     """
     if not NAME.fullmatch(name):
-        raise DataError(f"'{name}' is no name for a dataset. Use letters, digits, `_`, `-` and `.`.")
+        raise DataError(f"'{name}' is not a valid dataset name. Use letters, digits, `_`, `-` and `.`.")
     rules = settings.sources
     images, labels = str(rules.images), rules.labels
     if "?" in images and "://" in images:
-        raise DataError("The address holds a signature, which would be stored. Give it as azure.sas.")
+        raise DataError("The URI contains a SAS, which would be stored. Set azure.sas instead.")
     if is_labels_file(labels):
         read_label_table(labels, source.read_file(labels) if "://" in labels else None, rules.columns)
         labels = labels if "://" in labels else str(Path(labels).expanduser().absolute())
     if "://" not in images:
         images = str(Path(images).expanduser().absolute())
-    is_new = find(tables, name) is None
+    is_new = find_dataset(tables, name) is None
     now = datetime.now(timezone.utc)
     row = (name, images, labels, rules.station, rules.extensions, source.root, now, rules.columns)
     tables.upsert("datasets", tables.spark.createDataFrame([row], tables.read("datasets").schema), ["name"])
     return is_new
 
 
-def find(tables: Tables, name: str) -> Row | None:
-    found: Row | None = tables.read("datasets").where(F.col("name") == name).first()
-    return found
+def find_dataset(tables: Tables, name: str) -> Row | None:
+    """Return the row of a dataset; null if the name is not registered."""
+    dataset: Row | None = tables.read("datasets").where(F.col("name") == name).first()
+    return dataset
 
 
-def require(tables: Tables, name: str) -> Row:
-    """Give the dataset, or raise DataError with the names that there are."""
-    found = find(tables, name)
-    if found is None:
+def require_dataset(tables: Tables, name: str) -> Row:
+    """Return the dataset, or raise DataError with the registered names."""
+    dataset = find_dataset(tables, name)
+    if dataset is None:
         names = [row["name"] for row in tables.read("datasets").orderBy("name").select("name").collect()]
-        known = f"Known: {', '.join(names)}." if names else "None is registered yet."
-        raise DataError(f"There is no dataset '{name}'. {known} Register it: irbis datasets add {name} --images DIR.")
-    return found
+        registered = f"Known: {', '.join(names)}." if names else "No dataset is registered yet."
+        raise DataError(
+            f"There is no dataset '{name}'. {registered} Register it: irbis datasets add {name} --images DIR."
+        )
+    return dataset
 
 
 def remove(tables: Tables, name: str) -> None:
-    """Forget the name. Its images stay in the tables, and where they are."""
-    require(tables, name)
+    """Remove the name. Its images stay in the tables and in the source."""
+    require_dataset(tables, name)
     tables.delete("datasets", F.col("name") == name)
 
 
-def overview(tables: Tables) -> list[dict[str, Any]]:
-    """Return name, images (the address), image_count and last_ingest of every dataset, by name."""
-    named = tables.read("datasets").alias("d")
+def summarize_datasets(tables: Tables) -> list[dict[str, Any]]:
+    """Return name, images (URI), image_count and last_ingest of every dataset, sorted by name."""
+    datasets = tables.read("datasets").alias("d")
     images = tables.latest_images().select("path", "ingested_at").alias("i")
-    joined = named.join(images, F.col("i.path").startswith(F.col("d.root")), "left")
+    joined = datasets.join(images, F.col("i.path").startswith(F.col("d.root")), "left")
     counted = joined.groupBy("d.name", "d.images").agg(
         F.count("i.path").alias("image_count"), F.max("i.ingested_at").alias("last_ingest")
     )
@@ -83,9 +79,9 @@ def overview(tables: Tables) -> list[dict[str, Any]]:
 
 
 def describe(tables: Tables, name: str) -> dict[str, Any]:
-    """Give what is registered, and of the images ingested from there: counts by label, bytes, failures and dates."""
-    dataset = require(tables, name)
-    rows = images_of(tables, dataset["root"])
+    """Return the registered settings and, of the ingested images, counts by label, bytes, failures and dates."""
+    dataset = require_dataset(tables, name)
+    rows = read_images_below(tables, dataset["root"])
     images, size, first, last, ingested = rows.agg(
         F.count("*"), F.sum("size"), F.min("captured_at"), F.max("captured_at"), F.max("ingested_at")
     ).first()
@@ -102,6 +98,6 @@ def describe(tables: Tables, name: str) -> dict[str, Any]:
     }
 
 
-def images_of(tables: Tables, root: str) -> DataFrame:
-    """Give the newest row of every image below a root."""
+def read_images_below(tables: Tables, root: str) -> DataFrame:
+    """Return the newest row of every image below a root."""
     return tables.latest_images().where(F.col("path").startswith(root))

@@ -1,4 +1,4 @@
-"""Fetch listed images on the executors: names in, rows of the table images out."""
+"""Fetch listed images on the executors: listed files in, rows of the table images out."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pipelines.images.signatures import detect_supported_format
 from pipelines.schemas import Failure
 from pipelines.sources.registry import Source
 
-BATCH_BYTES = 8 * 2**20  # an Arrow batch to the JVM, which stores it while the next is fetched
-MAX_ERROR_LENGTH = 300  # of an unexpected error
-AHEAD_BYTES = 128 * 2**20  # what a task fetches before it is asked for
+BATCH_BYTES = 8 * 2**20  # of an Arrow batch; the JVM stores it while the next one is fetched
+MAX_ERROR_LENGTH = 300  # characters of an unexpected error
+MAX_PREFETCH_BYTES = 128 * 2**20  # of images that a task fetches ahead
 
 TIME = pa.timestamp("us", tz="UTC")
 FETCH_SCHEMA = pa.schema(
@@ -46,84 +46,84 @@ ReadMetadata = Callable[[bytes], Row]
 
 def make_fetch_fn(
     source: Source,
-    describe: ReadMetadata,
+    read_metadata: ReadMetadata,
     *,
     max_bytes: int,
     threads: int = 1,
-    count: Callable[[int], Any] | None = None,
-    reading: Callable[[ReadMetadata], AbstractContextManager[ReadMetadata]] = nullcontext,
+    count_rows: Callable[[int], Any] | None = None,
+    isolate: Callable[[ReadMetadata], AbstractContextManager[ReadMetadata]] = nullcontext,
 ) -> Callable[[Batches], Batches]:
-    """Give a function for mapInArrow: rows of path, size, etag become rows of FETCHED, one for one, as they come.
+    """Return a function for mapInArrow: each row of path, size, etag becomes one row of FETCH_SCHEMA, in any order.
 
-    `describe` reads exif_time, odd_time, exif_camera, width and height from the bytes, or raises ImageError. An image
-    that cannot be used keeps its row. `count` is told the size of every batch given back. `reading` gives what is
-    called in place of `describe` by one task.
+    `read_metadata` returns exif_time, odd_time, exif_camera, width and height of the bytes, or raises ImageError. An
+    image that cannot be used keeps its row. `count_rows` receives the number of rows of every batch. `isolate` wraps
+    `read_metadata` for one task.
     """
 
     def fetch(batches: Batches) -> Batches:
-        names = (name for batch in batches for name in batch.to_pylist())
+        files = (file for batch in batches for file in batch.to_pylist())
         rows: list[Row] = []
-        held = 0
-        with reading(describe) as read, ThreadPoolExecutor(threads) as pool:
+        pending_bytes = 0
+        with isolate(read_metadata) as read, ThreadPoolExecutor(threads) as pool:
 
-            def one(name: Row) -> Row:
-                return fetch_one(source, read, max_bytes, **name)
+            def fetch_row(file: Row) -> Row:
+                return fetch_one(source, read, max_bytes, **file)
 
-            for row in bounded_map(pool, one, names, threads * 2):
+            for row in bounded_map(pool, fetch_row, files, threads * 2):
                 rows.append(row)
-                held += len(row["content"] or b"")
-                if held >= BATCH_BYTES:
-                    yield whole(rows)
-                    rows, held = [], 0
+                pending_bytes += len(row["content"] or b"")
+                if pending_bytes >= BATCH_BYTES:
+                    yield to_batch(rows)
+                    rows, pending_bytes = [], 0
         if rows:
-            yield whole(rows)
+            yield to_batch(rows)
 
-    def whole(rows: list[Row]) -> pa.RecordBatch:
-        if count:
-            count(len(rows))
+    def to_batch(rows: list[Row]) -> pa.RecordBatch:
+        if count_rows:
+            count_rows(len(rows))
         return pa.RecordBatch.from_pylist(rows, schema=FETCH_SCHEMA)
 
     return fetch
 
 
-def bounded_map(pool: Executor, one: Callable[[Row], Row], names: Iterable[Row], most: int) -> Iterator[Row]:
-    """Give `one(name)` of every name; at most `most` of them, and AHEAD_BYTES, are begun ahead.
+def bounded_map(pool: Executor, fetch_row: Callable[[Row], Row], files: Iterable[Row], limit: int) -> Iterator[Row]:
+    """Yield the row of every file; prefetch at most `limit` files and MAX_PREFETCH_BYTES.
 
-    What is done first comes first: in order, one that stalls would hold up all that are behind it.
+    Rows are yielded as they finish: in order, one stalled file would block all files after it.
     """
-    begun: dict[Future[Row], int] = {}
-    for name in names:
-        while begun and (len(begun) >= most or sum(begun.values()) + name["size"] > AHEAD_BYTES):
-            yield _first_done(begun)
-        begun[pool.submit(one, name)] = name["size"]
-    while begun:
-        yield _first_done(begun)
+    running: dict[Future[Row], int] = {}
+    for file in files:
+        while running and (len(running) >= limit or sum(running.values()) + file["size"] > MAX_PREFETCH_BYTES):
+            yield _pop_finished(running)
+        running[pool.submit(fetch_row, file)] = file["size"]
+    while running:
+        yield _pop_finished(running)
 
 
-def _first_done(begun: dict[Future[Row], int]) -> Row:
-    """Take out the oldest that is done; wait for one."""
-    if not any(future.done() for future in begun):
-        wait(begun, return_when=FIRST_COMPLETED)
-    future = next(future for future in begun if future.done())
-    del begun[future]
+def _pop_finished(running: dict[Future[Row], int]) -> Row:
+    """Remove the oldest finished future and return its row; wait if none is finished."""
+    if not any(future.done() for future in running):
+        wait(running, return_when=FIRST_COMPLETED)
+    future = next(future for future in running if future.done())
+    del running[future]
     return future.result()
 
 
-def _description(describe: ReadMetadata, content: bytes) -> Row:
-    """Return what `describe` says; a fault of its own is one of this image, and must not end the task of all others."""
+def _describe_image(read_metadata: ReadMetadata, content: bytes) -> Row:
+    """Return the metadata of an image; an unexpected error fails this image, not the whole task."""
     try:
-        return describe(content)
+        return read_metadata(content)
     except ImageError:
         raise
     except Exception as error:
-        words = f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH]
-        raise ImageError(Failure.UNREADABLE, f"the header could not be read ({words})") from error
+        message = f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH]
+        raise ImageError(Failure.UNREADABLE, f"the header could not be read ({message})") from error
 
 
-def fetch_one(source: Source, describe: ReadMetadata, max_bytes: int, path: str, etag: str, size: int) -> Row:
-    """Give one row of FETCHED. Files over `max_bytes` are not fetched at all: no hash, no content.
+def fetch_one(source: Source, read_metadata: ReadMetadata, max_bytes: int, path: str, etag: str, size: int) -> Row:
+    """Return one row of FETCH_SCHEMA. Files over `max_bytes` are not fetched: they have no hash and no content.
 
-    A file that does not begin as an image has its hash and its failure, but no content.
+    A file without the signature of an image has a hash and a failure, but no content.
     """
     row: Row = dict.fromkeys(FETCH_SCHEMA.names)
     row["path"] = path
@@ -132,10 +132,12 @@ def fetch_one(source: Source, describe: ReadMetadata, max_bytes: int, path: str,
             raise ImageError(Failure.TOO_LARGE, f"{size:,} bytes; the limit is {max_bytes:,}")
         content = source.fetch(path, etag)
         row |= {"content": content, "content_hash": hashlib.sha256(content).hexdigest()}
-        row |= _description(describe, content)
+        row |= _describe_image(read_metadata, content)
     except ImageError as error:
         row |= {"failure": error.failure, "failure_detail": error.detail}
-        if not detect_supported_format(row["content"] or b""):  # a private key named x.jpg is not for a table
+        if not detect_supported_format(
+            row["content"] or b""
+        ):  # do not store other data, such as a private key named x.jpg
             row["content"] = None
         row |= dict(zip(("width", "height"), error.size or (None, None), strict=True))
     return row

@@ -1,4 +1,4 @@
-"""Find the labels files that lie at the top of a folder of images."""
+"""Find labels files at the top level of a folder of images."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.errors import DataError
-from pipelines.safe_paths import dot_segment, resolves_below
-from pipelines.sources.label_files import is_parquet, read_file
-from pipelines.sources.label_paths import anchor
+from pipelines.safe_paths import find_dot_segment, resolves_below
+from pipelines.sources.label_files import is_parquet, read_raw_table
+from pipelines.sources.label_paths import strip_root
 from pipelines.sources.label_tables import RawTable, read_table
 from pipelines.sources.labels import is_labels_file
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-SNIFF_BYTES = 2**18  # bytes that are looked at
-ROWS = 1000
+SNIFF_BYTES = 2**18  # bytes read of each file
+SNIFF_ROWS = 1000
 
 
 def find_label_files(folder: str, columns: Mapping[str, str]) -> list[str]:
-    """Return the names of files called `labels`, and of tables that name images of the folder, in order.
+    """Return the sorted names of files called `labels` and of tables that name images of the folder.
 
-    Looks at the beginnings of the files only. `columns`: the setting sources.columns. Symbolic links that lead out of
-    the folder are left out, as they are of its images.
+    Reads only the beginning of each file. `columns`: the setting sources.columns. Symbolic links that lead out of the
+    folder are skipped, as they are for images.
     """
     with os.scandir(folder) as entries:
         tables = [Path(entry.path) for entry in entries if entry.is_file() and _is_table(entry.name)]
@@ -31,7 +31,7 @@ def find_label_files(folder: str, columns: Mapping[str, str]) -> list[str]:
 
 
 def labels_path_below(rule: str, root: str) -> list[str]:
-    """Return the path below the root of a source of the file that sources.labels names; none if it lies elsewhere."""
+    """Return the path of the labels file in sources.labels relative to a source's root; empty if it is elsewhere."""
     if not is_labels_file(rule):
         return []
     address = rule if "://" in rule else f"file://{os.path.abspath(os.path.expanduser(rule))}"
@@ -44,28 +44,28 @@ def _is_table(name: str) -> bool:
 
 def _names_images(file: Path, columns: Mapping[str, str]) -> bool:
     try:
-        content = None if is_parquet(file) else _beginning(file)
-        table = read_file(file, content, columns.values())
-        paths = read_table(RawTable(table.file, table.headers, table.cells.head(ROWS)), columns).paths
+        content = None if is_parquet(file) else _read_beginning(file)
+        table = read_raw_table(file, content, columns.values())
+        paths = read_table(RawTable(table.file, table.headers, table.cells.head(SNIFF_ROWS)), columns).paths
     except (DataError, OSError):
         return False
-    return any(_is_below(file.parent, told) for path in paths for told in path.text.unique())
+    return any(_is_below(file.parent, text) for path in paths for text in path.text.unique())
 
 
-def _beginning(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        content = opened.read(SNIFF_BYTES)
+def _read_beginning(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        content = stream.read(SNIFF_BYTES)
     return content if len(content) < SNIFF_BYTES else content[: content.rfind(b"\n") + 1]
 
 
-def _is_below(folder: Path, told: str) -> bool:
-    """Return whether the path, or what follows one of its folders, is a file of the folder."""
-    rest = anchor(told.replace("\\", "/"))
+def _is_below(folder: Path, text: str) -> bool:
+    """Return whether the path, or the rest of it after one of its folders, is a file in the folder."""
+    rest = strip_root(text.replace("\\", "/"))
     while rest:
         try:
-            if not dot_segment(rest) and (folder / rest).is_file():
+            if not find_dot_segment(rest) and (folder / rest).is_file():
                 return True
-        except (OSError, ValueError):  # a text that is no path
+        except (OSError, ValueError):  # the text is not a path
             return False
         rest = rest.partition("/")[2]
     return False

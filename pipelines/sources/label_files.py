@@ -1,4 +1,4 @@
-"""Read a file of labels, whatever program saved it, into a table of text."""
+"""Read a labels file (CSV, TSV, Parquet), saved by any program, into a table of text."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pipelines.sources.label_tables.raw import column_key
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATORS = ",;\t|"
-KNOWN = {column_key(alias) for aliases in ALIASES.values() for alias in aliases} | {
+KNOWN_HEADERS = {column_key(alias) for aliases in ALIASES.values() for alias in aliases} | {
     "genus",
     "directory",
     "deploymentid",
 }
-NOT_TEXT = (
+BINARY_SIGNATURES = (
     (b"PK\x03\x04", "is a workbook or a zip archive, not text. In Excel or LibreOffice, save the sheet as 'CSV UTF-8'"),
     (b"\xd0\xcf\x11\xe0", "is an Excel workbook, not text. Save the sheet as 'CSV UTF-8'"),
     (b"\x1f\x8b", "is compressed (gzip). Unpack it first: gunzip FILE"),
@@ -38,16 +38,17 @@ NOT_TEXT = (
 
 
 def is_parquet(path: Path) -> bool:
+    """Return whether a path has a suffix of Parquet."""
     return path.suffix.lower() in (".parquet", ".pq")
 
 
-def read_file(path: Path, content: bytes | None, names: Collection[str] = ()) -> RawTable:
-    """Return all cells as text. `content`: its bytes, where it is not on this machine; `names`: of expected columns.
+def read_raw_table(path: Path, content: bytes | None, names: Collection[str] = ()) -> RawTable:
+    """Return all cells as text. `content`: the bytes of a remote file; `names`: expected column names.
 
-    Raises DataError if it is no table, or not in an encoding that can be told for sure.
+    Raises DataError if the file is not a table, or its encoding is ambiguous.
     """
     try:
-        if is_parquet(path):  # may be a folder: Spark writes one
+        if is_parquet(path):  # may be a folder, as Spark writes it
             return _read_parquet(path, path if content is None else pa.BufferReader(content))
         return _read_csv(path, path.read_bytes() if content is None else content, names)
     except (ValueError, OSError, csv.Error, pa.ArrowException) as error:
@@ -55,14 +56,14 @@ def read_file(path: Path, content: bytes | None, names: Collection[str] = ()) ->
 
 
 def _read_csv(path: Path, content: bytes, names: Collection[str]) -> RawTable:
-    text = _without_preamble(_decode(path, content))
+    text = _skip_preamble(_decode(path, content))
     if not text.strip():
         raise DataError(f"{path} is empty. Give a file with columns path and label.")
     declared = re.match(r'"?sep=(.)"?[^\S\n\r]*(?:\r\n|\r|\n)', text, re.IGNORECASE)  # Excel's first line
     if declared:
-        text = _without_preamble(text[declared.end() :])
-    separator = declared[1] if declared else _separator(text, {column_key(name) for name in names} | KNOWN)
-    headers = _header(text, separator)
+        text = _skip_preamble(text[declared.end() :])
+    separator = declared[1] if declared else _find_separator(text, {column_key(name) for name in names} | KNOWN_HEADERS)
+    headers = _read_header(text, separator)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
@@ -83,13 +84,13 @@ def _read_csv(path: Path, content: bytes, names: Collection[str]) -> RawTable:
 
 
 def _decode(path: Path, content: bytes) -> str:
-    """Return the text of UTF-8 or UTF-16; other encodings cannot be told from one another, so they are refused."""
-    for beginning, sentence in NOT_TEXT:
+    """Decode UTF-8 or UTF-16; other encodings cannot be distinguished reliably, so they are rejected."""
+    for beginning, sentence in BINARY_SIGNATURES:
         if content.startswith(beginning):
             raise DataError(f"{path} {sentence}.")
     if content.startswith(UTF16):
         return content.decode("utf-16")
-    if b"\0" in content[:1000]:  # UTF-16 without its mark
+    if b"\0" in content[:1000]:  # UTF-16 without a byte-order mark
         return content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be")
     try:
         return content.decode("utf-8-sig")
@@ -103,29 +104,29 @@ def _decode(path: Path, content: bytes) -> str:
         ) from error
 
 
-def _without_preamble(text: str) -> str:
-    """Return the text from the first line on that holds more than blanks and separators."""
+def _skip_preamble(text: str) -> str:
+    """Return the text from the first line that contains more than blanks and separators."""
     match = re.search(r"[^\s,;|\ufeff\u200b\u2060]", text)
     return text[max(text.rfind(end, 0, match.start()) for end in "\r\n") + 1 :] if match else ""
 
 
-def _separator(text: str, known: set[str]) -> str:
-    """Return the separator under which the header holds most known names, and then most names."""
+def _find_separator(text: str, known: set[str]) -> str:
+    """Return the separator that yields the most known header names, then the most names."""
 
     def score(separator: str) -> tuple[int, int]:
-        headers = _header(text, separator)
+        headers = _read_header(text, separator)
         return len(known & {column_key(name) for name in headers}), len(headers)
 
     return max(SEPARATORS, key=score)
 
 
-def _header(text: str, separator: str) -> list[str]:
+def _read_header(text: str, separator: str) -> list[str]:
     lines = io.StringIO(text[:100_000], newline=None)
     return [name.strip("\ufeff") for name in next(csv.reader(lines, delimiter=separator))]
 
 
 def _read_parquet(path: Path, source: Any) -> RawTable:
-    """Turn columns to text before pandas sees them: it would make 1.0 of the label 1 where others are null."""
+    """Convert columns to text before pandas reads them: it would turn the label 1 into 1.0 where others are null."""
     table = pq.read_table(source)
     simple = [i for i, field in enumerate(table.schema) if not pa.types.is_nested(field.type)]
     cells = {i: table.column(i).cast(pa.string()).to_pylist() for i in simple}

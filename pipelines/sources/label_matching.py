@@ -1,4 +1,4 @@
-"""Give the rows of a labels file to the images they mean, and say in one line what came of it."""
+"""Match the rows of a labels file to images, with a one-line summary of the result."""
 
 from __future__ import annotations
 
@@ -8,58 +8,59 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.sources.label_paths import PathMatches, match_paths, match_paths_anywhere
-from pipelines.sources.labels import LabelTable, contradictions, merge_duplicate_rows
+from pipelines.sources.labels import LabelTable, find_contradictions, merge_duplicate_rows
 
-SHOWN = 2  # examples in a message
+MAX_EXAMPLES = 2  # examples in a message
 
 
 def match_labels(table: LabelTable, paths: list[str], root: str = "") -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows of images that are there, under the paths of these, and sentences on what was read and matched.
+    """Return the rows of existing images, with the images' paths, and sentences on what was read and matched.
 
-    `paths`: of the images, below `root`. Raises DataError if labels and images have nothing in common, or two rows
-    say different things of one image.
+    `paths`: of the images, relative to `root`. Raises DataError if no row matches an image, or two rows contradict
+    each other.
     """
-    known, found = dict.fromkeys(paths), {}
+    all_images = dict.fromkeys(paths)
+    candidates = {}
     for column in table.path_names:
-        told = table.rows[column].dropna().unique()
-        spans = column in table.spanning
-        found[column] = match_paths_anywhere(told, known) if spans else match_paths(told, known, root)
-        if len(found[column].images) == len(told) > 0:
+        texts = table.rows[column].dropna().unique()
+        spans = column in table.spanning_columns
+        candidates[column] = match_paths_anywhere(texts, all_images) if spans else match_paths(texts, all_images, root)
+        if len(candidates[column].images) == len(texts) > 0:
             break
-    column = max(found, key=lambda each: (len(found[each].images), -len(found[each].unsure)))
-    located = found[column]
-    told = table.rows[column]
-    _require_common(table, located, told, known)
-    image = told.map(located.images)
+    column = max(candidates, key=lambda name: (len(candidates[name].images), -len(candidates[name].ambiguous)))
+    matches = candidates[column]
+    text = table.rows[column]
+    _require_common(table, matches, text, all_images)
+    image = text.map(matches.images)
     rows = table.rows.drop(columns=list(table.path_names)).assign(path=image)
     rows = rows[image.notna()].drop_duplicates()
-    if faults := contradictions(rows, table.file):
+    if faults := find_contradictions(rows, table.file):
         raise DataError(faults)
     rows = merge_duplicate_rows(rows)
     rows = rows[["path", *(name for name in rows if name != "path")]]
-    return rows, [_summary(table, column, located, rows, told[image.isna()], paths), *table.notes]
+    return rows, [_summarize(table, column, matches, rows, text[image.isna()], paths), *table.notes]
 
 
-def _require_common(table: LabelTable, located: PathMatches, told: pd.Series, known: Collection[str]) -> None:
-    """Raise DataError if the rows mean none of the images, or a bare name means several of them."""
-    if located.by_name and located.unsure:
-        path, images = next(iter(located.unsure.items()))
+def _require_common(table: LabelTable, matches: PathMatches, text: pd.Series, all_images: Collection[str]) -> None:
+    """Raise DataError if no row matches an image, or a bare name matches several images."""
+    if matches.by_name and matches.ambiguous:
+        path, images = next(iter(matches.ambiguous.items()))
         raise DataError(
-            f"{table.file}: {path!r} may be any of {len(images):,} images, such as "
-            f"{' and '.join(sorted(images)[:SHOWN])}. Write paths with their folders."
+            f"{table.file}: {path!r} matches {len(images):,} images, such as "
+            f"{' and '.join(sorted(images)[:MAX_EXAMPLES])}. Write paths with their folders."
         )
-    if not located.images and len(told) and known:
+    if not matches.images and len(text) and all_images:
         raise DataError(
-            f"{table.file}: none of its {len(told):,} paths is among the {len(known):,} images found, first "
-            f"{told.dropna().iloc[0]!r}. Paths are those below the folder of images, such as {min(known)!r}, and may "
-            "begin further up or down."
+            f"{table.file}: none of its {len(text):,} paths is among the {len(all_images):,} images found, first "
+            f"{text.dropna().iloc[0]!r}. Paths are relative to the folder of images, such as {min(all_images)!r}; "
+            "leading folders may be added or missing."
         )
 
 
-def _summary(
-    table: LabelTable, column: str, located: PathMatches, rows: pd.DataFrame, missing: pd.Series, paths: list[str]
+def _summarize(
+    table: LabelTable, column: str, matches: PathMatches, rows: pd.DataFrame, missing: pd.Series, paths: list[str]
 ) -> str:
-    """Return one line: what was read from which column, and how many images it labels."""
+    """Return one line: which column was read as what, and how many images have a label."""
     labelled = set(rows["path"][rows["label"].notna()]) if "label" in rows else set()
     count = sum(path in labelled for path in paths)
     program = f" ({table.program})" if table.program else ""
@@ -70,15 +71,15 @@ def _summary(
     ]
     if len(missing):
         parts.append(f"{len(missing):,} rows match no image, first {missing.iloc[0]}")
-    if located.folded:
-        parts.append(f"{len(located.folded):,} rows match with upper and lower case ignored, first {located.folded[0]}")
-    if located.unsure:
-        path, images = next(iter(located.unsure.items()))
+    if matches.folded:
+        parts.append(f"{len(matches.folded):,} rows match only if case is ignored, first {matches.folded[0]}")
+    if matches.ambiguous:
+        path, images = next(iter(matches.ambiguous.items()))
         parts.append(
-            f"{len(located.unsure):,} rows may mean several images that differ in upper and lower case, first {path} "
-            f"({' and '.join(sorted(images)[:SHOWN])})"
+            f"{len(matches.ambiguous):,} rows match several images that differ only in case, first {path} "
+            f"({' and '.join(sorted(images)[:MAX_EXAMPLES])})"
         )
-    if located.cut:
-        more = f" and {len(located.cut) - SHOWN:,} others" if len(located.cut) > SHOWN else ""
-        parts.append(f"taken off the front of the paths: {', '.join(located.cut[:SHOWN])}{more}")
+    if matches.prefixes:
+        more = f" and {len(matches.prefixes) - MAX_EXAMPLES:,} others" if len(matches.prefixes) > MAX_EXAMPLES else ""
+        parts.append(f"prefixes removed from the paths: {', '.join(matches.prefixes[:MAX_EXAMPLES])}{more}")
     return "; ".join(parts) + "."

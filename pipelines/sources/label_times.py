@@ -1,4 +1,4 @@
-"""Read the times of a labels table: only those that leave no doubt, and only plausible ones."""
+"""Parse the times of a labels file: only unambiguous and plausible ones."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ YEARS = (1970, 2200)  # pandas counts nanoseconds, and ends in 2262
 
 
 def parse_times(column: pd.Series, now: datetime | None = None) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Return the times in UTC, the texts that are no times, and those of times that cannot be.
+    """Return the times in UTC, the texts that are not times, and the texts of implausible times.
 
-    Day-first dates are no times: they would have to be guessed. Implausible are times before 1970-01-02, later than a
-    day from `now`, on a day on which clocks start that were never set, and days without a time of day: all images of
-    such a day would be one burst. Both are null in the first.
+    Day-first dates are not times, because they are ambiguous. Implausible are times before 1970-01-02, more than a day
+    after `now`, on a default day of clocks that were never set, and dates without a time of day: all images of such a
+    day would be one burst. Both kinds are null in the first series.
     """
-    text = column.str.replace(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", regex=True)  # EXIF's way to write a date
+    text = column.str.replace(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", regex=True)  # EXIF's date format
     text = text.where(~text.str.startswith("0000-00-00", na=False), None)  # EXIF for: the clock was never set
     readable = text.where(text.str.fullmatch(ISO_TIME, na=False))
     year = pd.to_numeric(readable.str[:4], errors="coerce")
     is_possible = year.between(*YEARS)
-    times = _parse(readable.where(is_possible))
+    times = _to_utc(readable.where(is_possible))
     wrong = times.isna() & text.notna() & (readable.isna() | is_possible)
     last = (now or datetime.now(timezone.utc)) + AHEAD
     is_factory = times.dt.strftime("%Y-%m-%d").isin(FACTORY_DAYS)
@@ -36,10 +36,10 @@ def parse_times(column: pd.Series, now: datetime | None = None) -> tuple[pd.Seri
     return plausible, column[wrong], column[text.notna() & ~wrong & plausible.isna()]
 
 
-def _parse(readable: pd.Series) -> pd.Series:
+def _to_utc(readable: pd.Series) -> pd.Series:
     iso = {"format": "ISO8601"} if int(pd.__version__.split(".")[0]) >= 2 else {}
     has_offset = readable.str.contains(OFFSET, na=False)
-    # Apart, because pandas gives a time without an offset that of the row before.
+    # Parsed separately, because pandas gives a time without offset the offset of the previous row.
     local, offset = (
         pd.to_datetime(readable.where(part), errors="coerce", utc=True, **iso) for part in (~has_offset, has_offset)
     )

@@ -1,4 +1,4 @@
-"""Decide which labels files go to a container with the images, and send them without losing what is there."""
+"""Choose the labels files to upload with the images, and upload them without losing existing ones."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pipelines.sources.path_rules import compile_path_rule
 from pipelines.sources.stores.azure_blob import AzureBlobs
 from pipelines.sources.stores.folder import Folder
 
-LABELS = "labels.csv"
-SHOWN = 5  # classes that are named
+LABELS_NAME = "labels.csv"
+MAX_EXAMPLES = 5  # labels listed in a message
 
 
 @dataclass(frozen=True)
 class LabelFile:
-    """Hold a labels file to send, and what a sentence says of it before and after `is` or `would be`."""
+    """A labels file to upload, and the parts of its sentence before and after `is` or `would be`."""
 
     name: str
     content: bytes
@@ -35,41 +35,41 @@ class LabelFile:
 
 @dataclass
 class LabelPlan:
-    """Hold the files to send, and sentences on labels that are not sent."""
+    """The labels files to upload, and sentences on labels that are not uploaded."""
 
     files: list[LabelFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def plan_labels(folder: Folder, blobs: list[SourceFile], rules: Sources, own: list[str]) -> LabelPlan:
-    """Return the labels files to send: the one that sources.labels names, else those of the folder, else one made.
+def plan_labels(folder: Folder, files: list[SourceFile], rules: Sources, folder_files: list[str]) -> LabelPlan:
+    """Return the labels files to upload: the one in sources.labels, else those of the folder, else a generated one.
 
-    Labels are taken from the names of folders only where sources.labels says so and the folder has no labels files of
-    its own. `own`: their names. Raises DataError if the file that sources.labels names cannot be read or names none of
-    the images.
+    `folder_files`: the names of the folder's own labels files. Labels are generated from folder names only if
+    sources.labels says so and there are no such files. Raises DataError if the file in sources.labels cannot be read
+    or matches none of the images.
     """
-    paths = [blob.relative_path for blob in blobs]
+    paths = [file.relative_path for file in files]
     if is_labels_file(rules.labels):
-        return _named_file(folder, paths, rules, own)
+        return _plan_named_file(folder, paths, rules, folder_files)
     if rules.labels == "none":
-        notes = [f"{name} of the folder is not sent: sources.labels is none" for name in own]
+        notes = [f"{name} in the folder is not uploaded: sources.labels is none" for name in folder_files]
         return LabelPlan(notes=notes)
-    if own:
-        return LabelPlan([_own_file(folder, name, paths, rules) for name in own])
+    if folder_files:
+        return LabelPlan([_plan_folder_file(folder, name, paths, rules) for name in folder_files])
     rule = compile_path_rule(rules.labels)
     rows = [(path, label) for path in paths if (label := rule(path))]
     if not rows:
         return LabelPlan()
     counts = Counter(label for _, label in rows).most_common()
-    shown = ", ".join(f"{label} {count:,}" for label, count in counts[:SHOWN])
-    more = f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else ""
-    before = f"{LABELS} with {len(rows):,} labels"
-    after = f"written beside them, from the names of folders (sources.labels = {rules.labels}): {shown}{more}"
-    return LabelPlan([LabelFile(LABELS, labels_csv(rows), before, after)])
+    shown = ", ".join(f"{label} {count:,}" for label, count in counts[:MAX_EXAMPLES])
+    more = f" and {len(counts) - MAX_EXAMPLES:,} more" if len(counts) > MAX_EXAMPLES else ""
+    before = f"{LABELS_NAME} with {len(rows):,} labels"
+    after = f"written next to the images, from folder names (sources.labels = {rules.labels}): {shown}{more}"
+    return LabelPlan([LabelFile(LABELS_NAME, format_labels_csv(rows), before, after)])
 
 
-def labels_csv(rows: list[tuple[str, str]]) -> bytes:
-    """Return the labels as `irbis run --labels` reads them."""
+def format_labels_csv(rows: list[tuple[str, str]]) -> bytes:
+    """Return the labels as CSV for `irbis run --labels`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "label"))
@@ -80,67 +80,72 @@ def labels_csv(rows: list[tuple[str, str]]) -> bytes:
 def send_labels(
     plan: LabelPlan, stored: Mapping[str, SourceFile], target: AzureBlobs, dry_run: bool
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Send the files of a plan. Return what was done with each, and names and reasons of those that failed.
+    """Upload the files of a plan. Return a sentence for each, and name and reason of the failed ones.
 
-    A file of the same name whose lines are not all in the new one is kept beside it, under a name with its date.
+    An existing file of the same name with lines that the new one lacks is kept under a name with its date.
     """
     lines, failures = [], []
     verb = "would be" if dry_run else "is"
     for file in plan.files:
         try:
-            kept = _replace(file, stored.get(file.name), target, dry_run)
+            backup_name = _replace(file, stored.get(file.name), target, dry_run)
         except ImageError as error:
             failures.append((file.name, str(error)))
             continue
         lines.append(f"{file.before} {verb} {file.after}")
-        if kept:
-            lines.append(f"another {file.name} was there: it {verb} kept as {kept}")
+        if backup_name:
+            lines.append(f"the existing {file.name} {verb} kept as {backup_name}")
     return lines + plan.notes, failures
 
 
-def _replace(file: LabelFile, there: SourceFile | None, target: AzureBlobs, dry_run: bool) -> str | None:
-    """Store a file unless it is there already; return the name under which what it replaces is kept, if it is."""
+def _replace(file: LabelFile, stored_file: SourceFile | None, target: AzureBlobs, dry_run: bool) -> str | None:
+    """Upload a file unless it exists already; return the name under which the replaced file is kept, if it is."""
     md5 = hashlib.md5(file.content, usedforsecurity=False).digest()
-    if there and there.size == len(file.content) and there.md5 == md5:
+    if stored_file and stored_file.size == len(file.content) and stored_file.md5 == md5:
         return None
-    kept = None
-    if there:
-        old = target.fetch(there.path, there.etag)
-        if not set(old.splitlines()) <= set(file.content.splitlines()):
+    backup_name = None
+    if stored_file:
+        old_content = target.fetch(stored_file.path, stored_file.etag)
+        if not set(old_content.splitlines()) <= set(file.content.splitlines()):
             name = PurePosixPath(file.name)
-            kept = f"{name.stem}.{there.modified_at:%Y%m%dT%H%M%S}{name.suffix}"
+            backup_name = f"{name.stem}.{stored_file.modified_at:%Y%m%dT%H%M%S}{name.suffix}"
             if not dry_run:
-                target.put(kept, old, hashlib.md5(old, usedforsecurity=False).digest(), _content_type(file.name))
+                target.put(
+                    backup_name,
+                    old_content,
+                    hashlib.md5(old_content, usedforsecurity=False).digest(),
+                    _content_type(file.name),
+                )
     if not dry_run:
         target.put(file.name, file.content, md5, _content_type(file.name))
-    return kept
+    return backup_name
 
 
 def _content_type(name: str) -> str:
     return "application/octet-stream" if name.lower().endswith((".parquet", ".pq")) else "text/csv; charset=utf-8"
 
 
-def _named_file(folder: Folder, paths: list[str], rules: Sources, own: list[str]) -> LabelPlan:
-    """Plan to send the file that sources.labels names, under its own name."""
+def _plan_named_file(folder: Folder, paths: list[str], rules: Sources, folder_files: list[str]) -> LabelPlan:
+    """Plan the upload of the file in sources.labels, under its own name."""
     if "://" in rules.labels:
-        return LabelPlan(notes=[f"no labels are sent: {rules.labels} is not a file of this machine"])
+        return LabelPlan(notes=[f"no labels are uploaded: {rules.labels} is not a local file"])
     _, notes = match_labels(read_label_table(rules.labels, columns=rules.columns), paths, folder.root)
     file = Path(rules.labels).expanduser()
-    others = [name for name in own if Path(folder.folder, name).resolve() != file.resolve()]
-    left_out = [f"{name} of the folder is not sent: sources.labels = {rules.labels}" for name in others]
+    other_files = [name for name in folder_files if Path(folder.folder, name).resolve() != file.resolve()]
+    skipped = [f"{name} in the folder is not uploaded: sources.labels = {rules.labels}" for name in other_files]
     if file.is_dir():
-        return LabelPlan(notes=[f"no labels are sent: {rules.labels} is a folder. Give one file", *left_out])
-    after = f"sent as it is (sources.labels). {' '.join(notes)}"
-    return LabelPlan([LabelFile(file.name, file.read_bytes(), file.name, after)], left_out)
+        return LabelPlan(notes=[f"no labels are uploaded: {rules.labels} is a folder. Give one file", *skipped])
+    after = f"uploaded unchanged (sources.labels). {' '.join(notes)}"
+    return LabelPlan([LabelFile(file.name, file.read_bytes(), file.name, after)], skipped)
 
 
-def _own_file(folder: Folder, name: str, paths: list[str], rules: Sources) -> LabelFile:
-    """Plan to send a labels file of the folder; that it cannot be used as it is only a note."""
+def _plan_folder_file(folder: Folder, name: str, paths: list[str], rules: Sources) -> LabelFile:
+    """Plan the upload of a labels file in the folder; if ingest could not use it, that is only a note."""
     file = Path(folder.folder, name)
     try:
         _, notes = match_labels(read_label_table(str(file), columns=rules.columns), paths, folder.root)
-        said = " ".join(notes)
+        remark = " ".join(notes)
     except DataError as error:
-        said = f"But it cannot be used as it is: {' '.join(error.faults)}"
-    after = f"sent as it is; names of folders are not taken as labels. {said}"
+        remark = f"But ingest cannot use it: {' '.join(error.faults)}"
+    after = f"uploaded unchanged; folder names are not used as labels. {remark}"
     return LabelFile(name, file.read_bytes(), name, after)

@@ -1,31 +1,31 @@
-"""Tell the files that irbis itself writes from those of a source in which a workspace lies."""
+"""Recognise files that irbis itself wrote, in a source that contains a workspace."""
 
 from __future__ import annotations
 
 import os
 
-from pipelines.azure_uri import is_azure_uri, parse_blob_uri
-from pipelines.sources.stores.folder import local_folder
+from pipelines.sources.registry import find_store
 
-WITH_IMAGES = {"artifacts", "sample"}  # plots of runs, and the sample set
-FOLDERS = {"checkpoints", "logs", "notebooks", "reports", "runs", "scratch", "sent", "tables"} | WITH_IMAGES
-TABLE = os.path.join("tables", "images", "_delta_log")  # what makes a folder a workspace
+FOLDERS_WITH_IMAGES = {"artifacts", "sample"}  # plots of runs, and the sample set
+FOLDERS = {"checkpoints", "logs", "notebooks", "reports", "runs", "scratch", "sent", "tables"} | FOLDERS_WITH_IMAGES
+TABLE = os.path.join("tables", "images", "_delta_log")  # identifies a folder as a workspace
 
 
 class OwnFiles:
-    """Recognise files of the workspace, and of other workspaces of this machine, below the root of a source.
+    """A filter for files of the workspace, and of other local workspaces, below the root of a source.
 
-    The root itself may lie in a workspace, as that of the sample set does. Images that people put into a workspace
-    beside the folders that irbis makes are theirs.
+    The root itself may be in a workspace, as that of the sample set is. Images that people put into a workspace next
+    to the folders of irbis belong to the source.
     """
 
     def __init__(self, workspace: str, root: str):
         self._local_root = root[len("file://") :] if root.startswith("file://") else None
-        self._workspace = self._below(workspace, root)
+        store = find_store(workspace)
+        self._workspace = store.path_below(workspace, root) if store else None
         self._found: dict[str, str | None] = {}
 
     def is_own(self, path: str, is_image: bool) -> bool:
-        """Return whether irbis wrote a file; `path` is the one below the source."""
+        """Return whether irbis wrote a file; `path` is relative to the source."""
         folder = path.rpartition("/")[0]
         if folder not in self._found:
             self._found[folder] = self._workspace_of(folder)
@@ -33,10 +33,10 @@ class OwnFiles:
         if workspace is None:
             return False
         first, slash, _ = path[len(workspace) :].partition("/")
-        return first in WITH_IMAGES if is_image else not slash or first in FOLDERS
+        return first in FOLDERS_WITH_IMAGES if is_image else not slash or first in FOLDERS
 
     def _workspace_of(self, folder: str) -> str | None:
-        """Return the workspace that a folder lies in, as the beginning of a path; None if it lies in none."""
+        """Return the workspace that contains a folder, as a path prefix; None if there is none."""
         parts = folder.split("/") if folder else []
         for depth in range(len(parts) + 1):
             beginning = "".join(f"{part}/" for part in parts[:depth])
@@ -46,17 +46,3 @@ class OwnFiles:
 
     def _has_tables(self, beginning: str) -> bool:
         return self._local_root is not None and os.path.isdir(os.path.join(self._local_root, beginning, TABLE))
-
-    def _below(self, workspace: str, root: str) -> str | None:
-        """Return where the workspace lies below the root: empty, or a path that ends with a slash; None: elsewhere."""
-        if is_azure_uri(workspace):
-            place, _ = parse_blob_uri(workspace)
-            whole = (place.root + place.prefix).rstrip("/") + "/"
-            return whole[len(root) :] if whole.startswith(root) else None
-        folder = local_folder(workspace)
-        if self._local_root is None or folder is None:
-            return None
-        below = os.path.relpath(os.path.realpath(folder), os.path.realpath(self._local_root)).replace(os.sep, "/")
-        if below == ".":
-            return ""
-        return None if below == ".." or below.startswith("../") else f"{below}/"

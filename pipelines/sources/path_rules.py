@@ -1,4 +1,4 @@
-"""What a path below the source says: its label, its station, its place in a series of files, its time."""
+"""Read label, station, file series and time from a path below the source."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pipelines.label_text import canonical_text
 
 
 def allowed_suffixes(rules: Sources) -> set[str]:
-    """Give the suffixes of images, in small letters and without their dot."""
+    """Return the suffixes of images, in lower case and without the dot."""
     return {extension.lower().lstrip(".") for extension in rules.extensions}
 
 
 def compile_path_rule(rule: str) -> Callable[[str], str | None]:
-    """Give the function that reads a station or a label off a path below the source; null where there is none.
+    """Return a function from a path below the source to its station or label; null if there is none.
 
-    Names are in canonical form: a folder of invisible characters gives none.
+    Names are in canonical form: a folder name of invisible characters yields null.
     """
     if rule.startswith("regex:"):
         pattern = re.compile(rule[len("regex:") :])
         return lambda path: canonical_text(match[1]) if (match := pattern.search(path)) else None
     if rule == "folder" or rule.startswith("folder:"):
         level = int(rule.partition(":")[2] or -1)
-        return lambda path: canonical_text(_folder(path, level))
+        return lambda path: canonical_text(_nth_folder(path, level))
     return lambda path: None
 
 
-# A date, or date and time, as cameras and programs write them into file names; the time may be cut at minutes.
+# A date, or date and time, as cameras and programs write them into file names; seconds may be missing.
 _DATE = r"(?:19|20)\d\d[-_.: ]?[01]\d[-_.: ]?[0-3]\d"
 _TIME = r"[-_T. ]{0,2}[0-2]\d[-_.:h]?[0-5]\d(?:[-_.:m]?[0-5]\d)?"
 _MOMENT = re.compile(rf"(?<!\d){_DATE}(?:{_TIME})?(?!\d)")
@@ -39,17 +39,17 @@ _WHOLE_MOMENT = re.compile(
     r"([0-2]\d)[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d)(?!\d)"
 )
 _RANDOM = re.compile(r"[0-9a-f-]{16,}", re.IGNORECASE)  # UUIDs and digests
-# What file managers add to the name of a copy, after the camera's number: `IMG_0042 (1)`, `IMG_0042 - Copy (2)`.
+# Suffixes that file managers add to a copy, after the camera's number: `IMG_0042 (1)`, `IMG_0042 - Copy (2)`.
 _COPY = re.compile(r"(?<=\d)(?:[ _-]*(?:copy|copie|kopie|copia|c\u00f3pia)(?: ?\d+)?| ?\(\d{1,2}\))+$", re.IGNORECASE)
 _NUMBERED = re.compile(r"(.*?)(\d{1,9})\D*")
 
 
 def file_series(path: str, label_rule: str) -> tuple[str, int | None]:
-    """Return what a path below the source says of its camera: `folder/prefix` and the number in the file name.
+    """Return the camera's file series of a path: `folder/prefix` and the number in the file name.
 
-    `S1/100RECNX/IMG_0042.JPG` gives `S1/100RECNX/IMG_` and 42. The folder that the label is read from is left out:
-    it says what is seen, not by which camera. Dates and times in the name, and random names, are no numbers.
-    A copy (`IMG_0042 (1)`) has the number of its original.
+    `S1/100RECNX/IMG_0042.JPG` gives `S1/100RECNX/IMG_` and 42. The label folder is left out: it depends on the
+    subject, not on the camera. Dates and times in the name, and random names, are not numbers. A copy
+    (`IMG_0042 (1)`) has the number of its original.
     """
     *folders, name = path.split("/")
     level = label_level(label_rule)
@@ -58,36 +58,36 @@ def file_series(path: str, label_rule: str) -> tuple[str, int | None]:
     stem = _COPY.sub("", name.rpartition(".")[0] or name)
     if _RANDOM.fullmatch(stem) and not stem.isdigit():
         return "/".join([*folders, ""]), None
-    if _MOMENT.search(stem):  # what follows tells the images of one second apart
+    if _MOMENT.search(stem):  # a suffix distinguishes images of the same second
         return "/".join([*folders, re.sub(r"\W*\d*\W*$", "", _MOMENT.sub("", stem))]), None
     match = _NUMBERED.fullmatch(stem)
     return "/".join([*folders, match[1] if match else stem]), int(match[2]) if match else None
 
 
 def time_in_name(path: str) -> datetime | None:
-    """Return the date and time in a file name, without a zone; null where it has none or one that is implausible.
+    """Return the date and time in a file name, without a time zone; null if it has none or an implausible one.
 
-    `S1/20240501_143002.jpg` and `S1__2024-05-01__14-30-02(1).JPG` have one; a date alone is no time.
+    `S1/20240501_143002.jpg` and `S1__2024-05-01__14-30-02(1).JPG` have one; a date alone is not a time.
     """
     if not (match := _WHOLE_MOMENT.search(path.rpartition("/")[2])):
         return None
     try:
         moment = datetime(*map(int, match.groups()))  # type: ignore[arg-type]
-    except ValueError:  # 20249942: digits that are no date
+    except ValueError:  # 20249942: digits that are not a date
         return None
     return moment if is_plausible(moment) else None
 
 
 def label_level(rule: str) -> int | None:
-    """Return which folder of a path is its label, as an index; null where labels are not folders."""
+    """Return the index of the label folder in a path; null if labels are not folders."""
     if rule != "folder" and not rule.startswith("folder:"):
         return None
     level = int(rule.partition(":")[2] or -1)
     return level - 1 if level > 0 else level
 
 
-def _folder(path: str, level: int) -> str | None:
-    """Give the N-th folder of a path, counted from 1; -1 is the last."""
+def _nth_folder(path: str, level: int) -> str | None:
+    """Return the N-th folder of a path, counted from 1; -1 is the last."""
     folders = path.split("/")[:-1]
     index = level - 1 if level > 0 else level
     return folders[index] if -len(folders) <= index < len(folders) else None

@@ -1,4 +1,4 @@
-"""Upload a folder of images to a container: only what is not there yet with the same bytes."""
+"""Upload a folder of images to a container: only files that the container lacks or has with other bytes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ from pipelines.sources.stores.folder import Folder
 if TYPE_CHECKING:
     from pipelines.sources.label_upload import LabelPlan
 
-TYPES = {f".{name}": f"image/{name}" for name in ("avif", "heic", "heif", "jp2", "webp")}  # old Pythons know none
+CONTENT_TYPES = {
+    f".{name}": f"image/{name}" for name in ("avif", "heic", "heif", "jp2", "webp")
+}  # unknown to older Pythons
 
 
 @dataclass
 class UploadSummary:
-    """Count what became of every file; `failures` are path and reason."""
+    """The counts of an upload; `failures` are pairs of path and reason."""
 
     found: int = 0
     sent: int = 0
@@ -43,73 +45,73 @@ class UploadSummary:
 
 
 def list_images(
-    folder: Folder, rules: Sources, workspace: str, passed_over: SkippedFiles, used: Collection[str] = ()
+    folder: Folder, rules: Sources, workspace: str, skipped: SkippedFiles, excluded: Collection[str] = ()
 ) -> list[SourceFile]:
-    """List the images of a folder, by the rules of ingest; count the other files but the `used` in `passed_over`."""
-    own = OwnFiles(workspace, folder.root)
-    return list(passed_over.select_images(folder.list(), allowed_suffixes(rules), folder.peek, own, used))
+    """List the images of a folder by the rules of ingest; count the other files, except `excluded`, in `skipped`."""
+    own_files = OwnFiles(workspace, folder.root)
+    return list(skipped.select_images(folder.list(), allowed_suffixes(rules), folder.peek, own_files, excluded))
 
 
 def upload(
     folder: Folder,
-    blobs: list[SourceFile],
+    files: list[SourceFile],
     target: AzureBlobs,
     plan: LabelPlan,
     *,
     dry_run: bool,
-    manifest: UploadSummary,
+    summary: UploadSummary,
 ) -> None:
-    """Send what the container lacks, with content type and MD5, by many threads; count it in `manifest` on the way.
+    """Upload the files that the container lacks, with content type and MD5, in threads; count them in `summary`.
 
-    What does not begin as an image is not sent; it is one of the failures.
-
-    What is there with the same MD5 is left alone, so an upload that was cut off goes on where it was. The labels files
-    of the plan are sent last. `dry_run`: everything but the sending.
+    Files without the signature of an image are failures and not uploaded. Files that exist with the same MD5 are
+    skipped, so an interrupted upload resumes. The labels files of the plan are uploaded last. `dry_run`: everything
+    except the upload itself.
     """
-    from pipelines.sources.label_upload import send_labels  # pandas: loaded only where something is sent
+    from pipelines.sources.label_upload import send_labels  # imports pandas, which is only needed for an upload
 
-    stored = {blob.relative_path: blob for blob in target.list()}
-    manifest.found = len(blobs)
+    stored = {file.relative_path: file for file in target.list()}
+    summary.found = len(files)
 
-    def one(blob: SourceFile) -> int:
-        content = folder.fetch(blob.path, blob.etag)
+    def upload_one(file: SourceFile) -> int:
+        content = folder.fetch(file.path, file.etag)
         require_signature(content)
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
-        there = stored.get(blob.relative_path)
-        if there and there.size == len(content) and there.md5 == md5:
+        stored_file = stored.get(file.relative_path)
+        if stored_file and stored_file.size == len(content) and stored_file.md5 == md5:
             return -1
         if not dry_run:
-            target.put(blob.relative_path, content, md5, content_type(blob.relative_path))
+            target.put(file.relative_path, content, md5, guess_content_type(file.relative_path))
         return len(content)
 
     with ThreadPoolExecutor(target.threads) as pool:
-        for blob, future in _finished(pool, one, blobs, target.threads * 2):
+        for file, future in _bounded_map(pool, upload_one, files, target.threads * 2):
             try:
                 size = future.result()
             except ImageError as error:
-                manifest.failures.append((blob.relative_path, str(error)))
+                summary.failures.append((file.relative_path, str(error)))
             else:
-                manifest.skipped += size < 0
-                manifest.sent += size >= 0
-                manifest.sent_bytes += max(0, size)
-    manifest.labels, failures = send_labels(plan, stored, target, dry_run)
-    manifest.failures += failures
+                summary.skipped += size < 0
+                summary.sent += size >= 0
+                summary.sent_bytes += max(0, size)
+    summary.labels, failures = send_labels(plan, stored, target, dry_run)
+    summary.failures += failures
 
 
-def content_type(name: str) -> str:
+def guess_content_type(name: str) -> str:
+    """Return the MIME type of a file name; application/octet-stream if it is unknown."""
     suffix = f".{lower_suffix(name)}"
-    return TYPES.get(suffix) or mimetypes.guess_type(f"x{suffix}")[0] or "application/octet-stream"
+    return CONTENT_TYPES.get(suffix) or mimetypes.guess_type(f"x{suffix}")[0] or "application/octet-stream"
 
 
-def _finished(
-    pool: ThreadPoolExecutor, one: Callable[[SourceFile], int], blobs: list[SourceFile], most: int
+def _bounded_map(
+    pool: ThreadPoolExecutor, upload_one: Callable[[SourceFile], int], files: list[SourceFile], limit: int
 ) -> Iterator[tuple[SourceFile, Future[int]]]:
-    """Give every image with its finished future, as they come; at most `most` are in memory at once."""
-    begun: dict[Future[int], SourceFile] = {}
-    for blob in blobs:
-        if len(begun) >= most:
-            for future in wait(begun, return_when=FIRST_COMPLETED).done:
-                yield begun.pop(future), future
-        begun[pool.submit(one, blob)] = blob
-    for future in wait(begun).done:
-        yield begun[future], future
+    """Yield every file with its finished future, as they finish; at most `limit` are in memory at once."""
+    running: dict[Future[int], SourceFile] = {}
+    for file in files:
+        if len(running) >= limit:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future
+        running[pool.submit(upload_one, file)] = file
+    for future in wait(running).done:
+        yield running[future], future

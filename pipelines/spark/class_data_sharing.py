@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.disk_space import private_folder
+from pipelines.disk_space import make_private_folder
 from pipelines.errors import PlatformError
 from pipelines.spark.java import READ_BY_JAVA, Java, read_release_file
 
@@ -42,7 +42,7 @@ def class_data_sharing_options(
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     archive = folder / f"{name}.jsa"
     try:
-        _tidy(private_folder(folder))  # Java runs what is in an archive
+        _tidy(make_private_folder(folder))  # Java runs what is in an archive
         unfinished = [new for new in folder.glob(f"{name}.*.new") if not _adopted(new, archive)]
         if archive.is_file():
             for used in folder.glob(f"{name}*.jsa"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config.settings import Settings
-from pipelines.disk_space import own_temporary, temporary_folder
+from pipelines.disk_space import find_temporary_folder, user_temporary_folder
 from pipelines.redaction import is_secret
 
 # Settings of another Spark, as notebooks, edge nodes and ~/.bashrc leave them. Ours come from spark.conf alone.
@@ -64,7 +64,7 @@ def prepare_environment(settings: Settings) -> list[str]:
     if not {"", os.getcwd()} & set(sys.path):  # Spark starts its workers with `python -m`: modules of this folder first
         os.environ["PYTHONSAFEPATH"] = "1"
     options = [] if has_name() else [f"-Duser.name={getpass.getuser()}", f"-Duser.home={Path.home()}"]
-    temporary = temporary_folder(settings.workspace)
+    temporary = find_temporary_folder(settings.workspace)
     if temporary != Path("/tmp") and os.name == "posix":
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
         options.append(f"-Djava.io.tmpdir={temporary}")
@@ -119,7 +119,7 @@ def find_home() -> None:
     try:
         Path.home()
     except RuntimeError:
-        os.environ["HOME"] = str(own_temporary(Path(tempfile.gettempdir())))
+        os.environ["HOME"] = str(user_temporary_folder(Path(tempfile.gettempdir())))
 
 
 def utf8_locale() -> str | None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipelines.config.settings import Settings
-from pipelines.disk_space import WORKSPACE_BYTES, free_bytes, megabytes, temporary_folder, why_unusable
+from pipelines.disk_space import RESERVED_BYTES, find_folder_fault, find_temporary_folder, format_megabytes, free_bytes
 from pipelines.errors import PlatformError
 from pipelines.spark.launch import utf8_locale
 from pipelines.spark.runtime import is_external_session
@@ -77,9 +77,9 @@ def workspace_faults(settings: Settings, needs_space: bool = True) -> list[str]:
             f"workspace = {named}: this machine has no UTF-8 locale, without which Java cannot write that name. "
             "Install one (C.UTF-8), or choose a folder of plain letters: --workspace DIR."
         ]
-    if needs_space and (free := free_bytes(folder)) < WORKSPACE_BYTES:
+    if needs_space and (free := free_bytes(folder)) < RESERVED_BYTES:
         return [
-            f"workspace = {folder}: its disk has {megabytes(free)} left, and a run needs {megabytes(WORKSPACE_BYTES)} "
+            f"workspace = {folder}: its disk has {format_megabytes(free)} left, and a run needs {format_megabytes(RESERVED_BYTES)} "
             "besides the bytes of the images, which are stored there. Make room (`irbis clean --dry-run` says what it "
             "would free), or choose another: --workspace DIR."
         ]
@@ -93,13 +93,13 @@ def folder_fault(folder: Path) -> str:
     if folder.exists():
         if not folder.is_dir():
             return "is a file, not a folder."
-        reason = why_unusable(folder)
+        reason = find_folder_fault(folder)
         return f"cannot be written ({reason})." if reason and reason != "No space left on device" else ""
     parent = next(each for each in folder.parents if each.exists() or each.is_symlink())
     if not parent.is_dir():
         return f"cannot be made: {parent} is {'a file' if parent.exists() else 'a link to nothing'}."
     # Root may make nothing below /proc and /sys, whatever their mode bits say.
-    if not os.access(parent, os.W_OK | os.X_OK) or why_unusable(parent) not in ("", "No space left on device"):
+    if not os.access(parent, os.W_OK | os.X_OK) or find_folder_fault(parent) not in ("", "No space left on device"):
         return f"cannot be made: {parent} cannot be written."
     return ""
 
@@ -118,7 +118,7 @@ def temporary_faults(settings: Settings) -> list[str]:
     faults = []
     with suppress(RuntimeError):  # no home: another check says so
         try:
-            temporary_folder(settings.workspace)
+            find_temporary_folder(settings.workspace)
         except PlatformError as error:
             faults += error.faults
     given = os.environ.get("SPARK_LOCAL_DIRS") or settings.spark.conf.get("spark.local.dir")

@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.azure.hadoop import hadoop_azure_conf
 from pipelines.config.settings import SYNAPSEML, Settings
-from pipelines.disk_space import own_temporary, temporary_folder
+from pipelines.disk_space import find_temporary_folder, user_temporary_folder
 from pipelines.errors import PlatformError
 from pipelines.redaction import SECRET_PATTERN
 from pipelines.spark.class_data_sharing import class_data_sharing_options
@@ -77,7 +77,7 @@ def is_running(spark: SparkSession) -> bool:
 def log_file(settings: Settings) -> Path:
     """Say where the noise of Spark, Ivy and the workers goes."""
     is_remote = "://" in settings.workspace
-    folder = own_temporary(Path(tempfile.gettempdir())) if is_remote else Path(settings.workspace).expanduser()
+    folder = user_temporary_folder(Path(tempfile.gettempdir())) if is_remote else Path(settings.workspace).expanduser()
     return folder / "logs" / "spark.log"
 
 
@@ -116,7 +116,7 @@ def _complete_conf(settings: Settings, java: Java, options: list[str], is_brief:
         options = [*options, *class_data_sharing_options(java, class_path, is_made=not is_brief)]
         conf["spark.driver.extraJavaOptions"] += " " + shlex.join(options)
     if conf["spark.master"].startswith("local"):  # Spark's own folders there can be read by everybody
-        conf.setdefault("spark.local.dir", str(own_temporary(temporary_folder(settings.workspace))))
+        conf.setdefault("spark.local.dir", str(user_temporary_folder(find_temporary_folder(settings.workspace))))
     if not has_name() and "spark.jars" in conf:  # what goes to executors Hadoop copies, which asks for the user's name
         path = [*list_jars(conf, "spark.driver.extraClassPath", ":"), *list_jars(conf, "spark.jars")]
         conf["spark.driver.extraClassPath"] = ":".join(dict.fromkeys(path))

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.config.loader import SourcedValue
 from pipelines.config.settings import Settings
-from pipelines.sources.datasets import STORED_KEYS, describe, overview, register, require
+from pipelines.sources.datasets import STORED_SETTINGS, describe, register, require_dataset, summarize_datasets
 from pipelines.sources.datasets import remove as remove_dataset
 from pipelines.sources.registry import open_source
 from pipelines.workspace.tables import Tables
@@ -20,8 +20,8 @@ def apply_dataset(
 ) -> dict[str, SourcedValue]:
     """Give the settings' origins with what the name in sources.dataset stands for; what the user set stays."""
     name = str(settings.sources.dataset)
-    dataset = require(Tables.of(spark, settings), name)
-    known = [rule for rule in STORED_KEYS if dataset[rule] is not None]  # an earlier version stored no columns
+    dataset = require_dataset(Tables.of(spark, settings), name)
+    known = [rule for rule in STORED_SETTINGS if dataset[rule] is not None]  # an earlier version stored no columns
     registered = {f"sources.{rule}": SourcedValue(dataset[rule], f"dataset {name}") for rule in known}
     return {
         key: registered[key] if key in registered and _gives_way(key, origin) else origin
@@ -47,7 +47,7 @@ def remove(spark: SparkSession, settings: Settings, name: str) -> str:
 
 
 def list_datasets(spark: SparkSession, settings: Settings) -> list[dict[str, Any]]:
-    return overview(Tables.of(spark, settings))
+    return summarize_datasets(Tables.of(spark, settings))
 
 
 def show_dataset(spark: SparkSession, settings: Settings, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from pipelines.schemas import Failure
 
-NAMES = [str(failure) for failure in Failure if failure.is_of_process]
+NAMES = [str(failure) for failure in Failure if failure.is_process_failure]
 
 
 def quarantine_notes(rows: DataFrame) -> list[str]:

@@ -35,7 +35,7 @@ def upload_folder(folder: str, settings: Settings, dry_run: bool) -> tuple[list[
     plan = plan_labels(source, blobs, settings.sources, label_files)
     manifest = UploadSummary()
     with progress("upload", len(blobs), lambda: manifest.done):
-        upload(source, blobs, target, plan, dry_run=dry_run, manifest=manifest)
+        upload(source, blobs, target, plan, dry_run=dry_run, summary=manifest)
     lines = _lines(manifest, source, target, clock.seconds, dry_run)
     if note := passed_over.note(len(blobs)):
         lines.append(f"upload: note: {note}")

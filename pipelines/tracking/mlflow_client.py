@@ -22,8 +22,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
 from pyspark.ml import PipelineModel
 
-from pipelines.azure.hadoop import artifact_credentials_env, artifact_root
-from pipelines.azure_uri import is_azure_uri
+from pipelines.azure.hadoop import artifact_credentials_env, artifact_root, has_folder_markers
 from pipelines.config.settings import Settings
 from pipelines.errors import ModelError
 from pipelines.tracking import stored_models
@@ -130,8 +129,8 @@ class Tracking:
             "pip_requirements": ["irbis"],  # naming it spares MLflow half a minute of guessing
             "dfs_tmpdir": self._scratch(),
         }
-        if is_azure_uri(mlflow.get_artifact_uri()):
-            # Not by Spark's hand, as log_model would: what wasb stores for a folder MLflow takes for a file.
+        if has_folder_markers(mlflow.get_artifact_uri()):
+            # Not written by Spark, as log_model would: MLflow takes the folder markers of wasb for files.
             info = Model.log(flavor=mlflow.spark, spark_model=model, **options)
         else:
             info = mlflow.spark.log_model(model, **options)

@@ -1,1 +1,1 @@
-"""Delta tables and files of a workspace, its lock, and its disk space."""
+"""The workspace: Delta tables, files, lock and disk space."""

@@ -1,4 +1,4 @@
-"""Delete from the tables: images that are gone from their source, and bytes of files that are no images."""
+"""Delete images that were removed from their source, and the bytes of files that are not images."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pipelines.workspace.free_space import is_local, require_free_space
 from pipelines.workspace.hold import is_exclusive, pin_table
 from pipelines.workspace.tables import ROW_KEY, Tables
 
-TABLES = ("images", "features", "predictions")  # that have rows of an image
-BEGINNING = 512  # bytes that tell what a file is
+TABLES = ("images", "features", "predictions")  # with rows of an image
+SIGNATURE_BYTES = 512  # bytes that identify a file format
 FEW_TASKS = {"spark__sql__sources__parallelPartitionDiscovery__parallelism": "16"}  # Delta lists a folder in 10,000
-UNLOGGED = {"spark__databricks__delta__vacuum__logging__enabled": "false"}  # on a full disk no commit is possible
+NO_VACUUM_LOG = {"spark__databricks__delta__vacuum__logging__enabled": "false"}  # on a full disk no commit is possible
 NO_CHECK = {"spark__databricks__delta__retentionDurationCheck__enabled": "false"}
 
 
 @dataclass(frozen=True)
-class Freed:
-    """Count the images that are, or would be, deleted, and the bytes of theirs that no other image has."""
+class DeletionCount:
+    """The number of images that are, or would be, deleted, and their bytes that no other image shares."""
 
     images: int
     bytes: int
@@ -35,88 +35,88 @@ class Freed:
         return f"{pluralize(self.images, 'removed image')}, {self.bytes:,} bytes"
 
 
-def clean_due(tables: Tables, settings: Settings, now: datetime) -> tuple[list[str], datetime | None]:
-    """Delete what was removed ingest.keep_removed_days ago. Returns sentences, and when there is more to delete."""
-    keep = timedelta(days=settings.ingest.keep_removed_days)
+def delete_due(tables: Tables, settings: Settings, now: datetime) -> tuple[list[str], datetime | None]:
+    """Delete images removed ingest.keep_removed_days ago. Return sentences, and the time of the next deletion."""
+    retention = timedelta(days=settings.ingest.keep_removed_days)
     if not tables.read("images").where("removed_at is not null").head(1):
         return [], None
-    before = now - keep
+    before = now - retention
     notes = []
-    rest = tables.materialize(deletable(tables))
-    first = _first_removal(rest)
-    if first and first <= before:
-        if (cleaned := delete_removed(tables, settings, before)).images:
-            notes = [f"{cleaned} deleted, {settings.ingest.keep_removed_days:g} days after they were gone."]
-        first = _first_removal(rest.where(F.col("removed_at") > F.lit(before)))
-    return notes, first + keep if first else None
+    deletable = tables.materialize(find_deletable(tables))
+    first_removal = _first_removal(deletable)
+    if first_removal and first_removal <= before:
+        if (deleted := delete_removed(tables, settings, before)).images:
+            notes = [f"{deleted} deleted, {settings.ingest.keep_removed_days:g} days after removal from the source."]
+        first_removal = _first_removal(deletable.where(F.col("removed_at") > F.lit(before)))
+    return notes, first_removal + retention if first_removal else None
 
 
-def delete_removed(tables: Tables, settings: Settings, before: datetime | None = None) -> Freed:
-    """Delete what was removed until a moment (null: all of it) from the tables, then from the storage.
+def delete_removed(tables: Tables, settings: Settings, before: datetime | None = None) -> DeletionCount:
+    """Delete images removed up to a time (null: all) from the tables, then from the storage.
 
-    Images come last: a run that is killed before finds the same again.
+    The table images comes last: a run that is killed before that finds the same images again.
     """
-    pin_table(tables, settings, "images")  # ingest must not refer to bytes that go at the same time
-    rows = tables.materialize(deletable(tables, before))
-    cleaned = count(rows)
-    if cleaned.images:
-        require_rewrite(tables, rows)
+    pin_table(tables, settings, "images")  # ingest must not refer to bytes that are being deleted
+    rows = tables.materialize(find_deletable(tables, before))
+    deleted = count_deletable(rows)
+    if deleted.images:
+        require_rewrite_space(tables, rows)
         unneeded = rows.where("content_hash is not null and not is_needed").select("content_hash")
-        for name, gone in {"predictions": rows.select("path"), "features": unneeded}.items():
+        for name, keys in {"predictions": rows.select("path"), "features": unneeded}.items():
             if tables.exists(name):
-                tables.delete_matching(name, gone)
+                tables.delete_matching(name, keys)
         with sql_conf(tables.spark, spark__sql__parquet__compression__codec="uncompressed"):  # as ingest writes them
             tables.delete_matching("images", rows.select(*ROW_KEY))
         for name in TABLES:
             if tables.exists(name):
                 vacuum(tables, settings, name)
-    return cleaned
+    return deleted
 
 
 def vacuum(tables: Tables, settings: Settings, name: str) -> None:
-    """Delete a table's files that no snapshot needs: at once where nobody else writes it, else after Delta's week."""
-    with sql_conf(tables.spark, **FEW_TASKS, **UNLOGGED, **(NO_CHECK if is_exclusive(settings) else {})):
+    """Delete files of a table that no snapshot needs: at once if nobody else writes to it, else after Delta's week."""
+    with sql_conf(tables.spark, **FEW_TASKS, **NO_VACUUM_LOG, **(NO_CHECK if is_exclusive(settings) else {})):
         tables.vacuum(name, 0 if is_exclusive(settings) else None)
 
 
-def foreign(tables: Tables) -> DataFrame:
-    """Return path, ingested_at and size of the rows that hold bytes of a file that does not begin as an image.
+def find_non_images(tables: Tables) -> DataFrame:
+    """Return path, ingested_at and size of rows with the bytes of a file without an image signature, materialized.
 
-    An earlier version has written them; ingest keeps only the hash of such a file. Settled.
+    An earlier version wrote them; ingest now keeps only the hash of such a file.
     """
     failed = tables.read("images").where("failure is not null and content is not null")
-    start = F.expr(f"substring(content, 1, {BEGINNING})").alias("start")
-    begun = failed.select(*ROW_KEY, F.length("content").alias("size"), start)
+    start = F.expr(f"substring(content, 1, {SIGNATURE_BYTES})").alias("start")
+    candidates = failed.select(*ROW_KEY, F.length("content").alias("size"), start)
     is_image = F.udf(lambda beginning: detect_supported_format(bytes(beginning)) is not None, "boolean")
-    return tables.materialize(begun.where(~is_image("start")).drop("start"))
+    return tables.materialize(candidates.where(~is_image("start")).drop("start"))
 
 
-def clear_foreign(tables: Tables, settings: Settings, rows: DataFrame) -> None:
-    """Delete the bytes of rows of `foreign`; the rows keep hash and failure, as ingest writes them today."""
-    require_rewrite(tables, rows)
+def clear_content(tables: Tables, settings: Settings, rows: DataFrame) -> None:
+    """Delete the bytes of the rows of `find_non_images`; hash and failure stay, as ingest now writes them."""
+    require_rewrite_space(tables, rows)
     with sql_conf(tables.spark, spark__sql__parquet__compression__codec="uncompressed"):
         tables.delete_matching("images", rows.select(*ROW_KEY), only="content")
     vacuum(tables, settings, "images")
 
 
-def require_rewrite(tables: Tables, rows: DataFrame) -> None:
-    """Raise PlatformError where there is no room to write the files of images anew that hold these rows.
+def require_rewrite_space(tables: Tables, rows: DataFrame) -> None:
+    """Raise PlatformError if the disk lacks the space to rewrite the files that contain these rows of images.
 
-    Delta writes what stays of a file into a new one before the old one can go.
+    Delta writes the remaining rows of a file into a new file before the old one can be deleted.
     """
     if not is_local(tables):
         return
-    held = tables.read("images").select(*ROW_KEY, F.input_file_name().alias("file"))
-    touched = held.join(F.broadcast(rows.select(*ROW_KEY)), ROW_KEY).select("file").distinct().collect()
+    rows_by_file = tables.read("images").select(*ROW_KEY, F.input_file_name().alias("file"))
+    files = rows_by_file.join(F.broadcast(rows.select(*ROW_KEY)), ROW_KEY).select("file").distinct().collect()
     folder = Path(tables.location("images"))
-    size = sum((folder / row["file"].rpartition("/")[2]).stat().st_size for row in touched)
+    size = sum((folder / row["file"].rpartition("/")[2]).stat().st_size for row in files)
     require_free_space(tables, size, "Deleting from the table images")
 
 
-def deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
+def find_deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
     """Return path, ingested_at, content_hash, size, holds, is_needed, removed_at of rows of removed paths.
 
-    A row that holds the bytes of an image that is there stays, and with it the one that says that its path is removed.
+    A row with the bytes of a present image is kept, and with it the row that records the removal of its path.
     """
     newest = tables.latest_images(with_removed=True)
     is_due = F.col("removed_at").isNotNull()
@@ -132,12 +132,13 @@ def deletable(tables: Tables, before: datetime | None = None) -> DataFrame:
     return rows.withColumn("is_kept", is_kept).where("not is_kept or holds and not is_needed").drop("is_kept")
 
 
-def count(rows: DataFrame) -> Freed:
+def count_deletable(rows: DataFrame) -> DeletionCount:
+    """Count the images and bytes of the rows of `find_deletable`."""
     size = F.sum(F.when(F.col("holds"), F.col("size")))
     images, total = rows.agg(F.countDistinct("path"), F.coalesce(size, F.lit(0))).first()
-    return Freed(images, total)
+    return DeletionCount(images, total)
 
 
 def _first_removal(rows: DataFrame) -> datetime | None:
-    first: datetime | None = rows.agg(F.min("removed_at")).first()[0]
-    return first.astimezone(timezone.utc) if first else None
+    first_removal: datetime | None = rows.agg(F.min("removed_at")).first()[0]
+    return first_removal.astimezone(timezone.utc) if first_removal else None

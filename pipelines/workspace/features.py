@@ -1,4 +1,4 @@
-"""Features as who learns or scores wants them: of one backbone, or of several side by side."""
+"""Read features of one backbone, or the concatenated features of several."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ COLUMNS = ("content_hash", "features", "failure", "failure_detail", "featurized_
 
 
 def read_features(tables: Tables, backbone: str, *, flipped: bool = False) -> DataFrame:
-    """Give content_hash, features, failure, failure_detail, featurized_at: a row for every content of the backbone.
+    """Return content_hash, features, failure, failure_detail, featurized_at: one row per content of the backbone.
 
-    Of a joined identity the features stand one behind the other, in its order, and only contents have a row of which
-    every part has one. A failure of one part is its failure, of several the earliest; featurized_at is then of that.
-    With `flipped` there is a column `flipped` more: features of the flipped image, null where there are none.
+    For a joined id the features of its parts are concatenated, in order; only contents with a row of every part are
+    returned. The failure of a row is the earliest of its parts, with its featurized_at. With `flipped` there is an
+    additional column `flipped`: features of the flipped image, null if there are none.
     """
     parts = [read_backbone_features(tables, part) for part in split_ids(backbone)]
-    rows = parts[0] if len(parts) == 1 else _joined(parts)
+    rows = parts[0] if len(parts) == 1 else _join_parts(parts)
     if not flipped:
         return rows
-    others = read_features(tables, schemas.flipped_id(backbone)).select(
+    flipped_features = read_features(tables, schemas.flipped_id(backbone)).select(
         "content_hash", F.col("features").alias("flipped")
     )
-    return rows.join(others, "content_hash", "left")
+    return rows.join(flipped_features, "content_hash", "left")
 
 
 def read_backbone_features(tables: Tables, part: str) -> DataFrame:
-    """Give the same of one backbone: rows of the table as they are."""
+    """Return the same columns of a single backbone: the rows as stored."""
     return tables.read("features").where(F.col("backbone") == part).select(*COLUMNS)
 
 
-def _joined(parts: list[DataFrame]) -> DataFrame:
+def _join_parts(parts: list[DataFrame]) -> DataFrame:
     failed = F.when(F.col("failure").isNotNull(), F.struct("featurized_at", "failure", "failure_detail"))
-    named = [
+    renamed = [
         part.select(
             "content_hash",
-            F.col("features").alias(f"features_{place}"),
-            F.col("featurized_at").alias(f"featurized_at_{place}"),
-            failed.alias(f"failed_{place}"),
+            F.col("features").alias(f"features_{i}"),
+            F.col("featurized_at").alias(f"featurized_at_{i}"),
+            failed.alias(f"failed_{i}"),
         )
-        for place, part in enumerate(parts)
+        for i, part in enumerate(parts)
     ]
-    rows = reduce(lambda left, right: left.join(right, "content_hash"), named)
+    rows = reduce(lambda left, right: left.join(right, "content_hash"), renamed)
     features, times, failures = (
-        [f"{column}_{place}" for place in range(len(parts))] for column in ("features", "featurized_at", "failed")
+        [f"{column}_{i}" for i in range(len(parts))] for column in ("features", "featurized_at", "failed")
     )
     return rows.withColumn("failed", F.least(*failures)).select(
         "content_hash",

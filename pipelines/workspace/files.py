@@ -1,4 +1,4 @@
-"""Small text files of a workspace: in its folder, or wherever Spark's file systems reach."""
+"""Read and write small files of a workspace, in a local folder or through Hadoop's file systems."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.atomic_write import write_atomic
 
-FORMER = "former"  # the end of the name of a file that is being replaced
+BACKUP_SUFFIX = "former"  # of the old file during a replacement
 
 if TYPE_CHECKING:  # `irbis --help` need not load Spark
     from pipelines.workspace.tables import Tables
 
 
-def workspace_uri(tables: Tables, name: str) -> str:
-    """Say where a file of the workspace is; `name` is its path below."""
+def file_uri(tables: Tables, name: str) -> str:
+    """Return the path or URI of a file; `name` is its path below the workspace."""
     return f"{tables.workspace}/{name}"
 
 
 def read_text(tables: Tables, name: str) -> str | None:
-    """Give the file's text, null where there is none."""
-    address = workspace_uri(tables, name)
+    """Return the text of a file, null if it does not exist."""
+    address = file_uri(tables, name)
     if "://" not in address:
         path = Path(address)
         return path.read_bytes().decode() if path.exists() else None
-    system, path = _hadoop(tables, address)
-    if not system.exists(path):
-        path = _beside(tables, address, FORMER)  # of a writer that was killed before the new one had its name
-        if not system.exists(path):
+    filesystem, path = _open_hadoop(tables, address)
+    if not filesystem.exists(path):
+        path = _hidden_sibling(tables, address, BACKUP_SUFFIX)  # left by a writer that was killed before the rename
+        if not filesystem.exists(path):
             return None
-    stream = system.open(path)
+    stream = filesystem.open(path)
     try:
         return bytes(tables.spark.sparkContext._jvm.org.apache.commons.io.IOUtils.toByteArray(stream)).decode()
     finally:
@@ -39,77 +39,77 @@ def read_text(tables: Tables, name: str) -> str | None:
 
 
 def write_text(tables: Tables, name: str, text: str) -> str:
-    """Write the file, whole or not at all, and give its address. Folders are made where they are missing."""
-    address = workspace_uri(tables, name)
+    """Write a file atomically and return its path or URI. Missing folders are created."""
+    address = file_uri(tables, name)
     content = text.encode("utf-8")
     if "://" not in address:
         write_atomic(Path(address), content)
         return address
-    system, path = _hadoop(tables, address)
-    draft, former = (_beside(tables, address, suffix) for suffix in (f"{os.getpid()}.draft", FORMER))
-    stream = system.create(draft, True)
+    filesystem, path = _open_hadoop(tables, address)
+    draft, backup = (_hidden_sibling(tables, address, suffix) for suffix in (f"{os.getpid()}.draft", BACKUP_SUFFIX))
+    stream = filesystem.create(draft, True)
     try:
         stream.write(content)
     finally:
         stream.close()
-    # Most of these systems rename onto nothing that is there: the old file steps aside, where `read_text` finds it.
-    if system.exists(path):
-        system.delete(former, False)
-        _rename(system, path, former)
-    _rename(system, draft, path)
-    system.delete(former, False)
+    # Most of these systems cannot rename onto an existing file: the old one is moved to where `read_text` finds it.
+    if filesystem.exists(path):
+        filesystem.delete(backup, False)
+        _rename(filesystem, path, backup)
+    _rename(filesystem, draft, path)
+    filesystem.delete(backup, False)
     return address
 
 
 def upload_dir(tables: Tables, source: Path, name: str) -> str:
-    """Copy a folder of this machine into the workspace, and give its address there."""
-    address = workspace_uri(tables, name)
+    """Copy a local folder into the workspace and return its path or URI there."""
+    address = file_uri(tables, name)
     if "://" not in address:
         shutil.copytree(source, address, dirs_exist_ok=True)
     else:
-        system, path = _hadoop(tables, address)
+        filesystem, path = _open_hadoop(tables, address)
         local = tables.spark.sparkContext._jvm.org.apache.hadoop.fs.Path(source.absolute().as_uri())
-        system.copyFromLocalFile(False, True, local, path)
+        filesystem.copyFromLocalFile(False, True, local, path)
     return address
 
 
 def list_files(tables: Tables, name: str) -> list[tuple[str, int, float]]:
-    """Return all files below a folder of a workspace in the cloud: path below it, bytes, seconds of the last change.
+    """Return all files below a folder of a cloud workspace: relative path, bytes, modification time in seconds.
 
-    A folder that is not there has none.
+    Empty if the folder does not exist.
     """
-    address = workspace_uri(tables, name)
-    system, path = _hadoop(tables, address)
-    if not system.exists(path):
+    address = file_uri(tables, name)
+    filesystem, path = _open_hadoop(tables, address)
+    if not filesystem.exists(path):
         return []
-    found, files = [], system.listFiles(path, True)
-    start = len(system.makeQualified(path).toString()) + 1
-    while files.hasNext():
-        file = files.next()
-        found.append((file.getPath().toString()[start:], file.getLen(), file.getModificationTime() / 1000))
-    return found
+    files, entries = [], filesystem.listFiles(path, True)
+    start = len(filesystem.makeQualified(path).toString()) + 1
+    while entries.hasNext():
+        file = entries.next()
+        files.append((file.getPath().toString()[start:], file.getLen(), file.getModificationTime() / 1000))
+    return files
 
 
 def remove_folder(tables: Tables, name: str) -> None:
-    """Remove a folder of a workspace in the cloud, with all that is in it."""
-    system, path = _hadoop(tables, workspace_uri(tables, name))
-    if not system.delete(path, True):
+    """Remove a folder of a cloud workspace with all its files. Raises OSError."""
+    filesystem, path = _open_hadoop(tables, file_uri(tables, name))
+    if not filesystem.delete(path, True):
         raise OSError(f"{path} could not be removed")
 
 
-def _beside(tables: Tables, address: str, suffix: str) -> Any:
-    """Give Hadoop's path of a hidden file in the same folder."""
+def _hidden_sibling(tables: Tables, address: str, suffix: str) -> Any:
+    """Return Hadoop's path of a hidden file in the same folder."""
     folder, _, name = address.rpartition("/")
-    return _hadoop(tables, f"{folder}/.{name[:80]}.{suffix}")[1]
+    return _open_hadoop(tables, f"{folder}/.{name[:80]}.{suffix}")[1]
 
 
-def _rename(system: Any, old: Any, new: Any) -> None:
-    if not system.rename(old, new):
+def _rename(filesystem: Any, old: Any, new: Any) -> None:
+    if not filesystem.rename(old, new):
         raise OSError(f"{old} could not be renamed to {new}")
 
 
-def _hadoop(tables: Tables, address: str) -> tuple[Any, Any]:
-    """Give Hadoop's file system and path of an address."""
+def _open_hadoop(tables: Tables, address: str) -> tuple[Any, Any]:
+    """Return Hadoop's file system and path of a URI."""
     context: Any = tables.spark.sparkContext
     path = context._jvm.org.apache.hadoop.fs.Path(address)
     return path.getFileSystem(context._jsc.hadoopConfiguration()), path

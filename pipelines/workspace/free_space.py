@@ -1,4 +1,4 @@
-"""Refuse a commit that the disk has no room for, before anything of it is written; clean up after one that failed."""
+"""Check the free disk space before a commit, and clean up after a failed one."""
 
 from __future__ import annotations
 
@@ -7,50 +7,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.disk_space import disk_full, require_space
+from pipelines.disk_space import explain_full_disk, require_space
 from pipelines.workspace.lock import can_lock
 from pipelines.workspace.orphans import remove_orphans
 from pipelines.workspace.tables import Tables
 
-OVERHEAD = 0.02  # of the bytes of images, for what stands beside them in a file of Parquet
+OVERHEAD = 0.02  # of the bytes of images, for other data in a Parquet file
 
 
-def require_free_space(tables: Tables, size: int, what: str, *, spilled: int = 0, remedy: str = "") -> None:
-    """Raise PlatformError where a local workspace lacks room for `size` bytes, or Spark's own folders for `spilled`.
+def require_free_space(tables: Tables, size: int, what: str, *, spill_bytes: int = 0, remedy: str = "") -> None:
+    """Raise PlatformError if a local workspace lacks space for `size` bytes, or Spark's folders for `spill_bytes`.
 
-    Costs a question to each disk. A workspace elsewhere is not looked at: nobody here knows how much room it has.
+    Costs one system call per disk. A remote workspace is not checked: its free space is unknown here.
     """
     if not is_local(tables):
         return
     needed = {Path(tables.workspace): int(size * (1 + OVERHEAD))}
-    folders = _spark_folders(tables) if spilled else []
-    for folder in folders:  # between which Spark shares its blocks
-        needed[folder] = needed.get(folder, 0) + spilled // len(folders)
+    folders = _spark_folders(tables) if spill_bytes else []
+    for folder in folders:  # Spark distributes its blocks over them
+        needed[folder] = needed.get(folder, 0) + spill_bytes // len(folders)
     require_space(needed, what, remedy)
 
 
 def is_local(tables: Tables) -> bool:
-    """Return whether the files of the tables lie in a folder that this machine sees."""
+    """Return whether the files of the tables are in a local folder."""
     return not tables.schema and can_lock(tables.workspace)
 
 
 @contextmanager
-def cleaned_up_commit(tables: Tables) -> Iterator[None]:
-    """Remove what a failed commit of the block leaves; raise PlatformError where the disk was full."""
+def clean_up_on_failure(tables: Tables) -> Iterator[None]:
+    """Remove the files of a failed commit in the block; raise PlatformError if the disk was full."""
     try:
         yield
     except Exception as error:
-        full = disk_full(error, tables.workspace)  # as it was before there is more room
+        disk_error = explain_full_disk(error, tables.workspace)  # check before the removal frees space
         remove_orphans(tables.workspace, tables)
-        if full:
-            raise full from error
+        if disk_error:
+            raise disk_error from error
         raise
 
 
 def _spark_folders(tables: Tables) -> list[Path]:
-    """Return the folders in which executors on this machine keep blocks; none where they are elsewhere."""
+    """Return the folders in which local executors keep blocks; none if executors are remote."""
     context = tables.spark.sparkContext
     if not context.master.startswith("local"):
         return []
-    given = os.environ.get("SPARK_LOCAL_DIRS") or context.getConf().get("spark.local.dir", "/tmp")
-    return list(dict.fromkeys(Path(part.strip()) for part in given.split(",") if part.strip()))
+    configured = os.environ.get("SPARK_LOCAL_DIRS") or context.getConf().get("spark.local.dir", "/tmp")
+    return list(dict.fromkeys(Path(part.strip()) for part in configured.split(",") if part.strip()))

@@ -1,4 +1,4 @@
-"""Let one process at a time write in a workspace: two would compute, and store, the same rows twice."""
+"""Lock a workspace for one process at a time: two would compute, and store, the same rows twice."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ VOLUMES = ("/Volumes/", "/dbfs/")
 
 
 def can_lock(workspace: str) -> bool:
-    """Return whether `workspace_lock` holds a workspace: a folder of this machine."""
+    """Return whether `workspace_lock` can lock a workspace: only local folders."""
     return "://" not in workspace and not workspace.startswith(VOLUMES)
 
 
 @contextmanager
 def workspace_lock(workspace: str) -> Iterator[None]:
-    """Hold the workspace while the block runs; raise PlatformError if another process holds it.
+    """Lock the workspace while the block runs; raise PlatformError if another process holds the lock.
 
-    The system releases it when the process ends, however it ends. A workspace in the cloud is not locked, nor one on a
-    volume of Databricks, whose files know neither locks nor appending: there the tables refuse the second run
-    (`storage.commits`).
+    The system releases it when the process ends, however it ends. Cloud workspaces and Databricks volumes, whose files
+    support neither locks nor appending, are not locked: there the tables reject the second run (`workspace.commits`).
     """
     if not can_lock(workspace):
         yield
@@ -37,25 +36,25 @@ def workspace_lock(workspace: str) -> Iterator[None]:
             f"workspace = {folder} cannot be written ({error.strerror}). Choose another: --workspace DIR."
         ) from error
     with file:
-        if not _taken(file.fileno()):
+        if not _try_lock(file.fileno()):
             file.seek(0)
             owner = file.read().strip() or "?"
             raise PlatformError(f"Process {owner} is working in {folder}. Wait for it, or choose another --workspace.")
         file.truncate(0)
-        with suppress(OSError):  # on a full disk others are not told who holds it
+        with suppress(OSError):  # on a full disk the holder stays unknown to others
             os.write(file.fileno(), str(os.getpid()).encode())
         yield
 
 
-def _taken(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         import fcntl
-    except ImportError:  # Windows has no flock; its users run one thing at a time
+    except ImportError:  # Windows has no flock; runs are not protected there
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a mounted bucket has no locks: there, as in the cloud, the job's own setting does it
+    except OSError:  # a mounted bucket has no locks: the job's own concurrency limit applies, as in the cloud
         return True
     return True

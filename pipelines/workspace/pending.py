@@ -1,4 +1,4 @@
-"""What is still to be done: the one answer that the stages act on and that `irbis status` tells."""
+"""Find the pending work, for the stages and for `irbis status`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pipelines.workspace.tables import ROW_KEY, Tables
 
 
 def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
-    """Give one row for every content that this backbone, or a part of this joined one, has not seen.
+    """Return one row for every content without features of this backbone, or of a part of this joined id.
 
     Columns: content_hash, path, ingested_at, size, failure, failure_detail, content_path, content_at, lacking (the
-    parts), is_replaced. A content that failed is there again (is_replaced) when ingest has read it anew since, because
-    a limit was raised.
+    parts), is_replaced. A failed content is returned again (is_replaced) if ingest has read it successfully since,
+    because a limit was raised.
     """
     columns = ["size", "failure", "failure_detail", "content_path", "content_at"]
     parts = split_ids(backbone)
@@ -27,10 +27,10 @@ def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     images = tables.latest_images() if is_first else _without_features(tables, parts)
     rows = images.where("content_hash is not null").select("content_hash", *ROW_KEY, *columns)
     lacking, replaced = [], []
-    for place, part in enumerate(parts):
-        at, failed = f"featurized_at_{place}", f"failed_{place}"
+    for i, part in enumerate(parts):
+        at, failed = f"featurized_at_{i}", f"failed_{i}"
         seen = read_backbone_features(tables, part)
-        if len(parts) == 1:  # what it has features of is no longer among the rows
+        if len(parts) == 1:  # rows with features were removed above
             seen = seen.where("failure is not null")
         seen = seen.select("content_hash", F.col("failure").isNotNull().alias(failed), F.col("featurized_at").alias(at))
         rows = rows.join(seen, "content_hash", "left")
@@ -40,7 +40,7 @@ def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     rows = rows.withColumn("lacking", F.filter(F.array(*lacking), lambda part: part.isNotNull()))
     rows = rows.withColumn("is_replaced", reduce(or_, replaced)).where(F.size("lacking") > 0)
     rows = rows.select("content_hash", *ROW_KEY, *columns, "lacking", "is_replaced")
-    if not is_first:  # which rows are the newest of their paths is asked for these alone
+    if not is_first:  # find the newest row per path for these rows only
         rows = tables.materialize(rows)
         rows = rows.join(tables.latest_images(rows).select(*ROW_KEY), ROW_KEY, "left_semi")
     first = F.min(F.struct(*[column for column in rows.columns if column != "content_hash"]))
@@ -48,21 +48,21 @@ def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
 
 
 def _without_features(tables: Tables, parts: list[str]) -> DataFrame:
-    """Give the rows of images, the newest of their paths or not, whose content lacks any features: most often few."""
-    whole = [read_backbone_features(tables, part).where("failure is null").select("content_hash") for part in parts]
-    whole_of_all = reduce(lambda left, right: left.join(right, "content_hash", "left_semi"), whole)
-    return tables.read("images").join(whole_of_all, "content_hash", "left_anti")
+    """Return the rows of images, newest or not, whose content lacks features of any part: usually few."""
+    complete = [read_backbone_features(tables, part).where("failure is null").select("content_hash") for part in parts]
+    complete_in_all = reduce(lambda left, right: left.join(right, "content_hash", "left_semi"), complete)
+    return tables.read("images").join(complete_in_all, "content_hash", "left_anti")
 
 
 def images_to_score(tables: Tables, model: str, version: str, since: datetime) -> DataFrame:
-    """Give path, content_hash, burst_id, failure of the current images, and how they stand with this version.
+    """Return path, content_hash, burst_id, failure of the current images, and their status for a model version.
 
-    `is_new`: it has no prediction as it is now. `old_bursts`: the bursts of the predictions that it has. What was
-    predicted before the version was made, `since`, is of a namesake: the registry was begun anew.
+    `is_new`: the current image has no prediction. `old_bursts`: the bursts of its existing predictions. Predictions
+    from before `since`, when the version was created, belong to a version of the same name in a former registry.
     """
     columns = ["path", "content_hash", "burst_id", "failure"]
     images = tables.latest_images().select(*columns, "ingested_at")
-    done = (
+    predicted = (
         tables.read("predictions")
         .where((F.col("model_name") == model) & (F.col("model_version") == version))
         .select(
@@ -73,20 +73,20 @@ def images_to_score(tables: Tables, model: str, version: str, since: datetime) -
             "scored_at",
         )
     )
-    # A burst that has lost a frame since it was scored votes again.
+    # A burst that has lost a frame since it was scored is scored again.
     lost = (
         tables.read("images")
         .where("removed_at is not null")
         .groupBy("burst_id")
         .agg(F.max("removed_at").alias("lost_at"))
     )
-    both = images.join(done, "path", "left").join(lost, "burst_id", "left")
+    joined = images.join(predicted, "path", "left").join(lost, "burst_id", "left")
     is_same = F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))
     is_same &= (F.col("scored_at") >= F.lit(since)) & F.coalesce(F.col("scored_at") > F.col("lost_at"), F.lit(True))
     is_mended = F.col("old_failure").isNotNull() & F.col("failure").isNull()
     is_mended &= F.col("ingested_at") > F.col("scored_at")
-    # A changed file has a row for each of its versions: it is new only if none of them is the current one.
-    return both.groupBy(*columns).agg(
+    # A changed file has a prediction per content: it is new only if none of them is of the current content.
+    return joined.groupBy(*columns).agg(
         F.min(~F.coalesce(is_same, F.lit(False)) | is_mended).alias("is_new"),
         F.collect_set("old_burst").alias("old_bursts"),
     )

@@ -1,4 +1,4 @@
-"""The Delta tables: read, append, upsert. By path in the workspace, or by name where a schema is set."""
+"""Read and write the Delta tables: by path in the workspace, or by name if a schema is set."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ CREATED_BY = {
     "arrivals": "irbis ingest --watch --images DIR",
 }
 
-ROW_KEY = ["path", "ingested_at"]  # what tells a row of images from all others
+ROW_KEY = ["path", "ingested_at"]  # identifies a row of images
 BROADCAST_MAX_ROWS = 200_000  # paths or hashes
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Give the project's tables by their names: images, features, predictions, datasets, arrivals."""
+    """The tables of a workspace: images, features, predictions, datasets, arrivals."""
 
     spark: SparkSession
     workspace: str
@@ -51,54 +51,52 @@ class Tables:
 
     @classmethod
     def of(cls, spark: SparkSession, settings: Settings) -> Tables:
-        """Give the tables of the settings' workspace. Raises AccessError where that refuses us."""
+        """Return the tables of the settings' workspace. Raises AccessError if the storage denies access."""
         configure_hadoop_access(spark, settings)
         return cls(spark, workspace_uri(settings), settings.tables.schema_)
 
     def location(self, name: str) -> str:
-        """Say where a table is: its full name, or its folder."""
+        """Return the full name of a table, or its folder."""
         return f"{self.schema}.{name}" if self.schema else f"{self.workspace}/tables/{name}"
 
     def exists(self, name: str) -> bool:
+        """Return whether the table was ever written."""
         if self.schema:  # catalog.tableExists takes no name with a dot before Spark 3.4
             if not self.spark.catalog.databaseExists(self.schema):
                 return False
-            found = self.spark.sql(f"SHOW TABLES IN {self.schema} LIKE '{name}'").where("not isTemporary")
-            return bool(found.head(1))
+            tables_found = self.spark.sql(f"SHOW TABLES IN {self.schema} LIKE '{name}'").where("not isTemporary")
+            return bool(tables_found.head(1))
         return bool(DeltaTable.isDeltaTable(self.spark, self.location(name)))
 
     def require(self, name: str) -> None:
-        """Raise DataError with the command that makes the table, if it was never written."""
+        """Raise DataError with the command that creates the table, if it does not exist."""
         if not self.exists(name):
             raise DataError(
                 f"There is no table {name} in {self.schema or self.workspace}. Run `{CREATED_BY[name]}` first."
             )
 
     def read(self, name: str) -> DataFrame:
-        """Give the table, or an empty frame of its columns where it was never written."""
-        wanted = schemas.parse_ddl(SCHEMAS[name])
-        if not self.exists(name):  # a frame that the optimizer knows to be empty: no job, no Python worker
-            nothing = [F.lit(None).cast(kind).alias(column) for column, kind in wanted.items()]
-            return self.spark.range(0).where(F.lit(False)).select(*nothing)
-        rows = (
-            self.spark.table(self.location(name))
-            if self.schema
-            else self.spark.read.format("delta").load(self.location(name))
-        )
-        for column, kind in wanted.items():  # a table that an earlier version wrote lacks what was added since
+        """Return the table, or an empty frame with its columns if it does not exist."""
+        columns = schemas.parse_ddl(SCHEMAS[name])
+        if not self.exists(name):  # the optimizer knows that it is empty: no job, no Python worker
+            null_columns = [F.lit(None).cast(kind).alias(column) for column, kind in columns.items()]
+            return self.spark.range(0).where(F.lit(False)).select(*null_columns)
+        location = self.location(name)
+        rows = self.spark.table(location) if self.schema else self.spark.read.format("delta").load(location)
+        for column, kind in columns.items():  # tables written by an earlier version lack newer columns
             if column not in rows.columns:
                 rows = rows.withColumn(column, F.lit(None).cast(kind))
         return rows
 
     def stream(self, name: str) -> DataFrame:
-        """Give the rows as they come, each once for every checkpoint."""
+        """Return a stream of the rows, each once per checkpoint."""
         reader = self.spark.readStream.format("delta")
         return reader.table(self.location(name)) if self.schema else reader.load(self.location(name))
 
     def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
-        """Add rows in one atomic commit; columns are put in order. Compressed images want `uncompressed`."""
+        """Append rows in one atomic commit, with columns in order. Use `uncompressed` for image bytes."""
         writer = rows.select(*schemas.parse_ddl(SCHEMAS[name])).write.format("delta")
-        writer = writer.option("mergeSchema", "true")  # columns may be added from one version to the next
+        writer = writer.option("mergeSchema", "true")  # a newer version may add columns
         writer = writer.option("compression", compression)
         if self.schema and not self.spark.catalog.databaseExists(self.schema):
             raise DataError(f"tables.schema = {self.schema}: there is no such schema. CREATE SCHEMA {self.schema}.")
@@ -107,31 +105,31 @@ class Tables:
             writer.saveAsTable(self.location(name)) if self.schema else writer.save(self.location(name))
 
     def upsert(self, name: str, rows: DataFrame, keys: Sequence[str]) -> None:
-        """Replace the rows with the same keys and add the others, in one atomic commit; a new table is begun."""
+        """Replace rows with the same keys and add the others, in one atomic commit; create a missing table."""
         if not self.exists(name):
             return self.append(name, rows)
-        same = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
+        condition = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
         rows = rows.select(*schemas.parse_ddl(SCHEMAS[name]))
-        merge = self._delta(name).alias("old").merge(rows.alias("new"), same)
+        merge = self._delta(name).alias("old").merge(rows.alias("new"), condition)
         with guard_commit(self, name):
             merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
 
     def delete(self, name: str, condition: Column) -> None:
-        """Take the rows away for which the condition holds, in one atomic commit."""
+        """Delete the rows that satisfy the condition, in one atomic commit."""
         with guard_commit(self, name):
             self._delta(name).delete(condition)
 
     def delete_matching(self, name: str, keys: DataFrame, only: str | None = None) -> None:
-        """Delete the rows with the values of one of the keys, or set one column of theirs to null, in one commit."""
-        same = " and ".join(f"old.{column} <=> gone.{column}" for column in keys.columns)
+        """Delete the rows that match any of the keys, or set their column `only` to null, in one atomic commit."""
+        condition = " and ".join(f"old.{column} <=> gone.{column}" for column in keys.columns)
         gone = self.broadcast_keys(keys.distinct()).alias("gone")
-        merge = self._delta(name).alias("old").merge(gone, same)
+        merge = self._delta(name).alias("old").merge(gone, condition)
         merge = merge.whenMatchedUpdate(set={only: "null"}) if only else merge.whenMatchedDelete()
         with guard_commit(self, name):
             merge.execute()
 
     def vacuum(self, name: str, hours: float | None) -> None:
-        """Delete the files that no snapshot of the last hours reads. Null: as many hours as Delta keeps."""
+        """Delete files that no snapshot of the last `hours` reads. Null: Delta's retention."""
         self._delta(name).vacuum(hours)
 
     def _delta(self, name: str) -> DeltaTable:
@@ -140,7 +138,7 @@ class Tables:
         return DeltaTable.forPath(self.spark, self.location(name))
 
     def version(self, name: str) -> int | None:
-        """Give the number of the table's last commit; null: never written."""
+        """Return the number of the last commit; null if the table does not exist."""
         if not self.exists(name):
             return None
         return int(self.history(name, 1).select("version").first()[0])
@@ -149,44 +147,44 @@ class Tables:
         return int(self.detail(name).select("sizeInBytes").first()[0]) if self.exists(name) else 0
 
     def approximate_count(self, name: str) -> int:
-        """Give about how many rows there are: for a local table what its files hold, replaced rows too, unqueried."""
+        """Return an upper bound of the row count: for a local table that of all its files, without a query."""
         if self.schema or "://" in self.workspace:
             return self.read(name).count()
-        return sum(map(_rows_in, Path(self.location(name)).glob("*.parquet")))
+        return sum(map(_count_rows, Path(self.location(name)).glob("*.parquet")))
 
     def history(self, name: str, limit: int | None = None) -> DataFrame:
-        """Return Delta's record of the last commits; of all with no limit."""
+        """Return Delta's history of the last `limit` commits; of all if null."""
         return self.spark.sql(f"DESCRIBE HISTORY {self._sql_name(name)}" + (f" LIMIT {limit}" if limit else ""))
 
     def detail(self, name: str) -> DataFrame:
-        """Return Delta's one row about the table as it is."""
+        """Return Delta's single row of details on the table."""
         return self.spark.sql(f"DESCRIBE DETAIL {self._sql_name(name)}")
 
     def _sql_name(self, name: str) -> str:
         escaped = self.location(name).replace("`", "``")
         return self.location(name) if self.schema else f"delta.`{escaped}`"
 
-    def latest_images(self, of: DataFrame | None = None, *, with_removed: bool = False) -> DataFrame:
-        """Give the newest row of every path but removed ones, without `content`: bytes are never shuffled.
+    def latest_images(self, keys: DataFrame | None = None, *, with_removed: bool = False) -> DataFrame:
+        """Return the newest row of every path except removed ones, without `content`: bytes are never shuffled.
 
-        `of`: path and ingested_at of settled rows, the newest or not, to whose paths alone it comes down. No newer
-        row lies in a file of older ones, so that Delta reads few where the rows are late ones.
+        `keys`: path and ingested_at of materialized rows; only their paths are returned. Files with only older rows
+        cannot contain their newest rows, so that Delta skips them.
         """
         newest = Window.partitionBy("path").orderBy(F.col("ingested_at").desc())
         rows = self.read("images").drop("content")
-        if of is not None:
-            count, since = of.agg(F.count("*"), F.min("ingested_at")).first()
+        if keys is not None:
+            count, since = keys.agg(F.count("*"), F.min("ingested_at")).first()
             rows = rows.where(ingested_since(since)) if count else rows
-            rows = rows.join(_as_keys(of.select("path"), count), "path", "left_semi")
+            rows = rows.join(_broadcast_if_small(keys.select("path"), count), "path", "left_semi")
         rows = rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
         return rows if with_removed else rows.where("removed_at is null")
 
     def materialize(self, rows: DataFrame) -> DataFrame:
-        """Give the rows, few and without bytes, as they are now, whatever is written to the tables later.
+        """Return the current rows (few, and without bytes), independent of later writes to the tables.
 
-        A cached frame is no such thing: Spark computes it anew once a table that it came from has been written.
-        On a cluster they go to the workspace, because an executor may leave; not to a volume of Databricks, which
-        Spark's checkpoints cannot reach: there the job tries a lost stage again.
+        Caching is not enough: Spark recomputes a cached frame once one of its tables has been written. On a cluster
+        the rows are stored in the workspace, because an executor may be lost; but not on a Databricks volume, which
+        Spark's checkpoints cannot write: there the job retries a lost stage.
         """
         if uses_local_checkpoint(self.spark.sparkContext.master, self.workspace):
             return rows.localCheckpoint()
@@ -194,60 +192,59 @@ class Tables:
         return rows.checkpoint()
 
     def broadcast_keys(self, keys: DataFrame) -> DataFrame:
-        """Settle the keys of a join. If they are few (20 MB), they are sent to the other side, not that to them."""
+        """Materialize the keys of a join; broadcast them if there are at most BROADCAST_MAX_ROWS (20 MB)."""
         keys = self.materialize(keys)
-        return _as_keys(keys, keys.count())
+        return _broadcast_if_small(keys, keys.count())
 
     def with_content(self, rows: DataFrame, since: datetime) -> DataFrame:
-        """Add `content` to rows of images, which have path, ingested_at, content_path and content_at.
+        """Add `content` to rows of images with path, ingested_at, content_path and content_at.
 
-        `since`, the oldest `stored_at()` among them, lets Delta skip the files of older images. The rows are
-        sent to the bytes (broadcast), never the bytes to the rows.
+        `since`, their oldest `content_ingested_at()`, lets Delta skip the files of older images. The rows are
+        broadcast, so that the bytes are never shuffled.
         """
-        held = [F.col("path").alias("held_path"), F.col("ingested_at").alias("held_at"), "content"]
-        contents = self.read("images").where(ingested_since(since)).select(*held)
-        rows = rows.withColumn("held_path", F.coalesce("content_path", "path")).withColumn(
-            "held_at", content_ingested_at()
-        )
+        stored = [F.col("path").alias("held_path"), F.col("ingested_at").alias("held_at"), "content"]
+        contents = self.read("images").where(ingested_since(since)).select(*stored)
+        rows = rows.withColumn("held_path", F.coalesce("content_path", "path"))
+        rows = rows.withColumn("held_at", content_ingested_at())
         return contents.join(F.broadcast(rows), ["held_path", "held_at"]).drop("held_path", "held_at")
 
 
-def _as_keys(keys: DataFrame, count: int) -> DataFrame:
+def _broadcast_if_small(keys: DataFrame, count: int) -> DataFrame:
     if not count:
-        return keys.where(F.lit(False))  # which the optimizer knows to be empty: nothing is read for them
+        return keys.where(F.lit(False))  # the optimizer knows that it is empty: nothing is read
     return F.broadcast(keys) if count <= BROADCAST_MAX_ROWS else keys
 
 
 def content_ingested_at() -> Column:
-    """Return the ingested_at of the row that holds the bytes of a row of images."""
+    """Return the ingested_at of the row with the bytes of a row of images."""
     return F.coalesce("content_at", "ingested_at")
 
 
 def ingested_since(moment: datetime) -> Column:
-    """Return whether a row was ingested at a moment or later."""
-    # One that Spark gave is in this machine's time zone, where a year has one hour twice: hence UTC.
+    """Return the condition that a row was ingested at `moment` or later."""
+    # Times from Spark are in the local time zone, which repeats one hour a year: hence UTC.
     return F.col("ingested_at") >= F.lit(moment.astimezone(timezone.utc))
 
 
-def _rows_in(file: Path) -> int:
+def _count_rows(file: Path) -> int:
     try:
         return int(pq.read_metadata(file).num_rows)
-    except pa.ArrowInvalid:  # a killed run has left it half written: it is not of the table
+    except pa.ArrowInvalid:  # left incomplete by a killed run: not part of the table
         return 0
 
 
 def uses_local_checkpoint(master: str, workspace: str) -> bool:
-    """Say whether settled rows are held by the executors alone."""
+    """Return whether materialized rows are stored on the executors only."""
     return master.startswith("local") or re.match(r"(dbfs:)?/+Volumes/", workspace) is not None
 
 
 def workspace_uri(settings: Settings) -> str:
-    """Give the workspace's address, or its folder in full, without a slash at the end."""
+    """Return the workspace's URI, or its absolute folder, without a trailing slash."""
     workspace = settings.workspace
     return (workspace if "://" in workspace else str(Path(workspace).expanduser().absolute())).rstrip("/")
 
 
 def count_failures(rows: DataFrame) -> dict[str, int]:
-    """Count rows by their failure, those without one left out."""
+    """Count rows by failure, without those that did not fail."""
     counted = rows.where("failure is not null").groupBy("failure").count().collect()
     return {row["failure"]: row["count"] for row in counted}

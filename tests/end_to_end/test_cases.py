@@ -99,7 +99,7 @@ def test_labels_corrected_by_moving_files(case: Run) -> None:
 def test_system_folders(case: Run) -> None:
     printed = case("04_junk_folders")
     assert labels("04_junk_folders/ws") == {"leopard": 16, "fox": 16, "blank": 16}
-    assert "passed over" in printed and "@eaDir" in printed
+    assert "skipped " in printed and "@eaDir" in printed
 
 
 def test_ancient_dates(case: Run) -> None:

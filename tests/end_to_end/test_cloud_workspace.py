@@ -81,7 +81,7 @@ def test_a_workspace_that_cannot_be_entered_is_told_of(surveys, irbis, tmp_path)
     assert "cannot write there with a token of DefaultAzureCredential. Set azure.account_key" in told(cloud)
     assert "cannot write there with a SAS" in told(cloud, IRBIS_AZURE__SAS="sv=1&sig=aGlkZGVu")
     assert "no such host" in told(cloud, IRBIS_AZURE__ACCOUNT_KEY=KEY)
-    assert "it holds a signature" in told("https://irbis1.blob.core.windows.net/c/w?sig=aGlkZGVu")
+    assert "it contains a SAS" in told("https://irbis1.blob.core.windows.net/c/w?sig=aGlkZGVu")
     err = irbis("report", "--workspace", WORKSPACE, code=2).stderr
     assert err.startswith(
         f"irbis: tracking.uri is not set, and SQLite cannot live in {SPARK_WORKSPACE}. Name an MLflow"

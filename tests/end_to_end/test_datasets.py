@@ -43,13 +43,13 @@ def test_a_dataset_is_registered_listed_read_shown_and_forgotten(irbis_here, tmp
     assert irbis_here("status", *where, "--dataset", "peru", "--json").stdout.count('"ingest": 0') == 1
     assert "peru is forgotten" in irbis_here("datasets", "remove", "peru", *where).stdout
     err = irbis_here("ingest", "--dataset", "peru", *where, code=2).stderr
-    assert "There is no dataset 'peru'. None is registered yet. Register it: irbis datasets add peru" in err
+    assert "There is no dataset 'peru'. No dataset is registered yet. Register it: irbis datasets add peru" in err
 
 
 def test_what_cannot_be_a_dataset_is_told(irbis_here, tmp_path):
     (tmp_path / "survey").mkdir()
     add = ["datasets", "add", "--workspace", "w", "--images", "survey"]
-    assert "'a b' is no name for a dataset" in irbis_here(*add, "a b", code=2).stderr
+    assert "'a b' is not a valid dataset name" in irbis_here(*add, "a b", code=2).stderr
     assert "there is no such file" in irbis_here(*add, "a", "--labels", "gone.csv", code=2).stderr
     assert "does not exist. Give a folder" in irbis_here("datasets", "add", "a", "--images", "gone", code=2).stderr
     assert "Give one of them" in irbis_here("run", "--images", "survey", "--dataset", "a", code=2).stderr

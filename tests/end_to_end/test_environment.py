@@ -113,7 +113,7 @@ def test_a_disk_that_cannot_take_what_is_found_is_told_before_anything_is_writte
         {ingest}; echo "left: $?"; find {workspace}/tables -type f; echo end"""
     done = run([*words, "bash", "-c", script], tmp_path)
     assert "left: 2\nend\n" in done.stdout, done.stdout + done.stderr
-    said = "irbis: The next commit of ingest \\(60 images\\) takes about \\d+ MB on the disk of .* MB are free"
+    said = "irbis: The next commit of ingest \\(60 images\\) needs about \\d+ MB on the disk of .* MB are free"
     assert re.search(said, done.stderr) and "--set ingest.files_per_commit=30" in done.stderr
 
 

@@ -67,9 +67,9 @@ def test_a_dry_run_tells_and_sends_nothing(container, folder):
     lines, is_whole = sent(folder, container.url, dry_run=True)
     assert is_whole and lines[0].startswith("upload: 40 found, 40 to send (0.0 MB), 0 there already")
     assert lines[1:] == [
-        "upload: labels.csv with 40 labels would be written beside them, from the names of folders (sources.labels = "
+        "upload: labels.csv with 40 labels would be written next to the images, from folder names (sources.labels = "
         "folder): cat 26, dog 14",
-        "upload: note: passed over 1 of 41 files: 1 metadata or text file (txt).",
+        "upload: note: skipped 1 of 41 files: 1 metadata or text file (txt).",
     ]
     assert contents(container) == {}
 
@@ -81,9 +81,9 @@ def test_the_folders_own_labels_file_is_sent_and_folders_are_no_labels(container
     (folder / "labels.csv").write_text(OWN)
     lines, is_whole = sent(folder, container.url)
     assert is_whole and lines[1:] == [
-        "upload: labels.csv is sent as it is; names of folders are not taken as labels. labels.csv: label = species, "
+        "upload: labels.csv is uploaded unchanged; folder names are not used as labels. labels.csv: label = species, "
         "path = path; 30 of 40 images have a label, 10 have none.",
-        "upload: note: passed over 1 of 41 files: 1 metadata or text file (txt).",
+        "upload: note: skipped 1 of 41 files: 1 metadata or text file (txt).",
     ]
     assert contents(container)["labels.csv"] == OWN.encode()
 
@@ -91,7 +91,7 @@ def test_the_folders_own_labels_file_is_sent_and_folders_are_no_labels(container
 def test_a_labels_file_that_cannot_be_used_is_sent_and_not_replaced(container, folder):
     (folder / "labels.csv").write_text(f"path,label,species\n{min(IMAGES)},animal,fox\n")
     lines, _ = sent(folder, container.url)
-    assert "But it cannot be used as it is: " in lines[1] and "could be the label: label or species" in lines[1]
+    assert "But ingest cannot use it: " in lines[1] and "could be the label: label or species" in lines[1]
     assert contents(container)["labels.csv"] == (folder / "labels.csv").read_bytes()
 
 
@@ -99,8 +99,10 @@ def test_the_file_that_the_settings_name_is_sent_and_the_one_of_the_folder_is_na
     (folder / "labels.csv").write_text(OWN)
     (tmp_path / "species.csv").write_text(OWN.replace("fox", "hare"))
     lines, _ = sent(folder, container.url, **{"sources.labels": str(tmp_path / "species.csv")})
-    assert lines[1].startswith("upload: species.csv is sent as it is (sources.labels). species.csv: label = species, ")
-    assert lines[2] == f"upload: labels.csv of the folder is not sent: sources.labels = {tmp_path}/species.csv"
+    assert lines[1].startswith(
+        "upload: species.csv is uploaded unchanged (sources.labels). species.csv: label = species, "
+    )
+    assert lines[2] == f"upload: labels.csv in the folder is not uploaded: sources.labels = {tmp_path}/species.csv"
     found = contents(container)
     assert "labels.csv" not in found and found["species.csv"] == (tmp_path / "species.csv").read_bytes()
 
@@ -119,7 +121,7 @@ def test_different_labels_in_the_container_are_kept(container, folder):
     assert " would be kept as labels.2" in dry[2] and list(contents(container)) == ["labels.csv"]
     lines, _ = sent(folder, container.url)
     kept = lines[2].rpartition(" ")[2]
-    assert lines[2].startswith("upload: another labels.csv was there: it is kept as labels.2") and kept.endswith(".csv")
+    assert lines[2].startswith("upload: the existing labels.csv is kept as labels.2") and kept.endswith(".csv")
     found = contents(container)
     assert found[kept] == by_hand and len(found["labels.csv"].splitlines()) == 41
     (folder / "S0/cat/new.JPG").write_bytes(JPEG + b"new")  # only lines are added: nothing to keep

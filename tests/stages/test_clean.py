@@ -1,4 +1,4 @@
-"""`irbis clean` frees what nobody needs, says exactly how much, and leaves alone what may be in use."""
+"""`irbis clean` removes unneeded data, reports the exact bytes, and keeps what may be in use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines.cleanup import leftovers
-from pipelines.cleanup.clean import Clean
+from pipelines.cleanup.clean import WorkspaceCleaner
 from pipelines.cleanup.leftovers import find_leftovers, last_changed, total_size
 from pipelines.processes import Process
 from pipelines.runs.history import FAILED, LOCAL, RUNNING, RunHistory, RunRecord
@@ -44,7 +44,7 @@ def write(path: Path, size: int, days: float = 0) -> Path:
 
 
 def age(path: Path, days: float) -> None:
-    """Let a file, and its folder, be as old."""
+    """Set the age of a file and its folder."""
     for each in (path, path.parent):
         os.utime(each, (time.time() - days * DAY,) * 2)
 
@@ -75,17 +75,17 @@ def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine
         ledger.write(RunRecord(name, ("run",), LOCAL, {}, settings.workspace, "/", started, state, process=process))
     assert kinds(settings) == {"run folder": [old, killed]}
     before = {path: path.stat().st_mtime for path in runs.rglob("*")}
-    assert list(Clean(settings, dry_run=True).run(never)) == [
+    assert list(WorkspaceCleaner(settings, dry_run=True).run(never)) == [
         "2 run folders, 127 bytes would be removed",
         "127 bytes would be freed",
     ]
     assert {path: path.stat().st_mtime for path in runs.rglob("*")} == before
-    assert list(Clean(settings).run(never)) == ["2 run folders, 127 bytes removed", "127 bytes freed"]
+    assert list(WorkspaceCleaner(settings).run(never)) == ["2 run folders, 127 bytes removed", "127 bytes freed"]
     assert {path.name for path in runs.iterdir()} == {
         *(young, at_work, killed_lately, two_stages),
         *("exp1", "a file of somebody", "link"),
     }
-    assert list(Clean(settings).run(never)) == ["0 bytes freed"]
+    assert list(WorkspaceCleaner(settings).run(never)) == ["0 bytes freed"]
 
 
 @pytest.mark.parametrize(
@@ -143,11 +143,11 @@ def test_left_overs_go_when_they_are_old_and_nothing_else_does(make_settings, ma
     for name, state in (("run-1", FAILED), ("run-2", RUNNING)):
         RunHistory(settings.runs.history_dir).write(RunRecord(name, ("run",), "yarn", {}, "/w", "/", started, state))
     total = sum(range(11, 21))
-    assert list(Clean(settings, dry_run=True).run(never))[-1] == f"{total} bytes would be freed"
+    assert list(WorkspaceCleaner(settings, dry_run=True).run(never))[-1] == f"{total} bytes would be freed"
     monkeypatch.setattr(leftovers, "oldest_java", lambda: time.time() - 3 * DAY)  # it may be using the blocks
     gone.remove(blocks)
     assert sorted(path for left in find_leftovers(settings) for path in left.paths) == sorted(gone)
-    assert list(Clean(settings).run(never))[-1] == f"{total - 19} bytes freed"
+    assert list(WorkspaceCleaner(settings).run(never))[-1] == f"{total - 19} bytes freed"
     assert not any(path.exists() for path in gone) and blocks.exists() and all(path.exists() for path in kept)
 
 
@@ -165,8 +165,8 @@ def test_a_folder_that_cannot_be_removed_is_named_and_the_rest_goes(make_setting
         remove(path)
 
     monkeypatch.setattr(leftovers.shutil, "rmtree", refused)
-    assert list(Clean(settings).run(never)) == [
-        f"note: {runs}/{first} stays: Permission denied",
+    assert list(WorkspaceCleaner(settings).run(never)) == [
+        f"note: {runs}/{first} is not removed: Permission denied",
         "1 run folder, 10 bytes removed",
         "10 bytes freed",
     ]
@@ -179,7 +179,7 @@ def test_of_sparks_log_the_last_megabyte_stays(make_settings):
     log.write_bytes(b"old\n" * 3 * 2**20 + b"the last line\n")
     size = log.stat().st_size
     with log.open("ab") as appending:  # as a JVM that runs does
-        assert list(Clean(settings).run(never))[-1] == f"{size - 2**20:,} bytes freed"
+        assert list(WorkspaceCleaner(settings).run(never))[-1] == f"{size - 2**20:,} bytes freed"
         appending.write(b"and one more\n")
     content = log.read_bytes()
     assert len(content) == 2**20 + 13 and content.endswith(b"old\nthe last line\nand one more\n")
@@ -213,14 +213,14 @@ def test_files_that_no_snapshot_reads_go_and_the_numbers_are_those_of_the_disk(s
         file.write_bytes(b"x" * 1000)
     rows = tables.read("images").orderBy("path").collect()
     before = stale(tables, "images")
-    said = list(Clean(settings, dry_run=True).run(lambda: spark))
+    dry_lines = list(WorkspaceCleaner(settings, dry_run=True).run(lambda: spark))
     assert stale(tables, "images") == before
-    assert [line.partition(", ")[0].partition(" ")[2] for line in said[:2]] == [
+    assert [line.partition(", ")[0].partition(" ")[2] for line in dry_lines[:2]] == [
         "files of tables that no commit names",  # Spark's own empty files too
         "files that no table reads",
     ]
-    done = list(Clean(settings).run(lambda: spark))
-    assert [line.replace("would be ", "") for line in said] == done
+    done = list(WorkspaceCleaner(settings).run(lambda: spark))
+    assert [line.replace("would be ", "") for line in dry_lines] == done
     freed = int(done[-1].partition(" ")[0].replace(",", ""))
     assert before - stale(tables, "images") == freed > 3000 and not any(file.exists() for file in left)
     assert tables.read("images").orderBy("path").collect() == rows
@@ -237,9 +237,9 @@ def test_bytes_of_files_that_are_no_images_are_cleared_from_rows_of_an_earlier_v
     key = tables.read("images").where("path like '%key.jpg'")
     before = key.drop("content").collect()
     assert bytes(key.first()["content"]) == secret
-    line = f"1 file that is no image, {len(secret)} bytes"
-    assert f"{line} would be deleted" in list(Clean(settings, dry_run=True).run(lambda: spark))
-    assert f"{line} deleted" in list(Clean(settings).run(lambda: spark))
+    line = f"1 file that is not an image, {len(secret)} bytes"
+    assert f"{line} would be deleted" in list(WorkspaceCleaner(settings, dry_run=True).run(lambda: spark))
+    assert f"{line} deleted" in list(WorkspaceCleaner(settings).run(lambda: spark))
     key = tables.read("images").where("path like '%key.jpg'")
     assert key.first()["content"] is None and key.drop("content").collect() == before
     held = {bytes(row["content"]) for row in tables.read("images").where("content is not null").collect()}

@@ -191,7 +191,7 @@ def test_every_file_that_is_passed_over_is_counted_at_every_ingest(spark, make_s
     assert (first.read, second.read) == (1, 0)
     assert first.notes[:1] == second.notes == second.persistent_notes
     assert second.notes == (
-        "passed over 5 of 6 files: 1 video (mp4), 1 file without a suffix, 2 files in system folders "
+        "skipped 5 of 6 files: 1 video (mp4), 1 file without a suffix, 2 files in system folders "
         "(.ipynb_checkpoints, @eaDir), 1 system or hidden file (Thumbs.db). To use them, extract frames from videos. "
         "1 of the files without a known suffix are images by their first bytes (JPEG): rename them, or add `.` to "
         "sources.extensions.",

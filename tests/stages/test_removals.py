@@ -220,7 +220,7 @@ def cleaned(spark, settings, dry_run=False):
     """Return what cleaning says of the workspace alone, not of this machine's caches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clean, "find_leftovers", lambda settings: [])
-        return list(clean.Clean(settings, dry_run).run(lambda: spark))
+        return list(clean.WorkspaceCleaner(settings, dry_run).run(lambda: spark))
 
 
 def on_disk(tables):
@@ -268,13 +268,15 @@ def test_bytes_go_by_themselves_after_the_set_time(spark, chosen, folder):
     assert SURVEY["fox/0.jpg"] in on_disk(tables)
     result = ingest.run(spark, changed(chosen, "ingest", keep_removed_days=0.0))
     size = len(SURVEY["fox/0.jpg"])
-    assert notes_on_paths(result) == (f"1 removed image, {size:,} bytes deleted, 0 days after they were gone.",)
+    assert notes_on_paths(result) == (
+        f"1 removed image, {size:,} bytes deleted, 0 days after removal from the source.",
+    )
     assert result.due is None and SURVEY["fox/0.jpg"] not in on_disk(tables)
 
 
 def test_the_command_says_what_is_deleted_and_does_nothing_while_another_writes(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(session, "get_session", lambda *_, **__: None)
-    monkeypatch.setattr(clean.Clean, "run", lambda self, _: [f"{self.dry_run}"])
+    monkeypatch.setattr(clean.WorkspaceCleaner, "run", lambda self, _: [f"{self.dry_run}"])
     words = ["clean", "--workspace", str(tmp_path)]
     main(words)
     main([*words, "--dry-run"])

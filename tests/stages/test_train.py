@@ -103,7 +103,9 @@ def test_a_class_of_which_too_few_groups_were_held_out_is_named(spark, settings)
 
 
 def test_a_class_of_interest_that_nothing_is_labelled_is_refused(spark, settings):
-    with pytest.raises(DataError, match=r"names lynx, which no training image is labelled\. The labels are plain, str"):
+    with pytest.raises(
+        DataError, match=r"names lynx, but no training image has that label\. The labels are plain, str"
+    ):
         train.run(spark, changed(settings, "train", classes_of_interest=["striped", "lynx"]))
 
 
@@ -111,7 +113,7 @@ def test_a_label_to_exclude_that_no_image_has_is_refused(spark, settings):
     with pytest.raises(DataError) as raised:
         train.run(spark, changed(settings, "train", exclude_labels=["stripes", "plain"]))
     assert str(raised.value) == (
-        "train.exclude_labels names stripes (did you mean striped?), which no image is labelled. "
+        "train.exclude_labels names stripes (did you mean striped?), but no image has that label. "
         "The labels are plain, striped."
     )
 

@@ -75,8 +75,8 @@ def test_what_is_passed_over_is_said_once_and_again_when_it_changes(spark, make_
         for result in watch(spark, settings, sleeps(lambda: None, lambda: draw({"a/2.mp4": b""}))):
             notes.append(result.notes)
     assert [note.partition(". ")[0] for (note,) in notes] == [
-        "passed over 1 of 2 files: 1 video (mp4)",
-        "passed over 2 of 3 files: 2 videos (mp4)",
+        "skipped 1 of 2 files: 1 video (mp4)",
+        "skipped 2 of 3 files: 2 videos (mp4)",
     ]
 
 

@@ -15,7 +15,7 @@ from pipelines.azure_uri import is_azure_uri, parse_blob_uri
 from pipelines.config.settings import Settings
 from pipelines.errors import AccessError, DataError, ImageError
 from pipelines.sources.stores.azure_blob import BACKGROUND_RETRY, AzureBlobs
-from pipelines.sources.upload import content_type
+from pipelines.sources.upload import guess_content_type
 
 
 class WorkspaceFiles:
@@ -65,7 +65,7 @@ class WorkspaceFiles:
         folder, _, name = address.rpartition("/")
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
         try:
-            self._container(f"{folder}/").put(name, content, md5, content_type(name))
+            self._container(f"{folder}/").put(name, content, md5, guess_content_type(name))
         except ImageError as error:  # as the images' own code says it
             fault = AccessError(f"{address} cannot be written ({error.detail}).")
             raise _passing(fault, error.__cause__) from error

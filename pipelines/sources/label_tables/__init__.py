@@ -1,7 +1,7 @@
-"""Tables of labels as the programs of the field write them: one file per program, each listed in PROGRAMS.
+"""Formats of labels files: one module per program, each listed in PROGRAMS.
 
-Each has `matches(table)`, which looks at the whole set of columns, and `read(table, given) -> Reading`, where `given`
-are the columns that the user has chosen by sources.columns.
+Each module has `matches(table)`, which checks the set of columns, and `read(table, configured) -> TableContent`, where
+`configured` are the columns that the user has set in sources.columns.
 """
 
 from __future__ import annotations
@@ -15,48 +15,48 @@ from pipelines.errors import DataError
 from pipelines.sources.label_tables import camtrap_dp, camtrapr, generic, lila, timelapse, wildlife_insights
 from pipelines.sources.label_tables.generic import ALIASES
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, first_of, join_parts, join_path
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, first_nonempty, join_parts, join_path
 
 __all__ = ["ALIASES", "PathColumn", "RawTable", "TableContent", "read_table"]
 PROGRAMS = (wildlife_insights, lila, camtrapr, camtrap_dp, timelapse)
 
 
-def read_table(table: RawTable, chosen: Mapping[str, str]) -> TableContent:
-    """Return what a table says. `chosen`: the setting sources.columns. Raises DataError with every fault.
+def read_table(table: RawTable, configured: Mapping[str, str]) -> TableContent:
+    """Read a labels table. `configured`: the setting sources.columns. Raises DataError with every fault.
 
-    A chosen column wins over the reader of the program; an empty name leaves the column out.
+    A configured column takes precedence over the program's reader; an empty name leaves the column out.
     """
     faults: list[str] = []
-    own: dict[str, pd.Series] = {}
-    for column, name in chosen.items():
+    own_columns: dict[str, pd.Series] = {}
+    for column, name in configured.items():
         try:
-            own[column] = _evaluate(table, column, name)
+            own_columns[column] = _evaluate(table, column, name)
         except DataError as error:
             faults += error.faults
     reader = next((program for program in PROGRAMS if program.matches(table)), generic)
     try:
-        reading = reader.read(table, frozenset(chosen))
+        content = reader.read(table, frozenset(configured))
     except DataError as error:
         faults += error.faults
     if faults:
         raise DataError(dict.fromkeys(faults))
-    columns, origins = dict(reading.columns), dict(reading.origins)
-    for column, name in chosen.items():
+    columns, origins = dict(content.columns), dict(content.origins)
+    for column, name in configured.items():
         columns.pop(column, None), origins.pop(column, None)
         if name and column != "path":
-            columns[column], origins[column] = own[column], name
-    paths = [PathColumn(chosen["path"], own["path"])] if chosen.get("path") else reading.paths
-    return replace(reading, columns=columns, origins=origins, paths=paths)
+            columns[column], origins[column] = own_columns[column], name
+    paths = [PathColumn(configured["path"], own_columns["path"])] if configured.get("path") else content.paths
+    return replace(content, columns=columns, origins=origins, paths=paths)
 
 
 def _evaluate(table: RawTable, column: str, name: str) -> pd.Series:
-    """Return the column that a setting names: `A`, `A|B` (the first that is not empty) or `A+B` (joined)."""
+    """Evaluate a configured column: `A`, `A|B` (the first that is not empty) or `A+B` (joined)."""
     if name == "" and column not in ("path", "label"):
         return pd.Series("", index=table.cells.index, dtype=object)
     if name in table:
         return table.column(name, is_exact=True)
     if "|" in name:
-        return first_of(*(_evaluate(table, column, part.strip()) for part in name.split("|")))
+        return first_nonempty(*(_evaluate(table, column, part.strip()) for part in name.split("|")))
     if "+" in name:
         parts = [_evaluate(table, column, part.strip()) for part in name.split("+")]
         return join_path(parts[0], join_parts(parts[1:], "/")) if column == "path" else join_parts(parts, " ")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pipelines.errors import DataError
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, first_of
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, first_nonempty
 
 PROGRAM = "Camtrap DP"
-WITHOUT_SPECIES = ("blank", "human", "vehicle")  # observation types that are labels of their own
+WITHOUT_SPECIES = ("blank", "human", "vehicle")  # observation types that are labels themselves
 OPTIONAL = {
     "station": ("locationID", "locationName", "deploymentID"),
     "captured_at": ("timestamp", "eventStart"),
@@ -19,9 +19,9 @@ def matches(table: RawTable) -> bool:
     return table.has_all(("scientificName", "observationType")) or table.has_all(("mediaID", "filePath"))
 
 
-def read(table: RawTable, given: frozenset[str]) -> TableContent:
+def read(table: RawTable, configured: frozenset[str]) -> TableContent:
     lacking = [name for name in ("filePath", "scientificName") if name not in table]
-    if lacking and not {"path", "label"} <= given:
+    if lacking and not {"path", "label"} <= configured:
         raise DataError(
             f"{table.file} is one table of a Camtrap DP package and has no column {lacking[0]}. Paths are in media.csv "
             "and species in observations.csv: join them by mediaID (or eventID) into one file, and give that."
@@ -31,7 +31,7 @@ def read(table: RawTable, given: frozenset[str]) -> TableContent:
         columns["label"], origins["label"] = table.column("scientificName"), table.header("scientificName")
         if "observationType" in table:
             kind = table.column("observationType").str.lower()
-            columns["label"] = first_of(columns["label"], kind.where(kind.isin(WITHOUT_SPECIES), ""))
+            columns["label"] = first_nonempty(columns["label"], kind.where(kind.isin(WITHOUT_SPECIES), ""))
             origins["label"] += f", else {table.header('observationType')}"
     for column, names in OPTIONAL.items():
         name = next((name for name in names if name in table and (table.column(name) != "").any()), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, join_path
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, join_path
 
 PROGRAM = "camtrapR"
 COLUMNS = ("Station", "Species", "DateTimeOriginal", "Directory", "FileName")
@@ -13,7 +13,7 @@ def matches(table: RawTable) -> bool:
     return table.has_all(COLUMNS)
 
 
-def read(table: RawTable, given: frozenset[str]) -> TableContent:
+def read(table: RawTable, configured: frozenset[str]) -> TableContent:
     origins = {"label": "Species", "station": "Station", "captured_at": "DateTimeOriginal"}
     if "Camera" in table:
         origins["camera"] = "Camera"

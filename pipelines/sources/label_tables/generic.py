@@ -1,4 +1,4 @@
-"""Any table with columns for path and label, under one of the names that programs give them."""
+"""Any table with columns for path and label, under a common name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.sources.label_tables.raw import RawTable, column_key
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, join_path, scientific_name
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, join_path, join_scientific_name
 
 ALIASES = {
     "path": ("path", "file_name", "file", "filepath", "image", "relative_path"),
@@ -18,30 +18,30 @@ ALIASES = {
 }
 FOLDERS = ("directory", "folder")  # beside a bare file name
 RANKS = ("kingdom", "phylum", "order", "family", "genus")  # beside them `class` is a taxon, such as Mammalia
-Candidates = dict[str, pd.Series]  # by the name to show
+Candidates = dict[str, pd.Series]  # by display name
 
 
-def read(table: RawTable, given: frozenset[str]) -> TableContent:
-    """Return the columns under the known names, except those that the user has chosen (`given`).
+def read(table: RawTable, configured: frozenset[str]) -> TableContent:
+    """Read the columns with known names, except those in `configured`.
 
-    Raises DataError naming the columns that are missing, and those of which several could be meant.
+    Raises DataError with the missing and the ambiguous columns.
     """
     faults: list[str] = []
     chosen: dict[str, tuple[str, pd.Series]] = {}
     for column in ALIASES:
-        if column in given:
+        if column in configured:
             continue
         try:
-            found = _candidates(table, column)
+            candidates = _candidates(table, column)
         except DataError as error:
             faults += error.faults
             continue
-        name = _choose(found, column)
+        name = _choose(candidates, column)
         if name is not None:
-            chosen[column] = name, found[name]
-        elif found:
-            faults.append(_ambiguous(table, column, list(found)))
-    if not faults and (lacking := [column for column in ("path", "label") if column not in {*given, *chosen}]):
+            chosen[column] = name, candidates[name]
+        elif candidates:
+            faults.append(_ambiguous(table, column, list(candidates)))
+    if not faults and (lacking := [column for column in ("path", "label") if column not in {*configured, *chosen}]):
         faults.append(_missing(table, lacking))
     if faults:
         raise DataError(faults)
@@ -52,31 +52,31 @@ def read(table: RawTable, given: frozenset[str]) -> TableContent:
 
 
 def _candidates(table: RawTable, column: str) -> Candidates:
-    """Return the columns that could be meant; of several, only those that hold something."""
+    """Return the candidate columns; of several, only the non-empty ones."""
     names = [alias for alias in ALIASES[column] if alias in table]
     if column == "label" and any(rank in table for rank in RANKS):
         names = [name for name in names if name != "class"]
-    found = {}
+    candidates = {}
     for name in names:
         header, text = table.header(name), table.column(name)
         if name == "species" and "genus" in table:
-            header, text = f"{table.header('genus')} + {header}", scientific_name(table.column("genus"), text)
-        found[header] = text
-    filled = {header: text for header, text in found.items() if (text != "").any()}
-    return filled if len(found) > 1 and filled else found
+            header, text = f"{table.header('genus')} + {header}", join_scientific_name(table.column("genus"), text)
+        candidates[header] = text
+    filled = {header: text for header, text in candidates.items() if (text != "").any()}
+    return filled if len(candidates) > 1 and filled else candidates
 
 
-def _choose(found: Candidates, column: str) -> str | None:
-    """Return the one candidate, the first of several that say the same, or None."""
-    names = list(found)
+def _choose(candidates: Candidates, column: str) -> str | None:
+    """Return the only candidate, the first of several with equal values, or None."""
+    names = list(candidates)
     if column == "path":
-        for name in names:  # `a/1.jpg` says all that `1.jpg` beside it does
-            if all(_ends_with(found[name], found[other]) for other in names):
+        for name in names:  # `a/1.jpg` contains the `1.jpg` of another column
+            if all(_ends_with(candidates[name], candidates[other]) for other in names):
                 return name
         return None
     if column != "label" and names and column_key(names[0]) == column_key(column):
         return names[0]
-    same = all((found[name].str.casefold() == found[names[0]].str.casefold()).all() for name in names[1:])
+    same = all((candidates[name].str.casefold() == candidates[names[0]].str.casefold()).all() for name in names[1:])
     return names[0] if names and same else None
 
 
@@ -87,7 +87,7 @@ def _ends_with(whole: pd.Series, part: pd.Series) -> bool:
 
 
 def _with_folder(table: RawTable, paths: list[PathColumn]) -> list[PathColumn]:
-    """Return the path made of a folder column and a bare file name, where the table has both."""
+    """Return the path joined from a folder column and a bare file name, if the table has both."""
     folder = next((name for name in FOLDERS if name in table), None)
     if not paths or folder is None or paths[0].text.str.contains(r"[/\\]", regex=True).any():
         return []
@@ -108,8 +108,8 @@ def _missing(table: RawTable, lacking: list[str]) -> str:
     headers = ", ".join(header.strip() for header in table.headers)
     known = ", ".join(" | ".join(ALIASES[column]) for column in lacking)
     return (
-        f"{table.file} has no column {' and no column '.join(lacking)}, only {headers}. Names that are understood: "
-        f"{known}. Or name yours: --set sources.columns.{lacking[0]}=COLUMN."
+        f"{table.file} has no column {' and no column '.join(lacking)}, only {headers}. Known names: "
+        f"{known}. Or name your column: --set sources.columns.{lacking[0]}=COLUMN."
     )
 
 

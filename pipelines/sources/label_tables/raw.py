@@ -1,4 +1,4 @@
-"""A labels table as its file holds it: text only, with the header names as they are written."""
+"""A labels table as stored in its file: text cells and original header names."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pipelines.errors import DataError
 
 
 def column_key(name: str) -> str:
-    """Return a header name as it is compared: letters and digits only, in lower case.
+    """Return the comparison key of a header name: letters and digits only, in lower case.
 
-    `File Name`, `file_name` and `FileName` are one name. Byte-order marks and invisible characters do not count.
+    `File Name`, `file_name` and `FileName` are equal. Byte-order marks and invisible characters are ignored.
     """
     return "".join(character for character in unicodedata.normalize("NFC", name).casefold() if character.isalnum())
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """Hold the cells as text, empty text for a missing value; `headers` in the order of the columns of `cells`."""
+    """Cells as text, empty for a missing value; `headers` in the order of the columns of `cells`."""
 
     file: str
     headers: list[str]
@@ -35,16 +35,17 @@ class RawTable:
         return {column_key(header) for header in self.headers}
 
     def has_all(self, names: Iterable[str]) -> bool:
+        """Return whether all names are headers, compared by their keys."""
         return {column_key(name) for name in names} <= self.keys
 
     def header(self, name: str) -> str:
-        """Return the name as the file writes it."""
+        """Return the name as written in the file."""
         return self.headers[self._one(name)].strip().strip("\ufeff")
 
     def column(self, name: str, *, is_exact: bool = False) -> pd.Series:
-        """Return the stripped text of one column. Raises DataError if the header names it more than once.
+        """Return the stripped text of one column. Raises DataError if several headers have that name.
 
-        `is_exact`: of names that differ in case alone, the one that is written like this is meant.
+        `is_exact`: of names that differ in case alone, select the one with exactly this spelling.
         """
         is_one = is_exact and self.headers.count(name) == 1
         text = self.cells.iloc[:, self.headers.index(name) if is_one else self._one(name)]
@@ -53,10 +54,10 @@ class RawTable:
     def _one(self, name: str) -> int:
         positions = self._positions(name)
         if len(positions) > 1:
-            twins = ", ".join(repr(self.headers[position]) for position in positions)
+            duplicates = ", ".join(repr(self.headers[position]) for position in positions)
             raise DataError(
-                f"{self.file} has {len(positions)} columns of the same name: {twins}. Rename or remove the one that "
-                "does not count."
+                f"{self.file} has {len(positions)} columns of the same name: {duplicates}. Rename or remove the wrong "
+                "ones."
             )
         return positions[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.sources.label_tables import generic
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, join_path
+from pipelines.sources.label_tables.table_content import PathColumn, TableContent, join_path
 
 PROGRAM = "Timelapse"
 COLUMNS = ("RelativePath", "File")
@@ -14,8 +14,8 @@ def matches(table: RawTable) -> bool:
     return table.has_all(COLUMNS)
 
 
-def read(table: RawTable, given: frozenset[str]) -> TableContent:
-    fields = generic.read(table, given | {"path"})
+def read(table: RawTable, configured: frozenset[str]) -> TableContent:
+    fields = generic.read(table, configured | {"path"})
     below = join_path(table.column("RelativePath"), table.column("File"))
     paths = [PathColumn("RelativePath/File", below)]
     if "RootFolder" in table:

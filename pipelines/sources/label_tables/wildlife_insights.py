@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from pipelines.sources.label_tables.raw import RawTable
-from pipelines.sources.label_tables.reading import PathColumn, TableContent, first_of, join_path, scientific_name
+from pipelines.sources.label_tables.table_content import (
+    PathColumn,
+    TableContent,
+    first_nonempty,
+    join_path,
+    join_scientific_name,
+)
 
 PROGRAM = "Wildlife Insights"
 COLUMNS = ("deployment_id", "is_blank", "genus", "species", "common_name")
@@ -15,9 +21,9 @@ def matches(table: RawTable) -> bool:
     return table.has_all(COLUMNS) and ("location" in table or "filename" in table)
 
 
-def read(table: RawTable, given: frozenset[str]) -> TableContent:
+def read(table: RawTable, configured: frozenset[str]) -> TableContent:
     common, deployment = table.column("common_name"), table.column("deployment_id")
-    label = first_of(common, scientific_name(table.column("genus"), table.column("species")))
+    label = first_nonempty(common, join_scientific_name(table.column("genus"), table.column("species")))
     unidentified = label.str.lower() == NOT_IDENTIFIED
     is_blank = table.column("is_blank").str.lower().isin(["1", "1.0", "true", "t", "yes"])
     label = label.mask(unidentified, "").mask(is_blank | (common.str.lower() == "blank"), BLANK)
@@ -37,5 +43,5 @@ def read(table: RawTable, given: frozenset[str]) -> TableContent:
         ]
     notes = []
     if count := int(unidentified.sum()):
-        notes.append(f"{count:,} rows with the label 'No CV Result', which nobody identified, have no label.")
+        notes.append(f"{count:,} rows with the label 'No CV Result' (not identified) are treated as unlabelled.")
     return TableContent(PROGRAM, columns, origins, paths, notes)

@@ -1,1 +1,1 @@
-"""Stores that hold image files; each is one file."""
+"""Stores of image files, one module each."""

@@ -17,104 +17,115 @@ from pipelines.azure.retry import RetryPolicy, TransientError
 from pipelines.azure_uri import BlobLocation, parse_blob_uri
 from pipelines.config.settings import Settings
 from pipelines.errors import AccessError, DataError, ImageError
-from pipelines.safe_paths import dot_segment, name_fault
+from pipelines.safe_paths import find_dot_segment, find_name_fault
 from pipelines.schemas import Failure, SourceFile
 
 SCHEMES = azure_uri.SCHEMES
 BACKGROUND_RETRY = RetryPolicy()
-LIST_THREADS = 8  # prefixes listed at once
+LIST_THREADS = 8  # prefixes listed in parallel
 
 
 def create_source(address: str, settings: Settings) -> AzureBlobs:
-    """Give the container behind an address, after one look into it. Raises AccessError, DataError."""
-    place, signature = parse_blob_uri(address)
-    credential = find_credential(settings.azure, signature, place)
+    """Return the container of a URI, after a check of its access. Raises AccessError, DataError."""
+    location, signature = parse_blob_uri(address)
+    credential = find_credential(settings.azure, signature, location)
     check_token(credential)
-    if credential.kind == "token" and place.endpoint.startswith("http:"):
-        raise AccessError(f"{place.endpoint} gets no token: they travel over https only. Write https, or give a key.")
-    source = AzureBlobs(place, credential, settings.ingest.threads, BACKGROUND_RETRY)
-    check_access(place, credential, settings.ingest.threads)
+    if credential.kind == "token" and location.endpoint.startswith("http:"):
+        raise AccessError(f"{location.endpoint}: tokens are only sent over https. Write https, or set a key.")
+    source = AzureBlobs(location, credential, settings.ingest.threads, BACKGROUND_RETRY)
+    check_access(location, credential, settings.ingest.threads)
     return source
+
+
+def path_below(address: str, root: str) -> str | None:
+    """Return the path of a location below a source's root: empty, or ending with a slash; None if it is elsewhere."""
+    location, _ = parse_blob_uri(address)
+    prefix = (location.root + location.prefix).rstrip("/") + "/"
+    return prefix[len(root) :] if prefix.startswith(root) else None
 
 
 @dataclass
 class AzureBlobs:
-    """The blobs below a prefix. Pickled, it takes along no more than reading needs (`Credential.signed`)."""
+    """The blobs below a prefix. Pickled, it contains only a read credential (`Credential.to_read_sas`)."""
 
-    place: BlobLocation
+    location: BlobLocation
     credential: Credential
     threads: int
-    patience: RetryPolicy
+    retry: RetryPolicy
     problems: list[str] = field(default_factory=list)
 
     @property
     def root(self) -> str:
-        return self.place.root + self.place.prefix
+        return self.location.root + self.location.prefix
 
     def list(self) -> Iterator[SourceFile]:
-        """Give every blob that a request can name; the others go to `problems`."""
+        """Yield every blob that a request can address; add the others to `problems`."""
         for blob in self.list_all():
-            if fault := dot_segment(blob.path[len(self.place.root) :]):
+            if fault := find_dot_segment(blob.path[len(self.location.root) :]):
                 self.problems.append(f"{blob.path}: {fault}, which requests resolve to another blob; rename it")
             else:
                 yield blob
 
     def list_all(self) -> Iterator[SourceFile]:
-        """Give every blob, page by page; folders of the first level side by side. Versions and snapshots are none."""
-        signed = self.credential.to_read_sas(self.place, may_list=True)
+        """Yield every blob, page by page, top-level folders in parallel. Versions and snapshots are left out."""
+        credential = self.credential.to_read_sas(self.location, may_list=True)
         folders: list[str] = []
-        for page in self._pages(signed, self.place.prefix, "/"):
+        for page in self._pages(credential, self.location.prefix, "/"):
             folders += page.folders
             yield from page.blobs
         with ThreadPoolExecutor(LIST_THREADS) as pool:
-            for first in range(0, len(folders), LIST_THREADS):  # bounded: no more pages wait than are asked for
-                open_ = [self._pages(signed, folder) for folder in folders[first : first + LIST_THREADS]]
-                while open_:
-                    pages = list(pool.map(lambda each: next(each, None), open_))
-                    open_ = [each for each, page in zip(open_, pages, strict=True) if page is not None]
-                    for found in pages:
-                        yield from found.blobs if found else ()
+            for first in range(0, len(folders), LIST_THREADS):  # bounded: at most LIST_THREADS pages wait
+                open_listings = [self._pages(credential, folder) for folder in folders[first : first + LIST_THREADS]]
+                while open_listings:
+                    next_pages = list(pool.map(lambda listing: next(listing, None), open_listings))
+                    open_listings = [
+                        listing for listing, page in zip(open_listings, next_pages, strict=True) if page is not None
+                    ]
+                    for next_page in next_pages:
+                        yield from next_page.blobs if next_page else ()
 
     def peek(self, path: str) -> bytes:
-        """Return nothing: each look would be a request."""
+        """Return no bytes: each call would cost a request."""
         return b""
 
     def fetch(self, path: str, etag: str) -> bytes:
-        """Give the bytes of this very version; raise ImageError if it went, changed, or cannot be had."""
-        name = path[len(self.place.root) :]
+        """Return the bytes of this version; raise ImageError if it was deleted, has changed, or cannot be read."""
+        name = path[len(self.location.root) :]
         try:
-            return self.patience.call(lambda: self._get(name, etag))
+            return self.retry.call(lambda: self._get(name, etag))
         except TransientError as error:
             raise ImageError(Failure.UNAVAILABLE, str(error)) from error
 
     def read_file(self, address: str) -> bytes:
-        """Give the bytes of a blob of the same account, by its whole address."""
-        place, signature = parse_blob_uri(address)
-        name = place.prefix.rstrip("/")
-        if signature or place.endpoint != self.place.endpoint:
+        """Return the bytes of a blob in the same account, by its full URI."""
+        location, signature = parse_blob_uri(address)
+        name = location.prefix.rstrip("/")
+        if signature or location.endpoint != self.location.endpoint:
             raise DataError(
-                f"{address.partition('?')[0]} is not read beside {self.root}: it is of another account, or brings a "
-                "signature along. Put it into this one, or copy it to a file."
+                f"{address.partition('?')[0]} cannot be read with the credential of {self.root}: it belongs to another "
+                "account, or contains a SAS. Copy it to this account, or to a local file."
             )
         try:
-            return self.patience.call(partial(get_blob, place, self.credential.to_read_sas(place), self.threads, name))
+            return self.retry.call(
+                partial(get_blob, location, self.credential.to_read_sas(location), self.threads, name)
+            )
         except TransientError as error:
             raise AccessError(f"{address} cannot be read ({error}). Run again later.") from error
         except AzureRequestError as error:
             raise AccessError(f"{address} cannot be read ({error.code}). Is it there?") from error
 
     def put(self, relative_path: str, content: bytes, md5: bytes, content_type: str) -> None:
-        """Store a blob in place of what is there, or raise ImageError. The account checks the MD5 and keeps it."""
-        if fault := name_fault(relative_path):
+        """Upload a blob, replacing an existing one, or raise ImageError. The service checks and stores the MD5."""
+        if fault := find_name_fault(relative_path):
             raise ImageError(Failure.FORBIDDEN, f"{fault}; rename the file")
         from azure.core.exceptions import HttpResponseError
         from azure.storage.blob import ContentSettings
 
-        kind = ContentSettings(content_type=content_type, content_md5=bytearray(md5))
-        name = self.place.prefix + relative_path
-        send = partial(self._client().upload_blob, name, content, overwrite=True, content_settings=kind)
+        settings = ContentSettings(content_type=content_type, content_md5=bytearray(md5))
+        name = self.location.prefix + relative_path
+        upload = partial(self._client().upload_blob, name, content, overwrite=True, content_settings=settings)
         try:
-            self.patience.call(send)
+            self.retry.call(upload)
         except TransientError as error:
             raise ImageError(Failure.UNAVAILABLE, str(error)) from error
         except HttpResponseError as error:
@@ -122,38 +133,38 @@ class AzureBlobs:
 
     def _get(self, name: str, etag: str) -> bytes:
         try:
-            return get_blob(self.place, self.credential, self.threads, name, etag)
+            return get_blob(self.location, self.credential, self.threads, name, etag)
         except AzureRequestError as error:
-            if error.status == 412:  # what is gone does not match either
+            if error.status == 412:  # a deleted blob does not match either
                 raise (_changed() if self._client().get_blob_client(name).exists() else _vanished()) from error
             if error.status == 404:
                 raise _vanished() from error
             raise ImageError(Failure.FORBIDDEN, error.code) from error
 
-    def _pages(self, signed: Credential, prefix: str, delimiter: str = "") -> Iterator[Page]:
-        """Give the pages of what begins with the prefix; one that could not be had is asked for again."""
+    def _pages(self, credential: Credential, prefix: str, delimiter: str = "") -> Iterator[Page]:
+        """Yield the pages of the blobs that begin with the prefix; transient errors are retried."""
         marker = ""
         try:
             while True:
-                ask = partial(list_page, self.place, signed, self.threads, prefix, marker, delimiter)
-                yield (page := self.patience.call(ask))
+                request_page = partial(list_page, self.location, credential, self.threads, prefix, marker, delimiter)
+                yield (page := self.retry.call(request_page))
                 if not (marker := page.marker):
                     return
         except TransientError as error:
-            raise AccessError(f"{self.root} cannot be listed to its end ({error}). Run again later.") from error
+            raise AccessError(f"{self.root} cannot be listed completely ({error}). Run again later.") from error
         except AzureRequestError as error:
-            raise AccessError(f"{self.root} cannot be listed to its end ({error.code}).") from error
+            raise AccessError(f"{self.root} cannot be listed completely ({error.code}).") from error
 
     def _client(self) -> Any:
-        return container_client(self.place, self.credential, self.threads)
+        return container_client(self.location, self.credential, self.threads)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "credential": self.credential.to_read_sas(self.place)}
+        return {**self.__dict__, "credential": self.credential.to_read_sas(self.location)}
 
 
 def _changed() -> ImageError:
-    return ImageError(Failure.CHANGED, "the blob changed since it was listed")
+    return ImageError(Failure.CHANGED, "the blob has changed since it was listed")
 
 
 def _vanished() -> ImageError:
-    return ImageError(Failure.VANISHED, "the blob is gone since it was listed")
+    return ImageError(Failure.VANISHED, "the blob was deleted after it was listed")

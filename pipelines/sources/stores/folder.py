@@ -1,4 +1,4 @@
-"""A folder of images: a disk's, a mounted volume's, one of DBFS or Unity Catalog."""
+"""A folder of images: on a disk, a mounted volume, DBFS or a Unity Catalog volume."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pipelines.schemas import Failure, SourceFile
 from pipelines.sources.file_kinds import is_system_folder
 
 SCHEMES = ("", "file", "dbfs")
-LEADS_OUT = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
-PEEK_BYTES = 512  # bytes, enough for a signature
+LINK_LEADS_OUT = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
+PEEK_BYTES = 512  # enough for a file signature
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 EARLIEST, LATEST = (
     (datetime(year, 1, 1, tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1) for year in (1901, 2200)
@@ -25,12 +25,12 @@ EARLIEST, LATEST = (
 
 
 def create_source(address: str, settings: Settings) -> Folder:
-    """Give the folder behind a path or a URI; on Databricks dbfs: is a folder too."""
+    """Return the folder of a path or URI; on Databricks dbfs: is a folder too."""
     return Folder(local_folder(address) or address)
 
 
 def local_folder(address: str) -> str | None:
-    """Return the path of a folder on this machine's disks; None for an address of any other scheme."""
+    """Return the local path of a folder; None for a URI with any other scheme."""
     scheme, colon, rest = address.partition(":")
     if colon and scheme in SCHEMES:
         mount = "/dbfs" if scheme == "dbfs" and not rest.lstrip("/").startswith("Volumes/") else ""
@@ -38,9 +38,20 @@ def local_folder(address: str) -> str | None:
     return None if "://" in address else address
 
 
+def path_below(address: str, root: str) -> str | None:
+    """Return the path of a folder below a source's root: empty, or ending with a slash; None if it is elsewhere."""
+    folder = local_folder(address)
+    if folder is None or not root.startswith("file://"):
+        return None
+    below = os.path.relpath(os.path.realpath(folder), os.path.realpath(root[len("file://") :])).replace(os.sep, "/")
+    if below == ".":
+        return ""
+    return None if below == ".." or below.startswith("../") else f"{below}/"
+
+
 @dataclass
 class Folder:
-    """A folder and all its subfolders. Symbolic links are followed only to what lies in the folder itself.
+    """A folder and all its subfolders. Symbolic links are followed only if they stay in the folder.
 
     `problems` collects, while listing, what could not be read and the links that lead out.
     """
@@ -59,21 +70,21 @@ class Folder:
         return Path(self.folder).as_posix().rstrip("/").join(("file://", "/"))
 
     def list(self) -> Iterator[SourceFile]:
-        """Give every file in a fixed order. Names that are not UTF-8 go to `problems`: tables cannot hold them.
+        """Yield every file in a fixed order. Names that are not UTF-8 go to `problems`: tables cannot store them.
 
-        A link to a folder inside gives nothing: its files are listed by the path of their real folder.
+        A link to a folder inside yields nothing: its files are listed by the path of their real folder.
         """
-        for folder, folders, files in os.walk(self.folder, onerror=self._note):
+        for folder, folders, files in os.walk(self.folder, onerror=self._note_error):
             folders.sort()
             for link in filter(os.path.islink, (os.path.join(folder, name) for name in folders)):
                 self._require_below(link)
             for name in sorted(files):
-                blob = self._blob(os.path.join(folder, name))
-                if blob:
-                    yield blob
+                file = self._to_source_file(os.path.join(folder, name))
+                if file:
+                    yield file
 
     def peek(self, path: str) -> bytes:
-        """Return the first bytes of a file; none where it cannot be read."""
+        """Return the first bytes of a file; empty if it cannot be read."""
         try:
             with open(path[len("file://") :], "rb") as file:
                 return file.read(PEEK_BYTES)
@@ -81,40 +92,40 @@ class Folder:
             return b""
 
     def fetch(self, path: str, etag: str) -> bytes:
-        """Give the bytes; raise ImageError if the file went or changed since it was listed, or is outside by a link."""
+        """Return the bytes; raise ImageError if the file was deleted, has changed, or is a link that leads out."""
         name = path[len("file://") :]
         if not resolves_below(name, self.folder):
-            raise ImageError(Failure.FORBIDDEN, LEADS_OUT)
+            raise ImageError(Failure.FORBIDDEN, LINK_LEADS_OUT)
         try:
             with open(name, "rb") as file:
-                found = _etag(os.fstat(file.fileno()))
-                content = file.read() if found == etag else b""
-                found = _etag(os.fstat(file.fileno()))  # somebody may have written while we read
+                current_etag = _etag(os.fstat(file.fileno()))
+                content = file.read() if current_etag == etag else b""
+                current_etag = _etag(os.fstat(file.fileno()))  # the file may have been written during the read
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ImageError(Failure.VANISHED, "the file is gone since it was listed") from error
-        except OSError as error:  # a network drive's hiccup too: the next run tries again
+            raise ImageError(Failure.VANISHED, "the file was deleted after it was listed") from error
+        except OSError as error:  # may be a network drive's transient error: the next run retries
             raise ImageError(Failure.FORBIDDEN, error.strerror or str(error)) from error
-        if found != etag:
-            raise ImageError(Failure.CHANGED, "the file changed since it was listed")
+        if current_etag != etag:
+            raise ImageError(Failure.CHANGED, "the file has changed since it was listed")
         return content
 
     def read_file(self, address: str) -> bytes:
-        """Give the bytes of a file on this machine's disks."""
+        """Return the bytes of a local file."""
         scheme, _, rest = address.partition("://")
         try:
             return Path(rest if scheme == "file" else address).read_bytes()
         except OSError as error:
-            raise DataError(f"{address} cannot be read beside {self.root}. Give a file of this machine.") from error
+            raise DataError(f"{address} cannot be read. Give a local file.") from error
 
     def _require_below(self, link: str) -> bool:
-        """Return whether what a link leads to lies in the folder; note one that leads out."""
+        """Return whether the target of a link is in the folder; record a link that leads out."""
         if resolves_below(link, self.folder):
             return True
         if not self._is_of_system(link):
-            self.problems.append(f"{_readable(link)}: {LEADS_OUT}")
+            self.problems.append(f"{_to_text(link)}: {LINK_LEADS_OUT}")
         return False
 
-    def _blob(self, name: str) -> SourceFile | None:
+    def _to_source_file(self, name: str) -> SourceFile | None:
         try:
             name.encode("utf-8")
             status = os.lstat(name)
@@ -126,31 +137,31 @@ class Folder:
             self.problems.append(f"{os.fsencode(name)!r}: the name is not UTF-8; rename the file")
             return None
         except OSError as error:
-            self._note(error)
+            self._note_error(error)
             return None
         if not stat.S_ISREG(status.st_mode):
-            self.problems.append(f"{name}: neither file nor folder")  # reading a pipe would wait for ever
+            self.problems.append(f"{name}: neither file nor folder")  # reading a pipe would block forever
             return None
         relative = name[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
         return SourceFile(self.root + relative, relative, status.st_size, _modified_at(status), _etag(status))
 
-    def _note(self, error: OSError) -> None:
-        """Note what could not be read; not the folders of the system (lost+found), which nobody but root may open."""
+    def _note_error(self, error: OSError) -> None:
+        """Record what could not be read, except system folders (lost+found), which only root can open."""
         if not self._is_of_system(name := str(error.filename or "")):
-            self.problems.append(f"{_readable(name)}: {error.strerror}")
+            self.problems.append(f"{_to_text(name)}: {error.strerror}")
 
     def _is_of_system(self, name: str) -> bool:
         below = name[len(self.folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
         return any(map(is_system_folder, filter(None, below.split("/"))))
 
 
-def _readable(name: str) -> str:
-    """Return a path as text that tables and terminals can hold."""
+def _to_text(name: str) -> str:
+    """Return a path as text that tables and terminals can represent."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _modified_at(status: os.stat_result) -> datetime | None:
-    """Return the time of the last change, null where it is before 1901 or after 2200, which no table can hold."""
+    """Return the modification time; null before 1901 or after 2200, which tables cannot store."""
     microseconds = status.st_mtime_ns // 1000
     return EPOCH + timedelta(microseconds=microseconds) if EARLIEST <= microseconds <= LATEST else None
 

@@ -51,7 +51,7 @@ from pipelines.stages.ingest.removals import (
 )
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.workspace.chunks import split_into_chunks
-from pipelines.workspace.deletions import clean_due
+from pipelines.workspace.deletions import delete_due
 from pipelines.workspace.free_space import require_free_space
 from pipelines.workspace.hold import pin_table
 from pipelines.workspace.tables import Tables, count_failures
@@ -69,11 +69,13 @@ def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = No
     describe = partial(read_bounded_header, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes)
     max_seconds, threads = limits.max_seconds, settings.ingest.threads
 
-    def reading(describe: ReadMetadata) -> AbstractContextManager[ReadMetadata]:
+    def isolate(describe: ReadMetadata) -> AbstractContextManager[ReadMetadata]:
         task = TaskContext.get()
         return time_limited_reader(describe, max_seconds, task.attemptNumber() if task else None)
 
-    fetch = make_fetch_fn(source, describe, max_bytes=limits.max_bytes, threads=threads, count=count, reading=reading)
+    fetch = make_fetch_fn(
+        source, describe, max_bytes=limits.max_bytes, threads=threads, count_rows=count, isolate=isolate
+    )
     fetched = names.select("path", "etag", "size").mapInArrow(fetch, FETCH_DDL)
     serial = F.col("exif_camera") if settings.sources.station == "exif" else F.lit(None)
     return (
@@ -95,7 +97,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     started = datetime.now(timezone.utc)
     pin_table(tables, settings, "images")
     result = apply_listing(tables, source, settings, listing, clock)
-    deleted, due = clean_due(tables, settings, started)
+    deleted, due = delete_due(tables, settings, started)
     return replace(result, notes=(*result.notes, *deleted), seconds=clock.seconds, due=due)
 
 
@@ -217,7 +219,7 @@ def _require_room(tables: Tables, size: int, count: int) -> None:
     """Raise PlatformError where the disk cannot take the bytes twice: in the table, and before it beside Spark."""
     fewer = f"take fewer images at once (--set ingest.files_per_commit={count // 2}), " if count > 1 else ""
     require_free_space(
-        tables, size, f"The next commit of ingest ({pluralize(count, 'image')})", spilled=size, remedy=fewer
+        tables, size, f"The next commit of ingest ({pluralize(count, 'image')})", spill_bytes=size, remedy=fewer
     )
 
 

@@ -20,7 +20,7 @@ from pipelines.stages.ingest.changes import diff_listing
 from pipelines.stages.ingest.removals import Moves, mark_removed
 from pipelines.stages.ingest.stage import apply_listing
 from pipelines.stages.result import StageResult, Stopwatch
-from pipelines.workspace.free_space import cleaned_up_commit
+from pipelines.workspace.free_space import clean_up_on_failure
 from pipelines.workspace.hold import hold_workspace, pin_table
 from pipelines.workspace.tables import Tables
 
@@ -37,7 +37,7 @@ def watch(spark: SparkSession, settings: Settings, sleep: Sleep = time.sleep) ->
     is_first = True
     while True:
         try:
-            with hold_workspace(settings), cleaned_up_commit(watcher.tables):
+            with hold_workspace(settings), clean_up_on_failure(watcher.tables):
                 result = watcher.poll()
         except (AccessError, PlatformError) as error:
             if is_first:

@@ -11,7 +11,7 @@ from pipelines.reports.render import render
 from pipelines.reports.staleness import REPORT_PATH, is_up_to_date, report_fingerprint
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.tracking.mlflow_client import Tracking
-from pipelines.workspace.files import read_text, workspace_uri, write_text
+from pipelines.workspace.files import file_uri, read_text, write_text
 from pipelines.workspace.tables import Tables
 
 
@@ -27,7 +27,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     version = tracking.champion()
     mark = report_fingerprint(tables, settings, version.run_id if version else None)
     if is_up_to_date(read_text(tables, REPORT_PATH), mark):
-        return StageResult("report", seconds=clock.seconds, outcome=_again(workspace_uri(tables, REPORT_PATH)))
+        return StageResult("report", seconds=clock.seconds, outcome=_again(file_uri(tables, REPORT_PATH)))
     gathered = gather(tables, settings, version)
     page = render(assemble(settings, tracking, version, gathered.parts))
     address = write_text(tables, REPORT_PATH, page + mark)

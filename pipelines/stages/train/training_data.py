@@ -16,7 +16,7 @@ from pipelines.evaluation.data_checks import Coverage, check_coverage
 from pipelines.evaluation.folds import assign_folds
 from pipelines.evaluation.predictions import PredictionSet
 from pipelines.evaluation.split import assign_split, count_by_split, labelled_images
-from pipelines.label_text import SPELLING, require_known_labels, require_one_spelling
+from pipelines.label_text import SPELLING_REMEDY, require_known_labels, require_one_spelling
 from pipelines.workspace.features import read_features
 from pipelines.workspace.tables import Tables
 
@@ -37,10 +37,10 @@ def require_sound_labels(tables: Tables, rows: DataFrame, settings: Settings) ->
     """Raise DataError if labels differ only in case, or if no image has a label that is to be excluded."""
     if excluded := settings.train.exclude_labels:
         labels = tables.latest_images().where("label is not null").select("label").distinct().collect()
-        require_known_labels("train.exclude_labels", excluded, [row["label"] for row in labels], "image is labelled")
+        require_known_labels("train.exclude_labels", excluded, [row["label"] for row in labels], "image")
     if settings.sources.label_case != "keep":
         counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
-        require_one_spelling(counts, f"{SPELLING} Then ingest their sources again.")
+        require_one_spelling(counts, f"{SPELLING_REMEDY} Then ingest their sources again.")
 
 
 @dataclass(frozen=True)
