@@ -77,7 +77,7 @@ def parts_of(rows: DataFrame, settings: Settings, unit: str) -> Iterator[Part]:
         said = predict_labelled(trained.model, split.where("split = 'test'"), trained.classes)
         assert said is not None and trained.validation is not None
         inner = trained.validation.metrics["balanced_accuracy"].value or 0.0
-        yield Part(trained.decision, inner, said.average_views(trained.decision.average_flip))
+        yield Part(trained.policy, inner, said.average_views(trained.policy.average_flip))
     folded.unpersist()
 
 

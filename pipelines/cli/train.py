@@ -40,7 +40,7 @@ def sweep(origins: dict[str, SourcedValue], verbose: bool, file: str, only_begin
 
     if share and only_begin:
         raise click.UsageError("--begin is for all shares at once: give one of them, or --share.")
-    part, plan = Shard.of(share or "1/1"), read_plan(file, origins)
+    part, plan = Shard.parse(share or "1/1"), read_plan(file, origins)
     backbones = plan.choices("featurize.backbone", origins["featurize.backbone"].value)
     words = ["sweep", str(Path(file).absolute())]
     writes = ("sweep",) if part.is_all else ()  # a share writes trials alone

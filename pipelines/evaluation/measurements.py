@@ -1,4 +1,4 @@
-"""What was measured of a recipe: on the test split, or by cross-validation with all that is chosen chosen again."""
+"""Held-out predictions of a fitted pipeline: on the test split, or by nested cross-validation."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ from pipelines.evaluation.review_policy import OperatingPoint, OperatingPointRes
 
 @dataclass(frozen=True)
 class HeldOutPart:
-    """Hold calibrated answers about images that neither the model nor the decision has seen, and those before both."""
+    """Predictions for images that were used neither to fit the model nor to choose the policy."""
 
     predictions: PredictionSet
-    raw: PredictionSet  # before the temperature
+    uncalibrated: PredictionSet  # before temperature scaling
     policy: ReviewPolicy
 
 
 @dataclass(frozen=True)
 class HeldOutPredictions:
-    """Hold the parts of an evaluation: one of the test split, or one of each fold of a cross-validation."""
+    """The parts of an evaluation: one of the test split, or one of each fold of a cross-validation."""
 
     parts: tuple[HeldOutPart, ...]
     folds: int = 0  # of the cross-validation; 0: the test split
 
     @property
     def predictions(self) -> PredictionSet:
-        return _joined([part.predictions for part in self.parts])
+        return _concatenate([part.predictions for part in self.parts])
 
     @property
-    def raw(self) -> PredictionSet:
-        return _joined([part.raw for part in self.parts])
+    def uncalibrated(self) -> PredictionSet:
+        return _concatenate([part.uncalibrated for part in self.parts])
 
     @property
-    def aggregate_bursts(self) -> PredictionSet:
-        """Return the answers after the vote of each burst, by the weight that was chosen without its fold."""
-        return _joined([part.predictions.aggregate_bursts(part.policy.max_weight) for part in self.parts])
+    def burst_predictions(self) -> PredictionSet:
+        """Return the predictions after the burst vote, with the weight that was chosen without the fold."""
+        return _concatenate([part.predictions.aggregate_bursts(part.policy.max_weight) for part in self.parts])
 
-    def measure_operating_points(self, decision: ReviewPolicy, bootstrap: int) -> tuple[OperatingPointResult, ...]:
-        """Return what each operating point of `decision` costs and finds.
+    def measure_operating_points(self, policy: ReviewPolicy, bootstrap: int) -> tuple[OperatingPointResult, ...]:
+        """Return the review share and the recall of each operating point of the policy.
 
-        By cross-validation every image is held against the threshold that was chosen without its fold.
+        By cross-validation each image is compared with the threshold that was chosen without its fold.
         """
-        voted = self.aggregate_bursts
-        ranked = {label: voted.class_scores(label) for label in decision.classes_of_interest}
+        predictions = self.burst_predictions
+        by_class = {label: predictions.class_scores(label) for label in policy.classes_of_interest}
         pairs = []
-        for point in decision.operating_points:
-            scores = ranked[point.label].scores - self._thresholds(point) + point.threshold
-            pairs.append((point, replace(ranked[point.label], scores=scores)))
+        for point in policy.operating_points:
+            scores = by_class[point.label].scores - self._thresholds(point) + point.threshold
+            pairs.append((point, replace(by_class[point.label], scores=scores)))
         return measure_points(pairs, bootstrap=bootstrap)
 
     def _thresholds(self, point: OperatingPoint) -> Floats:
-        """Return the threshold for each image; 0, so that all are looked at, where a fold's decision has none."""
+        """Return the threshold for each image; 0, so that all need review, where the policy of its fold has none."""
         key = point.label, point.unit, point.recall
-        found = []
+        thresholds = []
         for part in self.parts:
-            own = {(each.label, each.unit, each.recall): each.threshold for each in part.policy.operating_points}
-            found.append(np.full(len(part.predictions.labels), own.get(key, 0.0)))
-        return np.concatenate(found)
+            by_key = {(each.label, each.unit, each.recall): each.threshold for each in part.policy.operating_points}
+            thresholds.append(np.full(len(part.predictions.labels), by_key.get(key, 0.0)))
+        return np.concatenate(thresholds)
 
 
 def method_name(folds: int) -> str:
-    """Return the name of the way in which something was measured."""
+    """Return the name of the evaluation method; 0 folds: the test split."""
     return f"{folds}-fold cross-validation" if folds else "test"
 
 
-def _joined(parts: Sequence[PredictionSet]) -> PredictionSet:
+def _concatenate(parts: Sequence[PredictionSet]) -> PredictionSet:
     return PredictionSet(
         [label for each in parts for label in each.labels],
         np.concatenate([each.probabilities for each in parts]),

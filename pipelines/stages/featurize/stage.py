@@ -56,8 +56,8 @@ def featurize(
     `engine`: auto (OpenVINO on CPUs where it is installed, torch on GPUs), openvino or torch. `batch_size`: None for
     the engine's own. `cache` keeps converted networks.
     """
-    embed = _embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
-    return _features(images, (backbone.feature_id,), embed)
+    embed = _make_embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
+    return _compute_features(images, (backbone.feature_id,), embed)
 
 
 def featurize_udf(
@@ -80,7 +80,7 @@ def featurize_udf(
     chosen = load_settings().featurize
     cache, listed = chosen.weights_cache, chosen.weights_sha256
     backbone = load_backbone(name, weights=weights, cache=cache, precision=precision, listed=listed, **preprocessing)
-    embed = _embedder(spark, backbone, engine, device, batch_size, cache)
+    embed = _make_embedder(spark, backbone, engine, device, batch_size, cache)
 
     def each(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         for images in batches:
@@ -103,7 +103,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     failed = spark.sparkContext.accumulator(sum(row["unread"] for row in counts))
     for backbone in backbones:
         for each in plan_work(backbone, counts):
-            _compute(tables, chosen, each, waiting, failed)
+            _run_work_unit(tables, chosen, each, waiting, failed)
     failures, notes = {}, []
     if failed.value:  # of a task that ran twice it has counted all twice: the table knows
         found = read_features(tables, wanted).where("failure is not null").drop("features")
@@ -118,11 +118,11 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     return StageResult("featurize", total, written, failures, clock.seconds, tuple(notes), outcome=outcome)
 
 
-def _compute(tables: Tables, chosen: Featurize, task: WorkUnit, waiting: DataFrame, failed: Any) -> None:
+def _run_work_unit(tables: Tables, chosen: Featurize, task: WorkUnit, waiting: DataFrame, failed: Any) -> None:
     """Compute and commit a pass, chunk by chunk."""
     spark = tables.spark
     place = (chosen.engine, chosen.device, chosen.batch_size, chosen.weights_cache)
-    embed = _embedder(spark, task.backbone, *place, task.flips)
+    embed = _make_embedder(spark, task.backbone, *place, task.flips)
     with sql_conf(
         spark,
         spark__sql__execution__arrow__maxRecordsPerBatch=task.batch_rows,
@@ -134,10 +134,10 @@ def _compute(tables: Tables, chosen: Featurize, task: WorkUnit, waiting: DataFra
                 tables.bytes_on_disk("features") if task.replaced_count else 0
             )
             require_free_space(tables, written, f"The next commit of featurize ({pluralize(count, 'image')})")
-            _append(tables, task, embed, chunk, count, failed)
+            _append_chunk(tables, task, embed, chunk, count, failed)
 
 
-def _embedder(
+def _make_embedder(
     spark: SparkSession,
     backbone: Backbone,
     engine: EngineName,
@@ -178,7 +178,7 @@ def _embedder(
     return embed
 
 
-def _features(
+def _compute_features(
     images: DataFrame, views: Sequence[str], embed: EmbedFn, count: Callable[[int, int], None] | None = None
 ) -> DataFrame:
     """Give the rows of `featurize`, one of each view. `count(done, failed)` is told on the executors of each batch."""
@@ -187,10 +187,10 @@ def _features(
         return embed_batches(batches, embed, count)
 
     rows = images.select("content_hash", "content").mapInArrow(each, FEATURES_DDL)
-    return _by_view(rows, views).withColumn("featurized_at", F.lit(datetime.now(timezone.utc)))
+    return _explode_views(rows, views).withColumn("featurized_at", F.lit(datetime.now(timezone.utc)))
 
 
-def _by_view(rows: DataFrame, views: Sequence[str]) -> DataFrame:
+def _explode_views(rows: DataFrame, views: Sequence[str]) -> DataFrame:
     """Give a row for every view, with its backbone; the features of several came one behind the other."""
     if len(views) == 1:
         return rows.withColumn("backbone", F.lit(views[0]))
@@ -203,7 +203,7 @@ def _by_view(rows: DataFrame, views: Sequence[str]) -> DataFrame:
     return exploded.select("content_hash", "view.features", "failure", "failure_detail", "view.backbone")
 
 
-def _append(tables: Tables, task: WorkUnit, embed: EmbedFn, chunk: DataFrame, count: int, failed: Any) -> None:
+def _append_chunk(tables: Tables, task: WorkUnit, embed: EmbedFn, chunk: DataFrame, count: int, failed: Any) -> None:
     """Compute and commit one chunk; images that ingest could not read are not decoded again."""
     done = tables.spark.sparkContext.accumulator(0)
 
@@ -212,16 +212,18 @@ def _append(tables: Tables, task: WorkUnit, embed: EmbedFn, chunk: DataFrame, co
         failed.add(n_failed)
 
     with progress("featurize", count, lambda: done.value):
-        found = _features(tables.with_content(chunk.where("failure is null"), task.since), task.views, embed, tell)
+        found = _compute_features(
+            tables.with_content(chunk.where("failure is null"), task.since), task.views, embed, tell
+        )
         if task.unreadable_count:
-            found = found.unionByName(_without_features(chunk.where("failure is not null"), task.views))
+            found = found.unionByName(_failure_rows(chunk.where("failure is not null"), task.views))
         if task.replaced_count and chunk.where("is_replaced").head(1):
             tables.upsert("features", found, ["content_hash", "backbone"])
         else:
             tables.append("features", found)
 
 
-def _without_features(unread: DataFrame, views: Sequence[str]) -> DataFrame:
+def _failure_rows(unread: DataFrame, views: Sequence[str]) -> DataFrame:
     """Give a row of each view for images that have a failure already."""
     return unread.select(
         "content_hash",

@@ -15,7 +15,7 @@ from pipelines.workspace.tables import content_ingested_at
 
 # What one Arrow batch and one Parquet batch hold of images, as a rule and at most: a task reads a batch before its
 # worker sees the first of it, but each costs the worker a quarter of a millisecond.
-_BATCH_BYTES, _MOST_BYTES, _MOST_ROWS = 4 * 2**20, 32 * 2**20, 256
+_BATCH_BYTES, _MAX_BATCH_BYTES, _MAX_BATCH_ROWS = 4 * 2**20, 32 * 2**20, 256
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class WorkUnit:
     def batch_rows(self) -> int:
         """Give how many images a batch takes: by their mean size, and by the largest, should all be as large."""
         usual = _BATCH_BYTES * self.count // max(1, self.size)
-        return max(1, min(usual, _MOST_BYTES // self.largest, _MOST_ROWS))
+        return max(1, min(usual, _MAX_BATCH_BYTES // self.largest, _MAX_BATCH_ROWS))
 
     def rows(self, waiting: DataFrame) -> DataFrame:
         """Give those of the waiting images that lack just these views."""
-        for view in _views(self.backbone):
+        for view in _view_ids(self.backbone):
             is_lacking = F.array_contains("lacking", view)
             waiting = waiting.where(is_lacking if view in self.views else ~is_lacking)
         return waiting
@@ -63,7 +63,7 @@ def plan_work(backbone: Backbone, counts: Sequence[Row]) -> list[WorkUnit]:
     """Give a pass for every choice of views that images lack: what lacks both is decoded once."""
     lacking: dict[tuple[str, ...], list[Row]] = {}
     for row in counts:
-        lacking.setdefault(tuple(view for view in _views(backbone) if view in row["lacking"]), []).append(row)
+        lacking.setdefault(tuple(view for view in _view_ids(backbone) if view in row["lacking"]), []).append(row)
     return [
         WorkUnit(
             backbone,
@@ -80,6 +80,6 @@ def plan_work(backbone: Backbone, counts: Sequence[Row]) -> list[WorkUnit]:
     ]
 
 
-def _views(backbone: Backbone) -> tuple[str, str]:
+def _view_ids(backbone: Backbone) -> tuple[str, str]:
     """Give what names its features of the image as it is, and of the flipped one."""
     return backbone.feature_id, flipped_id(backbone.feature_id)

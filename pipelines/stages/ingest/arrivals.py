@@ -30,7 +30,7 @@ def process_queue(tables: Tables, root: str, take: Callable[[DataFrame], None]) 
 
     def batch(rows: DataFrame, number: int) -> None:
         try:
-            if names := _newest(rows):
+            if names := _latest_names(rows):
                 take(names)
         except Exception as error:
             raised.append(error)  # Spark would give it back as text alone
@@ -56,7 +56,7 @@ def checkpoint_path(tables: Tables, root: str) -> str:
     return f"{tables.workspace}/checkpoints/ingest-{hashlib.sha256(root.encode()).hexdigest()[:16]}"
 
 
-def _newest(rows: DataFrame) -> DataFrame | None:
+def _latest_names(rows: DataFrame) -> DataFrame | None:
     """Give the last name of every path, settled; null where there is none. A look that was killed says some twice."""
     newest = Window.partitionBy("path").orderBy(F.desc("arrived_at"))
     names = rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age", "arrived_at")

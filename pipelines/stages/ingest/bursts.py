@@ -43,8 +43,8 @@ def assign_bursts(frames: DataFrame, *, burst_gap_seconds: float, group_gap_minu
     Names are those of the first frame, so they do not depend on the order in which images arrive.
     """
     group_gap = max(group_gap_minutes * 60, burst_gap_seconds)
-    located = _with_seconds(_with_place(frames))
-    bursts = _with_numbers(located, burst_gap_seconds, group_gap)
+    located = _with_seconds(_with_location(frames))
+    bursts = _with_run_starts(located, burst_gap_seconds, group_gap)
     named = bursts.select(
         "path",
         "is_clock_stuck",
@@ -52,7 +52,7 @@ def assign_bursts(frames: DataFrame, *, burst_gap_seconds: float, group_gap_minu
         _encounter_name().alias("encounter"),
         F.coalesce("content_hash", "path").alias("alone"),
     )
-    return _joined(named).select("path", "burst_id", "group_id", "is_clock_stuck")
+    return _with_group_ids(named).select("path", "burst_id", "group_id", "is_clock_stuck")
 
 
 def sequence_from_burst_id(burst_id: str) -> Column:
@@ -61,7 +61,7 @@ def sequence_from_burst_id(burst_id: str) -> Column:
     return F.when(match != "", match)
 
 
-def _with_place(frames: DataFrame) -> DataFrame:
+def _with_location(frames: DataFrame) -> DataFrame:
     """Add `place` (what a group is of), `series` (null where the camera is known), `folder`, and `number`."""
     files = F.coalesce("file_series", F.lit(""))
     is_placed = F.col("station").isNotNull() | F.col("camera").isNotNull()
@@ -85,24 +85,24 @@ def _with_seconds(frames: DataFrame) -> DataFrame:
     return marked.withColumn("seconds", F.when(~F.col("is_clock_stuck"), told))
 
 
-def _with_numbers(frames: DataFrame, burst_gap: float, group_gap: float) -> DataFrame:
+def _with_run_starts(frames: DataFrame, burst_gap: float, group_gap: float) -> DataFrame:
     """Add the first time and number of each row's burst, sequence and group, by which these are named."""
     camera = ["station", "camera", "series", F.col("sequence").isNull(), F.col("number").isNull()]
     sequence = ["station", "camera", "series", "folder", "sequence"]
     untimed = ["place", "file_series", F.col("seconds").isNull()]
     gap = F.col("seconds") - _previous("seconds", camera, "number", "seconds")
     starts = (
-        frames.withColumn("is_unclear", _is_unclear(burst_gap))
-        .withColumn("burst", _starts(gap.between(0, burst_gap) & _is_next_file(camera)))
-        .withColumn("part", _starts(_is_within(sequence, group_gap)))
-        .withColumn("stay", _starts(_is_near("seconds", ["place"], group_gap)))
-        .withColumn("walk", _starts(F.coalesce(_is_near("file_number", untimed, NUMBER_GAP), F.lit(True))))
+        frames.withColumn("is_unclear", _is_ambiguous(burst_gap))
+        .withColumn("burst", _run_starts(gap.between(0, burst_gap) & _is_next_file(camera)))
+        .withColumn("part", _run_starts(_is_within(sequence, group_gap)))
+        .withColumn("stay", _run_starts(_is_near("seconds", ["place"], group_gap)))
+        .withColumn("walk", _run_starts(F.coalesce(_is_near("file_number", untimed, NUMBER_GAP), F.lit(True))))
     )
     numbered = (
-        starts.withColumn("burst", _number("burst", camera, "number", "seconds"))
-        .withColumn("part", _number("part", sequence, "seconds"))
-        .withColumn("stay", _number("stay", ["place"], "seconds"))
-        .withColumn("walk", _number("walk", untimed, "file_number"))
+        starts.withColumn("burst", _run_number("burst", camera, "number", "seconds"))
+        .withColumn("part", _run_number("part", sequence, "seconds"))
+        .withColumn("stay", _run_number("stay", ["place"], "seconds"))
+        .withColumn("walk", _run_number("walk", untimed, "file_number"))
     )
     return (
         numbered.withColumn("burst_time", _first("seconds", [*camera, "burst"]))
@@ -113,7 +113,7 @@ def _with_numbers(frames: DataFrame, burst_gap: float, group_gap: float) -> Data
     )
 
 
-def _is_unclear(burst_gap: float) -> Column:
+def _is_ambiguous(burst_gap: float) -> Column:
     """Return whether another image of the series has the same number at about the same time: two cameras' files."""
     same = Window.partitionBy("series", "number").orderBy("seconds")
     seconds = F.col("seconds")
@@ -137,9 +137,12 @@ def _burst_name() -> Column:
     is_alone = F.col("series").isNotNull() & ~has_name & (F.col("number").isNotNull() | F.col("folder").isNull())
     alone = F.coalesce("content_hash", "path")
     return (
-        F.when(F.col("sequence").isNotNull(), F.concat_ws("/", "place", camera, folder, _stamp("part_time"), sequence))
+        F.when(
+            F.col("sequence").isNotNull(),
+            F.concat_ws("/", "place", camera, folder, _format_time("part_time"), sequence),
+        )
         .when(F.col("seconds").isNull() | is_alone, alone)
-        .otherwise(F.concat_ws("/", "place", camera, F.col("burst_file").cast("string"), _stamp("burst_time")))
+        .otherwise(F.concat_ws("/", "place", camera, F.col("burst_file").cast("string"), _format_time("burst_time")))
     )
 
 
@@ -148,12 +151,12 @@ def _encounter_name() -> Column:
     first_file = F.concat_ws("", F.lit(NO_TIME_PREFIX), "file_series", F.col("walk_file").cast("string"))
     in_order = F.concat_ws("/", "place", first_file)
     is_placed, has_sequence = F.col("series").isNull(), F.col("sequence").isNotNull()
-    return F.when(F.col("seconds").isNotNull(), F.concat_ws("/", "place", _stamp("stay_time"))).when(
+    return F.when(F.col("seconds").isNotNull(), F.concat_ws("/", "place", _format_time("stay_time"))).when(
         is_placed & ~has_sequence, in_order
     )
 
 
-def _joined(named: DataFrame) -> DataFrame:
+def _with_group_ids(named: DataFrame) -> DataFrame:
     """Add group_id: the encounter, and one for all encounters that a given sequence reaches into."""
     burst = Window.partitionBy("burst_id")
     first = named.withColumn("reached", F.min("encounter").over(burst))
@@ -164,7 +167,7 @@ def _joined(named: DataFrame) -> DataFrame:
 
 
 def _previous(column: str, keys: list[str | Column], *order: str) -> Column:
-    return F.lag(column).over(Window.partitionBy(*keys).orderBy(*_order(*order)))
+    return F.lag(column).over(Window.partitionBy(*keys).orderBy(*_sort_columns(*order)))
 
 
 def _is_near(column: str, keys: list[str | Column], gap: float) -> Column:
@@ -176,17 +179,17 @@ def _is_within(keys: list[str | Column], gap: float) -> Column:
     return F.coalesce(_is_near("seconds", keys, gap), _previous("path", keys, "seconds").isNotNull())
 
 
-def _starts(is_next: Column) -> Column:
+def _run_starts(is_next: Column) -> Column:
     """Return 1 where a row starts a new run, else 0."""
     return F.when(is_next, 0).otherwise(1)
 
 
-def _number(start: str, keys: list[str | Column], *order: str) -> Column:
-    window = Window.partitionBy(*keys).orderBy(*_order(*order))
+def _run_number(start: str, keys: list[str | Column], *order: str) -> Column:
+    window = Window.partitionBy(*keys).orderBy(*_sort_columns(*order))
     return F.sum(start).over(window.rowsBetween(Window.unboundedPreceding, 0))
 
 
-def _order(*columns: str) -> list[Column]:
+def _sort_columns(*columns: str) -> list[Column]:
     return [*(F.col(column).asc_nulls_first() for column in columns), F.col("path")]
 
 
@@ -194,7 +197,7 @@ def _first(column: str, keys: list[str | Column]) -> Column:
     return F.min(column).over(Window.partitionBy(*keys))
 
 
-def _stamp(column: str) -> Column:
+def _format_time(column: str) -> Column:
     """Return 2014-07-01T15:22:09, the same in every session's time zone: camera clocks are read as UTC."""
     seconds = F.floor(F.col(column))
     days = F.date_add(F.lit("1970-01-01").cast("date"), F.floor(seconds / 86400).cast("int"))

@@ -31,8 +31,8 @@ class Changes:
     """Hold what a listing changes: `fresh` are its names to fetch; counts of the rest."""
 
     new_files: DataFrame  # was_at: the station of the row that such a name has already, null where it has none
-    fresh_count: int
-    fresh_bytes: int  # of those that are fetched: not over the limit of bytes
+    new_count: int
+    new_bytes: int  # of those that are fetched: not over the limit of bytes
     stale_count: int  # rows whose label, station, camera, time, sequence or rule of bursts is another now
     known_count: int = 0  # current rows below the root
     gone: DataFrame | None = None  # path of those that the listing does not name; null: there are none
@@ -49,16 +49,16 @@ def diff_listing(tables: Tables, names: DataFrame, rules: Ingest, limits: Images
         count, size = names.agg(F.count("*"), bytes_to_fetch("size", limits)).first()
         return Changes(names.withColumn("was_at", F.lit(None).cast("string")), count, size, 0, is_first=True)
     told_etag, told_size = F.col("etag").alias("told_etag"), F.col("size").alias("told_size")
-    told = names.select("path", told_etag, told_size, "says_label", *_told(), F.lit(True).alias("listed"))
+    told = names.select("path", told_etag, told_size, "says_label", *_listing_columns(), F.lit(True).alias("listed"))
     # Other sources' rows are skipped by file: the log knows the first and the last path of each.
     known = tables.latest_images(with_removed=True).where(F.col("path").startswith(root))
     known = known.withColumn("known", F.lit(True))
     known = known.withColumn("sequence", sequence_from_burst_id("burst_id"))
     both = told.join(known, "path", "full")
     is_listed, is_known = F.col("listed").isNotNull(), F.col("known").isNotNull()
-    has_passed = F.col("failure").isin(TRANSIENT_FAILURES) | _is_allowed_now(limits)
+    has_passed = F.col("failure").isin(TRANSIENT_FAILURES) | _fits_raised_limits(limits)
     is_settled = (F.col("etag") == F.col("told_etag")) & ~F.coalesce(has_passed, F.lit(False))
-    is_same = reduce(and_, [F.col(column).eqNullSafe(value) for column, value in _wanted().items()])
+    is_same = reduce(and_, [F.col(column).eqNullSafe(value) for column, value in _target_columns().items()])
     is_same &= F.col("burst_rule").eqNullSafe(burst_rule(rules))
     is_there = is_known & F.col("removed_at").isNull()
     is_fresh = is_listed & (~is_known | ~is_settled)
@@ -69,7 +69,7 @@ def diff_listing(tables: Tables, names: DataFrame, rules: Ingest, limits: Images
         is_there.alias("there"),
         (is_there & ~is_listed).alias("gone"),
         is_same.alias("same"),
-        F.when(is_known, _at()).alias("was_at"),
+        F.when(is_known, _station_key()).alias("was_at"),
         F.col("label").alias("was_label"),
     )
     marked = marked.persist()
@@ -101,26 +101,26 @@ def recompute_bursts(
     persisted.
     """
     left = names.where("was_at is not null").select("was_at")
-    stations = F.broadcast(rows.select(_at()).union(left).distinct())
-    current = tables.latest_images(tables.materialize(_once_at(tables, stations, names)), with_removed=True)
+    stations = F.broadcast(rows.select(_station_key()).union(left).distinct())
+    current = tables.latest_images(tables.materialize(_rows_at_stations(tables, stations, names)), with_removed=True)
     current = current.withColumn("sequence", sequence_from_burst_id("burst_id")).where(HAS_NEIGHBOURS)
-    near = current.withColumn("at", _at()).join(stations, "at", "left_semi").drop("at")
+    near = current.withColumn("at", _station_key()).join(stations, "at", "left_semi").drop("at")
     if moved is not None:  # they are among the rows, under new paths
         near = near.join(F.broadcast(moved.select("path")), "path", "left_anti")
     frames = rows.select(*BURST_COLUMNS).withColumn("removed_at", F.lit(None).cast("timestamp"))
     frames = frames.unionByName(near.select(*BURST_COLUMNS, "removed_at"))
-    bursts = assign_bursts_by_settings(_once_each(frames), rules).persist()
+    bursts = assign_bursts_by_settings(_drop_removed_copies(frames), rules).persist()
     near = near.where("removed_at is null").drop("sequence")
-    return bursts, _changed(near, bursts, ["burst_id", "group_id"]).persist()
+    return bursts, _changed_rows(near, bursts, ["burst_id", "group_id"]).persist()
 
 
-def _once_at(tables: Tables, stations: DataFrame, names: DataFrame) -> DataFrame:
+def _rows_at_stations(tables: Tables, stations: DataFrame, names: DataFrame) -> DataFrame:
     """Give path and ingested_at of rows, the newest or not, with neighbours at one of the stations, but these names'.
 
     That is one look at a few columns; which row of a path is the newest must then be found for these alone.
     """
     rows = tables.read("images").withColumn("sequence", sequence_from_burst_id("burst_id")).where(HAS_NEIGHBOURS)
-    rows = rows.select(*ROW_KEY, _at()).join(stations, "at", "left_semi")
+    rows = rows.select(*ROW_KEY, _station_key()).join(stations, "at", "left_semi")
     return rows.join(F.broadcast(names.select("path")), "path", "left_anti").select(*ROW_KEY)
 
 
@@ -130,14 +130,14 @@ def append_updates(tables: Tables, names: DataFrame, rules: Ingest) -> int:
     What an image's new station or time changes about the bursts of others is found among all. Gives the rows' number.
     """
     current = tables.latest_images(with_removed=True)
-    told = names.select("path", "says_label", *_told())
+    told = names.select("path", "says_label", *_listing_columns())
     both = current.join(told, "path", "left").withColumn("sequence", sequence_from_burst_id("burst_id"))
-    values = [value.alias(column) for column, value in _wanted().items()]
-    wanted = _once_each(both.select("path", "content_hash", "removed_at", *values)).drop("removed_at")
+    values = [value.alias(column) for column, value in _target_columns().items()]
+    wanted = _drop_removed_copies(both.select("path", "content_hash", "removed_at", *values)).drop("removed_at")
     bursts = assign_bursts_by_settings(wanted, rules).drop("is_clock_stuck")
     wanted = wanted.join(bursts, "path").drop("content_hash", "sequence")
     columns = [column for column in wanted.columns if column != "path"]
-    changed = _changed(current.where("removed_at is null"), wanted, columns).persist()
+    changed = _changed_rows(current.where("removed_at is null"), wanted, columns).persist()
     if count := changed.count():
         tables.append("images", with_updates(changed, datetime.now(timezone.utc), rules), compression="uncompressed")
     changed.unpersist()
@@ -163,14 +163,14 @@ def with_reference(rows: DataFrame) -> DataFrame:
     )
 
 
-def _changed(current: DataFrame, wanted: DataFrame, columns: list[str]) -> DataFrame:
+def _changed_rows(current: DataFrame, wanted: DataFrame, columns: list[str]) -> DataFrame:
     """Give the current rows that differ from the wanted ones of the same path, with these as new_*."""
     renamed = wanted.select("path", *[F.col(column).alias(f"new_{column}") for column in columns])
     is_same = reduce(and_, [F.col(column).eqNullSafe(F.col(f"new_{column}")) for column in columns])
     return current.join(renamed, "path").where(~is_same)
 
 
-def _once_each(frames: DataFrame) -> DataFrame:
+def _drop_removed_copies(frames: DataFrame) -> DataFrame:
     """Leave out removed frames whose bytes are there under another path: one image is not two frames."""
     is_there = F.col("removed_at").isNull()
     there = frames.where(is_there).select("content_hash").distinct()
@@ -193,7 +193,7 @@ def burst_rule(rules: Ingest) -> str:
     return f"{rules.burst_gap_seconds:g} s, {rules.group_gap_minutes:g} min, revision {RULE_REVISION}"
 
 
-def _is_allowed_now(limits: Images) -> Column:
+def _fits_raised_limits(limits: Images) -> Column:
     """Say of a row whether it was too large, but is not for these limits; null where its pixels are not known."""
     bytes_fit, pixels_fit = F.col("size") <= limits.max_bytes, _pixels() <= limits.max_pixels
     fits = F.when(F.col("content_hash").isNull(), bytes_fit).otherwise(bytes_fit & pixels_fit)
@@ -204,15 +204,15 @@ def _pixels() -> Column:
     return F.col("width").cast("long") * F.col("height")
 
 
-def _at() -> Column:
+def _station_key() -> Column:
     return F.coalesce("station", F.lit(UNKNOWN_STATION)).alias("at")
 
 
-def _told() -> list[Column]:
+def _listing_columns() -> list[Column]:
     return [F.col(column).alias(f"told_{column}") for column in ("label", *CARRIED_COLUMNS)]
 
 
-def _wanted() -> dict[str, Column]:
+def _target_columns() -> dict[str, Column]:
     """Return what each column should say: a label is taken away by a listing that speaks of labels, the rest is not.
 
     The series of files depends on the rule for labels; the one that was found first stays, and with it the group.

@@ -17,7 +17,7 @@ def duplicate_notes(tables: Tables, since: datetime | None) -> list[str]:
 
     Null: all rows are new.
     """
-    current = _of_the_same_bytes(tables, since) if since else tables.latest_images()
+    current = _rows_with_same_bytes(tables, since) if since else tables.latest_images()
     conflicts = conflicting_labels(current)
     count, paths = conflicts.agg(F.count("*"), F.min("paths")).first()
     notes = []
@@ -38,7 +38,7 @@ def duplicate_notes(tables: Tables, since: datetime | None) -> list[str]:
     return notes
 
 
-def _of_the_same_bytes(tables: Tables, since: datetime) -> DataFrame:
+def _rows_with_same_bytes(tables: Tables, since: datetime) -> DataFrame:
     """Return the current rows that have the bytes of one written since then."""
     images = tables.read("images")
     written = tables.broadcast_keys(images.where(ingested_since(since)).select("content_hash").distinct())

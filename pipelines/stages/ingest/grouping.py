@@ -19,7 +19,7 @@ REMEDY = "Set sources.station (folder:N or regex:PATTERN), or give a column stat
 
 
 @dataclass
-class Grouping:
+class GroupingSummary:
     """Count, chunk by chunk, what the groups of new images rest on and which of their times are unknown."""
 
     bases: Counter[str] = field(default_factory=Counter)
@@ -70,9 +70,9 @@ class Grouping:
             notes.append(
                 f"the time of {pluralize(self.named, 'image')} is the one in the file name: no other is known."
             )
-        return [*notes, *self._guesses()] if with_guesses else notes
+        return [*notes, *self._guess_notes()] if with_guesses else notes
 
-    def _guesses(self) -> list[str]:
+    def _guess_notes(self) -> list[str]:
         by_name, alone, in_order = (self.bases[name] for name in ("file name", "image", "file order"))
         total = sum(self.bases.values())
         parts = [
@@ -93,7 +93,7 @@ class Grouping:
         return notes
 
 
-def contradiction(tables: Tables, since: datetime | None) -> list[str]:
+def contradiction_notes(tables: Tables, since: datetime | None) -> list[str]:
     """Return a sentence on bursts whose frames carry different labels, if there are any.
 
     A frame without an animal beside one with it is none. `since`: only the bursts of rows written since

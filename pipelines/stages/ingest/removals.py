@@ -26,8 +26,8 @@ from pipelines.sources.path_rules import allowed_suffixes
 from pipelines.stages.ingest.changes import Changes, with_reference
 from pipelines.workspace.tables import ROW_KEY, Tables
 
-LOCAL = "file://"  # paths of which this machine can tell whether they are gone
-MOST_FOLDERS = 100
+LOCAL_PREFIX = "file://"  # paths of which this machine can tell whether they are gone
+MAX_FOLDERS = 100
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Moves:
             self.count += 1
             self.first = min(self.first or (old, new), (old, new))
             if not old.startswith(root):
-                self.left_folders[_before_common_end(old, new)] += 1
+                self.left_folders[_strip_common_suffix(old, new)] += 1
 
     def notes(self) -> list[str]:
         notes = []
@@ -57,7 +57,7 @@ class Moves:
         return notes
 
 
-def known_bytes(tables: Tables, rows: DataFrame) -> DataFrame | None:
+def find_known_content(tables: Tables, rows: DataFrame) -> DataFrame | None:
     """Return content_hash, path, ingested_at, content_at of all rows of images with the bytes of fetched rows.
 
     Settled; null where there are none.
@@ -70,7 +70,7 @@ def known_bytes(tables: Tables, rows: DataFrame) -> DataFrame | None:
     return known if known.head(1) else None
 
 
-def without_known_bytes(rows: DataFrame, known: DataFrame | None) -> DataFrame:
+def reference_known_content(rows: DataFrame, known: DataFrame | None) -> DataFrame:
     """Replace `content` of fetched rows by content_path and content_at where a known row holds the same bytes."""
     if known is None:
         nothing = (F.lit(None).cast("string").alias("content_path"), F.lit(None).cast("timestamp").alias("content_at"))
@@ -99,7 +99,7 @@ def find_moved(
     fetched = rows.where("content_hash is not null").groupBy("content_hash").agg(F.min("path").alias("moved_to"))
     others = tables.latest_images(known).join(F.broadcast(rows.select("path")), "path", "left_anti")
     others = tables.materialize(others.join(F.broadcast(fetched), "content_hash"))
-    elsewhere = others.where(~F.col("path").startswith(root) & F.col("path").startswith(LOCAL)).select("path")
+    elsewhere = others.where(~F.col("path").startswith(root) & F.col("path").startswith(LOCAL_PREFIX)).select("path")
     absent = [(row["path"],) for row in elsewhere.toLocalIterator() if is_absent(row["path"])]
     paths = tables.spark.createDataFrame(absent, "path string")
     if gone is not None:
@@ -141,17 +141,17 @@ def mark_removed(
             gone = gone.join(
                 tables.broadcast_keys(tables.spark.createDataFrame(absent, "path string")), "path", "left_semi"
             )
-        done, kept = _mark(tables, settings, gone, changes.known_count)
-    folders = [name for name, _ in moves.left_folders.most_common(MOST_FOLDERS) if is_absent(name)]
+        done, kept = _mark_rows(tables, settings, gone, changes.known_count)
+    folders = [name for name, _ in moves.left_folders.most_common(MAX_FOLDERS) if is_absent(name)]
     if folders:
         below = reduce(or_, [F.col("path").startswith(name) for name in folders])
         left = tables.materialize(current.where(below))
-        more = _mark(tables, settings, left, left.count() + sum(moves.left_folders[name] for name in folders))
+        more = _mark_rows(tables, settings, left, left.count() + sum(moves.left_folders[name] for name in folders))
         done, kept = done + more[0], kept + more[1]
     return done, kept
 
 
-def _mark(tables: Tables, settings: Settings, gone: DataFrame, known_count: int) -> tuple[list[str], list[str]]:
+def _mark_rows(tables: Tables, settings: Settings, gone: DataFrame, known_count: int) -> tuple[list[str], list[str]]:
     """Mark settled current rows as removed. Too large a share of the known ones stays: a drive may be missing.
 
     What has the bytes of an image that is there is marked in any case.
@@ -164,7 +164,7 @@ def _mark(tables: Tables, settings: Settings, gone: DataFrame, known_count: int)
     if count > rules.max_removed_fraction * known_count:
         gone = gone.join(tables.broadcast_keys(lost.select("path")), "path", "left_anti")
         kept = [
-            f"{count:,} of {_images_are(known_count)} gone from the source, first {first}. That is more than "
+            f"{count:,} of {_images_with_verb(known_count)} gone from the source, first {first}. That is more than "
             f"ingest.max_removed_fraction = {rules.max_removed_fraction:g}, so their rows are kept. Is a drive or folder "
             "missing? If they were deleted on purpose: --set ingest.max_removed_fraction=1."
         ]
@@ -175,7 +175,7 @@ def _mark(tables: Tables, settings: Settings, gone: DataFrame, known_count: int)
         return [], kept
     tables.append("images", removed_rows(gone, now), compression="uncompressed")
     sentence = (
-        f"{_images_are(count)} gone from the source, first {first}. Training, predictions and report leave them out; "
+        f"{_images_with_verb(count)} gone from the source, first {first}. Training, predictions and report leave them out; "
         f"their bytes are deleted after {rules.keep_removed_days:g} days, or by `irbis clean`."
     )
     return [sentence], kept
@@ -183,10 +183,10 @@ def _mark(tables: Tables, settings: Settings, gone: DataFrame, known_count: int)
 
 def is_absent(path: str) -> bool:
     """Return whether nothing is at a path of this machine; False where that cannot be told."""
-    if not path.startswith(LOCAL):
+    if not path.startswith(LOCAL_PREFIX):
         return False
     try:
-        os.lstat(path[len(LOCAL) :])
+        os.lstat(path[len(LOCAL_PREFIX) :])
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, ValueError):
@@ -194,7 +194,7 @@ def is_absent(path: str) -> bool:
     return False
 
 
-def _before_common_end(old: str, new: str) -> str:
+def _strip_common_suffix(old: str, new: str) -> str:
     """Return the folder that an old path lies in, without the folders that both paths end in: `file:///a/survey/`."""
     parts, others = old.split("/"), new.split("/")
     while len(parts) > 3 and others and parts[-1] == others[-1]:
@@ -202,5 +202,5 @@ def _before_common_end(old: str, new: str) -> str:
     return "/".join(parts) + "/"
 
 
-def _images_are(count: int) -> str:
+def _images_with_verb(count: int) -> str:
     return f"{pluralize(count, 'image')} {'is' if count == 1 else 'are'}"

@@ -40,14 +40,14 @@ from pipelines.stages.ingest.changes import (
     with_updates,
 )
 from pipelines.stages.ingest.duplicates import duplicate_notes
-from pipelines.stages.ingest.grouping import Grouping, contradiction
+from pipelines.stages.ingest.grouping import GroupingSummary, contradiction_notes
 from pipelines.stages.ingest.removals import (
     Moves,
     find_moved,
-    known_bytes,
+    find_known_content,
     mark_removed,
     removed_rows,
-    without_known_bytes,
+    reference_known_content,
 )
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.workspace.chunks import split_into_chunks
@@ -57,7 +57,7 @@ from pipelines.workspace.hold import pin_table
 from pipelines.workspace.tables import Tables, count_failures
 
 MIN_FILES_FOR_LIMIT = 20  # images, of which a share says little
-SAME = ["path", "content_hash"]
+CONTENT_KEY = ["path", "content_hash"]
 
 
 def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = None) -> DataFrame:
@@ -91,7 +91,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     source, tables = open_source(settings), Tables.of(spark, settings)
     listing = list_images(tables, source, settings.sources)
     if not listing.count and not tables.exists("images"):
-        raise DataError(_nothing_found(source, listing))
+        raise DataError(_no_images_message(source, listing))
     started = datetime.now(timezone.utc)
     pin_table(tables, settings, "images")
     result = apply_listing(tables, source, settings, listing, clock)
@@ -115,44 +115,44 @@ def apply_listing(
     started, names = datetime.now(timezone.utc), listing.files.persist()
     changes = diff_listing(tables, names, settings.ingest, settings.images, source.root)
     gone = changes.gone if listing.is_complete else gone
-    restated, failures, moves, grouping = 0, Counter[str](), Moves(), Grouping()
+    restated, failures, moves, grouping = 0, Counter[str](), Moves(), GroupingSummary()
     for chunk, count in split_into_chunks(
-        changes.new_files, changes.fresh_count, settings.ingest.files_per_commit, "path"
+        changes.new_files, changes.new_count, settings.ingest.files_per_commit, "path"
     ):
-        size = changes.fresh_bytes
-        if count < changes.fresh_count:
+        size = changes.new_bytes
+        if count < changes.new_count:
             size = chunk.agg(bytes_to_fetch("size", settings.images)).first()[0]
-        _require_room(tables, size, count)
-        partitions = _partitions(size, settings)
-        failed, renamed = _append(tables, source, settings, chunk, count, partitions, gone, moves, grouping)
+        _require_disk_space(tables, size, count)
+        partitions = _num_partitions(size, settings)
+        failed, renamed = _ingest_chunk(tables, source, settings, chunk, count, partitions, gone, moves, grouping)
         failures += failed
         restated += renamed
     removed, kept = mark_removed(tables, settings, listing, changes, moves) if listing.is_complete else ([], [])
     if changes.stale_count:
         restated += append_updates(tables, names, settings.ingest)
-    lasting = [*_lasting(listing), *kept]
+    lasting = [*_source_notes(listing), *kept]
     notes = [*lasting, *moves.notes(), *removed]
     if restated:
         notes = [*notes, f"{restated:,} images got a new label, station or burst."]
-    if any(name in failures for name in quarantine.NAMES):
+    if any(name in failures for name in quarantine.PROCESS_FAILURES):
         is_new = F.col("path").startswith(source.root) & (F.col("ingested_at") >= F.lit(started))
         notes += quarantine.quarantine_notes(tables.latest_images().where(is_new))
-    if changes.fresh_count and settings.sources.station == "exif":
-        notes = [*notes, *_without_serial(tables, source.root)]
-    if changes.fresh_count or restated:
+    if changes.new_count and settings.sources.station == "exif":
+        notes = [*notes, *_missing_serial_notes(tables, source.root)]
+    if changes.new_count or restated:
         since = None if changes.is_first else started
         with_guesses = listing.is_complete and settings.sources.station != "exif"
         notes = [*notes, *grouping.notes(with_guesses=with_guesses)]
-        notes += [*duplicate_notes(tables, since), *contradiction(tables, since)]
+        notes += [*duplicate_notes(tables, since), *contradiction_notes(tables, since)]
     names.unpersist()
-    fetched = changes.fresh_count
+    fetched = changes.new_count
     written = fetched - sum(failures.values()) + restated
     return StageResult(
         "ingest", fetched, written, failures, clock.seconds, tuple(notes), persistent_notes=tuple(lasting)
     )
 
 
-def _append(
+def _ingest_chunk(
     tables: Tables,
     source: Source,
     settings: Settings,
@@ -161,7 +161,7 @@ def _append(
     partitions: int,
     gone: DataFrame | None,
     moves: Moves,
-    grouping: Grouping,
+    grouping: GroupingSummary,
 ) -> tuple[Counter[str], int]:
     """Fetch one chunk and commit it, in one, with the earlier rows whose bursts it changes or whose bytes moved here.
 
@@ -175,13 +175,15 @@ def _append(
     rules, now = settings.ingest, datetime.now(timezone.utc)
     with progress("ingest", count, lambda: done.value):
         failures = Counter(count_failures(rows))
-        _require_most(rows, failures, count, settings, source)
-        known = known_bytes(tables, rows)
+        _require_access(rows, failures, count, settings, source)
+        known = find_known_content(tables, rows)
         moved = find_moved(tables, rows, known, gone, source.root)
         bursts, others = recompute_bursts(tables, rows, names, rules, moved)
         own = bursts.join(names.select("path"), "path", "left_semi")
         grouping.add(rows, own)
-        whole = without_known_bytes(rows, known).join(F.broadcast(own), "path").withColumn("ingested_at", F.lit(now))
+        whole = (
+            reference_known_content(rows, known).join(F.broadcast(own), "path").withColumn("ingested_at", F.lit(now))
+        )
         whole = whole.withColumn("burst_rule", F.lit(burst_rule(rules))).withColumn(
             "removed_at", F.lit(None).cast("timestamp")
         )
@@ -189,7 +191,9 @@ def _append(
         if other_count := others.count():
             whole = whole.unionByName(with_updates(others, now, rules).select(*whole.columns))
         if known is not None:
-            moves.unchanged += known.select(*SAME).distinct().join(rows.select(*SAME), SAME, "left_semi").count()
+            moves.unchanged += (
+                known.select(*CONTENT_KEY).distinct().join(rows.select(*CONTENT_KEY), CONTENT_KEY, "left_semi").count()
+            )
         if moved is not None:
             moves.add(map(tuple, moved.select("path", "moved_to").collect()), source.root)
             whole = whole.unionByName(removed_rows(moved, now))
@@ -199,7 +203,7 @@ def _append(
     return failures, other_count
 
 
-def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings: Settings, source: Source) -> None:
+def _require_access(rows: DataFrame, failures: Counter[str], count: int, settings: Settings, source: Source) -> None:
     """Raise AccessError where the source withholds too many: half a day's images would look like a quiet day."""
     withheld = [str(failure) for failure in Failure if failure.is_access_error]
     failed = sum(failures[name] for name in withheld)
@@ -213,7 +217,7 @@ def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings:
         )
 
 
-def _require_room(tables: Tables, size: int, count: int) -> None:
+def _require_disk_space(tables: Tables, size: int, count: int) -> None:
     """Raise PlatformError where the disk cannot take the bytes twice: in the table, and before it beside Spark."""
     fewer = f"take fewer images at once (--set ingest.files_per_commit={count // 2}), " if count > 1 else ""
     require_free_space(
@@ -221,13 +225,13 @@ def _require_room(tables: Tables, size: int, count: int) -> None:
     )
 
 
-def _partitions(size: int, settings: Settings) -> int:
+def _num_partitions(size: int, settings: Settings) -> int:
     """Give the number of tasks for so many bytes: the same for every core, and a failed one repeats little."""
     slots = task_slots(settings.spark.master)
     return slots * max(1, -(-size // (slots * settings.ingest.partition_megabytes * 2**20)))
 
 
-def _nothing_found(source: Source, listing: Listing) -> str:
+def _no_images_message(source: Source, listing: Listing) -> str:
     problem = f" ({listing.problems[0]})" if listing.problems else ""
     others = f", only {listing.skipped_files}" if listing.skipped_files.total else ""
     return (
@@ -236,7 +240,7 @@ def _nothing_found(source: Source, listing: Listing) -> str:
     )
 
 
-def _lasting(listing: Listing) -> list[str]:
+def _source_notes(listing: Listing) -> list[str]:
     """Give sentences on what a person should know of the source."""
     notes = list(listing.notes)
     if passed_over := listing.skipped_files.note(listing.count):
@@ -246,7 +250,7 @@ def _lasting(listing: Listing) -> list[str]:
     return notes
 
 
-def _without_serial(tables: Tables, root: str) -> list[str]:
+def _missing_serial_notes(tables: Tables, root: str) -> list[str]:
     """Return a sentence on the images whose station stays unknown: no serial number is found in them."""
     is_unknown = F.col("station").isNull()
     readable = tables.latest_images().where(F.col("path").startswith(root) & F.col("failure").isNull())

@@ -62,13 +62,13 @@ class Watcher:
         """Take all that is new now, after what an earlier look was stopped at."""
         clock, results = Stopwatch(), list[StageResult]()
         pin_table(self.tables, self.settings, "images")
-        process_queue(self.tables, self.source.root, partial(self._take, results, None))
+        process_queue(self.tables, self.source.root, partial(self._ingest_batch, results, None))
         listing = list_images(self.tables, self.source, self.settings.sources)
         rules = self.settings.ingest
         changes = diff_listing(self.tables, listing.files, rules, self.settings.images, self.source.root)
-        if changes.fresh_count:
+        if changes.new_count:
             enqueue(self.tables, changes.new_files)
-            process_queue(self.tables, self.source.root, partial(self._take, results, changes.gone))
+            process_queue(self.tables, self.source.root, partial(self._ingest_batch, results, changes.gone))
         if changes.gone is not None:
             removed, _ = mark_removed(self.tables, self.settings, listing, changes, Moves())
             results.append(StageResult("ingest", notes=tuple(removed)))
@@ -80,7 +80,7 @@ class Watcher:
         read, written = sum(each.read for each in results), sum(each.written for each in results)
         return StageResult("ingest", read, written, failures, clock.seconds, notes)
 
-    def _take(self, results: list[StageResult], gone: DataFrame | None, names: DataFrame) -> None:
+    def _ingest_batch(self, results: list[StageResult], gone: DataFrame | None, names: DataFrame) -> None:
         """Ingest a batch of the stream. One that was stopped comes again, and finds done what was done."""
         tables = replace(self.tables, spark=names.sparkSession)  # a stream has a session of its own
         listing = Listing(names, names.count(), SkippedFiles(), is_complete=False)

@@ -39,11 +39,11 @@ class SearchRange(SettingsSection):
 class Shard:
     """Say which trials are a process's own: of `parts` that work side by side it is number `part`, from 1 on."""
 
-    part: int = 1
-    parts: int = 1
+    index: int = 1
+    count: int = 1
 
     @classmethod
-    def of(cls, text: str) -> Shard:
+    def parse(cls, text: str) -> Shard:
         """Read a share such as 2/4; raise SettingsError if it is none."""
         part, _, parts = text.partition("/")
         if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
@@ -52,10 +52,10 @@ class Shard:
 
     @property
     def is_all(self) -> bool:
-        return self.parts == 1
+        return self.count == 1
 
 
-ALL = Shard()
+ALL_TRIALS = Shard()
 
 
 class SweepPlan(SettingsSection):
@@ -83,9 +83,9 @@ class SweepPlan(SettingsSection):
         """Give the number of trials; of a grid, that of its combinations."""
         return sum(1 for _ in self.combinations()) if self.method == "grid" else self.trials
 
-    def numbers(self, share: Shard) -> range:
+    def trial_numbers(self, share: Shard) -> range:
         """Give the numbers of the trials of a share; of a grid, number N is combination N."""
-        return range(share.part - 1, self.n_trials, share.parts)
+        return range(share.index - 1, self.n_trials, share.count)
 
     def choices(self, key: str, otherwise: Any) -> list[Any]:
         """Give what is tried of a setting; where it is not swept, what it is otherwise."""
@@ -101,7 +101,7 @@ class SweepPlan(SettingsSection):
     def extremes(self) -> Iterator[tuple[str, Any]]:
         """Give every choice, and both ends of every range, with its setting."""
         for key, values in self.space.items():
-            for value in values if isinstance(values, list) else (_number(values, end) for end in ("low", "high")):
+            for value in values if isinstance(values, list) else (_range_end(values, end) for end in ("low", "high")):
                 yield key, value
 
     def digest(self, *others: str) -> str:
@@ -110,7 +110,7 @@ class SweepPlan(SettingsSection):
         return hashlib.sha256(json.dumps([kept, *others], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _number(values: SearchRange, end: str) -> float | int:
+def _range_end(values: SearchRange, end: str) -> float | int:
     found = getattr(values, end)
     return int(found) if values.integer else found
 
@@ -128,13 +128,13 @@ def read_plan(file: str, origins: Mapping[str, SourcedValue]) -> SweepPlan:
     except (yaml.YAMLError, TypeError) as error:
         raise SettingsError(f"{file} cannot be read as a mapping in YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
-        raise SettingsError([_told(file, each) for each in error.errors()]) from error
+        raise SettingsError([_format_error(file, each) for each in error.errors()]) from error
     if faults := [*_range_faults(plan), *_key_faults(plan, origins), *_value_faults(plan, origins)]:
         raise SettingsError([f"{file}: {fault}" for fault in faults])
     return plan
 
 
-def _told(file: str, error: Any) -> str:
+def _format_error(file: str, error: Any) -> str:
     parts = [str(part) for part in error["loc"] if part not in ("Range",) and "list[" not in str(part)]
     return f"{file}: {'.'.join(parts)}: {error['msg'][0].lower()}{error['msg'][1:]} (it is {error['input']!r})."
 

@@ -24,7 +24,7 @@ from pipelines.evaluation.predictions import choose_views
 from pipelines.evaluation.results import Evaluation
 from pipelines.spark.session import is_running
 from pipelines.stages.result import Stopwatch
-from pipelines.stages.sweep.plan import ALL, Shard, SweepPlan
+from pipelines.stages.sweep.plan import ALL_TRIALS, Shard, SweepPlan
 from pipelines.stages.train.training_data import fit_cross_validated, select_rows, training_rows
 from pipelines.tracking.sweep_runs import FAILED, FINISHED, PRUNED, SweepRun, Trial
 from pipelines.workspace.tables import Tables
@@ -43,9 +43,9 @@ class SweepContext:
     trials: SweepRun
     study: Any
     waiting: deque[int]  # numbers of trials
-    told: set[int]  # numbers of trials that the study knows
-    share: Shard = ALL
-    kept: dict[tuple[str, bool], DataFrame] = field(default_factory=dict)
+    reported: set[int]  # numbers of trials that the study knows
+    shard: Shard = ALL_TRIALS
+    cached_rows: dict[tuple[str, bool], DataFrame] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def settings(self, parameters: Mapping[str, Any]) -> Settings:
@@ -59,34 +59,34 @@ class SweepContext:
         identity, train = feature_id(settings), settings.train
         key = identity, settings.featurize.horizontal_flip
         with self.lock:
-            if key not in self.kept:
+            if key not in self.cached_rows:
                 rows = select_rows(training_rows(self.tables, settings, identity), train).rows.where("split != 'test'")
-                self.kept[key] = assign_folds(rows, train.cv_folds, train.split_salt).cache()
-            return self.kept[key]
+                self.cached_rows[key] = assign_folds(rows, train.cv_folds, train.split_salt).cache()
+            return self.cached_rows[key]
 
     def release(self) -> None:
-        for rows in self.kept.values():
+        for rows in self.cached_rows.values():
             rows.unpersist()
 
     def ask(self) -> tuple[int, Any]:
         """Give the next trial's number and the parameters that the sampler chooses, knowing what others have found."""
         with self.lock:
-            if not self.share.is_all:
-                news = [each for each in self.trials.finished() if each.number not in self.told]
-                tell(self.study, self.plan, news)
-                self.told.update(each.number for each in news)
+            if not self.shard.is_all:
+                news = [each for each in self.trials.finished() if each.number not in self.reported]
+                add_trials(self.study, self.plan, news)
+                self.reported.update(each.number for each in news)
             number = self.waiting.popleft()
-            self.told.add(number)
+            self.reported.add(number)
             if self.plan.method == "grid":
                 self.study.enqueue_trial(next(itertools.islice(self.plan.combinations(), number, None)))
             return number, self.study.ask(distributions(self.plan))
 
 
-def study_of(plan: SweepPlan, before: Sequence[Trial], share: Shard) -> Any:
+def create_study(plan: SweepPlan, before: Sequence[Trial], share: Shard) -> Any:
     """Give Optuna's study with the trials there are."""
-    optuna = _optuna()
+    optuna = _import_optuna()
     # Begun anew, or beside another, the same seed would draw the same trials again.
-    seed = plan.seed + len(before) * share.parts + share.part - 1
+    seed = plan.seed + len(before) * share.count + share.index - 1
     is_beside = plan.parallel > 1 or not share.is_all
     sampler = (
         optuna.samplers.TPESampler(seed=seed, n_startup_trials=N_STARTUP_TRIALS, constant_liar=is_beside)
@@ -95,13 +95,13 @@ def study_of(plan: SweepPlan, before: Sequence[Trial], share: Shard) -> Any:
     )
     pruner = optuna.pruners.PercentilePruner(PRUNE_PERCENTILE, n_startup_trials=N_STARTUP_TRIALS)
     study = optuna.create_study(direction=plan.direction, sampler=sampler, pruner=pruner)
-    tell(study, plan, before)
+    add_trials(study, plan, before)
     return study
 
 
-def tell(study: Any, plan: SweepPlan, trials: Sequence[Trial]) -> None:
+def add_trials(study: Any, plan: SweepPlan, trials: Sequence[Trial]) -> None:
     """Let the study know of trials that came to their end elsewhere, or earlier."""
-    optuna = _optuna()
+    optuna = _import_optuna()
     states = {name: getattr(optuna.trial.TrialState, of) for name, of in _STATES.items()}
     for each in trials:
         study.add_trial(
@@ -120,7 +120,7 @@ _STATES = {FINISHED: "COMPLETE", PRUNED: "PRUNED", FAILED: "FAIL"}
 
 def distributions(plan: SweepPlan) -> dict[str, Any]:
     """Give the space as Optuna's distributions."""
-    known = _optuna().distributions
+    known = _import_optuna().distributions
     found: dict[str, Any] = {}
     for key, values in plan.space.items():
         if isinstance(values, list):
@@ -139,14 +139,14 @@ def run_trial(sweep: SweepContext) -> int:
     run_id = sweep.trials.begin(number)
     judged = TrialOutcome()
     try:
-        judged = _judged(sweep, asked)
+        judged = _evaluate_trial(sweep, asked)
     except (Py4JJavaError, IllegalArgumentException, ValueError) as error:
         if not is_running(sweep.tables.spark):
             raise
         # What a learner refuses is a finding about these parameters: written down, and the other trials go on.
         judged = TrialOutcome(FAILED, reason=" ".join(str(error).split())[:300])
     found = judged.evaluation.metrics[plan.metric] if judged.evaluation else None
-    value = found.value if found else judged.first
+    value = found.value if found else judged.first_fold_value
     trial = Trial(
         number=number,
         parameters=dict(asked.params),
@@ -154,15 +154,15 @@ def run_trial(sweep: SweepContext) -> int:
         value=value,
         low=found.low if found else None,
         high=found.high if found else None,
-        first_fold_value=judged.first,
+        first_fold_value=judged.first_fold_value,
         seconds=round(clock.seconds, 1),
-        selected_params=judged.chosen,
+        selected_params=judged.selected_params,
         reason=judged.reason,
     )
     figures = {name: each.value for name, each in judged.evaluation.metrics.items()} if judged.evaluation else {}
     sweep.trials.end(run_id, trial, figures)
     with sweep.lock:
-        states = _optuna().trial.TrialState
+        states = _import_optuna().trial.TrialState
         state = getattr(states, _STATES[trial.state])
         sweep.study.tell(asked, None if trial.state != FINISHED else value, state=state)
     return judged.evaluation.rows if judged.evaluation else 0
@@ -173,17 +173,17 @@ class TrialOutcome:
     """Hold how a trial ended: the metric on the first fold, the figures on all, and the parameters that won."""
 
     state: str = FINISHED
-    first: float | None = None
+    first_fold_value: float | None = None
     evaluation: Evaluation | None = None
-    chosen: dict[str, Any] = field(default_factory=dict)
+    selected_params: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
 
 
-def _judged(sweep: SweepContext, asked: Any) -> TrialOutcome:
+def _evaluate_trial(sweep: SweepContext, asked: Any) -> TrialOutcome:
     settings = sweep.settings(asked.params)
     rows, train = sweep.rows(settings), settings.train
     classes = sorted(row["label"] for row in rows.select("label").distinct().collect())
-    first = _first_fold(rows, classes, settings, sweep.plan.metric) if sweep.plan.prune else None
+    first = _evaluate_first_fold(rows, classes, settings, sweep.plan.metric) if sweep.plan.prune else None
     if first is not None:
         with sweep.lock:
             asked.report(first, 0)
@@ -198,7 +198,7 @@ def _judged(sweep: SweepContext, asked: Any) -> TrialOutcome:
     return TrialOutcome(FINISHED, first, choose_views(said)[2].evaluate(train.bootstrap_resamples), fitted.parameters)
 
 
-def _first_fold(rows: DataFrame, classes: list[str], settings: Settings, metric: str) -> float | None:
+def _evaluate_first_fold(rows: DataFrame, classes: list[str], settings: Settings, metric: str) -> float | None:
     """Give the metric on one fold alone: a fifth of the work tells what is hopeless."""
     others, held = rows.where(~in_fold(0)), rows.where(in_fold(0))
     said = predict_labelled(fit_with_validation(others, held, classes, settings.train).model, held, classes)
@@ -211,7 +211,7 @@ def final_params(trial: Trial) -> dict[str, Any]:
     return {**chosen, **trial.parameters}
 
 
-def _optuna() -> Any:
+def _import_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.data_checks import SETTING, Coverage
+from pipelines.evaluation.data_checks import MIN_GROUPS_SETTING, Coverage
 from pipelines.evaluation.group_ids import group_basis
 from pipelines.evaluation.inputs import format_list
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
@@ -16,12 +16,12 @@ from pipelines.evaluation.measurements import HeldOutPredictions
 from pipelines.formatting import pluralize
 from pipelines.stages.train.training_data import Selection
 
-GUESSES = {
+GUESSED_BASES = {
     "file name": "found by file name and time, neither station nor camera is known",
     "file order": "found by the order of files, the time is unknown",
     "image": "of one image each, station and camera or time are unknown",
 }
-MANY = 0.1  # share of the bursts: more contradictions than people cause who label frame by frame
+MAX_MIXED_FRACTION = 0.1  # share of the bursts: more contradictions than people cause who label frame by frame
 
 
 def find_caveats(selection: Selection, measured: HeldOutPredictions, leakage: Leakage) -> tuple[str, ...]:
@@ -59,27 +59,27 @@ def coverage_caveats(selection: Selection, folds: int) -> list[str]:
             "How well the model finds them is not known."
         )
     if coverage.left_out:
-        remedy = f"The model takes such images for other classes. Label more encounters, or set {SETTING}=1."
-        found.append(f"{left_out(coverage)} {remedy}")
+        remedy = f"The model takes such images for other classes. Label more encounters, or set {MIN_GROUPS_SETTING}=1."
+        found.append(f"{describe_left_out(coverage)} {remedy}")
     return found
 
 
-def left_out(coverage: Coverage) -> str:
+def describe_left_out(coverage: Coverage) -> str:
     """Count the classes that are left out, and their images."""
     images = pluralize(sum(coverage.left_out.values()), "image")
     names = format_list(list(coverage.left_out))
     classes = pluralize(len(coverage.left_out), "class", "classes")
-    return f"{classes} with too few groups ({SETTING}) left out, {images}: {names}."
+    return f"{classes} with too few groups ({MIN_GROUPS_SETTING}) left out, {images}: {names}."
 
 
 def group_caveats(rows: DataFrame) -> list[str]:
     """Count the images whose groups rest on guesses, because station, camera or time is unknown; rows have group_id."""
     counted = rows.groupBy(group_basis(F.col("group_id")).alias("basis")).count().collect()
     images = {row["basis"]: row["count"] for row in counted}
-    guesses = [f"{what} ({images[basis]:,})" for basis, what in GUESSES.items() if images.get(basis)]
+    guesses = [f"{what} ({images[basis]:,})" for basis, what in GUESSED_BASES.items() if images.get(basis)]
     if not guesses:
         return []
-    guessed = sum(images.get(basis, 0) for basis in GUESSES)
+    guessed = sum(images.get(basis, 0) for basis in GUESSED_BASES)
     return [
         f"The groups of {guessed:,} of {pluralize(sum(images.values()), 'image')} rest on guesses: {', '.join(guesses)}. "
         "Where they are wrong, images of one encounter are on both sides of the split, and the figures are too high. "
@@ -96,12 +96,12 @@ def burst_caveats(rows: DataFrame) -> list[str]:
     several, mixed, first = ends.where("n > 1").agg(F.count("*"), F.count(F.when(is_mixed, 1)), example).first()
     if not mixed:
         return []
-    pair = " and ".join(f"{_short(each['path'])} ({each['label']})" for each in (first["one"], first["other"]))
+    pair = " and ".join(f"{_shorten(each['path'])} ({each['label']})" for each in (first["one"], first["other"]))
     text = (
         f"{mixed:,} of {pluralize(several, 'burst')} with several labelled images hold contradicting labels "
         f"({mixed / several:.0%}), first {pair}."
     )
-    if mixed / several > MANY:
+    if mixed / several > MAX_MIXED_FRACTION:
         text += " Images of different cameras may have been joined: check sources.station and the capture times."
     return [text]
 
@@ -110,7 +110,7 @@ def leakage_caveats(leakage: Leakage, folds: int) -> list[str]:
     """Warn where images that were predicted have a near-identical image among those learned from."""
     if not leakage.is_worth_a_warning or leakage.first is None:
         return []
-    one, other = map(_short, leakage.first)
+    one, other = map(_shorten, leakage.first)
     kind, where = ("", "another fold") if folds else ("test ", "train or validation")
     return [
         f"{leakage.found:,} of {leakage.checked:,} {kind}images that are not blank have a near-identical image in "
@@ -123,7 +123,7 @@ def vote_caveats(measured: HeldOutPredictions) -> list[str]:
     """Warn where the vote of the bursts, which helped on images held out in training, does harm in the evaluation."""
     own, voted = (
         each.evaluate(bootstrap=0).metrics["balanced_accuracy"].value or 0.0
-        for each in (measured.predictions, measured.aggregate_bursts)
+        for each in (measured.predictions, measured.burst_predictions)
     )
     if voted >= own - 1e-12:
         return []
@@ -133,6 +133,6 @@ def vote_caveats(measured: HeldOutPredictions) -> list[str]:
     ]
 
 
-def _short(path: str) -> str:
+def _shorten(path: str) -> str:
     """Return the last three parts of a path: a file's name alone is often that of several."""
     return "/".join(path.split("/")[-3:])

@@ -16,18 +16,18 @@ from pipelines.evaluation.leakage import Leakage, find_leaks
 from pipelines.evaluation.measurements import HeldOutPart, HeldOutPredictions
 from pipelines.stages.train.fit import FittedPipeline, fit_pipeline
 
-FOLDS = 5  # of an evaluation by cross-validation, where train.cv_folds is 0
-WITHIN = 3
-MOST_CHECKED = 2_000  # images that the leak check compares with all others that it draws
-MOST_NUMBERS = 20_000_000  # of features that the leak check holds: 80 MB, and twice that while they are scaled
-STEPS = 1_000_000
+DEFAULT_FOLDS = 5  # of an evaluation by cross-validation, where train.cv_folds is 0
+INNER_FOLDS = 3
+MAX_CHECKED = 2_000  # images that the leak check compares with all others that it draws
+MAX_VALUES = 20_000_000  # of features that the leak check holds: 80 MB, and twice that while they are scaled
+HASH_BUCKETS = 1_000_000
 
 
 def evaluate_on_test(
     recipe: FittedPipeline, test: DataFrame, classes: Sequence[str], evaluated: Sequence[str]
 ) -> HeldOutPredictions:
     """Ask the model about the images of the test split whose class is in `evaluated`."""
-    part = _part(recipe, test.where(F.col("label").isin(list(evaluated))), classes)
+    part = _predict_part(recipe, test.where(F.col("label").isin(list(evaluated))), classes)
     assert part is not None  # every class that is evaluated has test images
     return HeldOutPredictions((part,))
 
@@ -43,8 +43,8 @@ def cross_validate_pipeline(
     folds choose, which keeps the cost to three or four trainings. Raises DataError where fewer than two classes can be
     asked about.
     """
-    within = settings.model_copy(update={"cv_folds": min(settings.cv_folds, WITHIN)})
-    folds = min(settings.cv_folds or FOLDS, rows.select("group_id").distinct().count())
+    within = settings.model_copy(update={"cv_folds": min(settings.cv_folds, INNER_FOLDS)})
+    folds = min(settings.cv_folds or DEFAULT_FOLDS, rows.select("group_id").distinct().count())
     folded = assign_folds(rows, folds, settings.split_salt).cache()
     try:
         counted = folded.groupBy("label").agg(F.countDistinct("fold").alias("folds")).where("folds > 1").collect()
@@ -60,7 +60,7 @@ def cross_validate_pipeline(
         parts = []
         for fold in range(folds):
             others = folded.where(~in_fold(fold)).drop("fold").withColumn("split", split).cache()
-            part = _part(fit_pipeline(others, classes, within), folded.where(in_fold(fold) & is_asked), classes)
+            part = _predict_part(fit_pipeline(others, classes, within), folded.where(in_fold(fold) & is_asked), classes)
             others.unpersist()
             parts += [part] if part else []
     finally:
@@ -68,7 +68,7 @@ def cross_validate_pipeline(
     return HeldOutPredictions(tuple(parts), folds)
 
 
-def _part(recipe: FittedPipeline, rows: DataFrame, classes: Sequence[str]) -> HeldOutPart | None:
+def _predict_part(recipe: FittedPipeline, rows: DataFrame, classes: Sequence[str]) -> HeldOutPart | None:
     """Return the answers about the rows; None where there is no row."""
     views = predict_labelled(recipe.model, rows, classes)
     if views is None:
@@ -92,10 +92,10 @@ def check_leakage(rows: DataFrame, settings: Train, folds: int) -> Leakage:
         rows = rows.withColumn("side", (F.col("split") == "test").cast("int"))
         checked = F.col("side") == 1
     length, count, to_check = rows.agg(F.first(F.size("features")), F.count("*"), F.count(F.when(checked, 1))).first()
-    place = F.expr(f"pmod(xxhash64('leakage', content_hash), {STEPS})") / F.lit(STEPS)
-    few = place < MOST_CHECKED / max(to_check, 1)
+    place = F.expr(f"pmod(xxhash64('leakage', content_hash), {HASH_BUCKETS})") / F.lit(HASH_BUCKETS)
+    few = place < MAX_CHECKED / max(to_check, 1)
     kept = few if not folds else F.lit(True)
-    compared = (place < MOST_NUMBERS / max(length * count, 1)) & (kept | ~checked)
+    compared = (place < MAX_VALUES / max(length * count, 1)) & (kept | ~checked)
     time = F.col("captured_at").cast("double") if "captured_at" in rows.columns else F.lit(None).cast("double")
     drawn = rows.where(compared).select(
         "content_hash", "path", "label", "side", time.alias("time"), (checked & few).alias("is_checked"), "features"

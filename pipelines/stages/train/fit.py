@@ -13,7 +13,7 @@ from pipelines.classifiers.cross_validation import CrossValidationResult, fit_wi
 from pipelines.classifiers.transformers import with_temperature_scaling
 from pipelines.config.settings import Train
 from pipelines.evaluation.predictions import PredictionSet, choose_policy, choose_views
-from pipelines.evaluation.review_policy import ReviewPolicy, classes_of_interest
+from pipelines.evaluation.review_policy import ReviewPolicy, select_classes_of_interest
 from pipelines.stages.train.training_data import fit_cross_validated, fit_with_holdout
 
 
@@ -38,16 +38,18 @@ def fit_pipeline(rows: DataFrame, classes: Sequence[str], settings: Train) -> Fi
     log-loss, whether flipped images are asked about too (where there are features of them), the temperature, the vote
     of a burst and the operating points.
     """
-    fitted, said = _fit(rows, list(classes), settings)
+    fitted, said = _fit_and_predict(rows, list(classes), settings)
     both, temperature, validation = choose_views(said) if said else (False, 1.0, None)
     decision = choose_policy(
-        validation, classes_of_interest(classes, settings.classes_of_interest), settings.burst_aggregation
+        validation, select_classes_of_interest(classes, settings.classes_of_interest), settings.burst_aggregation
     )
     model = with_temperature_scaling(fitted.model, temperature)
     return FittedPipeline(model, fitted.parameters, temperature, replace(decision, average_flip=both), validation)
 
 
-def _fit(rows: DataFrame, classes: list[str], settings: Train) -> tuple[CrossValidationResult, PredictionSet | None]:
+def _fit_and_predict(
+    rows: DataFrame, classes: list[str], settings: Train
+) -> tuple[CrossValidationResult, PredictionSet | None]:
     folds = min(settings.cv_folds, rows.select("group_id").distinct().count())
     if folds > 1:
         return fit_cross_validated(rows, classes, settings, folds)

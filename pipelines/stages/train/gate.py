@@ -32,8 +32,8 @@ class GateDecision:
     """Hold whether a version may become champion, why, and the figures that say so by their names in MLflow."""
 
     is_better: bool
-    why: str
-    figures: dict[str, float | None] = field(default_factory=dict)
+    reason: str
+    metrics: dict[str, float | None] = field(default_factory=dict)
 
 
 def apply_gate(
@@ -52,20 +52,20 @@ def apply_gate(
     if champion is None:
         verdict = GateDecision(True, "the first version")
     else:
-        verdict = _judge_on(test, tables, tracking, settings, model, version, champion)
+        verdict = _compare_on_test(test, tables, tracking, settings, model, version, champion)
     if verdict.is_better:
         if tracking.challenger():
             tracking.delete_alias(CHALLENGER)  # an older one did not beat what this one beats
-        set_champion(tracking, version, verdict.why)
-        text = f"is champion: {verdict.why}"
+        set_champion(tracking, version, verdict.reason)
+        text = f"is champion: {verdict.reason}"
     else:
         tracking.set_alias(version, CHALLENGER)
-        text = f"is challenger, {champion} stays champion: {verdict.why}"
-    tracking.log(metrics=verdict.figures, tags={"gate": text})
+        text = f"is challenger, {champion} stays champion: {verdict.reason}"
+    tracking.log(metrics=verdict.metrics, tags={"gate": text})
     return text
 
 
-def settle(tracking: Tracking, same: Sequence[ModelVersion]) -> ModelVersion | None:
+def find_gated_version(tracking: Tracking, same: Sequence[ModelVersion]) -> ModelVersion | None:
     """Return which of these versions, the newest first, is judged; None where no run came that far.
 
     A run may have been killed after it made its version champion and before it wrote the verdict: it is written now.
@@ -80,7 +80,7 @@ def settle(tracking: Tracking, same: Sequence[ModelVersion]) -> ModelVersion | N
     return None
 
 
-def require_judge(tables: Tables, tracking: Tracking) -> None:
+def require_comparable_champion(tables: Tables, tracking: Tracking) -> None:
     """Raise ModelError if there was a champion that a new version could not be compared with any more.
 
     Asked before anything is fitted. Without this, the next version would be champion as if it were the first.
@@ -129,11 +129,11 @@ def compare_with_champion(
         "gate.difference.high": found.difference.high,
         "gate.share_better": found.win_rate,
     }
-    comparison = _in_words(found, name, champion)
+    comparison = _describe(found, name, champion)
     return GateDecision(not faults, f"{', and '.join(faults)}; {comparison}" if faults else comparison, figures)
 
 
-def _in_words(found: PairedComparison, name: str, champion: str) -> str:
+def _describe(found: PairedComparison, name: str, champion: str) -> str:
     difference = found.difference
     interval = "" if difference.low is None else f" ({difference.low:+.3f} to {difference.high:+.3f})"
     return (
@@ -143,7 +143,7 @@ def _in_words(found: PairedComparison, name: str, champion: str) -> str:
     )
 
 
-def _judge_on(
+def _compare_on_test(
     test: DataFrame,
     tables: Tables,
     tracking: Tracking,
@@ -171,7 +171,7 @@ def _judge_on(
     theirs = test.drop(*FEATURE_COLUMNS).join(held.drop("failure", "failure_detail", "featurized_at"), "content_hash")
     ours = test.join(held.select("content_hash"), "content_hash", "left_semi")
     classes = sorted({*champion.classes, *version.classes})
-    old = predict_labelled(load_model(tracking, champion), theirs, champion.classes, among=classes)
+    old = predict_labelled(load_model(tracking, champion), theirs, champion.classes, all_classes=classes)
     if old is None and split and not test.head(1):
         fractions = ",".join(f"{each:g}" for each in split["fractions"])
         return GateDecision(
@@ -185,11 +185,11 @@ def _judge_on(
             f"{champion} has no features of the test images to be compared on; run "
             f"`irbis featurize --backbone {backbone_names(backbone)}{flipped}`, then train again",
         )
-    new = predict_labelled(model, ours, version.classes, among=classes)
+    new = predict_labelled(model, ours, version.classes, all_classes=classes)
     assert new is not None  # the same images
     ours_said, theirs_said = new.average_views(now.average_flip), old.average_views(before.average_flip)
     verdict = compare_with_champion(ours_said, theirs_said, now.classes_of_interest, settings, str(champion))
     if missing := sorted(set(version.classes) - set(ours_said.labels)):
-        why = f"{verdict.why}; not compared, for lack of test images: {format_list(missing)}"
-        return replace(verdict, why=why)
+        reason = f"{verdict.reason}; not compared, for lack of test images: {format_list(missing)}"
+        return replace(verdict, reason=reason)
     return verdict

@@ -30,11 +30,11 @@ class TrainingResult:
     classes: list[str]
     parameters: dict[str, Any]
     temperature: float
-    decision: ReviewPolicy
+    policy: ReviewPolicy
     test: Evaluation
     burst_test: Evaluation
     validation: Evaluation | None
-    reviews: tuple[OperatingPointResult, ...]
+    operating_points: tuple[OperatingPointResult, ...]
     ece_before: float
     folds: int = 0
     caveats: tuple[str, ...] = ()
@@ -55,18 +55,20 @@ class TrainingResult:
             flat["leakage.share"] = self.leakage.share
         for split, found in ((test, self.test), (voted, self.burst_test), ("validation", self.validation)):
             for name, each in found.metrics.items() if found else ():
-                flat |= _bounded(f"{split}.{name}", each)
-        for review in self.reviews:
+                flat |= _flatten_interval(f"{split}.{name}", each)
+        for review in self.operating_points:
             point = review.point
-            name = f"review.{_plain(point.label)}.{point.unit}.{point.recall:g}"
-            flat |= _bounded(f"{name}.share", review.share) | _bounded(f"{name}.recall", review.recall)
+            name = f"review.{_sanitize(point.label)}.{point.unit}.{point.recall:g}"
+            flat |= _flatten_interval(f"{name}.share", review.share) | _flatten_interval(
+                f"{name}.recall", review.recall
+            )
         return flat
 
     def to_json(self) -> str:
         """Give what was measured as the text of the version's evaluation file."""
         evaluations = {"test": self.test, "voted": self.burst_test, "validation": self.validation}
         values: dict[str, Any] = {name: each.to_dict() if each else None for name, each in evaluations.items()}
-        values["reviews"] = [review.to_dict() for review in self.reviews]
+        values["reviews"] = [review.to_dict() for review in self.operating_points]
         values["evaluation"] = {"method": self.method, "folds": self.folds}
         values["caveats"] = list(self.caveats)
         values["leakage"] = self.leakage.to_dict() if self.leakage else None
@@ -74,10 +76,10 @@ class TrainingResult:
         return json.dumps(values, indent=1)
 
 
-def _bounded(name: str, figure: Interval) -> dict[str, float | None]:
+def _flatten_interval(name: str, figure: Interval) -> dict[str, float | None]:
     return {name: figure.value, f"{name}.low": figure.low, f"{name}.high": figure.high}
 
 
-def _plain(label: str) -> str:
+def _sanitize(label: str) -> str:
     """Leave what MLflow takes in a name: letters, digits, _ - . / and spaces."""
     return re.sub(r"[^\w\-./ ]", "_", label, flags=re.ASCII)

@@ -23,11 +23,11 @@ from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.stages.train.caveats import find_caveats
 from pipelines.stages.train.evaluate import check_leakage, cross_validate_pipeline, evaluate_on_test
 from pipelines.stages.train.fit import fit_pipeline
-from pipelines.stages.train.gate import apply_gate, require_judge, settle
+from pipelines.stages.train.gate import apply_gate, require_comparable_champion, find_gated_version
 from pipelines.stages.train.result import TrainingResult
 from pipelines.stages.train.training_data import (
     Selection,
-    require_sound_labels,
+    require_consistent_labels,
     select_rows,
     training_fingerprint,
     training_rows,
@@ -66,10 +66,10 @@ def train_selected(selection: Selection, settings: Settings) -> TrainingResult:
         recipe.temperature,
         recipe.policy,
         test=measured.predictions.evaluate(chosen.bootstrap_resamples),
-        burst_test=measured.aggregate_bursts.evaluate(chosen.bootstrap_resamples),
+        burst_test=measured.burst_predictions.evaluate(chosen.bootstrap_resamples),
         validation=validation.evaluate(chosen.bootstrap_resamples) if validation else None,
-        reviews=measured.measure_operating_points(recipe.policy, chosen.bootstrap_resamples),
-        ece_before=_calibration_error(measured.raw),
+        operating_points=measured.measure_operating_points(recipe.policy, chosen.bootstrap_resamples),
+        ece_before=_calibration_error(measured.uncalibrated),
         folds=measured.folds,
         caveats=find_caveats(selection, measured, leakage),
         leakage=leakage,
@@ -102,17 +102,17 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     rows = training_rows(tables, settings, backbone).cache()
     fingerprint = training_fingerprint(rows, settings, backbone)
     same = [each for each in tracking.versions() if each.tags.get("fingerprint") == fingerprint]
-    if judged := settle(tracking, same):
+    if judged := find_gated_version(tracking, same):
         rows.unpersist()
-        return StageResult("train", seconds=clock.seconds, outcome=_again(judged))
-    require_sound_labels(tables, rows, settings)
+        return StageResult("train", seconds=clock.seconds, outcome=_noop_outcome(judged))
+    require_consistent_labels(tables, rows, settings)
     for unfinished in same:  # of a run that was killed between registering and the gate
         tracking.delete(unfinished)
-    require_judge(tables, tracking)
+    require_comparable_champion(tables, tracking)
     selection = _select(rows, settings)
     trained = train_selected(selection, settings)
     total = selection.rows.count()
-    version, verdict = _record(tables, tracking, settings, selection, trained, backbone, fingerprint)
+    version, verdict = _register(tables, tracking, settings, selection, trained, backbone, fingerprint)
     rows.unpersist()
     figure = trained.test.metrics["balanced_accuracy"].format()
     outcome = f"{version} {verdict}; {trained.method} balanced accuracy {figure}"
@@ -121,16 +121,16 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         total,
         1,
         seconds=clock.seconds,
-        notes=(*trained.caveats, *_notes(trained, settings.score)),
+        notes=(*trained.caveats, *_policy_notes(trained, settings.score)),
         outcome=outcome,
-        noop_outcome=_again(version),
+        noop_outcome=_noop_outcome(version),
         artifacts={"model": version.version},
     )
 
 
-def _notes(trained: TrainingResult, settings: Score) -> tuple[str, ...]:
-    lacking = trained.decision.classes_without_threshold(settings.recall_unit, settings.target_recall)
-    if not lacking or len(trained.decision.classes_of_interest) == len(trained.classes):
+def _policy_notes(trained: TrainingResult, settings: Score) -> tuple[str, ...]:
+    lacking = trained.policy.classes_without_threshold(settings.recall_unit, settings.target_recall)
+    if not lacking or len(trained.policy.classes_of_interest) == len(trained.classes):
         return ()  # where every class is of interest, nothing is dismissed anyway
     wanted = round(1 / (1 - settings.target_recall))
     return (
@@ -139,13 +139,13 @@ def _notes(trained: TrainingResult, settings: Score) -> tuple[str, ...]:
     )
 
 
-def _again(version: ModelVersion) -> str:
+def _noop_outcome(version: ModelVersion) -> str:
     return f"{version} was trained on the same: nothing to do"
 
 
-def _classifier(settings: Settings, trained: TrainingResult) -> str:
+def _describe_classifier(settings: Settings, trained: TrainingResult) -> str:
     """Say what was fitted, on which views of the images."""
-    asked = "asked about both views" if trained.decision.average_flip else "asked about the images as they are"
+    asked = "asked about both views" if trained.policy.average_flip else "asked about the images as they are"
     views = f"; learned from flipped images too, and {asked}" if settings.featurize.horizontal_flip else ""
     return describe(settings.train, trained.parameters) + views
 
@@ -162,25 +162,25 @@ def _tags(
         "split": json.dumps({"fractions": train.fractions, "salt": train.split_salt, "moved": selection.moved}),
         "evaluation": trained.method,
         "metrics": json.dumps({name: found.value for name, found in trained.test.metrics.items()}),
-        "decision": trained.decision.to_json(),
+        "decision": trained.policy.to_json(),
         **code_version(),
     }
 
 
-def _chosen(trained: TrainingResult) -> dict[str, Any]:
+def _selected_params(trained: TrainingResult) -> dict[str, Any]:
     """Return what was chosen in training, and how it was evaluated, as parameters of the run."""
-    weight = trained.decision.max_weight
+    weight = trained.policy.max_weight
     return {
         **trained.parameters,
         "temperature": trained.temperature,
-        "both_views": trained.decision.average_flip,
+        "both_views": trained.policy.average_flip,
         "vote.weight_of_maximum": "none" if weight is None else weight,
         "evaluation.method": trained.method,
         "evaluation.caveats": len(trained.caveats),
     }
 
 
-def _record(
+def _register(
     tables: Tables,
     tracking: Tracking,
     settings: Settings,
@@ -200,11 +200,11 @@ def _record(
         backbone,
         counts,
         trained.test,
-        _classifier(settings, trained),
+        _describe_classifier(settings, trained),
         voted=trained.burst_test,
-        reviews=trained.reviews,
+        reviews=trained.operating_points,
         calibration=(trained.ece_before, trained.temperature),
-        interesting=trained.decision.classes_of_interest,
+        interesting=trained.policy.classes_of_interest,
         weights=settings.featurize.weights,
         folds=trained.folds,
         caveats=trained.caveats,
@@ -213,7 +213,7 @@ def _record(
         tracking.log(
             params={
                 **redact(dict(flatten(settings.model_dump(by_alias=True)))),
-                **_chosen(trained),
+                **_selected_params(trained),
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
                 **{f"rows.{split}": split_size(counts, split) for split in SPLITS},
                 "rows.left_out": sum(selection.coverage.left_out.values()),

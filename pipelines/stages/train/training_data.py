@@ -33,7 +33,7 @@ def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFram
     return rows.withColumn("split", assign_split(F.col("group_id"), chosen.fractions, chosen.split_salt))
 
 
-def require_sound_labels(tables: Tables, rows: DataFrame, settings: Settings) -> None:
+def require_consistent_labels(tables: Tables, rows: DataFrame, settings: Settings) -> None:
     """Raise DataError if labels differ only in case, or if no image has a label that is to be excluded."""
     if excluded := settings.train.exclude_labels:
         labels = tables.latest_images().where("label is not null").select("label").distinct().collect()
@@ -100,7 +100,7 @@ def fit_cross_validated(
             folded.unpersist()
     fitted = cross_validate(rows, classes, settings, folds)
     return fitted, predict_out_of_fold(
-        fitted.fold_models, rows.where(~F.col("label").isin(list(fitted.single))), classes
+        fitted.fold_models, rows.where(~F.col("label").isin(list(fitted.single_fold_labels))), classes
     )
 
 

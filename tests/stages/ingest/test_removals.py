@@ -22,7 +22,7 @@ from pipelines.workspace.hold import is_exclusive
 from pipelines.workspace.lock import workspace_lock
 from pipelines.workspace.tables import Tables, content_ingested_at
 
-from .conftest import NOON, changed, jpeg, rows
+from ..conftest import NOON, changed, jpeg, rows
 
 SURVEY = {f"{label}/{n}.jpg": jpeg(80 + 9 * n, n, NOON) for n, label in enumerate(["fox"] * 4 + ["hare"] * 4)}
 

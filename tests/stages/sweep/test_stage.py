@@ -113,14 +113,16 @@ def test_shares_try_every_combination_once_and_the_run_of_all_gives_the_table(sp
     assert nested(settings)[0].info.status == "FINISHED"
 
 
-def test_a_share_draws_other_values_than_those_beside_it_and_hears_of_theirs(spark, settings, origins, monkeypatch):
+def test_a_shard_draws_other_values_than_the_others_and_learns_of_their_trials(spark, settings, origins, monkeypatch):
     space = {"train.reg_params": {"low": 0.001, "high": 1.0, "log": True}}
     drawn = plan(method="tpe", space=space, trials=4)
     sweep.init_sweep(spark, settings, drawn, "grid")
-    heard, tell = [], trial_module.tell
-    monkeypatch.setattr(trial_module, "tell", lambda study, of, news: heard.append(len(news)) or tell(study, of, news))
+    counts, add = [], trial_module.add_trials
+    monkeypatch.setattr(
+        trial_module, "add_trials", lambda study, plan, trials: counts.append(len(trials)) or add(study, plan, trials)
+    )
     assert [sweep.run(spark, settings, drawn, "grid", origins, Shard(n, 2)).written for n in (2, 1)] == [2, 2]
-    assert heard == [0, 0, 0, 2, 0, 0]  # as it starts, and before each trial
+    assert counts == [0, 0, 0, 2, 0, 0]  # as it starts, and before each trial
     _, runs = nested(settings)
     assert len({run.data.params["train.reg_params"] for run in runs}) == 4
 
@@ -128,7 +130,7 @@ def test_a_share_draws_other_values_than_those_beside_it_and_hears_of_theirs(spa
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/4/2", ""])
 def test_what_is_no_share_is_refused(text):
     with pytest.raises(SettingsError, match="give which of how many, from 1/4 to 4/4"):
-        Shard.of(text)
+        Shard.parse(text)
 
 
 def test_what_a_learner_refuses_is_written_down_and_the_others_go_on(spark, settings, origins):

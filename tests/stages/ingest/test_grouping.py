@@ -11,7 +11,7 @@ from pipelines.stages.ingest import stage as ingest
 from pipelines.stages.train.caveats import group_caveats
 from pipelines.workspace.tables import Tables
 
-from .conftest import NOON, jpeg, rows
+from ..conftest import NOON, jpeg, rows
 
 
 def notes_of(result, word: str) -> list[str]:

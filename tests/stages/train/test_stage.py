@@ -19,7 +19,7 @@ from pipelines.stages.train import training_data
 from pipelines.tracking.mlflow_client import CHAMPION, EVALUATION, Tracking
 from pipelines.workspace.tables import Tables
 
-from .conftest import changed, jpeg
+from ..conftest import changed, jpeg
 
 
 def test_the_first_version_is_champion_and_tells_what_it_is(spark, settings):
@@ -118,7 +118,7 @@ def test_a_label_to_exclude_that_no_image_has_is_refused(spark, settings):
 
 def test_a_label_without_features_yet_may_be_excluded_and_twins_in_case_are_refused(spark, settings, draw):
     ingest.run(spark, changed(settings, "sources", images=str(draw({"unsure/new.jpg": jpeg(99, 5)}))))
-    tables, sound = Tables.of(spark, settings), training_data.require_sound_labels
+    tables, sound = Tables.of(spark, settings), training_data.require_consistent_labels
     rows = spark.createDataFrame([("fox",), ("Fox",), ("fox",)], "label string")
     with pytest.raises(DataError, match=r"'Fox' \(1 images\) and 'fox' \(2 images\)\. Give each.*ingest their sources"):
         sound(tables, rows, changed(settings, "train", exclude_labels=["unsure"]))

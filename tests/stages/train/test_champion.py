@@ -20,7 +20,7 @@ from pipelines.status import as_text, collect_status
 from pipelines.tracking.mlflow_client import CHAMPION, EVALUATION, Tracking
 from pipelines.workspace.tables import Tables
 
-from .conftest import changed
+from ..conftest import changed
 
 
 def zero(settings):

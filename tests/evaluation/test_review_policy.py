@@ -14,7 +14,7 @@ from pipelines.evaluation.review_policy import (
     OperatingPointResult,
     ReviewPolicy,
     choose_threshold,
-    classes_of_interest,
+    select_classes_of_interest,
     drop_redundant_units,
     measure_points,
 )
@@ -145,5 +145,5 @@ def test_reviews_and_decisions_go_through_json():
 
 
 def test_every_class_but_blank_is_of_interest_unless_others_are_named():
-    assert classes_of_interest(["Blank", "None ", "deer", "empty", "hare", "nothing"], []) == ["deer", "hare"]
-    assert classes_of_interest(["blank", "deer", "hare"], ["hare", "wolf"]) == ["hare"]
+    assert select_classes_of_interest(["Blank", "None ", "deer", "empty", "hare", "nothing"], []) == ["deer", "hare"]
+    assert select_classes_of_interest(["blank", "deer", "hare"], ["hare", "wolf"]) == ["hare"]

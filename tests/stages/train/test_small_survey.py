@@ -159,7 +159,7 @@ def test_contradicting_bursts_are_counted_and_do_not_vote(spark, chosen):
         for path, name, features, label, _, group, split in survey_rows(groups, frames=1)
     ]
     found = train(spark.createDataFrame(joined, COLUMNS), chosen())
-    assert found.decision.max_weight is None
+    assert found.policy.max_weight is None
     assert found.burst_test.metrics["accuracy"] == found.test.metrics["accuracy"]
     (caveat,) = found.caveats
     assert caveat == (

@@ -15,7 +15,7 @@ from pipelines.tracking.mlflow_client import Tracking
 from pipelines.tracking.promotion import set_champion
 from pipelines.workspace.tables import Tables
 
-from .conftest import jpeg
+from ..conftest import jpeg
 
 
 def page(settings):

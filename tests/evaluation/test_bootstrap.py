@@ -9,7 +9,7 @@ from sklearn import metrics as reference
 from pipelines.evaluation.bootstrap import percentile_interval, resample_groups
 from pipelines.evaluation.metrics import Interval, evaluate
 
-from .predictions import made, of_predictions
+from .sample_predictions import made, of_predictions
 
 
 def test_resampled_intervals_equal_a_plain_loop_over_scikit_learn():

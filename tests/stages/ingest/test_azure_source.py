@@ -13,7 +13,7 @@ from pipelines.workspace.tables import Tables
 from tests.azurite import ACCOUNT, KEY
 from tests.fault_proxy import fault_proxy
 
-from .conftest import jpeg
+from ..conftest import jpeg
 
 SAME = ["relative", "content_hash", "content", "size", "label", "captured_at", "width", "height", "failure"]
 

@@ -32,45 +32,47 @@ def judged(ours, theirs, interesting=("hare", "leopard"), metric="balanced_accur
 def test_what_is_surely_better_and_finds_no_less_passes():
     verdict = judged(said(), said(wrong=range(0, 36, 3)))
     assert verdict.is_better
-    assert verdict.why.startswith("balanced accuracy 1.000, irbis/1 0.778 on the same 200 test images of 40 groups;")
-    assert "difference +0.222 (+0.1" in verdict.why and verdict.why.endswith("above 0 in 100.0 % of resamples")
-    assert verdict.figures["gate.difference"] == pytest.approx(2 / 9)
-    assert 0 < verdict.figures["gate.difference.low"] < 2 / 9 < verdict.figures["gate.difference.high"]
-    assert verdict.figures["gate.share_better"] == 1
+    assert verdict.reason.startswith("balanced accuracy 1.000, irbis/1 0.778 on the same 200 test images of 40 groups;")
+    assert "difference +0.222 (+0.1" in verdict.reason and verdict.reason.endswith("above 0 in 100.0 % of resamples")
+    assert verdict.metrics["gate.difference"] == pytest.approx(2 / 9)
+    assert 0 < verdict.metrics["gate.difference.low"] < 2 / 9 < verdict.metrics["gate.difference.high"]
+    assert verdict.metrics["gate.share_better"] == 1
 
 
 def test_what_is_worse_does_not_pass():
     verdict = judged(said(wrong=range(0, 24, 3)), said())
     assert not verdict.is_better
-    assert verdict.why.startswith("balanced accuracy is not higher; balanced accuracy 0.889, irbis/1 1.000 on")
-    assert verdict.figures["gate.difference"] == pytest.approx(-1 / 9)
-    assert verdict.figures["gate.share_better"] == 0
+    assert verdict.reason.startswith("balanced accuracy is not higher; balanced accuracy 0.889, irbis/1 1.000 on")
+    assert verdict.metrics["gate.difference"] == pytest.approx(-1 / 9)
+    assert verdict.metrics["gate.share_better"] == 0
 
 
 def test_what_is_only_as_good_does_not_pass():
     verdict = judged(said(wrong=[0, 30]), said(wrong=[1, 31]))
     assert not verdict.is_better
-    assert verdict.why.startswith("balanced accuracy is not higher; ")
+    assert verdict.reason.startswith("balanced accuracy is not higher; ")
 
 
 def test_what_may_be_better_by_chance_does_not_pass():
     verdict = judged(said(), said(wrong=[0, 30]))  # two encounters of forty
     assert not verdict.is_better
-    assert verdict.why.startswith("balanced accuracy may be higher by chance; balanced accuracy 1.000, irbis/1 0.958 ")
-    assert verdict.figures["gate.difference.low"] == 0 and 0.8 < verdict.figures["gate.share_better"] < 0.95
+    assert verdict.reason.startswith(
+        "balanced accuracy may be higher by chance; balanced accuracy 1.000, irbis/1 0.958 "
+    )
+    assert verdict.metrics["gate.difference.low"] == 0 and 0.8 < verdict.metrics["gate.share_better"] < 0.95
 
 
 def test_what_is_better_over_all_but_finds_less_of_what_is_looked_for_does_not_pass():
     ours, theirs = said(wrong=[36]), said(wrong=range(35))
     verdict = judged(ours, theirs)
     assert not verdict.is_better
-    assert verdict.why.startswith("recall of leopard is lower, 0.750 instead of 1.000; balanced accuracy 0.917, ")
-    assert verdict.figures["gate.share_better"] > 0.99
+    assert verdict.reason.startswith("recall of leopard is lower, 0.750 instead of 1.000; balanced accuracy 0.917, ")
+    assert verdict.metrics["gate.share_better"] > 0.99
     assert judged(ours, theirs, interesting=("hare",)).is_better  # nobody looks for leopards here
 
 
 def test_all_that_speaks_against_a_version_is_said():
-    why = judged(said(wrong=[30, 36]), said()).why
+    why = judged(said(wrong=[30, 36]), said()).reason
     assert "is not higher, and recall of hare is lower, 0.917 instead of 1.000, and recall of leopard is lower" in why
 
 
@@ -80,5 +82,7 @@ def test_a_class_of_interest_without_a_test_image_decides_nothing():
 
 def test_the_metric_is_the_one_of_the_settings():
     blanks, animals = said(wrong=range(24, 32)), said(wrong=range(12))
-    assert judged(blanks, animals, (), "accuracy").why.startswith("accuracy may be higher by chance; accuracy 0.800, ")
-    assert judged(blanks, animals, ()).why.startswith("balanced accuracy is not higher; balanced accuracy 0.778, ")
+    assert judged(blanks, animals, (), "accuracy").reason.startswith(
+        "accuracy may be higher by chance; accuracy 0.800, "
+    )
+    assert judged(blanks, animals, ()).reason.startswith("balanced accuracy is not higher; balanced accuracy 0.778, ")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.stages.train.compare_splits import as_text, compare_splits, compare_splits_report
+from pipelines.stages.train.compare_splits import format_comparison, compare_splits, compare_splits_report
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series,
     random, grouped = (found[name].metrics["accuracy"].value for name in ("frames at random", "groups"))
     assert random > 0.95 and grouped < 0.75
     assert [each.rows for each in found.values()] == [144, 144]
-    lines = as_text(found, {"blank": 12, "hare": 12}).splitlines()
+    lines = format_comparison(found, {"blank": 12, "hare": 12}).splitlines()
     assert lines[0] == "144 images in 24 groups; 95% intervals over groups"
     assert lines[2].split() == ["frames", "at", "random", "groups", "claimed", "too", "much"]
     assert lines[3].startswith("accuracy") and lines[3].endswith(f"+{random - grouped:.3f}")

@@ -13,7 +13,7 @@ from pipelines.stages.ingest import stage as ingest
 from pipelines.status import as_text, collect_status
 from pipelines.workspace.tables import Tables, content_ingested_at
 
-from .conftest import NOON, changed, jpeg, rows
+from ..conftest import NOON, changed, jpeg, rows
 
 
 def test_a_image_becomes_a_row_with_its_bytes_hash_label_time_and_size(spark, make_settings, draw):

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.evaluation.metrics import evaluate, review_fraction
 
-from .predictions import CLASSES, made
+from .sample_predictions import CLASSES, made
 
 
 def test_review_share_looks_at_images_in_the_order_of_the_probability():

@@ -29,7 +29,7 @@ from pipelines.status import collect_status
 from pipelines.tracking.mlflow_client import EVALUATION, Tracking
 from pipelines.workspace.tables import Tables
 
-from .conftest import changed, jpeg
+from ..conftest import changed, jpeg
 
 STAGES = (ingest, featurize, score)
 
@@ -120,7 +120,7 @@ def test_a_second_scoring_writes_nothing_and_a_late_frame_only_touches_its_burst
     featurize.run(spark, trained)
     result = score.run(spark, trained)
     assert result.read == 4
-    assert result.notes == ("3 predictions were made anew: their bursts got or lost frames.",)
+    assert result.notes == ("3 predictions were replaced: their bursts gained or lost frames.",)
     predictions = tables.read("predictions")
     assert predictions.count() == 182
     assert predictions.groupBy("path").count().where("count > 1").count() == 0
@@ -143,7 +143,7 @@ def test_removed_images_leave_predictions_and_counts_and_their_bursts_vote_again
     assert gather(tables, trained, Tracking.of(trained).champion()).files == 179
     before = scores_of(tables, burst)
     result = score.run(spark, trained)
-    assert (result.read, result.notes) == (2, ("2 predictions were made anew: their bursts got or lost frames.",))
+    assert (result.read, result.notes) == (2, ("2 predictions were replaced: their bursts gained or lost frames.",))
     after = scores_of(tables, burst)
     assert len(before) == 3 and len(after) == 2 and set(before) > set(after)
     assert not set(before.values()) & set(after.values())
@@ -266,7 +266,7 @@ def test_a_registry_begun_anew_has_its_own_predictions_though_the_numbers_begin_
     other = other.model_copy(update={"workspace": str(workspace)})
     with pytest.raises(ModelError, match="made by model irbis, of which MLflow's database holds no champion"):
         train.run(spark, other)
-    monkeypatch.setattr(train, "require_judge", lambda *_: None)  # as earlier versions trained
+    monkeypatch.setattr(train, "require_comparable_champion", lambda *_: None)  # as earlier versions trained
     assert train.run(spark, other).outcome.startswith("irbis/1 is champion: the first version")
     version = Tracking.of(other).champion()
     assert gather(Tables.of(spark, other), other, version).parts["predictions"] == ()

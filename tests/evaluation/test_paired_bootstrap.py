@@ -93,7 +93,7 @@ def test_of_one_group_nothing_can_be_drawn():
 
 def test_answers_about_other_images_are_refused():
     one = said(["deer", "blank"], ["deer", "blank"], ["a", "b"])
-    with pytest.raises(ValueError, match="not of the same images: 2 and 2"):
+    with pytest.raises(ValueError, match="not for the same images: 2 and 2"):
         paired_bootstrap(one, said(["deer", "blank"], ["deer", "blank"], ["a", "c"]), "accuracy")
-    with pytest.raises(ValueError, match="among other classes"):
+    with pytest.raises(ValueError, match="different classes"):
         paired_bootstrap(one, said(["deer", "blank"], ["deer", "blank"], ["a", "b"], ("blank", "deer")), "accuracy")

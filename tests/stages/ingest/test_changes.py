@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from pipelines.stages.ingest import stage as ingest
 from pipelines.workspace.tables import Tables, content_ingested_at
 
-from .conftest import NOON, jpeg, rows
+from ..conftest import NOON, jpeg, rows
 
 
 def test_frames_that_arrive_late_end_up_in_the_same_bursts_as_at_once(spark, make_settings, draw):

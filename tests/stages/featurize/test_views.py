@@ -15,7 +15,7 @@ from pipelines.stages.ingest import stage as ingest
 from pipelines.workspace.features import read_features
 from pipelines.workspace.tables import Tables
 
-from .conftest import changed, jpeg
+from ..conftest import changed, jpeg
 
 
 @pytest.fixture

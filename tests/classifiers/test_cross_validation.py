@@ -95,6 +95,6 @@ def test_a_label_of_one_fold_alone_does_not_choose_the_parameters(spark, rows, s
     chosen = settings(reg_params=[0.001, 0.5, 1000.0])
     alone = cross_validate(rows, CLASSES, chosen, 3)
     found = cross_validate(rows.unionByName(birds), ["bird", *CLASSES], chosen, 3)
-    assert (found.single, alone.single) == (("bird",), ())
+    assert (found.single_fold_labels, alone.single_fold_labels) == (("bird",), ())
     assert found.parameters == alone.parameters == {"reg_param": 0.5}
     assert found.losses[1] < 1.0  # an unknown class has a loss of 30 nats and more

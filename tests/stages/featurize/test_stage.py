@@ -21,7 +21,7 @@ from pipelines.stages.featurize.stage import featurize_udf
 from pipelines.stages.ingest import stage as ingest
 from pipelines.workspace.tables import Tables
 
-from .conftest import MIXED, changed, jpeg
+from ..conftest import MIXED, changed, jpeg
 
 
 def png(width: int, height: int) -> bytes:

@@ -16,7 +16,7 @@ from pipelines.stages.ingest.watch import Watcher, watch
 from pipelines.workspace.lock import workspace_lock
 from pipelines.workspace.tables import Tables
 
-from .conftest import jpeg
+from ..conftest import jpeg
 
 
 class Over(Exception):
@@ -86,14 +86,14 @@ def test_what_was_announced_when_a_look_was_stopped_is_taken_by_the_next(spark, 
     tables, source = Tables.of(spark, settings), open_source(settings)
     enqueue(tables, list_images(tables, source, settings.sources).files)
     enqueue(tables, list_images(tables, source, settings.sources).files)  # killed before the stream began, twice
-    taken = ingest._append
+    taken = ingest._ingest_chunk
 
     def fails_at_the_second(*args):
         if tables.exists("images"):
             raise Over("the second commit")
         return taken(*args)
 
-    monkeypatch.setattr(ingest, "_append", fails_at_the_second)
+    monkeypatch.setattr(ingest, "_ingest_chunk", fails_at_the_second)
     with pytest.raises(Over, match=r"^the second commit$"):  # what was raised inside the stream, not Spark's text of it
         Watcher(tables, source, settings).poll()
     assert len(paths(tables)) == 2
@@ -137,7 +137,10 @@ def test_a_disk_that_is_full_for_a_while_is_a_note_and_leaves_no_file(spark, mak
         left.write_bytes(b"x")
         raise RuntimeError("Caused by: java.io.IOException: No space left on device")
 
-    acts = [lambda: (draw({"a/2.jpg": jpeg(91, 2)}), monkeypatch.setattr(ingest, "_append", full)), monkeypatch.undo]
+    acts = [
+        lambda: (draw({"a/2.jpg": jpeg(91, 2)}), monkeypatch.setattr(ingest, "_ingest_chunk", full)),
+        monkeypatch.undo,
+    ]
     found = []
     with pytest.raises(Over):
         for result in watch(spark, settings, sleeps(*acts)):

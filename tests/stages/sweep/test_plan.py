@@ -111,7 +111,7 @@ def test_a_file_that_is_no_plan_is_refused(plan_of, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted(Path(__file__).parents[2].glob("conf/sweeps/*.yaml")), ids=lambda path: path.stem
+    "path", sorted(Path(__file__).parents[3].glob("conf/sweeps/*.yaml")), ids=lambda path: path.stem
 )
 def test_the_plans_that_come_along_are_sound(path):
     assert read_plan(str(path), load_sourced_values(None, {})).n_trials > 1

@@ -17,7 +17,7 @@ from pipelines.tracking.mlflow_client import Tracking
 from pipelines.workspace.features import read_features
 from pipelines.workspace.tables import Tables
 
-from .conftest import changed
+from ..conftest import changed
 
 
 def test_a_version_that_decides_on_both_views_gives_their_mean(spark, trained):
@@ -30,7 +30,7 @@ def test_a_version_that_decides_on_both_views_gives_their_mean(spark, trained):
     )
     with pytest.raises(DataError, match=remedy):
         score.run(spark, trained)
-    with pytest.raises(ModelError, match=r"looks at flipped images too, .* Add --set featurize\.horizontal_flip=true"):
+    with pytest.raises(ModelError, match=r"also uses flipped images, .* Add --set featurize\.horizontal_flip=true"):
         require_backbone(trained)
     flipped = changed(trained, "featurize", horizontal_flip=True)
     require_backbone(flipped)
