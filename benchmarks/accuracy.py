@@ -168,7 +168,7 @@ def measure_set(
     chosen = [max(parts, key=lambda part: part.inner) for parts in zip(*kept.values(), strict=True)]
     print(told("search", joined(chosen, voted=False)), flush=True)
     print(told("search, burst vote", joined(chosen, voted=True)), flush=True)
-    for label in chosen[0].decision.interesting:
+    for label in chosen[0].decision.classes_of_interest:
         for review in reviews_of(chosen, label):
             point = review.point
             print(

@@ -1,4 +1,4 @@
-"""Cross-validation: the parameters that win, and models that have not seen their fold."""
+"""Cross-validation: selected parameters, and models trained without their fold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLASSES = ["cat", "dog"]
 
 @pytest.fixture(scope="module")
 def rows(spark):
-    """Give 90 rows in three folds. In fold 2 a third feature says the contrary of what it says in the others."""
+    """Return 90 rows in three folds. In fold 2 the third feature has the opposite sign."""
     random, rows = np.random.default_rng(3), []
     for number in range(90):
         fold, place = number % 3, number // 3 % 2
@@ -90,7 +90,7 @@ def test_principal_components_are_found_within_each_fold(rows, settings):
 
 
 def test_a_label_of_one_fold_alone_does_not_choose_the_parameters(spark, rows, settings):
-    """Ten birds in fold 1: no model of the folds that is asked about them was taught them."""
+    """Ten birds in fold 1: the model that predicts them was not trained on birds."""
     birds = spark.createDataFrame([(90 + n, [0.0, 5.0, 0.0], "bird", 1) for n in range(10)], rows.schema)
     chosen = settings(reg_params=[0.001, 0.5, 1000.0])
     alone = cross_validate(rows, CLASSES, chosen, 3)

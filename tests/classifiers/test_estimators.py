@@ -1,4 +1,4 @@
-"""The learners: what each is given, what it says, and the error where one is not there."""
+"""The estimators: their parameters and predictions, and the error if one is not installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where SynapseML has been imported, our own models still load."""
+"""irbis's own models still load after SynapseML has been imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classifier: Spark's regression with weights by class equals scikit-learn's, and survives its file."""
+"""The classifier: Spark's weighted logistic regression equals scikit-learn's, and can be saved and loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCHEMA = "name string, features array<float>, label string"
 
 @pytest.fixture(scope="module")
 def points() -> list[tuple[str, list[float], str]]:
-    """Give 100 rows of three overlapping classes in four dimensions of other scales, and one that is constant."""
+    """Return 100 rows of three overlapping classes in four dimensions of different scales, and a constant one."""
     random = np.random.default_rng(11)
     rows = []
     for place, (label, count) in enumerate(COUNTS.items()):
@@ -47,7 +47,7 @@ def rows(spark: Any, points: list[tuple[str, list[float], str]]) -> Any:
 
 @pytest.fixture
 def train_settings(make_settings: Callable[..., Any]) -> Any:
-    """Give a function from {key of train: value} to those settings."""
+    """Return a function from {key of train: value} to settings."""
     return lambda **changed: make_settings({f"train.{key}": value for key, value in changed.items()}).train
 
 
@@ -57,7 +57,7 @@ def trained(rows: Any, classes: list[str], settings: Any, reg_param: float) -> P
 
 
 def by_scikit_learn(points: list[tuple[str, list[float], str]], reg_param: float, balanced: bool) -> np.ndarray:
-    """Give probabilities; Spark divides the loss by the sum of weights: reg_param is 1 / (C * sum).
+    """Return probabilities; Spark divides the loss by the sum of weights: reg_param is 1 / (C * sum).
 
     It brings features to a standard deviation of 1, each row counting as much as it weighs.
     """

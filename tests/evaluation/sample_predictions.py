@@ -10,13 +10,13 @@ CLASSES = ["blank", "deer", "ocelot"]
 
 
 def made(rows=300, groups=60, classes=3, seed=0):
-    """Give labels, probabilities, classes and groups of a middling classifier."""
+    """Return labels, probabilities, classes and groups of a mediocre classifier."""
     generator = np.random.default_rng(seed)
     truth = generator.integers(classes, size=rows)
     scores = generator.normal(size=(rows, classes))
     scores[np.arange(rows), truth] += 1.5
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    names = [f"class {place}" for place in range(classes)]
+    names = [f"class {i}" for i in range(classes)]
     return (
         [names[each] for each in truth],
         probabilities,

@@ -11,7 +11,7 @@ from pipelines.evaluation.folds import assign_folds, in_fold
 
 @pytest.fixture(scope="module")
 def frames(spark):
-    """Give 3 frames of each of 40 groups of hares and 7 of lynxes."""
+    """Return 3 frames of each of 40 groups of hares and 7 of lynxes."""
     rows = [(f"{label}{group}", label, f"{label}{group}-{frame}") for label, group, frame in _frames()]
     return spark.createDataFrame(rows, "group_id string, label string, content_hash string").repartition(3).cache()
 

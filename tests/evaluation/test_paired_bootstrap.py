@@ -14,13 +14,13 @@ CLASSES = ("blank", "deer", "ocelot")
 
 
 def said(labels, predictions, groups, classes=CLASSES):
-    """Give answers that are sure of their predictions."""
+    """Return predictions with probability 1."""
     probabilities = np.eye(len(classes))[[classes.index(each) for each in predictions]]
     return PredictionSet(labels, probabilities, classes, groups, groups)
 
 
 def survey(rows=150, groups=30, seed=0):
-    """Give labels, groups, and predictions of which 75 % are right, and another 75 %."""
+    """Return labels, groups, and two sets of predictions of which 75 % are correct."""
     generator = np.random.default_rng(seed)
     labels = generator.choice(CLASSES, rows).tolist()
     guesses = [np.where(generator.random(rows) < 0.75, labels, generator.choice(CLASSES, rows)) for _ in range(2)]

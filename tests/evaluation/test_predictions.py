@@ -1,4 +1,4 @@
-"""What is decided on validation, and measured on test."""
+"""Choices made on validation predictions, and measured on test."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipelines.evaluation.predictions import PredictionSet, choose_policy, choos
 from pipelines.evaluation.review_policy import ReviewPolicy
 
 
-def answers(hare, labels, bursts, classes=("blank", "hare")):
+def predictions_of(hare, labels, bursts, classes=("blank", "hare")):
     probabilities = np.column_stack([1 - np.array(hare), hare])
     return PredictionSet(labels, probabilities, classes, bursts, [f"g{burst}" for burst in bursts])
 
 
-VALIDATION = answers([0.9, 0.1, 0.1, 0.2, 0.6], ["hare", "hare", "blank", "blank", "hare"], list("aabbc"))
+VALIDATION = predictions_of([0.9, 0.1, 0.1, 0.2, 0.6], ["hare", "hare", "blank", "blank", "hare"], list("aabbc"))
 
 
 def test_thresholds_are_on_the_votes():
@@ -40,13 +40,13 @@ def test_the_weight_is_chosen_where_none_is_given():
     chosen = choose_policy(VALIDATION, ["hare"], "auto").max_weight
     losses = {}
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
-        said = VALIDATION.aggregate_bursts(weight).probabilities[np.arange(5), VALIDATION.class_indices]
-        losses[weight] = -np.log(said[[0, 1, 4]]).mean() - np.log(said[[2, 3]]).mean()
+        predictions = VALIDATION.aggregate_bursts(weight).probabilities[np.arange(5), VALIDATION.class_indices]
+        losses[weight] = -np.log(predictions[[0, 1, 4]]).mean() - np.log(predictions[[2, 3]]).mean()
     assert chosen == min(losses, key=losses.get)
 
 
 def test_no_vote_is_chosen_where_every_vote_costs_predictions():
-    mixed = answers([0.7, 0.1, 0.2, 0.1, 0.6], ["hare", "blank", "blank", "blank", "hare"], list("aaabc"))
+    mixed = predictions_of([0.7, 0.1, 0.2, 0.1, 0.6], ["hare", "blank", "blank", "blank", "hare"], list("aaabc"))
     decision = choose_policy(mixed, ["hare"], "auto")  # frames of three cameras, taken for one burst
     assert decision.max_weight is None
     assert decision.operating_points[0].threshold == 0.6  # of the images' own probabilities
@@ -78,7 +78,7 @@ def test_without_validation_nothing_is_decided():
 
 def test_test_images_are_measured_at_the_thresholds_of_validation():
     decision = choose_policy(VALIDATION, ["hare"], "mean")
-    test = answers([0.7, 0.5, 0.3, 0.4, 0.9], ["hare", "blank", "hare", "blank", "blank"], list("aabbc"))
+    test = predictions_of([0.7, 0.5, 0.3, 0.4, 0.9], ["hare", "blank", "hare", "blank", "blank"], list("aabbc"))
     measured = HeldOutPredictions((HeldOutPart(test, test, decision),)).measure_operating_points(decision, bootstrap=0)
     found = {(each.point.unit, each.point.recall): each for each in measured}
     image = found["image", 0.99]
@@ -87,16 +87,16 @@ def test_test_images_are_measured_at_the_thresholds_of_validation():
 
 
 def views(plain, flipped, labels):
-    one, other = answers(plain, labels, list("abcdef")), answers(flipped, labels, list("abcdef"))
+    one, other = predictions_of(plain, labels, list("abcdef")), predictions_of(flipped, labels, list("abcdef"))
     return replace(one, flipped=other.probabilities)
 
 
 def test_both_views_are_taken_where_their_mean_is_better():
     labels = ["hare", "blank"] * 3
-    said = views([0.9, 0.6, 0.8, 0.1, 0.4, 0.2], [0.7, 0.1, 0.9, 0.2, 0.9, 0.3], labels)
-    both, temperature, found = choose_views(said)
+    predictions = views([0.9, 0.6, 0.8, 0.1, 0.4, 0.2], [0.7, 0.1, 0.9, 0.2, 0.9, 0.3], labels)
+    both, temperature, found = choose_views(predictions)
     assert both and found.flipped is None
-    tempered = said.with_temperature(temperature)
+    tempered = predictions.with_temperature(temperature)
     assert found.probabilities == pytest.approx((tempered.probabilities + tempered.flipped) / 2)
     worse = views([0.9, 0.1, 0.8, 0.1, 0.9, 0.2], [0.1, 0.9, 0.2, 0.9, 0.1, 0.7], labels)
     both, temperature, found = choose_views(worse)
@@ -107,14 +107,14 @@ def test_both_views_are_taken_where_their_mean_is_better():
 
 def test_the_temperature_of_both_views_is_that_of_their_mean():
     labels = ["hare", "blank"] * 3
-    said = views([0.9, 0.6, 0.8, 0.1, 0.4, 0.2], [0.7, 0.1, 0.9, 0.2, 0.9, 0.3], labels)
+    predictions = views([0.9, 0.6, 0.8, 0.1, 0.4, 0.2], [0.7, 0.1, 0.9, 0.2, 0.9, 0.3], labels)
 
     def loss(temperature):
-        mean = said.with_temperature(temperature).average_views(True)
+        mean = predictions.with_temperature(temperature).average_views(True)
         given = mean.probabilities[np.arange(6), mean.class_indices]
         return -6 * np.log(given).mean() + (np.log(temperature) / 0.5) ** 2 / 2
 
-    best = choose_temperature(said)
+    best = choose_temperature(predictions)
     assert loss(best) < min(loss(best * 1.02), loss(best / 1.02))
 
 
@@ -126,8 +126,8 @@ def test_a_policy_without_a_vote_is_read_back_and_a_version_without_one_takes_th
 
 
 def test_every_fold_is_held_against_its_own_threshold():
-    one = answers([0.9, 0.3, 0.2], ["hare", "blank", "blank"], list("abc"))
-    other = answers([0.4, 0.3, 0.1], ["hare", "blank", "blank"], list("def"))
+    one = predictions_of([0.9, 0.3, 0.2], ["hare", "blank", "blank"], list("abc"))
+    other = predictions_of([0.4, 0.3, 0.1], ["hare", "blank", "blank"], list("def"))
     points = [choose_policy(each, ["hare"], "none") for each in (one, other)]  # thresholds .9 and .4
     final = replace(points[0], operating_points=points[0].operating_points[:1])
     measured = HeldOutPredictions((HeldOutPart(one, one, points[1]), HeldOutPart(other, other, points[0])), folds=2)
@@ -142,7 +142,7 @@ def test_every_fold_is_held_against_its_own_threshold():
 
 
 def test_answers_of_folds_vote_by_the_weights_that_were_chosen_without_them():
-    part = answers([0.9, 0.1], ["hare", "hare"], list("aa"))
+    part = predictions_of([0.9, 0.1], ["hare", "hare"], list("aa"))
     measured = HeldOutPredictions(
         (HeldOutPart(part, part, ReviewPolicy(0.0)), HeldOutPart(part, part, ReviewPolicy(None))), folds=2
     )

@@ -14,14 +14,14 @@ from pipelines.evaluation.review_policy import (
     OperatingPointResult,
     ReviewPolicy,
     choose_threshold,
-    select_classes_of_interest,
     drop_redundant_units,
     measure_points,
+    select_classes_of_interest,
 )
 
 
 def images(*rows, groups=None):
-    """Give images of (has the class, its probability, burst)."""
+    """Return scores of images given as (has the class, its probability, burst)."""
     is_class, scores, bursts = zip(*rows, strict=True)
     (_, burst), (names, group) = (np.unique(each, return_inverse=True) for each in (bursts, groups or bursts))
     return ClassScores(np.array(is_class, dtype=bool), np.array(scores, dtype=float), burst, group, len(names))

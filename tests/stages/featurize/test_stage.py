@@ -71,27 +71,27 @@ def test_only_what_a_backbone_lacks_is_computed(spark, settings, make_settings, 
     assert sorted(row["count"] for row in counts) == [5, 5]
 
 
-def told_by_workers(spark, tell):
-    """Give {process id: what `tell` gives there, as texts} of the Python workers that run such tasks."""
+def probe_workers(spark, probe):
+    """Return {process id: result of `probe`, as texts} of the Python workers that run such tasks."""
 
     def look(batches):
         time.sleep(0.2)  # so that both workers take part
         for _ in batches:
-            yield pa.RecordBatch.from_pydict({"process": [os.getpid()], "told": [list(map(str, tell()))]})
+            yield pa.RecordBatch.from_pydict({"process": [os.getpid()], "result": [list(map(str, probe()))]})
 
-    rows = spark.range(4).repartition(4).mapInArrow(look, "process long, told array<string>").collect()
-    return {row["process"]: row["told"] for row in rows}
+    rows = spark.range(4).repartition(4).mapInArrow(look, "process long, result array<string>").collect()
+    return {row["process"]: row["result"] for row in rows}
 
 
 def engines_of_workers(spark):
-    """Give {process id: its engines, as identities of objects}."""
+    """Return {process id: ids of its engine objects}."""
 
     def engines():
         from pipelines.engines import engine
 
         return [f"{key} {id(each)}" for key, each in engine._engines.items()]
 
-    return {process: set(told) for process, told in told_by_workers(spark, engines).items()}
+    return {process: set(values) for process, values in probe_workers(spark, engines).items()}
 
 
 def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, settings):
@@ -109,8 +109,8 @@ def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, 
 
 def test_what_a_worker_has_loaded_is_not_walked_through_after_every_task(spark, settings):
     featurize.run(spark, settings)
-    told = told_by_workers(spark, lambda: [gc.get_freeze_count(), len(gc.get_objects())])
-    kept, walked = max((int(kept), int(walked)) for kept, walked in told.values())
+    values = probe_workers(spark, lambda: [gc.get_freeze_count(), len(gc.get_objects())])
+    kept, walked = max((int(kept), int(walked)) for kept, walked in values.values())
     assert kept > 20_000 and walked < kept / 2
 
 

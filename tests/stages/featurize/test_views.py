@@ -1,4 +1,4 @@
-"""Backbones side by side, and flipped images: whose rows stand where, and what is computed again."""
+"""Several backbones, and flipped images: their rows, and which features are computed again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def settings(mixed):
 
 
 def held(spark, settings):
-    """Give {backbone: {content_hash: (features, failure)}} of the whole table."""
+    """Return {backbone: {content_hash: (features, failure)}} of the whole table."""
     found: dict[str, dict[str, tuple]] = {}
     for row in Tables.of(spark, settings).read("features").collect():
         assert row["content_hash"] not in found.setdefault(row["backbone"], {})
@@ -34,7 +34,7 @@ def held(spark, settings):
 
 @pytest.fixture
 def no_worker(spark, monkeypatch):
-    """Let every Python worker fail to start from now on, if the test calls it."""
+    """Return a function after whose call no Python worker can start."""
     return lambda: monkeypatch.setattr(spark.sparkContext, "pythonExec", "/there/is/no/python")
 
 
@@ -71,14 +71,14 @@ def test_backbones_side_by_side_have_rows_of_their_own_and_only_what_a_part_lack
 
 
 def image(seed: int, is_flipped: bool = False) -> bytes:
-    """Give a PNG of the size that irbis_tiny sees, so that nothing is resized."""
+    """Return a PNG of the input size of irbis_tiny, so that it is not resized."""
     pixels = np.random.default_rng(seed).integers(0, 256, (160, 160, 3), dtype=np.uint8)
     target = io.BytesIO()
     Image.fromarray(pixels[:, ::-1] if is_flipped else pixels).save(target, "PNG")
     return target.getvalue()
 
 
-def test_mirrored_images_have_the_features_of_the_image_that_was_mirrored_before(
+def test_flipped_images_have_the_features_of_the_image_that_was_flipped_before(
     spark, make_settings, draw, no_worker, single_precision
 ):
     images = {"a.png": image(1), "b.png": image(2), "cut.png": image(3)[:9000], "none.png": b""}
@@ -120,7 +120,7 @@ def test_mirrored_images_have_the_features_of_the_image_that_was_mirrored_before
     )
 
 
-def test_where_plain_features_are_there_only_the_mirrored_are_computed(spark, settings, draw, no_worker):
+def test_with_plain_features_only_the_flipped_ones_are_computed(spark, settings, draw, no_worker):
     featurize.run(spark, settings)
     tables, tiny = Tables.of(spark, settings), load_backbone("irbis_tiny").feature_id
     before = held(spark, settings)[tiny]

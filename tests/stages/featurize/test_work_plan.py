@@ -1,4 +1,4 @@
-"""What featurize computes in one go: how many images go to a worker at once."""
+"""Work units of featurize: the number of images per batch."""
 
 from __future__ import annotations
 

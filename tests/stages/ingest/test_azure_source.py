@@ -1,4 +1,4 @@
-"""Ingest from a container of real Azurite: the rows are those of the folder, whatever the network does."""
+"""Ingest from a container of Azurite: the rows equal those of the folder, whatever network errors occur."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_under_faults_every_image_comes_whole(spark, make_settings, container, a
     assert all(proxy.met[fault] for fault in proxy.faults), proxy.met
 
 
-def test_a_source_that_withholds_too_much_stops_the_job_before_it_writes(
+def test_too_many_unreadable_files_stop_the_job_before_it_writes(
     spark, make_settings, container, azurite, survey, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(azure_blob, "BACKGROUND_RETRY", RetryPolicy(tries=2, first_wait=0.01))
@@ -80,7 +80,9 @@ def test_a_source_that_withholds_too_much_stops_the_job_before_it_writes(
     with fault_proxy(azurite.port, 1.0, ("503",)) as proxy:
         address = f"http://127.0.0.1:{proxy.server_port}/{ACCOUNT}/{container.container_name}"
         settings = settings_of(make_settings, address, tmp_path / "w")
-        with pytest.raises(AccessError, match=r"withholds 40 of 40 images, first http.*unavailable: 503 .* times in"):
+        with pytest.raises(
+            AccessError, match=r"40 of 40 images could not be read, first http.*unavailable: 503 .* times in"
+        ):
             ingest.run(spark, settings)
         assert not Tables.of(spark, settings).exists("images")
         proxy.share = 0.0

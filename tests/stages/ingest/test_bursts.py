@@ -1,4 +1,4 @@
-"""Bursts and groups on rows made by hand: an image's path, when and where it was taken, and what it belongs to."""
+"""Bursts and groups of hand-made rows: path, time and place of an image, and its burst and group."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def nowhere(path: str, seconds: float | None = None, **more: Any) -> Frame:
 
 
 def assigned(spark: Any, *frames: Frame, burst: float = 60, group: float = 30) -> dict[str, tuple[str, str]]:
-    """Give path -> burst_id and group_id."""
+    """Return path -> burst_id and group_id."""
     rows = spark.createDataFrame(list(frames), FRAMES)
     found = assign_bursts(rows, burst_gap_seconds=burst, group_gap_minutes=group).collect()
     assert len(found) == len(frames)

@@ -1,4 +1,4 @@
-"""Bursts and groups of real files: what they rest on, and what ingest and train say of it."""
+"""Bursts and groups of real files: how they are found, and the notes of ingest and train."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def test_cameras_without_a_name_are_told_apart_by_their_files(spark, make_settin
     one, two = "?/files CAM1_/0/2024-06-01T12:00:05", "?/files CAM2_/0/2024-06-01T12:00:10"
     assert rows(Tables.of(spark, settings), "burst_id") == [(one,), (one,), (one,), (two,), (two,)]
     assert notes_of(result, "unknown") == [
-        "station and camera of 5 of 5 images are unknown: of 5 the bursts are found by folder, file name and time. "
+        "station and camera of 5 of 5 images are unknown: bursts of 5 are found by folder, file name and time. "
         "Set sources.station (folder:N or regex:PATTERN), or give a column station with the labels."
     ]
     assert notes_of(result, "different labels") == [
-        f"1 burst with different labels, first {one} (fox, hare). If they are of different cameras: "
+        f"1 burst with different labels, first {one} (fox, hare). If the frames are of different cameras: "
         "Set sources.station (folder:N or regex:PATTERN), or give a column station with the labels."
     ]
 
@@ -62,7 +62,7 @@ def test_a_time_in_the_file_name_counts_where_no_other_is_known(spark, make_sett
         (NOON + timedelta(seconds=2), "S1/2024-06-01T12:00:00"),
         (NOON, "S1/2024-06-01T12:00:00"),
     ]
-    assert notes_of(result, "time") == ["the time of 1 image is the one in the file name: no other is known."]
+    assert notes_of(result, "time") == ["the time of 1 image is from the file name: no other is known."]
 
 
 def test_a_clock_that_stands_still_is_reported(spark, make_settings, draw):
@@ -72,7 +72,7 @@ def test_a_clock_that_stands_still_is_reported(spark, make_settings, draw):
     found = rows(Tables.of(spark, settings), "burst_id", "group_id")
     assert len({burst for burst, _ in found}) == 11 and {group for _, group in found} == {"S1/no time IMG_0"}
     assert len(notes_of(result, "11 images were taken in the same second as more than 9 others")) == 1
-    assert len(notes_of(result, "11 images have no time that can be used")) == 1
+    assert len(notes_of(result, "11 images have no usable time")) == 1
 
 
 def test_bursts_stay_as_they_are_where_nothing_is_new(spark, make_settings, draw):
@@ -94,7 +94,7 @@ def test_an_evaluation_says_how_many_of_its_groups_are_guesses(spark):
     labelled = spark.createDataFrame([(group,) for group in groups], "group_id string")
     (caveat,) = group_caveats(labelled)
     assert caveat.startswith(
-        "The groups of 3 of 7 images rest on guesses: found by file name and time, neither station nor camera is known "
+        "The groups of 3 of 7 images are guessed: found by file name and time, station and camera are unknown "
         "(2), of one image each, station and camera or time are unknown (1). "
     )
     assert group_caveats(labelled.where(F.col("group_id").startswith("S/"))) == []

@@ -1,4 +1,4 @@
-"""For the same bytes, the path that exists counts; what is gone is left out at once and deleted later."""
+"""Removed and moved images: excluded at once, deleted later."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SURVEY = {f"{label}/{n}.jpg": jpeg(80 + 9 * n, n, NOON) for n, label in enumerat
 
 def notes_on_paths(result):
     """Return the notes of an ingest on paths and bytes; others are on groups, labels, copies and other files."""
-    kinds = ("moved", "gone from the source", "unchanged but", " deleted, ", "could not be listed")
+    kinds = ("moved", "gone from the source", "unchanged except", " deleted, ", "could not be listed")
     return tuple(note for note in result.notes if any(kind in note for kind in kinds))
 
 
 @pytest.fixture(scope="module")
 def ingested(spark, tmp_path_factory):
-    """Give a folder with the survey and a workspace into which it was ingested, once for all tests."""
+    """Return a folder with the survey and a workspace with it ingested, once for all tests."""
     place = tmp_path_factory.mktemp("removals")
     write_survey(place / "images")
     places = {"workspace": str(place / "workspace"), "sources.images": str(place / "images")}
@@ -52,7 +52,7 @@ def write_survey(folder):
 
 @pytest.fixture
 def folder(ingested):
-    """Give the folder of the survey, as it was ingested."""
+    """Return the folder of the survey, as it was ingested."""
     for name in ("images", "2024"):
         shutil.rmtree(ingested / name, ignore_errors=True)
     write_survey(ingested / "images")
@@ -61,20 +61,20 @@ def folder(ingested):
 
 @pytest.fixture
 def chosen(ingested, folder, make_settings, tmp_path):
-    """Give the settings of a workspace of the test's own, into which the survey is ingested."""
+    """Return the settings of a workspace copy with the survey ingested."""
     shutil.copytree(ingested / "workspace", tmp_path / "workspace")
     return make_settings({"sources.images": str(folder)})
 
 
 def labels(tables):
-    """Give {name: label} of what is learned from."""
-    found = labelled_images(tables.current_images()).collect()
+    """Return {name: label} of the images for training."""
+    found = labelled_images(tables.latest_images()).collect()
     return {row["path"].rpartition("/")[2]: row["label"] for row in found}
 
 
 def contents(tables):
-    """Give {last folder and name: bytes} of the current images."""
-    current = tables.settled(tables.current_images())
+    """Return {last folder and name: bytes} of the current images."""
+    current = tables.materialize(tables.latest_images())
     since = current.agg(F.min(content_ingested_at())).first()[0]
     found = tables.with_content(current, since).collect()
     assert len(found) == current.count()
@@ -224,7 +224,7 @@ def cleaned(spark, settings, dry_run=False):
 
 
 def on_disk(tables):
-    """Give the contents that any file of the table holds, whether the table still has that file or not."""
+    """Return the contents in all data files of the table, including files that the table no longer refers to."""
     files = Path(tables.location("images")).glob("*.parquet")
     return {content for file in files for content in pq.read_table(file).column("content").to_pylist() if content}
 

@@ -73,7 +73,7 @@ def test_files_written_again_with_the_same_bytes_are_not_stored_again(spark, mak
     draw({"x/0.jpg": jpeg(200, 9)})
     result = ingest.run(spark, settings)
     assert (result.read, result.written) == (8, 8)
-    assert result.notes[0] == "7 images unchanged but for their file times: no bytes are stored again."
+    assert result.notes[0] == "7 images unchanged except for file times: no bytes are stored again."
     stored = tables.read("images").where("content is not null").groupBy("path").count()
     assert sorted((row["path"][-5:], row["count"]) for row in stored.collect()) == [
         ("0.jpg", 2),
@@ -155,7 +155,7 @@ def test_identical_bytes_under_two_labels_are_named(spark, make_settings, draw):
     folder = draw({"fox/a.jpg": same, "hare/b.jpg": same, "hare/c.jpg": same, "hare/d.jpg": jpeg(90, 2)})
     guesses, note = ingest.run(spark, make_settings({"sources.images": str(folder)})).notes
     assert guesses.startswith("station and camera of 4 of 4 images are unknown: 4 without a time are groups of their")
-    assert note.startswith("images that stand under more than one label are left out of training: 1, first ")
+    assert note.startswith("1 image with more than one label left out of training, first ")
     assert f"file://{folder}/fox/a.jpg = file://{folder}/hare/b.jpg" in note
 
 
@@ -169,8 +169,8 @@ def test_identical_bytes_whose_labels_were_mended_are_not_named(spark, make_sett
     assert ingest.run(spark, settings).notes == (
         "labels.csv: label = label, path = path; 2 of 2 images have a label, 0 have none.",
         "1 images got a new label, station or burst.",
-        f"1 image with the bytes of another, first file://{folder}/a.jpg = file://{folder}/b.jpg: each is scored and "
-        "counted, and training takes one of them. If a folder is there twice, or under two names, remove one.",
+        f"1 image with the same bytes as another, first file://{folder}/a.jpg = file://{folder}/b.jpg: each is scored "
+        "and counted, and training uses one of them. If a folder exists twice, remove one.",
     )
 
 
@@ -209,7 +209,7 @@ def test_images_without_a_serial_number_are_counted_where_it_is_the_station(spar
     by_serial = {"workspace": f"{settings.workspace}2", "sources.station": "exif", "sources.labels": "none"}
     settings = make_settings({"sources.images": str(folder), **by_serial})
     assert ingest.run(spark, settings).notes == (
-        f"2 of 3 images have no serial number that irbis can read, and so no station, first file://{folder}/a.jpg. "
+        f"2 of 3 images have no serial number that irbis can read, hence no station, first file://{folder}/a.jpg. "
         "Give it by folder or name instead: sources.station=folder:N or regex:PATTERN.",
     )
     assert ingest.run(spark, settings).notes == ()
@@ -244,10 +244,10 @@ def test_images_with_the_same_bytes_are_told(spark, make_settings, draw):
     *_, note = ingest.run(spark, settings).notes
     first = f"file://{folder}/backup/fox/a.jpg = file://{folder}/backup/fox/b.jpg"
     assert note == (
-        f"2 images with the bytes of another, first {first}: each is scored and counted, and training takes one of "
-        "them. If a folder is there twice, or under two names, remove one."
+        f"2 images with the same bytes as another, first {first}: each is scored and counted, and training uses one of "
+        "them. If a folder exists twice, remove one."
     )
     link = folder.parent / "link"
     link.symlink_to(folder)
     *_, note = ingest.run(spark, changed(settings, "sources", images=str(link))).notes
-    assert note.startswith("6 images with the bytes of another, first file://")
+    assert note.startswith("6 images with the same bytes as another, first file://")

@@ -1,4 +1,4 @@
-"""Watching a source: what arrives is taken once, whatever stops the watcher and whatever the source does."""
+"""Watching a source: each file is ingested once, whatever interrupts the watcher or the source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Over(Exception):
 
 
 def sleeps(*acts):
-    """Give a sleep that does one act each time, and ends the watch after the last."""
+    """Return a sleep function that runs one action each time, and stops the watcher after the last."""
     waiting = list(acts)
 
     def sleep(seconds):

@@ -1,4 +1,4 @@
-"""A model version without a vote of bursts."""
+"""A model version without a burst vote."""
 
 from __future__ import annotations
 

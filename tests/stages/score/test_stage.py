@@ -153,7 +153,7 @@ def test_removed_images_leave_predictions_and_counts_and_their_bursts_vote_again
 
 
 def scores_of(tables, burst):
-    """Give {path: score of the burst} of its frames."""
+    """Return {path: score of the burst} of its frames."""
     rows = tables.read("predictions").where(F.col("burst_id") == burst).collect()
     return {row["path"]: row["burst_score"] for row in rows}
 
@@ -264,7 +264,7 @@ def test_a_registry_begun_anew_has_its_own_predictions_though_the_numbers_begin_
     shutil.copytree(Path(trained.workspace) / "tables", workspace / "tables")
     other = changed(trained, "train", reg_params=[10.0], elastic_net=1.0)  # all weights zero: one label for all
     other = other.model_copy(update={"workspace": str(workspace)})
-    with pytest.raises(ModelError, match="made by model irbis, of which MLflow's database holds no champion"):
+    with pytest.raises(ModelError, match="written with model irbis, but MLflow's database has no champion of it"):
         train.run(spark, other)
     monkeypatch.setattr(train, "require_comparable_champion", lambda *_: None)  # as earlier versions trained
     assert train.run(spark, other).outcome.startswith("irbis/1 is champion: the first version")

@@ -1,4 +1,4 @@
-"""Scoring by a version that looks at flipped images too."""
+"""Scoring with a version that also uses flipped images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sweep's plan is refused, with all that is wrong with it, before anything starts."""
+"""A faulty sweep plan is rejected, with all its faults, before anything starts."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def faults(plan_of, text):
 
 def test_a_plan_has_ranges_and_choices(plan_of):
     plan = plan_of(
-        "method: random\ntrials: 7\nspace: {train.reg_params: {low: 0.001, high: 1, log: true}, train.pca_components: [null, 64]}"
+        "method: random\ntrials: 7\n"
+        "space: {train.reg_params: {low: 0.001, high: 1, log: true}, train.pca_components: [null, 64]}"
     )
-    assert (plan.wanted, plan.metric, plan.direction, plan.parallel) == (7, "balanced_accuracy", "maximize", 1)
+    assert (plan.n_trials, plan.metric, plan.direction, plan.parallel) == (7, "balanced_accuracy", "maximize", 1)
     assert plan.space["train.reg_params"].high == 1.0 and plan.space["train.pca_components"] == [None, 64]
     assert plan.choices("train.pca_components", 3) == [None, 64] and plan.choices("train.classifier", "lightgbm") == [
         "lightgbm"
@@ -39,7 +40,7 @@ def test_a_plan_has_ranges_and_choices(plan_of):
 
 def test_a_grid_is_every_combination(plan_of):
     plan = plan_of("method: grid\nspace: {train.reg_params: [0.1, 1.0], train.class_weights: [balanced, none]}")
-    assert plan.wanted == 4
+    assert plan.n_trials == 4
     assert list(plan.combinations())[1] == {"train.reg_params": 0.1, "train.class_weights": "none"}
 
 
@@ -52,17 +53,17 @@ def test_a_grid_is_every_combination(plan_of):
         ),
         (
             "space: {train.reg_params: {low: 0, high: 1, log: true}}",
-            "train.reg_params: a log range begins above 0, not at 0.",
+            "train.reg_params: a log range must start above 0, not at 0.",
         ),
         (
             "method: grid\nspace: {train.reg_params: {low: 0.1, high: 1}}",
-            "train.reg_params is a range, and a grid has none. List its values, or take method: random.",
+            "train.reg_params is a range, which a grid does not support. List its values, or set method: random.",
         ),
         (
             "space: {train.max_iter: {low: 10.5, high: 20, integer: true}}",
-            "train.max_iter: an integer range has whole ends, not 10.5 and 20.",
+            "train.max_iter: an integer range needs whole limits, not 10.5 and 20.",
         ),
-        ("space: {train.pca_components: [64, 64]}", "train.pca_components has a value twice: [64, 64]."),
+        ("space: {train.pca_components: [64, 64]}", "train.pca_components has a duplicate value: [64, 64]."),
         (
             "space: {train.elastic_net: {low: 0, high: 2}}",
             "the sweep: train.elastic_net = 2.0 is refused: input should be less than or equal to 1.",
@@ -88,7 +89,7 @@ def test_what_is_wrong_is_said(plan_of, text, expected):
 
 def test_what_would_make_trials_incomparable_cannot_be_swept(plan_of):
     (fault,) = faults(plan_of, "space: {train.cv_folds: [2, 5]}")
-    assert fault.startswith("train.cv_folds cannot be swept: trials could not be compared.")
+    assert fault.startswith("train.cv_folds cannot be swept: trials would not be comparable.")
     (fault,) = faults(plan_of, "space: {score.target_recall: [0.95]}")
     assert fault.startswith("score.target_recall cannot be swept")
 
@@ -101,12 +102,10 @@ def test_all_faults_are_told_at_once(plan_of):
 
 
 def test_a_file_that_is_no_plan_is_refused(plan_of, tmp_path):
-    with pytest.raises(
-        SettingsError, match=r"There is no file .*none\.yaml\. Give a sweep's plan, such as conf/sweeps/"
-    ):
+    with pytest.raises(SettingsError, match=r"There is no file .*none\.yaml\. Give a sweep plan, such as conf/sweeps/"):
         read_plan(str(tmp_path / "none.yaml"), {})
     for text in ("- 1", "space: ["):
-        with pytest.raises(SettingsError, match="cannot be read as a mapping in YAML"):
+        with pytest.raises(SettingsError, match="is not a YAML mapping"):
             plan_of(text)
 
 

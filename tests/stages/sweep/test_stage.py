@@ -1,4 +1,4 @@
-"""A sweep: trials on the same folds, written down one by one, gone on with after an interruption."""
+"""A sweep: trials on the same folds, logged one by one, resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def test_more_trials_may_be_asked_for_and_none_is_drawn_twice(spark, settings, o
 
 
 def test_shares_try_every_combination_once_and_the_run_of_all_gives_the_table(spark, settings, origins):
-    with pytest.raises(DataError, match=r"grid is not begun .* irbis sweep FILE --begin"):
+    with pytest.raises(DataError, match=r"Sweep grid has not been initialised .*irbis sweep FILE --init"):
         sweep.run(spark, settings, plan(), "grid", origins, Shard(1, 2))
     assert sweep.init_sweep(spark, settings, plan(), "grid").outcome == "grid: 0 of 4 trials are done"
     with ThreadPoolExecutor(2) as pool:  # side by side, as two processes are
         shares = [pool.submit(sweep.run, spark, settings, plan(), "grid", origins, Shard(n, 2)) for n in (1, 2)]
     results = [each.result() for each in shares]
     assert [(each.written, each.outcome, each.notes) for each in results] == [
-        (2, f"grid: share {n} of 2, 2 of 4 trials", ()) for n in (1, 2)
+        (2, f"grid: shard {n} of 2, 2 of 4 trials", ()) for n in (1, 2)
     ]
     assert nested(settings)[0].info.status == "RUNNING"
     whole = sweep.run(spark, settings, plan(), "grid", origins)
@@ -129,7 +129,7 @@ def test_a_shard_draws_other_values_than_the_others_and_learns_of_their_trials(s
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/4/2", ""])
 def test_what_is_no_share_is_refused(text):
-    with pytest.raises(SettingsError, match="give which of how many, from 1/4 to 4/4"):
+    with pytest.raises(SettingsError, match="give number and count, such as 1/4 to 4/4"):
         Shard.parse(text)
 
 
@@ -174,7 +174,7 @@ def test_a_hopeless_trial_is_stopped_after_one_fold(spark, settings, origins, mo
         > max(trial.first_fold_value for trial in trials if trial.state == "finished")
     )
     assert stopped[0].low is None
-    assert result.notes[0].strip().splitlines()[-1].endswith("stopped after one fold")
+    assert result.notes[0].strip().splitlines()[-1].endswith("pruned after one fold")
 
 
 def test_without_folds_there_is_no_sweep(spark, settings, origins):

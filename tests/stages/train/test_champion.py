@@ -1,4 +1,4 @@
-"""A training that goes through the gate: which version is champion afterwards, and what is said of it."""
+"""Training with the gate: which version is champion afterwards, and what is recorded."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from ..conftest import changed
 
 
 def zero(settings):
-    """Give settings by which all weights are zero: one answer for every image."""
+    """Return settings that make all weights zero: one prediction for every image."""
     return changed(settings, "train", reg_params=[10.0], elastic_net=1.0)
 
 
 def gate_of(tracking, version):
-    """Give the verdict in the run of a version, and the gate's metrics there."""
+    """Return the decision in the run of a version, and the gate's metrics there."""
     data = tracking.client.get_run(version.run_id).data
     return data.tags.get("irbis.gate"), {key: each for key, each in data.metrics.items() if key.startswith("gate.")}
 
@@ -94,12 +94,12 @@ def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same
     [
         (
             {"backbone": "squeezenet1_1@00000000/squash224-bilinear"},
-            "irbis/1 has no features of the test images to be compared on; run "
+            "irbis/1 has no features of the test images; run "
             "`irbis featurize --backbone squeezenet1_1`, then train again",
         ),
         (
             {"split": '{"fractions": [1.0, 0.0, 0.0], "salt": "irbis"}'},
-            "irbis/1 was trained with another split, and has learned from all these test images; set "
+            "irbis/1 was trained with another split, on all of these test images; set "
             "train.split_salt to irbis and train.fractions to 1,0,0 as they were then",
         ),
     ],
@@ -154,7 +154,7 @@ def test_a_rare_class_that_test_lacks_is_trained_and_its_method_stands_beside_ev
     result = train.run(spark, relabelled)
     assert "; not compared, for lack of test images: rare; 2-fold cross-validation balanced accuracy" in result.outcome
     first, left_out, *_ = result.notes
-    assert first.startswith("The figures are of 2-fold cross-validation over the groups of all splits")
+    assert first.startswith("The metrics are from 2-fold cross-validation over the groups of all splits")
     assert left_out.startswith("1 class with too few groups (train.min_groups_per_class) left out, 3 images")
     assert result.read == 177
     tracking = Tracking.of(trained)
@@ -169,8 +169,8 @@ def test_a_rare_class_that_test_lacks_is_trained_and_its_method_stands_beside_ev
     card = tracking.client.get_model_version("irbis", version.version).description
     assert "## 2-fold cross-validation" in card and first in card and "found by cross-validation" in card
     status = collect_status(spark, relabelled)
-    told = {each["version"]: each["evaluation"] for each in (status["champion"], status["challenger"]) if each}
-    assert status["missing"]["train"] == 0 and told["2"] == "2-fold cross-validation"
+    methods = {each["version"]: each["evaluation"] for each in (status["champion"], status["challenger"]) if each}
+    assert status["missing"]["train"] == 0 and methods["2"] == "2-fold cross-validation"
     assert ("figures of 2-fold" in as_text(status)) == (status["champion"]["version"] == "2")
     compared = compare_splits_report(spark, relabelled)
     assert compared.splitlines()[0].startswith("177 images in 59 groups")
@@ -179,7 +179,7 @@ def test_a_rare_class_that_test_lacks_is_trained_and_its_method_stands_beside_ev
     assert (again.read, again.written) == (0, 0)
 
 
-def test_a_training_killed_between_the_crowning_and_the_verdict_loses_no_champion(spark, settings, monkeypatch):
+def test_a_training_killed_between_promotion_and_decision_loses_no_champion(spark, settings, monkeypatch):
     def killed(*_, **tags):
         raise KeyboardInterrupt
 
@@ -189,7 +189,7 @@ def test_a_training_killed_between_the_crowning_and_the_verdict_loses_no_champio
     tracking = Tracking.of(settings)
     assert tracking.champion().version == "1" and "gate" not in tracking.champion().tags
     result = train.run(spark, settings)
-    assert (result.written, result.outcome) == (0, "irbis/1 was trained on the same: nothing to do")
+    assert (result.written, result.outcome) == (0, "irbis/1 was trained on the same data and settings: nothing to do")
     assert [each.version for each in tracking.versions()] == ["1"]
     assert tracking.champion().tags["gate"] == "is champion: the first version"
 
@@ -197,6 +197,8 @@ def test_a_training_killed_between_the_crowning_and_the_verdict_loses_no_champio
 def test_where_the_alias_was_lost_no_version_becomes_champion_unexamined(spark, trained):
     tracking = Tracking.of(trained)
     tracking.delete_alias(CHAMPION)
-    with pytest.raises(ModelError, match=r"^No version of irbis is champion any more, and irbis/1 was. .*`irbis pro"):
+    with pytest.raises(
+        ModelError, match=r"^Model irbis has no champion any more; former champions: irbis/1\. .*`irbis pro"
+    ):
         train.run(spark, changed(trained, "train", reg_params=[0.02]))
     assert [each.version for each in tracking.versions()] == ["1"]

@@ -1,4 +1,4 @@
-"""What a random split would have claimed, beside the truth by groups."""
+"""Metrics of a random split beside those of a split by groups."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.stages.train.compare_splits import format_comparison, compare_splits, compare_splits_report
+from pipelines.stages.train.compare_splits import compare_splits, compare_splits_report, format_comparison
 
 
 @pytest.fixture(scope="module")
 def series(spark):
-    """Give 24 groups of 6 near copies: each group has features of its own, which say nothing of the label."""
+    """Return 24 groups of 6 near copies: each group has its own features, which are independent of the label."""
     random, rows = np.random.default_rng(5), []
     for group in range(24):
         own = random.normal(size=12)
@@ -36,7 +36,7 @@ def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series,
     assert lines[0] == "144 images in 24 groups; 95% intervals over groups"
     assert lines[2].split() == ["frames", "at", "random", "groups", "claimed", "too", "much"]
     assert lines[3].startswith("accuracy") and lines[3].endswith(f"+{random - grouped:.3f}")
-    assert lines[-1] == "In fewer than 20 groups, so that their figures say little: blank (12), hare (12)."
+    assert lines[-1] == "In fewer than 20 groups, so that their metrics are unreliable: blank (12), hare (12)."
 
 
 def test_features_of_another_backbone_are_told_of(spark, trained):

@@ -1,4 +1,4 @@
-"""Small surveys: classes of few groups are trained in one run, and evaluated by cross-validation where test cannot."""
+"""Small surveys: classes with few groups are trained, and evaluated by cross-validation if test cannot."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def test_a_small_survey_is_trained_in_one_run_and_evaluated_by_cross_validation(
     }
     assert trained.test.metrics["balanced_accuracy"].value > 0.6  # guessing would give .25
     first, moved, left_out = trained.caveats
-    assert first.startswith("The figures are of 3-fold cross-validation over the groups of all splits")
+    assert first.startswith("The metrics are from 3-fold cross-validation over the groups of all splits")
     assert "2 of 4 classes without a group in test (lynx, wolf)" in first
-    assert moved.startswith("2 groups outside train, first wolf-test-0, learned from all the same")
+    assert moved.startswith("2 groups outside train, first wolf-test-0, moved to train")
     assert left_out.startswith("1 class with too few groups (train.min_groups_per_class) left out, 2 images: owl")
 
 
@@ -87,9 +87,9 @@ def test_what_was_said_stands_in_the_evaluation_and_the_metrics_are_not_those_of
     assert kept["evaluation"] == {"method": "3-fold cross-validation", "folds": 3}
     assert kept["caveats"] == list(trained.caveats)
     assert kept["leakage"]["checked"] == 30 and kept["leakage"]["found"] == 0
-    figures = trained.figures()
+    figures = trained.mlflow_metrics()
     assert figures["cross_validation.accuracy"] == trained.test.metrics["accuracy"].value
-    assert figures["cross_validation_voted.accuracy"] == trained.voted.metrics["accuracy"].value
+    assert figures["cross_validation_voted.accuracy"] == trained.burst_test.metrics["accuracy"].value
     assert not [name for name in figures if name.startswith(("test.", "voted."))]
 
 
@@ -131,7 +131,7 @@ def test_other_folds_and_learners_take_the_small_survey_too(survey, chosen, lear
     owl = found.test.per_class["owl"]
     assert (owl.support, owl.recall.value) == (0, None)
     assert found.test.rows == 50
-    assert "Trained, but not evaluated, because all images are of one group: owl." in " ".join(found.caveats)
+    assert "Trained, but not evaluated, because all images are in one group: owl." in " ".join(found.caveats)
     assert found.test.metrics["balanced_accuracy"].value > 0.5  # of four classes, two of them with few groups
 
 
@@ -163,13 +163,13 @@ def test_contradicting_bursts_are_counted_and_do_not_vote(spark, chosen):
     assert found.burst_test.metrics["accuracy"] == found.test.metrics["accuracy"]
     (caveat,) = found.caveats
     assert caveat == (
-        "11 of 11 bursts with several labelled images hold contradicting labels (100%), first "
-        "/pics/blank-test-0_0.jpg (blank) and /pics/lynx-test-0_0.jpg (lynx). Images of different cameras may have "
+        "11 of 11 bursts with several labelled images have contradicting labels (100%), first "
+        "/pics/blank-test-0_0.jpg (blank) and /pics/lynx-test-0_0.jpg (lynx). Images of different cameras may be "
         "been joined: check sources.station and the capture times."
     )
     forced = train(spark.createDataFrame(joined, COLUMNS), chosen(burst_aggregation="mean"))
     assert forced.burst_test.metrics["balanced_accuracy"].value < forced.test.metrics["balanced_accuracy"].value
-    assert "train.burst_aggregation=none lets every image keep its own prediction" in forced.caveats[-1]
+    assert "with train.burst_aggregation=none each image keeps its own prediction" in forced.caveats[-1]
 
 
 def test_frames_of_one_trigger_in_two_groups_are_a_leak(spark, chosen):

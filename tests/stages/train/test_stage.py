@@ -142,7 +142,7 @@ def test_flipped_image_are_learned_from_and_asked_about_where_there_are_features
     assert decision.average_flip == choose_views(said)[0]
     assert tracking.params(version)["both_views"] == str(decision.average_flip)
     assert (
-        "learned from flipped images too, and asked about"
+        "trained on flipped images too, predictions "
         in tracking.client.get_model_version("irbis", version.version).description
     )
     assert train.run(spark, flipped).written == 0

@@ -1,4 +1,4 @@
-"""Unity Catalog takes no dots in the tags of a version, and few characters: there they stand on the version's run."""
+"""Unity Catalog allows no dots in version tags, and few characters: tags are stored on the version's run instead."""
 
 from __future__ import annotations
 
