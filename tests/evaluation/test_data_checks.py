@@ -1,4 +1,4 @@
-"""Which classes are trained and evaluated, and what is said where that is too little."""
+"""Which classes are trained and evaluated, and the errors if there are too few."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pipelines.config.loader import load_settings
 from pipelines.errors import DataError
 from pipelines.evaluation.data_checks import Coverage, check_coverage
 
-LEARNED = ("train", "validation")
+TRAINING_SPLITS = ("train", "validation")
 ENOUGH = {"train": (70, 7), "validation": (10, 1), "test": (20, 2)}
 
 
-def covered(counts, min_groups=2, learned=LEARNED, interesting=()):
-    return check_coverage(counts, min_groups, learned, interesting)
+def covered(counts, min_groups=2, training_splits=TRAINING_SPLITS, classes_of_interest=()):
+    return check_coverage(counts, min_groups, training_splits, classes_of_interest)
 
 
 def refused(counts, **settings):
@@ -34,7 +34,7 @@ def test_classes_without_groups_in_test_or_in_what_is_learned_from_are_named():
     found = covered(few)
     assert (found.classes, found.evaluated) == (("cat", "lynx", "ocelot", "wolf"),) * 2
     assert (found.untested, found.unlearned, found.left_out) == (("lynx", "wolf"), ("ocelot",), {})
-    assert covered(few, learned=("train",)).unlearned == ("ocelot", "wolf")
+    assert covered(few, training_splits=("train",)).unlearned == ("ocelot", "wolf")
 
 
 def test_a_class_of_one_group_is_left_out_or_trained_without_an_evaluation():
@@ -82,7 +82,7 @@ def test_where_the_setting_is_what_leaves_too_little_it_is_the_remedy():
 
 
 def test_a_named_class_of_interest_is_not_left_out_in_silence():
-    (fault,) = refused({"cat": ENOUGH, "dog": ENOUGH, "lynx": {"train": (5, 1)}}, interesting=["dog", "lynx"])
+    (fault,) = refused({"cat": ENOUGH, "dog": ENOUGH, "lynx": {"train": (5, 1)}}, classes_of_interest=["dog", "lynx"])
     assert fault.startswith("train.classes_of_interest names lynx, with images of fewer than 2 groups (encounters)")
     assert fault.endswith("--set train.min_groups_per_class=1.")
-    assert covered({"cat": ENOUGH, "dog": ENOUGH, "lynx": {"train": (5, 1)}}, interesting=["dog"]).left_out
+    assert covered({"cat": ENOUGH, "dog": ENOUGH, "lynx": {"train": (5, 1)}}, classes_of_interest=["dog"]).left_out

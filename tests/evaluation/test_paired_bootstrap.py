@@ -13,7 +13,7 @@ from pipelines.evaluation.results import Interval
 CLASSES = ("blank", "deer", "ocelot")
 
 
-def said(labels, predictions, groups, classes=CLASSES):
+def certain(labels, predictions, groups, classes=CLASSES):
     """Return predictions with probability 1."""
     probabilities = np.eye(len(classes))[[classes.index(each) for each in predictions]]
     return PredictionSet(labels, probabilities, classes, groups, groups)
@@ -39,7 +39,9 @@ def of(metric, labels, predictions):
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "macro_f1"])
 def test_it_equals_a_plain_loop_that_draws_the_same_groups_for_both(metric):
     labels, groups, ours, theirs = survey()
-    found = paired_bootstrap(said(labels, ours, groups), said(labels, theirs, groups), metric, bootstrap=80, seed=4)
+    found = paired_bootstrap(
+        certain(labels, ours, groups), certain(labels, theirs, groups), metric, bootstrap=80, seed=4
+    )
     names, truth, ours, theirs = sorted(set(groups)), *map(np.array, (labels, ours, theirs))
     differences = []
     for drawn in np.random.default_rng(4).integers(len(names), size=(80, len(names))):
@@ -56,9 +58,9 @@ def test_it_equals_a_plain_loop_that_draws_the_same_groups_for_both(metric):
 
 def test_neither_the_order_of_the_one_nor_of_the_other_matters():
     labels, groups, ours, theirs = survey()
-    both = [said(labels, ours, groups), said(labels, theirs, groups)]
+    both = [certain(labels, ours, groups), certain(labels, theirs, groups)]
     order = np.random.default_rng(1).permutation(len(labels))
-    shuffled = said(*([values[row] for row in order] for values in (labels, theirs, groups)))
+    shuffled = certain(*([values[row] for row in order] for values in (labels, theirs, groups)))
     assert paired_bootstrap(both[0], shuffled, "balanced_accuracy") == paired_bootstrap(*both, "balanced_accuracy")
 
 
@@ -67,7 +69,7 @@ def test_a_pair_says_more_than_two_intervals_that_overlap():
     hard = [row for row in range(120) if row // 4 % 3 == 0]  # every third group is beyond both
     theirs = ["ocelot" if row in hard else label for row, label in enumerate(labels)]
     worse = ["ocelot" if row % 20 == 4 else each for row, each in enumerate(theirs)]
-    one, other = said(labels, theirs, groups), said(labels, worse, groups)
+    one, other = certain(labels, theirs, groups), certain(labels, worse, groups)
     intervals = [each.evaluate(1000).metrics["accuracy"] for each in (one, other)]
     assert intervals[0].low < intervals[1].high
     found = paired_bootstrap(one, other, "accuracy")
@@ -76,24 +78,24 @@ def test_a_pair_says_more_than_two_intervals_that_overlap():
 
 def test_the_same_answers_are_not_better():
     labels, groups, ours, _ = survey()
-    found = paired_bootstrap(*[said(labels, ours, groups)] * 2, "macro_f1")
+    found = paired_bootstrap(*[certain(labels, ours, groups)] * 2, "macro_f1")
     assert (found.difference, found.win_rate, found.is_higher) == (Interval(0.0), 0.0, False)
 
 
 def test_recall_is_given_for_what_there_is_and_zero_for_what_was_never_taught():
     labels, groups = ["deer", "deer", "blank"], ["a", "b", "c"]
-    found = paired_bootstrap(said(labels, labels, groups), said(labels, ["blank"] * 3, groups), "accuracy")
+    found = paired_bootstrap(certain(labels, labels, groups), certain(labels, ["blank"] * 3, groups), "accuracy")
     assert found.recalls == {"blank": (1.0, 1.0), "deer": (1.0, 0.0)}
 
 
 def test_of_one_group_nothing_can_be_drawn():
-    found = paired_bootstrap(said(["deer"], ["deer"], ["a"]), said(["deer"], ["blank"], ["a"]), "accuracy")
+    found = paired_bootstrap(certain(["deer"], ["deer"], ["a"]), certain(["deer"], ["blank"], ["a"]), "accuracy")
     assert (found.difference, found.win_rate, found.is_higher) == (Interval(1.0), 0.0, True)
 
 
 def test_answers_about_other_images_are_refused():
-    one = said(["deer", "blank"], ["deer", "blank"], ["a", "b"])
+    one = certain(["deer", "blank"], ["deer", "blank"], ["a", "b"])
     with pytest.raises(ValueError, match="not for the same images: 2 and 2"):
-        paired_bootstrap(one, said(["deer", "blank"], ["deer", "blank"], ["a", "c"]), "accuracy")
+        paired_bootstrap(one, certain(["deer", "blank"], ["deer", "blank"], ["a", "c"]), "accuracy")
     with pytest.raises(ValueError, match="different classes"):
-        paired_bootstrap(one, said(["deer", "blank"], ["deer", "blank"], ["a", "b"], ("blank", "deer")), "accuracy")
+        paired_bootstrap(one, certain(["deer", "blank"], ["deer", "blank"], ["a", "b"], ("blank", "deer")), "accuracy")

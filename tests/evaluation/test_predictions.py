@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.evaluation.measurements import HeldOutPart, HeldOutPredictions
+from pipelines.evaluation.held_out import HeldOutPart, HeldOutPredictions
 from pipelines.evaluation.predictions import PredictionSet, choose_policy, choose_temperature, choose_views
 from pipelines.evaluation.review_policy import ReviewPolicy
 

@@ -48,6 +48,7 @@ from pipelines.stages.ingest.removals import (
     reference_known_content,
     removed_rows,
 )
+from pipelines.stages.ingest.source_notes import missing_serial_notes, no_images_message, source_notes
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.workspace.chunks import split_into_chunks
 from pipelines.workspace.deletions import clean_due
@@ -92,7 +93,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     source, tables = open_source(settings), Tables.of(spark, settings)
     listing = list_images(tables, source, settings.sources)
     if not listing.count and not tables.exists("images"):
-        raise DataError(_no_images_message(source, listing))
+        raise DataError(no_images_message(source, listing))
     started = datetime.now(timezone.utc)
     pin_table(tables, settings, "images")
     result = apply_listing(tables, source, settings, listing, clock)
@@ -133,7 +134,7 @@ def apply_listing(
     removed, kept = mark_removed(tables, settings, listing, changes, moves) if listing.is_complete else ([], [])
     if changes.stale_count:
         updated += append_updates(tables, names, settings.ingest)
-    persistent = [*_source_notes(listing), *kept]
+    persistent = [*source_notes(listing), *kept]
     notes = [*persistent, *moves.notes(), *removed]
     if updated:
         notes = [*notes, f"{updated:,} images got a new label, station or burst."]
@@ -141,7 +142,7 @@ def apply_listing(
         is_new = F.col("path").startswith(source.root) & (F.col("ingested_at") >= F.lit(started))
         notes += quarantine.quarantine_notes(tables.latest_images().where(is_new))
     if changes.new_count and settings.sources.station == "exif":
-        notes = [*notes, *_missing_serial_notes(tables, source.root)]
+        notes = [*notes, *missing_serial_notes(tables, source.root)]
     if changes.new_count or updated:
         since = None if changes.is_first else started
         with_guesses = listing.is_complete and settings.sources.station != "exif"
@@ -231,37 +232,3 @@ def _num_partitions(size: int, settings: Settings) -> int:
     """Return the number of tasks: a multiple of the cores, small enough that a failed task repeats little."""
     slots = task_slots(settings.spark.master)
     return slots * max(1, -(-size // (slots * settings.ingest.partition_megabytes * 2**20)))
-
-
-def _no_images_message(source: Source, listing: Listing) -> str:
-    problem = f" ({listing.problems[0]})" if listing.problems else ""
-    others = f", only {listing.skipped_files}" if listing.skipped_files.total else ""
-    return (
-        f"{source.root} has no images{problem}{others}. "
-        "Give another folder, or the suffixes of your images: --set sources.extensions=jpg,..."
-    )
-
-
-def _source_notes(listing: Listing) -> list[str]:
-    """Return notes on the source: skipped files, and files that could not be listed."""
-    notes = list(listing.notes)
-    if skipped := listing.skipped_files.note(listing.count):
-        notes.append(skipped)
-    if listing.problems:
-        notes.append(f"{len(listing.problems):,} files could not be listed, first {listing.problems[0]}.")
-    return notes
-
-
-def _missing_serial_notes(tables: Tables, root: str) -> list[str]:
-    """Return a note on images with an unknown station, because they have no serial number."""
-    is_unknown = F.col("station").isNull()
-    readable = tables.latest_images().where(F.col("path").startswith(root) & F.col("failure").isNull())
-    unknown, total, first = readable.agg(
-        F.count(F.when(is_unknown, True)), F.count("*"), F.min(F.when(is_unknown, F.col("path")))
-    ).first()
-    if not unknown:
-        return []
-    return [
-        f"{unknown:,} of {total:,} images have no serial number that irbis can read, hence no station, first {first}. "
-        "Give it by folder or name instead: sources.station=folder:N or regex:PATTERN."
-    ]

@@ -10,9 +10,9 @@ from pyspark.sql import functions as F
 
 from pipelines.evaluation.data_checks import MIN_GROUPS_SETTING, Coverage
 from pipelines.evaluation.group_ids import group_basis
+from pipelines.evaluation.held_out import HeldOutPredictions
 from pipelines.evaluation.inputs import format_list
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
-from pipelines.evaluation.measurements import HeldOutPredictions
 from pipelines.formatting import pluralize
 from pipelines.stages.train.training_data import Selection
 

@@ -12,8 +12,8 @@ from pipelines.classifiers.predict import predict_labelled
 from pipelines.config.settings import Train
 from pipelines.errors import DataError
 from pipelines.evaluation.folds import assign_folds, in_fold
+from pipelines.evaluation.held_out import HeldOutPart, HeldOutPredictions
 from pipelines.evaluation.leakage import Leakage, find_leaks
-from pipelines.evaluation.measurements import HeldOutPart, HeldOutPredictions
 from pipelines.stages.train.fit import FittedPipeline, fit_pipeline
 
 DEFAULT_FOLDS = 5  # of the evaluation, if train.cv_folds is 0

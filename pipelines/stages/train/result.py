@@ -9,8 +9,8 @@ from typing import Any
 
 from pyspark.ml import PipelineModel
 
+from pipelines.evaluation.held_out import method_name
 from pipelines.evaluation.leakage import Leakage
-from pipelines.evaluation.measurements import method_name
 from pipelines.evaluation.results import Evaluation, Interval
 from pipelines.evaluation.review_policy import OperatingPointResult, ReviewPolicy
 

@@ -76,10 +76,10 @@ def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, 
         assert score.run(spark, changed(sought, "score", target_recall=0.95, recall_unit=recall_unit)).written == 180
         rows = [row for row in tables.read("predictions").collect() if not row["failure"]]
         bursts = [row["burst_id"] for row in rows]
-        said = aggregate_burst(
+        expected = aggregate_burst(
             [[row["probabilities"][name] for name in ("plain", "striped")] for row in rows], bursts, 1.0
         )
-        for row, (plain, striped) in zip(rows, said, strict=True):
+        for row, (plain, striped) in zip(rows, expected, strict=True):
             assert row["burst_score"] == pytest.approx(max(plain, striped))
             assert row["burst_prediction"] == ("striped" if striped > plain else "plain")
             assert row["needs_review"] == (striped >= threshold - 1e-9)

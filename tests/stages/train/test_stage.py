@@ -69,10 +69,12 @@ def test_probabilities_are_calibrated_on_what_was_held_out(spark, trained):
     tracking = Tracking.of(trained)
     champion = tracking.champion()
     rows = training_data.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
-    learned = rows.where("split != 'test'")
-    _, said = training_data.fit_cross_validated(learned, champion.classes, trained.train, trained.train.cv_folds)
-    assert len(said.labels) == learned.count()
-    assert float(tracking.params(champion)["temperature"]) == pytest.approx(choose_temperature(said), rel=1e-3)
+    training = rows.where("split != 'test'")
+    _, predictions = training_data.fit_cross_validated(
+        training, champion.classes, trained.train, trained.train.cv_folds
+    )
+    assert len(predictions.labels) == training.count()
+    assert float(tracking.params(champion)["temperature"]) == pytest.approx(choose_temperature(predictions), rel=1e-3)
 
 
 def test_without_folds_the_one_split_calibrates_and_its_temperature_stays_in_the_registry(spark, settings):
@@ -85,12 +87,12 @@ def test_without_folds_the_one_split_calibrates_and_its_temperature_stays_in_the
     *steps, last = model.stages
     temperature = float(tracking.params(champion)["temperature"])
     assert (type(last).__name__, last.getOrDefault(last.temperature)) == ("TemperatureScaling", temperature)
-    said = predict_labelled(PipelineModel(steps), held, champion.classes)
-    assert temperature == pytest.approx(choose_temperature(said), rel=1e-3)
+    predictions = predict_labelled(PipelineModel(steps), held, champion.classes)
+    assert temperature == pytest.approx(choose_temperature(predictions), rel=1e-3)
     calibrated = predict_labelled(model, held, champion.classes)
     by_group = [
         list(each.probabilities[np.lexsort((each.probabilities[:, 0], each.groups))])
-        for each in (said.with_temperature(temperature), calibrated)
+        for each in (predictions.with_temperature(temperature), calibrated)
     ]
     assert np.array(by_group[0]) == pytest.approx(np.array(by_group[1]), abs=1e-9)
 
@@ -132,14 +134,16 @@ def test_flipped_image_are_learned_from_and_asked_about_where_there_are_features
     tables, tracking = Tables.of(spark, flipped), Tracking.of(flipped)
     rows = training_data.training_rows(tables, flipped, tracking.champion().tags["backbone"])
     assert rows.where("flipped is not null").count() == rows.count() == 180
-    _, said = training_data.fit_cross_validated(rows.where("split != 'test'"), ["plain", "striped"], flipped.train, 2)
-    assert said.flipped.shape == said.probabilities.shape
-    assert np.abs(said.flipped - said.probabilities).max() > 1e-6
+    _, predictions = training_data.fit_cross_validated(
+        rows.where("split != 'test'"), ["plain", "striped"], flipped.train, 2
+    )
+    assert predictions.flipped.shape == predictions.probabilities.shape
+    assert np.abs(predictions.flipped - predictions.probabilities).max() > 1e-6
     result = train.run(spark, flipped)
     assert result.read == 180  # images, not views
     version = tracking.versions()[0]
     decision = ReviewPolicy.from_json(version.tags["decision"])
-    assert decision.average_flip == choose_views(said)[0]
+    assert decision.average_flip == choose_views(predictions)[0]
     assert tracking.params(version)["both_views"] == str(decision.average_flip)
     assert (
         "trained on flipped images too, predictions "
