@@ -32,7 +32,7 @@ def frame(
 
 
 def nowhere(path: str, seconds: float | None = None, **more: Any) -> Frame:
-    """Return a frame of which neither station nor camera is known."""
+    """Return a frame with unknown station and camera."""
     return frame(path, seconds, None, station=None, **more)
 
 

@@ -100,7 +100,7 @@ def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same
         (
             {"split": '{"fractions": [1.0, 0.0, 0.0], "salt": "irbis"}'},
             "irbis/1 was trained with another split, on all of these test images; set "
-            "train.split_salt to irbis and train.fractions to 1,0,0 as they were then",
+            "train.split_salt to irbis and train.fractions to 1,0,0 as before",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_groups_that_the_champion_learned_from_for_lack_of_others_are_not_compar
     assert f"on the same {rows.count() - 6} test images of {len(groups) - 2} groups" in result.outcome
     tracking.tag(champion, split=json.dumps({**champion.split, "moved": groups}))
     result = train.run(spark, changed(trained, "train", reg_params=[0.03]))
-    assert "irbis/3 is challenger, irbis/1 stays champion: the test split has no images that neither" in result.outcome
+    assert "irbis/3 is challenger, irbis/1 stays champion: no test image is new to both" in result.outcome
     assert "`irbis promote 3 --reason ...`" in result.outcome
 
 

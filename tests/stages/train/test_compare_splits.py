@@ -34,7 +34,7 @@ def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series,
     assert [each.rows for each in found.values()] == [144, 144]
     lines = format_comparison(found, {"blank": 12, "hare": 12}).splitlines()
     assert lines[0] == "144 images in 24 groups; 95% intervals over groups"
-    assert lines[2].split() == ["frames", "at", "random", "groups", "claimed", "too", "much"]
+    assert lines[2].split() == ["frames", "at", "random", "groups", "overestimate"]
     assert lines[3].startswith("accuracy") and lines[3].endswith(f"+{random - grouped:.3f}")
     assert lines[-1] == "In fewer than 20 groups, so that their metrics are unreliable: blank (12), hare (12)."
 

@@ -77,7 +77,7 @@ def test_a_small_survey_is_trained_in_one_run_and_evaluated_by_cross_validation(
     assert trained.test.metrics["balanced_accuracy"].value > 0.6  # guessing would give .25
     first, moved, left_out = trained.caveats
     assert first.startswith("The metrics are from 3-fold cross-validation over the groups of all splits")
-    assert "2 of 4 classes without a group in test (lynx, wolf)" in first
+    assert "2 of 4 classes have no group in test (lynx, wolf)" in first
     assert moved.startswith("2 groups outside train, first wolf-test-0, moved to train")
     assert left_out.startswith("1 class with too few groups (train.min_groups_per_class) left out, 2 images: owl")
 
@@ -105,7 +105,7 @@ def test_the_registered_model_learns_from_train_and_validation_and_the_only_grou
 
 
 def test_every_image_is_predicted_without_its_group_and_nothing_chosen_has_seen_it(spark, chosen):
-    """Labels are drawn anew for each group, so that only a model that has seen a group can know it again."""
+    """Labels are drawn for each group, so that only a model trained on a group can recognise it."""
     random = np.random.default_rng(0)
     groups = {label: {"train": 12} for label in ("blank", "hare")}
     rows = []
@@ -143,7 +143,7 @@ def test_a_test_split_that_can_evaluate_all_classes_is_used_as_ever(survey, chos
 
 
 def test_a_class_that_one_fold_holds_alone_chooses_nothing(survey, chosen):
-    """One group of owls among what is learned from: no model of the folds can know it, and its loss is not counted."""
+    """One group of owls in the training data: the model without its fold cannot know it, and its loss is not counted."""
     rows = survey.where("label in ('blank', 'hare', 'owl')")
     found = train(rows, chosen(min_groups_per_class=1))
     without = train(rows.where("label != 'owl'"), chosen())
@@ -165,7 +165,7 @@ def test_contradicting_bursts_are_counted_and_do_not_vote(spark, chosen):
     assert caveat == (
         "11 of 11 bursts with several labelled images have contradicting labels (100%), first "
         "/pics/blank-test-0_0.jpg (blank) and /pics/lynx-test-0_0.jpg (lynx). Images of different cameras may be "
-        "been joined: check sources.station and the capture times."
+        "in one burst: check sources.station and the capture times."
     )
     forced = train(spark.createDataFrame(joined, COLUMNS), chosen(burst_aggregation="mean"))
     assert forced.burst_test.metrics["balanced_accuracy"].value < forced.test.metrics["balanced_accuracy"].value
@@ -181,7 +181,7 @@ def test_frames_of_one_trigger_in_two_groups_are_a_leak(spark, chosen):
     (caveat,) = found.caveats
     assert caveat.startswith("10 of 10 test images that are not blank have a near-identical image in ")
     assert "train or validation (cosine of their features at least 0.95)" in caveat
-    assert "first /pics/fox-train-0_0.jpg = /pics/fox-train-0_1.jpg; the figures may be too high" in caveat
+    assert "first /pics/fox-train-0_0.jpg = /pics/fox-train-0_1.jpg; the metrics may be too high" in caveat
     assert found.mlflow_metrics()["leakage.share"] == 1.0
 
 
