@@ -46,7 +46,7 @@ def test_a_forest_learns_what_no_line_divides(spark, settings):
 
 
 @pytest.mark.skipif(find_spec("synapse") is None, reason="needs SynapseML")
-def test_a_session_without_synapseml_is_told_how_to_get_it(spark, settings):
+def test_a_session_without_synapseml_gets_the_remedy(spark, settings):
     with pytest.raises(
         PlatformError, match=r"jars this Spark session lacks .* --packages com\.microsoft\.azure:synapse"
     ):
@@ -59,7 +59,7 @@ def test_without_the_package_the_command_that_installs_it_is_named(spark, settin
         build_estimator(settings(classifier="lightgbm"), "vector")
 
 
-def test_what_was_fitted_is_said_in_words(settings):
+def test_the_classifier_is_described_in_words(settings):
     assert describe(settings(elastic_net=0.5, pca_components=64), {"reg_param": 0.03}) == (
         "multinomial logistic regression on standardised 64 principal components, penalty 0.03 (50% of it L1)"
     )

@@ -29,7 +29,7 @@ def test_two_classes_with_groups_on_both_sides_are_trained_and_evaluated_on_test
     assert found == Coverage(("cat", "dog"), ("cat", "dog"), {})
 
 
-def test_classes_without_groups_in_test_or_in_what_is_learned_from_are_named():
+def test_classes_without_groups_in_test_or_training_are_named():
     few = {"cat": ENOUGH, "lynx": {"train": (9, 4)}, "ocelot": {"test": (3, 2)}, "wolf": {"validation": (4, 2)}}
     found = covered(few)
     assert (found.classes, found.evaluated) == (("cat", "lynx", "ocelot", "wolf"),) * 2
@@ -45,11 +45,11 @@ def test_a_class_of_one_group_is_left_out_or_trained_without_an_evaluation():
     assert found.untested == ()  # test need not evaluate what cannot be evaluated
 
 
-def test_more_groups_may_be_asked_for():
+def test_the_minimum_of_groups_can_be_raised():
     assert covered({"cat": ENOUGH, "dog": ENOUGH, "lynx": {"train": (9, 4)}}, min_groups=5).left_out == {"lynx": 9}
 
 
-def test_no_labels_are_said_to_be_none():
+def test_a_table_without_labels_is_an_error():
     assert refused({}) == [
         "Table images has no rows with a label and features. "
         "Give labels with --labels CSV, or by one folder per class, and featurize."

@@ -130,7 +130,7 @@ def test_bad_input_is_refused_with_its_reason(change, message):
         evaluate(**{**good, **change})
 
 
-def test_all_faults_are_said_at_once():
+def test_all_faults_are_reported_at_once():
     with pytest.raises(ValueError) as raised:
         evaluate(["lynx"], [[np.nan, 1.0]], ["blank", "deer"], [])
     assert len(str(raised.value).splitlines()) == 3

@@ -82,7 +82,7 @@ def test_the_same_answers_are_not_better():
     assert (found.difference, found.win_rate, found.is_higher) == (Interval(0.0), 0.0, False)
 
 
-def test_recall_is_given_for_what_there_is_and_zero_for_what_was_never_taught():
+def test_recall_covers_the_classes_with_images_and_is_zero_for_unknown_classes():
     labels, groups = ["deer", "deer", "blank"], ["a", "b", "c"]
     found = paired_bootstrap(certain(labels, labels, groups), certain(labels, ["blank"] * 3, groups), "accuracy")
     assert found.recalls == {"blank": (1.0, 1.0), "deer": (1.0, 0.0)}

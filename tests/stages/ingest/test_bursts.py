@@ -164,7 +164,7 @@ def test_one_sequence_id_used_again_is_not_one_sequence(spark):
     }
 
 
-def test_a_clock_that_stands_still_joins_nothing(spark):
+def test_a_stuck_clock_joins_no_images(spark):
     still = [frame(f"IMG_{n:04d}", 0.9) for n in range(11)]
     ten = [frame(f"IMG_{n:04d}", 0, "b") for n in range(100, 110)]
     found = assigned(spark, *still, *ten)
@@ -231,7 +231,7 @@ def test_files_without_a_number_are_bursts_in_their_folder(spark):
     }
 
 
-def test_a_known_camera_stands_in_for_its_station(spark):
+def test_a_known_camera_replaces_its_station(spark):
     found = assigned(spark, frame("1", 0, station=None), frame("2", 1, "b", station=None), frame("3", station=None))
     assert found == {
         "1": ("?/camera a/2014-07-01T15:22:00", "?/camera a/2014-07-01T15:22:00"),

@@ -18,7 +18,7 @@ def notes_of(result, word: str) -> list[str]:
     return [note for note in result.notes if word in note]
 
 
-def test_cameras_without_a_name_are_told_apart_by_their_files(spark, make_settings, draw):
+def test_unnamed_cameras_are_distinguished_by_their_files(spark, make_settings, draw):
     """Two cameras of which nothing is known, sorted into folders by label, were at work in the same minute."""
     frames = {
         f"{label}/CAM{camera}_{number:04d}.jpg": jpeg(
@@ -65,7 +65,7 @@ def test_a_time_in_the_file_name_counts_where_no_other_is_known(spark, make_sett
     assert notes_of(result, "time") == ["the time of 1 image is from the file name: no other is known."]
 
 
-def test_a_clock_that_stands_still_is_reported(spark, make_settings, draw):
+def test_a_stuck_clock_is_reported(spark, make_settings, draw):
     frames = {f"S1/IMG_{number:04d}.jpg": jpeg(80, number, NOON) for number in range(11)}
     settings = make_settings({"sources.images": str(draw(frames)), "sources.station": "folder:1"})
     result = ingest.run(spark, settings)

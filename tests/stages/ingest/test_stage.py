@@ -138,7 +138,7 @@ def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, 
     assert found[0] == found[1]
 
 
-def test_late_images_in_several_commits_are_all_read_and_their_failures_told(spark, make_settings, draw):
+def test_late_images_in_several_commits_are_all_read_and_their_failures_counted(spark, make_settings, draw):
     settings = make_settings({"sources.images": str(draw({"x/0.jpg": jpeg(80, 0)})), "ingest.files_per_commit": 2})
     ingest.run(spark, settings)
     draw({f"x/{n}.jpg": jpeg(80, n) for n in range(1, 7)} | {"x/7.jpg": b"", "x/8.jpg": b"<html>"})
@@ -237,7 +237,7 @@ def test_bursts_of_real_cameras_equal_the_37_sequences_that_people_found(spark, 
         assert {frozenset(names) for names in found.groupby("burst")["path"].agg(list)} == expected
 
 
-def test_images_with_the_same_bytes_are_told(spark, make_settings, draw):
+def test_images_with_the_same_bytes_are_reported(spark, make_settings, draw):
     same = jpeg(90, 1)
     folder = draw({"fox/a.jpg": same, "backup/fox/a.jpg": same, "backup/fox/b.jpg": same, "fox/c.jpg": jpeg(90, 2)})
     settings = make_settings({"sources.images": str(folder)})

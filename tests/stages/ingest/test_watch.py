@@ -67,7 +67,7 @@ def test_what_arrives_is_taken_once_and_a_look_at_nothing_new_writes_nothing(spa
     assert ingest.run(spark, settings).read == 0
 
 
-def test_what_is_passed_over_is_said_once_and_again_when_it_changes(spark, make_settings, draw):
+def test_skipped_files_are_reported_once_and_again_when_they_change(spark, make_settings, draw):
     folder = draw({"a/1.jpg": jpeg(90, 1), "a/1.mp4": b""})
     settings = make_settings({"sources.images": str(folder)})
     notes = []
@@ -148,7 +148,7 @@ def test_a_disk_that_is_full_for_a_while_is_a_note_and_leaves_no_file(spark, mak
     assert found == [(1, False, False), (0, True, False), (1, False, False)]
 
 
-def test_a_checkpoint_of_another_table_is_told_of(spark, make_settings, draw):
+def test_a_checkpoint_of_another_table_is_an_error(spark, make_settings, draw):
     settings = make_settings({"sources.images": str(draw({"a/1.jpg": jpeg(90, 1)}))})
     tables, source = Tables.of(spark, settings), open_source(settings)
     assert Watcher(tables, source, settings).poll().read == 1

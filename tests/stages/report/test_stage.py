@@ -27,14 +27,14 @@ def test_without_a_table_it_says_what_to_run(spark, make_settings):
         report.run(spark, make_settings())
 
 
-def test_before_training_the_data_alone_are_told_of(spark, settings):
+def test_before_training_the_report_has_only_the_data(spark, settings):
     result = report.run(spark, settings)
     assert (result.read, result.written) == (181, 1)
     text = page(settings)
     assert "not_an_image" in text and "plain" in text and "data:image/jpeg" not in text
 
 
-def test_a_page_is_written_anew_only_when_something_is_another(spark, trained):
+def test_a_page_is_rewritten_only_when_something_has_changed(spark, trained):
     assert report.run(spark, trained).written == 1
     before = page(trained)
     again = report.run(spark, trained)

@@ -258,7 +258,7 @@ def test_a_image_that_was_too_large_is_taken_up_when_the_limit_is_raised(spark, 
     assert run_all(wide) == [(0, 0)] * 3
 
 
-def test_a_registry_begun_anew_has_its_own_predictions_though_the_numbers_begin_anew(spark, trained, monkeypatch):
+def test_a_new_registry_has_its_own_predictions_although_version_numbers_restart(spark, trained, monkeypatch):
     score.run(spark, trained)
     workspace = Path(trained.workspace).with_name("begun anew")
     shutil.copytree(Path(trained.workspace) / "tables", workspace / "tables")

@@ -83,7 +83,7 @@ def test_a_grid_is_every_combination(plan_of):
         ),
     ],
 )
-def test_what_is_wrong_is_said(plan_of, text, expected):
+def test_faults_are_named(plan_of, text, expected):
     assert faults(plan_of, text) == [expected]
 
 
@@ -94,7 +94,7 @@ def test_what_would_make_trials_incomparable_cannot_be_swept(plan_of):
     assert fault.startswith("score.target_recall cannot be swept")
 
 
-def test_all_faults_are_told_at_once(plan_of):
+def test_all_faults_are_reported_at_once(plan_of):
     found = faults(
         plan_of, "space: {train.reg_params: {low: 2, high: 1}, train.elastic_net: [3], train.classifier: [forest]}"
     )

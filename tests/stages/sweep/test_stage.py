@@ -82,7 +82,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(spark, settings, origins, mon
     assert all(parameters.count(each) == 1 for each in parameters)
 
 
-def test_more_trials_may_be_asked_for_and_none_is_drawn_twice(spark, settings, origins):
+def test_more_trials_can_be_added_and_none_is_drawn_twice(spark, settings, origins):
     space = {"train.reg_params": {"low": 0.001, "high": 1.0, "log": True}}
     drawn = plan(method="random", space=space, trials=2)
     assert sweep.run(spark, settings, drawn, "grid", origins).written == 2

@@ -69,7 +69,7 @@ def test_a_version_that_is_only_as_good_as_the_champion_is_challenger(spark, tra
     assert metrics == {"gate.difference": 0.0, "gate.share_better": 0.0}
 
 
-def test_a_champion_that_was_never_taught_a_label_is_asked_about_it_all_the_same(spark, settings, tmp_path):
+def test_a_champion_that_does_not_know_a_label_is_compared_on_it_too(spark, settings, tmp_path):
     train.run(spark, settings)
     labels = ["path,label"]
     for path in sorted(Path(settings.sources.images).rglob("*_?.jpg")):
@@ -112,7 +112,7 @@ def test_a_champion_that_cannot_be_compared_stays(spark, trained, tags, why):
     assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
 
 
-def test_a_champion_is_judged_on_groups_alone_that_it_has_not_learned_from(spark, trained):
+def test_a_champion_is_compared_only_on_groups_that_it_was_not_trained_on(spark, trained):
     other = changed(trained, "train", split_salt="another", fractions=[0.3, 0.3, 0.4])
     result = train.run(spark, other)
     tracking = Tracking.of(trained)
@@ -124,7 +124,7 @@ def test_a_champion_is_judged_on_groups_alone_that_it_has_not_learned_from(spark
     assert f"on the same {both.count()} test images of {groups} groups" in result.outcome
 
 
-def test_groups_that_the_champion_learned_from_for_lack_of_others_are_not_compared_on(spark, trained):
+def test_groups_that_were_moved_to_the_training_of_the_champion_are_not_compared_on(spark, trained):
     tracking = Tracking.of(trained)
     champion = tracking.champion()
     rows = training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"]).where("split = 'test'")
@@ -138,7 +138,9 @@ def test_groups_that_the_champion_learned_from_for_lack_of_others_are_not_compar
     assert "`irbis promote 3 --reason ...`" in result.outcome
 
 
-def test_a_rare_class_that_test_lacks_is_trained_and_its_method_stands_beside_every_figure(spark, trained, tmp_path):
+def test_a_rare_class_without_test_images_is_trained_and_the_method_is_recorded_with_the_metrics(
+    spark, trained, tmp_path
+):
     backbone = Tracking.of(trained).champion().tags["backbone"]
     rows = training_rows(Tables.of(spark, trained), trained, backbone).where("split = 'train'")
     groups = sorted(row["group_id"] for row in rows.select("group_id").distinct().collect())

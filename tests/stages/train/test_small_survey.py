@@ -82,7 +82,7 @@ def test_a_small_survey_is_trained_in_one_run_and_evaluated_by_cross_validation(
     assert left_out.startswith("1 class with too few groups (train.min_groups_per_class) left out, 2 images: owl")
 
 
-def test_what_was_said_stands_in_the_evaluation_and_the_metrics_are_not_those_of_a_test_split(trained):
+def test_caveats_are_in_the_evaluation_file_and_the_metrics_are_not_named_test(trained):
     kept = json.loads(trained.to_json())
     assert kept["evaluation"] == {"method": "3-fold cross-validation", "folds": 3}
     assert kept["caveats"] == list(trained.caveats)
@@ -143,7 +143,7 @@ def test_a_test_split_that_can_evaluate_all_classes_is_used_as_ever(survey, chos
 
 
 def test_a_class_that_one_fold_holds_alone_chooses_nothing(survey, chosen):
-    """One group of owls in the training data: the model without its fold cannot know it, and its loss is not counted."""
+    """One group of owls in training: the model without its fold cannot know it, and its loss is not counted."""
     rows = survey.where("label in ('blank', 'hare', 'owl')")
     found = train(rows, chosen(min_groups_per_class=1))
     without = train(rows.where("label != 'owl'"), chosen())

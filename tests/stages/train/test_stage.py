@@ -128,7 +128,7 @@ def test_a_label_without_features_yet_may_be_excluded_and_twins_in_case_are_refu
     sound(tables, rows, changed(settings, "sources", label_case="keep"))
 
 
-def test_flipped_image_are_learned_from_and_asked_about_where_there_are_features_of_them(spark, trained):
+def test_flipped_images_are_trained_on_and_predicted_if_they_have_features(spark, trained):
     flipped = changed(trained, "featurize", horizontal_flip=True)
     featurize.run(spark, flipped)
     tables, tracking = Tables.of(spark, flipped), Tracking.of(flipped)
@@ -158,7 +158,7 @@ def test_training_on_the_same_again_does_nothing(spark, trained):
     assert len(Tracking.of(trained).versions()) == 1
 
 
-def test_a_version_without_a_verdict_is_made_anew(spark, trained):
+def test_a_version_without_a_gate_decision_is_trained_again(spark, trained):
     tracking = Tracking.of(trained)
     version = tracking.champion()
     tracking.client.delete_model_version_tag("irbis", version.version, "irbis.gate")  # killed before the gate
