@@ -43,7 +43,7 @@ def score(
     review if its burst's highest probability is below `review_threshold`. For a class of interest without a reliable
     operating point, it needs review if the burst is predicted as that class, or is below `review_threshold`.
     """
-    policy = ReviewPolicy.from_json(version.tags.get("decision"))
+    policy = ReviewPolicy.from_json(version.tags.get("review_policy"))
     classes = F.array(*[F.lit(name) for name in version.classes])
     predict = predict_with_flip if policy.average_flip else predict_probabilities
     readable = predict(model, images.where("features is not null").drop("failure", "failure_detail"))
@@ -159,7 +159,7 @@ def _pending_images(state: DataFrame, tables: Tables, version: ModelVersion) -> 
     new = state.where("is_new")
     changed = new.select("burst_id").unionAll(new.select(F.explode("old_bursts"))).distinct()
     pending = state.join(changed, "burst_id", "left_semi").withColumn("is_replaced", F.size("old_bursts") > 0)
-    average_flip = ReviewPolicy.from_json(version.tags.get("decision")).average_flip
+    average_flip = ReviewPolicy.from_json(version.tags.get("review_policy")).average_flip
     features = read_features(tables, version.tags["backbone"], flipped=average_flip)
     if average_flip:  # this version needs both
         features = features.withColumn("features", F.when(F.col(FLIPPED_COLUMN).isNotNull(), F.col("features")))
@@ -202,7 +202,7 @@ def require_backbone(settings: Settings) -> None:
 
 
 def _flip_option(version: ModelVersion) -> str:
-    average_flip = ReviewPolicy.from_json(version.tags.get("decision")).average_flip
+    average_flip = ReviewPolicy.from_json(version.tags.get("review_policy")).average_flip
     return " --set featurize.horizontal_flip=true" if average_flip else ""
 
 

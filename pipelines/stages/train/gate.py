@@ -127,7 +127,7 @@ def compare_with_champion(
         "gate.difference": comparison.difference.value,
         "gate.difference.low": comparison.difference.low,
         "gate.difference.high": comparison.difference.high,
-        "gate.share_better": comparison.win_rate,
+        "gate.win_rate": comparison.win_rate,
     }
     text = _describe(comparison, name, champion)
     return GateDecision(not faults, f"{', and '.join(faults)}; {text}" if faults else text, metrics)
@@ -164,7 +164,7 @@ def _compare_on_test(
     if split := champion.split:  # by its own split it may have been trained on images that are in test now
         test = test.where(assign_split(F.col("group_id"), split["fractions"], split["salt"]) == "test")
     backbone = champion.tags["backbone"]
-    old_policy, new_policy = (ReviewPolicy.from_json(each.tags.get("decision")) for each in (champion, version))
+    old_policy, new_policy = (ReviewPolicy.from_json(each.tags.get("review_policy")) for each in (champion, version))
     flipped = " --set featurize.horizontal_flip=true" if old_policy.average_flip else ""
     features = read_features(tables, backbone, flipped=old_policy.average_flip)
     features = features.where(

@@ -49,11 +49,11 @@ class TrainingResult:
 
         Those of cross-validation have other names, so that no chart of runs mixes the two.
         """
-        test, voted = ("cross_validation", "cross_validation_voted") if self.folds else ("test", "voted")
+        test, burst_test = ("cross_validation", "cross_validation_burst") if self.folds else ("test", "test_burst")
         flat: dict[str, float | None] = {f"{test}.calibration_error.before": self.ece_before}
         if self.leakage:
             flat["leakage.share"] = self.leakage.share
-        for split, evaluation in ((test, self.test), (voted, self.burst_test), ("validation", self.validation)):
+        for split, evaluation in ((test, self.test), (burst_test, self.burst_test), ("validation", self.validation)):
             for name, interval in evaluation.metrics.items() if evaluation else ():
                 flat |= _flatten_interval(f"{split}.{name}", interval)
         for result in self.operating_points:
@@ -66,9 +66,9 @@ class TrainingResult:
 
     def to_json(self) -> str:
         """Return the content of the version's evaluation file."""
-        evaluations = {"test": self.test, "voted": self.burst_test, "validation": self.validation}
+        evaluations = {"test": self.test, "burst_test": self.burst_test, "validation": self.validation}
         values: dict[str, Any] = {name: each.to_dict() if each else None for name, each in evaluations.items()}
-        values["reviews"] = [result.to_dict() for result in self.operating_points]
+        values["operating_points"] = [result.to_dict() for result in self.operating_points]
         values["evaluation"] = {"method": self.method, "folds": self.folds}
         values["caveats"] = list(self.caveats)
         values["leakage"] = self.leakage.to_dict() if self.leakage else None

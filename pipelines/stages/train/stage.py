@@ -164,7 +164,7 @@ def _tags(
         "split": json.dumps({"fractions": train.fractions, "salt": train.split_salt, "moved": selection.moved}),
         "evaluation": trained.method,
         "metrics": json.dumps({name: interval.value for name, interval in trained.test.metrics.items()}),
-        "decision": trained.policy.to_json(),
+        "review_policy": trained.policy.to_json(),
         **code_version(),
     }
 
@@ -175,8 +175,8 @@ def _selected_params(trained: TrainingResult) -> dict[str, Any]:
     return {
         **trained.parameters,
         "temperature": trained.temperature,
-        "both_views": trained.policy.average_flip,
-        "vote.weight_of_maximum": "none" if weight is None else weight,
+        "average_flip": trained.policy.average_flip,
+        "burst_vote.max_weight": "none" if weight is None else weight,
         "evaluation.method": trained.method,
         "evaluation.caveats": len(trained.caveats),
     }

@@ -10,7 +10,7 @@ from pipelines.workspace.tables import Tables
 
 def test_without_a_vote_every_image_keeps_its_own_prediction(spark, trained):
     tracking = Tracking.of(trained)
-    tracking.tag(tracking.champion(), decision=ReviewPolicy(None, ("striped",)).to_json())
+    tracking.tag(tracking.champion(), review_policy=ReviewPolicy(None, ("striped",)).to_json())
     assert score.run(spark, trained).written == 180
     rows = [row for row in Tables.of(spark, trained).read("predictions").collect() if not row["failure"]]
     for row in rows:

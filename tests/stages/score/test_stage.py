@@ -65,11 +65,13 @@ def test_what_reaches_the_operating_point_of_what_is_sought_needs_review(spark, 
     )
     train.run(spark, sought)
     version, tables = Tracking.of(sought).champion(), Tables.of(spark, sought)
-    decision = ReviewPolicy.from_json(version.tags["decision"])
+    decision = ReviewPolicy.from_json(version.tags["review_policy"])
     assert (decision.max_weight, decision.classes_of_interest) == (1.0, ("striped",))
     trusted = [replace(point, groups=20) for point in decision.operating_points]  # there are not so many
-    Tracking.of(sought).tag(version, decision=replace(decision, operating_points=tuple(trusted)).to_json())
-    review = {(each["point"]["unit"], each["point"]["recall"]): each for each in evaluation_of(sought)["reviews"]}
+    Tracking.of(sought).tag(version, review_policy=replace(decision, operating_points=tuple(trusted)).to_json())
+    review = {
+        (each["point"]["unit"], each["point"]["recall"]): each for each in evaluation_of(sought)["operating_points"]
+    }
     test = training_data.training_rows(tables, sought, version.tags["backbone"]).where("split = 'test'").collect()
     for recall_unit in ("image", "group"):
         (threshold,) = [each.threshold for each in trusted if (each.unit, each.recall) == (recall_unit, 0.95)]
@@ -94,7 +96,7 @@ def test_what_is_taken_for_a_class_without_an_operating_point_needs_review(spark
     tracking = Tracking.of(trained)
     version = tracking.champion()
     point = OperatingPoint("striped", "image", 0.99, threshold=0.999999, units=500, groups=99)  # one group too few
-    tracking.tag(version, decision=ReviewPolicy(0.0, ("striped",), (point,)).to_json())
+    tracking.tag(version, review_policy=ReviewPolicy(0.0, ("striped",), (point,)).to_json())
     score.run(spark, trained)
     rows = [row for row in Tables.of(spark, trained).read("predictions").collect() if not row["failure"]]
     for row in rows:

@@ -23,8 +23,8 @@ from ..conftest import changed
 def test_a_version_that_decides_on_both_views_gives_their_mean(spark, trained):
     tracking, tables = Tracking.of(trained), Tables.of(spark, trained)
     champion = tracking.champion()
-    before = ReviewPolicy.from_json(champion.tags["decision"])
-    tracking.tag(champion, decision=replace(before, average_flip=True).to_json())
+    before = ReviewPolicy.from_json(champion.tags["review_policy"])
+    tracking.tag(champion, review_policy=replace(before, average_flip=True).to_json())
     remedy = (
         r"no features of irbis_tiny.* Run `irbis featurize --backbone irbis_tiny --set featurize\.horizontal_flip=true`"
     )

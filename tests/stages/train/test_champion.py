@@ -43,7 +43,7 @@ def test_a_worse_version_does_not_become_champion(spark, trained):
     assert verdict == tracking.challenger().tags["gate"] and verdict in result.outcome
     mine, other = (each.metrics["balanced_accuracy"] for each in (tracking.challenger(), tracking.champion()))
     assert metrics["gate.difference"] == pytest.approx(mine - other) and mine == 0.5
-    assert metrics["gate.share_better"] == 0
+    assert metrics["gate.win_rate"] == 0
     assert metrics["gate.difference.low"] <= metrics["gate.difference"] <= metrics["gate.difference.high"] <= 0
 
 
@@ -57,7 +57,7 @@ def test_a_version_that_beats_the_champion_takes_its_place_and_the_challengers(s
     assert "irbis/3 is champion: balanced accuracy " in result.outcome
     verdict, metrics = gate_of(tracking, tracking.champion())
     assert verdict == tracking.champion().tags["gate"]
-    assert metrics["gate.difference"] > 0.3 and metrics["gate.share_better"] >= 0.95
+    assert metrics["gate.difference"] > 0.3 and metrics["gate.win_rate"] >= 0.95
 
 
 def test_a_version_that_is_only_as_good_as_the_champion_is_challenger(spark, trained):
@@ -66,7 +66,7 @@ def test_a_version_that_is_only_as_good_as_the_champion_is_challenger(spark, tra
     assert (tracking.champion().version, tracking.challenger().version) == ("1", "2")
     verdict, metrics = gate_of(tracking, tracking.challenger())
     assert verdict.startswith("is challenger, irbis/1 stays champion: balanced accuracy is not higher; ")
-    assert metrics == {"gate.difference": 0.0, "gate.share_better": 0.0}
+    assert metrics == {"gate.difference": 0.0, "gate.win_rate": 0.0}
 
 
 def test_a_champion_that_does_not_know_a_label_is_compared_on_it_too(spark, settings, tmp_path):

@@ -36,7 +36,7 @@ def test_what_is_surely_better_and_finds_no_less_passes():
     assert "difference +0.222 (+0.1" in verdict.reason and verdict.reason.endswith("above 0 in 100.0 % of resamples")
     assert verdict.metrics["gate.difference"] == pytest.approx(2 / 9)
     assert 0 < verdict.metrics["gate.difference.low"] < 2 / 9 < verdict.metrics["gate.difference.high"]
-    assert verdict.metrics["gate.share_better"] == 1
+    assert verdict.metrics["gate.win_rate"] == 1
 
 
 def test_what_is_worse_does_not_pass():
@@ -44,7 +44,7 @@ def test_what_is_worse_does_not_pass():
     assert not verdict.is_better
     assert verdict.reason.startswith("balanced accuracy is not higher; balanced accuracy 0.889, irbis/1 1.000 on")
     assert verdict.metrics["gate.difference"] == pytest.approx(-1 / 9)
-    assert verdict.metrics["gate.share_better"] == 0
+    assert verdict.metrics["gate.win_rate"] == 0
 
 
 def test_what_is_only_as_good_does_not_pass():
@@ -59,7 +59,7 @@ def test_what_may_be_better_by_chance_does_not_pass():
     assert verdict.reason.startswith(
         "balanced accuracy may be higher by chance; balanced accuracy 1.000, irbis/1 0.958 "
     )
-    assert verdict.metrics["gate.difference.low"] == 0 and 0.8 < verdict.metrics["gate.share_better"] < 0.95
+    assert verdict.metrics["gate.difference.low"] == 0 and 0.8 < verdict.metrics["gate.win_rate"] < 0.95
 
 
 def test_a_version_that_is_better_overall_but_loses_recall_on_a_class_of_interest_does_not_pass():
@@ -67,7 +67,7 @@ def test_a_version_that_is_better_overall_but_loses_recall_on_a_class_of_interes
     verdict = judged(ours, theirs)
     assert not verdict.is_better
     assert verdict.reason.startswith("recall of leopard is lower, 0.750 instead of 1.000; balanced accuracy 0.917, ")
-    assert verdict.metrics["gate.share_better"] > 0.99
+    assert verdict.metrics["gate.win_rate"] > 0.99
     assert judged(ours, theirs, interesting=("hare",)).is_better  # leopards are not of interest here
 
 

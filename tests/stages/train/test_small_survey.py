@@ -89,8 +89,8 @@ def test_caveats_are_in_the_evaluation_file_and_the_metrics_are_not_named_test(t
     assert kept["leakage"]["checked"] == 30 and kept["leakage"]["found"] == 0
     figures = trained.mlflow_metrics()
     assert figures["cross_validation.accuracy"] == trained.test.metrics["accuracy"].value
-    assert figures["cross_validation_voted.accuracy"] == trained.burst_test.metrics["accuracy"].value
-    assert not [name for name in figures if name.startswith(("test.", "voted."))]
+    assert figures["cross_validation_burst.accuracy"] == trained.burst_test.metrics["accuracy"].value
+    assert not [name for name in figures if name.startswith(("test.", "test_burst."))]
 
 
 def test_the_registered_model_learns_from_train_and_validation_and_the_only_groups_of_a_class(survey, chosen):

@@ -49,17 +49,17 @@ def test_what_is_decided_is_kept_with_the_version(spark, settings):
     assert train.run(spark, trained).notes == ()
     tracking = Tracking.of(trained)
     champion = tracking.champion()
-    decision = ReviewPolicy.from_json(champion.tags["decision"])
+    decision = ReviewPolicy.from_json(champion.tags["review_policy"])
     evaluations, params = tracking.read_json(champion, EVALUATION), tracking.params(champion)
     assert decision.classes_of_interest == ("plain", "striped")
-    assert float(params["vote.weight_of_maximum"]) == decision.max_weight
-    reviews = [OperatingPointResult.from_dict(each) for each in evaluations["reviews"]]
+    assert float(params["burst_vote.max_weight"]) == decision.max_weight
+    reviews = [OperatingPointResult.from_dict(each) for each in evaluations["operating_points"]]
     assert tuple(review.point for review in reviews) == decision.operating_points
     assert len(reviews) == 2 * 3 * 2
     metrics = tracking.client.get_run(champion.run_id).data.metrics
     first = reviews[0]
     assert metrics[f"review.plain.{first.point.unit}.{first.point.recall:g}.share"] == first.share.value
-    assert metrics["voted.accuracy"] == Evaluation.from_dict(evaluations["voted"]).metrics["accuracy"].value
+    assert metrics["test_burst.accuracy"] == Evaluation.from_dict(evaluations["burst_test"]).metrics["accuracy"].value
     assert metrics["test.calibration_error.before"] == evaluations["calibration"]["error_before"]
     card = tracking.client.get_model_version("irbis", "1").description
     assert re.search(r"striped +99% +bursts +0\.\d\d", card)
@@ -142,9 +142,9 @@ def test_flipped_images_are_trained_on_and_predicted_if_they_have_features(spark
     result = train.run(spark, flipped)
     assert result.read == 180  # images, not views
     version = tracking.versions()[0]
-    decision = ReviewPolicy.from_json(version.tags["decision"])
+    decision = ReviewPolicy.from_json(version.tags["review_policy"])
     assert decision.average_flip == choose_views(predictions)[0]
-    assert tracking.params(version)["both_views"] == str(decision.average_flip)
+    assert tracking.params(version)["average_flip"] == str(decision.average_flip)
     assert (
         "trained on flipped images too, predictions "
         in tracking.client.get_model_version("irbis", version.version).description

@@ -36,13 +36,13 @@ def test_a_tag_that_is_too_long_for_mlflow_is_read_from_a_file_of_the_run(spark,
     tracking = Tracking.of(settings)
     champion = tracking.champion()
     run = tracking.client.get_run(champion.run_id)
-    assert run.data.tags["irbis.decision"] == "file: tags/decision.txt"
-    assert len(champion.tags["decision"]) > 10_000
-    assert ReviewPolicy.from_json(champion.tags["decision"]).classes_of_interest == ("plain", "striped")
+    assert run.data.tags["irbis.review_policy"] == "file: tags/review_policy.txt"
+    assert len(champion.tags["review_policy"]) > 10_000
+    assert ReviewPolicy.from_json(champion.tags["review_policy"]).classes_of_interest == ("plain", "striped")
     assert score.run(spark, settings).written > 0
-    changed = replace(ReviewPolicy.from_json(champion.tags["decision"]), max_weight=0.75)
-    tracking.tag(champion, decision=changed.to_json())
-    assert ReviewPolicy.from_json(tracking.champion().tags["decision"]) == changed
+    changed = replace(ReviewPolicy.from_json(champion.tags["review_policy"]), max_weight=0.75)
+    tracking.tag(champion, review_policy=changed.to_json())
+    assert ReviewPolicy.from_json(tracking.champion().tags["review_policy"]) == changed
 
 
 def test_only_unity_catalog_is_taken_for_one(settings):
