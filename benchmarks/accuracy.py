@@ -77,7 +77,7 @@ def parts_of(rows: DataFrame, settings: Settings, unit: str) -> Iterator[Part]:
         said = predict_labelled(trained.model, split.where("split = 'test'"), trained.classes)
         assert said is not None and trained.validation is not None
         inner = trained.validation.metrics["balanced_accuracy"].value or 0.0
-        yield Part(trained.decision, inner, said.average_views(trained.decision.average_flip))
+        yield Part(trained.policy, inner, said.average_views(trained.policy.average_flip))
     folded.unpersist()
 
 
@@ -168,7 +168,7 @@ def measure_set(
     chosen = [max(parts, key=lambda part: part.inner) for parts in zip(*kept.values(), strict=True)]
     print(told("search", joined(chosen, voted=False)), flush=True)
     print(told("search, burst vote", joined(chosen, voted=True)), flush=True)
-    for label in chosen[0].decision.interesting:
+    for label in chosen[0].decision.classes_of_interest:
         for review in reviews_of(chosen, label):
             point = review.point
             print(

@@ -49,7 +49,7 @@ def version_of(classes: int) -> ModelVersion:
     tags = {
         "classes": json.dumps(names),
         "backbone": "drawn",
-        "decision": ReviewPolicy(0.5, tuple(names[1:]), points).to_json(),
+        "review_policy": ReviewPolicy(0.5, tuple(names[1:]), points).to_json(),
     }
     return ModelVersion("irbis", "1", "", 0, tags)
 

@@ -127,7 +127,7 @@ def _source(tables: Tables, settings: Settings) -> tuple[int, str | None]:
     source = open_source(settings)
     listing = list_images(tables, source, settings.sources)
     changes = diff_listing(tables, listing.files, settings.ingest, settings.images, source.root)
-    return changes.fresh_count, listing.skipped_files.note(listing.count)
+    return changes.new_count, listing.skipped_files.note(listing.count)
 
 
 def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbone: str) -> int:

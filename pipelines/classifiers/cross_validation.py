@@ -1,4 +1,4 @@
-"""Cross-validation: which parameters a learner should have, and models for each fold that have not seen it."""
+"""Cross-validation: select the parameters of a classifier, and fit a model without each fold."""
 
 from __future__ import annotations
 
@@ -18,95 +18,99 @@ from pipelines.classifiers.estimators import build_estimator
 from pipelines.classifiers.transformers import VECTOR, prepare_training_rows
 from pipelines.config.settings import Train
 
-PARALLELISM = 2  # fits at a time: the tasks of one fill the gaps between those of the other
-JUDGED = "judged"  # the column of weights in the log-loss
-UNKNOWN = 1e-9  # share of its weight that a row of an unknown label keeps: a fold of such rows alone still has a loss
+PARALLELISM = 2  # concurrent fits: the tasks of one fill the gaps between those of the other
+LOSS_WEIGHT = "loss_weight"  # column: weight of a row in the log-loss
+UNKNOWN_WEIGHT = 1e-9  # factor on the weight of a row with an unknown label: a fold of only such rows still has a loss
 
 
 @dataclass(frozen=True)
 class CrossValidationResult:
-    """Hold the model of all rows with the parameters that won, and for each fold a model of the other folds.
+    """The model of all rows with the selected parameters, and for each fold a model of the other folds.
 
-    `losses` is the mean log-loss, in nats, of every set of parameters tried, in their order. `single` are the labels
-    whose images are all of one fold: the models that have not seen the fold do not know them.
+    `losses` are the mean log-losses, in nats, of all parameter sets in their order. `single_fold_labels` are those
+    whose images are all in one fold: the model without that fold does not know them.
     """
 
     model: PipelineModel
     parameters: dict[str, Any]
     losses: tuple[float, ...]
     fold_models: tuple[PipelineModel, ...] = ()
-    single: tuple[str, ...] = ()
+    single_fold_labels: tuple[str, ...] = ()
 
 
 def cross_validate(rows: DataFrame, classes: Sequence[str], settings: Train, folds: int) -> CrossValidationResult:
-    """Fit the learner of the settings on rows of features, label (text), fold, and perhaps flipped.
+    """Fit the classifier of the settings on rows of features, label (text), fold, and optionally flipped.
 
-    The parameters with the lowest log-loss on the held-out folds win, the first of equals, and the model of all rows
-    has them. Every class counts there as it does in the fit (class_weights), but for labels that lie in one fold alone:
-    no model could know them there, and their loss would say nothing about the parameters.
+    The parameters with the lowest log-loss on the held-out folds are selected, the first of equals, and used for the
+    model of all rows. Classes have the same weights as in the fit (class_weights), except labels in one fold only:
+    the model without that fold cannot know them, so their loss does not depend on the parameters.
     """
-    counted = rows.groupBy("label").agg(F.countDistinct("fold").alias("folds")).where("folds = 1").collect()
-    single = tuple(sorted(row["label"] for row in counted))
+    single_fold = rows.groupBy("label").agg(F.countDistinct("fold").alias("folds")).where("folds = 1").collect()
+    single_fold_labels = tuple(sorted(row["label"] for row in single_fold))
     vectors = prepare_training_rows(rows, classes, settings.class_weights)
-    is_single = F.col("label").isin([float(classes.index(label)) for label in single])
-    vectors = vectors.withColumn(JUDGED, F.when(is_single, F.col("weight") * UNKNOWN).otherwise(F.col("weight")))
-    vectors = vectors.select("vector", "label", "weight", JUDGED, "fold").cache()
+    is_single = F.col("label").isin([float(classes.index(label)) for label in single_fold_labels])
+    vectors = vectors.withColumn(
+        LOSS_WEIGHT, F.when(is_single, F.col("weight") * UNKNOWN_WEIGHT).otherwise(F.col("weight"))
+    )
+    vectors = vectors.select("vector", "label", "weight", LOSS_WEIGHT, "fold").cache()
     try:
-        chosen = build_estimator(settings, _last_column(settings))
+        spec = build_estimator(settings, _features_column(settings))
         validator = CrossValidator(
-            estimator=_steps(settings, chosen.estimator),
-            estimatorParamMaps=chosen.spark_param_maps(),
-            evaluator=_judge(JUDGED),
+            estimator=_build_pipeline(settings, spec.estimator),
+            estimatorParamMaps=spec.spark_param_maps(),
+            evaluator=_make_evaluator(LOSS_WEIGHT),
             numFolds=folds,
             foldCol="fold",
             collectSubModels=True,
             parallelism=PARALLELISM,
         )
-        found = validator.fit(vectors)
+        fitted = validator.fit(vectors)
     finally:
         vectors.unpersist()
-    best = int(np.argmin(found.avgMetrics))
+    best = int(np.argmin(fitted.avgMetrics))
     return CrossValidationResult(
-        _whole(found.bestModel),
-        chosen.param_grid[best],
-        tuple(found.avgMetrics),
-        tuple(_whole(models[best]) for models in found.subModels),
-        single,
+        _full_pipeline(fitted.bestModel),
+        spec.param_grid[best],
+        tuple(fitted.avgMetrics),
+        tuple(_full_pipeline(models[best]) for models in fitted.subModels),
+        single_fold_labels,
     )
 
 
 def fit_with_validation(
-    rows: DataFrame, held: DataFrame, classes: Sequence[str], settings: Train
+    rows: DataFrame, validation: DataFrame, classes: Sequence[str], settings: Train
 ) -> CrossValidationResult:
-    """Fit on `rows`, and let log-loss on `held` choose the parameters; the first ones where it is empty."""
-    chosen = build_estimator(settings, _last_column(settings))
-    tried = chosen.spark_param_maps() if held.head(1) else chosen.spark_param_maps()[:1]
-    vectors, judging = (prepare_training_rows(each, classes, settings.class_weights).cache() for each in (rows, held))
+    """Fit on `rows`, and select the parameters with the lowest log-loss on `validation`; the first if it is empty."""
+    spec = build_estimator(settings, _features_column(settings))
+    grid = spec.spark_param_maps() if validation.head(1) else spec.spark_param_maps()[:1]
+    training, held_out = (
+        prepare_training_rows(part, classes, settings.class_weights).cache() for part in (rows, validation)
+    )
     try:
-        models = [_steps(settings, chosen.estimator).fit(vectors, parameters) for parameters in tried]
-        losses = [_judge().evaluate(model.transform(judging)) for model in models] if len(tried) > 1 else [0.0]
+        models = [_build_pipeline(settings, spec.estimator).fit(training, parameters) for parameters in grid]
+        losses = [_make_evaluator().evaluate(model.transform(held_out)) for model in models] if len(grid) > 1 else [0.0]
     finally:
-        vectors.unpersist(), judging.unpersist()
+        training.unpersist(), held_out.unpersist()
     best = int(np.argmin(losses))
-    return CrossValidationResult(_whole(models[best]), chosen.param_grid[best], tuple(losses))
+    return CrossValidationResult(_full_pipeline(models[best]), spec.param_grid[best], tuple(losses))
 
 
-def _steps(settings: Train, last: Estimator[Any]) -> Estimator[Any]:
-    """Put the analysis of principal components, if it is wanted, before the learner."""
+def _build_pipeline(settings: Train, last: Estimator[Any]) -> Estimator[Any]:
+    """Return the estimator, after scaling and PCA if the settings ask for components."""
     if not settings.pca_components:
         return last
     scaler = StandardScaler(inputCol="vector", outputCol="scaled", withMean=True, withStd=True)
     return Pipeline(stages=[scaler, PCA(k=settings.pca_components, inputCol="scaled", outputCol="components"), last])
 
 
-def _last_column(settings: Train) -> str:
+def _features_column(settings: Train) -> str:
     return "components" if settings.pca_components else "vector"
 
 
-def _judge(weight: str = "weight") -> MulticlassClassificationEvaluator:
+def _make_evaluator(weight: str = "weight") -> MulticlassClassificationEvaluator:
     return MulticlassClassificationEvaluator(metricName="logLoss", probabilityCol="probability", weightCol=weight)
 
 
-def _whole(model: Transformer) -> PipelineModel:
-    """Give the pipeline from array<float> to the answer."""
+def _full_pipeline(model: Transformer) -> PipelineModel:
+    """Return the pipeline from array<float> to the prediction."""
     return PipelineModel(stages=[VECTOR, *(model.stages if isinstance(model, PipelineModel) else [model])])

@@ -1,4 +1,4 @@
-"""The learners that a classifier can be made of, each with the settings that are tried."""
+"""Estimators for the classifier, each with its parameter grid."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pipelines.config.settings import SYNAPSEML, SYNAPSEML_PYTHON, Train
 from pipelines.errors import PlatformError
 
 _COLUMNS = {"labelCol": "label", "weightCol": "weight"}
-TOLERANCE = 1e-4  # scikit-learn's; ten times finer takes a fifth more steps and changes no figure in the third place
+TOLERANCE = 1e-4  # scikit-learn's; a tenth of it takes a fifth more steps and changes no metric in the third decimal
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class EstimatorSpec:
-    """Hold an estimator on the columns features (a vector), label, weight, and the parameters to be tried with it.
+    """An estimator on the columns features (a vector), label and weight, with its parameter grid.
 
-    `tried` names them as the settings do, `names` as Spark ML does.
+    `param_grid` has the names of the settings; `names` maps them to those of Spark ML.
     """
 
     estimator: Estimator[Any]
@@ -33,7 +33,7 @@ class EstimatorSpec:
     names: Mapping[str, str] = field(default_factory=dict)
 
     def spark_param_maps(self) -> list[dict[Any, Any]]:
-        """Give the parameters as Spark ML's maps."""
+        """Return the parameter grid as Spark ML's param maps."""
         return [
             {self.estimator.getParam(self.names[name]): value for name, value in parameters.items()}
             for parameters in self.param_grid
@@ -41,12 +41,12 @@ class EstimatorSpec:
 
 
 def build_estimator(settings: Train, features: str) -> EstimatorSpec:
-    """Give the learner that the settings name, on a column of features. Raises PlatformError where it is lacking."""
-    return _LEARNERS[settings.classifier](settings, features)
+    """Return the estimator of the settings on a column of features. Raises PlatformError if it is not installed."""
+    return _BUILDERS[settings.classifier](settings, features)
 
 
 def describe(settings: Train, parameters: Mapping[str, Any]) -> str:
-    """Say in words what was fitted, with the parameters that won."""
+    """Return a sentence part on the classifier and the selected parameters."""
     on = f"{settings.pca_components} principal components" if settings.pca_components else "features"
     if settings.classifier == "logistic_regression":
         penalty = f"penalty {parameters['reg_param']:g} ({settings.elastic_net:.0%} of it L1)"
@@ -57,8 +57,8 @@ def describe(settings: Train, parameters: Mapping[str, Any]) -> str:
     return f"LightGBM, {settings.num_trees} trees a class, at most {settings.max_depth} levels deep, {rate}, on {on}"
 
 
-def _logistic_regression(settings: Train, features: str) -> EstimatorSpec:
-    """Scales within: the penalty is on coefficients of features brought to a standard deviation of 1."""
+def _build_logistic_regression(settings: Train, features: str) -> EstimatorSpec:
+    """Return logistic regression that standardises: the penalty is on coefficients of scaled features."""
     regression = LogisticRegression(
         featuresCol=features,
         family="multinomial",
@@ -69,11 +69,11 @@ def _logistic_regression(settings: Train, features: str) -> EstimatorSpec:
         **_COLUMNS,
     )
     return EstimatorSpec(
-        regression, tuple({"reg_param": each} for each in settings.reg_params), {"reg_param": "regParam"}
+        regression, tuple({"reg_param": value} for value in settings.reg_params), {"reg_param": "regParam"}
     )
 
 
-def _random_forest(settings: Train, features: str) -> EstimatorSpec:
+def _build_random_forest(settings: Train, features: str) -> EstimatorSpec:
     forest = RandomForestClassifier(
         featuresCol=features,
         numTrees=settings.num_trees,
@@ -85,7 +85,7 @@ def _random_forest(settings: Train, features: str) -> EstimatorSpec:
     return EstimatorSpec(forest, ({},))
 
 
-def _lightgbm(settings: Train, features: str) -> EstimatorSpec:
+def _build_lightgbm(settings: Train, features: str) -> EstimatorSpec:
     boosting = import_lightgbm().LightGBMClassifier(
         featuresCol=features,
         objective="multiclass",
@@ -102,10 +102,10 @@ def _lightgbm(settings: Train, features: str) -> EstimatorSpec:
     return EstimatorSpec(boosting, ({},))
 
 
-_LEARNERS = {
-    "logistic_regression": _logistic_regression,
-    "random_forest": _random_forest,
-    "lightgbm": _lightgbm,
+_BUILDERS = {
+    "logistic_regression": _build_logistic_regression,
+    "random_forest": _build_random_forest,
+    "lightgbm": _build_lightgbm,
 }
 
 
@@ -113,13 +113,13 @@ PACKAGE_PREFIX = "pipelines.classifiers."
 
 
 def import_lightgbm() -> Any:
-    """Give SynapseML's module of LightGBM. Raises PlatformError, with the remedy, unless Python and Spark have it."""
+    """Return SynapseML's LightGBM module. Raises PlatformError, with the remedy, unless Python and Spark have it."""
     if find_spec("synapse") is None:
         raise PlatformError(f"LightGBM is part of SynapseML, which is not installed. pip install {SYNAPSEML_PYTHON}")
     context = SparkContext._active_spark_context
     assert context is not None and context._jvm is not None
-    found = context._jvm.com.microsoft.azure.synapse.ml.lightgbm.LightGBMClassifier
-    if not callable(getattr(found, "load", None)) and type(found).__name__ == "JavaPackage":
+    java_class = context._jvm.com.microsoft.azure.synapse.ml.lightgbm.LightGBMClassifier
+    if not callable(getattr(java_class, "load", None)) and type(java_class).__name__ == "JavaPackage":
         raise PlatformError(
             "LightGBM is part of SynapseML, whose jars this Spark session lacks (they are for Scala 2.12). "
             f"Start it with --packages {SYNAPSEML}, or here with --set train.classifier=lightgbm."
@@ -130,10 +130,10 @@ def import_lightgbm() -> Any:
 
 
 def allow_custom_stages() -> None:
-    """Let SynapseML, where anybody has imported it, load the steps of our pipelines too.
+    """Allow SynapseML's reader, if it is imported, to load irbis's own pipeline stages.
 
-    Its import replaces Spark ML's reader by one that takes classes of pyspark and synapse.ml alone, and it has no
-    setting for others: a model that was saved before would be refused.
+    Importing SynapseML replaces Spark ML's reader by one that accepts only classes of pyspark and synapse.ml. It has no
+    setting for others, so models saved before would be refused.
     """
     safe_import: Any = sys.modules.get("synapse.ml.core.serialize._safe_import")
     allowed = getattr(safe_import, "_ALLOWED_MODULE_PREFIXES", None)

@@ -1,4 +1,4 @@
-"""Ask a model about labelled images: its answers come to the driver, without the features."""
+"""Predict labelled images: the predictions are collected on the driver, without the features."""
 
 from __future__ import annotations
 
@@ -16,76 +16,78 @@ from pipelines.evaluation.folds import in_fold
 from pipelines.evaluation.predictions import PredictionSet
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking
 
-MAX_ROWS = 200_000  # answers that come to the driver
-FEATURE_COLUMNS = ("features", FLIPPED_COLUMN)  # columns of features that a model may be asked about
-_STEPS = 1_000_000
+MAX_ROWS = 200_000  # collected on the driver
+FEATURE_COLUMNS = ("features", FLIPPED_COLUMN)  # a model can predict from each
+_HASH_BUCKETS = 1_000_000
+PROBABILITY_PREFIX = "probability_"  # of the column of each view
 
 
 def load_model(tracking: Tracking, version: ModelVersion) -> PipelineModel:
-    """Give a version's model. Raises PlatformError where its learner is not there."""
+    """Return the model of a version. Raises PlatformError if its classifier is not installed."""
     if version.tags.get("learner") == "lightgbm":
-        import_lightgbm()  # its classes are known to Spark's reader from here on
+        import_lightgbm()  # registers its classes with Spark's reader
     allow_custom_stages()
     return tracking.load(version)
 
 
 def predict_labelled(
-    model: PipelineModel, rows: DataFrame, classes: Sequence[str], *, among: Sequence[str] | None = None
+    model: PipelineModel, rows: DataFrame, classes: Sequence[str], *, all_classes: Sequence[str] | None = None
 ) -> PredictionSet | None:
-    """Give the answers for rows of features, label, burst_id, group_id whose label is in `among`; None without any.
+    """Return predictions for rows of features, label, burst_id, group_id with a label in `all_classes`, or None.
 
-    `classes` are the model's own, in its order; `among` (the same, if not given) may hold more: to those the model
-    gives the probability 0. Rows with `flipped`, not null, are asked about in both views. Of more than MOST rows the
-    driver gets about so many, of groups drawn by their hash: what is measured on them is as true as on all, and its
-    interval says how wide it may lie.
+    `classes` are the model's own, in its order; `all_classes` (default: the same) may have more, which get the
+    probability 0. Rows with non-null `flipped` are predicted in both views. Of more than MAX_ROWS rows about that many
+    are collected, in groups sampled by their hash: metrics on them are unbiased, with wider intervals.
     """
-    among = list(among or classes)
-    return _collected(_answers(model, _drawn(rows.where(F.col("label").isin(among)))), classes, among)
+    all_classes = list(all_classes or classes)
+    sample = _sample_groups(rows.where(F.col("label").isin(all_classes)))
+    return _collect(_predict_views(model, sample), classes, all_classes)
 
 
 def predict_out_of_fold(
     models: Sequence[PipelineModel], rows: DataFrame, classes: Sequence[str]
 ) -> PredictionSet | None:
-    """Give what the models say, each of the rows of its own `fold`, which it has not seen."""
-    drawn = _drawn(rows.where(F.col("label").isin(list(classes))))
-    answers = [_answers(model, drawn.where(in_fold(fold))) for fold, model in enumerate(models)]
-    return _collected(reduce(DataFrame.unionAll, answers), classes, classes)
+    """Return out-of-fold predictions: model i predicts the rows with `fold` i, which it was not trained on."""
+    sample = _sample_groups(rows.where(F.col("label").isin(list(classes))))
+    predictions = [_predict_views(model, sample.where(in_fold(fold))) for fold, model in enumerate(models)]
+    return _collect(reduce(DataFrame.unionAll, predictions), classes, classes)
 
 
-def _answers(model: PipelineModel, rows: DataFrame) -> DataFrame:
+def _predict_views(model: PipelineModel, rows: DataFrame) -> DataFrame:
     views = [name for name in FEATURE_COLUMNS if name in rows.columns]
-    found = rows.select(*views, "label", "burst_id", "group_id")
+    predictions = rows.select(*views, "label", "burst_id", "group_id")
     if FLIPPED_COLUMN in views:
-        found = found.withColumn(FLIPPED_COLUMN, F.coalesce(FLIPPED_COLUMN, "features"))
+        predictions = predictions.withColumn(FLIPPED_COLUMN, F.coalesce(FLIPPED_COLUMN, "features"))
     for view in views:
-        found = predict_probabilities(model, found, view).withColumnRenamed("probability", f"of_{view}")
-    return found.drop(*views)
+        predictions = predict_probabilities(model, predictions, view)
+        predictions = predictions.withColumnRenamed("probability", f"{PROBABILITY_PREFIX}{view}")
+    return predictions.drop(*views)
 
 
-def _collected(answers: DataFrame, classes: Sequence[str], among: Sequence[str]) -> PredictionSet | None:
-    found = answers.toPandas()
-    if found.empty:
+def _collect(predictions: DataFrame, classes: Sequence[str], all_classes: Sequence[str]) -> PredictionSet | None:
+    table = predictions.toPandas()
+    if table.empty:
         return None
-    places = [list(among).index(name) for name in classes]
+    columns = [list(all_classes).index(name) for name in classes]
     views = []
-    for column in [name for name in answers.columns if name.startswith("of_")]:
-        spread = np.zeros((len(found), len(among)))
-        spread[:, places] = np.stack(found[column])
-        views.append(spread)
+    for name in [name for name in predictions.columns if name.startswith(PROBABILITY_PREFIX)]:
+        probabilities = np.zeros((len(table), len(all_classes)))
+        probabilities[:, columns] = np.stack(table[name])
+        views.append(probabilities)
     return PredictionSet(
-        found["label"].tolist(),
+        table["label"].tolist(),
         views[0],
-        tuple(among),
-        found["burst_id"].tolist(),
-        found["group_id"].tolist(),
+        tuple(all_classes),
+        table["burst_id"].tolist(),
+        table["group_id"].tolist(),
         views[1] if len(views) > 1 else None,
     )
 
 
-def _drawn(rows: DataFrame) -> DataFrame:
-    """Give all rows, or whole groups of about MOST rows, the same ones every time."""
+def _sample_groups(rows: DataFrame) -> DataFrame:
+    """Return all rows, or whole groups with about MAX_ROWS rows, always the same ones."""
     count = rows.count()
     if count <= MAX_ROWS:
         return rows
-    place = F.expr(f"pmod(xxhash64('drawn', group_id), {_STEPS})")
-    return rows.where(place < int(_STEPS * MAX_ROWS / count))
+    bucket = F.expr(f"pmod(xxhash64('drawn', group_id), {_HASH_BUCKETS})")
+    return rows.where(bucket < int(_HASH_BUCKETS * MAX_ROWS / count))

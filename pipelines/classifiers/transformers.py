@@ -1,4 +1,4 @@
-"""The classifier on the features: a Spark ML pipeline from array<float> to a label."""
+"""Stages of the classifier: a Spark ML pipeline from array<float> to a label."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pyspark.sql import functions as F
 
 ROWS_PER_TASK = 5_000
 FLIPPED_COLUMN = "flipped"  # the column of features of the flipped image
-MIN_PROBABILITY = 2.220446049250313e-16  # the smallest probability told apart from none: a double's epsilon
+MIN_PROBABILITY = 2.220446049250313e-16  # the epsilon of a double; smaller probabilities are raised to it
 
 
 class ArrayToVector(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable, DefaultParamsWritable):
-    """Turn a column of array<float> into Spark ML's vectors, inside a pipeline that is saved and loaded."""
+    """Convert a column of array<float> to Spark ML vectors, inside a pipeline that is saved and loaded."""
 
     def __init__(self, inputCol: str | None = None, outputCol: str | None = None):
         super().__init__()
@@ -35,10 +35,10 @@ VECTOR = ArrayToVector("features", "vector")
 class TemperatureScaling(Transformer, HasProbabilityCol, DefaultParamsReadable, DefaultParamsWritable):
     """Divide the logits of a classifier's probabilities by a temperature (Guo et al., 2017), inside its pipeline.
 
-    The same numbers as `evaluation.calibration.temper`, which finds the temperature.
+    The results equal those of `evaluation.calibration.apply_temperature`, which fits the temperature.
     """
 
-    temperature: Param[float] = Param(Params._dummy(), "temperature", "above 1: less sure", TypeConverters.toFloat)
+    temperature: Param[float] = Param(Params._dummy(), "temperature", "above 1: less confident", TypeConverters.toFloat)
 
     def __init__(self, temperature: float = 1.0):
         super().__init__()
@@ -47,7 +47,7 @@ class TemperatureScaling(Transformer, HasProbabilityCol, DefaultParamsReadable, 
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         name, temperature = self.getProbabilityCol(), self.getOrDefault(self.temperature)
-        # The same as logits divided by it: none of them is so small that a power of it is lost (T is 1/20 or more).
+        # Equal to dividing the logits: no probability is so small that its power underflows (T is 1/20 or more).
         odds = F.transform(
             vector_to_array(name), lambda p: F.pow(F.greatest(p, F.lit(MIN_PROBABILITY)), F.lit(1 / temperature))
         )
@@ -55,60 +55,60 @@ class TemperatureScaling(Transformer, HasProbabilityCol, DefaultParamsReadable, 
 
 
 def normalize_array(values: Column) -> Column:
-    """Give an array<double> divided by its sum.
+    """Return an array<double> divided by its sum.
 
-    The sum is bound to a variable of its own: Spark works out anew, for every element, what a lambda merely names, and
-    with a hundred classes that is a million steps an image.
+    The sum is bound to a variable of its own: Spark evaluates an expression that a lambda refers to once per element,
+    and with a hundred classes that is a million steps per image.
     """
-    whole = F.aggregate(values, F.lit(0.0), lambda total, each: total + each)
-    bound = F.array(F.struct(values.alias("values"), whole.alias("whole")))
-    return F.transform(bound, lambda it: F.transform(it["values"], lambda each: each / it["whole"]))[0]
+    total = F.aggregate(values, F.lit(0.0), lambda total, value: total + value)
+    bound = F.array(F.struct(values.alias("values"), total.alias("total")))
+    return F.transform(bound, lambda row: F.transform(row["values"], lambda value: value / row["total"]))[0]
 
 
 def with_temperature_scaling(model: PipelineModel, temperature: float) -> PipelineModel:
-    """Give the model with the temperature as its last step."""
+    """Return the model with temperature scaling as its last stage."""
     return PipelineModel(stages=[*model.stages, TemperatureScaling(temperature)])
 
 
 def prepare_training_rows(rows: DataFrame, classes: Sequence[str], class_weights: str) -> DataFrame:
-    """Give vector, label (the class's place as a double), weight, and what else the rows have but their features.
+    """Return vector, label (class index as a double), weight, and the other columns except the features.
 
-    With class_weights `balanced` a row weighs n / (k * n_class): every class counts the same (King and Zeng, 2001).
-    A row whose image has features of its flipped image too (`flipped`) becomes two.
+    With class_weights `balanced` a row has the weight n / (k * n_class): all classes count the same (King and Zeng,
+    2001). A row that also has features of the flipped image (`flipped`) becomes two.
     """
     counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
     total, k = sum(counts.values()), len(classes)
-    is_even = class_weights == "none"
-    even = {name: 1.0 if is_even or name not in counts else total / (k * counts[name]) for name in classes}
-    index = _lookup({name: float(place) for place, name in enumerate(classes)})
+    is_unweighted = class_weights == "none"
+    weights = {name: 1.0 if is_unweighted or name not in counts else total / (k * counts[name]) for name in classes}
+    index = _lookup({name: float(i) for i, name in enumerate(classes)})
     views = rows
     if FLIPPED_COLUMN in rows.columns:
         plain, other = views.drop(FLIPPED_COLUMN), views.drop("features").withColumnRenamed(FLIPPED_COLUMN, "features")
         views = plain.unionByName(other.where("features is not null"))
-    # A fit is a hundred small jobs: each task of one should have something to do.
+    # A fit is a hundred small jobs: few partitions, so that each task has work.
     views = views.coalesce(max(1, total // ROWS_PER_TASK))
-    found = views.withColumn("weight", _lookup(even)[F.col("label")])
-    # How many classes there are: a fold may lack the last of them.
-    about = {"ml_attr": {"type": "nominal", "vals": list(classes)}}
-    found = found.withColumn("label", index[F.col("label")].alias("label", metadata=about))
-    return VECTOR.transform(found).drop("features")
+    vectors = views.withColumn("weight", _lookup(weights)[F.col("label")])
+    # The number of classes: a fold may lack the last of them.
+    metadata = {"ml_attr": {"type": "nominal", "vals": list(classes)}}
+    vectors = vectors.withColumn("label", index[F.col("label")].alias("label", metadata=metadata))
+    return VECTOR.transform(vectors).drop("features")
 
 
 def predict_probabilities(model: PipelineModel, rows: DataFrame, features: str = "features") -> DataFrame:
     """Add `probability` as array<double>, in the order of the classes, to rows that have features.
 
-    The steps of the pipeline that only lead there are dropped. `features` names the column that is asked about.
+    The intermediate columns of the pipeline are dropped. `features` names the column to predict from.
     """
-    known = rows if features == "features" else rows.withColumn("features", F.col(features))
-    return model.transform(known).select(*rows.columns, vector_to_array("probability").alias("probability"))
+    renamed = rows if features == "features" else rows.withColumn("features", F.col(features))
+    return model.transform(renamed).select(*rows.columns, vector_to_array("probability").alias("probability"))
 
 
 def predict_with_flip(model: PipelineModel, rows: DataFrame) -> DataFrame:
-    """Add `probability`, the mean of what the model says of the images and of their flipped images (`flipped`)."""
-    plain = predict_probabilities(model, rows).withColumnRenamed("probability", "of_features")
+    """Add `probability`, the mean prediction for the images and their flipped copies (`flipped`)."""
+    plain = predict_probabilities(model, rows).withColumnRenamed("probability", "plain_probability")
     both = predict_probabilities(model, plain, FLIPPED_COLUMN)
-    mean = F.zip_with("of_features", "probability", lambda one, other: (one + other) / 2)
-    return both.withColumn("probability", mean).drop("of_features")
+    mean = F.zip_with("plain_probability", "probability", lambda one, other: (one + other) / 2)
+    return both.withColumn("probability", mean).drop("plain_probability")
 
 
 def _lookup(values: dict[str, float]) -> Column:

@@ -1,4 +1,4 @@
-"""The commands that learn: train, and sweep, which looks for what to train with."""
+"""The commands train and sweep."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def train(origins: dict[str, SourcedValue], verbose: bool, compare_splits: bool)
 
 @irbis.command()
 @click.argument("file", metavar="FILE")
-@click.option("--begin", "only_begin", is_flag=True, help="Only compute the features, for processes that then share.")
-@click.option("--share", metavar="I/N", help="Try the share I of N, beside the processes that try the others.")
+@click.option("--init", "only_init", is_flag=True, help="Only compute the features and create the sweep, for --shard.")
+@click.option("--shard", metavar="I/N", help="Run shard I of N of the trials, in parallel with the other shards.")
 @common_options
-def sweep(origins: dict[str, SourcedValue], verbose: bool, file: str, only_begin: bool, share: str | None) -> None:
+def sweep(origins: dict[str, SourcedValue], verbose: bool, file: str, only_init: bool, shard: str | None) -> None:
     """Try the settings that a plan names, such as conf/sweeps/penalties.yaml; an interrupted sweep goes on."""
     from pipelines.runs.recorder import record_run
     from pipelines.stages.sweep.plan import Shard, read_plan
 
-    if share and only_begin:
-        raise click.UsageError("--begin is for all shares at once: give one of them, or --share.")
-    part, plan = Shard.of(share or "1/1"), read_plan(file, origins)
+    if shard and only_init:
+        raise click.UsageError("--init is for all shards at once: give --init or --shard, not both.")
+    own, plan = Shard.parse(shard or "1/1"), read_plan(file, origins)
     backbones = plan.choices("featurize.backbone", origins["featurize.backbone"].value)
     words = ["sweep", str(Path(file).absolute())]
-    writes = ("sweep",) if part.is_all else ()  # a share writes trials alone
+    writes = ("sweep",) if own.is_all else ()  # a shard writes only MLflow runs
     with (
         locked_workspace(writes, origins) as settings,
         record_run(words, settings, non_default_settings(origins)[0]) as recording,
@@ -55,13 +55,11 @@ def sweep(origins: dict[str, SourcedValue], verbose: bool, file: str, only_begin
         spark = get_session(_with_learner(settings, plan.choices("train.classifier", None)), verbose=verbose)
         recording.attach_session(spark)
         settings = apply_dataset(origins, spark, settings)
-        for backbone in backbones if part.is_all else []:  # features of each are computed once, and kept
+        for backbone in backbones if own.is_all else []:  # the features of each are computed once, and stored
             one = resolve_secrets(build_settings(_with(origins, "featurize.backbone", backbone)))
             print_result(featurize.run(spark, one), recording)
         name = Path(file).stem
-        done = (
-            init_sweep(spark, settings, plan, name) if only_begin else run(spark, settings, plan, name, origins, part)
-        )
+        done = init_sweep(spark, settings, plan, name) if only_init else run(spark, settings, plan, name, origins, own)
         print_result(done, recording)
 
 

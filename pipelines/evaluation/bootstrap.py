@@ -1,8 +1,8 @@
-"""Bootstrap over groups: how far would a figure move, had other encounters been drawn?
+"""Bootstrap over groups: how much would a metric change with another sample of encounters?
 
-Frames of one burst are near copies. Resampling images one by one takes each copy for new evidence, and the
-interval comes out too narrow; so whole groups are drawn with replacement (cluster bootstrap: Davison and
-Hinkley, 1997, section 3.8) and the interval is read from the percentiles of the resampled figures.
+Frames of one burst are near copies. Resampling single images counts each copy as new evidence and makes the
+interval too narrow. So whole groups are drawn with replacement (cluster bootstrap: Davison and Hinkley, 1997,
+section 3.8), and the interval is read from the percentiles of the resampled metric.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pipelines.evaluation.results import Interval
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MAX_CELLS = 4_000_000  # numbers held at once by one array of a chunk: 32 MB
+MAX_CELLS = 4_000_000  # elements of one array of a chunk: 32 MB
 
 
 def resample_groups(groups: int, resamples: int, seed: int, rows: int = 0) -> Iterator[Floats]:
     """Yield chunks of shape (groups, resamples of the chunk): how often each group was drawn.
 
-    `rows` is the longest other axis that the caller multiplies a chunk with: it bounds the chunk's width.
-    The numbers depend on the seed alone, not on how they are cut into chunks.
+    `rows` is the longest other axis that the caller multiplies a chunk by; it limits the width of a chunk. The counts
+    depend only on the seed, not on the chunk size.
     """
     generator = np.random.default_rng(seed)
     width = max(1, MAX_CELLS // max(groups, rows, 1))
@@ -38,20 +38,20 @@ def resample_groups(groups: int, resamples: int, seed: int, rows: int = 0) -> It
 
 
 def counts_by_group(keys: Ints, groups: Ints, shape: tuple[int, int]) -> csr_matrix:
-    """Count the rows of each (key, group). Times a chunk of draws it gives the resampled counts by key."""
+    """Count rows by (key, group). Multiplied by a chunk of draws, the result is the resampled counts by key."""
     return coo_matrix((np.ones(len(keys)), (keys, groups)), shape=shape).tocsr()
 
 
 def percentile_interval(
-    value: float, resampled: Floats, groups: int, confidence: float, *, is_share: bool = False
+    value: float, resampled: Floats, groups: int, confidence: float, *, is_proportion: bool = False
 ) -> Interval:
-    """Give the value with its percentile interval.
+    """Return the value with its percentile interval.
 
-    `groups` counts the groups that bear on the figure; with fewer than two there is no interval. Resamples in
-    which the figure is not defined (NaN: the class was not drawn) are left out, so the interval holds for
-    sets in which the class is met. A figure that no resample moves (no error, or nothing right) has no
-    bootstrap interval: a share of right answers then gets the exact binomial bound with the groups as trials
-    (Clopper and Pearson, 1934), which is .69 for ten groups without an error; other figures get none.
+    `groups` counts the groups that the metric is computed from; with fewer than two there is no interval. Resamples
+    in which the metric is undefined (NaN: the class was not drawn) are left out, so the interval is conditional on
+    the class being present. A metric that is the same in every resample (no error, or nothing correct) has no
+    bootstrap interval: a proportion then gets the exact binomial bound with the groups as trials (Clopper and
+    Pearson, 1934), which is .69 for ten groups without an error; other metrics get none.
     """
     if np.isnan(value):
         return Interval(None)
@@ -62,7 +62,7 @@ def percentile_interval(
     low, high = (float(bound) for bound in np.quantile(defined, (tail, 1 - tail)))
     if defined.max() - defined.min() > 1e-12:
         return Interval(float(value), low, high)
-    if is_share and value in (0.0, 1.0):
+    if is_proportion and value in (0.0, 1.0):
         bound = tail ** (1 / groups)
         return Interval(1.0, bound, 1.0) if value else Interval(0.0, 0.0, 1 - bound)
     return Interval(float(value))

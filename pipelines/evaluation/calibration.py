@@ -13,67 +13,69 @@ from pipelines.evaluation.ranking import safe_divide
 from pipelines.evaluation.results import ReliabilityBin
 
 BINS = 15
-_SPREAD = 0.5  # of the temperature's logarithm, before anything is seen
-_HOTTEST = 20.0  # temperatures from 1/20 to 20 are looked at
-_LEAST = np.finfo(np.float64).eps
+_PRIOR_SCALE = 0.5  # standard deviation of the prior on the log temperature
+_MAX_TEMPERATURE = 20.0  # searched from 1/20 to 20
+_EPSILON = np.finfo(np.float64).eps
 
 
-def reliability_bins(probabilities: Floats, is_right: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
-    """Bin by the top probability, equal widths, each bin without its lower edge (Guo et al., 2017)."""
+def reliability_bins(probabilities: Floats, is_correct: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+    """Return bins of equal width of the top probability, lower edge excluded (Guo et al., 2017)."""
     edges = np.linspace(0, 1, BINS + 1)
     top = probabilities.max(axis=1)
-    places = np.searchsorted(edges[1:-1], top)
-    counts = np.bincount(places, minlength=BINS).astype(np.float64)
-    sums = (np.bincount(places, weights=each, minlength=BINS) for each in (top, is_right.astype(np.float64)))
-    confidence, accuracy = (safe_divide(each.astype(np.float64), counts) for each in sums)
+    index = np.searchsorted(edges[1:-1], top)
+    counts = np.bincount(index, minlength=BINS).astype(np.float64)
+    sums = (np.bincount(index, weights=values, minlength=BINS) for values in (top, is_correct.astype(np.float64)))
+    confidence, accuracy = (safe_divide(total.astype(np.float64), counts) for total in sums)
     return tuple(
         ReliabilityBin(
-            low=round(float(edges[place]), 6),
-            high=round(float(edges[place + 1]), 6),
-            confidence=float(confidence[place]) if counts[place] else None,
-            accuracy=float(accuracy[place]) if counts[place] else None,
-            count=int(counts[place]),
+            low=round(float(edges[i]), 6),
+            high=round(float(edges[i + 1]), 6),
+            confidence=float(confidence[i]) if counts[i] else None,
+            accuracy=float(accuracy[i]) if counts[i] else None,
+            count=int(counts[i]),
         )
-        for place in range(BINS)
+        for i in range(BINS)
     )
 
 
 def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Give the mean gap between confidence and accuracy, weighted by the images in each bin (ECE)."""
-    rows = sum(each.count for each in bins)
-    gaps = (each.count * abs((each.confidence or 0.0) - (each.accuracy or 0.0)) for each in bins)
+    """Return the expected calibration error: the mean gap of confidence and accuracy, weighted by images per bin."""
+    rows = sum(bin.count for bin in bins)
+    gaps = (bin.count * abs((bin.confidence or 0.0) - (bin.accuracy or 0.0)) for bin in bins)
     return sum(gaps) / rows
 
 
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
-    """Give probabilities of shape (n, k), with their logits divided by the temperature; above 1 they are less sure."""
-    logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _LEAST)) / temperature
+    """Return probabilities of shape (n, k) with their logits divided by the temperature; above 1: less confident."""
+    logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _EPSILON)) / temperature
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 def balanced_log_loss(truth: NDArray[np.int64], probabilities: Floats) -> float:
-    """Give the mean over the classes of their log-loss, in nats; `truth` holds places among the classes.
+    """Return the log-loss in nats, averaged over the classes; `truth` holds class indices.
 
-    Every class counts the same, or the rare one would have no say.
+    All classes have equal weight, or rare ones would have no influence.
     """
-    share = 1.0 / np.bincount(truth)[truth]
-    given = probabilities[np.arange(len(truth)), truth]
-    return float(-(share * np.log(np.maximum(given, _LEAST))).sum() / share.sum())
+    weights = 1.0 / np.bincount(truth)[truth]
+    likelihood = probabilities[np.arange(len(truth)), truth]
+    return float(-(weights * np.log(np.maximum(likelihood, _EPSILON))).sum() / weights.sum())
 
 
-def fit_temperature(truth: NDArray[np.int64], tempered: Callable[[float], Floats], evidence: int) -> float:
-    """Give the temperature with the lowest log-loss (Guo et al., 2017); `truth` holds places among the classes.
+def fit_temperature(truth: NDArray[np.int64], probabilities_at: Callable[[float], Floats], groups: int) -> float:
+    """Return the temperature with the lowest log-loss (Guo et al., 2017); `truth` holds class indices.
 
-    `tempered` gives the probabilities at a temperature: which class is the most probable does not change with it, only
-    how sure the model says it is. `evidence`, the number of groups, is weighed against a temperature of 1 (a normal
-    prior on its logarithm): a model that was never wrong on a few encounters is not therefore certain, nor is one
-    worthless that was wrong on them.
+    `probabilities_at` returns the probabilities at a temperature: the most probable class does not depend on it, only
+    the confidence. The likelihood counts as many observations as there are `groups`, against a normal prior on the log
+    temperature with mean 0: a model without an error on a few encounters is not certain, and one with errors on them
+    is not worthless.
     """
 
     def loss(log_temperature: float) -> float:
-        given = tempered(float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
-        return float(-evidence * np.log(np.maximum(given, _LEAST)).mean() + (log_temperature / _SPREAD) ** 2 / 2)
+        likelihood = probabilities_at(float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
+        return float(
+            -groups * np.log(np.maximum(likelihood, _EPSILON)).mean() + (log_temperature / _PRIOR_SCALE) ** 2 / 2
+        )
 
-    widest = float(np.log(_HOTTEST))
-    return float(np.exp(minimize_scalar(loss, bounds=(-widest, widest), method="bounded").x))
+    limit = float(np.log(_MAX_TEMPERATURE))
+    return float(np.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x))

@@ -1,4 +1,4 @@
-"""The form of a group id, which says on what the group rests."""
+"""The form of a group id, which tells how the group was found."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ CAMERA_PREFIX, FILES_PREFIX, NO_TIME_PREFIX = "?/camera ", "?/files ", "no time 
 
 
 def group_basis(group_id: Column) -> Column:
-    """Return what a group rests on, one of BASES.
+    """Return how a group was found, one of BASES.
 
-    `station` and `camera`: known places and times; `file name`: times, but neither station nor camera; `file order`:
-    a known place without times; `image`: nothing, so that the image is a group of its own.
+    `station` and `camera`: by station or camera and time; `file name`: by file name and time, without station and
+    camera; `file order`: by station or camera and file number, without times; `image`: not at all, so that the image
+    is a group of its own.
     """
     return (
         F.when(group_id.rlike("^[0-9a-f]{64}$"), "image")

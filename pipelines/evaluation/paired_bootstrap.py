@@ -1,8 +1,8 @@
-"""Paired bootstrap: is one model better than another, or were the encounters drawn to its liking?
+"""Paired bootstrap: is one model better than another, or is the difference due to the sample of encounters?
 
-Both are asked about the same images, and each resample draws groups once, for both (Koehn, 2004, Statistical
-significance tests for machine translation evaluation): what is hard for the one is mostly hard for the other, so their
-difference moves far less than either figure does.
+Both models predict the same images, and each resample draws groups once for both (Koehn, 2004, Statistical
+significance tests for machine translation evaluation): images that are hard for one model are mostly hard for the
+other, so the difference varies far less than either metric.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pipelines.evaluation.metrics import confusion_metrics
 from pipelines.evaluation.predictions import PredictionSet
 from pipelines.evaluation.results import Interval
 
-TIE = 1e-12  # sums in another order differ in their last digits
+TOLERANCE = 1e-12  # summation order changes the last digits
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Hold what two models reach in one metric on the same images, and by how much ours is higher.
+    """One metric of two models on the same images, and the candidate's lead.
 
-    `share_better` is the share of resamples in which ours is higher, and not just as high; 0 where there are fewer than
-    two groups to draw from. `recalls` hold ours and theirs for each class that has an image.
+    `win_rate` is the fraction of resamples in which the candidate is strictly higher; 0 with fewer than two groups.
+    `recalls` are those of the candidate and of the champion for each class that has an image.
     """
 
     candidate: float
@@ -38,71 +38,70 @@ class PairedComparison:
 
     @property
     def is_higher(self) -> bool:
-        return self.candidate - self.champion > TIE
+        return self.candidate - self.champion > TOLERANCE
 
 
 def paired_bootstrap(
-    ours: PredictionSet,
-    theirs: PredictionSet,
+    candidate: PredictionSet,
+    champion: PredictionSet,
     metric: str,
     *,
     bootstrap: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
 ) -> PairedComparison:
-    """Compare two models' most probable classes in accuracy, balanced_accuracy or macro_f1.
+    """Compare two models' predicted classes in accuracy, balanced_accuracy or macro_f1.
 
-    The answers may come in any order: they are counted by group, and groups are numbered by name. Raises ValueError
-    where they are not of the same images, or not among the same classes.
+    Row order does not matter: predictions are counted by group, and groups are numbered by name. Raises ValueError if
+    the images or the classes differ.
     """
-    _require_same(ours, theirs)
-    counts = [_Counts.of(each) for each in (ours, theirs)]
+    _require_same_images(candidate, champion)
+    counts = [_GroupCounts.from_predictions(predictions) for predictions in (candidate, champion)]
     groups = counts[0].groups
-    once = [each.figures(np.ones((groups, 1))) for each in counts]
-    mine, other = (float(each[metric][0]) for each in once)
+    values = [count.metrics(np.ones((groups, 1))) for count in counts]
+    ours, theirs = (float(value[metric][0]) for value in values)
     chunks = [
-        counts[0].figures(drawn)[metric] - counts[1].figures(drawn)[metric]
-        for drawn in resample_groups(groups, bootstrap, seed, len(ours.classes) ** 2)
+        counts[0].metrics(drawn)[metric] - counts[1].metrics(drawn)[metric]
+        for drawn in resample_groups(groups, bootstrap, seed, len(candidate.classes) ** 2)
     ]
     differences = np.concatenate([np.zeros(0), *chunks])
-    recalls = zip(ours.classes, *(each["recall"][:, 0].tolist() for each in once), strict=True)
+    recalls = zip(candidate.classes, *(value["recall"][:, 0].tolist() for value in values), strict=True)
     return PairedComparison(
-        mine,
-        other,
-        percentile_interval(mine - other, differences, groups, confidence),
-        float((differences > TIE).mean()) if groups > 1 and differences.size else 0.0,
+        ours,
+        theirs,
+        percentile_interval(ours - theirs, differences, groups, confidence),
+        float((differences > TOLERANCE).mean()) if groups > 1 and differences.size else 0.0,
         {label: (own, their) for label, own, their in recalls if own == own},  # NaN: no image has the class
-        len(ours.labels),
+        len(candidate.labels),
         groups,
     )
 
 
-def _require_same(ours: PredictionSet, theirs: PredictionSet) -> None:
-    if ours.classes != theirs.classes:
-        raise ValueError(f"The answers are among other classes: {ours.classes} and {theirs.classes}.")
-    if sorted(zip(ours.groups, ours.labels, strict=True)) != sorted(zip(theirs.groups, theirs.labels, strict=True)):
+def _require_same_images(one: PredictionSet, other: PredictionSet) -> None:
+    if one.classes != other.classes:
+        raise ValueError(f"The predictions have different classes: {one.classes} and {other.classes}.")
+    if sorted(zip(one.groups, one.labels, strict=True)) != sorted(zip(other.groups, other.labels, strict=True)):
         raise ValueError(
-            f"The answers are not of the same images: {len(ours.labels):,} and {len(theirs.labels):,} of them, whose "
-            "labels differ by group."
+            f"The predictions are not for the same images: {len(one.labels):,} and {len(other.labels):,} of them, "
+            "whose labels differ by group."
         )
 
 
 @dataclass(frozen=True)
-class _Counts:
-    """Hold how often each class was taken for each, by group."""
+class _GroupCounts:
+    """Confusion counts by group, shape (k * k, groups)."""
 
     cells: csr_matrix
     classes: int
     groups: int
 
     @classmethod
-    def of(cls, answers: PredictionSet) -> _Counts:
-        k, (_, groups) = len(answers.classes), answers.bursts_and_groups
+    def from_predictions(cls, predictions: PredictionSet) -> _GroupCounts:
+        k, (_, groups) = len(predictions.classes), predictions.bursts_and_groups
         count = int(groups.max()) + 1
-        cells = counts_by_group(
-            answers.class_indices * k + answers.probabilities.argmax(axis=1), groups, (k * k, count)
-        )
+        index = predictions.class_indices * k + predictions.probabilities.argmax(axis=1)
+        cells = counts_by_group(index, groups, (k * k, count))
         return cls(cells, k, count)
 
-    def figures(self, drawn: Floats) -> dict[str, Floats]:
+    def metrics(self, drawn: Floats) -> dict[str, Floats]:
         return confusion_metrics((self.cells @ drawn).reshape(self.classes, self.classes, -1))

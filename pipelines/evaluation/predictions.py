@@ -1,6 +1,6 @@
-"""What a model says about labelled images, and what follows from it before a word of it is believed.
+"""Predictions for labelled images, and the choices made on them: temperature, burst vote and thresholds.
 
-The temperature, the vote and the thresholds are chosen on validation. Test sees them when they are settled.
+The choices are made on validation images and then measured on test images.
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ from pipelines.evaluation.metrics import evaluate
 from pipelines.evaluation.results import Evaluation
 from pipelines.evaluation.review_policy import TARGET_RECALLS, UNITS, ClassScores, ReviewPolicy, choose_threshold
 
-RULES = {"mean": MEAN, "max": MAXIMUM, "none": NO_VOTE}  # weights by train.burst_aggregation; `auto` chooses one
+AGGREGATION_WEIGHTS = {
+    "mean": MEAN,
+    "max": MAXIMUM,
+    "none": NO_VOTE,
+}  # weights by train.burst_aggregation; `auto` chooses the best
 
 
 @dataclass(frozen=True)
 class PredictionSet:
-    """Hold labels, probabilities of shape (n, k) in the order of the classes, and what belongs together.
+    """Labels of n images, probabilities of shape (n, k) in the order of the classes, and bursts and groups.
 
-    `flipped`: what the model says of the flipped images, where it was asked.
+    `flipped`: the probabilities for the flipped images, if the model has predicted them.
     """
 
     labels: Sequence[str]
@@ -38,24 +42,24 @@ class PredictionSet:
 
     @cached_property
     def class_indices(self) -> NDArray[np.int64]:
-        """Give each image's place among the classes."""
-        place = {label: place for place, label in enumerate(self.classes)}
-        return np.array([place[label] for label in self.labels], dtype=np.int64)
+        """Return the class index of each image."""
+        index = {label: i for i, label in enumerate(self.classes)}
+        return np.array([index[label] for label in self.labels], dtype=np.int64)
 
     def with_temperature(self, temperature: float) -> PredictionSet:
-        """Give the answers with their logits divided by the temperature."""
+        """Return the predictions with their logits divided by the temperature."""
         flipped = None if self.flipped is None else apply_temperature(self.flipped, temperature)
         return replace(self, probabilities=apply_temperature(self.probabilities, temperature), flipped=flipped)
 
     def average_views(self, both: bool) -> PredictionSet:
-        """Give the mean of what is said of the image and of its flipped image, or the first alone."""
+        """Return the mean prediction for the image and its flipped copy; without `both` that for the image alone."""
         if not both or self.flipped is None:
             return replace(self, flipped=None)
         return replace(self, probabilities=(self.probabilities + self.flipped) / 2, flipped=None)
 
     @cached_property
     def log_loss(self) -> float:
-        """Give the log-loss, in nats, every class counting the same."""
+        """Return the log-loss in nats, with equal weight for all classes."""
         return balanced_log_loss(self.class_indices, self.probabilities)
 
     def aggregate_bursts(self, weight: float | None) -> PredictionSet:
@@ -66,24 +70,22 @@ class PredictionSet:
 
     @cached_property
     def bursts_and_groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give the number of each image's burst and group, in the order of their names."""
+        """Return the burst and the group of each image as numbers, in the order of their names."""
         bursts, groups = (
-            np.unique(np.asarray(each, str), return_inverse=True)[1] for each in (self.bursts, self.groups)
+            np.unique(np.asarray(names, str), return_inverse=True)[1] for names in (self.bursts, self.groups)
         )
         return bursts, groups
 
     def class_scores(self, label: str) -> ClassScores:
-        """Give the images as their probability of one class ranks them."""
-        place, (bursts, groups) = self.classes.index(label), self.bursts_and_groups
-        return ClassScores(
-            self.class_indices == place, self.probabilities[:, place], bursts, groups, int(groups.max()) + 1
-        )
+        """Return the probabilities of one class, with the truth, burst and group of each image."""
+        i, (bursts, groups) = self.classes.index(label), self.bursts_and_groups
+        return ClassScores(self.class_indices == i, self.probabilities[:, i], bursts, groups, int(groups.max()) + 1)
 
 
 def choose_temperature(validation: PredictionSet | None) -> float:
-    """Give the temperature that makes the model as sure as it is right; 1 where there is no validation.
+    """Return the temperature that calibrates the model; 1 without validation.
 
-    Of answers with both views: that which makes their mean so.
+    For predictions with both views it calibrates their mean.
     """
     if validation is None:
         return 1.0
@@ -95,31 +97,32 @@ def choose_temperature(validation: PredictionSet | None) -> float:
 
 
 def choose_views(validation: PredictionSet) -> tuple[bool, float, PredictionSet]:
-    """Say whether the mean of both views is better than the image alone; give its temperature and its answers."""
-    tried = []
+    """Return whether the mean of both views has the lower log-loss, its temperature, and the calibrated predictions."""
+    candidates = []
     for both in (False, True) if validation.flipped is not None else (False,):
         views = validation if both else validation.average_views(False)
         temperature = choose_temperature(views)
-        tried.append((both, temperature, views.with_temperature(temperature).average_views(both)))
-    return min(tried, key=lambda each: each[2].log_loss)
+        candidates.append((both, temperature, views.with_temperature(temperature).average_views(both)))
+    return min(candidates, key=lambda candidate: candidate[2].log_loss)
 
 
-def choose_policy(validation: PredictionSet | None, interesting: Sequence[str], rule: str) -> ReviewPolicy:
-    """Choose, on calibrated answers, the weight of the vote (`rule` auto) and the thresholds of each class.
+def choose_policy(validation: PredictionSet | None, classes_of_interest: Sequence[str], rule: str) -> ReviewPolicy:
+    """Choose, on calibrated predictions, the weight of the vote (`rule` auto) and the thresholds of each class.
 
-    `rule` is a value of the setting train.burst_aggregation. Without validation `auto` is the mean, and there are no thresholds.
+    `rule` is a value of the setting train.burst_aggregation. Without validation `auto` is the mean, and there are no
+    thresholds.
     """
-    weight = RULES.get(rule, MEAN)
+    weight = AGGREGATION_WEIGHTS.get(rule, MEAN)
     if validation is None:
-        return ReviewPolicy(weight, tuple(interesting))
-    if rule not in RULES:
+        return ReviewPolicy(weight, tuple(classes_of_interest))
+    if rule not in AGGREGATION_WEIGHTS:
         weight = choose_weight(validation.class_indices, validation.probabilities, validation.bursts)
-    voted = validation.aggregate_bursts(weight)
-    ranked = {label: voted.class_scores(label) for label in interesting}
+    predictions = validation.aggregate_bursts(weight)
+    scores = {label: predictions.class_scores(label) for label in classes_of_interest}
     points = (
-        choose_threshold(ranked[label], label, unit, recall)
-        for label in interesting
+        choose_threshold(scores[label], label, unit, recall)
+        for label in classes_of_interest
         for unit in UNITS
         for recall in TARGET_RECALLS
     )
-    return ReviewPolicy(weight, tuple(interesting), tuple(point for point in points if point))
+    return ReviewPolicy(weight, tuple(classes_of_interest), tuple(point for point in points if point))

@@ -1,4 +1,4 @@
-"""The figures of a classifier, as plain values that go to and from JSON."""
+"""Evaluation results of a classifier: plain values that convert to and from JSON."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Interval:
-    """Hold a figure and its bootstrap interval.
+    """A value and its bootstrap interval.
 
-    `value` is None where the figure is not defined (the recall of a class without an image). `low` and
-    `high` are None where no honest interval can be given: fewer than two groups, or no resampling.
+    `value` is None where the metric is undefined (the recall of a class without an image). `low` and `high` are None
+    where there is no valid interval: fewer than two groups, or no resampling.
     """
 
     value: float | None
@@ -29,7 +29,7 @@ class Interval:
     high: float | None = None
 
     def format(self, digits: int = 3) -> str:
-        """Give '.848 (.79 to .90)' in the style of a table; a dash where the figure is not defined."""
+        """Return '0.848 (0.790 to 0.900)' for a table; a dash where the value is undefined."""
         if self.value is None:
             return "-"
         if self.low is None or self.high is None:
@@ -39,11 +39,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Hold the figures of one class, one against the rest.
+    """Metrics of one class, one against the rest.
 
-    `support` counts the images with that label and `groups` the groups they come from.
-    `review_share_99` is the share of all images that a person must look at to see 99 % of this class.
-    Its threshold is chosen on the same images, hence optimistic: a later version chooses it on validation.
+    `support` counts the images with that label and `groups` the groups they come from. `review_share_99` is the
+    fraction of all images that a person must review to see 99 % of this class. Its threshold is chosen on the same
+    images, hence optimistic: operating points have one that is chosen on validation.
     """
 
     support: int
@@ -58,7 +58,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Hold one bin of the top probability: from `low` (excluded) to `high` (included)."""
+    """One bin of the top probability: from `low` (excluded) to `high` (included)."""
 
     low: float
     high: float
@@ -69,10 +69,9 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Hold all figures of a classifier on one set of images.
+    """All metrics of a classifier on one set of images.
 
-    `confusion` has a row for each true class and a column for each predicted class, both in the
-    order of `classes`.
+    `confusion` has a row for each true class and a column for each predicted class, both in the order of `classes`.
     """
 
     classes: tuple[str, ...]
@@ -87,11 +86,11 @@ class Evaluation:
 
     @property
     def is_grouped(self) -> bool:
-        """Say whether groups hold more than one image, so that intervals are wider than by images."""
+        """Whether some group has more than one image, so that intervals are wider than over images."""
         return self.groups < self.rows
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain dicts, lists, numbers and None, ready for json.dumps."""
+        """Return plain dicts, lists, numbers and None, ready for json.dumps."""
         values = asdict(self)
         values["classes"] = list(self.classes)
         values["confusion"] = [list(row) for row in self.confusion]
@@ -100,7 +99,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
-        """Give back what `to_dict` took apart."""
+        """Return the evaluation that `to_dict` has converted."""
         return cls(
             classes=tuple(values["classes"]),
             rows=values["rows"],
@@ -108,41 +107,41 @@ class Evaluation:
             resamples=values["resamples"],
             confidence=values["confidence"],
             metrics={name: Interval(**value) for name, value in values["metrics"].items()},
-            per_class={name: _class_figures(value) for name, value in values["per_class"].items()},
+            per_class={name: _class_metrics(value) for name, value in values["per_class"].items()},
             confusion=tuple(tuple(row) for row in values["confusion"]),
             reliability=tuple(ReliabilityBin(**value) for value in values["reliability"]),
         )
 
 
 def text_table(evaluation: Evaluation) -> str:
-    """Give the figures as a short aligned table for the terminal."""
+    """Return the metrics as a short aligned table for the terminal."""
     unit = "groups" if evaluation.is_grouped else "images"
     head = f"{evaluation.rows:,} images, {evaluation.groups:,} groups"
     if evaluation.resamples:
         head += f"; {evaluation.confidence:.0%} intervals by bootstrap over {unit}"
     overall = [[name.replace("_", " "), evaluation.metrics[name].format()] for name in METRICS]
     rows = [["class", "images", "groups", "precision", "recall", "AP", "review share at recall .99"]]
-    for name, figures in evaluation.per_class.items():
-        intervals = (figures.precision, figures.recall, figures.average_precision, figures.review_share_99)
-        counts = [f"{figures.support:,}", f"{figures.groups:,}"]
-        rows.append([truncate(name), *counts, *(figure.format(2) for figure in intervals)])
+    for name, metrics in evaluation.per_class.items():
+        intervals = (metrics.precision, metrics.recall, metrics.average_precision, metrics.review_share_99)
+        counts = [f"{metrics.support:,}", f"{metrics.groups:,}"]
+        rows.append([truncate(name), *counts, *(interval.format(2) for interval in intervals)])
     return "\n".join([head, "", *align_columns(overall), "", *align_columns(rows)])
 
 
-def _class_figures(values: Mapping[str, Any]) -> ClassMetrics:
+def _class_metrics(values: Mapping[str, Any]) -> ClassMetrics:
     fields: dict[str, Any] = dict(values)
     intervals = {name: Interval(**value) for name, value in fields.items() if isinstance(value, Mapping)}
     return ClassMetrics(**{**fields, **intervals})
 
 
 def align_columns(rows: list[list[str]]) -> list[str]:
-    """Give the lines of a table whose columns are as wide as their widest cell."""
+    """Return the lines of a table whose columns are as wide as their widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return [line.rstrip() for line in lines]
 
 
 def truncate(text: str, width: int = 24) -> str:
-    """Give a text on one line, cut where it is too wide for a column."""
+    """Return a text on one line, cut where it is too wide for a column."""
     line = " ".join(text.split())  # a line break in a label would break the table
     return line if len(line) <= width else line[: width - 1] + "…"

@@ -1,4 +1,4 @@
-"""What is decided with a model version's probabilities: how a burst votes, and from where on a person must look."""
+"""Review policy of a model version: how bursts vote, and the operating points above which images need review."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from pipelines.evaluation.results import Interval
 
 @dataclass(frozen=True)
 class ReviewPolicy:
-    """Hold the weight of the maximum in a burst's vote (the rest is the mean's), and operating points on the votes.
+    """The weight of the maximum in the burst vote (the mean has the rest), and operating points on burst scores.
 
-    A weight of None means no vote: every image keeps its own probabilities.
-
-    A class of interest of which no image was held out has no point. `both_views`: the probabilities are the
-    mean of those of the image and of its flipped image.
+    A weight of None means no vote: each image keeps its own probabilities. A class of interest without a held-out
+    image has no operating point. `average_flip`: probabilities are the mean of those of the image and of its flipped
+    copy.
     """
 
     max_weight: float | None = 0.0
@@ -32,7 +31,7 @@ class ReviewPolicy:
     average_flip: bool = False
 
     def thresholds(self, unit: str, recall: float) -> dict[str, float]:
-        """Give the probability of each class of interest below which an image may be dismissed, where it is known."""
+        """Return the reliable thresholds by class of interest: below all of them an image needs no review."""
         return {
             each.label: each.threshold
             for each in self.operating_points
@@ -40,16 +39,16 @@ class ReviewPolicy:
         }
 
     def classes_without_threshold(self, unit: str, recall: float) -> list[str]:
-        """Give the classes of interest by which no image may be dismissed: too few groups with them were held out."""
-        known = self.thresholds(unit, recall)
-        return [label for label in self.classes_of_interest if label not in known]
+        """Return the classes of interest without a reliable threshold: too few groups with them were held out."""
+        thresholds = self.thresholds(unit, recall)
+        return [label for label in self.classes_of_interest if label not in thresholds]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str | None) -> ReviewPolicy:
-        """Give back what `to_json` wrote; None, of a version from before there were decisions: the mean, no points."""
+        """Return the policy that `to_json` wrote; for None, of a version without a policy: the mean, no points."""
         if text is None:
             return cls()
         values = json.loads(text)
@@ -59,12 +58,12 @@ class ReviewPolicy:
 
 TARGET_RECALLS = (0.99, 0.95)
 UNITS = ("image", "burst", "group")
-BLANK_LABELS = ("blank", "empty", "nothing", "none")  # nobody looks for these
+BLANK_LABELS = ("blank", "empty", "nothing", "none")  # never of interest
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Hold a threshold on the probability of one class, and on how many units and groups with the class it rests."""
+    """A threshold on the probability of one class, and the numbers of units and groups that it was chosen on."""
 
     label: str
     unit: str
@@ -75,18 +74,18 @@ class OperatingPoint:
 
     @property
     def min_groups(self) -> int:
-        """Give 1 / (1 - recall): of fewer groups all had to be found."""
+        """Return 1 / (1 - recall): with fewer groups every one of them had to be found."""
         return int(np.ceil(1 / (1 - self.recall) - 1e-9))
 
     @property
     def is_reliable(self) -> bool:
-        """Say whether images may be dismissed by it: score takes no other."""
+        """Whether score uses the point: it was chosen on enough groups."""
         return self.groups >= self.min_groups
 
 
 @dataclass(frozen=True)
 class OperatingPointResult:
-    """Hold what an operating point costs and finds on other images, with intervals over groups."""
+    """Review share and recall of an operating point on other images, with intervals over groups."""
 
     point: OperatingPoint
     share: Interval
@@ -94,21 +93,21 @@ class OperatingPointResult:
     units: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain dicts and numbers, ready for json.dumps."""
+        """Return plain dicts and numbers, ready for json.dumps."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> OperatingPointResult:
-        """Give back what `to_dict` took apart."""
+        """Return the result that `to_dict` has converted."""
         intervals = {name: Interval(**values[name]) for name in ("share", "recall")}
         return cls(point=OperatingPoint(**values["point"]), units=values["units"], **intervals)
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Hold images' truth and their probability of one class, and the number of each one's burst and group.
+    """Truth and probability of one class by image, and each image's burst and group as numbers.
 
-    Groups are counted from 0 to `group_count` - 1.
+    Groups are numbered from 0 to `group_count` - 1.
     """
 
     is_class: NDArray[np.bool_]
@@ -118,45 +117,45 @@ class ClassScores:
     group_count: int
 
     def max_score_by_unit(self, unit: str) -> tuple[Floats, Ints]:
-        """Give, for each unit with the class, the highest score of its images with the class, and its group."""
+        """Return, for each unit with the class, the highest score of its images with the class, and its group."""
         rows = np.flatnonzero(self.is_class)
         numbers = rows if unit == "image" else {"burst": self.bursts, "group": self.groups}[unit][rows]
         order = np.lexsort((self.scores[rows], numbers))  # the highest of each unit comes last
         is_last = np.append(np.diff(numbers[order]) != 0, True)[: len(rows)]
-        chosen = rows[order[is_last]]
-        return self.scores[chosen], self.groups[chosen]
+        best = rows[order[is_last]]
+        return self.scores[best], self.groups[best]
 
 
-def classes_of_interest(classes: Iterable[str], wanted: Sequence[str]) -> list[str]:
-    """Give the wanted classes that there are; without a wish all but those that say that there is nothing to see."""
-    if wanted:
-        return [name for name in classes if name in wanted]
+def select_classes_of_interest(classes: Iterable[str], requested: Sequence[str]) -> list[str]:
+    """Return the requested classes that exist; if none are requested, all except blank labels."""
+    if requested:
+        return [name for name in classes if name in requested]
     return [name for name in classes if not is_blank(name)]
 
 
 def is_blank(label: str) -> bool:
-    """Say whether a label says that there is nothing to see."""
+    """Return whether a label means that nothing is visible."""
     return label.strip().lower() in BLANK_LABELS
 
 
-def drop_redundant_units(reviews: Sequence[OperatingPointResult]) -> tuple[OperatingPointResult, ...]:
-    """Leave out units that tell nothing new: bursts where every image is one, groups where every burst is one."""
-    told: dict[str, list[Any]] = {}
+def drop_redundant_units(results: Sequence[OperatingPointResult]) -> tuple[OperatingPointResult, ...]:
+    """Leave out units with the same results: bursts if each has one image, groups if each has one burst."""
+    kept: dict[str, list[Any]] = {}
     for unit in UNITS:
-        of_unit = [each for each in reviews if each.point.unit == unit]
-        figures = [replace(each, point=replace(each.point, unit="")) for each in of_unit]
-        if figures not in told.values():
-            told[unit] = figures
-    return tuple(each for each in reviews if each.point.unit in told)
+        for_unit = [result for result in results if result.point.unit == unit]
+        without_unit = [replace(result, point=replace(result.point, unit="")) for result in for_unit]
+        if without_unit not in kept.values():
+            kept[unit] = without_unit
+    return tuple(result for result in results if result.point.unit in kept)
 
 
 def choose_threshold(images: ClassScores, label: str, unit: str, recall: float) -> OperatingPoint | None:
-    """Give the highest threshold that finds `recall` of the units with the class; None where there are none."""
+    """Return the highest threshold that finds `recall` of the units with the class; None without such units."""
     best, groups = images.max_score_by_unit(unit)
     if not len(best):
         return None
-    wanted = int(np.ceil(recall * len(best) - 1e-9))  # .95 * 20 is a little over 19
-    threshold = float(np.sort(best)[::-1][wanted - 1])
+    required = int(np.ceil(recall * len(best) - 1e-9))  # .95 * 20 is a little over 19
+    threshold = float(np.sort(best)[::-1][required - 1])
     return OperatingPoint(label, unit, recall, threshold, len(best), len(np.unique(groups)))
 
 
@@ -167,46 +166,45 @@ def measure_points(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> tuple[OperatingPointResult, ...]:
-    """Give what each point costs and finds, with bootstrap intervals over the groups, drawn once for all of them.
+    """Return review share and recall of each point, with bootstrap intervals over groups that are drawn once for all.
 
-    The points are of the same images, each as its class ranks them. A recall is None where no unit has the class.
+    The scores of all points are of the same images. A recall is None where no unit has the class.
     """
     if not points:
         return ()
     count = points[0][1].group_count
     best = [images.max_score_by_unit(point.unit) for point, images in points]
-    looked_at = _table([images.groups[images.scores >= point.threshold] for point, images in points], count)
-    units = _table([groups for _, groups in best], count)
+    reviewed = _count_by_group([images.groups[images.scores >= point.threshold] for point, images in points], count)
+    units = _count_by_group([groups for _, groups in best], count)
     is_found = [scores >= point.threshold for (point, _), (scores, _) in zip(points, best, strict=True)]
-    found = _table([groups[which] for (_, groups), which in zip(best, is_found, strict=True)], count)
-    rows = _table([points[0][1].groups], count)
+    found = _count_by_group([groups[which] for (_, groups), which in zip(best, is_found, strict=True)], count)
+    rows = _count_by_group([points[0][1].groups], count)
 
-    def figures(drawn: Floats) -> tuple[Floats, Floats]:
+    def measure(drawn: Floats) -> tuple[Floats, Floats]:
         whole = rows @ drawn
-        return safe_divide(looked_at @ drawn, np.broadcast_to(whole, (len(points), drawn.shape[1]))), safe_divide(
-            found @ drawn, units @ drawn
-        )
+        shares = safe_divide(reviewed @ drawn, np.broadcast_to(whole, (len(points), drawn.shape[1])))
+        return shares, safe_divide(found @ drawn, units @ drawn)
 
-    shares, recalls = figures(np.ones((count, 1)))
-    drawn = [figures(each) for each in resample_groups(count, bootstrap, seed, len(points))]
+    shares, recalls = measure(np.ones((count, 1)))
+    drawn = [measure(chunk) for chunk in resample_groups(count, bootstrap, seed, len(points))]
     nothing = np.zeros((len(points), 0))
     resampled = [np.concatenate([nothing, *each], axis=1) for each in (zip(*drawn, strict=True) if drawn else ((), ()))]
 
-    def bounded(value: float, samples: Floats, groups: int) -> Interval:
-        return percentile_interval(value, samples, groups, confidence, is_share=True)
+    def interval(value: float, samples: Floats, groups: int) -> Interval:
+        return percentile_interval(value, samples, groups, confidence, is_proportion=True)
 
     return tuple(
         OperatingPointResult(
             point,
-            bounded(float(shares[place, 0]), resampled[0][place], count),
-            bounded(float(recalls[place, 0]), resampled[1][place], len(np.unique(best[place][1]))),
-            len(best[place][0]),
+            interval(float(shares[i, 0]), resampled[0][i], count),
+            interval(float(recalls[i, 0]), resampled[1][i], len(np.unique(best[i][1]))),
+            len(best[i][0]),
         )
-        for place, (point, _) in enumerate(points)
+        for i, (point, _) in enumerate(points)
     )
 
 
-def _table(groups: Sequence[Ints], count: int) -> csr_matrix:
-    """Count, for each list of groups, how often each group is in it."""
+def _count_by_group(groups: Sequence[Ints], count: int) -> csr_matrix:
+    """Count how often each group is in each list; shape (lists, count)."""
     keys = np.repeat(np.arange(len(groups)), [len(each) for each in groups])
     return counts_by_group(keys, np.concatenate(groups), (len(groups), count))

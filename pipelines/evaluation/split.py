@@ -1,4 +1,4 @@
-"""Decide which images train, validate and test: by a hash of group_id, the same for ever."""
+"""Split images into train, validation and test by a hash of group_id, which never changes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Counts = Mapping[str, Mapping[str, tuple[int, int]]]  # of images and of groups,
 
 
 def assign_split(group_id: Column, fractions: Sequence[float], salt: str) -> Column:
-    """Give train, validation or test for a group, whatever other groups there are or will be.
+    """Return train, validation or test for a group, independent of all other groups.
 
-    SHA-256 of salt and group, taken as a number: the same on every Spark, cluster and day.
+    The split is the SHA-256 of salt and group, read as a number: the same in every Spark version, cluster and run.
     """
     digest = F.sha2(F.concat(F.lit(f"{salt}:"), group_id), 256)
-    place = F.conv(F.substring(digest, 1, 12), 16, 10).cast("long") % HASH_BUCKETS
+    bucket = F.conv(F.substring(digest, 1, 12), 16, 10).cast("long") % HASH_BUCKETS
     train, validation, _ = fractions
     return (
-        F.when(place < round(train * HASH_BUCKETS), SPLITS[0])
-        .when(place < round((train + validation) * HASH_BUCKETS), SPLITS[1])
+        F.when(bucket < round(train * HASH_BUCKETS), SPLITS[0])
+        .when(bucket < round((train + validation) * HASH_BUCKETS), SPLITS[1])
         .otherwise(SPLITS[2])
     )
 
@@ -31,7 +31,7 @@ _LABELLED = "failure is null and label is not null and content_hash is not null"
 
 
 def conflicting_labels(images: DataFrame) -> DataFrame:
-    """Give content_hash, labels and paths of identical readable bytes that carry more than one label."""
+    """Return content_hash, labels and paths of identical readable bytes with more than one label."""
     labelled = images.where(_LABELLED)
     grouped = labelled.groupBy("content_hash").agg(
         F.array_sort(F.collect_set("label")).alias("labels"),
@@ -41,12 +41,10 @@ def conflicting_labels(images: DataFrame) -> DataFrame:
 
 
 def labelled_images(images: DataFrame, exclude: Sequence[str] = (), also: Sequence[str] = ()) -> DataFrame:
-    """Give path, content_hash, label, group_id, burst_id of what may be learned from: one row per content_hash.
+    """Return path, content_hash, label, group_id, burst_id of the images for training: one row per content_hash.
 
-    `also` names further columns of the images to keep.
-
-    Left out: unreadable and unlabelled images, excluded labels, and identical bytes under different labels.
-    Of copies the first by path stays, so no bytes stand on two sides of a split.
+    `also` names more columns to keep. Left out: unreadable and unlabelled images, excluded labels, and identical bytes
+    under different labels. Of copies the first by path is kept, so that no bytes are on two sides of a split.
     """
     usable = images.where(_LABELLED)
     copies = usable.groupBy("content_hash").agg(
@@ -59,14 +57,14 @@ def labelled_images(images: DataFrame, exclude: Sequence[str] = (), also: Sequen
 
 
 def count_by_split(rows: DataFrame) -> Counts:
-    """Count the images and groups of each label in each split, of rows of label, group_id, split."""
+    """Count images and groups by label and split; rows have label, group_id, split."""
     counted = rows.groupBy("label", "split").agg(F.count("*"), F.countDistinct("group_id")).collect()
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    counts: dict[str, dict[str, tuple[int, int]]] = {}
     for label, split, images, groups in sorted(counted):
-        found.setdefault(label, {})[split] = images, groups
-    return found
+        counts.setdefault(label, {})[split] = images, groups
+    return counts
 
 
 def split_size(counts: Counts, split: str) -> int:
-    """Give the number of images in a split."""
-    return sum(found[split][0] for found in counts.values() if split in found)
+    """Return the number of images in a split."""
+    return sum(by_split[split][0] for by_split in counts.values() if split in by_split)

@@ -30,11 +30,11 @@ def assemble(
         model=_model(tracking, version) if version else None,
         evaluation=_evaluation(evaluations.get("test")),
         validation=_evaluation(evaluations.get("validation")),
-        voted=_evaluation(evaluations.get("voted")),
+        voted=_evaluation(evaluations.get("burst_test")),
         folds=evaluations.get("evaluation", {}).get("folds", 0),
         caveats=tuple(evaluations.get("caveats", ())),
         classes_of_interest=tuple(settings.train.classes_of_interest),
-        reviews=tuple(map(OperatingPointResult.from_dict, evaluations.get("reviews", []))),
+        reviews=tuple(map(OperatingPointResult.from_dict, evaluations.get("operating_points", []))),
         **parts,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from pipelines.backbones.registry import ARCHITECTURES
-from pipelines.evaluation.measurements import method_name
+from pipelines.evaluation.held_out import method_name
 from pipelines.evaluation.results import Evaluation, align_columns, text_table, truncate
 from pipelines.evaluation.review_policy import (
     TARGET_RECALLS,

@@ -1,4 +1,4 @@
-"""Name the images that ended, or held up, the processes that decoded them."""
+"""Images that crashed or blocked the processes that decoded them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pyspark.sql import functions as F
 
 from pipelines.schemas import Failure
 
-NAMES = [str(failure) for failure in Failure if failure.is_process_failure]
+PROCESS_FAILURES = [str(failure) for failure in Failure if failure.is_process_failure]
 
 
 def quarantine_notes(rows: DataFrame) -> list[str]:
-    """Return a sentence on such images among rows of path, failure, failure_detail."""
+    """Return a note on such images among rows of path, failure, failure_detail."""
     first = F.min(F.struct("path", "failure", "failure_detail"))
-    count, example = rows.where(F.col("failure").isin(NAMES)).agg(F.count("*"), first).first()
+    count, example = rows.where(F.col("failure").isin(PROCESS_FAILURES)).agg(F.count("*"), first).first()
     if not count:
         return []
     images = "1 image is left out: decoding it" if count == 1 else f"{count:,} images are left out: decoding them"
     return [
-        f"{images} ended a worker or took too long, first {example['path']} ({example['failure']}: "
-        f"{example['failure_detail']}). An image is read again only when its file is another."
+        f"{images} crashed a worker or timed out, first {example['path']} ({example['failure']}: "
+        f"{example['failure_detail']}). They are read again only if their files change."
     ]

@@ -1,4 +1,4 @@
-"""What every stage gives back, and the one form of its closing line."""
+"""The result of a stage, and the format of its closing line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class StageResult:
-    """Count what a stage read, wrote and could not use.
+    """The numbers of images that a stage read, wrote and could not use.
 
-    `notes` are sentences for the user; `lasting` those of them, and `again` the outcome, that the stage would give if
-    it were asked once more. `made` names what came out beside tables: `report`, a file of the workspace, and `model`,
-    a version. `due` is when the stage has something to do again, even if nothing changes.
+    `notes` are sentences for the user. `persistent_notes` are those of them, and `noop_outcome` is the outcome, that
+    the next run would repeat if nothing has changed. `artifacts` are outputs other than tables: `report`, a file of
+    the workspace, and `model`, a version. `due` is when the stage has work again, even if nothing changes.
     """
 
     stage: str
@@ -34,20 +34,20 @@ class StageResult:
         return sum(self.failures.values())
 
     def _repr_html_(self) -> str:
-        """Give what a notebook shows of it: the counts side by side, then what failed, the notes and the outcome."""
+        """Return HTML for notebooks: the counts side by side, then the failures, the notes and the outcome."""
         from pipelines.reports import notebook_html
 
         counts = [("Read", self.read), ("Written", self.written), ("Failed", self.failed)]
-        shown = notebook_html.stat_tiles([("Stage", self.stage), *counts, ("Time", format_duration(self.seconds))])
+        html = notebook_html.stat_tiles([("Stage", self.stage), *counts, ("Time", format_duration(self.seconds))])
         if self.failures:
-            shown += notebook_html.paragraph(f"Failed: {_listed(self.failures)}")
+            html += notebook_html.paragraph(f"Failed: {_format_counts(self.failures)}")
         for text in (*self.notes, self.outcome):
-            shown += notebook_html.preformatted(text.strip()) if "\n" in text.strip() else notebook_html.paragraph(text)
-        return shown._repr_html_()
+            html += notebook_html.preformatted(text.strip()) if "\n" in text.strip() else notebook_html.paragraph(text)
+        return html._repr_html_()
 
     def closing_line(self) -> str:
-        """Give `featurize: 8,210 read, 8,197 written, 13 failed (11 truncated, 2 empty), 6 min 12 s, 22 images/s`."""
-        kinds = _listed(self.failures)
+        """Return `featurize: 8,210 read, 8,197 written, 13 failed (11 truncated, 2 empty), 6 min 12 s, 22 images/s`."""
+        kinds = _format_counts(self.failures)
         rate = self.read / self.seconds if self.seconds else 0
         parts = [
             f"{self.read:,} read",
@@ -59,12 +59,12 @@ class StageResult:
         return f"{self.stage}: {', '.join(parts)}" + (f"; {self.outcome}" if self.outcome else "")
 
 
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+def _format_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def format_duration(seconds: float) -> str:
-    """Give `6 min 12 s`, `2 h 5 min`, `3.4 s`: two units at most."""
+    """Return `6 min 12 s`, `2 h 5 min`, `3.4 s`: at most two units."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -76,7 +76,7 @@ def format_duration(seconds: float) -> str:
 
 
 class Stopwatch:
-    """Count the seconds since it was made."""
+    """Measure the seconds since it was created."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()

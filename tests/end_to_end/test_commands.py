@@ -34,7 +34,7 @@ def test_wrong_settings_are_all_named_at_once(irbis):
         (["run", "--env", "nowhere"], "irbis: --env nowhere: there is no conf/nowhere.yaml. Known: "),
         (["promote", "3", "--reason", "it is better"], "irbis: Model irbis has no version 3. Known: none."),
         (["rollback", "--reason", "it was better"], "irbis: Model irbis has no champion. Run `irbis train` first."),
-        (["sweep", "nowhere.yaml"], "irbis: There is no file nowhere.yaml. Give a sweep's plan, such as conf/sweeps/"),
+        (["sweep", "nowhere.yaml"], "irbis: There is no file nowhere.yaml. Give a sweep plan, such as conf/sweeps/"),
         (["sweep", str(ROOT / "conf/sweeps/penalties.yaml")], "irbis: There is no table images in"),
         (["train", "--compare-splits"], "irbis: There is no table features in"),
         (["train", "--set", "max_iter"], "irbis: --set max_iter: write KEY=VALUE"),

@@ -24,7 +24,7 @@ def test_a_dataset_is_registered_listed_read_shown_and_forgotten(irbis_here, tmp
     )
     add = ["datasets", "add", "peru", *where, "--images", "survey", "--set", "sources.station=folder:1"]
     assert f"datasets: peru registered: file://{tmp_path}/survey/; read it with" in irbis_here(*add).stdout
-    assert "peru registered anew" in irbis_here(*add).stdout
+    assert "peru updated" in irbis_here(*add).stdout
     listed = irbis_here("datasets", *where).stdout.splitlines()
     assert [line.split() for line in listed] == [
         ["name", "images", "last", "ingest", "source"],
@@ -41,7 +41,7 @@ def test_a_dataset_is_registered_listed_read_shown_and_forgotten(irbis_here, tmp
     text = irbis_here("datasets", "show", "peru", *where).stdout
     assert "captured     2024-06-01 00:00 to 2024-06-0" in text and "failures     1 empty" in text
     assert irbis_here("status", *where, "--dataset", "peru", "--json").stdout.count('"ingest": 0') == 1
-    assert "peru is forgotten" in irbis_here("datasets", "remove", "peru", *where).stdout
+    assert "peru removed" in irbis_here("datasets", "remove", "peru", *where).stdout
     err = irbis_here("ingest", "--dataset", "peru", *where, code=2).stderr
     assert "There is no dataset 'peru'. No dataset is registered yet. Register it: irbis datasets add peru" in err
 

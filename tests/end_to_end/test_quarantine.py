@@ -81,11 +81,11 @@ def test_images_that_end_a_worker_twice_are_named_and_all_others_get_features(
     words = ["--workspace", "w", "--set=spark.master=local[2]", "--set=images.max_seconds=4"]
     first = irbis("ingest", "--images", str(images), "--set=sources.labels=none", *words, env=environment)
     assert "15 read, 14 written, 1 failed (1 crashed)" in closing_lines(first.stdout)["ingest"]
-    assert "1 image is left out: decoding it ended a worker or took too long, first" in first.stderr
+    assert "1 image is left out: decoding it crashed a worker or timed out, first" in first.stderr
     assert "die when opened.png (crashed: the process that read it ended (SIGKILL)" in first.stderr
     second = irbis("featurize", *words, env=environment)
     assert "12 written, 3 failed (2 crashed, 1 too_slow)" in closing_lines(second.stdout)["featurize"]
-    assert "2 images are left out: decoding them ended a worker or took too long, first" in second.stderr
+    assert "2 images are left out: decoding them crashed a worker or timed out, first" in second.stderr
     deaths = Path(environment["DEATHS"]).read_text().split()
     assert deaths.count("opened") == 2
     assert len(deaths) in (5, 6)  # of two images in one task, only one ended its first attempt

@@ -30,7 +30,8 @@ def test_the_demo_runs_all_stages_and_a_second_time_does_nothing(irbis, tmp_path
     assert report.read_text() == page
 
     third = irbis("demo", "--set", NO_WORKER, env={"JAVA_HOME": "/there/is/no/java"})  # and without Spark
-    idle = "train: 0 read, 0 written, 0 failed, 0.0 s, 0 images/s; irbis/1 was trained on the same: nothing to do"
+    outcome = "irbis/1 was trained on the same data and settings: nothing to do"
+    idle = f"train: 0 read, 0 written, 0 failed, 0.0 s, 0 images/s; {outcome}"
     assert list(closing_lines(third.stdout)) == STAGES and closing_lines(third.stdout)["train"] == idle
     assert "Nothing has changed since the last run." in third.stderr
 

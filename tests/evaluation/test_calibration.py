@@ -16,7 +16,7 @@ from pipelines.evaluation.calibration import (
 
 
 def drawn(rows=4000, classes=3, seed=0):
-    """Give logits, and labels drawn from the very probabilities that they stand for."""
+    """Return logits, and labels drawn from their probabilities."""
     generator = np.random.default_rng(seed)
     logits = generator.normal(size=(rows, classes)) * 1.5
     truth = (softmax(logits, axis=1).cumsum(axis=1) > generator.random((rows, 1))).argmax(axis=1)

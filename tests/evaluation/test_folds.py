@@ -11,7 +11,7 @@ from pipelines.evaluation.folds import assign_folds, in_fold
 
 @pytest.fixture(scope="module")
 def frames(spark):
-    """Give 3 frames of each of 40 groups of hares and 7 of lynxes."""
+    """Return 3 frames of each of 40 groups of hares and 7 of lynxes."""
     rows = [(f"{label}{group}", label, f"{label}{group}-{frame}") for label, group, frame in _frames()]
     return spark.createDataFrame(rows, "group_id string, label string, content_hash string").repartition(3).cache()
 
@@ -41,14 +41,14 @@ def test_folds_are_the_same_whatever_the_order_and_others_with_another_salt(fram
     assert one != folds_of(assign_folds(frames, 5, "another"))
 
 
-def test_a_group_with_two_labels_is_dealt_once(spark):
+def test_a_group_with_two_labels_is_in_one_fold(spark):
     rows = spark.createDataFrame([("g", "hare"), ("g", "lynx"), ("h", "lynx")], "group_id string, label string")
     found = assign_folds(rows, 2, "irbis")
     assert found.count() == 3
     assert found.select("group_id", "fold").distinct().count() == 2
 
 
-def test_single_images_can_be_dealt_as_a_random_split_would(frames):
+def test_folds_of_single_images_are_like_a_random_split(frames):
     found = assign_folds(frames, 5, "irbis", unit="content_hash")
     sides = Counter(group for _, group, _ in {(r["label"], r["group_id"], r["fold"]) for r in found.collect()})
     assert max(sides.values()) == 3  # frames of one group on three sides

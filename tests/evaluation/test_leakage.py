@@ -52,7 +52,7 @@ def test_cameras_that_stand_still_are_no_leak(spread):
     assert not checked(features, labels, paths, np.arange(120) < 40).is_worth_a_warning
 
 
-def test_blank_images_of_a_camera_that_stands_still_are_not_checked():
+def test_blank_images_of_a_fixed_camera_are_not_checked():
     features, labels, paths = scenes(frames=2)
     blank = ["blank" if label == "fox" else label for label in labels]
     assert checked(features, blank, paths, np.arange(240) % 2 == 0) == Leakage(80, 80, ("S0/104_0", "S0/104_1"))
@@ -75,7 +75,7 @@ def test_folds_are_checked_against_each_other():
     assert find_leaks(features, folds, whole, labels, paths).found == 4
 
 
-def test_among_few_images_nothing_is_said():
+def test_few_images_are_not_checked():
     features, labels, paths = scenes(count=12, frames=2)
     found = checked(features, labels, paths, np.arange(24) % 2 == 0)
     assert found == Leakage(0, 0) and not found.is_worth_a_warning

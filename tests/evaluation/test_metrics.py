@@ -8,7 +8,7 @@ from sklearn import metrics as reference
 
 from pipelines.evaluation.metrics import Evaluation, Interval, evaluate, text_table
 
-from .predictions import CLASSES, made, of_predictions
+from .sample_predictions import CLASSES, made, of_predictions
 
 
 def test_values_equal_scikit_learn():
@@ -111,10 +111,10 @@ def test_certain_and_wrong_costs_a_finite_log_loss():
         ({"probabilities": [[0.5, 0.5], [np.nan, 1]]}, r"1 rows have probabilities that are NaN"),
         ({"probabilities": [[0.5, 0.5], [-0.5, 1.5]]}, r"not between 0 and 1"),
         ({"probabilities": [[0.5, 0.5], [0.5, 0.6]]}, r"Probabilities of 1 rows do not sum to 1"),
-        ({"probabilities": [[0.5, 0.5]]}, r"shape \(1, 2\); \(2, 2\) was expected"),
+        ({"probabilities": [[0.5, 0.5]]}, r"shape \(1, 2\), expected \(2, 2\)"),
         ({"groups": ["a"]}, r"1 groups for 2 labels"),
         ({"groups": ["a", None]}, r"1 rows have no group"),
-        ({"classes": ["deer", "deer"]}, r"Classes must be different"),
+        ({"classes": ["deer", "deer"]}, r"Classes must be distinct"),
         ({"labels": [], "probabilities": [], "groups": []}, r"no rows to evaluate"),
         ({"confidence": 95}, r"confidence 95"),
     ],
@@ -130,7 +130,7 @@ def test_bad_input_is_refused_with_its_reason(change, message):
         evaluate(**{**good, **change})
 
 
-def test_all_faults_are_said_at_once():
+def test_all_faults_are_reported_at_once():
     with pytest.raises(ValueError) as raised:
         evaluate(["lynx"], [[np.nan, 1.0]], ["blank", "deer"], [])
     assert len(str(raised.value).splitlines()) == 3

@@ -81,7 +81,7 @@ def test_identical_bytes_under_two_labels_are_found(spark):
     assert found == [("y", ["cat", "dog"], ["2", "3"])]
 
 
-def test_one_row_is_learned_from_for_each_readable_labelled_image(spark):
+def test_each_readable_labelled_image_is_one_training_row(spark):
     found = labelled_images(images(spark), ["unsure"]).orderBy("path")
     assert found.columns == ["content_hash", "path", "label", "group_id", "burst_id"]
     assert [tuple(row) for row in found.collect()] == [("x", "1", "cat", "g1", "b1"), ("z", "4", "dog", "g4", "b4")]

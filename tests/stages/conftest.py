@@ -1,4 +1,4 @@
-"""Little image sets for the stages: made in code, with EXIF times, in a folder of the test's own."""
+"""Small image sets for the stages, made in code with EXIF times, in a folder of each test."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ NOON = datetime(2024, 6, 1, 12)
 
 
 def changed(settings: Settings, section: str, **values: Any) -> Settings:
-    """Give settings of which one section has other values."""
+    """Return settings with other values in one section."""
     old = getattr(settings, section)
     assert set(values) <= set(type(old).model_fields), values
     return settings.model_copy(update={section: old.model_copy(update=values)})
 
 
 def rows(tables: Tables, *columns: str) -> list[tuple[Any, ...]]:
-    """Give columns of the current images, by path."""
+    """Return columns of the current images, by path."""
     found = tables.latest_images().orderBy("path").select(*columns).collect()
     return [tuple(row) for row in found]
 
 
 def jpeg(shade: int, seed: int, captured_at: datetime | None = None, label: str = "", camera: str = "") -> bytes:
-    """Give a 48 x 36 JPEG of one shade with a little noise; stripes tell the label `striped`."""
+    """Return a 48 x 36 JPEG of one shade with a little noise; stripes mark the label `striped`."""
     pixels = np.random.default_rng(seed).normal(shade, 6, (36, 48, 3))
     if label == "striped":
         pixels[:, ::6] += 90
     exif = Image.Exif()
     if captured_at:
         taken = {0x9003: captured_at.isoformat(" ").replace("-", ":")}
-        exif[0x8769] = {**taken, 0xA431: camera} if camera else taken  # old Pillows take no other way
+        exif[0x8769] = {**taken, 0xA431: camera} if camera else taken  # old versions of Pillow need this form
     target = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(target, "JPEG", quality=90, exif=exif)
     return target.getvalue()
 
 
-# Two whole contents, one of them twice; one empty, one cut.
+# Two complete contents, one of them twice; one empty, one truncated.
 MIXED = {"a.jpg": jpeg(80, 1), "b.jpg": b"", "c.jpg": jpeg(160, 2), "d.jpg": jpeg(80, 1), "e.jpg": jpeg(90, 3)[:900]}
 
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Draw:
-    """Give a function that writes images by {name below the folder: bytes} and gives the folder."""
+    """Return a function that writes {name below the folder: bytes} and returns the folder."""
 
     def write(images: dict[str, bytes], folder: str = "images") -> Path:
         for name, content in images.items():
@@ -78,7 +78,7 @@ def draw(tmp_path: Path) -> Draw:
 
 @pytest.fixture
 def mixed(spark: Any, make_settings: Callable[..., Settings], draw: Draw) -> Settings:
-    """Give settings of a workspace into which MIXED is ingested."""
+    """Return settings of a workspace with MIXED ingested."""
     chosen = make_settings({"sources.images": str(draw(MIXED)), "sources.labels": "none"})
     ingest.run(spark, chosen)
     return chosen
@@ -90,7 +90,7 @@ def survey() -> dict[str, bytes]:
 
 
 def survey_images() -> dict[str, bytes]:
-    """Give 60 encounters of three frames at two stations: label = last folder, half of them striped."""
+    """Return 60 encounters of three frames at two stations: label = last folder, half of them striped."""
     start, images = datetime(2024, 6, 1), {}
     for encounter in range(60):
         label = ("plain", "striped")[encounter % 2]
@@ -103,7 +103,7 @@ def survey_images() -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def featurized(spark, tmp_path_factory):
-    """Give the folder of a survey whose workspace is ingested and featurized, once for all tests."""
+    """Return the folder of a survey whose workspace is ingested and featurized, once for all tests."""
     from pipelines.stages.featurize import stage as featurize
     from pipelines.stages.ingest import stage as ingest
 
@@ -121,7 +121,7 @@ def featurized(spark, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def champion(spark, featurized, tmp_path_factory):
-    """Give a folder with the survey's workspace after training, once for all tests."""
+    """Return a folder with the survey's workspace after training, once for all tests."""
     from pipelines.stages.train import stage as train
 
     folder = tmp_path_factory.mktemp("champion")
@@ -133,13 +133,13 @@ def champion(spark, featurized, tmp_path_factory):
 
 @pytest.fixture
 def settings(featurized, make_settings, tmp_path):
-    """Give the settings of a workspace of the test's own, a copy of the featurized one."""
+    """Return the settings of a copy of the featurized workspace."""
     return _copied(featurized, featurized, make_settings, tmp_path)
 
 
 @pytest.fixture
 def trained(champion, featurized, make_settings, tmp_path):
-    """Give the settings of a workspace of the test's own, with features and irbis/1 as champion."""
+    """Return the settings of a workspace copy with features and irbis/1 as champion."""
     return _copied(champion, featurized, make_settings, tmp_path)
 
 
@@ -154,6 +154,6 @@ def _rules(folder):
 
 @pytest.fixture
 def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let networks be converted as where the processor has no bfloat16, whose roundings are larger than a mistake."""
+    """Convert networks as on a processor without bfloat16, whose rounding errors would hide mistakes."""
     for module in (conversion, graph):
         monkeypatch.setattr(module, "has_bfloat16", lambda: False)

@@ -1,4 +1,4 @@
-"""Whoever can write into the workspace must not run programs by it: models are checked before they are read."""
+"""Write access to the workspace must not allow running code: models are checked before they are loaded."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Stage(ArrayToVector):
 
 @pytest.fixture
 def model(trained):
-    """Give the folder of the champion's files in the workspace."""
+    """Return the folder of the champion's files in the workspace."""
     (file,) = Path(trained.workspace, "artifacts").rglob("MLmodel")
     return file.parent
 
 
 @pytest.fixture
 def marker(tmp_path):
-    """Give the file that a hostile module leaves; the module is imported anew in every test."""
+    """Return the file that a hostile module writes; the module is re-imported in every test."""
     sys.modules.pop("hostile", None)
     yield tmp_path / "ran"
     sys.modules.pop("hostile", None)
@@ -81,7 +81,7 @@ def on_the_path(model, marker):
 
 
 def outside(model, marker):
-    """Let the pipeline name a stage outside the folder of the model."""
+    """Make the pipeline refer to a stage outside the folder of the model."""
     (stage,) = model.glob("sparkml/stages/0_*")
     shutil.copytree(stage, marker.parent / "stage")
     uid = f"x/../../../../../../../../../../../..{marker.parent / 'stage'}"
@@ -90,7 +90,7 @@ def outside(model, marker):
 
 
 def second_file(model, marker):
-    """Let Spark find another first line than the one in part-00000."""
+    """Make Spark find another first line than the one in part-00000."""
     (stage,) = model.glob("sparkml/stages/0_*")
     shutil.copy(stage / "metadata/part-00000", stage / "metadata/a-part")
     on_the_path(model, marker)

@@ -11,8 +11,7 @@ from pipelines.stages.train import stage as train
 from pipelines.status import as_text, collect_status
 from pipelines.tracking.mlflow_client import Tracking
 
-from .conftest import RULES, jpeg
-from .test_train import changed
+from .conftest import RULES, changed, jpeg
 
 
 def test_of_nothing_all_counts_are_zero(spark, make_settings):

@@ -1,8 +1,8 @@
-"""Featurize: images of the table images become rows of the table features, one per content and backbone.
+"""Featurize: compute the features of the table images into the table features, one row per content and backbone.
 
-Decoding, resizing and the forward pass happen in one function on the executors: compressed bytes cross the
-border to Python, features come back. Only what a backbone has not seen yet is computed; of several side by side
-(`a+b`) each has rows of its own, and so have flipped images.
+Decoding, resizing and the forward pass run in one function on the executors: compressed bytes go from the JVM to
+Python, features come back. Only missing features are computed. With several backbones (`a+b`) each has rows of its own,
+and so have flipped images.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from pipelines.workspace.hold import pin_table
 from pipelines.workspace.pending import images_to_featurize
 from pipelines.workspace.tables import Tables, count_failures
 
-ROW_BYTES = 8 * 1024  # of features, as those of resnet50 take: most backbones take less
+ROW_BYTES = 8 * 1024  # of a row, as with resnet50: most backbones take less
 
 
 def featurize(
@@ -51,13 +51,13 @@ def featurize(
     batch_size: int | None = None,
     cache: str = "~/.cache/irbis/weights",
 ) -> DataFrame:
-    """Give content_hash, backbone, features, failure, failure_detail, featurized_at for rows of content_hash, content.
+    """Return rows of the table features for rows of content_hash, content, one for one.
 
-    `engine`: auto (OpenVINO on CPUs where it is installed, torch on GPUs), openvino or torch. `batch_size`: None for
-    the engine's own. `cache` keeps converted networks.
+    `engine`: auto (OpenVINO on CPUs if it is installed, torch on GPUs), openvino or torch. `batch_size`: None for the
+    engine's default. `cache` is the folder of converted networks.
     """
-    embed = _embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
-    return _features(images, (backbone.feature_id,), embed)
+    embed = _make_embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
+    return _compute_features(images, (backbone.feature_id,), embed)
 
 
 def featurize_udf(
@@ -70,89 +70,88 @@ def featurize_udf(
     batch_size: int | None = None,
     **preprocessing: Any,
 ) -> Callable[[Column | str], Column]:
-    """Give a pandas UDF from image bytes to array<float>, null where an image cannot be read.
+    """Return a pandas UDF from image bytes to array<float>, null where an image cannot be read.
 
     For notebooks: `images.select(featurize_udf("mobilenet_v2")("content"))`. Needs a running session.
     """
     spark = SparkSession.getActiveSession()
     if spark is None:
         raise DataError("featurize_udf needs a Spark session. Start one first: get_session(load_settings()).")
-    chosen = load_settings().featurize
-    cache, listed = chosen.weights_cache, chosen.weights_sha256
+    defaults = load_settings().featurize
+    cache, listed = defaults.weights_cache, defaults.weights_sha256
     backbone = load_backbone(name, weights=weights, cache=cache, precision=precision, listed=listed, **preprocessing)
-    embed = _embedder(spark, backbone, engine, device, batch_size, cache)
+    embed = _make_embedder(spark, backbone, engine, device, batch_size, cache)
 
-    def each(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    def embed_series(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         for images in batches:
-            yield pd.Series([found.features for found in embed(images)])
+            yield pd.Series([embedding.features for embedding in embed(images)])
 
-    each.__annotations__ = {"batches": Iterator[pd.Series], "return": Iterator[pd.Series]}
-    return F.pandas_udf(each, "array<float>")  # type: ignore[call-overload, no-any-return]
+    embed_series.__annotations__ = {"batches": Iterator[pd.Series], "return": Iterator[pd.Series]}
+    return F.pandas_udf(embed_series, "array<float>")  # type: ignore[call-overload, no-any-return]
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
-    """Compute the features that the backbones of the settings lack of the current images, one after the other."""
-    clock, tables, chosen = Stopwatch(), Tables.of(spark, settings), settings.featurize
+    """Compute the missing features of the current images, one backbone of the settings after the other."""
+    clock, tables, options = Stopwatch(), Tables.of(spark, settings), settings.featurize
     backbones = backbones_from_settings(settings, check=False)
-    identity = ID_SEPARATOR.join(each.feature_id for each in backbones)
-    wanted = required_feature_ids(chosen, identity)
+    identity = ID_SEPARATOR.join(backbone.feature_id for backbone in backbones)
+    required = required_feature_ids(options, identity)
     tables.require("images")
     pin_table(tables, settings, "features")
-    waiting = tables.materialize(images_to_featurize(tables, wanted))
-    counts = count_pending(waiting)
-    failed = spark.sparkContext.accumulator(sum(row["unread"] for row in counts))
+    pending = tables.materialize(images_to_featurize(tables, required))
+    counts = count_pending(pending)
+    failed = spark.sparkContext.accumulator(sum(row["unreadable"] for row in counts))
     for backbone in backbones:
-        for each in plan_work(backbone, counts):
-            _compute(tables, chosen, each, waiting, failed)
+        for unit in plan_work(backbone, counts):
+            _run_work_unit(tables, options, unit, pending, failed)
     failures, notes = {}, []
-    if failed.value:  # of a task that ran twice it has counted all twice: the table knows
-        found = read_features(tables, wanted).where("failure is not null").drop("features")
-        found = tables.materialize(
-            found.join(waiting.selectExpr("content_hash", "path", "failure as read_failure"), "content_hash")
+    if failed.value:  # the accumulator counts the images of a repeated task twice: the table has the exact number
+        failed_rows = read_features(tables, required).where("failure is not null").drop("features")
+        failed_rows = tables.materialize(
+            failed_rows.join(pending.selectExpr("content_hash", "path", "failure as read_failure"), "content_hash")
         )
-        failures = count_failures(found)
-        notes = quarantine_notes(found.where("read_failure is null"))
+        failures = count_failures(failed_rows)
+        notes = quarantine_notes(failed_rows.where("read_failure is null"))
     total = sum(row["count"] for row in counts)
-    outcome = f"{identity}, and flipped" if chosen.horizontal_flip else identity
+    outcome = f"{identity}, and flipped" if options.horizontal_flip else identity
     written = total - sum(failures.values())
     return StageResult("featurize", total, written, failures, clock.seconds, tuple(notes), outcome=outcome)
 
 
-def _compute(tables: Tables, chosen: Featurize, task: WorkUnit, waiting: DataFrame, failed: Any) -> None:
-    """Compute and commit a pass, chunk by chunk."""
+def _run_work_unit(tables: Tables, options: Featurize, unit: WorkUnit, pending: DataFrame, failed: Any) -> None:
+    """Compute and commit the features of a work unit, chunk by chunk."""
     spark = tables.spark
-    place = (chosen.engine, chosen.device, chosen.batch_size, chosen.weights_cache)
-    embed = _embedder(spark, task.backbone, *place, task.flips)
+    engine_options = (options.engine, options.device, options.batch_size, options.weights_cache)
+    embed = _make_embedder(spark, unit.backbone, *engine_options, unit.flips)
     with sql_conf(
         spark,
-        spark__sql__execution__arrow__maxRecordsPerBatch=task.batch_rows,
-        spark__sql__parquet__columnarReaderBatchSize=task.batch_rows,
+        spark__sql__execution__arrow__maxRecordsPerBatch=unit.batch_rows,
+        spark__sql__parquet__columnarReaderBatchSize=unit.batch_rows,
     ):
-        per_commit = chosen.images_per_commit
-        for chunk, count in split_into_chunks(task.rows(waiting), task.count, per_commit, "ingested_at", "path"):
-            written = count * len(task.views) * ROW_BYTES + (
-                tables.bytes_on_disk("features") if task.replaced_count else 0
-            )
+        per_commit = options.images_per_commit
+        for chunk, count in split_into_chunks(unit.rows(pending), unit.count, per_commit, "ingested_at", "path"):
+            replaced = tables.bytes_on_disk("features") if unit.replaced_count else 0  # an upsert may rewrite all
+            written = count * len(unit.views) * ROW_BYTES + replaced
             require_free_space(tables, written, f"The next commit of featurize ({pluralize(count, 'image')})")
-            _append(tables, task, embed, chunk, count, failed)
+            _append_chunk(tables, unit, embed, chunk, count, failed)
 
 
-def _embedder(
+def _make_embedder(
     spark: SparkSession,
     backbone: Backbone,
     engine: EngineName,
     device: str,
     batch_size: int | None,
     cache: str,
-    looks: Sequence[bool] = (False,),
+    flips: Sequence[bool] = (False,),
 ) -> EmbedFn:
-    """Give what the executors run on images; the weights, or the network made of them, are sent there once.
+    """Return the function that embeds images on the executors; weights or the converted network are broadcast.
 
-    `looks`: whether each image is flipped, once for every time that the network looks at it.
+    `flips`: for each view of an image, whether it is flipped.
     """
     if engine == "openvino" and not openvino_available():
         raise SettingsError(
-            "featurize.engine = openvino: it is not installed. pip install openvino, or set it to auto."
+            "featurize.engine = openvino, which is not installed. pip install openvino, or set it to auto."
         )
     is_converted = engine == "openvino" or (engine == "auto" and device != "cuda" and openvino_available())
     if not is_converted:
@@ -167,63 +166,64 @@ def _embedder(
         engines = EngineFactory(light, lambda: weights.value, (lambda: graph.value) if graph else None, digest)
         task = TaskContext.get()
         gpus = task.resources().get("gpu") if task else None
-        chosen = engines.get(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)
+        engine = engines.get(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)
         if task:
             freeze_gc()
-        # On a GPU the task's cores are free to decode; on a CPU they compute.
-        readers = threads if chosen.max_concurrent_calls > 1 else 0
+        # With a GPU the task's cores are free for decoding; without one they run the network.
+        readers = threads if engine.max_concurrent_calls > 1 else 0
         with time_limited_reader(light.load_pixels, light.max_seconds, task.attemptNumber() if task else None) as read:
-            yield from light.embed(images, with_flip(chosen, looks), batch=chosen.batch, readers=readers, read=read)
+            yield from light.embed(images, with_flip(engine, flips), batch=engine.batch, readers=readers, read=read)
 
     return embed
 
 
-def _features(
+def _compute_features(
     images: DataFrame, views: Sequence[str], embed: EmbedFn, count: Callable[[int, int], None] | None = None
 ) -> DataFrame:
-    """Give the rows of `featurize`, one of each view. `count(done, failed)` is told on the executors of each batch."""
+    """Return the rows of `featurize`, one per view. `count(done, failed)` is called on executors after each batch."""
 
-    def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def embed_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return embed_batches(batches, embed, count)
 
-    rows = images.select("content_hash", "content").mapInArrow(each, FEATURES_DDL)
-    return _by_view(rows, views).withColumn("featurized_at", F.lit(datetime.now(timezone.utc)))
+    rows = images.select("content_hash", "content").mapInArrow(embed_partition, FEATURES_DDL)
+    return _explode_views(rows, views).withColumn("featurized_at", F.lit(datetime.now(timezone.utc)))
 
 
-def _by_view(rows: DataFrame, views: Sequence[str]) -> DataFrame:
-    """Give a row for every view, with its backbone; the features of several came one behind the other."""
+def _explode_views(rows: DataFrame, views: Sequence[str]) -> DataFrame:
+    """Return a row for every view, with its backbone; the features of the views are concatenated in the input."""
     if len(views) == 1:
         return rows.withColumn("backbone", F.lit(views[0]))
     width = (F.size("features") / len(views)).cast("int")
     parts = [
-        F.struct(F.lit(view).alias("backbone"), F.slice("features", place * width + 1, width).alias("features"))
-        for place, view in enumerate(views)
+        F.struct(F.lit(view).alias("backbone"), F.slice("features", i * width + 1, width).alias("features"))
+        for i, view in enumerate(views)
     ]
     exploded = rows.withColumn("view", F.explode(F.array(*parts)))
     return exploded.select("content_hash", "view.features", "failure", "failure_detail", "view.backbone")
 
 
-def _append(tables: Tables, task: WorkUnit, embed: EmbedFn, chunk: DataFrame, count: int, failed: Any) -> None:
+def _append_chunk(tables: Tables, unit: WorkUnit, embed: EmbedFn, chunk: DataFrame, count: int, failed: Any) -> None:
     """Compute and commit one chunk; images that ingest could not read are not decoded again."""
     done = tables.spark.sparkContext.accumulator(0)
 
-    def tell(n: int, n_failed: int) -> None:
+    def add_counts(n: int, n_failed: int) -> None:
         done.add(n)
         failed.add(n_failed)
 
     with progress("featurize", count, lambda: done.value):
-        found = _features(tables.with_content(chunk.where("failure is null"), task.since), task.views, embed, tell)
-        if task.unreadable_count:
-            found = found.unionByName(_without_features(chunk.where("failure is not null"), task.views))
-        if task.replaced_count and chunk.where("is_replaced").head(1):
-            tables.upsert("features", found, ["content_hash", "backbone"])
+        readable = tables.with_content(chunk.where("failure is null"), unit.since)
+        rows = _compute_features(readable, unit.views, embed, add_counts)
+        if unit.unreadable_count:
+            rows = rows.unionByName(_failure_rows(chunk.where("failure is not null"), unit.views))
+        if unit.replaced_count and chunk.where("is_replaced").head(1):
+            tables.upsert("features", rows, ["content_hash", "backbone"])
         else:
-            tables.append("features", found)
+            tables.append("features", rows)
 
 
-def _without_features(unread: DataFrame, views: Sequence[str]) -> DataFrame:
-    """Give a row of each view for images that have a failure already."""
-    return unread.select(
+def _failure_rows(unreadable: DataFrame, views: Sequence[str]) -> DataFrame:
+    """Return a row for each view of images that ingest could not read."""
+    return unreadable.select(
         "content_hash",
         F.lit(None).cast("array<float>").alias("features"),
         "failure",

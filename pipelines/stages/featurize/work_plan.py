@@ -1,4 +1,4 @@
-"""What featurize computes in one go: the images that lack the same views of the same backbone."""
+"""Work units of featurize: images that lack the same views of the same backbone."""
 
 from __future__ import annotations
 
@@ -13,63 +13,67 @@ from pipelines.backbones import Backbone
 from pipelines.schemas import flipped_id
 from pipelines.workspace.tables import content_ingested_at
 
-# What one Arrow batch and one Parquet batch hold of images, as a rule and at most: a task reads a batch before its
-# worker sees the first of it, but each costs the worker a quarter of a millisecond.
-_BATCH_BYTES, _MOST_BYTES, _MOST_ROWS = 4 * 2**20, 32 * 2**20, 256
+# Typical and maximum size of an Arrow and of a Parquet batch: a task reads a whole batch before the worker gets its
+# first image, but each batch costs the worker a quarter of a millisecond.
+_BATCH_BYTES, _MAX_BATCH_BYTES, _MAX_BATCH_ROWS = 4 * 2**20, 32 * 2**20, 256
 
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """Hold what a backbone computes in one go: `views`, identities of features of the image as it is and flipped."""
+    """Images to featurize with one backbone; `views` are the feature ids of the image and of its flipped copy."""
 
     backbone: Backbone
     views: tuple[str, ...]
-    count: int  # of images
-    unreadable_count: int  # of them, those that ingest could not read
-    replaced_count: int  # of them, those whose old row goes
-    size: int  # bytes, of all
-    largest: int  # bytes, of one
+    count: int  # images
+    unreadable_count: int  # of these, could not be read by ingest
+    replaced_count: int  # of these, replace an existing row
+    size: int  # bytes of all images
+    largest: int  # bytes of the largest image
     since: datetime
 
     @property
     def flips(self) -> tuple[bool, ...]:
-        """Say of each view whether it is of the flipped image."""
+        """Return for each view whether it is of the flipped image."""
         return tuple(view != self.backbone.feature_id for view in self.views)
 
     @property
     def batch_rows(self) -> int:
-        """Give how many images a batch takes: by their mean size, and by the largest, should all be as large."""
-        usual = _BATCH_BYTES * self.count // max(1, self.size)
-        return max(1, min(usual, _MOST_BYTES // self.largest, _MOST_ROWS))
+        """Return the number of images per batch, by their mean size; all being as large as the largest must fit too."""
+        typical = _BATCH_BYTES * self.count // max(1, self.size)
+        return max(1, min(typical, _MAX_BATCH_BYTES // self.largest, _MAX_BATCH_ROWS))
 
-    def rows(self, waiting: DataFrame) -> DataFrame:
-        """Give those of the waiting images that lack just these views."""
-        for view in _views(self.backbone):
+    def rows(self, pending: DataFrame) -> DataFrame:
+        """Return the pending images that lack exactly these views."""
+        for view in _view_ids(self.backbone):
             is_lacking = F.array_contains("lacking", view)
-            waiting = waiting.where(is_lacking if view in self.views else ~is_lacking)
-        return waiting
+            pending = pending.where(is_lacking if view in self.views else ~is_lacking)
+        return pending
 
 
-def count_pending(waiting: DataFrame) -> list[Row]:
-    """Give count, unread, replaced, size, largest, since of the waiting images, by what they are lacking."""
+def count_pending(pending: DataFrame) -> list[Row]:
+    """Return count, unreadable, replaced, size, largest, since of the pending images by their missing features."""
     is_replaced = F.when(F.col("is_replaced"), 1)
-    numbers = (F.count("*").alias("count"), F.count("failure").alias("unread"), F.count(is_replaced).alias("replaced"))
+    numbers = (
+        F.count("*").alias("count"),
+        F.count("failure").alias("unreadable"),
+        F.count(is_replaced).alias("replaced"),
+    )
     sizes = (F.sum("size").alias("size"), F.max("size").alias("largest"))
     since = F.min(content_ingested_at()).alias("since")
-    return waiting.groupBy("lacking").agg(*numbers, *sizes, since).collect()  # type: ignore[no-any-return]
+    return pending.groupBy("lacking").agg(*numbers, *sizes, since).collect()  # type: ignore[no-any-return]
 
 
 def plan_work(backbone: Backbone, counts: Sequence[Row]) -> list[WorkUnit]:
-    """Give a pass for every choice of views that images lack: what lacks both is decoded once."""
+    """Return a work unit for each set of missing views: images that lack both are decoded once."""
     lacking: dict[tuple[str, ...], list[Row]] = {}
     for row in counts:
-        lacking.setdefault(tuple(view for view in _views(backbone) if view in row["lacking"]), []).append(row)
+        lacking.setdefault(tuple(view for view in _view_ids(backbone) if view in row["lacking"]), []).append(row)
     return [
         WorkUnit(
             backbone,
             views,
             sum(row["count"] for row in rows),
-            sum(row["unread"] for row in rows),
+            sum(row["unreadable"] for row in rows),
             sum(row["replaced"] for row in rows),
             sum(row["size"] or 0 for row in rows),
             max(row["largest"] or 1 for row in rows),
@@ -80,6 +84,6 @@ def plan_work(backbone: Backbone, counts: Sequence[Row]) -> list[WorkUnit]:
     ]
 
 
-def _views(backbone: Backbone) -> tuple[str, str]:
-    """Give what names its features of the image as it is, and of the flipped one."""
+def _view_ids(backbone: Backbone) -> tuple[str, str]:
+    """Return the feature ids of the image and of its flipped copy."""
     return backbone.feature_id, flipped_id(backbone.feature_id)

@@ -1,4 +1,4 @@
-"""What has arrived at a source: a table of names, which a stream gives out once for every checkpoint."""
+"""Queue of new files: the table arrivals, which a stream delivers once per checkpoint."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pipelines.workspace.tables import Tables
 
 
 def enqueue(tables: Tables, names: DataFrame) -> None:
-    """Write new names, as `list_names` gives them, to the table arrivals."""
+    """Append new files of a listing to the table arrivals."""
     tables.append("arrivals", names.withColumn("arrived_at", F.current_timestamp()))
 
 
-def process_queue(tables: Tables, root: str, take: Callable[[DataFrame], None]) -> None:
-    """Hand all names below `root` that have not been handed out yet to `take`, and note that they were.
+def process_queue(tables: Tables, root: str, process: Callable[[DataFrame], None]) -> None:
+    """Call `process` with all files below `root` that were not processed yet, and commit them to the checkpoint.
 
-    A batch is noted after `take` has come back: if it raises, or is killed, the same batch comes again. What it
-    raises comes through.
+    A batch is committed after `process` has returned: if it raises or is killed, the same batch is delivered again.
+    Its exceptions are raised unchanged.
     """
     if not tables.exists("arrivals"):
         return
@@ -30,10 +30,10 @@ def process_queue(tables: Tables, root: str, take: Callable[[DataFrame], None]) 
 
     def batch(rows: DataFrame, number: int) -> None:
         try:
-            if names := _newest(rows):
-                take(names)
+            if names := _latest_names(rows):
+                process(names)
         except Exception as error:
-            raised.append(error)  # Spark would give it back as text alone
+            raised.append(error)  # Spark would return only its text
             raise
 
     checkpoint = checkpoint_path(tables, root)
@@ -47,17 +47,17 @@ def process_queue(tables: Tables, root: str, take: Callable[[DataFrame], None]) 
         reason = str(error).splitlines()[0][:300]
         raise DataError(
             f"The stream's checkpoint {checkpoint} does not fit the table arrivals ({reason}). Remove the checkpoint: "
-            "what is in the table images is not read again."
+            "images that are in the table images are not read again."
         ) from error
 
 
 def checkpoint_path(tables: Tables, root: str) -> str:
-    """Say where the stream of one source keeps how far it is."""
+    """Return the path of the checkpoint of one source's stream."""
     return f"{tables.workspace}/checkpoints/ingest-{hashlib.sha256(root.encode()).hexdigest()[:16]}"
 
 
-def _newest(rows: DataFrame) -> DataFrame | None:
-    """Give the last name of every path, settled; null where there is none. A look that was killed says some twice."""
+def _latest_names(rows: DataFrame) -> DataFrame | None:
+    """Return the last row of every path, checkpointed; None without rows. A killed poll may have queued some twice."""
     newest = Window.partitionBy("path").orderBy(F.desc("arrived_at"))
     names = rows.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age", "arrived_at")
     names = names.localCheckpoint()

@@ -1,4 +1,4 @@
-"""What ingest says about bursts and groups: what they rest on, and which times could not be used."""
+"""Notes of ingest on bursts and groups: how they were found, and which times could not be used."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ REMEDY = "Set sources.station (folder:N or regex:PATTERN), or give a column stat
 
 
 @dataclass
-class Grouping:
-    """Count, chunk by chunk, what the groups of new images rest on and which of their times are unknown."""
+class GroupingSummary:
+    """Counts, added up over chunks, of how the groups of new images were found and which times are unknown."""
 
     bases: Counter[str] = field(default_factory=Counter)
-    stuck: int = 0  # images of a clock that stands still
-    named: int = 0  # images whose time is that of their file name
-    odd: int = 0  # images with a time that no image was taken at
+    stuck: int = 0  # images of a camera whose clock is stuck
+    named: int = 0  # images whose time is from the file name
+    odd: int = 0  # images with an implausible time
     first_odd: tuple[str, str] | None = None  # path and time
 
     def add(self, rows: DataFrame, bursts: DataFrame) -> None:
@@ -48,35 +48,33 @@ class Grouping:
             self.stuck += row["stuck"]
             self.named += row["named"]
             self.odd += row["odd"]
-            found = [each for each in (self.first_odd, row["first_odd"]) if each]
-            self.first_odd = min(map(tuple, found), default=None)
+            examples = [example for example in (self.first_odd, row["first_odd"]) if example]
+            self.first_odd = min(map(tuple, examples), default=None)
 
     def notes(self, *, with_guesses: bool) -> list[str]:
-        """Return sentences on times that are not used and, `with_guesses`, on groups that rest on them."""
+        """Return notes on times that are not used and, `with_guesses`, on groups that were found without them."""
         notes = []
         if self.first_odd:
             path, time = self.first_odd
             notes.append(
-                f"{pluralize(self.odd, 'image')} with an implausible time, first {path} ({time}): it counts as unknown. "
-                "Give the right one in a column captured_at of the labels."
+                f"{pluralize(self.odd, 'image')} with an implausible time, first {path} ({time}): it counts as "
+                "unknown. Give the correct time in a column captured_at of the labels."
             )
         if self.stuck:
             notes.append(
                 f"{self.stuck:,} images were taken in the same second as more than {SAME_SECOND - 1} others of their "
-                "camera, or all of its times are midnight: its clock stood still or tells the day alone, and their "
+                "camera, or all of its times are midnight: its clock was stuck or has no time of day, and their "
                 "times are not used to find bursts."
             )
         if self.named:
-            notes.append(
-                f"the time of {pluralize(self.named, 'image')} is the one in the file name: no other is known."
-            )
-        return [*notes, *self._guesses()] if with_guesses else notes
+            notes.append(f"the time of {pluralize(self.named, 'image')} is from the file name: no other is known.")
+        return [*notes, *self._guess_notes()] if with_guesses else notes
 
-    def _guesses(self) -> list[str]:
+    def _guess_notes(self) -> list[str]:
         by_name, alone, in_order = (self.bases[name] for name in ("file name", "image", "file order"))
         total = sum(self.bases.values())
         parts = [
-            f"of {by_name:,} the bursts are found by folder, file name and time" if by_name else "",
+            f"bursts of {by_name:,} are found by folder, file name and time" if by_name else "",
             f"{alone:,} without a time are groups of their own" if alone else "",
         ]
         notes = []
@@ -87,33 +85,33 @@ class Grouping:
             )
         if in_order:
             notes.append(
-                f"{in_order:,} images have no time that can be used: at each station, those with consecutive file "
+                f"{in_order:,} images have no usable time: at each station, those with consecutive file "
                 "numbers are one group. Give a column captured_at with the labels."
             )
         return notes
 
 
-def contradiction(tables: Tables, since: datetime | None) -> list[str]:
-    """Return a sentence on bursts whose frames carry different labels, if there are any.
+def contradiction_notes(tables: Tables, since: datetime | None) -> list[str]:
+    """Return a note on bursts whose frames have different labels, if there are any.
 
-    A frame without an animal beside one with it is none. `since`: only the bursts of rows written since
-    then; null: all. Frames of one burst vote together: if they are not of one trigger, the vote is wrong.
+    Blank frames beside frames with an animal do not count. `since`: only bursts of rows written since then; None: all.
+    Frames of one burst vote together: if they are not of one trigger, the vote is wrong.
     """
     current = tables.latest_images()
     if since is not None:
-        touched = tables.broadcast_keys(current.where(ingested_since(since)).select("burst_id").distinct())
-        current = current.join(touched, "burst_id", "left_semi")
+        changed = tables.broadcast_keys(current.where(ingested_since(since)).select("burst_id").distinct())
+        current = current.join(changed, "burst_id", "left_semi")
     bursts = contradicting_bursts(current).agg(F.count("*"), F.min(F.struct("burst_id", "labels"))).first()
     if not bursts[0]:
         return []
     return [
         f"{pluralize(bursts[0], 'burst')} with different labels, first {bursts[1]['burst_id']} "
-        f"({', '.join(bursts[1]['labels'])}). If they are of different cameras: {REMEDY}."
+        f"({', '.join(bursts[1]['labels'])}). If the frames are of different cameras: {REMEDY}."
     ]
 
 
 def contradicting_bursts(images: DataFrame) -> DataFrame:
-    """Return burst_id and labels of bursts in which more than one label says that there is something to see.
+    """Return burst_id and labels of bursts with more than one label that is not blank.
 
     Copies of one image under different labels are left to `conflicting_labels`.
     """

@@ -1,7 +1,7 @@
-"""Find images whose paths are gone, and mark them as removed: the path that exists counts.
+"""Find images whose files are gone, and mark their paths as removed.
 
-A removed path gets a row with removed_at, without content, in the same commit as the rows that its bytes have moved
-to. Bytes that the table has are stored once: later rows refer to the row that holds them.
+A removed path gets a row with removed_at and without content, in the same commit as the rows that its bytes have moved
+to. Bytes are stored once: later rows refer to the row that stores them.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from pipelines.sources.path_rules import allowed_suffixes
 from pipelines.stages.ingest.changes import Changes, with_reference
 from pipelines.workspace.tables import ROW_KEY, Tables
 
-LOCAL = "file://"  # paths of which this machine can tell whether they are gone
-MOST_FOLDERS = 100
+LOCAL_PREFIX = "file://"  # paths that this machine can check for existence
+MAX_FOLDERS = 100
 
 
 @dataclass
 class Moves:
-    """Count what a run finds: images under new paths, and files that were written again with the same bytes."""
+    """Counts of images under new paths, and of files that were rewritten with the same bytes."""
 
     count: int = 0
     unchanged: int = 0
     first: tuple[str, str] | None = None
-    left_folders: Counter[str] = field(default_factory=Counter)  # outside the source, by what its paths began with
+    left_folders: Counter[str] = field(default_factory=Counter)  # outside the source, by common prefix of the old paths
 
     def add(self, pairs: Iterable[tuple[str, str]], root: str) -> None:
         for old, new in pairs:
             self.count += 1
             self.first = min(self.first or (old, new), (old, new))
             if not old.startswith(root):
-                self.left_folders[_before_common_end(old, new)] += 1
+                self.left_folders[_strip_common_suffix(old, new)] += 1
 
     def notes(self) -> list[str]:
         notes = []
@@ -52,15 +52,15 @@ class Moves:
             notes.append(f"{pluralize(self.count, 'image')} moved, first {' -> '.join(self.first)}.")
         if self.unchanged:
             notes.append(
-                f"{pluralize(self.unchanged, 'image')} unchanged but for their file times: no bytes are stored again."
+                f"{pluralize(self.unchanged, 'image')} unchanged except for file times: no bytes are stored again."
             )
         return notes
 
 
-def known_bytes(tables: Tables, rows: DataFrame) -> DataFrame | None:
+def find_known_content(tables: Tables, rows: DataFrame) -> DataFrame | None:
     """Return content_hash, path, ingested_at, content_at of all rows of images with the bytes of fetched rows.
 
-    Settled; null where there are none.
+    The frame is checkpointed; None without such rows.
     """
     if not tables.exists("images"):
         return None
@@ -70,11 +70,11 @@ def known_bytes(tables: Tables, rows: DataFrame) -> DataFrame | None:
     return known if known.head(1) else None
 
 
-def without_known_bytes(rows: DataFrame, known: DataFrame | None) -> DataFrame:
-    """Replace `content` of fetched rows by content_path and content_at where a known row holds the same bytes."""
+def reference_known_content(rows: DataFrame, known: DataFrame | None) -> DataFrame:
+    """Replace `content` of fetched rows by content_path and content_at where a known row stores the same bytes."""
     if known is None:
-        nothing = (F.lit(None).cast("string").alias("content_path"), F.lit(None).cast("timestamp").alias("content_at"))
-        return rows.select("*", *nothing)
+        nulls = (F.lit(None).cast("string").alias("content_path"), F.lit(None).cast("timestamp").alias("content_at"))
+        return rows.select("*", *nulls)
     holder = F.min(F.struct("ingested_at", "path")).alias("holder")
     holders = known.where("content_at is null").groupBy("content_hash").agg(holder)
     return (
@@ -89,17 +89,17 @@ def without_known_bytes(rows: DataFrame, known: DataFrame | None) -> DataFrame:
 def find_moved(
     tables: Tables, rows: DataFrame, known: DataFrame | None, gone: DataFrame | None, root: str
 ) -> DataFrame | None:
-    """Return the current rows, with `moved_to`, whose path is gone and whose bytes were fetched under another one.
+    """Return the current rows, with `moved_to`, whose path is gone and whose bytes were fetched under another path.
 
-    `gone`: the paths below `root` that a whole listing does not name. Paths of other sources count as gone if they are
-    of this machine and there is nothing any more. Settled; null where there are none.
+    `gone`: the paths below `root` that a complete listing lacks. Paths of other sources count as gone if they are on
+    this machine and do not exist any more. The frame is checkpointed; None without such rows.
     """
     if known is None:
         return None
     fetched = rows.where("content_hash is not null").groupBy("content_hash").agg(F.min("path").alias("moved_to"))
     others = tables.latest_images(known).join(F.broadcast(rows.select("path")), "path", "left_anti")
     others = tables.materialize(others.join(F.broadcast(fetched), "content_hash"))
-    elsewhere = others.where(~F.col("path").startswith(root) & F.col("path").startswith(LOCAL)).select("path")
+    elsewhere = others.where(~F.col("path").startswith(root) & F.col("path").startswith(LOCAL_PREFIX)).select("path")
     absent = [(row["path"],) for row in elsewhere.toLocalIterator() if is_absent(row["path"])]
     paths = tables.spark.createDataFrame(absent, "path string")
     if gone is not None:
@@ -109,7 +109,7 @@ def find_moved(
 
 
 def removed_rows(current: DataFrame, now: datetime) -> DataFrame:
-    """Return the rows that mark current ones, as `current_images` gives them, as removed since now."""
+    """Return the rows that mark current rows as removed at `now`."""
     return (
         with_reference(current)
         .withColumn("failure", F.lit(str(Failure.VANISHED)))
@@ -123,38 +123,38 @@ def removed_rows(current: DataFrame, now: datetime) -> DataFrame:
 def mark_removed(
     tables: Tables, settings: Settings, listing: Listing, changes: Changes, moves: Moves
 ) -> tuple[list[str], list[str]]:
-    """Mark what a whole listing no longer names, and what is left of folders outside it whose images moved away.
+    """Mark paths that a complete listing lacks, and the rest of folders outside it whose images moved into it.
 
-    Returns sentences on it, and those of them that hold until somebody acts.
+    Returns the notes on removed rows, and the notes that persist until a person acts.
     """
     current = tables.latest_images()
     done: list[str] = []
     kept: list[str] = []
     if changes.gone is not None:
-        suffix = F.lower(F.substring_index("path", ".", -1))  # a listing says nothing of files of other suffixes
-        is_wanted = suffix.isin(sorted(allowed_suffixes(settings.sources)))
+        suffix = F.lower(F.substring_index("path", ".", -1))  # a listing has no files with other suffixes
+        is_allowed = suffix.isin(sorted(allowed_suffixes(settings.sources)))
         gone = tables.materialize(
-            current.join(tables.broadcast_keys(changes.gone), "path", "left_semi").where(is_wanted)
+            current.join(tables.broadcast_keys(changes.gone), "path", "left_semi").where(is_allowed)
         )
-        if listing.problems:  # what could not be listed may be there
+        if listing.problems:  # files that could not be listed may exist
             absent = [(row["path"],) for row in gone.select("path").toLocalIterator() if is_absent(row["path"])]
             gone = gone.join(
                 tables.broadcast_keys(tables.spark.createDataFrame(absent, "path string")), "path", "left_semi"
             )
-        done, kept = _mark(tables, settings, gone, changes.known_count)
-    folders = [name for name, _ in moves.left_folders.most_common(MOST_FOLDERS) if is_absent(name)]
+        done, kept = _mark_rows(tables, settings, gone, changes.known_count)
+    folders = [name for name, _ in moves.left_folders.most_common(MAX_FOLDERS) if is_absent(name)]
     if folders:
         below = reduce(or_, [F.col("path").startswith(name) for name in folders])
         left = tables.materialize(current.where(below))
-        more = _mark(tables, settings, left, left.count() + sum(moves.left_folders[name] for name in folders))
+        more = _mark_rows(tables, settings, left, left.count() + sum(moves.left_folders[name] for name in folders))
         done, kept = done + more[0], kept + more[1]
     return done, kept
 
 
-def _mark(tables: Tables, settings: Settings, gone: DataFrame, known_count: int) -> tuple[list[str], list[str]]:
-    """Mark settled current rows as removed. Too large a share of the known ones stays: a drive may be missing.
+def _mark_rows(tables: Tables, settings: Settings, gone: DataFrame, known_count: int) -> tuple[list[str], list[str]]:
+    """Mark checkpointed current rows as removed, unless they are too large a fraction: a drive may be missing.
 
-    What has the bytes of an image that is there is marked in any case.
+    Rows with the bytes of an image that still exists are marked in any case.
     """
     rules, now = settings.ingest, datetime.now(timezone.utc)
     others = tables.latest_images().join(tables.broadcast_keys(gone.select("path")), "path", "left_anti")
@@ -164,9 +164,9 @@ def _mark(tables: Tables, settings: Settings, gone: DataFrame, known_count: int)
     if count > rules.max_removed_fraction * known_count:
         gone = gone.join(tables.broadcast_keys(lost.select("path")), "path", "left_anti")
         kept = [
-            f"{count:,} of {_images_are(known_count)} gone from the source, first {first}. That is more than "
-            f"ingest.max_removed_fraction = {rules.max_removed_fraction:g}, so their rows are kept. Is a drive or folder "
-            "missing? If they were deleted on purpose: --set ingest.max_removed_fraction=1."
+            f"{count:,} of {_images_with_verb(known_count)} gone from the source, first {first}. That is more than "
+            f"ingest.max_removed_fraction = {rules.max_removed_fraction:g}, so their rows are kept. Is a drive or "
+            "folder missing? If they were deleted on purpose: --set ingest.max_removed_fraction=1."
         ]
     else:
         kept = []
@@ -175,18 +175,18 @@ def _mark(tables: Tables, settings: Settings, gone: DataFrame, known_count: int)
         return [], kept
     tables.append("images", removed_rows(gone, now), compression="uncompressed")
     sentence = (
-        f"{_images_are(count)} gone from the source, first {first}. Training, predictions and report leave them out; "
-        f"their bytes are deleted after {rules.keep_removed_days:g} days, or by `irbis clean`."
+        f"{_images_with_verb(count)} gone from the source, first {first}. Training, predictions and report exclude "
+        f"them; their bytes are deleted after {rules.keep_removed_days:g} days, or by `irbis clean`."
     )
     return [sentence], kept
 
 
 def is_absent(path: str) -> bool:
-    """Return whether nothing is at a path of this machine; False where that cannot be told."""
-    if not path.startswith(LOCAL):
+    """Return whether a path of this machine does not exist; False if that cannot be determined."""
+    if not path.startswith(LOCAL_PREFIX):
         return False
     try:
-        os.lstat(path[len(LOCAL) :])
+        os.lstat(path[len(LOCAL_PREFIX) :])
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, ValueError):
@@ -194,13 +194,13 @@ def is_absent(path: str) -> bool:
     return False
 
 
-def _before_common_end(old: str, new: str) -> str:
-    """Return the folder that an old path lies in, without the folders that both paths end in: `file:///a/survey/`."""
+def _strip_common_suffix(old: str, new: str) -> str:
+    """Return the folder of the old path without the trailing parts that both paths share: `file:///a/survey/`."""
     parts, others = old.split("/"), new.split("/")
     while len(parts) > 3 and others and parts[-1] == others[-1]:
         parts.pop(), others.pop()
     return "/".join(parts) + "/"
 
 
-def _images_are(count: int) -> str:
+def _images_with_verb(count: int) -> str:
     return f"{pluralize(count, 'image')} {'is' if count == 1 else 'are'}"

@@ -1,8 +1,7 @@
-"""Ingest: images of a source become rows of the table images, with label, station, time, burst and group.
+"""Ingest: read the images of a source into the table images, with label, station, time, burst and group.
 
-Only new and changed files are read. What people change about an image (its label, its station) and what a
-late arrival changes about its burst becomes a new row that refers to the same bytes. Images that are gone are marked
-as removed; their rows are deleted after ingest.keep_removed_days.
+Only new and changed files are read. A change of an image's label, station or burst becomes a new row that refers to the
+same bytes. Images that are gone are marked as removed; their rows are deleted after ingest.keep_removed_days.
 """
 
 from __future__ import annotations
@@ -40,15 +39,16 @@ from pipelines.stages.ingest.changes import (
     with_updates,
 )
 from pipelines.stages.ingest.duplicates import duplicate_notes
-from pipelines.stages.ingest.grouping import Grouping, contradiction
+from pipelines.stages.ingest.grouping import GroupingSummary, contradiction_notes
 from pipelines.stages.ingest.removals import (
     Moves,
+    find_known_content,
     find_moved,
-    known_bytes,
     mark_removed,
+    reference_known_content,
     removed_rows,
-    without_known_bytes,
 )
+from pipelines.stages.ingest.source_notes import missing_serial_notes, no_images_message, source_notes
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.workspace.chunks import split_into_chunks
 from pipelines.workspace.deletions import delete_due
@@ -56,25 +56,25 @@ from pipelines.workspace.free_space import require_free_space
 from pipelines.workspace.hold import pin_table
 from pipelines.workspace.tables import Tables, count_failures
 
-MIN_FILES_FOR_LIMIT = 20  # images, of which a share says little
-SAME = ["path", "content_hash"]
+MIN_FILES_FOR_LIMIT = 20  # below this number of images a fraction means little
+CONTENT_KEY = ["path", "content_hash"]
 
 
 def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = None) -> DataFrame:
-    """Fetch the named images on the executors: one row in, one row of images out, bursts not yet known.
+    """Fetch the listed images on the executors: one row in, one row of images out, without bursts.
 
-    `count(n)` is told, on the executors, how many were fetched.
+    `count(n)` is called on the executors with the number of images fetched.
     """
     limits = settings.images
     describe = partial(read_bounded_header, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes)
     max_seconds, threads = limits.max_seconds, settings.ingest.threads
 
-    def isolate(describe: ReadMetadata) -> AbstractContextManager[ReadMetadata]:
+    def read_with_limit(describe: ReadMetadata) -> AbstractContextManager[ReadMetadata]:
         task = TaskContext.get()
         return time_limited_reader(describe, max_seconds, task.attemptNumber() if task else None)
 
     fetch = make_fetch_fn(
-        source, describe, max_bytes=limits.max_bytes, threads=threads, count_rows=count, isolate=isolate
+        source, describe, max_bytes=limits.max_bytes, threads=threads, count_rows=count, isolate=read_with_limit
     )
     fetched = names.select("path", "etag", "size").mapInArrow(fetch, FETCH_DDL)
     serial = F.col("exif_camera") if settings.sources.station == "exif" else F.lit(None)
@@ -88,12 +88,12 @@ def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = No
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
-    """Read what is new in settings.sources.images into the table images."""
+    """Read the new images of settings.sources.images into the table images."""
     clock = Stopwatch()
     source, tables = open_source(settings), Tables.of(spark, settings)
     listing = list_images(tables, source, settings.sources)
     if not listing.count and not tables.exists("images"):
-        raise DataError(_nothing_found(source, listing))
+        raise DataError(no_images_message(source, listing))
     started = datetime.now(timezone.utc)
     pin_table(tables, settings, "images")
     result = apply_listing(tables, source, settings, listing, clock)
@@ -109,52 +109,54 @@ def apply_listing(
     clock: Stopwatch,
     gone: DataFrame | None = None,
 ) -> StageResult:
-    """Bring the table images to what a listing says: fetch what is new, restate what is another now.
+    """Update the table images from a listing: fetch new files, and append updates of changed rows.
 
-    Paths that a whole listing does not name are marked as removed; with a part of one, `gone` are those that the whole
-    does not name, of which only the moved ones are.
+    Paths that a complete listing lacks are marked as removed. For a part of a listing, `gone` are the paths that the
+    complete one lacks; only those that have moved are marked.
     """
     started, names = datetime.now(timezone.utc), listing.files.persist()
     changes = diff_listing(tables, names, settings.ingest, settings.images, source.root)
     gone = changes.gone if listing.is_complete else gone
-    restated, failures, moves, grouping = 0, Counter[str](), Moves(), Grouping()
+    updated, failures, moves, grouping = 0, Counter[str](), Moves(), GroupingSummary()
     for chunk, count in split_into_chunks(
-        changes.new_files, changes.fresh_count, settings.ingest.files_per_commit, "path"
+        changes.new_files, changes.new_count, settings.ingest.files_per_commit, "path"
     ):
-        size = changes.fresh_bytes
-        if count < changes.fresh_count:
+        size = changes.new_bytes
+        if count < changes.new_count:
             size = chunk.agg(bytes_to_fetch("size", settings.images)).first()[0]
-        _require_room(tables, size, count)
-        partitions = _partitions(size, settings)
-        failed, renamed = _append(tables, source, settings, chunk, count, partitions, gone, moves, grouping)
-        failures += failed
-        restated += renamed
+        _require_disk_space(tables, size, count)
+        partitions = _num_partitions(size, settings)
+        chunk_failures, changed = _ingest_chunk(
+            tables, source, settings, chunk, count, partitions, gone, moves, grouping
+        )
+        failures += chunk_failures
+        updated += changed
     removed, kept = mark_removed(tables, settings, listing, changes, moves) if listing.is_complete else ([], [])
     if changes.stale_count:
-        restated += append_updates(tables, names, settings.ingest)
-    lasting = [*_lasting(listing), *kept]
-    notes = [*lasting, *moves.notes(), *removed]
-    if restated:
-        notes = [*notes, f"{restated:,} images got a new label, station or burst."]
-    if any(name in failures for name in quarantine.NAMES):
+        updated += append_updates(tables, names, settings.ingest)
+    persistent = [*source_notes(listing), *kept]
+    notes = [*persistent, *moves.notes(), *removed]
+    if updated:
+        notes = [*notes, f"{updated:,} images got a new label, station or burst."]
+    if any(name in failures for name in quarantine.PROCESS_FAILURES):
         is_new = F.col("path").startswith(source.root) & (F.col("ingested_at") >= F.lit(started))
         notes += quarantine.quarantine_notes(tables.latest_images().where(is_new))
-    if changes.fresh_count and settings.sources.station == "exif":
-        notes = [*notes, *_without_serial(tables, source.root)]
-    if changes.fresh_count or restated:
+    if changes.new_count and settings.sources.station == "exif":
+        notes = [*notes, *missing_serial_notes(tables, source.root)]
+    if changes.new_count or updated:
         since = None if changes.is_first else started
         with_guesses = listing.is_complete and settings.sources.station != "exif"
         notes = [*notes, *grouping.notes(with_guesses=with_guesses)]
-        notes += [*duplicate_notes(tables, since), *contradiction(tables, since)]
+        notes += [*duplicate_notes(tables, since), *contradiction_notes(tables, since)]
     names.unpersist()
-    fetched = changes.fresh_count
-    written = fetched - sum(failures.values()) + restated
+    fetched = changes.new_count
+    written = fetched - sum(failures.values()) + updated
     return StageResult(
-        "ingest", fetched, written, failures, clock.seconds, tuple(notes), persistent_notes=tuple(lasting)
+        "ingest", fetched, written, failures, clock.seconds, tuple(notes), persistent_notes=tuple(persistent)
     )
 
 
-def _append(
+def _ingest_chunk(
     tables: Tables,
     source: Source,
     settings: Settings,
@@ -163,101 +165,70 @@ def _append(
     partitions: int,
     gone: DataFrame | None,
     moves: Moves,
-    grouping: Grouping,
+    grouping: GroupingSummary,
 ) -> tuple[Counter[str], int]:
-    """Fetch one chunk and commit it, in one, with the earlier rows whose bursts it changes or whose bytes moved here.
+    """Fetch one chunk and commit it together with earlier rows whose bursts it changes or whose bytes it moves.
 
-    Gives its failures by name, and the number of earlier rows whose bursts it changes.
+    Returns the failures by name, and the number of earlier rows whose bursts change.
     """
     done = tables.spark.sparkContext.accumulator(0)
-    # Dealt out at random: with images of mixed sizes every task gets its share of the bytes.
+    # Random partitions: with images of mixed sizes every task gets about the same number of bytes.
     spread = names.repartition(partitions) if partitions > 1 else names.coalesce(1)
-    # The bytes go to the executors' disks once: bursts are found on the columns beside them.
+    # The bytes are written to the executors' disks once; bursts are found on the other columns.
     rows = ingest(spread, source, settings, done.add).persist(StorageLevel.DISK_ONLY)
     rules, now = settings.ingest, datetime.now(timezone.utc)
     with progress("ingest", count, lambda: done.value):
         failures = Counter(count_failures(rows))
-        _require_most(rows, failures, count, settings, source)
-        known = known_bytes(tables, rows)
+        _require_access(rows, failures, count, settings, source)
+        known = find_known_content(tables, rows)
         moved = find_moved(tables, rows, known, gone, source.root)
         bursts, others = recompute_bursts(tables, rows, names, rules, moved)
         own = bursts.join(names.select("path"), "path", "left_semi")
         grouping.add(rows, own)
-        whole = without_known_bytes(rows, known).join(F.broadcast(own), "path").withColumn("ingested_at", F.lit(now))
-        whole = whole.withColumn("burst_rule", F.lit(burst_rule(rules))).withColumn(
-            "removed_at", F.lit(None).cast("timestamp")
+        new_rows = (
+            reference_known_content(rows, known).join(F.broadcast(own), "path").withColumn("ingested_at", F.lit(now))
         )
-        whole = whole.select(*schemas.parse_ddl(schemas.IMAGES))
+        new_rows = new_rows.withColumn("burst_rule", F.lit(burst_rule(rules)))
+        new_rows = new_rows.withColumn("removed_at", F.lit(None).cast("timestamp"))
+        new_rows = new_rows.select(*schemas.parse_ddl(schemas.IMAGES))
         if other_count := others.count():
-            whole = whole.unionByName(with_updates(others, now, rules).select(*whole.columns))
+            new_rows = new_rows.unionByName(with_updates(others, now, rules).select(*new_rows.columns))
         if known is not None:
-            moves.unchanged += known.select(*SAME).distinct().join(rows.select(*SAME), SAME, "left_semi").count()
+            moves.unchanged += (
+                known.select(*CONTENT_KEY).distinct().join(rows.select(*CONTENT_KEY), CONTENT_KEY, "left_semi").count()
+            )
         if moved is not None:
             moves.add(map(tuple, moved.select("path", "moved_to").collect()), source.root)
-            whole = whole.unionByName(removed_rows(moved, now))
-        tables.append("images", whole, compression="uncompressed")
-    for each in (rows, bursts, others):
-        each.unpersist()
+            new_rows = new_rows.unionByName(removed_rows(moved, now))
+        tables.append("images", new_rows, compression="uncompressed")
+    for frame in (rows, bursts, others):
+        frame.unpersist()
     return failures, other_count
 
 
-def _require_most(rows: DataFrame, failures: Counter[str], count: int, settings: Settings, source: Source) -> None:
-    """Raise AccessError where the source withholds too many: half a day's images would look like a quiet day."""
-    withheld = [str(failure) for failure in Failure if failure.is_access_error]
-    failed = sum(failures[name] for name in withheld)
+def _require_access(rows: DataFrame, failures: Counter[str], count: int, settings: Settings, source: Source) -> None:
+    """Raise AccessError if too many files could not be read: half a day's images would look like a quiet day."""
+    access_failures = [str(failure) for failure in Failure if failure.is_access_error]
+    failed = sum(failures[name] for name in access_failures)
     if count >= MIN_FILES_FOR_LIMIT and failed > settings.ingest.max_failed_fraction * count:
-        example = rows.where(F.col("failure").isin(withheld)).orderBy("path").first()
+        example = rows.where(F.col("failure").isin(access_failures)).orderBy("path").first()
         rows.unpersist()
         raise AccessError(
-            f"{source.root} withholds {failed:,} of {count:,} images, first {example['path']} ({example['failure']}: "
-            f"{example['failure_detail']}). Nothing of these was written. Run again later, or allow it: "
-            "--set ingest.max_failed_fraction=1."
+            f"{source.root}: {failed:,} of {count:,} images could not be read, first {example['path']} "
+            f"({example['failure']}: {example['failure_detail']}). None of them was written. Run again later, or allow "
+            "it: --set ingest.max_failed_fraction=1."
         )
 
 
-def _require_room(tables: Tables, size: int, count: int) -> None:
-    """Raise PlatformError where the disk cannot take the bytes twice: in the table, and before it beside Spark."""
-    fewer = f"take fewer images at once (--set ingest.files_per_commit={count // 2}), " if count > 1 else ""
+def _require_disk_space(tables: Tables, size: int, count: int) -> None:
+    """Raise PlatformError if the disks cannot hold the bytes twice: in the table, and in Spark's local directory."""
+    remedy = f"ingest fewer images at once (--set ingest.files_per_commit={count // 2}), " if count > 1 else ""
     require_free_space(
-        tables, size, f"The next commit of ingest ({pluralize(count, 'image')})", spill_bytes=size, remedy=fewer
+        tables, size, f"The next commit of ingest ({pluralize(count, 'image')})", spill_bytes=size, remedy=remedy
     )
 
 
-def _partitions(size: int, settings: Settings) -> int:
-    """Give the number of tasks for so many bytes: the same for every core, and a failed one repeats little."""
+def _num_partitions(size: int, settings: Settings) -> int:
+    """Return the number of tasks: a multiple of the cores, small enough that a failed task repeats little."""
     slots = task_slots(settings.spark.master)
     return slots * max(1, -(-size // (slots * settings.ingest.partition_megabytes * 2**20)))
-
-
-def _nothing_found(source: Source, listing: Listing) -> str:
-    problem = f" ({listing.problems[0]})" if listing.problems else ""
-    others = f", only {listing.skipped_files}" if listing.skipped_files.total else ""
-    return (
-        f"{source.root} has no images{problem}{others}. "
-        "Give another folder, or the suffixes of your images: --set sources.extensions=jpg,..."
-    )
-
-
-def _lasting(listing: Listing) -> list[str]:
-    """Give sentences on what a person should know of the source."""
-    notes = list(listing.notes)
-    if passed_over := listing.skipped_files.note(listing.count):
-        notes.append(passed_over)
-    if listing.problems:
-        notes.append(f"{len(listing.problems):,} files could not be listed, first {listing.problems[0]}.")
-    return notes
-
-
-def _without_serial(tables: Tables, root: str) -> list[str]:
-    """Return a sentence on the images whose station stays unknown: no serial number is found in them."""
-    is_unknown = F.col("station").isNull()
-    readable = tables.latest_images().where(F.col("path").startswith(root) & F.col("failure").isNull())
-    unknown, total, first = readable.agg(
-        F.count(F.when(is_unknown, True)), F.count("*"), F.min(F.when(is_unknown, F.col("path")))
-    ).first()
-    if not unknown:
-        return []
-    return [
-        f"{unknown:,} of {total:,} images have no serial number that irbis can read, and so no station, first {first}. "
-        "Give it by folder or name instead: sources.station=folder:N or regex:PATTERN."
-    ]

@@ -1,4 +1,4 @@
-"""Watch: look at a source again and again, and take what arrives, each image once however often it is stopped."""
+"""Watch: poll a source and ingest new images, each exactly once however often the process is stopped."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Sleep = Callable[[float], None]
 
 
 def watch(spark: SparkSession, settings: Settings, sleep: Sleep = time.sleep) -> Iterator[StageResult]:
-    """Give a result for every look that found something, without end.
+    """Yield a result for every poll that found something, without end.
 
-    What cannot be done at the first look ends it. Later the source may be away, the disk full, or another command may
-    hold the workspace: that is a note, and the next look tries again. The workspace is held only during a look.
+    An error of the first poll is raised. Later the source may be unavailable, the disk full, or the workspace locked by
+    another command: that becomes a note, and the next poll retries. The workspace is locked only during a poll.
     """
     watcher = Watcher(Tables.of(spark, settings), open_source(settings), settings)
     is_first = True
@@ -42,7 +42,7 @@ def watch(spark: SparkSession, settings: Settings, sleep: Sleep = time.sleep) ->
         except (AccessError, PlatformError) as error:
             if is_first:
                 raise
-            result = StageResult("ingest", notes=(f"{error} The next look tries again.",))
+            result = StageResult("ingest", notes=(f"{error} The next poll tries again.",))
         if result.read or result.notes:
             yield result
         is_first = False
@@ -51,37 +51,37 @@ def watch(spark: SparkSession, settings: Settings, sleep: Sleep = time.sleep) ->
 
 @dataclass
 class Watcher:
-    """Look at one source. New names go to the table arrivals, from which a stream hands them to ingest."""
+    """Poll one source. New files go to the table arrivals, from which a stream delivers them to ingest."""
 
     tables: Tables
     source: Source
     settings: Settings
-    skipped_files: str | None = None  # what the last look passed over
+    skipped_files: str | None = None  # the note of the last poll on skipped files
 
     def poll(self) -> StageResult:
-        """Take all that is new now, after what an earlier look was stopped at."""
+        """Ingest all new files, after those that an interrupted poll has left in the queue."""
         clock, results = Stopwatch(), list[StageResult]()
         pin_table(self.tables, self.settings, "images")
-        process_queue(self.tables, self.source.root, partial(self._take, results, None))
+        process_queue(self.tables, self.source.root, partial(self._ingest_batch, results, None))
         listing = list_images(self.tables, self.source, self.settings.sources)
         rules = self.settings.ingest
         changes = diff_listing(self.tables, listing.files, rules, self.settings.images, self.source.root)
-        if changes.fresh_count:
+        if changes.new_count:
             enqueue(self.tables, changes.new_files)
-            process_queue(self.tables, self.source.root, partial(self._take, results, changes.gone))
+            process_queue(self.tables, self.source.root, partial(self._ingest_batch, results, changes.gone))
         if changes.gone is not None:
             removed, _ = mark_removed(self.tables, self.settings, listing, changes, Moves())
             results.append(StageResult("ingest", notes=tuple(removed)))
-        failures = sum((Counter(each.failures) for each in results), Counter[str]())
-        notes = tuple(dict.fromkeys(note for each in results for note in each.notes))
+        failures = sum((Counter(result.failures) for result in results), Counter[str]())
+        notes = tuple(dict.fromkeys(note for result in results for note in result.notes))
         before, self.skipped_files = self.skipped_files, listing.skipped_files.note(listing.count)
         if self.skipped_files and self.skipped_files != before:
             notes += (self.skipped_files,)
-        read, written = sum(each.read for each in results), sum(each.written for each in results)
+        read, written = sum(result.read for result in results), sum(result.written for result in results)
         return StageResult("ingest", read, written, failures, clock.seconds, notes)
 
-    def _take(self, results: list[StageResult], gone: DataFrame | None, names: DataFrame) -> None:
-        """Ingest a batch of the stream. One that was stopped comes again, and finds done what was done."""
+    def _ingest_batch(self, results: list[StageResult], gone: DataFrame | None, names: DataFrame) -> None:
+        """Ingest a batch of the stream. An interrupted batch is delivered again, and completed rows are skipped."""
         tables = replace(self.tables, spark=names.sparkSession)  # a stream has a session of its own
         listing = Listing(names, names.count(), SkippedFiles(), is_complete=False)
         results.append(apply_listing(tables, self.source, self.settings, listing, Stopwatch(), gone))

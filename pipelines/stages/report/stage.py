@@ -1,4 +1,4 @@
-"""Report: what the tables and the champion say, as one HTML file in the workspace."""
+"""Report: summarise the tables and the champion in one HTML file in the workspace."""
 
 from __future__ import annotations
 
@@ -21,27 +21,26 @@ def prepare(settings: Settings) -> None:
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
-    """Write WORKSPACE/reports/report.html, unless it says already what there is to say."""
+    """Write WORKSPACE/reports/report.html, unless it is up to date."""
     clock, tables, tracking = Stopwatch(), Tables.of(spark, settings), Tracking.of(settings)
     tables.require("images")
     version = tracking.champion()
-    mark = report_fingerprint(tables, settings, version.run_id if version else None)
-    if is_up_to_date(read_text(tables, REPORT_PATH), mark):
-        return StageResult("report", seconds=clock.seconds, outcome=_again(file_uri(tables, REPORT_PATH)))
+    fingerprint = report_fingerprint(tables, settings, version.run_id if version else None)
+    if is_up_to_date(read_text(tables, REPORT_PATH), fingerprint):
+        return StageResult("report", seconds=clock.seconds, outcome=_noop_outcome(file_uri(tables, REPORT_PATH)))
     gathered = gather(tables, settings, version)
     page = render(assemble(settings, tracking, version, gathered.parts))
-    address = write_text(tables, REPORT_PATH, page + mark)
-    made = {"report": REPORT_PATH}
+    address = write_text(tables, REPORT_PATH, page + fingerprint)
     return StageResult(
         "report",
         gathered.files,
         1,
         seconds=clock.seconds,
         outcome=address,
-        noop_outcome=_again(address),
-        artifacts=made,
+        noop_outcome=_noop_outcome(address),
+        artifacts={"report": REPORT_PATH},
     )
 
 
-def _again(address: str) -> str:
+def _noop_outcome(address: str) -> str:
     return f"unchanged: {address}"

@@ -1,4 +1,4 @@
-"""Score: features of current images become rows of the table predictions, with a vote over each burst."""
+"""Score: predict the current images from their features, with a burst vote, and append to the table predictions."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from pipelines.workspace.hold import pin_table
 from pipelines.workspace.pending import images_to_score
 from pipelines.workspace.tables import ROW_KEY, Tables, count_failures
 
-TOLERANCE = 1e-9  # the threshold is the probability of an image, which Spark may compute a last digit lower
-UNREACHABLE = 2.0  # no probability reaches it
+TOLERANCE = 1e-9  # the threshold is a probability, which Spark may compute a last digit lower
+UNREACHABLE = 2.0  # above any probability
 ROW_BYTES, CLASS_BYTES = 300, 20  # of a prediction, and of each of its probabilities, before compression
 KEYS = ["path", "content_hash", "model_name", "model_version"]
 
@@ -35,41 +35,42 @@ KEYS = ["path", "content_hash", "model_name", "model_version"]
 def score(
     images: DataFrame, model: PipelineModel, version: ModelVersion, settings: Score, scored_at: datetime
 ) -> DataFrame:
-    """Give rows of predictions for rows of path, content_hash, burst_id, failure, features: one for one.
+    """Return one row of predictions for each row of path, content_hash, burst_id, failure, features.
 
-    Where the version decides on both views the rows have `flipped` too. The readable frames of a burst vote as its
-    decision says; where it says no vote, the burst columns hold the image's own prediction. An image needs review if
-    it failed, or if its burst reaches the operating point of a class of interest; where every class is of interest, so
-    that none can be dismissed, if its burst's best probability is below `review_threshold`. Where too few groups of a class
-    of interest were held out, it needs review if it is taken for that class, or if that probability is below.
+    If the version averages both views, the rows have `flipped` too. The readable frames of a burst vote by the policy
+    of the version; without a vote, the burst columns hold the image's own prediction. An image needs review if it
+    failed, or if its burst reaches the operating point of a class of interest. If all classes are of interest, it needs
+    review if its burst's highest probability is below `review_threshold`. For a class of interest without a reliable
+    operating point, it needs review if the burst is predicted as that class, or is below `review_threshold`.
     """
-    decision = ReviewPolicy.from_json(version.tags.get("decision"))
+    policy = ReviewPolicy.from_json(version.tags.get("review_policy"))
     classes = F.array(*[F.lit(name) for name in version.classes])
-    says = predict_with_flip if decision.average_flip else predict_probabilities
-    readable = says(model, images.where("features is not null").drop("failure", "failure_detail"))
-    found = images.drop("features", FLIPPED_COLUMN).join(readable.select("path", "probability"), "path", "left")
-    if decision.max_weight is None:  # no vote: bursts are not even looked at
-        found = found.withColumn("burst_probability", F.col("probability"))
+    predict = predict_with_flip if policy.average_flip else predict_probabilities
+    readable = predict(model, images.where("features is not null").drop("failure", "failure_detail"))
+    rows = images.drop("features", FLIPPED_COLUMN).join(readable.select("path", "probability"), "path", "left")
+    if policy.max_weight is None:  # no vote
+        rows = rows.withColumn("burst_probability", F.col("probability"))
     else:
-        bursts = readable.groupBy("burst_id").agg(_vote(decision.max_weight).alias("burst_probability"))
-        found = found.join(bursts, "burst_id", "left")
+        bursts = readable.groupBy("burst_id").agg(_aggregate_burst(policy.max_weight).alias("burst_probability"))
+        rows = rows.join(bursts, "burst_id", "left")
     is_readable = F.col("probability").isNotNull()
     own, vote = F.array_max("probability"), F.array_max("burst_probability")
-    burst_prediction = _best(classes, "burst_probability")
-    can_dismiss = 0 < len(decision.classes_of_interest) < len(version.classes)
-    is_open = (
-        _is_sought(decision, version, settings, burst_prediction) if can_dismiss else vote < settings.review_threshold
-    )
-    return found.select(
+    burst_prediction = _most_probable(classes, "burst_probability")
+    can_dismiss = 0 < len(policy.classes_of_interest) < len(version.classes)
+    if can_dismiss:
+        needs_review = _reaches_threshold(policy, version, settings, burst_prediction)
+    else:
+        needs_review = vote < settings.review_threshold
+    return rows.select(
         "path",
         "content_hash",
-        _best(classes, "probability").alias("prediction"),
+        _most_probable(classes, "probability").alias("prediction"),
         own.alias("score"),
         F.when(is_readable, F.map_from_arrays(classes, F.col("probability"))).alias("probabilities"),
         "burst_id",
         F.when(is_readable, burst_prediction).alias("burst_prediction"),
         F.when(is_readable, vote).alias("burst_score"),
-        (~is_readable | is_open).alias("needs_review"),
+        (~is_readable | needs_review).alias("needs_review"),
         F.lit(version.name).alias("model_name"),
         F.lit(version.version).alias("model_version"),
         F.lit(version.tags["backbone"]).alias("backbone"),
@@ -78,23 +79,26 @@ def score(
     )
 
 
-def _is_sought(decision: ReviewPolicy, version: ModelVersion, settings: Score, burst_prediction: Column) -> Column:
-    """Say whether a burst reaches the operating point of a class of interest.
+def _reaches_threshold(
+    policy: ReviewPolicy, version: ModelVersion, settings: Score, burst_prediction: Column
+) -> Column:
+    """Return whether a burst reaches the operating point of a class of interest.
 
-    Where one has none that can be trusted, whatever is taken for it needs review, and whatever the model is unsure of.
+    If a class has no reliable operating point, bursts predicted as that class need review, and so do uncertain bursts.
     """
-    thresholds = decision.thresholds(settings.recall_unit, settings.target_recall)
-    # One array, not a condition for each class: Spark's planning of a thousand of those takes minutes.
-    least = F.array(*[F.lit(thresholds.get(label, UNREACHABLE) - TOLERANCE) for label in version.classes])
-    reached = F.exists(F.zip_with("burst_probability", least, lambda found, wanted: found >= wanted), lambda each: each)
-    lacking = decision.classes_without_threshold(settings.recall_unit, settings.target_recall)
+    thresholds = policy.thresholds(settings.recall_unit, settings.target_recall)
+    # One array, not a condition for each class: Spark takes minutes to plan a thousand conditions.
+    thresholds_by_class = F.array(*[F.lit(thresholds.get(label, UNREACHABLE) - TOLERANCE) for label in version.classes])
+    is_above = F.zip_with("burst_probability", thresholds_by_class, lambda value, threshold: value >= threshold)
+    reached = F.exists(is_above, lambda value: value)
+    lacking = policy.classes_without_threshold(settings.recall_unit, settings.target_recall)
     if not lacking:
         return reached
     return reached | burst_prediction.isin(lacking) | (F.array_max("burst_probability") < settings.review_threshold)
 
 
-def _vote(weight: float) -> Column:
-    """Give a burst's probabilities from those of its frames: the same numbers as `evaluation.vote.vote`."""
+def _aggregate_burst(weight: float) -> Column:
+    """Return a burst's probabilities from those of its frames, equal to `burst_vote.aggregate_burst`."""
     frames = array_to_vector("probability")
     mean, highest = vector_to_array(Summarizer.mean(frames)), vector_to_array(Summarizer.max(frames))
     mixed = F.zip_with(mean, highest, lambda low, high: (1 - weight) * low + weight * high) if weight else mean
@@ -107,37 +111,37 @@ def prepare(settings: Settings) -> None:
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
-    """Score the current images that the chosen model version has not seen as they are now."""
+    """Score current images without a prediction by the model version, and bursts whose frames have changed."""
     clock, tables, tracking = Stopwatch(), Tables.of(spark, settings), Tracking.of(settings)
     version = tracking.get_version(settings.score.model_version)
     pin_table(tables, settings, "predictions")
-    _drop_removed(tables)
+    _delete_removed(tables)
     state = images_to_score(tables, version.name, version.version, version.created).cache()
     if not state.where("is_new").head(1):
         state.unpersist()
         return StageResult("score", seconds=clock.seconds, outcome=f"with {version}")
-    waiting = _waiting(state, tables, version).cache()
-    total, replaced = waiting.agg(F.count("*"), F.count(F.when(F.col("is_replaced"), 1))).first()
-    _require_features(waiting, tables, version)
+    pending = _pending_images(state, tables, version).cache()
+    total, replaced = pending.agg(F.count("*"), F.count(F.when(F.col("is_replaced"), 1))).first()
+    _require_features(pending, tables, version)
     written = total * (ROW_BYTES + CLASS_BYTES * len(version.classes))
-    written += tables.bytes_on_disk("predictions") if replaced else 0  # which an upsert may write anew
+    written += tables.bytes_on_disk("predictions") if replaced else 0  # an upsert may rewrite all
     require_free_space(tables, written, f"The commit of score ({pluralize(total, 'image')})")
     now = datetime.now(timezone.utc)
-    rows = score(waiting.drop("is_replaced"), load_model(tracking, version), version, settings.score, now)
+    rows = score(pending.drop("is_replaced"), load_model(tracking, version), version, settings.score, now)
     if replaced:
         tables.upsert("predictions", rows, KEYS)
     else:
         tables.append("predictions", rows)
     failures = count_failures(tables.read("predictions").where(F.col("scored_at") == F.lit(now)))
-    waiting.unpersist(), state.unpersist()
-    notes = [] if not replaced else [f"{replaced:,} predictions were made anew: their bursts got or lost frames."]
+    pending.unpersist(), state.unpersist()
+    notes = [] if not replaced else [f"{replaced:,} predictions were replaced: their bursts gained or lost frames."]
     return StageResult(
         "score", total, total - sum(failures.values()), failures, clock.seconds, tuple(notes), f"with {version}"
     )
 
 
-def _drop_removed(tables: Tables) -> None:
-    """Delete the predictions for images that are gone from their source."""
+def _delete_removed(tables: Tables) -> None:
+    """Delete the predictions for images that were removed from their source."""
     removed = tables.read("images").where("removed_at is not null").select(*ROW_KEY)
     if not tables.exists("predictions") or not removed.head(1):
         return
@@ -147,72 +151,72 @@ def _drop_removed(tables: Tables) -> None:
         tables.delete_matching("predictions", paths)
 
 
-def _waiting(state: DataFrame, tables: Tables, version: ModelVersion) -> DataFrame:
-    """Give the images to score with their features; is_replaced where a prediction is made anew.
+def _pending_images(state: DataFrame, tables: Tables, version: ModelVersion) -> DataFrame:
+    """Return the images to score with their features, and is_replaced where a prediction is replaced.
 
-    A burst votes as a whole: when one frame is new to it, or left it, all its frames are scored again.
+    A burst votes as a whole: if it gained or lost a frame, all its frames are scored again.
     """
-    fresh = state.where("is_new")
-    touched = fresh.select("burst_id").unionAll(fresh.select(F.explode("old_bursts"))).distinct()
-    waiting = state.join(touched, "burst_id", "left_semi").withColumn("is_replaced", F.size("old_bursts") > 0)
-    both_views = ReviewPolicy.from_json(version.tags.get("decision")).average_flip
-    features = read_features(tables, version.tags["backbone"], flipped=both_views)
-    if both_views:  # one without the other is of no use to this version
+    new = state.where("is_new")
+    changed = new.select("burst_id").unionAll(new.select(F.explode("old_bursts"))).distinct()
+    pending = state.join(changed, "burst_id", "left_semi").withColumn("is_replaced", F.size("old_bursts") > 0)
+    average_flip = ReviewPolicy.from_json(version.tags.get("review_policy")).average_flip
+    features = read_features(tables, version.tags["backbone"], flipped=average_flip)
+    if average_flip:  # this version needs both
         features = features.withColumn("features", F.when(F.col(FLIPPED_COLUMN).isNotNull(), F.col("features")))
     features = features.drop("failure_detail", "featurized_at").withColumnRenamed("failure", "decoding_failure")
-    rows = waiting.select("path", "content_hash", "burst_id", "failure", "is_replaced")
+    rows = pending.select("path", "content_hash", "burst_id", "failure", "is_replaced")
     rows = rows.join(features, "content_hash", "left")
     return rows.withColumn("failure", F.coalesce("failure", "decoding_failure")).drop("decoding_failure")
 
 
-def _require_features(waiting: DataFrame, tables: Tables, version: ModelVersion) -> None:
-    """Raise where readable images lack the features that the model was trained on."""
-    lacking = waiting.where("features is null and failure is null")
+def _require_features(pending: DataFrame, tables: Tables, version: ModelVersion) -> None:
+    """Raise an error if readable images lack the features that the model was trained on."""
+    lacking = pending.where("features is null and failure is null")
     count = lacking.count()
     if not count:
         return
-    wanted = version.tags["backbone"]
+    required = version.tags["backbone"]
     others = tables.read("features").join(lacking.select("content_hash"), "content_hash", "left_semi")
-    held = sorted(row["backbone"] for row in others.select("backbone").distinct().collect())
-    if held and wanted not in held:
-        raise ModelError(_other_backbone(version, f"table features holds {', '.join(held)} for {count:,} images"))
+    available = sorted(row["backbone"] for row in others.select("backbone").distinct().collect())
+    if available and required not in available:
+        raise ModelError(
+            _backbone_mismatch(version, f"table features holds {', '.join(available)} for {count:,} images")
+        )
     raise DataError(
-        f"{count:,} images have no features of {wanted}, which model {version} needs. "
-        f"Run `irbis featurize --backbone {backbone_names(wanted)}{_flip_option(version)}` first."
+        f"{count:,} images have no features of {required}, which model {version} needs. "
+        f"Run `irbis featurize --backbone {backbone_names(required)}{_flip_option(version)}` first."
     )
 
 
 def require_backbone(settings: Settings) -> None:
-    """Raise ModelError if images featurized with these settings could not be scored by the chosen version."""
+    """Raise ModelError if the model version cannot score features of these settings."""
     version = Tracking.of(settings).get_version(settings.score.model_version)
-    mine = feature_id(settings)
-    if mine != version.tags["backbone"]:
-        raise ModelError(_other_backbone(version, f"the settings say {mine}"))
+    configured = feature_id(settings)
+    if configured != version.tags["backbone"]:
+        raise ModelError(_backbone_mismatch(version, f"the settings say {configured}"))
     if _flip_option(version) and not settings.featurize.horizontal_flip:
         raise ModelError(
-            f"Model {version} looks at flipped images too, and featurize.horizontal_flip is false. Add{_flip_option(version)}."
+            f"Model {version} also uses flipped images, but featurize.horizontal_flip is false. "
+            f"Add{_flip_option(version)}."
         )
 
 
 def _flip_option(version: ModelVersion) -> str:
-    return (
-        " --set featurize.horizontal_flip=true"
-        if ReviewPolicy.from_json(version.tags.get("decision")).average_flip
-        else ""
-    )
+    average_flip = ReviewPolicy.from_json(version.tags.get("review_policy")).average_flip
+    return " --set featurize.horizontal_flip=true" if average_flip else ""
 
 
-def _other_backbone(version: ModelVersion, found: str) -> str:
-    wanted = version.tags["backbone"]
-    name = backbone_names(wanted)
+def _backbone_mismatch(version: ModelVersion, problem: str) -> str:
+    required = version.tags["backbone"]
+    name = backbone_names(required)
     return (
-        f"Model {version} was trained on features of {wanted}; {found}. Featurize with {name} "
+        f"Model {version} was trained on features of {required}; {problem}. Featurize with {name} "
         f"(--backbone {name}, the same weights and images settings), or choose another version "
         "(--set score.model_version=N)."
     )
 
 
-def _best(classes: Column, probability: str) -> Column:
-    """Give the most probable class, the first of equals."""
-    place = F.expr(f"array_position({probability}, array_max({probability}))")  # F's form takes no column to look for
-    return F.when(F.col(probability).isNotNull(), F.element_at(classes, place.cast("int")))
+def _most_probable(classes: Column, probability: str) -> Column:
+    """Return the most probable class, the first of equals."""
+    position = F.expr(f"array_position({probability}, array_max({probability}))")  # F.array_position takes no column
+    return F.when(F.col(probability).isNotNull(), F.element_at(classes, position.cast("int")))

@@ -1,4 +1,4 @@
-"""The plan of a sweep: which settings are tried with which values, read from a file and refused before it starts."""
+"""Plan of a sweep: settings and their candidate values, read from a YAML file and validated before the start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipelines.errors import SettingsError
 
 FIXED_KEYS = {
     *("fractions", "split_salt", "exclude_labels", "classes_of_interest", "min_groups_per_class"),
-    *("folds", "gate_metric", "bootstrap"),
+    *("cv_folds", "gate_metric", "bootstrap_resamples"),
 }
 EXTRA_KEYS = ("featurize.backbone", "featurize.horizontal_flip")
 
@@ -27,7 +27,7 @@ Choices = Annotated[list[bool | int | float | str | None], Field(min_length=1)]
 
 
 class SearchRange(SettingsSection):
-    """Hold a range of numbers; `log`: a tenth to 1 is as likely as 1 to ten; `integer`: whole numbers."""
+    """A range of numbers; `log`: sampled uniformly in the logarithm; `integer`: whole numbers."""
 
     low: float
     high: float
@@ -37,29 +37,29 @@ class SearchRange(SettingsSection):
 
 @dataclass(frozen=True)
 class Shard:
-    """Say which trials are a process's own: of `parts` that work side by side it is number `part`, from 1 on."""
+    """The trials of one of several parallel processes: number `index`, from 1, of `count`."""
 
-    part: int = 1
-    parts: int = 1
+    index: int = 1
+    count: int = 1
 
     @classmethod
-    def of(cls, text: str) -> Shard:
-        """Read a share such as 2/4; raise SettingsError if it is none."""
-        part, _, parts = text.partition("/")
-        if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-            raise SettingsError(f"--share {text}: give which of how many, from 1/4 to 4/4.")
-        return cls(int(part), int(parts))
+    def parse(cls, text: str) -> Shard:
+        """Return the shard I/N, such as 2/4; raise SettingsError for other text."""
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+            raise SettingsError(f"--shard {text}: give number and count, such as 1/4 to 4/4.")
+        return cls(int(index), int(count))
 
     @property
     def is_all(self) -> bool:
-        return self.parts == 1
+        return self.count == 1
 
 
-ALL = Shard()
+ALL_TRIALS = Shard()
 
 
 class SweepPlan(SettingsSection):
-    """Hold what a sweep tries and how much of it.
+    """Search space, method and number of trials of a sweep.
 
     `method`: grid (every combination), random, or tpe (tree-structured Parzen estimator: Bergstra et al., 2011).
     """
@@ -80,61 +80,61 @@ class SweepPlan(SettingsSection):
 
     @property
     def n_trials(self) -> int:
-        """Give the number of trials; of a grid, that of its combinations."""
+        """Return the number of trials; for a grid, the number of combinations."""
         return sum(1 for _ in self.combinations()) if self.method == "grid" else self.trials
 
-    def numbers(self, share: Shard) -> range:
-        """Give the numbers of the trials of a share; of a grid, number N is combination N."""
-        return range(share.part - 1, self.n_trials, share.parts)
+    def trial_numbers(self, shard: Shard) -> range:
+        """Return the numbers of the trials of a shard; for a grid, number N is combination N."""
+        return range(shard.index - 1, self.n_trials, shard.count)
 
-    def choices(self, key: str, otherwise: Any) -> list[Any]:
-        """Give what is tried of a setting; where it is not swept, what it is otherwise."""
-        found = self.space.get(key, [otherwise])
-        return found if isinstance(found, list) else []
+    def choices(self, key: str, default: Any) -> list[Any]:
+        """Return the listed values of a setting; the default if it is not swept, nothing for a range."""
+        values = self.space.get(key, [default])
+        return values if isinstance(values, list) else []
 
     def combinations(self) -> Iterator[dict[str, Any]]:
-        """Give every combination of the choices; of a grid, whose space has no ranges."""
+        """Yield every combination of the choices of a grid, whose space has no ranges."""
         lists = [values for values in self.space.values() if isinstance(values, list)]
-        for found in itertools.product(*lists):
-            yield dict(zip(self.space, found, strict=True))
+        for values in itertools.product(*lists):
+            yield dict(zip(self.space, values, strict=True))
 
     def extremes(self) -> Iterator[tuple[str, Any]]:
-        """Give every choice, and both ends of every range, with its setting."""
+        """Yield each setting with every choice, or with both ends of its range."""
         for key, values in self.space.items():
-            for value in values if isinstance(values, list) else (_number(values, end) for end in ("low", "high")):
+            for value in values if isinstance(values, list) else (_range_end(values, end) for end in ("low", "high")):
                 yield key, value
 
     def digest(self, *others: str) -> str:
-        """Give a short text that is the same for the same space, metric and `others`; trials may be added."""
-        kept = self.model_dump(include={"metric", "space"}, mode="json")
-        return hashlib.sha256(json.dumps([kept, *others], sort_keys=True).encode()).hexdigest()[:16]
+        """Return a digest of space, metric and `others`; the number of trials is not part of it."""
+        identity = self.model_dump(include={"metric", "space"}, mode="json")
+        return hashlib.sha256(json.dumps([identity, *others], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _number(values: SearchRange, end: str) -> float | int:
-    found = getattr(values, end)
-    return int(found) if values.integer else found
+def _range_end(values: SearchRange, end: str) -> float | int:
+    value = getattr(values, end)
+    return int(value) if values.integer else value
 
 
 def read_plan(file: str, origins: Mapping[str, SourcedValue]) -> SweepPlan:
-    """Give the plan of a YAML file; raise SettingsError with all that is wrong with it.
+    """Return the plan of a YAML file; raise SettingsError with all its faults.
 
-    Every value is held against the settings' own limits, so that no trial fails on one an hour later.
+    Every value is validated against the limits of its setting, so that no trial fails on one an hour later.
     """
     path = Path(file)
     if not path.is_file():
-        raise SettingsError(f"There is no file {file}. Give a sweep's plan, such as conf/sweeps/learners.yaml.")
+        raise SettingsError(f"There is no file {file}. Give a sweep plan, such as conf/sweeps/learners.yaml.")
     try:
         plan = SweepPlan(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
     except (yaml.YAMLError, TypeError) as error:
-        raise SettingsError(f"{file} cannot be read as a mapping in YAML: {' '.join(str(error).split())}.") from error
+        raise SettingsError(f"{file} is not a YAML mapping: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
-        raise SettingsError([_told(file, each) for each in error.errors()]) from error
+        raise SettingsError([_format_error(file, fault) for fault in error.errors()]) from error
     if faults := [*_range_faults(plan), *_key_faults(plan, origins), *_value_faults(plan, origins)]:
         raise SettingsError([f"{file}: {fault}" for fault in faults])
     return plan
 
 
-def _told(file: str, error: Any) -> str:
+def _format_error(file: str, error: Any) -> str:
     parts = [str(part) for part in error["loc"] if part not in ("Range",) and "list[" not in str(part)]
     return f"{file}: {'.'.join(parts)}: {error['msg'][0].lower()}{error['msg'][1:]} (it is {error['input']!r})."
 
@@ -144,16 +144,16 @@ def _range_faults(plan: SweepPlan) -> list[str]:
     for key, values in plan.space.items():
         if isinstance(values, list):
             if len(set(map(str, values))) < len(values):
-                faults.append(f"{key} has a value twice: {values}.")
+                faults.append(f"{key} has a duplicate value: {values}.")
             continue
         if plan.method == "grid":
-            faults.append(f"{key} is a range, and a grid has none. List its values, or take method: random.")
+            faults.append(f"{key} is a range, which a grid does not support. List its values, or set method: random.")
         if values.low >= values.high:
             faults.append(f"{key}: low is {values.low:g} and high {values.high:g}; low should be below high.")
         if values.log and values.low <= 0:
-            faults.append(f"{key}: a log range begins above 0, not at {values.low:g}.")
+            faults.append(f"{key}: a log range must start above 0, not at {values.low:g}.")
         if values.integer and not (values.low.is_integer() and values.high.is_integer()):
-            faults.append(f"{key}: an integer range has whole ends, not {values.low:g} and {values.high:g}.")
+            faults.append(f"{key}: an integer range needs whole limits, not {values.low:g} and {values.high:g}.")
     return faults
 
 
@@ -162,8 +162,8 @@ def _key_faults(plan: SweepPlan, origins: Mapping[str, SourcedValue]) -> list[st
     for key in plan.space:
         section, _, name = key.partition(".")
         if key in origins and key not in EXTRA_KEYS and (section != "train" or name in FIXED_KEYS):
-            allowed = f"train.* but {', '.join(sorted(FIXED_KEYS))}; {', '.join(EXTRA_KEYS)}"
-            faults.append(f"{key} cannot be swept: trials could not be compared. What can: {allowed}.")
+            allowed = f"train.* except {', '.join(sorted(FIXED_KEYS))}; {', '.join(EXTRA_KEYS)}"
+            faults.append(f"{key} cannot be swept: trials would not be comparable. Allowed: {allowed}.")
     return faults
 
 

@@ -1,6 +1,6 @@
-"""Sweep: many settings of a training tried side by side, on the same folds, every trial a nested MLflow run.
+"""Sweep: hyperparameter search on fixed folds, each trial a nested MLflow run.
 
-Test images have no part in it: what a sweep finds best is then trained, and measured on them, by `irbis train`.
+Test images are not used: `irbis train` with the best settings fits the model and evaluates it on them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pipelines.config.settings import Settings
 from pipelines.errors import DataError
 from pipelines.evaluation.results import align_columns
 from pipelines.stages.result import StageResult, Stopwatch
-from pipelines.stages.sweep.plan import ALL, Shard, SweepPlan
-from pipelines.stages.sweep.trial import SweepContext, final_params, run_trial, study_of
-from pipelines.stages.train.training_data import require_sound_labels, training_fingerprint, training_rows
+from pipelines.stages.sweep.plan import ALL_TRIALS, Shard, SweepPlan
+from pipelines.stages.sweep.trial import SweepContext, create_study, final_params, run_trial
+from pipelines.stages.train.training_data import require_consistent_labels, training_fingerprint, training_rows
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.tracking.sweep_runs import FAILED, FINISHED, SweepRun, Trial
 from pipelines.workspace.tables import Tables
@@ -34,50 +34,50 @@ def run(
     plan: SweepPlan,
     name: str,
     origins: Mapping[str, SourcedValue],
-    share: Shard = ALL,
+    shard: Shard = ALL_TRIALS,
 ) -> StageResult:
-    """Try what the plan says, but for the trials that an earlier run has finished; the note is the table of all.
+    """Run the trials of the plan that no earlier run has finished; the note is a table of all trials.
 
-    One that tries a share alone leaves the table to the run of all that comes after it.
+    A run of one shard writes no table: the run without a shard that follows does.
     """
     clock, tables = Stopwatch(), Tables.of(spark, settings)
-    trials = _trials(tables, settings, plan, name, share)
-    before = trials.finished()
-    done = {each.number for each in before}
-    waiting = deque(number for number in plan.numbers(share) if number not in done)
-    lacking = len(waiting)
-    sweep = SweepContext(plan, origins, tables, trials, study_of(plan, before, share), waiting, done, share)
+    trials = _open_sweep(tables, settings, plan, name, shard)
+    finished = trials.finished()
+    done = {trial.number for trial in finished}
+    waiting = deque(number for number in plan.trial_numbers(shard) if number not in done)
+    missing = len(waiting)
+    sweep = SweepContext(plan, origins, tables, trials, create_study(plan, finished, shard), waiting, done, shard)
     try:
-        read = _try_all(sweep, lacking)
+        read = _run_trials(sweep, missing)
     except BaseException:
-        if share.is_all:
+        if shard.is_all:
             trials.interrupt()
         raise
     finally:
         sweep.release()
-    found = trials.finished()
-    own = [each for each in found if each.number in plan.numbers(share)]
+    finished = trials.finished()
+    own = [trial for trial in finished if trial.number in plan.trial_numbers(shard)]
     failed = sum(trial.state == FAILED for trial in own)
     failures = {FAILED: failed} if failed else {}
-    if not share.is_all:
-        outcome = f"{name}: share {share.part} of {share.parts}, {len(own)} of {plan.n_trials} trials"
-        return StageResult("sweep", read, lacking, failures, clock.seconds, outcome=outcome)
-    best = best_trial(found, plan)
-    table = as_text(found, plan)
+    if not shard.is_all:
+        outcome = f"{name}: shard {shard.index} of {shard.count}, {len(own)} of {plan.n_trials} trials"
+        return StageResult("sweep", read, missing, failures, clock.seconds, outcome=outcome)
+    best = best_trial(finished, plan)
+    table = format_trials(finished, plan)
     trials.close(best, table)
     outcome = _outcome(name, best, plan)
-    return StageResult("sweep", read, lacking, failures, clock.seconds, (f"\n{table}",), outcome)
+    return StageResult("sweep", read, missing, failures, clock.seconds, (f"\n{table}",), outcome)
 
 
 def init_sweep(spark: SparkSession, settings: Settings, plan: SweepPlan, name: str) -> StageResult:
-    """Open the run that the trials are nested in, for processes that then try a share each."""
+    """Create the parent run of the trials, for processes that then run a shard each."""
     clock = Stopwatch()
-    done = len(_trials(Tables.of(spark, settings), settings, plan, name, ALL).finished())
+    done = len(_open_sweep(Tables.of(spark, settings), settings, plan, name, ALL_TRIALS).finished())
     return StageResult("sweep", 0, 0, {}, clock.seconds, outcome=f"{name}: {done} of {plan.n_trials} trials are done")
 
 
-def _trials(tables: Tables, settings: Settings, plan: SweepPlan, name: str, share: Shard) -> SweepRun:
-    """Give the sweep's trials; one that is not begun yet begins, unless only a share is wanted: which should do it?"""
+def _open_sweep(tables: Tables, settings: Settings, plan: SweepPlan, name: str, shard: Shard) -> SweepRun:
+    """Return the sweep's run, created if there is none; a single shard does not create it, or each of them would."""
     if settings.train.cv_folds < 2:
         raise DataError("train.cv_folds = 0: a sweep needs cross-validation. Set train.cv_folds to 2 or more.")
     if "lightgbm" in plan.choices("train.classifier", settings.train.classifier):
@@ -85,65 +85,69 @@ def _trials(tables: Tables, settings: Settings, plan: SweepPlan, name: str, shar
     tracking = Tracking.of(settings)
     tables.require("features")
     images = training_rows(tables, settings, feature_id(settings))
-    require_sound_labels(tables, images, settings)
+    require_consistent_labels(tables, images, settings)
     fingerprint = plan.digest(name, training_fingerprint(images, settings, ""))
-    if share.is_all:
+    if shard.is_all:
         tracking.mark_stale_runs_killed()
         space = json.dumps(plan.model_dump(mode="json")["space"])
-        about = {"method": plan.method, "metric": plan.metric, "space": space}
-        return SweepRun.of(tracking, name, fingerprint, about)
-    if found := SweepRun.find(tracking, fingerprint):
-        return found
-    raise DataError(f"The sweep {name} is not begun on these images. Begin it once: irbis sweep FILE --begin.")
+        params = {"method": plan.method, "metric": plan.metric, "space": space}
+        return SweepRun.of(tracking, name, fingerprint, params)
+    if existing := SweepRun.find(tracking, fingerprint):
+        return existing
+    raise DataError(f"Sweep {name} has not been initialised for this data. Run `irbis sweep FILE --init` once.")
 
 
-def _try_all(sweep: SweepContext, lacking: int) -> int:
-    """Run so many trials, `parallel` at a time; give the images that one of them is judged on."""
+def _run_trials(sweep: SweepContext, count: int) -> int:
+    """Run `count` trials, `parallel` at a time; return the number of images that a trial is evaluated on."""
     with ThreadPoolExecutor(sweep.plan.parallel) as pool:
-        running = [pool.submit(run_trial, sweep) for _ in range(lacking)]
+        running = [pool.submit(run_trial, sweep) for _ in range(count)]
         try:
-            return max((each.result() for each in running), default=0)
-        finally:  # whatever ends one for another reason than its parameters ends them all
+            return max((future.result() for future in running), default=0)
+        finally:  # an error that is not due to the parameters of one trial ends all of them
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def best_trial(trials: list[Trial], plan: SweepPlan) -> Trial | None:
-    """Give the first of the best of the trials that were judged on all folds."""
-    whole = [trial for trial in trials if trial.state == FINISHED and trial.value is not None]
+    """Return the best of the trials that were evaluated on all folds, the first of equals."""
+    complete = [trial for trial in trials if trial.state == FINISHED and trial.value is not None]
     sign = 1 if plan.direction == "minimize" else -1
-    return min(whole, key=lambda trial: sign * (trial.value or 0.0), default=None)
+    return min(complete, key=lambda trial: sign * (trial.value or 0.0), default=None)
 
 
-def as_text(trials: list[Trial], plan: SweepPlan) -> str:
-    """Give a table of the trials, the best first, then those stopped early, then those that failed."""
+def format_trials(trials: list[Trial], plan: SweepPlan) -> str:
+    """Return a table of the trials: the best first, then the pruned ones, then the failed ones."""
     sign = 1 if plan.direction == "minimize" else -1
-    order = sorted(trials, key=lambda each: (each.state != FINISHED, each.value is None, sign * (each.value or 0.0)))
+    order = sorted(
+        trials, key=lambda trial: (trial.state != FINISHED, trial.value is None, sign * (trial.value or 0.0))
+    )
     rows = [["trial", plan.metric, "95 %", "seconds", *plan.space, ""]]
-    rows += [[*_figures(each), *(_written(each.parameters[key]) for key in plan.space), _end(each)] for each in order]
+    rows += [
+        [*_format_metric(each), *(_format_value(each.parameters[key]) for key in plan.space), _format_state(each)]
+        for each in order
+    ]
     return "\n".join(align_columns(rows))
 
 
-def _figures(trial: Trial) -> list[str]:
+def _format_metric(trial: Trial) -> list[str]:
     value = "-" if trial.value is None else f"{trial.value:.3f}"
     bounds = "-" if trial.low is None or trial.high is None else f"{trial.low:.3f} to {trial.high:.3f}"
     return [str(trial.number), value, bounds, f"{trial.seconds:.0f}"]
 
 
-def _end(trial: Trial) -> str:
+def _format_state(trial: Trial) -> str:
     if trial.state == FINISHED:
         return ""
-    return f"failed: {trial.reason}" if trial.state == FAILED else "stopped after one fold"
+    return f"failed: {trial.reason}" if trial.state == FAILED else "pruned after one fold"
 
 
 def _outcome(name: str, best: Trial | None, plan: SweepPlan) -> str:
     if best is None:
         return f"{name}: no trial succeeded"
-    chosen = final_params(best)
-    said = " ".join(f"--set {key}={_written(value)}" for key, value in chosen.items())
-    return f"{name}: {plan.metric} {best.value:.3f} with: irbis train {said}"
+    options = " ".join(f"--set {key}={_format_value(value)}" for key, value in final_params(best).items())
+    return f"{name}: {plan.metric} {best.value:.3f} with: irbis train {options}"
 
 
-def _written(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

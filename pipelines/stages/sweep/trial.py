@@ -1,4 +1,4 @@
-"""One trial of a sweep: parameters asked of the sampler, judged by cross-validation, written down."""
+"""One trial of a sweep: parameters from the sampler, evaluated by cross-validation and logged to MLflow."""
 
 from __future__ import annotations
 
@@ -24,93 +24,93 @@ from pipelines.evaluation.predictions import choose_views
 from pipelines.evaluation.results import Evaluation
 from pipelines.spark.session import is_running
 from pipelines.stages.result import Stopwatch
-from pipelines.stages.sweep.plan import ALL, Shard, SweepPlan
+from pipelines.stages.sweep.plan import ALL_TRIALS, Shard, SweepPlan
 from pipelines.stages.train.training_data import fit_cross_validated, select_rows, training_rows
 from pipelines.tracking.sweep_runs import FAILED, FINISHED, PRUNED, SweepRun, Trial
 from pipelines.workspace.tables import Tables
 
-PRUNE_PERCENTILE = 75.0  # percent of the trials: one that is poorer on the first fold is stopped there
-N_STARTUP_TRIALS = 5  # trials that are never stopped early: what should they be held against?
+PRUNE_PERCENTILE = 75.0  # a trial whose first fold is worse than this percentile is pruned
+N_STARTUP_TRIALS = 5  # never pruned: there is too little to compare with
 
 
 @dataclass
 class SweepContext:
-    """Hold what all trials share. What is learned from is read once for each backbone, and kept."""
+    """The state that all trials share. Training rows are read once for each backbone, and cached."""
 
     plan: SweepPlan
     origins: Mapping[str, SourcedValue]
     tables: Tables
     trials: SweepRun
     study: Any
-    waiting: deque[int]  # numbers of trials
-    told: set[int]  # numbers of trials that the study knows
-    share: Shard = ALL
-    kept: dict[tuple[str, bool], DataFrame] = field(default_factory=dict)
+    waiting: deque[int]  # trial numbers to run
+    reported: set[int]  # trial numbers that the study knows
+    shard: Shard = ALL_TRIALS
+    cached_rows: dict[tuple[str, bool], DataFrame] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def settings(self, parameters: Mapping[str, Any]) -> Settings:
-        """Give the settings with those of one trial."""
+        """Return the settings with the parameters of one trial."""
         return build_settings(
             {**self.origins, **{key: SourcedValue(value, "the sweep") for key, value in parameters.items()}}
         )
 
     def rows(self, settings: Settings) -> DataFrame:
-        """Give the images of train and validation, with folds that are the same for every trial."""
+        """Return the rows of train and validation, with folds that are the same for every trial."""
         identity, train = feature_id(settings), settings.train
         key = identity, settings.featurize.horizontal_flip
         with self.lock:
-            if key not in self.kept:
+            if key not in self.cached_rows:
                 rows = select_rows(training_rows(self.tables, settings, identity), train).rows.where("split != 'test'")
-                self.kept[key] = assign_folds(rows, train.cv_folds, train.split_salt).cache()
-            return self.kept[key]
+                self.cached_rows[key] = assign_folds(rows, train.cv_folds, train.split_salt).cache()
+            return self.cached_rows[key]
 
     def release(self) -> None:
-        for rows in self.kept.values():
+        for rows in self.cached_rows.values():
             rows.unpersist()
 
     def ask(self) -> tuple[int, Any]:
-        """Give the next trial's number and the parameters that the sampler chooses, knowing what others have found."""
+        """Return the next trial's number and the sampler's suggestion, which uses the trials of other shards too."""
         with self.lock:
-            if not self.share.is_all:
-                news = [each for each in self.trials.finished() if each.number not in self.told]
-                tell(self.study, self.plan, news)
-                self.told.update(each.number for each in news)
+            if not self.shard.is_all:
+                new = [trial for trial in self.trials.finished() if trial.number not in self.reported]
+                add_trials(self.study, self.plan, new)
+                self.reported.update(trial.number for trial in new)
             number = self.waiting.popleft()
-            self.told.add(number)
+            self.reported.add(number)
             if self.plan.method == "grid":
                 self.study.enqueue_trial(next(itertools.islice(self.plan.combinations(), number, None)))
             return number, self.study.ask(distributions(self.plan))
 
 
-def study_of(plan: SweepPlan, before: Sequence[Trial], share: Shard) -> Any:
-    """Give Optuna's study with the trials there are."""
-    optuna = _optuna()
-    # Begun anew, or beside another, the same seed would draw the same trials again.
-    seed = plan.seed + len(before) * share.parts + share.part - 1
-    is_beside = plan.parallel > 1 or not share.is_all
+def create_study(plan: SweepPlan, finished: Sequence[Trial], shard: Shard) -> Any:
+    """Return an Optuna study with the finished trials."""
+    optuna = _import_optuna()
+    # With the same seed a resumed sweep, or another shard, would draw the same trials again.
+    seed = plan.seed + len(finished) * shard.count + shard.index - 1
+    is_parallel = plan.parallel > 1 or not shard.is_all
     sampler = (
-        optuna.samplers.TPESampler(seed=seed, n_startup_trials=N_STARTUP_TRIALS, constant_liar=is_beside)
+        optuna.samplers.TPESampler(seed=seed, n_startup_trials=N_STARTUP_TRIALS, constant_liar=is_parallel)
         if plan.method == "tpe"
         else optuna.samplers.RandomSampler(seed=seed)
     )
     pruner = optuna.pruners.PercentilePruner(PRUNE_PERCENTILE, n_startup_trials=N_STARTUP_TRIALS)
     study = optuna.create_study(direction=plan.direction, sampler=sampler, pruner=pruner)
-    tell(study, plan, before)
+    add_trials(study, plan, finished)
     return study
 
 
-def tell(study: Any, plan: SweepPlan, trials: Sequence[Trial]) -> None:
-    """Let the study know of trials that came to their end elsewhere, or earlier."""
-    optuna = _optuna()
-    states = {name: getattr(optuna.trial.TrialState, of) for name, of in _STATES.items()}
-    for each in trials:
+def add_trials(study: Any, plan: SweepPlan, trials: Sequence[Trial]) -> None:
+    """Add finished trials, of other shards or of an earlier run, to the study."""
+    optuna = _import_optuna()
+    states = {name: getattr(optuna.trial.TrialState, state) for name, state in _STATES.items()}
+    for trial in trials:
         study.add_trial(
             optuna.trial.create_trial(
-                state=states[each.state],
-                params=dict(each.parameters),
+                state=states[trial.state],
+                params=dict(trial.parameters),
                 distributions=distributions(plan),
-                value=None if each.state == FAILED else each.value,
-                intermediate_values={} if each.first_fold_value is None else {0: each.first_fold_value},
+                value=None if trial.state == FAILED else trial.value,
+                intermediate_values={} if trial.first_fold_value is None else {0: trial.first_fold_value},
             )
         )
 
@@ -119,102 +119,105 @@ _STATES = {FINISHED: "COMPLETE", PRUNED: "PRUNED", FAILED: "FAIL"}
 
 
 def distributions(plan: SweepPlan) -> dict[str, Any]:
-    """Give the space as Optuna's distributions."""
-    known = _optuna().distributions
-    found: dict[str, Any] = {}
+    """Return the search space as Optuna distributions."""
+    optuna_distributions = _import_optuna().distributions
+    space: dict[str, Any] = {}
     for key, values in plan.space.items():
         if isinstance(values, list):
-            found[key] = known.CategoricalDistribution(values)
+            space[key] = optuna_distributions.CategoricalDistribution(values)
         elif values.integer:
-            found[key] = known.IntDistribution(int(values.low), int(values.high), log=values.log)
+            space[key] = optuna_distributions.IntDistribution(int(values.low), int(values.high), log=values.log)
         else:
-            found[key] = known.FloatDistribution(values.low, values.high, log=values.log)
-    return found
+            space[key] = optuna_distributions.FloatDistribution(values.low, values.high, log=values.log)
+    return space
 
 
 def run_trial(sweep: SweepContext) -> int:
-    """Run one trial, write it down, and tell the sampler; give how many images it was judged on."""
+    """Run one trial, log it, and report it to the sampler; return the number of images it was evaluated on."""
     plan, clock = sweep.plan, Stopwatch()
-    number, asked = sweep.ask()
+    number, suggestion = sweep.ask()
     run_id = sweep.trials.begin(number)
-    judged = TrialOutcome()
+    outcome = TrialOutcome()
     try:
-        judged = _judged(sweep, asked)
+        outcome = _evaluate_trial(sweep, suggestion)
     except (Py4JJavaError, IllegalArgumentException, ValueError) as error:
         if not is_running(sweep.tables.spark):
             raise
-        # What a learner refuses is a finding about these parameters: written down, and the other trials go on.
-        judged = TrialOutcome(FAILED, reason=" ".join(str(error).split())[:300])
-    found = judged.evaluation.metrics[plan.metric] if judged.evaluation else None
-    value = found.value if found else judged.first
+        # An estimator that rejects its parameters fails this trial; the others go on.
+        outcome = TrialOutcome(FAILED, reason=" ".join(str(error).split())[:300])
+    metric = outcome.evaluation.metrics[plan.metric] if outcome.evaluation else None
+    value = metric.value if metric else outcome.first_fold_value
     trial = Trial(
         number=number,
-        parameters=dict(asked.params),
-        state=judged.state,
+        parameters=dict(suggestion.params),
+        state=outcome.state,
         value=value,
-        low=found.low if found else None,
-        high=found.high if found else None,
-        first_fold_value=judged.first,
+        low=metric.low if metric else None,
+        high=metric.high if metric else None,
+        first_fold_value=outcome.first_fold_value,
         seconds=round(clock.seconds, 1),
-        selected_params=judged.chosen,
-        reason=judged.reason,
+        selected_params=outcome.selected_params,
+        reason=outcome.reason,
     )
-    figures = {name: each.value for name, each in judged.evaluation.metrics.items()} if judged.evaluation else {}
-    sweep.trials.end(run_id, trial, figures)
+    evaluation = outcome.evaluation
+    metrics = {name: interval.value for name, interval in evaluation.metrics.items()} if evaluation else {}
+    sweep.trials.end(run_id, trial, metrics)
     with sweep.lock:
-        states = _optuna().trial.TrialState
+        states = _import_optuna().trial.TrialState
         state = getattr(states, _STATES[trial.state])
-        sweep.study.tell(asked, None if trial.state != FINISHED else value, state=state)
-    return judged.evaluation.rows if judged.evaluation else 0
+        sweep.study.tell(suggestion, None if trial.state != FINISHED else value, state=state)
+    return evaluation.rows if evaluation else 0
 
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """Hold how a trial ended: the metric on the first fold, the figures on all, and the parameters that won."""
+    """The end of a trial: state, metric on the first fold, evaluation on all folds, and selected parameters."""
 
     state: str = FINISHED
-    first: float | None = None
+    first_fold_value: float | None = None
     evaluation: Evaluation | None = None
-    chosen: dict[str, Any] = field(default_factory=dict)
+    selected_params: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
 
 
-def _judged(sweep: SweepContext, asked: Any) -> TrialOutcome:
-    settings = sweep.settings(asked.params)
+def _evaluate_trial(sweep: SweepContext, suggestion: Any) -> TrialOutcome:
+    settings = sweep.settings(suggestion.params)
     rows, train = sweep.rows(settings), settings.train
     classes = sorted(row["label"] for row in rows.select("label").distinct().collect())
-    first = _first_fold(rows, classes, settings, sweep.plan.metric) if sweep.plan.prune else None
+    first = _evaluate_first_fold(rows, classes, settings, sweep.plan.metric) if sweep.plan.prune else None
     if first is not None:
         with sweep.lock:
-            asked.report(first, 0)
-            if asked.should_prune():
+            suggestion.report(first, 0)
+            if suggestion.should_prune():
                 return TrialOutcome(PRUNED, first)
-    fitted, said = fit_cross_validated(rows, classes, train, train.cv_folds)
-    if said is None:
+    fitted, predictions = fit_cross_validated(rows, classes, train, train.cv_folds)
+    if predictions is None:
         raise DataError(
-            "No class has groups (encounters) in two folds of train and validation, so no trial can be judged. "
+            "No class has groups (encounters) in two folds of train and validation, so no trial can be evaluated. "
             "Label more encounters of each class."
         )
-    return TrialOutcome(FINISHED, first, choose_views(said)[2].evaluate(train.bootstrap_resamples), fitted.parameters)
+    evaluation = choose_views(predictions)[2].evaluate(train.bootstrap_resamples)
+    return TrialOutcome(FINISHED, first, evaluation, fitted.parameters)
 
 
-def _first_fold(rows: DataFrame, classes: list[str], settings: Settings, metric: str) -> float | None:
-    """Give the metric on one fold alone: a fifth of the work tells what is hopeless."""
-    others, held = rows.where(~in_fold(0)), rows.where(in_fold(0))
-    said = predict_labelled(fit_with_validation(others, held, classes, settings.train).model, held, classes)
-    return said.average_views(False).evaluate(bootstrap=0).metrics[metric].value if said else None
+def _evaluate_first_fold(rows: DataFrame, classes: list[str], settings: Settings, metric: str) -> float | None:
+    """Return the metric on one fold: a fifth of the work shows which trials are hopeless."""
+    training, held_out = rows.where(~in_fold(0)), rows.where(in_fold(0))
+    model = fit_with_validation(training, held_out, classes, settings.train).model
+    predictions = predict_labelled(model, held_out, classes)
+    return predictions.average_views(False).evaluate(bootstrap=0).metrics[metric].value if predictions else None
 
 
 def final_params(trial: Trial) -> dict[str, Any]:
-    """Give the parameters of a trial with those that cross-validation chose within it."""
-    chosen = {"train.reg_params": trial.selected_params["reg_param"]} if "reg_param" in trial.selected_params else {}
-    return {**chosen, **trial.parameters}
+    """Return the parameters of a trial with those that its cross-validation selected."""
+    selected = trial.selected_params
+    return {**({"train.reg_params": selected["reg_param"]} if "reg_param" in selected else {}), **trial.parameters}
 
 
-def _optuna() -> Any:
+def _import_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise PlatformError("Sweeps are planned by Optuna, which is not installed. pip install optuna") from error
+        raise PlatformError("A sweep needs Optuna, which is not installed. pip install optuna") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

@@ -1,4 +1,4 @@
-"""Compare splits: what a random split of frames would have claimed, beside the truth by groups, on one's own data."""
+"""Compare splits: metrics of a random split of frames beside those of a split by groups, on the user's data."""
 
 from __future__ import annotations
 
@@ -10,77 +10,83 @@ from pipelines.config.settings import Settings, Train
 from pipelines.errors import DataError
 from pipelines.evaluation.results import Evaluation, align_columns, truncate
 from pipelines.schemas import backbone_names
-from pipelines.stages.train.caveats import left_out
-from pipelines.stages.train.training_data import fit_cross_validated, require_sound_labels, select_rows, training_rows
+from pipelines.stages.train.caveats import describe_left_out
+from pipelines.stages.train.training_data import (
+    fit_cross_validated,
+    require_consistent_labels,
+    select_rows,
+    training_rows,
+)
 from pipelines.workspace.tables import Tables
 
 SPLIT_UNITS = {"frames at random": "content_hash", "groups": "group_id"}
 REPORTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision")
-FEW = 20  # groups; of fewer a recall moves by more than a twentieth with each of them
+MIN_GROUPS = 20  # with fewer, each group moves a recall by more than 0.05
 
 
 def compare_splits_report(spark: SparkSession, settings: Settings) -> str:
-    """Give a table of the same classifier, cross-validated over frames dealt at random and over whole groups."""
+    """Return a table of one classifier, cross-validated over random frames and over whole groups."""
     tables = Tables.of(spark, settings)
     tables.require("features")
     identity = feature_id(settings)
     rows = training_rows(tables, settings, identity).cache()
     if not rows.head(1):
         raise DataError(
-            f"No labelled image has features of {identity}. Run `irbis featurize --backbone {backbone_names(identity)}` "
-            "with the same weights and images settings first."
+            f"No labelled image has features of {identity}. "
+            f"Run `irbis featurize --backbone {backbone_names(identity)}` with the same weights and images "
+            "settings first."
         )
-    require_sound_labels(tables, rows, settings)
+    require_consistent_labels(tables, rows, settings)
     selection = select_rows(rows, settings.train)
-    found = compare_splits(selection.rows, settings.train)
+    evaluations = compare_splits(selection.rows, settings.train)
     groups = F.countDistinct("group_id").alias("groups")
     counted = selection.rows.groupBy("label").agg(groups).orderBy("label").collect()
     rows.unpersist()
-    text = as_text(found, {row["label"]: row["groups"] for row in counted})
-    return f"{text}\n{left_out(selection.coverage)}" if selection.coverage.left_out else text
+    text = format_comparison(evaluations, {row["label"]: row["groups"] for row in counted})
+    return f"{text}\n{describe_left_out(selection.coverage)}" if selection.coverage.left_out else text
 
 
 def compare_splits(rows: DataFrame, settings: Train) -> dict[str, Evaluation]:
-    """Give the figures by how the folds were dealt; every image is judged by a model that has not seen its fold.
+    """Return out-of-fold evaluations by split unit.
 
-    The intervals of both are over groups: how the folds were dealt does not change what is independent evidence.
+    The intervals of both are over groups: the split unit does not change which images are independent.
     """
     classes = sorted(row["label"] for row in rows.select("label").distinct().collect())
     groups = rows.select("group_id").distinct().count()
     folds = min(settings.cv_folds or 5, groups)
     if len(classes) < 2 or folds < 2:
         raise DataError(
-            f"Labelled images with features are of {len(classes)} classes and {groups} groups; "
-            "to compare splits takes two of each."
+            f"Labelled images with features have {len(classes)} classes and {groups} groups; "
+            "comparing splits needs two of each."
         )
-    found = {}
+    evaluations = {}
     for name, unit in SPLIT_UNITS.items():
-        _, said = fit_cross_validated(rows, classes, settings, folds, unit)
-        if said is None:
+        _, predictions = fit_cross_validated(rows, classes, settings, folds, unit)
+        if predictions is None:
             raise DataError("No class has groups in two folds: there is nothing to compare. Label more encounters.")
-        found[name] = said.evaluate(settings.bootstrap_resamples)
-    return found
+        evaluations[name] = predictions.evaluate(settings.bootstrap_resamples)
+    return evaluations
 
 
-def as_text(found: dict[str, Evaluation], groups: dict[str, int]) -> str:
-    """Give both side by side, with how much the first claims too much, and the classes that live in few groups."""
-    first, second = found.values()
-    rows = [["", *found, "claimed too much"]]
+def format_comparison(evaluations: dict[str, Evaluation], groups: dict[str, int]) -> str:
+    """Return both evaluations side by side, with the difference, and the classes with few groups."""
+    first, second = evaluations.values()
+    rows = [["", *evaluations, "overestimate"]]
     for name in REPORTED_METRICS:
         one, other = first.metrics[name], second.metrics[name]
-        rows.append([name.replace("_", " "), one.format(), other.format(), _difference(one.value, other.value)])
-    for label, figures in second.per_class.items():
-        one, other = first.per_class[label].recall, figures.recall
+        rows.append([name.replace("_", " "), one.format(), other.format(), _format_difference(one.value, other.value)])
+    for label, metrics in second.per_class.items():
+        one, other = first.per_class[label].recall, metrics.recall
         rows.append(
-            [f"recall of {truncate(label)}", one.format(2), other.format(2), _difference(one.value, other.value)]
+            [f"recall of {truncate(label)}", one.format(2), other.format(2), _format_difference(one.value, other.value)]
         )
     head = f"{second.rows:,} images in {second.groups:,} groups; {second.confidence:.0%} intervals over groups"
-    few = [f"{truncate(label)} ({count})" for label, count in groups.items() if count < FEW]
+    few = [f"{truncate(label)} ({count})" for label, count in groups.items() if count < MIN_GROUPS]
     lines = [head, "", *align_columns(rows)]
     if few:
-        lines += ["", f"In fewer than {FEW} groups, so that their figures say little: {', '.join(few)}."]
+        lines += ["", f"In fewer than {MIN_GROUPS} groups, so that their metrics are unreliable: {', '.join(few)}."]
     return "\n".join(lines)
 
 
-def _difference(one: float | None, other: float | None) -> str:
+def _format_difference(one: float | None, other: float | None) -> str:
     return "-" if one is None or other is None else f"{one - other:+.3f}"

@@ -1,4 +1,4 @@
-"""Measure a recipe on groups that it has not seen: on the test split, or by grouped cross-validation."""
+"""Evaluate a fitted pipeline on unseen groups: on the test split, or by nested grouped cross-validation."""
 
 from __future__ import annotations
 
@@ -12,55 +12,56 @@ from pipelines.classifiers.predict import predict_labelled
 from pipelines.config.settings import Train
 from pipelines.errors import DataError
 from pipelines.evaluation.folds import assign_folds, in_fold
+from pipelines.evaluation.held_out import HeldOutPart, HeldOutPredictions
 from pipelines.evaluation.leakage import Leakage, find_leaks
-from pipelines.evaluation.measurements import HeldOutPart, HeldOutPredictions
 from pipelines.stages.train.fit import FittedPipeline, fit_pipeline
 
-FOLDS = 5  # of an evaluation by cross-validation, where train.cv_folds is 0
-WITHIN = 3
-MOST_CHECKED = 2_000  # images that the leak check compares with all others that it draws
-MOST_NUMBERS = 20_000_000  # of features that the leak check holds: 80 MB, and twice that while they are scaled
-STEPS = 1_000_000
+DEFAULT_FOLDS = 5  # of the evaluation, if train.cv_folds is 0
+INNER_FOLDS = 3  # at most, within the training folds
+MAX_CHECKED = 2_000  # images that the leak check compares with all sampled images
+MAX_VALUES = 20_000_000  # feature values in memory: 80 MB, and twice that while they are standardised
+HASH_BUCKETS = 1_000_000
 
 
 def evaluate_on_test(
-    recipe: FittedPipeline, test: DataFrame, classes: Sequence[str], evaluated: Sequence[str]
+    pipeline: FittedPipeline, test: DataFrame, classes: Sequence[str], evaluated: Sequence[str]
 ) -> HeldOutPredictions:
-    """Ask the model about the images of the test split whose class is in `evaluated`."""
-    part = _part(recipe, test.where(F.col("label").isin(list(evaluated))), classes)
-    assert part is not None  # every class that is evaluated has test images
+    """Predict the images of the test split whose class is in `evaluated`."""
+    part = _predict_part(pipeline, test.where(F.col("label").isin(list(evaluated))), classes)
+    assert part is not None  # every evaluated class has test images
     return HeldOutPredictions((part,))
 
 
 def cross_validate_pipeline(
     rows: DataFrame, classes: Sequence[str], evaluated: Sequence[str], settings: Train
 ) -> HeldOutPredictions:
-    """Fit the recipe once without each fold of the groups of all splits, and ask it about the images of that fold.
+    """Fit the pipeline without each fold of the groups of all splits, and predict the images of that fold.
 
-    Nested: parameters, views, temperature, vote and thresholds are chosen anew within the other folds, so nothing that
-    was chosen has seen the images it is measured on. Images of classes that lie in one fold alone are learned from
-    but not asked about: a model cannot know a class that it was never taught. Within the other folds at most WITHIN
-    folds choose, which keeps the cost to three or four trainings. Raises DataError where fewer than two classes can be
-    asked about.
+    Nested: parameters, views, temperature, vote and thresholds are selected within the other folds, so no choice
+    depends on the images that it is evaluated on. Images of classes in one fold only are trained on but not predicted:
+    a model cannot know a class that it was not trained on. The inner cross-validation has at most INNER_FOLDS folds,
+    which limits the cost to three or four trainings. Raises DataError if fewer than two classes can be predicted.
     """
-    within = settings.model_copy(update={"cv_folds": min(settings.cv_folds, WITHIN)})
-    folds = min(settings.cv_folds or FOLDS, rows.select("group_id").distinct().count())
+    inner = settings.model_copy(update={"cv_folds": min(settings.cv_folds, INNER_FOLDS)})
+    folds = min(settings.cv_folds or DEFAULT_FOLDS, rows.select("group_id").distinct().count())
     folded = assign_folds(rows, folds, settings.split_salt).cache()
     try:
         counted = folded.groupBy("label").agg(F.countDistinct("fold").alias("folds")).where("folds > 1").collect()
-        known = sorted({row["label"] for row in counted} & set(evaluated))
-        if len(known) < 2:
+        predicted = sorted({row["label"] for row in counted} & set(evaluated))
+        if len(predicted) < 2:
             raise DataError(
-                f"Of {len(classes):,} classes {len(known):,} have groups (encounters) in two of {folds} folds; an "
-                "evaluation takes two such classes. Label more encounters of each class."
+                f"Of {len(classes):,} classes {len(predicted):,} have groups (encounters) in two of {folds} folds; an "
+                "evaluation needs two such classes. Label more encounters of each class."
             )
-        is_asked = F.col("label").isin(known)
-        # The split says nothing here, but where train.cv_folds is 0 its validation part is what is held out.
+        is_predicted = F.col("label").isin(predicted)
+        # The split matters only if train.cv_folds is 0: then its validation part is held out.
         split = F.when(F.col("split") == "validation", F.col("split")).otherwise("train")
         parts = []
         for fold in range(folds):
             others = folded.where(~in_fold(fold)).drop("fold").withColumn("split", split).cache()
-            part = _part(fit_pipeline(others, classes, within), folded.where(in_fold(fold) & is_asked), classes)
+            part = _predict_part(
+                fit_pipeline(others, classes, inner), folded.where(in_fold(fold) & is_predicted), classes
+            )
             others.unpersist()
             parts += [part] if part else []
     finally:
@@ -68,46 +69,54 @@ def cross_validate_pipeline(
     return HeldOutPredictions(tuple(parts), folds)
 
 
-def _part(recipe: FittedPipeline, rows: DataFrame, classes: Sequence[str]) -> HeldOutPart | None:
-    """Return the answers about the rows; None where there is no row."""
-    views = predict_labelled(recipe.model, rows, classes)
+def _predict_part(pipeline: FittedPipeline, rows: DataFrame, classes: Sequence[str]) -> HeldOutPart | None:
+    """Return the predictions for the rows; None without rows."""
+    views = predict_labelled(pipeline.model, rows, classes)
     if views is None:
         return None
-    both = recipe.policy.average_flip
+    both = pipeline.policy.average_flip
     return HeldOutPart(
-        views.average_views(both), views.with_temperature(1 / recipe.temperature).average_views(both), recipe.policy
+        views.average_views(both), views.with_temperature(1 / pipeline.temperature).average_views(both), pipeline.policy
     )
 
 
 def check_leakage(rows: DataFrame, settings: Train, folds: int) -> Leakage:
-    """Check the images of an evaluation for near-identical ones among those learned from.
+    """Check the evaluation images for near-identical training images.
 
-    Of many images some are drawn by a hash of their bytes, at most MOST_CHECKED to check among those that fit into
-    MOST_NUMBERS numbers of the driver's memory; what is found then is a part of what there is.
+    Large sets are sampled by a hash of the bytes: at most MAX_CHECKED images are checked, against as many as fit into
+    MAX_VALUES feature values on the driver. The result is then a lower bound.
     """
     if folds:
         rows = assign_folds(rows, folds, settings.split_salt).withColumn("side", F.col("fold"))
-        checked = F.lit(True)
+        is_checked = F.lit(True)
     else:
         rows = rows.withColumn("side", (F.col("split") == "test").cast("int"))
-        checked = F.col("side") == 1
-    length, count, to_check = rows.agg(F.first(F.size("features")), F.count("*"), F.count(F.when(checked, 1))).first()
-    place = F.expr(f"pmod(xxhash64('leakage', content_hash), {STEPS})") / F.lit(STEPS)
-    few = place < MOST_CHECKED / max(to_check, 1)
-    kept = few if not folds else F.lit(True)
-    compared = (place < MOST_NUMBERS / max(length * count, 1)) & (kept | ~checked)
+        is_checked = F.col("side") == 1
+    length, count, to_check = rows.agg(
+        F.first(F.size("features")), F.count("*"), F.count(F.when(is_checked, 1))
+    ).first()
+    position = F.expr(f"pmod(xxhash64('leakage', content_hash), {HASH_BUCKETS})") / F.lit(HASH_BUCKETS)
+    in_sample = position < MAX_CHECKED / max(to_check, 1)
+    is_kept = in_sample if not folds else F.lit(True)
+    is_compared = (position < MAX_VALUES / max(length * count, 1)) & (is_kept | ~is_checked)
     time = F.col("captured_at").cast("double") if "captured_at" in rows.columns else F.lit(None).cast("double")
-    drawn = rows.where(compared).select(
-        "content_hash", "path", "label", "side", time.alias("time"), (checked & few).alias("is_checked"), "features"
+    sample = rows.where(is_compared).select(
+        "content_hash",
+        "path",
+        "label",
+        "side",
+        time.alias("time"),
+        (is_checked & in_sample).alias("is_checked"),
+        "features",
     )
-    found = drawn.toPandas().sort_values("content_hash")
-    if not len(found):
+    table = sample.toPandas().sort_values("content_hash")
+    if not len(table):
         return Leakage(0, 0)
     return find_leaks(
-        np.stack(found["features"].to_numpy()),
-        found["side"].to_numpy(np.int64),
-        found["is_checked"].to_numpy(bool),
-        found["label"].tolist(),
-        found["path"].tolist(),
-        found["time"].to_numpy(np.float64),
+        np.stack(table["features"].to_numpy()),
+        table["side"].to_numpy(np.int64),
+        table["is_checked"].to_numpy(bool),
+        table["label"].tolist(),
+        table["path"].tolist(),
+        table["time"].to_numpy(np.float64),
     )

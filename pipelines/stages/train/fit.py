@@ -1,4 +1,4 @@
-"""The recipe of a training: a fitted model, and what is chosen with it on images held out of learning."""
+"""Fit a pipeline: the calibrated model, and the policy selected on held-out images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipelines.classifiers.cross_validation import CrossValidationResult, fit_wi
 from pipelines.classifiers.transformers import with_temperature_scaling
 from pipelines.config.settings import Train
 from pipelines.evaluation.predictions import PredictionSet, choose_policy, choose_views
-from pipelines.evaluation.review_policy import ReviewPolicy, classes_of_interest
+from pipelines.evaluation.review_policy import ReviewPolicy, select_classes_of_interest
 from pipelines.stages.train.training_data import fit_cross_validated, fit_with_holdout
 
 
 @dataclass(frozen=True)
 class FittedPipeline:
-    """Hold a calibrated model and the choices made with it.
+    """A calibrated model and its policy.
 
-    `validation` are its answers for what was held out, calibrated; None where nothing was.
+    `validation` are the calibrated predictions for the held-out images; None if none were held out.
     """
 
     model: PipelineModel
@@ -32,22 +32,23 @@ class FittedPipeline:
 
 
 def fit_pipeline(rows: DataFrame, classes: Sequence[str], settings: Train) -> FittedPipeline:
-    """Fit on rows of features, label, burst_id, group_id, split, none of which may be test images.
+    """Fit on rows of features, label, burst_id, group_id, split, without test images.
 
-    Chosen on answers about groups that the model asked has not seen (`train.cv_folds`): the parameters with the lowest
-    log-loss, whether flipped images are asked about too (where there are features of them), the temperature, the vote
-    of a burst and the operating points.
+    Selected on predictions for unseen groups (`train.cv_folds`): the parameters with the lowest log-loss, whether to
+    average with the flipped images (if they have features), the temperature, the burst vote and the operating points.
     """
-    fitted, said = _fit(rows, list(classes), settings)
-    both, temperature, validation = choose_views(said) if said else (False, 1.0, None)
-    decision = choose_policy(
-        validation, classes_of_interest(classes, settings.classes_of_interest), settings.burst_aggregation
+    fitted, predictions = _fit_and_predict(rows, list(classes), settings)
+    both, temperature, validation = choose_views(predictions) if predictions else (False, 1.0, None)
+    policy = choose_policy(
+        validation, select_classes_of_interest(classes, settings.classes_of_interest), settings.burst_aggregation
     )
     model = with_temperature_scaling(fitted.model, temperature)
-    return FittedPipeline(model, fitted.parameters, temperature, replace(decision, average_flip=both), validation)
+    return FittedPipeline(model, fitted.parameters, temperature, replace(policy, average_flip=both), validation)
 
 
-def _fit(rows: DataFrame, classes: list[str], settings: Train) -> tuple[CrossValidationResult, PredictionSet | None]:
+def _fit_and_predict(
+    rows: DataFrame, classes: list[str], settings: Train
+) -> tuple[CrossValidationResult, PredictionSet | None]:
     folds = min(settings.cv_folds, rows.select("group_id").distinct().count())
     if folds > 1:
         return fit_cross_validated(rows, classes, settings, folds)

@@ -1,4 +1,4 @@
-"""The gate: the alias `champion` moves to a new version only if it beats the champion on the same test images."""
+"""The gate: a new version becomes champion only if it beats the champion on the same test images."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from pipelines.tracking.promotion import promotion_history, set_champion
 from pipelines.workspace.features import read_features
 from pipelines.workspace.tables import Tables
 
-MIN_WIN_RATE = 0.95  # share of the resamples in which it must be better: a one-sided test at 5 %
-MIN_RESAMPLES = 1000  # at least, however few the settings want behind the intervals: a model hangs on them
+MIN_WIN_RATE = 0.95  # fraction of the resamples in which it must be better: a one-sided test at 5 %
+MIN_RESAMPLES = 1000  # even if the settings ask for fewer: the choice of the champion depends on them
 
 
 @dataclass(frozen=True)
 class GateDecision:
-    """Hold whether a version may become champion, why, and the figures that say so by their names in MLflow."""
+    """Whether a version may become champion, the reason, and the metrics by their names in MLflow."""
 
     is_better: bool
-    why: str
-    figures: dict[str, float | None] = field(default_factory=dict)
+    reason: str
+    metrics: dict[str, float | None] = field(default_factory=dict)
 
 
 def apply_gate(
@@ -44,34 +44,34 @@ def apply_gate(
     model: PipelineModel,
     version: ModelVersion,
 ) -> str:
-    """Make `version` champion if it beats the one there is, else challenger; give the verdict, which the run keeps too.
+    """Make `version` champion if it beats the current one, else challenger; return the decision as text.
 
-    `test` has content_hash, features, label, burst_id, group_id. Needs an open run.
+    `test` has content_hash, features, label, burst_id, group_id. The decision is logged to the open run.
     """
     champion = tracking.champion()
     if champion is None:
-        verdict = GateDecision(True, "the first version")
+        decision = GateDecision(True, "the first version")
     else:
-        verdict = _judge_on(test, tables, tracking, settings, model, version, champion)
-    if verdict.is_better:
+        decision = _compare_on_test(test, tables, tracking, settings, model, version, champion)
+    if decision.is_better:
         if tracking.challenger():
-            tracking.delete_alias(CHALLENGER)  # an older one did not beat what this one beats
-        set_champion(tracking, version, verdict.why)
-        text = f"is champion: {verdict.why}"
+            tracking.delete_alias(CHALLENGER)  # the older challenger did not beat the champion that this version beats
+        set_champion(tracking, version, decision.reason)
+        text = f"is champion: {decision.reason}"
     else:
         tracking.set_alias(version, CHALLENGER)
-        text = f"is challenger, {champion} stays champion: {verdict.why}"
-    tracking.log(metrics=verdict.figures, tags={"gate": text})
+        text = f"is challenger, {champion} stays champion: {decision.reason}"
+    tracking.log(metrics=decision.metrics, tags={"gate": text})
     return text
 
 
-def settle(tracking: Tracking, same: Sequence[ModelVersion]) -> ModelVersion | None:
-    """Return which of these versions, the newest first, is judged; None where no run came that far.
+def find_gated_version(tracking: Tracking, versions: Sequence[ModelVersion]) -> ModelVersion | None:
+    """Return the first of these versions, newest first, that has passed through the gate; None without one.
 
-    A run may have been killed after it made its version champion and before it wrote the verdict: it is written now.
+    A run may have been killed after it set the champion and before it wrote the decision, which is then written here.
     """
     champion = tracking.champion()
-    for version in same:
+    for version in versions:
         if version.tags.get("gate"):
             return version
         if champion and version.version == champion.version:
@@ -80,70 +80,70 @@ def settle(tracking: Tracking, same: Sequence[ModelVersion]) -> ModelVersion | N
     return None
 
 
-def require_judge(tables: Tables, tracking: Tracking) -> None:
-    """Raise ModelError if there was a champion that a new version could not be compared with any more.
+def require_comparable_champion(tables: Tables, tracking: Tracking) -> None:
+    """Raise ModelError if there was a champion that a new version can no longer be compared with.
 
-    Asked before anything is fitted. Without this, the next version would be champion as if it were the first.
+    Called before the fit. Otherwise the next version would become champion as if it were the first.
     """
     name, champion = tracking.model, tracking.champion()
     if champion:
         return tracking.verify(champion)
-    before = [version for version in tracking.versions() if promotion_history(version)]
-    if before:
+    former = [version for version in tracking.versions() if promotion_history(version)]
+    if former:
         raise ModelError(
-            f"No version of {name} is champion any more, and {format_list([str(each) for each in before])} was. Choose one: "
-            f"`irbis promote {before[0].version} --reason ...`."
+            f"Model {name} has no champion any more; former champions: {format_list(list(map(str, former)))}. "
+            f"Promote one: `irbis promote {former[0].version} --reason ...`."
         )
     if tables.read("predictions").where(F.col("model_name") == name).head(1):
         raise ModelError(
-            f"Table predictions was made by model {name}, of which MLflow's database holds no champion: it is another "
-            "database, or it was lost. Put back a copy of it, or set tracking.uri as it was then; or train under "
-            "another name: --set tracking.model=NAME."
+            f"Table predictions was written with model {name}, but MLflow's database has no champion of it: the "
+            "database is another one, or was lost. Restore a copy of it, set tracking.uri to the earlier database, or "
+            "train under another name: --set tracking.model=NAME."
         )
 
 
 def compare_with_champion(
-    ours: PredictionSet, theirs: PredictionSet, interesting: Sequence[str], settings: Train, champion: str
+    ours: PredictionSet, theirs: PredictionSet, classes_of_interest: Sequence[str], settings: Train, champion: str
 ) -> GateDecision:
-    """Judge by single images' most probable class whether ours beat the champion's, theirs, on the same images.
+    """Decide by the single-image predictions whether ours beat the champion's, theirs, on the same images.
 
-    Ours must be higher in the metric, must be so in SURELY of the resamples of the groups, and must find no less of
-    any class of interest. A class that one was never taught it finds nothing of.
+    The metric must be higher, and higher in MIN_WIN_RATE of the resamples of the groups; no class of interest may have
+    a lower recall. A class that a model was not trained on has the recall 0.
     """
     name = settings.gate_metric.replace("_", " ")
-    found = paired_bootstrap(
+    comparison = paired_bootstrap(
         ours, theirs, settings.gate_metric, bootstrap=max(MIN_RESAMPLES, settings.bootstrap_resamples)
     )
     faults = []
-    if not found.is_higher:
+    if not comparison.is_higher:
         faults.append(f"{name} is not higher")
-    elif found.win_rate < MIN_WIN_RATE:
+    elif comparison.win_rate < MIN_WIN_RATE:
         faults.append(f"{name} may be higher by chance")
-    for label in interesting:
-        mine, other = found.recalls.get(label, (0.0, 0.0))
+    for label in classes_of_interest:
+        mine, other = comparison.recalls.get(label, (0.0, 0.0))
         if mine < other:
             faults.append(f"recall of {label} is lower, {mine:.3f} instead of {other:.3f}")
-    figures = {
-        "gate.difference": found.difference.value,
-        "gate.difference.low": found.difference.low,
-        "gate.difference.high": found.difference.high,
-        "gate.share_better": found.win_rate,
+    metrics = {
+        "gate.difference": comparison.difference.value,
+        "gate.difference.low": comparison.difference.low,
+        "gate.difference.high": comparison.difference.high,
+        "gate.win_rate": comparison.win_rate,
     }
-    comparison = _in_words(found, name, champion)
-    return GateDecision(not faults, f"{', and '.join(faults)}; {comparison}" if faults else comparison, figures)
+    text = _describe(comparison, name, champion)
+    return GateDecision(not faults, f"{', and '.join(faults)}; {text}" if faults else text, metrics)
 
 
-def _in_words(found: PairedComparison, name: str, champion: str) -> str:
-    difference = found.difference
+def _describe(comparison: PairedComparison, name: str, champion: str) -> str:
+    difference = comparison.difference
     interval = "" if difference.low is None else f" ({difference.low:+.3f} to {difference.high:+.3f})"
     return (
-        f"{name} {found.candidate:.3f}, {champion} {found.champion:.3f} on the same {found.images:,} test images of "
-        f"{found.groups:,} groups; difference {difference.value:+.3f}{interval}, above 0 in "
-        f"{100 * found.win_rate:.1f} % of resamples"
+        f"{name} {comparison.candidate:.3f}, {champion} {comparison.champion:.3f} on the same "
+        f"{comparison.images:,} test images of {comparison.groups:,} groups; "
+        f"difference {difference.value:+.3f}{interval}, above 0 in {100 * comparison.win_rate:.1f} % of resamples"
     )
 
 
-def _judge_on(
+def _compare_on_test(
     test: DataFrame,
     tables: Tables,
     tracking: Tracking,
@@ -152,44 +152,48 @@ def _judge_on(
     version: ModelVersion,
     champion: ModelVersion,
 ) -> GateDecision:
-    """Ask both about the same test images: those new to the champion too, of which its backbone has features."""
+    """Compare both on the test images that are new to the champion too, and that have features of its backbone."""
     if champion.learned_groups:
         test = test.where(~F.col("group_id").isin(champion.learned_groups))
     if not test.head(1):
         return GateDecision(
             False,
-            "the test split has no images that neither has learned from, so they cannot be compared; label more "
-            f"encounters, or choose by hand: `irbis promote {version.version} --reason ...`",
+            "no test image is new to both, so they cannot be compared; label more encounters, or decide yourself: "
+            f"`irbis promote {version.version} --reason ...`",
         )
-    if split := champion.split:  # of its own, by which it may have learned from what is of test now
+    if split := champion.split:  # by its own split it may have been trained on images that are in test now
         test = test.where(assign_split(F.col("group_id"), split["fractions"], split["salt"]) == "test")
     backbone = champion.tags["backbone"]
-    before, now = (ReviewPolicy.from_json(each.tags.get("decision")) for each in (champion, version))
-    flipped = " --set featurize.horizontal_flip=true" if before.average_flip else ""
-    held = read_features(tables, backbone, flipped=before.average_flip)
-    held = held.where(" and ".join(f"{view} is not null" for view in held.columns if view in FEATURE_COLUMNS))
-    theirs = test.drop(*FEATURE_COLUMNS).join(held.drop("failure", "failure_detail", "featurized_at"), "content_hash")
-    ours = test.join(held.select("content_hash"), "content_hash", "left_semi")
+    old_policy, new_policy = (ReviewPolicy.from_json(each.tags.get("review_policy")) for each in (champion, version))
+    flipped = " --set featurize.horizontal_flip=true" if old_policy.average_flip else ""
+    features = read_features(tables, backbone, flipped=old_policy.average_flip)
+    features = features.where(
+        " and ".join(f"{view} is not null" for view in features.columns if view in FEATURE_COLUMNS)
+    )
+    theirs = test.drop(*FEATURE_COLUMNS).join(
+        features.drop("failure", "failure_detail", "featurized_at"), "content_hash"
+    )
+    ours = test.join(features.select("content_hash"), "content_hash", "left_semi")
     classes = sorted({*champion.classes, *version.classes})
-    old = predict_labelled(load_model(tracking, champion), theirs, champion.classes, among=classes)
+    old = predict_labelled(load_model(tracking, champion), theirs, champion.classes, all_classes=classes)
     if old is None and split and not test.head(1):
-        fractions = ",".join(f"{each:g}" for each in split["fractions"])
+        fractions = ",".join(f"{fraction:g}" for fraction in split["fractions"])
         return GateDecision(
             False,
-            f"{champion} was trained with another split, and has learned from all these test images; set train."
-            f"split_salt to {split['salt']} and train.fractions to {fractions} as they were then, and train again",
+            f"{champion} was trained with another split, on all of these test images; set train.split_salt to "
+            f"{split['salt']} and train.fractions to {fractions} as before, and train again",
         )
     if old is None:
         return GateDecision(
             False,
-            f"{champion} has no features of the test images to be compared on; run "
+            f"{champion} has no features of the test images; run "
             f"`irbis featurize --backbone {backbone_names(backbone)}{flipped}`, then train again",
         )
-    new = predict_labelled(model, ours, version.classes, among=classes)
+    new = predict_labelled(model, ours, version.classes, all_classes=classes)
     assert new is not None  # the same images
-    ours_said, theirs_said = new.average_views(now.average_flip), old.average_views(before.average_flip)
-    verdict = compare_with_champion(ours_said, theirs_said, now.classes_of_interest, settings, str(champion))
-    if missing := sorted(set(version.classes) - set(ours_said.labels)):
-        why = f"{verdict.why}; not compared, for lack of test images: {format_list(missing)}"
-        return replace(verdict, why=why)
-    return verdict
+    new, old = new.average_views(new_policy.average_flip), old.average_views(old_policy.average_flip)
+    decision = compare_with_champion(new, old, new_policy.classes_of_interest, settings, str(champion))
+    if missing := sorted(set(version.classes) - set(new.labels)):
+        reason = f"{decision.reason}; not compared, for lack of test images: {format_list(missing)}"
+        return replace(decision, reason=reason)
+    return decision

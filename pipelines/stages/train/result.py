@@ -1,4 +1,4 @@
-"""What a training has made, and its figures under the names that MLflow keeps them by."""
+"""The result of a training, and its metrics under their MLflow names."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 
 from pyspark.ml import PipelineModel
 
+from pipelines.evaluation.held_out import method_name
 from pipelines.evaluation.leakage import Leakage
-from pipelines.evaluation.measurements import method_name
 from pipelines.evaluation.results import Evaluation, Interval
 from pipelines.evaluation.review_policy import OperatingPointResult, ReviewPolicy
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Hold a calibrated model and what is decided with it, and what was measured of both.
+    """A calibrated model with its policy, and the evaluation of both.
 
-    `test` and `validation` (None where there is none) are of single images, `voted` of test images after the vote
-    of their bursts; `reviews` say what each operating point costs and finds on test. `uncalibrated` is the calibration
-    error on test before the temperature. With `folds` the first, `voted`, `reviews` and `uncalibrated` are not of the
-    test split: they are of cross-validation over the groups of all splits. `caveats` are sentences for whoever reads
-    the figures.
+    `test` and `validation` (None without validation images) are of single images, `burst_test` of test images after
+    the burst vote; `operating_points` have the review share and recall of each point on test. `ece_before` is the
+    calibration error on test before temperature scaling. With `folds`, `test`, `burst_test`, `operating_points` and
+    `ece_before` are from cross-validation over the groups of all splits, not from the test split. `caveats` are
+    sentences for the reader of the metrics.
     """
 
     model: PipelineModel
     classes: list[str]
     parameters: dict[str, Any]
     temperature: float
-    decision: ReviewPolicy
+    policy: ReviewPolicy
     test: Evaluation
     burst_test: Evaluation
     validation: Evaluation | None
-    reviews: tuple[OperatingPointResult, ...]
+    operating_points: tuple[OperatingPointResult, ...]
     ece_before: float
     folds: int = 0
     caveats: tuple[str, ...] = ()
@@ -45,28 +45,30 @@ class TrainingResult:
         return method_name(self.folds)
 
     def mlflow_metrics(self) -> dict[str, float | None]:
-        """Give every figure under the name that MLflow shows it by: test.accuracy, test.accuracy.low ...
+        """Return all metrics by their MLflow names: test.accuracy, test.accuracy.low ...
 
-        Those of cross-validation have names of their own, so that no chart of runs mixes the two.
+        Those of cross-validation have other names, so that no chart of runs mixes the two.
         """
-        test, voted = ("cross_validation", "cross_validation_voted") if self.folds else ("test", "voted")
+        test, burst_test = ("cross_validation", "cross_validation_burst") if self.folds else ("test", "test_burst")
         flat: dict[str, float | None] = {f"{test}.calibration_error.before": self.ece_before}
         if self.leakage:
             flat["leakage.share"] = self.leakage.share
-        for split, found in ((test, self.test), (voted, self.burst_test), ("validation", self.validation)):
-            for name, each in found.metrics.items() if found else ():
-                flat |= _bounded(f"{split}.{name}", each)
-        for review in self.reviews:
-            point = review.point
-            name = f"review.{_plain(point.label)}.{point.unit}.{point.recall:g}"
-            flat |= _bounded(f"{name}.share", review.share) | _bounded(f"{name}.recall", review.recall)
+        for split, evaluation in ((test, self.test), (burst_test, self.burst_test), ("validation", self.validation)):
+            for name, interval in evaluation.metrics.items() if evaluation else ():
+                flat |= _flatten_interval(f"{split}.{name}", interval)
+        for result in self.operating_points:
+            point = result.point
+            name = f"review.{_sanitize(point.label)}.{point.unit}.{point.recall:g}"
+            flat |= _flatten_interval(f"{name}.share", result.share) | _flatten_interval(
+                f"{name}.recall", result.recall
+            )
         return flat
 
     def to_json(self) -> str:
-        """Give what was measured as the text of the version's evaluation file."""
-        evaluations = {"test": self.test, "voted": self.burst_test, "validation": self.validation}
+        """Return the content of the version's evaluation file."""
+        evaluations = {"test": self.test, "burst_test": self.burst_test, "validation": self.validation}
         values: dict[str, Any] = {name: each.to_dict() if each else None for name, each in evaluations.items()}
-        values["reviews"] = [review.to_dict() for review in self.reviews]
+        values["operating_points"] = [result.to_dict() for result in self.operating_points]
         values["evaluation"] = {"method": self.method, "folds": self.folds}
         values["caveats"] = list(self.caveats)
         values["leakage"] = self.leakage.to_dict() if self.leakage else None
@@ -74,10 +76,10 @@ class TrainingResult:
         return json.dumps(values, indent=1)
 
 
-def _bounded(name: str, figure: Interval) -> dict[str, float | None]:
-    return {name: figure.value, f"{name}.low": figure.low, f"{name}.high": figure.high}
+def _flatten_interval(name: str, interval: Interval) -> dict[str, float | None]:
+    return {name: interval.value, f"{name}.low": interval.low, f"{name}.high": interval.high}
 
 
-def _plain(label: str) -> str:
-    """Leave what MLflow takes in a name: letters, digits, _ - . / and spaces."""
+def _sanitize(label: str) -> str:
+    """Replace characters that MLflow does not accept in a name: not letters, digits, _ - . / or space."""
     return re.sub(r"[^\w\-./ ]", "_", label, flags=re.ASCII)

@@ -1,6 +1,6 @@
-"""Train: features with labels become a registered model version, and champion if it beats the champion.
+"""Train: fit a classifier on labelled features, register it, and make it champion if it beats the champion.
 
-The split is by groups: the images that evaluate a model are of encounters that it has never seen.
+The split is by groups: a model is evaluated on images of encounters that it was not trained on.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.stages.train.caveats import find_caveats
 from pipelines.stages.train.evaluate import check_leakage, cross_validate_pipeline, evaluate_on_test
 from pipelines.stages.train.fit import fit_pipeline
-from pipelines.stages.train.gate import apply_gate, require_judge, settle
+from pipelines.stages.train.gate import apply_gate, find_gated_version, require_comparable_champion
 from pipelines.stages.train.result import TrainingResult
 from pipelines.stages.train.training_data import (
     Selection,
-    require_sound_labels,
+    require_consistent_labels,
     select_rows,
     training_fingerprint,
     training_rows,
@@ -40,36 +40,37 @@ from pipelines.workspace.tables import Tables
 def train(rows: DataFrame, settings: Settings) -> TrainingResult:
     """Fit a classifier on rows of path, content_hash, features, label, burst_id, group_id, split, and evaluate it.
 
-    The model learns from train and validation. It is evaluated on test, if test has images of every class that has at
-    least two groups; otherwise by nested cross-validation over the groups of all splits. Raises DataError where there
-    is too little to learn from.
+    The model is trained on train and validation. It is evaluated on test, if test has images of every class with at
+    least two groups; otherwise by nested cross-validation over the groups of all splits. Raises DataError if there are
+    too few images or groups.
     """
     return train_selected(_select(rows, settings), settings)
 
 
 def train_selected(selection: Selection, settings: Settings) -> TrainingResult:
-    chosen, rows, coverage = settings.train, selection.rows, selection.coverage
-    learning = rows.where("split != 'test'").cache()
-    recipe = fit_pipeline(learning, coverage.classes, chosen)
-    learning.unpersist()
+    """Fit and evaluate a classifier on selected rows, as `train` does."""
+    options, rows, coverage = settings.train, selection.rows, selection.coverage
+    training = rows.where("split != 'test'").cache()
+    fitted = fit_pipeline(training, coverage.classes, options)
+    training.unpersist()
     if coverage.untested:
-        measured = cross_validate_pipeline(rows, coverage.classes, coverage.evaluated, chosen)
+        measured = cross_validate_pipeline(rows, coverage.classes, coverage.evaluated, options)
     else:
         test = rows.where("split = 'test'")
-        measured = evaluate_on_test(recipe, test, coverage.classes, coverage.evaluated)
-    leakage = check_leakage(rows, chosen, measured.folds)
-    validation = recipe.validation
+        measured = evaluate_on_test(fitted, test, coverage.classes, coverage.evaluated)
+    leakage = check_leakage(rows, options, measured.folds)
+    validation = fitted.validation
     return TrainingResult(
-        recipe.model,
+        fitted.model,
         list(coverage.classes),
-        recipe.parameters,
-        recipe.temperature,
-        recipe.policy,
-        test=measured.predictions.evaluate(chosen.bootstrap_resamples),
-        burst_test=measured.aggregate_bursts.evaluate(chosen.bootstrap_resamples),
-        validation=validation.evaluate(chosen.bootstrap_resamples) if validation else None,
-        reviews=measured.measure_operating_points(recipe.policy, chosen.bootstrap_resamples),
-        ece_before=_calibration_error(measured.raw),
+        fitted.parameters,
+        fitted.temperature,
+        fitted.policy,
+        test=measured.predictions.evaluate(options.bootstrap_resamples),
+        burst_test=measured.burst_predictions.evaluate(options.bootstrap_resamples),
+        validation=validation.evaluate(options.bootstrap_resamples) if validation else None,
+        operating_points=measured.measure_operating_points(fitted.policy, options.bootstrap_resamples),
+        ece_before=_calibration_error(measured.uncalibrated),
         folds=measured.folds,
         caveats=find_caveats(selection, measured, leakage),
         leakage=leakage,
@@ -79,13 +80,13 @@ def train_selected(selection: Selection, settings: Settings) -> TrainingResult:
 def _select(rows: DataFrame, settings: Settings) -> Selection:
     labels = sorted(row["label"] for row in rows.select("label").distinct().collect())
     if labels:
-        wanted = settings.train.classes_of_interest
-        require_known_labels("train.classes_of_interest", wanted, labels, "training image")
+        requested = settings.train.classes_of_interest
+        require_known_labels("train.classes_of_interest", requested, labels, "training image is labelled")
     return select_rows(rows, settings.train)
 
 
-def _calibration_error(answers: PredictionSet) -> float:
-    return answers.evaluate(bootstrap=0).metrics["calibration_error"].value or 0.0
+def _calibration_error(predictions: PredictionSet) -> float:
+    return predictions.evaluate(bootstrap=0).metrics["calibration_error"].value or 0.0
 
 
 def prepare(settings: Settings) -> None:
@@ -94,59 +95,60 @@ def prepare(settings: Settings) -> None:
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
-    """Train on all labelled features of settings.featurize.backbone, and register what comes out."""
+    """Train on all labelled features of settings.featurize.backbone, and register the model version."""
     clock, tables, tracking = Stopwatch(), Tables.of(spark, settings), Tracking.of(settings)
     tracking.mark_stale_runs_killed()
     tables.require("features")
     backbone = feature_id(settings)
     rows = training_rows(tables, settings, backbone).cache()
     fingerprint = training_fingerprint(rows, settings, backbone)
-    same = [each for each in tracking.versions() if each.tags.get("fingerprint") == fingerprint]
-    if judged := settle(tracking, same):
+    same = [version for version in tracking.versions() if version.tags.get("fingerprint") == fingerprint]
+    if existing := find_gated_version(tracking, same):
         rows.unpersist()
-        return StageResult("train", seconds=clock.seconds, outcome=_again(judged))
-    require_sound_labels(tables, rows, settings)
+        return StageResult("train", seconds=clock.seconds, outcome=_noop_outcome(existing))
+    require_consistent_labels(tables, rows, settings)
     for unfinished in same:  # of a run that was killed between registering and the gate
         tracking.delete(unfinished)
-    require_judge(tables, tracking)
+    require_comparable_champion(tables, tracking)
     selection = _select(rows, settings)
     trained = train_selected(selection, settings)
     total = selection.rows.count()
-    version, verdict = _record(tables, tracking, settings, selection, trained, backbone, fingerprint)
+    version, decision = _register(tables, tracking, settings, selection, trained, backbone, fingerprint)
     rows.unpersist()
-    figure = trained.test.metrics["balanced_accuracy"].format()
-    outcome = f"{version} {verdict}; {trained.method} balanced accuracy {figure}"
+    accuracy = trained.test.metrics["balanced_accuracy"].format()
+    outcome = f"{version} {decision}; {trained.method} balanced accuracy {accuracy}"
     return StageResult(
         "train",
         total,
         1,
         seconds=clock.seconds,
-        notes=(*trained.caveats, *_notes(trained, settings.score)),
+        notes=(*trained.caveats, *_policy_notes(trained, settings.score)),
         outcome=outcome,
-        noop_outcome=_again(version),
+        noop_outcome=_noop_outcome(version),
         artifacts={"model": version.version},
     )
 
 
-def _notes(trained: TrainingResult, settings: Score) -> tuple[str, ...]:
-    lacking = trained.decision.classes_without_threshold(settings.recall_unit, settings.target_recall)
-    if not lacking or len(trained.decision.classes_of_interest) == len(trained.classes):
-        return ()  # where every class is of interest, nothing is dismissed anyway
-    wanted = round(1 / (1 - settings.target_recall))
+def _policy_notes(trained: TrainingResult, settings: Score) -> tuple[str, ...]:
+    lacking = trained.policy.classes_without_threshold(settings.recall_unit, settings.target_recall)
+    if not lacking or len(trained.policy.classes_of_interest) == len(trained.classes):
+        return ()  # if every class is of interest, score uses no thresholds
+    required = round(1 / (1 - settings.target_recall))
     return (
-        f"fewer than {wanted} groups of {', '.join(lacking)} were held out, too few for an operating point at recall "
-        f"{settings.target_recall:g}: what is taken for it, or unsure, needs review. Label more encounters with it.",
+        f"fewer than {required} groups of {', '.join(lacking)} were held out, too few for an operating point at recall "
+        f"{settings.target_recall:g}: images predicted as such, and uncertain ones, need review. "
+        "Label more encounters.",
     )
 
 
-def _again(version: ModelVersion) -> str:
-    return f"{version} was trained on the same: nothing to do"
+def _noop_outcome(version: ModelVersion) -> str:
+    return f"{version} was trained on the same data and settings: nothing to do"
 
 
-def _classifier(settings: Settings, trained: TrainingResult) -> str:
-    """Say what was fitted, on which views of the images."""
-    asked = "asked about both views" if trained.decision.average_flip else "asked about the images as they are"
-    views = f"; learned from flipped images too, and {asked}" if settings.featurize.horizontal_flip else ""
+def _describe_classifier(settings: Settings, trained: TrainingResult) -> str:
+    """Return a description of the classifier and of the views of the images that it uses."""
+    predicted = "averaged over both views" if trained.policy.average_flip else "of the unflipped images"
+    views = f"; trained on flipped images too, predictions {predicted}" if settings.featurize.horizontal_flip else ""
     return describe(settings.train, trained.parameters) + views
 
 
@@ -161,26 +163,26 @@ def _tags(
         "fingerprint": fingerprint,
         "split": json.dumps({"fractions": train.fractions, "salt": train.split_salt, "moved": selection.moved}),
         "evaluation": trained.method,
-        "metrics": json.dumps({name: found.value for name, found in trained.test.metrics.items()}),
-        "decision": trained.decision.to_json(),
+        "metrics": json.dumps({name: interval.value for name, interval in trained.test.metrics.items()}),
+        "review_policy": trained.policy.to_json(),
         **code_version(),
     }
 
 
-def _chosen(trained: TrainingResult) -> dict[str, Any]:
-    """Return what was chosen in training, and how it was evaluated, as parameters of the run."""
-    weight = trained.decision.max_weight
+def _selected_params(trained: TrainingResult) -> dict[str, Any]:
+    """Return the selected parameters and the evaluation method, as parameters of the run."""
+    weight = trained.policy.max_weight
     return {
         **trained.parameters,
         "temperature": trained.temperature,
-        "both_views": trained.decision.average_flip,
-        "vote.weight_of_maximum": "none" if weight is None else weight,
+        "average_flip": trained.policy.average_flip,
+        "burst_vote.max_weight": "none" if weight is None else weight,
         "evaluation.method": trained.method,
         "evaluation.caveats": len(trained.caveats),
     }
 
 
-def _record(
+def _register(
     tables: Tables,
     tracking: Tracking,
     settings: Settings,
@@ -189,8 +191,12 @@ def _record(
     backbone: str,
     fingerprint: str,
 ) -> tuple[ModelVersion, str]:
-    """Log the run, register the version, and let the gate decide on the champion."""
-    from pipelines.reports.plots import class_figure, confusion_figure, reliability_figure  # matplotlib: seconds
+    """Log the run, register the version, and pass it through the gate."""
+    from pipelines.reports.plots import (
+        class_figure,
+        confusion_figure,
+        reliability_figure,
+    )  # importing matplotlib takes seconds
 
     rows = selection.rows
     tags = _tags(settings, selection, trained, backbone, fingerprint)
@@ -200,11 +206,11 @@ def _record(
         backbone,
         counts,
         trained.test,
-        _classifier(settings, trained),
+        _describe_classifier(settings, trained),
         voted=trained.burst_test,
-        reviews=trained.reviews,
+        reviews=trained.operating_points,
         calibration=(trained.ece_before, trained.temperature),
-        interesting=trained.decision.classes_of_interest,
+        interesting=trained.policy.classes_of_interest,
         weights=settings.featurize.weights,
         folds=trained.folds,
         caveats=trained.caveats,
@@ -213,7 +219,7 @@ def _record(
         tracking.log(
             params={
                 **redact(dict(flatten(settings.model_dump(by_alias=True)))),
-                **_chosen(trained),
+                **_selected_params(trained),
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
                 **{f"rows.{split}": split_size(counts, split) for split in SPLITS},
                 "rows.left_out": sum(selection.coverage.left_out.values()),
@@ -228,6 +234,6 @@ def _record(
         )
         version = tracking.register(trained.model, run_id, tags, card)
         test = rows.where("split = 'test'")
-        verdict = apply_gate(tables, tracking, settings.train, test, trained.model, version)
-        tracking.tag(version, gate=verdict)
-    return version, verdict
+        decision = apply_gate(tables, tracking, settings.train, test, trained.model, version)
+        tracking.tag(version, gate=decision)
+    return version, decision

@@ -1,4 +1,4 @@
-"""What is learned from, and by whom it is judged: what training, a sweep and a comparison of splits share."""
+"""Training rows, their selection and held-out predictions, shared by training, sweep and split comparison."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from pipelines.workspace.tables import Tables
 
 
 def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFrame:
-    """Give path, content_hash, features, label, burst_id, group_id, captured_at, split of what may be learned from.
+    """Return path, content_hash, features, label, burst_id, group_id, captured_at, split of the labelled images.
 
-    With `featurize.horizontal_flip` there is `flipped` too, the features of the flipped image.
+    With `featurize.horizontal_flip` there is also `flipped`, the features of the flipped image.
     """
-    chosen = settings.train
-    images = labelled_images(tables.latest_images(), chosen.exclude_labels, ["captured_at"])
+    options = settings.train
+    images = labelled_images(tables.latest_images(), options.exclude_labels, ["captured_at"])
     features = read_features(tables, backbone, flipped=settings.featurize.horizontal_flip).where("failure is null")
     rows = images.join(features.drop("failure", "failure_detail", "featurized_at"), "content_hash")
-    return rows.withColumn("split", assign_split(F.col("group_id"), chosen.fractions, chosen.split_salt))
+    return rows.withColumn("split", assign_split(F.col("group_id"), options.fractions, options.split_salt))
 
 
-def require_sound_labels(tables: Tables, rows: DataFrame, settings: Settings) -> None:
-    """Raise DataError if labels differ only in case, or if no image has a label that is to be excluded."""
+def require_consistent_labels(tables: Tables, rows: DataFrame, settings: Settings) -> None:
+    """Raise DataError if labels differ only in case, or if no image has a label of train.exclude_labels."""
     if excluded := settings.train.exclude_labels:
         labels = tables.latest_images().where("label is not null").select("label").distinct().collect()
         require_known_labels("train.exclude_labels", excluded, [row["label"] for row in labels], "image")
@@ -45,10 +45,10 @@ def require_sound_labels(tables: Tables, rows: DataFrame, settings: Settings) ->
 
 @dataclass(frozen=True)
 class Selection:
-    """Hold the rows that a training uses, and how far they cover their classes.
+    """The rows of a training, and the coverage of their classes.
 
-    `moved` are the groups of validation or test that are learned from all the same, because a class has no others:
-    their `split` is train here, and nothing is measured on them later (ModelVersion.learned_groups).
+    `moved` are groups of validation or test that are trained on because their class has no others: their `split` is
+    train here, and no later version is evaluated on them (ModelVersion.learned_groups).
     """
 
     rows: DataFrame
@@ -59,25 +59,25 @@ class Selection:
 def select_rows(rows: DataFrame, settings: Train) -> Selection:
     """Leave out the images of classes with too few groups (train.min_groups_per_class).
 
-    Raises DataError where too little is left to train and evaluate a classifier.
+    Raises DataError if too little is left to train and evaluate a classifier.
     """
-    learned = ("train", "validation") if settings.cv_folds else ("train",)
-    wanted = settings.min_groups_per_class, learned, settings.classes_of_interest
-    coverage, moved = check_coverage(count_by_split(rows), *wanted), tuple[str, ...]()
+    training_splits = ("train", "validation") if settings.cv_folds else ("train",)
+    requirements = settings.min_groups_per_class, training_splits, settings.classes_of_interest
+    coverage, moved = check_coverage(count_by_split(rows), *requirements), tuple[str, ...]()
     left_out = coverage.left_out
     if left_out:
         rows = rows.where(~F.col("label").isin(list(left_out)))
     if coverage.unlearned:
-        found = rows.where(F.col("label").isin(list(coverage.unlearned))).select("group_id").distinct().collect()
-        moved = tuple(sorted(row["group_id"] for row in found))
+        groups = rows.where(F.col("label").isin(list(coverage.unlearned))).select("group_id").distinct().collect()
+        moved = tuple(sorted(row["group_id"] for row in groups))
         is_moved = F.col("group_id").isin(list(moved))
         rows = rows.withColumn("split", F.when(is_moved, "train").otherwise(F.col("split")))
-        coverage = replace(check_coverage(count_by_split(rows), *wanted), left_out=left_out)
+        coverage = replace(check_coverage(count_by_split(rows), *requirements), left_out=left_out)
     return Selection(rows, coverage, moved)
 
 
 def training_fingerprint(rows: DataFrame, settings: Settings, backbone: str) -> str:
-    """Give a text that is the same for the same images, labels, bursts, groups, backbone and settings."""
+    """Return a text that identifies images, labels, bursts, groups, splits, backbone and settings."""
     digest = F.xxhash64("content_hash", "label", "burst_id", "group_id", "split").cast("decimal(38,0)")
     count, total = rows.agg(F.count("*"), F.sum(digest)).first()
     views = "/flipped" if FLIPPED_COLUMN in rows.columns else ""
@@ -87,10 +87,10 @@ def training_fingerprint(rows: DataFrame, settings: Settings, backbone: str) -> 
 def fit_cross_validated(
     rows: DataFrame, classes: list[str], settings: Train, folds: int, unit: str = "group_id"
 ) -> tuple[CrossValidationResult, PredictionSet | None]:
-    """Learn from all rows; each is asked about by a model that has not seen its group (or another `unit`).
+    """Fit on all rows; return out-of-fold predictions by models that were trained without the row's group (or `unit`).
 
-    Rows that have a `fold` keep it. There are no answers for labels that lie in one fold alone: what a model that was
-    never taught a label says of it must not choose anything.
+    Rows with a `fold` keep it. Labels in one fold only are not predicted: predictions of a model that was not trained
+    on a label must not affect any choice.
     """
     if "fold" not in rows.columns:
         folded = assign_folds(rows, folds, settings.split_salt, unit).cache()
@@ -100,14 +100,14 @@ def fit_cross_validated(
             folded.unpersist()
     fitted = cross_validate(rows, classes, settings, folds)
     return fitted, predict_out_of_fold(
-        fitted.fold_models, rows.where(~F.col("label").isin(list(fitted.single))), classes
+        fitted.fold_models, rows.where(~F.col("label").isin(list(fitted.single_fold_labels))), classes
     )
 
 
 def fit_with_holdout(
     rows: DataFrame, classes: list[str], settings: Train
 ) -> tuple[CrossValidationResult, PredictionSet | None]:
-    """Learn from train alone, and be judged on validation."""
-    held = rows.where("split = 'validation'")
-    fitted = fit_with_validation(rows.where("split = 'train'"), held, classes, settings)
-    return fitted, predict_labelled(fitted.model, held, classes)
+    """Fit on train only, and predict validation."""
+    validation = rows.where("split = 'validation'")
+    fitted = fit_with_validation(rows.where("split = 'train'"), validation, classes, settings)
+    return fitted, predict_labelled(fitted.model, validation, classes)

@@ -1,0 +1,161 @@
+"""Watching a source: each file is ingested once, whatever interrupts the watcher or the source."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import DataError, PlatformError
+from pipelines.sources.listing import list_images
+from pipelines.sources.registry import open_source
+from pipelines.stages.ingest import stage as ingest
+from pipelines.stages.ingest.arrivals import checkpoint_path, enqueue
+from pipelines.stages.ingest.watch import Watcher, watch
+from pipelines.workspace.lock import workspace_lock
+from pipelines.workspace.tables import Tables
+
+from ..conftest import jpeg
+
+
+class Over(Exception):
+    """End a watch from within its sleep."""
+
+
+def sleeps(*acts):
+    """Return a sleep function that runs one action each time, and stops the watcher after the last."""
+    waiting = list(acts)
+
+    def sleep(seconds):
+        assert seconds == 60
+        if not waiting:
+            raise Over
+        waiting.pop(0)()
+
+    return sleep
+
+
+def results_of(spark, settings, *acts):
+    found = []
+    with pytest.raises(Over):
+        for result in watch(spark, settings, sleeps(*acts)):
+            found.append((result.read, result.written, dict(result.failures), len(result.notes)))
+    return found
+
+
+def paths(tables):
+    return sorted(row["path"].rpartition("/")[2] for row in tables.read("images").collect())
+
+
+def test_what_arrives_is_taken_once_and_a_look_at_nothing_new_writes_nothing(spark, make_settings, draw):
+    folder = draw({"a/1.jpg": jpeg(90, 1), "a/bad.jpg": b""})
+    settings = make_settings({"sources.images": str(folder)})
+    tables = Tables.of(spark, settings)
+
+    def nothing():
+        versions.append((tables.version("images"), tables.version("arrivals")))
+
+    versions = []
+    more = {"a/2.jpg": jpeg(91, 2), "b/1.jpg": jpeg(92, 3)}
+    found = results_of(spark, settings, nothing, nothing, lambda: draw(more), lambda: draw({"a/1.jpg": jpeg(93, 4)}))
+    assert found == [(2, 1, {"empty": 1}, 0), (2, 2, {}, 0), (1, 1, {}, 0)]
+    assert versions == [(0, 0), (0, 0)]
+    assert paths(tables) == ["1.jpg", "1.jpg", "1.jpg", "2.jpg", "bad.jpg"]  # a/1.jpg in two versions
+    assert tables.read("arrivals").count() == 5
+    assert results_of(spark, settings) == []  # another process goes on from the checkpoint
+    assert ingest.run(spark, settings).read == 0
+
+
+def test_skipped_files_are_reported_once_and_again_when_they_change(spark, make_settings, draw):
+    folder = draw({"a/1.jpg": jpeg(90, 1), "a/1.mp4": b""})
+    settings = make_settings({"sources.images": str(folder)})
+    notes = []
+    with pytest.raises(Over):
+        for result in watch(spark, settings, sleeps(lambda: None, lambda: draw({"a/2.mp4": b""}))):
+            notes.append(result.notes)
+    assert [note.partition(". ")[0] for (note,) in notes] == [
+        "skipped 1 of 2 files: 1 video (mp4)",
+        "skipped 2 of 3 files: 2 videos (mp4)",
+    ]
+
+
+def test_what_was_announced_when_a_look_was_stopped_is_taken_by_the_next(spark, make_settings, draw, monkeypatch):
+    folder = draw({f"a/{n}.jpg": jpeg(90, n) for n in range(4)})
+    settings = make_settings({"sources.images": str(folder), "ingest.files_per_commit": "2"})
+    tables, source = Tables.of(spark, settings), open_source(settings)
+    enqueue(tables, list_images(tables, source, settings.sources).files)
+    enqueue(tables, list_images(tables, source, settings.sources).files)  # killed before the stream began, twice
+    taken = ingest._ingest_chunk
+
+    def fails_at_the_second(*args):
+        if tables.exists("images"):
+            raise Over("the second commit")
+        return taken(*args)
+
+    monkeypatch.setattr(ingest, "_ingest_chunk", fails_at_the_second)
+    with pytest.raises(Over, match=r"^the second commit$"):  # what was raised inside the stream, not Spark's text of it
+        Watcher(tables, source, settings).poll()
+    assert len(paths(tables)) == 2
+    monkeypatch.undo()
+    assert Watcher(tables, source, settings).poll().read == 2
+    assert paths(tables) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+
+
+def test_what_moves_and_what_goes_is_seen_while_watching(spark, make_settings, draw):
+    folder = draw({f"a/{n}.jpg": jpeg(90, n) for n in range(4)})
+    settings = make_settings({"sources.images": str(folder)})
+    watcher = Watcher(Tables.of(spark, settings), open_source(settings), settings)
+    assert watcher.poll().read == 4
+    (folder / "a/0.jpg").rename(folder / "a/9.jpg")
+    (folder / "a/1.jpg").unlink()
+    moved, gone = watcher.poll().notes
+    assert moved == f"1 image moved, first file://{folder}/a/0.jpg -> file://{folder}/a/9.jpg."
+    assert gone.startswith(f"1 image is gone from the source, first file://{folder}/a/1.jpg.")
+    current = watcher.tables.latest_images().orderBy("path").collect()
+    assert [row["path"][-5:] for row in current] == ["2.jpg", "3.jpg", "9.jpg"]
+    version = watcher.tables.version("images")
+    assert watcher.poll().notes == () and watcher.tables.version("images") == version
+
+
+def test_a_source_that_goes_away_later_and_a_workspace_in_use_are_notes(spark, make_settings, draw):
+    folder = draw({"a/1.jpg": jpeg(90, 1)})
+    settings = make_settings({"sources.images": str(folder)})
+    held = workspace_lock(settings.workspace)
+    acts = [held.__enter__, lambda: (held.__exit__(None, None, None), draw({"a/2.jpg": jpeg(91, 2)}))]
+    assert results_of(spark, settings, *acts) == [(1, 1, {}, 0), (0, 0, {}, 1), (1, 1, {}, 0)]
+    with workspace_lock(settings.workspace), pytest.raises(PlatformError, match="is working in"):
+        next(watch(spark, settings))  # the first look: nobody is there to read notes yet
+
+
+def test_a_disk_that_is_full_for_a_while_is_a_note_and_leaves_no_file(spark, make_settings, draw, monkeypatch):
+    folder = draw({"a/1.jpg": jpeg(90, 1)})
+    settings = make_settings({"sources.images": str(folder)})
+    left = Path(Tables.of(spark, settings).location("images"), "part-0.parquet")
+
+    def full(*_):
+        left.write_bytes(b"x")
+        raise RuntimeError("Caused by: java.io.IOException: No space left on device")
+
+    acts = [
+        lambda: (draw({"a/2.jpg": jpeg(91, 2)}), monkeypatch.setattr(ingest, "_ingest_chunk", full)),
+        monkeypatch.undo,
+    ]
+    found = []
+    with pytest.raises(Over):
+        for result in watch(spark, settings, sleeps(*acts)):
+            found.append((result.read, "No space is left on the disk of" in "".join(result.notes), left.exists()))
+    assert found == [(1, False, False), (0, True, False), (1, False, False)]
+
+
+def test_a_checkpoint_of_another_table_is_an_error(spark, make_settings, draw):
+    settings = make_settings({"sources.images": str(draw({"a/1.jpg": jpeg(90, 1)}))})
+    tables, source = Tables.of(spark, settings), open_source(settings)
+    assert Watcher(tables, source, settings).poll().read == 1
+    shutil.rmtree(tables.location("arrivals"))
+    draw({"a/2.jpg": jpeg(91, 2)})
+    with pytest.raises(DataError, match=r"does not fit the table arrivals .* Remove the checkpoint"):
+        Watcher(tables, source, settings).poll()
+    shutil.rmtree(checkpoint_path(tables, source.root))
+    assert Watcher(tables, source, settings).poll().read == 1
+    assert paths(tables) == ["1.jpg", "2.jpg"]
