@@ -156,4 +156,4 @@ def _rules(folder):
 def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Convert networks as on a processor without bfloat16, whose rounding errors would hide mistakes."""
     for module in (conversion, graph):
-        monkeypatch.setattr(module, "has_bfloat16", lambda: False)
+        monkeypatch.setattr(module, "cpu_has_bfloat16", lambda: False)

@@ -67,7 +67,7 @@ def test_images_are_appended_uncompressed_and_the_newest_row_of_a_path_is_curren
 
     second = images(spark, ("é.jpg", "dog", b"22", 2), ("new.jpg", None, b"3", 2))
     tables.append("images", second, compression="uncompressed")
-    current = tables.current_images()
+    current = tables.latest_images()
     assert "content" not in current.columns
     assert {row["path"]: row["label"] for row in current.collect()} == {
         "a b.jpg": "cat",
@@ -94,7 +94,7 @@ def test_a_row_without_content_gets_that_of_the_row_it_refers_to(spark, tables):
     at = F.lit(NOON + timedelta(minutes=1))
     name = F.element_at(F.split("path", "/"), -1)
     tables.append("images", moved.withColumn("content_path", name).withColumn("content_at", at))
-    rows = tables.settled(tables.current_images().where("path <> 'b.jpg'"))
+    rows = tables.materialize(tables.latest_images().where("path <> 'b.jpg'"))
     since = rows.agg(F.min(content_ingested_at())).first()[0]
     assert since.astimezone(timezone.utc) == NOON + timedelta(minutes=1)
     found = {row["path"]: (row["label"], row["content"]) for row in tables.with_content(rows, since).collect()}
@@ -112,10 +112,10 @@ def test_removed_paths_are_left_out_unless_asked_for(spark, tables):
     removed = images(spark, ("a.jpg", "cat", None, 2), ("b.jpg", "cat", None, 2))
     tables.append("images", removed.withColumn("removed_at", F.lit(NOON)))
     tables.append("images", images(spark, ("b.jpg", "dog", None, 3)))  # there again
-    assert [row["path"] for row in tables.current_images().orderBy("path").collect()] == ["b.jpg", "c.jpg"]
-    of = tables.settled(tables.read("images").where("label = 'cat'").select("path", "ingested_at"))
-    assert [row["path"] for row in tables.current_images(of).orderBy("path").collect()] == ["b.jpg", "c.jpg"]
-    found = tables.current_images(with_removed=True).orderBy("path").select("path", "removed_at").collect()
+    assert [row["path"] for row in tables.latest_images().orderBy("path").collect()] == ["b.jpg", "c.jpg"]
+    of = tables.materialize(tables.read("images").where("label = 'cat'").select("path", "ingested_at"))
+    assert [row["path"] for row in tables.latest_images(of).orderBy("path").collect()] == ["b.jpg", "c.jpg"]
+    found = tables.latest_images(with_removed=True).orderBy("path").select("path", "removed_at").collect()
     assert [(path, at is not None) for path, at in found] == [("a.jpg", True), ("b.jpg", False), ("c.jpg", False)]
 
 
@@ -157,11 +157,11 @@ def test_the_newest_rows_of_a_few_paths_are_looked_for_in_the_files_that_can_hol
         tables.append(
             "images", images(spark, ("1.jpg", f"at {minutes}", b"1", minutes), (f"{minutes}.png", "", b"2", 0))
         )
-    of = tables.settled(tables.read("images").where("label = 'at 2'").select("path", "ingested_at"))
-    found = tables.current_images(of)
+    of = tables.materialize(tables.read("images").where("label = 'at 2'").select("path", "ingested_at"))
+    found = tables.latest_images(of)
     assert [(row["path"], row["label"]) for row in found.collect()] == [("1.jpg", "at 3")]
     assert (len(found.inputFiles()), len(tables.read("images").inputFiles())) == (2, 8)
-    nothing = tables.current_images(of.where("path is null"))
+    nothing = tables.latest_images(of.where("path is null"))
     assert nothing._jdf.queryExecution().optimizedPlan().toString().startswith("LocalRelation <empty>")
     assert (nothing.columns, nothing.collect()) == (found.columns, [])
 
@@ -173,10 +173,10 @@ def test_no_image_is_lost_in_the_hour_that_comes_twice(spark, tables, monkeypatc
         first = int((datetime(2026, 10, 25, 0, 30, tzinfo=timezone.utc) - NOON).total_seconds() // 60)
         for minutes in (first, first + 60):  # half past two in summer, and half past two in winter
             tables.append("images", images(spark, ("1.jpg", None, b"%d" % minutes, minutes)))
-            rows = tables.current_images().select(*KNOWN)
+            rows = tables.latest_images().select(*KNOWN)
             since = rows.first()["ingested_at"]
             assert [row["content"] for row in tables.with_content(rows, since).collect()] == [b"%d" % minutes]
-            assert tables.current_images(tables.settled(rows)).count() == 1
+            assert tables.latest_images(tables.materialize(rows)).count() == 1
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -191,11 +191,11 @@ def test_an_upsert_replaces_rows_of_the_same_keys_and_adds_the_others(spark, tab
 
 
 def test_the_rough_count_is_of_all_rows_that_are_in_whole_files(spark, tables):
-    assert tables.rough_count("images") == 0
+    assert tables.approximate_count("images") == 0
     for minutes in range(12):  # the log's checkpoint, from the tenth commit on, holds no images
         tables.append("images", images(spark, ("1.jpg", None, b"1", minutes), ("2.jpg", None, b"2", minutes)))
     (Path(tables.location("images")) / "part-killed.parquet").write_bytes(b"PAR1 and no more")
-    assert tables.rough_count("images") == 24
+    assert tables.approximate_count("images") == 24
 
 
 def test_keys_are_sent_to_the_rows_only_where_they_are_few(spark, tables, monkeypatch):
