@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 INSTALL := $(UV) pip install --quiet --build-constraint requirements/build.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow kills test-clusters clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build clean azure-up azure-stop azure-down
+.PHONY: help demo unit test test-full slow kills test-clusters clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build clean azure-up azure-stop azure-down
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -19,10 +19,19 @@ help:
 demo: $(READY) ## Draw sample images and run all five stages (IMAGES=folder: on your own)
 	@$(BIN)/irbis demo $(if $(IMAGES),--images "$(IMAGES)",)
 
-# Three processes, whole files each, the long ones of end_to_end first: a test's Spark waits for Python, or the other way
-# round, and two processes leave a third of two cores idle.
-test: $(READY) ## Run all tests (LANE=dbr-15.4, dbr-16.4 or hdinsight-5.1: as on those clusters)
-	@$(BIN)/python -m pytest -n $(or $(WORKERS),$(if $(TESTS),0,3)) --dist loadfile --no-loadscope-reorder $(TESTS)
+# Whole files to each of three processes, the long ones of end_to_end first: a test's Spark waits for Python, or the
+# other way round, and two processes leave a third of two cores idle. A lane, or TESTS, takes whatever is named.
+PYTEST = $(BIN)/python -m pytest -n $(or $(WORKERS),$(if $(TESTS),0,3)) --dist loadfile --no-loadscope-reorder
+NOT_HERE := not slow and not clusters and not kills
+
+unit: $(READY) ## Run the tests that start no JVM, no process and no browser (a minute)
+	@$(PYTEST) -m "unit and $(NOT_HERE)" $(TESTS)
+
+test: $(READY) ## Run what must pass before a push: unit tests, each stage, one run of the command (minutes)
+	@$(PYTEST) $(if $(TESTS),,-m "(unit or core) and $(NOT_HERE)") $(TESTS)
+
+test-full: $(READY) ## Run all other tests: Azurite, Chromium, notebooks, faults (half an hour)
+	@$(PYTEST) -m "not unit and not core and $(NOT_HERE)" $(TESTS)
 
 slow: $(READY) ## Run the tests that take many minutes: real images, killed runs
 	@$(BIN)/python -m pytest -m slow $(TESTS)

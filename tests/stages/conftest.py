@@ -20,6 +20,8 @@ from pipelines.stages.ingest import stage as ingest
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.workspace.tables import Tables
 
+from ..built_once import built_once
+
 Draw = Callable[..., Path]
 RULES = {
     "sources.station": "folder:1",
@@ -103,32 +105,36 @@ def survey_images() -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def featurized(spark, tmp_path_factory):
-    """Return the folder of a survey whose workspace is ingested and featurized, once for all tests."""
-    from pipelines.stages.featurize import stage as featurize
-    from pipelines.stages.ingest import stage as ingest
+    """Return the folder of a survey whose workspace is ingested and featurized, once for all tests and workers."""
 
-    folder = tmp_path_factory.mktemp("survey")
-    for name, content in {**survey_images(), "S0/plain/bad.jpg": b"<html>"}.items():
-        path = folder / "images" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    chosen = load_settings(None, {"workspace": str(folder / "workspace"), **_rules(folder)})
-    ingest.run(spark, chosen)
-    featurize.run(spark, chosen)
-    Tracking.of(chosen)  # MLflow makes its tables in seconds: once, for all copies
-    return folder
+    def build(folder: Path) -> None:
+        from pipelines.stages.featurize import stage as featurize
+        from pipelines.stages.ingest import stage as ingest
+
+        for name, content in {**survey_images(), "S0/plain/bad.jpg": b"<html>"}.items():
+            path = folder / "images" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        chosen = load_settings(None, {"workspace": str(folder / "workspace"), **_rules(folder)})
+        ingest.run(spark, chosen)
+        featurize.run(spark, chosen)
+        Tracking.of(chosen)  # MLflow makes its tables in seconds: once, for all copies
+
+    return built_once(tmp_path_factory, "survey", build)
 
 
 @pytest.fixture(scope="session")
 def champion(spark, featurized, tmp_path_factory):
-    """Return a folder with the survey's workspace after training, once for all tests."""
-    from pipelines.stages.train import stage as train
+    """Return a folder with the survey's workspace after training, once for all tests and workers."""
 
-    folder = tmp_path_factory.mktemp("champion")
-    shutil.copytree(featurized / "workspace", folder / "workspace")
-    result = train.run(spark, load_settings(None, {"workspace": str(folder / "workspace"), **_rules(featurized)}))
-    assert (result.read, result.written) == (180, 1)
-    return folder
+    def build(folder: Path) -> None:
+        from pipelines.stages.train import stage as train
+
+        shutil.copytree(featurized / "workspace", folder / "workspace")
+        result = train.run(spark, load_settings(None, {"workspace": str(folder / "workspace"), **_rules(featurized)}))
+        assert (result.read, result.written) == (180, 1)
+
+    return built_once(tmp_path_factory, "champion", build)
 
 
 @pytest.fixture
