@@ -168,6 +168,6 @@ def spark_submit() -> list[str]:
     name = "delta-spark" if version >= "3" else "delta-core"
     command = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local[2]"]
     command += ["--packages", f"io.delta:{name}_2.12:{version}", "--driver-memory", "2g"]
-    conf = {**DELTA_CONF, "spark.ui.enabled": "false", "spark.sql.shuffle.partitions": 2, "spark.default.parallelism": 2,
-            "spark.databricks.delta.snapshotPartitions": 1}  # fmt: skip
+    conf = {**DELTA_CONF, "spark.ui.enabled": "false", "spark.databricks.delta.snapshotPartitions": 1}
+    conf |= {"spark.sql.shuffle.partitions": 2, "spark.default.parallelism": 2}
     return command + [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]

@@ -134,7 +134,8 @@ def test_the_house_rules_of_length_hold():
 
 
 def test_the_checks_of_pages_find_what_is_wrong():
-    text = "`train.cv_folds` `conf/base.yaml` `train.cv_folds=0` `databricks.yml` IRBIS_TRAIN__NUM_TREES=3 --set score.target_recall=1"
+    text = "`train.cv_folds` `conf/base.yaml` `train.cv_folds=0` `databricks.yml` IRBIS_TRAIN__NUM_TREES=3"
+    text += " --set score.target_recall=1"
     assert settings_in(text) >= {"train.cv_folds", "train.num_trees", "score.target_recall"}
     assert settings_in("`databricks.yml` `images.csv` `spark.executor.cores`") == set()
     lines = "    irbis run --imagse x    # --not-read\n    irbis sweap plan.yaml\n    irbis datasets show x --json\n"

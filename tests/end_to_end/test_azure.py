@@ -21,7 +21,12 @@ from ..stages.conftest import survey_images
 from .conftest import CHEAP, closing_lines
 
 # Everything that logs is logged, by the driver and by Spark.
-LOUD = "import logging, sys; logging.basicConfig(level=logging.DEBUG); from pipelines.cli.app import main; main(sys.argv[1:])"
+LOUD = """
+import logging, sys
+logging.basicConfig(level=logging.DEBUG)
+from pipelines.cli.app import main
+main(sys.argv[1:])
+"""
 SIGNED = re.compile(rb"sig=(?!\*\*\*)[A-Za-z0-9%+/]{8}")
 PLAIN = re.match(r"\w+", KEY)[0].encode()  # its longest part that HTML, JSON and addresses write as it is
 PAGES = ("environment/", "jobs/", "stages/", "executors/", "SQL/", "api/v1/applications")
