@@ -27,7 +27,7 @@ from pipelines.errors import ImageError
 from pipelines.images import open_image
 from pipelines.images.decode import decode
 from pipelines.images.header import read_header
-from tests.images.hostile import HOSTILE, encoded, grey
+from tests.images.crafted import HOSTILE, encoded, grey
 
 LIMITS = load_settings().images
 READERS: dict[str, Callable[[bytes], object]] = {

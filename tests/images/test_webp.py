@@ -12,7 +12,7 @@ from pipelines.images import webp
 from pipelines.images.decode import decode
 from pipelines.images.header import read_header
 from pipelines.images.webp import SAFE_LIBWEBP, libwebp_fault
-from tests.images.hostile import encoded
+from tests.images.crafted import encoded
 
 FAULT = "libwebp {} runs code from crafted images (CVE-2023-4863): update Pillow to 10.0.1 or later"
 

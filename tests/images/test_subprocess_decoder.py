@@ -19,7 +19,7 @@ from pipelines.errors import ImageError
 from pipelines.images.decode import decode
 from pipelines.images.subprocess_decoder import SubprocessReader, time_limited_reader
 from pipelines.images.watchdog import EXIT_CODE
-from tests.images.hostile import encoded, grey
+from tests.images.crafted import encoded, grey
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,7 +121,7 @@ def test_outside_of_tasks_and_at_a_first_attempt_no_child_is_started():
 def test_at_a_first_attempt_an_image_that_takes_too_long_ends_the_process(content):
     code = (
         "from pipelines.images.subprocess_decoder import time_limited_reader\n"
-        "from tests.images.test_isolated import read\n"
+        "from tests.images.test_subprocess_decoder import read\n"
         "with time_limited_reader(read, 2, 0) as bounded:\n"
         "    assert [bounded(b'abc') for _ in range(1000)] == [3] * 1000\n"
         f"    bounded({content!r})\n"

@@ -13,8 +13,8 @@ from pipelines.images.complexity import check_structure, check_work
 from pipelines.images.decode import decode
 from pipelines.images.header import read_header
 from pipelines.images.thumbnails import thumbnail
-from tests.images import hostile
-from tests.images.hostile import HOSTILE, encoded, grey
+from tests.images import crafted
+from tests.images.crafted import HOSTILE, encoded, grey
 
 MAX_PIXELS, MAX_BYTES = 100_000_000, 256 * 2**20
 Image.init()
@@ -96,7 +96,7 @@ def test_looking_at_a_jpeg_of_12_megapixels_costs_nothing_beside_decoding_it():
 
 
 def test_scans_of_one_colour_each_are_counted_where_the_jpeg_is_not_progressive():
-    frame, *scans = hostile.separate_scans(64)
+    frame, *scans = crafted.separate_scans(64)
     assert decode(frame + b"".join(scans) + b"\xff\xd9", max_pixels=MAX_PIXELS).size == (64, 64)
     content = frame + b"".join(scans) * 34 + b"\xff\xd9"
     assert failure(content, decode) == ("too_complex", "more than 100 scans of 4,096 pixels")
@@ -125,10 +125,10 @@ def test_as_many_scans_as_encoders_write_are_read():
 
 
 def test_values_that_share_bytes_are_refused_in_any_directory_of_tags():
-    large = hostile.tiff_values(900, 1_000_000)
+    large = crafted.tiff_values(900, 1_000_000)
     assert failure(large)[1] == f"the values of its tags take 900,000,036 bytes, but all of them have {len(large):,}"
-    assert failure(hostile.jpeg_exif(900, 50_000))[1].startswith("the values of its tags take 45,000,000 bytes")
-    assert decode(hostile.tiff_values(900, 8), max_pixels=MAX_PIXELS).size == (10, 10)
+    assert failure(crafted.jpeg_exif(900, 50_000))[1].startswith("the values of its tags take 45,000,000 bytes")
+    assert decode(crafted.tiff_values(900, 8), max_pixels=MAX_PIXELS).size == (10, 10)
 
 
 def test_tags_are_found_behind_a_million_prefixes():
@@ -139,9 +139,9 @@ def test_tags_are_found_behind_a_million_prefixes():
 def test_jpeg_2000_of_ordinary_tiles_is_read_and_a_part_of_one_tile_counts_too():
     small = encoded(photo(512, 512), "JPEG2000", tile_size=(64, 64), codeblock_size=(32, 32), precinct_size=(64, 64))
     assert decode(small, max_pixels=MAX_PIXELS).size == (512, 512)
-    plain = hostile.jpeg2000(2_000)
+    plain = crafted.jpeg2000(2_000)
     style = plain[plain.index(b"\xff\x52") : plain.index(b"\xff\x5c")]
-    dense = hostile.jpeg2000(2_000, precinct=1)
+    dense = crafted.jpeg2000(2_000, precinct=1)
     dense = dense[dense.index(b"\xff\x52") : dense.index(b"\xff\x5c")]
     tile = plain.index(b"\xff\x90")
     assert len(style) == len(dense)
@@ -153,6 +153,6 @@ def test_jpeg_2000_of_ordinary_tiles_is_read_and_a_part_of_one_tile_counts_too()
 @pytest.mark.parametrize("max_pixels, size", [(100_000_000, 5_100), (200_000_000, 7_200)])
 def test_the_lower_limit_of_jpeg_2000_grows_with_the_limit_on_pixels(max_pixels, size):
     with pytest.raises(ImageError) as caught:
-        read_header(hostile.jpeg2000(size), max_pixels=max_pixels, max_bytes=MAX_BYTES)
+        read_header(crafted.jpeg2000(size), max_pixels=max_pixels, max_bytes=MAX_BYTES)
     assert caught.value.failure == "too_complex"
-    assert read_header(hostile.jpeg2000(size - 200), max_pixels=max_pixels, max_bytes=MAX_BYTES).width == size - 200
+    assert read_header(crafted.jpeg2000(size - 200), max_pixels=max_pixels, max_bytes=MAX_BYTES).width == size - 200
