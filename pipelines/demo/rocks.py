@@ -1,4 +1,4 @@
-"""Boulders: blocks cut by random planes, weathered by noise, with lichen."""
+"""Draw boulders: blocks cut by random planes, weathered by noise, with lichen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Colour = tuple[float, float, float]
 
 
 def draw_boulder(rng: np.random.Generator, width: float, height: float, colour: Colour, lichen: float = 0.5) -> Sprite:
-    """Draw a boulder that fills a box of `width` x `height` pixels and stands on its lower edge."""
+    """Draw a boulder that fills a box of `width` x `height` pixels and rests on its lower edge."""
     w, h = max(8, int(width)), max(6, int(height))
     across = np.linspace(-1.05, 1.05, w, dtype=np.float32)[None, :]
     up = np.linspace(1.05, -0.25, h, dtype=np.float32)[:, None]
@@ -37,7 +37,7 @@ def draw_boulder(rng: np.random.Generator, width: float, height: float, colour: 
 
 
 def _cut_block(rng: np.random.Generator, across: Floats, up: Floats) -> tuple[Floats, Floats]:
-    """Cut a block by planes; give its depth at each pixel (negative: outside) and the facets' directions."""
+    """Return the depth of a block cut by planes (negative: outside) and its normals, at each pixel."""
     count = int(rng.integers(9, 15))
     angle = rng.uniform(-0.15, np.pi + 0.15, count)
     tilt = rng.uniform(0.25, 1.2, count)

@@ -31,9 +31,9 @@ from pipelines.synthetic.augmentations import augment
 IMAGE_SIZE = 128  # pixels a side as rendered
 TEMPERATURE = 0.15
 LEARNING_RATE = 1.5e-3
-WARM_UP = 100  # steps
+WARM_UP_STEPS = 100  # steps
 POOLED_STAGES = {"all": slice(None), "last": slice(-2 * WIDTHS[-1], -WIDTHS[-1])}  # features; means of the last stage
-DECAY = 0.3  # last share of the steps, in which the rate falls to zero
+DECAY_FRACTION = 0.3  # last share of the steps, in which the rate falls to zero
 
 
 def training_images(count: int, seed: int, folder: Path) -> Tensor:
@@ -80,8 +80,8 @@ def contrastive_loss(points: Tensor, temperature: float = TEMPERATURE) -> Tensor
 
 def learning_rate(step: int, steps: int) -> float:
     """Give the rate at a step: a linear rise, a plateau, then half a cosine to zero."""
-    decayed = max(0.0, step / steps - (1 - DECAY)) / DECAY
-    return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * decayed))
+    decayed = max(0.0, step / steps - (1 - DECAY_FRACTION)) / DECAY_FRACTION
+    return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * decayed))
 
 
 def train(images: Tensor, steps: int, batch: int, crop: int, seed: int, compared: str = "last") -> IrbisTiny:
@@ -147,7 +147,7 @@ def save(network: IrbisTiny, output: Path, recipe: dict[str, str]) -> None:
     partial.replace(output)
 
 
-def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Give the checked arguments of the command; what cannot work ends it here, not after training."""
     parser = argparse.ArgumentParser(description="Train irbis_tiny on images made from formulas.")
     parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
@@ -174,7 +174,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     """Render, train and write."""
-    given = arguments(argv)
+    given = parse_arguments(argv)
     torch.set_num_threads(given.threads)
     images = training_images(given.images, given.seed, given.scratch)
     network = train(images, given.steps, given.batch, given.crop, given.seed, given.compared)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.backbones.devices import gpu_names, resolve_device
+from pipelines.backbones.devices import list_gpus, resolve_device
 from pipelines.errors import SettingsError
 
 
@@ -26,7 +26,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_gpu")
 def test_without_a_gpu_auto_is_the_cpu() -> None:
-    assert gpu_names() == []
+    assert list_gpus() == []
     assert resolve_device("auto") == resolve_device("cpu") == "cpu"
     assert resolve_device("auto", ["0"]) == "cpu"  # what Spark promised is not there
 
@@ -39,7 +39,7 @@ def test_cuda_without_a_gpu_is_refused_with_what_to_do() -> None:
 
 @pytest.mark.usefixtures("gpus")
 def test_with_gpus_the_first_is_taken_unless_spark_assigned_one() -> None:
-    assert gpu_names() == ["GPU number 0", "GPU number 1"]
+    assert list_gpus() == ["GPU number 0", "GPU number 1"]
     assert resolve_device("auto") == resolve_device("cuda") == "cuda:0"
     assert resolve_device("auto", ["1"]) == resolve_device("cuda", ("1", "0")) == "cuda:1"
     assert resolve_device("cpu", ["1"]) == "cpu"

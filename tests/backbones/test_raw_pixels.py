@@ -53,11 +53,11 @@ def test_every_engine_gives_the_numbers_of_numpy_on_real_images(shared_data, tmp
 
 
 @pytest.mark.parametrize("resize_mode", ["squash", "crop", "pad"])
-def test_the_numbers_of_the_preprocessing_count_here_too(fit: str) -> None:
+def test_the_numbers_of_the_preprocessing_count_here_too(resize_mode: str) -> None:
     pixels = np.random.default_rng(4).integers(0, 256, (50, 64, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
-    (found,) = load_backbone("raw_pixels", resize_mode=fit, resize=32, crop_bottom=0.2).embed([file.getvalue()])
+    (found,) = load_backbone("raw_pixels", resize_mode=resize_mode, resize=32, crop_bottom=0.2).embed([file.getvalue()])
     kept = Image.fromarray(pixels[:40])
     padded = Image.new("RGB", (32, 32), (124, 116, 104))  # the mean colour
     padded.paste(kept.resize((32, 20), Image.Resampling.BILINEAR), (0, 6))
@@ -66,7 +66,7 @@ def test_the_numbers_of_the_preprocessing_count_here_too(fit: str) -> None:
         "crop": kept.resize((51, 32), Image.Resampling.BILINEAR).crop((10, 0, 42, 32)),
         "pad": padded,
     }
-    assert found.features == pytest.approx(by_numpy(expected[fit]), abs=1e-5)
+    assert found.features == pytest.approx(by_numpy(expected[resize_mode]), abs=1e-5)
 
 
 def test_its_identity_says_that_there_are_no_weights() -> None:

@@ -19,7 +19,7 @@ from torchvision.models import VisionTransformer, get_model_weights
 from pipelines.backbones import load_backbone, state_dict
 from pipelines.backbones.registry import ARCHITECTURES
 from pipelines.backbones.state_dict import load_weights, read_state_dict
-from pipelines.backbones.weights import PUBLISHED, read_bytes, sha256_hex
+from pipelines.backbones.weights import TORCHVISION_SHA256, read_bytes, sha256_hex
 from pipelines.errors import WeightsError
 
 State = dict[str, Tensor]
@@ -40,7 +40,7 @@ def saved(value: object, **options: object) -> bytes:
 
 
 def read(content: bytes, name: str) -> State:
-    """Give the tensors of a file whose SHA-256 is listed, as an old torch, which a lane may have, asks for."""
+    """Give the tensors of a file whose SHA-256 is allowed, as an old torch, which a lane may have, asks for."""
     return read_state_dict(content, name, [sha256_hex(content)])
 
 
@@ -219,14 +219,14 @@ def test_a_torch_with_known_holes_unpickles_only_files_of_known_sha_256(
     monkeypatch.setattr(torch, "__version__", version)
     for content in (WRITTEN["pth"], WRITTEN["pth as before torch 1.6"]):
         own = sha256_hex(content)
-        for listed in ([], [sha256_hex(b"another")]):
+        for allowed in ([], [sha256_hex(b"another")]):
             with monkeypatch.context() as patch, pytest.raises(WeightsError) as caught:
                 patch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch must not see the file"))
-                read_state_dict(content, "ours.pth", listed)
+                read_state_dict(content, "ours.pth", allowed)
             assert re.match(NOT_LOADED.format(re.escape(version), own), str(caught.value))
         assert torch.equal(read_state_dict(content, "ours.pth", [own])["conv.weight"], STATE["conv.weight"])
     assert torch.equal(read_state_dict(WRITTEN["safetensors"], "ours")["conv.weight"], STATE["conv.weight"])
-    monkeypatch.setattr(state_dict, "PUBLISHED", {sha256_hex(WRITTEN["pth"])})
+    monkeypatch.setattr(state_dict, "TORCHVISION_SHA256", {sha256_hex(WRITTEN["pth"])})
     assert torch.equal(read_state_dict(WRITTEN["pth"], "torchvision's")["conv.weight"], STATE["conv.weight"])
 
 
@@ -239,8 +239,8 @@ def test_a_newer_torch_loads_any_file_of_tensors(monkeypatch: pytest.MonkeyPatch
 def test_the_sha_256_of_every_file_that_torchvision_may_send_is_known() -> None:
     names = [name for name, known in ARCHITECTURES.items() if known.has_weights and name != "irbis_tiny"]
     sent = {get_model_weights(name).DEFAULT.url.rpartition("-")[2].removesuffix(".pth") for name in names}
-    assert {known[:8] for known in PUBLISHED} == sent
-    assert {len(known) for known in PUBLISHED} == {64} and len(names) == 9
+    assert {known[:8] for known in TORCHVISION_SHA256} == sent
+    assert {len(known) for known in TORCHVISION_SHA256} == {64} and len(names) == 9
 
 
 def test_an_old_torch_knows_a_real_file_by_its_listed_sha_256_alone(
@@ -255,8 +255,8 @@ def test_an_old_torch_knows_a_real_file_by_its_listed_sha_256_alone(
     ):
         load_backbone("squeezenet1_1", weights=str(file))
     own = "52a48f8473c2b947a5e6d42274a7830777b5752605a8555b660ef39c0cbd1a05"  # by SOURCE.md beside it
-    chosen = load_backbone("squeezenet1_1", weights=str(file), listed=[own])
+    chosen = load_backbone("squeezenet1_1", weights=str(file), allowed_sha256=[own])
     assert chosen.weights_digest == own
     pickle.loads(pickle.dumps(chosen)).check()  # as a worker gets it
     with pytest.raises(WeightsError, match="is not loaded"):
-        dataclasses.replace(chosen, listed=()).check()
+        dataclasses.replace(chosen, allowed_sha256=()).check()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipelines.demo.encode import encode_jpeg, orientation_of
+from pipelines.demo.encode import encode_jpeg, get_orientation
 from pipelines.demo.render_frame import draw_frame
 from pipelines.demo.scenes import build_scene
 from pipelines.demo.schedule import Frame, plan_frames
@@ -56,11 +56,11 @@ def test_a_image_does_not_depend_on_what_was_drawn_before(frames: list[Frame]) -
 
 
 def test_a_camera_that_hung_sideways_stores_a_turned_image(frames: list[Frame]) -> None:
-    turned = {orientation_of(frame) for frame in frames if frame.camera == "CAM07"}
+    turned = {get_orientation(frame) for frame in frames if frame.camera == "CAM07"}
     assert turned == {1, 6, 8}
-    assert {orientation_of(frame) for frame in frames if frame.camera != "CAM07"} == {1}
+    assert {get_orientation(frame) for frame in frames if frame.camera != "CAM07"} == {1}
     for orientation in (6, 8):
-        frame = next(f for f in frames if f.camera == "CAM07" and orientation_of(f) == orientation)
+        frame = next(f for f in frames if f.camera == "CAM07" and get_orientation(f) == orientation)
         upright = draw_frame(frame)
         stored = Image.open(io.BytesIO(encode_jpeg(upright, frame)))
         assert stored.size == (480, 640)

@@ -12,10 +12,9 @@ import pytest
 
 from pipelines.backbones import Backbone, load_backbone
 from pipelines.backbones.torch_models import reference_features
-from pipelines.engines import Graph, bfloat16, conversion, load_or_convert, openvino_engine
-from pipelines.engines import graph as graph_module
+from pipelines.engines import Graph, bfloat16, conversion, graph_cache, load_or_convert, openvino_engine
 from pipelines.engines.cpu_features import cpu_has_bfloat16
-from pipelines.engines.graph import BFLOAT16_NOTE
+from pipelines.engines.graph import BFLOAT16_MARKER
 from pipelines.engines.openvino_engine import OpenVinoEngine
 from pipelines.engines.quantization.calibration_images import (
     calibration_images,
@@ -66,24 +65,27 @@ def test_those_that_save_most_for_what_they_lose_are_taken_until_it_is_spent(pla
 
     monkeypatch.setattr(bfloat16, "count_macs", lambda *_: work)
     monkeypatch.setattr(bfloat16, "convolutions", lambda _: [Node(name) for name in (*loses, "depthwise")])
-    monkeypatch.setattr(bfloat16, "_marked", lambda _, taken: taken)
-    monkeypatch.setattr(bfloat16, "_lost", lost)
+    monkeypatch.setattr(bfloat16, "_mark_precise", lambda _, taken: taken)
+    monkeypatch.setattr(bfloat16, "_measure_loss", lost)
     nothing = (np.zeros(0), np.zeros(0))
-    assert bfloat16._bearable(plain, 160, *nothing, 14e-6) == {"a", "b"}  # b, a; then d would be too much, and c
-    assert bfloat16._bearable(plain, 160, *nothing, 16e-6) == {"a", "b", "d"}
-    assert bfloat16._bearable(plain, 160, *nothing, 5e-6) == {"b"}
-    assert bfloat16._bearable(plain, 160, *nothing, 3e-6) == set()  # d alone is not worth it
+    assert bfloat16._choose_convolutions(plain, 160, *nothing, 14e-6) == {
+        "a",
+        "b",
+    }  # b, a; then d would be too much, and c
+    assert bfloat16._choose_convolutions(plain, 160, *nothing, 16e-6) == {"a", "b", "d"}
+    assert bfloat16._choose_convolutions(plain, 160, *nothing, 5e-6) == {"b"}
+    assert bfloat16._choose_convolutions(plain, 160, *nothing, 3e-6) == set()  # d alone is not worth it
 
 
 def test_all_but_what_is_taken_is_marked_as_precise(plain) -> None:
     every = names_of(plain, precise=False)
     taken = {node.get_friendly_name() for node in convolutions(plain.model())[2:4]}
-    chosen = bfloat16._marked(plain, taken)
+    chosen = bfloat16._mark_precise(plain, taken)
     assert len(taken) == 2 and names_of(chosen, precise=False) == taken
     assert names_of(chosen, precise=True) == every - taken
     assert chosen.has_bfloat16 and not plain.has_bfloat16
     images = calibration_images(4, 160)
-    np.testing.assert_array_equal(compute_features(chosen.model(), images), compute_features(plain.model(), images))
+    np.testing.assert_array_equal(compute_features(chosen.to_model(), images), compute_features(plain.model(), images))
 
 
 @pytest.mark.parametrize(("held_out", "is_taken"), [(2.9e-5, True), (3.1e-5, False)])
@@ -93,13 +95,13 @@ def test_what_loses_more_on_images_held_out_is_not_taken(plain, monkeypatch, hel
             return 0.0
         return 1e-5 if len(images) == 12 else held_out
 
-    monkeypatch.setattr(bfloat16, "_lost", lost)
+    monkeypatch.setattr(bfloat16, "_measure_loss", lost)
     chosen = bfloat16.enable_bfloat16(plain, plain.model(), 160, 2e-5)
     assert chosen.has_bfloat16 is is_taken and (chosen == plain) is not is_taken
 
 
 def test_nothing_is_taken_where_marks_are_not_heeded(plain, monkeypatch) -> None:
-    monkeypatch.setattr(bfloat16, "_lost", lambda graph, *_: 4e-5 if graph.has_bfloat16 else 0.0)
+    monkeypatch.setattr(bfloat16, "_measure_loss", lambda graph, *_: 4e-5 if graph.has_bfloat16 else 0.0)
     assert bfloat16.enable_bfloat16(plain, plain.model(), 160, 2e-5) == plain
 
 
@@ -109,7 +111,7 @@ def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, tmp_path, mo
     graph = conversion.convert_to_openvino(backbone, tmp_path)
     assert graph.has_bfloat16 and (tmp_path / "graph.xml").read_bytes() == graph.xml
     images = calibration_images(20, 160)
-    found = compute_features(graph.model(), images, "bf16")
+    found = compute_features(graph.to_model(), images, "bf16")
     near = cosine_similarities(found.astype(np.float64), reference_features(backbone, images).astype(np.float64))
     assert near.min() >= 0.9999
     assert not HAS_IT or 1 - near.mean() > 1e-7  # something does compute in bfloat16
@@ -119,7 +121,7 @@ def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, tmp_path, mo
 @pytest.mark.parametrize("has", [True, False])
 def test_a_worker_without_bfloat16_computes_in_single_precision(backbone, plain, monkeypatch, has) -> None:
     monkeypatch.setattr(openvino_engine, "cpu_has_bfloat16", lambda: has)
-    marked = OpenVinoEngine(plain.noted(BFLOAT16_NOTE), backbone)
+    marked = OpenVinoEngine(plain.noted(BFLOAT16_MARKER), backbone)
     hint = marked._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     assert hint == ("bf16" if has and HAS_IT else "f32")
     unmarked = OpenVinoEngine(plain, backbone)
@@ -130,7 +132,7 @@ def test_a_worker_without_bfloat16_computes_in_single_precision(backbone, plain,
 def test_graphs_made_with_and_without_bfloat16_are_kept_side_by_side(backbone, tmp_path, monkeypatch) -> None:
     for has in (True, False):
         monkeypatch.setattr(conversion, "cpu_has_bfloat16", lambda has=has: has)
-        monkeypatch.setattr(graph_module, "has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(graph_cache, "cpu_has_bfloat16", lambda has=has: has)
         assert load_or_convert(backbone, str(tmp_path)).has_bfloat16 is has
     assert len(list(Path(tmp_path, "graphs").iterdir())) == 2
 
@@ -138,4 +140,4 @@ def test_graphs_made_with_and_without_bfloat16_are_kept_side_by_side(backbone, t
 @pytest.mark.parametrize(("precision", "megabytes", "batch"), [("exact", 15, 1), ("exact", 17, 2), ("fast", 1, 2)])
 def test_small_networks_take_a_image_at_a_time(plain, precision, megabytes, batch) -> None:
     padded = Graph(plain.nodes, plain.constants + b"\0" * (int(megabytes * 1e6) - len(plain.constants)))
-    assert OpenVinoEngine(padded, load_backbone("irbis_tiny", precision=precision)).at_once == batch
+    assert OpenVinoEngine(padded, load_backbone("irbis_tiny", precision=precision)).images_per_request == batch

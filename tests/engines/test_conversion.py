@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.engines.conversion import _drop_indices, _to_openvino
+from pipelines.engines.conversion import _drop_pooling_indices, _trace
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ from pipelines.engines.conversion import _drop_indices, _to_openvino
 @pytest.mark.parametrize("side", [12, 13, 14])
 def test_poolings_give_what_torch_gives_and_no_indices_where_these_can_be_spared(pooling, has_indices, side):
     images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(side)) - 3  # padding must not win
-    model = _to_openvino(nn.Sequential(pooling), images)
-    _drop_indices(model)
+    model = _trace(nn.Sequential(pooling), images)
+    _drop_pooling_indices(model)
     kinds = {node.get_type_name(): len(node.outputs()) for node in model.get_ops()}
     assert (kinds["MaxPool"] == 2) == has_indices
     found = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([images.numpy()])[0]

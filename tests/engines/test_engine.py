@@ -12,9 +12,8 @@ import pytest
 
 from pipelines.backbones import Backbone, load_backbone
 from pipelines.backbones.torch_models import reference_features
-from pipelines.engines import Engine, EngineFactory, load_or_convert, openvino_engine
+from pipelines.engines import Engine, EngineFactory, graph_cache, load_or_convert, openvino_engine
 from pipelines.engines import engine as engine_module
-from pipelines.engines import graph as graph_module
 from pipelines.engines.openvino_engine import OpenVinoEngine
 from pipelines.engines.quantization.calibration_images import cosine_similarities
 from pipelines.engines.torch_engine import TorchEngine
@@ -81,9 +80,9 @@ def test_a_batch_that_is_not_full_gives_the_same_features(cache, monkeypatch) ->
 
 @pytest.mark.parametrize(("own", "held", "batch"), [(0, 99, 32), (3, 99, 30), (64, 99, 64), (2, 11, 10), (0, 0.5, 1)])
 def test_images_are_decoded_ahead_of_the_network_as_far_as_memory_goes(cache, monkeypatch, own, held, batch) -> None:
-    monkeypatch.setattr(openvino_engine, "_AHEAD_BYTES", int(held * 160 * 160 * 3))
+    monkeypatch.setattr(openvino_engine, "_BUFFERED_BYTES", int(held * 160 * 160 * 3))
     engine = engine_of("openvino", load_backbone("irbis_tiny"), cache, batch=own)
-    assert (engine.at_once, engine.batch) == (own or 1, batch)
+    assert (engine.images_per_request, engine.batch) == (own or 1, batch)
 
 
 def test_engines_of_one_machine_do_not_share_a_core(cache) -> None:
@@ -135,14 +134,14 @@ def test_the_sums_beside_a_converted_network_are_those_of_sha256sum(tmp_path) ->
 
 def test_a_converted_network_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(graph_module, "sync", lambda path: synced.append(path.name))
-    rename = graph_module.os.rename
+    monkeypatch.setattr(graph_cache, "sync", lambda path: synced.append(path.name))
+    rename = graph_cache.os.rename
 
     def renamed(old, new):
         assert {"graph.xml", "graph.bin", "graph.sha256", Path(old).name} <= set(synced)
         rename(old, new)
 
-    monkeypatch.setattr(graph_module.os, "rename", renamed)
+    monkeypatch.setattr(graph_cache.os, "rename", renamed)
     load_or_convert(load_backbone("irbis_tiny"), str(tmp_path))
     assert synced[-1] == "graphs"
 
@@ -150,7 +149,7 @@ def test_a_converted_network_is_on_the_disk_before_it_has_its_name(tmp_path, mon
 def test_a_cache_that_cannot_be_written_costs_time_but_no_features(tmp_path, caplog) -> None:
     (tmp_path / "graphs").write_text("in the way")
     graph = load_or_convert(load_backbone("irbis_tiny"), str(tmp_path))
-    assert len(graph.xml) > 1000 and "cannot hold converted networks" in caplog.text
+    assert len(graph.xml) > 1000 and "cannot store converted networks" in caplog.text
 
 
 def test_a_process_builds_each_engine_once(monkeypatch, cache) -> None:

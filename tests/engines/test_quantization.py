@@ -14,9 +14,8 @@ from torch import nn
 
 from pipelines.backbones import Backbone, load_backbone
 from pipelines.backbones.torch_models import reference_features
-from pipelines.engines import Graph, conversion, load_or_convert, openvino_engine
-from pipelines.engines import graph as graph_module
-from pipelines.engines.conversion import _drop_indices, _FromPixels, _to_openvino
+from pipelines.engines import Graph, conversion, graph_cache, load_or_convert, openvino_engine
+from pipelines.engines.conversion import _drop_pooling_indices, _FromPixels, _trace
 from pipelines.engines.cpu_features import cpu_has_vnni
 from pipelines.engines.openvino_engine import OpenVinoEngine
 from pipelines.engines.quantization import calibration_images as calibration_images_module
@@ -29,7 +28,12 @@ from pipelines.engines.quantization.calibration_images import (
 )
 from pipelines.engines.quantization.fake_quantize import ActivationRange, fake_quantize_activation
 from pipelines.engines.quantization.fold_normalization import fold_normalization
-from pipelines.engines.quantization.quantize import _calibrate, _choices, _rounded, quantize
+from pipelines.engines.quantization.quantize import (
+    _calibrate,
+    _insert_fake_quantize,
+    _propose_single_precision,
+    quantize,
+)
 
 SINGLE = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
 
@@ -74,9 +78,9 @@ def begins(*layers: nn.Module, **preprocessing: Any) -> tuple[Any, Any]:
     known = load_backbone("irbis_tiny")
     backbone = replace(known, preprocessing=replace(known.preprocessing, size=20, **preprocessing))
     pixels = torch.zeros(1, 20, 20, 3, dtype=torch.uint8)
-    model = _to_openvino(_FromPixels(nn.Sequential(*layers), backbone).eval(), pixels)
+    model = _trace(_FromPixels(nn.Sequential(*layers), backbone).eval(), pixels)
     model.reshape([-1, 20, 20, 3])
-    _drop_indices(model)
+    _drop_pooling_indices(model)
     conversion.apply_moc_transformations(model, cf=False)
     return model, backbone.preprocessing
 
@@ -138,12 +142,12 @@ def takes_steps(model: Any) -> list[str]:
 def test_steps_stand_before_what_only_chooses_among_values_unless_others_want_them_whole(also) -> None:
     model, _ = begins(Fire(also))
     ranges = _calibrate(model, PIXELS)
-    found = _rounded(model, ranges, set(), True)
+    found = _insert_fake_quantize(model, ranges, set(), True)
     first = takes_steps(found)[0]
     assert takes_steps(found) == ([first, "Concat"] if also else [first, "Relu", "Relu"])
-    behind = _rounded(model, ranges, {each.get_friendly_name() for each in convolutions(model)[2:]}, True)
+    behind = _insert_fake_quantize(model, ranges, {each.get_friendly_name() for each in convolutions(model)[2:]}, True)
     (last,) = [each for each in convolutions(behind) if each.get_input_shape(1)[0] == 6]
-    step = fake_quantize_activation(last.input_value(0), ranges[quantize_module._key(last)], all_bits=True)
+    step = fake_quantize_activation(last.input_value(0), ranges[quantize_module._source_key(last)], all_bits=True)
     last.input(0).replace_source_output(step.output(0))
     weights = quantize_module.fake_quantize_weights(np.array(last.input_value(1).get_node().data), 1)
     last.input(1).replace_source_output(weights.output(0))
@@ -153,19 +157,19 @@ def test_steps_stand_before_what_only_chooses_among_values_unless_others_want_th
 def test_what_loses_most_for_its_work_is_kept_first_and_nothing_is_rounded_where_all_loses_too_much(
     monkeypatch,
 ) -> None:
-    monkeypatch.setattr(quantize_module, "_FIRST", 3)
-    monkeypatch.setattr(quantize_module, "_KEPT", (1, 2))
+    monkeypatch.setattr(quantize_module, "_CANDIDATES", 3)
+    monkeypatch.setattr(quantize_module, "_SINGLE_PRECISION_COUNTS", (1, 2))
     model, _ = begins(Fire(), nn.Unflatten(1, (6, 6, 6)), filters(6, 2))
     names = [node.get_friendly_name() for node in convolutions(model)]
     loss = dict(zip(names, (0.2, 0.1, 0.3, 0.9), strict=True))  # the third has a quarter of the others' work
     monkeypatch.setattr(quantize_module, "count_macs", lambda *_: dict(zip(names, (4, 4, 1, 4), strict=True)))
-    monkeypatch.setattr(quantize_module, "_rounded", lambda _, __, kept, ___: set(names) - kept)
+    monkeypatch.setattr(quantize_module, "_insert_fake_quantize", lambda _, __, kept, ___: set(names) - kept)
     monkeypatch.setattr(quantize_module, "compute_features", lambda rounded, _: sum(loss[name] for name in rounded))
     monkeypatch.setattr(quantize_module, "cosine_similarities", lambda found, _: np.array([1 - found]))
-    choices = list(_choices(model, {}, PIXELS, PIXELS, True))
+    choices = list(_propose_single_precision(model, {}, PIXELS, PIXELS, True))
     assert choices == [set(), {names[2]}, {names[2], names[0]}, set(names)]
     monkeypatch.setattr(quantize_module, "count_macs", lambda *_: dict(zip(names, (1, 4, 9, 4), strict=True)))
-    assert list(_choices(model, {}, PIXELS, PIXELS, True))[1] == {names[0]}
+    assert list(_propose_single_precision(model, {}, PIXELS, PIXELS, True))[1] == {names[0]}
 
 
 def test_multiplications_are_counted_for_each_kind_of_convolution() -> None:
@@ -174,10 +178,10 @@ def test_multiplications_are_counted_for_each_kind_of_convolution() -> None:
 
 
 def test_a_network_whose_8_bits_are_never_near_enough_stays_as_it_is(monkeypatch) -> None:
-    monkeypatch.setattr(quantize_module, "_NEAREST", 1.1)
+    monkeypatch.setattr(quantize_module, "_MIN_COSINE", 1.1)
     model, preprocessing = begins(filters(3, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert quantize(model, preprocessing, all_bits=True) is model
-    monkeypatch.setattr(quantize_module, "_NEAREST", 0.5)
+    monkeypatch.setattr(quantize_module, "_MIN_COSINE", 0.5)
     assert quantize(model, preprocessing, all_bits=True) is not model
 
 
@@ -203,9 +207,9 @@ def made_on(monkeypatch) -> Any:
     def make(has: bool) -> None:
         if has and not cpu_has_vnni():
             monkeypatch.setattr(calibration_images_module, "compile_request", request_in_single_precision)
-        for module in (conversion, graph_module):
-            monkeypatch.setattr(module, "has_vnni", lambda: has)
-            monkeypatch.setattr(module, "has_bfloat16", lambda: False)
+        for module in (conversion, graph_cache):
+            monkeypatch.setattr(module, "cpu_has_vnni", lambda: has)
+            monkeypatch.setattr(module, "cpu_has_bfloat16", lambda: False)
 
     return make
 
@@ -231,6 +235,6 @@ def test_a_worker_without_vnni_computes_the_same_steps_in_single_precision(
     for has in (True, False):
         monkeypatch.setattr(openvino_engine, "cpu_has_vnni", lambda has=has: has and cpu_has_vnni())
         found[has] = OpenVinoEngine(graph, fast)(images)
-    np.testing.assert_allclose(found[False], run(graph.model(), images), atol=1e-5)
+    np.testing.assert_allclose(found[False], run(graph.to_model(), images), atol=1e-5)
     assert not cpu_has_vnni() or np.abs(found[True] - found[False]).max() > 1e-4
     assert cosine_similarities(found[True], found[False]).min() > 0.999

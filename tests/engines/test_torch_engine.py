@@ -69,7 +69,7 @@ def test_an_engine_never_computes_with_less_than_single_precision_unasked(monkey
 
 def test_a_gpu_has_all_weights_before_its_first_batch(monkeypatch) -> None:
     calls = []
-    for name in ("network", "normalisation"):
+    for name in ("get_model", "get_mean_std"):
         made = getattr(torch_engine, name)
         monkeypatch.setattr(
             torch_engine, name, lambda what, _, made=made, name=name: (calls.append(name), made(what, "cpu"))[1]
@@ -77,5 +77,5 @@ def test_a_gpu_has_all_weights_before_its_first_batch(monkeypatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: calls.append(device))
     engine = TorchEngine(load_backbone("irbis_tiny"), "cuda:1")
-    assert calls == ["network", "normalisation", "cuda:1"]
+    assert calls == ["get_model", "get_mean_std", "cuda:1"]
     assert (engine.batch, engine.max_concurrent_calls) == (128, 2)

@@ -54,7 +54,7 @@ def test_sixteen_bit_grey_of_big_endian_tiff_keeps_its_tones(monkeypatch: pytest
     content = encoded(Image.frombytes("I;16B", (10, 65), values.astype(">u2").tobytes()), "TIFF")
     expected = (values / 257 + 0.5).astype(np.uint8)
     assert np.array_equal(pixels(content)[..., 1], expected)
-    monkeypatch.setattr(color, "_STRIP", 70)  # strips of seven rows, the last one of two
+    monkeypatch.setattr(color, "_STRIP_PIXELS", 70)  # strips of seven rows, the last one of two
     assert np.array_equal(pixels(content)[..., 1], expected)
 
 

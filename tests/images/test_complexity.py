@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import ImageError
-from pipelines.images.complexity import check_structure, check_work
+from pipelines.images.complexity import check_decoding_cost, check_structure
 from pipelines.images.decode import decode
 from pipelines.images.header import read_header
-from pipelines.images.thumbnails import thumbnail
+from pipelines.images.thumbnails import make_thumbnail
 from tests.images import crafted
 from tests.images.crafted import HOSTILE, encoded, grey
 
@@ -51,7 +51,9 @@ TOO_LARGE = ["GIF, a frame of 169 megapixels", "icon, a bitmap of 169 megapixels
 
 
 def failure(content: bytes, read=read_header) -> tuple[str, str]:
-    limits = {"max_pixels": MAX_PIXELS} if read is thumbnail else {"max_pixels": MAX_PIXELS, "max_bytes": MAX_BYTES}
+    limits = (
+        {"max_pixels": MAX_PIXELS} if read is make_thumbnail else {"max_pixels": MAX_PIXELS, "max_bytes": MAX_BYTES}
+    )
     with pytest.raises(ImageError) as caught:
         read(content, **limits)
     return caught.value.failure, caught.value.detail
@@ -62,7 +64,7 @@ def test_files_that_cost_much_are_refused_from_their_bytes_alone(name):
     content = HOSTILE[name]()
     assert failure(content)[0] == ("too_large" if name in TOO_LARGE else "too_complex")
     assert name in TOO_LARGE or failure(content)[1] == REFUSED[name]
-    assert failure(content, decode) == failure(content, thumbnail) == failure(content)
+    assert failure(content, decode) == failure(content, make_thumbnail) == failure(content)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_looking_at_a_jpeg_of_12_megapixels_costs_nothing_beside_decoding_it():
 
     def look():
         check_structure("JPEG", content, MAX_PIXELS)
-        check_work("JPEG", "jpeg", content, 12_000_000, MAX_PIXELS)
+        check_decoding_cost("JPEG", "jpeg", content, 12_000_000, MAX_PIXELS)
 
     assert min(timeit.repeat(look, number=1, repeat=5)) < decoding / 100
 

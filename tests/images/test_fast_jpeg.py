@@ -48,12 +48,12 @@ def test_pixels_are_pillows_to_the_last_value(
 
 
 @ready
-@pytest.mark.parametrize(("at_least", "scale"), [(400, 1), (250, 2), (130, 4), (60, 8)])
-def test_so_are_those_of_a_smaller_scale(at_least: int, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("min_side", "scale"), [(400, 1), (250, 2), (130, 4), (60, 8)])
+def test_so_are_those_of_a_smaller_scale(min_side: int, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
     content = jpeg(1301, 1099)
-    found = outcome(content, at_least)
+    found = outcome(content, min_side)
     assert found.shape == (-(-1099 // scale), -(-1301 // scale), 3)
-    assert np.array_equal(found, pillows(content, monkeypatch, at_least))
+    assert np.array_equal(found, pillows(content, monkeypatch, min_side))
 
 
 @ready

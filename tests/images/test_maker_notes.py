@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from pipelines.images.header import read_header
-from pipelines.images.maker_notes import captured_at, serial_number
+from pipelines.images.maker_notes import read_captured_at, read_serial_number
 
 from .test_exif import encoded, exif_block
 
@@ -45,31 +45,31 @@ NOTES = {
 
 @pytest.mark.parametrize("note", NOTES.values(), ids=NOTES)
 def test_time_and_serial_number_are_read(note):
-    assert (captured_at(note, ""), serial_number(note, "")) == (TIME, SERIAL)
+    assert (read_captured_at(note, ""), read_serial_number(note, "")) == (TIME, SERIAL)
 
 
 def test_of_hyperfire_2_the_weekday_says_which_number_is_the_month():
     tuesday, thursday, friday = words(2), words(4), words(5)  # 5 March is a Tuesday, 3 May a Friday
     five_three = words(0, 0, 12, 5, 3, 2024)
     start = b"RECONYXH2\0"
-    assert captured_at(block(start, (0x3E, five_three), (0x4A, tuesday)), "") == datetime(2024, 3, 5, 12)
-    assert captured_at(block(start, (0x3E, five_three), (0x4A, friday)), "") == datetime(2024, 5, 3, 12)
-    assert captured_at(block(start, (0x3E, five_three), (0x4A, thursday)), "") == datetime(2024, 3, 5, 12)
+    assert read_captured_at(block(start, (0x3E, five_three), (0x4A, tuesday)), "") == datetime(2024, 3, 5, 12)
+    assert read_captured_at(block(start, (0x3E, five_three), (0x4A, friday)), "") == datetime(2024, 5, 3, 12)
+    assert read_captured_at(block(start, (0x3E, five_three), (0x4A, thursday)), "") == datetime(2024, 3, 5, 12)
 
 
 def test_other_firmware_of_hyperfire_is_known_by_the_make_alone():
     note = block(b"\x01\xf1\x09\0", (0x16, MONTH_FIRST), (0x2A, WIDE))
-    assert (captured_at(note, "Reconyx"), serial_number(note, "RECONYX")) == (TIME, SERIAL)
-    assert (captured_at(note, "Bushnell"), serial_number(note, "")) == (None, "")
+    assert (read_captured_at(note, "Reconyx"), read_serial_number(note, "RECONYX")) == (TIME, SERIAL)
+    assert (read_captured_at(note, "Bushnell"), read_serial_number(note, "")) == (None, "")
 
 
 @pytest.mark.parametrize("note", NOTES.values(), ids=NOTES)
 def test_a_note_that_is_cut_anywhere_is_no_failure(note):
     for length in range(len(note)):
-        assert captured_at(note[:length], "RECONYX") in (None, TIME)
-        assert SERIAL.startswith(serial_number(note[:length], "RECONYX"))
+        assert read_captured_at(note[:length], "RECONYX") in (None, TIME)
+        assert SERIAL.startswith(read_serial_number(note[:length], "RECONYX"))
     broken = note[:16] + b"\xff" * 240
-    assert (captured_at(broken, ""), serial_number(broken, "")) == (None, "")
+    assert (read_captured_at(broken, ""), read_serial_number(broken, "")) == (None, "")
 
 
 def test_a_header_takes_from_the_note_what_the_standard_tags_lack():

@@ -54,15 +54,15 @@ def test_crop_bottom_removes_the_stamp_and_all_that_bleeds_from_it() -> None:
     array = np.full((100, 120, 3), 40, np.uint8)
     array[93:] = 255
     image = Image.fromarray(array)
-    for fit in ("squash", "crop"):
-        assert (Preprocessing(resize_mode=fit, crop_bottom=0.07).apply(image) == 40).all()  # type: ignore[arg-type]
+    for resize_mode in ("squash", "crop"):
+        assert (Preprocessing(resize_mode=resize_mode, crop_bottom=0.07).apply(image) == 40).all()  # type: ignore[arg-type]
     assert Preprocessing(crop_bottom=0.06).apply(image).max() == 255
 
 
 @pytest.mark.parametrize("resize_mode", ["squash", "crop", "pad"])
 @pytest.mark.parametrize("size", [(1, 1), (4000, 3), (3, 4000), (50_000, 1)])
-def test_odd_shapes_come_out_square(fit: Any, size: tuple[int, int]) -> None:
-    result = Preprocessing(resize_mode=fit, crop_bottom=0.5).apply(Image.new("RGB", size, (9, 99, 199)))
+def test_odd_shapes_come_out_square(resize_mode: Any, size: tuple[int, int]) -> None:
+    result = Preprocessing(resize_mode=resize_mode, crop_bottom=0.5).apply(Image.new("RGB", size, (9, 99, 199)))
     assert result.shape == (224, 224, 3)
     assert result.dtype == np.uint8
     assert result[111, 111].tolist() == [9, 99, 199]

@@ -78,8 +78,10 @@ def featurize_udf(
     if spark is None:
         raise DataError("featurize_udf needs a Spark session. Start one first: get_session(load_settings()).")
     chosen = load_settings().featurize
-    cache, listed = chosen.weights_cache, chosen.weights_sha256
-    backbone = load_backbone(name, weights=weights, cache=cache, precision=precision, listed=listed, **preprocessing)
+    cache, allowed = chosen.weights_cache, chosen.weights_sha256
+    backbone = load_backbone(
+        name, weights=weights, cache=cache, precision=precision, allowed_sha256=allowed, **preprocessing
+    )
     embed = _embedder(spark, backbone, engine, device, batch_size, cache)
 
     def each(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
@@ -171,9 +173,10 @@ def _embedder(
         if task:
             freeze_gc()
         # On a GPU the task's cores are free to decode; on a CPU they compute.
-        readers = threads if chosen.max_concurrent_calls > 1 else 0
+        decode_threads = threads if chosen.max_concurrent_calls > 1 else 0
         with time_limited_reader(light.load_pixels, light.max_seconds, task.attemptNumber() if task else None) as read:
-            yield from light.embed(images, with_flip(chosen, looks), batch=chosen.batch, readers=readers, read=read)
+            network = with_flip(chosen, looks)
+            yield from light.embed(images, network, batch=chosen.batch, decode_threads=decode_threads, read=read)
 
     return embed
 
