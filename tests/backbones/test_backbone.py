@@ -1,4 +1,4 @@
-"""A backbone's features: of known values, in order, whatever the batches and the failures between them."""
+"""A backbone's features: known values, in order, for any batches and failures between them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
 class Pixels(nn.Module):
-    """Give the normalised input itself, times a weight, as the features."""
+    """A network whose features are the normalised input times a weight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Pixels(nn.Module):
 
 
 class Noisy(nn.Sequential):
-    """Give features that drift in training mode: normalisation over the batch, and dropout."""
+    """A network whose features differ in training mode, by batch normalisation and dropout."""
 
     def __init__(self) -> None:
         super().__init__(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -45,7 +45,7 @@ class Noisy(nn.Sequential):
 
 @pytest.fixture(autouse=True)
 def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Put two small networks into the catalog, with no network kept yet; list what is built."""
+    """Register two small networks with an empty cache; return a list of the networks that are built."""
     seen: list[str] = []
 
     def counted(name: str, network: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
@@ -166,7 +166,7 @@ def test_bytes_of_any_kind_are_read() -> None:
     assert np.array_equal(one, two)
 
 
-def test_a_image_over_the_limit_of_pixels_is_a_failure() -> None:
+def test_an_image_over_the_limit_of_pixels_is_a_failure() -> None:
     chosen = replace(pixels_backbone(), max_pixels=47)  # of 8 x 6
     assert [each.failure for each in chosen.embed([encode((0, 0, 0))])] == ["too_large"]
 

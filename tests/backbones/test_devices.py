@@ -11,7 +11,7 @@ from pipelines.errors import SettingsError
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let torch see two GPUs."""
+    """Make torch report two GPUs."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda place: f"GPU number {place}")
@@ -55,9 +55,11 @@ def test_an_address_is_looked_up_among_the_visible_gpus(monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("gpus")
 def test_an_address_that_torch_does_not_see_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"the GPU 2, but torch sees 2 \(CUDA_VISIBLE_DEVICES: not set\)"):
+    with pytest.raises(
+        SettingsError, match=r"Spark assigned GPU 2 to this task, but torch sees 2 \(CUDA_VISIBLE_DEVICES: not set\)"
+    ):
         resolve_device("auto", ["2"])
-    with pytest.raises(SettingsError, match="the GPU MIG-5c"):
+    with pytest.raises(SettingsError, match="GPU MIG-5c"):
         resolve_device("auto", ["MIG-5c"])
 
 

@@ -1,4 +1,4 @@
-"""Where weights come from: given, shipped, cached, or downloaded with their checksum."""
+"""Where weights are found: given, packaged, cached, or downloaded with their checksum."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DOWNLOAD = torch.hub.download_url_to_file  # the real function, never called wit
 
 @pytest.fixture(autouse=True)
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give an empty folder in place of the one that comes with the package."""
+    """Replace the folder of packaged weights by an empty one."""
     folder = tmp_path / "shipped"
     folder.mkdir()
     monkeypatch.setattr(weights, "PACKAGED_WEIGHTS_DIR", folder)
@@ -36,7 +36,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test reach the outside."""
+    """Block network access in all tests."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise URLError("Name or service not known")
@@ -45,7 +45,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class _Server(BaseHTTPRequestHandler):
-    """Answer /whole with the content, /cut with half of what was announced, /silent never, anything else with 404."""
+    """Serve /whole in full and /cut to one half, never answer /silent, and answer anything else with 404."""
 
     def do_GET(self) -> None:
         if self.path == "/silent":
@@ -65,9 +65,9 @@ class _Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str | None], list[str]]]:
-    """Give a function that leads downloads to a path of a server on this machine, with another checksum if given.
+    """Return a function that redirects downloads to a local server, with another checksum if one is passed.
 
-    It gives back a list that the addresses and checksums asked for are added to.
+    It returns a list to which the requested addresses and checksums are appended.
     """
     monkeypatch.setenv("no_proxy", "*")
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
@@ -145,7 +145,7 @@ def test_offline_the_error_says_which_file_to_put_where(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"The weights of squeezenet1_1 are not in {cache} and cannot be downloaded "
         f"(<urlopen error Name or service not known>). Put {PUBLISHED} there "
-        f"(from {ADDRESS}), or name a file: --weights FILE."
+        f"(from {ADDRESS}), or choose a file: --weights FILE."
     )
 
 
@@ -156,7 +156,7 @@ def test_a_cache_that_cannot_be_made_is_a_weights_error(tmp_path: Path) -> None:
 
 
 def test_a_package_without_its_own_weights_says_so(tmp_path: Path, shipped: Path) -> None:
-    with pytest.raises(WeightsError, match=f"The weights of irbis_tiny are not in {shipped}: install"):
+    with pytest.raises(WeightsError, match=f"The weights of irbis_tiny are not in {shipped}: reinstall"):
         find_weights("irbis_tiny", None, str(tmp_path))
 
 

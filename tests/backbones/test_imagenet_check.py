@@ -1,4 +1,4 @@
-"""The proof that weights are loaded and images reach the network as it was trained: ImageNet's own photos."""
+"""Weights and preprocessing reproduce the published accuracy on photos of ImageNet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Keep threads from waiting for each other on a busy machine."""
+    """Use one thread, as threads wait for each other on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -29,7 +29,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def photos(shared_data: Path) -> tuple[torch.Tensor, np.ndarray]:
-    """Give 200 photos, one of every fifth class, normalised, with their classes."""
+    """Return 200 photos, one of every fifth class, normalised, with their classes."""
     folder = shared_data / "imagenet_check"
     if not (folder / "labels.csv").is_file():
         pytest.skip(f"needs the photos in {folder}")

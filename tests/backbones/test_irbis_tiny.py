@@ -1,4 +1,4 @@
-"""The embedded backbone: its folding, its shipped weights and its recipe."""
+"""The packaged backbone: folding of batch normalisation, its weights and their recorded recipe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shipped() -> IrbisTiny:
 
 
 def checks(period: int, size: int = 96) -> torch.Tensor:
-    """Give one normalised image of black and white checks."""
+    """Return one normalised image of black and white checks."""
     y, x = np.mgrid[0:size, 0:size] // period
     return torch.from_numpy(((x + y) % 2 * 4.0 - 2.0).astype(np.float32)).expand(1, 3, size, size)
 

@@ -1,4 +1,4 @@
-"""Loading a backbone: an identity that tells any change, numbers that are checked, weights that are read."""
+"""Loading a backbone: its feature id, validated parameters, and its weights."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_identity_changes_with_whatever_changes_features_and_with_nothing_else()
     identities = {each.feature_id for each in changed}
     assert len(identities) == len(changed) and base.feature_id not in identities
     same = [pickle.loads(pickle.dumps(base)), replace(base, max_pixels=5)]
-    assert {each.identity for each in same} == {base.feature_id}
+    assert {each.feature_id for each in same} == {base.feature_id}
 
 
 def test_a_backbone_shown_in_a_notebook_does_not_print_its_weights() -> None:
@@ -79,7 +79,7 @@ def test_a_crop_keeps_its_share_of_the_image_at_another_size() -> None:
         ({"resize_mode": "stretch"}, r"images: resize_mode is 'stretch': expected one of squash, crop, pad"),
         ({"size": "big"}, r"images: size is 'big': a whole number"),
         ({"size": 31}, r"images.size = 31: irbis_tiny takes 32 to 4096 pixels a side"),
-        ({"crop": True}, r"images: no number of the preprocessing is called crop. Known: size, fit,"),
+        ({"crop": True}, r"images: preprocessing has no parameter crop. Known: size, resize_mode,"),
     ],
 )
 def test_numbers_that_do_not_fit_are_settings_errors(numbers: dict[str, Any], reason: str) -> None:
@@ -87,7 +87,7 @@ def test_numbers_that_do_not_fit_are_settings_errors(numbers: dict[str, Any], re
         load_backbone("irbis_tiny", **numbers)
 
 
-def test_a_network_of_one_size_refuses_another_before_its_weights_are_looked_for() -> None:
+def test_a_network_of_fixed_size_rejects_others_before_searching_weights() -> None:
     with pytest.raises(SettingsError, match=r"images.size = 160: vit_b_16 takes 224 pixels a side"):
         load_backbone("vit_b_16", size=160, weights="gone.pth")
 
@@ -114,15 +114,16 @@ def test_names_joined_by_plus_are_several_backbones_in_the_order_given(make_sett
     [
         (
             {"backbone": "irbis_tiny+"},
-            r"^featurize.backbone = irbis_tiny\+: beside a \+ a name is missing\. Write squee",
+            r"^featurize.backbone = irbis_tiny\+: a name is missing beside a \+\. Write squee",
         ),
-        ({"backbone": "+"}, r"beside a \+ a name is missing"),
-        ({"backbone": "raw_pixels+irbis_tiny+raw_pixels"}, r"raw_pixels: raw_pixels stands there twice, which adds no"),
+        ({"backbone": "+"}, r"a name is missing beside a \+"),
+        ({"backbone": "raw_pixels+irbis_tiny+raw_pixels"}, r"raw_pixels: raw_pixels is repeated, which adds no"),
         ({"backbone": "raw_pixels+irbis_tony"}, r"irbis_tony: not known\. Did you mean 'irbis_tiny'\?"),
         (
             {"backbone": "raw_pixels+irbis_tiny", "weights": "ours.pth"},
-            r"^featurize.weights = ours.pth: a file is of one backbone, and featurize.backbone = raw_pixels\+irbis_tiny"
-            r"\. Set it to null, and put the files into ~/.cache/irbis/weights \(featurize.weights_cache\)",
+            r"^featurize.weights = ours.pth: a file belongs to one backbone, but featurize.backbone = "
+            r"raw_pixels\+irbis_tiny\. Set it to null, and put the files into "
+            r"~/.cache/irbis/weights \(featurize.weights_cache\)",
         ),
     ],
 )
@@ -135,7 +136,7 @@ def test_joined_names_that_do_not_fit_are_settings_errors(
         )
 
 
-def test_the_files_of_weights_are_told_without_reading_or_fetching_any(
+def test_weights_files_are_resolved_without_reading_or_downloading(
     make_settings: Callable[..., Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "resnet18-5c106cde.pth"

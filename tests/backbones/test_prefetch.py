@@ -38,7 +38,7 @@ def test_work_overlaps_on_threads() -> None:
         assert sorted(made) == [0, 1]
 
 
-def test_an_error_reaches_who_asked() -> None:
+def test_an_error_reaches_the_consumer() -> None:
     with prefetch_map(lambda number: 1 // number, [1, 0], 2, 2) as made:
         assert next(made) == 1
         with pytest.raises(ZeroDivisionError):

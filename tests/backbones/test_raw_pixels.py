@@ -1,4 +1,4 @@
-"""raw_pixels, the floor that every backbone must beat: the same numbers as NumPy computes, whatever the engine."""
+"""raw_pixels, a baseline without a network: every engine computes the same numbers as NumPy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
 def by_numpy(image: Image.Image) -> np.ndarray[Any, Any]:
-    """Give an image of 32 x 32 pixels as features: colour by colour, row by row."""
+    """Return an image of 32 x 32 pixels as features: channel by channel, row by row."""
     pixels = (np.asarray(image, np.float64) / 255 - MEAN) / STD
     return pixels.transpose(2, 0, 1).ravel()
 
@@ -72,7 +72,7 @@ def test_the_numbers_of_the_preprocessing_count_here_too(resize_mode: str) -> No
 def test_its_identity_says_that_there_are_no_weights() -> None:
     chosen = load_backbone("raw_pixels")
     assert chosen.feature_id == "raw_pixels@none/squash32-bilinear"
-    assert pickle.loads(pickle.dumps(chosen.without_weights())).identity == chosen.feature_id
+    assert pickle.loads(pickle.dumps(chosen.without_weights())).feature_id == chosen.feature_id
 
 
 def test_weights_and_other_sizes_are_refused_in_a_sentence(tmp_path: Path) -> None:

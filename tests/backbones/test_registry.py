@@ -1,4 +1,4 @@
-"""The catalog: every network gives the features that stand before its classifier, with its own preprocessing."""
+"""The registry: every network returns the input of its classifier, with its own preprocessing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def random_images(name: str) -> Tensor:
 
 
 def before_classifier(network: nn.Module, layer: str, images: Tensor) -> Tensor:
-    """Give what reaches the classifier, pooled where it is still a map."""
+    """Return the input of the classifier, pooled if it is still a map."""
     seen: list[Tensor] = []
     hook = network.get_submodule(layer).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network(images)
@@ -40,7 +40,7 @@ def before_classifier(network: nn.Module, layer: str, images: Tensor) -> Tensor:
     return seen[0].mean(dim=(2, 3)) if seen[0].ndim == 4 else seen[0]
 
 
-def test_the_catalog_knows_irbis_tiny_raw_pixels_and_nine_of_torchvision() -> None:
+def test_the_registry_has_irbis_tiny_raw_pixels_and_nine_of_torchvision() -> None:
     assert set(ARCHITECTURES) == {"irbis_tiny", "raw_pixels", *CLASSIFIERS}
 
 
@@ -95,7 +95,7 @@ def test_preprocessing_is_that_of_the_published_weights(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_smallest_image_that_the_catalog_allows_has_features(name: str) -> None:
+def test_the_smallest_allowed_image_has_features(name: str) -> None:
     known = ARCHITECTURES[name]
     with torch.device("meta"):  # shapes only: nothing is computed
         network = known.remove_head(known.build()).eval()

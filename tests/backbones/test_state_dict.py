@@ -1,4 +1,4 @@
-"""Weights: read as plain tensors from any usual file, and refused with what to do."""
+"""Weights: read as plain tensors from any usual file, and rejected with a remedy."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ State = dict[str, Tensor]
 
 
 def small_network() -> nn.Module:
-    """Give convolution, normalisation and a classifier called head, of known random weights."""
+    """Return a convolution, a normalisation and a classifier called head, with known random weights."""
     torch.manual_seed(3)
     steps = [("conv", nn.Conv2d(3, 4, 3)), ("norm", nn.BatchNorm2d(4)), ("head", nn.Conv2d(4, 5, 1))]
     return nn.Sequential(OrderedDict(steps)).eval()
 
 
 def saved(value: object, **options: object) -> bytes:
-    """Give what torch.save writes."""
+    """Return the bytes that torch.save writes."""
     file = io.BytesIO()
     torch.save(value, file, **options)  # type: ignore[arg-type]
     return file.getvalue()
 
 
 def read(content: bytes, name: str) -> State:
-    """Give the tensors of a file whose SHA-256 is allowed, as an old torch, which a lane may have, asks for."""
+    """Return the tensors of a file whose SHA-256 is allowed, as old versions of torch require."""
     return read_state_dict(content, name, [sha256_hex(content)])
 
 
@@ -107,7 +107,7 @@ def test_objects_in_a_file_are_refused_and_never_executed(tmp_path: Path) -> Non
         saved({"conv.weight": bomb}, _use_new_zipfile_serialization=False),
         pickle.dumps(bomb, protocol=2),
     ):
-        with pytest.raises(WeightsError, match="damaged, or holds more than tensors") as caught:
+        with pytest.raises(WeightsError, match="damaged, or contains more than tensors") as caught:
             read(content, "weights.pth")
         assert "weights_only" not in str(caught.value)  # torch advises to execute the file: we do not pass that on
     assert not proof.exists()
@@ -120,9 +120,9 @@ REFUSED = {
     "a Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\n", r"it begins with b'version https://'"),
     "nothing": (b"", "it is empty"),
     "a whole network": (saved(small_network()), r"more than tensors \(UnpicklingError\)"),
-    "a list": (saved([STATE]), "holds no state_dict"),
-    "a tensor": (saved(torch.zeros(3)), "holds no state_dict"),
-    "numbers": (saved({"epoch": 3, "loss": 0.1}), "holds no state_dict"),
+    "a list": (saved([STATE]), "contains no state_dict"),
+    "a tensor": (saved(torch.zeros(3)), "contains no state_dict"),
+    "numbers": (saved({"epoch": 3, "loss": 0.1}), "contains no state_dict"),
     "values not finite": (
         saved(STATE | {"norm.bias": torch.tensor([0.0, 1.0, float("nan"), 2.0])}),
         r"not finite \(first in norm.bias\)",

@@ -31,7 +31,7 @@ def test_the_nearer_of_two_balls_hides_the_other() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_animal_stands_as_tall_as_it_is_said_to(kind: str) -> None:
+def test_an_animal_has_its_height(kind: str) -> None:
     animal = draw_animal(kind, Pose(swing=0.0, neck=0.1), 0.0, 200.0, individual=1)
     rows = np.flatnonzero(np.asarray(animal.sprite.colour.getchannel("A")).any(axis=1))
     assert animal.foot - rows[0] == pytest.approx(HEIGHTS[kind] * 200, rel=0.22)

@@ -15,7 +15,7 @@ def test_a_tile_meets_itself_without_a_seam() -> None:
     assert (tile.mean(), tile.std()) == pytest.approx((0, 1), abs=1e-3)
 
 
-def test_fields_have_the_size_that_was_asked_for() -> None:
+def test_fields_have_the_requested_size() -> None:
     rng = np.random.default_rng(1)
     assert smooth_noise(rng, 7, 31, 200).shape == (7, 31)
     assert fractal_noise(rng, 2, 640, 3, 6).shape == (2, 640)

@@ -47,7 +47,7 @@ def test_empty_frames_of_a_burst_differ_by_wind_and_noise(frames: list[Frame]) -
     assert 1 < np.abs(pixels(first) - pixels(second)).mean() < 30
 
 
-def test_a_image_does_not_depend_on_what_was_drawn_before(frames: list[Frame]) -> None:
+def test_an_image_does_not_depend_on_earlier_ones(frames: list[Frame]) -> None:
     frame = pick(frames, "fox", False)
     before = draw_frame(frame).tobytes()
     build_scene.cache_clear()

@@ -94,7 +94,7 @@ def test_an_interrupted_render_is_completed_with_equal_bytes(small: SampleSet, w
 
 
 def test_another_seed_in_the_same_folder_is_refused_in_a_sentence(small: SampleSet) -> None:
-    with pytest.raises(DataError, match=r"holds another sample set .*seed 3.*asked for.*seed 4.*Delete it"):
+    with pytest.raises(DataError, match=r"contains another sample set .*seed 3.*requested.*seed 4.*Delete it"):
         render_sample_set(small.folder, images=SMALL, seed=4)
 
 
@@ -108,19 +108,19 @@ def test_a_render_that_another_seed_began_is_refused_too(tmp_path: Path) -> None
 def test_a_folder_of_somebody_s_images_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "mine.jpg").write_bytes(b"mine")
-    with pytest.raises(DataError, match="no sample set"):
+    with pytest.raises(DataError, match="not a sample set"):
         render_sample_set(tmp_path, images=SMALL)
     assert (tmp_path / "images" / "mine.jpg").read_bytes() == b"mine"
 
 
 def test_a_file_in_the_folder_s_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "set").write_text("not a folder")
-    with pytest.raises(DataError, match="set has files that are no sample set"):
+    with pytest.raises(DataError, match="set contains files that are not a sample set"):
         render_sample_set(tmp_path / "set", images=SMALL)
 
 
 def test_a_negative_seed_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"-1\. Give 0 or a larger"):
+    with pytest.raises(DataError, match=r"-1\. Use 0 or a larger"):
         render_sample_set(tmp_path, images=SMALL, seed=-1)
 
 

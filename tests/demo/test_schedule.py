@@ -59,7 +59,7 @@ def test_an_encounter_has_one_label_and_one_state_of_labelling_per_burst(frames:
     assert sum(not frame.is_labelled for frame in frames) == 24
 
 
-def test_opposed_cameras_see_the_same_animal_within_the_minute(frames: list[Frame]) -> None:
+def test_facing_cameras_see_the_same_animal_within_the_minute(frames: list[Frame]) -> None:
     by_camera = {
         camera: {frame.encounter: frame for frame in frames if frame.camera == camera and frame.number == 0}
         for camera in ("CAM03", "CAM04")

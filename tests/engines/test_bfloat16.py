@@ -1,4 +1,4 @@
-"""What computes in bfloat16: chosen by what it loses, marked in the graph, and only where the processor has it."""
+"""bfloat16: chosen by its loss, marked in the graph, and used only on processors that have it."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def backbone() -> Backbone:
 
 @pytest.fixture
 def plain(backbone, tmp_path, monkeypatch) -> Graph:
-    """Give the graph as a machine without bfloat16 converts it."""
+    """Return the graph as a machine without bfloat16 converts it."""
     monkeypatch.setattr(conversion, "cpu_has_bfloat16", lambda: False)
     return conversion.convert_to_openvino(backbone, tmp_path)
 
 
 def names_of(graph: Graph, *, precise: bool) -> set[str]:
-    """Give the layers that compute, those marked or the others."""
+    """Return the computing layers, either the marked or the unmarked ones."""
     layers = list(ElementTree.fromstring(graph.xml).iter("layer"))
     computing = [each for each in layers if each.get("type") not in ("Parameter", "Const", "Result")]
     marked = [each for each in computing if each.find("rt_info/attribute[@name='precise']") is not None]
@@ -79,13 +79,15 @@ def test_those_that_save_most_for_what_they_lose_are_taken_until_it_is_spent(pla
 
 def test_all_but_what_is_taken_is_marked_as_precise(plain) -> None:
     every = names_of(plain, precise=False)
-    taken = {node.get_friendly_name() for node in convolutions(plain.model())[2:4]}
+    taken = {node.get_friendly_name() for node in convolutions(plain.to_model())[2:4]}
     chosen = bfloat16._mark_precise(plain, taken)
     assert len(taken) == 2 and names_of(chosen, precise=False) == taken
     assert names_of(chosen, precise=True) == every - taken
     assert chosen.has_bfloat16 and not plain.has_bfloat16
     images = calibration_images(4, 160)
-    np.testing.assert_array_equal(compute_features(chosen.to_model(), images), compute_features(plain.model(), images))
+    np.testing.assert_array_equal(
+        compute_features(chosen.to_model(), images), compute_features(plain.to_model(), images)
+    )
 
 
 @pytest.mark.parametrize(("held_out", "is_taken"), [(2.9e-5, True), (3.1e-5, False)])
@@ -96,13 +98,13 @@ def test_what_loses_more_on_images_held_out_is_not_taken(plain, monkeypatch, hel
         return 1e-5 if len(images) == 12 else held_out
 
     monkeypatch.setattr(bfloat16, "_measure_loss", lost)
-    chosen = bfloat16.enable_bfloat16(plain, plain.model(), 160, 2e-5)
+    chosen = bfloat16.enable_bfloat16(plain, plain.to_model(), 160, 2e-5)
     assert chosen.has_bfloat16 is is_taken and (chosen == plain) is not is_taken
 
 
 def test_nothing_is_taken_where_marks_are_not_heeded(plain, monkeypatch) -> None:
     monkeypatch.setattr(bfloat16, "_measure_loss", lambda graph, *_: 4e-5 if graph.has_bfloat16 else 0.0)
-    assert bfloat16.enable_bfloat16(plain, plain.model(), 160, 2e-5) == plain
+    assert bfloat16.enable_bfloat16(plain, plain.to_model(), 160, 2e-5) == plain
 
 
 @needs_no_limit
@@ -121,7 +123,7 @@ def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, tmp_path, mo
 @pytest.mark.parametrize("has", [True, False])
 def test_a_worker_without_bfloat16_computes_in_single_precision(backbone, plain, monkeypatch, has) -> None:
     monkeypatch.setattr(openvino_engine, "cpu_has_bfloat16", lambda: has)
-    marked = OpenVinoEngine(plain.noted(BFLOAT16_MARKER), backbone)
+    marked = OpenVinoEngine(plain.with_marker(BFLOAT16_MARKER), backbone)
     hint = marked._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     assert hint == ("bf16" if has and HAS_IT else "f32")
     unmarked = OpenVinoEngine(plain, backbone)
@@ -138,6 +140,6 @@ def test_graphs_made_with_and_without_bfloat16_are_kept_side_by_side(backbone, t
 
 
 @pytest.mark.parametrize(("precision", "megabytes", "batch"), [("exact", 15, 1), ("exact", 17, 2), ("fast", 1, 2)])
-def test_small_networks_take_a_image_at_a_time(plain, precision, megabytes, batch) -> None:
-    padded = Graph(plain.nodes, plain.constants + b"\0" * (int(megabytes * 1e6) - len(plain.constants)))
+def test_small_networks_run_one_image_per_request(plain, precision, megabytes, batch) -> None:
+    padded = Graph(plain.xml, plain.bin + b"\0" * (int(megabytes * 1e6) - len(plain.bin)))
     assert OpenVinoEngine(padded, load_backbone("irbis_tiny", precision=precision)).images_per_request == batch

@@ -1,4 +1,4 @@
-"""What conversion changes about a network, and what it must leave."""
+"""What the conversion of a network changes, and what it must preserve."""
 
 from __future__ import annotations
 

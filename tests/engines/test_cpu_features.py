@@ -1,4 +1,4 @@
-"""What the processor can do, read from what Linux tells of it."""
+"""CPU features, detected from /proc/cpuinfo."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_limit_of_onednn_counts(tmp_path, monkeypatch, variable, limit, bfloat
 
 
 @pytest.mark.parametrize(
-    ("ask", "told", "expected"),
+    ("detect", "cpuinfo", "expected"),
     [
         (cpu_has_bfloat16, "flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n", True),
         (cpu_has_bfloat16, "flags\t\t: fpu avx2 amx_bf16 amx_tile\n", True),
@@ -49,8 +49,8 @@ def test_a_limit_of_onednn_counts(tmp_path, monkeypatch, variable, limit, bfloat
         (cpu_has_vnni, None, False),
     ],
 )
-def test_the_processor_is_asked_by_its_flags(tmp_path, ask, told, expected) -> None:
+def test_features_are_detected_by_the_flags_of_the_processor(tmp_path, detect, cpuinfo, expected) -> None:
     file = tmp_path / "cpuinfo"
-    if told is not None:
-        file.write_text(told)
-    assert ask(file) is expected
+    if cpuinfo is not None:
+        file.write_text(cpuinfo)
+    assert detect(file) is expected

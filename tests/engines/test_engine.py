@@ -1,4 +1,4 @@
-"""Engines against the reference (full decoding, single precision, torch on the CPU), within what each promises."""
+"""Engines against the reference (full decoding, single precision, torch on the CPU), within their tolerances."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def backbone(request: pytest.FixtureRequest, shared_data: Path) -> Backbone:
 
 @pytest.fixture(scope="module")
 def images(shared_data: Path) -> list[bytes]:
-    """Give the awkward files, many of them tiny, and 20 real images."""
+    """Return the awkward files, many of them tiny, and 20 real images."""
     awkward = sorted(path for path in (shared_data / "awkward").iterdir() if path.suffix not in (".csv", ".md"))
     real = sorted((shared_data / "cameratrap_peru_sdzg").rglob("*.[jJ][pP][gG]"))
     return [path.read_bytes() for path in [*awkward, *real[::5][:20]]]

@@ -1,4 +1,4 @@
-"""Steps of 8 bits: how wide they are, where they stand, what is kept from them, and which processors may take them."""
+"""Quantization to 8 bits: step sizes, positions in the graph, exceptions, and processors."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(model: Any, values: Any) -> Any:
         ("relu", ActivationRange(0, 0), True, 0, 2e-6),  # a channel that is always zero
     ],
 )
-def test_steps_reach_as_far_as_values_may(before, seen, all_bits, lowest, highest) -> None:
+def test_quantization_covers_the_possible_range(before, seen, all_bits, lowest, highest) -> None:
     given = ops.parameter([5], np.float32)
     cut = {"relu": ops.relu, "clamp": lambda each: ops.clamp(each, 0, 6), "nothing": lambda each: each}[before](given)
     step = fake_quantize_activation(cut.output(0), seen, all_bits=all_bits)
@@ -74,7 +74,7 @@ def test_without_vnni_what_calibration_saw_stays_within_7_bits() -> None:
 
 
 def begins(*layers: nn.Module, **preprocessing: Any) -> tuple[Any, Any]:
-    """Give the graph of a network of a few layers that sees pixels, and the preprocessing."""
+    """Return the graph of a network of a few layers with pixels as input, and its preprocessing."""
     known = load_backbone("irbis_tiny")
     backbone = replace(known, preprocessing=replace(known.preprocessing, size=20, **preprocessing))
     pixels = torch.zeros(1, 20, 20, 3, dtype=torch.uint8)
@@ -131,20 +131,20 @@ class Fire(nn.Module):
         return torch.cat([found, right.flatten(1)], 1) if self.also else found
 
 
-def takes_steps(model: Any) -> list[str]:
-    """Name what the steps of activations take, in the order of the graph."""
+def quantized_inputs(model: Any) -> list[str]:
+    """Return the inputs of the FakeQuantize nodes of activations, in the order of the graph."""
     every = [node for node in model.get_ordered_ops() if node.get_type_name() == "FakeQuantize"]
     kinds = [node.input_value(0).get_node().get_type_name() for node in every]
     return [kind for kind in kinds if kind != "Constant"]
 
 
 @pytest.mark.parametrize("also", [False, True])
-def test_steps_stand_before_what_only_chooses_among_values_unless_others_want_them_whole(also) -> None:
+def test_poolings_and_concatenations_are_quantized_at_their_inputs_unless_shared(also) -> None:
     model, _ = begins(Fire(also))
     ranges = _calibrate(model, PIXELS)
     found = _insert_fake_quantize(model, ranges, set(), True)
-    first = takes_steps(found)[0]
-    assert takes_steps(found) == ([first, "Concat"] if also else [first, "Relu", "Relu"])
+    first = quantized_inputs(found)[0]
+    assert quantized_inputs(found) == ([first, "Concat"] if also else [first, "Relu", "Relu"])
     behind = _insert_fake_quantize(model, ranges, {each.get_friendly_name() for each in convolutions(model)[2:]}, True)
     (last,) = [each for each in convolutions(behind) if each.get_input_shape(1)[0] == 6]
     step = fake_quantize_activation(last.input_value(0), ranges[quantize_module._source_key(last)], all_bits=True)
@@ -199,9 +199,9 @@ def request_in_single_precision(model: Any, images: Any, precision: str = "f32")
 
 @pytest.fixture
 def made_on(monkeypatch) -> Any:
-    """Convert as a processor with or without VNNI does, and none with bfloat16.
+    """Return a function that simulates a processor with or without VNNI, and without bfloat16.
 
-    Without VNNI, 8 bits saturate: there what the conversion compares is computed in single precision.
+    On a machine without VNNI 8 bits saturate, so the conversion's comparisons run in single precision there.
     """
 
     def make(has: bool) -> None:
@@ -226,9 +226,7 @@ def test_graphs_for_processors_with_and_without_vnni_are_kept_side_by_side(fast,
     assert graphs[True].xml != graphs[False].xml and len(list((tmp_path / "graphs").iterdir())) == 2
 
 
-def test_a_worker_without_vnni_computes_the_same_steps_in_single_precision(
-    fast, made_on, tmp_path, monkeypatch
-) -> None:
+def test_a_worker_without_vnni_simulates_8_bits_in_single_precision(fast, made_on, tmp_path, monkeypatch) -> None:
     made_on(True)
     graph, images = load_or_convert(fast, str(tmp_path)), calibration_images(6, 160)
     found = {}

@@ -1,4 +1,4 @@
-"""The engine for GPUs, on the CPU: what happens when a GPU's memory does not suffice is simulated."""
+"""The engine for GPUs, run on the CPU with simulated out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PIXELS = scenes.render(9, 160, seed=1)
 
 
 class Small(torch.nn.Module):
-    """Stand for a network on a GPU that holds `most` images."""
+    """A network on a GPU with memory for `most` images."""
 
     def __init__(self, network: Any, most: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def test_what_does_not_fit_in_halves_either_ends_with_what_to_set() -> None:
     assert small.seen == [8, 4]
 
 
-def test_an_engine_never_computes_with_less_than_single_precision_unasked(monkeypatch) -> None:
+def test_an_engine_computes_in_single_precision_by_default(monkeypatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     TorchEngine(load_backbone("irbis_tiny"), "cpu")
     assert torch.backends.cudnn.allow_tf32 is False

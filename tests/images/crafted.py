@@ -1,4 +1,4 @@
-"""Small files that cost a decoder much time or memory, made from their parts: the worst of each format."""
+"""Small files that cost a decoder much time or memory, built from their parts: the worst of each format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def jpeg_scans(repeats: int, side: int = 2000) -> bytes:
 
 
 def separate_scans(side: int) -> list[bytes]:
-    """Write a baseline JPEG of three colours with a scan of each: what is before them, then each."""
+    """Return the parts of a baseline JPEG with one scan per component: everything before the scans, then each scan."""
     tables = encoded(Image.new("L", (side, side), 128), "JPEG")
     frame = b"\xff\xc0" + struct.pack(">HBHHB", 17, 8, side, side, 3) + b"".join(bytes([i, 0x11, 0]) for i in (1, 2, 3))
     own, scan = tables.index(b"\xff\xc0"), tables.index(b"\xff\xda")
@@ -39,14 +39,14 @@ def separate_scans(side: int) -> list[bytes]:
 
 
 def jpeg_segments(count: int, size: int = 0, marker: int = 0xFE, prefix: bytes = b"") -> bytes:
-    """Put segments, of comments unless said, before the pixels."""
+    """Insert segments, comments by default, before the pixels."""
     whole = encoded(grey(16), "JPEG")
     data = prefix.ljust(size, b"a")
     return whole[:2] + (b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data) * count + whole[2:]
 
 
 def png_chunks(count: int, name: bytes = b"tEXt", data: bytes = b"", *, is_late: bool = False) -> bytes:
-    """Put chunks before the pixels, or behind them."""
+    """Insert chunks before the pixels, or after them."""
     whole = encoded(grey(16), "PNG")
     chunk = struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
     at = whole.index(b"IEND") - 4 if is_late else 33
@@ -54,7 +54,7 @@ def png_chunks(count: int, name: bytes = b"tEXt", data: bytes = b"", *, is_late:
 
 
 def png_text(megabytes: int, count: int = 1, name: bytes = b"zTXt") -> bytes:
-    """Compress text, or a colour profile, of so many megabytes."""
+    """Insert compressed text, or a colour profile, of the given number of megabytes."""
     return png_chunks(count, name, b"a\0\0" + zlib.compress(bytes(megabytes * 2**20), 9))
 
 
@@ -77,7 +77,7 @@ def _plain(width: int, height: int, more: Sequence[Entry]) -> list[Entry]:
 
 
 def tiff_strips(count: int, side: int = 10) -> bytes:
-    """Cut a small image into strips, nearly all of which lie at the same place."""
+    """Split a small image into strips, nearly all at the same offset."""
     behind = 10 + 12 * 9 + 4
     offsets = struct.pack("<I", 10) * count
     lengths = struct.pack("<I", side) * count
@@ -94,7 +94,7 @@ def tiff_tile(side: int) -> bytes:
 
 
 def shared_values(count: int, size: int, more: Sequence[Entry] = ()) -> bytes:
-    """Give a directory of which every entry has the same bytes as its value."""
+    """Return a TIFF directory whose entries all share the bytes of one value."""
     start = 10 + 12 * (count + len(more)) + 4
     entries = [(0xC000 + i % 0x3000, 7, size, struct.pack("<I", start)) for i in range(count)]
     return directory([*more, *entries], bytes(size))
@@ -119,7 +119,7 @@ def tiff_directories(count: int) -> bytes:
 
 
 def jpeg_exif(count: int = 2500, size: int = 33_000) -> bytes:
-    """Give a JPEG without a resolution, whose EXIF block shares one value among its entries."""
+    """Return a JPEG without a resolution whose EXIF entries share one value."""
     whole = encoded(grey(16), "JPEG", exif=b"Exif\0\0" + shared_values(count, size))
     return whole[:2] + whole[whole.index(b"\xff\xe1") :]
 
@@ -133,7 +133,7 @@ def gif() -> tuple[bytes, int]:
 
 
 def gif_blocks(count: int, size: int = 1) -> bytes:
-    """Put a comment of so many blocks before the image."""
+    """Insert a comment of `count` blocks before the image."""
     whole, at = gif()
     return whole[:at] + b"!\xfe" + (bytes([size]) + b"a" * size) * count + b"\0" + whole[at:]
 
@@ -179,7 +179,7 @@ def icon_entries(count: int) -> bytes:
 
 
 def icon_bitmap(side: int) -> bytes:
-    """Put a bitmap of side x side pixels, of which nothing is stored, into an icon of 16 x 16."""
+    """Put a bitmap of side x side pixels without any data into an icon of 16 x 16."""
     return icon(struct.pack("<IiiHHIIiiII", 40, side, 2 * side, 1, 32, 0, 0, 0, 0, 0, 0) + bytes(100))
 
 
@@ -221,7 +221,7 @@ def jpeg2000(
     levels: int = 5,
     layers: int = 1,
 ) -> bytes:
-    """Give a JPEG 2000 codestream of empty tiles; `precinct` and `block` are the exponents of 2."""
+    """Return a JPEG 2000 codestream of empty tiles; `precinct` and `block` are the exponents of 2."""
     tile = tile or side
     size = struct.pack(">HIIIIIIIIH", 0, side, side, 0, 0, tile, tile, 0, 0, components) + b"\7\1\1" * components
     style = struct.pack(">BBHBBBBBB", 1, 0, layers, 0, levels, block, block, 0, 1)

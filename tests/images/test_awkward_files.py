@@ -1,4 +1,4 @@
-"""Fifty files that broke other people's readers, each with what must come of it."""
+"""Fifty files that broke other readers, each with its expected outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which times and sizes of a header may reach a table."""
+"""Which times and sizes of a header are written to a table."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def test_jpeg_is_decoded_at_the_scale_that_keeps_twice_what_is_needed(min_side: 
     assert np.asarray(image)[5, 5, 2] > 150  # bottom left of the stored image is blue
 
 
-def test_warnings_of_pillow_are_silent_here_and_heard_elsewhere() -> None:
+def test_warnings_of_pillow_are_suppressed_here_and_kept_elsewhere() -> None:
     palette = Image.new("P", (2, 1))
     content = encoded(palette, transparency=bytes([0, 255]))
     with warnings.catch_warnings(record=True) as heard:

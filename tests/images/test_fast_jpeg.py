@@ -49,7 +49,7 @@ def test_pixels_are_pillows_to_the_last_value(
 
 @ready
 @pytest.mark.parametrize(("min_side", "scale"), [(400, 1), (250, 2), (130, 4), (60, 8)])
-def test_so_are_those_of_a_smaller_scale(min_side: int, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smaller_scales_have_the_values_of_pillow(min_side: int, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
     content = jpeg(1301, 1099)
     found = outcome(content, min_side)
     assert found.shape == (-(-1099 // scale), -(-1301 // scale), 3)
@@ -117,7 +117,7 @@ def test_rows_of_what_fits_the_cache_are_not_written_past_it(
 
 
 @ready
-def test_a_image_keeps_its_own_memory() -> None:
+def test_an_image_keeps_its_own_memory() -> None:
     contents = [jpeg(200 + number, 150) for number in range(30)]
     images = [decode(content, max_pixels=10**6) for content in contents]
     before = [np.asarray(image).copy() for image in images]

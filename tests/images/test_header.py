@@ -107,7 +107,7 @@ def test_what_has_no_known_signature_is_not_an_image(content: bytes) -> None:
     assert failure(content) == "not_an_image"
 
 
-def test_a_git_lfs_pointer_is_told_by_name() -> None:
+def test_a_git_lfs_pointer_is_named() -> None:
     with pytest.raises(ImageError, match="git lfs pull"):
         header(b"version https://git-lfs.github.com/spec/v1\n")
 

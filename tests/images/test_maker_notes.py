@@ -1,4 +1,4 @@
-"""Maker notes of Reconyx cameras, made here as their makers document them."""
+"""Maker notes of Reconyx cameras, built as their manufacturers document them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_other_firmware_of_hyperfire_is_known_by_the_make_alone():
 
 
 @pytest.mark.parametrize("note", NOTES.values(), ids=NOTES)
-def test_a_note_that_is_cut_anywhere_is_no_failure(note):
+def test_a_truncated_note_is_no_failure(note):
     for length in range(len(note)):
         assert read_captured_at(note[:length], "RECONYX") in (None, TIME)
         assert SERIAL.startswith(read_serial_number(note[:length], "RECONYX"))
@@ -72,7 +72,7 @@ def test_a_note_that_is_cut_anywhere_is_no_failure(note):
     assert (read_captured_at(broken, ""), read_serial_number(broken, "")) == (None, "")
 
 
-def test_a_header_takes_from_the_note_what_the_standard_tags_lack():
+def test_a_header_falls_back_to_the_maker_note():
     note = NOTES["HyperFire"]
 
     def header(tags):

@@ -1,4 +1,4 @@
-"""Images that end a process, or keep it too long: what ends, and what is said of them."""
+"""Images that crash or block a process: which process ends, and what is reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def read(content: bytes) -> int:
-    """Stand for a decoder: die, stay away or hold the interpreter's lock as the bytes say, else count them."""
+    """Imitate a decoder: crash, hang or keep the GIL as the bytes say, else count them."""
     if content == b"kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if content == b"exit":

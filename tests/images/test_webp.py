@@ -1,4 +1,4 @@
-"""WebP and an old libwebp: the image is refused by name, before any decoder sees it."""
+"""WebP and an old libwebp: the image is rejected with the reason, before any decoder reads it."""
 
 from __future__ import annotations
 

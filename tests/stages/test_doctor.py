@@ -29,7 +29,7 @@ def test_on_this_machine_all_is_well(spark, make_settings, tmp_path):
     ("change", "name", "remedy"),
     [
         ({"featurize.weights": "nowhere.pth"}, "weights", "there is no such file"),
-        ({"featurize.backbone": "irbis_tiny+"}, "weights", "beside a + a name is missing"),
+        ({"featurize.backbone": "irbis_tiny+"}, "weights", "a name is missing beside a +"),
         ({"featurize.weights_cache": "/dev/null/cache"}, "cache", "Choose another."),
     ],
 )

@@ -31,7 +31,7 @@ def test_the_loss_is_small_when_views_of_one_image_meet_and_large_when_they_are_
     assert swapped.item() > 9
 
 
-def test_comparing_the_last_stage_takes_its_means() -> None:
+def test_comparing_the_last_stage_uses_its_means() -> None:
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         network = IrbisTiny()
@@ -47,7 +47,7 @@ def test_the_rate_rises_stays_and_falls_to_zero() -> None:
     assert rates[4] < full * 1e-3
 
 
-def test_views_have_the_size_asked_for_and_change_with_the_generator() -> None:
+def test_views_have_the_requested_size_and_change_with_the_generator() -> None:
     images = torch.rand(6, 3, 32, 32)
     first, again = (augment(images, 24, torch.Generator().manual_seed(3)) for _ in range(2))
     other = augment(images, 24, torch.Generator().manual_seed(4))
@@ -82,7 +82,7 @@ def test_the_recipe_run_twice_gives_equal_weights(tmp_path: Path, monkeypatch: p
     assert any(not torch.equal(one[name], untrained[name].half()) for name in one)
 
 
-def test_kept_images_of_other_formulas_are_rendered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_images_of_other_formulas_are_rendered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "TEXTURES", 4)
     monkeypatch.setattr(scenes, "FRACTALS", 4)
     first = pretraining.training_images(2, 1, tmp_path)

@@ -1,4 +1,4 @@
-"""Images made from formulas: known values, repeatability and variety."""
+"""Synthetic images: known values, repeatability and variety."""
 
 from __future__ import annotations
 

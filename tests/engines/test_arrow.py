@@ -1,4 +1,4 @@
-"""What an executor runs: a network that looks at an image as it is, flipped, or both, from one decoding."""
+"""A network that sees an image as it is, flipped, or both, from one decoding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def image(seed: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["torch", "openvino"])
-def test_both_looks_take_one_decoding_and_two_forward_passes(kind, tmp_path, monkeypatch) -> None:
+def test_both_views_take_one_decoding_and_two_forward_passes(kind, tmp_path, monkeypatch) -> None:
     backbone = load_backbone("raw_pixels")
     engine: Any = TorchEngine(backbone, "cpu", batch=2)
     if kind == "openvino":
@@ -55,7 +55,7 @@ def test_both_looks_take_one_decoding_and_two_forward_passes(kind, tmp_path, mon
     np.testing.assert_array_equal(flipped.features, found[0].features[3072:])
 
 
-def test_who_looks_once_at_the_image_as_it_is_runs_the_network_itself() -> None:
+def test_without_flips_the_network_itself_is_returned() -> None:
     def network(pixels: Any) -> Any:
         return pixels
 
