@@ -21,22 +21,22 @@ def backbones_from_settings(settings: Settings, *, check: bool = True) -> tuple[
     Without `check` the weights are not loaded into the networks. Raises SettingsError for invalid names, WeightsError
     for missing or unusable weights.
     """
-    chosen, images = settings.featurize, settings.images
+    featurize, images = settings.featurize, settings.images
     return tuple(
         load_backbone(
             name,
-            weights=chosen.weights,
-            cache=chosen.weights_cache,
-            allowed_sha256=chosen.weights_sha256,
+            weights=featurize.weights,
+            cache=featurize.weights_cache,
+            allowed_sha256=featurize.weights_sha256,
             max_pixels=images.max_pixels,
             max_seconds=images.max_seconds,
-            precision=chosen.precision,
+            precision=featurize.precision,
             resize_mode=images.resize_mode,
             size=images.size,
             crop_bottom=images.crop_bottom,
             check=check,
         )
-        for name in _parse_names(chosen)
+        for name in _parse_names(featurize)
     )
 
 
@@ -58,15 +58,15 @@ def resolve_weights_files(settings: Featurize) -> list[Path]:
     return [path for name in names if (path := find_local_weights(name, settings.weights_cache))]
 
 
-def _parse_names(chosen: Featurize) -> list[str]:
+def _parse_names(featurize: Featurize) -> list[str]:
     """Return the names of the backbones. Raises SettingsError for unknown or repeated names.
 
     One weights file cannot belong to several backbones, so featurize.weights must then be null.
     """
-    names = [name.strip() for name in chosen.backbone.split(ID_SEPARATOR)]
+    names = [name.strip() for name in featurize.backbone.split(ID_SEPARATOR)]
     if len(names) == 1:
         return names
-    setting = f"featurize.backbone = {chosen.backbone}"
+    setting = f"featurize.backbone = {featurize.backbone}"
     if not all(names):
         raise SettingsError(
             f"{setting}: a name is missing beside a {ID_SEPARATOR}. Write squeezenet1_1{ID_SEPARATOR}mobilenet_v2."
@@ -75,10 +75,10 @@ def _parse_names(chosen: Featurize) -> list[str]:
         get_architecture(name)
     if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise SettingsError(f"{setting}: {', '.join(repeated)} is repeated, which adds nothing. Name each once.")
-    if chosen.weights:
+    if featurize.weights:
         raise SettingsError(
-            f"featurize.weights = {chosen.weights}: a file belongs to one backbone, but {setting}. Set it to null, and "
-            f"put the files into {chosen.weights_cache} (featurize.weights_cache) under names that begin with the "
+            f"featurize.weights = {featurize.weights}: a file belongs to one backbone, but {setting}. Set it to null, "
+            f"and put the files into {featurize.weights_cache} (featurize.weights_cache) under names that begin with the "
             "backbones'."
         )
     return names

@@ -44,12 +44,12 @@ def load_weights(network: torch.nn.Module, state: Mapping[str, Tensor], name: st
     Raises WeightsError if any other tensor is missing, unknown or of another shape.
     """
     inside = () if head is None else (f"{head}.",)
-    kept = {key: value for key, value in state.items() if not key.startswith(inside)}
+    tensors = {key: value for key, value in state.items() if not key.startswith(inside)}
     own = network.state_dict()
-    shapes = [key for key, value in kept.items() if key in own and value.shape != own[key].shape]
-    missing, extra = [key for key in own if key not in kept], [key for key in kept if key not in own]
+    shapes = [key for key, value in tensors.items() if key in own and value.shape != own[key].shape]
+    missing, extra = [key for key in own if key not in tensors], [key for key in tensors if key not in own]
     if not shapes:  # the network maps older names of its tensors itself, such as those of vit_b_16
-        missing, extra = network.load_state_dict(kept, strict=False)
+        missing, extra = network.load_state_dict(tensors, strict=False)
     missing = [key for key in missing if not key.startswith(inside) and not key.endswith("num_batches_tracked")]
     if missing or extra or shapes:
         counts = f"{len(missing)} tensors missing, {len(extra)} unknown, {len(shapes)} of another shape"

@@ -30,7 +30,7 @@ def draw_ground(site: CameraSite, rng: np.random.Generator) -> Layers:
 def _draw_ridge(
     site: CameraSite, rng: np.random.Generator, ridge: int, colour: Floats, normals: Floats, depth: NDArray[np.uint8]
 ) -> None:
-    """Draw one ridge of hills, the far ones first; snow lies on the high ones."""
+    """Draw one ridge of hills, the far ones first, with snow on the high ones."""
     nearness = ridge / max(site.ridges - 1, 1)
     tall = site.horizon * (0.78 - 0.42 * nearness)
     outline = fractal_noise(rng, 1 + 1, WIDTH, 3 + 2 * ridge, 6, 0.5)[0]

@@ -46,9 +46,9 @@ def _cut_block(rng: np.random.Generator, across: Floats, up: Floats) -> tuple[Fl
     planes[0], planes[1], planes[2] = (0.9, side[0], 0.3), (-0.9, side[1], 0.3), (top, 0.95, 0.3)
     reach = rng.uniform(0.60, 0.95, count)
     depth = np.full(np.broadcast_shapes(across.shape, up.shape), 9.0, np.float32)
-    chosen = np.zeros(depth.shape, np.int64)
+    nearest = np.zeros(depth.shape, np.int64)
     for index, ((a, b, c), far) in enumerate(zip(planes, reach, strict=True)):
         level = ((far - a * across - b * up) / c).astype(np.float32)
-        chosen[level < depth] = index
+        nearest[level < depth] = index
         np.minimum(depth, level, out=depth)
-    return depth, planes.astype(np.float32)[chosen]
+    return depth, planes.astype(np.float32)[nearest]

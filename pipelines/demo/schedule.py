@@ -121,7 +121,7 @@ def _assign_slots(labels: list[str], rng: np.random.Generator) -> list[int]:
 
 def _assign_labels(sizes: list[int], rng: np.random.Generator) -> list[str]:
     """Assign each encounter a label, so that the bursts approximate LABEL_FRACTIONS."""
-    missing = {label: share * sum(sizes) for label, share in LABEL_FRACTIONS.items()}
+    missing = {label: fraction * sum(sizes) for label, fraction in LABEL_FRACTIONS.items()}
     labels = []
     for size in sizes:
         fitting = [name for name in missing if size == 1 or name != RARE]

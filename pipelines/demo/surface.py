@@ -73,19 +73,19 @@ def render_surface(chains: list[Chain], yaw: float, pitch: float, pixels_per_met
     """Render the body rotated by `yaw` and seen from above by `pitch`, on the smallest canvas that fits."""
     joints, parts, along = _sample_chains(chains)
     matrix = rotation_matrix(yaw, pitch)
-    places = joints[:, :3] @ matrix.T * pixels_per_metre
+    positions = joints[:, :3] @ matrix.T * pixels_per_metre
     radii = np.maximum(joints[:, 3] * pixels_per_metre, 0.6)
-    left = int(np.floor((places[:, 0] - radii).min())) - 3
-    top = int(np.floor((-places[:, 1] - radii).min())) - 3
-    columns, rows = places[:, 0] - left, -places[:, 1] - top
+    left = int(np.floor((positions[:, 0] - radii).min())) - 3
+    top = int(np.floor((-positions[:, 1] - radii).min())) - 3
+    columns, rows = positions[:, 0] - left, -positions[:, 1] - top
     shape = (int(np.ceil((rows + radii).max())) + 4, int(np.ceil((columns + radii).max())) + 4)
-    nearest, ball = _fill_depth_buffer(columns, rows, places[:, 2], radii, shape)
+    nearest, ball = _fill_depth_buffer(columns, rows, positions[:, 2], radii, shape)
     down, across = np.nonzero(ball >= 0)
     at = ball[down, across]
     index = np.full(shape, -1, np.int32)
     index[down, across] = np.arange(len(at), dtype=np.int32)
     spots = np.column_stack([across + left, -(down + top), nearest[down, across]]).astype(np.float32)
-    normals = (spots - places.astype(np.float32)[at]) / radii.astype(np.float32)[at][:, None]
+    normals = (spots - positions.astype(np.float32)[at]) / radii.astype(np.float32)[at][:, None]
     eyes = [
         (float(columns[i]), float(rows[i]))
         for i in np.flatnonzero(np.diff(parts, prepend=-1)).tolist()

@@ -89,7 +89,7 @@ def _publish(graph: Graph, scratch: Path, folder: Path) -> None:
 
 def _folder_name(backbone: Backbone) -> str:
     version = importlib.metadata.version("openvino")
-    # Layers for bfloat16 are chosen by trying them, which needs the processor: with and without it are two graphs.
+    # Layers for bfloat16 are chosen by measurement on this processor: with and without bfloat16 there are two graphs.
     parts = (backbone.feature_id, backbone.weights_digest, version, _REVISION, cpu_has_bfloat16(), cpu_has_vnni())
     key = hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()
     return f"{backbone.name}-{backbone.precision}-{key[:16]}"

@@ -14,9 +14,7 @@ from pipelines.engines.graph import Graph
 # Images that are decoded before the network runs, and the limit on the bytes of their pixels: decoding evicts the
 # network from the cache, so switching between the two for each image would reload it each time.
 _BUFFERED_IMAGES, _BUFFERED_BYTES = 32, 8 * 2**20
-_SMALL_BYTES = (
-    16e6  # bytes of constants, which stay in the cache that cores share and are soon read for every image anew
-)
+_SMALL_BYTES = 16e6  # constants up to this size stay in the shared cache, so reading them for every image is cheap
 
 
 class OpenVinoEngine:

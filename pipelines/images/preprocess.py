@@ -122,7 +122,9 @@ class Preprocessing:
             if not _are_three_fractions(value, with_zero=low)
         ]
         if not _is_number(self.crop_bottom) or not 0 <= self.crop_bottom < 1:
-            faults.append(f"crop_bottom is {self.crop_bottom!r}: a share of the height from 0 to below 1 was expected")
+            faults.append(
+                f"crop_bottom is {self.crop_bottom!r}: a fraction of the height from 0 to below 1 was expected"
+            )
         return faults
 
 
