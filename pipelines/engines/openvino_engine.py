@@ -37,9 +37,8 @@ class OpenVinoEngine:
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
         # By default, OpenVINO would use bfloat16 everywhere on some processors, and simulate it on others.
         options["INFERENCE_PRECISION_HINT"] = "bf16" if graph.has_bfloat16 and cpu_has_bfloat16() else "f32"
-        if (
-            graph.needs_vnni and not cpu_has_vnni()
-        ):  # sums of 16 bits would overflow: the same steps in single precision
+        # Without VNNI, sums of 16 bits would overflow: simulate the quantization in single precision.
+        if graph.needs_vnni and not cpu_has_vnni():
             options["LP_TRANSFORMS_MODE"] = "NO"
         self._compiled = ov.Core().compile_model(model, "CPU", options)
         self._request = self._compiled.create_infer_request()

@@ -23,7 +23,7 @@ from pipelines.images.containers import (
 from pipelines.schemas import Failure
 
 MAX_SCANS = 100  # of a JPEG: 10 are usual, some encoders write 30
-MAX_SCANNED_PIXELS = 2_000_000_000  # pixels of all scans of a JPEG together
+MAX_SCANNED_PIXELS = 2_000_000_000  # of all scans of a JPEG together
 MAX_SEGMENTS = 1_000  # before the pixels of a JPEG: a colour profile takes up to 255, a depth map about a hundred
 MAX_EXIF_SEGMENTS = 10
 MAX_CHUNKS = 100_000  # of PNG and WebP

@@ -83,7 +83,7 @@ _CHECKS: dict[str, Callable[[bytes], bool]] = {
 
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _EXIF, _COMMENT, _START_OF_SCAN, _END = 0xE1, 0xFE, 0xDA, 0xD9
-_MARKERS_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}  # markers without a length
+_MARKERS_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither a stuffed byte nor a restart: pixels contain no other
 # Without JFIF's (E0) and Adobe's (EE), which define the colour space.
 _JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, _COMMENT}

@@ -13,7 +13,7 @@ from PIL import Image
 
 try:
     from simplejpeg import decode_jpeg
-except ImportError:  # no wheel for this kind of machine: Pillow alone
+except ImportError:  # no wheel for this platform: Pillow alone
     decode_jpeg = None
 
 AVAILABLE = decode_jpeg is not None and hasattr(Image, "fromarrow")  # Pillow 11.2 and later

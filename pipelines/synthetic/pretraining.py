@@ -31,9 +31,9 @@ from pipelines.synthetic.augmentations import augment
 IMAGE_SIZE = 128  # pixels a side as rendered
 TEMPERATURE = 0.15
 LEARNING_RATE = 1.5e-3
-WARM_UP_STEPS = 100  # steps
+WARM_UP_STEPS = 100
 POOLED_STAGES = {"all": slice(None), "last": slice(-2 * WIDTHS[-1], -WIDTHS[-1])}  # features; means of the last stage
-DECAY_FRACTION = 0.3  # last fraction of the steps, in which the rate falls to zero
+DECAY_FRACTION = 0.3  # of the steps, at the end, in which the rate falls to zero
 
 
 def training_images(count: int, seed: int, folder: Path) -> Tensor:
