@@ -81,11 +81,11 @@ def render_surface(chains: list[Chain], yaw: float, pitch: float, pixels_per_met
     shape = (int(np.ceil((rows + radii).max())) + 4, int(np.ceil((columns + radii).max())) + 4)
     nearest, ball = _fill_depth_buffer(columns, rows, positions[:, 2], radii, shape)
     down, across = np.nonzero(ball >= 0)
-    at = ball[down, across]
+    owner = ball[down, across]
     index = np.full(shape, -1, np.int32)
-    index[down, across] = np.arange(len(at), dtype=np.int32)
+    index[down, across] = np.arange(len(owner), dtype=np.int32)
     spots = np.column_stack([across + left, -(down + top), nearest[down, across]]).astype(np.float32)
-    normals = (spots - positions.astype(np.float32)[at]) / radii.astype(np.float32)[at][:, None]
+    normals = (spots - positions.astype(np.float32)[owner]) / radii.astype(np.float32)[owner][:, None]
     eyes = [
         (float(columns[i]), float(rows[i]))
         for i in np.flatnonzero(np.diff(parts, prepend=-1)).tolist()
@@ -93,7 +93,7 @@ def render_surface(chains: list[Chain], yaw: float, pitch: float, pixels_per_met
     ]
     body = spots @ (matrix / pixels_per_metre).astype(np.float32)
     names = [chain.part for chain in chains]
-    return Surface(index, parts[at], names, along[at], body, normals, eyes, -float(top), -float(left))
+    return Surface(index, parts[owner], names, along[owner], body, normals, eyes, -float(top), -float(left))
 
 
 def _is_visible(index: int, parts: NDArray[np.int16], columns: Joints, rows: Joints, ball: NDArray[np.int16]) -> bool:

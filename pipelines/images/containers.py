@@ -54,15 +54,15 @@ def _is_truncated_bmp(content: bytes) -> bool:
 
 def _is_truncated_boxes(content: bytes) -> bool:
     """Walk ISO 14496-12 and JP2 boxes: 4 bytes of size, 4 of name; size 1: 8 bytes follow; 0: up to the end."""
-    at = 0
-    while at + 8 <= len(content):
-        size = int.from_bytes(content[at : at + 4], "big")
+    position = 0
+    while position + 8 <= len(content):
+        size = int.from_bytes(content[position : position + 4], "big")
         if size == 1:
-            size = int.from_bytes(content[at + 8 : at + 16], "big")
+            size = int.from_bytes(content[position + 8 : position + 16], "big")
         if size < 8:
             return False
-        at += size
-    return at > len(content)
+        position += size
+    return position > len(content)
 
 
 def _is_truncated_jpeg2000(content: bytes) -> bool:
@@ -91,31 +91,31 @@ _JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, _COMMENT}
 
 def iter_png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, begin and end of the data of every chunk; the last one may end after the file does."""
-    at = 8
-    while at + 8 <= len(content):
-        length = int.from_bytes(content[at : at + 4], "big")
-        name = content[at + 4 : at + 8]
-        yield name, at + 8, at + 8 + length
+    position = 8
+    while position + 8 <= len(content):
+        length = int.from_bytes(content[position : position + 4], "big")
+        name = content[position + 4 : position + 8]
+        yield name, position + 8, position + 8 + length
         if name == b"IEND":
             return
-        at += 12 + length
+        position += 12 + length
 
 
 def iter_jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield marker, begin and end of the data of every segment before the pixels."""
-    at = 2
-    while at + 4 <= len(content) and content[at] == 0xFF:
-        marker = content[at + 1]
+    position = 2
+    while position + 4 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
         if marker == 0xFF:
-            at += 1
+            position += 1
         elif marker in _MARKERS_WITHOUT_LENGTH:
-            at += 2
+            position += 2
         elif marker in (_START_OF_SCAN, _END):
             return
         else:
-            end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-            yield marker, at + 4, end
-            at = end
+            end = position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+            yield marker, position + 4, end
+            position = end
 
 
 def iter_jpeg_markers(content: bytes) -> Iterator[tuple[int, int, int]]:
@@ -123,38 +123,40 @@ def iter_jpeg_markers(content: bytes) -> Iterator[tuple[int, int, int]]:
 
     As decoders do, skip whatever lies between two segments.
     """
-    at = 2
-    while (match := _MARKER.search(content, at)) and (marker := content[match.start() + 1]) != _END:
-        begin = at = match.end()
+    position = 2
+    while (match := _MARKER.search(content, position)) and (marker := content[match.start() + 1]) != _END:
+        begin = position = match.end()
         if marker not in _MARKERS_WITHOUT_LENGTH:
-            begin, at = begin + 2, begin + max(2, int.from_bytes(content[begin : begin + 2], "big"))
-        yield marker, begin, at
+            begin, position = begin + 2, begin + max(2, int.from_bytes(content[begin : begin + 2], "big"))
+        yield marker, begin, position
 
 
 def iter_riff_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, begin and end of the data of every top-level chunk of a WebP."""
-    at = 12
-    while at + 8 <= len(content):
-        end = at + 8 + int.from_bytes(content[at + 4 : at + 8], "little")
-        yield content[at : at + 4], at + 8, end
-        at = end + (end & 1)
+    position = 12
+    while position + 8 <= len(content):
+        end = position + 8 + int.from_bytes(content[position + 4 : position + 8], "little")
+        yield content[position : position + 4], position + 8, end
+        position = end + (end & 1)
 
 
 def iter_gif_blocks(content: bytes) -> Iterator[tuple[int, int] | None]:
     """Yield None for every data block before the first frame of a GIF, then the width and height the frame needs."""
-    at = 13 + (3 * 2 ** ((content[10] & 7) + 1) if len(content) > 10 and content[10] & 0x80 else 0)
-    while at + 10 <= len(content):
-        if content[at] == 0x2C:
-            left, top, width, height = (int.from_bytes(content[i : i + 2], "little") for i in range(at + 1, at + 9, 2))
+    position = 13 + (3 * 2 ** ((content[10] & 7) + 1) if len(content) > 10 and content[10] & 0x80 else 0)
+    while position + 10 <= len(content):
+        if content[position] == 0x2C:
+            left, top, width, height = (
+                int.from_bytes(content[i : i + 2], "little") for i in range(position + 1, position + 9, 2)
+            )
             yield left + width, top + height
             return
-        if content[at] == 0x21:
-            at += 2
-            while at < len(content) and content[at]:
+        if content[position] == 0x21:
+            position += 2
+            while position < len(content) and content[position]:
                 yield None
-                at += content[at] + 1
+                position += content[position] + 1
         yield None
-        at += 1
+        position += 1
 
 
 def find_jpeg_exif(content: bytes) -> bytes | None:

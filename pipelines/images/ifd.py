@@ -107,15 +107,15 @@ def _iter_entries(layout: _Layout, start: int, limit: int = _MAX_TAGS) -> Iterat
     """Yield tag, type, announced size and bytes of every entry of a directory that lies inside the file."""
     data = layout.data
     entry, inline = layout.entry, 8 if layout.is_big else 4
-    at = start + struct.calcsize(layout.count_format)
-    if at > len(data):
+    position = start + struct.calcsize(layout.count_format)
+    if position > len(data):
         return
     (count,) = struct.unpack_from(layout.order + layout.count_format, data, start)
     for _ in range(min(count, limit)):
-        if at + entry.size > len(data):
+        if position + entry.size > len(data):
             return
-        tag, kind, number, payload = entry.unpack_from(data, at)
-        at += entry.size
+        tag, kind, number, payload = entry.unpack_from(data, position)
+        position += entry.size
         size = _SIZES.get(kind, 0) * number
         value = memoryview(payload)
         if size > inline:

@@ -37,20 +37,20 @@ def iter_boxes(content: bytes, begin: int = 0, end: int | None = None) -> Iterat
 
 def iter_segments(content: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     """Yield marker and data of every segment of the main header and of the tile-part headers."""
-    at, part_end = start + 2, len(content)
-    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != _END:
-        marker, end = content[at + 1], at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    position, part_end = start + 2, len(content)
+    while position + 4 <= len(content) and content[position] == 0xFF and content[position + 1] != _END:
+        marker, end = content[position + 1], position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")
         if marker == _DATA:
-            if part_end <= at:
+            if part_end <= position:
                 return
-            at = part_end
+            position = part_end
             continue
-        data = content[at + 4 : end]
+        data = content[position + 4 : end]
         if marker == _TILE_PART and len(data) >= 6:
             length = int.from_bytes(data[2:6], "big")
-            part_end = at + length if length else len(content)
+            part_end = position + length if length else len(content)
         yield marker, data
-        at = end
+        position = end
 
 
 def read_frame(data: bytes) -> Frame | None:

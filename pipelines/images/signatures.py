@@ -133,7 +133,7 @@ def _unknown_format_error(content: bytes) -> ImageError:
 
 def _read_brands(content: bytes) -> set[bytes]:
     end = min(int.from_bytes(content[:4], "big"), 256)
-    return {content[8:12]} | {content[at : at + 4] for at in range(16, end, 4)}
+    return {content[8:12]} | {content[position : position + 4] for position in range(16, end, 4)}
 
 
 def _describe_iso_media(content: bytes) -> str:
