@@ -60,7 +60,7 @@ class _Server(BaseHTTPRequestHandler):
         self.wfile.write(CONTENT if self.path == "/whole" else CONTENT[: len(CONTENT) // 2])
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet."""
+        """Suppress log lines."""
 
 
 @pytest.fixture
@@ -76,14 +76,14 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str | 
     thread.start()
 
     def lead(path: str, checksum: str | None = None) -> list[str]:
-        asked: list[str] = []
+        requested: list[str] = []
 
         def download(url: str, dst: str, hash_prefix: str, progress: bool) -> None:
-            asked.extend([url, hash_prefix])
+            requested.extend([url, hash_prefix])
             DOWNLOAD(f"http://127.0.0.1:{server.server_port}/{path}", dst, checksum or hash_prefix, progress)
 
         monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-        return asked
+        return requested
 
     yield lead
     server.is_over.set()  # type: ignore[attr-defined]
@@ -163,14 +163,14 @@ def test_a_package_without_its_own_weights_says_so(tmp_path: Path, shipped: Path
 def test_a_download_is_checked_against_the_published_checksum_and_kept(
     tmp_path: Path, downloads: Callable[..., list[str]]
 ) -> None:
-    asked = downloads("whole", hashlib.sha256(CONTENT).hexdigest()[:8])
+    requested = downloads("whole", hashlib.sha256(CONTENT).hexdigest()[:8])
     path = find_weights("squeezenet1_1", None, str(tmp_path / "new" / "cache"))
-    assert asked == [ADDRESS, "b8a52dc0"]
+    assert requested == [ADDRESS, "b8a52dc0"]
     assert path == tmp_path / "new" / "cache" / PUBLISHED
     assert path.read_bytes() == CONTENT
-    asked.clear()
+    requested.clear()
     assert find_weights("squeezenet1_1", None, str(path.parent)) == path
-    assert asked == []
+    assert requested == []
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_half_precision_becomes_float32(kind: torch.dtype) -> None:
 
 
 class Malicious:
-    """Run a command when it is unpickled."""
+    """An object that runs a command when it is unpickled."""
 
     def __init__(self, proof: Path):
         self.proof = proof
@@ -176,7 +176,7 @@ def test_a_head_is_left_out_by_its_whole_name_only() -> None:
 
 
 def test_names_from_before_torchvision_renamed_them_fit() -> None:
-    """The file that torchvision publishes for vit_b_16 holds mlp.linear_1 for mlp.0."""
+    """The file that torchvision publishes for vit_b_16 contains mlp.linear_1 instead of mlp.0."""
     torch.manual_seed(0)
     sizes = {"image_size": 32, "patch_size": 16, "num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 16}
     source, target = (VisionTransformer(**sizes, num_classes=3).eval() for _ in range(2))

@@ -68,7 +68,7 @@ def test_every_engine_keeps_its_promise_awkward_images_included(backbone, images
 
 
 def test_a_batch_that_is_not_full_gives_the_same_features(cache, monkeypatch) -> None:
-    monkeypatch.setattr(openvino_engine, "cpu_has_bfloat16", lambda: False)  # whose roundings are larger than a mistake
+    monkeypatch.setattr(openvino_engine, "cpu_has_bfloat16", lambda: False)  # its rounding errors would hide mistakes
     backbone = load_backbone("irbis_tiny")
     pixels = scenes.render(5, 160, seed=3)
     expected = reference_features(backbone, pixels)

@@ -118,7 +118,7 @@ def test_a_graph_that_begins_otherwise_is_left_as_it_is(layers) -> None:
 
 
 class Fire(nn.Module):
-    """Choose values and lay them side by side, as SqueezeNet does; `also` takes what is chosen from, too."""
+    """Max-pool and concatenate, as SqueezeNet does; `also` uses the values before the pooling, too."""
 
     def __init__(self, also: bool = False) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ def fast() -> Backbone:
 
 
 def request_in_single_precision(model: Any, images: Any, precision: str = "f32") -> Any:
-    """Compile a copy for one image at a time, as `calibration.request` does, without any 8-bit kernel."""
+    """Compile a copy for one image at a time, as `compile_request` does, without any 8-bit kernel."""
     copy = model.clone()
     copy.reshape([1, *images.shape[1:]])
     return ov.Core().compile_model(copy, "CPU", SINGLE).create_infer_request()

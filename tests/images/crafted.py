@@ -67,7 +67,7 @@ def jpeg_exif(count: int = 2500, size: int = 33_000) -> bytes:
 
 
 def gif() -> tuple[bytes, int]:
-    """Return a GIF without extensions, and where its frame begins: behind the colors, one of which may be a comma."""
+    """Return a GIF without extensions, and where its frame begins: after the colours, one of which may be a comma."""
     whole = encoded(Image.new("P", (16, 16)), "GIF")
     at = 13 + 3 * 2 ** ((whole[10] & 7) + 1) if whole[10] & 0x80 else 13
     begin = whole.index(b",\0\0\0\0\x10\0\x10\0", at)

@@ -16,7 +16,7 @@ from tests.images.outcome import outcome, pillows
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "awkward"
 MAX_PIXELS, MAX_BYTES = 100_000_000, 256 * 2**20
 
-# Upright size, or the failure; IN_PIXELS where the header is sound and only decoding shows it.
+# Upright size, or the failure; IN_PIXELS if the header is valid and only decoding fails.
 IN_HEADER = {
     "animl__zero_bytes_error_img.JPG": "empty",
     "made__bomb_30000x30000.png": "too_large",

@@ -196,18 +196,18 @@ def test_jpeg_is_decoded_at_the_scale_that_keeps_twice_what_is_needed(min_side: 
 def test_warnings_of_pillow_are_suppressed_here_and_kept_elsewhere() -> None:
     palette = Image.new("P", (2, 1))
     content = encoded(palette, transparency=bytes([0, 255]))
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         decode(content, max_pixels=10)
-        assert heard == []
+        assert caught == []
         warn_as_pillow()
-        assert len(heard) == 1
+        assert len(caught) == 1
         with suppress_pillow_warnings():
             warn_as_pillow()
             other = threading.Thread(target=warn_as_pillow)
             other.start()
             other.join()
-        assert len(heard) == 2
+        assert len(caught) == 2
 
 
 def warn_as_pillow() -> None:

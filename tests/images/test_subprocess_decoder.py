@@ -66,8 +66,8 @@ def test_a_child_answers_as_the_function_does(reader):
 
 @pytest.mark.parametrize("content, how", [(b"kill", "SIGKILL"), (b"exit", "exit code 3")])
 def test_what_ends_the_child_has_crashed_and_the_next_image_is_read(reader, content, how):
-    said = f"the process that read it ended ({how}), as the one before may have"
-    assert failure(reader, content) == failure(reader, content) == ("crashed", said)
+    detail = f"the process that read it ended ({how}), as the one before may have"
+    assert failure(reader, content) == failure(reader, content) == ("crashed", detail)
     assert reader(b"abc") == 3
 
 

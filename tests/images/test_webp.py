@@ -32,7 +32,7 @@ def refusal(content: bytes) -> tuple[str, str]:
 
 
 def webp_in_tiff() -> bytes:
-    """Return a TIFF whose only strip says that it is WebP."""
+    """Return a TIFF whose only strip is marked as WebP."""
     strip = encoded(Image.new("RGB", (16, 16)), "WEBP")
     tags = {256: 16, 257: 16, 258: 8, 259: 50001, 262: 2, 273: 8, 277: 3, 278: 16, 279: len(strip)}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())

@@ -17,7 +17,7 @@ from pipelines.synthetic.augmentations import augment, hue_rotation, jitter_colo
 
 @pytest.fixture(autouse=True)
 def restored_threads() -> Iterator[None]:
-    """Put back what the recipe sets for the whole process."""
+    """Restore the number of threads, which the recipe sets for the whole process."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
