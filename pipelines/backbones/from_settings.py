@@ -78,7 +78,7 @@ def _parse_names(featurize: Featurize) -> list[str]:
     if featurize.weights:
         raise SettingsError(
             f"featurize.weights = {featurize.weights}: a file belongs to one backbone, but {setting}. Set it to null, "
-            f"and put the files into {featurize.weights_cache} (featurize.weights_cache) under names that begin with the "
-            "backbones'."
+            f"and put the files into {featurize.weights_cache} (featurize.weights_cache) under names that begin with "
+            "the backbones'."
         )
     return names
