@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.backbones import backbones_from_settings
-from pipelines.backbones.devices import gpu_names
+from pipelines.backbones.devices import list_gpus
 from pipelines.backbones.weights import is_safe_torch
 from pipelines.config.settings import Settings
 from pipelines.disk_space import find_temporary_folder
 from pipelines.errors import PlatformError, UserError
-from pipelines.images.webp import libwebp_fault
+from pipelines.images.webp import check_libwebp
 from pipelines.spark.java import READ_BY_JAVA, find_java, read_release_file
 from pipelines.spark.launch import has_name, ignored_variables, utf8_locale
 from pipelines.spark.preflight import CHECKS, folder_fault, managed_faults, memory_faults, memory_limit, tracking_notes
@@ -53,7 +53,7 @@ def run_checks(settings: Settings, *, verbose: bool = False) -> list[Check]:
         _finding("locale", _locale),
         _finding("user", _user),
         _finding("memory", lambda: _memory(settings)),
-        _finding("gpu", lambda: ", ".join(gpu_names()) or "none: features are computed on the CPU"),
+        _finding("gpu", lambda: ", ".join(list_gpus()) or "none: features are computed on the CPU"),
         _finding("weights", lambda: _weights(settings)),
         _finding("workspace", lambda: _sound("workspace", settings) and _writable(settings.workspace)),
         _finding("cache", lambda: _writable(settings.featurize.weights_cache)),
@@ -89,7 +89,7 @@ def _java() -> str:
 def _package(name: str) -> str:
     """Return a package's version, and what irbis does not read with it."""
     version = importlib.metadata.version(name)
-    if name == "pillow" and (fault := libwebp_fault()):
+    if name == "pillow" and (fault := check_libwebp()):
         return f"{version}; WebP images are refused: {fault}"
     if name == "torch" and not is_safe_torch(version):
         return f"{version}; of .pth files it loads those of known SHA-256 alone (featurize.weights_sha256)"

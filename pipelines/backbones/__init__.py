@@ -1,4 +1,4 @@
-"""Pretrained networks that turn images into features. Needs torch, but only where features are made; no Spark."""
+"""Pretrained networks that turn images into features. torch is imported only to compute features; no Spark."""
 
 from pipelines.backbones.backbone import Backbone, Embedding, load_backbone
 from pipelines.backbones.from_settings import (

@@ -1,4 +1,4 @@
-"""A backbone: a pretrained CNN with its weights and its preprocessing, named so that a change of any is seen."""
+"""A backbone: a pretrained CNN, its weights and its preprocessing, under an id that changes with any of them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from pipelines.backbones.prefetch import prefetch_map
 from pipelines.backbones.registry import Architecture, get_architecture
-from pipelines.backbones.weights import find_weights, read_bytes, require_listed, require_whole, sha256_hex
+from pipelines.backbones.weights import find_weights, read_bytes, require_allowed, sha256_hex, verify_checksum
 from pipelines.errors import ImageError, SettingsError
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
 from pipelines.images.resize import ResizeFn, resize_image, resize_pillow
 
-if TYPE_CHECKING:  # workers, which import this module, need no settings, and they take half a second
+if TYPE_CHECKING:  # workers import this module but need no settings, whose import takes half a second
     from pipelines.config.settings import Precision
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -27,22 +27,22 @@ Network = Callable[[Pixels], Features]
 
 
 class Embedding(NamedTuple):
-    """One image's features (float32, null where it failed), with the failure and the decoder's words."""
+    """The features of one image (float32 of shape (d,); null if it failed), its failure and the decoder's message."""
 
     features: Features | None
     failure: str | None = None
     detail: str | None = None
 
 
-Read = Callable[["bytes | None"], "Pixels | Embedding"]
+ReadFn = Callable[["bytes | None"], "Pixels | Embedding"]
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """Hold what makes features: network, weights (the file's bytes), preprocessing. Pickles; builds nothing.
+    """A network by name, its weights (the bytes of the file) and its preprocessing. Picklable; builds nothing.
 
-    `identity` goes into the table features: name@first digits of the weights' SHA-256/preprocessing, and /fast with
-    that precision.
+    `feature_id` identifies the features in the table features: name@first 8 digits of the weights'
+    SHA-256/preprocessing, followed by /fast for that precision.
     """
 
     name: str
@@ -51,8 +51,8 @@ class Backbone:
     max_pixels: int = 100_000_000
     max_seconds: float = field(default=60.0, kw_only=True, compare=False)
     precision: Precision = "exact"
-    file: str = field(default="", compare=False)  # where the weights were read, for errors
-    listed: tuple[str, ...] = field(default=(), kw_only=True, compare=False, repr=False)  # of .pth files
+    file: str = field(default="", compare=False)  # path of the weights, for error messages
+    allowed_sha256: tuple[str, ...] = field(default=(), kw_only=True, compare=False, repr=False)  # of .pth files
 
     @property
     def feature_id(self) -> str:
@@ -61,17 +61,17 @@ class Backbone:
 
     @cached_property
     def weights_digest(self) -> str:
-        """Give the SHA-256 of the weights, `none` without any. Travels with the pickle: no worker computes it again."""
+        """Return the SHA-256 of the weights, `none` without any. Pickled, so that workers do not recompute it."""
         return sha256_hex(self.weights) if self.weights else "none"
 
     def without_weights(self) -> Backbone:
-        """Give the same backbone, by its identity too, without the megabytes."""
+        """Return a copy without the weights' bytes, which keeps the same `feature_id`."""
         light = replace(self, weights=b"")
         light.__dict__["weights_digest"] = self.weights_digest
         return light
 
     def with_weights(self, weights: bytes) -> Backbone:
-        """Give the backbone with the weights that `without_weights` left behind."""
+        """Return a copy with the weights that `without_weights` removed."""
         return replace(self, weights=weights)
 
     def embed(
@@ -80,65 +80,69 @@ class Backbone:
         network: Network | None = None,
         *,
         batch: int = 8,
-        readers: int = 0,
-        read: Read | None = None,
+        decode_threads: int = 0,
+        read: ReadFn | None = None,
     ) -> Iterator[Embedding]:
-        """Give one Embedding per image, in order. The images are re-cut to batches of a fixed size.
+        """Yield one Embedding per image, in order. Images are regrouped into batches of a fixed size.
 
-        `network` gives features of pixels; by default the reference: Pillow's scaling, torch on the CPU in single
-        precision, built at the first readable image, once per process. `readers`: threads that decode ahead, and
-        two that run the network; 0 for none. `read` replaces the method of that name, with limits for
-        which it raises ImageError. Raises ValueError for a batch below 1.
+        `network` computes features from pixels. The default is the reference: Pillow's resizing and torch on the CPU
+        in single precision, built once per process at the first readable image. With `decode_threads`, that many
+        threads decode ahead and two run the network; 0 uses none. `read` replaces `load_pixels`, for example to add a
+        time limit, and may raise ImageError. Raises ValueError for a batch below 1.
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}: 1 or more was expected")
-        run, own = (network, self.load_pixels) if network else (self._reference, self._read_by_pillow)
-        with prefetch_map(_named(read) if read else own, images, readers, 2 * batch) as decoded:
+        default: ReadFn = self.load_pixels if network else self._load_pixels_pillow
+        load = _catch_image_errors(read) if read else default
+        run = network or self._compute_reference
+        with prefetch_map(load, images, decode_threads, 2 * batch) as decoded:
             batches = iter(lambda: list(islice(decoded, batch)), [])
-            with prefetch_map(lambda each: _embedded(each, run), batches, 2 if readers else 0, 2) as found:
-                for embeddings in found:
+            with prefetch_map(
+                lambda items: _embed_batch(items, run), batches, 2 if decode_threads else 0, 2
+            ) as results:
+                for embeddings in results:
                     yield from embeddings
 
     def check(self) -> None:
-        """Raise WeightsError, with the name of their file, if the weights do not fit the network."""
+        """Raise WeightsError, which names the file, if the weights do not fit the network."""
         from pipelines.backbones.torch_models import load_model
 
         load_model(self)
 
-    def load_pixels(self, content: bytes | None, scale: ResizeFn = resize_image) -> Pixels | Embedding:
-        """Give the pixels that the network sees, uint8 (side, side, 3), or an Embedding that says why it sees none."""
-        at_least = self.preprocessing.min_decode_side if self.precision == "fast" else None
+    def load_pixels(self, content: bytes | None, resize: ResizeFn = resize_image) -> Pixels | Embedding:
+        """Return the network's input, uint8 of shape (side, side, 3), or an Embedding with the failure."""
+        min_side = self.preprocessing.min_decode_side if self.precision == "fast" else None
         try:
-            image = decode(content or b"", max_pixels=self.max_pixels, at_least=at_least)
-            return self.preprocessing.apply(image, scale)
+            image = decode(content or b"", max_pixels=self.max_pixels, min_side=min_side)
+            return self.preprocessing.apply(image, resize)
         except ImageError as error:
             return Embedding(None, error.failure, error.detail)
 
-    def _read_by_pillow(self, content: bytes | None) -> Pixels | Embedding:
+    def _load_pixels_pillow(self, content: bytes | None) -> Pixels | Embedding:
         return self.load_pixels(content, resize_pillow)
 
-    def _reference(self, pixels: Pixels) -> Features:
-        from pipelines.backbones.torch_models import reference_features  # torch: only who embeds needs it
+    def _compute_reference(self, pixels: Pixels) -> Features:
+        from pipelines.backbones.torch_models import reference_features  # torch: needed to embed only
 
         return reference_features(self, pixels)
 
 
-def _named(read: Read) -> Read:
-    """Return `read`, with an Embedding in place of an ImageError."""
+def _catch_image_errors(read: ReadFn) -> ReadFn:
+    """Wrap `read` so that an ImageError becomes an Embedding."""
 
-    def reading(content: bytes | None) -> Pixels | Embedding:
+    def read_or_fail(content: bytes | None) -> Pixels | Embedding:
         try:
             return read(content)
         except ImageError as error:
             return Embedding(None, error.failure, error.detail)
 
-    return reading
+    return read_or_fail
 
 
-def _embedded(decoded: list[Pixels | Embedding], network: Network) -> list[Embedding]:
-    pixels = [each for each in decoded if not isinstance(each, Embedding)]
+def _embed_batch(decoded: list[Pixels | Embedding], network: Network) -> list[Embedding]:
+    pixels = [item for item in decoded if not isinstance(item, Embedding)]
     features = iter(network(np.stack(pixels)) if pixels else ())
-    return [each if isinstance(each, Embedding) else Embedding(next(features)) for each in decoded]
+    return [item if isinstance(item, Embedding) else Embedding(next(features)) for item in decoded]
 
 
 def load_backbone(
@@ -149,51 +153,58 @@ def load_backbone(
     max_pixels: int = 100_000_000,
     max_seconds: float = 60.0,
     precision: Precision = "exact",
-    listed: Collection[str] = (),
+    allowed_sha256: Collection[str] = (),
     check: bool = True,
     **preprocessing: Any,
 ) -> Backbone:
-    """Give a backbone with its weights read and checked; `preprocessing` changes numbers of its own (fit, size ...).
+    """Return a backbone with its weights read and checked.
 
-    Without `check` the weights are only named: that takes no torch, and no seconds. `listed`: SHA-256 of the only
-    files of weights to load (see `require_listed` and `read_state`); empty for any. Raises SettingsError for a name
-    or number that is not known, WeightsError for weights.
+    `preprocessing` overrides fields of the network's own Preprocessing (resize_mode, size ...). Without `check` the
+    weights are read but not loaded into the network, which needs no torch and saves seconds. `allowed_sha256`: SHA-256
+    of the only weights files to load (see `require_allowed` and `read_state_dict`); empty allows any. Raises
+    SettingsError for an unknown name or an invalid value, WeightsError for weights that are missing or unusable.
     """
-    known = get_architecture(name)
-    wanted = _changed(known, {key: value for key, value in preprocessing.items() if value is not None})
-    if weights and not known.has_weights:
+    architecture = get_architecture(name)
+    overrides = {key: value for key, value in preprocessing.items() if value is not None}
+    chosen = _override_preprocessing(architecture, overrides)
+    if weights and not architecture.has_weights:
         raise SettingsError(f"featurize.weights = {weights}: {name} has no weights. Leave it out, or set it to null.")
-    path = find_weights(name, weights, cache) if known.has_weights else None
+    path = find_weights(name, weights, cache) if architecture.has_weights else None
     content = read_bytes(path) if path else b""
     if path and not weights:
-        require_whole(path, content)
+        verify_checksum(path, content)
     if path:
-        require_listed(path, content, listed)
+        require_allowed(path, content, allowed_sha256)
     backbone = Backbone(
-        name, content, wanted, max_pixels, precision, str(path or ""), max_seconds=max_seconds, listed=tuple(listed)
+        name,
+        content,
+        chosen,
+        max_pixels,
+        precision,
+        str(path or ""),
+        max_seconds=max_seconds,
+        allowed_sha256=tuple(allowed_sha256),
     )
     if check:
         backbone.check()
     return backbone
 
 
-def _changed(known: Architecture, numbers: dict[str, Any]) -> Preprocessing:
-    """Give the network's preprocessing with other numbers; `resize` keeps its proportion to a new size."""
-    names = [each.name for each in fields(Preprocessing)]
-    unknown = [name for name in numbers if name not in names]
+def _override_preprocessing(architecture: Architecture, overrides: dict[str, Any]) -> Preprocessing:
+    """Return the network's preprocessing with other values; `resize` keeps its proportion to a new size."""
+    names = [field.name for field in fields(Preprocessing)]
+    unknown = [name for name in overrides if name not in names]
     if unknown:
-        raise SettingsError(
-            f"images: no number of the preprocessing is called {unknown[0]}. Known: {', '.join(names)}."
-        )
-    own, (least, most) = known.preprocessing, known.input_size_range
-    size = numbers.get("size", own.size)
+        raise SettingsError(f"images: preprocessing has no parameter {unknown[0]}. Known: {', '.join(names)}.")
+    default, (smallest, largest) = architecture.preprocessing, architecture.input_size_range
+    size = overrides.get("size", default.size)
     if isinstance(size, int):
-        numbers = {"resize": min(4096, round(own.resize * size / own.size)), **numbers}
+        overrides = {"resize": min(4096, round(default.resize * size / default.size)), **overrides}
     try:
-        changed = replace(own, **numbers)
+        preprocessing = replace(default, **overrides)
     except ValueError as error:
         raise SettingsError(f"images: {error}.") from error
-    if not least <= changed.size <= most:
-        takes = f"{least}" if least == most else f"{least} to {most}"
-        raise SettingsError(f"images.size = {changed.size}: {known.name} takes {takes} pixels a side.")
-    return changed
+    if not smallest <= preprocessing.size <= largest:
+        sizes = f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
+        raise SettingsError(f"images.size = {preprocessing.size}: {architecture.name} takes {sizes} pixels a side.")
+    return preprocessing

@@ -1,4 +1,4 @@
-"""The backbones that the settings name: one, or several whose features stand side by side."""
+"""The backbones in the settings: one, or several whose features are concatenated."""
 
 from __future__ import annotations
 
@@ -16,65 +16,69 @@ if TYPE_CHECKING:
 
 
 def backbones_from_settings(settings: Settings, *, check: bool = True) -> tuple[Backbone, ...]:
-    """Give the backbones that the settings name, in their order, each with its weights.
+    """Return the backbones in the settings, in their order, each with its weights.
 
-    Without `check` the weights are only named. Raises SettingsError for names that do not fit, WeightsError.
+    Without `check` the weights are not loaded into the networks. Raises SettingsError for invalid names, WeightsError
+    for missing or unusable weights.
     """
-    chosen, images = settings.featurize, settings.images
+    featurize, images = settings.featurize, settings.images
     return tuple(
         load_backbone(
             name,
-            weights=chosen.weights,
-            cache=chosen.weights_cache,
-            listed=chosen.weights_sha256,
+            weights=featurize.weights,
+            cache=featurize.weights_cache,
+            allowed_sha256=featurize.weights_sha256,
             max_pixels=images.max_pixels,
             max_seconds=images.max_seconds,
-            precision=chosen.precision,
+            precision=featurize.precision,
             resize_mode=images.resize_mode,
             size=images.size,
             crop_bottom=images.crop_bottom,
             check=check,
         )
-        for name in _names(chosen)
+        for name in _parse_names(featurize)
     )
 
 
 def feature_id(settings: Settings) -> str:
-    """Give what names the features that the settings ask for: the backbones' identities, joined by +."""
-    return ID_SEPARATOR.join(each.feature_id for each in backbones_from_settings(settings, check=False))
+    """Return the id of the features in the settings: the backbones' feature ids, joined by +."""
+    return ID_SEPARATOR.join(backbone.feature_id for backbone in backbones_from_settings(settings, check=False))
 
 
-def required_feature_ids(settings: Featurize, identity: str) -> str:
-    """Give what names all features to be made: of this identity, and with featurize.horizontal_flip of flipped images too."""
-    return ID_SEPARATOR.join((identity, flipped_id(identity))) if settings.horizontal_flip else identity
+def required_feature_ids(settings: Featurize, feature_id: str) -> str:
+    """Return the feature ids to compute, joined by +: with featurize.horizontal_flip, of the flipped images too."""
+    return ID_SEPARATOR.join((feature_id, flipped_id(feature_id))) if settings.horizontal_flip else feature_id
 
 
 def resolve_weights_files(settings: Featurize) -> list[Path]:
-    """Give the files of weights that the settings come to, as far as they are there: nothing is downloaded or read."""
+    """Return the weights files of the settings, without those not found locally. Downloads and reads nothing."""
     if settings.weights:
         return [Path(settings.weights).expanduser()]
-    found = (find_local_weights(name.strip(), settings.weights_cache) for name in settings.backbone.split(ID_SEPARATOR))
-    return [path for path in found if path]
+    names = [name.strip() for name in settings.backbone.split(ID_SEPARATOR)]
+    return [path for name in names if (path := find_local_weights(name, settings.weights_cache))]
 
 
-def _names(chosen: Featurize) -> list[str]:
-    """Give the names, each known and there once; several take their weights from where each finds its own."""
-    names = [name.strip() for name in chosen.backbone.split(ID_SEPARATOR)]
+def _parse_names(featurize: Featurize) -> list[str]:
+    """Return the names of the backbones. Raises SettingsError for unknown or repeated names.
+
+    One weights file cannot belong to several backbones, so featurize.weights must then be null.
+    """
+    names = [name.strip() for name in featurize.backbone.split(ID_SEPARATOR)]
     if len(names) == 1:
         return names
-    said = f"featurize.backbone = {chosen.backbone}"
+    setting = f"featurize.backbone = {featurize.backbone}"
     if not all(names):
         raise SettingsError(
-            f"{said}: beside a {ID_SEPARATOR} a name is missing. Write squeezenet1_1{ID_SEPARATOR}mobilenet_v2."
+            f"{setting}: a name is missing beside a {ID_SEPARATOR}. Write squeezenet1_1{ID_SEPARATOR}mobilenet_v2."
         )
     for name in names:
         get_architecture(name)
-    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise SettingsError(f"{said}: {', '.join(twice)} stands there twice, which adds nothing. Name each once.")
-    if chosen.weights:
+    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise SettingsError(f"{setting}: {', '.join(repeated)} is repeated, which adds nothing. Name each once.")
+    if featurize.weights:
         raise SettingsError(
-            f"featurize.weights = {chosen.weights}: a file is of one backbone, and {said}. Set it to null, and put "
-            f"the files into {chosen.weights_cache} (featurize.weights_cache) under names that begin with the "
-            "backbones'."
+            f"featurize.weights = {featurize.weights}: a file belongs to one backbone, but {setting}. Set it to null, "
+            f"and put the files into {featurize.weights_cache} (featurize.weights_cache) under names that begin with "
+            "the backbones'."
         )
     return names

@@ -1,4 +1,4 @@
-"""The embedded backbone: a small residual network, trained on images made from formulas (see `pretraining`)."""
+"""The packaged backbone: a small residual network, trained on synthetic images (see `synthetic.pretraining`)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FEATURES = 2 * sum(WIDTHS[1:])
 
 
 class IrbisTiny(nn.Module):
-    """Turn normalised images N x 3 x H x W into features N x 576.
+    """A small residual network: normalised images N x 3 x H x W in, features N x 576 out.
 
     Features are mean and standard deviation over the image of each channel of the last three stages
-    (statistics pooling): the deviation tells textures apart that have the same mean.
+    (statistics pooling): the deviation distinguishes textures with the same mean.
 
     Without batch normalisation, as stored, training and evaluation mode give the same features; every tensor
-    of the state is floating point. `batch_norm=True` is the network while it is trained; `folded` ends that.
+    of the state is floating point. `batch_norm=True` builds the network for training; `fold_batch_norm` removes it.
     """
 
     def __init__(self, batch_norm: bool = False):
@@ -39,7 +39,7 @@ class IrbisTiny(nn.Module):
         return torch.cat([pool_mean_std(maps) for maps in (one, two, self.stage3(two))], dim=1)
 
     def fold_batch_norm(self) -> IrbisTiny:
-        """Give the same network with its batch normalisation folded into the convolutions."""
+        """Return the same network with its batch normalisation folded into the convolutions."""
         plain = IrbisTiny()
         for source, target in zip(self.modules(), plain.modules(), strict=True):
             if isinstance(source, Convolution) and isinstance(target, Convolution):
@@ -48,7 +48,7 @@ class IrbisTiny(nn.Module):
 
 
 class Convolution(nn.Module):
-    """Convolve, then normalise if asked, then rectify if `rectify`."""
+    """A convolution, followed by batch normalisation if `batch_norm` and by ReLU if `rectify`."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, batch_norm: bool, rectify: bool = True):
         super().__init__()
@@ -62,7 +62,7 @@ class Convolution(nn.Module):
 
     @torch.no_grad()
     def fold_into(self, plain: Convolution) -> None:
-        """Write weights and bias of the equal convolution without normalisation into `plain`."""
+        """Write the weights and bias of the equivalent convolution without normalisation into `plain`."""
         norm = self.norm
         if not isinstance(norm, nn.BatchNorm2d) or norm.running_var is None or norm.running_mean is None:
             raise TypeError("fold_into needs a convolution with batch normalisation")
@@ -73,7 +73,7 @@ class Convolution(nn.Module):
 
 
 class Residual(nn.Module):
-    """Add two convolutions to what came in."""
+    """A residual block of two convolutions."""
 
     def __init__(self, channels: int, batch_norm: bool):
         super().__init__()
@@ -85,6 +85,6 @@ class Residual(nn.Module):
 
 
 def pool_mean_std(maps: Tensor) -> Tensor:
-    """Give mean and standard deviation of each channel: N x C x H x W to N x 2C."""
+    """Return mean and standard deviation of each channel: N x C x H x W to N x 2C."""
     variance = maps.var(dim=(2, 3), unbiased=False)
     return torch.cat([maps.mean(dim=(2, 3)), torch.sqrt(variance + 1e-5)], dim=1)

@@ -1,4 +1,4 @@
-"""Do work ahead of who asks for it, on threads, in order and with a bound on what waits."""
+"""Map a function over items ahead of the consumer, on threads, in order, with a bounded buffer."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
 def prefetch_map(
-    work: Callable[[Given], Made], given: Iterable[Given], threads: int, depth: int
-) -> Iterator[Iterator[Made]]:
-    """Give what `work` makes of each, in order; with threads, up to `depth` are begun before they are asked for.
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int, depth: int
+) -> Iterator[Iterator[Result]]:
+    """Yield an iterator over `work(item)`, in order; with threads, up to `depth` results are computed ahead.
 
-    Without threads, each is made when it is asked for. `given` is only read in the caller's thread.
+    Without threads, each result is computed when it is requested. `items` is read in the caller's thread only.
     """
     if not threads:
-        yield map(work, given)
+        yield map(work, items)
         return
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[Made]] = deque()
+        pending: deque[Future[Result]] = deque()
 
-        def made() -> Iterator[Made]:
-            source = iter(given)
-            waiting.extend(pool.submit(work, each) for each in islice(source, depth))
-            while waiting:
-                done = waiting.popleft().result()
-                waiting.extend(pool.submit(work, each) for each in islice(source, 1))
-                yield done
+        def iter_results() -> Iterator[Result]:
+            source = iter(items)
+            pending.extend(pool.submit(work, item) for item in islice(source, depth))
+            while pending:
+                result = pending.popleft().result()
+                pending.extend(pool.submit(work, item) for item in islice(source, 1))
+                yield result
 
         try:
-            yield made()
+            yield iter_results()
         finally:
-            for each in waiting:
-                each.cancel()
+            for future in pending:
+                future.cancel()

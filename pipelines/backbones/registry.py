@@ -1,4 +1,4 @@
-"""The backbones: which networks there are, where each is cut, and the preprocessing each was trained with."""
+"""The supported networks: how each is built, where its classifier is removed, and its preprocessing."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import SettingsError
 from pipelines.images.preprocess import Preprocessing
 
-if TYPE_CHECKING:  # torch takes seconds to load, and most that look a network up never build it
+if TYPE_CHECKING:  # torch takes seconds to import, and most callers never build a network
     from torch import nn
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Describe a network: `build` gives it whole, `cut` takes off the classifier, called `head` in the weights.
+    """A network: `build` returns all of it, `remove_head` removes the classifier (`head_prefix` in the weights).
 
-    `sides`: the smallest and the largest image, in pixels a side, that it takes. `licence` is that of the weights
-    that are shipped or downloaded; a file of the user's own has its maker's. Without `has_weights` there is nothing to
-    load, and to name a file of weights is a mistake.
+    `input_size_range`: the smallest and the largest input, in pixels a side. `licence` applies to the packaged or
+    downloaded weights; the user's own file has its author's. Without `has_weights` there is nothing to load, and a
+    weights file is an error.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Architecture:
 
 
 def get_architecture(name: str) -> Architecture:
-    """Give the named architecture, or raise SettingsError with the names there are."""
+    """Return the named architecture. Raises SettingsError, which lists the known names, for any other."""
     if name not in ARCHITECTURES:
         near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
         hint = f"Did you mean '{near[0]}'? " if near else ""
@@ -44,9 +44,9 @@ def get_architecture(name: str) -> Architecture:
 
 def _torchvision(
     name: str,
-    cut: Callable[[nn.Module], nn.Module],
-    head: str,
-    sides: tuple[int, int] = (32, 4096),
+    remove_head: Callable[[nn.Module], nn.Module],
+    head_prefix: str,
+    input_size_range: tuple[int, int] = (32, 4096),
     **preprocessing: Any,
 ) -> Architecture:
     def build() -> nn.Module:
@@ -54,25 +54,25 @@ def _torchvision(
 
         return get_model(name, weights=None)
 
-    return Architecture(name, build, cut, head, Preprocessing(**preprocessing), sides)
+    return Architecture(name, build, remove_head, head_prefix, Preprocessing(**preprocessing), input_size_range)
 
 
-def _irbis_tiny() -> nn.Module:
+def _build_irbis_tiny() -> nn.Module:
     from pipelines.backbones.irbis_tiny import IrbisTiny
 
     return IrbisTiny()
 
 
-def _flat() -> nn.Module:
+def _build_flatten() -> nn.Module:
     from torch import nn
 
     return nn.Flatten()
 
 
-def _without(layer: str, index: int | None = None) -> Callable[[nn.Module], nn.Module]:
-    """Give a cut that replaces a layer, or one step of it, by nothing."""
+def _replace_layer(layer: str, index: int | None = None) -> Callable[[nn.Module], nn.Module]:
+    """Return a `remove_head` that replaces a layer, or one step of it, by the identity."""
 
-    def cut(network: nn.Module) -> nn.Module:
+    def remove_head(network: nn.Module) -> nn.Module:
         from torch import nn
 
         if index is None:
@@ -81,45 +81,45 @@ def _without(layer: str, index: int | None = None) -> Callable[[nn.Module], nn.M
             getattr(network, layer)[index] = nn.Identity()
         return network
 
-    return cut
+    return remove_head
 
 
-def _pooled(network: nn.Module) -> nn.Module:
-    """Cut squeezenet: its classifier is a convolution, so what stands before it must be pooled."""
+def _pool_squeezenet(network: nn.Module) -> nn.Module:
+    """Remove squeezenet's classifier. It is a convolution, so the maps before it must be pooled."""
     from torch import nn
 
     return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())  # type: ignore[arg-type]
 
 
 ARCHITECTURES = {
-    each.name: each
-    for each in (
+    architecture.name: architecture
+    for architecture in (
         Architecture(
             "irbis_tiny",
-            _irbis_tiny,
+            _build_irbis_tiny,
             lambda network: network,
             "head",
             Preprocessing(size=160, resize=183, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
-            licence="irbis's (Apache-2.0); trained on images made from formulas alone",
+            licence="irbis's (Apache-2.0); trained on synthetic images only",
         ),
-        # The floor that the others must beat: 3,072 normalised pixels, all red ones first, row by row.
+        # A baseline without a network: 3,072 normalised pixels, all red ones first, row by row.
         Architecture(
             "raw_pixels",
-            _flat,
+            _build_flatten,
             lambda network: network,
             "head",
             Preprocessing(size=32, resize=37),
             input_size_range=(32, 32),
             has_weights=False,
         ),
-        _torchvision("squeezenet1_1", _pooled, "classifier"),
-        _torchvision("mobilenet_v2", _without("classifier"), "classifier", resize=232),
-        _torchvision("mobilenet_v3_small", _without("classifier"), "classifier"),
-        _torchvision("mobilenet_v3_large", _without("classifier"), "classifier", resize=232),
-        _torchvision("resnet18", _without("fc"), "fc"),
-        _torchvision("resnet50", _without("fc"), "fc", resize=232),
-        _torchvision("efficientnet_b0", _without("classifier"), "classifier", interpolation="bicubic"),
-        _torchvision("convnext_tiny", _without("classifier", 2), "classifier.2", resize=236),
-        _torchvision("vit_b_16", _without("heads"), "heads", sides=(224, 224)),
+        _torchvision("squeezenet1_1", _pool_squeezenet, "classifier"),
+        _torchvision("mobilenet_v2", _replace_layer("classifier"), "classifier", resize=232),
+        _torchvision("mobilenet_v3_small", _replace_layer("classifier"), "classifier"),
+        _torchvision("mobilenet_v3_large", _replace_layer("classifier"), "classifier", resize=232),
+        _torchvision("resnet18", _replace_layer("fc"), "fc"),
+        _torchvision("resnet50", _replace_layer("fc"), "fc", resize=232),
+        _torchvision("efficientnet_b0", _replace_layer("classifier"), "classifier", interpolation="bicubic"),
+        _torchvision("convnext_tiny", _replace_layer("classifier", 2), "classifier.2", resize=236),
+        _torchvision("vit_b_16", _replace_layer("heads"), "heads", input_size_range=(224, 224)),
     )
 }

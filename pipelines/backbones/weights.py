@@ -1,4 +1,4 @@
-"""Find a backbone's weights. Without torch, so that who only wants to name them need not load it."""
+"""Find and verify a backbone's weights. Imports torch only to download, so that naming a backbone stays cheap."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipelines.errors import WeightsError
 from pipelines.resources import resource_dir
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
-DOWNLOAD_TIMEOUT = 60  # seconds without a byte, after which a download is given up: some firewalls never answer
+DOWNLOAD_TIMEOUT = 60  # seconds without a byte after which a download fails: some firewalls never answer
 PACKAGED_WEIGHTS_DIR = resource_dir("weights")
 SAFE_TORCH = (2, 10)  # before it, crafted files run code in spite of weights_only: CVE-2025-32434, CVE-2026-24747
-# SHA-256 of torchvision's files. Their names hold only the first 8 digits, which another file can be made to have.
-PUBLISHED = frozenset(
+# SHA-256 of torchvision's files. Their names contain only the first 8 digits, which a crafted file can match.
+TORCHVISION_SHA256 = frozenset(
     {
         "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",  # squeezenet1_1
         "7ebf99e03e254b273379b23edca7ec0da9f48273b23a332b93c1c99d49e86e8f",  # mobilenet_v2
@@ -35,78 +35,78 @@ PUBLISHED = frozenset(
 )
 
 
-def find_weights(backbone: str, given: str | None, cache: str) -> Path:
-    """Give the weights file: the given one, the one shipped, one in the cache, else torchvision's download.
+def find_weights(backbone: str, file: str | None, cache: str) -> Path:
+    """Return the weights file: `file`, else the packaged one, else one in the cache, else torchvision's download.
 
-    Of several in the cache that begin with the backbone's name, the first by name. Raises WeightsError that says
+    Of several in the cache that begin with the backbone's name, the first by name. Raises WeightsError, which says
     which file to put where.
     """
-    if given:
-        path = Path(given).expanduser()
+    if file:
+        path = Path(file).expanduser()
         if not path.is_file():
-            raise WeightsError(f"featurize.weights = {given}: there is no such file.")
+            raise WeightsError(f"featurize.weights = {file}: there is no such file.")
         if path.suffix.lower() not in SUFFIXES:
-            raise WeightsError(f"featurize.weights = {given}: give a file that ends in {' or '.join(SUFFIXES)}.")
+            raise WeightsError(f"featurize.weights = {file}: expected a file that ends in {' or '.join(SUFFIXES)}.")
         return path
     return find_local_weights(backbone, cache) or _download(backbone, Path(cache).expanduser())
 
 
 def find_local_weights(backbone: str, cache: str) -> Path | None:
-    """Give the weights file that is shipped, or the first by name in the cache."""
-    for place in (PACKAGED_WEIGHTS_DIR, Path(cache).expanduser()):
-        found = [path for path in sorted(place.glob(f"{backbone}*")) if _is_weights_of(path, backbone)]
-        if found:
-            return found[0]
+    """Return the packaged weights file, else the first by name in the cache, else None."""
+    for folder in (PACKAGED_WEIGHTS_DIR, Path(cache).expanduser()):
+        paths = [path for path in sorted(folder.glob(f"{backbone}*")) if _is_weights_of(path, backbone)]
+        if paths:
+            return paths[0]
     return None
 
 
 def read_bytes(path: Path) -> bytes:
-    """Give the bytes of a weights file, or raise WeightsError with the system's reason."""
+    """Return the bytes of a weights file. Raises WeightsError with the system's reason."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def require_whole(path: Path, content: bytes) -> None:
-    """Raise WeightsError if a cached file is not the one that its name tells of.
+def verify_checksum(path: Path, content: bytes) -> None:
+    """Raise WeightsError if the SHA-256 of a cached file does not match the one in its name.
 
     torchvision ends the names of its files with the first digits of their SHA-256: squeezenet1_1-b8a52dc0.pth.
     """
-    named = re.search(r"-([0-9a-f]{8})$", path.stem)
-    if named and not sha256_hex(content).startswith(named[1]):
+    match = re.search(r"-([0-9a-f]{8})$", path.stem)
+    if match and not sha256_hex(content).startswith(match[1]):
         raise WeightsError(
-            f"{path} is damaged: its SHA-256 begins with {sha256_hex(content)[:8]}, and its name says {named[1]}. Remove "
-            "it, and it is downloaded again; or name another file: --weights FILE."
+            f"{path} is damaged: its SHA-256 begins with {sha256_hex(content)[:8]}, and its name says {match[1]}. "
+            "Remove it, and it is downloaded again; or choose another file: --weights FILE."
         )
 
 
 def is_safe_torch(version: str) -> bool:
-    """Return whether this version of torch can be given any .pth file to read as tensors."""
+    """Return whether this version of torch reads any .pth file as tensors without executing code from it."""
     return tuple(map(int, re.findall(r"\d+", version)[:2])) >= SAFE_TORCH
 
 
-def require_listed(path: Path, content: bytes, listed: Collection[str]) -> None:
-    """Raise WeightsError for a file that is not in featurize.weights_sha256, where that lists any.
+def require_allowed(path: Path, content: bytes, allowed_sha256: Collection[str]) -> None:
+    """Raise WeightsError for a file that is not in featurize.weights_sha256, if that lists any.
 
-    Files that come with this package, and torchvision's, need no entry.
+    Packaged files and torchvision's need no entry.
     """
     own = sha256_hex(content)
-    if listed and path.parent != PACKAGED_WEIGHTS_DIR and own not in {*listed, *PUBLISHED}:
+    if allowed_sha256 and path.parent != PACKAGED_WEIGHTS_DIR and own not in {*allowed_sha256, *TORCHVISION_SHA256}:
         raise WeightsError(
-            f"{path} has the SHA-256 {own}, which featurize.weights_sha256 does not list. If this is the file that you "
-            "want, add it to the list; else get the right file."
+            f"{path} has the SHA-256 {own}, which featurize.weights_sha256 does not list. If this is the right file, "
+            "add it to the list; else get the right file."
         )
 
 
 def sha256_hex(content: bytes) -> str:
-    """Give the SHA-256 of a weights file, hex."""
+    """Return the SHA-256 of a weights file in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def _is_weights_of(path: Path, backbone: str) -> bool:
-    named = re.fullmatch(rf"{re.escape(backbone)}([-_.@].*)?", path.stem)
-    return bool(named) and path.suffix.lower() in SUFFIXES and path.is_file()
+    match = re.fullmatch(rf"{re.escape(backbone)}([-_.@].*)?", path.stem)
+    return bool(match) and path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def _download(backbone: str, folder: Path) -> Path:
@@ -117,20 +117,20 @@ def _download(backbone: str, folder: Path) -> Path:
     checksum = target.stem.rpartition("-")[2]  # torchvision puts the first digits of the SHA-256 into the name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _patience(DOWNLOAD_TIMEOUT):
+        with _limit_connection_time(DOWNLOAD_TIMEOUT):
             torch.hub.download_url_to_file(url, str(target), hash_prefix=checksum, progress=sys.stderr.isatty())
         sync(target)
     except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another checksum
         raise WeightsError(
             f"The weights of {backbone} are not in {folder} and cannot be downloaded ({_first_line(error)}). "
-            f"Put {target.name} there (from {url}), or name a file: --weights FILE."
+            f"Put {target.name} there (from {url}), or choose a file: --weights FILE."
         ) from error
     return target
 
 
 @contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Limit the waiting of every new connection: torch.hub waits for ever."""
+def _limit_connection_time(seconds: float) -> Iterator[None]:
+    """Set a timeout for every new connection: torch.hub waits for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -144,9 +144,9 @@ def _torchvision_url(backbone: str) -> str:
 
     try:
         return str(get_model_weights(backbone).DEFAULT.url)
-    except ValueError as error:  # not torchvision's, so it comes with this package
+    except ValueError as error:  # not torchvision's: packaged
         raise WeightsError(
-            f"The weights of {backbone} are not in {PACKAGED_WEIGHTS_DIR}: install this package again."
+            f"The weights of {backbone} are not in {PACKAGED_WEIGHTS_DIR}: reinstall this package."
         ) from error
 
 

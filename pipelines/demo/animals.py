@@ -1,4 +1,4 @@
-"""Animals as sprites: a kind, an individual and a pose become a cut-out with volume and coat."""
+"""Draw animals as sprites from a species, an individual and a pose, with volume and coat."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FINEST = {"leopard": 210.0, "ibex": 150.0, "fox": 340.0, "hare": 400.0}  # pixel
 
 @dataclass(frozen=True)
 class Animal:
-    """A cut-out animal: where its feet and eyes are, in pixels of the sprite."""
+    """An animal's sprite, with the positions of its feet and eyes in pixels of the sprite."""
 
     sprite: Sprite
     foot: float
@@ -31,15 +31,15 @@ class Animal:
 
 
 def draw_animal(kind: str, pose: Pose, yaw: float, pixels_per_metre: float, individual: int) -> Animal:
-    """Draw one animal at its size in the image; yaw 0 faces right, pi left, pi/2 the camera."""
+    """Draw one animal at its size in the image. A yaw of 0 faces right, pi left, pi/2 the camera."""
     drawn = min(pixels_per_metre * 1.15, FINEST[kind])
     surface = render_surface(build_skeleton(kind, pose), yaw, 0.10, drawn)
     coat = color_coat(kind, surface, np.random.default_rng([individual, 1]))
-    seen = _ruffled(surface.index, np.random.default_rng([individual, 2]))
+    seen = _ruffle_outline(surface.index, np.random.default_rng([individual, 2]))
     colour = np.zeros((*seen.shape, 4), np.uint8)
     colour[..., :3] = (coat * 255).astype(np.uint8)[seen]
     colour[..., 3] = (seen >= 0) * np.uint8(255)
-    normals = _soft_normals(surface, seen)
+    normals = _smooth_normals(surface, seen)
     scale = pixels_per_metre / drawn
     size = (max(2, round(seen.shape[1] * scale)), max(2, round(seen.shape[0] * scale)))
     sprite = Sprite(
@@ -50,8 +50,8 @@ def draw_animal(kind: str, pose: Pose, yaw: float, pixels_per_metre: float, indi
     return Animal(sprite, surface.foot * scale, surface.centre * scale, eyes)
 
 
-def _ruffled(index: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
-    """Shift every pixel by a hair or two, so that outlines look like fur."""
+def _ruffle_outline(index: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
+    """Shift every pixel a little, so that outlines look like fur."""
     height, width = index.shape
     reach = 0.8 + width / 300
     down = (smooth_noise(rng, height, width, width // 3) - 0.5) * reach + np.arange(height)[:, None]
@@ -61,8 +61,8 @@ def _ruffled(index: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.i
     return index[rows, columns]
 
 
-def _soft_normals(surface: Surface, seen: NDArray[np.int32]) -> Image.Image:
-    """Melt the creases between the balls, and bring the directions back to length one."""
+def _smooth_normals(surface: Surface, seen: NDArray[np.int32]) -> Image.Image:
+    """Blur the normals, which hides the creases between the balls, and normalise them to unit length."""
     inside = seen >= 0
     packed = np.full((*seen.shape, 3), 128, np.uint8)
     packed[inside] = np.clip(surface.normals * 127.5 + 128, 0, 255).astype(np.uint8)[seen[inside]]

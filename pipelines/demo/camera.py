@@ -1,4 +1,4 @@
-"""The camera: what falls past its lens, exposure, grain, tone curve and focus."""
+"""Simulate the camera: particles in front of the lens, exposure, grain, tone curve and focus."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ STEPS = 2048  # of the sensor, to a linear value of 1
 
 
 def expose(scene: Floats, conditions: Conditions, rng: np.random.Generator) -> Image.Image:
-    """Take the scene (height, width, 1 or 3): gains, vignette, grain, tone curve, focus; always RGB."""
+    """Return a photo of a scene (height, width, 1 or 3), in RGB, with gains, vignette, grain, tone curve and focus."""
     gains = np.asarray(conditions.balance, np.float32) * np.float32(conditions.exposure)
     channels = scene.shape[2]
     top, left = rng.integers(HEIGHT), rng.integers(WIDTH)
     grain = _grain()[top : top + HEIGHT, left : left + WIDTH]
-    taken = np.empty(scene.shape, np.uint8)
+    photo = np.empty(scene.shape, np.uint8)
     for rows in strips():
         rough = grain[rows] * np.float32(conditions.noise)
         rough *= np.float32(0.25) + np.sqrt(np.maximum(scene[rows, :, channels // 2], 0))
@@ -30,8 +30,8 @@ def expose(scene: Floats, conditions: Conditions, rng: np.random.Generator) -> I
             values *= gains[channel] if channels == 3 else gains.mean()
             values += rough
             np.clip(values * np.float32(STEPS), 0, 2 * STEPS - 1, out=values)
-            taken[rows, :, channel] = _tone().take(values.astype(np.uint16))
-    image = Image.fromarray(taken if channels == 3 else taken[..., 0])
+            photo[rows, :, channel] = _tone().take(values.astype(np.uint16))
+    image = Image.fromarray(photo if channels == 3 else photo[..., 0])
     if conditions.focus > 0.2:
         image = image.filter(ImageFilter.BoxBlur(conditions.focus))
     return image.convert("RGB")
@@ -39,13 +39,13 @@ def expose(scene: Floats, conditions: Conditions, rng: np.random.Generator) -> I
 
 @lru_cache(maxsize=1)
 def _grain() -> Floats:
-    """Give a field of noise, larger than a scene, from which every frame cuts its own piece."""
+    """Return a field of noise, larger than a scene, of which every frame uses its own window."""
     return np.random.default_rng(99).standard_normal((HEIGHT * 2, WIDTH * 2), dtype=np.float32)
 
 
 @lru_cache(maxsize=1)
 def _tone() -> NDArray[np.uint8]:
-    """Give the sensor's curve, linear steps up to 2.0 to a byte, with a soft shoulder."""
+    """Return the tone curve of the sensor, from linear steps up to 2.0 to a byte, with a soft shoulder."""
     linear = np.arange(2 * STEPS, dtype=np.float32) / STEPS
     return np.clip(255 * (1 - np.exp(-1.55 * linear)) ** (1 / 1.9) * 1.06, 0, 255).astype(np.uint8)
 
@@ -58,7 +58,7 @@ def _vignette() -> Floats:
 
 
 def add_snowfall(scene: Floats, is_night: bool, rng: np.random.Generator) -> None:
-    """Let flakes drift through the scene, in place; by night the flash burns the near ones out."""
+    """Add falling snow to the scene, in place; by night the flash overexposes the near flakes."""
     flakes = Image.new("L", (WIDTH, HEIGHT))
     brush = Image.new("L", (12, 12))
     brush.paste(255, (3, 3, 9, 9))
@@ -71,7 +71,7 @@ def add_snowfall(scene: Floats, is_night: bool, rng: np.random.Generator) -> Non
 
 
 def add_insect(scene: Floats, rng: np.random.Generator) -> None:
-    """Let an insect or a grain of dust cross close to the lens: a pale disc out of focus, in place."""
+    """Add an insect or a grain of dust close to the lens, in place: a pale disc out of focus."""
     radius = int(rng.integers(8, 34))
     x, y = int(rng.integers(radius, WIDTH - radius)), int(rng.integers(radius, HEIGHT - radius))
     axis = np.arange(-radius, radius + 1, dtype=np.float32)
@@ -81,7 +81,7 @@ def add_insect(scene: Floats, rng: np.random.Generator) -> None:
 
 
 def add_eyeshine(scene: Floats, eyes: list[tuple[float, float]], size: float) -> None:
-    """Let eyes throw the flash back (tapetum lucidum), in place; `size` of a pupil in pixels."""
+    """Add the reflection of the flash in the eyes (tapetum lucidum), in place; `size` of a pupil in pixels."""
     reach = round(size * 3)
     axis = np.arange(-reach, reach + 1, dtype=np.float32)
     away = axis[None, :] ** 2 + axis[:, None] ** 2

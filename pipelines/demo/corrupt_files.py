@@ -1,4 +1,4 @@
-"""The files that go wrong in every real set, each made on purpose."""
+"""The faulty files of every real image set, each made on purpose."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BOMB_SIDE = 20_000  # pixels; 400 megapixels in some 50 kB
 
 @dataclass(frozen=True)
 class CorruptFile:
-    """One extra file: where it goes, how it is made, its label, and how it fails (None: it can be read)."""
+    """One extra file: its path, how it is made, its label, and its failure (None: it can be read)."""
 
     path: str
     make: Callable[[], bytes]
@@ -32,46 +32,45 @@ class CorruptFile:
 
 
 def corrupt_files(frames: list[Frame]) -> list[CorruptFile]:
-    """Give the nine extra files of a set.
+    """Return the nine extra files of a set.
 
-    Five cannot be used (empty, not_an_image, truncated, unreadable, too_large: one each); one is a
-    PNG named .JPG and readable; two are copies of one image, with its label; one is a copy of
-    another image under another label.
+    Five are unusable (one each of empty, not_an_image, truncated, unreadable, too_large); one is a readable PNG
+    named .JPG; two are copies of one image, with its label; one is a copy of another image under another label.
     """
-    blank = _first(frames, BLANK)
+    blank = _first_frame(frames, BLANK)
     return [
-        *_broken(blank),
-        _misnamed(next(f for f in reversed(frames) if f.label == BLANK and f.is_labelled and f.number == 2)),
+        *_unusable_files(blank),
+        _misnamed_png(next(f for f in reversed(frames) if f.label == BLANK and f.is_labelled and f.number == 2)),
         *_copies(frames),
     ]
 
 
-def _first(frames: list[Frame], label: str) -> Frame:
+def _first_frame(frames: list[Frame], label: str) -> Frame:
     return next(frame for frame in frames if frame.label == label and frame.is_labelled and frame.number == 0)
 
 
-def _broken(frame: Frame) -> list[CorruptFile]:
+def _unusable_files(frame: Frame) -> list[CorruptFile]:
     folder = frame.path.rsplit("/", 1)[0]
 
-    def cut() -> bytes:
+    def truncate() -> bytes:
         content = encode_jpeg(draw_frame(frame), frame)
         return content[: int(len(content) * 0.55)]
 
-    def scratched() -> bytes:
+    def corrupt() -> bytes:
         content = encode_jpeg(draw_frame(frame), frame)
         return content[:4] + bytes(1020) + content[1024:]
 
     return [
         CorruptFile(f"{folder}/IMG_9001.JPG", lambda: b"", None, Failure.EMPTY),
         CorruptFile(f"{folder}/IMG_9002.JPG", lambda: HTML, None, Failure.NOT_AN_IMAGE),
-        CorruptFile(f"{folder}/IMG_9003.JPG", cut, BLANK, Failure.TRUNCATED),
-        CorruptFile(f"{folder}/IMG_9004.JPG", scratched, None, Failure.UNREADABLE),
+        CorruptFile(f"{folder}/IMG_9003.JPG", truncate, BLANK, Failure.TRUNCATED),
+        CorruptFile(f"{folder}/IMG_9004.JPG", corrupt, None, Failure.UNREADABLE),
         CorruptFile(f"{folder}/IMG_9005.PNG", decompression_bomb, None, Failure.TOO_LARGE),
     ]
 
 
-def _misnamed(frame: Frame) -> CorruptFile:
-    """Add a fourth frame to a blank burst: a PNG under a JPEG's name."""
+def _misnamed_png(frame: Frame) -> CorruptFile:
+    """Return a fourth frame for a blank burst: a PNG with a JPEG's suffix."""
     fourth = replace(
         frame, moment=frame.moment + timedelta(seconds=2), seconds=frame.seconds + 2, number=3,
         stream=(frame.stream[0], 1_000_000 + frame.stream[1]),
@@ -81,23 +80,23 @@ def _misnamed(frame: Frame) -> CorruptFile:
 
 
 def _copies(frames: list[Frame]) -> list[CorruptFile]:
-    original, disputed = _first(frames, "ibex"), _first(frames, "fox")
+    original, disputed = _first_frame(frames, "ibex"), _first_frame(frames, "fox")
 
-    def content_of(frame: Frame) -> Callable[[], bytes]:
+    def encode(frame: Frame) -> Callable[[], bytes]:
         return lambda: encode_jpeg(draw_frame(frame), frame)
 
-    def named(frame: Frame, number: int) -> str:
+    def copy_path(frame: Frame, number: int) -> str:
         return frame.path.replace(".JPG", f" ({number}).JPG")
 
     return [
-        CorruptFile(named(original, 1), content_of(original), original.label, None, original.path),
-        CorruptFile(named(original, 2), content_of(original), original.label, None, original.path),
-        CorruptFile(named(disputed, 1), content_of(disputed), "hare", None, disputed.path),
+        CorruptFile(copy_path(original, 1), encode(original), original.label, None, original.path),
+        CorruptFile(copy_path(original, 2), encode(original), original.label, None, original.path),
+        CorruptFile(copy_path(disputed, 1), encode(disputed), "hare", None, disputed.path),
     ]
 
 
 def decompression_bomb(side: int = BOMB_SIDE) -> bytes:
-    """Give a valid black PNG of one bit a pixel, `side` pixels square."""
+    """Return a valid black PNG of one bit per pixel, `side` pixels square."""
     deflate = zlib.compressobj(9)
     row = bytes(1 + (side + 7) // 8)
     pixels = b"".join(deflate.compress(row * 500) for _ in range(side // 500)) + deflate.compress(row * (side % 500))

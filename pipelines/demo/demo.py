@@ -1,4 +1,4 @@
-"""Demo: settings for a run on the sample set, which is drawn where it is missing."""
+"""Settings for a demo run on the sample set, which is rendered if it is missing."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ ORIGIN = "irbis demo"
 
 
 def demo_settings(origins: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
-    """Give the settings with the sample set as source, in a workspace of its own; what the user set stays."""
+    """Return the settings with the sample set as source, in its own workspace; the user's settings are kept."""
     images = origins["sources.images"].value
     name = Path(images).expanduser().absolute().name if images else "sample"
     workspace = f"{origins['workspace'].value}-{name}"
-    chosen = {"workspace": workspace} | ({} if images else _sample(_value(origins, "workspace", workspace)))
+    overrides = {"workspace": workspace} | (
+        {} if images else _render_sample_set(_value_or(origins, "workspace", workspace))
+    )
     return {
-        key: SourcedValue(chosen[key], ORIGIN) if key in chosen and _is_default(origin) else origin
+        key: SourcedValue(overrides[key], ORIGIN) if key in overrides and _is_default(origin) else origin
         for key, origin in origins.items()
     }
 
 
-def _sample(workspace: str) -> dict[str, str]:
+def _render_sample_set(workspace: str) -> dict[str, str]:
     if "://" in workspace:
         raise SettingsError(
-            f"workspace = {workspace}: `irbis demo` draws its images into a folder. Choose one, or give --images."
+            f"workspace = {workspace}: `irbis demo` draws its images into a folder. Choose a folder, or pass --images."
         )
     folder = Path(workspace).expanduser().absolute() / "sample"
     with tqdm(total=IMAGES, desc="demo: drawing", unit=" images", leave=False, disable=not sys.stderr.isatty()) as bar:
@@ -45,8 +47,8 @@ def _sample(workspace: str) -> dict[str, str]:
     }
 
 
-def _value(origins: Mapping[str, SourcedValue], key: str, otherwise: str) -> str:
-    return otherwise if _is_default(origins[key]) else str(origins[key].value)
+def _value_or(origins: Mapping[str, SourcedValue], key: str, default: str) -> str:
+    return default if _is_default(origins[key]) else str(origins[key].value)
 
 
 def _is_default(origin: SourcedValue) -> bool:

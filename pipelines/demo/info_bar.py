@@ -1,4 +1,4 @@
-"""The bar that a camera burns into the lower border: name, date, time, temperature, moon."""
+"""The info bar that a camera prints at the bottom of an image: name, date, time, temperature and moon phase."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageDraw
 BAR = 26  # pixels
 NEW_MOON = dt.datetime(2000, 1, 6, 18, 14)
 LUNATION = 29.530588  # days
-# Columns of a 5 x 7 dot matrix, lowest bit on top; the cameras' displays have no other letters.
+# Columns of a 5 x 7 dot matrix, lowest bit on top; info bars use no other characters.
 _GLYPHS = {
     "0": "3e5149453e", "1": "00427f4000", "2": "4261514946", "3": "2141454b31", "4": "1814127f10",
     "5": "2745454539", "6": "3c4a494930", "7": "0171090503", "8": "3649494936", "9": "064949291e",
@@ -26,7 +26,7 @@ _GLYPHS = {
 
 
 @lru_cache(maxsize=64)
-def _glyph(character: str, scale: int) -> Image.Image:
+def _draw_glyph(character: str, scale: int) -> Image.Image:
     columns = bytes.fromhex(_GLYPHS[character])
     image = Image.new("L", (6, 7))
     for x, bits in enumerate(columns):
@@ -36,23 +36,23 @@ def _glyph(character: str, scale: int) -> Image.Image:
     return image.resize((6 * scale, 7 * scale), Image.Resampling.NEAREST)
 
 
-def _write(draw: Image.Image, at: tuple[int, int], text: str, ink: tuple[int, int, int], scale: int = 2) -> int:
-    """Write in dots; give the column after the last letter."""
+def _draw_text(draw: Image.Image, at: tuple[int, int], text: str, ink: tuple[int, int, int], scale: int = 2) -> int:
+    """Draw text in a dot-matrix font, and return the column after the last character."""
     x, y = at
     for character in text:
-        glyph = _glyph(character, scale)
+        glyph = _draw_glyph(character, scale)
         draw.paste(ink, (x, y, x + glyph.width, y + glyph.height), glyph)
         x += glyph.width
     return x
 
 
 def moon_age(moment: dt.datetime) -> float:
-    """Give the age of the moon as a share of its month: 0 new, .5 full."""
+    """Return the age of the moon as a fraction of the lunar month: 0 new, .5 full."""
     return (moment - NEW_MOON).total_seconds() / 86400 / LUNATION % 1
 
 
 @lru_cache(maxsize=64)
-def _moon(age: float, size: int) -> Image.Image:
+def _draw_moon(age: float, size: int) -> Image.Image:
     """Draw the lit part of the moon: a half disc, plus or minus half an ellipse."""
     big = size * 4
     disc = Image.new("L", (big, big))
@@ -68,16 +68,16 @@ def _moon(age: float, size: int) -> Image.Image:
 
 
 def draw_info_bar(image: Image.Image, camera: str, moment: dt.datetime, celsius: int, style: int) -> None:
-    """Burn the bar into the lower border of `image`, in place; style 0 is black, 1 light on the image."""
+    """Draw the info bar at the bottom of `image`, in place; style 0 is white on black, 1 yellow on blue."""
     width, height = image.size
     ink, bar = ((235, 235, 235), (0, 0, 0)) if style == 0 else ((255, 214, 90), (24, 30, 44))
     image.paste(bar, (0, height - BAR, width, height))
     y = height - BAR + 6
-    end = _write(image, (10, y), f"{moment:%Y-%m-%d  %H:%M:%S}", ink)
-    end = _write(image, (end + 30, y), f"{celsius}°C {round(celsius * 1.8 + 32)}°F", ink)
-    moon = _moon(round(moon_age(moment) * 60) / 60, 18)
+    end = _draw_text(image, (10, y), f"{moment:%Y-%m-%d  %H:%M:%S}", ink)
+    end = _draw_text(image, (end + 30, y), f"{celsius}°C {round(celsius * 1.8 + 32)}°F", ink)
+    moon = _draw_moon(round(moon_age(moment) * 60) / 60, 18)
     rim = Image.new("L", (18, 18))
     ImageDraw.Draw(rim).ellipse((0, 0, 17, 17), outline=120)
     lit = ImageChops.lighter(moon, rim)
     image.paste(ink, (end + 28, y - 2, end + 46, y + 16), lit)
-    _write(image, (width - 12 * len(camera) - 8, y), camera, ink)
+    _draw_text(image, (width - 12 * len(camera) - 8, y), camera, ink)

@@ -1,7 +1,7 @@
-"""Colour, surface direction and distance of a scene, kept apart so that any hour can light them.
+"""Colour, surface normals and depth of a scene in separate layers, which are lit afterwards.
 
-Deferred shading (Saito and Takahashi, 1990): things are pasted into three images, and the light
-is worked out once, at the end. Axes: x to the right, y up, z towards the camera.
+Deferred shading (Saito and Takahashi, 1990): sprites are pasted into three layers, and the light is computed
+once, at the end. Axes: x to the right, y up, z towards the camera.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ FOCAL = 560.0  # pixels
 
 
 def depth_code(metres: Floats | float) -> NDArray[np.uint8]:
-    """Code a distance into a byte: near ones finely, far ones coarsely."""
+    """Encode distances as bytes, near ones more finely than far ones."""
     metres = np.asarray(metres, np.float32)
     return (200 * metres / (metres + 8)).astype(np.uint8)
 
 
 def depth_metres() -> Floats:
-    """Give the distance of each of the 256 depth codes; the sky's is a kilometre or more."""
+    """Return the distance of each of the 256 depth codes; the sky's is a kilometre or more."""
     codes = np.minimum(np.arange(256, dtype=np.float32), 199)
     return 8 * codes / (200 - codes)
 
@@ -40,31 +40,31 @@ def encode_normals(normals: Floats) -> Image.Image:
 
 @dataclass(frozen=True)
 class Sprite:
-    """One thing, cut out: its colours with alpha, and its surface directions."""
+    """A cut-out object: its colours with alpha, and its surface normals."""
 
     colour: Image.Image  # RGBA
-    normals: Image.Image | None  # RGB; None: it takes the light of what is behind
+    normals: Image.Image | None  # RGB; None: it keeps the normals of the layers behind it
 
     @cached_property
     def mask(self) -> Image.Image:
-        """Give the alpha alone."""
+        """Return the alpha channel."""
         return self.colour.getchannel("A")
 
     @property
     def size(self) -> tuple[int, int]:
         return self.colour.size
 
-    def sheared(self, slope: float, pivot: float) -> Sprite:
-        """Lean it by `slope` pixels per row, the row `pivot` staying where it is."""
+    def shear(self, slope: float, pivot: float) -> Sprite:
+        """Return the sprite sheared by `slope` pixels per row; the row `pivot` stays fixed."""
         if abs(slope) * self.size[1] < 0.5:
             return self
-        lean = (1, slope, -slope * pivot, 0, 1, 0)
+        matrix = (1, slope, -slope * pivot, 0, 1, 0)
         transform, nearest = Image.Transform.AFFINE, Image.Resampling.NEAREST
-        return Sprite(self.colour.transform(self.size, transform, lean, nearest), self.normals)
+        return Sprite(self.colour.transform(self.size, transform, matrix, nearest), self.normals)
 
 
 class Layers:
-    """The three images of one view: colour, directions, distance."""
+    """The three layers of one view: colour, normals and depth."""
 
     def __init__(self, colour: Image.Image, normals: Image.Image, depth: Image.Image):
         self.colour = colour
@@ -72,11 +72,11 @@ class Layers:
         self.depth = depth
 
     def copy(self) -> Layers:
-        """Give layers that can be drawn on without changing these."""
+        """Return an independent copy."""
         return Layers(self.colour.copy(), self.normals.copy(), self.depth.copy())
 
     def paste(self, sprite: Sprite, left: int, top: int, metres: float) -> None:
-        """Put a sprite in front of everything pasted before; what lies outside is cut off."""
+        """Paste a sprite in front of everything pasted before, clipped at the borders."""
         width, height = sprite.size
         box = (left, top, left + width, top + height)
         mask = sprite.mask

@@ -1,4 +1,4 @@
-"""Light and air: from layers to the light that reaches the lens, by day and by infrared flash."""
+"""Light and air: compute the light that reaches the lens from layers, by day and by infrared flash."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from pipelines.demo.layers import HEIGHT, WIDTH, Layers, depth_metres
 from pipelines.demo.noise import Floats, fractal_noise, smoothstep
 
-STRIP = 40  # rows worked on at a time: they stay in the processor's cache
+STRIP = 40  # rows processed at a time, which fit into the processor's cache
 _COSINES = np.arange(256, dtype=np.float32) / 255
 _LINEAR = ((np.arange(256) / 255) ** 1.7).astype(np.float32)  # sprites are painted as they look on a screen
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the light and the camera were like during one encounter."""
+    """The weather and the state of the camera during one encounter."""
 
     hour: float  # local time
     night: bool  # infrared flash
@@ -35,7 +35,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Sun:
-    """Where the sun is, and the colours of its light and of the sky."""
+    """The direction of the sun, and the colours of its light and of the sky."""
 
     direction: tuple[float, float, float]
     colour: Floats
@@ -43,12 +43,12 @@ class Sun:
 
 
 def strips() -> Iterator[slice]:
-    """Give the rows of the image in strips."""
+    """Yield the rows of the image in strips."""
     return (slice(top, top + STRIP) for top in range(0, HEIGHT, STRIP))
 
 
-def sun_at(conditions: Conditions, azimuth: float) -> Sun:
-    """Give direction and colours of sun and sky by the hour: warm and low at both ends of the day."""
+def compute_sun(conditions: Conditions, azimuth: float) -> Sun:
+    """Return direction and colours of sun and sky at the hour; the sun is warm and low at both ends of the day."""
     day = np.clip((conditions.hour - 5.3) / 14.2, 0.02, 0.98)
     height = float(np.sin(np.pi * day))
     direction = np.array([np.cos(np.pi * day + azimuth), 0.22 + 0.9 * height, 0.45])
@@ -67,8 +67,8 @@ def shade_daylight(
     layers: Layers, conditions: Conditions, shade: Floats, azimuth: float, rng: np.random.Generator
 ) -> Floats:
     """Light the layers by sun and sky; `shade` (height, width) is 1 in the sun and 0 in shadow."""
-    sun = sun_at(conditions, azimuth)
-    direct, above = _facing(layers, sun.direction), _facing(layers, (0, 1, 0))
+    sun = compute_sun(conditions, azimuth)
+    direct, above = _compute_cosines(layers, sun.direction), _compute_cosines(layers, (0, 1, 0))
     colour, codes = np.asarray(layers.colour), np.asarray(layers.depth)
     veil = (1 - np.exp(-(0.0006 + conditions.fog) * depth_metres())).astype(np.float32)
     glow = sun.sky * np.float32(0.95) + sun.colour * np.float32(0.12)
@@ -86,8 +86,8 @@ def shade_daylight(
     return image
 
 
-def _facing(layers: Layers, direction: tuple[float, float, float]) -> NDArray[np.uint8]:
-    """Give the cosine between surface and a direction times 255, 0 where it looks away."""
+def _compute_cosines(layers: Layers, direction: tuple[float, float, float]) -> NDArray[np.uint8]:
+    """Return the cosine between the normals and a direction times 255; 0 for surfaces that face away."""
     x, y, z = (2 * float(value) for value in direction)
     return np.asarray(layers.normals.convert("L", (x, y, z, -128 * (x + y + z))))
 
@@ -95,7 +95,7 @@ def _facing(layers: Layers, direction: tuple[float, float, float]) -> NDArray[np
 def _add_sky(
     image: Floats, codes: NDArray[np.uint8], conditions: Conditions, sun: Sun, rng: np.random.Generator
 ) -> None:
-    """Paint sky and clouds where nothing solid stands."""
+    """Paint sky and clouds where there is nothing solid."""
     rows = int(np.flatnonzero((codes > 200).any(axis=1)).max(initial=0)) + 1
     weight = np.clip((codes[:rows].astype(np.float32) - 199) / 56, 0, 1)
     height = np.linspace(1, 0, rows, dtype=np.float32)[:, None]
@@ -105,20 +105,20 @@ def _add_sky(
     zenith, rim = sun.sky * np.array([0.80, 1.0, 1.28], np.float32), sun.sky * 1.25 + sun.colour * 0.22
     white = sun.sky * 1.3 + sun.colour * 0.3
     for channel in range(3):
-        heaven = rim[channel] + height * (zenith[channel] - rim[channel])
-        heaven = heaven + clouds * (white[channel] - heaven)
-        image[:rows, :, channel] += weight * (heaven - image[:rows, :, channel])
+        sky = rim[channel] + height * (zenith[channel] - rim[channel])
+        sky = sky + clouds * (white[channel] - sky)
+        image[:rows, :, channel] += weight * (sky - image[:rows, :, channel])
 
 
 @lru_cache(maxsize=1)
 def _puffs() -> Floats:
-    """Give a band of clouds twice as wide as an image."""
+    """Return a band of clouds twice as wide as an image."""
     return fractal_noise(np.random.default_rng(98), HEIGHT, 2 * WIDTH, 8, 5)
 
 
 def shade_infrared(layers: Layers, conditions: Conditions) -> Floats:
-    """Light the layers by the camera's infrared flash: one channel, bright near by, black far away."""
-    facing = _facing(layers, (0.0, 0.12, 0.99))
+    """Light the layers by the camera's infrared flash: one channel, bright nearby, black far away."""
+    facing = _compute_cosines(layers, (0.0, 0.12, 0.99))
     grey = np.asarray(layers.colour.convert("L", (0.55, 0.40, 0.05, 0)))
     codes, metres = np.asarray(layers.depth), depth_metres()
     reach = (5.5 / (0.9 + metres) ** 1.75 * np.exp(-conditions.fog * 2 * metres)).astype(np.float32)
@@ -134,13 +134,13 @@ def shade_infrared(layers: Layers, conditions: Conditions) -> Floats:
 
 @lru_cache(maxsize=1)
 def _beam() -> Floats:
-    """Give the cone of the flash: full in the middle, a third in the corners."""
+    """Return the brightness of the flash: full in the centre, a third in the corners."""
     down = np.linspace(-0.9, 0.9, HEIGHT, dtype=np.float32)[:, None]
     across = np.linspace(-1.1, 1.1, WIDTH, dtype=np.float32)[None, :]
     return 0.22 + 0.78 * np.exp(-0.9 * (across**2 + (down - 0.1) ** 2))
 
 
 def dapple(patches: Floats, strength: float, drift: tuple[int, int]) -> Floats:
-    """Give the shade of leaves: 1 in the sun, less in moving patches, a piece of `patches`."""
+    """Return the shade of leaves, a window of `patches`: 1 in the sun, less in moving patches."""
     across, down = drift
     return 1 - np.float32(strength) * patches[down : down + HEIGHT, across : across + WIDTH]

@@ -12,7 +12,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: float) -> Floats:
-    """Give a field of 0..1 with about `cells` bumps along its width."""
+    """Return a field of 0..1 with about `cells` bumps along its width."""
     across = max(2, round(cells) + 1)
     down = max(2, round(cells * height / width) + 1)
     coarse = Image.fromarray(rng.random((down, across), dtype=np.float32))
@@ -22,7 +22,7 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: float
 def fractal_noise(
     rng: np.random.Generator, height: int, width: int, cells: float, octaves: int = 4, gain: float = 0.55
 ) -> Floats:
-    """Sum octaves of smooth noise, each twice as fine; the field has mean 0 and about unit range."""
+    """Return the sum of octaves of smooth noise, each twice as fine; the field has mean 0 and about unit range."""
     field = np.zeros((height, width), np.float32)
     for octave in range(octaves):
         finer = smooth_noise(rng, height, width, min(cells * 2**octave, width))
@@ -31,7 +31,7 @@ def fractal_noise(
 
 
 def tiling_noise(rng: np.random.Generator, size: int, cells: int, octaves: int = 4) -> Floats:
-    """Give a square fractal field that repeats without a seam; mean 0, deviation 1."""
+    """Return a square fractal field that tiles seamlessly; mean 0, deviation 1."""
     field = np.zeros((size, size), np.float32)
     for octave in range(octaves):
         bumps = min(cells * 2**octave, size)
@@ -43,6 +43,6 @@ def tiling_noise(rng: np.random.Generator, size: int, cells: int, octaves: int =
 
 
 def smoothstep(low: float, high: float, values: Floats) -> Floats:
-    """Ramp from 0 at `low` to 1 at `high` with flat ends."""
+    """Return a smooth ramp from 0 at `low` to 1 at `high`, flat at both ends."""
     t = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
     return t * t * (3 - 2 * t)

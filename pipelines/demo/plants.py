@@ -1,4 +1,4 @@
-"""Plants as sprites: tufts of grass, juniper bushes, trees, and the twigs that hang into the image."""
+"""Draw plants as sprites: tufts of grass, juniper bushes, trees, and twigs that hang into the image."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Plant:
-    """A sprite with the pixel it grows from, and how far the wind bends it (slope at full wind)."""
+    """A sprite with the pixel of its root, and its flexibility (slope at full wind)."""
 
     sprite: Sprite
     root: tuple[float, float]
-    give: float
+    flexibility: float
 
 
 def shades(colour: Colour, light: Floats, rng: np.random.Generator, spread: float = 0.08) -> list[tuple[int, ...]]:
-    """Give one RGB colour for each value of `light`, each a little off."""
+    """Return one RGB colour for each value of `light`, with a small random variation."""
     tint = np.asarray(colour) * np.asarray(light)[:, None] * rng.normal(1, spread, (len(light), 3))
     return [tuple(row) for row in np.clip(tint * 255, 0, 255).astype(int).tolist()]
 
 
 def _canvas(width: float, height: float, colour: Colour) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """Start a clear image whose hidden colour is the plant's, so that reduced edges do not darken."""
+    """Create a transparent image with the plant's hidden colour, so that edges do not darken when downscaled."""
     hidden = (*(int(255 * value) for value in colour), 0)
     image = Image.new("RGBA", (max(4, int(width * FINE)), max(4, int(height * FINE))), hidden)
     return image, ImageDraw.Draw(image)
 
 
-def _reduced(image: Image.Image) -> Image.Image:
+def _downscale(image: Image.Image) -> Image.Image:
     return image.resize((image.width // FINE, image.height // FINE), Image.Resampling.BOX)
 
 
 def draw_tuft(rng: np.random.Generator, height: float, colour: Colour) -> Plant:
-    """Draw a tuft of grass `height` pixels tall: blades that fan out and droop."""
+    """Draw a tuft of grass, `height` pixels tall, with blades that fan out and droop."""
     width = height * 1.7 + 6
     image, draw = _canvas(width, height * 1.05 + 3, colour)
     root_x, root_y = image.width / 2, image.height - 2
@@ -54,7 +54,7 @@ def draw_tuft(rng: np.random.Generator, height: float, colour: Colour) -> Plant:
     fills = shades(colour, np.linspace(0.55, 1.1, blades), rng)
     for b, tx, ty, x, y, fill in zip(base, tip_x, tip_y, bend_x, bend_y, fills, strict=True):
         draw.polygon([b - thick, root_y, x - thick * 0.7, y, tx, ty, x + thick * 0.7, y, b + thick, root_y], fill=fill)
-    small = _reduced(image)
+    small = _downscale(image)
     return Plant(Sprite(small, None), (small.width / 2, small.height - 1), rng.uniform(0.10, 0.22))
 
 
@@ -72,15 +72,15 @@ def draw_bush(rng: np.random.Generator, height: float, colour: Colour) -> Plant:
     tilt = rng.normal(0, 0.8, count)
     tip_x, tip_y = x + 3.4 * size * np.sin(tilt), y - 3.4 * size * np.cos(tilt)
     fills = shades(colour, light, rng, 0.1)
-    for at in np.argsort(out + rng.normal(0, 0.25, count)):
-        left, right, row = x[at] - size[at], x[at] + size[at], y[at]
-        draw.polygon([left, row, tip_x[at], tip_y[at], right, row, x[at], row + size[at]], fill=fills[at])
-    small = _reduced(image)
+    for i in np.argsort(out + rng.normal(0, 0.25, count)):
+        left, right, row = x[i] - size[i], x[i] + size[i], y[i]
+        draw.polygon([left, row, tip_x[i], tip_y[i], right, row, x[i], row + size[i]], fill=fills[i])
+    small = _downscale(image)
     return Plant(Sprite(small, _dome(small.size)), (small.width / 2, small.height - 2), rng.uniform(0.01, 0.04))
 
 
 def _dome(size: tuple[int, int]) -> Image.Image:
-    """Give directions as on half a ball: up on top, aside at the sides."""
+    """Return the normals of half a ball: upwards at the top, sideways at the sides."""
     across = np.linspace(-1, 1, size[0], dtype=np.float32)[None, :] * np.ones((size[1], 1), np.float32)
     up = np.linspace(1, -0.1, size[1], dtype=np.float32)[:, None] * np.ones((1, size[0]), np.float32)
     toward = np.full_like(up, 0.7)
@@ -105,12 +105,12 @@ def draw_conifer(rng: np.random.Generator, height: float, colour: Colour) -> Pla
                     [(middle, root - thick), tip, (middle, root + thick)],
                     fill=shades(colour, rng.uniform(0.55, 1.1, 1), rng)[0],
                 )
-    small = _reduced(image)
+    small = _downscale(image)
     return Plant(Sprite(small, _dome(small.size)), (small.width / 2, small.height - 2), rng.uniform(0.004, 0.015))
 
 
 def draw_trunk(rng: np.random.Generator, width: float, height: float, colour: Colour) -> Plant:
-    """Draw the stem of a tree that stands close: bark in furrows, a foot that spreads."""
+    """Draw the trunk of a nearby tree, with furrowed bark and a flared base."""
     h, w = int(height), int(width * 1.7)
     down = np.linspace(0, 1, h, dtype=np.float32)[:, None]
     across = np.linspace(-1, 1, w, dtype=np.float32)[None, :] + 0.08 * np.sin(down * 5 + rng.uniform(0, 6))
@@ -128,14 +128,14 @@ def draw_trunk(rng: np.random.Generator, width: float, height: float, colour: Co
 
 
 def draw_twig(rng: np.random.Generator, length: float, colour: Colour) -> Plant:
-    """Draw a twig with leaves that hangs from above into the image; it is rooted at its top."""
+    """Draw a twig with leaves that hangs into the image from above; its root is at the top."""
     image, draw = _canvas(length * 1.2, length, colour)
     x, y, heading = image.width / 2, 0.0, np.pi / 2 + rng.normal(0, 0.25)
     step = length * FINE / 26
-    for at in range(24):
+    for i in range(24):
         heading += rng.normal(0, 0.10)
         x2, y2 = x + step * np.cos(heading), y + step * np.sin(heading)
-        draw.line([(x, y), (x2, y2)], fill=(74, 58, 44, 255), width=max(1, int(length * FINE * 0.010 * (1 - at / 26))))
+        draw.line([(x, y), (x2, y2)], fill=(74, 58, 44, 255), width=max(1, int(length * FINE * 0.010 * (1 - i / 26))))
         for side in (-1, 1):
             for _ in range(2):
                 aim = heading + side * rng.uniform(0.5, 1.3)
@@ -147,7 +147,7 @@ def draw_twig(rng: np.random.Generator, length: float, colour: Colour) -> Plant:
                     shades(colour, rng.uniform(0.55, 1.15, 1), rng)[0],
                 )
         x, y = x2, y2
-    small = _reduced(image)
+    small = _downscale(image)
     return Plant(Sprite(small, _dome(small.size)), (small.width / 2, 0), rng.uniform(0.06, 0.14))
 
 
@@ -163,8 +163,8 @@ def _leaf(draw: ImageDraw.ImageDraw, root: tuple[float, float], aim: float, size
     draw.polygon(points, fill=fill)
 
 
-def greyed(colour: Colour, share: float) -> Colour:
-    """Mix a colour with straw, as the season does."""
+def mix_with_straw(colour: Colour, fraction: float) -> Colour:
+    """Mix a colour with a fraction of straw, as late in the season."""
     straw: Floats = np.array((0.66, 0.58, 0.38), np.float32)
-    mixed = (1 - share) * np.array(colour, np.float32) + share * straw
+    mixed = (1 - fraction) * np.array(colour, np.float32) + fraction * straw
     return (float(mixed[0]), float(mixed[1]), float(mixed[2]))

@@ -1,4 +1,4 @@
-"""One image of the plan: the scene, the animal in it, the light, the camera, the stamp."""
+"""Render one frame of the schedule: scene, animal, light, camera and info bar."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pipelines.demo.schedule import BLANK, Frame
 from pipelines.demo.sites import metres_at
 from pipelines.demo.skeletons import Pose
 
-TALL = {"leopard": (0.26, 0.60), "ibex": (0.32, 0.74), "fox": (0.24, 0.56), "hare": (0.26, 0.56)}
-SPEED = {"leopard": 0.5, "ibex": 0.4, "fox": 0.45, "hare": 0.25}  # metres a second
+HEIGHT_FRACTIONS = {"leopard": (0.26, 0.60), "ibex": (0.32, 0.74), "fox": (0.24, 0.56), "hare": (0.26, 0.56)}
+SPEED = {"leopard": 0.5, "ibex": 0.4, "fox": 0.45, "hare": 0.25}  # metres per second
 
 
 @dataclass(frozen=True)
 class Stance:
-    """Where the animal stands in one frame, in pixels, and how."""
+    """The position of the animal in one frame, in pixels, and its pose."""
 
     kind: str
     column: float
@@ -34,25 +34,25 @@ class Stance:
     yaw: float
     pose: Pose
     individual: int
-    shown: float  # least share of its width inside the image
+    min_visible_fraction: float  # of its width, inside the image
 
 
 def draw_frame(frame: Frame) -> Image.Image:
-    """Draw one image, upright, 640 x 480; it depends on the frame alone."""
+    """Draw one image, upright, 640 x 480 pixels; it depends on the frame only."""
     scene = build_scene(frame.camera)
     rng = np.random.default_rng([*frame.stream, 3])
     layers = scene.ground.copy()
     shadow = Image.new("L", (WIDTH, HEIGHT), 255)
-    stance = None if frame.label == BLANK else _stance(frame, scene)
-    eyes = _fill(layers, shadow, scene, frame, stance, rng)
-    light_map = _lit(layers, shadow, scene, frame, rng)
-    _pass_lens(light_map, frame, eyes, stance, rng)
+    stance = None if frame.label == BLANK else _choose_stance(frame, scene)
+    eyes = _paste_sprites(layers, shadow, scene, frame, stance, rng)
+    light_map = _light_scene(layers, shadow, scene, frame, rng)
+    _add_lens_effects(light_map, frame, eyes, stance, rng)
     image = expose(light_map, frame.conditions, rng)
     draw_info_bar(image, frame.camera, frame.moment, frame.celsius, int(frame.camera[-1]) % 2)
     return image
 
 
-def _pass_lens(
+def _add_lens_effects(
     light_map: Floats, frame: Frame, eyes: list[tuple[float, float]], stance: Stance | None, rng: np.random.Generator
 ) -> None:
     if frame.conditions.night and stance is not None:
@@ -63,34 +63,34 @@ def _pass_lens(
         add_snowfall(light_map, frame.conditions.night, rng)
 
 
-def _lit(layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, rng: np.random.Generator) -> Floats:
+def _light_scene(layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, rng: np.random.Generator) -> Floats:
     if frame.conditions.night:
         return shade_infrared(layers, frame.conditions)
-    sky = np.random.default_rng([frame.stream[0], 9, frame.encounter, frame.burst])  # stands still for a burst
+    sky = np.random.default_rng([frame.stream[0], 9, frame.encounter, frame.burst])  # constant within a burst
     drift = sky.integers(30, DRIFT - 30, 2) + (frame.conditions.wind * rng.uniform(-30, 30, 2)).astype(int)
-    leaves = 0.55 if scene.place.trunks or scene.hanging else 0.25
+    leaves = 0.55 if scene.site.trunks or scene.hanging else 0.25
     shade = dapple(scene.dapples, leaves, (int(drift[0]), int(drift[1]))) * (np.asarray(shadow, np.float32) / 255)
-    return shade_daylight(layers, frame.conditions, shade, scene.place.seed % 5 - 2.0, sky)
+    return shade_daylight(layers, frame.conditions, shade, scene.site.seed % 5 - 2.0, sky)
 
 
-def _stance(frame: Frame, scene: Scene) -> Stance:
-    """Choose size, place and pose: by encounter, then by burst, then by frame."""
+def _choose_stance(frame: Frame, scene: Scene) -> Stance:
+    """Choose size, position and pose: by encounter, then by burst, then by frame."""
     seed = frame.stream[0]
     kind = frame.label
     whole = np.random.default_rng([seed, 5, frame.encounter])
     facing = float(whole.choice([0.0, math.pi]))
     bulk, horn = float(whole.uniform(0.92, 1.12)), float(whole.uniform(0.55, 1.0))
     burst = np.random.default_rng([seed, 6, frame.encounter, frame.burst])
-    low, high = TALL[kind]
-    tall = HEIGHT * float(np.exp(burst.uniform(math.log(low), math.log(high))))
-    scale = tall / HEIGHTS[kind]
-    row = scene.place.horizon + scale * CAMERA_HEIGHT * float(burst.uniform(0.9, 1.05))
-    row = max(row, tall * float(burst.uniform(0.88, 1.1)))  # the ground dips: horns stay in the light_map
-    row = min(row, HEIGHT - 20 + 0.25 * tall)
+    low, high = HEIGHT_FRACTIONS[kind]
+    height = HEIGHT * float(np.exp(burst.uniform(math.log(low), math.log(high))))
+    scale = height / HEIGHTS[kind]
+    row = scene.site.horizon + scale * CAMERA_HEIGHT * float(burst.uniform(0.9, 1.05))
+    row = max(row, height * float(burst.uniform(0.88, 1.1)))  # lower ground keeps horns inside the image
+    row = min(row, HEIGHT - 20 + 0.25 * height)
     turn_away = float(burst.normal(0, 0.5))
-    yaw = facing + float(np.clip(turn_away, -1.1, 1.1)) + (math.pi if frame.opposed else 0.0)
-    pose = _pose(kind, frame, burst, bulk, horn)
-    column = _column(scene, burst, row, tall * 0.8)
+    yaw = facing + float(np.clip(turn_away, -1.1, 1.1)) + (math.pi if frame.is_opposite_side else 0.0)
+    pose = _choose_pose(kind, frame, burst, bulk, horn)
+    column = _choose_column(scene, burst, row, height * 0.8)
     ahead = SPEED[kind] * scale * frame.seconds * float(burst.choice([0.0, 0.4, 1.0]))
     return Stance(
         kind,
@@ -104,7 +104,7 @@ def _stance(frame: Frame, scene: Scene) -> Stance:
     )
 
 
-def _pose(kind: str, frame: Frame, burst: np.random.Generator, bulk: float, horn: float) -> Pose:
+def _choose_pose(kind: str, frame: Frame, burst: np.random.Generator, bulk: float, horn: float) -> Pose:
     stride, swing = float(burst.uniform(0, 6)), float(burst.uniform(0.1, 0.45))
     lowered = burst.random() < 0.3
     neck = float(burst.uniform(-1.0, -0.6)) if lowered and kind != "hare" else float(burst.uniform(-0.2, 0.25))
@@ -117,63 +117,69 @@ def _pose(kind: str, frame: Frame, burst: np.random.Generator, bulk: float, horn
     )  # fmt: skip
 
 
-def _column(scene: Scene, rng: np.random.Generator, row: float, wide: float) -> float:
+def _choose_column(scene: Scene, rng: np.random.Generator, row: float, wide: float) -> float:
     """Choose a column where no boulder or trunk in front hides most of the animal."""
     tries = rng.uniform(0.02, 0.98, 10) * WIDTH
-    return float(min(tries, key=lambda column: _hidden(scene, column, row, wide)))
+    return float(min(tries, key=lambda column: _hidden_fraction(scene, column, row, wide)))
 
 
-def _hidden(scene: Scene, column: float, row: float, wide: float) -> float:
+def _hidden_fraction(scene: Scene, column: float, row: float, wide: float) -> float:
     left, right = column - wide, column + wide
     cover = max(0.0, -left) + max(0.0, right - WIDTH)
-    for thing in scene.standing:
-        if thing.foot > row and thing.top < row - 0.3 * wide:
-            overlap = min(right, thing.left + thing.sprite.size[0]) - max(left, thing.left)
-            cover += max(0.0, overlap) * (0.3 if thing.plant and thing.plant.give > 0.05 else 1.0)
+    for item in scene.standing:
+        if item.foot > row and item.top < row - 0.3 * wide:
+            overlap = min(right, item.left + item.sprite.size[0]) - max(left, item.left)
+            cover += max(0.0, overlap) * (0.3 if item.plant and item.plant.flexibility > 0.05 else 1.0)
     return max(cover / (2 * wide), 0.3)
 
 
-def _fill(
+def _paste_sprites(
     layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, stance: Stance | None, rng: np.random.Generator
 ) -> list[tuple[float, float]]:
-    """Paste everything from far to near, the animal in its turn; give the eyes that look at the camera."""
+    """Paste all sprites from far to near, including the animal, and return its visible eyes."""
     gust = frame.conditions.wind * rng.normal(0.3, 0.8, 2)
     eyes: list[tuple[float, float]] = []
-    waiting = stance is not None
-    for thing in scene.standing:
-        if waiting and stance is not None and thing.foot > stance.row:
-            eyes, waiting = _enter(layers, shadow, scene, frame, stance), False
-        _paste(layers, thing, gust, frame.conditions.wind, rng)
-    if waiting and stance is not None:
-        eyes = _enter(layers, shadow, scene, frame, stance)
-    for thing in scene.hanging:
-        _paste(layers, thing, gust, frame.conditions.wind, rng)
+    is_pending = stance is not None
+    for item in scene.standing:
+        if is_pending and stance is not None and item.foot > stance.row:
+            eyes, is_pending = _paste_animal(layers, shadow, scene, frame, stance), False
+        _paste_sprite(layers, item, gust, frame.conditions.wind, rng)
+    if is_pending and stance is not None:
+        eyes = _paste_animal(layers, shadow, scene, frame, stance)
+    for item in scene.hanging:
+        _paste_sprite(layers, item, gust, frame.conditions.wind, rng)
     return eyes
 
 
-def _paste(layers: Layers, thing: PlacedSprite, gust: Floats, wind: float, rng: np.random.Generator) -> None:
-    sprite = thing.sprite
-    if thing.plant is not None:
-        wave = gust[0] + gust[1] * math.sin(thing.left / 90.0) + 0.6 * wind * rng.normal()
-        sprite = sprite.sheared(thing.plant.give * wave, thing.plant.root[1])
-    layers.paste(sprite, thing.left, thing.top, thing.metres)
+def _paste_sprite(layers: Layers, item: PlacedSprite, gust: Floats, wind: float, rng: np.random.Generator) -> None:
+    sprite = item.sprite
+    if item.plant is not None:
+        wave = gust[0] + gust[1] * math.sin(item.left / 90.0) + 0.6 * wind * rng.normal()
+        sprite = sprite.shear(item.plant.flexibility * wave, item.plant.root[1])
+    layers.paste(sprite, item.left, item.top, item.metres)
 
 
-def _enter(
+def _paste_animal(
     layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, stance: Stance
 ) -> list[tuple[float, float]]:
     animal = draw_animal(stance.kind, stance.pose, stance.yaw, stance.scale, stance.individual)
     width, top = animal.sprite.size[0], round(stance.row - animal.foot)
-    left = round(np.clip(stance.column - animal.centre, (stance.shown - 1) * width, WIDTH - stance.shown * width))
+    left = round(
+        np.clip(
+            stance.column - animal.centre,
+            (stance.min_visible_fraction - 1) * width,
+            WIDTH - stance.min_visible_fraction * width,
+        )
+    )
     if not frame.conditions.night:
-        _cast(shadow, animal, left, top, frame)
-    _touch_ground(layers, animal, left, round(stance.row))
-    layers.paste(animal.sprite, left, top, metres_at(scene.place, stance.row))
+        _cast_shadow(shadow, animal, left, top, frame)
+    _darken_ground(layers, animal, left, round(stance.row))
+    layers.paste(animal.sprite, left, top, metres_at(scene.site, stance.row))
     return [(left + x, top + y) for x, y in animal.eyes]
 
 
-def _cast(shadow: Image.Image, animal: Animal, left: int, top: int, frame: Frame) -> None:
-    """Lay the animal's shadow on the ground: its outline, leant over and pressed flat."""
+def _cast_shadow(shadow: Image.Image, animal: Animal, left: int, top: int, frame: Frame) -> None:
+    """Draw the animal's shadow on the ground: its outline, sheared and flattened."""
     mask = animal.sprite.colour.getchannel("A")
     lean = np.clip((frame.conditions.hour - 12.3) / 4.5, -1.4, 1.4) * 0.7 * mask.height
     tall, wide = max(2, round(mask.height * 0.32)), round(mask.width + abs(lean))
@@ -185,8 +191,8 @@ def _cast(shadow: Image.Image, animal: Animal, left: int, top: int, frame: Frame
     shadow.paste(70, (left, foot - tall, left + wide, foot), soft)
 
 
-def _touch_ground(layers: Layers, animal: Animal, left: int, row: int) -> None:
-    """Darken the ground under the animal a little, where the sky does not reach."""
+def _darken_ground(layers: Layers, animal: Animal, left: int, row: int) -> None:
+    """Darken the ground under the animal a little, where skylight is blocked."""
     width = animal.sprite.size[0]
     tall = max(4, width // 7)
     spot = Image.new("L", (width + 2 * tall, 2 * tall))

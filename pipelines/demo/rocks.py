@@ -1,4 +1,4 @@
-"""Boulders: blocks cut by random planes, weathered by noise, with lichen."""
+"""Draw boulders: blocks cut by random planes, weathered by noise, with lichen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Colour = tuple[float, float, float]
 
 
 def draw_boulder(rng: np.random.Generator, width: float, height: float, colour: Colour, lichen: float = 0.5) -> Sprite:
-    """Draw a boulder that fills a box of `width` x `height` pixels and stands on its lower edge."""
+    """Draw a boulder that fills a box of `width` x `height` pixels and rests on its lower edge."""
     w, h = max(8, int(width)), max(6, int(height))
     across = np.linspace(-1.05, 1.05, w, dtype=np.float32)[None, :]
     up = np.linspace(1.05, -0.25, h, dtype=np.float32)[:, None]
@@ -37,7 +37,7 @@ def draw_boulder(rng: np.random.Generator, width: float, height: float, colour: 
 
 
 def _cut_block(rng: np.random.Generator, across: Floats, up: Floats) -> tuple[Floats, Floats]:
-    """Cut a block by planes; give its depth at each pixel (negative: outside) and the facets' directions."""
+    """Return the depth of a block cut by planes (negative: outside) and its normals, at each pixel."""
     count = int(rng.integers(9, 15))
     angle = rng.uniform(-0.15, np.pi + 0.15, count)
     tilt = rng.uniform(0.25, 1.2, count)
@@ -46,9 +46,9 @@ def _cut_block(rng: np.random.Generator, across: Floats, up: Floats) -> tuple[Fl
     planes[0], planes[1], planes[2] = (0.9, side[0], 0.3), (-0.9, side[1], 0.3), (top, 0.95, 0.3)
     reach = rng.uniform(0.60, 0.95, count)
     depth = np.full(np.broadcast_shapes(across.shape, up.shape), 9.0, np.float32)
-    chosen = np.zeros(depth.shape, np.int64)
+    nearest = np.zeros(depth.shape, np.int64)
     for index, ((a, b, c), far) in enumerate(zip(planes, reach, strict=True)):
         level = ((far - a * across - b * up) / c).astype(np.float32)
-        chosen[level < depth] = index
+        nearest[level < depth] = index
         np.minimum(depth, level, out=depth)
-    return depth, planes.astype(np.float32)[chosen]
+    return depth, planes.astype(np.float32)[nearest]

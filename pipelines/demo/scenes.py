@@ -1,4 +1,4 @@
-"""What stands in front of each camera. A scene never changes; its light and its wind do."""
+"""Build the scene in front of each camera. A scene never changes; its light and its wind do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.demo.ground import draw_ground
 from pipelines.demo.layers import CAMERA_HEIGHT, FOCAL, HEIGHT, WIDTH, Layers, Sprite
 from pipelines.demo.noise import Floats, fractal_noise, smoothstep
-from pipelines.demo.plants import Plant, draw_bush, draw_conifer, draw_trunk, draw_tuft, draw_twig, greyed
+from pipelines.demo.plants import Plant, draw_bush, draw_conifer, draw_trunk, draw_tuft, draw_twig, mix_with_straw
 from pipelines.demo.rocks import draw_boulder
 from pipelines.demo.sites import SITES, CameraSite, metres_at, row_at
 
@@ -19,21 +19,21 @@ DRIFT = 400  # pixels that the shade of leaves may move
 
 @dataclass(frozen=True)
 class PlacedSprite:
-    """A thing that stands on the ground: its sprite, where it goes, and the row of its foot."""
+    """A sprite with its position in the image, the row of its foot and its distance."""
 
     sprite: Sprite
     left: int
     top: int
     foot: float
     metres: float
-    plant: Plant | None = None  # set: it moves in the wind
+    plant: Plant | None = None  # set if it moves in the wind
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A place, drawn: the ground and hills, and everything that stands on it from far to near."""
+    """The drawn view of a site: the ground and hills, and all sprites on it from far to near."""
 
-    place: CameraSite
+    site: CameraSite
     ground: Layers
     standing: list[PlacedSprite]
     hanging: list[PlacedSprite]
@@ -42,83 +42,87 @@ class Scene:
 
 @lru_cache(maxsize=16)
 def build_scene(camera: str) -> Scene:
-    """Give the scene in front of a camera; drawn once per process."""
-    place = next(place for place in SITES if place.camera == camera)
-    rng = np.random.default_rng([place.seed, 4242])
-    ground = draw_ground(place, rng)
-    standing = [*_trees(place, rng), *_boulders(place, rng), *_bushes(place, rng), *_tufts(place, rng)]
-    hanging = [_hung(rng, place) for _ in range(place.twigs)]
+    """Return the scene in front of a camera; cached per process."""
+    site = next(site for site in SITES if site.camera == camera)
+    rng = np.random.default_rng([site.seed, 4242])
+    ground = draw_ground(site, rng)
+    standing = [*_trees(site, rng), *_boulders(site, rng), *_bushes(site, rng), *_tufts(site, rng)]
+    hanging = [_hang_twig(rng, site) for _ in range(site.twigs)]
     dapples = smoothstep(-0.12, 0.25, fractal_noise(rng, HEIGHT + DRIFT, WIDTH + DRIFT, 9, 3))
-    return Scene(place, ground, sorted(standing, key=lambda thing: thing.foot), hanging, dapples)
+    return Scene(site, ground, sorted(standing, key=lambda item: item.foot), hanging, dapples)
 
 
-def _spread(place: CameraSite, rng: np.random.Generator, nearest: float, farthest: float) -> tuple[float, float, float]:
-    """Choose a place on the ground: column, row, and pixels per metre there; evenly over the image's rows."""
-    row = rng.uniform(row_at(place, farthest), row_at(place, nearest))
-    return rng.uniform(-20, WIDTH + 20), row, (row - place.horizon) / CAMERA_HEIGHT
+def _choose_spot(
+    site: CameraSite, rng: np.random.Generator, nearest: float, farthest: float
+) -> tuple[float, float, float]:
+    """Choose a spot on the ground, uniformly over the image's rows: column, row, and pixels per metre there."""
+    row = rng.uniform(row_at(site, farthest), row_at(site, nearest))
+    return rng.uniform(-20, WIDTH + 20), row, (row - site.horizon) / CAMERA_HEIGHT
 
 
-def _stand(place: CameraSite, plant: Plant, column: float, row: float) -> PlacedSprite:
+def _place_plant(site: CameraSite, plant: Plant, column: float, row: float) -> PlacedSprite:
     left, top = round(column - plant.root[0]), round(row - plant.root[1])
-    return PlacedSprite(plant.sprite, left, top, row, metres_at(place, row), plant if plant.give else None)
+    return PlacedSprite(plant.sprite, left, top, row, metres_at(site, row), plant if plant.flexibility else None)
 
 
-def _tufts(place: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
-    things = []
-    for _ in range(place.tufts):
-        column, row, scale = _spread(place, rng, 0.62, 7)
-        colour = greyed(place.grass, rng.uniform(0, 0.6))
+def _tufts(site: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
+    sprites = []
+    for _ in range(site.tufts):
+        column, row, scale = _choose_spot(site, rng, 0.62, 7)
+        colour = mix_with_straw(site.grass, rng.uniform(0, 0.6))
         plant = draw_tuft(rng, float(np.clip(scale * rng.uniform(0.10, 0.26), 9, 150)), colour)
-        things.append(_stand(place, plant, column, row))
-    return things
+        sprites.append(_place_plant(site, plant, column, row))
+    return sprites
 
 
-def _boulders(place: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
-    things = []
-    for _ in range(place.boulders):
-        column, row, scale = _spread(place, rng, 1.0, 9)
+def _boulders(site: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
+    sprites = []
+    for _ in range(site.boulders):
+        column, row, scale = _choose_spot(site, rng, 1.0, 9)
         width = scale * rng.choice([0.14, 0.25, 0.42, 0.7], p=[0.4, 0.3, 0.2, 0.1]) * rng.uniform(0.8, 1.2)
         width = min(width, 230)
         tall = width * rng.uniform(0.5, 0.8)
-        tint = np.array(place.rock) * rng.uniform(0.85, 1.12)
+        tint = np.array(site.rock) * rng.uniform(0.85, 1.12)
         sprite = draw_boulder(rng, width, tall, (float(tint[0]), float(tint[1]), float(tint[2])), rng.uniform(0, 0.7))
         foot = row - tall * 0.1
-        things.append(PlacedSprite(sprite, round(column - width / 2), round(row - tall), foot, metres_at(place, row)))
+        sprites.append(PlacedSprite(sprite, round(column - width / 2), round(row - tall), foot, metres_at(site, row)))
         for _ in range(int(rng.integers(1, 4))):
             tuft = draw_tuft(
-                rng, float(np.clip(width * rng.uniform(0.12, 0.3), 8, 60)), greyed(place.grass, rng.uniform(0, 0.6))
+                rng,
+                float(np.clip(width * rng.uniform(0.12, 0.3), 8, 60)),
+                mix_with_straw(site.grass, rng.uniform(0, 0.6)),
             )
-            things.append(_stand(place, tuft, column + rng.uniform(-0.5, 0.5) * width, foot + 1))
-    return things
+            sprites.append(_place_plant(site, tuft, column + rng.uniform(-0.5, 0.5) * width, foot + 1))
+    return sprites
 
 
-def _bushes(place: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
-    things = []
-    for _ in range(place.bushes):
-        column, row, scale = _spread(place, rng, 2.2, 14)
+def _bushes(site: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
+    sprites = []
+    for _ in range(site.bushes):
+        column, row, scale = _choose_spot(site, rng, 2.2, 14)
         green = (0.20 * rng.uniform(0.8, 1.3), 0.27 * rng.uniform(0.85, 1.2), 0.14)
         plant = draw_bush(rng, float(np.clip(scale * rng.uniform(0.35, 0.7), 14, 130)), green)
-        things.append(_stand(place, plant, column, row))
-    return things
+        sprites.append(_place_plant(site, plant, column, row))
+    return sprites
 
 
-def _trees(place: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
-    things = []
-    for _ in range(place.conifers):
+def _trees(site: CameraSite, rng: np.random.Generator) -> list[PlacedSprite]:
+    sprites = []
+    for _ in range(site.conifers):
         metres = rng.uniform(14, 45)
-        row = row_at(place, metres)
+        row = row_at(site, metres)
         plant = draw_conifer(rng, FOCAL / metres * rng.uniform(4.5, 7), (0.15, 0.23, 0.13))
-        things.append(_stand(place, plant, rng.uniform(-20, WIDTH + 20), row))
-    for index in range(place.trunks):
+        sprites.append(_place_plant(site, plant, rng.uniform(-20, WIDTH + 20), row))
+    for index in range(site.trunks):
         metres = rng.uniform(2.6, 6)
-        column = (index + rng.uniform(0.1, 0.9)) * WIDTH / place.trunks
-        row = row_at(place, metres)
+        column = (index + rng.uniform(0.1, 0.9)) * WIDTH / site.trunks
+        row = row_at(site, metres)
         plant = draw_trunk(rng, FOCAL / metres * rng.uniform(0.2, 0.32), row + 6, (0.33, 0.26, 0.20))
-        things.append(_stand(place, plant, column, row))
-    return things
+        sprites.append(_place_plant(site, plant, column, row))
+    return sprites
 
 
-def _hung(rng: np.random.Generator, place: CameraSite) -> PlacedSprite:
+def _hang_twig(rng: np.random.Generator, site: CameraSite) -> PlacedSprite:
     """Hang a twig from the upper border."""
     length = rng.uniform(70, 150)
     plant = draw_twig(rng, length, (0.26, 0.36, 0.13))

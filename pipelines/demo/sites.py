@@ -1,4 +1,4 @@
-"""The stations: where the cameras hang, and what grows and lies in front of each."""
+"""The camera sites of the stations, with the plants and rocks in front of each camera."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.demo.plants import Colour
 
 @dataclass(frozen=True)
 class CameraSite:
-    """What grows and lies in front of one camera."""
+    """The surroundings of one camera: horizon, colours, and the numbers of plants and rocks."""
 
     camera: str
     station: str
@@ -19,7 +19,7 @@ class CameraSite:
     soil: Colour
     grass: Colour
     rock: Colour
-    cover: float  # share of the ground under grass
+    cover: float  # fraction of the ground under grass
     tufts: int
     boulders: int
     bushes: int = 0
@@ -27,8 +27,8 @@ class CameraSite:
     trunks: int = 0
     twigs: int = 0
     ridges: int = 2
-    snow_line: float = 1.0  # share of a ridge's height above which snow lies
-    sideways: bool = False  # the camera hung turned by a quarter at first
+    snow_line: float = 1.0  # fraction of a ridge's height above which there is snow
+    sideways: bool = False  # on some days the camera is rotated by 90 degrees
 
 
 EARTH, GRAVEL, HUMUS, SAND = (0.42, 0.36, 0.27), (0.50, 0.46, 0.41), (0.36, 0.29, 0.22), (0.53, 0.42, 0.30)
@@ -50,11 +50,11 @@ SITES = (
 )
 
 
-def metres_at(place: CameraSite, row: float) -> float:
-    """Give the distance of the ground that is seen at a row below the horizon."""
-    return FOCAL * CAMERA_HEIGHT / max(row - place.horizon, 2.0)
+def metres_at(site: CameraSite, row: float) -> float:
+    """Return the distance of the ground at a row below the horizon."""
+    return FOCAL * CAMERA_HEIGHT / max(row - site.horizon, 2.0)
 
 
-def row_at(place: CameraSite, metres: float) -> float:
-    """Give the row at which the ground is `metres` away."""
-    return place.horizon + FOCAL * CAMERA_HEIGHT / metres
+def row_at(site: CameraSite, metres: float) -> float:
+    """Return the row at which the ground is `metres` away."""
+    return site.horizon + FOCAL * CAMERA_HEIGHT / metres

@@ -1,7 +1,7 @@
 """Skeletons of the animals: chains of balls, posed by gait, neck and tail.
 
-A chain is an array of joints (x forward, y up, z to the left side, radius), in metres; `sculpt`
-turns it into a body. Proportions follow field guides, not any one photograph.
+A chain is an array of joints (x forward, y up, z to the left side, radius) in metres, which `render_surface`
+renders. Proportions follow field guides, not any single photograph.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ KINDS = ("leopard", "ibex", "fox", "hare")
 
 @dataclass(frozen=True)
 class Pose:
-    """How one animal holds itself in one frame. Angles in radians."""
+    """The pose of one animal in one frame. Angles in radians."""
 
     stride: float = 0.0  # phase of the gait
-    swing: float = 0.35  # how far the legs go
+    swing: float = 0.35  # amplitude of the legs
     neck: float = 0.0  # negative: head down
     turn: float = 0.0  # head to the left (positive) or right
     tail: float = 0.0  # -1 hanging .. 1 raised
@@ -30,14 +30,14 @@ class Pose:
 
 @dataclass(frozen=True)
 class Chain:
-    """One limb or feature: its name for the coat, its joints, and the ridges of a horn."""
+    """One limb or feature: its name, by which the coat is coloured, and its joints."""
 
     part: str
     joints: Joints
 
 
 def build_skeleton(kind: str, pose: Pose) -> list[Chain]:
-    """Give all chains of an animal of `kind` in `pose`, feet on y = 0."""
+    """Return all chains of an animal of `kind` in `pose`, with its feet at y = 0."""
     return {"leopard": _leopard, "ibex": _ibex, "fox": _fox, "hare": _hare}[kind](pose)
 
 
@@ -45,12 +45,12 @@ def _joints(*rows: tuple[float, float, float, float]) -> Joints:
     return np.array(rows, dtype=np.float64)
 
 
-def _flipped(part: str, joints: Joints) -> list[Chain]:
+def _both_sides(part: str, joints: Joints) -> list[Chain]:
     return [Chain(part, joints), Chain(part, joints * (1, 1, -1, 1))]
 
 
-def _turned(joints: Joints, pivot: tuple[float, float], pitch: float, yaw: float) -> Joints:
-    """Turn joints about a pivot (x, y): first to the side by `yaw`, then up by `pitch`."""
+def _rotate_joints(joints: Joints, pivot: tuple[float, float], pitch: float, yaw: float) -> Joints:
+    """Rotate joints about a pivot (x, y): first sideways by `yaw`, then up by `pitch`."""
     out = joints.copy()
     x, y, z = joints[:, 0] - pivot[0], joints[:, 1] - pivot[1], joints[:, 2]
     x, z = x * np.cos(yaw) - z * np.sin(yaw), x * np.sin(yaw) + z * np.cos(yaw)
@@ -66,13 +66,13 @@ def _head(chains: list[Chain], pose: Pose, base: tuple[float, float], skull: tup
     for chain in chains:
         joints = chain.joints
         if chain.part != "neck":
-            joints = _turned(joints, skull, -0.35 * pose.neck, pose.turn)
-        moved.append(Chain(chain.part, _turned(joints, base, pose.neck, 0.25 * pose.turn)))
+            joints = _rotate_joints(joints, skull, -0.35 * pose.neck, pose.turn)
+        moved.append(Chain(chain.part, _rotate_joints(joints, base, pose.neck, 0.25 * pose.turn)))
     return moved
 
 
 def _legs(front: Joints, hind: Joints, pose: Pose) -> list[Chain]:
-    """Walk: diagonal legs go together, a foot that swings forward is lifted."""
+    """Return the legs in a walking gait: diagonal legs move together, and a foot that swings forward is lifted."""
     chains = []
     phases = {"near_front": 0.0, "far_front": np.pi, "near_hind": np.pi * 0.9, "far_hind": -np.pi * 0.1}
     for name, phase in phases.items():
@@ -80,12 +80,12 @@ def _legs(front: Joints, hind: Joints, pose: Pose) -> list[Chain]:
         joints = joints * (1, 1, 1 if name.startswith("near") else -1, 1)
         angle = pose.swing * np.sin(pose.stride + phase)
         lift = max(0.0, np.cos(pose.stride + phase)) * pose.swing
-        chains.append(Chain("leg", _stepped(joints, angle, lift)))
+        chains.append(Chain("leg", _swing_leg(joints, angle, lift)))
     return chains
 
 
-def _stepped(joints: Joints, angle: float, lift: float) -> Joints:
-    out = _turned(joints, (joints[0, 0], joints[0, 1]), angle, 0.0)
+def _swing_leg(joints: Joints, angle: float, lift: float) -> Joints:
+    out = _rotate_joints(joints, (joints[0, 0], joints[0, 1]), angle, 0.0)
     out[0] = joints[0]
     length = joints[0, 1]
     out[2:, 1] += lift * 0.18 * length
@@ -94,7 +94,7 @@ def _stepped(joints: Joints, angle: float, lift: float) -> Joints:
 
 
 def _tail(root: tuple[float, float], length: float, radii: list[float], pose: Pose, sag: float) -> Chain:
-    """Hang a tail that leaves the root backward and curls up at its end."""
+    """Return a tail that points backward at its root and curls up at its end."""
     steps = len(radii)
     angles = np.pi + sag * np.sin(np.linspace(0.3, 2.6, steps)) - pose.tail * np.linspace(0.3, 2.2, steps)
     x = root[0] + np.concatenate([[0], np.cumsum(np.cos(angles[:-1]))]) * length / (steps - 1)
@@ -104,7 +104,7 @@ def _tail(root: tuple[float, float], length: float, radii: list[float], pose: Po
 
 
 def _trunk(back: Joints, belly: Joints, bulk: float) -> list[Chain]:
-    """Lay back and belly over each other, and fill the crease between them."""
+    """Return back and belly, with a flank that fills the crease between them."""
     flank = (back + belly) / 2 * (1, 1, 1, 0.95 * bulk)
     return [Chain("trunk", back * (1, 1, 1, bulk**0.5)), Chain("trunk", flank), Chain("trunk", belly * (1, 1, 1, bulk))]
 
@@ -117,8 +117,8 @@ def _leopard(pose: Pose) -> list[Chain]:
         Chain("head", _joints((0.58, 0.635, 0, 0.092), (0.62, 0.64, 0, 0.088))),
         Chain("muzzle", _joints((0.63, 0.62, 0, 0.068), (0.715, 0.595, 0, 0.047))),
         Chain("nose", _joints((0.754, 0.612, 0, 0.013), (0.757, 0.606, 0, 0.010))),
-        *_flipped("ear", _joints((0.575, 0.70, 0.055, 0.030), (0.565, 0.735, 0.066, 0.022))),
-        *_flipped("eye", _joints((0.688, 0.660, 0.043, 0.013), (0.690, 0.660, 0.043, 0.013))),
+        *_both_sides("ear", _joints((0.575, 0.70, 0.055, 0.030), (0.565, 0.735, 0.066, 0.022))),
+        *_both_sides("eye", _joints((0.688, 0.660, 0.043, 0.013), (0.690, 0.660, 0.043, 0.013))),
     ]
     front = _joints(
         (0.27, 0.44, 0.085, 0.088), (0.25, 0.28, 0.09, 0.058), (0.26, 0.13, 0.09, 0.045), (0.29, 0.04, 0.09, 0.046)
@@ -136,14 +136,14 @@ def _leopard(pose: Pose) -> list[Chain]:
 
 
 def _horns(length: float) -> list[Chain]:
-    """Sweep the horns up and back in an arc, with the knobs of a male."""
+    """Return horns that curve up and back in an arc, with the knobs of a male."""
     angle = np.linspace(0.15, 0.15 + 2.3 * length, 26)
     radius = 0.36
     x = 0.70 - radius + radius * np.cos(angle) - 0.02
     y = 1.27 + radius * np.sin(angle) * 1.1
     z = 0.040 + 0.075 * np.linspace(0, 1, 26)
     thickness = np.linspace(0.042, 0.014, 26) * (1 + 0.16 * np.sin(np.arange(26) * 2.1))
-    return _flipped("horn", np.column_stack([x, y, z, thickness]))
+    return _both_sides("horn", np.column_stack([x, y, z, thickness]))
 
 
 def _ibex(pose: Pose) -> list[Chain]:
@@ -155,8 +155,8 @@ def _ibex(pose: Pose) -> list[Chain]:
         Chain("muzzle", _joints((0.72, 1.16, 0, 0.070), (0.88, 1.05, 0, 0.048))),
         Chain("nose", _joints((0.915, 1.05, 0, 0.022), (0.92, 1.035, 0, 0.018))),
         Chain("beard", _joints((0.82, 1.03, 0, 0.035), (0.78, 0.93, 0, 0.026), (0.75, 0.84, 0, 0.010))),
-        *_flipped("ear", _joints((0.60, 1.23, 0.07, 0.026), (0.56, 1.23, 0.13, 0.030), (0.52, 1.21, 0.18, 0.010))),
-        *_flipped("eye", _joints((0.755, 1.205, 0.058, 0.017), (0.757, 1.205, 0.058, 0.017))),
+        *_both_sides("ear", _joints((0.60, 1.23, 0.07, 0.026), (0.56, 1.23, 0.13, 0.030), (0.52, 1.21, 0.18, 0.010))),
+        *_both_sides("eye", _joints((0.755, 1.205, 0.058, 0.017), (0.757, 1.205, 0.058, 0.017))),
         *_horns(pose.horn),
     ]
     front = _joints(
@@ -181,10 +181,10 @@ def _fox(pose: Pose) -> list[Chain]:
         Chain("head", _joints((0.36, 0.425, 0, 0.060), (0.39, 0.42, 0, 0.055))),
         Chain("muzzle", _joints((0.40, 0.410, 0, 0.042), (0.46, 0.392, 0, 0.026), (0.505, 0.383, 0, 0.018))),
         Chain("nose", _joints((0.525, 0.388, 0, 0.012), (0.528, 0.386, 0, 0.011))),
-        *_flipped(
+        *_both_sides(
             "ear", _joints((0.350, 0.465, 0.034, 0.028), (0.345, 0.51, 0.042, 0.019), (0.342, 0.56, 0.048, 0.004))
         ),
-        *_flipped("eye", _joints((0.428, 0.436, 0.032, 0.0085), (0.429, 0.436, 0.032, 0.0085))),
+        *_both_sides("eye", _joints((0.428, 0.436, 0.032, 0.0085), (0.429, 0.436, 0.032, 0.0085))),
     ]
     front = _joints(
         (0.17, 0.28, 0.04, 0.046), (0.165, 0.17, 0.045, 0.026), (0.17, 0.09, 0.045, 0.019), (0.185, 0.02, 0.045, 0.021)
@@ -212,7 +212,7 @@ def _hare(pose: Pose) -> list[Chain]:
         Chain("head", _joints((0.20, 0.262, 0, 0.056), (0.235, 0.258, 0, 0.052))),
         Chain("muzzle", _joints((0.25, 0.248, 0, 0.043), (0.285, 0.238, 0, 0.032))),
         Chain("nose", _joints((0.315, 0.243, 0, 0.008), (0.316, 0.241, 0, 0.008))),
-        *_flipped(
+        *_both_sides(
             "ear",
             _joints(
                 (0.19, 0.30, 0.022, 0.016),
@@ -221,7 +221,7 @@ def _hare(pose: Pose) -> list[Chain]:
                 (0.122, 0.47, 0.042, 0.006),
             ),
         ),
-        *_flipped("eye", _joints((0.247, 0.274, 0.043, 0.0115), (0.248, 0.274, 0.043, 0.0115))),
+        *_both_sides("eye", _joints((0.247, 0.274, 0.043, 0.0115), (0.248, 0.274, 0.043, 0.0115))),
     ]
     front = _joints(
         (0.12, 0.14, 0.035, 0.042),

@@ -1,6 +1,6 @@
-"""From Arrow batches of images to Arrow batches of features: what an executor runs.
+"""Arrow batches of images in, Arrow batches of features out: the code that runs on executors.
 
-A worker imports what this module imports, in every process: no Spark, no pandas, no settings.
+Every worker process imports what this module imports: no Spark, no pandas, no settings.
 """
 
 from __future__ import annotations
@@ -30,25 +30,22 @@ EmbedFn = Callable[[Iterable[bytes | None]], Iterator[Embedding]]
 
 @cache
 def freeze_gc() -> None:
-    """Set aside what this worker has loaded, once: it stays, and Spark's daemon collects garbage after every task.
+    """Freeze the objects loaded so far, once per worker, so that the `gc.collect()` after each task skips them.
 
-    Each time it would walk through all objects of NumPy, Arrow and the engine: 50 to 70 ms, in which the worker is not
-    there for the next task.
+    Spark's daemon calls it after every task. Traversing all objects of NumPy, Arrow and the engine takes 50 to 70 ms,
+    during which the worker cannot start its next task.
     """
     gc.freeze()
 
 
-def with_flip(network: Network, flipped: Sequence[bool]) -> Network:
-    """Give a network that looks at each image once for every word: as it is, or flipped left to right.
-
-    Features of several looks stand one behind the other.
-    """
-    if not any(flipped):
+def with_flip(network: Network, flips: Sequence[bool]) -> Network:
+    """Concatenate the features of each image and of its horizontal flip, one block for each item of `flips`."""
+    if not any(flips):
         return network
 
     def run(pixels: Pixels) -> Features:
-        looks = (np.ascontiguousarray(pixels[:, :, ::-1]) if each else pixels for each in flipped)
-        return np.concatenate([network(each) for each in looks], axis=1)
+        views = (np.ascontiguousarray(pixels[:, :, ::-1]) if flip else pixels for flip in flips)
+        return np.concatenate([network(view) for view in views], axis=1)
 
     return run
 
@@ -56,24 +53,24 @@ def with_flip(network: Network, flipped: Sequence[bool]) -> Network:
 def embed_batches(
     batches: Iterable[pa.RecordBatch], embed: EmbedFn, count: Callable[[int, int], None] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Give content_hash, features, failure, failure_detail for batches of content_hash, content, batch by batch.
+    """Yield content_hash, features, failure, failure_detail for each batch of content_hash, content.
 
-    `count(done, failed)` is told of each.
+    Calls `count(done, failed)` after each batch.
     """
-    # The network's batches cross the borders of Arrow's, which are cut by bytes.
+    # The network's batches cross the boundaries of Arrow's, which are sized by bytes.
     hashes: deque[pa.Array] = deque()
-    found: list[Embedding] = []
-    for embedding in embed(_contents(batches, hashes)):
-        found.append(embedding)
-        if len(found) == len(hashes[0]):
+    embeddings: list[Embedding] = []
+    for embedding in embed(_iter_contents(batches, hashes)):
+        embeddings.append(embedding)
+        if len(embeddings) == len(hashes[0]):
             if count:
-                count(len(found), sum(each.failure is not None for each in found))
-            yield _record_batch(hashes.popleft(), found)
-            found = []
+                count(len(embeddings), sum(item.failure is not None for item in embeddings))
+            yield _build_record_batch(hashes.popleft(), embeddings)
+            embeddings = []
 
 
-def _contents(batches: Iterable[pa.RecordBatch], hashes: deque[pa.Array]) -> Iterator[bytes | None]:
-    """Give the images of all batches, and put the hashes of each batch aside."""
+def _iter_contents(batches: Iterable[pa.RecordBatch], hashes: deque[pa.Array]) -> Iterator[bytes | None]:
+    """Yield the images of all batches, and append each batch's hashes to `hashes`."""
     for batch in batches:
         if batch.num_rows:
             hashes.append(batch.column(0))
@@ -81,20 +78,20 @@ def _contents(batches: Iterable[pa.RecordBatch], hashes: deque[pa.Array]) -> Ite
             yield content.as_py()
 
 
-def _record_batch(hashes: pa.Array, found: list[Embedding]) -> pa.RecordBatch:
-    """Lay all features into one float32 buffer: Python lists of floats would cost more than the network."""
-    lengths = [0 if each.features is None else len(each.features) for each in found]
+def _build_record_batch(hashes: pa.Array, embeddings: list[Embedding]) -> pa.RecordBatch:
+    """Build a batch with all features in one float32 buffer: Python lists of floats cost more than the network."""
+    lengths = [0 if item.features is None else len(item.features) for item in embeddings]
     offsets = pa.array(
         [
-            None if each.features is None else int(end - n)
-            for each, n, end in zip(found, lengths, np.cumsum(lengths), strict=True)
+            None if item.features is None else int(end - length)
+            for item, length, end in zip(embeddings, lengths, np.cumsum(lengths), strict=True)
         ]
         + [int(sum(lengths))],
         pa.int32(),
     )
-    values = [each.features for each in found if each.features is not None]
+    values = [item.features for item in embeddings if item.features is not None]
     floats = pa.array(np.concatenate(values) if values else np.empty(0, np.float32))
-    failures = pa.array([each.failure for each in found], pa.string())
-    details = pa.array([each.detail for each in found], pa.string())
+    failures = pa.array([item.failure for item in embeddings], pa.string())
+    details = pa.array([item.detail for item in embeddings], pa.string())
     features = pa.ListArray.from_arrays(offsets, floats).cast(FEATURES_ARROW_SCHEMA.field("features").type)
     return pa.RecordBatch.from_arrays([hashes, features, failures, details], schema=FEATURES_ARROW_SCHEMA)

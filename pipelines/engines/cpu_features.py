@@ -1,4 +1,4 @@
-"""What the processor of this machine can do that an engine asks for; only Linux tells."""
+"""Detect the CPU features that an engine uses. Linux only: elsewhere none is reported."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 from functools import cache
 from pathlib import Path
 
-_TOLD = Path("/proc/cpuinfo")
+_CPUINFO = Path("/proc/cpuinfo")
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # oneDNN computes OpenVINO's convolutions; the second is older
 
 
-def cpu_has_bfloat16(told: Path = _TOLD) -> bool:
-    """Return whether the processor multiplies bfloat16 itself (x86: Cooper Lake, Zen 4 and later)."""
-    return not _flags(told).isdisjoint({"avx512_bf16", "amx_bf16"}) and _is_allowed("BF16|FP16|AMX|AVX10")
+def cpu_has_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
+    """Return whether the processor has bfloat16 instructions (x86: Cooper Lake, Zen 4 and later)."""
+    return not _read_flags(cpuinfo).isdisjoint({"avx512_bf16", "amx_bf16"}) and _is_allowed("BF16|FP16|AMX|AVX10")
 
 
-def cpu_has_vnni(told: Path = _TOLD) -> bool:
-    """Return whether the processor adds products of 8 bits in 32 bits (x86: Cascade Lake, Alder Lake, Zen 4, later)."""
-    has_it = not _flags(told).isdisjoint({"avx512_vnni", "avx_vnni", "amx_int8"})
-    return has_it and _is_allowed("VNNI|BF16|FP16|AMX|AVX10")
+def cpu_has_vnni(cpuinfo: Path = _CPUINFO) -> bool:
+    """Return whether the processor adds 8-bit products in 32 bits (x86: Cascade Lake, Alder Lake, Zen 4 and later)."""
+    has_flag = not _read_flags(cpuinfo).isdisjoint({"avx512_vnni", "avx_vnni", "amx_int8"})
+    return has_flag and _is_allowed("VNNI|BF16|FP16|AMX|AVX10")
 
 
 def _is_allowed(pattern: str) -> bool:
@@ -32,5 +32,5 @@ def _is_allowed(pattern: str) -> bool:
 
 
 @cache
-def _flags(told: Path) -> frozenset[str]:
-    return frozenset(told.read_text().split() if told.is_file() else ())
+def _read_flags(cpuinfo: Path) -> frozenset[str]:
+    return frozenset(cpuinfo.read_text().split() if cpuinfo.is_file() else ())

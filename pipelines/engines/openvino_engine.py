@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU: no torch in the worker, an image or two at a time, so that what it touches stays in the cache."""
+"""OpenVINO on a CPU, without torch in the worker. One or two images at a time keep activations in the core's cache."""
 
 from __future__ import annotations
 
@@ -11,47 +11,46 @@ from pipelines.backbones import Backbone
 from pipelines.engines.cpu_features import cpu_has_bfloat16, cpu_has_vnni
 from pipelines.engines.graph import Graph
 
-# Images that are decoded before the network sees them, and how many bytes of pixels they may come to: decoding leaves
-# little of the network in the cache, which must find its way back each time.
-_AHEAD, _AHEAD_BYTES = 32, 8 * 2**20
-_SMALL = 16e6  # bytes of constants, which stay in the cache that cores share and are soon read for every image anew
+# Images that are decoded before the network runs, and the limit on the bytes of their pixels: decoding evicts the
+# network from the cache, so switching between the two for each image would reload it each time.
+_BUFFERED_IMAGES, _BUFFERED_BYTES = 32, 8 * 2**20
+_SMALL_BYTES = 16e6  # constants up to this size stay in the shared cache, so reading them for every image is cheap
 
 
 class OpenVinoEngine:
-    """Run a graph on `threads` threads with a fixed number of images at once; fewer are filled up and cut again.
+    """An engine that runs a graph on `threads` threads with a fixed number of images per request; fewer are padded.
 
-    Of a core's own cache, activations in single precision leave room for one image, those in 8 bits for two. A call
-    takes more of them, one after the other.
+    A core's own cache has room for the single-precision activations of one image, or the 8-bit activations of two. A
+    call splits more images into several requests.
     """
 
     max_concurrent_calls = 1
 
     def __init__(self, graph: Graph, backbone: Backbone, *, threads: int = 1, batch: int = 0) -> None:
-        own = 1 if backbone.precision == "exact" and len(graph.bin) < _SMALL else 2
-        self.at_once, side = batch or own, backbone.preprocessing.size
-        ahead = min(_AHEAD, _AHEAD_BYTES // (3 * side**2))
-        self.batch = self.at_once * max(1, ahead // self.at_once)
-        model = graph.model()
-        model.reshape([self.at_once, side, side, 3])
-        # Pinned, the workers of one machine would all sit on its first core.
+        own = 1 if backbone.precision == "exact" and len(graph.bin) < _SMALL_BYTES else 2
+        self.images_per_request, side = batch or own, backbone.preprocessing.size
+        ahead = min(_BUFFERED_IMAGES, _BUFFERED_BYTES // (3 * side**2))
+        self.batch = self.images_per_request * max(1, ahead // self.images_per_request)
+        model = graph.to_model()
+        model.reshape([self.images_per_request, side, side, 3])
+        # With pinning, all workers of a machine would run on its first core.
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
-        # Unasked, some processors would take bfloat16 for all of it, and simulate it where they do not have it.
+        # By default, OpenVINO would use bfloat16 everywhere on some processors, and simulate it on others.
         options["INFERENCE_PRECISION_HINT"] = "bf16" if graph.has_bfloat16 and cpu_has_bfloat16() else "f32"
-        if (
-            graph.needs_vnni and not cpu_has_vnni()
-        ):  # sums of 16 bits would overflow: the same steps in single precision
+        # Without VNNI, sums of 16 bits would overflow: simulate the quantization in single precision.
+        if graph.needs_vnni and not cpu_has_vnni():
             options["LP_TRANSFORMS_MODE"] = "NO"
         self._compiled = ov.Core().compile_model(model, "CPU", options)
         self._request = self._compiled.create_infer_request()
 
     def __call__(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Give the features of the images, in their order."""
-        starts = range(0, len(pixels), self.at_once)
-        return np.concatenate([self._run(pixels[start : start + self.at_once]) for start in starts])
+        """Return the features of the images, in their order."""
+        starts = range(0, len(pixels), self.images_per_request)
+        return np.concatenate([self._run(pixels[start : start + self.images_per_request]) for start in starts])
 
     def _run(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         count = len(pixels)
-        if count < self.at_once:
-            pixels = np.concatenate([pixels, np.zeros((self.at_once - count, *pixels.shape[1:]), np.uint8)])
+        if count < self.images_per_request:
+            pixels = np.concatenate([pixels, np.zeros((self.images_per_request - count, *pixels.shape[1:]), np.uint8)])
         self._request.infer({0: pixels}, share_inputs=True)
         return self._request.get_output_tensor().data[:count].copy()

@@ -1,1 +1,1 @@
-"""Image bytes to RGB arrays; no Spark."""
+"""Decode image bytes to RGB arrays and read their metadata. No Spark."""

@@ -1,4 +1,4 @@
-"""From what Pillow raises on bad bytes to the name of a failure."""
+"""Map the exceptions that Pillow raises for invalid bytes to failures."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pipelines.errors import ImageError
 from pipelines.images.containers import is_truncated
 from pipelines.schemas import Failure
 
-# What Pillow's modules raise on bad bytes. LookupError: IndexError and KeyError; ArithmeticError:
+# Exceptions of Pillow's modules for invalid bytes. LookupError: IndexError and KeyError; ArithmeticError:
 # OverflowError and ZeroDivisionError; ValueError: UnicodeError too; OSError: UnidentifiedImageError too.
-# AttributeError, AssertionError and NameError are its own slips on files that no one had foreseen.
+# AttributeError, AssertionError and NameError are bugs of Pillow on malformed files.
 DECODER_ERRORS = (
     OSError,
     SyntaxError,
@@ -38,23 +38,23 @@ _UNSUPPORTED = re.compile(
     r"|not (available|supported|installed)",
     re.IGNORECASE,
 )
-_CUT = re.compile(r"truncated|not enough|reached eof|unexpected end|end of file", re.IGNORECASE)
+_TRUNCATED = re.compile(r"truncated|not enough|reached eof|unexpected end|end of file", re.IGNORECASE)
 _ADDRESS = re.compile(r" ?(object )?at 0x[0-9a-fA-F]+")
 
 
 def classify_decode_error(error: Exception, format_: str, content: bytes, *, ran_out: bool = False) -> ImageError:
-    """Name what Pillow raised; its own words become the detail.
+    """Return an ImageError for what Pillow raised; Pillow's message becomes the detail.
 
-    A lack of memory is too_large. A container that ends before its own end is truncated, whatever the
-    decoder makes of it.
+    A lack of memory is too_large. A container that ends before its announced end is truncated, whatever the
+    decoder reports.
     """
-    words = str(error) or type(error).__name__
+    message = str(error) or type(error).__name__
     if isinstance(error, (MemoryError, Image.DecompressionBombError)):
         failure = Failure.TOO_LARGE
-    elif ran_out or _CUT.search(words) or is_truncated(format_, content):
+    elif ran_out or _TRUNCATED.search(message) or is_truncated(format_, content):
         failure = Failure.TRUNCATED
-    elif _UNSUPPORTED.search(words) or (format_ == "TIFF" and isinstance(error.__cause__, KeyError)):
+    elif _UNSUPPORTED.search(message) or (format_ == "TIFF" and isinstance(error.__cause__, KeyError)):
         failure = Failure.UNSUPPORTED_FORMAT
     else:
         failure = Failure.UNREADABLE
-    return ImageError(failure, f"{format_}: {' '.join(_ADDRESS.sub('', words).split())[:300]}")
+    return ImageError(failure, f"{format_}: {' '.join(_ADDRESS.sub('', message).split())[:300]}")

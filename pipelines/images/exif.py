@@ -1,7 +1,7 @@
-"""What EXIF tags mean (CIPA DC-008, EXIF 2.32): orientation, moment and camera.
+"""Interpret EXIF tags (CIPA DC-008, EXIF 2.32): orientation, time and camera.
 
-Broken EXIF is common (cameras, editors and geotaggers rewrite it by hand) and never worth an image:
-whatever cannot be read is left out.
+Broken EXIF is common (cameras, editors and geotaggers rewrite it) and never makes an image fail: values that cannot be
+read count as absent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DATE_TIME, _CAMERA_SERIAL = 0x0132, 0xC62F
 _DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED, _BODY_SERIAL = 0x9003, 0x9004, 0xA431
 _MAKE, _MAKER_NOTE = 0x010F, 0x927C
 _SOFTWARE = 0x0131
-# Programs that save images anew; cameras write the name of their firmware there.
+# Programs that rewrite images; cameras write the name of their firmware into the same tag.
 _EDITOR = re.compile(
     r"photoshop|lightroom|adobe|gimp|irfanview|xnview|picasa|paint|acdsee|faststone|imagemagick|digikam|darktable|"
     r"capture one|affinity|snapseed|windows photo|photo viewer|microsoft|photoscape|shotwell|gthumb|exiv2|rawtherapee",
@@ -27,25 +27,25 @@ _EDITOR = re.compile(
 )
 _DIGITS = "01234567890123456789"
 _SUBSEC, _SUBSEC_ORIGINAL, _SUBSEC_DIGITIZED = 0x9290, 0x9291, 0x9292
-# A zone may follow; it is left out, since the camera's own clock is what is asked for.
-_MOMENT = re.compile(
+# A time zone may follow; it is ignored, since times are those of the camera's own clock.
+_DATETIME = re.compile(
     r"(\d{4})[:/.-](\d{1,2})[:/.-](\d{1,2})[ T]+"
     r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d+))?\s*(?:Z|[+-]\d\d:?\d\d)?",
     re.ASCII,
 )
 
 
-def orientation(tags: Tags) -> int:
-    """Give the EXIF orientation, 1 to 8; 1 where it is absent or nonsense."""
+def read_orientation(tags: Tags) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 if it is absent or invalid."""
     value = tags.get(ORIENTATION)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def captured_at(tags: Tags) -> datetime | None:
-    """Give the moment of exposure by the camera's own clock, or None.
+def read_captured_at(tags: Tags) -> datetime | None:
+    """Return the time of exposure by the camera's own clock, or None.
 
-    DateTimeOriginal, else DateTimeDigitized, else DateTime; the first that holds a date. Else the maker note's. An
-    editor writes into DateTime when it saved the file, which is no moment of exposure.
+    The first valid date of DateTimeOriginal, DateTimeDigitized, DateTime and the maker note. DateTime is skipped if the
+    file was saved by an editor, which stores the time of saving there.
     """
     is_edited = bool(_EDITOR.search(_text(tags.get(_SOFTWARE))))
     for date, subsec in (
@@ -58,36 +58,36 @@ def captured_at(tags: Tags) -> datetime | None:
         moment = parse_exif_datetime(_text(tags.get(date)), _text(tags.get(subsec)))
         if moment:
             return moment
-    return maker_notes.captured_at(*_maker_note(tags))
+    return maker_notes.read_captured_at(*_maker_note(tags))
 
 
-def camera(tags: Tags) -> str | None:
-    """Give the serial number of the camera's body, or None.
+def read_camera_serial(tags: Tags) -> str | None:
+    """Return the serial number of the camera body, or None.
 
-    BodySerialNumber, else the DNG standard's CameraSerialNumber, else the maker note's. What cameras write that have
-    none counts as none: zeros, a word such as `Unknown`, one character repeated, digits in order.
+    BodySerialNumber, else the DNG standard's CameraSerialNumber, else the maker note's. Placeholders count as absent:
+    zeros, a word such as `Unknown`, one character repeated, digits in order.
     """
     values = [tags.get(tag) for tag in (_BODY_SERIAL, _CAMERA_SERIAL)]
     serials = [str(value) if isinstance(value, int) else _text(value) for value in values]
-    for serial in (*serials, maker_notes.serial_number(*_maker_note(tags))):
-        if serial.strip("0 -") and not is_unknown_name(serial) and not _is_filler(serial):
+    for serial in (*serials, maker_notes.read_serial_number(*_maker_note(tags))):
+        if serial.strip("0 -") and not is_unknown_name(serial) and not _is_placeholder(serial):
             return serial
     return None
 
 
-def _is_filler(serial: str) -> bool:
-    """Return whether a serial number is the same in every camera of a make: 11111111, XXXXXX, 123456789."""
+def _is_placeholder(serial: str) -> bool:
+    """Return whether a serial number is shared by all cameras of a make: 11111111, XXXXXX, 123456789."""
     letters = re.sub(r"[^0-9A-Za-z]", "", serial)
     is_repeated = len(letters) >= 4 and len(set(letters)) == 1
     return is_repeated or (len(letters) >= 7 and letters in _DIGITS)
 
 
 def parse_exif_datetime(text: str, subsec: str = "") -> datetime | None:
-    """Give the moment that an EXIF text names, or None where it names none.
+    """Parse an EXIF date and time; None if it is invalid.
 
     An hour of 24 is None: cameras write it for both ends of the day.
     """
-    match = _MOMENT.fullmatch(text)
+    match = _DATETIME.fullmatch(text)
     if not match:
         return None
     *fields, fraction = match.groups()

@@ -1,4 +1,4 @@
-"""What a JPEG 2000 file (ISO 15444-1) says of its size and of the parts that a decoder must keep at once."""
+"""Parse the size of a JPEG 2000 file (ISO 15444-1) and count the parts that its decoder keeps in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SIZE, _STYLE, _COMPONENT_STYLE, _TILE_PART, _DATA, _END = 0x51, 0x52, 0x53, 0x9
 
 @dataclass(frozen=True)
 class Frame:
-    """Hold the size of the image, in pixels, the number of its tiles and of its components, and a tile's sides."""
+    """The size of an image in pixels, the numbers of its tiles and components, and the size of a tile."""
 
     width: int
     height: int
@@ -22,7 +22,7 @@ class Frame:
 
 
 def iter_boxes(content: bytes, begin: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, begin and end of the data of every box; a size of 0 is up to the end."""
+    """Yield name, begin and end of the data of every box; a box of size 0 extends to the end."""
     end = len(content) if end is None else min(end, len(content))
     while begin + 8 <= end:
         size, start = int.from_bytes(content[begin : begin + 4], "big"), begin + 8
@@ -36,25 +36,25 @@ def iter_boxes(content: bytes, begin: int = 0, end: int | None = None) -> Iterat
 
 
 def iter_segments(content: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and data of every segment of the headers: the main one, and those of the tile parts."""
-    at, part_end = start + 2, len(content)
-    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != _END:
-        marker, end = content[at + 1], at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    """Yield marker and data of every segment of the main header and of the tile-part headers."""
+    position, part_end = start + 2, len(content)
+    while position + 4 <= len(content) and content[position] == 0xFF and content[position + 1] != _END:
+        marker, end = content[position + 1], position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")
         if marker == _DATA:
-            if part_end <= at:
+            if part_end <= position:
                 return
-            at = part_end
+            position = part_end
             continue
-        data = content[at + 4 : end]
+        data = content[position + 4 : end]
         if marker == _TILE_PART and len(data) >= 6:
             length = int.from_bytes(data[2:6], "big")
-            part_end = at + length if length else len(content)
+            part_end = position + length if length else len(content)
         yield marker, data
-        at = end
+        position = end
 
 
 def read_frame(data: bytes) -> Frame | None:
-    """Read the segment SIZ; None where it is cut or says nonsense."""
+    """Parse the SIZ segment; None if it is truncated or invalid."""
     if len(data) < 36:
         return None
     x1, y1, x0, y0, tile_width, tile_height, tile_x, tile_y, components = struct.unpack_from(">8IH", data, 2)
@@ -64,15 +64,15 @@ def read_frame(data: bytes) -> Frame | None:
     return Frame(x1 - x0, y1 - y0, tiles, components, min(tile_width, x1), min(tile_height, y1))
 
 
-def count_blocks(marker: int, data: bytes, of: Frame) -> int:
-    """Return how many precincts and code blocks all tiles come to by a segment COD or COC.
+def count_blocks(marker: int, data: bytes, frame: Frame) -> int:
+    """Count the precincts and code blocks of all tiles from a COD or COC segment; 0 for any other segment.
 
-    Other segments say nothing of it: 0. An upper bound: components that are stored at half the size count as whole.
+    An upper bound: subsampled components are counted at full size.
     """
     if marker == _STYLE:
         style, rest = data[:1], data[5:]
     elif marker == _COMPONENT_STYLE:
-        skipped = 1 if of.components < 257 else 2
+        skipped = 1 if frame.components < 257 else 2
         style, rest = data[skipped : skipped + 1], data[skipped + 1 :]
     else:
         return 0
@@ -83,14 +83,14 @@ def count_blocks(marker: int, data: bytes, of: Frame) -> int:
     count = 0
     for resolution in range(levels + 1):
         size = precincts[resolution] if resolution < len(precincts) else 0xFF
-        width = -(-of.tile_width >> (levels - resolution)) or 1
-        height = -(-of.tile_height >> (levels - resolution)) or 1
+        width = -(-frame.tile_width >> (levels - resolution)) or 1
+        height = -(-frame.tile_height >> (levels - resolution)) or 1
         across, down = size & 15, size >> 4
-        count += _cells(width, height, across, down)
-        count += _cells(width, height, min(across, block_width), min(down, block_height))
-    return count * of.components * of.tiles
+        count += _count_cells(width, height, across, down)
+        count += _count_cells(width, height, min(across, block_width), min(down, block_height))
+    return count * frame.components * frame.tiles
 
 
-def _cells(width: int, height: int, across: int, down: int) -> int:
-    """Return how many cells, of which the sides are powers of 2, cover an area."""
+def _count_cells(width: int, height: int, across: int, down: int) -> int:
+    """Count the cells of 2**across x 2**down pixels that cover an area."""
     return -(-width // 2**across) * -(-height // 2**down)

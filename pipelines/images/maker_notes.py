@@ -1,4 +1,4 @@
-"""Time and serial number in the maker notes of Reconyx cameras, whose EXIF often lacks the serial number.
+"""Read time and serial number from the maker notes of Reconyx cameras, whose EXIF often lacks the serial number.
 
 Offsets follow the tables of ExifTool (Reconyx Tags) and, for HyperFire, the manufacturer's RCNX_MN10. No Python library
 reads these blocks. All numbers are little-endian.
@@ -13,9 +13,9 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class _Block:
-    """Describe one family: where its time and its serial number lie, in bytes from the beginning of the note.
+    """The layout of one camera family: offsets of its time and serial number, in bytes from the start of the note.
 
-    `order` names the numbers of the time as they are stored. `weekday` (0: Sunday) decides where `order` is in doubt.
+    `order` gives the order of the numbers of the time. `weekday` (0: Sunday) resolves an ambiguous `order`.
     """
 
     family: str
@@ -37,27 +37,27 @@ _HYPERFIRE = _Block("HyperFire", 0x16, "<6H", "SMHmdY", 0x2A, "utf-16-le")
 _FIRMWARE = (b"\2\0", b"\3\0")  # major versions of HyperFire's, after its magic number
 
 
-def captured_at(note: bytes, make: str) -> datetime | None:
+def read_captured_at(note: bytes, make: str) -> datetime | None:
     """Return the time of the exposure by the camera's own clock, or None."""
-    block = _block(note, make)
+    block = _find_block(note, make)
     if block is None or len(note) < block.time + struct.calcsize(block.numbers):
         return None
     numbers = struct.unpack_from(block.numbers, note, block.time)
     if block is _HYPERFIRE and numbers[0] & 0xFF00 and not numbers[0] & 0xFF:  # some firmware writes big-endian here
         numbers = struct.unpack_from(">6H", note, block.time)
-    found = _moment(numbers, block.order)
+    time = _build_datetime(numbers, block.order)
     if block.weekday is None or len(note) < block.weekday + 2:
-        return found
+        return time
     # Sources disagree on whether HyperFire 2 stores the day or the month first.
-    other = _moment(numbers, block.order.replace("dm", "md"))
+    swapped = _build_datetime(numbers, block.order.replace("dm", "md"))
     (weekday,) = struct.unpack_from("<H", note, block.weekday)
-    fits = [each for each in (found, other) if each and each.isoweekday() % 7 == weekday]
-    return fits[0] if fits else found
+    matches = [moment for moment in (time, swapped) if moment and moment.isoweekday() % 7 == weekday]
+    return matches[0] if matches else time
 
 
-def serial_number(note: bytes, make: str) -> str:
-    """Return the camera's serial number; empty where the note has none."""
-    block = _block(note, make)
+def read_serial_number(note: bytes, make: str) -> str:
+    """Return the camera's serial number; empty if the note has none."""
+    block = _find_block(note, make)
     if block is None:
         return ""
     length = 30 if block.encoding == "utf-16-le" else 15
@@ -65,13 +65,13 @@ def serial_number(note: bytes, make: str) -> str:
     return "".join(c for c in text if " " <= c <= "~").strip()
 
 
-def _block(note: bytes, make: str) -> _Block | None:
+def _find_block(note: bytes, make: str) -> _Block | None:
     if note.startswith(b"\x01\xf1") and (note[2:4] in _FIRMWARE or make.upper() == "RECONYX"):
         return _HYPERFIRE
     return next((block for magic, block in _BLOCKS.items() if note.startswith(magic)), None)
 
 
-def _moment(numbers: tuple[int, ...], order: str) -> datetime | None:
+def _build_datetime(numbers: tuple[int, ...], order: str) -> datetime | None:
     by_name = dict(zip(order, numbers, strict=True))
     try:
         return datetime(*(by_name[name] for name in "YmdHMS"))  # type: ignore[arg-type]

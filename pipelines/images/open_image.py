@@ -1,8 +1,8 @@
-"""The border to Pillow: from bytes to an opened image, and from what Pillow raises to a named failure.
+"""Open images with Pillow, and convert its exceptions to failures.
 
-Each format's own class is called, instead of `Image.open`: only the decoder that the signature names sees
-the bytes (never Ghostscript, never a guess), its own words are kept, and the limit on pixels is ours, so
-that the process-wide `Image.MAX_IMAGE_PIXELS` is neither needed nor changed.
+The class of the detected format is called directly instead of `Image.open`: only the decoder that the signature
+names reads the bytes (never Ghostscript, never a guess), its own error message is kept, and the limit on pixels is
+ours, so that the process-wide `Image.MAX_IMAGE_PIXELS` is neither needed nor changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import ImageFile
 
 from pipelines.errors import ImageError
 from pipelines.images import exif
-from pipelines.images.complexity import check_pixels, check_structure, check_work
+from pipelines.images.complexity import check_decoding_cost, check_pixels, check_structure
 from pipelines.images.containers import strip_metadata
 from pipelines.images.decode_errors import DECODER_ERRORS, classify_decode_error
 from pipelines.images.ifd import Tags, read_tags
@@ -39,7 +39,7 @@ _DECODERS = {
 
 
 class ReadTracker(io.BytesIO):
-    """Remember that a decoder asked for bytes after the last one."""
+    """A stream that records whether a decoder read beyond its end."""
 
     ran_out = False
 
@@ -50,31 +50,31 @@ class ReadTracker(io.BytesIO):
 
 
 def open_image(content: bytes, *, max_pixels: int, max_bytes: int | None) -> ImageFile.ImageFile:
-    """Open the image without decoding its pixels.
+    """Open an image without decoding its pixels.
 
     Raises ImageError: empty, not_an_image, unsupported_format, truncated, unreadable, too_large or too_complex.
     """
-    format_ = _known_format(content, max_bytes)
+    format_ = _require_format(content, max_bytes)
     check_structure(format_, content, max_pixels)
     try:
-        image = _opened(format_, content)
+        image = _open(format_, content)
     except ImageError:
-        # Broken metadata is not worth an image, but some versions of Pillow stumble over it.
+        # Broken metadata must not make an image fail, but does in some versions of Pillow.
         bare = strip_metadata(format_, content)
         if bare == content or not _can_be_opened(format_, bare):
             raise
-        image = _opened(format_, bare)
+        image = _open(format_, bare)
     check_pixels(image.size, max_pixels)
     decoder = image.tile[0][0] if image.tile else ""
-    check_work(format_, decoder, content, image.width * image.height, max_pixels)
+    check_decoding_cost(format_, decoder, content, image.width * image.height, max_pixels)
     return image
 
 
-def _opened(format_: str, content: bytes) -> ImageFile.ImageFile:
-    # Where the process lets Pillow accept cut files, watch the stream, to refuse them all the same.
+def _open(format_: str, content: bytes) -> ImageFile.ImageFile:
+    # LOAD_TRUNCATED_IMAGES makes Pillow accept truncated files; track the stream to reject them all the same.
     stream = ReadTracker(content) if ImageFile.LOAD_TRUNCATED_IMAGES else io.BytesIO(content)
     try:
-        image: ImageFile.ImageFile = _decoder(format_)(stream)
+        image: ImageFile.ImageFile = _import_decoder(format_)(stream)
     except DECODER_ERRORS as error:
         ran_out = stream.tell() >= len(content)
         raise classify_decode_error(error, format_, content, ran_out=ran_out) from error
@@ -83,13 +83,13 @@ def _opened(format_: str, content: bytes) -> ImageFile.ImageFile:
 
 def _can_be_opened(format_: str, content: bytes) -> bool:
     try:
-        _opened(format_, content)
+        _open(format_, content)
     except ImageError:
         return False
     return True
 
 
-def _known_format(content: bytes, max_bytes: int | None) -> str:
+def _require_format(content: bytes, max_bytes: int | None) -> str:
     if content and max_bytes is not None and len(content) > max_bytes:
         raise ImageError(Failure.TOO_LARGE, f"{len(content)} bytes, more than {max_bytes}")
     format_ = require_signature(content)
@@ -101,14 +101,14 @@ def _known_format(content: bytes, max_bytes: int | None) -> str:
 
 
 def _is_raw(tags: Tags) -> bool:
-    """Tell RAW files, whose first directory holds a small preview that must not pass for the image."""
+    """Return whether a TIFF is a RAW file, whose first directory is a small preview and not the image."""
     kind = tags.get(exif.NEW_SUBFILE_TYPE, 0)
     is_preview = isinstance(kind, int) and bool(kind & 1)
     return exif.DNG_VERSION in tags or (is_preview and exif.SUB_IFDS in tags)
 
 
 @cache
-def _decoder(format_: str) -> Any:
+def _import_decoder(format_: str) -> Any:
     module, name = _DECODERS[format_]
     try:
         plugin = importlib.import_module(f"PIL.{module}")

@@ -1,8 +1,8 @@
-"""Silence for Pillow's warnings, in this thread and only while an image is being read.
+"""Suppress Pillow's warnings in the current thread, only while it reads an image.
 
-`warnings.catch_warnings` swaps the filters of the whole process and is not safe between threads. One filter
-stays installed instead, whose message pattern matches only in threads that are reading an image: other
-users of Pillow, and other threads, hear their warnings as before, and nothing is set up per image.
+`warnings.catch_warnings` replaces the filters of the whole process and is not thread-safe. Instead, one filter
+stays installed whose message pattern matches only in threads that are reading an image: other users of Pillow
+and other threads get their warnings as before, and nothing is set up per image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _thread = threading.local()
 
 
 class _WhileReading:
-    """Stand where the warnings module keeps a compiled pattern."""
+    """A substitute for a compiled message pattern, which matches only while this thread reads an image."""
 
     def match(self, text: str) -> bool:
         return bool(getattr(_thread, "depth", 0))
@@ -29,8 +29,8 @@ _FILTER: Any = ("ignore", _WhileReading(), Warning, re.compile(r"PIL\."), 0)
 
 @contextmanager
 def suppress_pillow_warnings() -> Iterator[None]:
-    """Ignore what modules of Pillow warn of inside the block, in this thread."""
-    if _FILTER not in warnings.filters:  # first use, or someone has reset the filters
+    """Ignore the warnings of Pillow's modules inside the block, in this thread."""
+    if _FILTER not in warnings.filters:  # first use, or the filters were reset
         cast("list[Any]", warnings.filters).insert(0, _FILTER)
     _thread.depth = getattr(_thread, "depth", 0) + 1
     try:

@@ -1,4 +1,4 @@
-"""From an upright RGB image to the square that a network takes."""
+"""Preprocess an upright RGB image to the square input of a network."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from PIL import Image
 from pipelines.images.resize import Interpolation, ResizeFn, resize_image
 
 _INTERPOLATIONS = ("bilinear", "bicubic")
-_FITS = ("squash", "crop", "pad")
-_LONGEST = 16  # of a strip's long side only this many times the short one reaches a centre crop
+_RESIZE_MODES = ("squash", "crop", "pad")
+_MAX_ASPECT = 16  # a centre crop never needs more of a long strip than this many times its short side
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Say how an image becomes size x size pixels, and with which numbers it is normalised afterwards.
+    """The parameters that turn an image into size x size pixels and normalise it afterwards.
 
     `resize_mode`: squash (both sides to size), crop (shorter side to `resize`, then the centre; as torchvision's
-    Resize and CenterCrop) or pad (all of it, on the mean colour). `crop_bottom`: share of the height
-    cut off first, where cameras burn their stamps. `mean` and `std` are those of 0..1; ImageNet's by default.
+    Resize and CenterCrop) or pad (the whole image on the mean colour). `crop_bottom`: fraction of the height removed
+    first, where cameras print their info bar. `mean` and `std` are for values of 0..1; ImageNet's by default.
     """
 
     size: int = 224
@@ -34,17 +34,17 @@ class Preprocessing:
     crop_bottom: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise ValueError with all that does not fit."""
-        faults = [*self._whole_number_faults(), *self._choice_faults(), *self._share_faults()]
+        """Raise ValueError with all invalid values."""
+        faults = [*self._whole_number_faults(), *self._choice_faults(), *self._fraction_faults()]
         if faults:
             raise ValueError("; ".join(faults))
-        for name in ("mean", "std"):  # lists come from files of settings; the hash needs tuples
+        for name in ("mean", "std"):  # settings files contain lists; the hash needs tuples
             object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
         object.__setattr__(self, "crop_bottom", float(self.crop_bottom))
 
     @property
     def name(self) -> str:
-        """Give a short text that changes with every number that can change a feature."""
+        """Return a short text that changes with every parameter that can change a feature."""
         crop_from = f"of{self.resize}" if self.resize_mode == "crop" else ""
         parts = [f"{self.resize_mode}{self.size}{crop_from}", self.interpolation]
         default = {field.name: field.default for field in fields(self)}
@@ -60,39 +60,39 @@ class Preprocessing:
 
     @property
     def min_decode_side(self) -> int:
-        """Give the shorter side, in pixels, that a decoded image should keep: a hint for `decode`."""
+        """Return the shorter side, in pixels, that a decoded image should keep: `min_side` of `decode`."""
         return math.ceil((self.resize if self.resize_mode == "crop" else self.size) / (1.0 - self.crop_bottom))
 
-    def apply(self, image: Image.Image, scale: ResizeFn = resize_image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Give the image as uint8 of shape (size, size, 3). Takes mode RGB, as `decode` gives it."""
+    def apply(self, image: Image.Image, resize: ResizeFn = resize_image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Return the image as uint8 of shape (size, size, 3). Takes mode RGB, as `decode` returns it."""
         if image.mode != "RGB":
             raise ValueError(f"the image has mode {image.mode}, RGB was expected: read it with decode")
         if self.crop_bottom:
-            kept = max(1, image.height - round(image.height * self.crop_bottom))
-            image = _cut(image, 0, 0, image.width, kept)
-        fitted = {"squash": self._squash, "crop": self._crop, "pad": self._pad}[self.resize_mode](image, scale)
-        return np.array(fitted, dtype=np.uint8)
+            height = max(1, image.height - round(image.height * self.crop_bottom))
+            image = _crop_box(image, 0, 0, image.width, height)
+        resized = {"squash": self._squash, "crop": self._crop, "pad": self._pad}[self.resize_mode](image, resize)
+        return np.array(resized, dtype=np.uint8)
 
-    def _squash(self, image: Image.Image, scale: ResizeFn) -> Image.Image:
-        return scale(image, self.size, self.size, self.interpolation)
+    def _squash(self, image: Image.Image, resize: ResizeFn) -> Image.Image:
+        return resize(image, self.size, self.size, self.interpolation)
 
-    def _crop(self, image: Image.Image, scale: ResizeFn) -> Image.Image:
-        image = _without_far_ends(image)
+    def _crop(self, image: Image.Image, resize: ResizeFn) -> Image.Image:
+        image = _trim_long_side(image)
         width, height = image.size
         long = int(self.resize * max(width, height) / min(width, height))  # rounds down, as torchvision does
         width, height = (self.resize, long) if width <= height else (long, self.resize)
-        image = scale(image, width, height, self.interpolation)
+        image = resize(image, width, height, self.interpolation)
         left, top = round((width - self.size) / 2.0), round((height - self.size) / 2.0)
         return image.crop((left, top, left + self.size, top + self.size))
 
-    def _pad(self, image: Image.Image, scale: ResizeFn) -> Image.Image:
+    def _pad(self, image: Image.Image, resize: ResizeFn) -> Image.Image:
         ratio = self.size / max(image.size)
         width, height = (max(1, round(side * ratio)) for side in image.size)
         red, green, blue = (round(255 * value) for value in self.mean)
-        ground = Image.new("RGB", (self.size, self.size), (red, green, blue))
+        canvas = Image.new("RGB", (self.size, self.size), (red, green, blue))
         left, top = (self.size - width) // 2, (self.size - height) // 2
-        ground.paste(scale(image, width, height, self.interpolation), (left, top))
-        return ground
+        canvas.paste(resize(image, width, height, self.interpolation), (left, top))
+        return canvas
 
     def _whole_number_faults(self) -> list[str]:
         faults = [
@@ -105,42 +105,47 @@ class Preprocessing:
         return faults
 
     def _choice_faults(self) -> list[str]:
-        choices = (("resize_mode", self.resize_mode, _FITS), ("interpolation", self.interpolation, _INTERPOLATIONS))
+        choices = (
+            ("resize_mode", self.resize_mode, _RESIZE_MODES),
+            ("interpolation", self.interpolation, _INTERPOLATIONS),
+        )
         return [
             f"{name} is {value!r}: expected one of {', '.join(allowed)}"
             for name, value, allowed in choices
             if value not in allowed
         ]
 
-    def _share_faults(self) -> list[str]:
+    def _fraction_faults(self) -> list[str]:
         faults = [
             f"{name} is {value!r}: three numbers, each {'0' if low else 'above 0'} to 1, were expected"
             for name, value, low in (("mean", self.mean, True), ("std", self.std, False))
-            if not _are_three_shares(value, with_zero=low)
+            if not _are_three_fractions(value, with_zero=low)
         ]
         if not _is_number(self.crop_bottom) or not 0 <= self.crop_bottom < 1:
-            faults.append(f"crop_bottom is {self.crop_bottom!r}: a share of the height from 0 to below 1 was expected")
+            faults.append(
+                f"crop_bottom is {self.crop_bottom!r}: a fraction of the height from 0 to below 1 was expected"
+            )
         return faults
 
 
-def _without_far_ends(image: Image.Image) -> Image.Image:
-    """Cut a strip's far ends, which a centre crop never shows, before they are enlarged by the gigabyte."""
+def _trim_long_side(image: Image.Image) -> Image.Image:
+    """Crop the ends of a long strip, which a centre crop discards, before they are enlarged to gigabytes."""
     width, height = image.size
-    most = _LONGEST * min(width, height)
-    if max(width, height) <= most:
+    limit = _MAX_ASPECT * min(width, height)
+    if max(width, height) <= limit:
         return image
-    left, top = max(0, (width - most) // 2), max(0, (height - most) // 2)
-    return _cut(image, left, top, min(width, most), min(height, most))
+    left, top = max(0, (width - limit) // 2), max(0, (height - limit) // 2)
+    return _crop_box(image, left, top, min(width, limit), min(height, limit))
 
 
-def _cut(image: Image.Image, left: int, top: int, width: int, height: int) -> Image.Image:
-    """Crop, without the warning and the error of `Image.crop` above the process-wide limit on pixels."""
+def _crop_box(image: Image.Image, left: int, top: int, width: int, height: int) -> Image.Image:
+    """Crop without the warning and the error that `Image.crop` raises above the process-wide limit on pixels."""
     part = Image.new("RGB", (width, height))
     part.paste(image, (-left, -top))
     return part
 
 
-def _are_three_shares(values: Any, *, with_zero: bool) -> bool:
+def _are_three_fractions(values: Any, *, with_zero: bool) -> bool:
     if not isinstance(values, (tuple, list)) or len(values) != 3:
         return False
     return all(_is_number(value) and 0 <= value <= 1 and (value > 0 or with_zero) for value in values)

@@ -1,5 +1,5 @@
-"""What a file is, by its first bytes. Names and suffixes are not looked at: cameras, exports and web
-servers get them wrong."""
+"""Detect the format of a file by its first bytes. Names and suffixes are ignored: cameras, exports and web servers get
+them wrong."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ _BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
 
 
 def detect_supported_format(content: bytes) -> str | None:
-    """Name the image format that a decoder here reads, or give None."""
+    """Return the image format if a decoder here reads it, else None."""
     for signature, name in SUPPORTED:
         if content.startswith(signature):
             return None if name == "TIFF" and content[8:10] == b"CR" else name
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "WEBP"
-    if content[4:8] == b"ftyp" and _brands(content) & _AVIF:
+    if content[4:8] == b"ftyp" and _read_brands(content) & _AVIF:
         return "AVIF"
     if content[:2] == b"BM" and _is_bmp(content):
         return "BMP"
@@ -75,20 +75,20 @@ def detect_supported_format(content: bytes) -> str | None:
 
 
 def require_signature(content: bytes) -> str:
-    """Return the image format that the first bytes name.
+    """Return the image format of the first bytes.
 
-    Raises ImageError: empty, not_an_image, unsupported_format, or truncated for less than a signature.
+    Raises ImageError: empty, not_an_image, unsupported_format, or truncated if they are shorter than a signature.
     """
     if not content:
         raise ImageError(Failure.EMPTY, "no bytes")
     format_ = detect_supported_format(content)
     if format_ is None:
-        raise _unknown(content)
+        raise _unknown_format_error(content)
     return format_
 
 
 def detect_unsupported_format(content: bytes) -> str | None:
-    """Name a format of images, RAW files, documents or videos that no decoder here reads, or give None."""
+    """Return the name of a format of images, RAW files, documents or videos that no decoder here reads, else None."""
     for signature, name in UNSUPPORTED:
         if content.startswith(signature):
             return name
@@ -97,7 +97,7 @@ def detect_unsupported_format(content: bytes) -> str | None:
     if content[:4] == b"RIFF":
         return {b"AVI ": "AVI video", b"WAVE": "WAVE sound"}.get(content[8:12])
     if content[4:8] == b"ftyp":
-        return _iso_media(content)
+        return _describe_iso_media(content)
     if content[4:8] in _QUICKTIME:
         return "QuickTime video"
     if content[128:132] == b"DICM":
@@ -108,21 +108,21 @@ def detect_unsupported_format(content: bytes) -> str | None:
 
 
 def is_partial_signature(content: bytes) -> bool:
-    """Say whether these few bytes are the beginning of an image's signature and no text."""
+    """Return whether these few bytes are the start of an image's signature and not text."""
     return len(content) >= 2 and not content.isascii() and any(s.startswith(content) for s, _ in SUPPORTED)
 
 
 def describe_bytes(content: bytes) -> str:
-    """Describe bytes that are no image, for the detail of the failure."""
+    """Describe bytes that are not an image, for the detail of the failure."""
     start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer: the image itself was never fetched (git lfs pull)"
+        return "a Git LFS pointer: the image itself was never downloaded (git lfs pull)"
     if start[:14].lower().startswith((b"<!doctype html", b"<html")):
         return "an HTML page"
     return f"starts with {content[:16]!r}"
 
 
-def _unknown(content: bytes) -> ImageError:
+def _unknown_format_error(content: bytes) -> ImageError:
     if is_partial_signature(content):
         return ImageError(Failure.TRUNCATED, f"{len(content)} bytes, less than a signature")
     name = detect_unsupported_format(content)
@@ -131,13 +131,13 @@ def _unknown(content: bytes) -> ImageError:
     return ImageError(Failure.NOT_AN_IMAGE, describe_bytes(content))
 
 
-def _brands(content: bytes) -> set[bytes]:
+def _read_brands(content: bytes) -> set[bytes]:
     end = min(int.from_bytes(content[:4], "big"), 256)
-    return {content[8:12]} | {content[at : at + 4] for at in range(16, end, 4)}
+    return {content[8:12]} | {content[position : position + 4] for position in range(16, end, 4)}
 
 
-def _iso_media(content: bytes) -> str:
-    brands = _brands(content)
+def _describe_iso_media(content: bytes) -> str:
+    brands = _read_brands(content)
     if content[8:12] == b"crx ":
         return "Canon RAW (CR3)"
     return "HEIF image (HEIC)" if brands & _HEIF else "MP4 or QuickTime video"

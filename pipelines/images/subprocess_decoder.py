@@ -1,4 +1,4 @@
-"""Read images in a child process, so that one that crashes a decoder, or keeps it too long, ends only the child."""
+"""Read images in a child process, so that one that crashes or blocks a decoder ends only the child."""
 
 from __future__ import annotations
 
@@ -15,58 +15,58 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any, BinaryIO, Generic, TypeVar
 
 from pipelines.errors import ImageError
-from pipelines.images.watchdog import time_limited
+from pipelines.images.watchdog import limit_time
 from pipelines.schemas import Failure
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
-# The folder that a command is run from is on the path before anything is imported, and may hold any module.
+# The current folder is on the path before anything is imported, and may contain any module.
 _START = "import sys; sys.path[:] = sys.argv[1:]; from pipelines.images.subprocess_decoder import serve; serve()"
 
 
 @contextmanager
 def time_limited_reader(
-    read: Callable[[Any], Made], max_seconds: float, attempt: int | None
-) -> Iterator[Callable[[Any], Made]]:
-    """Yield `read` under a limit on the time of each image; `attempt` is the task's, from 0, null outside of tasks.
+    read: Callable[[Any], Result], max_seconds: float, attempt: int | None
+) -> Iterator[Callable[[Any], Result]]:
+    """Yield `read` with a time limit per image; `attempt` is the Spark task's, from 0, null outside of tasks.
 
-    At the first attempt, an image that takes too long ends this process, as one that crashes a decoder does. At the
-    next, each image is read in a child process: what ends that raises ImageError, too_slow or crashed. Outside of
-    tasks, nothing would be tried again, and there is no limit.
+    In the first attempt, an image that takes too long ends this process, as one that crashes a decoder does. In
+    retries, each image is read in a child process: an image that ends it raises ImageError, too_slow or crashed.
+    Outside of tasks there is no retry, and therefore no limit.
     """
     if attempt is None:
         yield read
     elif attempt == 0:
-        with time_limited(read, max_seconds) as bounded:
+        with limit_time(read, max_seconds) as bounded:
             yield bounded
     else:
         with closing(SubprocessReader(read, max_seconds)) as reader:
             yield reader
 
 
-class SubprocessReader(Generic[Made]):
-    """Call a function on one image after the other in a child process, which is started anew where it has ended.
+class SubprocessReader(Generic[Result]):
+    """A callable that runs a function on one image at a time in a child process, which is restarted after it ends.
 
-    The function, what it returns and what it raises must pickle. Threads wait for one another.
+    The function, its results and its exceptions must be picklable. Calls from several threads are serialized.
     """
 
-    def __init__(self, read: Callable[[Any], Made], max_seconds: float) -> None:
+    def __init__(self, read: Callable[[Any], Result], max_seconds: float) -> None:
         self._task = pickle.dumps((read, max_seconds))
         self._max_seconds = max_seconds
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
-    def __call__(self, content: bytes | None) -> Made:
+    def __call__(self, content: bytes | None) -> Result:
         with self._lock:
             child = self._child or self._start()
             begun = time.monotonic()
             try:
                 _send(child.stdin, content or b"")
-                is_made, result = _receive(child.stdout)
+                has_succeeded, result = _receive(child.stdout)
             except (EOFError, OSError, pickle.UnpicklingError):
                 seconds = time.monotonic() - begun
-                raise self._failure(self._end(child), seconds) from None
-        if is_made:
+                raise self._describe_failure(self._end(child), seconds) from None
+        if has_succeeded:
             return result  # type: ignore[no-any-return]
         raise result
 
@@ -81,28 +81,28 @@ class SubprocessReader(Generic[Made]):
         command = [sys.executable, "-c", _START, *filter(None, sys.path)]
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         _send(child.stdin, self._task)
-        _receive(child.stdout)  # it has imported all: the time of the first image does not count that
+        _receive(child.stdout)  # sent after its imports, which do not count towards the first image's time
         self._child = child
         return child
 
     def _end(self, child: subprocess.Popen[bytes]) -> int:
         """Wait for the child, and return its exit code."""
         self._child = None
-        with suppress(OSError), child:  # what it was not told any more lies in a pipe that nobody reads
+        with suppress(OSError), child:  # unsent bytes may remain in its pipe
             pass
         return child.wait()
 
-    def _failure(self, code: int, seconds: float) -> ImageError:
+    def _describe_failure(self, code: int, seconds: float) -> ImageError:
         if seconds >= self._max_seconds:
             return ImageError(Failure.TOO_SLOW, f"not read within images.max_seconds = {self._max_seconds:g}")
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return ImageError(Failure.CRASHED, f"the process that read it ended ({how}), as the one before may have")
+        reason = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return ImageError(Failure.CRASHED, f"the process that read it ended ({reason}), as the one before may have")
 
 
 def serve() -> None:
-    """Read what the parent sends until it is gone; a child's main function."""
+    """Read the images that the parent sends until it closes the pipe; the child's main function."""
     source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a decoder prints is no answer
+    os.dup2(2, 1)  # output of decoders must not mix with the replies
     read, max_seconds = pickle.loads(_receive_bytes(source))
     _send(target, pickle.dumps((True, None)))
     while True:
@@ -112,12 +112,12 @@ def serve() -> None:
             return
         faulthandler.dump_traceback_later(max_seconds, exit=True)
         try:
-            answer: tuple[bool, Any] = True, read(content)
+            reply: tuple[bool, Any] = True, read(content)
         except Exception as error:
-            words = f"{type(error).__name__}: {error}"
-            answer = False, error if isinstance(error, ImageError) else RuntimeError(words)
+            message = f"{type(error).__name__}: {error}"
+            reply = False, error if isinstance(error, ImageError) else RuntimeError(message)
         faulthandler.cancel_dump_traceback_later()
-        _send(target, pickle.dumps(answer))
+        _send(target, pickle.dumps(reply))
 
 
 def _send(stream: Any, data: bytes) -> None:
@@ -127,7 +127,7 @@ def _send(stream: Any, data: bytes) -> None:
 
 
 def _receive_bytes(stream: BinaryIO) -> bytes:
-    """Read one message. Raises EOFError where it ends early."""
+    """Read one message. Raises EOFError if it ends early."""
     head = stream.read(8)
     data = stream.read(int.from_bytes(head, "big")) if len(head) == 8 else b""
     if len(head) < 8 or len(data) < int.from_bytes(head, "big"):
@@ -136,5 +136,5 @@ def _receive_bytes(stream: BinaryIO) -> bytes:
 
 
 def _receive(stream: Any) -> tuple[bool, Any]:
-    answer: tuple[bool, Any] = pickle.loads(_receive_bytes(stream))
-    return answer
+    reply: tuple[bool, Any] = pickle.loads(_receive_bytes(stream))
+    return reply

@@ -10,12 +10,12 @@ from PIL import Image
 from pipelines.images.decode import decode
 
 
-def thumbnail(content: bytes, *, side: int = 224, max_pixels: int) -> bytes:
-    """Give the image as a small upright JPEG without metadata; its longer side is at most `side`.
+def make_thumbnail(content: bytes, *, side: int = 224, max_pixels: int) -> bytes:
+    """Return the image as a small upright JPEG without metadata; its longer side is at most `side` pixels.
 
     Never enlarges. Raises ImageError as `decode` does.
     """
-    image = decode(content, max_pixels=max_pixels, at_least=side)
+    image = decode(content, max_pixels=max_pixels, min_side=side)
     scale = min(1.0, side / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
@@ -24,6 +24,6 @@ def thumbnail(content: bytes, *, side: int = 224, max_pixels: int) -> bytes:
     return jpeg.getvalue()
 
 
-def data_uri(jpeg: bytes) -> str:
-    """Give a JPEG as text that an `img` element of HTML takes as its source."""
+def to_data_uri(jpeg: bytes) -> str:
+    """Return a JPEG as a data URI, the `src` of an HTML `img` element."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

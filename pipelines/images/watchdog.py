@@ -1,6 +1,6 @@
-"""A limit on the time that one image takes, which ends this process: no thread can end a decoder in native code.
+"""Limit the time per image by ending this process: no thread can stop a decoder in native code.
 
-Only a process whose work is then tried again, with each image in a process of its own (see `isolated`), may use it.
+For processes only whose work is retried with each image in a child process (see `subprocess_decoder`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 EXIT_CODE = 75  # EX_TEMPFAIL
-_PAUSE = 1.0  # seconds between two looks at what is being read
+_CHECK_SECONDS = 1.0  # between two checks of the deadlines
 
 
-class _Watch:
-    """Look after the images that this process is reading: `deadlines` by thread, `limits` of who may read some."""
+class _Watchdog:
+    """A thread that ends this process after a deadline: `deadlines` by thread, `limits` of the active readers."""
 
     def __init__(self) -> None:
         self.deadlines: dict[int, float] = {}
@@ -31,7 +31,7 @@ class _Watch:
 
     def _run(self) -> None:
         while True:
-            time.sleep(_PAUSE)
+            time.sleep(_CHECK_SECONDS)
             if any(deadline < time.monotonic() for deadline in list(self.deadlines.values())):
                 print("irbis: an image took longer than images.max_seconds; this worker ends.", file=sys.stderr)
                 sys.stderr.flush()
@@ -39,38 +39,38 @@ class _Watch:
             self.arm()
 
     def arm(self) -> None:
-        """Put off the end by a timer that is none of Python's.
+        """Postpone the timer of faulthandler, which ends this process without Python.
 
-        A decoder that never lets go of the interpreter's lock keeps this thread from its next look, but not the timer.
+        A decoder that never releases the GIL blocks this thread, but not the timer.
         """
         if limits := list(self.limits):
-            faulthandler.dump_traceback_later(max(limits) + 2 * _PAUSE, exit=True, file=2)
+            faulthandler.dump_traceback_later(max(limits) + 2 * _CHECK_SECONDS, exit=True, file=2)
         else:
             faulthandler.cancel_dump_traceback_later()
 
 
 @cache
-def _watch() -> _Watch:
-    return _Watch()
+def _get_watchdog() -> _Watchdog:
+    return _Watchdog()
 
 
 @contextmanager
-def time_limited(read: Callable[[Any], Made], seconds: float) -> Iterator[Callable[[Any], Made]]:
-    """Yield `read`, which ends this process if one call takes longer, three seconds late at most."""
-    watch = _watch()
+def limit_time(read: Callable[[Any], Result], seconds: float) -> Iterator[Callable[[Any], Result]]:
+    """Yield `read`, which ends this process if a call takes longer than `seconds`, at most three seconds late."""
+    watchdog = _get_watchdog()
 
-    def reading(content: Any) -> Made:
+    def read_with_deadline(content: Any) -> Result:
         thread = threading.get_ident()
-        watch.deadlines[thread] = time.monotonic() + seconds
+        watchdog.deadlines[thread] = time.monotonic() + seconds
         try:
             return read(content)
         finally:
-            del watch.deadlines[thread]
+            del watchdog.deadlines[thread]
 
-    watch.limits.append(seconds)
-    watch.arm()
+    watchdog.limits.append(seconds)
+    watchdog.arm()
     try:
-        yield reading
+        yield read_with_deadline
     finally:
-        watch.limits.remove(seconds)
-        watch.arm()
+        watchdog.limits.remove(seconds)
+        watchdog.arm()

@@ -1,4 +1,4 @@
-"""Keep images away from an old libwebp: before 1.3.2 a crafted one runs code in the decoder (CVE-2023-4863)."""
+"""Reject WebP images if libwebp is older than 1.3.2, where crafted images run code in the decoder (CVE-2023-4863)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SAFE_LIBWEBP: tuple[int, ...] = (1, 3, 2)
 _IN_TIFF = 50001  # libtiff's number for strips compressed as WebP
 
 
-def libwebp_fault() -> str | None:
-    """Return why no WebP image is decoded and what to do, None where libwebp is safe or there is none."""
+def check_libwebp() -> str | None:
+    """Return why WebP images are not decoded and what to do; None if libwebp is safe or absent."""
     version = features.version("webp")
     if version is None or tuple(map(int, re.findall(r"\d+", version)[:3])) >= SAFE_LIBWEBP:
         return None
@@ -24,7 +24,7 @@ def libwebp_fault() -> str | None:
 
 
 def require_safe_libwebp(format_: str, tags: Tags) -> None:
-    """Raise ImageError, unsupported_format, for a WebP, or a TIFF of WebP strips, that an old libwebp would decode."""
+    """Raise ImageError, unsupported_format, if an old libwebp would decode a WebP or a TIFF with WebP strips."""
     is_webp = format_ == "WEBP" or tags.get(exif.COMPRESSION) == _IN_TIFF
-    if is_webp and (fault := libwebp_fault()):
+    if is_webp and (fault := check_libwebp()):
         raise ImageError(Failure.UNSUPPORTED_FORMAT, f"{format_}: {fault}")

@@ -15,7 +15,7 @@ from pipelines.config.settings import Settings
 from pipelines.errors import ImageError
 from pipelines.evaluation.split import conflicting_labels
 from pipelines.images.subprocess_decoder import SubprocessReader
-from pipelines.images.thumbnails import data_uri, thumbnail
+from pipelines.images.thumbnails import make_thumbnail, to_data_uri
 from pipelines.reports.contents import Conflict, DataSummary, FailureCount, ImageCard, LabelCount, PredictionCount
 from pipelines.reports.frames import camera_hour, images_with_split, join_predictions
 from pipelines.tracking.mlflow_client import ModelVersion
@@ -173,11 +173,11 @@ def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict
     images = tables.read("images").where(F.col("content_hash").isin(hashes))
     holders = images.where(F.col("path").isin(paths)).select(F.coalesce("content_path", "path")).distinct().collect()
     contents = images.where(F.col("path").isin([row[0] for row in holders])).where("content is not null")
-    small = partial(thumbnail, side=320, max_pixels=settings.images.max_pixels)
+    small = partial(make_thumbnail, side=320, max_pixels=settings.images.max_pixels)
     with closing(SubprocessReader(small, settings.images.max_seconds)) as read:
         for row in contents.select("content_hash", "content").toLocalIterator():
             try:
-                found[row["content_hash"]] = data_uri(read(bytes(row["content"])))
+                found[row["content_hash"]] = to_data_uri(read(bytes(row["content"])))
             except ImageError:
                 found[row["content_hash"]] = None  # the page shows the name in its place
     return found

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pandas as pd
 
-from pipelines.images.plausible_time import AHEAD, DEFAULT_DAYS, EARLIEST
+from pipelines.images.plausible_time import DEFAULT_DAYS, EARLIEST, MAX_CLOCK_LEAD
 
 OFFSET = r" ?(?:Z|[+-]\d\d:?\d\d)$"
 ISO_TIME = r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?(?:Z|[+-]\d\d:?\d\d))?)?"
@@ -29,7 +29,7 @@ def parse_times(column: pd.Series, now: datetime | None = None) -> tuple[pd.Seri
     is_possible = year.between(*YEARS)
     times = _to_utc(readable.where(is_possible))
     wrong = times.isna() & text.notna() & (readable.isna() | is_possible)
-    last = (now or datetime.now(timezone.utc)) + AHEAD
+    last = (now or datetime.now(timezone.utc)) + MAX_CLOCK_LEAD
     is_factory = times.dt.strftime("%Y-%m-%d").isin(FACTORY_DAYS)
     has_clock = readable.str.contains(":", na=False)
     plausible = times.where((times >= FIRST) & (times <= last) & ~is_factory & has_clock)

@@ -1,1 +1,1 @@
-"""Images made from formulas, and how irbis_tiny is trained on them."""
+"""Synthetic images rendered from formulas, and the training of irbis_tiny on them."""

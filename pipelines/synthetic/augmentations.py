@@ -1,4 +1,4 @@
-"""Random views of images for contrastive training: crops, colours, blur and noise, for a whole batch at once."""
+"""Random augmentations for contrastive training: crops, colour jitter, blur and noise, for a whole batch at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GREY = torch.tensor([0.299, 0.587, 0.114])
 
 
 def augment(images: Tensor, size: int, generator: Generator) -> Tensor:
-    """Give one view of each image: float32 N x 3 x H x W in 0..1 to N x 3 x size x size, normalised."""
+    """Return one random view of each image: float32 N x 3 x H x W in 0..1 to N x 3 x size x size, normalised."""
     view = jitter_color(random_crop(images, size, generator), generator)
     view = random_blur(view, generator).clamp(0, 1)
     strength = uniform(generator, 0, 0.04, len(view), 1, 1, 1)
@@ -22,12 +22,12 @@ def augment(images: Tensor, size: int, generator: Generator) -> Tensor:
 
 
 def uniform(generator: Generator, low: float, high: float, *shape: int) -> Tensor:
-    """Give uniform random numbers between `low` and `high`."""
+    """Return uniform random numbers between `low` and `high`."""
     return torch.rand(*shape, generator=generator) * (high - low) + low
 
 
 def random_crop(images: Tensor, size: int, generator: Generator) -> Tensor:
-    """Give a crop of 15 to 100 % of the area, aspect 9:16 to 16:9, half of them flipped."""
+    """Return a crop of 15 to 100 % of each image's area, aspect 9:16 to 16:9; half of them are flipped."""
     n = len(images)
     side = uniform(generator, 0.15, 1, n).sqrt()
     aspect = torch.exp(uniform(generator, -0.29, 0.29, n))
@@ -42,7 +42,7 @@ def random_crop(images: Tensor, size: int, generator: Generator) -> Tensor:
 
 
 def jitter_color(images: Tensor, generator: Generator) -> Tensor:
-    """Change saturation (a fifth to grey), hue, contrast and brightness about each image's mean colour."""
+    """Jitter saturation (a fifth becomes grey), hue, contrast and brightness about each image's mean colour."""
     n = len(images)
     saturation = uniform(generator, 0.36, 1.64, n, 1, 1)
     saturation = torch.where(uniform(generator, 0, 1, n, 1, 1) < 0.2, torch.zeros(1), saturation)
@@ -55,25 +55,25 @@ def jitter_color(images: Tensor, generator: Generator) -> Tensor:
 
 
 def hue_rotation(angles: Tensor) -> Tensor:
-    """Give the rotations of RGB about the grey axis: N angles to N x 3 x 3."""
+    """Return the rotations of RGB about the grey axis: N angles to N x 3 x 3."""
     k = 3**-0.5
     cross = torch.tensor([[0, -k, k], [k, 0, -k], [-k, k, 0]])
     cosine, sine = angles.cos()[:, None, None], angles.sin()[:, None, None]
     return torch.eye(3) * cosine + (1 - cosine) / 3 + sine * cross
 
 
-def random_blur(images: Tensor, generator: Generator, share: float = 0.25) -> Tensor:
-    """Blur about `share` of the images by a Gaussian of 0.4 to 1.3 pixels."""
-    chosen = uniform(generator, 0, 1, len(images)) < share
-    n, size = int(chosen.sum()), images.shape[-1]
+def random_blur(images: Tensor, generator: Generator, fraction: float = 0.25) -> Tensor:
+    """Blur a random `fraction` of the images with a Gaussian of 0.4 to 1.3 pixels."""
+    selected = uniform(generator, 0, 1, len(images)) < fraction
+    n, size = int(selected.sum()), images.shape[-1]
     if n == 0:
         return images
     sigma = uniform(generator, 0.4, 1.3, n, 1)
     kernel = torch.exp(-(torch.arange(-2.0, 3.0) ** 2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)
-    channels = images[chosen].reshape(1, n * 3, size, size)
+    channels = images[selected].reshape(1, n * 3, size, size)
     channels = functional.conv2d(channels, kernel.view(-1, 1, 5, 1), padding=(2, 0), groups=n * 3)
     channels = functional.conv2d(channels, kernel.view(-1, 1, 1, 5), padding=(0, 2), groups=n * 3)
     images = images.clone()
-    images[chosen] = channels.view(n, 3, size, size)
+    images[selected] = channels.view(n, 3, size, size)
     return images

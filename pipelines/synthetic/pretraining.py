@@ -1,11 +1,11 @@
-"""The recipe of irbis_tiny's weights: contrastive learning on images made from formulas.
+"""The recipe of irbis_tiny's weights: contrastive learning on synthetic images.
 
     python -m pipelines.synthetic.pretraining --output FILE
 
-The defaults made the committed weights. Two random views of an image must be found again among all views of the
+The defaults produced the committed weights. The loss matches two random views of an image among all views of the
 batch (NT-Xent; Chen et al., 2020, SimCLR); the images are rendered by `pipelines.synthetic.scenes`. Runs with equal
-arguments, threads included, on equal machines and versions give equal weights. Views are compared by the means of the
-last stage alone, which learns faster than by all features (`--compared all`); longer runs were not tried.
+arguments, including the number of threads, on equal machines and versions yield equal weights. Views are compared by
+the means of the last stage only, which trains faster than all features (`--compared all`); longer runs were not tried.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from pipelines.synthetic.augmentations import augment
 IMAGE_SIZE = 128  # pixels a side as rendered
 TEMPERATURE = 0.15
 LEARNING_RATE = 1.5e-3
-WARM_UP = 100  # steps
+WARM_UP_STEPS = 100
 POOLED_STAGES = {"all": slice(None), "last": slice(-2 * WIDTHS[-1], -WIDTHS[-1])}  # features; means of the last stage
-DECAY = 0.3  # last share of the steps, in which the rate falls to zero
+DECAY_FRACTION = 0.3  # of the steps, at the end, in which the rate falls to zero
 
 
 def training_images(count: int, seed: int, folder: Path) -> Tensor:
-    """Give the training images, uint8 N x 128 x 128 x 3, from the folder or freshly rendered into it.
+    """Load the training images, uint8 N x 128 x 128 x 3, from the folder, or render them into it.
 
-    Kept images are used only if the formulas still give the first ones.
+    Stored images are used only if their first ones still match newly rendered ones.
     """
     file = folder / f"formulas-{count}-{IMAGE_SIZE}-{seed}.npy"
     if file.exists():
-        kept = np.load(file)
-        if np.array_equal(kept[:16], scenes.render(min(count, 16), IMAGE_SIZE, seed)):
-            return torch.from_numpy(kept)
+        stored = np.load(file)
+        if np.array_equal(stored[:16], scenes.render(min(count, 16), IMAGE_SIZE, seed)):
+            return torch.from_numpy(stored)
     folder.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial.npy")
     np.save(partial, scenes.render(count, IMAGE_SIZE, seed))
@@ -54,7 +54,7 @@ def training_images(count: int, seed: int, folder: Path) -> Tensor:
 
 
 class ProjectionHead(nn.Module):
-    """Project features onto the unit sphere, where views are compared; thrown away after training."""
+    """A head that projects features onto the unit sphere, where views are compared; discarded after training."""
 
     def __init__(self, compared: slice, hidden: int = 512, dimensions: int = 128):
         super().__init__()
@@ -71,7 +71,7 @@ class ProjectionHead(nn.Module):
 
 
 def contrastive_loss(points: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """Give the NT-Xent loss of 2N points on the unit sphere, of which i and N + i are views of one image."""
+    """Return the NT-Xent loss of 2N points on the unit sphere, of which i and N + i are views of one image."""
     n = len(points) // 2
     similarity = points @ points.T / temperature
     similarity = similarity.masked_fill(torch.eye(2 * n, dtype=torch.bool), -1e9)
@@ -79,15 +79,15 @@ def contrastive_loss(points: Tensor, temperature: float = TEMPERATURE) -> Tensor
 
 
 def learning_rate(step: int, steps: int) -> float:
-    """Give the rate at a step: a linear rise, a plateau, then half a cosine to zero."""
-    decayed = max(0.0, step / steps - (1 - DECAY)) / DECAY
-    return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * decayed))
+    """Return the learning rate at a step: a linear warm-up, a plateau, then a cosine decay to zero."""
+    decayed = max(0.0, step / steps - (1 - DECAY_FRACTION)) / DECAY_FRACTION
+    return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * decayed))
 
 
 def train(images: Tensor, steps: int, batch: int, crop: int, seed: int, compared: str = "last") -> IrbisTiny:
-    """Give a network trained on the images; a line of progress goes to stderr every 50 steps.
+    """Train a network on the images, with a line of progress on stderr every 50 steps.
 
-    Weights start from `seed` by the global generator; the views have a generator of their own.
+    Weights are initialised from `seed` by the global generator; the views have their own generator.
     """
     torch.manual_seed(seed)
     network = IrbisTiny(batch_norm=True)
@@ -113,24 +113,24 @@ def train(images: Tensor, steps: int, batch: int, crop: int, seed: int, compared
 
 
 def make_view_pairs(images: Tensor, batch: int, crop: int, generator: torch.Generator) -> Tensor:
-    """Give two views of each of `batch` random images, (2 * batch) x 3 x crop x crop; i and batch + i match."""
-    chosen = images[torch.randint(len(images), (batch,), generator=generator)]
-    chosen = chosen.permute(0, 3, 1, 2).float() / 255
-    return torch.cat([augment(chosen, crop, generator) for _ in range(2)])
+    """Return two views of each of `batch` random images, (2 * batch) x 3 x crop x crop; i and batch + i match."""
+    sampled = images[torch.randint(len(images), (batch,), generator=generator)]
+    sampled = sampled.permute(0, 3, 1, 2).float() / 255
+    return torch.cat([augment(sampled, crop, generator) for _ in range(2)])
 
 
 def prefetch(count: int, make: Callable[[], Tensor]) -> Iterator[Tensor]:
-    """Give `count` results of `make`, each made in another thread while the one before is used."""
-    with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(make)
+    """Yield `count` results of `make`, each computed in another thread while the previous one is used."""
+    with ThreadPoolExecutor(1) as executor:
+        pending = executor.submit(make)
         for _ in range(count - 1):
-            ready, coming = coming.result(), maker.submit(make)
-            yield ready
-        yield coming.result()
+            result, pending = pending.result(), executor.submit(make)
+            yield result
+        yield pending.result()
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
-    """Give weights with weight decay, biases and normalisation without."""
+    """Return the optimizer's parameter groups: weights with weight decay, biases and normalisation without."""
     parameters = list(model.parameters())
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.02},
@@ -139,7 +139,7 @@ def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
 
 
 def save(network: IrbisTiny, output: Path, recipe: dict[str, str]) -> None:
-    """Write the folded network as float16 safetensors with the recipe as its metadata."""
+    """Write the network, with batch normalisation folded, as float16 safetensors with the recipe as metadata."""
     state = {name: tensor.half().contiguous() for name, tensor in network.fold_batch_norm().state_dict().items()}
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(output.name + ".partial")
@@ -147,39 +147,41 @@ def save(network: IrbisTiny, output: Path, recipe: dict[str, str]) -> None:
     partial.replace(output)
 
 
-def arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Give the checked arguments of the command; what cannot work ends it here, not after training."""
-    parser = argparse.ArgumentParser(description="Train irbis_tiny on images made from formulas.")
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse and validate the arguments of the command, so that invalid ones fail before training."""
+    parser = argparse.ArgumentParser(description="Train irbis_tiny on synthetic images.")
     parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--images", type=int, default=8192, help="images to render")
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=128, help="images a step; each gives two views")
+    parser.add_argument("--batch", type=int, default=128, help="images per step; each yields two views")
     parser.add_argument("--crop", type=int, default=64, help="pixels a side of a view")
     parser.add_argument(
-        "--compared", choices=sorted(POOLED_STAGES), default="last", help="features that views are told by"
+        "--compared", choices=sorted(POOLED_STAGES), default="last", help="features by which views are compared"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1, help="weights are repeatable at one number of threads")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="weights are reproducible for the same number of threads"
+    )
     parser.add_argument("--scratch", type=Path, default=Path("~/.cache/irbis/pretraining").expanduser())
-    given = parser.parse_args(argv)
-    small = [f"--{n} {vars(given)[n]}" for n in ("images", "steps", "batch", "threads") if vars(given)[n] < 1]
-    if given.crop < 32:
-        small.append(f"--crop {given.crop} (at least 32)")
+    args = parser.parse_args(argv)
+    small = [f"--{n} {vars(args)[n]}" for n in ("images", "steps", "batch", "threads") if vars(args)[n] < 1]
+    if args.crop < 32:
+        small.append(f"--crop {args.crop} (at least 32)")
     if small:
         parser.error(f"too small: {', '.join(small)}")
-    if given.output.is_dir():
-        parser.error(f"--output {given.output} is a folder, a file was expected")
-    return given
+    if args.output.is_dir():
+        parser.error(f"--output {args.output} is a folder, a file was expected")
+    return args
 
 
 def main(argv: list[str] | None = None) -> None:
     """Render, train and write."""
-    given = arguments(argv)
-    torch.set_num_threads(given.threads)
-    images = training_images(given.images, given.seed, given.scratch)
-    network = train(images, given.steps, given.batch, given.crop, given.seed, given.compared)
+    args = parse_arguments(argv)
+    torch.set_num_threads(args.threads)
+    images = training_images(args.images, args.seed, args.scratch)
+    network = train(images, args.steps, args.batch, args.crop, args.seed, args.compared)
     names = ("images", "steps", "batch", "crop", "compared", "seed", "threads")
-    save(network, given.output, {name: str(getattr(given, name)) for name in names})
+    save(network, args.output, {name: str(getattr(args, name)) for name in names})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Images made from formulas alone: training material that nobody took.
+"""Render synthetic images from formulas, for pretraining and calibration.
 
-Scenes are dead leaves (Lee, Mumford and Huang, 2001; Baradad et al., "Learning to see by looking at noise", 2021):
-shapes of all sizes, each with its own texture, colours and shading, hide one another.
+Scenes follow the dead leaves model (Lee, Mumford and Huang, 2001; Baradad et al., "Learning to see by looking at
+noise", 2021): shapes of all sizes, each with its own texture, colours and shading, occlude one another.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import numpy as np
 from pipelines.synthetic.shapes import Floats, contour, fractals
 from pipelines.synthetic.textures import Bytes, textures
 
-TEXTURES = 96  # fields in the stock that one block of scenes draws from
+TEXTURES = 96  # shared by the scenes of one block
 FRACTALS = 48
-BLOCK = 256  # scenes that share a stock
+BLOCK = 256  # scenes that share textures and fractals
 
 Leaf = tuple[slice, slice, Floats, Floats]  # rows, columns, mask in 0..1, shading about 1
 
 
 def render(count: int, size: int = 128, seed: int = 0) -> Bytes:
-    """Render `count` scenes: uint8 (count, size, size, 3); the same seed gives the same first scenes."""
+    """Render `count` scenes, uint8 (count, size, size, 3); the first scenes of a seed are the same for any count."""
     starts = range(0, count, BLOCK)
     blocks = [render_block(start // BLOCK, min(BLOCK, count - start), size, seed) for start in starts]
     return np.concatenate(blocks) if blocks else np.empty((0, size, size, 3), np.uint8)
 
 
 def render_block(block: int, count: int, size: int, seed: int) -> Bytes:
-    """Render the first `count` scenes of one block, which share a stock of textures and fractals."""
+    """Render the first `count` scenes of one block, which share textures and fractals."""
     rng = np.random.default_rng([seed, block])
     fields, masks = textures(rng, TEXTURES, size), fractals(rng, FRACTALS, size)
     return np.stack([scene(rng, fields, masks, size) for _ in range(count)])
 
 
 def palette(rng: np.random.Generator) -> Floats:
-    """Give 256 colours, float32 (256, 3) in 0..255: a path through two to four related ones."""
+    """Return 256 colours, float32 (256, 3) in 0..255, interpolated between two to four related ones."""
     base, spread = rng.uniform(20, 235) + rng.normal(0, rng.choice([6, 22, 55]), 3), rng.uniform(5, 75)
     knots = rng.integers(2, 5)
     lights = rng.normal(0, spread, (knots, 1)) + rng.normal(0, spread * rng.uniform(0, 0.7), (knots, 3))
@@ -42,8 +42,8 @@ def palette(rng: np.random.Generator) -> Floats:
 
 
 def scene(rng: np.random.Generator, fields: Bytes, masks: Floats, size: int) -> Bytes:
-    """Give one image, uint8 (size, size, 3): a textured ground and leaves from one to many."""
-    canvas = palette(rng)[sample_texture(rng, fields, size, size)]  # first the ground
+    """Return one image, uint8 (size, size, 3): a textured background and one to many leaves."""
+    canvas = palette(rng)[sample_texture(rng, fields, size, size)]  # background
     light = rng.uniform(0, 2 * np.pi)
     few = rng.random() < 0.4
     for _ in range(rng.integers(1, 5) if few else rng.integers(6, 36)):
@@ -53,14 +53,14 @@ def scene(rng: np.random.Generator, fields: Bytes, masks: Floats, size: int) -> 
         else:
             leaf = contour_leaf(rng, size, radius, light)
         paint(rng, canvas, fields, leaf)
-    if rng.random() < 0.2:  # as faces and made things are
+    if rng.random() < 0.2:  # symmetric, as faces and artefacts are
         canvas = np.where(np.arange(size)[None, :, None] < size // 2, canvas, canvas[:, ::-1])
     canvas += rng.normal(0, rng.uniform(0, 6), (*canvas.shape[:2], 1))
     return np.clip(canvas, 0, 255).astype(np.uint8)
 
 
 def sample_texture(rng: np.random.Generator, fields: Bytes, height: int, width: int) -> Bytes:
-    """Give a window (height, width) of a random field, turned and scaled; fields repeat at their edges."""
+    """Return a window (height, width) of a random field, rotated and scaled; fields repeat at their edges."""
     field = fields[rng.integers(len(fields))]
     angle, scale = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(-0.9, 0.7))
     c, s = np.float32(np.cos(angle) * scale), np.float32(np.sin(angle) * scale)
@@ -71,7 +71,7 @@ def sample_texture(rng: np.random.Generator, fields: Bytes, height: int, width: 
 
 
 def random_window(rng: np.random.Generator, size: int, reach: float) -> tuple[slice, slice, Floats, Floats]:
-    """Give rows, columns and the offsets from a random centre of a box that reaches `reach` pixels."""
+    """Return rows, columns and the offsets from the random centre of a box that extends `reach` pixels."""
     cy, cx = rng.uniform(0, size, 2)
     top, left = max(int(cy - reach), 0), max(int(cx - reach), 0)
     rows, columns = slice(top, min(int(cy + reach) + 1, size)), slice(left, min(int(cx + reach) + 1, size))
@@ -81,7 +81,7 @@ def random_window(rng: np.random.Generator, size: int, reach: float) -> tuple[sl
 
 
 def contour_leaf(rng: np.random.Generator, size: int, radius: float, light: float) -> Leaf:
-    """Give a leaf bounded by a radial contour, shaded as if it bulged."""
+    """Return a leaf bounded by a radial contour, shaded as a convex surface."""
     table = contour(rng, np.linspace(0, 2 * np.pi, 256, endpoint=False, dtype=np.float32)) * np.float32(radius)
     rows, columns, y, x = random_window(rng, size, float(table.max()) + 1)
     distance = np.sqrt(y * y + x * x)
@@ -93,7 +93,7 @@ def contour_leaf(rng: np.random.Generator, size: int, radius: float, light: floa
 
 
 def fractal_leaf(rng: np.random.Generator, masks: Floats, size: int, radius: float) -> Leaf:
-    """Give a leaf in the form of a fractal, turned and scaled."""
+    """Return a leaf in the shape of a fractal, rotated and scaled."""
     rows, columns, y, x = random_window(rng, size, radius)
     angle, scale = rng.uniform(0, 2 * np.pi), np.float32(masks.shape[1] / (2 * radius))
     c, s = np.float32(np.cos(angle)) * scale, np.float32(np.sin(angle)) * scale
@@ -105,7 +105,7 @@ def fractal_leaf(rng: np.random.Generator, masks: Floats, size: int, radius: flo
 
 
 def paint(rng: np.random.Generator, canvas: Floats, fields: Bytes, leaf: Leaf) -> None:
-    """Lay a leaf with its own texture and colours over the canvas, in place."""
+    """Paint a leaf with its own texture and colours on the canvas, in place."""
     rows, columns, mask, shading = leaf
     colour = palette(rng)[sample_texture(rng, fields, *mask.shape)] * shading[:, :, None]
     under = canvas[rows, columns]

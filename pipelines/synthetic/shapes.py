@@ -1,4 +1,4 @@
-"""Shapes made from formulas: fractals of iterated function systems, and radial contours.
+"""Shapes from formulas: fractals of iterated function systems, and radial contours.
 
 Kataoka et al., "Pre-training without natural images", 2020, and "Replacing labeled real-image datasets with
 auto-generated contours", 2022; contractive systems after Anderson and Farrell, 2022.
@@ -13,9 +13,9 @@ Floats = NDArray[np.float32]
 
 
 def fractals(rng: np.random.Generator, count: int, size: int, points: int = 24_000) -> Floats:
-    """Give `count` masks, float32 (count, size, size), of random contractive iterated function systems.
+    """Return `count` masks, float32 (count, size, size), of random contractive iterated function systems.
 
-    All systems play the chaos game at once, `points // 60` particles each.
+    The chaos game runs for all systems at once, with `points // 60` particles each.
     """
     maps, weights = affine_systems(rng, count)
     particles = rng.uniform(-1, 1, (count, points // 60, 2))
@@ -23,8 +23,8 @@ def fractals(rng: np.random.Generator, count: int, size: int, points: int = 24_0
     rows = np.arange(count)[:, None]
     visited = []
     for step in range(70):
-        chosen = (rng.random((count, points // 60))[:, :, None] > cumulative[:, None, :-1]).sum(2)
-        m = maps[rows, chosen]
+        choice = (rng.random((count, points // 60))[:, :, None] > cumulative[:, None, :-1]).sum(2)
+        m = maps[rows, choice]
         particles = np.einsum("cpij,cpj->cpi", m[..., :2], particles) + m[..., 2]
         if step >= 10:
             visited.append(particles)
@@ -32,7 +32,7 @@ def fractals(rng: np.random.Generator, count: int, size: int, points: int = 24_0
 
 
 def affine_systems(rng: np.random.Generator, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give maps (count, 4, 2, 3) with singular values in 0.2..0.9 and their weights by determinant (count, 4)."""
+    """Return maps (count, 4, 2, 3) with singular values in 0.2..0.9 and their weights by determinant (count, 4)."""
     a, b = rng.uniform(0, 2 * np.pi, (2, count, 4))
     s = np.sort(rng.uniform(0.2, 0.9, (count, 4, 2)), axis=2)[..., ::-1] * rng.choice([-1, 1], (count, 4, 2))
     left = np.stack([np.cos(a), -np.sin(a), np.sin(a), np.cos(a)], -1).reshape(count, 4, 2, 2)
@@ -45,7 +45,7 @@ def affine_systems(rng: np.random.Generator, count: int) -> tuple[NDArray[np.flo
 
 
 def density(points: NDArray[np.float64], size: int) -> Floats:
-    """Give how often each pixel was visited, as a mask that saturates at a few visits."""
+    """Return a mask (size, size) of the number of visits per pixel, which saturates at two."""
     low, high = np.percentile(points, (1, 99), axis=0)
     pixels = ((points - low) / np.maximum(high - low, 1e-9) * (size * 0.9) + size * 0.05).astype(np.int64)
     pixels = pixels[((pixels >= 0) & (pixels < size)).all(1)]
@@ -54,7 +54,7 @@ def density(points: NDArray[np.float64], size: int) -> Floats:
 
 
 def contour(rng: np.random.Generator, angles: Floats) -> Floats:
-    """Give the radius, about 1, at each angle: ellipses, polygons, stars and blobs (radial contours)."""
+    """Return the radius, about 1, at each angle: ellipses, polygons, stars and blobs (radial contours)."""
     elongation, turn = np.exp(rng.uniform(0, 0.6)), rng.uniform(0, np.pi)
     ellipse = 1.0 / np.sqrt((np.cos(angles - turn) / elongation) ** 2 + (np.sin(angles - turn) * elongation) ** 2)
     kind = rng.integers(4)

@@ -1,4 +1,4 @@
-"""Grey fields made from formulas: noise, waves and cells, bent or not."""
+"""Grey textures from formulas: noise, waves and cells, optionally warped."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Bytes = NDArray[np.uint8]
 
 
 def textures(rng: np.random.Generator, count: int, size: int) -> Bytes:
-    """Give `count` grey fields, uint8 (count, size, size): noise, waves and cells, half of them bent."""
+    """Return `count` grey fields, uint8 (count, size, size): noise, waves and cells, half of them warped."""
     makers: list[Callable[[np.random.Generator, int], Floats]] = [noise, noise, waves, waves, cells]
     fields = [makers[i % len(makers)](rng, size) for i in range(count)]
-    bent = [warp(rng, f) if rng.random() < 0.5 else f for f in fields]
-    return np.stack([stretch_contrast(f) for f in bent])
+    warped = [warp(rng, f) if rng.random() < 0.5 else f for f in fields]
+    return np.stack([stretch_contrast(f) for f in warped])
 
 
 def noise(rng: np.random.Generator, size: int) -> Floats:
-    """Give noise with spectrum 1/f^a, a in 0.6..2.4, drawn out in a random direction."""
+    """Return noise with spectrum 1/f^a, a in 0.6..2.4, stretched in a random direction."""
     fy, fx = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]
     angle, squeeze = rng.uniform(0, np.pi), np.exp(rng.uniform(0, 1.8))
     u, v = np.cos(angle) * fx + np.sin(angle) * fy, np.cos(angle) * fy - np.sin(angle) * fx
@@ -30,7 +30,7 @@ def noise(rng: np.random.Generator, size: int) -> Floats:
 
 
 def waves(rng: np.random.Generator, size: int) -> Floats:
-    """Give a sum or product of one to three sine waves, some squared off: stripes, checks, ripples."""
+    """Return a sum or product of one to three sine waves, some squared off: stripes, checks, ripples."""
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size
     total = np.zeros((size, size), np.float32) if rng.random() < 0.6 else np.ones((size, size), np.float32)
     product = bool(total[0, 0])
@@ -48,7 +48,7 @@ def waves(rng: np.random.Generator, size: int) -> Floats:
 
 
 def cells(rng: np.random.Generator, size: int) -> Floats:
-    """Give cellular noise (Worley, 1996): distances to scattered points, as bumps, walls or flat patches."""
+    """Return cellular noise (Worley, 1996): distances to random points, as bumps, walls or flat patches."""
     points = rng.uniform(0, size, (int(np.exp(rng.uniform(2.3, 4.8))), 2)).astype(np.float32)
     grid = np.arange(size, dtype=np.float32)
     distance = (grid[:, None, None] - points[:, 0]) ** 2 + (grid[None, :, None] - points[:, 1]) ** 2
@@ -60,7 +60,7 @@ def cells(rng: np.random.Generator, size: int) -> Floats:
 
 
 def warp(rng: np.random.Generator, field: Floats) -> Floats:
-    """Give the field displaced by smooth noise, as fur and grain of wood are."""
+    """Return the field displaced by smooth noise, similar to fur and wood grain."""
     size = len(field)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     fy, fx = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]
@@ -74,6 +74,6 @@ def warp(rng: np.random.Generator, field: Floats) -> Floats:
 
 
 def stretch_contrast(field: Floats) -> Bytes:
-    """Give the field in 0..255 between its 1st and 99th percentile."""
+    """Return the field scaled to 0..255 between its 1st and 99th percentile."""
     low, high = np.percentile(field, (1, 99))
     return np.clip((field - low) * (255.0 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)

@@ -7,5 +7,5 @@ from pipelines.images import webp
 
 @pytest.fixture(autouse=True)
 def trusted_webp(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decode WebP under an old libwebp too, which a lane may have: these tests make their files themselves."""
+    """Decode WebP with an old libwebp too: these tests create their files themselves."""
     monkeypatch.setattr(webp, "SAFE_LIBWEBP", ())

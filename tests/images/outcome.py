@@ -1,4 +1,4 @@
-"""What decode comes to, pixels or words, with all decoders and with Pillow alone."""
+"""The outcome of `decode`, pixels or failure, with all decoders and with Pillow only."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pipelines.images.decode import decode
 MAX_PIXELS = 100_000_000
 
 
-def outcome(content: bytes, at_least: int | None = None) -> np.ndarray[Any, Any]:
-    """Give the pixels, or the failure and its detail."""
+def outcome(content: bytes, min_side: int | None = None) -> np.ndarray[Any, Any]:
+    """Return the pixels, or the failure and its detail."""
     try:
-        return np.asarray(decode(content, max_pixels=MAX_PIXELS, at_least=at_least))
+        return np.asarray(decode(content, max_pixels=MAX_PIXELS, min_side=min_side))
     except ImageError as error:
         return np.array([error.failure, error.detail])
 
 
-def pillows(content: bytes, monkeypatch: pytest.MonkeyPatch, at_least: int | None = None) -> np.ndarray[Any, Any]:
-    """Give the outcome where simplejpeg is not installed."""
+def pillows(content: bytes, monkeypatch: pytest.MonkeyPatch, min_side: int | None = None) -> np.ndarray[Any, Any]:
+    """Return the outcome without simplejpeg."""
     with monkeypatch.context() as patched:
         patched.setattr(fast_jpeg, "AVAILABLE", False)
-        return outcome(content, at_least)
+        return outcome(content, min_side)

@@ -185,29 +185,29 @@ def test_icon_that_holds_a_larger_image_than_it_says_is_too_large() -> None:
     assert failure(bomb) == "too_large"
 
 
-@pytest.mark.parametrize(("at_least", "shorter"), [(None, 600), (400, 600), (150, 300), (100, 300), (75, 150)])
-def test_jpeg_is_decoded_at_the_scale_that_keeps_twice_what_is_needed(at_least: int | None, shorter: int) -> None:
+@pytest.mark.parametrize(("min_side", "shorter"), [(None, 600), (400, 600), (150, 300), (100, 300), (75, 150)])
+def test_jpeg_is_decoded_at_the_scale_that_keeps_twice_what_is_needed(min_side: int | None, shorter: int) -> None:
     content = encoded(scene(800, 600), "JPEG", exif=exif_with(6))
-    image = decode(content, max_pixels=480_000, at_least=at_least)
+    image = decode(content, max_pixels=480_000, min_side=min_side)
     assert image.size == (shorter, shorter * 4 // 3)
     assert np.asarray(image)[5, 5, 2] > 150  # bottom left of the stored image is blue
 
 
-def test_warnings_of_pillow_are_silent_here_and_heard_elsewhere() -> None:
+def test_warnings_of_pillow_are_suppressed_here_and_kept_elsewhere() -> None:
     palette = Image.new("P", (2, 1))
     content = encoded(palette, transparency=bytes([0, 255]))
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         decode(content, max_pixels=10)
-        assert heard == []
+        assert caught == []
         warn_as_pillow()
-        assert len(heard) == 1
+        assert len(caught) == 1
         with suppress_pillow_warnings():
             warn_as_pillow()
             other = threading.Thread(target=warn_as_pillow)
             other.start()
             other.join()
-        assert len(heard) == 2
+        assert len(caught) == 2
 
 
 def warn_as_pillow() -> None:

@@ -22,7 +22,7 @@ def encoded(format_: str = "JPEG", exif: bytes | None = None, size: tuple[int, i
 
 
 def exif_block(main: dict[int, object], inner: dict[int, object] | None = None) -> bytes:
-    """EXIF in little-endian order by hand, since Pillow refuses to write what cameras write."""
+    """Build little-endian EXIF by hand, since Pillow refuses to write some tags as cameras do."""
 
     def directory(tags: dict[int, object], at: int) -> bytes:
         entries, rest = b"", b""

@@ -23,7 +23,7 @@ def encoded(format_: str = "JPEG", exif: bytes = b"", size: tuple[int, int] = SI
 
 
 def exif_block(main: dict[int, object], inner: dict[int, object] | None = None) -> bytes:
-    """EXIF in little-endian order by hand, since Pillow refuses to write what cameras write."""
+    """Build little-endian EXIF by hand, since Pillow refuses to write some tags as cameras do."""
 
     def directory(tags: dict[int, object], at: int) -> bytes:
         entries, rest = b"", b""
@@ -107,7 +107,7 @@ def test_what_has_no_known_signature_is_not_an_image(content: bytes) -> None:
     assert failure(content) == "not_an_image"
 
 
-def test_a_git_lfs_pointer_is_told_by_name() -> None:
+def test_a_git_lfs_pointer_is_named() -> None:
     with pytest.raises(ImageError, match="git lfs pull"):
         header(b"version https://git-lfs.github.com/spec/v1\n")
 

@@ -50,12 +50,12 @@ def test_pad_keeps_the_proportions_on_the_mean_colour() -> None:
     assert (result[75:] == (124, 116, 104)).all()
 
 
-def test_crop_bottom_removes_the_stamp_and_all_that_bleeds_from_it() -> None:
+def test_crop_bottom_removes_the_info_bar_without_bleeding() -> None:
     array = np.full((100, 120, 3), 40, np.uint8)
     array[93:] = 255
     image = Image.fromarray(array)
-    for fit in ("squash", "crop"):
-        assert (Preprocessing(resize_mode=fit, crop_bottom=0.07).apply(image) == 40).all()  # type: ignore[arg-type]
+    for resize_mode in ("squash", "crop"):
+        assert (Preprocessing(resize_mode=resize_mode, crop_bottom=0.07).apply(image) == 40).all()  # type: ignore[arg-type]
     assert Preprocessing(crop_bottom=0.06).apply(image).max() == 255
 
 
@@ -86,7 +86,7 @@ def test_result_may_be_written_to() -> None:
     assert Preprocessing().apply(Image.new("RGB", (5, 5))).flags.writeable
 
 
-def test_a_image_of_another_mode_is_refused_by_name() -> None:
+def test_an_image_of_another_mode_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="mode L, RGB was expected"):
         Preprocessing().apply(Image.new("L", (5, 5)))
 

@@ -1,4 +1,4 @@
-"""WebP and an old libwebp: the image is refused by name, before any decoder sees it."""
+"""WebP and an old libwebp: the image is rejected with the reason, before any decoder reads it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pipelines.errors import ImageError
 from pipelines.images import webp
 from pipelines.images.decode import decode
 from pipelines.images.header import read_header
-from pipelines.images.webp import SAFE_LIBWEBP, libwebp_fault
-from tests.images.hostile import encoded
+from pipelines.images.webp import SAFE_LIBWEBP, check_libwebp
+from tests.images.crafted import encoded
 
 FAULT = "libwebp {} runs code from crafted images (CVE-2023-4863): update Pillow to 10.0.1 or later"
 
@@ -32,7 +32,7 @@ def refusal(content: bytes) -> tuple[str, str]:
 
 
 def webp_in_tiff() -> bytes:
-    """Return a TIFF whose only strip says that it is WebP."""
+    """Return a TIFF whose only strip is marked as WebP."""
     strip = encoded(Image.new("RGB", (16, 16)), "WEBP")
     tags = {256: 16, 257: 16, 258: 8, 259: 50001, 262: 2, 273: 8, 277: 3, 278: 16, 279: len(strip)}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
@@ -55,10 +55,10 @@ def test_an_old_libwebp_sees_no_webp_and_other_formats_are_read(monkeypatch: pyt
 @pytest.mark.parametrize("version", ["1.3.2", "1.4.0", "1.10.0", "2.0.0"])
 def test_a_safe_libwebp_decodes(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(features, "version", {"webp": version}.get)
-    assert libwebp_fault() is None
+    assert check_libwebp() is None
     assert decode(encoded(Image.new("RGB", (16, 16)), "WEBP"), max_pixels=256).size == (16, 16)
 
 
 def test_a_pillow_without_libwebp_has_no_such_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "version", {"webp": None}.get)
-    assert libwebp_fault() is None
+    assert check_libwebp() is None

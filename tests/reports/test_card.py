@@ -99,7 +99,7 @@ def test_it_holds_the_figures_with_their_intervals_and_the_calibration():
     ("backbone", "weights", "licence"),
     [
         (BACKBONE, None, "torchvision's (BSD-3-Clause); trained on ImageNet-1k, which has terms of use of its own"),
-        ("irbis_tiny@27ea863c/squash160", None, "irbis's (Apache-2.0); trained on images made from formulas alone"),
+        ("irbis_tiny@27ea863c/squash160", None, "irbis's (Apache-2.0); trained on synthetic images only"),
         (BACKBONE, "/home/mia/own.safetensors", "that of their maker (own.safetensors was given)"),
     ],
 )

@@ -57,6 +57,6 @@ def test_an_image_that_ends_whoever_decodes_it_has_no_thumbnail_and_one_that_has
     failed = spark.createDataFrame([("a.jpg", "A", None), ("b.jpg", "B", "too_slow")], told).collect()
     shown = {each.path: each.thumbnail for each in load_gallery(tables, make_settings(), {"": failed})[""]}
     assert shown["a.jpg"] and shown["b.jpg"] is None
-    monkeypatch.setattr(collect, "thumbnail", die)
+    monkeypatch.setattr(collect, "make_thumbnail", die)
     shown = {each.path: each.thumbnail for each in load_gallery(tables, make_settings(), {"": failed})[""]}
     assert shown == {"a.jpg": None, "b.jpg": None}

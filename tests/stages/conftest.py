@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipelines.config.loader import load_settings
 from pipelines.config.settings import Settings
-from pipelines.engines import conversion, graph
+from pipelines.engines import conversion, graph_cache
 from pipelines.stages.ingest import stage as ingest
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.workspace.tables import Tables
@@ -161,5 +161,5 @@ def _rules(folder):
 @pytest.fixture
 def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Convert networks as on a processor without bfloat16, whose rounding errors would hide mistakes."""
-    for module in (conversion, graph):
+    for module in (conversion, graph_cache):
         monkeypatch.setattr(module, "cpu_has_bfloat16", lambda: False)

@@ -29,7 +29,7 @@ def test_on_this_machine_all_is_well(spark, make_settings, tmp_path):
     ("change", "name", "remedy"),
     [
         ({"featurize.weights": "nowhere.pth"}, "weights", "there is no such file"),
-        ({"featurize.backbone": "irbis_tiny+"}, "weights", "beside a + a name is missing"),
+        ({"featurize.backbone": "irbis_tiny+"}, "weights", "a name is missing beside a +"),
         ({"featurize.weights_cache": "/dev/null/cache"}, "cache", "Choose another."),
     ],
 )
@@ -94,13 +94,13 @@ def test_little_memory_old_python_and_a_package_that_is_not_there_are_told(make_
 def test_what_old_packages_may_not_read_and_a_java_without_fixes_are_told(monkeypatch, tmp_path):
     versions = {"pillow": "9.4.0", "torch": "2.3.1"}
     monkeypatch.setattr(doctor.importlib.metadata, "version", versions.get)
-    monkeypatch.setattr(doctor, "libwebp_fault", lambda: "libwebp 1.2.4 is old")
+    monkeypatch.setattr(doctor, "check_libwebp", lambda: "libwebp 1.2.4 is old")
     assert doctor._package("pillow") == "9.4.0; WebP images are refused: libwebp 1.2.4 is old"
     assert doctor._package("torch") == (
         "2.3.1; of .pth files it loads those of known SHA-256 alone (featurize.weights_sha256)"
     )
     versions["torch"] = "2.10.0"
-    monkeypatch.setattr(doctor, "libwebp_fault", lambda: None)
+    monkeypatch.setattr(doctor, "check_libwebp", lambda: None)
     assert (doctor._package("pillow"), doctor._package("torch")) == ("9.4.0", "2.10.0")
 
     (tmp_path / "release").write_text('IMPLEMENTOR="x"\nJAVA_VERSION="17.0.9"\n')

@@ -78,8 +78,10 @@ def featurize_udf(
     if spark is None:
         raise DataError("featurize_udf needs a Spark session. Start one first: get_session(load_settings()).")
     defaults = load_settings().featurize
-    cache, listed = defaults.weights_cache, defaults.weights_sha256
-    backbone = load_backbone(name, weights=weights, cache=cache, precision=precision, listed=listed, **preprocessing)
+    cache, allowed = defaults.weights_cache, defaults.weights_sha256
+    backbone = load_backbone(
+        name, weights=weights, cache=cache, precision=precision, allowed_sha256=allowed, **preprocessing
+    )
     embed = _make_embedder(spark, backbone, engine, device, batch_size, cache)
 
     def embed_series(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
@@ -169,10 +171,11 @@ def _make_embedder(
         engine = engines.get(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)
         if task:
             freeze_gc()
-        # With a GPU the task's cores are free for decoding; without one they run the network.
-        readers = threads if engine.max_concurrent_calls > 1 else 0
+        # On a GPU the task's cores are free to decode; on a CPU they compute.
+        decode_threads = threads if engine.max_concurrent_calls > 1 else 0
         with time_limited_reader(light.load_pixels, light.max_seconds, task.attemptNumber() if task else None) as read:
-            yield from light.embed(images, with_flip(engine, flips), batch=engine.batch, readers=readers, read=read)
+            network = with_flip(engine, flips)
+            yield from light.embed(images, network, batch=engine.batch, decode_threads=decode_threads, read=read)
 
     return embed
 
