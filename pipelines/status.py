@@ -34,8 +34,8 @@ def collect_status(spark: SparkSession, settings: Settings) -> dict[str, Any]:
         "tables": {"images": _images(tables), "features": _features(tables), "predictions": _predictions(tables)},
         "missing": ({} if unread is None else {"ingest": unread}) | _missing(tables, settings, tracking, champion),
         "passed_over": passed_over,
-        "champion": champion and _version(champion),
-        "challenger": challenger and _version(challenger),
+        "champion": champion and _version_as_dict(champion),
+        "challenger": challenger and _version_as_dict(challenger),
     }
 
 
@@ -116,7 +116,7 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
     up_to_date = is_up_to_date(read_text(tables, REPORT_PATH), mark)
     return {
         "featurize": images_to_featurize(tables, required_feature_ids(settings.featurize, backbone)).count(),
-        "train": _not_learned(tables, settings, tracking, backbone),
+        "train": _count_untrained(tables, settings, tracking, backbone),
         "score": images_to_score(tables, *of_version).where("is_new").count(),
         "report": int(tables.exists("images") and not up_to_date),
     }
@@ -130,7 +130,7 @@ def _source(tables: Tables, settings: Settings) -> tuple[int, str | None]:
     return changes.fresh_count, listing.skipped_files.note(listing.count)
 
 
-def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbone: str) -> int:
+def _count_untrained(tables: Tables, settings: Settings, tracking: Tracking, backbone: str) -> int:
     """Count the labelled images with features beyond those of the newest version's training on this backbone.
 
     The newest, and not the champion: one that did not beat it has learned them all the same.
@@ -145,7 +145,7 @@ def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbon
     return max(0, count - sum(int(params.get(f"rows.{split}", 0)) for split in (*SPLITS, "left_out")))
 
 
-def _version(version: ModelVersion) -> dict[str, Any]:
+def _version_as_dict(version: ModelVersion) -> dict[str, Any]:
     return {
         "name": version.name,
         "version": version.version,

@@ -57,7 +57,7 @@ def test_control_characters_in_names_are_printed_as_their_escapes(capsys):
 
 
 def test_what_lays_out_text_and_letters_of_all_scripts_stay(capsys):
-    with app.streams.visible_controls():
+    with app.streams.escape_control_characters():
         print("a\tb\r\nÄ 雪 \x7f")
         print("\x1b[1A", file=sys.stderr)
     assert capsys.readouterr() == ("a\tb\r\nÄ 雪 \\x7f\n", "\\x1b[1A\n")

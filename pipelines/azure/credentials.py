@@ -79,7 +79,7 @@ def find_credential(given: Azure, signature: str | None, place: BlobLocation) ->
     if signature:
         return _checked(Credential("SAS", "the address", signature))
     sources = {name: f"azure.{name}" for name in VARIABLES}
-    for values, names in ((given.given, sources), (_variables(), VARIABLES)):
+    for values, names in ((given.credentials, sources), (_variables(), VARIABLES)):
         for name in VARIABLES:
             if value := values.get(name):
                 return _checked(_of(name, value, names[name], place.account))

@@ -39,7 +39,7 @@ def artifact_credentials_env(settings: Settings) -> dict[str, str]:
         return {}
     place, _ = parse_blob_uri(settings.workspace)
     require_known_host(place, settings.azure.hosts)
-    given = settings.azure.given
+    given = settings.azure.credentials
     if "connection_string" in given:
         return {"AZURE_STORAGE_CONNECTION_STRING": given["connection_string"]}
     key = given.get("account_key") or os.environ.get("AZURE_STORAGE_KEY")

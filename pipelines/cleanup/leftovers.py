@@ -16,9 +16,9 @@ from pathlib import Path
 
 from pipelines.config.settings import Settings
 from pipelines.processes import oldest_java
-from pipelines.runs.history import LOCAL, RUNNING, SENDING, RunHistory, refresh_local
-from pipelines.runs.record import RUNS, is_due
-from pipelines.spark.class_data_sharing import FOLDER as CLASSES
+from pipelines.runs.history import LOCAL, RUNNING, PENDING, RunHistory, refresh_local
+from pipelines.runs.record import RUNS, is_expired
+from pipelines.spark.class_data_sharing import ARCHIVE_DIR as CLASSES
 from pipelines.spark.class_data_sharing import unused_archives
 from pipelines.spark.runtime import is_external_session
 from pipelines.workspace.lock import can_lock
@@ -148,7 +148,7 @@ def _on_machine(settings: Settings, now: float) -> Iterator[Leftover]:
 def _is_due(folder: Path, now: float, kept: float) -> bool:
     try:
         files = [(path.relative_to(folder).as_posix(), path.lstat().st_mtime) for path in folder.rglob("*")]
-        return is_due(folder.name, files or [("", folder.lstat().st_mtime)], now, kept)
+        return is_expired(folder.name, files or [("", folder.lstat().st_mtime)], now, kept)
     except OSError:  # changing under our eyes, or closed to us
         return False
 
@@ -156,7 +156,7 @@ def _is_due(folder: Path, now: float, kept: float) -> bool:
 def _running(ledger: RunHistory) -> set[str]:
     """Return the ids of the runs that are at work on this machine."""
     return {
-        each.id for each in ledger.all() if each.backend == LOCAL and refresh_local(each).state in (RUNNING, SENDING)
+        each.id for each in ledger.all() if each.backend == LOCAL and refresh_local(each).state in (RUNNING, PENDING)
     }
 
 

@@ -71,7 +71,7 @@ def status(origins: dict[str, SourcedValue], verbose: bool, as_json: bool) -> No
     from pipelines.status import as_text, collect_status
 
     settings = resolve_secrets(build_settings(origins))
-    spark = get_session(settings, verbose=verbose, is_brief=True)
+    spark = get_session(settings, verbose=verbose, cache_classes=False)
     found = collect_status(spark, apply_dataset(origins, spark, settings))
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else as_text(found))
 
@@ -87,7 +87,7 @@ def clean(origins: dict[str, SourcedValue], verbose: bool, dry_run: bool) -> Non
 
     settings = resolve_secrets(build_settings(origins))
     with hold_workspace(settings):
-        for line in Clean(settings, dry_run).run(lambda: get_session(settings, verbose=verbose, is_brief=True)):
+        for line in Clean(settings, dry_run).run(lambda: get_session(settings, verbose=verbose, cache_classes=False)):
             click.echo(f"clean: {line}")
 
 

@@ -15,10 +15,10 @@ from pipelines.cli import admin, bundle, datasets, notebooks, runs, stages, stre
 from pipelines.cli.options import OutputClosed, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError
-from pipelines.spark.launch import find_home
+from pipelines.spark.launch import ensure_home
 from pipelines.spark.root_cause import root_cause
 from pipelines.spark.runtime import is_external_session
-from pipelines.termination import Terminated, before_forced_exit, end_soon, handle_termination, received_signal
+from pipelines.termination import Terminated, before_forced_exit, exit_soon, handle_termination, received_signal
 
 __all__ = [
     "STAGES",
@@ -41,14 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if arguments is None and not is_external_session():
         streams.use_utf8()
-        find_home()
+        ensure_home()
     streams.open_streams()
-    with streams.visible_controls():
+    with streams.escape_control_characters():
         _run(list(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(words: list[str]) -> None:
-    say_end = cache(_say_end)  # the latest moment may have come before
+    say_end = cache(_print_end)  # the latest moment may have come before
     try:
         with handle_termination(), before_forced_exit(lambda: say_end(str(received_signal()))):
             code = irbis.main(words, "irbis", standalone_mode=False)
@@ -65,23 +65,23 @@ def _run(words: list[str]) -> None:
         how, code = (str(end), end.exit_code) if isinstance(end, Terminated) else ("stopped", 130)
         say_end(how)
         if received_signal():
-            end_soon()
+            exit_soon()
         raise SystemExit(code) from None
     except (OutputClosed, BrokenPipeError):  # the latter from what was buffered until now
         streams.discard_output()
         raise SystemExit(streams.BROKEN_PIPE) from None
     except Exception as error:
-        raise SystemExit(_explain(error, "--verbose" in words)) from None
+        raise SystemExit(_print_unexpected(error, "--verbose" in words)) from None
     if code:
         raise SystemExit(code)
 
 
-def _say_end(how: str) -> None:
+def _print_end(how: str) -> None:
     with contextlib.suppress(OSError):  # the terminal may have closed
         click.echo(f"irbis: {how}. What was committed stays; the same command goes on from there.", err=True)
 
 
-def _explain(error: Exception, verbose: bool) -> int:
+def _print_unexpected(error: Exception, verbose: bool) -> int:
     """Print what an error that nobody expected comes from, and give the exit code."""
     if reason := streams.output_fault(error):
         streams.discard_output()

@@ -66,7 +66,7 @@ def validate_task_parameters(word: str, parameters: Sequence[str]) -> list[str]:
     try:
         context = command.make_context(word, list(parameters), help_option_names=[])  # a task that helps does nothing
         origins = collect_settings(context.params["env"], context.params["assignments"], context.params)
-        build_settings({key: _without_references(key, origin, origins) for key, origin in origins.items()})
+        build_settings({key: _replace_references(key, origin, origins) for key, origin in origins.items()})
     except click.UsageError as error:
         return [error.format_message()]
     except SettingsError as error:  # what this shell's variables say is no fault of the bundle
@@ -74,7 +74,7 @@ def validate_task_parameters(word: str, parameters: Sequence[str]) -> list[str]:
     return []
 
 
-def _without_references(key: str, origin: SourcedValue, origins: dict[str, SourcedValue]) -> SourcedValue:
+def _replace_references(key: str, origin: SourcedValue, origins: dict[str, SourcedValue]) -> SourcedValue:
     """Replace a value that is not known before the run by a harmless one: the default."""
     from pipelines.config.loader import load_sourced_values
 

@@ -33,7 +33,7 @@ def list_datasets(origins: dict[str, SourcedValue], verbose: bool) -> None:
     """Show every name with its images and last ingest."""
     from pipelines.stages.datasets import as_table, list_datasets
 
-    click.echo(as_table(_of_datasets(list_datasets, origins, verbose)))
+    click.echo(as_table(_call_with_session(list_datasets, origins, verbose)))
 
 
 @datasets.command("add")
@@ -43,7 +43,7 @@ def add_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str) -> N
     """Register --images, with --labels and --set sources.station=..., under a name."""
     from pipelines.stages.datasets import add
 
-    click.echo(_of_datasets(add, origins, verbose, name))
+    click.echo(_call_with_session(add, origins, verbose, name))
 
 
 @datasets.command("show")
@@ -54,7 +54,7 @@ def show_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str, as_
     """Show counts by label, size, dates and the last ingest."""
     from pipelines.stages.datasets import as_text, show_dataset
 
-    found = _of_datasets(show_dataset, origins, verbose, name)
+    found = _call_with_session(show_dataset, origins, verbose, name)
     click.echo(json.dumps(found, indent=2, ensure_ascii=False, default=str) if as_json else as_text(found))
 
 
@@ -65,11 +65,11 @@ def remove_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str) -
     """Forget a name; its images stay."""
     from pipelines.stages.datasets import remove
 
-    click.echo(_of_datasets(remove, origins, verbose, name))
+    click.echo(_call_with_session(remove, origins, verbose, name))
 
 
-def _of_datasets(act: Callable[..., Any], origins: dict[str, SourcedValue], verbose: bool, *words: str) -> Any:
+def _call_with_session(act: Callable[..., Any], origins: dict[str, SourcedValue], verbose: bool, *words: str) -> Any:
     from pipelines.spark.session import get_session
 
     settings = resolve_secrets(build_settings(origins))
-    return act(get_session(settings, verbose=verbose, is_brief=True), settings, *words)
+    return act(get_session(settings, verbose=verbose, cache_classes=False), settings, *words)

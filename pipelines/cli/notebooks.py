@@ -48,16 +48,16 @@ def run_notebook(
     """Run a notebook (walkthrough, explore, score, or a path); --workspace and the like are its parameters too."""
     from pipelines.notebooks.execute import run_notebook
 
-    wanted = validate_request(name, _texts(pairs))
+    wanted = validate_request(name, _parse_parameters(pairs))
     about = {key: value for key, value in wanted.parameters.items() if key in ("workspace", "env", "settings")}
     if where:
-        return _sent(wanted, settings_from_parameters(about), where, follow)
+        return _submit_notebook(wanted, settings_from_parameters(about), where, follow)
     settings = resolve_secrets(build_settings(settings_from_parameters(about)))
     click.echo(run_notebook(wanted, settings, with_bar=sys.stderr.isatty()).closing_line())
     return 0
 
 
-def _sent(wanted: NotebookRequest, origins: dict[str, SourcedValue], where: str, follow: bool) -> int:
+def _submit_notebook(wanted: NotebookRequest, origins: dict[str, SourcedValue], where: str, follow: bool) -> int:
     """Send a notebook as a run; its executed copy is fetched into the run's folder when it has ended."""
     settings = build_settings(origins)
     given = {key: value for key, value in wanted.given.items() if value not in ("", None)}
@@ -68,7 +68,7 @@ def _sent(wanted: NotebookRequest, origins: dict[str, SourcedValue], where: str,
     return submit_job(job, {**given, **connection_settings(origins)}, where, place, settings, follow)
 
 
-def _texts(pairs: tuple[str, ...]) -> dict[str, str]:
+def _parse_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
     """Give the texts of parameters by name: those of -p, and the options that were typed, by the names they have."""
     texts: dict[str, str] = {}
     for pair in pairs:
@@ -76,14 +76,14 @@ def _texts(pairs: tuple[str, ...]) -> dict[str, str]:
         if not equals:
             raise NotebookError(f"-p {pair}: write KEY=VALUE, such as -p gallery_size=24.")
         texts[key.strip()] = value.strip()
-    for key, value in _typed_options().items():
+    for key, value in _command_line_options().items():
         if key in texts:
             raise NotebookError(f"-p {key}={texts[key]} and the option of that name say the same thing. Give one.")
         texts[key] = value
     return texts
 
 
-def _typed_options() -> dict[str, str]:
+def _command_line_options() -> dict[str, str]:
     given = click.get_current_context().params
     texts = {name: given[name] for name in ("env", *SETTING_OPTIONS) if given[name] is not None}
     return texts | ({"settings": shlex.join(given["assignments"])} if given["assignments"] else {})

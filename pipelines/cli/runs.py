@@ -22,13 +22,13 @@ from pipelines.runs import follow as follow_module
 from pipelines.runs.backends import registry
 from pipelines.runs.backends.base import Backend, RunRequest
 from pipelines.runs.backends.workspace_files import WorkspaceFiles
-from pipelines.runs.history import LOCAL, SENDING, SUCCEEDED, UNKNOWN, RunHistory, RunRecord, new_run_id, utc_now
+from pipelines.runs.history import LOCAL, PENDING, SUCCEEDED, UNKNOWN, RunHistory, RunRecord, new_run_id, utc_now
 from pipelines.runs.package import LOCAL_ONLY_PREFIXES, non_default_settings, to_cli_args
 from pipelines.runs.submit import submit_run
 from pipelines.stages.result import format_duration
 from pipelines.stages.sweep.plan import read_plan
 
-CONNECTION_SETTINGS = ("databricks.", "hdinsight.", "spark.conf")  # settings that say how a run's place is entered
+CONNECTION_SETTINGS = ("databricks.", "hdinsight.", "spark.conf")  # settings that say how a run's backend is entered
 SECRET_HINTS = {"databricks": "Name one kept there: {{secrets/SCOPE/KEY}}."}
 NO_SECRET_HINT = "The cluster must have a way in of its own."
 FOLLOW = click.option("--follow", is_flag=True, help="Stay until it ends, and show its log.")
@@ -53,7 +53,7 @@ def submit(
     """Send a stage, all of them, or a sweep with its plan to a cluster: this code, these settings."""
     if (what == "sweep") != (plan is not None):
         raise click.UsageError("A sweep has a plan, nothing else has: irbis submit sweep conf/sweeps/penalties.yaml")
-    return _submitted([what, str(Path(plan).absolute())] if plan else [what], origins, where, existing, follow)
+    return _submit([what, str(Path(plan).absolute())] if plan else [what], origins, where, existing, follow)
 
 
 @irbis.command()
@@ -61,14 +61,14 @@ def submit(
 @common_options
 def runs(origins: dict[str, SourcedValue], verbose: bool, as_json: bool) -> None:
     """List the runs that were started here, wherever they run."""
-    ledger = _ledger(origins)
-    found = [follow_module.list_as_is(entry, partial(_place, entry, origins), ledger) for entry in ledger.all()]
+    history = _open_history(origins)
+    found = [follow_module.refresh_safely(entry, partial(_get_backend, entry, origins), history) for entry in history.all()]
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in found], indent=2, ensure_ascii=False))
     elif not found:
-        click.echo(f"No run is noted in {ledger.folder} yet.")
+        click.echo(f"No run is noted in {history.folder} yet.")
     else:
-        click.echo(_table(found))
+        click.echo(_format_table(found))
 
 
 @irbis.command()
@@ -77,12 +77,12 @@ def runs(origins: dict[str, SourcedValue], verbose: bool, as_json: bool) -> None
 @common_options
 def logs(origins: dict[str, SourcedValue], verbose: bool, run: str | None, follow: bool) -> int:
     """Show what a run has said so far, the latest one's without a name."""
-    ledger = _ledger(origins)
-    entry = ledger.find(run)
-    place = _place(entry, origins)
+    history = _open_history(origins)
+    entry = history.find(run)
+    backend = _get_backend(entry, origins)
     if follow:
-        return _followed(entry, place, ledger, build_settings(origins))
-    text = follow_module.LogTail(place, entry.folder).read_new(is_over=True)
+        return _follow(entry, backend, history, build_settings(origins))
+    text = follow_module.LogTail(backend, entry.folder).read_new(is_over=True)
     click.echo(text or f"{entry.id} has said nothing yet.", nl=not text)
     return 0
 
@@ -93,13 +93,13 @@ def logs(origins: dict[str, SourcedValue], verbose: bool, run: str | None, follo
 @common_options
 def outputs(origins: dict[str, SourcedValue], verbose: bool, run: str | None, download: str | None) -> None:
     """List what a run has made: log, results, report, model."""
-    entry = _ledger(origins).find(run)
-    place = _place(entry, origins)
+    entry = _open_history(origins).find(run)
+    backend = _get_backend(entry, origins)
     if download:
-        files = follow_module.download(place, entry.folder, Path(download))
+        files = follow_module.download(backend, entry.folder, Path(download))
         click.echo(f"{entry.id}: {len(files)} files are in {download}")
         return
-    found = place.files(entry.folder)
+    found = backend.files(entry.folder)
     for name, size in found:
         click.echo(f"{size:>12,}  {name}")
     click.echo(f"{entry.id}: {len(found)} files in {entry.folder}")
@@ -110,16 +110,16 @@ def outputs(origins: dict[str, SourcedValue], verbose: bool, run: str | None, do
 @common_options
 def cancel(origins: dict[str, SourcedValue], verbose: bool, run: str | None) -> None:
     """End a run; what it has committed stays."""
-    ledger = _ledger(origins)
-    entry = ledger.find(run)
-    place = _place(entry, origins)
-    entry = follow_module.refresh(entry, place, ledger)
+    history = _open_history(origins)
+    entry = history.find(run)
+    backend = _get_backend(entry, origins)
+    entry = follow_module.refresh(entry, backend, history)
     if entry.has_ended:
         click.echo(f"{entry.id} has ended already: {entry.state}")
         return
     if entry.state == UNKNOWN:
         raise DataError(f"{entry.id} is not ended from here: {entry.outcome}.")
-    place.cancel(follow_module.get_handle(entry, place))
+    backend.cancel(follow_module.get_handle(entry, backend))
     click.echo(f"{entry.id}: its end is asked for. `irbis runs` says when it has come.")
 
 
@@ -128,21 +128,21 @@ def cancel(origins: dict[str, SourcedValue], verbose: bool, run: str | None) -> 
 @FOLLOW
 @common_options
 def repeat(origins: dict[str, SourcedValue], verbose: bool, run: str | None, follow: bool) -> int:
-    """Do a run again: the same command, settings and place."""
-    entry = _ledger(origins).find(run)
+    """Do a run again: the same command, settings and backend."""
+    entry = _open_history(origins).find(run)
     click.echo(f"repeats {entry.id}: irbis {' '.join([*entry.command, *to_cli_args(entry.settings)])}", err=True)
     # A mapping of the record lacks its secrets, which come from where they came from.
-    again = overlay_settings({**load_sourced_values(), **{key: origins[key] for key in MAPPINGS}}, _recorded(entry))
+    again = overlay_settings({**load_sourced_values(), **{key: origins[key] for key in MAPPINGS}}, _recorded_settings(entry))
     if entry.command[0] == "notebook":
-        return _notebook_again(entry, follow)
+        return _repeat_notebook(entry, follow)
     if entry.backend != LOCAL:
-        return _submitted(entry.command, again, entry.backend, entry.handle.get("job"), follow)
+        return _submit(entry.command, again, entry.backend, entry.handle.get("job"), follow)
     os.chdir(entry.cwd)
     told = {key: each.value for key, each in again.items() if key in entry.settings or (key in MAPPINGS and each.value)}
-    return _irbis([*entry.command, *to_cli_args(told)])
+    return _run_command([*entry.command, *to_cli_args(told)])
 
 
-def _notebook_again(entry: RunRecord, follow: bool) -> int:
+def _repeat_notebook(entry: RunRecord, follow: bool) -> int:
     """Send a notebook again: its entry has its parameters for settings."""
     os.chdir(entry.cwd)
     asked = {key: value for key, value in entry.settings.items() if not key.startswith(CONNECTION_SETTINGS)}
@@ -151,48 +151,48 @@ def _notebook_again(entry: RunRecord, follow: bool) -> int:
         asked["settings"] = " ".join(texts)
     given = [word for key, value in asked.items() for word in ("-p", f"{key}={value}")]
     words = ["notebook", "run", *entry.command[1:], *given, "--on", entry.backend]
-    return _irbis([*words, "--follow"] if follow else words)
+    return _run_command([*words, "--follow"] if follow else words)
 
 
-def _irbis(words: Sequence[str]) -> int:
+def _run_command(words: Sequence[str]) -> int:
     return int(irbis.main(list(words), "irbis", standalone_mode=False) or 0)
 
 
-def _submitted(
+def _submit(
     words: Sequence[str], origins: dict[str, SourcedValue], where: str, existing: str | None, follow: bool
 ) -> int:
     settings = build_settings(origins)
-    learners: list[Any] = [settings.train.classifier]
+    classifiers: list[Any] = [settings.train.classifier]
     if words[0] == "sweep":
-        learners = read_plan(words[1], origins).choices("train.classifier", *learners)
-    place = registry.get_backend(where, settings, WorkspaceFiles(settings))
-    differ, secret = non_default_settings(origins)
-    sent = {key: value for key, value in differ.items() if not key.startswith(LOCAL_ONLY_PREFIXES)}
+        classifiers = read_plan(words[1], origins).choices("train.classifier", *classifiers)
+    backend = registry.get_backend(where, settings, WorkspaceFiles(settings))
+    changed, secret = non_default_settings(origins)
+    sent = {key: value for key, value in changed.items() if not key.startswith(LOCAL_ONLY_PREFIXES)}
     if not existing:
         sent["workspace"] = settings.workspace.rstrip("/")
-        if faults := place.validate(sent):
+        if faults := backend.validate(sent):
             raise SettingsError(faults)
     for name in secret:
         if not name.startswith(LOCAL_ONLY_PREFIXES):
             click.echo(f"{name} stays here: it is a secret. {SECRET_HINTS.get(where, NO_SECRET_HINT)}", err=True)
         elif name.startswith("spark.conf"):
             click.echo(f"{name} is a secret and not recorded. Give it to `irbis repeat` again.", err=True)
-    job = RunRequest(new_run_id(words[0]), tuple(words), sent, existing, needs_lightgbm="lightgbm" in learners)
-    return submit_job(job, differ, where, place, settings, follow)
+    job = RunRequest(new_run_id(words[0]), tuple(words), sent, existing, needs_lightgbm="lightgbm" in classifiers)
+    return submit_job(job, changed, where, backend, settings, follow)
 
 
 def submit_job(
-    job: RunRequest, differ: dict[str, Any], where: str, place: Backend, settings: Settings, follow: bool
+    job: RunRequest, changed: dict[str, Any], where: str, backend: Backend, settings: Settings, follow: bool
 ) -> int:
     """Send a run, say by what name it is known, and follow it if that is wanted; give the exit code."""
-    ledger, workspace = RunHistory(settings.runs.history_dir), settings.workspace.rstrip("/")
-    entry = RunRecord(job.id, job.words, where, differ, workspace, os.getcwd(), utc_now(), state=SENDING)
-    entry = submit_run(entry, job, place, ledger)
+    history, workspace = RunHistory(settings.runs.history_dir), settings.workspace.rstrip("/")
+    entry = RunRecord(job.id, job.words, where, changed, workspace, os.getcwd(), utc_now(), state=PENDING)
+    entry = submit_run(entry, job, backend, history)
     click.echo(f"{job.id}: sent to {where}. `irbis logs {job.id} --follow` shows how it goes.", err=True)
-    return _followed(entry, place, ledger, settings) if follow else 0
+    return _follow(entry, backend, history, settings) if follow else 0
 
 
-def _followed(entry: RunRecord, place: Backend, ledger: RunHistory, settings: Settings) -> int:
+def _follow(entry: RunRecord, backend: Backend, history: RunHistory, settings: Settings) -> int:
     """Follow a run to its end; give 0 if it was a success, else 1."""
 
     def say(text: str) -> None:
@@ -202,44 +202,44 @@ def _followed(entry: RunRecord, place: Backend, ledger: RunHistory, settings: Se
         click.echo(text, err=True)
 
     try:
-        entry = follow_module.follow(entry, place, ledger, settings.runs.poll_seconds, say, tell)
+        entry = follow_module.follow(entry, backend, history, settings.runs.poll_seconds, say, tell)
     except KeyboardInterrupt:
         tell(f"{entry.id} goes on. `irbis logs {entry.id} --follow` takes up again, `irbis cancel {entry.id}` ends it.")
         raise SystemExit(130) from None
     if entry.state != SUCCEEDED:
         tell(f"{entry.id} {entry.state}: {entry.outcome}")
         return 1
-    stages = follow_module.stage_results(place, entry.folder)
+    stages = follow_module.stage_results(backend, entry.folder)
     if stages and not any(stage.written for stage in stages):
         click.echo("Nothing new: every stage found its work done.")
     tell(f"{entry.id} {entry.state}. `irbis outputs {entry.id} --download DIR` fetches what it made.")
     return 0
 
 
-def _ledger(origins: dict[str, SourcedValue]) -> RunHistory:
+def _open_history(origins: dict[str, SourcedValue]) -> RunHistory:
     return RunHistory(build_settings(origins).runs.history_dir)
 
 
-def _recorded(entry: RunRecord) -> dict[str, SourcedValue]:
+def _recorded_settings(entry: RunRecord) -> dict[str, SourcedValue]:
     return {key: SourcedValue(value, entry.id) for key, value in entry.settings.items()}
 
 
-def _place(entry: RunRecord, origins: dict[str, SourcedValue]) -> Backend:
+def _get_backend(entry: RunRecord, origins: dict[str, SourcedValue]) -> Backend:
     """Give a run's target, entered the way in which the run was sent, unless the command names another."""
-    kept = {key: origin for key, origin in _recorded(entry).items() if key.startswith(CONNECTION_SETTINGS)}
+    kept = {key: origin for key, origin in _recorded_settings(entry).items() if key.startswith(CONNECTION_SETTINGS)}
     given = {key: origin for key, origin in origins.items() if origin.source != "conf/base.yaml"}
     settings = build_settings({**origins, **overlay_settings(kept, given)})
     return registry.get_backend(entry.backend, settings, WorkspaceFiles(settings))
 
 
 def connection_settings(origins: Mapping[str, SourcedValue]) -> dict[str, Any]:
-    """Give what says how a place is entered and is not that of conf/base.yaml: it is needed to ask about a run too."""
+    """Give what says how a backend is entered and is not that of conf/base.yaml: it is needed to ask about a run too."""
     return {
         key: value for key, value in non_default_settings(origins)[0].items() if key.startswith(CONNECTION_SETTINGS)
     }
 
 
-def _table(entries: Sequence[RunRecord]) -> str:
+def _format_table(entries: Sequence[RunRecord]) -> str:
     """Give a line a run, the latest first."""
     rows = [("run", "what", "where", "state", "started (UTC)", "took", "")]
     for entry in reversed(entries):

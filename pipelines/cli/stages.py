@@ -67,7 +67,7 @@ def ingest(origins: dict[str, SourcedValue], verbose: bool, watch: bool) -> None
     from pipelines.stages.ingest.watch import watch as looks
 
     settings = resolve_secrets(build_settings(origins))
-    _require_ways_in(("ingest",), settings)
+    _validate_access(("ingest",), settings)
     spark = get_session(settings, verbose=verbose)
     settings = apply_dataset(origins, spark, settings)
     click.echo(f"ingest: watching every {settings.ingest.poll_seconds:g} s; Ctrl-C stops", err=True)
@@ -102,7 +102,7 @@ def _run_all(words: Sequence[str], origins: dict[str, SourcedValue], verbose: bo
             for result in known:
                 print_result(result, recording)
         else:
-            save_digest(settings, inputs, list(_results(STAGES, origins, settings, verbose, recording)))
+            save_digest(settings, inputs, list(_iter_results(STAGES, origins, settings, verbose, recording)))
 
 
 def run_stages(
@@ -116,7 +116,7 @@ def run_stages(
         locked_workspace(names, origins) as settings,
         record_run(words, settings, non_default_settings(origins)[0]) as recording,
     ):
-        for _ in _results(names, origins, settings, verbose, recording):
+        for _ in _iter_results(names, origins, settings, verbose, recording):
             pass
 
 
@@ -132,7 +132,7 @@ def locked_workspace(names: Sequence[str], origins: dict[str, SourcedValue]) -> 
         require_usable_machine(settings)
         if {"train", "report"} & set(names) or ("score" in names and settings.score.model_version == "champion"):
             require_champion_files(settings)
-        _require_ways_in(names, settings)
+        _validate_access(names, settings)
     except UserError as error:
         if settings.runs.id:  # sent from elsewhere
             from pipelines.runs.recorder import record_rejected_run
@@ -146,7 +146,7 @@ def locked_workspace(names: Sequence[str], origins: dict[str, SourcedValue]) -> 
         yield settings
 
 
-def _results(
+def _iter_results(
     names: Sequence[str], origins: dict[str, SourcedValue], settings: Settings, verbose: bool, recording: RunRecorder
 ) -> Iterator[StageResult]:
     """Run the stages and tell of each."""
@@ -158,7 +158,7 @@ def _results(
 
         try:
             # Beside one another: each stage loads while Spark starts or the stage before it is at work.
-            stages = [loader.submit(_loaded, name, settings) for name in names]
+            stages = [loader.submit(_load_stage, name, settings) for name in names]
             spark = get_session(settings, verbose=verbose)
             recording.attach_session(spark)
             settings = apply_dataset(origins, spark, settings)
@@ -173,7 +173,7 @@ def _results(
             loader.shutdown(wait=False, cancel_futures=True)
 
 
-def _require_ways_in(names: Sequence[str], settings: Settings) -> None:
+def _validate_access(names: Sequence[str], settings: Settings) -> None:
     """Tell of a wrong address or credential before Spark starts, if Spark is ours to start."""
     from pipelines.azure.hadoop import hadoop_access_conf
     from pipelines.sources.registry import open_source
@@ -194,9 +194,9 @@ def print_result(result: StageResult, recording: RunRecorder | None = None) -> N
         recording.add(result)
 
 
-def _loaded(name: str, settings: Settings) -> Any:
+def _load_stage(name: str, settings: Settings) -> Any:
     """Import a stage and let it prepare what takes no Spark, if it has something to prepare."""
-    stage = importlib.import_module(f"pipelines.stages.{name}")
+    stage = importlib.import_module(f"pipelines.stages.{name}.stage")
     if prepare := getattr(stage, "prepare", None):
         prepare(settings)
     return stage

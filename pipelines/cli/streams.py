@@ -38,18 +38,18 @@ def open_streams() -> None:
 
 
 @contextmanager
-def visible_controls() -> Iterator[None]:
+def escape_control_characters() -> Iterator[None]:
     """Escape control characters in what is printed while the block runs; only those that lay out text stay.
 
     Names of files and texts from servers may hold sequences that move the cursor, hide lines or set the title.
     """
-    out: Any = _Visible(sys.stdout)
-    err: Any = _Visible(sys.stderr)
+    out: Any = _EscapingStream(sys.stdout)
+    err: Any = _EscapingStream(sys.stderr)
     with redirect_stdout(out), redirect_stderr(err):
         yield
 
 
-class _Visible:
+class _EscapingStream:
     """Pass text on to a stream, control characters as their escapes."""
 
     def __init__(self, stream: Any):

@@ -25,7 +25,7 @@ def train(origins: dict[str, SourcedValue], verbose: bool, compare_splits: bool)
     from pipelines.stages.train.compare_splits import compare_splits_report
 
     settings = resolve_secrets(build_settings(origins))
-    click.echo(compare_splits_report(get_session(settings, verbose=verbose, is_brief=True), settings))
+    click.echo(compare_splits_report(get_session(settings, verbose=verbose, cache_classes=False), settings))
 
 
 @irbis.command()
@@ -52,11 +52,11 @@ def sweep(origins: dict[str, SourcedValue], verbose: bool, file: str, only_begin
         from pipelines.stages.featurize import stage as featurize
         from pipelines.stages.sweep.stage import init_sweep, run
 
-        spark = get_session(_with_learner(settings, plan.choices("train.classifier", None)), verbose=verbose)
+        spark = get_session(_with_lightgbm_jars(settings, plan.choices("train.classifier", None)), verbose=verbose)
         recording.attach_session(spark)
         settings = apply_dataset(origins, spark, settings)
         for backbone in backbones if part.is_all else []:  # features of each are computed once, and kept
-            one = resolve_secrets(build_settings(_with(origins, "featurize.backbone", backbone)))
+            one = resolve_secrets(build_settings(_override(origins, "featurize.backbone", backbone)))
             print_result(featurize.run(spark, one), recording)
         name = Path(file).stem
         done = (
@@ -65,11 +65,11 @@ def sweep(origins: dict[str, SourcedValue], verbose: bool, file: str, only_begin
         print_result(done, recording)
 
 
-def _with(origins: dict[str, SourcedValue], key: str, value: object) -> dict[str, SourcedValue]:
+def _override(origins: dict[str, SourcedValue], key: str, value: object) -> dict[str, SourcedValue]:
     return {**origins, key: SourcedValue(value, "the sweep")}
 
 
-def _with_learner(settings: Settings, learners: list[str]) -> Settings:
+def _with_lightgbm_jars(settings: Settings, learners: list[str]) -> Settings:
     """Give the settings of a session that has what any of the learners needs."""
     if "lightgbm" not in learners:
         return settings

@@ -49,13 +49,13 @@ def load_sourced_values(env: str | None = None, overrides: Mapping[str, Any] | N
     env = env or os.environ.get("IRBIS_ENV")
     origins: dict[str, SourcedValue] = {}
     for path in [conf_dir() / "base.yaml"] + ([_env_file(env)] if env else []):
-        origins |= {key: SourcedValue(value, _shown(path)) for key, value in flatten(read_yaml(path))}
-    origins |= {key: SourcedValue(value, f"environment variable {name}") for name, key, value in _variables()}
+        origins |= {key: SourcedValue(value, _display_path(path)) for key, value in flatten(read_yaml(path))}
+    origins |= {key: SourcedValue(value, f"environment variable {name}") for name, key, value in _environment_values()}
     for key, given in (overrides or {}).items():
         value, source = (given.value, given.source) if isinstance(given, SourcedValue) else (given, "--set")
         mapping = next((name for name in MAPPINGS if key.startswith(f"{name}.")), None)
         if mapping:  # Spark's own names have dots too
-            key, value = mapping, _with_item(origins[mapping].value, key[len(mapping) + 1 :], value)
+            key, value = mapping, _add_item(origins[mapping].value, key[len(mapping) + 1 :], value)
         origins[key] = SourcedValue(None if value == "null" else value, source)
     return origins
 
@@ -100,7 +100,7 @@ def overlay_settings(lower: Mapping[str, SourcedValue], upper: Mapping[str, Sour
     return found
 
 
-def _variables() -> list[tuple[str, str, Any]]:
+def _environment_values() -> list[tuple[str, str, Any]]:
     """Give name, key and text of every IRBIS_* variable; their texts mean what they mean after --set."""
     known = {ENV_PREFIX + key.replace(".", "__").upper(): key for key in setting_keys()}
     found = []
@@ -112,7 +112,7 @@ def _variables() -> list[tuple[str, str, Any]]:
     return found
 
 
-def _with_item(before: Any, name: str, value: Any) -> Any:
+def _add_item(before: Any, name: str, value: Any) -> Any:
     """Add an item to a mapping; to what is no mapping it cannot be added, which `validated` will say."""
     try:
         before = parse_mapping(before)
@@ -125,7 +125,7 @@ def _env_file(env: str) -> Path:
     path = Path(env) if env.endswith((".yaml", ".yml")) else conf_dir() / f"{env}.yaml"
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in conf_dir().glob("*.yaml") if p.stem != "base"))
-        raise SettingsError(f"--env {env}: there is no {_shown(path)}. Known: {names}, or give a path to a .yaml file.")
+        raise SettingsError(f"--env {env}: there is no {_display_path(path)}. Known: {names}, or give a path to a .yaml file.")
     return path
 
 
@@ -139,11 +139,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         problem = re.sub(
             r"(alias|tag|handle) '.*'", r"\1; put a value that begins with & * or ! in quotes", str(error.problem)
         )
-        raise SettingsError(f"{_shown(path)}{line} is not YAML as settings want it: {problem}.") from error
+        raise SettingsError(f"{_display_path(path)}{line} is not YAML as settings want it: {problem}.") from error
     except (yaml.YAMLError, OSError, ValueError) as error:  # of what looks like a date, or is no UTF-8
-        raise SettingsError(f"{_shown(path)} cannot be read: {' '.join(str(error).split())}.") from error
+        raise SettingsError(f"{_display_path(path)} cannot be read: {' '.join(str(error).split())}.") from error
     if not isinstance(tree, dict):
-        raise SettingsError(f"{_shown(path)} must hold settings by name, not a {type(tree).__name__}.")
+        raise SettingsError(f"{_display_path(path)} must hold settings by name, not a {type(tree).__name__}.")
     return tree
 
 
@@ -159,14 +159,14 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _shown(path: Path) -> str:
+def _display_path(path: Path) -> str:
     return f"conf/{path.name}" if path.parent == conf_dir() else str(path)
 
 
 def build_settings(origins: Mapping[str, SourcedValue]) -> Settings:
     """Give the settings that the origins amount to, or raise SettingsError with every fault."""
     known = setting_keys()
-    faults = [_unknown(key, origin, known) for key, origin in origins.items() if key not in known]
+    faults = [_unknown_key_fault(key, origin, known) for key, origin in origins.items() if key not in known]
     tree: dict[str, Any] = {}
     for key in known:
         if key in origins:
@@ -175,13 +175,13 @@ def build_settings(origins: Mapping[str, SourcedValue]) -> Settings:
     try:
         settings = Settings(**tree)
     except ValidationError as error:
-        faults += [_mistyped(fault, origins) for fault in error.errors()]
+        faults += [_invalid_value_fault(fault, origins) for fault in error.errors()]
     if faults:
         raise SettingsError(dict.fromkeys(faults))
     return settings
 
 
-def _unknown(key: str, origin: SourcedValue, known: list[str]) -> str:
+def _unknown_key_fault(key: str, origin: SourcedValue, known: list[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [
         name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]
     ]
@@ -192,7 +192,7 @@ def _unknown(key: str, origin: SourcedValue, known: list[str]) -> str:
     return f"{origin.source} has an unknown key '{key}'. {hint}"
 
 
-def _mistyped(fault: Any, origins: Mapping[str, SourcedValue]) -> str:
+def _invalid_value_fault(fault: Any, origins: Mapping[str, SourcedValue]) -> str:
     names = [str(part) for part in fault["loc"]]
     key = next((k for n in (2, 1) if (k := ".".join(names[:n])) in origins), ".".join(names))
     if key not in origins:

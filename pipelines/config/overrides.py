@@ -21,15 +21,15 @@ SETTING_OPTIONS = {
 
 def collect_settings(env: str | None, assignments: Iterable[str], named: Mapping[str, Any]) -> dict[str, SourcedValue]:
     """Give the settings' origins for what the options that all commands have say: --env, --set and the short forms."""
-    overrides: dict[str, Any] = dict(_assignment(text) for text in assignments)
+    overrides: dict[str, Any] = dict(_parse_assignment(text) for text in assignments)
     for name, (key, _, _) in SETTING_OPTIONS.items():
         if named.get(name) is not None:
             overrides[key] = SourcedValue(named[name], f"--{name}")
-    _choose_place(overrides)
+    _choose_source(overrides)
     return load_sourced_values(env, overrides)
 
 
-def _choose_place(overrides: dict[str, Any]) -> None:
+def _choose_source(overrides: dict[str, Any]) -> None:
     """Let the place that the command line names win over the one of a file; raise SettingsError if it names two."""
     named = [key for key in ("sources.images", "sources.dataset") if key in overrides]
     if len(named) == 2:
@@ -39,7 +39,7 @@ def _choose_place(overrides: dict[str, Any]) -> None:
         overrides[other] = SourcedValue(None, "the command line")
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def _parse_assignment(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
         raise SettingsError(f"--set {redact(text)}: write KEY=VALUE, such as --set train.max_iter=50.")

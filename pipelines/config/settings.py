@@ -51,7 +51,7 @@ class Azure(SettingsSection):
     hosts: Hosts
 
     @property
-    def given(self) -> dict[str, str]:
+    def credentials(self) -> dict[str, str]:
         """The credentials that are set, by name."""
         return {name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)}
 

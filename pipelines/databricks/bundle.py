@@ -90,14 +90,14 @@ def resolve_target(
     tree = deep_merge(tree, {key: value for key, value in chosen.items() if key not in TARGET_KEYS})
     tree["bundle"] = {**(tree.get("bundle") or {}), "target": target, "mode": chosen.get("mode")}
     tree["workspace"] = _workspace(tree, user)
-    resolver = Resolver(tree, _values(tree, chosen, variables or {}))
+    resolver = Resolver(tree, _variable_values(tree, chosen, variables or {}))
     tree = {key: value if key == "variables" else resolver.resolve(value) for key, value in tree.items()}
     for job in _jobs_of(tree).values():
-        job |= {name: _keyed(job[name], key) for name, key in LIST_KEYS.items() if isinstance(job.get(name), list)}
+        job |= {name: _merge_by_key(job[name], key) for name, key in LIST_KEYS.items() if isinstance(job.get(name), list)}
     return tree, resolver.faults
 
 
-def _values(tree: Tree, chosen: Tree, given: Mapping[str, Any]) -> Tree:
+def _variable_values(tree: Tree, chosen: Tree, given: Mapping[str, Any]) -> Tree:
     """Give the variables that have a value: given, of the environment, of the target, else their default."""
     known = tree.get("variables") or {}
     if unknown := sorted({*given, *(chosen.get("variables") or {})} - set(known)):
@@ -126,7 +126,7 @@ def _workspace(tree: Tree, user: str | None) -> Tree:
     return found
 
 
-def _keyed(items: list[Any], key: str) -> list[Any]:
+def _merge_by_key(items: list[Any], key: str) -> list[Any]:
     """Merge the items that bear the same key, in the place of the first."""
     found: dict[Any, Any] = {}
     for number, item in enumerate(items):
@@ -145,7 +145,7 @@ def render(
     """Give the bundle as it would be deployed to a target: everything merged, resolved and with absolute paths."""
     bundle = read_bundle(folder)
     tree, _ = resolve_target(bundle, target, variables, user)
-    rendered = {name: _as_created(job, tree, bundle, name) for name, job in _jobs_of(tree).items()}
+    rendered = {name: _add_deployment_fields(job, tree, bundle, name) for name, job in _jobs_of(tree).items()}
     return {**tree, "resources": {**tree.get("resources", {}), "jobs": rendered}}
 
 
@@ -160,7 +160,7 @@ def render_jobs(
     return dict(render(target, variables, user=user, folder=folder)["resources"]["jobs"])
 
 
-def _as_created(job: Tree, tree: Tree, bundle: Bundle, name: str) -> Tree:
+def _add_deployment_fields(job: Tree, tree: Tree, bundle: Bundle, name: str) -> Tree:
     """Add what the CLI adds to a job: presets of the target, who deployed it, run_as, absolute paths."""
     workspace, presets = tree["workspace"], _presets(tree)
     found = {key: value for key, value in job.items() if key != "permissions"}  # which are granted by another call
@@ -175,7 +175,7 @@ def _as_created(job: Tree, tree: Tree, bundle: Bundle, name: str) -> Tree:
     if "run_as" in tree:
         found.setdefault("run_as", tree["run_as"])
     folder = bundle.root / bundle.file_of(name).parent
-    found["tasks"] = [_with_paths(task, tree, bundle, folder) for task in job.get("tasks") or []]
+    found["tasks"] = [_resolve_paths(task, tree, bundle, folder) for task in job.get("tasks") or []]
     metadata = f"{workspace['state_path']}/metadata.json"
     found["deployment"] = {"kind": "BUNDLE", "metadata_file_path": metadata}
     return {**found, "edit_mode": "UI_LOCKED", "format": "MULTI_TASK"}
@@ -191,10 +191,10 @@ def _presets(tree: Tree) -> Tree:
     return {**own, **presets, "tags": {"dev": short, **presets.get("tags", {})}}
 
 
-def _with_paths(task: Tree, tree: Tree, bundle: Bundle, folder: Path) -> Tree:
+def _resolve_paths(task: Tree, tree: Tree, bundle: Bundle, folder: Path) -> Tree:
     found = dict(task)
     if "for_each_task" in task:
-        inner = _with_paths(task["for_each_task"]["task"], tree, bundle, folder)
+        inner = _resolve_paths(task["for_each_task"]["task"], tree, bundle, folder)
         found["for_each_task"] = {**task["for_each_task"], "task": inner}
     for kind, key in (("spark_python_task", "python_file"), ("notebook_task", "notebook_path")):
         path = (task.get(kind) or {}).get(key)
@@ -203,11 +203,11 @@ def _with_paths(task: Tree, tree: Tree, bundle: Bundle, folder: Path) -> Tree:
             below = below if kind == "spark_python_task" else str(Path(below).with_suffix(""))
             found[kind] = {**task[kind], key: f"{tree['workspace']['file_path']}/{below}"}
     if "libraries" in task:
-        found["libraries"] = [_uploaded(each, tree["workspace"]) for each in task["libraries"]]
+        found["libraries"] = [_resolve_library(each, tree["workspace"]) for each in task["libraries"]]
     return found
 
 
-def _uploaded(library: Tree, workspace: Tree) -> Tree:
+def _resolve_library(library: Tree, workspace: Tree) -> Tree:
     """Give a library by its place in the workspace; a pattern stands for the wheel of this version."""
     wheel = library.get("whl")
     if not isinstance(wheel, str) or not is_local(wheel):

@@ -64,7 +64,7 @@ def _size_faults(cluster: Mapping[str, Any], where: str) -> Iterator[str]:
 def _gpu_faults(cluster: Mapping[str, Any], where: str, node: NodeType) -> Iterator[str]:
     runtime = str(cluster.get("spark_version", ""))
     if "${" not in runtime and ("-gpu-" in runtime) != bool(node.gpus):
-        has, wanted = (_gpus(node), "-gpu-") if node.gpus else ("no GPU", "-cpu-")
+        has, wanted = (_format_gpus(node), "-gpu-") if node.gpus else ("no GPU", "-cpu-")
         yield f"{where}.spark_version = {runtime}, and {node.name} has {has}. Take a runtime with {wanted} in its name."
     if not node.gpus:
         return
@@ -74,10 +74,10 @@ def _gpu_faults(cluster: Mapping[str, Any], where: str, node: NodeType) -> Itera
         yield f"{where}.spark_conf: spark.task.resource.gpu.amount = {amount}. Set it to 1: one task for each GPU."
     if "${" not in cpus and (not cpus.isdigit() or int(cpus) != node.cores // node.gpus):
         yield (
-            f"{where}.spark_conf: spark.task.cpus = {cpus}, and {node.name} has {node.cores} cores and {_gpus(node)}. "
+            f"{where}.spark_conf: spark.task.cpus = {cpus}, and {node.name} has {node.cores} cores and {_format_gpus(node)}. "
             f"Set it to {node.cores // node.gpus}: one task for each GPU, with all its cores behind it."
         )
 
 
-def _gpus(node: NodeType) -> str:
+def _format_gpus(node: NodeType) -> str:
     return "1 GPU" if node.gpus == 1 else f"{node.gpus} GPUs"

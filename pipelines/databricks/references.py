@@ -33,10 +33,10 @@ class Resolver:
             self.faults += [] if fault in self.faults else [fault]
             return value
         if whole := REFERENCE.fullmatch(value):
-            return self._meaning(whole, depth)
-        return REFERENCE.sub(lambda found: str(self._meaning(found, depth)), value)
+            return self._look_up(whole, depth)
+        return REFERENCE.sub(lambda found: str(self._look_up(found, depth)), value)
 
-    def _meaning(self, found: re.Match[str], depth: int) -> Any:
+    def _look_up(self, found: re.Match[str], depth: int) -> Any:
         first, *rest = re.findall(r"[^.\[\]]+", found[1])
         place: Any = self.values if first == "var" else self.tree.get(first)
         for name in rest:

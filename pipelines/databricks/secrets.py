@@ -17,15 +17,15 @@ _REFERENCE = re.compile(r"\{\{\s*secrets/([^/}]+)/([^/}]+?)\s*\}\}")
 def resolve_secrets(settings: Settings) -> Settings:
     """Give the settings with every reference replaced by its secret. Raises SettingsError naming the reference."""
     found = {}
-    for name, secret in settings.azure.given.items():
+    for name, secret in settings.azure.credentials.items():
         if match := _REFERENCE.fullmatch(secret):
-            found[name] = SecretStr(_looked_up(f"azure.{name}", match[1], match[2]))
+            found[name] = SecretStr(_read_secret(f"azure.{name}", match[1], match[2]))
     if not found:
         return settings
     return settings.model_copy(update={"azure": settings.azure.model_copy(update=found)})
 
 
-def _looked_up(setting: str, scope: str, key: str) -> str:
+def _read_secret(setting: str, scope: str, key: str) -> str:
     named = f"{setting} = {{{{secrets/{scope}/{key}}}}}"
     if "DATABRICKS_RUNTIME_VERSION" not in os.environ:
         raise SettingsError(f"{named} is a secret of Databricks, and this is not Databricks. Set the value itself.")

@@ -13,12 +13,12 @@ from typing import Any, cast
 from pipelines.atomic_write import write_atomic
 from pipelines.errors import DataError, PlatformError
 from pipelines.processes import Process
-from pipelines.runs.record import parse
+from pipelines.runs.record import parse_json
 
 LOCAL = "local"
-SENDING, RUNNING, SUCCEEDED, FAILED, STOPPED = "sending", "running", "succeeded", "failed", "stopped"
+PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED = "sending", "running", "succeeded", "failed", "stopped"
 UNKNOWN = "unknown"  # nobody can tell from here: its process is another machine's, or its record cannot be read
-STATES = (SENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
+STATES = (PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
 ENDED = (SUCCEEDED, FAILED, STOPPED)
 
 
@@ -139,20 +139,20 @@ def refresh_local(entry: RunRecord) -> RunRecord:
         return entry
     if process.is_gone:
         return replace(entry, state=STOPPED, outcome="its process is gone")
-    return replace(entry, state=UNKNOWN, outcome=process.doubt or "")
+    return replace(entry, state=UNKNOWN, outcome=process.unknown_reason or "")
 
 
 def _read(file: Path) -> RunRecord:
     try:
-        entry = parse(RunRecord, file.read_bytes(), lambda reason: _unreadable(file, reason))
+        entry = parse_json(RunRecord, file.read_bytes(), lambda reason: _unreadable_record(file, reason))
     except OSError as error:
-        return _unreadable(file, f"cannot be read ({error.strerror})")
-    if entry.is_readable and (fault := _fault(entry, file)):
-        return _unreadable(file, f"cannot be used ({fault})")
+        return _unreadable_record(file, f"cannot be read ({error.strerror})")
+    if entry.is_readable and (fault := _find_fault(entry, file)):
+        return _unreadable_record(file, f"cannot be used ({fault})")
     return cast(RunRecord, entry)
 
 
-def _fault(entry: RunRecord, file: Path) -> str | None:
+def _find_fault(entry: RunRecord, file: Path) -> str | None:
     """Return what the types of a record's values do not show."""
     if entry.id != file.stem:
         return f"its id is {entry.id!r}"
@@ -167,7 +167,7 @@ def _fault(entry: RunRecord, file: Path) -> str | None:
         return str(error)
 
 
-def _unreadable(file: Path, reason: str) -> RunRecord:
+def _unreadable_record(file: Path, reason: str) -> RunRecord:
     """Return an entry for a file that cannot be read, so that it is listed, with the time of its last change."""
     try:
         changed = datetime.fromtimestamp(file.lstat().st_mtime, timezone.utc)

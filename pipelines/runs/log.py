@@ -26,11 +26,11 @@ class RunLog:
                 self._text += text
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def capture_output(self) -> Iterator[None]:
         """Hear what Python writes to stdout and stderr while the block runs."""
         self._writer.start()
-        out: Any = _Heard(sys.stdout, self)
-        err: Any = _Heard(sys.stderr, self)
+        out: Any = _TeeStream(sys.stdout, self)
+        err: Any = _TeeStream(sys.stderr, self)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             yield
 
@@ -51,7 +51,7 @@ class RunLog:
             self._written = len(text)
 
 
-class _Heard:
+class _TeeStream:
     """Pass everything on to a stream, and its text to the log too."""
 
     def __init__(self, stream: Any, log: RunLog):

@@ -27,7 +27,7 @@ def non_default_settings(origins: Mapping[str, SourcedValue]) -> tuple[dict[str,
 
     A reference to a secret, {{secrets/SCOPE/KEY}}, is none. Of a mapping only the items that hold one are left out.
     """
-    plain, secret = _base(), list[str]()
+    plain, secret = _base_settings(), list[str]()
     differ = {key: origin.value for key, origin in origins.items() if origin.value != plain.get(key)}
     for key in [key for key, value in differ.items() if contains_secret(key, value)]:
         value = differ.pop(key)
@@ -57,7 +57,7 @@ def build_wheel(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     root = Path(pipelines.__file__).resolve().parents[1]
     if not (root / "pyproject.toml").is_file():
-        return _packed_again(folder)
+        return _repack_installed(folder)
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder.resolve())]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     built = sorted(folder.glob("irbis-*.whl"))
@@ -67,7 +67,7 @@ def build_wheel(folder: Path) -> Path:
     return built[-1]
 
 
-def _packed_again(folder: Path) -> Path:
+def _repack_installed(folder: Path) -> Path:
     """A wheel is a zip of what its RECORD lists."""
     found = importlib.metadata.distribution("irbis")
     wheel = folder / f"irbis-{found.version}-py3-none-any.whl"
@@ -80,7 +80,7 @@ def _packed_again(folder: Path) -> Path:
     return wheel
 
 
-def _base() -> dict[str, Any]:
+def _base_settings() -> dict[str, Any]:
     return {key: origin.value for key, origin in load_sourced_values().items() if origin.source == "conf/base.yaml"}
 
 

@@ -22,7 +22,7 @@ class StageRecord:
 
 
 @dataclass(frozen=True)
-class Record:
+class TaskRecord:
     """Hold how a run, or one task of it, ended.
 
     `is_bereft`: Spark had ended under it, of which only the place knows.
@@ -35,12 +35,12 @@ class Record:
     has_lost_spark: bool = False
 
 
-def read_record(name: str, content: bytes) -> Record:
+def read_record(name: str, content: bytes) -> TaskRecord:
     """Return the record in a file; one that cannot be read has the state UNREADABLE, and an error that says why."""
-    return parse(Record, content, lambda reason: Record(UNREADABLE, error=f"The record {name} {reason}."))
+    return parse_json(TaskRecord, content, lambda reason: TaskRecord(UNREADABLE, error=f"The record {name} {reason}."))
 
 
-def parse(model: Any, content: bytes, otherwise: Callable[[str], Any]) -> Any:
+def parse_json(model: Any, content: bytes, otherwise: Callable[[str], Any]) -> Any:
     """Return the JSON object as a model, or `otherwise` of a clause that says why it is none."""
     try:
         return _adapter(model).validate_json(content, strict=True)
@@ -60,7 +60,7 @@ UNKNOWN_SECONDS = 7 * 86_400.0  # for which a run that has written no record may
 NAME = re.compile(r"[a-z]+-\d{8}-\d{4,6}-[0-9a-f]{4}")  # of `new_id`: a folder of another name is somebody's own
 
 
-def is_due(run: str, files: Iterable[tuple[str, float]], now: float, kept: float) -> bool:
+def is_expired(run: str, files: Iterable[tuple[str, float]], now: float, kept: float) -> bool:
     """Return whether the record of a run may go: it has ended, and nothing in it has changed for `kept` seconds.
 
     `files`: the names below its folder and when each was changed, in seconds since the epoch. A stage of which there

@@ -87,7 +87,7 @@ class RunRecorder:
             "state": state,
             "started": self.started,
             "ended": utc_now(),
-            "stages": [_told(each) for each in self.results],
+            "stages": [_stage_as_dict(each) for each in self.results],
             "error": error,
             "is_bereft": is_bereft,
             "code": code_version(),
@@ -112,13 +112,13 @@ class RunRecorder:
 
 @contextmanager
 def record_run(words: Sequence[str], settings: Settings, differing: dict[str, Any]) -> Iterator[RunRecorder]:
-    """Record the run that the block is; one that was started here stands in this machine's ledger too."""
-    recording, ledger = RunRecorder(words, settings), RunHistory(settings.runs.history_dir)
+    """Record the run that the block is; one that was started here stands in this machine's history too."""
+    recording, history = RunRecorder(words, settings), RunHistory(settings.runs.history_dir)
     entry = RunRecord(
         recording.id, tuple(words), LOCAL, differing, workspace_uri(settings), os.getcwd(), recording.started,
         process=Process.of(os.getpid()),
     )  # fmt: skip
-    is_ours = settings.runs.id is None and not is_external_session() and _noted(entry, ledger)
+    is_ours = settings.runs.id is None and not is_external_session() and _write_history(entry, history)
     state, error, is_bereft = RUNNING, "", False
 
     @cache  # the latest moment may have come before the block let go
@@ -129,11 +129,11 @@ def record_run(words: Sequence[str], settings: Settings, differing: dict[str, An
             recording.log.add(f"irbis: {end}.\n")
         outcome = error.splitlines()[0] if error else "; ".join(each.outcome for each in recording.results[-1:])
         if is_ours:
-            _noted(replace(entry, state=state, ended=utc_now(), outcome=outcome), ledger)
+            _write_history(replace(entry, state=state, ended=utc_now(), outcome=outcome), history)
         recording.end(state, error, is_bereft)
 
     try:
-        with recording.log.listening(), before_forced_exit(finish):
+        with recording.log.capture_output(), before_forced_exit(finish):
             yield recording
         state = SUCCEEDED
     except UserError as fault:
@@ -176,7 +176,7 @@ def _has_lost_java(error: BaseException) -> bool:
     return isinstance(error, (Py4JError, ConnectionRefusedError)) and not isinstance(error, Py4JJavaError)
 
 
-def _told(result: StageResult) -> dict[str, Any]:
+def _stage_as_dict(result: StageResult) -> dict[str, Any]:
     return {
         "stage": result.stage,
         "read": result.read,
@@ -198,10 +198,10 @@ def record_rejected_run(names: Sequence[str], settings: Settings, error: UserErr
     recording.end(FAILED, "\n".join(error.faults))
 
 
-def _noted(entry: RunRecord, ledger: RunHistory) -> bool:
+def _write_history(entry: RunRecord, history: RunHistory) -> bool:
     """Note a run, or say why it cannot be: it runs all the same."""
     try:
-        ledger.write(entry)
+        history.write(entry)
     except PlatformError as error:
         print(f"irbis: {error}", file=sys.stderr)
         return False

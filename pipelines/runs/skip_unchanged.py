@@ -28,7 +28,7 @@ from pipelines.stages.result import StageResult
 from pipelines.workspace.tables import workspace_uri
 
 LAST_RUN_FILE = ".last_run.json"  # in the workspace
-LARGE = 2**28  # bytes of a labels file that is known by its size and date alone
+MAX_HASHED_BYTES = 2**28  # bytes of a labels file that is known by its size and date alone
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def input_digest(settings: Settings) -> str | None:
         found.update(source.read_file(labels))
     of_labels = _files(Path(labels).expanduser()) if is_labels_file(labels) else []
     for file in of_labels:
-        found.update(_content(file))
+        found.update(_content_digest(file))
     code = Path(pipelines.__file__).parent.rglob("*.py")
-    found.update(_states([*of_labels, *resolve_weights_files(settings.featurize), *sorted(code)]))
+    found.update(_file_states([*of_labels, *resolve_weights_files(settings.featurize), *sorted(code)]))
     return found.hexdigest()
 
 
@@ -74,7 +74,7 @@ def cached_results(settings: Settings, inputs: str | None) -> list[StageResult]:
         )
     except (OSError, ValueError, TypeError):  # none, or another version's
         note = None
-    if note is None or note.inputs != inputs or note.outputs_digest != _left(settings):
+    if note is None or note.inputs != inputs or note.outputs_digest != _outputs_digest(settings):
         return []
     if note.due and datetime.fromisoformat(note.due) <= datetime.now(timezone.utc):
         return []
@@ -88,15 +88,15 @@ def save_digest(settings: Settings, inputs: str | None, results: Sequence[StageR
         return
     stages = [{"stage": r.stage, "outcome": r.noop_outcome or r.outcome, "notes": r.persistent_notes} for r in results]
     due = min((result.due for result in results if result.due), default=None)
-    note = LastRun(inputs, _left(settings), stages, due.isoformat() if due else None)
+    note = LastRun(inputs, _outputs_digest(settings), stages, due.isoformat() if due else None)
     write_atomic(Path(workspace_uri(settings), LAST_RUN_FILE), json.dumps(asdict(note)).encode())
 
 
-def _left(settings: Settings) -> str:
+def _outputs_digest(settings: Settings) -> str:
     """Give the digest of what tells of every change in the workspace: tables, MLflow's files, the report."""
     folder = Path(workspace_uri(settings))
     files = sorted(file for part in ("tables", "artifacts") for file in folder.glob(f"{part}/**/*") if file.is_file())
-    return hashlib.sha256(_states([*files, folder / "mlflow.db", folder / REPORT_PATH])).hexdigest()
+    return hashlib.sha256(_file_states([*files, folder / "mlflow.db", folder / REPORT_PATH])).hexdigest()
 
 
 def _files(path: Path) -> list[Path]:
@@ -104,15 +104,15 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
-def _content(file: Path) -> bytes:
+def _content_digest(file: Path) -> bytes:
     """Return the digest of a file's bytes, which may change within one tick of its date; empty if it is large."""
     try:
-        return hashlib.sha256(file.read_bytes()).digest() if file.stat().st_size <= LARGE else b""
+        return hashlib.sha256(file.read_bytes()).digest() if file.stat().st_size <= MAX_HASHED_BYTES else b""
     except OSError:
         return b""
 
 
-def _states(files: Iterable[Path]) -> bytes:
+def _file_states(files: Iterable[Path]) -> bytes:
     """Give names, sizes and dates of files; of those that are not there, the names."""
     lines = []
     for file in files:

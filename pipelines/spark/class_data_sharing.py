@@ -18,19 +18,19 @@ from pipelines.disk_space import private_folder
 from pipelines.errors import PlatformError
 from pipelines.spark.java import READ_BY_JAVA, Java, read_release_file
 
-FOLDER = Path("~/.cache/irbis/classes")
-_CUT_OFF = 600  # seconds without a change, after which nobody is at work on an archive any more
-_UNUSED = 30 * 86_400  # seconds without a use, after which an archive goes
-_SILENT = "-Xlog:cds*=off"  # classes that cannot be kept are named one by one
+ARCHIVE_DIR = Path("~/.cache/irbis/classes")
+_ABANDONED_SECONDS = 600  # seconds without a change, after which nobody is at work on an archive any more
+_UNUSED_SECONDS = 30 * 86_400  # seconds without a use, after which an archive goes
+_NO_LOGGING = "-Xlog:cds*=off"  # classes that cannot be kept are named one by one
 # These rewrite classes while they load, and Java 17 has crashed with a recorder on archived ones.
 _REWRITES = re.compile(r"-javaagent|-agent(lib|path)|FlightRecord")
 _MAGIC = b"\xa8\xab\x0b\xf0"  # of a dynamic archive; the JVM writes the header last
 
 
 def class_data_sharing_options(
-    java: Java, class_path: Iterable[str], folder: Path = FOLDER, *, is_made: bool = True
+    java: Java, class_path: Iterable[str], folder: Path = ARCHIVE_DIR, *, create: bool = True
 ) -> list[str]:
-    """Give the JVM's options to use the archive of the classes of these jars, or else to make it (if `is_made`).
+    """Give the JVM's options to use the archive of the classes of these jars, or else to make it (if `create`).
 
     None for a Java that cannot, one that the environment gives an agent or a recorder, where another session is making
     it, or where no archive can be kept.
@@ -38,27 +38,27 @@ def class_data_sharing_options(
     if java.version < 13 or any(_REWRITES.search(os.environ.get(name, "")) for name in READ_BY_JAVA):
         return []
     folder = folder.expanduser()
-    parts = [str(java.home.resolve()), read_release_file(java.home), *map(_stamped, class_path)]
+    parts = [str(java.home.resolve()), read_release_file(java.home), *map(_jar_fingerprint, class_path)]
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     archive = folder / f"{name}.jsa"
     try:
-        _tidy(private_folder(folder))  # Java runs what is in an archive
-        unfinished = [new for new in folder.glob(f"{name}.*.new") if not _adopted(new, archive)]
+        _remove_unused(private_folder(folder))  # Java runs what is in an archive
+        unfinished = [new for new in folder.glob(f"{name}.*.new") if not _finish_archive(new, archive)]
         if archive.is_file():
             for used in folder.glob(f"{name}*.jsa"):
                 os.utime(used)
-            return [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", _SILENT]
-        if unfinished or not is_made:
+            return [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", _NO_LOGGING]
+        if unfinished or not create:
             return []
-        base = _base(java, folder, name)
+        base = _base_archive_options(java, folder, name)
         new = folder / f"{name}.{os.getpid()}.new"
         new.touch()  # who starts meanwhile sees that one is on its way
     except (OSError, PlatformError):  # a full or read-only disk is no reason not to start
         return []
-    return [*base, f"-XX:ArchiveClassesAtExit={new}", _SILENT]
+    return [*base, f"-XX:ArchiveClassesAtExit={new}", _NO_LOGGING]
 
 
-def _stamped(jar: str) -> str:
+def _jar_fingerprint(jar: str) -> str:
     """Give what Java knows a jar by: an archive of another size or second it passes over, without a word."""
     try:
         found = os.stat(jar)
@@ -67,8 +67,8 @@ def _stamped(jar: str) -> str:
     return f"{jar} {found.st_size} {int(found.st_mtime)}"
 
 
-def _tidy(folder: Path) -> None:
-    for each in unused_archives(folder, _UNUSED):
+def _remove_unused(folder: Path) -> None:
+    for each in unused_archives(folder, _UNUSED_SECONDS):
         each.unlink()
 
 
@@ -77,26 +77,26 @@ def unused_archives(folder: Path, most: float) -> list[Path]:
     now, found = time.time(), []
     for each in (*folder.glob("*.jsa"), *folder.glob("*.new")):
         age = now - each.stat().st_mtime
-        is_cut_off = each.suffix == ".new" and age > _CUT_OFF and not _is_whole(each)
+        is_cut_off = each.suffix == ".new" and age > _ABANDONED_SECONDS and not _is_complete(each)
         if is_cut_off or age > most:
             found.append(each)
     return found
 
 
-def _is_whole(new: Path) -> bool:
+def _is_complete(new: Path) -> bool:
     with new.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def _adopted(new: Path, archive: Path) -> bool:
+def _finish_archive(new: Path, archive: Path) -> bool:
     """Say whether an archive was finished, and give it its name then."""
-    if not _is_whole(new):
+    if not _is_complete(new):
         return False
     new.replace(archive)
     return True
 
 
-def _base(java: Java, folder: Path, name: str) -> list[str]:
+def _base_archive_options(java: Java, folder: Path, name: str) -> list[str]:
     """Give the option for an archive of Java's own classes where Java came without one (2 s, once)."""
     if any(java.home.glob("lib/server/classes*.jsa")):
         return []

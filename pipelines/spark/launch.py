@@ -15,7 +15,7 @@ from pipelines.disk_space import own_temporary, temporary_folder
 from pipelines.redaction import is_secret
 
 # Settings of another Spark, as notebooks, edge nodes and ~/.bashrc leave them. Ours come from spark.conf alone.
-FOREIGN = (
+FOREIGN_VARIABLES = (
     "PYSPARK_SUBMIT_ARGS",
     "SPARK_CONF_DIR",
     "SPARK_CONNECT_MODE_ENABLED",
@@ -30,21 +30,21 @@ FOREIGN = (
     "SPARK_SQL_TESTING",
     "SPARK_TESTING",
 )
-HADOOP = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")  # they may name another file system, and ask for Kerberos
+HADOOP_VARIABLES = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")  # they may name another file system, and ask for Kerberos
 UTF8_LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8")
 
 
 def ignored_variables(settings: Settings) -> list[str]:
     """Return the variables that are set for another Spark and do not reach ours."""
     is_local = settings.spark.master.startswith("local")
-    names = list(FOREIGN) + (list(HADOOP) if is_local and "://" not in settings.workspace else [])
+    names = list(FOREIGN_VARIABLES) + (list(HADOOP_VARIABLES) if is_local and "://" not in settings.workspace else [])
     if not is_local:  # a cluster's own settings are in these folders
         names.remove("SPARK_CONF_DIR")
     found = [name for name in names if os.environ.get(name)]
     home = os.environ.get("SPARK_HOME")
     return (
         [*found, "SPARK_HOME"]
-        if home and use_bundled_spark() and Path(home).resolve() != use_bundled_spark()
+        if home and bundled_spark_home() and Path(home).resolve() != bundled_spark_home()
         else found
     )
 
@@ -60,10 +60,10 @@ def prepare_environment(settings: Settings) -> list[str]:
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # a laptop's host name need not resolve
     if utf8 := utf8_locale():  # Java and the workers would change file names that are not ASCII
         os.environ["LC_ALL"] = utf8
-    _name_user()
+    _set_user_name()
     if not {"", os.getcwd()} & set(sys.path):  # Spark starts its workers with `python -m`: modules of this folder first
         os.environ["PYTHONSAFEPATH"] = "1"
-    options = [] if has_name() else [f"-Duser.name={getpass.getuser()}", f"-Duser.home={Path.home()}"]
+    options = [] if has_user_name() else [f"-Duser.name={getpass.getuser()}", f"-Duser.home={Path.home()}"]
     temporary = temporary_folder(settings.workspace)
     if temporary != Path("/tmp") and os.name == "posix":
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
@@ -71,7 +71,7 @@ def prepare_environment(settings: Settings) -> list[str]:
     return options
 
 
-def use_bundled_spark() -> Path | None:
+def bundled_spark_home() -> Path | None:
     """Return the folder of the Spark that came with this pyspark, the only one sure to be of its version."""
     import pyspark
 
@@ -85,20 +85,20 @@ def start_session(builder: Any) -> Any:
     Java starts with what is no secret: its arguments are shown to everybody on the machine.
     """
     open_ = {name: value for name, value in builder._options.items() if not is_secret(name, value)}
-    if len(open_) < len(builder._options) or not has_name():
+    if len(open_) < len(builder._options) or not has_user_name():
         from pyspark import SparkConf, SparkContext
 
         conf = SparkConf()
         for name, value in open_.items():
             conf.set(name, value)
         SparkContext._ensure_initialized(conf=conf)  # Java alone
-    if not has_name():  # who is at work is settled before Spark asks
+    if not has_user_name():  # who is at work is settled before Spark asks
         users = SparkContext._jvm.org.apache.hadoop.security.UserGroupInformation
         users.setLoginUser(users.createRemoteUser(getpass.getuser()))
     return builder.getOrCreate()
 
 
-def has_name() -> bool:
+def has_user_name() -> bool:
     """Return whether this process's user has an entry in the system's list; `docker run -u 1234` gives one without."""
     try:
         import pwd
@@ -111,7 +111,7 @@ def has_name() -> bool:
     return True
 
 
-def find_home() -> None:
+def ensure_home() -> None:
     """Set HOME to this user's temporary folder if neither it nor the system's list of users names one.
 
     Raises PlatformError where that folder is another user's.
@@ -140,7 +140,7 @@ def utf8_locale() -> str | None:
         locale.setlocale(locale.LC_CTYPE, before)
 
 
-def _name_user() -> None:
+def _set_user_name() -> None:
     """Give a user without a name one, which MLflow asks for."""
     try:
         getpass.getuser()

@@ -19,11 +19,11 @@ from pipelines.spark.launch import utf8_locale
 from pipelines.spark.runtime import is_external_session
 from pipelines.spark.shadowing import current_folder_faults, python_path_faults
 
-OPEN_FILES = 1024  # Spark's jars alone are 250, and Java keeps each of them open
-MLFLOW = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
+MIN_OPEN_FILES = 1024  # Spark's jars alone are 250, and Java keeps each of them open
+MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
 
 
-def require_usable_machine(settings: Settings, *, is_brief: bool = False) -> None:
+def require_usable_machine(settings: Settings, *, needs_space: bool = True) -> None:
     """Raise PlatformError with everything about this machine that a run would fail of, if its Spark is ours to start.
 
     Takes milliseconds: nothing is started and nothing is left behind. `is_brief`: it will run no stage, so a full disk
@@ -32,7 +32,7 @@ def require_usable_machine(settings: Settings, *, is_brief: bool = False) -> Non
     faults = [*managed_faults()]
     if not is_external_session():
         for check in CHECKS.values():
-            faults += workspace_faults(settings, not is_brief) if check is workspace_faults else check(settings)
+            faults += workspace_faults(settings, needs_space) if check is workspace_faults else check(settings)
     if faults:
         raise PlatformError(dict.fromkeys(faults))
 
@@ -136,17 +136,17 @@ def file_limit_faults(settings: Settings) -> list[str]:
     except ImportError:  # Windows has no such limit
         return []
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # Java raises the soft limit to the hard one itself
-    if limit == resource.RLIM_INFINITY or limit >= OPEN_FILES:
+    if limit == resource.RLIM_INFINITY or limit >= MIN_OPEN_FILES:
         return []
     return [
-        f"Only {limit} files may be open at once, and Spark opens more. Allow {OPEN_FILES}: ulimit -n {OPEN_FILES}."
+        f"Only {limit} files may be open at once, and Spark opens more. Allow {MIN_OPEN_FILES}: ulimit -n {MIN_OPEN_FILES}."
     ]
 
 
 def memory_faults(settings: Settings) -> list[str]:
     """Return a sentence if Java may take more memory than there is."""
     limit = memory_limit()
-    wanted = _bytes_of(str(settings.spark.conf.get("spark.driver.memory", settings.spark.driver_memory)))
+    wanted = _parse_size(str(settings.spark.conf.get("spark.driver.memory", settings.spark.driver_memory)))
     if limit is None or wanted is None or wanted < limit:
         return []
     return [
@@ -166,20 +166,20 @@ def memory_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
     return min(sizes, default=None)
 
 
-def _bytes_of(size: str) -> int | None:
+def _parse_size(size: str) -> int | None:
     found = re.fullmatch(r"(\d+)([kmgt])b?", size.strip().lower())
     return int(found[1]) * 1024 ** ("kmgt".index(found[2]) + 1) if found else None
 
 
 def tracking_notes(settings: Settings, env: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Yield a note about MLflow's variables, which irbis does not read: a model is found by its settings alone."""
-    named = [name for name in MLFLOW if env.get(name)]
+    named = [name for name in MLFLOW_VARIABLES if env.get(name)]
     chosen = (settings.tracking.uri, settings.tracking.registry_uri, settings.tracking.experiment)
     named = [name for name in named if env[name] not in chosen]
     if not named or is_external_session():
         return
     where = settings.tracking.uri or f"{settings.workspace}/mlflow.db"
-    keys = dict(zip(MLFLOW, ("tracking.uri", "tracking.registry_uri", "tracking.experiment", ""), strict=True))
+    keys = dict(zip(MLFLOW_VARIABLES, ("tracking.uri", "tracking.registry_uri", "tracking.experiment", ""), strict=True))
     remedy = " ".join(f"--set {keys[name]}=${name}" for name in named if keys[name]) or "--set tracking.experiment=NAME"
     yield (
         f"{', '.join(named)} {'is' if len(named) == 1 else 'are'} set but not used: runs and models go to {where}, "

@@ -7,7 +7,7 @@ import re
 _JAVA = re.compile(r"^(?:Caused by: ([\w.$]+\b.*)|(?:: )?((?:[a-z_]\w*\.)+[A-Z]\w*(?:Exception|Error|Throwable)\b.*))$")
 _PYTHON = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?::.*)?$")
 _FILE = re.compile(r"(?:file|dbfs|abfss?|wasbs?|hdfs|s3a?):/[^\s,'\")]+")
-LONGEST = 400
+MAX_LENGTH = 400
 
 
 def root_cause(error: BaseException) -> str:
@@ -21,14 +21,14 @@ def root_cause(error: BaseException) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
         return f"{type(error).__name__}: {lines[0] if lines else ''}".removesuffix(": ")
-    found = _of_worker(text.splitlines()) or _of_java(text.splitlines()) or f"{type(error).__name__}: {lines[0]}"
+    found = _worker_cause(text.splitlines()) or _java_cause(text.splitlines()) or f"{type(error).__name__}: {lines[0]}"
     named = _FILE.search(text)
-    if named and named[0] not in found and len(found) + len(named[0]) < LONGEST:
+    if named and named[0] not in found and len(found) + len(named[0]) < MAX_LENGTH:
         found = f"{found} ({named[0].rstrip('.')})"
-    return found if len(found) <= LONGEST else f"{found[:LONGEST]}..."
+    return found if len(found) <= MAX_LENGTH else f"{found[:MAX_LENGTH]}..."
 
 
-def _of_worker(lines: list[str]) -> str:
+def _worker_cause(lines: list[str]) -> str:
     """Return the line that ends the last traceback of Python in a text."""
     starts = [i for i, line in enumerate(lines) if line.strip().startswith("Traceback (most recent call last)")]
     for line in lines[starts[-1] + 1 :] if starts else ():
@@ -37,7 +37,7 @@ def _of_worker(lines: list[str]) -> str:
     return ""
 
 
-def _of_java(lines: list[str]) -> str:
+def _java_cause(lines: list[str]) -> str:
     causes = [
         match[1] or match[2] for line in lines if not line.startswith("\t") and (match := _JAVA.match(line.strip()))
     ]

@@ -27,7 +27,7 @@ from pipelines.redaction import SECRET_PATTERN
 from pipelines.spark.class_data_sharing import class_data_sharing_options
 from pipelines.spark.jars import cached_delta_jars, has_delta, ivy_folder, list_jars, start_failure
 from pipelines.spark.java import Java, find_java, java_options, launcher_options
-from pipelines.spark.launch import has_name, prepare_environment, start_session, use_bundled_spark
+from pipelines.spark.launch import has_user_name, prepare_environment, start_session, bundled_spark_home
 from pipelines.spark.preflight import require_usable_machine
 from pipelines.spark.runtime import NO_CODEGEN, is_external_session, spark_home
 
@@ -36,9 +36,9 @@ DELTA_CONF = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 
-ASK_DOCTOR = "Run `irbis doctor`."
+DOCTOR_HINT = "Run `irbis doctor`."
 
-ATTEMPTS = 2  # of a task on a local master
+MAX_TASK_FAILURES = 2  # of a task on a local master
 
 # glibc hands large blocks back to the system after every batch, to ask for them anew: a quarter of a forward pass.
 MALLOC_ENV = {
@@ -49,23 +49,23 @@ MALLOC_ENV = {
 }
 
 
-def get_session(settings: Settings, *, verbose: bool = False, is_brief: bool = False) -> SparkSession:
+def get_session(settings: Settings, *, verbose: bool = False, cache_classes: bool = True) -> SparkSession:
     """Give the running session on Databricks, in a notebook and under spark-submit, else a local one.
 
-    `is_brief`: it will run no stage. What Java has loaded by its end is too little to be kept for those that do.
+    `cache_classes`: it will run no stage. What Java has loaded by its end is too little to be kept for those that do.
     Raises PlatformError if Spark cannot start, or if the running session lacks Delta.
     """
     # What Spark 3.3 calls of pandas is not the caller's to mend.
     warnings.filterwarnings("ignore", "iteritems is deprecated", FutureWarning)
     if not SparkSession.getActiveSession():
-        require_usable_machine(settings, is_brief=is_brief)
+        require_usable_machine(settings, needs_space=cache_classes)
     if SparkSession.getActiveSession() or is_external_session():
         # On YARN a page of paths for every jar that it takes for a Python file and cannot put on the path twice.
         warnings.filterwarnings("ignore", "Failed to add file", RuntimeWarning)
         spark = SparkSession.builder.getOrCreate()
         _require_delta(spark)
         return spark
-    return _start_local(settings, verbose, is_brief)
+    return _start_local(settings, verbose, cache_classes)
 
 
 def is_running(spark: SparkSession) -> bool:
@@ -81,43 +81,43 @@ def log_file(settings: Settings) -> Path:
     return folder / "logs" / "spark.log"
 
 
-def _start_local(settings: Settings, verbose: bool, is_brief: bool) -> SparkSession:
+def _start_local(settings: Settings, verbose: bool, cache_classes: bool) -> SparkSession:
     java = find_java()
     options = prepare_environment(settings)
     os.environ["JAVA_HOME"] = str(java.home)
-    if home := use_bundled_spark():
+    if home := bundled_spark_home():
         os.environ["SPARK_HOME"] = str(home)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     log = log_file(settings)
     start = log.stat().st_size if log.is_file() else 0
-    conf = _complete_conf(settings, java, options, is_brief)
+    conf = _complete_conf(settings, java, options, cache_classes)
     try:
-        with launcher_options(), _output_to(None if verbose else log):
+        with launcher_options(), _redirect_output(None if verbose else log):
             try:
                 spark = start_session(_builder(conf))
             except Exception:
-                if has_name() or has_delta(conf):
+                if has_user_name() or has_delta(conf):
                     raise
                 # Spark has fetched Delta before it asked for the user's name; with the jars there it does not ask.
-                spark = start_session(_builder(_complete_conf(settings, java, options, is_brief)))
+                spark = start_session(_builder(_complete_conf(settings, java, options, cache_classes)))
     except Exception as error:  # py4j and pyspark raise many kinds here; all mean that Spark did not start
         reason = start_failure(conf, log, start) or f"Spark did not start ({error})."
-        raise PlatformError(f"{reason} Details are in {log}. {ASK_DOCTOR}") from error
-    _let_interrupts_through()
+        raise PlatformError(f"{reason} Details are in {log}. {DOCTOR_HINT}") from error
+    _restore_interrupts()
     return spark
 
 
-def _complete_conf(settings: Settings, java: Java, options: list[str], is_brief: bool) -> dict[str, Any]:
+def _complete_conf(settings: Settings, java: Java, options: list[str], cache_classes: bool) -> dict[str, Any]:
     """Return all settings of a local session, those that depend on the environment of this process too."""
     conf = local_conf(settings, java)
     if "spark.driver.extraJavaOptions" not in settings.spark.conf:
         jars = sorted(map(str, (spark_home() / "jars").glob("*.jar")))
         class_path = [*list_jars(conf, "spark.driver.extraClassPath", ":"), *jars]
-        options = [*options, *class_data_sharing_options(java, class_path, is_made=not is_brief)]
+        options = [*options, *class_data_sharing_options(java, class_path, create=cache_classes)]
         conf["spark.driver.extraJavaOptions"] += " " + shlex.join(options)
     if conf["spark.master"].startswith("local"):  # Spark's own folders there can be read by everybody
         conf.setdefault("spark.local.dir", str(own_temporary(temporary_folder(settings.workspace))))
-    if not has_name() and "spark.jars" in conf:  # what goes to executors Hadoop copies, which asks for the user's name
+    if not has_user_name() and "spark.jars" in conf:  # what goes to executors Hadoop copies, which asks for the user's name
         path = [*list_jars(conf, "spark.driver.extraClassPath", ":"), *list_jars(conf, "spark.jars")]
         conf["spark.driver.extraClassPath"] = ":".join(dict.fromkeys(path))
         del conf["spark.jars"]
@@ -133,7 +133,7 @@ def _builder(conf: Mapping[str, Any]) -> SparkSession.Builder:
     return configure_spark_with_delta_pip(builder, list_jars(conf, "spark.jars.packages"))
 
 
-def _let_interrupts_through() -> None:
+def _restore_interrupts() -> None:
     """Let Ctrl-C stop the work: Spark's own handler talks to the JVM on a line that is in use, and it gets lost."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -193,7 +193,7 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
 def _with_retry(master: str) -> str:
     """Return a local master that tries a failed task once more, as all others do: an image may end its worker."""
     found = re.fullmatch(r"local(?:\[(\*|\d+)\])?", master)
-    return f"local[{found[1] or 1},{ATTEMPTS}]" if found else master
+    return f"local[{found[1] or 1},{MAX_TASK_FAILURES}]" if found else master
 
 
 def task_slots(master: str) -> int:
@@ -226,7 +226,7 @@ def _require_delta(spark: SparkSession) -> None:
 
 
 @contextmanager
-def _output_to(path: Path | None) -> Iterator[None]:
+def _redirect_output(path: Path | None) -> Iterator[None]:
     """Let the JVM, which inherits our descriptors when it starts, write to `path` instead of the terminal."""
     if path is None:
         yield

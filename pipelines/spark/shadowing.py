@@ -17,9 +17,9 @@ def python_path_faults(python_path: str) -> list[str]:
     """Return a sentence for every folder of PYTHONPATH with modules that hide those irbis needs."""
     found = []
     for folder in dict.fromkeys(part or "." for part in python_path.split(os.pathsep)) if python_path else ():
-        if names := hidden_by(folder):
+        if names := shadowing_modules(folder):
             found.append(
-                f"PYTHONPATH names {_shown(folder)}, whose {_listed(names)} {'hide' if len(names) > 1 else 'hides'} "
+                f"PYTHONPATH names {_absolute(folder)}, whose {_join_names(names)} {'hide' if len(names) > 1 else 'hides'} "
                 "the modules of the same name that irbis needs. Run it without: env -u PYTHONPATH irbis ..."
             )
     return found
@@ -27,16 +27,16 @@ def python_path_faults(python_path: str) -> list[str]:
 
 def current_folder_faults(version: tuple[int, int], folder: str = ".") -> list[str]:
     """Return a sentence if modules in the current folder would reach Spark's workers; from 3.11 on they do not."""
-    if version >= (3, 11) or not (names := hidden_by(folder)):
+    if version >= (3, 11) or not (names := shadowing_modules(folder)):
         return []
     return [
-        f"The current folder {_shown(folder)} holds {_listed(names)}, which Spark's Python {version[0]}.{version[1]} "
+        f"The current folder {_absolute(folder)} holds {_join_names(names)}, which Spark's Python {version[0]}.{version[1]} "
         "workers would import instead of the modules that irbis needs. Run irbis from another folder, or use "
         "Python 3.11 or 3.12."
     ]
 
 
-def hidden_by(folder: str) -> list[str]:
+def shadowing_modules(folder: str) -> list[str]:
     """Return the names, sorted, of the modules in a folder that hide Python's own or irbis's; its own folders none."""
     here = os.path.realpath(folder)
     if here in (own := _own_folders()):
@@ -66,10 +66,10 @@ def _modules(folder: str) -> set[str]:
     return files | {each.name for each in entries if os.path.isfile(os.path.join(each.path, "__init__.py"))}
 
 
-def _listed(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
-def _shown(folder: str) -> str:
+def _absolute(folder: str) -> str:
     return os.path.abspath(folder)

@@ -19,13 +19,13 @@ def code_version() -> dict[str, str]:
     """
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
-        return {"version": __version__, **_built()}
+        return {"version": __version__, **_read_build_file()}
     commit = _git(folder, "rev-parse", "HEAD")
     changes = "+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else ""
     return {"version": __version__, "git_commit": commit + changes} if commit else {"version": __version__}
 
 
-def _built() -> dict[str, str]:
+def _read_build_file() -> dict[str, str]:
     """Give what hatch_build.py has written into the wheel; of a copy of the files alone nothing is known."""
     note = resources.files("pipelines") / BUILD_FILE
     return dict(json.loads(note.read_text(encoding="utf-8"))) if note.is_file() else {}

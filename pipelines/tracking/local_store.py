@@ -23,12 +23,12 @@ from pipelines.tracking.relocate import relocate_artifact_uris
 
 MAX_DESCRIPTION = 5000  # characters of a version's description; PostgreSQL and MySQL refuse more
 
-_CHAMPION = """
+_CHAMPION_QUERY = """
     SELECT v.version, v.source, r.artifact_uri FROM registered_model_aliases a
     JOIN model_versions v ON v.name = a.name AND v.version = a.version JOIN runs r ON r.run_uuid = v.run_id
     WHERE a.alias = 'champion' AND a.name = ?
 """
-_silence = Lock()
+_logging_lock = Lock()
 
 
 def truncate_description(card: str) -> str:
@@ -50,7 +50,7 @@ def explain_schema_mismatch(uri: str | None) -> Iterator[None]:
             found := re.search(r"out-of-date database schema \(found version (\w+)|Can't locate revision", str(error))
         ):
             raise
-        if found[1] and _is_known(found[1]):
+        if found[1] and _has_migration(found[1]):
             which, remedy = "an older", f"Copy it, then upgrade it: {sys.executable} -m mlflow db upgrade {uri}"
         else:
             which, remedy = (
@@ -60,7 +60,7 @@ def explain_schema_mismatch(uri: str | None) -> Iterator[None]:
         raise ModelError(f"{uri} was made by {which} version of MLflow than this one. {remedy}.") from error
 
 
-def _is_known(revision: str) -> bool:
+def _has_migration(revision: str) -> bool:
     """Return whether this MLflow has a migration to a schema, by the names of its files."""
     spec = importlib.util.find_spec("mlflow")
     folders = spec.submodule_search_locations if spec else None
@@ -96,7 +96,7 @@ def require_champion_files(settings: Settings) -> None:
     name, database, found = settings.tracking.model, folder / "mlflow.db", None
     if database.is_file():
         with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=60)) as connection:
-            found = connection.execute(_CHAMPION, (name,)).fetchone()
+            found = connection.execute(_CHAMPION_QUERY, (name,)).fetchone()
     version, source, place = found or ("", "", "")
     if not source.startswith("runs:/") or not place.startswith("file:"):
         return
@@ -108,7 +108,7 @@ def require_champion_files(settings: Settings) -> None:
 
 def _require_history(database: Path, artifacts: Path) -> None:
     """Raise ModelError if models were trained that the database knows nothing of: MLflow would begin a new one."""
-    fault = _emptiness(database)
+    fault = _missing_history(database)
     models = sum(1 for _ in artifacts.rglob("MLmodel")) if fault else 0
     was_emptied = fault == "is empty" and (database.parent / "tables/predictions/_delta_log").is_dir()
     if models or was_emptied:
@@ -119,7 +119,7 @@ def _require_history(database: Path, artifacts: Path) -> None:
         )
 
 
-def _emptiness(database: Path) -> str:
+def _missing_history(database: Path) -> str:
     """Return why a database knows of no run, "" if it knows one or cannot be read."""
     if not database.is_file():
         return "is missing"
@@ -135,7 +135,7 @@ def _emptiness(database: Path) -> str:
 @contextmanager
 def suppress_logging() -> Iterator[None]:
     """Let nobody log below a warning."""
-    with _silence:  # two at once would each put back what they found, and the last to leave the silence of the other
+    with _logging_lock:  # two at once would each put back what they found, and the last to leave the silence of the other
         before = logging.root.manager.disable
         logging.disable(logging.INFO)
         try:

@@ -34,8 +34,8 @@ from pipelines.tracking.local_store import (
     suppress_logging,
     truncate_description,
 )
-from pipelines.tracking.model_version import TAG, ModelVersion, Tags, encode_tags
-from pipelines.tracking.stored_models import DIGEST, NOT_THERE
+from pipelines.tracking.model_version import TAG_PREFIX, ModelVersion, Tags, encode_tags
+from pipelines.tracking.stored_models import DIGEST_TAG, NOT_FOUND_CODES
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases: one version at most bears each
 EVALUATION = "evaluation.json"
@@ -87,7 +87,7 @@ class Tracking:
 
         A run that the notebook has open stays open and gets nothing of it, nor does the one of MLFLOW_RUN_ID.
         """
-        own = {f"{TAG}process": f"{socket.gethostname()}:{os.getpid()}"}  # at once: it may be killed
+        own = {f"{TAG_PREFIX}process": f"{socket.gethostname()}:{os.getpid()}"}  # at once: it may be killed
         os.environ.pop("MLFLOW_RUN_ID", None)  # a run of another program, of another server perhaps
         with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=own, nested=True) as run:
             self.log(tags={**code_version(), **tags})
@@ -96,7 +96,7 @@ class Tracking:
     def mark_stale_runs_killed(self) -> None:
         """Mark the runs of killed processes of this machine as KILLED; they would say RUNNING for ever."""
         for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
-            host, _, pid = run.data.tags.get(f"{TAG}process", "").partition(":")
+            host, _, pid = run.data.tags.get(f"{TAG_PREFIX}process", "").partition(":")
             if host == socket.gethostname() and not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
@@ -128,7 +128,7 @@ class Tracking:
             "artifact_path": "model",
             "signature": signature,
             "pip_requirements": ["irbis"],  # naming it spares MLflow half a minute of guessing
-            "dfs_tmpdir": self._scratch(),
+            "dfs_tmpdir": self._scratch_dir(),
         }
         if is_azure_uri(mlflow.get_artifact_uri()):
             # Not by Spark's hand, as log_model would: what wasb stores for a folder MLflow takes for a file.
@@ -138,22 +138,22 @@ class Tracking:
         self._ensure_registered()
         if self.on_catalog:
             self.log(tags=tags)
-        own = None if self.on_catalog else self._written(tags, run_id)
-        version = self._version(
+        own = None if self.on_catalog else self._encode_tags(tags, run_id)
+        version = self._to_model_version(
             self.client.create_model_version(
                 self.model, info.model_uri, run_id, tags=own, description=truncate_description(card)
             )
         )
-        self.tag(version, **{DIGEST: stored_models.digest(self.client, version, self._scratch())})
+        self.tag(version, **{DIGEST_TAG: stored_models.digest(self.client, version, self._scratch_dir())})
         return version
 
     def champion(self) -> ModelVersion | None:
         """Give the version that scores, None before the first one."""
-        return self._bearer(CHAMPION)
+        return self._get_by_alias(CHAMPION)
 
     def challenger(self) -> ModelVersion | None:
         """Give the newest version that did not beat the champion; None where the champion has beaten none since."""
-        return self._bearer(CHALLENGER)
+        return self._get_by_alias(CHALLENGER)
 
     def set_alias(self, version: ModelVersion, alias: str) -> None:
         """Give an alias to a version; no other version bears it any longer."""
@@ -164,7 +164,7 @@ class Tracking:
         self.client.delete_registered_model_alias(self.model, alias)
 
     def tag(self, version: ModelVersion, **tags: str) -> None:
-        for key, value in self._written(tags, version.run_id).items():
+        for key, value in self._encode_tags(tags, version.run_id).items():
             if self.on_catalog:
                 self.client.set_tag(version.run_id, key, value)
             else:
@@ -173,7 +173,7 @@ class Tracking:
     def versions(self) -> list[ModelVersion]:
         """Give all versions, the newest first."""
         found = self.client.search_model_versions(f"name='{self.model}'")
-        return sorted(map(self._version, found), key=lambda each: -int(each.version))
+        return sorted(map(self._to_model_version, found), key=lambda each: -int(each.version))
 
     def delete(self, version: ModelVersion) -> None:
         """Delete a version; raise ModelError for the champion, which scores."""
@@ -198,16 +198,16 @@ class Tracking:
 
     def load(self, version: ModelVersion) -> PipelineModel:
         """Load a version's model, after the checks of `stored_models.verified`."""
-        return stored_models.load(self.client, version, self._scratch())
+        return stored_models.load(self.client, version, self._scratch_dir())
 
     def save(self, version: ModelVersion, target: Path) -> None:
         """Copy a version's files into a folder, after the same checks."""
-        with stored_models.require_unchanged(self.client, version, self._scratch()) as folder:
+        with stored_models.require_unchanged(self.client, version, self._scratch_dir()) as folder:
             shutil.copytree(folder, target, dirs_exist_ok=True)
 
     def verify(self, version: ModelVersion) -> None:
         """Raise ModelError if a version's files are gone, changed, or would run code that is not irbis's."""
-        with stored_models.require_unchanged(self.client, version, self._scratch()):
+        with stored_models.require_unchanged(self.client, version, self._scratch_dir()):
             pass
 
     def params(self, version: ModelVersion) -> dict[str, str]:
@@ -219,7 +219,7 @@ class Tracking:
         try:
             return dict(json.loads(self._read(version.run_id, file)))
         except (OSError, MlflowException) as error:
-            if not stored_models.is_lost(error):
+            if not stored_models.is_missing(error):
                 raise
             raise stored_models.missing_artifacts(self.client, version, file) from error
 
@@ -227,24 +227,24 @@ class Tracking:
         with tempfile.TemporaryDirectory() as folder:
             return Path(self.client.download_artifacts(run_id, file, folder)).read_text(encoding="utf-8")
 
-    def _written(self, tags: Mapping[str, str], run_id: str) -> dict[str, str]:
+    def _encode_tags(self, tags: Mapping[str, str], run_id: str) -> dict[str, str]:
         return encode_tags(tags, lambda file, text: self.client.log_text(run_id, text, file))
 
-    def _bearer(self, alias: str) -> ModelVersion | None:
+    def _get_by_alias(self, alias: str) -> ModelVersion | None:
         try:
             found = self.client.get_model_version_by_alias(self.model, alias)
         except MlflowException as error:
-            if error.error_code in NOT_THERE:
+            if error.error_code in NOT_FOUND_CODES:
                 return None
             raise  # a server that does not answer is no reason to crown anybody
-        return self._version(found)
+        return self._to_model_version(found)
 
-    def _version(self, found: MlflowVersion) -> ModelVersion:
+    def _to_model_version(self, found: MlflowVersion) -> ModelVersion:
         there = self.client.get_run(found.run_id).data.tags if self.on_catalog else found.tags
         tags = Tags(there, lambda file: self._read(found.run_id, file))
         return ModelVersion(found.name, str(found.version), found.run_id, int(found.creation_timestamp), tags)
 
-    def _scratch(self) -> str | None:
+    def _scratch_dir(self) -> str | None:
         """Spark's file system must reach it; on a laptop any folder will do, elsewhere MLflow knows better."""
         return None if "://" in self.workspace else str(Path(self.workspace).expanduser().absolute() / "scratch")
 

@@ -29,7 +29,7 @@ CLASSES = frozenset(
         "com.microsoft.azure.synapse.ml.lightgbm.LightGBMClassificationModel",
     )
 )
-OTHERWISE = (
+ALTERNATIVES = (
     "or choose another version: `irbis promote VERSION --reason ...`; or train under another name: "
     "--set tracking.model=NAME"
 )
@@ -49,7 +49,7 @@ def artifacts_digest(folder: Path) -> str:
 
 def missing_files_message(version: str, file: str, place: str) -> str:
     """Return what is said of a file of a version that is not in its place any more."""
-    return f"{file} of {version} is gone from {place}. Put back a copy; {OTHERWISE}."
+    return f"{file} of {version} is gone from {place}. Put back a copy; {ALTERNATIVES}."
 
 
 def find_fault(folder: Path, digest: str | None) -> str:

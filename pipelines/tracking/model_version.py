@@ -45,7 +45,7 @@ class ModelVersion:
         return f"{self.name}/{self.version}"
 
 
-TAG = "irbis."  # what we write on runs and versions
+TAG_PREFIX = "irbis."  # what we write on runs and versions
 MAX_TAG_LENGTH = 4_000  # bytes: Databricks takes 5,000, and MLflow cuts a run's off at 8,000 characters without a word
 _FILE = "file: "
 
@@ -58,7 +58,7 @@ def encode_tags(tags: Mapping[str, str], keep: Callable[[str, str], None]) -> di
             file = f"tags/{key}.txt"
             keep(file, value)
             value = _FILE + file
-        found[TAG + key] = value
+        found[TAG_PREFIX + key] = value
     return found
 
 
@@ -66,7 +66,7 @@ class Tags(Mapping[str, str]):
     """Give our tags by their names, of those that stand there; `read(file)` is asked for a long one when it is used."""
 
     def __init__(self, tags: Mapping[str, str], read: Callable[[str], str]):
-        self._values = {key.removeprefix(TAG): value for key, value in tags.items() if key.startswith(TAG)}
+        self._values = {key.removeprefix(TAG_PREFIX): value for key, value in tags.items() if key.startswith(TAG_PREFIX)}
         self._read = read
 
     def __getitem__(self, key: str) -> str:

@@ -19,7 +19,7 @@ class Promotion:
 
     by: str
     at: str  # ISO 8601, UTC
-    why: str
+    reason: str
     previous: str | None
     is_rollback: bool = False
 
@@ -33,7 +33,7 @@ def set_champion(tracking: Tracking, version: ModelVersion, why: str, *, is_roll
     """Make a version champion, and write on it who did so, when and why. It is challenger no longer."""
     before = tracking.champion()
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    crowning = Promotion(_person(), now, why, before.version if before else None, is_rollback)
+    crowning = Promotion(_current_user(), now, why, before.version if before else None, is_rollback)
     # The tag first: killed in between, a version says that it was crowned, and the champion is the old one.
     tracking.tag(
         version, **{PROMOTIONS_TAG: json.dumps([asdict(each) for each in (*promotion_history(version), crowning)])}
@@ -73,7 +73,7 @@ def rollback(tracking: Tracking, why: str) -> str:
     return f"{version} is champion again, instead of {champion}"
 
 
-def _person() -> str:
+def _current_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

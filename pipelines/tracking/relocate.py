@@ -21,11 +21,11 @@ def relocate_artifact_uris(database: Path, experiment: str, artifacts: Path) -> 
         return
     with closing(sqlite3.connect(database, timeout=60)) as connection:
         try:
-            old = _noted(connection, experiment)
-            if old is None or _path(old).resolve() == artifacts.resolve():
+            old = _artifact_location(connection, experiment)
+            if old is None or _uri_to_path(old).resolve() == artifacts.resolve():
                 return
             with connection:  # all or nothing
-                for table, column in _columns(connection):
+                for table, column in _text_columns(connection):
                     connection.execute(
                         f'UPDATE "{table}" SET "{column}" = ? || substr("{column}", ?) '
                         f'WHERE "{column}" = ? OR substr("{column}", 1, ?) = ?',
@@ -38,7 +38,7 @@ def relocate_artifact_uris(database: Path, experiment: str, artifacts: Path) -> 
             ) from error
 
 
-def _noted(connection: sqlite3.Connection, experiment: str) -> str | None:
+def _artifact_location(connection: sqlite3.Connection, experiment: str) -> str | None:
     """Give where the experiment's artifacts are, null where there is none or it is not in a folder."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
         return None
@@ -46,12 +46,12 @@ def _noted(connection: sqlite3.Connection, experiment: str) -> str | None:
     return str(row[0]) if row and str(row[0]).startswith("file:") else None
 
 
-def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+def _text_columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     """Give every column of text: which of them hold addresses differs between versions of MLflow."""
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     described = ((table, connection.execute(f'PRAGMA table_info("{table}")')) for table in tables)
     return [(table, row[1]) for table, rows in described for row in rows if "CHAR" in row[2] or "TEXT" in row[2]]
 
 
-def _path(address: str) -> Path:
+def _uri_to_path(address: str) -> Path:
     return Path(url2pathname(urlparse(address).path))

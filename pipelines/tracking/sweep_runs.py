@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.tracking.code_version import code_version
-from pipelines.tracking.mlflow_client import TAG, Tracking
+from pipelines.tracking.mlflow_client import TAG_PREFIX, Tracking
 
 PARENT = "mlflow.parentRunId"
 FINISHED, PRUNED, FAILED = "finished", "pruned", "failed"
@@ -45,42 +45,42 @@ class SweepRun:
     def find(cls, tracking: Tracking, fingerprint: str) -> SweepRun | None:
         """Give the sweep with this fingerprint if it was begun before."""
         found = tracking.client.search_runs(
-            [tracking.experiment_id], f"tags.`{TAG}sweep_fingerprint` = '{fingerprint}'"
+            [tracking.experiment_id], f"tags.`{TAG_PREFIX}sweep_fingerprint` = '{fingerprint}'"
         )
         return cls(tracking, found[0].info.run_id) if found else None
 
     @classmethod
-    def of(cls, tracking: Tracking, name: str, fingerprint: str, note: Mapping[str, str]) -> SweepRun:
+    def find_or_create(cls, tracking: Tracking, name: str, fingerprint: str, note: Mapping[str, str]) -> SweepRun:
         """Give the sweep with this fingerprint, begun before or now, as a run that goes on."""
         if known := cls.find(tracking, fingerprint):
             tracking.client.update_run(known.parent, status="RUNNING")
             return known
         client, experiment = tracking.client, tracking.experiment_id
-        tags = {f"{TAG}sweep": name, f"{TAG}sweep_fingerprint": fingerprint, **_code()}
+        tags = {f"{TAG_PREFIX}sweep": name, f"{TAG_PREFIX}sweep_fingerprint": fingerprint, **_code_tags()}
         run = client.create_run(experiment, tags=tags, run_name=f"sweep {name}")
         for key, value in note.items():
             client.log_param(run.info.run_id, key, value)
         return cls(tracking, run.info.run_id)
 
-    def finished(self) -> list[Trial]:
+    def list_trials(self) -> list[Trial]:
         """Give the trials that came to an end, by their number; those that were cut off are left out."""
         client, found, token = self.tracking.client, [], None
         while True:
             page = client.search_runs(
                 [self.tracking.experiment_id], f"tags.`{PARENT}` = '{self.parent}'", page_token=token
             )
-            found += [Trial(**json.loads(text)) for run in page if (text := run.data.tags.get(f"{TAG}trial"))]
+            found += [Trial(**json.loads(text)) for run in page if (text := run.data.tags.get(f"{TAG_PREFIX}trial"))]
             token = page.token
             if not token:
                 return sorted(found, key=lambda trial: trial.number)
 
-    def begin(self, number: int) -> str:
+    def start_trial(self, number: int) -> str:
         """Open the nested run of a trial and give its id."""
-        tags = {PARENT: self.parent, **_code()}
+        tags = {PARENT: self.parent, **_code_tags()}
         run = self.tracking.client.create_run(self.tracking.experiment_id, tags=tags, run_name=f"trial {number}")
         return str(run.info.run_id)
 
-    def end(self, run_id: str, trial: Trial, figures: Mapping[str, float | None]) -> None:
+    def log_trial(self, run_id: str, trial: Trial, figures: Mapping[str, float | None]) -> None:
         """Write a trial down; the tag comes last, so a run that has it is whole."""
         client = self.tracking.client
         for key, value in trial.parameters.items():
@@ -88,7 +88,7 @@ class SweepRun:
         for key, figure in figures.items():
             if figure is not None:
                 client.log_metric(run_id, key, figure)
-        client.set_tag(run_id, f"{TAG}trial", json.dumps(trial.__dict__))
+        client.set_tag(run_id, f"{TAG_PREFIX}trial", json.dumps(trial.__dict__))
         client.set_terminated(run_id, "FAILED" if trial.state == FAILED else "FINISHED")
 
     def interrupt(self) -> None:
@@ -103,5 +103,5 @@ class SweepRun:
         self.tracking.client.set_terminated(self.parent, "FINISHED")
 
 
-def _code() -> dict[str, str]:
-    return {TAG + key: value for key, value in code_version().items()}
+def _code_tags() -> dict[str, str]:
+    return {TAG_PREFIX + key: value for key, value in code_version().items()}

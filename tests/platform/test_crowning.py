@@ -29,8 +29,8 @@ def tracking(tmp_path, monkeypatch):
 
 def test_each_crowning_is_written_on_its_version(tracking):
     (first,), (second,) = (promotion_history(tracking.choose(number)) for number in ("1", "2"))
-    assert (first.by, first.why, first.previous, first.is_rollback) == ("mia", "better 1", None, False)
-    assert (second.why, second.previous) == ("better 2", "1")
+    assert (first.by, first.reason, first.previous, first.is_rollback) == ("mia", "better 1", None, False)
+    assert (second.reason, second.previous) == ("better 2", "1")
     assert timedelta(0) <= datetime.now(timezone.utc) - datetime.fromisoformat(second.at) < timedelta(minutes=5)
     assert promotion_history(tracking.choose("3")) == []
     assert tracking.champion().version == "2"

@@ -24,7 +24,7 @@ from pipelines.tracking.local_store import sqlite_tracking_uri
 
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABRICKS_RUNTIME_VERSION", "PYSPARK_GATEWAY_PORT", "SPARK_LOCAL_DIRS", *preflight.MLFLOW):
+    for name in ("DATABRICKS_RUNTIME_VERSION", "PYSPARK_GATEWAY_PORT", "SPARK_LOCAL_DIRS", *preflight.MLFLOW_VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -102,7 +102,7 @@ def test_a_disk_without_room_is_told_with_what_is_needed(make_settings, tmp_path
     assert "its disk has 12 MB left, and a run needs 64 MB besides the bytes of the images" in fault
     with pytest.raises(PlatformError, match="12 MB left"):
         require_usable_machine(make_settings())
-    require_usable_machine(make_settings(), is_brief=True)  # as `irbis clean`, which makes room
+    require_usable_machine(make_settings(), needs_space=False)  # as `irbis clean`, which makes room
 
 
 def test_folders_for_spark_that_cannot_be_written_are_named_with_their_variable(make_settings, tmp_path, monkeypatch):

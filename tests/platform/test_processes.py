@@ -36,7 +36,7 @@ def run_of(process: Process) -> RunRecord:
 def test_this_very_process_is_signalled(child, tmp_path):
     ledger, process = RunHistory(str(tmp_path)), Process.of(child.pid)
     ledger.write(run_of(process))
-    assert process.is_running and not process.is_gone and process.doubt is None
+    assert process.is_running and not process.is_gone and process.unknown_reason is None
     LocalBackend(ledger).cancel({"id": "run-1"})
     while child.poll() is None:  # a signal that comes just before the process waits does not end its waiting
         time.sleep(1)

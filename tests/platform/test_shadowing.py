@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 import pipelines
-from pipelines.spark.shadowing import current_folder_faults, hidden_by, python_path_faults
+from pipelines.spark.shadowing import current_folder_faults, shadowing_modules, python_path_faults
 
 ROOT = Path(pipelines.__file__).parents[1]
 
@@ -29,14 +29,14 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_only_modules_that_irbis_needs_are_hidden(project):
-    assert hidden_by(str(project)) == ["pipelines", "queue", "random"]
+    assert shadowing_modules(str(project)) == ["pipelines", "queue", "random"]
     (project / "pandas" / "__init__.py").touch()
-    assert hidden_by(str(project)) == ["pandas", "pipelines", "queue", "random"]
+    assert shadowing_modules(str(project)) == ["pandas", "pipelines", "queue", "random"]
 
 
 def test_the_folders_that_python_and_irbis_are_in_hide_nothing(tmp_path):
     for folder in (ROOT, Path(numpy.__file__).parents[1], Path(os.__file__).parent, tmp_path / "gone"):
-        assert hidden_by(str(folder)) == []
+        assert shadowing_modules(str(folder)) == []
 
 
 def test_each_folder_of_python_path_is_named_once_with_the_remedy(project):

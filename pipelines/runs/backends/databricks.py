@@ -91,9 +91,9 @@ class DatabricksBackend:
 
         with translate_errors():
             if job.existing:
-                number, own = self._deployed(job.existing)
+                number, own = self._find_job(job.existing)
                 words = [*own, *job_arguments(job)]
-                workspace = _workspace_in(words)
+                workspace = _find_workspace(words)
                 run = self._client.jobs.run_now(number, idempotency_token=job.id, python_params=words).run_id
             else:
                 shape = self._notebook_task if job.notebook else self._task
@@ -171,7 +171,7 @@ class DatabricksBackend:
     def _task(self, job: RunRequest, workspace: str) -> Tree:
         """Give the one task of a one-time run: the job file of the command, with its words."""
         told = {"python_file": self.upload_file(job_script(job), workspace), "parameters": job_arguments(job)}
-        around = self._surroundings(job.words[0], workspace)
+        around = self._cluster_and_libraries(job.words[0], workspace)
         if job.needs_lightgbm:
             around["libraries"] += [
                 {"maven": {"coordinates": SYNAPSEML}},
@@ -189,9 +189,9 @@ class DatabricksBackend:
         self._client.workspace.mkdirs(folder)
         self._client.workspace.import_(f"{folder}/{job.id}", content=content, format=ImportFormat.JUPYTER)
         told = {"notebook_path": f"{folder}/{job.id}", "base_parameters": {k: str(v) for k, v in job.settings.items()}}
-        return {"task_key": "notebook", "notebook_task": told, **self._surroundings("run", workspace)}
+        return {"task_key": "notebook", "notebook_task": told, **self._cluster_and_libraries("run", workspace)}
 
-    def _surroundings(self, word: str, workspace: str) -> Tree:
+    def _cluster_and_libraries(self, word: str, workspace: str) -> Tree:
         """Give the cluster of a task and its libraries, this code first."""
         with tempfile.TemporaryDirectory() as folder:
             wheel = self.upload_file(build_wheel(Path(folder)), workspace)
@@ -212,7 +212,7 @@ class DatabricksBackend:
         libraries = [library for library in task.get("libraries", []) if "whl" not in library]
         return {"new_cluster": clusters["gpu" if word == "run" else task["job_cluster_key"]]}, libraries
 
-    def _deployed(self, name: str) -> tuple[int, list[str]]:
+    def _find_job(self, name: str) -> tuple[int, list[str]]:
         """Give the number of a deployed job and the words that all its tasks are given."""
         found = [job for job in self._client.jobs.list(name=name, expand_tasks=True) if job.job_id]
         if len(found) != 1:
@@ -236,7 +236,7 @@ class DatabricksBackend:
         return int(handle["run_id"])
 
 
-def _workspace_in(words: Sequence[str]) -> str:
+def _find_workspace(words: Sequence[str]) -> str:
     """Give the workspace that a job's words name, the last one winning."""
     named = [word for option, word in pairwise(words) if option == "--workspace"]
     named += [word.partition("=")[2] for word in words if word.startswith("workspace=")]

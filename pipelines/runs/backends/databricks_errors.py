@@ -8,17 +8,17 @@ from typing import Any
 
 from pipelines.errors import AccessError
 from pipelines.runs.backends.base import ConnectionLost
-from pipelines.runs.history import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED
+from pipelines.runs.history import FAILED, RUNNING, PENDING, STOPPED, SUCCEEDED
 
-_STATES = {"QUEUED": SENDING, "PENDING": SENDING, "BLOCKED": SENDING, "WAITING_FOR_RETRY": SENDING}
+_STATES = {"QUEUED": PENDING, "PENDING": PENDING, "BLOCKED": PENDING, "WAITING_FOR_RETRY": PENDING}
 _RESULTS = {"SUCCESS": SUCCEEDED, "SUCCESS_WITH_FAILURES": SUCCEEDED, "CANCELED": STOPPED, "UPSTREAM_CANCELED": STOPPED}
-_OVER = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
+_ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 
 def map_state(found: Any) -> tuple[str, str]:
     """Give the ledger's state and Databricks' own word for it."""
     life = found.life_cycle_state.value if found and found.life_cycle_state else "PENDING"
-    if life not in _OVER:
+    if life not in _ENDED:
         return _STATES.get(life, RUNNING), life
     result = found.result_state.value if found.result_state else life
     return _RESULTS.get(result, FAILED), result

@@ -11,7 +11,7 @@ from pipelines.config.settings import HdinsightSettings
 from pipelines.errors import AccessError, SettingsError
 from pipelines.runs.backends.base import ConnectionLost
 
-CONNECT, SILENCE = 10, 60  # seconds: to be connected, without a byte
+CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60  # seconds: to be connected, without a byte
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 
 
@@ -49,15 +49,15 @@ class LivyClient:
 
         try:
             response = self._session.request(
-                method, self.url + path, json=told, timeout=(CONNECT, SILENCE), allow_redirects=False
+                method, self.url + path, json=told, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False
             )
         except requests.exceptions.SSLError as error:
-            raise AccessError(f"{self.url}: its certificate is not trusted ({_last(error)}).") from error
+            raise AccessError(f"{self.url}: its certificate is not trusted ({_innermost_message(error)}).") from error
         except requests.RequestException as error:
-            raise ConnectionLost(f"The connection to {self.url} broke: {_last(error)}.") from error
+            raise ConnectionLost(f"The connection to {self.url} broke: {_innermost_message(error)}.") from error
         if response.status_code < 300:
-            return self._parsed(response.text)
-        reason = f"{response.status_code} {_reason(response.text) or response.reason}"
+            return self._parse(response.text)
+        reason = f"{response.status_code} {_error_message(response.text) or response.reason}"
         if response.status_code in TRANSIENT_STATUS:
             raise ConnectionLost(f"{self.url} does not answer as it should: {reason}.")
         if response.status_code in (401, 403):
@@ -85,14 +85,14 @@ class LivyClient:
             if not page["sessions"] or len(found) >= page["total"]:
                 return sorted(found, key=lambda batch: int(batch["id"]), reverse=True)
 
-    def _parsed(self, text: str) -> dict[str, Any]:
+    def _parse(self, text: str) -> dict[str, Any]:
         try:
             return dict(json.loads(text)) if text.strip() else {}
         except ValueError as error:
             raise AccessError(f"{self.url} answers, but not as Livy does. Is hdinsight.url its address?") from error
 
 
-def _reason(text: str) -> str:
+def _error_message(text: str) -> str:
     """Give the first line of an error, however it is wrapped; pages of a gateway say nothing."""
     try:
         found = json.loads(text)
@@ -102,7 +102,7 @@ def _reason(text: str) -> str:
     return (str(found).strip().splitlines() or [""])[0][:300].rstrip(".")
 
 
-def _last(error: BaseException) -> str:
+def _innermost_message(error: BaseException) -> str:
     """Give the innermost of the causes, which says what happened."""
     while inner := error.__cause__ or error.__context__:
         error = inner

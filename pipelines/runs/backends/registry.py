@@ -27,5 +27,5 @@ def get_backend(name: str, settings: Settings, files: WorkspaceFiles | None = No
     module = next((module for pattern, module in _MODULES.items() if re.fullmatch(pattern, name)), None)
     if not module:
         raise SettingsError(f"--on {name}: there is no such place. Known: {NAMES}.")
-    found: Backend = importlib.import_module(f"pipelines.runs.backends.{module}").connect(name, settings, files)
+    found: Backend = importlib.import_module(f"pipelines.runs.backends.{module}").create(name, settings, files)
     return found

@@ -27,7 +27,7 @@ LOG_NOISE = re.compile(r"^\s+at |^\s+\.\.\. \d+ more|\b(INFO|DEBUG|TRACE|WARN)\b
 LOG_TAIL_LINES = 20  # last lines that say why a run failed
 # A run that fails is not run a second time. One may lose so many executors, however few it has at a time: Spark's own
 # number for few is 3, and machines that come and go cost more. A task that fails four times ends the run all the same.
-YARN = {"spark.yarn.maxAppAttempts": "1", "spark.yarn.max.executor.failures": "32"}
+YARN_CONF = {"spark.yarn.maxAppAttempts": "1", "spark.yarn.max.executor.failures": "32"}
 DELTA_JAR = re.compile(r"delta-(spark|core)_")
 
 
@@ -142,7 +142,7 @@ def spark_conf_for(job: RunRequest, packages: str, chosen: Mapping[str, Any]) ->
     conf: dict[str, Any] = {
         "spark.sql.session.timeZone": "UTC",
         "spark.redaction.regex": SECRET_PATTERN,
-        **YARN,
+        **YARN_CONF,
         **DELTA_CONF,
         **chosen,
         "spark.app.name": f"irbis {job.id}",

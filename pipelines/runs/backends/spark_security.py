@@ -11,7 +11,7 @@ from pipelines.azure_uri import is_loopback
 from pipelines.redaction import contains_secret
 from pipelines.spark.runtime import spark_home
 
-SECRETS = "spark.properties"  # in the run's folder, while spark-submit is at work
+SECRETS_FILE = "spark.properties"  # in the run's folder, while spark-submit is at work
 SHUFFLE_SERVICES = ("spark.shuffle.service.enabled", "spark.dynamicAllocation.enabled")
 
 
@@ -63,18 +63,18 @@ def write_secrets(conf: Mapping[str, str], folder: Path) -> Path | None:
     names = secret_names(conf)
     if not names:
         return None
-    forget_secrets(folder)
-    lines = [f"{_escaped(name)} {_escaped(conf[name])}\n" for name in names]
-    with open(os.open(folder / SECRETS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    delete_secrets(folder)
+    lines = [f"{_escape(name)} {_escape(conf[name])}\n" for name in names]
+    with open(os.open(folder / SECRETS_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write("\n".join([default_properties(), "".join(lines)]))
-    return folder / SECRETS
+    return folder / SECRETS_FILE
 
 
-def forget_secrets(folder: Path) -> None:
-    (folder / SECRETS).unlink(missing_ok=True)
+def delete_secrets(folder: Path) -> None:
+    (folder / SECRETS_FILE).unlink(missing_ok=True)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """Write a text as Java's Properties read it."""
     text = re.sub(r"([\\ =:#!])", r"\\\1", text)
     return text.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")

@@ -29,45 +29,45 @@ from pipelines.runs.backends.shared_workspace import (
     with_driver_paths,
 )
 from pipelines.runs.backends.spark_security import (
-    SECRETS,
-    forget_secrets,
+    SECRETS_FILE,
+    delete_secrets,
     is_loopback_master,
     secret_names,
     security_conf,
     write_secrets,
 )
 from pipelines.runs.history import FAILED, RUNNING, STOPPED, SUCCEEDED
-from pipelines.runs.record import parse
+from pipelines.runs.record import parse_json
 from pipelines.spark.runtime import spark_home
 
 # The first word is the run's folder. What it leaves there outlives it: what was said, and the exit code.
 WRAPPER_SCRIPT = (
     '"$@" >"$0/said.txt" 2>&1 </dev/null; '
-    f'echo $? >"$0/code.part" && rm -f "$0/{SECRETS}" && mv "$0/code.part" "$0/code"'
+    f'echo $? >"$0/code.part" && rm -f "$0/{SECRETS_FILE}" && mv "$0/code.part" "$0/code"'
 )
 APPLICATION = re.compile(r"\b(application_\d+_\d+)\b")
 DRIVER_POD = re.compile(r"\bpod name: (\S+)")
 
 
-def create(name: str, settings: Settings, files: WorkspaceFiles | None) -> SparkSubmit:
+def create(name: str, settings: Settings, files: WorkspaceFiles | None) -> SparkSubmitBackend:
     assert files is not None, "the workspace is reached from outside"
-    return SparkSubmit(name, settings, files)
+    return SparkSubmitBackend(name, settings, files)
 
 
-class SparkSubmit(SharedWorkspaceBackend):
+class SparkSubmitBackend(SharedWorkspaceBackend):
     """Start spark-submit, and look after it by its folder beside the ledger: process, words, exit code."""
 
     def __init__(self, master: str, settings: Settings, files: WorkspaceFiles):
         super().__init__(files)
-        self._master, self._chosen = master, settings.spark.conf
+        self._master, self._conf = master, settings.spark.conf
         self._is_pods = master.startswith("k8s://")
         # Said even where it is Spark's default: files have other names for a driver in the cluster.
-        self._mode = str(self._chosen.get("spark.submit.deployMode", "cluster" if self._is_pods else "client"))
-        self._home = Path(settings.runs.history_dir).expanduser().absolute()
+        self._mode = str(self._conf.get("spark.submit.deployMode", "cluster" if self._is_pods else "client"))
+        self._history_dir = Path(settings.runs.history_dir).expanduser().absolute()
 
     def validate(self, settings: Mapping[str, Any]) -> list[str]:
         found = super().validate(settings)
-        if self._is_pods and "spark.kubernetes.container.image" not in self._chosen:
+        if self._is_pods and "spark.kubernetes.container.image" not in self._conf:
             found.append(
                 "spark.kubernetes.container.image is not set: the image that driver and executors run, with this "
                 "Spark and our Python. --set spark.conf.spark.kubernetes.container.image=REGISTRY/irbis:VERSION."
@@ -77,7 +77,7 @@ class SparkSubmit(SharedWorkspaceBackend):
                 f"spark.conf.{name} is a secret, which Kubernetes would keep in a ConfigMap, open to read. Refer to a "
                 f"Secret: spark.kubernetes.driver.secretKeyRef.NAME=SECRET:KEY, the same of the executor, and {name}="
                 "${env.NAME} (docs/deploy/kubernetes.md)."
-                for name in secret_names(self._chosen)
+                for name in secret_names(self._conf)
             ]
         if not shutil.which(_bin("spark-submit")):
             found.append(f"There is no {_bin('spark-submit')}. Set SPARK_HOME to the folder of a Spark.")
@@ -91,7 +91,7 @@ class SparkSubmit(SharedWorkspaceBackend):
     def submit(self, job: RunRequest, workspace: str) -> Handle:
         if job.existing or job.notebook:
             raise DataError(f"--on {self._master} runs stages: it has no deployed jobs, and no notebooks.")
-        folder = self._home / job.id
+        folder = self._history_dir / job.id
         known = {"folder": str(folder), "workspace": workspace, "id": job.id}
         if not (folder / "pid").exists():
             folder.mkdir(0o700, parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ class SparkSubmit(SharedWorkspaceBackend):
 
     def command(self, job: RunRequest, folder: Path, workspace: str) -> list[str]:
         """Give spark-submit with all its words; what it sends lies in the run's folder from now on."""
-        conf = spark_conf_for(job, _delta(), self._chosen)
+        conf = spark_conf_for(job, _delta_coordinates(), self._conf)
         conf = {**security_conf(self._master, conf), **conf, "spark.submit.deployMode": self._mode}
         with code_zip() as code:
             sent = [Path(shutil.copy(file, folder)) for file in (code, job_script(job))]
@@ -124,7 +124,7 @@ class SparkSubmit(SharedWorkspaceBackend):
         return [_bin("spark-submit"), "--master", self._master, *told, "--py-files", zipped, script, *words]
 
     def find(self, identifier: str) -> Handle | None:
-        folder = self._home / identifier
+        folder = self._history_dir / identifier
         if not (folder / "pid").exists():
             return None
         return {"folder": str(folder), "workspace": None, "id": identifier}
@@ -141,36 +141,36 @@ class SparkSubmit(SharedWorkspaceBackend):
             return RunStatus(state, f"exit code {code}", {"spark-submit": state})
         if is_alive:
             return running
-        forget_secrets(folder)
+        delete_secrets(folder)
         # Ended from outside, or with the machine; a driver in the cluster may have gone on.
         state = self.recorded_state(record) or FAILED
         return RunStatus(state, "spark-submit is gone without a word, as after a restart of this machine")
 
     def failure_reason(self, handle: Handle) -> str:
-        return relevant_log_lines(_said(handle).splitlines())
+        return relevant_log_lines(_read_output(handle).splitlines())
 
     def fetch_artifacts(self, handle: Handle) -> Mapping[str, bytes]:
-        said = _said(handle)
+        said = _read_output(handle)
         return {"spark-submit.txt": said.encode()} if said else {}
 
     def cancel(self, handle: Handle) -> None:
         folder = Path(handle["folder"])
         process = _process(folder)
-        if process.doubt:
-            raise AccessError(f"{handle['id']} is not ended from here: {process.doubt}.")
+        if process.unknown_reason:
+            raise AccessError(f"{handle['id']} is not ended from here: {process.unknown_reason}.")
         (folder / "cancelled").touch()
         process.send(signal.SIGTERM, is_group=True)
-        forget_secrets(folder)
-        self._end_there(_said(handle))
+        delete_secrets(folder)
+        self._kill_driver(_read_output(handle))
 
-    def _end_there(self, said: str) -> None:
+    def _kill_driver(self, said: str) -> None:
         """End a driver that runs in the cluster, which spark-submit leaves alone when it ends."""
         if self._mode == "client":
             return
         if self._master == "yarn" and (found := APPLICATION.search(said)):
             words = [_bin("spark-class"), "org.apache.hadoop.yarn.client.cli.ApplicationCLI", "-kill", found[1]]
         elif self._is_pods and (found := DRIVER_POD.search(said)):
-            space = self._chosen.get("spark.kubernetes.namespace", "default")
+            space = self._conf.get("spark.kubernetes.namespace", "default")
             words = [_bin("spark-submit"), "--master", self._master, "--kill", f"{space}:{found[1]}"]
         else:
             return
@@ -195,13 +195,13 @@ def _bin(name: str) -> str:
     return str(spark_home() / "bin" / name)
 
 
-def _delta() -> str:
+def _delta_coordinates() -> str:
     """Give Delta's Maven name, of the version that is installed here."""
     version = importlib.metadata.version("delta-spark")
     return f"io.delta:{'delta-spark' if int(version.split('.')[0]) >= 3 else 'delta-core'}_2.12:{version}"
 
 
-def _said(handle: Handle) -> str:
+def _read_output(handle: Handle) -> str:
     file = Path(handle["folder"]) / "said.txt"
     return file.read_text("utf-8", "replace") if file.is_file() else ""
 
@@ -209,7 +209,7 @@ def _said(handle: Handle) -> str:
 def _process(folder: Path) -> Process:
     """Return the process of spark-submit; earlier versions noted no more than its number."""
     noted = (folder / "pid").read_bytes()
-    found = parse(Process, b'{"pid": %s}' % noted if noted.strip().isdigit() else noted, str)
+    found = parse_json(Process, b'{"pid": %s}' % noted if noted.strip().isdigit() else noted, str)
     if isinstance(found, str):
         raise AccessError(f"{folder / 'pid'} {found}.")
     return cast(Process, found)
@@ -220,6 +220,6 @@ def _is_alive(folder: Path) -> bool:
     process = _process(folder)
     with contextlib.suppress(ChildProcessError, OverflowError):  # if ours: an ended child stays until it is asked for
         os.waitpid(process.pid, os.WNOHANG)
-    if not process.is_gone and process.doubt:
-        raise AccessError(f"Whether spark-submit runs is not known: {process.doubt}.")
+    if not process.is_gone and process.unknown_reason:
+        raise AccessError(f"Whether spark-submit runs is not known: {process.unknown_reason}.")
     return process.is_running

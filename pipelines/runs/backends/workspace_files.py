@@ -41,34 +41,34 @@ class WorkspaceFiles:
     def files(self, folder: str) -> list[tuple[str, int]]:
         """List the files below a folder: path below it, and bytes. A folder that is not there has none."""
         if not is_azure_uri(folder):
-            root = _here(folder)
+            root = _local_path(folder)
             return sorted((f.relative_to(root).as_posix(), f.stat().st_size) for f in root.rglob("*") if f.is_file())
         blobs = self._container(folder).list_all
         try:
             found = {blob.relative_path: blob.size for blob in blobs()}
         except AccessError as error:
-            raise _passing(error) from error
+            raise _as_transient(error) from error
         folders = {name.rpartition("/")[0] for name in found}  # some accounts list them as empty blobs
         return sorted((name, size) for name, size in found.items() if name and (size or name not in folders))
 
     def read(self, address: str) -> bytes:
         if not is_azure_uri(address):
-            return _here(address).read_bytes()
+            return _local_path(address).read_bytes()
         try:
             return self._container(address).read_file(address)
         except AccessError as error:
-            raise _passing(error) from error
+            raise _as_transient(error) from error
 
     def write(self, address: str, content: bytes) -> None:
         if not is_azure_uri(address):
-            return write_atomic(_here(address), content)
+            return write_atomic(_local_path(address), content)
         folder, _, name = address.rpartition("/")
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
         try:
             self._container(f"{folder}/").put(name, content, md5, content_type(name))
         except ImageError as error:  # as the images' own code says it
             fault = AccessError(f"{address} cannot be written ({error.detail}).")
-            raise _passing(fault, error.__cause__) from error
+            raise _as_transient(fault, error.__cause__) from error
 
     def _container(self, address: str) -> AzureBlobs:
         place, signature = parse_blob_uri(address)
@@ -77,12 +77,12 @@ class WorkspaceFiles:
         return AzureBlobs(place, credential, self._settings.ingest.threads, BACKGROUND_RETRY)
 
 
-def _here(address: str) -> Path:
+def _local_path(address: str) -> Path:
     if "://" in address:
         raise DataError(f"{address} cannot be reached from this machine. Look there.")
     return Path(address).expanduser()
 
 
-def _passing(error: AccessError, cause: BaseException | None = None) -> Exception:
+def _as_transient(error: AccessError, cause: BaseException | None = None) -> Exception:
     """Tell what may be better the next time from what will not."""
     return ConnectionError(str(error)) if isinstance(cause or error.__cause__, TransientError) else error

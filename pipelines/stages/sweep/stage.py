@@ -42,7 +42,7 @@ def run(
     """
     clock, tables = Stopwatch(), Tables.of(spark, settings)
     trials = _trials(tables, settings, plan, name, share)
-    before = trials.finished()
+    before = trials.list_trials()
     done = {each.number for each in before}
     waiting = deque(number for number in plan.numbers(share) if number not in done)
     lacking = len(waiting)
@@ -55,7 +55,7 @@ def run(
         raise
     finally:
         sweep.release()
-    found = trials.finished()
+    found = trials.list_trials()
     own = [each for each in found if each.number in plan.numbers(share)]
     failed = sum(trial.state == FAILED for trial in own)
     failures = {FAILED: failed} if failed else {}
@@ -72,7 +72,7 @@ def run(
 def init_sweep(spark: SparkSession, settings: Settings, plan: SweepPlan, name: str) -> StageResult:
     """Open the run that the trials are nested in, for processes that then try a share each."""
     clock = Stopwatch()
-    done = len(_trials(Tables.of(spark, settings), settings, plan, name, ALL).finished())
+    done = len(_trials(Tables.of(spark, settings), settings, plan, name, ALL).list_trials())
     return StageResult("sweep", 0, 0, {}, clock.seconds, outcome=f"{name}: {done} of {plan.n_trials} trials are done")
 
 
@@ -91,7 +91,7 @@ def _trials(tables: Tables, settings: Settings, plan: SweepPlan, name: str, shar
         tracking.mark_stale_runs_killed()
         space = json.dumps(plan.model_dump(mode="json")["space"])
         about = {"method": plan.method, "metric": plan.metric, "space": space}
-        return SweepRun.of(tracking, name, fingerprint, about)
+        return SweepRun.find_or_create(tracking, name, fingerprint, about)
     if found := SweepRun.find(tracking, fingerprint):
         return found
     raise DataError(f"The sweep {name} is not begun on these images. Begin it once: irbis sweep FILE --begin.")

@@ -72,7 +72,7 @@ class SweepContext:
         """Give the next trial's number and the parameters that the sampler chooses, knowing what others have found."""
         with self.lock:
             if not self.share.is_all:
-                news = [each for each in self.trials.finished() if each.number not in self.told]
+                news = [each for each in self.trials.list_trials() if each.number not in self.told]
                 tell(self.study, self.plan, news)
                 self.told.update(each.number for each in news)
             number = self.waiting.popleft()
@@ -136,7 +136,7 @@ def run_trial(sweep: SweepContext) -> int:
     """Run one trial, write it down, and tell the sampler; give how many images it was judged on."""
     plan, clock = sweep.plan, Stopwatch()
     number, asked = sweep.ask()
-    run_id = sweep.trials.begin(number)
+    run_id = sweep.trials.start_trial(number)
     judged = TrialOutcome()
     try:
         judged = _judged(sweep, asked)
@@ -160,7 +160,7 @@ def run_trial(sweep: SweepContext) -> int:
         reason=judged.reason,
     )
     figures = {name: each.value for name, each in judged.evaluation.metrics.items()} if judged.evaluation else {}
-    sweep.trials.end(run_id, trial, figures)
+    sweep.trials.log_trial(run_id, trial, figures)
     with sweep.lock:
         states = _optuna().trial.TrialState
         state = getattr(states, _STATES[trial.state])

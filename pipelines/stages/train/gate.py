@@ -75,7 +75,7 @@ def settle(tracking: Tracking, same: Sequence[ModelVersion]) -> ModelVersion | N
         if version.tags.get("gate"):
             return version
         if champion and version.version == champion.version:
-            tracking.tag(version, gate=f"is champion: {promotion_history(version)[-1].why}")
+            tracking.tag(version, gate=f"is champion: {promotion_history(version)[-1].reason}")
             return version
     return None
 

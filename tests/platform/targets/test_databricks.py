@@ -8,7 +8,7 @@ from pipelines.errors import AccessError, DataError, PlatformError
 from pipelines.runs.backends.base import ConnectionLost, RunRequest
 from pipelines.runs.backends.registry import get_backend
 from pipelines.runs.follow import LogTail, download, follow, get_handle
-from pipelines.runs.history import RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
+from pipelines.runs.history import RUNNING, PENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
 
 from ...databricks_server import databricks_workspace
 
@@ -98,7 +98,7 @@ def test_where_the_answer_is_lost_the_run_is_started_once_and_found_by_its_id(wo
     workspace.faults.append(("POST /api/2.2/jobs/runs/submit", "drop after"))
     handle = place.submit(RunRequest("run-1", ("run",), {}), HOME)
     assert handle["run_id"] == 1 and len(workspace.runs) == 1
-    assert get_handle(entry_of({}, state=SENDING), place)["run_id"] == 1
+    assert get_handle(entry_of({}, state=PENDING), place)["run_id"] == 1
     with pytest.raises(DataError, match=r"run-2 was never started: the line broke .* `irbis repeat run-2`"):
         get_handle(RunRecord("run-2", ("run",), "databricks", {}, HOME, "/", utc_now()), place)
 
@@ -106,7 +106,7 @@ def test_where_the_answer_is_lost_the_run_is_started_once_and_found_by_its_id(wo
 @pytest.mark.parametrize("fault", [(429, {"Retry-After": "1"}), (503, {"Retry-After": "1"}), "drop"])
 def test_what_passes_is_asked_for_again(workspace, place, handle, fault):
     workspace.faults.append((GET, fault))
-    assert place.progress(handle).state == SENDING
+    assert place.progress(handle).state == PENDING
     assert workspace.calls.count(GET) == 2
 
 
@@ -139,7 +139,7 @@ def test_a_run_that_is_followed_outlives_a_server_that_fails_for_a_while(workspa
 def test_states_of_databricks_are_told_in_our_words(workspace, place, handle):
     run = workspace.runs[1]
     for life, result, state in [
-        ("QUEUED", None, SENDING),
+        ("QUEUED", None, PENDING),
         ("RUNNING", None, RUNNING),
         ("TERMINATING", None, RUNNING),
         ("TERMINATED", "CANCELED", STOPPED),

@@ -17,7 +17,7 @@ from pipelines.runs.backends import spark_submit
 from pipelines.runs.backends.base import RunRequest
 from pipelines.runs.backends.registry import get_backend
 from pipelines.runs.follow import follow, get_handle, refresh
-from pipelines.runs.history import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
+from pipelines.runs.history import FAILED, RUNNING, PENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
 
 from .conftest import IN_CLUSTER, JOB, ended
 
@@ -48,7 +48,7 @@ def test_submitted_twice_it_is_started_once_and_found_by_its_id(place_of, home, 
     pid = (Path(first["folder"]) / "pid").read_text()
     assert place.submit(JOB, home) == first and (Path(first["folder"]) / "pid").read_text() == pid
     assert (tmp_path / "spark" / "starts").read_text() == "once\n"
-    assert get_handle(entry_of({}, home, state=SENDING), place_of()) == first and place.find("run-2") is None
+    assert get_handle(entry_of({}, home, state=PENDING), place_of()) == first and place.find("run-2") is None
 
 
 def test_a_run_goes_on_when_the_process_that_sent_it_is_gone(place_of, home, tmp_path):

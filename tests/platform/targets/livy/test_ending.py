@@ -11,7 +11,7 @@ from pipelines.errors import AccessError, PlatformError
 from pipelines.runs.backends import livy
 from pipelines.runs.backends.base import ConnectionLost, RunRequest
 from pipelines.runs.follow import download, follow, refresh
-from pipelines.runs.history import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory
+from pipelines.runs.history import FAILED, RUNNING, PENDING, STOPPED, SUCCEEDED, RunHistory
 
 from ....livy_server import Livy
 from ....serving import serving
@@ -20,8 +20,8 @@ from .conftest import entry_of, wait_for, write_record
 
 def test_states_of_livy_are_told_in_our_words(server, place, handle):
     for word, state in [
-        ("not_started", SENDING),
-        ("starting", SENDING),
+        ("not_started", PENDING),
+        ("starting", PENDING),
         ("running", RUNNING),
         ("recovering", RUNNING),
         ("shutting_down", RUNNING),
@@ -86,7 +86,7 @@ def test_a_run_that_was_seen_dying_of_its_cancelling_was_stopped(server, place, 
     server.faults.append(("DELETE", "drop"))
     with pytest.raises(ConnectionLost):
         place.cancel(handle)
-    assert place.progress(handle).state == SENDING
+    assert place.progress(handle).state == PENDING
     server.batches[0].state = "dead"
     assert place.progress(handle).state == STOPPED
 
@@ -138,7 +138,7 @@ def test_what_passes_is_a_connection_that_may_come_back(server, place, handle, f
     server.faults.append(("GET /batches/0", fault))
     with pytest.raises(ConnectionLost):
         place.progress(handle)
-    assert place.progress(handle).state == SENDING
+    assert place.progress(handle).state == PENDING
 
 
 def test_what_cannot_be_there_is_said_before_anything_is_sent(server, place):

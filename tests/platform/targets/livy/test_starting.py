@@ -11,7 +11,7 @@ from pipelines.errors import AccessError, DataError, SettingsError
 from pipelines.runs.backends import livy
 from pipelines.runs.backends.base import RunRequest
 from pipelines.runs.follow import get_handle
-from pipelines.runs.history import FAILED, SENDING, RunHistory
+from pipelines.runs.history import FAILED, PENDING, RunHistory
 from pipelines.runs.submit import submit_run
 
 from ....livy_server import PASSWORD, Container
@@ -121,7 +121,7 @@ def test_where_the_answer_is_lost_the_run_is_started_once_and_found(server, plac
     server.batches[0].state = "running"
     assert place.submit(JOB, home) == {"batch": 1, "url": server.url, "id": "run-1", "workspace": home}
     assert len(server.batches) == 2
-    found = get_handle(entry_of({}, home, state=SENDING), place)
+    found = get_handle(entry_of({}, home, state=PENDING), place)
     assert (found["batch"], found["workspace"]) == (1, home)
 
 
@@ -145,6 +145,6 @@ def test_where_nothing_was_heard_nothing_was_started(server, place, home, tmp_pa
     server.faults.append(("POST /batches", "drop"))
     ledger = RunHistory(str(tmp_path / "ledger"))
     with pytest.raises(AccessError, match=r"connection to http.* broke: .*`irbis logs run-1 --follow` looks whether"):
-        submit_run(entry_of({}, home, state=SENDING), JOB, place, ledger)
+        submit_run(entry_of({}, home, state=PENDING), JOB, place, ledger)
     with pytest.raises(DataError, match=r"run-1 was never started"):
         get_handle(ledger.find("run-1"), place)
