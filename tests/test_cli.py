@@ -36,7 +36,7 @@ def test_an_error_that_nobody_expected_is_two_lines_and_the_traceback_on_request
     where = "is in w/runs/run-1/run.log" if words == ["config"] else "is shown by --verbose"
     assert said[-2:] == [
         "irbis: java.io.IOException: Stale file handle",
-        f"irbis: This error was not expected. The full traceback {where}.",
+        f"irbis: Unexpected error. The full traceback {where}.",
     ]
     assert (said[0] == "Traceback (most recent call last):") == ("--verbose" in words)
     assert len(said) == 2 or "--verbose" in words

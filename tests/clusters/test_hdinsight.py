@@ -70,7 +70,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, image
     assert found["batch"] == run["handle"]["batch"]
 
     again = irbis("repeat", "--follow")
-    assert again.stdout.splitlines()[-1] == "Nothing new: every stage found its work done."
+    assert again.stdout.splitlines()[-1] == "Nothing to do: every stage was up to date."
 
     plan = tmp_path / "penalties.yaml"
     plan.write_text("{method: grid, space: {train.reg_params: [0.1, 1.0]}}")
@@ -81,9 +81,9 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, image
 def test_a_run_that_is_cancelled_ends_in_yarn_too(yarn, words, images, irbis):
     irbis("submit", "run", "--on", "hdinsight", "--images", images, *words)
     wait_for(lambda: "ingest: 300 read" in logged(words))
-    assert "its end is asked for" in irbis("cancel").stdout
+    assert "cancellation requested" in irbis("cancel").stdout
     assert "stopped: cancelled" in irbis("logs", "--follow", code=1).stderr.splitlines()[-1]
-    assert "has ended already: stopped" in irbis("cancel").stdout
+    assert "has already ended: stopped" in irbis("cancel").stdout
     wait_for(lambda: all(app["state"] in ("KILLED", "FINISHED") for app in applications(yarn)))
     assert applications(yarn)[-1]["state"] == "KILLED"
     assert any(Path(words[1], "tables", "images").glob("*.parquet"))

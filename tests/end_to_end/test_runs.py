@@ -11,7 +11,7 @@ from ..stages.conftest import jpeg
 def test_local_runs_are_listed_shown_fetched_and_repeated(irbis_here, tmp_path):
     (tmp_path / "images" / "plain").mkdir(parents=True)
     (tmp_path / "images" / "plain" / "a.jpg").write_bytes(jpeg(100, 1, datetime(2025, 1, 1)))
-    assert irbis_here("runs").stdout == f"No run is noted in {tmp_path / 'ledger'} yet.\n"
+    assert irbis_here("runs").stdout == f"No runs in {tmp_path / 'ledger'} yet.\n"
     said = irbis_here("ingest", "--images", "images", "--set", "ingest.threads=2").stdout
     refused = irbis_here("train", code=2).stderr
 
@@ -34,7 +34,7 @@ def test_local_runs_are_listed_shown_fetched_and_repeated(irbis_here, tmp_path):
     again = irbis_here("repeat", "ingest")
     assert "irbis ingest --images images" in again.stderr and "ingest.threads=2" in again.stderr
     assert "ingest: 0 read, 0 written" in again.stdout or "ingest: 1 read, 0 written" in again.stdout
-    assert "has ended already: succeeded" in irbis_here("cancel").stdout
+    assert "has already ended: succeeded" in irbis_here("cancel").stdout
 
 
 def test_one_bad_record_is_listed_as_unknown_beside_the_others(irbis_here, tmp_path):
@@ -68,7 +68,7 @@ def test_a_run_that_cannot_go_there_is_not_sent(irbis_here, tmp_path):
     refused = irbis_here("submit", "run", "--on", "databricks", "--images", "images", code=2).stderr
     assert "irbis: workspace = irbis-workspace is not in a volume" in refused
     assert "irbis: sources.images = images is a folder of this machine" in refused
-    assert "No run is noted" in irbis_here("runs").stdout
+    assert "No runs in" in irbis_here("runs").stdout
     unknown = irbis_here("submit", "run", "--on", "mars", code=2).stderr
     assert unknown.startswith(
         "irbis: --on mars: there is no such place. Known: databricks, hdinsight, or a Spark master:"

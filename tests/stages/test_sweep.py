@@ -94,7 +94,7 @@ def test_more_trials_may_be_asked_for_and_none_is_drawn_twice(spark, settings, o
 
 
 def test_shares_try_every_combination_once_and_the_run_of_all_gives_the_table(spark, settings, origins):
-    with pytest.raises(DataError, match=r"grid is not begun .* irbis sweep FILE --begin"):
+    with pytest.raises(DataError, match=r"grid has not been initialised .* `irbis sweep FILE --init`"):
         sweep.run(spark, settings, plan(), "grid", origins, Shard(1, 2))
     assert sweep.init_sweep(spark, settings, plan(), "grid").outcome == "grid: 0 of 4 trials are done"
     with ThreadPoolExecutor(2) as pool:  # side by side, as two processes are
@@ -127,7 +127,7 @@ def test_a_share_draws_other_values_than_those_beside_it_and_hears_of_theirs(spa
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/4/2", ""])
 def test_what_is_no_share_is_refused(text):
-    with pytest.raises(SettingsError, match="give which of how many, from 1/4 to 4/4"):
+    with pytest.raises(SettingsError, match="expected I/N, such as 1/4 to 4/4"):
         Shard.of(text)
 
 

@@ -47,7 +47,7 @@ class Shard:
         """Read a share such as 2/4; raise SettingsError if it is none."""
         part, _, parts = text.partition("/")
         if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-            raise SettingsError(f"--share {text}: give which of how many, from 1/4 to 4/4.")
+            raise SettingsError(f"--shard {text}: expected I/N, such as 1/4 to 4/4.")
         return cls(int(part), int(parts))
 
     @property

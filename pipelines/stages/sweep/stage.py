@@ -94,7 +94,7 @@ def _trials(tables: Tables, settings: Settings, plan: SweepPlan, name: str, shar
         return SweepRun.find_or_create(tracking, name, fingerprint, about)
     if found := SweepRun.find(tracking, fingerprint):
         return found
-    raise DataError(f"The sweep {name} is not begun on these images. Begin it once: irbis sweep FILE --begin.")
+    raise DataError(f"Sweep {name} has not been initialised for this data. Run `irbis sweep FILE --init`.")
 
 
 def _try_all(sweep: SweepContext, lacking: int) -> int:
