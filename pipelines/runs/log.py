@@ -1,4 +1,4 @@
-"""The log of a run in its record: what it says, written while it works."""
+"""The log file of a run, written while it runs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-WRITE_EVERY = 5.0  # seconds, if there is anything new to be read
+WRITE_EVERY = 5.0  # seconds between writes, if there is new text
 
 
 class RunLog:
-    """Collect what is said, and write all of it again whenever there is more."""
+    """Collector of a run's output, which a thread writes in full whenever there is more."""
 
     def __init__(self, write: Callable[[str, str], bool]):
         self._write, self._text, self._written = write, "", 0
@@ -21,13 +21,13 @@ class RunLog:
         self._writer = threading.Thread(target=self._keep_writing, daemon=True)
 
     def add(self, text: str) -> None:
-        if "\r" not in text:  # a bar that is drawn over and over
+        if "\r" not in text:  # redrawn progress bars are left out
             with self._guard:
                 self._text += text
 
     @contextmanager
     def capture_output(self) -> Iterator[None]:
-        """Hear what Python writes to stdout and stderr while the block runs."""
+        """Copy what Python writes to stdout and stderr in the block to the log."""
         self._writer.start()
         out: Any = _TeeStream(sys.stdout, self)
         err: Any = _TeeStream(sys.stderr, self)
@@ -52,7 +52,7 @@ class RunLog:
 
 
 class _TeeStream:
-    """Pass everything on to a stream, and its text to the log too."""
+    """Stream wrapper that copies the text to the log."""
 
     def __init__(self, stream: Any, log: RunLog):
         self._stream, self._log = stream, log

@@ -134,7 +134,7 @@ def test_a_livy_that_restarts_in_the_middle_does_not_end_the_run(yarn, words, im
     yarn.start_livy()
     said, told = client.communicate(timeout=300)
     assert client.returncode == 0 and "ingest: 300 read, 300 written" in said
-    assert "Looking again" in told
+    assert "Reconnecting" in told
 
 
 def test_a_batch_that_dies_before_it_can_say_why_is_told_by_livy(words, images, irbis, monkeypatch):

@@ -73,7 +73,7 @@ def test_sigterm_leaves_the_records_and_ends_all_processes(tmp_path, send):
     assert "Traceback" not in err
     (file,) = (tmp_path / "w/runs").glob("*/ingest.json")
     record = json.loads(file.read_text())
-    assert (record["state"], record["error"], record["is_bereft"]) == ("stopped", "ended by SIGTERM", False)
+    assert (record["state"], record["error"], record["has_lost_spark"]) == ("stopped", "ended by SIGTERM", False)
     assert file.with_suffix(".log").read_text().splitlines()[-1] == "irbis: ended by SIGTERM."
     (entry,) = RunHistory(str(tmp_path / "ledger")).all()
     assert (entry.state, entry.outcome, bool(entry.ended)) == ("stopped", "ended by SIGTERM", True)

@@ -44,7 +44,7 @@ def test_an_id_that_begins_another_is_still_found(tmp_path):
 
 
 def test_an_empty_ledger_says_who_would_write_in_it(tmp_path):
-    with pytest.raises(DataError, match=r"No run is noted in .*none\. `irbis run` and `irbis submit` note"):
+    with pytest.raises(DataError, match=r"No runs in .*none\. `irbis run` and `irbis submit` record"):
         RunHistory(str(tmp_path / "none")).find(None)
 
 
@@ -88,7 +88,7 @@ def test_a_record_that_cannot_be_read_is_listed_as_unknown_and_the_others_as_the
     assert (good, bad.id, bad.state, bad.seconds, bad.is_readable) == (written, "bad", UNKNOWN, None, False)
     assert bad.outcome.startswith(f"its record {tmp_path}/bad.json cannot be ") and reason in bad.outcome
     assert ledger.find(None) == ledger.find("run") == written
-    with pytest.raises(DataError, match=r"bad: its record .*bad\.json cannot be .*; remove it, or ask the place"):
+    with pytest.raises(DataError, match=r"bad: its record .*bad\.json cannot be .*; delete it, or check the run"):
         ledger.find("bad")
 
 

@@ -58,9 +58,9 @@ def test_this_very_process_is_signalled(child, tmp_path):
 def test_another_process_with_the_same_id_is_not_signalled(child, tmp_path, change, state, reason):
     ledger, process = RunHistory(str(tmp_path)), replace(Process.of(child.pid), **change)
     ledger.write(run_of(process))
-    progress = LocalBackend(ledger).progress({"id": "run-1"})
+    progress = LocalBackend(ledger).get_status({"id": "run-1"})
     assert (progress.state, progress.detail[: len(reason)]) == (state, reason)
-    with pytest.raises(DataError, match=f"run-1 is not ended from here: {reason}"):
+    with pytest.raises(DataError, match=f"run-1 cannot be cancelled from here: {reason}"):
         LocalBackend(ledger).cancel({"id": "run-1"})
     assert not process.send(signal.SIGTERM, is_group=True)
     child.communicate(b"\n")
