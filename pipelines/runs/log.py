@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-WRITE_EVERY = 5.0  # seconds between writes, if there is new text
+FLUSH_SECONDS = 5.0  # seconds between writes, if there is new text
 
 
 class RunLog:
@@ -41,7 +41,7 @@ class RunLog:
         self._write_new()
 
     def _keep_writing(self) -> None:
-        while not self._over.wait(WRITE_EVERY):
+        while not self._over.wait(FLUSH_SECONDS):
             self._write_new()
 
     def _write_new(self) -> None:

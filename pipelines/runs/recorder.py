@@ -83,7 +83,7 @@ class RunRecorder:
         self.log.stop()
         record = {
             "id": self.id,
-            "words": self.words,
+            "command": self.words,
             "state": state,
             "started": self.started,
             "ended": utc_now(),
@@ -188,7 +188,7 @@ def _stage_as_dict(result: StageResult) -> dict[str, Any]:
         "seconds": round(result.seconds, 1),
         "notes": list(result.notes),
         "outcome": result.outcome,
-        "made": dict(result.artifacts),
+        "artifacts": dict(result.artifacts),
     }
 
 

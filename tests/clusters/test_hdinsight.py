@@ -56,7 +56,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, image
     assert lines["score"].startswith("score: 300 read, 300 written")
     assert "batch success" in followed.stderr
     (run,) = json.loads(irbis("runs", "--json").stdout)
-    assert (run["where"], run["state"], run["words"]) == ("hdinsight", "succeeded", ["run"])
+    assert (run["backend"], run["state"], run["command"]) == ("hdinsight", "succeeded", ["run"])
 
     irbis("outputs", "--download", "got")
     assert "<html" in (tmp_path / "got" / "report.html").read_text("utf-8")

@@ -84,7 +84,7 @@ def test_a_workspace_that_cannot_be_entered_is_told_of(surveys, irbis, tmp_path)
     assert "it holds a signature" in told("https://irbis1.blob.core.windows.net/c/w?sig=aGlkZGVu")
     err = irbis("report", "--workspace", WORKSPACE, code=2).stderr
     assert err.startswith(
-        f"irbis: tracking.uri is not set, and SQLite cannot live in {SPARK_WORKSPACE}. Name an MLflow"
+        f"irbis: tracking.uri is not set, and {SPARK_WORKSPACE} cannot hold an SQLite database"
     )
 
 

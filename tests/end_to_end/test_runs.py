@@ -38,7 +38,7 @@ def test_local_runs_are_listed_shown_fetched_and_repeated(irbis_here, tmp_path):
 
 
 def test_one_bad_record_is_listed_as_unknown_beside_the_others(irbis_here, tmp_path):
-    good = {"words": ["run"], "where": "local", "settings": {}, "workspace": "/w", "cwd": "/", "state": "succeeded"}
+    good = {"command": ["run"], "backend": "local", "settings": {}, "workspace": "/w", "cwd": "/", "state": "succeeded"}
     good |= {"started": "2026-01-01T10:00:00+00:00", "ended": "2026-01-01T10:00:30+00:00"}
     sent = good | {"state": "running", "ended": None}
     records = {
@@ -46,9 +46,9 @@ def test_one_bad_record_is_listed_as_unknown_beside_the_others(irbis_here, tmp_p
         "dateless": good | {"started": None},
         "good": good,
         "pid": good | {"pid": "12; rm"},
-        "mars": sent | {"where": "mars"},
-        "handless": sent | {"where": "local[1]", "handle": {"id": 7}},
-        "setless": sent | {"where": "hdinsight", "settings": {"hdinsight.url": [1]}, "handle": {"batch": "x"}},
+        "mars": sent | {"backend": "mars"},
+        "handless": sent | {"backend": "local[1]", "handle": {"id": 7}},
+        "setless": sent | {"backend": "hdinsight", "settings": {"hdinsight.url": [1]}, "handle": {"batch": "x"}},
     }
     (tmp_path / "ledger").mkdir()
     for name, record in records.items():

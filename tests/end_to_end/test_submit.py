@@ -63,7 +63,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, 
     assert lines["score"].startswith("score: 300 read, 300 written")
     assert "run SUCCESS" in followed.stderr
     (run,) = json.loads(irbis("runs", "--json").stdout)
-    assert (run["where"], run["state"], run["words"]) == ("databricks", "succeeded", ["run"])
+    assert (run["backend"], run["state"], run["command"]) == ("databricks", "succeeded", ["run"])
 
     irbis("outputs", "--download", "got")
     assert "<html" in (tmp_path / "got" / "report.html").read_text("utf-8")

@@ -15,8 +15,8 @@ def test_a_longer_card_ends_after_a_line_with_its_table_closed():
     card = "# irbis\n\n```\n" + "a row of a table\n" * 400 + "```\n"
     found = truncate_description(card)
     assert MAX_DESCRIPTION - 20 < len(found) <= MAX_DESCRIPTION
-    assert found.endswith("\na row of a table\n```\n\nThe rest stands in the run: model_card.md")
-    assert truncate_description("line\n" * 1001).endswith("\nline\n\nThe rest stands in the run: model_card.md")
+    assert found.endswith("\na row of a table\n```\n\nThe full card is in the run: model_card.md")
+    assert truncate_description("line\n" * 1001).endswith("\nline\n\nThe full card is in the run: model_card.md")
 
 
 @pytest.mark.parametrize(

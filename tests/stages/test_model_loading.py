@@ -116,7 +116,7 @@ def loader(model, marker):
 
 ATTACKS = [
     (add_code, "there is a folder `code`"),
-    (lambda model, _: describe(model, lambda each: each["spark"].update(code="../x")), "MLmodel names code to be run"),
+    (lambda model, _: describe(model, lambda each: each["spark"].update(code="../x")), "MLmodel refers to code"),
     (loader, "MLmodel has the loader_module hostile"),
     (lambda model, _: describe(model, lambda each: each["spark"].update(model_data="/tmp")), "MLmodel names /tmp"),
     (lambda model, _: describe(model, lambda each: each.update(sklearn={})), "MLmodel has the flavor sklearn"),
@@ -142,7 +142,7 @@ def test_a_model_that_would_run_code_is_refused_before_any_of_it_is_read(spark, 
 @pytest.mark.parametrize("attack", [weights, requirements, add_code])
 def test_files_that_are_not_those_that_were_registered_are_refused(spark, trained, model, marker, attack):
     attack(model, marker)
-    with pytest.raises(ModelError, match=r"(?s)Put back a copy of file://.*artifacts; or choose another version"):
+    with pytest.raises(ModelError, match=r"(?s)Restore file://.*artifacts from a backup; or choose another version"):
         Tracking.of(trained).load(Tracking.of(trained).champion())
     reason = "their SHA-256 differs|a folder `code`"
     with pytest.raises(ModelError, match=f"The files of irbis/1 are not loaded: .*({reason})"):
@@ -172,11 +172,11 @@ def test_a_version_of_an_older_irbis_is_loaded_with_a_note(spark, trained, model
 
 def test_files_that_are_gone_are_said_before_any_work(spark, trained, model):
     (model.parent / "evaluation.json").unlink()
-    with pytest.raises(ModelError, match=r"^evaluation.json of irbis/1 is gone from file://.*Put back a copy; or"):
+    with pytest.raises(ModelError, match=r"^evaluation.json of irbis/1 is missing from file://.*Restore it from a backup; or"):
         report.run(spark, trained)
     shutil.rmtree(model)
     for run in (score.run, lambda *given: train.run(given[0], changed(trained, "train", reg_params=[0.02]))):
-        with pytest.raises(ModelError, match=r"^MLmodel of irbis/1 is gone from file://.*--set tracking.model=NAME"):
+        with pytest.raises(ModelError, match=r"^MLmodel of irbis/1 is missing from file://.*--set tracking.model=NAME"):
             run(spark, trained)
     assert [each.version for each in Tracking.of(trained).versions()] == ["1"]
 

@@ -111,7 +111,7 @@ def test_a_cluster_keeps_no_ledger_and_without_one_a_run_goes_on(recordable, tmp
 
 
 def test_the_log_can_be_read_while_the_run_goes_on(recordable, monkeypatch):
-    monkeypatch.setattr(log_module, "WRITE_EVERY", 0.01)
+    monkeypatch.setattr(log_module, "FLUSH_SECONDS", 0.01)
     settings = recordable()
     with record_run(["run"], settings, {}) as run:
         print("first", flush=True)

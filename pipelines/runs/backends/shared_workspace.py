@@ -72,7 +72,7 @@ class SharedWorkspaceBackend:
         """Write the record of a cancelled run, which may not be able to write its own."""
         record = {
             "id": job,
-            "words": ["cancel"],
+            "command": ["cancel"],
             "state": STOPPED,
             "started": utc_now(),
             "ended": utc_now(),

@@ -87,10 +87,10 @@ def test_a_job_whose_tasks_are_told_different_things_is_not_run_so(workspace, pl
 def test_a_file_is_sent_once_and_again_when_it_has_changed(workspace, place, tmp_path):
     labels = tmp_path / "labels.csv"
     labels.write_text("path,label\n")
-    first = place.put(labels, HOME)
-    assert place.put(labels, HOME) == first and workspace.place(first).read_text() == "path,label\n"
+    first = place.upload_file(labels, HOME)
+    assert place.upload_file(labels, HOME) == first and workspace.place(first).read_text() == "path,label\n"
     labels.write_text("path,label\na.jpg,leopard\n")
-    assert place.put(labels, HOME) != first
+    assert place.upload_file(labels, HOME) != first
     assert len([call for call in workspace.calls if call.startswith("PUT /api/2.0/fs/files")]) == 2
 
 
@@ -166,10 +166,10 @@ def test_what_a_run_has_made_is_fetched_once(workspace, place, tmp_path):
 
 
 def test_what_cannot_be_there_is_said_before_anything_is_sent(place, workspace):
-    first, second = place.faults({"sources.images": "images", "workspace": "irbis-workspace"})
+    first, second = place.validate({"sources.images": "images", "workspace": "irbis-workspace"})
     assert first.startswith("workspace = irbis-workspace is not in a Unity Catalog volume") and "/Volumes/CATALOG" in first
     assert "`irbis upload images az://" in second
-    assert place.faults({"sources.images": "az://a/b", "workspace": HOME}) == [] and workspace.calls == []
+    assert place.validate({"sources.images": "az://a/b", "workspace": HOME}) == [] and workspace.calls == []
 
 
 def test_a_run_of_another_workspace_is_not_asked_about_here(place):

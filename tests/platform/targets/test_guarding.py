@@ -74,12 +74,12 @@ def test_kubernetes_is_given_no_secret_for_its_config_map(place_of, home):
     pods = {"spark__kubernetes__container__image": "registry/irbis:1"}
     key, reference = "spark__hadoop__fs__azure__account__key__x", "spark__kubernetes__driver__secretKeyRef__KEY"
     place = place_of("", "k8s://https://host:6443", **pods, **{key: "a2V5"})
-    (fault,) = place.faults({"workspace": home})
+    (fault,) = place.validate({"workspace": home})
     assert fault.startswith("spark.conf.spark.hadoop.fs.azure.account.key.x is a secret, which Spark would store")
     assert "a2V5" not in fault
     assert "spark.hadoop.fs.azure.account.key.x=${env.NAME} (docs/deploy/kubernetes.md)." in fault
     place = place_of("", "k8s://https://host:6443", **pods, **{key: "${env.KEY}", reference: "irbis:key"})
-    assert place.faults({"workspace": home}) == []
+    assert place.validate({"workspace": home}) == []
 
 
 CLOSED = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}

@@ -157,11 +157,11 @@ def test_a_run_whose_process_is_gone_without_a_word_is_as_its_record_has_it(plac
 
 def test_for_kubernetes_the_files_go_to_the_workspace_and_an_image_is_asked_for(place_of, home):
     place = place_of("", "k8s://https://host:6443")
-    (fault,) = place.faults({"workspace": home})
+    (fault,) = place.validate({"workspace": home})
     assert fault.startswith("spark.kubernetes.container.image is not set")
     chosen = {"spark__kubernetes__container__image": "registry/irbis:1"}
     place = place_of("", "k8s://https://host:6443", **chosen)
-    assert place.faults({"workspace": home}) == []
+    assert place.validate({"workspace": home}) == []
     folder = Path(home) / "run"
     folder.mkdir(parents=True)
     told = place.command(JOB, folder, home)
@@ -195,7 +195,7 @@ def test_a_file_that_spark_would_take_for_two_is_refused(place_of, home, name):
 def test_without_a_spark_its_setting_is_named(place_of, home, monkeypatch):
     place = place_of()
     monkeypatch.setenv("SPARK_HOME", "/nowhere")
-    (fault,) = place.faults({"workspace": home})
+    (fault,) = place.validate({"workspace": home})
     assert fault == "There is no /nowhere/bin/spark-submit. Set SPARK_HOME to the folder of a Spark."
 
 

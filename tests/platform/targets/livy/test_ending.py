@@ -38,7 +38,7 @@ def test_states_of_livy_are_told_in_our_words(server, place, handle):
 def test_all_lines_that_livy_still_has_are_read(server, place, handle):
     server.batches[0].lines = []
     server.batches[0].say(*(f"line {number}" for number in range(300)))
-    assert place.executed(handle)["livy.txt"].decode().splitlines() == [f"line {n}" for n in range(100, 300)]
+    assert place.fetch_artifacts(handle)["livy.txt"].decode().splitlines() == [f"line {n}" for n in range(100, 300)]
 
 
 def test_a_batch_that_dies_before_it_can_say_why_is_told_by_livy(server, place, handle, home, tmp_path):
@@ -122,7 +122,7 @@ def test_a_batch_of_that_number_in_a_livy_that_counts_anew_is_not_ours(server, p
     server.batches[0].state = "dead"
     found = place.get_status(handle)
     if server.is_new:  # 0.5 tells no names
-        assert (found.state, found.detail) == (RUNNING, "Livy does not know batch 0")
+        assert (found.state, found.detail) == (RUNNING, "Livy does not know batch 0 any more")
 
 
 def test_a_forgotten_run_that_says_nothing_for_long_is_given_up(server, place, handle, monkeypatch):
@@ -142,13 +142,13 @@ def test_what_passes_is_a_connection_that_may_come_back(server, place, handle, f
 
 
 def test_what_cannot_be_there_is_said_before_anything_is_sent(server, place):
-    first, second = place.faults({"workspace": "irbis-workspace", "sources.images": "images"})
+    first, second = place.validate({"workspace": "irbis-workspace", "sources.images": "images"})
     assert first.startswith("workspace = irbis-workspace is a relative path, which the cluster cannot reach")
     assert "`irbis upload images az://" in second
-    (fault,) = place.faults({"workspace": "hdfs:///irbis"})
+    (fault,) = place.validate({"workspace": "hdfs:///irbis"})
     assert "cannot be reached from this machine" in fault and "az://ACCOUNT" in fault
     for workspace in ("/data/irbis", "abfss://a@acc.dfs.core.windows.net/x"):
-        assert place.faults({"workspace": workspace, "sources.images": "/data/images"}) == []
+        assert place.validate({"workspace": workspace, "sources.images": "/data/images"}) == []
     assert server.calls == []
 
 
