@@ -28,11 +28,11 @@ def tracking(tmp_path, monkeypatch):
 
 
 def test_each_crowning_is_written_on_its_version(tracking):
-    (first,), (second,) = (promotion_history(tracking.choose(number)) for number in ("1", "2"))
+    (first,), (second,) = (promotion_history(tracking.get_version(number)) for number in ("1", "2"))
     assert (first.by, first.reason, first.previous, first.is_rollback) == ("mia", "better 1", None, False)
     assert (second.reason, second.previous) == ("better 2", "1")
     assert timedelta(0) <= datetime.now(timezone.utc) - datetime.fromisoformat(second.at) < timedelta(minutes=5)
-    assert promotion_history(tracking.choose("3")) == []
+    assert promotion_history(tracking.get_version("3")) == []
     assert tracking.champion().version == "2"
 
 
@@ -44,7 +44,7 @@ def test_promote_moves_the_alias_and_says_so(tracking):
         ("mia", "looked at 500 images: it is", "2")
     ]
     assert promote(tracking, "3", "again") == "irbis/3 is already champion"
-    assert len(promotion_history(tracking.choose("3"))) == 1
+    assert len(promotion_history(tracking.get_version("3"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,17 @@ def test_what_is_no_version_is_refused(tracking, wanted, message):
 
 
 def test_a_challenger_that_is_promoted_is_challenger_no_longer(tracking):
-    tracking.name(tracking.choose("3"), CHALLENGER)
+    tracking.set_alias(tracking.get_version("3"), CHALLENGER)
     assert tracking.challenger().version == "3"
     promote(tracking, "3", "its leopards are right, the labels are not")
     assert (tracking.champion().version, tracking.challenger()) == ("3", None)
-    tracking.name(tracking.choose("2"), CHALLENGER)
+    tracking.set_alias(tracking.get_version("2"), CHALLENGER)
     rollback(tracking, "they were not")
     assert (tracking.champion().version, tracking.challenger()) == ("2", None)
 
 
 def test_another_version_stays_challenger_when_a_person_moves_the_champion(tracking):
-    tracking.name(tracking.choose("3"), CHALLENGER)
+    tracking.set_alias(tracking.get_version("3"), CHALLENGER)
     promote(tracking, "1", "the new ones are too slow")
     assert (tracking.champion().version, tracking.challenger().version) == ("1", "3")
 
@@ -76,7 +76,7 @@ def test_another_version_stays_challenger_when_a_person_moves_the_champion(track
 def test_rollback_goes_back_one_version_after_the_other(tracking):
     promote(tracking, "3", "in haste")
     assert rollback(tracking, "finds no leopard") == "irbis/2 is champion again, instead of irbis/3"
-    assert promotion_history(tracking.choose("2"))[-1].is_rollback
+    assert promotion_history(tracking.get_version("2"))[-1].is_rollback
     assert rollback(tracking, "nor does this one") == "irbis/1 is champion again, instead of irbis/2"
     with pytest.raises(ModelError, match="irbis/1 has no recorded previous champion"):
         rollback(tracking, "nor this")
@@ -90,7 +90,7 @@ def test_a_version_promoted_again_goes_back_to_what_was_champion_last(tracking):
 
 
 def test_a_version_that_was_deleted_cannot_come_back(tracking):
-    tracking.delete(tracking.choose("1"))
+    tracking.delete(tracking.get_version("1"))
     with pytest.raises(ModelError, match=r"has no version 1\. Known: 3, 2"):
         rollback(tracking, "back to the first")
     assert tracking.champion().version == "2"
@@ -104,6 +104,6 @@ def test_without_a_champion_there_is_nothing_to_go_back_from(tmp_path):
 
 def test_the_champion_is_never_deleted(tracking):
     with pytest.raises(ModelError, match="irbis/2 is champion and cannot be deleted"):
-        tracking.delete(tracking.choose("2"))
-    tracking.delete(tracking.choose("3"))
+        tracking.delete(tracking.get_version("2"))
+    tracking.delete(tracking.get_version("3"))
     assert [each.version for each in tracking.versions()] == ["2", "1"] and tracking.champion().version == "2"

@@ -28,9 +28,9 @@ def test_a_longer_card_ends_after_a_line_with_its_table_closed():
         ),
         (
             "out-of-date database schema (found version ffffffffffff, but",
-            "a newer version of MLflow than this one. Use",
+            "a newer version of MLflow than this one. Upgrade",
         ),
-        ("Can't locate revision identified by 'ffffffffffff'", "a newer version of MLflow than this one. Use"),
+        ("Can't locate revision identified by 'ffffffffffff'", "a newer version of MLflow than this one. Upgrade"),
     ],
 )
 def test_a_database_of_another_version_of_mlflow_is_told_with_what_to_do(said, told):

@@ -39,7 +39,7 @@ Caused by: java.io.EOFException
         ),
         (RuntimeError(WORKER), "ValueError: no such thing: /pics/a.jpg"),
         (RuntimeError("two lines\nof its own"), "RuntimeError: two lines"),
-        (BrokenPipeError(32, "Broken pipe"), "BrokenPipeError: whoever read the output has closed it"),
+        (BrokenPipeError(32, "Broken pipe"), "BrokenPipeError: the reader of the output has closed it"),
     ],
 )
 def test_the_last_cause_is_said(error, said):

@@ -44,7 +44,7 @@ def test_a_workspace_that_cannot_be_written_keeps_spark_from_being_tried(spark, 
         finding for finding in doctor.run_checks(make_settings({"workspace": "/proc/irbis"})) if not finding.is_ok
     ]
     assert [finding.name for finding in failed] == ["workspace", "spark"]
-    assert "workspace = /proc/irbis cannot be made: /proc cannot be written." in failed[0].line()
+    assert "workspace = /proc/irbis cannot be created: /proc cannot be written." in failed[0].line()
     assert failed[1].detail == "not started: mend what is said above first."
 
 
