@@ -1,4 +1,4 @@
-"""Doctor: look at what irbis stands on, and say of each thing that it is well or what to do."""
+"""Check the environment of irbis: each check reports that it is fine, or the remedy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENOUGH_MEMORY = 4  # GiB: a JVM of 2 and two workers of half a gigabyte each
 
 @dataclass(frozen=True)
 class Check:
-    """Hold one thing looked at; `detail` says what was found, or what is wrong and what to do."""
+    """Result of one check; `detail` is what was found, or what is wrong and the remedy."""
 
     name: str
     is_ok: bool
@@ -43,7 +43,7 @@ class Check:
 
 
 def run_checks(settings: Settings, *, verbose: bool = False) -> list[Check]:
-    """Give all findings; nothing is changed but a probe file in the workspace, which is removed again."""
+    """Run all checks. Changes nothing except for a probe file in the workspace, which is deleted again."""
     return [
         _run_check("python", _python),
         _run_check("java", _java),
@@ -55,7 +55,9 @@ def run_checks(settings: Settings, *, verbose: bool = False) -> list[Check]:
         _run_check("memory", lambda: _memory(settings)),
         _run_check("gpu", lambda: ", ".join(gpu_names()) or "none: features are computed on the CPU"),
         _run_check("weights", lambda: _weights(settings)),
-        _run_check("workspace", lambda: _run_preflight_check("workspace", settings) and _require_writable(settings.workspace)),
+        _run_check(
+            "workspace", lambda: _run_preflight_check("workspace", settings) and _require_writable(settings.workspace)
+        ),
         _run_check("cache", lambda: _require_writable(settings.featurize.weights_cache)),
         _run_check("spark", lambda: _spark(settings, verbose)),
     ]
@@ -97,14 +99,14 @@ def _package(name: str) -> str:
 
 
 def _run_preflight_check(name: str, settings: Settings) -> str:
-    """Return what a check that runs refuse to begin without has found."""
+    """Run a preflight check, which every run requires; return its finding."""
     if faults := [] if is_external_session() else CHECKS[name](settings):
         raise PlatformError(faults)
     return str(temporary_folder(settings.workspace)) if name == "temporary" else "ok"
 
 
 def _variables(settings: Settings) -> str:
-    """Return which variables of other programs are set, none of which irbis heeds."""
+    """Return which environment variables of other programs are set that irbis ignores."""
     if faults := managed_faults():
         raise PlatformError(faults)
     ignored = [] if is_external_session() else ignored_variables(settings)

@@ -1,4 +1,4 @@
-"""Which process a run is: an id alone is given away again, by the same machine and by every other one."""
+"""Identify the process of a run; a process id alone is reused, and exists on every machine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ START_TIME = 19  # of the fields of /proc/PID/stat after the name, in ticks sinc
 
 @dataclass(frozen=True)
 class Process:
-    """Name one process for good.
+    """Unique identity of a process.
 
-    `host` is the machine's name, `boot` the kernel's id of its last start (null where it gives none), and `began` the
-    time at which the process began, as the system writes it. Null `host` and `began`: an earlier version noted it.
+    `host` is the machine's name, `boot` the kernel's boot id (None if there is none), and `started_at` the start time
+    of the process in the system's format. `host` and `started_at` are None in records of earlier versions.
     """
 
     pid: int
@@ -38,7 +38,7 @@ class Process:
 
     @property
     def unknown_reason(self) -> str | None:
-        """Return why nobody can tell from here whether it runs, as a clause; null where that can be told."""
+        """Return why it is unknown whether the process runs, as a clause; None if it is known."""
         if self.host is None:
             return "an earlier version noted no more than a process id, which may be another program's by now"
         if self.host != socket.gethostname():
@@ -49,7 +49,7 @@ class Process:
 
     @property
     def is_running(self) -> bool:
-        """Return whether the very same process runs; False where `doubt` says that this cannot be told."""
+        """Return whether this very process runs; False if that is unknown, see `unknown_reason`."""
         return self.unknown_reason is None and self == Process.of(self.pid) and not _is_zombie(self.pid)
 
     @property
@@ -71,9 +71,9 @@ class Process:
 
 
 def oldest_java() -> float | None:
-    """Return when the oldest Java that this user runs began, in seconds since the epoch; null: none, or not known.
+    """Return the start time of this user's oldest Java process, in seconds since the epoch; None if there is none.
 
-    What was last changed before then in a folder of Spark's, no Spark of this user uses any more.
+    Temporary files of Spark that are older are not in use by any Spark of this user.
     """
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

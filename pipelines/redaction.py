@@ -1,4 +1,4 @@
-"""What a secret is: the names that secrets bear, the texts that hold one, and what merely refers to one."""
+"""Recognise and redact secrets: by their names, in texts that contain one, but not references to one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Status: what the tables hold, what is missing at each stage, who is champion and who challenges it."""
+"""Collect and format the status: table sizes, missing work of each stage, champion and challenger."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ from pipelines.workspace.tables import Tables, count_failures
 
 
 def collect_status(spark: SparkSession, settings: Settings) -> dict[str, Any]:
-    """Give {"workspace", "tables": {name: counts}, "missing": {stage: count}, and a text or None: "passed_over",
-    and a version or None: "champion", "challenger"}."""
+    """Return the status as a dictionary for JSON.
+
+    Its keys are "workspace", "tables" (name -> counts), "missing" (stage -> count), "passed_over" (a sentence or
+    None), "champion" and "challenger" (a version or None).
+    """
     tables = Tables.of(spark, settings)
     tracking = Tracking.of(settings)
     champion, challenger = tracking.champion(), tracking.challenger()
@@ -40,7 +43,7 @@ def collect_status(spark: SparkSession, settings: Settings) -> dict[str, Any]:
 
 
 def as_text(status: dict[str, Any]) -> str:
-    """Give the status as a few aligned lines."""
+    """Return the status as aligned lines."""
     lines = [f"workspace    {status['workspace']}"]
     for name, counts in status["tables"].items():
         numbers = ", ".join(
@@ -108,7 +111,7 @@ def _predictions(tables: Tables) -> dict[str, Any]:
 
 
 def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: ModelVersion | None) -> dict[str, int]:
-    """Count what each stage after ingest would do."""
+    """Return the number of images that each stage after ingest would process."""
     backbone = feature_id(settings)
     never = ("", "", datetime.now(timezone.utc))
     of_version = (champion.name, champion.version, champion.created) if champion else never

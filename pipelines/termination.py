@@ -1,4 +1,4 @@
-"""Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that its run leaves a record and its processes end."""
+"""Handle SIGTERM and SIGHUP like Ctrl-C, so that a run leaves a record and its processes end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAST_SECONDS = 2.0  # for threads that are still at work when all is written
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal asks this process to end. Whatever lets Ctrl-C through lets it through too."""
+    """A signal requests the end of this process. A KeyboardInterrupt, so that it passes wherever Ctrl-C does."""
 
     def __init__(self, number: signal.Signals):
         super().__init__(f"ended by {number.name}")

@@ -51,7 +51,11 @@ def test_this_very_process_is_signalled(child, tmp_path):
         ({"started_at": "1"}, STOPPED, "its process is gone"),
         ({"boot": "another start of this machine"}, STOPPED, "its process is gone"),
         ({"host": "elsewhere"}, UNKNOWN, "it runs on another machine, elsewhere: ask there"),
-        ({"host": None, "boot": None, "started_at": None}, UNKNOWN, "an earlier version noted no more than a process id"),
+        (
+            {"host": None, "boot": None, "started_at": None},
+            UNKNOWN,
+            "an earlier version noted no more than a process id",
+        ),
         ({"started_at": None}, UNKNOWN, "this system does not say when a process began"),
     ],
 )

@@ -236,9 +236,7 @@ def _recorded_settings(entry: RunRecord) -> dict[str, SourcedValue]:
 
 def _get_backend(entry: RunRecord, origins: dict[str, SourcedValue]) -> Backend:
     """Return the backend of a run, reached with the settings it was submitted with; the current settings go first."""
-    recorded = {
-        key: origin for key, origin in _recorded_settings(entry).items() if key.startswith(CONNECTION_SETTINGS)
-    }
+    recorded = {key: origin for key, origin in _recorded_settings(entry).items() if key.startswith(CONNECTION_SETTINGS)}
     current = {key: origin for key, origin in origins.items() if origin.source != "conf/base.yaml"}
     settings = build_settings({**origins, **overlay_settings(recorded, current)})
     return registry.get_backend(entry.backend, settings, WorkspaceFiles(settings))

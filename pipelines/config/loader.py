@@ -1,7 +1,7 @@
 """Load the settings: conf/base.yaml < conf/ENV.yaml < environment variables < command line.
 
 `load_settings` refuses unknown keys and wrong types, all at once, each with its source and the nearest known
-key. The defaults stand in conf/base.yaml alone; settings.py says types and limits.
+key. All defaults are in conf/base.yaml; types and limits are in settings.py.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ RESERVED_VARIABLES = {"IRBIS_ENV"}
 
 @dataclass(frozen=True)
 class SourcedValue:
-    """Say where a value comes from: a file, a variable or the command line."""
+    """A value and its source: a file, an environment variable or an option."""
 
     value: Any
     source: str
 
 
 def load_settings(env: str | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Give the effective settings, or raise SettingsError with every fault found.
+    """Return the effective settings; raise SettingsError with all faults.
 
-    `env` names a file of conf/ or is a path to a YAML file; `overrides` maps dotted keys to values, or to
-    Origins that say which option they were given by.
+    `env` is the name of a file in conf/ or a path to a YAML file; `overrides` maps dotted keys to values, or to
+    SourcedValues that name the option.
     """
     return build_settings(load_sourced_values(env, overrides))
 
 
 def load_sourced_values(env: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, SourcedValue]:
-    """Give dotted key -> value and source, the last source winning. Nothing is validated yet."""
+    """Return dotted key -> value and source, later sources overriding earlier ones. Validates nothing yet."""
     env = env or os.environ.get("IRBIS_ENV")
     origins: dict[str, SourcedValue] = {}
     for path in [conf_dir() / "base.yaml"] + ([_env_file(env)] if env else []):
@@ -61,7 +61,7 @@ def load_sourced_values(env: str | None = None, overrides: Mapping[str, Any] | N
 
 
 def conf_dir() -> Path:
-    """Find conf/, wherever the package is."""
+    """Return the folder conf/ of the package or the checkout."""
     return resource_dir("conf")
 
 
@@ -76,24 +76,24 @@ def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[st
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the leaves of nested settings with their dotted keys; a free-form mapping is one leaf."""
+    """Yield the leaves of nested settings with their dotted keys; a free-form mapping is one leaf."""
     known = set(setting_keys())
     for name, value in tree.items():
         key = f"{prefix}{name}"
         if isinstance(value, Mapping) and key not in known:
             yield from flatten(value, f"{key}.")
-        elif value is not None or key in known:  # a section whose lines are all commented out says nothing
+        elif value is not None or key in known:  # a section whose lines are all commented out is None
             yield key, value
 
 
 def overlay_settings(lower: Mapping[str, SourcedValue], upper: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
-    """Give both settings' origins, `upper` winning; of a mapping in both, item by item."""
+    """Merge two sets of sourced values, `upper` overriding `lower`; mappings are merged item by item."""
     found = {**lower, **upper}
     for key in MAPPINGS:
         if key in lower and key in upper:
             try:
                 below, above = parse_mapping(lower[key].value), parse_mapping(upper[key].value)
-            except ValueError:  # which `validated` will say
+            except ValueError:  # reported by build_settings
                 continue
             if isinstance(below, Mapping) and isinstance(above, Mapping):
                 found[key] = SourcedValue({**below, **above}, upper[key].source)
@@ -101,7 +101,7 @@ def overlay_settings(lower: Mapping[str, SourcedValue], upper: Mapping[str, Sour
 
 
 def _environment_values() -> list[tuple[str, str, Any]]:
-    """Give name, key and text of every IRBIS_* variable; their texts mean what they mean after --set."""
+    """Return (name, key, text) of every IRBIS_* variable; the texts are read like those of --set."""
     known = {ENV_PREFIX + key.replace(".", "__").upper(): key for key in setting_keys()}
     found = []
     for name in sorted(os.environ):
@@ -113,7 +113,7 @@ def _environment_values() -> list[tuple[str, str, Any]]:
 
 
 def _add_item(before: Any, name: str, value: Any) -> Any:
-    """Add an item to a mapping; to what is no mapping it cannot be added, which `validated` will say."""
+    """Add an item to a mapping; return anything else unchanged, which build_settings reports."""
     try:
         before = parse_mapping(before)
     except ValueError:
@@ -125,17 +125,19 @@ def _env_file(env: str) -> Path:
     path = Path(env) if env.endswith((".yaml", ".yml")) else conf_dir() / f"{env}.yaml"
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in conf_dir().glob("*.yaml") if p.stem != "base"))
-        raise SettingsError(f"--env {env}: there is no {_display_path(path)}. Known: {names}, or give a path to a .yaml file.")
+        raise SettingsError(
+            f"--env {env}: there is no {_display_path(path)}. Known: {names}, or give a path to a .yaml file."
+        )
     return path
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a mapping from YAML. Raises SettingsError with the line that is wrong; a name that stands twice is."""
+    """Read a mapping from YAML. Raises SettingsError with the line of an error, such as a duplicate key."""
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys) or {}
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        # Of a value that is not in quotes, such as *word or !word, YAML repeats the word.
+        # Without its text, which may be a secret: YAML repeats an unquoted value such as *word or !word.
         problem = re.sub(
             r"(alias|tag|handle) '.*'", r"\1; put a value that begins with & * or ! in quotes", str(error.problem)
         )
@@ -148,7 +150,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Refuse a name that stands twice: YAML's own way, the last one wins, would drop settings silently."""
+    """Loader that rejects duplicate keys; in plain YAML the last one wins, which would drop settings silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -164,7 +166,7 @@ def _display_path(path: Path) -> str:
 
 
 def build_settings(origins: Mapping[str, SourcedValue]) -> Settings:
-    """Give the settings that the origins amount to, or raise SettingsError with every fault."""
+    """Validate sourced values and return the settings; raise SettingsError with all faults."""
     known = setting_keys()
     faults = [_unknown_key_fault(key, origin, known) for key, origin in origins.items() if key not in known]
     tree: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: how their texts are read, and what is refused."""
+"""Field types of settings: how texts are parsed, and which values are rejected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def split_commas(value: Any) -> Any:
 
 
 def parse_mapping(value: Any) -> Any:
-    """Give the mapping that a text of JSON holds; whatever else it is, unchanged. Raises ValueError."""
+    """Parse a mapping from JSON text; return other values unchanged. Raises ValueError."""
     value = json.loads(value) if isinstance(value, str) else value
     for name, item in value.items() if isinstance(value, dict) else ():
         if not isinstance(item, (str, int, float)):

@@ -1,4 +1,4 @@
-"""Look up the secrets that settings name by reference: {{secrets/SCOPE/KEY}} is one of a Databricks secret scope."""
+"""Resolve references to secrets in settings: {{secrets/SCOPE/KEY}} is in a Databricks secret scope."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REFERENCE = re.compile(r"\{\{\s*secrets/([^/}]+)/([^/}]+?)\s*\}\}")
 
 
 def resolve_secrets(settings: Settings) -> Settings:
-    """Give the settings with every reference replaced by its secret. Raises SettingsError naming the reference."""
+    """Return the settings with every reference replaced by its secret. Raises SettingsError naming the reference."""
     found = {}
     for name, secret in settings.azure.credentials.items():
         if match := _REFERENCE.fullmatch(secret):
@@ -31,7 +31,7 @@ def _read_secret(setting: str, scope: str, key: str) -> str:
         raise SettingsError(f"{named} is a secret of Databricks, and this is not Databricks. Set the value itself.")
     try:
         return str(_dbutils().secrets.get(scope=scope, key=key))
-    except Exception as error:  # py4j wraps whatever the cluster answers
+    except Exception as error:  # py4j wraps all errors of the cluster
         reason = next((line for line in str(error).splitlines() if "Secret" in line or "permission" in line), "")
         raise SettingsError(f"{named} cannot be read ({reason[:200] or type(error).__name__}).") from error
 

@@ -1,4 +1,4 @@
-"""What is wrong with a bundle that its schema does not catch: every complaint at once, before anything is deployed."""
+"""Validate a bundle beyond its schema, before it is deployed; reports all faults at once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from pipelines.databricks.bundle import BUNDLE_FILE, Bundle, Tree, is_local, ite
 from pipelines.databricks.clusters import NodeType, node_types, validate_cluster
 from pipelines.databricks.quartz import validate_cron
 
-CheckParameters = Callable[
-    [str, Sequence[str]], list[str]
-]  # (command, its parameters) -> what it would say against them
+CheckParameters = Callable[[str, Sequence[str]], list[str]]  # (command, parameters) -> faults
 
 COMPUTE = ("job_cluster_key", "new_cluster", "existing_cluster_id", "environment_key")
 TRIGGERS = ("schedule", "trigger", "continuous")
@@ -24,19 +22,19 @@ TRIGGERS = ("schedule", "trigger", "continuous")
 
 @dataclass(frozen=True)
 class YamlLocation:
-    """Say where in a bundle something of a job stands: its file, and its path in the tree."""
+    """Location of a part of a job in a bundle: its file and its path in the tree."""
 
     bundle: Bundle
     job: str
     path: str = ""
 
     def at(self, name: str) -> YamlLocation:
-        """Give the place of a part, such as tasks[0]."""
+        """Return the location of a part, such as tasks[0]."""
         return YamlLocation(self.bundle, self.job, f"{self.path}.{name}" if self.path else name)
 
     @property
     def origin(self) -> str:
-        """Say where the value itself stands: if it is a variable alone, among the variables."""
+        """Return where the value is defined: for a single variable, its entry among the variables."""
         value = self.bundle.tree["resources"]["jobs"].get(self.job)
         for key in re.findall(r"[^.\[\]]+", self.path):
             if isinstance(value, list):
@@ -48,7 +46,7 @@ class YamlLocation:
 
     @property
     def folder(self) -> Path:
-        """Give the folder that paths here are relative to."""
+        """Return the folder that paths here are relative to."""
         return self.bundle.root / self.bundle.file_of(self.job).parent
 
     def __str__(self) -> str:
@@ -58,7 +56,7 @@ class YamlLocation:
 
 @dataclass(frozen=True)
 class BundleValidator:
-    """Hold what the checks of one target share."""
+    """Checks of the jobs of one target."""
 
     bundle: Bundle
     tree: Tree
@@ -66,7 +64,7 @@ class BundleValidator:
     check_parameters: CheckParameters
 
     def job(self, name: str, job: Tree) -> Iterator[str]:
-        """Give the faults of a job, of its clusters and of its tasks."""
+        """Yield the faults of a job, its clusters and its tasks."""
         where = YamlLocation(self.bundle, name)
         yield from _start_faults(job, where)
         clusters = job.get("job_clusters") or []
@@ -81,7 +79,7 @@ class BundleValidator:
             yield from self.task(task, where.at(f"tasks[{number}]"), keys, job)
 
     def task(self, task: Tree, where: YamlLocation, clusters: list[str], job: Tree) -> Iterator[str]:
-        """Give the faults of a task; those of a task within a for_each_task too."""
+        """Yield the faults of a task, including those of the task within a for_each_task."""
         kinds = [key for key in task if key.endswith("_task")]
         if len(kinds) != 1:
             said = f"has two types, {' and '.join(kinds)}. Make two tasks of it" if kinds else "has no type"
@@ -123,7 +121,7 @@ class BundleValidator:
 
 
 def validate_bundle(bundle: Bundle, ask: CheckParameters) -> list[str]:
-    """Give every complaint about a bundle, in plain sentences; `ask` tells what a command says against parameters."""
+    """Return all faults of a bundle as sentences; `ask(command, parameters)` returns the faults of parameters."""
     found = list(_undeclared_faults(bundle))
     nodes = node_types(bundle.root)
     for target in bundle.targets:
@@ -194,7 +192,7 @@ def _dependency_faults(tasks: list[Tree], where: YamlLocation) -> Iterator[str]:
 
 
 def _suggest(name: str, known: Sequence[str] | Mapping[str, Any], shown: int = 12) -> str:
-    """Say what there is instead of a name that there is not."""
+    """Return a hint for an unknown name: the closest known one, or the first `shown` known ones."""
     if near := get_close_matches(name, list(known), n=1):
         return f"Did you mean {near[0]}?"
     return f"Known: {', '.join(list(known)[:shown]) or 'none'}." if shown else ""

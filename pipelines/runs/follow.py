@@ -10,7 +10,7 @@ from pathlib import Path
 from pipelines.errors import AccessError, DataError, UserError
 from pipelines.runs.backends.base import Backend, ConnectionLost, Handle, RunStatus
 from pipelines.runs.history import FAILED, LOCAL, SUCCEEDED, UNKNOWN, RunHistory, RunRecord, refresh_local, utc_now
-from pipelines.runs.record import UNREADABLE, TaskRecord, StageRecord, read_record
+from pipelines.runs.record import UNREADABLE, StageRecord, TaskRecord, read_record
 from pipelines.safe_paths import name_fault, path_below
 
 MAX_DISCONNECT_SECONDS = 1800.0  # seconds without a connection, after which following gives up

@@ -25,9 +25,7 @@ def submit_run(entry: RunRecord, job: RunRequest, backend: Backend, history: Run
         paths = {name: backend.upload_file(file, entry.workspace) for name, file in _local_files(job).items()}
         submitted = dict(backend.submit(replace(job, files=tuple(paths)).with_paths(paths), entry.workspace))
     except ConnectionLost as error:
-        raise AccessError(
-            f"{error} Check whether the run has started: `irbis logs {entry.id} --follow`."
-        ) from error
+        raise AccessError(f"{error} Check whether the run has started: `irbis logs {entry.id} --follow`.") from error
     except UserError as error:
         history.write(replace(entry, state=FAILED, ended=utc_now(), outcome=str(error)))
         raise

@@ -27,7 +27,7 @@ from pipelines.redaction import SECRET_PATTERN
 from pipelines.spark.class_data_sharing import class_data_sharing_options
 from pipelines.spark.jars import cached_delta_jars, has_delta, ivy_folder, list_jars, start_failure
 from pipelines.spark.java import Java, find_java, java_options, launcher_options
-from pipelines.spark.launch import has_user_name, prepare_environment, start_session, bundled_spark_home
+from pipelines.spark.launch import bundled_spark_home, has_user_name, prepare_environment, start_session
 from pipelines.spark.preflight import require_usable_machine
 from pipelines.spark.runtime import NO_CODEGEN, is_external_session, spark_home
 

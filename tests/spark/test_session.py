@@ -189,9 +189,7 @@ def test_a_session_that_does_not_start_says_why_and_where_to_look(failing, capfd
 @pytest.mark.parametrize("cache_classes", [True, False])
 def test_only_a_session_that_runs_stages_leaves_an_archive_of_classes(failing, monkeypatch, cache_classes):
     calls = []
-    monkeypatch.setattr(
-        session, "class_data_sharing_options", lambda java, jars, *, create: calls.append(create) or []
-    )
+    monkeypatch.setattr(session, "class_data_sharing_options", lambda java, jars, *, create: calls.append(create) or [])
     with pytest.raises(PlatformError):
         session._start_local(failing, verbose=False, cache_classes=cache_classes)
     assert calls == [cache_classes]

@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 import pipelines
-from pipelines.spark.shadowing import current_folder_faults, shadowing_modules, python_path_faults
+from pipelines.spark.shadowing import current_folder_faults, python_path_faults, shadowing_modules
 
 ROOT = Path(pipelines.__file__).parents[1]
 
@@ -59,7 +59,9 @@ def test_spark_in_python_path_is_as_spark_wants_it(tmp_path):
 def test_the_current_folder_matters_to_python_3_10_alone(project):
     assert current_folder_faults((3, 11), str(project)) == []
     (fault,) = current_folder_faults((3, 10), str(project))
-    assert fault.startswith(f"The current folder {project} contains pipelines, queue, random, which Spark's Python 3.10")
+    assert fault.startswith(
+        f"The current folder {project} contains pipelines, queue, random, which Spark's Python 3.10"
+    )
 
 
 @pytest.mark.parametrize("path", [".", "", "other"])
@@ -76,4 +78,6 @@ def test_the_command_says_so_even_where_its_own_package_is_hidden(project, path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     named = project / path if path == "other" else project
-    assert done.stderr.startswith(f"irbis: PYTHONPATH contains {named}, whose {'numpy hides' if path == 'other' else 'p'}")
+    assert done.stderr.startswith(
+        f"irbis: PYTHONPATH contains {named}, whose {'numpy hides' if path == 'other' else 'p'}"
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.errors import AccessError
 from pipelines.runs.backends.base import ConnectionLost
-from pipelines.runs.history import FAILED, RUNNING, PENDING, STOPPED, SUCCEEDED
+from pipelines.runs.history import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED
 
 _STATES = {"QUEUED": PENDING, "PENDING": PENDING, "BLOCKED": PENDING, "WAITING_FOR_RETRY": PENDING}
 _RESULTS = {"SUCCESS": SUCCEEDED, "SUCCESS_WITH_FAILURES": SUCCEEDED, "CANCELED": STOPPED, "UPSTREAM_CANCELED": STOPPED}

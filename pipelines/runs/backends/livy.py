@@ -23,7 +23,7 @@ from pipelines.runs.backends.shared_workspace import (
     spark_conf_for,
     with_driver_paths,
 )
-from pipelines.runs.history import FAILED, RUNNING, PENDING, STOPPED, SUCCEEDED
+from pipelines.runs.history import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED
 
 STATES = {
     "not_started": PENDING,

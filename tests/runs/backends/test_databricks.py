@@ -8,7 +8,7 @@ from pipelines.errors import AccessError, DataError, PlatformError
 from pipelines.runs.backends.base import ConnectionLost, RunRequest
 from pipelines.runs.backends.registry import get_backend
 from pipelines.runs.follow import LogTail, download, follow, get_handle
-from pipelines.runs.history import RUNNING, PENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
+from pipelines.runs.history import PENDING, RUNNING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
 
 from ...databricks_server import databricks_workspace
 
@@ -112,7 +112,9 @@ def test_what_passes_is_asked_for_again(workspace, place, handle, fault):
 
 def test_a_login_that_has_run_out_says_so_and_that_the_run_goes_on(workspace, place, handle):
     workspace.token = "another"
-    with pytest.raises(AccessError, match=r"Databricks denied access: Invalid access token.*databricks auth login.*continue"):
+    with pytest.raises(
+        AccessError, match=r"Databricks denied access: Invalid access token.*databricks auth login.*continue"
+    ):
         place.get_status(handle)
 
 
@@ -167,7 +169,9 @@ def test_what_a_run_has_made_is_fetched_once(workspace, place, tmp_path):
 
 def test_what_cannot_be_there_is_said_before_anything_is_sent(place, workspace):
     first, second = place.validate({"sources.images": "images", "workspace": "irbis-workspace"})
-    assert first.startswith("workspace = irbis-workspace is not in a Unity Catalog volume") and "/Volumes/CATALOG" in first
+    assert (
+        first.startswith("workspace = irbis-workspace is not in a Unity Catalog volume") and "/Volumes/CATALOG" in first
+    )
     assert "`irbis upload images az://" in second
     assert place.validate({"sources.images": "az://a/b", "workspace": HOME}) == [] and workspace.calls == []
 
@@ -181,7 +185,9 @@ def test_without_a_login_the_commands_that_give_one_are_named(make_settings, mon
     for name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "none"))
-    with pytest.raises(PlatformError, match=r"Not authenticated to Databricks .*databricks auth login.*DATABRICKS_TOKEN"):
+    with pytest.raises(
+        PlatformError, match=r"Not authenticated to Databricks .*databricks auth login.*DATABRICKS_TOKEN"
+    ):
         get_backend("databricks", make_settings()).get_status({"run_id": 1, "host": "x"})
 
 

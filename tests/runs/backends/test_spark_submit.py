@@ -17,7 +17,7 @@ from pipelines.runs.backends import spark_submit
 from pipelines.runs.backends.base import RunRequest
 from pipelines.runs.backends.registry import get_backend
 from pipelines.runs.follow import follow, get_handle, refresh
-from pipelines.runs.history import FAILED, RUNNING, PENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
+from pipelines.runs.history import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
 
 from .conftest import IN_CLUSTER, JOB, ended
 
@@ -201,5 +201,7 @@ def test_without_a_spark_its_setting_is_named(place_of, home, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mesos://x", "hdinsigth", "spark:"])
 def test_only_places_that_are_known_are_taken(make_settings, name):
-    with pytest.raises(SettingsError, match=r"there is no such backend. Known: databricks, hdinsight, or a Spark master"):
+    with pytest.raises(
+        SettingsError, match=r"there is no such backend. Known: databricks, hdinsight, or a Spark master"
+    ):
         get_backend(name, make_settings())

@@ -11,7 +11,7 @@ from pipelines.errors import AccessError, PlatformError
 from pipelines.runs.backends import livy
 from pipelines.runs.backends.base import ConnectionLost, RunRequest
 from pipelines.runs.follow import download, follow, refresh
-from pipelines.runs.history import FAILED, RUNNING, PENDING, STOPPED, SUCCEEDED, RunHistory
+from pipelines.runs.history import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, RunHistory
 
 from ....livy_server import Livy
 from ....serving import serving

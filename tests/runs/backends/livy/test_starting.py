@@ -87,7 +87,9 @@ def test_what_the_user_sets_of_spark_is_sent_but_for_what_livy_says_itself(serve
 
 def test_a_wrong_password_says_so_and_that_the_run_goes_on(server, place_of, handle, home, tmp_path):
     server.password = "another"
-    with pytest.raises(AccessError, match=r"denied access to admin \(401 Unauthorized\).*IRBIS_HDINSIGHT__PASSWORD.*continue"):
+    with pytest.raises(
+        AccessError, match=r"denied access to admin \(401 Unauthorized\).*IRBIS_HDINSIGHT__PASSWORD.*continue"
+    ):
         place_of(server).get_status(handle)
     entry, ledger = entry_of({}, home), RunHistory(str(tmp_path / "ledger"))
     with pytest.raises(AccessError):
@@ -144,7 +146,9 @@ def test_where_nothing_was_heard_nothing_was_started(server, place, home, tmp_pa
     server.batches[0].state = "success"
     server.faults.append(("POST /batches", "drop"))
     ledger = RunHistory(str(tmp_path / "ledger"))
-    with pytest.raises(AccessError, match=r"connection to http.* was lost: .* whether the run has started: `irbis logs run-1 --follow`"):
+    with pytest.raises(
+        AccessError, match=r"connection to http.* was lost: .* whether the run has started: `irbis logs run-1 --follow`"
+    ):
         submit_run(entry_of({}, home, state=PENDING), JOB, place, ledger)
     with pytest.raises(DataError, match=r"run-1 was never started"):
         get_handle(ledger.find("run-1"), place)
