@@ -74,8 +74,8 @@ def _gpu_faults(cluster: Mapping[str, Any], where: str, node: NodeType) -> Itera
         yield f"{where}.spark_conf: spark.task.resource.gpu.amount = {amount}. Set it to 1: one task for each GPU."
     if "${" not in cpus and (not cpus.isdigit() or int(cpus) != node.cores // node.gpus):
         yield (
-            f"{where}.spark_conf: spark.task.cpus = {cpus}, and {node.name} has {node.cores} cores and {_format_gpus(node)}. "
-            f"Set it to {node.cores // node.gpus}: one task for each GPU, with all its cores behind it."
+            f"{where}.spark_conf: spark.task.cpus = {cpus}, and {node.name} has {node.cores} cores and "
+            f"{_format_gpus(node)}. Set it to {node.cores // node.gpus}: one task for each GPU, with all its cores behind it."
         )
 
 

@@ -21,7 +21,7 @@ class Resolver:
         self.faults: list[str] = []
 
     def resolve(self, value: Any, depth: int = 0) -> Any:
-        """Return the value with its references replaced; text that is a single reference takes the type of its value."""
+        """Return the value with its references replaced; a text that is one reference takes the type of its value."""
         if isinstance(value, dict):
             return {key: self.resolve(item, depth) for key, item in value.items()}
         if isinstance(value, list):

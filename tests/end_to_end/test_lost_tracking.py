@@ -82,9 +82,7 @@ def begin_anew(workspace):
     shutil.copy(other / "mlflow.db", workspace)
 
 
-@pytest.mark.parametrize(
-    ("lose", "reason"), [(empty, "is empty"), (remove, "is missing"), (begin_anew, "has no runs")]
-)
+@pytest.mark.parametrize(("lose", "reason"), [(empty, "is empty"), (remove, "is missing"), (begin_anew, "has no runs")])
 def test_a_database_that_was_lost_is_said_before_any_work(lost, tmp_path, lose, reason):
     workspace = tmp_path / "whole"
     lose(workspace)

@@ -172,7 +172,9 @@ def test_a_version_of_an_older_irbis_is_loaded_with_a_note(spark, trained, model
 
 def test_files_that_are_gone_are_said_before_any_work(spark, trained, model):
     (model.parent / "evaluation.json").unlink()
-    with pytest.raises(ModelError, match=r"^evaluation.json of irbis/1 is missing from file://.*Restore it from a backup; or"):
+    with pytest.raises(
+        ModelError, match=r"^evaluation.json of irbis/1 is missing from file://.*Restore it .*; or"
+    ):
         report.run(spark, trained)
     shutil.rmtree(model)
     for run in (score.run, lambda *given: train.run(given[0], changed(trained, "train", reg_params=[0.02]))):
