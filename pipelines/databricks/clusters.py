@@ -75,7 +75,8 @@ def _gpu_faults(cluster: Mapping[str, Any], where: str, node: NodeType) -> Itera
     if "${" not in cpus and (not cpus.isdigit() or int(cpus) != node.cores // node.gpus):
         yield (
             f"{where}.spark_conf: spark.task.cpus = {cpus}, and {node.name} has {node.cores} cores and "
-            f"{_format_gpus(node)}. Set it to {node.cores // node.gpus}: one task for each GPU, with all its cores behind it."
+            f"{_format_gpus(node)}. "
+            f"Set it to {node.cores // node.gpus}: one task for each GPU, with all its cores behind it."
         )
 
 
