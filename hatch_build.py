@@ -1,4 +1,4 @@
-"""What goes into the wheel beside what pyproject.toml names: the git commit, and the notebooks."""
+"""Build hook: add the git commit and the notebooks to the wheel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class Contents(BuildHookInterface):
-    """Add pipelines/build.json, from which a run tells its commit where there is no .git."""
+    """Add pipelines/build.json, from which runs read their commit outside a checkout, and the notebooks."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":  # is a checkout, and asks git
@@ -21,11 +21,11 @@ class Contents(BuildHookInterface):
         sys.path.insert(0, self.root)
         from pipelines.tracking.code_version import BUILD_FILE, code_version
 
-        said = code_version()
-        said.pop("version")  # which stands in the package itself
-        self._own = tempfile.TemporaryDirectory()  # goes when the wheel is made
-        note = Path(self._own.name, BUILD_FILE)
-        note.write_text(json.dumps(said), encoding="utf-8")
-        build_data["force_include"][str(note)] = f"pipelines/{BUILD_FILE}"
+        build = code_version()
+        build.pop("version")  # the package itself has it
+        self._folder = tempfile.TemporaryDirectory()  # kept until the wheel is built
+        file = Path(self._folder.name, BUILD_FILE)
+        file.write_text(json.dumps(build), encoding="utf-8")
+        build_data["force_include"][str(file)] = f"pipelines/{BUILD_FILE}"
         if (root / "notebooks").is_dir():
             build_data["force_include"]["notebooks"] = "pipelines/_data/notebooks"

@@ -11,7 +11,7 @@ OWN_MODULE = os.path.join("pipelines", "spark", "shadowing.py")
 
 def main() -> None:
     """Run the command; exit with 2 and a sentence if PYTHONPATH hides modules that it needs."""
-    # First of all folders the one with this very package; an editable installation has this file in another one.
+    # The folder with this package goes first; in an editable installation it is not the folder of this file.
     home = next(folder for folder in (HERE, *sys.path) if os.path.isfile(os.path.join(folder, OWN_MODULE)))
     sys.path.insert(0, home)
     try:

@@ -1,4 +1,4 @@
-"""Doctor: look at what irbis stands on, and say of each thing that it is well or what to do."""
+"""Check the environment of irbis: each check reports that it is fine, or the remedy."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pipelines.disk_space import find_temporary_folder
 from pipelines.errors import PlatformError, UserError
 from pipelines.images.webp import check_libwebp
 from pipelines.spark.java import READ_BY_JAVA, find_java, read_release_file
-from pipelines.spark.launch import has_name, ignored_variables, utf8_locale
+from pipelines.spark.launch import has_user_name, ignored_variables, utf8_locale
 from pipelines.spark.preflight import CHECKS, folder_fault, managed_faults, memory_faults, memory_limit, tracking_notes
 from pipelines.spark.runtime import is_external_session
-from pipelines.spark.session import ASK_DOCTOR, get_session
+from pipelines.spark.session import DOCTOR_HINT, get_session
 from pipelines.workspace.tables import Tables
 
 PACKAGES = ("pyspark", "delta-spark", "pandas", "pyarrow", "torch", "torchvision", "pillow", "mlflow-skinny")
@@ -32,7 +32,7 @@ ENOUGH_MEMORY = 4  # GiB: a JVM of 2 and two workers of half a gigabyte each
 
 @dataclass(frozen=True)
 class Check:
-    """Hold one thing looked at; `detail` says what was found, or what is wrong and what to do."""
+    """Result of one check; `detail` is what was found, or what is wrong and the remedy."""
 
     name: str
     is_ok: bool
@@ -43,29 +43,31 @@ class Check:
 
 
 def run_checks(settings: Settings, *, verbose: bool = False) -> list[Check]:
-    """Give all findings; nothing is changed but a probe file in the workspace, which is removed again."""
+    """Run all checks. Changes nothing except for a probe file in the workspace, which is deleted again."""
     return [
-        _finding("python", _python),
-        _finding("java", _java),
-        *[_finding(name, partial(_package, name)) for name in PACKAGES],
-        *[_finding(name, partial(_sound, name, settings)) for name in CHECKS if name != "workspace"],
-        _finding("variables", lambda: _variables(settings)),
-        _finding("locale", _locale),
-        _finding("user", _user),
-        _finding("memory", lambda: _memory(settings)),
-        _finding("gpu", lambda: ", ".join(list_gpus()) or "none: features are computed on the CPU"),
-        _finding("weights", lambda: _weights(settings)),
-        _finding("workspace", lambda: _sound("workspace", settings) and _writable(settings.workspace)),
-        _finding("cache", lambda: _writable(settings.featurize.weights_cache)),
-        _finding("spark", lambda: _spark(settings, verbose)),
+        _run_check("python", _python),
+        _run_check("java", _java),
+        *[_run_check(name, partial(_package, name)) for name in PACKAGES],
+        *[_run_check(name, partial(_run_preflight_check, name, settings)) for name in CHECKS if name != "workspace"],
+        _run_check("variables", lambda: _variables(settings)),
+        _run_check("locale", _locale),
+        _run_check("user", _user),
+        _run_check("memory", lambda: _memory(settings)),
+        _run_check("gpu", lambda: ", ".join(list_gpus()) or "none: features are computed on the CPU"),
+        _run_check("weights", lambda: _weights(settings)),
+        _run_check(
+            "workspace", lambda: _run_preflight_check("workspace", settings) and _require_writable(settings.workspace)
+        ),
+        _run_check("cache", lambda: _require_writable(settings.featurize.weights_cache)),
+        _run_check("spark", lambda: _spark(settings, verbose)),
     ]
 
 
-def _finding(name: str, look: Callable[[], str]) -> Check:
+def _run_check(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
     except UserError as error:
-        return Check(name, False, " ".join(error.faults).removesuffix(f" {ASK_DOCTOR}"))
+        return Check(name, False, " ".join(error.faults).removesuffix(f" {DOCTOR_HINT}"))
     except importlib.metadata.PackageNotFoundError:
         return Check(name, False, f"not installed: pip install {name}")
 
@@ -96,15 +98,15 @@ def _package(name: str) -> str:
     return version
 
 
-def _sound(name: str, settings: Settings) -> str:
-    """Return what a check that runs refuse to begin without has found."""
+def _run_preflight_check(name: str, settings: Settings) -> str:
+    """Run a preflight check, which every run requires; return its finding."""
     if faults := [] if is_external_session() else CHECKS[name](settings):
         raise PlatformError(faults)
     return str(find_temporary_folder(settings.workspace)) if name == "temporary" else "ok"
 
 
 def _variables(settings: Settings) -> str:
-    """Return which variables of other programs are set, none of which irbis heeds."""
+    """Return which environment variables of other programs are set that irbis ignores."""
     if faults := managed_faults():
         raise PlatformError(faults)
     ignored = [] if is_external_session() else ignored_variables(settings)
@@ -123,7 +125,7 @@ def _locale() -> str:
 
 def _user() -> str:
     home = Path.home()
-    named = getpass.getuser() if has_name() else f"no name, uid {os.getuid()}"
+    named = getpass.getuser() if has_user_name() else f"no name, uid {os.getuid()}"
     if fault := folder_fault(home):
         return f"{named}; {home} {fault.rstrip('.')}: caches and the list of runs are not kept (set HOME)"
     return f"{named}, {home}"
@@ -144,7 +146,7 @@ def _weights(settings: Settings) -> str:
     return ", ".join(each.feature_id for each in backbones_from_settings(settings))
 
 
-def _writable(place: str) -> str:
+def _require_writable(place: str) -> str:
     if "://" in place:
         return f"{place} (not probed)"
     folder = Path(place).expanduser().absolute()
@@ -161,7 +163,7 @@ def _writable(place: str) -> str:
 def _spark(settings: Settings, verbose: bool) -> str:
     if not is_external_session() and any(check(settings) for check in CHECKS.values()):
         raise PlatformError("not started: mend what is said above first.")
-    spark = get_session(settings, verbose=verbose, is_brief=True)
+    spark = get_session(settings, verbose=verbose, cache_classes=False)
     state = "has tables" if Tables.of(spark, settings).exists("images") else "no tables yet"
     where = "the running session" if is_external_session() else settings.spark.master
     return f"{spark.version} on {where} with Delta; {state}"

@@ -1,10 +1,10 @@
 """The tree of errors.
 
 IrbisError               anything this package raises on purpose
-├── UserError            what the user can mend: one printed line, exit code 2
+├── UserError            errors the user can fix: one printed line, exit code 2
 │   ├── SettingsError    unknown keys, wrong types, missing files of settings
 │   ├── DataError        images, labels or tables that do not allow the step
-│   ├── AccessError      a place refuses us, or cannot be reached
+│   ├── AccessError      a service denies access, or cannot be reached
 │   ├── WeightsError     weights that are missing, broken or of another network
 │   ├── ModelError       no champion, or one that does not fit the features
 │   ├── NotebookError    a notebook that is not known, or one of whose cells failed
@@ -18,13 +18,13 @@ from collections.abc import Iterable
 
 
 class IrbisError(Exception):
-    """Stand above everything this package raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
 
 class UserError(IrbisError):
-    """Say what is wrong, the value, what was expected, and what to do.
+    """Error with a message for the user: what is wrong, the value, what was expected, and the remedy.
 
-    Takes one sentence, or all faults found at once, one a line.
+    Takes one sentence, or all faults at once, which are printed one per line.
     """
 
     def __init__(self, faults: str | Iterable[str]):
@@ -37,11 +37,11 @@ class SettingsError(UserError):
 
 
 class DataError(UserError):
-    """Images, labels or tables do not allow what was asked."""
+    """Images, labels or tables do not allow the requested step."""
 
 
 class AccessError(UserError):
-    """A place of images refuses us, or cannot be reached."""
+    """A store or a service denies access, or cannot be reached."""
 
 
 class WeightsError(UserError):

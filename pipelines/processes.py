@@ -1,4 +1,4 @@
-"""Which process a run is: an id alone is given away again, by the same machine and by every other one."""
+"""Identify the process of a run; a process id alone is reused, and exists on every machine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ START_TIME = 19  # of the fields of /proc/PID/stat after the name, in ticks sinc
 
 @dataclass(frozen=True)
 class Process:
-    """Name one process for good.
+    """Unique identity of a process.
 
-    `host` is the machine's name, `boot` the kernel's id of its last start (null where it gives none), and `began` the
-    time at which the process began, as the system writes it. Null `host` and `began`: an earlier version noted it.
+    `host` is the machine's name, `boot` the kernel's boot id (None if there is none), and `started_at` the start time
+    of the process in the system's format. `host` and `started_at` are None in records of earlier versions.
     """
 
     pid: int
@@ -31,14 +31,14 @@ class Process:
     @classmethod
     def of(cls, pid: int) -> Process:
         """Return the process that has this id now."""
-        return cls(pid, socket.gethostname(), _boot(), _began(pid))
+        return cls(pid, socket.gethostname(), _boot_id(), _start_time(pid))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @property
-    def doubt(self) -> str | None:
-        """Return why nobody can tell from here whether it runs, as a clause; null where that can be told."""
+    def unknown_reason(self) -> str | None:
+        """Return why it is unknown whether the process runs, as a clause; None if it is known."""
         if self.host is None:
             return "an earlier version noted no more than a process id, which may be another program's by now"
         if self.host != socket.gethostname():
@@ -49,15 +49,15 @@ class Process:
 
     @property
     def is_running(self) -> bool:
-        """Return whether the very same process runs; False where `doubt` says that this cannot be told."""
-        return self.doubt is None and self == Process.of(self.pid) and not _has_ended(self.pid)
+        """Return whether this very process runs; False if that is unknown, see `unknown_reason`."""
+        return self.unknown_reason is None and self == Process.of(self.pid) and not _is_zombie(self.pid)
 
     @property
     def is_gone(self) -> bool:
         """Return whether it has certainly ended."""
         if self.host is None:
             return not _exists(self.pid)
-        return self.doubt is None and not self.is_running
+        return self.unknown_reason is None and not self.is_running
 
     def send(self, number: signal.Signals, *, is_group: bool = False) -> bool:
         """Send a signal to the very same process, or to the group that it leads; return False where it is not there."""
@@ -71,44 +71,44 @@ class Process:
 
 
 def oldest_java() -> float | None:
-    """Return when the oldest Java that this user runs began, in seconds since the epoch; null: none, or not known.
+    """Return the start time of this user's oldest Java process, in seconds since the epoch; None if there is none.
 
-    What was last changed before then in a folder of Spark's, no Spark of this user uses any more.
+    Temporary files of Spark that are older are not in use by any Spark of this user.
     """
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             is_java = folder.stat().st_uid == os.getuid() and (folder / "comm").read_text("utf-8").strip() == "java"
-            if is_java and (fields := _fields(int(folder.name))):
+            if is_java and (fields := _stat_fields(int(folder.name))):
                 found.append(int(fields[START_TIME]) / os.sysconf("SC_CLK_TCK"))
         except OSError:  # it has ended meanwhile
             continue
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + min(found) if found else None
 
 
-def _boot() -> str | None:
+def _boot_id() -> str | None:
     try:
         return BOOT_ID.read_text("ascii").strip()
     except OSError:  # no Linux
         return None
 
 
-def _began(pid: int) -> str | None:
+def _start_time(pid: int) -> str | None:
     """Return when a process began; null where there is none, or the system does not say."""
     if BOOT_ID.exists():
-        return fields[START_TIME] if (fields := _fields(pid)) else None
+        return fields[START_TIME] if (fields := _stat_fields(pid)) else None
     if os.name != "posix":
         return None
     command = ["ps", "-o", "lstart=", "-p", str(pid)]
     return subprocess.run(command, capture_output=True, text=True, env={"LC_ALL": "C"}).stdout.strip() or None
 
 
-def _has_ended(pid: int) -> bool:
+def _is_zombie(pid: int) -> bool:
     """Return whether a process has ended and only its parent has not asked for it yet."""
-    return _fields(pid)[:1] == ["Z"]
+    return _stat_fields(pid)[:1] == ["Z"]
 
 
-def _fields(pid: int) -> list[str]:
+def _stat_fields(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat after the name; none where there is no such process, or no Linux."""
     try:
         return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Show how far long work is: a bar with rate and time left on a terminal, plain lines elsewhere."""
+"""Show the progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _show_lines(label: str, total: int, done: Callable[[], int], stop: threading
 
 
 def progress_line(label: str, total: int, done: int, seconds: float) -> str:
-    """Give `featurize: 1,200 of 2,527 images, 40 images/s, 33 s left`."""
-    done = min(done, total)  # a task that was tried twice has counted twice
+    """Return a line such as `featurize: 1,200 of 2,527 images, 40 images/s, 33 s left`."""
+    done = min(done, total)  # retried tasks count twice
     rate = done / seconds if seconds else 0
     left = f"{(total - done) / rate:,.0f} s left" if rate else "time left unknown"
     return f"{label}: {done:,} of {total:,} images, {rate:,.0f} images/s, {left}"

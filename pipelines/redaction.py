@@ -1,4 +1,4 @@
-"""What a secret is: the names that secrets bear, the texts that hold one, and what merely refers to one."""
+"""Recognise and redact secrets: by their names, in texts that contain one, but not references to one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def redact(value: Any) -> Any:
         return {name: MASK if is_secret(str(name), item) else redact(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact(item) for item in value]
-    return _masked_text(value) if isinstance(value, str) else value
+    return _redact_text(value) if isinstance(value, str) else value
 
 
 def contains_secret(name: str, value: Any) -> bool:
@@ -42,7 +42,7 @@ def contains_secret(name: str, value: Any) -> bool:
     return bool(redact({name: value})[name] != value)
 
 
-def _masked_text(text: str) -> str:
+def _redact_text(text: str) -> str:
     if _REFERENCE.fullmatch(text):
         return text
     if text.lstrip()[:1] in ("{", "["):

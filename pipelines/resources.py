@@ -25,19 +25,19 @@ def resource_dir(name: str) -> Path:
     """
     package = resources.files("pipelines")
     if not isinstance(package, Path):
-        return _unpacked(name)
+        return _unpack(name)
     packaged = package / DATA / name
     return packaged if packaged.is_dir() else package.parent / name
 
 
 @cache
-def _unpacked(name: str) -> Path:
-    _copy(resources.files("pipelines").joinpath(DATA, *name.split("/")), _place() / name)
-    return _place() / name
+def _unpack(name: str) -> Path:
+    _copy(resources.files("pipelines").joinpath(DATA, *name.split("/")), _unpack_dir() / name)
+    return _unpack_dir() / name
 
 
 @cache
-def _place() -> Path:
+def _unpack_dir() -> Path:
     place = Path(tempfile.mkdtemp(prefix="irbis-"))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     return place

@@ -1,4 +1,4 @@
-"""Status: what the tables hold, what is missing at each stage, who is champion and who challenges it."""
+"""Collect and format the status: table sizes, missing work of each stage, champion and challenger."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ from pipelines.workspace.tables import Tables, count_failures
 
 
 def collect_status(spark: SparkSession, settings: Settings) -> dict[str, Any]:
-    """Give {"workspace", "tables": {name: counts}, "missing": {stage: count}, and a text or None: "passed_over",
-    and a version or None: "champion", "challenger"}."""
+    """Return the status as a dictionary for JSON.
+
+    Its keys are "workspace", "tables" (name -> counts), "missing" (stage -> count), "passed_over" (a sentence or
+    None), "champion" and "challenger" (a version or None).
+    """
     tables = Tables.of(spark, settings)
     tracking = Tracking.of(settings)
     champion, challenger = tracking.champion(), tracking.challenger()
@@ -34,13 +37,13 @@ def collect_status(spark: SparkSession, settings: Settings) -> dict[str, Any]:
         "tables": {"images": _images(tables), "features": _features(tables), "predictions": _predictions(tables)},
         "missing": ({} if unread is None else {"ingest": unread}) | _missing(tables, settings, tracking, champion),
         "passed_over": passed_over,
-        "champion": champion and _version(champion),
-        "challenger": challenger and _version(challenger),
+        "champion": champion and _version_as_dict(champion),
+        "challenger": challenger and _version_as_dict(challenger),
     }
 
 
 def as_text(status: dict[str, Any]) -> str:
-    """Give the status as a few aligned lines."""
+    """Return the status as aligned lines."""
     lines = [f"workspace    {status['workspace']}"]
     for name, counts in status["tables"].items():
         numbers = ", ".join(
@@ -108,7 +111,7 @@ def _predictions(tables: Tables) -> dict[str, Any]:
 
 
 def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: ModelVersion | None) -> dict[str, int]:
-    """Count what each stage after ingest would do."""
+    """Return the number of images that each stage after ingest would process."""
     backbone = feature_id(settings)
     never = ("", "", datetime.now(timezone.utc))
     of_version = (champion.name, champion.version, champion.created) if champion else never
@@ -116,7 +119,7 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
     up_to_date = is_up_to_date(read_text(tables, REPORT_PATH), mark)
     return {
         "featurize": images_to_featurize(tables, required_feature_ids(settings.featurize, backbone)).count(),
-        "train": _not_learned(tables, settings, tracking, backbone),
+        "train": _count_untrained(tables, settings, tracking, backbone),
         "score": images_to_score(tables, *of_version).where("is_new").count(),
         "report": int(tables.exists("images") and not up_to_date),
     }
@@ -130,7 +133,7 @@ def _source(tables: Tables, settings: Settings) -> tuple[int, str | None]:
     return changes.new_count, listing.skipped_files.note(listing.count)
 
 
-def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbone: str) -> int:
+def _count_untrained(tables: Tables, settings: Settings, tracking: Tracking, backbone: str) -> int:
     """Count the labelled images with features beyond those of the newest version's training on this backbone.
 
     The newest, and not the champion: one that did not beat it has learned them all the same.
@@ -145,7 +148,7 @@ def _not_learned(tables: Tables, settings: Settings, tracking: Tracking, backbon
     return max(0, count - sum(int(params.get(f"rows.{split}", 0)) for split in (*SPLITS, "left_out")))
 
 
-def _version(version: ModelVersion) -> dict[str, Any]:
+def _version_as_dict(version: ModelVersion) -> dict[str, Any]:
     return {
         "name": version.name,
         "version": version.version,

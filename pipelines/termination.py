@@ -1,4 +1,4 @@
-"""Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that its run leaves a record and its processes end."""
+"""Handle SIGTERM and SIGHUP like Ctrl-C, so that a run leaves a record and its processes end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAST_SECONDS = 2.0  # for threads that are still at work when all is written
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal asks this process to end. Whatever lets Ctrl-C through lets it through too."""
+    """A signal requests the end of this process. A KeyboardInterrupt, so that it passes wherever Ctrl-C does."""
 
     def __init__(self, number: signal.Signals):
         super().__init__(f"ended by {number.name}")
@@ -29,7 +29,7 @@ class Terminated(KeyboardInterrupt):
 
 
 _received: signal.Signals | None = None
-_unwritten: list[Callable[[], None]] = []
+_final_writes: list[Callable[[], None]] = []
 
 
 def received_signal() -> Terminated | None:
@@ -40,11 +40,11 @@ def received_signal() -> Terminated | None:
 @contextmanager
 def before_forced_exit(write: Callable[[], None]) -> Iterator[None]:
     """Have `write` called, in another thread, if the block has not ended MAX_SECONDS after a signal."""
-    _unwritten.append(write)
+    _final_writes.append(write)
     try:
         yield
     finally:
-        _unwritten.remove(write)
+        _final_writes.remove(write)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def handle_termination() -> Iterator[None]:
                 signal.signal(number, signal.SIG_DFL)
 
 
-def end_soon() -> None:
+def exit_soon() -> None:
     """End this process in LAST_SECONDS, without its threads: a trial of a sweep takes minutes."""
     _start_timer(LAST_SECONDS, _end)
 
@@ -98,7 +98,7 @@ def _start_timer(seconds: float, function: Callable[[], None]) -> None:
 
 def _end() -> None:
     _start_timer(WRITING_SECONDS, _exit)
-    for write in _unwritten:
+    for write in _final_writes:
         with contextlib.suppress(Exception):  # nobody is left to be told
             write()
     for stream in (sys.stdout, sys.stderr):

@@ -79,7 +79,7 @@ def find_credential(settings: Azure, signature: str | None, location: BlobLocati
     if signature:
         return _validate(Credential("SAS", "the address", signature))
     sources = {name: f"azure.{name}" for name in VARIABLES}
-    for values, names in ((settings.given, sources), (_read_variables(), VARIABLES)):
+    for values, names in ((settings.credentials, sources), (_read_variables(), VARIABLES)):
         for name in VARIABLES:
             if value := values.get(name):
                 return _validate(_from_setting(name, value, names[name], location.account))

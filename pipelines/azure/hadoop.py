@@ -44,7 +44,7 @@ def artifact_credentials_env(settings: Settings) -> dict[str, str]:
         return {}
     location, _ = parse_blob_uri(settings.workspace)
     require_known_host(location, settings.azure.hosts)
-    azure = settings.azure.given
+    azure = settings.azure.credentials
     if "connection_string" in azure:
         return {"AZURE_STORAGE_CONNECTION_STRING": azure["connection_string"]}
     key = azure.get("account_key") or os.environ.get("AZURE_STORAGE_KEY")

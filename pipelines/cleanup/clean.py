@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pipelines.cleanup.leftovers import DAY, UNLOCKED_TABLE, Leftover, find_leftovers
 from pipelines.config.settings import Settings
 from pipelines.formatting import pluralize
-from pipelines.runs.record import RUNS, is_due
+from pipelines.runs.record import RUNS, is_expired
 from pipelines.workspace.deletions import (
     clear_content,
     count_deletable,
@@ -89,7 +89,7 @@ class WorkspaceCleaner:
             if slash:
                 runs.setdefault(folder, []).append((rest, size, changed))
         now, kept = time.time(), self.settings.clean.keep_runs_days * DAY
-        due = [run for run, files in runs.items() if is_due(run, [(name, at) for name, _, at in files], now, kept)]
+        due = [run for run, files in runs.items() if is_expired(run, [(name, at) for name, _, at in files], now, kept)]
         for run in due if not self.dry_run else ():
             remove_folder(tables, f"{RUNS}/{run}")
         if due:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from pipelines.config.settings import Settings
 from pipelines.processes import oldest_java
-from pipelines.runs.history import LOCAL, RUNNING, SENDING, RunHistory, refresh_local
-from pipelines.runs.record import RUNS, is_due
-from pipelines.spark.class_data_sharing import FOLDER as CLASSES
+from pipelines.runs.history import LOCAL, PENDING, RUNNING, RunHistory, refresh_local
+from pipelines.runs.record import RUNS, is_expired
+from pipelines.spark.class_data_sharing import ARCHIVE_DIR as CLASSES
 from pipelines.spark.class_data_sharing import unused_archives
 from pipelines.spark.runtime import is_external_session
 from pipelines.workspace.lock import can_lock
@@ -155,14 +155,14 @@ def _find_on_machine(settings: Settings, now: float) -> Iterator[Leftover]:
 def _is_due(folder: Path, now: float, keep_seconds: float) -> bool:
     try:
         files = [(path.relative_to(folder).as_posix(), path.lstat().st_mtime) for path in folder.rglob("*")]
-        return is_due(folder.name, files or [("", folder.lstat().st_mtime)], now, keep_seconds)
+        return is_expired(folder.name, files or [("", folder.lstat().st_mtime)], now, keep_seconds)
     except OSError:  # changing at the moment, or not readable
         return False
 
 
 def _running_ids(history: RunHistory) -> set[str]:
     """Return the ids of the runs that are running on this machine."""
-    return {run.id for run in history.all() if run.backend == LOCAL and refresh_local(run).state in (RUNNING, SENDING)}
+    return {run.id for run in history.all() if run.backend == LOCAL and refresh_local(run).state in (RUNNING, PENDING)}
 
 
 def _user_temporary_folders(settings: Settings) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The command `irbis`: one word a stage, `run` for all of them, and what helps around them."""
+"""Entry point of the command `irbis`: assemble the commands, run one, and turn errors into exit codes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pipelines.cli import admin, bundle, datasets, notebooks, runs, stages, stre
 from pipelines.cli.options import OutputClosed, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError
-from pipelines.spark.launch import find_home
+from pipelines.spark.launch import ensure_home
 from pipelines.spark.root_cause import root_cause
 from pipelines.spark.runtime import is_external_session
-from pipelines.termination import Terminated, before_forced_exit, end_soon, handle_termination, received_signal
+from pipelines.termination import Terminated, before_forced_exit, exit_soon, handle_termination, received_signal
 
 __all__ = [
     "STAGES",
@@ -35,22 +35,22 @@ __all__ = [
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command. Leaves by SystemExit only on failure: 2 for what the user can mend, 1 for what nobody expected.
+    """Run the command. Raises SystemExit only on failure: code 2 for a user error, 1 for an unexpected one.
 
-    Success returns, because schedulers such as Databricks take any SystemExit for a failed job.
+    Returns on success, because schedulers such as Databricks treat every SystemExit as a failed job.
     """
     if arguments is None and not is_external_session():
         streams.use_utf8()
-        find_home()
+        ensure_home()
     streams.open_streams()
-    with streams.visible_controls():
+    with streams.escape_control_characters():
         _run(list(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(words: list[str]) -> None:
-    say_end = cache(_say_end)  # the latest moment may have come before
+    print_end = cache(_print_end)  # the forced exit may have called it already
     try:
-        with handle_termination(), before_forced_exit(lambda: say_end(str(received_signal()))):
+        with handle_termination(), before_forced_exit(lambda: print_end(str(received_signal()))):
             code = irbis.main(words, "irbis", standalone_mode=False)
             sys.stdout.flush()
     except UserError as error:
@@ -61,36 +61,36 @@ def _run(words: list[str]) -> None:
         error.show()
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, click.Abort) as end:
-        logging.disable(logging.CRITICAL)  # Spark's end is noisy when it comes in the middle of something
-        how, code = (str(end), end.exit_code) if isinstance(end, Terminated) else ("stopped", 130)
-        say_end(how)
+        logging.disable(logging.CRITICAL)  # Spark logs many errors when it is stopped in the middle of a job
+        reason, code = (str(end), end.exit_code) if isinstance(end, Terminated) else ("interrupted", 130)
+        print_end(reason)
         if received_signal():
-            end_soon()
+            exit_soon()
         raise SystemExit(code) from None
-    except (OutputClosed, BrokenPipeError):  # the latter from what was buffered until now
+    except (OutputClosed, BrokenPipeError):  # BrokenPipeError: raised by the flush of buffered output
         streams.discard_output()
         raise SystemExit(streams.BROKEN_PIPE) from None
     except Exception as error:
-        raise SystemExit(_explain(error, "--verbose" in words)) from None
+        raise SystemExit(_print_unexpected(error, "--verbose" in words)) from None
     if code:
         raise SystemExit(code)
 
 
-def _say_end(how: str) -> None:
+def _print_end(reason: str) -> None:
     with contextlib.suppress(OSError):  # the terminal may have closed
-        click.echo(f"irbis: {how}. What was committed stays; the same command goes on from there.", err=True)
+        click.echo(f"irbis: {reason}. Committed work is kept; run the same command again to resume.", err=True)
 
 
-def _explain(error: Exception, verbose: bool) -> int:
-    """Print what an error that nobody expected comes from, and give the exit code."""
+def _print_unexpected(error: Exception, verbose: bool) -> int:
+    """Print the root cause of an unexpected error and return the exit code."""
     if reason := streams.output_fault(error):
         streams.discard_output()
-        click.echo(f"irbis: standard output cannot be written ({reason}).", err=True)
+        click.echo(f"irbis: cannot write to standard output ({reason}).", err=True)
         return 1
     if verbose:
         traceback.print_exception(error)
     click.echo(f"irbis: {root_cause(error)}", err=True)
-    log = getattr(error, "record", None)  # where recorded() has written all of it
+    log = getattr(error, "record", None)  # set by record_run(), which has logged the traceback
     where = f"is in {log}" if log else "is shown by --verbose"
-    click.echo(f"irbis: This error was not expected. The full traceback {where}.", err=True)
+    click.echo(f"irbis: Unexpected error. The full traceback {where}.", err=True)
     return 1

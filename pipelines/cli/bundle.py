@@ -1,4 +1,4 @@
-"""The commands `irbis bundle`: the jobs that Databricks is to run, checked and rendered without a workspace."""
+"""The commands `irbis bundle`: check and render the Databricks jobs without a workspace."""
 
 from __future__ import annotations
 
@@ -18,65 +18,65 @@ FOLDER = click.argument("folder", metavar="[DIR]", required=False, type=click.Pa
 
 @irbis.group()
 def bundle() -> None:
-    """Check and show the jobs of deploy/databricks before they are deployed."""
+    """Check and render the jobs of deploy/databricks before they are deployed."""
 
 
 @bundle.command("check")
 @FOLDER
 def check_bundle(folder: Path | None) -> None:
-    """Say what is wrong with the bundle that its schema does not catch; exit code 2 if anything is."""
+    """Report problems of the bundle that its schema does not catch; exit with code 2 if there are any."""
     from pipelines.databricks.bundle import read_bundle
     from pipelines.databricks.validate import validate_bundle
 
-    found = read_bundle(folder)
+    parsed = read_bundle(folder)
     try:
-        said = validate_bundle(found, validate_task_parameters)
+        faults = validate_bundle(parsed, validate_task_parameters)
     except (AttributeError, KeyError, TypeError) as error:
         raise SettingsError(
-            f"{found.root} has not the shape of a bundle ({error!r}): check-jsonschema, with the schema that "
-            "`databricks bundle schema` prints, names the place."
+            f"{parsed.root} does not match the schema of a bundle ({error!r}). To find the line, run check-jsonschema "
+            "with the output of `databricks bundle schema`."
         ) from error
-    if said:
-        raise SettingsError(said)
-    click.echo(f"{found.root}: {len(found.files)} jobs for {' and '.join(found.targets)}, and nothing to complain of.")
+    if faults:
+        raise SettingsError(faults)
+    click.echo(f"{parsed.root}: {len(parsed.files)} jobs for {' and '.join(parsed.targets)}, no problems found.")
 
 
 @bundle.command("render")
 @FOLDER
-@click.option("--target", metavar="dev|prod", required=True, help="A target of databricks.yml.")
-@click.option("--var", "variables", metavar="NAME=VALUE", multiple=True, help="Any variable of databricks.yml.")
-@click.option("--user", metavar="ADDRESS", help="Who deploys; else ${workspace.current_user...} stays in names.")
+@click.option("--target", metavar="dev|prod", required=True, help="Target in databricks.yml.")
+@click.option("--var", "variables", metavar="NAME=VALUE", multiple=True, help="Variable of databricks.yml.")
+@click.option("--user", metavar="ADDRESS", help="Deploying user; default: keep ${workspace.current_user...}.")
 def render_bundle(folder: Path | None, target: str, variables: tuple[str, ...], user: str | None) -> None:
     """Print the jobs as they would be created, as JSON for the Jobs API."""
     from pipelines.databricks.bundle import render_jobs
 
-    given = {}
+    values = {}
     for text in variables:
-        name, equals, given[name] = text.partition("=")
+        name, equals, values[name] = text.partition("=")
         if not equals:
             raise SettingsError(f"--var {text}: write NAME=VALUE, such as --var catalog=main.")
-    click.echo(json.dumps(render_jobs(target, given, user=user, folder=folder), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(render_jobs(target, values, user=user, folder=folder), indent=2, ensure_ascii=False))
 
 
-def validate_task_parameters(word: str, parameters: Sequence[str]) -> list[str]:
-    """Give what a command would say against its parameters. What only Databricks fills in is passed over."""
-    command = irbis.commands.get(word)
+def validate_task_parameters(name: str, parameters: Sequence[str]) -> list[str]:
+    """Return the faults a command finds in its parameters. Values that only Databricks fills in are skipped."""
+    command = irbis.commands.get(name)
     if command is None:
-        return [f"there is no command `irbis {word}`."]
+        return [f"there is no command `irbis {name}`."]
     try:
-        context = command.make_context(word, list(parameters), help_option_names=[])  # a task that helps does nothing
+        context = command.make_context(name, list(parameters), help_option_names=[])  # a task must not only print help
         origins = collect_settings(context.params["env"], context.params["assignments"], context.params)
-        build_settings({key: _without_references(key, origin, origins) for key, origin in origins.items()})
+        build_settings({key: _replace_references(key, origin, origins) for key, origin in origins.items()})
     except click.UsageError as error:
         return [error.format_message()]
-    except SettingsError as error:  # what this shell's variables say is no fault of the bundle
+    except SettingsError as error:  # environment variables of this shell are no fault of the bundle
         return [fault for fault in error.faults if not fault.startswith("environment variable")]
     return []
 
 
-def _without_references(key: str, origin: SourcedValue, origins: dict[str, SourcedValue]) -> SourcedValue:
-    """Replace a value that is not known before the run by a harmless one: the default."""
+def _replace_references(key: str, origin: SourcedValue, origins: dict[str, SourcedValue]) -> SourcedValue:
+    """Replace a value that is unknown before the run by the default, which is valid."""
     from pipelines.config.loader import load_sourced_values
 
-    is_open = isinstance(origin.value, str) and ("${" in origin.value or "{{" in origin.value)
-    return load_sourced_values().get(key, origin) if is_open else origin
+    is_reference = isinstance(origin.value, str) and ("${" in origin.value or "{{" in origin.value)
+    return load_sourced_values().get(key, origin) if is_reference else origin

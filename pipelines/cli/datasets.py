@@ -1,4 +1,4 @@
-"""The commands `irbis datasets`: sources of images under names."""
+"""The commands `irbis datasets`: named sources of images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.databricks.secrets import resolve_secrets
 
 
 class ListByDefault(click.Group):
-    """Take options without a word as those of `list`."""
+    """Group whose default command is `list`."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
@@ -24,52 +24,54 @@ class ListByDefault(click.Group):
 
 @irbis.group(cls=ListByDefault)
 def datasets() -> None:
-    """Name sources of images with their label and station rules; without another word: list them."""
+    """Manage named image sources with their label and station rules; without a command: list them."""
 
 
 @datasets.command("list")
 @common_options
 def list_datasets(origins: dict[str, SourcedValue], verbose: bool) -> None:
-    """Show every name with its images and last ingest."""
+    """List the datasets with their images and last ingest."""
     from pipelines.stages.datasets import as_table, list_datasets
 
-    click.echo(as_table(_of_datasets(list_datasets, origins, verbose)))
+    click.echo(as_table(_call_with_session(list_datasets, origins, verbose)))
 
 
 @datasets.command("add")
 @click.argument("name")
 @common_options
 def add_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str) -> None:
-    """Register --images, with --labels and --set sources.station=..., under a name."""
+    """Register --images, --labels and --set sources.station=... under a name."""
     from pipelines.stages.datasets import add
 
-    click.echo(_of_datasets(add, origins, verbose, name))
+    click.echo(_call_with_session(add, origins, verbose, name))
 
 
 @datasets.command("show")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="For other programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @common_options
 def show_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str, as_json: bool) -> None:
-    """Show counts by label, size, dates and the last ingest."""
+    """Show a dataset: counts by label, size, dates and last ingest."""
     from pipelines.stages.datasets import as_text, show_dataset
 
-    found = _of_datasets(show_dataset, origins, verbose, name)
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False, default=str) if as_json else as_text(found))
+    shown = _call_with_session(show_dataset, origins, verbose, name)
+    click.echo(json.dumps(shown, indent=2, ensure_ascii=False, default=str) if as_json else as_text(shown))
 
 
 @datasets.command("remove")
 @click.argument("name")
 @common_options
 def remove_dataset(origins: dict[str, SourcedValue], verbose: bool, name: str) -> None:
-    """Forget a name; its images stay."""
+    """Remove a name; its images stay in the workspace."""
     from pipelines.stages.datasets import remove
 
-    click.echo(_of_datasets(remove, origins, verbose, name))
+    click.echo(_call_with_session(remove, origins, verbose, name))
 
 
-def _of_datasets(act: Callable[..., Any], origins: dict[str, SourcedValue], verbose: bool, *words: str) -> Any:
+def _call_with_session(
+    function: Callable[..., Any], origins: dict[str, SourcedValue], verbose: bool, *names: str
+) -> Any:
     from pipelines.spark.session import get_session
 
     settings = resolve_secrets(build_settings(origins))
-    return act(get_session(settings, verbose=verbose, is_brief=True), settings, *words)
+    return function(get_session(settings, verbose=verbose, cache_classes=False), settings, *names)

@@ -1,4 +1,4 @@
-"""The commands `irbis notebook`: notebooks run as jobs."""
+"""The commands `irbis notebook`: run notebooks as jobs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pipelines.runs.history import new_run_id
 
 @irbis.group()
 def notebook() -> None:
-    """Run a notebook as a job, its executed copy kept; or list them."""
+    """Run a notebook as a job and keep the executed copy, or list the notebooks."""
 
 
 @notebook.command("list")
 def list_notebooks() -> None:
-    """Show the notebooks by name."""
+    """List the notebooks by name."""
     from pipelines.notebooks.requests import list_notebooks
 
     names = list_notebooks()
@@ -38,52 +38,52 @@ def list_notebooks() -> None:
 
 @notebook.command("run")
 @click.argument("name")
-@click.option("-p", "--parameter", "pairs", metavar="KEY=VALUE", multiple=True, help="A parameter of the notebook.")
-@click.option("--on", "where", metavar="PLACE", help="Where it is to run, if not here: databricks.")
+@click.option("-p", "--parameter", "pairs", metavar="KEY=VALUE", multiple=True, help="Parameter of the notebook.")
+@click.option("--on", "where", metavar="BACKEND", help="Backend to run on instead of this machine: databricks.")
 @FOLLOW
 @common_options
 def run_notebook(
     origins: dict[str, SourcedValue], verbose: bool, name: str, pairs: tuple[str, ...], where: str | None, follow: bool
 ) -> int:
-    """Run a notebook (walkthrough, explore, score, or a path); --workspace and the like are its parameters too."""
+    """Run a notebook (walkthrough, explore, score, or a path). Options such as --workspace are parameters too."""
     from pipelines.notebooks.execute import run_notebook
 
-    wanted = validate_request(name, _texts(pairs))
-    about = {key: value for key, value in wanted.parameters.items() if key in ("workspace", "env", "settings")}
+    request = validate_request(name, _parse_parameters(pairs))
+    shared = {key: value for key, value in request.parameters.items() if key in ("workspace", "env", "settings")}
     if where:
-        return _sent(wanted, settings_from_parameters(about), where, follow)
-    settings = resolve_secrets(build_settings(settings_from_parameters(about)))
-    click.echo(run_notebook(wanted, settings, with_bar=sys.stderr.isatty()).closing_line())
+        return _submit_notebook(request, settings_from_parameters(shared), where, follow)
+    settings = resolve_secrets(build_settings(settings_from_parameters(shared)))
+    click.echo(run_notebook(request, settings, with_bar=sys.stderr.isatty()).closing_line())
     return 0
 
 
-def _sent(wanted: NotebookRequest, origins: dict[str, SourcedValue], where: str, follow: bool) -> int:
-    """Send a notebook as a run; its executed copy is fetched into the run's folder when it has ended."""
+def _submit_notebook(request: NotebookRequest, origins: dict[str, SourcedValue], where: str, follow: bool) -> int:
+    """Submit a notebook as a run; its executed copy is downloaded to the run's folder at the end."""
     settings = build_settings(origins)
-    given = {key: value for key, value in wanted.given.items() if value not in ("", None)}
-    place = get_backend(where, settings, WorkspaceFiles(settings))
-    if faults := place.validate({"workspace": settings.workspace, "sources.images": given.get("images")}):
+    parameters = {key: value for key, value in request.given.items() if value not in ("", None)}
+    backend = get_backend(where, settings, WorkspaceFiles(settings))
+    if faults := backend.validate({"workspace": settings.workspace, "sources.images": parameters.get("images")}):
         raise SettingsError(faults)
-    job = RunRequest(new_run_id("notebook"), ("notebook", wanted.name), given, notebook=wanted.file)
-    return submit_job(job, {**given, **connection_settings(origins)}, where, place, settings, follow)
+    job = RunRequest(new_run_id("notebook"), ("notebook", request.name), parameters, notebook=request.file)
+    return submit_job(job, {**parameters, **connection_settings(origins)}, where, backend, settings, follow)
 
 
-def _texts(pairs: tuple[str, ...]) -> dict[str, str]:
-    """Give the texts of parameters by name: those of -p, and the options that were typed, by the names they have."""
+def _parse_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return the parameters by name, as text: those of -p and the options on the command line."""
     texts: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise NotebookError(f"-p {pair}: write KEY=VALUE, such as -p gallery_size=24.")
         texts[key.strip()] = value.strip()
-    for key, value in _typed_options().items():
+    for key, value in _command_line_options().items():
         if key in texts:
-            raise NotebookError(f"-p {key}={texts[key]} and the option of that name say the same thing. Give one.")
+            raise NotebookError(f"-p {key}={texts[key]} and --{key} set the same parameter. Give one of them.")
         texts[key] = value
     return texts
 
 
-def _typed_options() -> dict[str, str]:
-    given = click.get_current_context().params
-    texts = {name: given[name] for name in ("env", *SETTING_OPTIONS) if given[name] is not None}
-    return texts | ({"settings": shlex.join(given["assignments"])} if given["assignments"] else {})
+def _command_line_options() -> dict[str, str]:
+    options = click.get_current_context().params
+    texts = {name: options[name] for name in ("env", *SETTING_OPTIONS) if options[name] is not None}
+    return texts | ({"settings": shlex.join(options["assignments"])} if options["assignments"] else {})

@@ -1,4 +1,4 @@
-"""The group that every command of `irbis` belongs to, and the options that all of them take."""
+"""The click group of `irbis`, and the options shared by its commands."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pipelines.databricks.secrets import resolve_secrets
 
 
 class OutputClosed(Exception):
-    """Nobody reads standard output any more."""
+    """Standard output was closed by its reader."""
 
 
 class Commands(click.Group):
-    """Group commands, and keep a closed pipe apart: click itself would end with 1, as after any error."""
+    """Group that reports a closed pipe as OutputClosed; click itself would exit with 1, as after any error."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -31,29 +31,30 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="irbis")
 def irbis() -> None:
-    """Images to features to predictions, on Spark."""
+    """Transfer learning for images on Spark: images to features to predictions."""
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that all commands have; it gets them as `origins` and `verbose`."""
+    """Add the shared options to a command, which receives them as `origins` and `verbose`."""
 
-    def wrapped(env: str | None, assignments: tuple[str, ...], verbose: bool, **given: Any) -> Any:
-        named = {name: given.pop(name) for name in SETTING_OPTIONS}
-        return command(origins=collect_settings(env, assignments, named), verbose=verbose, **given)
+    def wrapped(env: str | None, assignments: tuple[str, ...], verbose: bool, **options: Any) -> Any:
+        named = {name: options.pop(name) for name in SETTING_OPTIONS}
+        return command(origins=collect_settings(env, assignments, named), verbose=verbose, **options)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__dict__.update(command.__dict__)
     for name, (_, metavar, text) in reversed(SETTING_OPTIONS.items()):
         wrapped = click.option(f"--{name}", metavar=metavar, help=text)(wrapped)
-    wrapped = click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any setting.")(wrapped)
-    wrapped = click.option("--env", metavar="NAME", help="Settings of conf/NAME.yaml, or a .yaml file.")(wrapped)
-    return click.option("--verbose", is_flag=True, help="Show what Spark and Ivy say.")(wrapped)
+    wrapped = click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Set any setting.")(wrapped)
+    wrapped = click.option("--env", metavar="NAME", help="Read settings from conf/NAME.yaml or a .yaml file.")(wrapped)
+    return click.option("--verbose", is_flag=True, help="Show the output of Spark and Ivy, and tracebacks.")(wrapped)
 
 
 def apply_dataset(origins: dict[str, SourcedValue], spark: Any, settings: Settings) -> Settings:
-    """Give the settings with what the name in sources.dataset stands for; say so if that is an address.
+    """Return the settings with the dataset named by sources.dataset; print its address if it is a URI.
 
-    Everybody who works in the workspace may have registered it, and it is shown the credentials of who reads it.
+    The dataset may have been registered by anybody who can write to the workspace, and its server is sent the
+    credentials of whoever reads it.
     """
     name = settings.sources.dataset
     if not name:

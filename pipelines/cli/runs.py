@@ -1,4 +1,4 @@
-"""The commands of runs, here and elsewhere: submit, runs, logs, outputs, cancel, repeat."""
+"""Commands for runs on this machine and on other backends: submit, runs, logs, outputs, cancel, repeat."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from pipelines.runs import follow as follow_module
 from pipelines.runs.backends import registry
 from pipelines.runs.backends.base import Backend, RunRequest
 from pipelines.runs.backends.workspace_files import WorkspaceFiles
-from pipelines.runs.history import LOCAL, SENDING, SUCCEEDED, UNKNOWN, RunHistory, RunRecord, new_run_id, utc_now
+from pipelines.runs.history import LOCAL, PENDING, SUCCEEDED, UNKNOWN, RunHistory, RunRecord, new_run_id, utc_now
 from pipelines.runs.package import LOCAL_ONLY_PREFIXES, non_default_settings, to_cli_args
 from pipelines.runs.submit import submit_run
 from pipelines.stages.result import format_duration
 from pipelines.stages.sweep.plan import read_plan
 
-CONNECTION_SETTINGS = ("databricks.", "hdinsight.", "spark.conf")  # settings that say how a run's place is entered
-SECRET_HINTS = {"databricks": "Name one kept there: {{secrets/SCOPE/KEY}}."}
-NO_SECRET_HINT = "The cluster must have a way in of its own."
-FOLLOW = click.option("--follow", is_flag=True, help="Stay until it ends, and show its log.")
+CONNECTION_SETTINGS = ("databricks.", "hdinsight.", "spark.conf")  # prefixes of settings needed to reach a backend
+SECRET_HINTS = {"databricks": "Refer to a secret scope instead: {{secrets/SCOPE/KEY}}."}
+NO_SECRET_HINT = "The cluster needs its own credentials."
+FOLLOW = click.option("--follow", is_flag=True, help="Show the log until the run ends.")
 
 
 @irbis.command()
 @click.argument("what", metavar="STAGE|run|sweep", type=click.Choice([*STAGES, "run", "sweep"]))
 @click.argument("plan", metavar="[PLAN]", required=False)
-@click.option("--on", "where", metavar="PLACE", required=True, help=f"Where it is to run: {registry.NAMES}.")
-@click.option("--job", "existing", metavar="NAME", help="Run this deployed job, instead of one made for the occasion.")
+@click.option("--on", "where", metavar="BACKEND", required=True, help=f"Backend to run on: {registry.NAMES}.")
+@click.option("--job", "existing", metavar="NAME", help="Run this deployed job instead of a one-time run.")
 @FOLLOW
 @common_options
 def submit(
@@ -50,25 +50,27 @@ def submit(
     existing: str | None,
     follow: bool,
 ) -> int:
-    """Send a stage, all of them, or a sweep with its plan to a cluster: this code, these settings."""
+    """Submit a stage, all stages, or a sweep with its PLAN to a cluster, with this code and these settings."""
     if (what == "sweep") != (plan is not None):
-        raise click.UsageError("A sweep has a plan, nothing else has: irbis submit sweep conf/sweeps/penalties.yaml")
-    return _submitted([what, str(Path(plan).absolute())] if plan else [what], origins, where, existing, follow)
+        raise click.UsageError("A sweep needs a plan, stages take none: irbis submit sweep conf/sweeps/penalties.yaml")
+    return _submit([what, str(Path(plan).absolute())] if plan else [what], origins, where, existing, follow)
 
 
 @irbis.command()
-@click.option("--json", "as_json", is_flag=True, help="For other programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @common_options
 def runs(origins: dict[str, SourcedValue], verbose: bool, as_json: bool) -> None:
-    """List the runs that were started here, wherever they run."""
-    ledger = _ledger(origins)
-    found = [follow_module.list_as_is(entry, partial(_place, entry, origins), ledger) for entry in ledger.all()]
+    """List the runs started on this machine, on any backend."""
+    history = _open_history(origins)
+    entries = [
+        follow_module.refresh_safely(entry, partial(_get_backend, entry, origins), history) for entry in history.all()
+    ]
     if as_json:
-        click.echo(json.dumps([asdict(entry) for entry in found], indent=2, ensure_ascii=False))
-    elif not found:
-        click.echo(f"No run is noted in {ledger.folder} yet.")
+        click.echo(json.dumps([asdict(entry) for entry in entries], indent=2, ensure_ascii=False))
+    elif not entries:
+        click.echo(f"No runs in {history.folder} yet.")
     else:
-        click.echo(_table(found))
+        click.echo(_format_table(entries))
 
 
 @irbis.command()
@@ -76,51 +78,51 @@ def runs(origins: dict[str, SourcedValue], verbose: bool, as_json: bool) -> None
 @FOLLOW
 @common_options
 def logs(origins: dict[str, SourcedValue], verbose: bool, run: str | None, follow: bool) -> int:
-    """Show what a run has said so far, the latest one's without a name."""
-    ledger = _ledger(origins)
-    entry = ledger.find(run)
-    place = _place(entry, origins)
+    """Show the log of a run, by default the latest. RUN is an id or its beginning."""
+    history = _open_history(origins)
+    entry = history.find(run)
+    backend = _get_backend(entry, origins)
     if follow:
-        return _followed(entry, place, ledger, build_settings(origins))
-    text = follow_module.LogTail(place, entry.folder).read_new(is_over=True)
-    click.echo(text or f"{entry.id} has said nothing yet.", nl=not text)
+        return _follow(entry, backend, history, build_settings(origins))
+    text = follow_module.LogTail(backend, entry.folder).read_new(is_over=True)
+    click.echo(text or f"{entry.id} has no log yet.", nl=not text)
     return 0
 
 
 @irbis.command()
 @click.argument("run", metavar="[RUN]", required=False)
-@click.option("--download", metavar="DIR", help="Fetch them to this folder.")
+@click.option("--download", metavar="DIR", help="Download them to this folder.")
 @common_options
 def outputs(origins: dict[str, SourcedValue], verbose: bool, run: str | None, download: str | None) -> None:
-    """List what a run has made: log, results, report, model."""
-    entry = _ledger(origins).find(run)
-    place = _place(entry, origins)
+    """List or download the files of a run: log, results, report, model."""
+    entry = _open_history(origins).find(run)
+    backend = _get_backend(entry, origins)
     if download:
-        files = follow_module.download(place, entry.folder, Path(download))
+        files = follow_module.download(backend, entry.folder, Path(download))
         click.echo(f"{entry.id}: {len(files)} files are in {download}")
         return
-    found = place.files(entry.folder)
-    for name, size in found:
+    listed = backend.files(entry.folder)
+    for name, size in listed:
         click.echo(f"{size:>12,}  {name}")
-    click.echo(f"{entry.id}: {len(found)} files in {entry.folder}")
+    click.echo(f"{entry.id}: {len(listed)} files in {entry.folder}")
 
 
 @irbis.command()
 @click.argument("run", metavar="[RUN]", required=False)
 @common_options
 def cancel(origins: dict[str, SourcedValue], verbose: bool, run: str | None) -> None:
-    """End a run; what it has committed stays."""
-    ledger = _ledger(origins)
-    entry = ledger.find(run)
-    place = _place(entry, origins)
-    entry = follow_module.refresh(entry, place, ledger)
+    """Cancel a run; committed work is kept."""
+    history = _open_history(origins)
+    entry = history.find(run)
+    backend = _get_backend(entry, origins)
+    entry = follow_module.refresh(entry, backend, history)
     if entry.has_ended:
-        click.echo(f"{entry.id} has ended already: {entry.state}")
+        click.echo(f"{entry.id} has already ended: {entry.state}")
         return
     if entry.state == UNKNOWN:
-        raise DataError(f"{entry.id} is not ended from here: {entry.outcome}.")
-    place.cancel(follow_module.get_handle(entry, place))
-    click.echo(f"{entry.id}: its end is asked for. `irbis runs` says when it has come.")
+        raise DataError(f"{entry.id} cannot be cancelled from here: {entry.outcome}.")
+    backend.cancel(follow_module.get_handle(entry, backend))
+    click.echo(f"{entry.id}: cancellation requested; see `irbis runs`.")
 
 
 @irbis.command()
@@ -128,120 +130,128 @@ def cancel(origins: dict[str, SourcedValue], verbose: bool, run: str | None) -> 
 @FOLLOW
 @common_options
 def repeat(origins: dict[str, SourcedValue], verbose: bool, run: str | None, follow: bool) -> int:
-    """Do a run again: the same command, settings and place."""
-    entry = _ledger(origins).find(run)
-    click.echo(f"repeats {entry.id}: irbis {' '.join([*entry.command, *to_cli_args(entry.settings)])}", err=True)
-    # A mapping of the record lacks its secrets, which come from where they came from.
-    again = overlay_settings({**load_sourced_values(), **{key: origins[key] for key in MAPPINGS}}, _recorded(entry))
+    """Repeat a run with the same command, settings and backend."""
+    entry = _open_history(origins).find(run)
+    click.echo(f"repeating {entry.id}: irbis {' '.join([*entry.command, *to_cli_args(entry.settings)])}", err=True)
+    # Secrets are not recorded: items of mappings that hold one come from the current settings.
+    current = {**load_sourced_values(), **{key: origins[key] for key in MAPPINGS}}
+    again = overlay_settings(current, _recorded_settings(entry))
     if entry.command[0] == "notebook":
-        return _notebook_again(entry, follow)
+        return _repeat_notebook(entry, follow)
     if entry.backend != LOCAL:
-        return _submitted(entry.command, again, entry.backend, entry.handle.get("job"), follow)
+        return _submit(entry.command, again, entry.backend, entry.handle.get("job"), follow)
     os.chdir(entry.cwd)
-    told = {key: each.value for key, each in again.items() if key in entry.settings or (key in MAPPINGS and each.value)}
-    return _irbis([*entry.command, *to_cli_args(told)])
+    settings = {
+        key: origin.value
+        for key, origin in again.items()
+        if key in entry.settings or (key in MAPPINGS and origin.value)
+    }
+    return _run_command([*entry.command, *to_cli_args(settings)])
 
 
-def _notebook_again(entry: RunRecord, follow: bool) -> int:
-    """Send a notebook again: its entry has its parameters for settings."""
+def _repeat_notebook(entry: RunRecord, follow: bool) -> int:
+    """Submit a notebook again; the settings of its entry are the notebook's parameters."""
     os.chdir(entry.cwd)
-    asked = {key: value for key, value in entry.settings.items() if not key.startswith(CONNECTION_SETTINGS)}
-    ways = [shlex.quote(f"{key}={value}") for key, value in entry.settings.items() if key not in asked]
-    if texts := [*filter(None, [asked.get("settings")]), *ways]:
-        asked["settings"] = " ".join(texts)
-    given = [word for key, value in asked.items() for word in ("-p", f"{key}={value}")]
-    words = ["notebook", "run", *entry.command[1:], *given, "--on", entry.backend]
-    return _irbis([*words, "--follow"] if follow else words)
+    parameters = {key: value for key, value in entry.settings.items() if not key.startswith(CONNECTION_SETTINGS)}
+    connection = [shlex.quote(f"{key}={value}") for key, value in entry.settings.items() if key not in parameters]
+    if texts := [*filter(None, [parameters.get("settings")]), *connection]:
+        parameters["settings"] = " ".join(texts)
+    options = [word for key, value in parameters.items() for word in ("-p", f"{key}={value}")]
+    words = ["notebook", "run", *entry.command[1:], *options, "--on", entry.backend]
+    return _run_command([*words, "--follow"] if follow else words)
 
 
-def _irbis(words: Sequence[str]) -> int:
+def _run_command(words: Sequence[str]) -> int:
     return int(irbis.main(list(words), "irbis", standalone_mode=False) or 0)
 
 
-def _submitted(
+def _submit(
     words: Sequence[str], origins: dict[str, SourcedValue], where: str, existing: str | None, follow: bool
 ) -> int:
     settings = build_settings(origins)
-    learners: list[Any] = [settings.train.classifier]
+    classifiers: list[Any] = [settings.train.classifier]
     if words[0] == "sweep":
-        learners = read_plan(words[1], origins).choices("train.classifier", *learners)
-    place = registry.get_backend(where, settings, WorkspaceFiles(settings))
-    differ, secret = non_default_settings(origins)
-    sent = {key: value for key, value in differ.items() if not key.startswith(LOCAL_ONLY_PREFIXES)}
+        classifiers = read_plan(words[1], origins).choices("train.classifier", *classifiers)
+    backend = registry.get_backend(where, settings, WorkspaceFiles(settings))
+    changed, secrets = non_default_settings(origins)
+    sent = {key: value for key, value in changed.items() if not key.startswith(LOCAL_ONLY_PREFIXES)}
     if not existing:
         sent["workspace"] = settings.workspace.rstrip("/")
-        if faults := place.validate(sent):
+        if faults := backend.validate(sent):
             raise SettingsError(faults)
-    for name in secret:
+    for name in secrets:
         if not name.startswith(LOCAL_ONLY_PREFIXES):
-            click.echo(f"{name} stays here: it is a secret. {SECRET_HINTS.get(where, NO_SECRET_HINT)}", err=True)
+            click.echo(f"{name} is a secret and is not sent. {SECRET_HINTS.get(where, NO_SECRET_HINT)}", err=True)
         elif name.startswith("spark.conf"):
-            click.echo(f"{name} is a secret and not recorded. Give it to `irbis repeat` again.", err=True)
-    job = RunRequest(new_run_id(words[0]), tuple(words), sent, existing, needs_lightgbm="lightgbm" in learners)
-    return submit_job(job, differ, where, place, settings, follow)
+            click.echo(f"{name} is a secret and is not recorded. Set it again for `irbis repeat`.", err=True)
+    job = RunRequest(new_run_id(words[0]), tuple(words), sent, existing, needs_lightgbm="lightgbm" in classifiers)
+    return submit_job(job, changed, where, backend, settings, follow)
 
 
 def submit_job(
-    job: RunRequest, differ: dict[str, Any], where: str, place: Backend, settings: Settings, follow: bool
+    job: RunRequest, changed: dict[str, Any], where: str, backend: Backend, settings: Settings, follow: bool
 ) -> int:
-    """Send a run, say by what name it is known, and follow it if that is wanted; give the exit code."""
-    ledger, workspace = RunHistory(settings.runs.history_dir), settings.workspace.rstrip("/")
-    entry = RunRecord(job.id, job.words, where, differ, workspace, os.getcwd(), utc_now(), state=SENDING)
-    entry = submit_run(entry, job, place, ledger)
-    click.echo(f"{job.id}: sent to {where}. `irbis logs {job.id} --follow` shows how it goes.", err=True)
-    return _followed(entry, place, ledger, settings) if follow else 0
+    """Submit a run, print its id, and follow it if `follow`. Returns the exit code."""
+    history, workspace = RunHistory(settings.runs.history_dir), settings.workspace.rstrip("/")
+    entry = RunRecord(job.id, job.words, where, changed, workspace, os.getcwd(), utc_now(), state=PENDING)
+    entry = submit_run(entry, job, backend, history)
+    click.echo(f"{job.id}: submitted to {where}. Follow it with `irbis logs {job.id} --follow`.", err=True)
+    return _follow(entry, backend, history, settings) if follow else 0
 
 
-def _followed(entry: RunRecord, place: Backend, ledger: RunHistory, settings: Settings) -> int:
-    """Follow a run to its end; give 0 if it was a success, else 1."""
+def _follow(entry: RunRecord, backend: Backend, history: RunHistory, settings: Settings) -> int:
+    """Follow a run to its end. Returns 0 if it succeeded, else 1."""
 
-    def say(text: str) -> None:
+    def print_log(text: str) -> None:
         click.echo(text, nl=False)
 
-    def tell(text: str) -> None:
+    def print_status(text: str) -> None:
         click.echo(text, err=True)
 
     try:
-        entry = follow_module.follow(entry, place, ledger, settings.runs.poll_seconds, say, tell)
+        entry = follow_module.follow(entry, backend, history, settings.runs.poll_seconds, print_log, print_status)
     except KeyboardInterrupt:
-        tell(f"{entry.id} goes on. `irbis logs {entry.id} --follow` takes up again, `irbis cancel {entry.id}` ends it.")
+        print_status(
+            f"{entry.id} is still running. Reconnect with `irbis logs {entry.id} --follow`; "
+            f"stop it with `irbis cancel {entry.id}`."
+        )
         raise SystemExit(130) from None
     if entry.state != SUCCEEDED:
-        tell(f"{entry.id} {entry.state}: {entry.outcome}")
+        print_status(f"{entry.id} {entry.state}: {entry.outcome}")
         return 1
-    stages = follow_module.stage_results(place, entry.folder)
+    stages = follow_module.stage_results(backend, entry.folder)
     if stages and not any(stage.written for stage in stages):
-        click.echo("Nothing new: every stage found its work done.")
-    tell(f"{entry.id} {entry.state}. `irbis outputs {entry.id} --download DIR` fetches what it made.")
+        click.echo("Nothing to do: every stage was up to date.")
+    print_status(f"{entry.id} {entry.state}. Download its files with `irbis outputs {entry.id} --download DIR`.")
     return 0
 
 
-def _ledger(origins: dict[str, SourcedValue]) -> RunHistory:
+def _open_history(origins: dict[str, SourcedValue]) -> RunHistory:
     return RunHistory(build_settings(origins).runs.history_dir)
 
 
-def _recorded(entry: RunRecord) -> dict[str, SourcedValue]:
+def _recorded_settings(entry: RunRecord) -> dict[str, SourcedValue]:
     return {key: SourcedValue(value, entry.id) for key, value in entry.settings.items()}
 
 
-def _place(entry: RunRecord, origins: dict[str, SourcedValue]) -> Backend:
-    """Give a run's target, entered the way in which the run was sent, unless the command names another."""
-    kept = {key: origin for key, origin in _recorded(entry).items() if key.startswith(CONNECTION_SETTINGS)}
-    given = {key: origin for key, origin in origins.items() if origin.source != "conf/base.yaml"}
-    settings = build_settings({**origins, **overlay_settings(kept, given)})
+def _get_backend(entry: RunRecord, origins: dict[str, SourcedValue]) -> Backend:
+    """Return the backend of a run, reached with the settings it was submitted with; the current settings go first."""
+    recorded = {key: origin for key, origin in _recorded_settings(entry).items() if key.startswith(CONNECTION_SETTINGS)}
+    current = {key: origin for key, origin in origins.items() if origin.source != "conf/base.yaml"}
+    settings = build_settings({**origins, **overlay_settings(recorded, current)})
     return registry.get_backend(entry.backend, settings, WorkspaceFiles(settings))
 
 
 def connection_settings(origins: Mapping[str, SourcedValue]) -> dict[str, Any]:
-    """Give what says how a place is entered and is not that of conf/base.yaml: it is needed to ask about a run too."""
+    """Return the connection settings that differ from conf/base.yaml; following a run needs them again."""
     return {
         key: value for key, value in non_default_settings(origins)[0].items() if key.startswith(CONNECTION_SETTINGS)
     }
 
 
-def _table(entries: Sequence[RunRecord]) -> str:
-    """Give a line a run, the latest first."""
-    rows = [("run", "what", "where", "state", "started (UTC)", "took", "")]
+def _format_table(entries: Sequence[RunRecord]) -> str:
+    """Return the table of runs, one line each, the latest first."""
+    rows = [("run", "command", "backend", "state", "started (UTC)", "duration", "")]
     for entry in reversed(entries):
         took = "" if entry.seconds is None else format_duration(entry.seconds)
         started = entry.started[:16].replace("T", " ")

@@ -1,4 +1,4 @@
-"""The commands that run stages: one by one, all of them, and the demo."""
+"""Commands that run stages: one stage, all of them, or all of them on the demo set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STAGES = ("ingest", "featurize", "train", "score", "report")
 @irbis.command()
 @common_options
 def run(origins: dict[str, SourcedValue], verbose: bool) -> None:
-    """All five stages, each doing only what is missing."""
+    """Run all five stages; each does only what is missing."""
     _run_all(["run"], origins, verbose)
 
 
@@ -43,11 +43,11 @@ def demo(origins: dict[str, SourcedValue], verbose: bool) -> None:
 @irbis.command()
 @common_options
 def score(origins: dict[str, SourcedValue], verbose: bool) -> None:
-    """Predict with the champion; --images DIR takes a new set through ingest and featurize first."""
-    given = {origins[f"sources.{name}"].source for name in ("images", "dataset")}
-    if not given & {"--images", "--dataset"}:
+    """Predict with the champion; with --images DIR, ingest and featurize the new images first."""
+    sources = {origins[f"sources.{name}"].source for name in ("images", "dataset")}
+    if not sources & {"--images", "--dataset"}:
         return run_stages(("score",), origins, verbose)
-    if "--dataset" not in given and origins["sources.labels"].source != "--labels":  # a new set's folders are no labels
+    if "--dataset" not in sources and origins["sources.labels"].source != "--labels":  # folders of a new set: no labels
         origins["sources.labels"] = SourcedValue("none", "irbis score")
     settings = build_settings(origins)
     from pipelines.stages.score.stage import require_backbone
@@ -57,21 +57,21 @@ def score(origins: dict[str, SourcedValue], verbose: bool) -> None:
 
 
 @irbis.command()
-@click.option("--watch", is_flag=True, help="Go on, with a look every ingest.poll_seconds; Ctrl-C stops.")
+@click.option("--watch", is_flag=True, help="Keep polling for new images every ingest.poll_seconds; Ctrl-C stops.")
 @common_options
 def ingest(origins: dict[str, SourcedValue], verbose: bool, watch: bool) -> None:
     """Read new and changed images into the table images."""
     if not watch:
         return run_stages(("ingest",), origins, verbose)
     from pipelines.spark.session import get_session
-    from pipelines.stages.ingest.watch import watch as looks
+    from pipelines.stages.ingest.watch import watch as watch_source
 
     settings = resolve_secrets(build_settings(origins))
-    _require_ways_in(("ingest",), settings)
+    _validate_access(("ingest",), settings)
     spark = get_session(settings, verbose=verbose)
     settings = apply_dataset(origins, spark, settings)
     click.echo(f"ingest: watching every {settings.ingest.poll_seconds:g} s; Ctrl-C stops", err=True)
-    for result in looks(spark, settings):
+    for result in watch_source(spark, settings):
         print_result(result)
 
 
@@ -83,46 +83,46 @@ def _stage_command(name: str, text: str) -> None:
     irbis.command(name)(common_options(command))
 
 
-_stage_command("featurize", "Compute the features that are missing.")
-_stage_command("report", "Write the report, one HTML file.")
+_stage_command("featurize", "Compute missing features.")
+_stage_command("report", "Write the report as a single HTML file.")
 
 
 def _run_all(words: Sequence[str], origins: dict[str, SourcedValue], verbose: bool) -> None:
-    """Run the five stages, unless everything is as the last run has left it: then no Spark is started to find that."""
+    """Run the five stages. Skips them, without starting Spark, if nothing has changed since the last run."""
     from pipelines.runs.recorder import record_run
     from pipelines.runs.skip_unchanged import cached_results, input_digest, save_digest
 
     with (
         locked_workspace(STAGES, origins) as settings,
-        record_run(words, settings, non_default_settings(origins)[0]) as recording,
+        record_run(words, settings, non_default_settings(origins)[0]) as recorder,
     ):
         inputs = input_digest(settings)
-        if known := cached_results(settings, inputs):
+        if results := cached_results(settings, inputs):
             click.echo("Nothing has changed since the last run.", err=True)
-            for result in known:
-                print_result(result, recording)
+            for result in results:
+                print_result(result, recorder)
         else:
-            save_digest(settings, inputs, list(_results(STAGES, origins, settings, verbose, recording)))
+            save_digest(settings, inputs, list(_iter_results(STAGES, origins, settings, verbose, recorder)))
 
 
 def run_stages(
     words: Sequence[str], origins: dict[str, SourcedValue], verbose: bool, names: Sequence[str] = ()
 ) -> None:
-    """Run the stage that the word names, or those of `names`."""
+    """Run the stages of `names`, by default `words`, and record the run as the command `words`."""
     from pipelines.runs.recorder import record_run
 
     names = names or words
     with (
         locked_workspace(names, origins) as settings,
-        record_run(words, settings, non_default_settings(origins)[0]) as recording,
+        record_run(words, settings, non_default_settings(origins)[0]) as recorder,
     ):
-        for _ in _results(names, origins, settings, verbose, recording):
+        for _ in _iter_results(names, origins, settings, verbose, recorder):
             pass
 
 
 @contextmanager
 def locked_workspace(names: Sequence[str], origins: dict[str, SourcedValue]) -> Iterator[Settings]:
-    """Give the settings of a run of these stages, and hold its workspace if there are any: they write there."""
+    """Yield the validated settings of a run of these stages; lock the workspace unless there are none."""
     from pipelines.spark.preflight import require_usable_machine, tracking_notes
     from pipelines.tracking.local_store import require_champion_files
     from pipelines.workspace.hold import hold_workspace
@@ -132,9 +132,9 @@ def locked_workspace(names: Sequence[str], origins: dict[str, SourcedValue]) -> 
         require_usable_machine(settings)
         if {"train", "report"} & set(names) or ("score" in names and settings.score.model_version == "champion"):
             require_champion_files(settings)
-        _require_ways_in(names, settings)
+        _validate_access(names, settings)
     except UserError as error:
-        if settings.runs.id:  # sent from elsewhere
+        if settings.runs.id:  # submitted from another machine
             from pipelines.runs.recorder import record_rejected_run
 
             record_rejected_run(names, settings, error)
@@ -146,35 +146,35 @@ def locked_workspace(names: Sequence[str], origins: dict[str, SourcedValue]) -> 
         yield settings
 
 
-def _results(
-    names: Sequence[str], origins: dict[str, SourcedValue], settings: Settings, verbose: bool, recording: RunRecorder
+def _iter_results(
+    names: Sequence[str], origins: dict[str, SourcedValue], settings: Settings, verbose: bool, recorder: RunRecorder
 ) -> Iterator[StageResult]:
-    """Run the stages and tell of each."""
+    """Run the stages, print and record each result, and yield it."""
     with ThreadPoolExecutor(1) as loader:
-        # As late as this: Java, Spark and MLflow take seconds to load.
+        # Imported here because Java, Spark and MLflow take seconds to load.
         from pipelines.spark.runtime import is_external_session, tune_codegen
         from pipelines.spark.session import get_session
         from pipelines.workspace.tables import Tables
 
         try:
-            # Beside one another: each stage loads while Spark starts or the stage before it is at work.
-            stages = [loader.submit(_loaded, name, settings) for name in names]
+            # Each stage is imported while Spark starts or the previous stage runs.
+            stages = [loader.submit(_load_stage, name, settings) for name in names]
             spark = get_session(settings, verbose=verbose)
-            recording.attach_session(spark)
+            recorder.attach_session(spark)
             settings = apply_dataset(origins, spark, settings)
-            # Elsewhere the count is a query of its own.
+            # Code generation is tuned for local sessions only; on a cluster the count would cost a query.
             rows = 0 if is_external_session() else Tables.of(spark, settings).approximate_count("images")
             for name, stage in zip(names, stages, strict=True):
                 tune_codegen(spark, rows, name)
                 result = stage.result().run(spark, settings)
-                print_result(result, recording)
+                print_result(result, recorder)
                 yield result
         finally:
             loader.shutdown(wait=False, cancel_futures=True)
 
 
-def _require_ways_in(names: Sequence[str], settings: Settings) -> None:
-    """Tell of a wrong address or credential before Spark starts, if Spark is ours to start."""
+def _validate_access(names: Sequence[str], settings: Settings) -> None:
+    """Raise errors for wrong addresses or credentials before Spark starts, unless Spark is already running."""
     from pipelines.azure.hadoop import hadoop_access_conf
     from pipelines.sources.registry import open_source
     from pipelines.spark.runtime import is_external_session
@@ -185,17 +185,17 @@ def _require_ways_in(names: Sequence[str], settings: Settings) -> None:
         hadoop_access_conf(settings)
 
 
-def print_result(result: StageResult, recording: RunRecorder | None = None) -> None:
-    """Say what a stage gave, and keep it in the run's record if there is one."""
+def print_result(result: StageResult, recorder: RunRecorder | None = None) -> None:
+    """Print the notes and the closing line of a stage, and add the result to the run's record if there is one."""
     for note in result.notes:
         click.echo(f"{result.stage}: note: {note}", err=True)
     click.echo(result.closing_line())
-    if recording:
-        recording.add(result)
+    if recorder:
+        recorder.add(result)
 
 
-def _loaded(name: str, settings: Settings) -> Any:
-    """Import a stage and let it prepare what takes no Spark, if it has something to prepare."""
+def _load_stage(name: str, settings: Settings) -> Any:
+    """Import a stage and call its `prepare(settings)`, if it has one, which needs no Spark."""
     stage = importlib.import_module(f"pipelines.stages.{name}.stage")
     if prepare := getattr(stage, "prepare", None):
         prepare(settings)

@@ -1,4 +1,4 @@
-"""The commands train and sweep."""
+"""Commands for training: train, and sweep, the hyperparameter search."""
 
 from __future__ import annotations
 
@@ -15,60 +15,62 @@ from pipelines.runs.package import non_default_settings
 
 
 @irbis.command()
-@click.option("--compare-splits", is_flag=True, help="Only print what a random split of frames would have claimed.")
+@click.option("--compare-splits", is_flag=True, help="Only print the accuracy that a random split would claim.")
 @common_options
 def train(origins: dict[str, SourcedValue], verbose: bool, compare_splits: bool) -> None:
-    """Train a classifier and register it."""
+    """Train a classifier and register it as a model version."""
     if not compare_splits:
         return run_stages(("train",), origins, verbose)
     from pipelines.spark.session import get_session
     from pipelines.stages.train.compare_splits import compare_splits_report
 
     settings = resolve_secrets(build_settings(origins))
-    click.echo(compare_splits_report(get_session(settings, verbose=verbose, is_brief=True), settings))
+    click.echo(compare_splits_report(get_session(settings, verbose=verbose, cache_classes=False), settings))
 
 
 @irbis.command()
 @click.argument("file", metavar="FILE")
-@click.option("--init", "only_init", is_flag=True, help="Only compute the features and create the sweep, for --shard.")
-@click.option("--shard", metavar="I/N", help="Run shard I of N of the trials, in parallel with the other shards.")
+@click.option("--init", "only_init", is_flag=True, help="Only compute the features, before shards run in parallel.")
+@click.option("--shard", metavar="I/N", help="Run shard I of N; other processes run the others.")
 @common_options
 def sweep(origins: dict[str, SourcedValue], verbose: bool, file: str, only_init: bool, shard: str | None) -> None:
-    """Try the settings that a plan names, such as conf/sweeps/penalties.yaml; an interrupted sweep goes on."""
+    """Search hyperparameters by the plan in FILE, such as conf/sweeps/penalties.yaml; resumes if interrupted."""
     from pipelines.runs.recorder import record_run
     from pipelines.stages.sweep.plan import Shard, read_plan
 
     if shard and only_init:
-        raise click.UsageError("--init is for all shards at once: give --init or --shard, not both.")
-    own, plan = Shard.parse(shard or "1/1"), read_plan(file, origins)
+        raise click.UsageError("--init is for all shards at once: give either --init or --shard.")
+    part, plan = Shard.parse(shard or "1/1"), read_plan(file, origins)
     backbones = plan.choices("featurize.backbone", origins["featurize.backbone"].value)
     words = ["sweep", str(Path(file).absolute())]
-    writes = ("sweep",) if own.is_all else ()  # a shard writes only MLflow runs
+    writes = ("sweep",) if part.is_all else ()  # one shard of several writes only trials, to MLflow
     with (
         locked_workspace(writes, origins) as settings,
-        record_run(words, settings, non_default_settings(origins)[0]) as recording,
+        record_run(words, settings, non_default_settings(origins)[0]) as recorder,
     ):
         from pipelines.spark.session import get_session
         from pipelines.stages.featurize import stage as featurize
         from pipelines.stages.sweep.stage import init_sweep, run
 
-        spark = get_session(_with_learner(settings, plan.choices("train.classifier", None)), verbose=verbose)
-        recording.attach_session(spark)
+        spark = get_session(_with_lightgbm_jars(settings, plan.choices("train.classifier", None)), verbose=verbose)
+        recorder.attach_session(spark)
         settings = apply_dataset(origins, spark, settings)
-        for backbone in backbones if own.is_all else []:  # the features of each are computed once, and stored
-            one = resolve_secrets(build_settings(_with(origins, "featurize.backbone", backbone)))
-            print_result(featurize.run(spark, one), recording)
+        for backbone in backbones if part.is_all else []:  # features of each backbone are computed once
+            with_backbone = resolve_secrets(build_settings(_override(origins, "featurize.backbone", backbone)))
+            print_result(featurize.run(spark, with_backbone), recorder)
         name = Path(file).stem
-        done = init_sweep(spark, settings, plan, name) if only_init else run(spark, settings, plan, name, origins, own)
-        print_result(done, recording)
+        result = (
+            init_sweep(spark, settings, plan, name) if only_init else run(spark, settings, plan, name, origins, part)
+        )
+        print_result(result, recorder)
 
 
-def _with(origins: dict[str, SourcedValue], key: str, value: object) -> dict[str, SourcedValue]:
+def _override(origins: dict[str, SourcedValue], key: str, value: object) -> dict[str, SourcedValue]:
     return {**origins, key: SourcedValue(value, "the sweep")}
 
 
-def _with_learner(settings: Settings, learners: list[str]) -> Settings:
-    """Give the settings of a session that has what any of the learners needs."""
-    if "lightgbm" not in learners:
+def _with_lightgbm_jars(settings: Settings, classifiers: list[str]) -> Settings:
+    """Return settings whose Spark session loads the jars of LightGBM if any of the classifiers needs them."""
+    if "lightgbm" not in classifiers:
         return settings
     return settings.model_copy(update={"train": settings.train.model_copy(update={"classifier": "lightgbm"})})

@@ -1,7 +1,7 @@
 """Load the settings: conf/base.yaml < conf/ENV.yaml < environment variables < command line.
 
 `load_settings` refuses unknown keys and wrong types, all at once, each with its source and the nearest known
-key. The defaults stand in conf/base.yaml alone; settings.py says types and limits.
+key. All defaults are in conf/base.yaml; types and limits are in settings.py.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ RESERVED_VARIABLES = {"IRBIS_ENV"}
 
 @dataclass(frozen=True)
 class SourcedValue:
-    """Say where a value comes from: a file, a variable or the command line."""
+    """A value and its source: a file, an environment variable or an option."""
 
     value: Any
     source: str
 
 
 def load_settings(env: str | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Give the effective settings, or raise SettingsError with every fault found.
+    """Return the effective settings; raise SettingsError with all faults.
 
-    `env` names a file of conf/ or is a path to a YAML file; `overrides` maps dotted keys to values, or to
-    Origins that say which option they were given by.
+    `env` is the name of a file in conf/ or a path to a YAML file; `overrides` maps dotted keys to values, or to
+    SourcedValues that name the option.
     """
     return build_settings(load_sourced_values(env, overrides))
 
 
 def load_sourced_values(env: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, SourcedValue]:
-    """Give dotted key -> value and source, the last source winning. Nothing is validated yet."""
+    """Return dotted key -> value and source, later sources overriding earlier ones. Validates nothing yet."""
     env = env or os.environ.get("IRBIS_ENV")
     origins: dict[str, SourcedValue] = {}
     for path in [conf_dir() / "base.yaml"] + ([_env_file(env)] if env else []):
-        origins |= {key: SourcedValue(value, _shown(path)) for key, value in flatten(read_yaml(path))}
-    origins |= {key: SourcedValue(value, f"environment variable {name}") for name, key, value in _variables()}
+        origins |= {key: SourcedValue(value, _display_path(path)) for key, value in flatten(read_yaml(path))}
+    origins |= {key: SourcedValue(value, f"environment variable {name}") for name, key, value in _environment_values()}
     for key, given in (overrides or {}).items():
         value, source = (given.value, given.source) if isinstance(given, SourcedValue) else (given, "--set")
         mapping = next((name for name in MAPPINGS if key.startswith(f"{name}.")), None)
         if mapping:  # Spark's own names have dots too
-            key, value = mapping, _with_item(origins[mapping].value, key[len(mapping) + 1 :], value)
+            key, value = mapping, _add_item(origins[mapping].value, key[len(mapping) + 1 :], value)
         origins[key] = SourcedValue(None if value == "null" else value, source)
     return origins
 
 
 def conf_dir() -> Path:
-    """Find conf/, wherever the package is."""
+    """Return the folder conf/ of the package or the checkout."""
     return resource_dir("conf")
 
 
@@ -76,32 +76,32 @@ def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[st
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the leaves of nested settings with their dotted keys; a free-form mapping is one leaf."""
+    """Yield the leaves of nested settings with their dotted keys; a free-form mapping is one leaf."""
     known = set(setting_keys())
     for name, value in tree.items():
         key = f"{prefix}{name}"
         if isinstance(value, Mapping) and key not in known:
             yield from flatten(value, f"{key}.")
-        elif value is not None or key in known:  # a section whose lines are all commented out says nothing
+        elif value is not None or key in known:  # a section whose lines are all commented out is None
             yield key, value
 
 
 def overlay_settings(lower: Mapping[str, SourcedValue], upper: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
-    """Give both settings' origins, `upper` winning; of a mapping in both, item by item."""
+    """Merge two sets of sourced values, `upper` overriding `lower`; mappings are merged item by item."""
     found = {**lower, **upper}
     for key in MAPPINGS:
         if key in lower and key in upper:
             try:
                 below, above = parse_mapping(lower[key].value), parse_mapping(upper[key].value)
-            except ValueError:  # which `validated` will say
+            except ValueError:  # reported by build_settings
                 continue
             if isinstance(below, Mapping) and isinstance(above, Mapping):
                 found[key] = SourcedValue({**below, **above}, upper[key].source)
     return found
 
 
-def _variables() -> list[tuple[str, str, Any]]:
-    """Give name, key and text of every IRBIS_* variable; their texts mean what they mean after --set."""
+def _environment_values() -> list[tuple[str, str, Any]]:
+    """Return (name, key, text) of every IRBIS_* variable; the texts are read like those of --set."""
     known = {ENV_PREFIX + key.replace(".", "__").upper(): key for key in setting_keys()}
     found = []
     for name in sorted(os.environ):
@@ -112,8 +112,8 @@ def _variables() -> list[tuple[str, str, Any]]:
     return found
 
 
-def _with_item(before: Any, name: str, value: Any) -> Any:
-    """Add an item to a mapping; to what is no mapping it cannot be added, which `validated` will say."""
+def _add_item(before: Any, name: str, value: Any) -> Any:
+    """Add an item to a mapping; return anything else unchanged, which build_settings reports."""
     try:
         before = parse_mapping(before)
     except ValueError:
@@ -125,30 +125,32 @@ def _env_file(env: str) -> Path:
     path = Path(env) if env.endswith((".yaml", ".yml")) else conf_dir() / f"{env}.yaml"
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in conf_dir().glob("*.yaml") if p.stem != "base"))
-        raise SettingsError(f"--env {env}: there is no {_shown(path)}. Known: {names}, or give a path to a .yaml file.")
+        raise SettingsError(
+            f"--env {env}: there is no {_display_path(path)}. Known: {names}, or give a path to a .yaml file."
+        )
     return path
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a mapping from YAML. Raises SettingsError with the line that is wrong; a name that stands twice is."""
+    """Read a mapping from YAML. Raises SettingsError with the line of an error, such as a duplicate key."""
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys) or {}
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        # Of a value that is not in quotes, such as *word or !word, YAML repeats the word.
+        # Without its text, which may be a secret: YAML repeats an unquoted value such as *word or !word.
         problem = re.sub(
             r"(alias|tag|handle) '.*'", r"\1; put a value that begins with & * or ! in quotes", str(error.problem)
         )
-        raise SettingsError(f"{_shown(path)}{line} is not YAML as settings want it: {problem}.") from error
+        raise SettingsError(f"{_display_path(path)}{line} is not YAML as settings want it: {problem}.") from error
     except (yaml.YAMLError, OSError, ValueError) as error:  # of what looks like a date, or is no UTF-8
-        raise SettingsError(f"{_shown(path)} cannot be read: {' '.join(str(error).split())}.") from error
+        raise SettingsError(f"{_display_path(path)} cannot be read: {' '.join(str(error).split())}.") from error
     if not isinstance(tree, dict):
-        raise SettingsError(f"{_shown(path)} must hold settings by name, not a {type(tree).__name__}.")
+        raise SettingsError(f"{_display_path(path)} must hold settings by name, not a {type(tree).__name__}.")
     return tree
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Refuse a name that stands twice: YAML's own way, the last one wins, would drop settings silently."""
+    """Loader that rejects duplicate keys; in plain YAML the last one wins, which would drop settings silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -159,14 +161,14 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _shown(path: Path) -> str:
+def _display_path(path: Path) -> str:
     return f"conf/{path.name}" if path.parent == conf_dir() else str(path)
 
 
 def build_settings(origins: Mapping[str, SourcedValue]) -> Settings:
-    """Give the settings that the origins amount to, or raise SettingsError with every fault."""
+    """Validate sourced values and return the settings; raise SettingsError with all faults."""
     known = setting_keys()
-    faults = [_unknown(key, origin, known) for key, origin in origins.items() if key not in known]
+    faults = [_unknown_key_fault(key, origin, known) for key, origin in origins.items() if key not in known]
     tree: dict[str, Any] = {}
     for key in known:
         if key in origins:
@@ -175,13 +177,13 @@ def build_settings(origins: Mapping[str, SourcedValue]) -> Settings:
     try:
         settings = Settings(**tree)
     except ValidationError as error:
-        faults += [_mistyped(fault, origins) for fault in error.errors()]
+        faults += [_invalid_value_fault(fault, origins) for fault in error.errors()]
     if faults:
         raise SettingsError(dict.fromkeys(faults))
     return settings
 
 
-def _unknown(key: str, origin: SourcedValue, known: list[str]) -> str:
+def _unknown_key_fault(key: str, origin: SourcedValue, known: list[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [
         name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]
     ]
@@ -192,7 +194,7 @@ def _unknown(key: str, origin: SourcedValue, known: list[str]) -> str:
     return f"{origin.source} has an unknown key '{key}'. {hint}"
 
 
-def _mistyped(fault: Any, origins: Mapping[str, SourcedValue]) -> str:
+def _invalid_value_fault(fault: Any, origins: Mapping[str, SourcedValue]) -> str:
     names = [str(part) for part in fault["loc"]]
     key = next((k for n in (2, 1) if (k := ".".join(names[:n])) in origins), ".".join(names))
     if key not in origins:

@@ -1,4 +1,4 @@
-"""The types and limits of every setting. Values stand in conf/base.yaml; config.py loads them."""
+"""Types and limits of every setting. Defaults are in conf/base.yaml; loader.py loads them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENV_PREFIX = "IRBIS_"
 
 
 class SettingsSection(BaseModel):
-    """Stand above every group of settings: nothing unknown, nothing changed after loading."""
+    """Base of every section of settings: rejects unknown keys, and is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
@@ -51,8 +51,8 @@ class Azure(SettingsSection):
     hosts: Hosts
 
     @property
-    def given(self) -> dict[str, str]:
-        """The credentials that are set, by name."""
+    def credentials(self) -> dict[str, str]:
+        """Return the credentials that are set, by name."""
         return {name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)}
 
 
@@ -189,7 +189,7 @@ class Spark(SettingsSection):
 
 
 class Settings(BaseSettings):
-    """Everything a stage may be told, by section. Built by `load_settings`."""
+    """All settings, by section. Built by `load_settings`."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: how their texts are read, and what is refused."""
+"""Field types of settings: how texts are parsed, and which values are rejected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def split_commas(value: Any) -> Any:
 
 
 def parse_mapping(value: Any) -> Any:
-    """Give the mapping that a text of JSON holds; whatever else it is, unchanged. Raises ValueError."""
+    """Parse a mapping from JSON text; return other values unchanged. Raises ValueError."""
     value = json.loads(value) if isinstance(value, str) else value
     for name, item in value.items() if isinstance(value, dict) else ():
         if not isinstance(item, (str, int, float)):
@@ -37,7 +37,7 @@ def parse_mapping(value: Any) -> Any:
     return value
 
 
-def sums_to_one(fractions: list[float]) -> list[float]:
+def validate_fractions(fractions: list[float]) -> list[float]:
     if abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"train, validation and test must sum to 1, not {sum(fractions):g}")
     return fractions
@@ -126,6 +126,6 @@ Fractions = Annotated[
     list[Annotated[float, Field(gt=0, lt=1)]],
     Field(min_length=3, max_length=3),
     BeforeValidator(split_commas),
-    AfterValidator(sums_to_one),
+    AfterValidator(validate_fractions),
 ]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

@@ -1,1 +1,1 @@
-"""The bundle of Databricks jobs, and secrets of a workspace."""
+"""Databricks: the bundle of jobs, and secrets."""

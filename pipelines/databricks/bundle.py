@@ -1,7 +1,7 @@
-"""The Databricks bundle as it would be deployed: includes, target, variables and paths, resolved without a workspace.
+"""Render the Databricks bundle as it would be deployed: resolve includes, target, variables and paths offline.
 
-The order is that of the Databricks CLI: includes and the target are merged into databricks.yml, variables resolved,
-then the target's presets applied and paths translated. What only a workspace knows stays as `${...}`.
+The order is that of the Databricks CLI: merge includes and the target into databricks.yml, resolve variables, apply
+the target's presets, translate paths. Values that only a workspace has stay as `${...}`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TARGET_KEYS = ("default", "mode", "variables")  # of a target: not merged into t
 
 @dataclass(frozen=True)
 class Bundle:
-    """Hold a bundle as its files have it: the tree that they amount to, and which file names which job."""
+    """A parsed bundle: the merged tree of its files, and the file that defines each job."""
 
     root: Path
     tree: Tree
@@ -38,18 +38,18 @@ class Bundle:
         return list(self.tree.get("targets") or {})
 
     def file_of(self, job: str) -> Path:
-        """Give the file that a job stands in, below the bundle's folder."""
+        """Return the file that defines a job, relative to the bundle's folder."""
         return Path(self.files.get(job, BUNDLE_FILE))
 
 
 def bundle_folder() -> Path:
-    """Find the bundle that ships with the package, and the jobs that it names, at the same distance as ever."""
+    """Return the packaged bundle; unpacks jobs/ as well, which it refers to by relative paths."""
     resource_dir("jobs")
     return resource_dir("deploy/databricks")
 
 
 def read_bundle(folder: Path | None = None) -> Bundle:
-    """Read databricks.yml and what it includes. Raises SettingsError where one is missing or no YAML."""
+    """Read databricks.yml and the files it includes. Raises SettingsError if one is missing or not YAML."""
     root = folder or bundle_folder()
     if not (root / BUNDLE_FILE).is_file():
         raise SettingsError(
@@ -73,7 +73,7 @@ def _jobs_of(tree: Tree) -> Tree:
 
 
 def deep_merge(base: Any, more: Any) -> Any:
-    """Lay one tree over another: mappings by name, lists one after the other, else the later value."""
+    """Merge two trees: mappings by key, lists concatenated, otherwise the second value."""
     if isinstance(base, dict) and isinstance(more, dict):
         return {**base, **{key: deep_merge(base[key], value) if key in base else value for key, value in more.items()}}
     return base + more if isinstance(base, list) and isinstance(more, list) else more
@@ -82,7 +82,7 @@ def deep_merge(base: Any, more: Any) -> Any:
 def resolve_target(
     bundle: Bundle, target: str, variables: Mapping[str, Any] | None = None, user: str | None = None
 ) -> tuple[Tree, list[str]]:
-    """Give the tree of one target, its variables resolved, and the faults found in doing so."""
+    """Return the tree of one target with its variables resolved, and the faults of resolving them."""
     if target not in bundle.targets:
         raise SettingsError(f"The bundle has no target {target}. Known: {', '.join(bundle.targets)}.")
     chosen = bundle.tree["targets"][target] or {}
@@ -90,15 +90,17 @@ def resolve_target(
     tree = deep_merge(tree, {key: value for key, value in chosen.items() if key not in TARGET_KEYS})
     tree["bundle"] = {**(tree.get("bundle") or {}), "target": target, "mode": chosen.get("mode")}
     tree["workspace"] = _workspace(tree, user)
-    resolver = Resolver(tree, _values(tree, chosen, variables or {}))
+    resolver = Resolver(tree, _variable_values(tree, chosen, variables or {}))
     tree = {key: value if key == "variables" else resolver.resolve(value) for key, value in tree.items()}
     for job in _jobs_of(tree).values():
-        job |= {name: _keyed(job[name], key) for name, key in LIST_KEYS.items() if isinstance(job.get(name), list)}
+        job |= {
+            name: _merge_by_key(job[name], key) for name, key in LIST_KEYS.items() if isinstance(job.get(name), list)
+        }
     return tree, resolver.faults
 
 
-def _values(tree: Tree, chosen: Tree, given: Mapping[str, Any]) -> Tree:
-    """Give the variables that have a value: given, of the environment, of the target, else their default."""
+def _variable_values(tree: Tree, chosen: Tree, given: Mapping[str, Any]) -> Tree:
+    """Return the values of variables, by precedence: arguments, environment, target, default."""
     known = tree.get("variables") or {}
     if unknown := sorted({*given, *(chosen.get("variables") or {})} - set(known)):
         raise SettingsError(f"{BUNDLE_FILE}: variables: there is no {', '.join(unknown)}. Known: {', '.join(known)}.")
@@ -113,7 +115,7 @@ def _values(tree: Tree, chosen: Tree, given: Mapping[str, Any]) -> Tree:
 
 
 def _workspace(tree: Tree, user: str | None) -> Tree:
-    """Give the paths of the workspace as the CLI sets them where the bundle does not."""
+    """Return the workspace's paths, with the CLI's defaults for those the bundle does not set."""
     found = dict(tree.get("workspace") or {})
     short = re.sub(r"[^a-zA-Z0-9]", "_", user.partition("@")[0]) if user else None
     found["current_user"] = {"userName": user, "short_name": short} if user else {}
@@ -126,8 +128,8 @@ def _workspace(tree: Tree, user: str | None) -> Tree:
     return found
 
 
-def _keyed(items: list[Any], key: str) -> list[Any]:
-    """Merge the items that bear the same key, in the place of the first."""
+def _merge_by_key(items: list[Any], key: str) -> list[Any]:
+    """Merge the items with the same key, at the position of the first."""
     found: dict[Any, Any] = {}
     for number, item in enumerate(items):
         name = item.get(key, number) if isinstance(item, dict) else number
@@ -142,10 +144,10 @@ def render(
     user: str | None = None,
     folder: Path | None = None,
 ) -> Tree:
-    """Give the bundle as it would be deployed to a target: everything merged, resolved and with absolute paths."""
+    """Return the bundle as it would be deployed to a target: merged, resolved and with absolute paths."""
     bundle = read_bundle(folder)
     tree, _ = resolve_target(bundle, target, variables, user)
-    rendered = {name: _as_created(job, tree, bundle, name) for name, job in _jobs_of(tree).items()}
+    rendered = {name: _add_deployment_fields(job, tree, bundle, name) for name, job in _jobs_of(tree).items()}
     return {**tree, "resources": {**tree.get("resources", {}), "jobs": rendered}}
 
 
@@ -156,12 +158,12 @@ def render_jobs(
     user: str | None = None,
     folder: Path | None = None,
 ) -> dict[str, Tree]:
-    """Give the settings of each job, as the Jobs API takes them."""
+    """Return the settings of each job as accepted by the Jobs API."""
     return dict(render(target, variables, user=user, folder=folder)["resources"]["jobs"])
 
 
-def _as_created(job: Tree, tree: Tree, bundle: Bundle, name: str) -> Tree:
-    """Add what the CLI adds to a job: presets of the target, who deployed it, run_as, absolute paths."""
+def _add_deployment_fields(job: Tree, tree: Tree, bundle: Bundle, name: str) -> Tree:
+    """Add the fields that the CLI adds to a job: presets of the target, deployment, run_as, absolute paths."""
     workspace, presets = tree["workspace"], _presets(tree)
     found = {key: value for key, value in job.items() if key != "permissions"}  # which are granted by another call
     found["name"] = f"{presets.get('name_prefix', '')}{job.get('name', name)}"
@@ -175,14 +177,14 @@ def _as_created(job: Tree, tree: Tree, bundle: Bundle, name: str) -> Tree:
     if "run_as" in tree:
         found.setdefault("run_as", tree["run_as"])
     folder = bundle.root / bundle.file_of(name).parent
-    found["tasks"] = [_with_paths(task, tree, bundle, folder) for task in job.get("tasks") or []]
+    found["tasks"] = [_resolve_paths(task, tree, bundle, folder) for task in job.get("tasks") or []]
     metadata = f"{workspace['state_path']}/metadata.json"
     found["deployment"] = {"kind": "BUNDLE", "metadata_file_path": metadata}
     return {**found, "edit_mode": "UI_LOCKED", "format": "MULTI_TASK"}
 
 
 def _presets(tree: Tree) -> Tree:
-    """Give the target's presets; mode development brings its own."""
+    """Return the target's presets, with the defaults of mode development."""
     presets = dict(tree.get("presets") or {})
     if tree["bundle"]["mode"] != "development":
         return presets
@@ -191,10 +193,10 @@ def _presets(tree: Tree) -> Tree:
     return {**own, **presets, "tags": {"dev": short, **presets.get("tags", {})}}
 
 
-def _with_paths(task: Tree, tree: Tree, bundle: Bundle, folder: Path) -> Tree:
+def _resolve_paths(task: Tree, tree: Tree, bundle: Bundle, folder: Path) -> Tree:
     found = dict(task)
     if "for_each_task" in task:
-        inner = _with_paths(task["for_each_task"]["task"], tree, bundle, folder)
+        inner = _resolve_paths(task["for_each_task"]["task"], tree, bundle, folder)
         found["for_each_task"] = {**task["for_each_task"], "task": inner}
     for kind, key in (("spark_python_task", "python_file"), ("notebook_task", "notebook_path")):
         path = (task.get(kind) or {}).get(key)
@@ -203,12 +205,12 @@ def _with_paths(task: Tree, tree: Tree, bundle: Bundle, folder: Path) -> Tree:
             below = below if kind == "spark_python_task" else str(Path(below).with_suffix(""))
             found[kind] = {**task[kind], key: f"{tree['workspace']['file_path']}/{below}"}
     if "libraries" in task:
-        found["libraries"] = [_uploaded(each, tree["workspace"]) for each in task["libraries"]]
+        found["libraries"] = [_resolve_library(each, tree["workspace"]) for each in task["libraries"]]
     return found
 
 
-def _uploaded(library: Tree, workspace: Tree) -> Tree:
-    """Give a library by its place in the workspace; a pattern stands for the wheel of this version."""
+def _resolve_library(library: Tree, workspace: Tree) -> Tree:
+    """Return a library with its path in the workspace; a pattern becomes the wheel of this version."""
     wheel = library.get("whl")
     if not isinstance(wheel, str) or not is_local(wheel):
         return library
@@ -217,22 +219,22 @@ def _uploaded(library: Tree, workspace: Tree) -> Tree:
 
 
 def is_local(path: str) -> bool:
-    """Say whether a path is one beside the bundle's files, to be uploaded, and none of the workspace or a store."""
+    """Return whether a path is relative to the bundle's files, rather than in the workspace or a store."""
     return not path.startswith("/") and "://" not in path and not path.startswith(("dbfs:", "${"))
 
 
 def sync_root(root: Path, tree: Tree) -> Path:
-    """Give the folder that the files in the workspace stand for: the one that holds the bundle and all it syncs."""
+    """Return the root of the synced files: the common parent of the bundle and its sync paths."""
     return Path(os.path.commonpath([root.resolve(), *sync_folders(root, tree)]))
 
 
 def sync_folders(root: Path, tree: Tree) -> list[Path]:
-    """Give the folders that are uploaded."""
+    """Return the folders that are uploaded."""
     return [(root / path).resolve() for path in (tree.get("sync") or {}).get("paths") or ["."]]
 
 
 def iter_leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Give every leaf of a tree with its path, such as resources.jobs.nightly.tasks[0].task_key."""
+    """Yield every leaf of a tree with its path, such as resources.jobs.nightly.tasks[0].task_key."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from iter_leaves(item, f"{path}.{key}" if path else str(key))

@@ -1,4 +1,4 @@
-"""What is wrong with the clusters of a bundle's jobs that neither schema nor CLI tells of."""
+"""Validate the clusters of a bundle's jobs beyond what schema and CLI check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NODE_TYPES = "node_types.yaml"  # in the bundle's folder
 
 @dataclass(frozen=True)
 class NodeType:
-    """Hold the cores and GPUs of one machine."""
+    """Cores and GPUs of a node type."""
 
     name: str
     cores: int
@@ -25,7 +25,7 @@ class NodeType:
 
 
 def node_types(folder: Path) -> dict[str, NodeType]:
-    """Give the machines that we know of, from the bundle's own list, else from ours."""
+    """Return the known node types, from the bundle's own list, else from the packaged one."""
     own = folder / NODE_TYPES
     tree = read_yaml(own if own.is_file() else bundle_folder() / NODE_TYPES)
     found = {name: NodeType(name, cores) for name, cores in tree["cpu"].items()}
@@ -33,7 +33,7 @@ def node_types(folder: Path) -> dict[str, NodeType]:
 
 
 def validate_cluster(cluster: Mapping[str, Any], where: str, known: Mapping[str, NodeType]) -> Iterator[str]:
-    """Give every fault of one cluster; `where` is its file and path."""
+    """Yield the faults of one cluster; `where` is its file and path."""
     yield from _size_faults(cluster, where)
     for key in ("node_type_id", "driver_node_type_id"):
         name = cluster.get(key)
@@ -64,7 +64,7 @@ def _size_faults(cluster: Mapping[str, Any], where: str) -> Iterator[str]:
 def _gpu_faults(cluster: Mapping[str, Any], where: str, node: NodeType) -> Iterator[str]:
     runtime = str(cluster.get("spark_version", ""))
     if "${" not in runtime and ("-gpu-" in runtime) != bool(node.gpus):
-        has, wanted = (_gpus(node), "-gpu-") if node.gpus else ("no GPU", "-cpu-")
+        has, wanted = (_format_gpus(node), "-gpu-") if node.gpus else ("no GPU", "-cpu-")
         yield f"{where}.spark_version = {runtime}, and {node.name} has {has}. Take a runtime with {wanted} in its name."
     if not node.gpus:
         return
@@ -74,10 +74,11 @@ def _gpu_faults(cluster: Mapping[str, Any], where: str, node: NodeType) -> Itera
         yield f"{where}.spark_conf: spark.task.resource.gpu.amount = {amount}. Set it to 1: one task for each GPU."
     if "${" not in cpus and (not cpus.isdigit() or int(cpus) != node.cores // node.gpus):
         yield (
-            f"{where}.spark_conf: spark.task.cpus = {cpus}, and {node.name} has {node.cores} cores and {_gpus(node)}. "
+            f"{where}.spark_conf: spark.task.cpus = {cpus}, and {node.name} has {node.cores} cores and "
+            f"{_format_gpus(node)}. "
             f"Set it to {node.cores // node.gpus}: one task for each GPU, with all its cores behind it."
         )
 
 
-def _gpus(node: NodeType) -> str:
+def _format_gpus(node: NodeType) -> str:
     return "1 GPU" if node.gpus == 1 else f"{node.gpus} GPUs"

@@ -1,4 +1,4 @@
-"""What is wrong with a cron line of Quartz, which Databricks schedules by."""
+"""Validate Quartz cron expressions, which Databricks uses for schedules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FORMAT_HINT = "seconds minutes hours day-of-month month day-of-week [year], such
 
 @dataclass(frozen=True)
 class CronField:
-    """Hold a field's name, its limits, the names that stand for numbers, and what only it may say."""
+    """A field of a cron expression: its name, limits, names for numbers, and its special values."""
 
     name: str
     low: int
@@ -20,7 +20,7 @@ class CronField:
     special: str = r"(?!)"
 
     def number(self, word: str) -> int | None:
-        """Give the number that a word stands for; null if it is none of this field."""
+        """Return the number of a word; None if it is not a value of this field."""
         if word.upper() in self.names:
             return self.low + self.names.index(word.upper())
         return int(word) if word.isdigit() and self.low <= int(word) <= self.high else None
@@ -40,7 +40,7 @@ FIELDS = (
 
 
 def validate_cron(line: str) -> list[str]:
-    """Give what is wrong with the line, in words; nothing if Quartz takes it."""
+    """Return the faults of a cron expression; empty if Quartz accepts it."""
     words = line.split()
     if len(words) not in (6, 7):
         return [f"it has {len(words)} fields, and Quartz wants 6 or 7: {FORMAT_HINT}"]

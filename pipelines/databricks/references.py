@@ -1,4 +1,4 @@
-"""References in a bundle, such as ${var.catalog} or ${workspace.file_path}: replaced by what they stand for."""
+"""Resolve references in a bundle, such as ${var.catalog} or ${workspace.file_path}."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 REFERENCE = re.compile(r"\$\{([a-zA-Z]+(?:[-_]*[a-zA-Z0-9]+)*(?:\.[a-zA-Z]+(?:[-_]*[a-zA-Z0-9]+)*(?:\[\d+\])*)+)\}")
-DEPTH = 20  # references within references; more are a circle
+DEPTH = 20  # maximum depth of nested references; deeper ones are a cycle
 
 
 class Resolver:
-    """Resolve references against a bundle's tree and the values of its variables.
+    """Resolver of references against a bundle's tree and the values of its variables.
 
-    What has no value yet, or is known to a workspace alone, stays as it is. `faults` collects what leads in a circle.
+    References without a value, or with one that only a workspace has, stay unchanged. `faults` collects cycles.
     """
 
     def __init__(self, tree: Mapping[str, Any], values: Mapping[str, Any]):
@@ -21,7 +21,7 @@ class Resolver:
         self.faults: list[str] = []
 
     def resolve(self, value: Any, depth: int = 0) -> Any:
-        """Give the value with every reference in it replaced; a text that is one reference alone takes its type."""
+        """Return the value with its references replaced; a text that is one reference takes the type of its value."""
         if isinstance(value, dict):
             return {key: self.resolve(item, depth) for key, item in value.items()}
         if isinstance(value, list):
@@ -33,15 +33,15 @@ class Resolver:
             self.faults += [] if fault in self.faults else [fault]
             return value
         if whole := REFERENCE.fullmatch(value):
-            return self._meaning(whole, depth)
-        return REFERENCE.sub(lambda found: str(self._meaning(found, depth)), value)
+            return self._look_up(whole, depth)
+        return REFERENCE.sub(lambda found: str(self._look_up(found, depth)), value)
 
-    def _meaning(self, found: re.Match[str], depth: int) -> Any:
+    def _look_up(self, found: re.Match[str], depth: int) -> Any:
         first, *rest = re.findall(r"[^.\[\]]+", found[1])
-        place: Any = self.values if first == "var" else self.tree.get(first)
+        node: Any = self.values if first == "var" else self.tree.get(first)
         for name in rest:
-            if isinstance(place, list) and name.isdigit() and int(name) < len(place):
-                place = place[int(name)]
+            if isinstance(node, list) and name.isdigit() and int(name) < len(node):
+                node = node[int(name)]
             else:
-                place = place.get(name) if isinstance(place, Mapping) else None
-        return found[0] if place is None or place == found[0] else self.resolve(place, depth + 1)
+                node = node.get(name) if isinstance(node, Mapping) else None
+        return found[0] if node is None or node == found[0] else self.resolve(node, depth + 1)

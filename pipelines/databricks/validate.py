@@ -1,4 +1,4 @@
-"""What is wrong with a bundle that its schema does not catch: every complaint at once, before anything is deployed."""
+"""Validate a bundle beyond its schema, before it is deployed; reports all faults at once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from pipelines.databricks.bundle import BUNDLE_FILE, Bundle, Tree, is_local, ite
 from pipelines.databricks.clusters import NodeType, node_types, validate_cluster
 from pipelines.databricks.quartz import validate_cron
 
-CheckParameters = Callable[
-    [str, Sequence[str]], list[str]
-]  # (command, its parameters) -> what it would say against them
+CheckParameters = Callable[[str, Sequence[str]], list[str]]  # (command, parameters) -> faults
 
 COMPUTE = ("job_cluster_key", "new_cluster", "existing_cluster_id", "environment_key")
 TRIGGERS = ("schedule", "trigger", "continuous")
@@ -24,19 +22,19 @@ TRIGGERS = ("schedule", "trigger", "continuous")
 
 @dataclass(frozen=True)
 class YamlLocation:
-    """Say where in a bundle something of a job stands: its file, and its path in the tree."""
+    """Location of a part of a job in a bundle: its file and its path in the tree."""
 
     bundle: Bundle
     job: str
     path: str = ""
 
     def at(self, name: str) -> YamlLocation:
-        """Give the place of a part, such as tasks[0]."""
+        """Return the location of a part, such as tasks[0]."""
         return YamlLocation(self.bundle, self.job, f"{self.path}.{name}" if self.path else name)
 
     @property
     def origin(self) -> str:
-        """Say where the value itself stands: if it is a variable alone, among the variables."""
+        """Return where the value is defined: for a single variable, its entry among the variables."""
         value = self.bundle.tree["resources"]["jobs"].get(self.job)
         for key in re.findall(r"[^.\[\]]+", self.path):
             if isinstance(value, list):
@@ -48,7 +46,7 @@ class YamlLocation:
 
     @property
     def folder(self) -> Path:
-        """Give the folder that paths here are relative to."""
+        """Return the folder that paths here are relative to."""
         return self.bundle.root / self.bundle.file_of(self.job).parent
 
     def __str__(self) -> str:
@@ -58,15 +56,15 @@ class YamlLocation:
 
 @dataclass(frozen=True)
 class BundleValidator:
-    """Hold what the checks of one target share."""
+    """Checks of the jobs of one target."""
 
     bundle: Bundle
     tree: Tree
     nodes: Mapping[str, NodeType]
-    ask: CheckParameters
+    check_parameters: CheckParameters
 
     def job(self, name: str, job: Tree) -> Iterator[str]:
-        """Give the faults of a job, of its clusters and of its tasks."""
+        """Yield the faults of a job, its clusters and its tasks."""
         where = YamlLocation(self.bundle, name)
         yield from _start_faults(job, where)
         clusters = job.get("job_clusters") or []
@@ -81,14 +79,14 @@ class BundleValidator:
             yield from self.task(task, where.at(f"tasks[{number}]"), keys, job)
 
     def task(self, task: Tree, where: YamlLocation, clusters: list[str], job: Tree) -> Iterator[str]:
-        """Give the faults of a task; those of a task within a for_each_task too."""
+        """Yield the faults of a task, including those of the task within a for_each_task."""
         kinds = [key for key in task if key.endswith("_task")]
         if len(kinds) != 1:
             said = f"has two types, {' and '.join(kinds)}. Make two tasks of it" if kinds else "has no type"
             yield f"{where} ({task.get('task_key')}) {said}."
         key = task.get("job_cluster_key")
         if key is not None and key not in clusters:
-            yield f"{where}.job_cluster_key = {key}, and the job has no such cluster. {_known(key, clusters)}"
+            yield f"{where}.job_cluster_key = {key}, and the job has no such cluster. {_suggest(key, clusters)}"
         if "new_cluster" in task:
             yield from validate_cluster(task["new_cluster"], where.at("new_cluster").origin, self.nodes)
         if "for_each_task" in task:
@@ -106,25 +104,25 @@ class BundleValidator:
             for name in re.findall(r"\{\{\s*job\.parameters\.([\w-]+)\s*\}\}", parameter):
                 if name not in names:
                     place = f"{where}.parameters[{number}] = {parameter}"
-                    yield f"{place}: the job has no parameter {name}. {_known(name, names)}"
+                    yield f"{place}: the job has no parameter {name}. {_suggest(name, names)}"
         file = str(python.get("python_file", ""))
         if not is_local(file):
             return
         path = (where.folder / file).resolve()
         if not path.is_file():
             there = sorted(each.name for each in path.parent.glob("*.py")) if path.parent.is_dir() else []
-            yield f"{where}.python_file = {file}: there is no such file. {_known(path.name, there)}"
+            yield f"{where}.python_file = {file}: there is no such file. {_suggest(path.name, there)}"
             return
         if not any(path.is_relative_to(folder) for folder in sync_folders(self.bundle.root, self.tree)):
             yield f"{where}.python_file = {file} would not be uploaded. Add its folder to sync.paths in {BUNDLE_FILE}."
         if command := re.search(r"main\(\[\"(\w+)\"", path.read_text(encoding="utf-8")):
-            said = self.ask(command[1], parameters)
+            said = self.check_parameters(command[1], parameters)
             yield from (f"{where.at('parameters').origin}, for {path.name}: {fault}" for fault in said)
 
 
 def validate_bundle(bundle: Bundle, ask: CheckParameters) -> list[str]:
-    """Give every complaint about a bundle, in plain sentences; `ask` tells what a command says against parameters."""
-    found = list(_undeclared(bundle))
+    """Return all faults of a bundle as sentences; `ask(command, parameters)` returns the faults of parameters."""
+    found = list(_undeclared_faults(bundle))
     nodes = node_types(bundle.root)
     for target in bundle.targets:
         tree, circles = resolve_target(bundle, target)
@@ -135,14 +133,14 @@ def validate_bundle(bundle: Bundle, ask: CheckParameters) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _undeclared(bundle: Bundle) -> Iterator[str]:
+def _undeclared_faults(bundle: Bundle) -> Iterator[str]:
     declared = list(bundle.tree.get("variables") or {})
     for path, value in iter_leaves(bundle.tree):
         for name in re.findall(r"\$\{var\.([\w-]+)", str(value)):
             if name not in declared:
                 job = re.match(r"resources\.jobs\.([^.\[]+)", path)
                 file = bundle.file_of(job[1]) if job else Path(BUNDLE_FILE)
-                hint = _known(name, declared)
+                hint = _suggest(name, declared)
                 yield f"{file.as_posix()}: {path} = {value} uses a variable {name} that is not declared. {hint}"
 
 
@@ -172,7 +170,7 @@ def _start_faults(job: Tree, where: YamlLocation) -> Iterator[str]:
         for fault in validate_cron(line):
             yield f"{where.at('schedule.quartz_cron_expression').origin} = {line!r}: {fault}."
     if schedule and "${" not in zone and zone not in available_timezones():
-        hint = _known(zone, sorted(available_timezones()), shown=0)
+        hint = _suggest(zone, sorted(available_timezones()), shown=0)
         place = where.at("schedule.timezone_id").origin
         yield f"{place} = {zone!r} is no time zone. {hint or 'Give one such as UTC.'}"
 
@@ -185,7 +183,7 @@ def _dependency_faults(tasks: list[Tree], where: YamlLocation) -> Iterator[str]:
         for name in before:
             if name not in waits:
                 place = f"{where}.tasks[{number}] ({key})"
-                yield f"{place} depends_on {name}, and there is no such task. {_known(name, waits)}"
+                yield f"{place} depends_on {name}, and there is no such task. {_suggest(name, waits)}"
     done: set[str] = set()
     while ready := {key for key, before in waits.items() if key not in done and not (set(before) & set(waits)) - done}:
         done |= ready
@@ -193,8 +191,8 @@ def _dependency_faults(tasks: list[Tree], where: YamlLocation) -> Iterator[str]:
         yield f"{where}.tasks wait for one another: {', '.join(circle)}. Take a depends_on away from one of them."
 
 
-def _known(name: str, known: Sequence[str] | Mapping[str, Any], shown: int = 12) -> str:
-    """Say what there is instead of a name that there is not."""
+def _suggest(name: str, known: Sequence[str] | Mapping[str, Any], shown: int = 12) -> str:
+    """Return a hint for an unknown name: the closest known one, or the first `shown` known ones."""
     if near := get_close_matches(name, list(known), n=1):
         return f"Did you mean {near[0]}?"
     return f"Known: {', '.join(list(known)[:shown]) or 'none'}." if shown else ""

@@ -55,9 +55,9 @@ def _model(tracking: Tracking, version: ModelVersion) -> ModelSummary:
 def _why_champion(version: ModelVersion) -> str:
     """Give the gate's verdict; of a version that a person has made champion since, who did so, when and why."""
     verdict, made = version.tags.get("gate", ""), promotion_history(version)
-    if not made or made[-1].why in verdict:
+    if not made or made[-1].reason in verdict:
         return f"{version} {verdict}"
-    return f"{version} was made champion by {made[-1].by} on {made[-1].at[:10]}: {made[-1].why}"
+    return f"{version} was made champion by {made[-1].by} on {made[-1].at[:10]}: {made[-1].reason}"
 
 
 def _evaluation(values: dict[str, Any] | None) -> Evaluation | None:

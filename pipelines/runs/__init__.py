@@ -1,1 +1,1 @@
-"""Records, history, submission and following of runs."""
+"""Runs: records, history, submission and following."""

@@ -1,4 +1,4 @@
-"""Follow a run, wherever it is: its tasks, its log line by line, and how it ended."""
+"""Follow a run on any backend: its tasks, its log line by line, and its outcome."""
 
 from __future__ import annotations
 
@@ -10,152 +10,165 @@ from pathlib import Path
 from pipelines.errors import AccessError, DataError, UserError
 from pipelines.runs.backends.base import Backend, ConnectionLost, Handle, RunStatus
 from pipelines.runs.history import FAILED, LOCAL, SUCCEEDED, UNKNOWN, RunHistory, RunRecord, refresh_local, utc_now
-from pipelines.runs.record import UNREADABLE, Record, StageRecord, read_record
+from pipelines.runs.record import UNREADABLE, StageRecord, TaskRecord, read_record
 from pipelines.safe_paths import find_name_fault, safe_join
 
-MAX_DISCONNECT_SECONDS = 1800.0  # seconds without an answer after which nobody waits any more
-Say = Callable[[str], None]
+MAX_DISCONNECT_SECONDS = 1800.0  # seconds without a connection, after which following gives up
+Printer = Callable[[str], None]
 
 
 class LogTail:
-    """Give what is new in a run's log; each of its tasks writes one."""
+    """Reader of the new lines of a run's logs; each task of the run writes one."""
 
-    def __init__(self, target: Backend, folder: str):
-        self._target, self._folder = target, folder
-        self._shown: dict[str, int] = {}
+    def __init__(self, backend: Backend, folder: str):
+        self._backend, self._folder = backend, folder
+        self._offsets: dict[str, int] = {}
 
     def read_new(self, *, is_over: bool = False) -> str:
-        """Give the whole lines that were not given before; of a run that is over, what is left."""
-        found = []
-        for name, size in self._target.files(self._folder):
-            shown = self._shown.get(name, 0)
-            if not name.endswith(".log") or size <= shown or find_name_fault(name):
+        """Return the complete lines added since the last call; with `is_over`, also an incomplete last line."""
+        texts = []
+        for name, size in self._backend.files(self._folder):
+            offset = self._offsets.get(name, 0)
+            if not name.endswith(".log") or size <= offset or find_name_fault(name):
                 continue
-            fresh = self._target.read(f"{self._folder}/{name}")[shown:]
-            end = len(fresh) if is_over else fresh.rfind(b"\n") + 1
-            self._shown[name] = shown + end
-            found.append(fresh[:end].decode("utf-8", "replace"))
-        return "".join(found)
+            new = self._backend.read(f"{self._folder}/{name}")[offset:]
+            end = len(new) if is_over else new.rfind(b"\n") + 1
+            self._offsets[name] = offset + end
+            texts.append(new[:end].decode("utf-8", "replace"))
+        return "".join(texts)
 
 
-def get_handle(entry: RunRecord, target: Backend) -> Handle:
-    """Give what the target knows the run by; where the line broke while it was sent, it is looked for by its id."""
-    handle = entry.handle or target.find(entry.id)
+def get_handle(entry: RunRecord, backend: Backend) -> Handle:
+    """Return the backend's handle of a run. If the connection dropped during submission, search for the run by its id.
+
+    Raises DataError if the backend has no such run.
+    """
+    handle = entry.handle or backend.find(entry.id)
     if not handle:
-        raise DataError(f"{entry.id} was never started: the line broke while it was sent. `irbis repeat {entry.id}`.")
+        raise DataError(
+            f"{entry.id} was never started: the connection dropped during submission. Run `irbis repeat {entry.id}`."
+        )
     return {**handle, "workspace": handle.get("workspace") or entry.workspace}
 
 
-def refresh(entry: RunRecord, target: Backend, ledger: RunHistory) -> RunRecord:
-    """Give the entry as the run is now, and keep it so."""
+def refresh(entry: RunRecord, backend: Backend, history: RunHistory) -> RunRecord:
+    """Return the entry with the run's present state, and save it to the history."""
     if entry.has_ended:
         return entry
-    handle = get_handle(entry, target)
-    return _kept(entry, handle, target.progress(handle), target, ledger)
+    handle = get_handle(entry, backend)
+    return _save(entry, handle, backend.get_status(handle), backend, history)
 
 
-def list_as_is(entry: RunRecord, target: Callable[[], Backend], ledger: RunHistory) -> RunRecord:
-    """Give the entry as the run is now; whatever its record holds, the others can be listed too."""
+def refresh_safely(entry: RunRecord, backend: Callable[[], Backend], history: RunHistory) -> RunRecord:
+    """Return the entry with the run's present state; errors become its outcome, so that other runs can be listed."""
     if entry.backend == LOCAL or entry.has_ended or not entry.is_readable:
         return refresh_local(entry)
     try:
-        return refresh(entry, target(), ledger)
+        return refresh(entry, backend(), history)
     except (AccessError, DataError) as error:
-        return replace(entry, outcome=f"not known: {error}")
-    except UserError as error:  # a place or a setting that this version does not know
-        return replace(entry, state=UNKNOWN, outcome=f"not known: {error}")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # its handle is not one of this place's
+        return replace(entry, outcome=f"unknown: {error}")
+    except UserError as error:  # a backend or a setting that this version does not have
+        return replace(entry, state=UNKNOWN, outcome=f"unknown: {error}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # the handle is not one of this backend's
         return replace(
-            entry, state=UNKNOWN, outcome=f"not known: its record has no handle of {entry.backend} ({error!r})"
+            entry, state=UNKNOWN, outcome=f"unknown: its record has no handle of {entry.backend} ({error!r})"
         )
 
 
 def follow(
-    entry: RunRecord, target: Backend, ledger: RunHistory, look_seconds: float, say: Say, tell: Say
+    entry: RunRecord,
+    backend: Backend,
+    history: RunHistory,
+    poll_seconds: float,
+    print_log: Printer,
+    print_status: Printer,
 ) -> RunRecord:
-    """Pass the run's log to `say`, and word of it to `tell`, until it ends; give its last state.
+    """Pass a run's log to `print_log`, and changes of its tasks' states to `print_status`, until the run ends.
 
-    A connection that breaks is taken up again; raises AccessError after half an hour without one.
+    Returns the entry with the final state. Reconnects after a dropped connection; raises AccessError after half an
+    hour without one.
     """
-    handle, log, told = get_handle(entry, target), LogTail(target, entry.folder), dict[str, str]()
+    handle, log, printed = get_handle(entry, backend), LogTail(backend, entry.folder), dict[str, str]()
     lost_at: float | None = None
     while True:
         try:
-            progress = target.progress(handle)
-            for name, word in progress.tasks.items():
-                if told.get(name) != word:
-                    tell(f"{entry.id}: {name} {word}")
-            told = dict(progress.tasks)
-            if text := log.read_new(is_over=progress.has_ended):
-                say(text)
-            if progress.has_ended or progress.state == UNKNOWN:
-                return _kept(entry, handle, progress, target, ledger)
+            status = backend.get_status(handle)
+            for name, state in status.tasks.items():
+                if printed.get(name) != state:
+                    print_status(f"{entry.id}: {name} {state}")
+            printed = dict(status.tasks)
+            if text := log.read_new(is_over=status.has_ended):
+                print_log(text)
+            if status.has_ended or status.state == UNKNOWN:
+                return _save(entry, handle, status, backend, history)
             lost_at = None
         except ConnectionLost as error:
             if lost_at is None:
                 lost_at = time.monotonic()
-                tell(f"{entry.id}: {error} Looking again; the run goes on meanwhile.")
+                print_status(f"{entry.id}: {error} Reconnecting; the run continues meanwhile.")
             elif time.monotonic() - lost_at > MAX_DISCONNECT_SECONDS:
-                raise AccessError(f"{error} The run may go on: `irbis logs {entry.id} --follow` later.") from error
-        time.sleep(look_seconds)
+                raise AccessError(
+                    f"{error} The run may still be running: try `irbis logs {entry.id} --follow` later."
+                ) from error
+        time.sleep(poll_seconds)
 
 
-def stage_results(target: Backend, folder: str) -> list[StageRecord]:
-    """Give what the stages of a run gave, as its record has it."""
-    return [stage for record in _records(target, folder) for stage in record.stages]
+def stage_results(backend: Backend, folder: str) -> list[StageRecord]:
+    """Return the results of a run's stages, read from the records of its tasks."""
+    return [stage for record in _read_records(backend, folder) for stage in record.stages]
 
 
-def _records(target: Backend, folder: str) -> list[Record]:
-    """Give the results of each of a run's tasks, in the order of their ends."""
-    names = [name for name, _ in target.files(folder) if name.endswith(".json") and "/" not in name]
-    found = [read_record(name, target.read(f"{folder}/{name}")) for name in names]
-    return sorted(found, key=lambda record: record.ended)
+def _read_records(backend: Backend, folder: str) -> list[TaskRecord]:
+    """Return the records of a run's tasks, ordered by their end."""
+    names = [name for name, _ in backend.files(folder) if name.endswith(".json") and "/" not in name]
+    records = [read_record(name, backend.read(f"{folder}/{name}")) for name in names]
+    return sorted(records, key=lambda record: record.ended)
 
 
-def download(target: Backend, folder: str, to: Path) -> list[Path]:
-    """Fetch a run's record, report and model to a folder here; what is there already in full is not fetched again.
+def download(backend: Backend, folder: str, to: Path) -> list[Path]:
+    """Download a run's record, report and model to a folder; files that are there with the same size are skipped.
 
-    Raises DataError for names that would be written elsewhere, after all others have been fetched.
+    Raises DataError for names that point outside the folder, after downloading all others.
     """
-    got, faults = [], []
-    for name, size in target.files(folder):
+    downloaded, faults = [], []
+    for name, size in backend.files(folder):
         try:
-            here = safe_join(to, name)
+            path = safe_join(to, name)
         except DataError as error:
             faults += error.faults
             continue
-        if not here.is_file() or here.stat().st_size != size:
-            here.parent.mkdir(parents=True, exist_ok=True)
-            draft = here.with_name(f".{here.name}.part")
-            draft.write_bytes(target.read(f"{folder}/{name}"))
-            draft.replace(here)
-        got.append(here)
+        if not path.is_file() or path.stat().st_size != size:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.part")
+            partial.write_bytes(backend.read(f"{folder}/{name}"))
+            partial.replace(path)
+        downloaded.append(path)
     if faults:
-        raise DataError([*faults, f"The other {len(got):,} files of {folder} are in {to}."])
-    return got
+        raise DataError([*faults, f"The other {len(downloaded):,} files of {folder} are in {to}."])
+    return downloaded
 
 
-def _kept(entry: RunRecord, handle: Handle, progress: RunStatus, target: Backend, ledger: RunHistory) -> RunRecord:
-    if progress.state == UNKNOWN:  # from here; where it runs the record stays right
-        return replace(entry, handle=handle, state=UNKNOWN, outcome=progress.detail)
+def _save(entry: RunRecord, handle: Handle, status: RunStatus, backend: Backend, history: RunHistory) -> RunRecord:
+    if status.state == UNKNOWN:  # not saved: on the machine that runs it the state may be known
+        return replace(entry, handle=handle, state=UNKNOWN, outcome=status.detail)
     outcome, ended = entry.outcome, None
-    if progress.has_ended:
-        ended = progress.ended or utc_now()
-        outcome = _outcome(entry, handle, progress, target)
-        for name, content in target.fetch_artifacts(handle).items():
-            target.write(f"{entry.folder}/{name}", content)
-    return ledger.write(replace(entry, handle=handle, state=progress.state, outcome=outcome, ended=ended))
+    if status.has_ended:
+        ended = status.ended or utc_now()
+        outcome = _describe_outcome(entry, handle, status, backend)
+        for name, content in backend.fetch_artifacts(handle).items():
+            backend.write(f"{entry.folder}/{name}", content)
+    return history.write(replace(entry, handle=handle, state=status.state, outcome=outcome, ended=ended))
 
 
-def _outcome(entry: RunRecord, handle: Handle, progress: RunStatus, target: Backend) -> str:
-    """Say how a run ended: what it said itself, else what the place says of it."""
-    if progress.state == SUCCEEDED:
-        stages = stage_results(target, entry.folder)
+def _describe_outcome(entry: RunRecord, handle: Handle, status: RunStatus, backend: Backend) -> str:
+    """Return the outcome from the run's own records; if these do not have it, from the backend."""
+    if status.state == SUCCEEDED:
+        stages = stage_results(backend, entry.folder)
         return stages[-1].outcome if stages else ""
-    if progress.state == FAILED:
-        records = [record for record in _records(target, entry.folder) if record.error]
-        said = ["; ".join(record.error for record in records)]
+    if status.state == FAILED:
+        records = [record for record in _read_records(backend, entry.folder) if record.error]
+        reasons = ["; ".join(record.error for record in records)]
         if not records or any(record.has_lost_spark or record.state == UNREADABLE for record in records):
-            said.append(target.failure_reason(handle))
-        return "\n".join(filter(None, said)) or progress.detail
-    return progress.detail
+            reasons.append(backend.failure_reason(handle))
+        return "\n".join(filter(None, reasons)) or status.detail
+    return status.detail

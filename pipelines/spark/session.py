@@ -1,4 +1,4 @@
-"""Give the Spark session: the one that is there, or a local one tuned for small work."""
+"""The Spark session: the running one, or a local one tuned for small data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pipelines.redaction import SECRET_PATTERN
 from pipelines.spark.class_data_sharing import class_data_sharing_options
 from pipelines.spark.jars import cached_delta_jars, has_delta, ivy_folder, list_jars, start_failure
 from pipelines.spark.java import Java, find_java, java_options, launcher_options
-from pipelines.spark.launch import has_name, prepare_environment, start_session, use_bundled_spark
+from pipelines.spark.launch import bundled_spark_home, has_user_name, prepare_environment, start_session
 from pipelines.spark.preflight import require_usable_machine
 from pipelines.spark.runtime import NO_CODEGEN, is_external_session, spark_home
 
@@ -36,11 +36,11 @@ DELTA_CONF = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 
-ASK_DOCTOR = "Run `irbis doctor`."
+DOCTOR_HINT = "Run `irbis doctor`."
 
-ATTEMPTS = 2  # of a task on a local master
+MAX_TASK_FAILURES = 2  # of a task on a local master
 
-# glibc hands large blocks back to the system after every batch, to ask for them anew: a quarter of a forward pass.
+# Otherwise glibc returns large blocks to the system after every batch, which costs a quarter of a forward pass.
 MALLOC_ENV = {
     "MALLOC_MMAP_THRESHOLD_": 2**30,
     "MALLOC_TRIM_THRESHOLD_": 2**31,
@@ -49,75 +49,75 @@ MALLOC_ENV = {
 }
 
 
-def get_session(settings: Settings, *, verbose: bool = False, is_brief: bool = False) -> SparkSession:
-    """Give the running session on Databricks, in a notebook and under spark-submit, else a local one.
+def get_session(settings: Settings, *, verbose: bool = False, cache_classes: bool = True) -> SparkSession:
+    """Return the running session on Databricks, in a notebook or under spark-submit, else start a local one.
 
-    `is_brief`: it will run no stage. What Java has loaded by its end is too little to be kept for those that do.
-    Raises PlatformError if Spark cannot start, or if the running session lacks Delta.
+    `cache_classes=False` is for sessions that run no stage: they load too few Java classes to be worth caching, and
+    need no free disk space. Raises PlatformError if Spark cannot start, or if the running session lacks Delta.
     """
-    # What Spark 3.3 calls of pandas is not the caller's to mend.
+    # Spark 3.3 calls deprecated functions of pandas, which users cannot change.
     warnings.filterwarnings("ignore", "iteritems is deprecated", FutureWarning)
     if not SparkSession.getActiveSession():
-        require_usable_machine(settings, is_brief=is_brief)
+        require_usable_machine(settings, needs_space=cache_classes)
     if SparkSession.getActiveSession() or is_external_session():
-        # On YARN a page of paths for every jar that it takes for a Python file and cannot put on the path twice.
+        # On YARN, Spark warns with a page of paths for every jar that it tries to add as a Python file.
         warnings.filterwarnings("ignore", "Failed to add file", RuntimeWarning)
         spark = SparkSession.builder.getOrCreate()
         _require_delta(spark)
         return spark
-    return _start_local(settings, verbose, is_brief)
+    return _start_local(settings, verbose, cache_classes)
 
 
 def is_running(spark: SparkSession) -> bool:
-    """Say whether the session still has its Spark: it may have been stopped from elsewhere, or have stopped itself."""
+    """Return whether the session's Spark context is still running."""
     context = spark.sparkContext._jsc
     return context is not None and not context.sc().isStopped()
 
 
 def log_file(settings: Settings) -> Path:
-    """Say where the noise of Spark, Ivy and the workers goes."""
+    """Return the log file of Spark, Ivy and the Python workers."""
     is_remote = "://" in settings.workspace
     folder = user_temporary_folder(Path(tempfile.gettempdir())) if is_remote else Path(settings.workspace).expanduser()
     return folder / "logs" / "spark.log"
 
 
-def _start_local(settings: Settings, verbose: bool, is_brief: bool) -> SparkSession:
+def _start_local(settings: Settings, verbose: bool, cache_classes: bool) -> SparkSession:
     java = find_java()
     options = prepare_environment(settings)
     os.environ["JAVA_HOME"] = str(java.home)
-    if home := use_bundled_spark():
+    if home := bundled_spark_home():
         os.environ["SPARK_HOME"] = str(home)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     log = log_file(settings)
     start = log.stat().st_size if log.is_file() else 0
-    conf = _complete_conf(settings, java, options, is_brief)
+    conf = _complete_conf(settings, java, options, cache_classes)
     try:
-        with launcher_options(), _output_to(None if verbose else log):
+        with launcher_options(), _redirect_output(None if verbose else log):
             try:
                 spark = start_session(_builder(conf))
             except Exception:
-                if has_name() or has_delta(conf):
+                if has_user_name() or has_delta(conf):
                     raise
-                # Spark has fetched Delta before it asked for the user's name; with the jars there it does not ask.
-                spark = start_session(_builder(_complete_conf(settings, java, options, is_brief)))
+                # Spark fetched Delta before it failed for lack of a user name; with the jars cached it starts.
+                spark = start_session(_builder(_complete_conf(settings, java, options, cache_classes)))
     except Exception as error:  # py4j and pyspark raise many kinds here; all mean that Spark did not start
         reason = start_failure(conf, log, start) or f"Spark did not start ({error})."
-        raise PlatformError(f"{reason} Details are in {log}. {ASK_DOCTOR}") from error
-    _let_interrupts_through()
+        raise PlatformError(f"{reason} Details are in {log}. {DOCTOR_HINT}") from error
+    _restore_interrupts()
     return spark
 
 
-def _complete_conf(settings: Settings, java: Java, options: list[str], is_brief: bool) -> dict[str, Any]:
-    """Return all settings of a local session, those that depend on the environment of this process too."""
+def _complete_conf(settings: Settings, java: Java, options: list[str], cache_classes: bool) -> dict[str, Any]:
+    """Return all settings of a local session, including those that depend on this process's environment."""
     conf = local_conf(settings, java)
     if "spark.driver.extraJavaOptions" not in settings.spark.conf:
         jars = sorted(map(str, (spark_home() / "jars").glob("*.jar")))
         class_path = [*list_jars(conf, "spark.driver.extraClassPath", ":"), *jars]
-        options = [*options, *class_data_sharing_options(java, class_path, is_made=not is_brief)]
+        options = [*options, *class_data_sharing_options(java, class_path, create=cache_classes)]
         conf["spark.driver.extraJavaOptions"] += " " + shlex.join(options)
-    if conf["spark.master"].startswith("local"):  # Spark's own folders there can be read by everybody
+    if conf["spark.master"].startswith("local"):  # Spark's default folders are readable by everybody
         conf.setdefault("spark.local.dir", str(user_temporary_folder(find_temporary_folder(settings.workspace))))
-    if not has_name() and "spark.jars" in conf:  # what goes to executors Hadoop copies, which asks for the user's name
+    if not has_user_name() and "spark.jars" in conf:  # Hadoop copies spark.jars, and fails without a user name
         path = [*list_jars(conf, "spark.driver.extraClassPath", ":"), *list_jars(conf, "spark.jars")]
         conf["spark.driver.extraClassPath"] = ":".join(dict.fromkeys(path))
         del conf["spark.jars"]
@@ -133,17 +133,17 @@ def _builder(conf: Mapping[str, Any]) -> SparkSession.Builder:
     return configure_spark_with_delta_pip(builder, list_jars(conf, "spark.jars.packages"))
 
 
-def _let_interrupts_through() -> None:
-    """Let Ctrl-C stop the work: Spark's own handler talks to the JVM on a line that is in use, and it gets lost."""
+def _restore_interrupts() -> None:
+    """Restore Python's handler of Ctrl-C: Spark's calls the JVM over a busy connection, and the interrupt gets lost."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # py4j logs the interrupt with its traceback before it lets it go on.
+    # py4j logs interrupts with a traceback before it passes them on.
     logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("KeyboardInterrupt while sending"))
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # so it does with all that it raises, in every thread
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it logs every error that it raises
 
 
 def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
-    """Give the settings of a local session. Small numbers everywhere: a table's log must not cost 50 tasks."""
+    """Return the settings of a local session: few partitions, so that reading a table's log does not take 50 tasks."""
     slots = task_slots(settings.spark.master)
     threads = max(1, (os.cpu_count() or 1) // slots)
     conf: dict[str, Any] = {
@@ -154,25 +154,25 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": slots,
-        # Thousands of rows, not billions: planning anew and compiling each query cost more than they save.
+        # For thousands of rows, adaptive planning and code generation cost more than they save.
         "spark.sql.adaptive.enabled": "false",
         **NO_CODEGEN,
         "spark.default.parallelism": slots,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.databricks.delta.snapshotPartitions": 1,
-        # Every sort, every aggregation and every table that is sent takes at least a page: by default 16 MB or more.
+        # Every sort, aggregation and broadcast allocates at least one page, by default 16 MB or more.
         "spark.buffer.pageSize": "1m",
-        # Row groups of images: a task reads one before its worker sees the first, and none comes to hundreds of MB.
+        # Small row groups of images: a task reads a whole group before its worker gets the first row.
         "spark.hadoop.parquet.block.size": 8 * 2**20,
         "spark.hadoop.parquet.block.size.row.check.min": 10,
         "spark.hadoop.parquet.page.size.row.check.min": 10,
-        # Hardly a value of a feature comes twice: a dictionary of them is built only to be thrown away.
+        # Feature values hardly ever repeat, so their dictionary would be built only to be discarded.
         "spark.hadoop.parquet.enable.dictionary#features.list.element": "false",
         "spark.sql.warehouse.dir": str(log_file(settings).parents[1] / "warehouse"),
-        # One task owns its share of the cores: more threads than that fight for them.
+        # Each task uses its fraction of the cores; more threads would compete for them.
         "spark.executorEnv.OMP_NUM_THREADS": threads,
         **{f"spark.executorEnv.{name}": value for name, value in MALLOC_ENV.items()},
-        # What Spark shows of settings must not hold what lets one in.
+        # Redact credentials wherever Spark shows settings.
         "spark.redaction.regex": SECRET_PATTERN,
         **DELTA_CONF,
         **hadoop_azure_conf(settings),
@@ -180,24 +180,24 @@ def local_conf(settings: Settings, java: Java) -> dict[str, Any]:
     if settings.train.classifier == "lightgbm":
         conf["spark.jars.packages"] = ",".join([*list_jars(conf, "spark.jars.packages"), SYNAPSEML])
     if settings.spark.master.startswith("local") and "://" not in settings.workspace:
-        conf["spark.hadoop.fs.defaultFS"] = "file:///"  # whatever a core-site.xml on the class path says
+        conf["spark.hadoop.fs.defaultFS"] = "file:///"  # overrides a core-site.xml on the class path
     conf |= settings.spark.conf
     conf.setdefault("spark.jars.ivy", str(ivy_folder(settings)))
     if not has_delta(conf) and (jars := cached_delta_jars(Path(conf["spark.jars.ivy"]) / "jars")):
         conf["spark.jars"] = ",".join([*list_jars(conf, "spark.jars"), *jars])
-        # Java keeps classes of this path in its archive, but none of spark.jars.
+        # Class data sharing covers jars on this path, but not those of spark.jars.
         conf["spark.driver.extraClassPath"] = ":".join([*list_jars(conf, "spark.driver.extraClassPath", ":"), *jars])
     return conf
 
 
 def _with_retry(master: str) -> str:
-    """Return a local master that tries a failed task once more, as all others do: an image may end its worker."""
-    found = re.fullmatch(r"local(?:\[(\*|\d+)\])?", master)
-    return f"local[{found[1] or 1},{ATTEMPTS}]" if found else master
+    """Return a local master that retries a failed task once, as an image may crash its worker; others retry anyway."""
+    match = re.fullmatch(r"local(?:\[(\*|\d+)\])?", master)
+    return f"local[{match[1] or 1},{MAX_TASK_FAILURES}]" if match else master
 
 
 def task_slots(master: str) -> int:
-    """Count the tasks that run at once on a local master; others are taken as one per core here."""
+    """Return the number of tasks that a local master runs at once; for other masters the cores of this machine."""
     match = re.fullmatch(r"local(?:\[(\*|\d+)(?:,\s*\d+)?\])?", master)
     if match and match[1] != "*":
         return int(match[1] or 1)
@@ -205,13 +205,13 @@ def task_slots(master: str) -> int:
 
 
 def task_threads(spark: SparkSession) -> int:
-    """Give the threads that a task may keep busy: its own cores, locally its share of the machine's."""
+    """Return the number of threads a task may use: spark.task.cpus, locally at least its fraction of the cores."""
     conf = spark.sparkContext.getConf()
-    own = int(conf.get("spark.task.cpus", "1"))
+    task_cpus = int(conf.get("spark.task.cpus", "1"))
     master = spark.sparkContext.master
     if not re.match(r"local(\[|$)", master):
-        return own
-    return max(own, (os.cpu_count() or 1) // task_slots(master))
+        return task_cpus
+    return max(task_cpus, (os.cpu_count() or 1) // task_slots(master))
 
 
 def _require_delta(spark: SparkSession) -> None:
@@ -226,8 +226,8 @@ def _require_delta(spark: SparkSession) -> None:
 
 
 @contextmanager
-def _output_to(path: Path | None) -> Iterator[None]:
-    """Let the JVM, which inherits our descriptors when it starts, write to `path` instead of the terminal."""
+def _redirect_output(path: Path | None) -> Iterator[None]:
+    """Redirect file descriptors 1 and 2 to `path` in the block, for a JVM that inherits them when it starts."""
     if path is None:
         yield
         return

@@ -1,6 +1,6 @@
-"""Find modules of other folders that hide Python's own or irbis's.
+"""Find modules in other folders that shadow those of Python or irbis.
 
-`irbis_entry` asks before anything else is imported, and what is imported here could be hidden: hence os and sys alone.
+`irbis_entry` calls this before any other import, and imports of this module could be shadowed: hence only os and sys.
 """
 
 from __future__ import annotations
@@ -9,35 +9,36 @@ import os
 import sys
 
 _MODULE = (".py", ".so", ".pyd")
-# PYTHONPATH=$SPARK_HOME/python is Spark's own documented way; the others nobody imports by accident.
+# PYTHONPATH=$SPARK_HOME/python is documented by Spark; the other names are not imported by irbis.
 _ALLOWED = {"pyspark", "py4j", "test", "tests", "docs", "examples", "setup", "conftest", "this", "idlelib"}
 
 
 def python_path_faults(python_path: str) -> list[str]:
-    """Return a sentence for every folder of PYTHONPATH with modules that hide those irbis needs."""
+    """Return a fault for every folder of PYTHONPATH with modules that hide modules irbis needs."""
     found = []
     for folder in dict.fromkeys(part or "." for part in python_path.split(os.pathsep)) if python_path else ():
-        if names := hidden_by(folder):
+        if names := shadowing_modules(folder):
             found.append(
-                f"PYTHONPATH names {_shown(folder)}, whose {_listed(names)} {'hide' if len(names) > 1 else 'hides'} "
-                "the modules of the same name that irbis needs. Run it without: env -u PYTHONPATH irbis ..."
+                f"PYTHONPATH contains {_absolute(folder)}, whose {_join_names(names)} "
+                f"{'hide' if len(names) > 1 else 'hides'} the modules of the same name that irbis needs. "
+                "Run it without: env -u PYTHONPATH irbis ..."
             )
     return found
 
 
 def current_folder_faults(version: tuple[int, int], folder: str = ".") -> list[str]:
-    """Return a sentence if modules in the current folder would reach Spark's workers; from 3.11 on they do not."""
-    if version >= (3, 11) or not (names := hidden_by(folder)):
+    """Return a fault if modules in the current folder would reach Spark's workers; from Python 3.11 on they do not."""
+    if version >= (3, 11) or not (names := shadowing_modules(folder)):
         return []
     return [
-        f"The current folder {_shown(folder)} holds {_listed(names)}, which Spark's Python {version[0]}.{version[1]} "
-        "workers would import instead of the modules that irbis needs. Run irbis from another folder, or use "
-        "Python 3.11 or 3.12."
+        f"The current folder {_absolute(folder)} contains {_join_names(names)}, which Spark's Python "
+        f"{version[0]}.{version[1]} workers would import instead of the modules that irbis needs. Run irbis from "
+        "another folder, or use Python 3.11 or 3.12."
     ]
 
 
-def hidden_by(folder: str) -> list[str]:
-    """Return the names, sorted, of the modules in a folder that hide Python's own or irbis's; its own folders none."""
+def shadowing_modules(folder: str) -> list[str]:
+    """Return the sorted names of the modules in a folder that shadow those of Python or irbis; none for own folders."""
     here = os.path.realpath(folder)
     if here in (own := _own_folders()):
         return []
@@ -66,10 +67,10 @@ def _modules(folder: str) -> set[str]:
     return files | {each.name for each in entries if os.path.isfile(os.path.join(each.path, "__init__.py"))}
 
 
-def _listed(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
-def _shown(folder: str) -> str:
+def _absolute(folder: str) -> str:
     return os.path.abspath(folder)

@@ -1,4 +1,4 @@
-"""Say which code is running, for the records of runs."""
+"""The version of the running code, for the records of runs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ BUILD_FILE = "build.json"  # in the package
 
 
 def code_version() -> dict[str, str]:
-    """Give the package's version and its git commit, with `+changes` where files differ from it.
+    """Return `version` and `git_commit`, the latter with `+changes` if tracked files differ from it.
 
-    In a checkout git is asked; a wheel holds what git said when it was built.
+    Runs git in a checkout; a wheel contains the commit it was built from.
     """
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
-        return {"version": __version__, **_built()}
+        return {"version": __version__, **_read_build_file()}
     commit = _git(folder, "rev-parse", "HEAD")
     changes = "+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else ""
     return {"version": __version__, "git_commit": commit + changes} if commit else {"version": __version__}
 
 
-def _built() -> dict[str, str]:
-    """Give what hatch_build.py has written into the wheel; of a copy of the files alone nothing is known."""
-    note = resources.files("pipelines") / BUILD_FILE
-    return dict(json.loads(note.read_text(encoding="utf-8"))) if note.is_file() else {}
+def _read_build_file() -> dict[str, str]:
+    """Return what hatch_build.py has written into the wheel; empty for a bare copy of the files."""
+    file = resources.files("pipelines") / BUILD_FILE
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -1,4 +1,4 @@
-"""MLflow's database: SQLite in the workspace, where the settings name no server; and what any of them can hold."""
+"""MLflow's SQLite database in the workspace, used if no tracking server is set, and limits of MLflow's databases."""
 
 from __future__ import annotations
 
@@ -23,56 +23,52 @@ from pipelines.tracking.relocate import relocate_artifact_uris
 
 MAX_DESCRIPTION = 5000  # characters of a version's description; PostgreSQL and MySQL refuse more
 
-_CHAMPION = """
+_CHAMPION_QUERY = """
     SELECT v.version, v.source, r.artifact_uri FROM registered_model_aliases a
     JOIN model_versions v ON v.name = a.name AND v.version = a.version JOIN runs r ON r.run_uuid = v.run_id
     WHERE a.alias = 'champion' AND a.name = ?
 """
-_silence = Lock()
+_logging_lock = Lock()
 
 
 def truncate_description(card: str) -> str:
-    """Give a version's card, cut after a whole line where it is longer than the database takes."""
+    """Return a version's card, truncated after a complete line if it is longer than MAX_DESCRIPTION characters."""
     if len(card) <= MAX_DESCRIPTION:
         return card
-    fence, rest = "\n```", "\n\nThe rest stands in the run: model_card.md"
+    fence, rest = "\n```", "\n\nThe full card is in the run: model_card.md"
     kept = card[: MAX_DESCRIPTION - len(fence) - len(rest)].rpartition("\n")[0]
     return kept + (fence if kept.count("```") % 2 else "") + rest
 
 
 @contextmanager
 def explain_schema_mismatch(uri: str | None) -> Iterator[None]:
-    """Raise ModelError with the remedy where the block finds a database that another version of MLflow has made."""
+    """Raise ModelError with the remedy if the block opens a database made by another version of MLflow."""
     try:
         yield
-    except Exception as error:  # MLflow's own kind, or alembic's
-        if not (
-            found := re.search(r"out-of-date database schema \(found version (\w+)|Can't locate revision", str(error))
-        ):
+    except Exception as error:  # of MLflow or alembic
+        match = re.search(r"out-of-date database schema \(found version (\w+)|Can't locate revision", str(error))
+        if not match:
             raise
-        if found[1] and _is_known(found[1]):
+        if match[1] and _has_migration(match[1]):
             which, remedy = "an older", f"Copy it, then upgrade it: {sys.executable} -m mlflow db upgrade {uri}"
         else:
-            which, remedy = (
-                "a newer",
-                "Use that version here too (pip install -U mlflow), or another --workspace",
-            )
+            which, remedy = "a newer", "Upgrade MLflow (pip install -U mlflow), or use another --workspace"
         raise ModelError(f"{uri} was made by {which} version of MLflow than this one. {remedy}.") from error
 
 
-def _is_known(revision: str) -> bool:
-    """Return whether this MLflow has a migration to a schema, by the names of its files."""
+def _has_migration(revision: str) -> bool:
+    """Return whether this MLflow has a migration to a schema, according to the names of its migration files."""
     spec = importlib.util.find_spec("mlflow")
     folders = spec.submodule_search_locations if spec else None
     return any(any(Path(each).glob(f"store/db_migrations/versions/{revision}_*.py")) for each in folders or ())
 
 
 def sqlite_tracking_uri(settings: Settings) -> str:
-    """Give the address of SQLite in the workspace; raise ModelError where the workspace is no folder."""
+    """Return the URI of the SQLite database in the workspace; raise ModelError if that is not a local folder."""
     if "://" in settings.workspace:
         raise ModelError(
-            f"tracking.uri is not set, and SQLite cannot live in {settings.workspace}. Name an MLflow server, or a "
-            "database elsewhere: --set tracking.uri=sqlite:////home/me/irbis.db. Models go to the workspace."
+            f"tracking.uri is not set, and {settings.workspace} cannot hold an SQLite database. Set an MLflow server, "
+            "or a local database: --set tracking.uri=sqlite:////home/me/irbis.db. Models are stored in the workspace."
         )
     folder = Path(settings.workspace).expanduser().absolute()
     if fault := name_fault(folder, None):
@@ -84,43 +80,43 @@ def sqlite_tracking_uri(settings: Settings) -> str:
 
 
 def require_champion_files(settings: Settings) -> None:
-    """Raise ModelError if the workspace has lost its own database, or files of the champion that it names.
+    """Raise ModelError if the workspace's own database, or files of its champion, are missing.
 
-    In milliseconds, without MLflow and Spark. Where models are on a server, the stages find out themselves.
+    Takes milliseconds, without MLflow and Spark. If a server is used, the stages themselves find missing files.
     """
     folder = Path(settings.workspace).expanduser().absolute()
-    elsewhere = settings.tracking.uri or "://" in settings.workspace or "DATABRICKS_RUNTIME_VERSION" in os.environ
-    if elsewhere or not folder.is_dir():
+    is_remote = settings.tracking.uri or "://" in settings.workspace or "DATABRICKS_RUNTIME_VERSION" in os.environ
+    if is_remote or not folder.is_dir():
         return
     sqlite_tracking_uri(settings)
-    name, database, found = settings.tracking.model, folder / "mlflow.db", None
+    name, database, row = settings.tracking.model, folder / "mlflow.db", None
     if database.is_file():
         with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=60)) as connection:
-            found = connection.execute(_CHAMPION, (name,)).fetchone()
-    version, source, place = found or ("", "", "")
-    if not source.startswith("runs:/") or not place.startswith("file:"):
+            row = connection.execute(_CHAMPION_QUERY, (name,)).fetchone()
+    version, source, artifact_uri = row or ("", "", "")
+    if not source.startswith("runs:/") or not artifact_uri.startswith("file:"):
         return
-    root = Path(url2pathname(urlparse(place).path))
+    root = Path(url2pathname(urlparse(artifact_uri).path))
     for file in (f"{source.split('/', 2)[2]}/MLmodel", "evaluation.json"):
         if not (root / file).is_file():
             raise ModelError(missing_files_message(f"{name}/{version}", file, str(root)))
 
 
 def _require_history(database: Path, artifacts: Path) -> None:
-    """Raise ModelError if models were trained that the database knows nothing of: MLflow would begin a new one."""
-    fault = _emptiness(database)
+    """Raise ModelError if there are models but no runs in the database, as MLflow would silently start a new one."""
+    fault = _missing_history(database)
     models = sum(1 for _ in artifacts.rglob("MLmodel")) if fault else 0
     was_emptied = fault == "is empty" and (database.parent / "tables/predictions/_delta_log").is_dir()
     if models or was_emptied:
         raise ModelError(
-            f"{database} {fault}: it noted the models in {artifacts} ({models} there), and which of them is champion. "
-            f"Put back a copy of it. To begin anew beside the tables, move it and {artifacts} away, and train under "
-            "another name: --set tracking.model=NAME."
+            f"{database} {fault}: it lists the models in {artifacts} ({models} there), and which of them is champion. "
+            f"Restore it from a backup. To start again with the same tables, move it and {artifacts} away, and train "
+            "under another name: --set tracking.model=NAME."
         )
 
 
-def _emptiness(database: Path) -> str:
-    """Return why a database knows of no run, "" if it knows one or cannot be read."""
+def _missing_history(database: Path) -> str:
+    """Return why a database has no runs; "" if it has some or cannot be read."""
     if not database.is_file():
         return "is missing"
     if not database.stat().st_size:
@@ -128,14 +124,14 @@ def _emptiness(database: Path) -> str:
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(database, timeout=60)) as connection:
         has_runs = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone()
         if not has_runs or not connection.execute("SELECT 1 FROM runs").fetchone():
-            return "knows of no training"
+            return "has no runs"
     return ""
 
 
 @contextmanager
 def suppress_logging() -> Iterator[None]:
-    """Let nobody log below a warning."""
-    with _silence:  # two at once would each put back what they found, and the last to leave the silence of the other
+    """Disable log messages below WARNING in the block."""
+    with _logging_lock:  # two threads at once would restore each other's level
         before = logging.root.manager.disable
         logging.disable(logging.INFO)
         try:

@@ -33,69 +33,66 @@ from pipelines.tracking.local_store import (
     suppress_logging,
     truncate_description,
 )
-from pipelines.tracking.model_version import TAG, ModelVersion, Tags, encode_tags
-from pipelines.tracking.stored_models import DIGEST, NOT_THERE
+from pipelines.tracking.model_version import TAG_PREFIX, ModelVersion, Tags, encode_tags
+from pipelines.tracking.stored_models import DIGEST_TAG, NOT_FOUND_CODES
 
-CHAMPION, CHALLENGER = "champion", "challenger"  # aliases: one version at most bears each
+CHAMPION, CHALLENGER = "champion", "challenger"  # aliases; at most one version has each
 EVALUATION = "evaluation.json"
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 for noisy in ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.utils.environment", "py4j"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
-# MLflow 2 sets the levels anew whenever it opens its tables, so a level alone does not keep alembic quiet.
+# MLflow 2 resets log levels whenever it opens its database, so alembic needs a filter as well.
 logging.getLogger("alembic.runtime.migration").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 
 @dataclass(frozen=True)
 class Tracking:
-    """Give runs, versions and the champion of one registered model."""
+    """Runs, versions and aliases of one registered model."""
 
     client: mlflow.MlflowClient
     experiment_id: str
     model: str
     workspace: str
-    on_catalog: bool = False  # Unity Catalog's tags have no dots and few characters: there a version's are its run's
+    on_catalog: bool = False  # Unity Catalog's tags allow no dots and few characters: tags of versions go to their runs
 
     @classmethod
     def of(cls, settings: Settings) -> Tracking:
-        """Connect to the server of the settings; without one, to SQLite in the workspace."""
-        chosen = settings.tracking
-        uri = chosen.uri
+        """Connect to the tracking server in the settings, by default SQLite in the workspace."""
+        config = settings.tracking
+        uri = config.uri
         if uri is None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
             uri = sqlite_tracking_uri(settings)
         os.environ.update(artifact_credentials_env(settings))
         if uri:
             mlflow.set_tracking_uri(uri)
-        if chosen.registry_uri or uri:
-            mlflow.set_registry_uri(chosen.registry_uri or uri)
-        with (
-            suppress_logging(),
-            explain_schema_mismatch(uri),
-        ):  # the first to connect makes the tables, of which MLflow 2 tells at length
+        if config.registry_uri or uri:
+            mlflow.set_registry_uri(config.registry_uri or uri)
+        with suppress_logging(), explain_schema_mismatch(uri):  # MLflow 2 logs the creation of its tables at length
             client = mlflow.MlflowClient()
-            found = client.get_experiment_by_name(chosen.experiment)
-        has_server = not re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri or "")  # which has its own place for files
-        place = None if has_server else artifact_root(settings.workspace)
-        identifier = found.experiment_id if found else client.create_experiment(chosen.experiment, place)
-        on_catalog = (chosen.registry_uri or "").startswith("databricks-uc")
-        return cls(client, identifier, chosen.model, settings.workspace, on_catalog)
+            experiment = client.get_experiment_by_name(config.experiment)
+        has_server = not re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri or "")  # a server has its own artifact root
+        location = None if has_server else artifact_root(settings.workspace)
+        identifier = experiment.experiment_id if experiment else client.create_experiment(config.experiment, location)
+        on_catalog = (config.registry_uri or "").startswith("databricks-uc")
+        return cls(client, identifier, config.model, settings.workspace, on_catalog)
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """Open a run and give its id; it ends as FINISHED, or FAILED if the block raises.
+        """Start a run and yield its id; it ends as FINISHED, or FAILED if the block raises.
 
-        A run that the notebook has open stays open and gets nothing of it, nor does the one of MLFLOW_RUN_ID.
+        A run that is open in the notebook, or named by MLFLOW_RUN_ID, is left untouched.
         """
-        own = {f"{TAG}process": f"{socket.gethostname()}:{os.getpid()}"}  # at once: it may be killed
-        os.environ.pop("MLFLOW_RUN_ID", None)  # a run of another program, of another server perhaps
-        with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=own, nested=True) as run:
+        process = {f"{TAG_PREFIX}process": f"{socket.gethostname()}:{os.getpid()}"}  # for mark_stale_runs_killed
+        os.environ.pop("MLFLOW_RUN_ID", None)  # a run of another program, perhaps on another server
+        with mlflow.start_run(experiment_id=self.experiment_id, run_name=name, tags=process, nested=True) as run:
             self.log(tags={**code_version(), **tags})
             yield run.info.run_id
 
     def mark_stale_runs_killed(self) -> None:
-        """Mark the runs of killed processes of this machine as KILLED; they would say RUNNING for ever."""
+        """Mark runs whose process on this machine no longer exists as KILLED; they would stay RUNNING for ever."""
         for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
-            host, _, pid = run.data.tags.get(f"{TAG}process", "").partition(":")
+            host, _, pid = run.data.tags.get(f"{TAG_PREFIX}process", "").partition(":")
             if host == socket.gethostname() and not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
@@ -108,7 +105,7 @@ class Tracking:
         figures: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Write onto the open run; texts and figures by the name of their file."""
+        """Log to the active run; texts and figures by file name, metrics that are None left out."""
         mlflow.set_tags(encode_tags(tags or {}, lambda file, text: mlflow.log_text(text, file)))
         mlflow.log_params({key: str(value)[:6000] for key, value in (params or {}).items()})
         mlflow.log_metrics({key: value for key, value in (metrics or {}).items() if value is not None})
@@ -118,7 +115,7 @@ class Tracking:
             mlflow.log_figure(figure, file)
 
     def register(self, model: PipelineModel, run_id: str, tags: Mapping[str, str], card: str) -> ModelVersion:
-        """Store the model with its signature in the open run and give its new version."""
+        """Log the model with its signature to the active run, and return its new version."""
         signature = ModelSignature(
             inputs=Schema([ColSpec(Array(DataType.float), "features")]),
             outputs=Schema([ColSpec(DataType.double, "prediction")]),
@@ -126,63 +123,63 @@ class Tracking:
         options = {
             "artifact_path": "model",
             "signature": signature,
-            "pip_requirements": ["irbis"],  # naming it spares MLflow half a minute of guessing
-            "dfs_tmpdir": self._scratch(),
+            "pip_requirements": ["irbis"],  # saves MLflow half a minute of inferring them
+            "dfs_tmpdir": self._scratch_dir(),
         }
         if has_folder_markers(mlflow.get_artifact_uri()):
-            # Not written by Spark, as log_model would: MLflow takes the folder markers of wasb for files.
+            # log_model would write with Spark, whose wasb client stores markers of folders that MLflow reads as files.
             info = Model.log(flavor=mlflow.spark, spark_model=model, **options)
         else:
             info = mlflow.spark.log_model(model, **options)
         self._ensure_registered()
         if self.on_catalog:
             self.log(tags=tags)
-        own = None if self.on_catalog else self._written(tags, run_id)
-        version = self._version(
+        version_tags = None if self.on_catalog else self._encode_tags(tags, run_id)
+        version = self._to_model_version(
             self.client.create_model_version(
-                self.model, info.model_uri, run_id, tags=own, description=truncate_description(card)
+                self.model, info.model_uri, run_id, tags=version_tags, description=truncate_description(card)
             )
         )
-        self.tag(version, **{DIGEST: stored_models.digest(self.client, version, self._scratch())})
+        self.tag(version, **{DIGEST_TAG: stored_models.digest(self.client, version, self._scratch_dir())})
         return version
 
     def champion(self) -> ModelVersion | None:
-        """Give the version that scores, None before the first one."""
-        return self._bearer(CHAMPION)
+        """Return the version that `score` uses; None if there is none yet."""
+        return self._get_by_alias(CHAMPION)
 
     def challenger(self) -> ModelVersion | None:
-        """Give the newest version that did not beat the champion; None where the champion has beaten none since."""
-        return self._bearer(CHALLENGER)
+        """Return the newest version that did not beat the champion; None if there is none since its promotion."""
+        return self._get_by_alias(CHALLENGER)
 
     def set_alias(self, version: ModelVersion, alias: str) -> None:
-        """Give an alias to a version; no other version bears it any longer."""
+        """Set an alias to a version, removing it from any other."""
         self.client.set_registered_model_alias(self.model, alias, version.version)
 
     def delete_alias(self, alias: str) -> None:
-        """Leave an alias, which some version bears, to no version."""
+        """Delete an alias, which a version must have."""
         self.client.delete_registered_model_alias(self.model, alias)
 
     def tag(self, version: ModelVersion, **tags: str) -> None:
-        for key, value in self._written(tags, version.run_id).items():
+        for key, value in self._encode_tags(tags, version.run_id).items():
             if self.on_catalog:
                 self.client.set_tag(version.run_id, key, value)
             else:
                 self.client.set_model_version_tag(self.model, version.version, key, value)
 
     def versions(self) -> list[ModelVersion]:
-        """Give all versions, the newest first."""
-        found = self.client.search_model_versions(f"name='{self.model}'")
-        return sorted(map(self._version, found), key=lambda each: -int(each.version))
+        """Return all versions, the newest first."""
+        versions = self.client.search_model_versions(f"name='{self.model}'")
+        return sorted(map(self._to_model_version, versions), key=lambda version: -int(version.version))
 
     def delete(self, version: ModelVersion) -> None:
-        """Delete a version; raise ModelError for the champion, which scores."""
+        """Delete a version; raise ModelError for the champion, which `score` uses."""
         champion = self.champion()
         if champion and champion.version == version.version:
-            raise ModelError(f"{version} is champion, so it stays. Make another one champion first: `irbis promote`.")
+            raise ModelError(f"{version} is champion and cannot be deleted. First promote another: `irbis promote`.")
         self.client.delete_model_version(self.model, version.version)
 
     def get_version(self, wanted: str) -> ModelVersion:
-        """Give the champion or a version by its number; raise ModelError with what there is."""
+        """Return the champion, or a version by its number; raise ModelError with the known ones if there is none."""
         champion = self.champion()
         if wanted == CHAMPION:
             if champion is None:
@@ -196,29 +193,29 @@ class Tracking:
         raise ModelError(f"Model {self.model} has no version {wanted}. Known: {known}.")
 
     def load(self, version: ModelVersion) -> PipelineModel:
-        """Load a version's model, after the checks of `stored_models.verified`."""
-        return stored_models.load(self.client, version, self._scratch())
+        """Load a version's model, after the checks of `stored_models.require_unchanged`."""
+        return stored_models.load(self.client, version, self._scratch_dir())
 
     def save(self, version: ModelVersion, target: Path) -> None:
         """Copy a version's files into a folder, after the same checks."""
-        with stored_models.require_unchanged(self.client, version, self._scratch()) as folder:
+        with stored_models.require_unchanged(self.client, version, self._scratch_dir()) as folder:
             shutil.copytree(folder, target, dirs_exist_ok=True)
 
     def verify(self, version: ModelVersion) -> None:
-        """Raise ModelError if a version's files are gone, changed, or would run code that is not irbis's."""
-        with stored_models.require_unchanged(self.client, version, self._scratch()):
+        """Raise ModelError if a version's files are missing, changed, or would run code from outside irbis."""
+        with stored_models.require_unchanged(self.client, version, self._scratch_dir()):
             pass
 
     def params(self, version: ModelVersion) -> dict[str, str]:
-        """Give the parameters logged when the version was trained."""
+        """Return the parameters logged when the version was trained."""
         return dict(self.client.get_run(version.run_id).data.params)
 
     def read_json(self, version: ModelVersion, file: str) -> dict[str, Any]:
-        """Give a JSON file of the version's run."""
+        """Return a JSON file of the version's run."""
         try:
             return dict(json.loads(self._read(version.run_id, file)))
         except (OSError, MlflowException) as error:
-            if not stored_models.is_lost(error):
+            if not stored_models.is_missing(error):
                 raise
             raise stored_models.missing_artifacts(self.client, version, file) from error
 
@@ -226,25 +223,25 @@ class Tracking:
         with tempfile.TemporaryDirectory() as folder:
             return Path(self.client.download_artifacts(run_id, file, folder)).read_text(encoding="utf-8")
 
-    def _written(self, tags: Mapping[str, str], run_id: str) -> dict[str, str]:
+    def _encode_tags(self, tags: Mapping[str, str], run_id: str) -> dict[str, str]:
         return encode_tags(tags, lambda file, text: self.client.log_text(run_id, text, file))
 
-    def _bearer(self, alias: str) -> ModelVersion | None:
+    def _get_by_alias(self, alias: str) -> ModelVersion | None:
         try:
             found = self.client.get_model_version_by_alias(self.model, alias)
         except MlflowException as error:
-            if error.error_code in NOT_THERE:
+            if error.error_code in NOT_FOUND_CODES:
                 return None
-            raise  # a server that does not answer is no reason to crown anybody
-        return self._version(found)
+            raise  # an unreachable server does not mean that there is no champion
+        return self._to_model_version(found)
 
-    def _version(self, found: MlflowVersion) -> ModelVersion:
+    def _to_model_version(self, found: MlflowVersion) -> ModelVersion:
         there = self.client.get_run(found.run_id).data.tags if self.on_catalog else found.tags
         tags = Tags(there, lambda file: self._read(found.run_id, file))
         return ModelVersion(found.name, str(found.version), found.run_id, int(found.creation_timestamp), tags)
 
-    def _scratch(self) -> str | None:
-        """Spark's file system must reach it; on a laptop any folder will do, elsewhere MLflow knows better."""
+    def _scratch_dir(self) -> str | None:
+        """Return a scratch folder that Spark's file system can reach; None on a cluster, for MLflow's own default."""
         return None if "://" in self.workspace else str(Path(self.workspace).expanduser().absolute() / "scratch")
 
     def _ensure_registered(self) -> None:

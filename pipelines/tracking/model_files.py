@@ -1,7 +1,7 @@
-"""The files of a stored model: what they may hold, and the digest that tells whether they are as they were registered.
+"""Checks of a stored model's files: allowed contents, and a digest that shows changes since registration.
 
 Spark's reader imports and runs the classes that a model's files name, and MLflow adds a model's `code` to Python's
-path. So the files are checked before either of them reads one.
+path. So the files are checked before either reads them.
 """
 
 from __future__ import annotations
@@ -29,45 +29,45 @@ CLASSES = frozenset(
         "com.microsoft.azure.synapse.ml.lightgbm.LightGBMClassificationModel",
     )
 )
-OTHERWISE = (
+ALTERNATIVES = (
     "or choose another version: `irbis promote VERSION --reason ...`; or train under another name: "
     "--set tracking.model=NAME"
 )
 _PIPELINE = "pyspark.ml.pipeline.PipelineModel"
-_WRITTEN_BY_DOWNLOADS = "registered_model_meta"  # MLflow adds it to each copy that it fetches
+_WRITTEN_BY_DOWNLOADS = "registered_model_meta"  # added by MLflow to each downloaded copy
 
 
 def artifacts_digest(folder: Path) -> str:
     """Return the SHA-256, hex, of the names and contents of all files of a downloaded model."""
-    found = hashlib.sha256()
-    for file in sorted(folder.rglob("*"), key=lambda each: each.relative_to(folder).as_posix()):
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
         name = file.relative_to(folder).as_posix()
         if file.is_file() and name != _WRITTEN_BY_DOWNLOADS:
-            found.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode("utf-8", "surrogatepass"))
-    return found.hexdigest()
+            digest.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
-def missing_files_message(version: str, file: str, place: str) -> str:
-    """Return what is said of a file of a version that is not in its place any more."""
-    return f"{file} of {version} is gone from {place}. Put back a copy; {OTHERWISE}."
+def missing_files_message(version: str, file: str, location: str) -> str:
+    """Return the error message for a missing file of a version."""
+    return f"{file} of {version} is missing from {location}. Restore it from a backup; {ALTERNATIVES}."
 
 
 def find_fault(folder: Path, digest: str | None) -> str:
-    """Return what speaks against reading a downloaded model, "" if nothing does.
+    """Return why a downloaded model must not be loaded; "" if it is safe.
 
-    `digest`: the one kept when the model was registered, None where none was kept.
+    `digest` is the one stored at registration; None if none was stored.
     """
     try:
         fault = _descriptor_fault(folder) or _pipeline_fault(folder / DATA)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         fault = f"they cannot be read as a model of irbis: {type(error).__name__}: {error}"
     if not fault and digest is not None and artifacts_digest(folder) != digest:
-        fault = "they are not those that were registered: their SHA-256 differs"
+        fault = "they have changed since registration: their SHA-256 differs"
     return fault
 
 
 def _descriptor_fault(folder: Path) -> str:
-    """Return what MLflow would run beside Spark's files."""
+    """Return the code that MLflow would run besides Spark's files; "" if none."""
     if any(file.is_symlink() for file in folder.rglob("*")):
         return "there are symbolic links among them"
     if (folder / "code").exists():
@@ -75,7 +75,7 @@ def _descriptor_fault(folder: Path) -> str:
     flavors = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))["flavors"]
     for name, flavor in flavors.items():
         if flavor.get("code") is not None:
-            return f"MLmodel names code to be run: {flavor['code']}"
+            return f"MLmodel refers to code: {flavor['code']}"
         if name not in ("spark", "python_function"):
             return f"MLmodel has the flavor {name}"
     loader = flavors.get("python_function", {}).get("loader_module", "mlflow.spark")
@@ -88,7 +88,7 @@ def _descriptor_fault(folder: Path) -> str:
 
 
 def _pipeline_fault(folder: Path) -> str:
-    """Return which class, or which folder outside the model, Spark's reader would go to."""
+    """Return the foreign class, or the path outside the model, that Spark's reader would follow; "" if none."""
     pipeline = _metadata(folder)
     if pipeline["class"] != _PIPELINE or pipeline["paramMap"].get("language") != "Python":
         return f"the pipeline is of the class {pipeline['class']}"
@@ -104,7 +104,7 @@ def _pipeline_fault(folder: Path) -> str:
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
-    """Return what Spark reads of a stage first: the first line of the one file of its metadata."""
+    """Return the metadata of a stage as Spark reads it: the first line of its only metadata file."""
     files = sorted(file.name for file in (folder / "metadata").iterdir() if not file.name.startswith(("_", ".")))
     if files != ["part-00000"]:
         raise ValueError(f"metadata of {folder.name} is {', '.join(files) or 'empty'}, not part-00000")

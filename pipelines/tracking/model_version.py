@@ -1,4 +1,4 @@
-"""A registered model version, as the rest of the package sees it."""
+"""Registered model versions and their tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """Hold a registered version: its number, run, and the tags written on it (without their prefix)."""
+    """A registered version with its number, run id, and tags (without their prefix)."""
 
     name: str
     version: str
@@ -29,12 +29,12 @@ class ModelVersion:
 
     @property
     def split(self) -> dict[str, Any] | None:
-        """Give the `fractions` and `salt` of the split that it learned by; None of versions before they were noted."""
+        """The `fractions` and `salt` of its training split; None for versions that did not record them."""
         return json.loads(self.tags["split"]) if "split" in self.tags else None
 
     @property
     def learned_groups(self) -> list[str]:
-        """Return the groups outside train and validation that it learned from: those of classes that had no others."""
+        """Test groups it was trained on nevertheless, because their class has no others."""
         return list((self.split or {}).get("moved", []))
 
     @property
@@ -45,28 +45,29 @@ class ModelVersion:
         return f"{self.name}/{self.version}"
 
 
-TAG = "irbis."  # what we write on runs and versions
-MAX_TAG_LENGTH = 4_000  # bytes: Databricks takes 5,000, and MLflow cuts a run's off at 8,000 characters without a word
+TAG_PREFIX = "irbis."  # of irbis's tags on runs and versions
+MAX_TAG_LENGTH = 4_000  # bytes; Databricks allows 5,000, and MLflow silently truncates a run's tags at 8,000 characters
 _FILE = "file: "
 
 
 def encode_tags(tags: Mapping[str, str], keep: Callable[[str, str], None]) -> dict[str, str]:
-    """Give tags as they are written down. `keep(file, text)` stores what is too long, and its tag names the file."""
-    found = {}
+    """Return tags with their prefix; one that is too long is stored with `keep(file, text)` and refers to the file."""
+    encoded = {}
     for key, value in tags.items():
         if len(value.encode("utf-8")) > MAX_TAG_LENGTH:
             file = f"tags/{key}.txt"
             keep(file, value)
             value = _FILE + file
-        found[TAG + key] = value
-    return found
+        encoded[TAG_PREFIX + key] = value
+    return encoded
 
 
 class Tags(Mapping[str, str]):
-    """Give our tags by their names, of those that stand there; `read(file)` is asked for a long one when it is used."""
+    """Irbis's tags among `tags`, without their prefix; `read(file)` loads a long one when it is accessed."""
 
     def __init__(self, tags: Mapping[str, str], read: Callable[[str], str]):
-        self._values = {key.removeprefix(TAG): value for key, value in tags.items() if key.startswith(TAG)}
+        own = {key: value for key, value in tags.items() if key.startswith(TAG_PREFIX)}
+        self._values = {key.removeprefix(TAG_PREFIX): value for key, value in own.items()}
         self._read = read
 
     def __getitem__(self, key: str) -> str:

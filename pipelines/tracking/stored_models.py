@@ -1,4 +1,4 @@
-"""Models as MLflow stores them: the one way in which their files are fetched, checked and loaded."""
+"""Download, check and load models stored in MLflow. All loading goes through this module."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ from mlflow.exceptions import MlflowException
 from pyspark.ml import PipelineModel
 
 from pipelines.errors import ModelError
-from pipelines.tracking.model_files import OTHERWISE, artifacts_digest, find_fault, missing_files_message
+from pipelines.tracking.model_files import ALTERNATIVES, artifacts_digest, find_fault, missing_files_message
 from pipelines.tracking.model_version import ModelVersion
 
-DIGEST = "artifacts_sha256"  # the tag with the digest of a version's files
-NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")  # the stores differ
+DIGEST_TAG = "artifacts_sha256"  # the tag with the digest of a version's files
+NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")  # the stores differ
 _log = logging.getLogger(__name__)
 
 
 def load(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> PipelineModel:
-    """Load the model of a version whose files pass `verified`."""
+    """Load the model of a version after the checks of `require_unchanged`."""
     with require_unchanged(client, version, scratch) as folder:
         return mlflow.spark.load_model(str(folder), dfs_tmpdir=scratch)
 
 
 @contextmanager
 def require_unchanged(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> Iterator[Path]:
-    """Yield a folder with a copy of a version's files, as registered, which nobody else can change meanwhile.
+    """Yield a folder with a private copy of a version's files, checked to be as registered.
 
-    `scratch`: the folder for it, which Spark's file system reaches; None for the system's. Raises ModelError if files
-    are gone or changed, or if reading them would run code that is not irbis's.
+    `scratch` is the parent folder, which Spark's file system must reach; None for the system's. Raises ModelError if
+    files are missing or changed, or if loading them would run code from outside irbis.
     """
-    with _downloaded(client, version, scratch) as folder:
-        if fault := find_fault(folder, version.tags.get(DIGEST)):
+    with _download(client, version, scratch) as folder:
+        if fault := find_fault(folder, version.tags.get(DIGEST_TAG)):
             raise ModelError(
-                f"The files of {version} are not loaded: {fault}. Whoever writes there could run programs here. "
-                f"Put back a copy of {_place(client, version)}; {OTHERWISE}."
+                f"The files of {version} are not loaded: {fault}. Loading them could run foreign code here. "
+                f"Restore {_artifact_uri(client, version)} from a backup; {ALTERNATIVES}."
             )
-        if DIGEST not in version.tags:
+        if DIGEST_TAG not in version.tags:
             _log.warning("note: %s was registered by an older irbis, without a digest of its files.", version)
         yield folder
 
 
 def digest(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> str:
-    """Return the digest of the files that the store gives for a version."""
-    with _downloaded(client, version, scratch) as folder:
+    """Return the digest of a version's files as downloaded from the store."""
+    with _download(client, version, scratch) as folder:
         return artifacts_digest(folder)
 
 
-def is_lost(error: Exception) -> bool:
-    """Return whether a store's error means that a file is not there; a server that does not answer has lost nothing."""
-    return not isinstance(error, MlflowException) or error.error_code in NOT_THERE
+def is_missing(error: Exception) -> bool:
+    """Return whether a store's error means that a file is missing, rather than that the server does not answer."""
+    return not isinstance(error, MlflowException) or error.error_code in NOT_FOUND_CODES
 
 
 def missing_artifacts(client: mlflow.MlflowClient, version: ModelVersion, file: str) -> ModelError:
-    """Return the error for a file of a version that is not there any more."""
-    return ModelError(missing_files_message(str(version), file, _place(client, version)))
+    """Return the error for a missing file of a version."""
+    return ModelError(missing_files_message(str(version), file, _artifact_uri(client, version)))
 
 
 @contextmanager
-def _downloaded(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> Iterator[Path]:
+def _download(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> Iterator[Path]:
     if scratch:
         Path(scratch).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
@@ -70,7 +70,7 @@ def _downloaded(client: mlflow.MlflowClient, version: ModelVersion, scratch: str
             uri = f"models:/{version.name}/{version.version}"
             found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
         except (OSError, MlflowException) as error:
-            if not is_lost(error):
+            if not is_missing(error):
                 raise
             raise missing_artifacts(client, version, "MLmodel") from error
         if not (found / "MLmodel").is_file():
@@ -78,5 +78,5 @@ def _downloaded(client: mlflow.MlflowClient, version: ModelVersion, scratch: str
         yield found
 
 
-def _place(client: mlflow.MlflowClient, version: ModelVersion) -> str:
+def _artifact_uri(client: mlflow.MlflowClient, version: ModelVersion) -> str:
     return str(client.get_run(version.run_id).info.artifact_uri)

@@ -56,7 +56,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, image
     assert lines["score"].startswith("score: 300 read, 300 written")
     assert "batch success" in followed.stderr
     (run,) = json.loads(irbis("runs", "--json").stdout)
-    assert (run["where"], run["state"], run["words"]) == ("hdinsight", "succeeded", ["run"])
+    assert (run["backend"], run["state"], run["command"]) == ("hdinsight", "succeeded", ["run"])
 
     irbis("outputs", "--download", "got")
     assert "<html" in (tmp_path / "got" / "report.html").read_text("utf-8")
@@ -70,7 +70,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, image
     assert found["batch"] == run["handle"]["batch"]
 
     again = irbis("repeat", "--follow")
-    assert again.stdout.splitlines()[-1] == "Nothing new: every stage found its work done."
+    assert again.stdout.splitlines()[-1] == "Nothing to do: every stage was up to date."
 
     plan = tmp_path / "penalties.yaml"
     plan.write_text("{method: grid, space: {train.reg_params: [0.1, 1.0]}}")
@@ -81,9 +81,9 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, image
 def test_a_run_that_is_cancelled_ends_in_yarn_too(yarn, words, images, irbis):
     irbis("submit", "run", "--on", "hdinsight", "--images", images, *words)
     wait_for(lambda: "ingest: 300 read" in logged(words))
-    assert "its end is asked for" in irbis("cancel").stdout
+    assert "cancellation requested" in irbis("cancel").stdout
     assert "stopped: cancelled" in irbis("logs", "--follow", code=1).stderr.splitlines()[-1]
-    assert "has ended already: stopped" in irbis("cancel").stdout
+    assert "has already ended: stopped" in irbis("cancel").stdout
     wait_for(lambda: all(app["state"] in ("KILLED", "FINISHED") for app in applications(yarn)))
     assert applications(yarn)[-1]["state"] == "KILLED"
     assert any(Path(words[1], "tables", "images").glob("*.parquet"))
@@ -134,7 +134,7 @@ def test_a_livy_that_restarts_in_the_middle_does_not_end_the_run(yarn, words, im
     yarn.start_livy()
     said, told = client.communicate(timeout=300)
     assert client.returncode == 0 and "ingest: 300 read, 300 written" in said
-    assert "Looking again" in told
+    assert "Reconnecting" in told
 
 
 def test_a_batch_that_dies_before_it_can_say_why_is_told_by_livy(words, images, irbis, monkeypatch):

@@ -62,7 +62,7 @@ def test_a_run_shares_its_images_among_gpus_and_outlives_its_client(master, few_
     assert max(records.values()) <= 1.5 * min(records.values())
 
     again = irbis("repeat", "--follow")
-    assert again.stdout.splitlines()[-1] == "Nothing new: every stage found its work done."
+    assert again.stdout.splitlines()[-1] == "Nothing to do: every stage was up to date."
 
 
 def test_a_master_with_a_secret_takes_runs_that_know_it_and_no_others(few_images, irbis, tmp_path):
@@ -74,7 +74,7 @@ def test_a_master_with_a_secret_takes_runs_that_know_it_and_no_others(few_images
         done = irbis(*submit, "--set=spark.conf.spark.authenticate.secret=hunter22")
         assert closing_lines(done.stdout)["ingest"].startswith("ingest: 120 read, 120 written, 0 failed")
         irbis(*submit, "--set=spark.conf.spark.authenticate.secret=hunter23", code=1)
-        said = max((tmp_path / "ledger").glob("*/said.txt")).read_text()
+        said = max((tmp_path / "ledger").glob("*/output.txt")).read_text()
         assert "Mismatched response" in said and "All masters are unresponsive" in said
     files = [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.endswith(".conf")]
     assert not [path for path in files if b"hunter2" in path.read_bytes()]

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from pipelines.redaction import SECRET_PATTERN
-from pipelines.runs.backends.shared_workspace import YARN
+from pipelines.runs.backends.shared_workspace import YARN_CONF
 from pipelines.spark.session import DELTA_CONF, MALLOC_ENV
 from tests.deploy.spark_names import unknown
 from tests.deploy.stand_in import StandIns
@@ -162,7 +162,7 @@ def test_the_settings_are_those_of_the_lane():
     (delta,) = re.findall(r"^delta-spark==(\S+)", lock, re.MULTILINE)
     assert SETTINGS["spark.jars.packages"] == f"io.delta:delta-core_2.12:{delta}"
     assert SETTINGS["spark.pyspark.python"] == "./environment/bin/python"
-    assert {name: SETTINGS[name] for name in YARN} == YARN
+    assert {name: SETTINGS[name] for name in YARN_CONF} == YARN_CONF
     assert {name: SETTINGS[name] for name in DELTA_CONF} == DELTA_CONF
     assert SETTINGS["spark.redaction.regex"] == SECRET_PATTERN
     assert {name: int(SETTINGS[f"spark.executorEnv.{name}"]) for name in MALLOC_ENV} == MALLOC_ENV
@@ -176,7 +176,7 @@ def test_runs_through_livy_get_the_same_sizes():
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON",
         "spark.jars.packages",
         *DELTA_CONF,
-        *YARN,
+        *YARN_CONF,
     }
     assert conf == {name: value for name, value in SETTINGS.items() if name not in brought}
 

@@ -83,9 +83,7 @@ def test_a_workspace_that_cannot_be_entered_is_told_of(surveys, irbis, tmp_path)
     assert "no such host" in told(cloud, IRBIS_AZURE__ACCOUNT_KEY=KEY)
     assert "it contains a SAS" in told("https://irbis1.blob.core.windows.net/c/w?sig=aGlkZGVu")
     err = irbis("report", "--workspace", WORKSPACE, code=2).stderr
-    assert err.startswith(
-        f"irbis: tracking.uri is not set, and SQLite cannot live in {SPARK_WORKSPACE}. Name an MLflow"
-    )
+    assert err.startswith(f"irbis: tracking.uri is not set, and {SPARK_WORKSPACE} cannot hold an SQLite database")
 
 
 def start(folder, script, *words):

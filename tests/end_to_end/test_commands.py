@@ -46,7 +46,7 @@ def test_wrong_settings_are_all_named_at_once(irbis):
         (["notebook", "run", "explore", "--images", "new/"], "irbis: Notebook 02_explore_errors: it has no parameter"),
         (
             ["notebook", "run", "explore", "--workspace", "a", "-p", "workspace=b"],
-            "irbis: -p workspace=b and the option of that name say the same thing",
+            "irbis: -p workspace=b and --workspace set the same parameter",
         ),
         (
             ["notebook", "run", "explore", "--set", "train.max_itre=3"],

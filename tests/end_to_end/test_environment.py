@@ -153,4 +153,4 @@ def test_output_that_is_closed_cut_off_or_full_is_no_traceback(command, tmp_path
     os.close(writer)
     assert (cut_off.returncode, cut_off.stderr) == (141, b"")
     done = run(["bash", "-c", f"{irbis} config > /dev/full"], tmp_path, code=1)
-    assert done.stderr == "irbis: standard output cannot be written (No space left on device).\n"
+    assert done.stderr == "irbis: cannot write to standard output (No space left on device).\n"

@@ -51,7 +51,7 @@ def test_ctrl_c_stops_the_work_and_nothing_is_lost(irbis, tmp_path):
     out, err = running.communicate()
     assert (running.returncode, out) == (130, "")
     assert err.split("\n\n")[-1].strip() == (
-        "irbis: stopped. What was committed stays; the same command goes on from there."
+        "irbis: interrupted. Committed work is kept; run the same command again to resume."
     )
     assert "Traceback" not in err
     again = closing_lines(irbis(*words).stdout)["ingest"]
@@ -68,12 +68,12 @@ def test_sigterm_leaves_the_records_and_ends_all_processes(tmp_path, send):
     out, err = running.communicate()
     assert (running.returncode, out) == (143, "")
     assert err.split("\n\n")[-1].strip() == (
-        "irbis: ended by SIGTERM. What was committed stays; the same command goes on from there."
+        "irbis: ended by SIGTERM. Committed work is kept; run the same command again to resume."
     )
     assert "Traceback" not in err
     (file,) = (tmp_path / "w/runs").glob("*/ingest.json")
     record = json.loads(file.read_text())
-    assert (record["state"], record["error"], record["is_bereft"]) == ("stopped", "ended by SIGTERM", False)
+    assert (record["state"], record["error"], record["has_lost_spark"]) == ("stopped", "ended by SIGTERM", False)
     assert file.with_suffix(".log").read_text().splitlines()[-1] == "irbis: ended by SIGTERM."
     (entry,) = RunHistory(str(tmp_path / "ledger")).all()
     assert (entry.state, entry.outcome, bool(entry.ended)) == ("stopped", "ended by SIGTERM", True)

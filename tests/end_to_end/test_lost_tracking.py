@@ -82,9 +82,7 @@ def begin_anew(workspace):
     shutil.copy(other / "mlflow.db", workspace)
 
 
-@pytest.mark.parametrize(
-    ("lose", "reason"), [(empty, "is empty"), (remove, "is missing"), (begin_anew, "knows of no training")]
-)
+@pytest.mark.parametrize(("lose", "reason"), [(empty, "is empty"), (remove, "is missing"), (begin_anew, "has no runs")])
 def test_a_database_that_was_lost_is_said_before_any_work(lost, tmp_path, lose, reason):
     workspace = tmp_path / "whole"
     lose(workspace)
@@ -92,8 +90,8 @@ def test_a_database_that_was_lost_is_said_before_any_work(lost, tmp_path, lose, 
     for words in (["run"], ["train", "--set=train.reg_params=0.05"], ["score"], ["status"]):
         said = lost(*words).stderr.strip()
         assert said == (
-            f"irbis: {workspace}/mlflow.db {reason}: it noted the models in {workspace}/artifacts (1 there), and "
-            "which of them is champion. Put back a copy of it. To begin anew beside the tables, move it and "
+            f"irbis: {workspace}/mlflow.db {reason}: it lists the models in {workspace}/artifacts (1 there), and "
+            "which of them is champion. Restore it from a backup. To start again with the same tables, move it and "
             f"{workspace}/artifacts away, and train under another name: --set tracking.model=NAME."
         )
     assert left(workspace) == before
@@ -119,8 +117,8 @@ def test_files_of_the_champion_that_are_gone_are_said_before_any_work(lost, tmp_
     before = left(workspace)
     for words in (["run"], ["train"], ["score"], ["report"]):
         assert lost(*words).stderr.strip() == (
-            f"irbis: {file} of irbis/1 is gone from {root}. Put back a copy; or choose another version: `irbis promote "
-            "VERSION --reason ...`; or train under another name: --set tracking.model=NAME."
+            f"irbis: {file} of irbis/1 is missing from {root}. Restore it from a backup; or choose another version: "
+            "`irbis promote VERSION --reason ...`; or train under another name: --set tracking.model=NAME."
         )
     assert left(workspace) == before
 
@@ -132,6 +130,6 @@ def test_a_model_that_was_changed_is_not_loaded_and_the_next_run_looks(lost, tmp
         assert database.execute("SELECT version FROM registered_model_aliases").fetchall() == [(1,)]
     (root / "requirements.txt").write_text("malware")
     done = lost("train", "--set=train.reg_params=0.05")
-    assert "irbis: The files of irbis/1 are not loaded: they are not those that were registered" in done.stderr
+    assert "irbis: The files of irbis/1 are not loaded: they have changed since registration" in done.stderr
     done = lost("run", code=0)  # nothing is to be done with it, and nobody says so without a look
     assert "Nothing has changed" not in done.stderr and "train: 0 read" in done.stdout

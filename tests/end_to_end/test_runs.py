@@ -11,7 +11,7 @@ from ..stages.conftest import jpeg
 def test_local_runs_are_listed_shown_fetched_and_repeated(irbis_here, tmp_path):
     (tmp_path / "images" / "plain").mkdir(parents=True)
     (tmp_path / "images" / "plain" / "a.jpg").write_bytes(jpeg(100, 1, datetime(2025, 1, 1)))
-    assert irbis_here("runs").stdout == f"No run is noted in {tmp_path / 'ledger'} yet.\n"
+    assert irbis_here("runs").stdout == f"No runs in {tmp_path / 'ledger'} yet.\n"
     said = irbis_here("ingest", "--images", "images", "--set", "ingest.threads=2").stdout
     refused = irbis_here("train", code=2).stderr
 
@@ -34,11 +34,11 @@ def test_local_runs_are_listed_shown_fetched_and_repeated(irbis_here, tmp_path):
     again = irbis_here("repeat", "ingest")
     assert "irbis ingest --images images" in again.stderr and "ingest.threads=2" in again.stderr
     assert "ingest: 0 read, 0 written" in again.stdout or "ingest: 1 read, 0 written" in again.stdout
-    assert "has ended already: succeeded" in irbis_here("cancel").stdout
+    assert "has already ended: succeeded" in irbis_here("cancel").stdout
 
 
 def test_one_bad_record_is_listed_as_unknown_beside_the_others(irbis_here, tmp_path):
-    good = {"words": ["run"], "where": "local", "settings": {}, "workspace": "/w", "cwd": "/", "state": "succeeded"}
+    good = {"command": ["run"], "backend": "local", "settings": {}, "workspace": "/w", "cwd": "/", "state": "succeeded"}
     good |= {"started": "2026-01-01T10:00:00+00:00", "ended": "2026-01-01T10:00:30+00:00"}
     sent = good | {"state": "running", "ended": None}
     records = {
@@ -46,9 +46,9 @@ def test_one_bad_record_is_listed_as_unknown_beside_the_others(irbis_here, tmp_p
         "dateless": good | {"started": None},
         "good": good,
         "pid": good | {"pid": "12; rm"},
-        "mars": sent | {"where": "mars"},
-        "handless": sent | {"where": "local[1]", "handle": {"id": 7}},
-        "setless": sent | {"where": "hdinsight", "settings": {"hdinsight.url": [1]}, "handle": {"batch": "x"}},
+        "mars": sent | {"backend": "mars"},
+        "handless": sent | {"backend": "local[1]", "handle": {"id": 7}},
+        "setless": sent | {"backend": "hdinsight", "settings": {"hdinsight.url": [1]}, "handle": {"batch": "x"}},
     }
     (tmp_path / "ledger").mkdir()
     for name, record in records.items():
@@ -57,7 +57,7 @@ def test_one_bad_record_is_listed_as_unknown_beside_the_others(irbis_here, tmp_p
     listed = json.loads(irbis_here("runs", "--json").stdout)
     assert {each["id"]: each["state"] for each in listed} == dict.fromkeys(records, "unknown") | {"good": "succeeded"}
     outcomes = {each["id"]: each["outcome"] for each in listed}
-    assert outcomes["mars"].startswith("not known: --on mars: there is no such place.")
+    assert outcomes["mars"].startswith("unknown: --on mars: there is no such backend.")
     assert "has no handle of local[1] (KeyError" in outcomes["handless"]
     assert "cut.json cannot be read (Invalid JSON" in outcomes["cut"]
     assert len(irbis_here("runs").stdout.splitlines()) == 1 + len(records)
@@ -66,12 +66,12 @@ def test_one_bad_record_is_listed_as_unknown_beside_the_others(irbis_here, tmp_p
 
 def test_a_run_that_cannot_go_there_is_not_sent(irbis_here, tmp_path):
     refused = irbis_here("submit", "run", "--on", "databricks", "--images", "images", code=2).stderr
-    assert "irbis: workspace = irbis-workspace is not in a volume" in refused
-    assert "irbis: sources.images = images is a folder of this machine" in refused
-    assert "No run is noted" in irbis_here("runs").stdout
+    assert "irbis: workspace = irbis-workspace is not in a Unity Catalog volume" in refused
+    assert "irbis: sources.images = images is a folder on this machine" in refused
+    assert "No runs in" in irbis_here("runs").stdout
     unknown = irbis_here("submit", "run", "--on", "mars", code=2).stderr
     assert unknown.startswith(
-        "irbis: --on mars: there is no such place. Known: databricks, hdinsight, or a Spark master:"
+        "irbis: --on mars: there is no such backend. Known: databricks, hdinsight, or a Spark master:"
     )
 
 

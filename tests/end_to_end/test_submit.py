@@ -63,7 +63,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, 
     assert lines["score"].startswith("score: 300 read, 300 written")
     assert "run SUCCESS" in followed.stderr
     (run,) = json.loads(irbis("runs", "--json").stdout)
-    assert (run["where"], run["state"], run["words"]) == ("databricks", "succeeded", ["run"])
+    assert (run["backend"], run["state"], run["command"]) == ("databricks", "succeeded", ["run"])
 
     irbis("outputs", "--download", "got")
     assert "<html" in (tmp_path / "got" / "report.html").read_text("utf-8")
@@ -72,7 +72,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, 
     assert record["code"]["version"] and [stage["written"] for stage in record["stages"]] == [300, 300, 1, 300, 1]
 
     again = irbis("repeat", "--follow")
-    assert again.stdout.splitlines()[-1] == "Nothing new: every stage found its work done."
+    assert again.stdout.splitlines()[-1] == "Nothing to do: every stage was up to date."
     assert [run.result for run in workspace.runs.values()] == ["SUCCESS", "SUCCESS"]
     uploads = [call for call in workspace.calls if call.startswith("PUT /api/2.0/fs/files")]
     assert len(uploads) == 3  # job file, wheel and weights, once
@@ -128,9 +128,9 @@ def test_a_run_that_is_cancelled_ends_and_what_was_committed_stays(workspace, wo
     while not (log := workspace.place(f"{VOLUME}/survey/runs")).exists() or "ingest: 1 read" not in _text(log):
         assert workspace.runs[1].result is None, workspace.runs[1].outputs
         time.sleep(0.2)
-    assert "its end is asked for" in irbis("cancel").stdout
+    assert "cancellation requested" in irbis("cancel").stdout
     assert irbis("logs", "--follow", code=1).stderr.splitlines()[-1].endswith("stopped: CANCELED")
-    assert "has ended already: stopped" in irbis("cancel").stdout
+    assert "has already ended: stopped" in irbis("cancel").stdout
     assert any(workspace.place(f"{VOLUME}/survey/tables/images").glob("*.parquet"))
 
 

@@ -82,7 +82,7 @@ def test_a_run_on_a_local_master_listens_to_this_machine_alone_and_shows_no_secr
     (entry,) = (tmp_path / "ledger").glob("*.json")
     kept = json.loads(entry.read_text())["settings"]["spark.conf"]
     assert kept == {name: value for name, value in CHOSEN.items() if value != PASSWORD}
-    told = "spark.conf.spark.hadoop.reader.password is a secret and not recorded. Give it to `irbis repeat` again."
+    told = "spark.conf.spark.hadoop.reader.password is a secret and is not recorded. Set it again for `irbis repeat`."
     assert told in err.splitlines()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 10 and not [path for path in files if PASSWORD.encode() in path.read_bytes()]

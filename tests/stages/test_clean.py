@@ -15,7 +15,7 @@ from pipelines.cleanup.clean import WorkspaceCleaner
 from pipelines.cleanup.leftovers import find_leftovers, last_changed, total_size
 from pipelines.processes import Process
 from pipelines.runs.history import FAILED, LOCAL, RUNNING, RunHistory, RunRecord
-from pipelines.runs.record import is_due
+from pipelines.runs.record import is_expired
 from pipelines.stages.ingest import stage as ingest
 from pipelines.workspace.tables import Tables
 
@@ -101,7 +101,7 @@ def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine
     ],
 )
 def test_a_run_without_a_result_counts_as_ended_after_a_week(files, kept, expected):
-    assert is_due("score-20261122-1141-3fa2", files, 100, kept) is expected
+    assert is_expired("score-20261122-1141-3fa2", files, 100, kept) is expected
 
 
 def test_left_overs_go_when_they_are_old_and_nothing_else_does(make_settings, machine, monkeypatch):

@@ -20,7 +20,7 @@ from pipelines.stages.score import stage as score
 from pipelines.stages.train import stage as train
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.tracking.model_files import OWN_CLASSES, find_fault
-from pipelines.tracking.stored_models import DIGEST
+from pipelines.tracking.stored_models import DIGEST_TAG
 
 from .conftest import changed
 
@@ -116,7 +116,7 @@ def loader(model, marker):
 
 ATTACKS = [
     (add_code, "there is a folder `code`"),
-    (lambda model, _: describe(model, lambda each: each["spark"].update(code="../x")), "MLmodel names code to be run"),
+    (lambda model, _: describe(model, lambda each: each["spark"].update(code="../x")), "MLmodel refers to code"),
     (loader, "MLmodel has the loader_module hostile"),
     (lambda model, _: describe(model, lambda each: each["spark"].update(model_data="/tmp")), "MLmodel names /tmp"),
     (lambda model, _: describe(model, lambda each: each.update(sklearn={})), "MLmodel has the flavor sklearn"),
@@ -132,7 +132,7 @@ ATTACKS = [
 def test_a_model_that_would_run_code_is_refused_before_any_of_it_is_read(spark, trained, model, marker, attack, reason):
     attack(model, marker)
     tracking = Tracking.of(trained)
-    tracking.client.delete_model_version_tag("irbis", "1", f"irbis.{DIGEST}")  # its digest does not save it
+    tracking.client.delete_model_version_tag("irbis", "1", f"irbis.{DIGEST_TAG}")  # its digest does not save it
     for load in (tracking.load, tracking.verify, lambda version: tracking.save(version, marker.parent / "copy")):
         with pytest.raises(ModelError, match=rf"^The files of irbis/1 are not loaded: .*{reason}"):
             load(tracking.champion())
@@ -142,7 +142,7 @@ def test_a_model_that_would_run_code_is_refused_before_any_of_it_is_read(spark, 
 @pytest.mark.parametrize("attack", [weights, requirements, add_code])
 def test_files_that_are_not_those_that_were_registered_are_refused(spark, trained, model, marker, attack):
     attack(model, marker)
-    with pytest.raises(ModelError, match=r"(?s)Put back a copy of file://.*artifacts; or choose another version"):
+    with pytest.raises(ModelError, match=r"(?s)Restore file://.*artifacts from a backup; or choose another version"):
         Tracking.of(trained).load(Tracking.of(trained).champion())
     reason = "their SHA-256 differs|a folder `code`"
     with pytest.raises(ModelError, match=f"The files of irbis/1 are not loaded: .*({reason})"):
@@ -161,10 +161,10 @@ def test_files_that_are_not_those_that_were_registered_are_refused(spark, traine
 
 def test_a_version_of_an_older_irbis_is_loaded_with_a_note(spark, trained, model, capfd, caplog):
     tracking = Tracking.of(trained)
-    assert len(tracking.champion().tags[DIGEST]) == 64
+    assert len(tracking.champion().tags[DIGEST_TAG]) == 64
     assert tracking.load(tracking.champion()).stages[-1].getOrDefault("temperature") > 0
     assert caplog.messages == []
-    tracking.client.delete_model_version_tag("irbis", "1", f"irbis.{DIGEST}")
+    tracking.client.delete_model_version_tag("irbis", "1", f"irbis.{DIGEST_TAG}")
     tracking.load(tracking.champion())
     assert caplog.messages == ["note: irbis/1 was registered by an older irbis, without a digest of its files."]
     assert not any(Path(trained.workspace, "scratch").iterdir())
@@ -172,11 +172,11 @@ def test_a_version_of_an_older_irbis_is_loaded_with_a_note(spark, trained, model
 
 def test_files_that_are_gone_are_said_before_any_work(spark, trained, model):
     (model.parent / "evaluation.json").unlink()
-    with pytest.raises(ModelError, match=r"^evaluation.json of irbis/1 is gone from file://.*Put back a copy; or"):
+    with pytest.raises(ModelError, match=r"^evaluation.json of irbis/1 is missing from file://.*Restore it .*; or"):
         report.run(spark, trained)
     shutil.rmtree(model)
     for run in (score.run, lambda *given: train.run(given[0], changed(trained, "train", reg_params=[0.02]))):
-        with pytest.raises(ModelError, match=r"^MLmodel of irbis/1 is gone from file://.*--set tracking.model=NAME"):
+        with pytest.raises(ModelError, match=r"^MLmodel of irbis/1 is missing from file://.*--set tracking.model=NAME"):
             run(spark, trained)
     assert [each.version for each in Tracking.of(trained).versions()] == ["1"]
 
@@ -193,4 +193,4 @@ def test_all_that_irbis_can_train_passes_the_checks(spark, settings, tmp_path, l
     tracking = Tracking.of(settings)
     assert isinstance(tracking.load(tracking.champion()), PipelineModel)
     tracking.save(tracking.champion(), tmp_path / "copy")
-    assert find_fault(tmp_path / "copy", tracking.champion().tags[DIGEST]) == ""
+    assert find_fault(tmp_path / "copy", tracking.champion().tags[DIGEST_TAG]) == ""

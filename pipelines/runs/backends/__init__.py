@@ -1,1 +1,1 @@
-"""Where runs are submitted to; each backend is one file."""
+"""Backends that runs are submitted to, one file each."""

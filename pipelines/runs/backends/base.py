@@ -1,4 +1,4 @@
-"""What every place that runs are sent to can do."""
+"""The interface of a backend, and the types it shares with its callers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import Any, Protocol
 from pipelines.errors import AccessError
 from pipelines.runs.history import ENDED
 
-Handle = Mapping[str, Any]  # what a target needs to find a run again; it is kept in the ledger
+Handle = Mapping[str, Any]  # identifies a run on its backend; stored in the run history
 
 
 class ConnectionLost(AccessError):
-    """The place did not answer; it may, if it is asked again."""
+    """The backend did not answer; retrying may succeed."""
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Ask for one run: the command's words and its settings.
+    """Request for one run: the command's arguments and its settings.
 
-    `existing` names a job that is deployed already, which is run instead of one made for the occasion. Of a `notebook`
-    the settings are its parameters. `files` are those that words and settings name, where they are once they have been
-    sent.
+    `existing` names a deployed job to run instead of a one-time run. For a `notebook` the settings are its parameters.
+    `files` are the uploaded files that arguments and settings refer to.
     """
 
     id: str
@@ -34,18 +33,18 @@ class RunRequest:
     files: tuple[str, ...] = ()
     needs_lightgbm: bool = False
 
-    def with_paths(self, places: Mapping[str, str]) -> RunRequest:
-        """Give the job with other names for its files."""
-        words = tuple(places.get(word, word) for word in self.words)
-        settings = {key: places.get(str(value), value) for key, value in self.settings.items()}
-        return replace(self, words=words, settings=settings, files=tuple(places.get(file, file) for file in self.files))
+    def with_paths(self, paths: Mapping[str, str]) -> RunRequest:
+        """Return the request with the names of its files replaced."""
+        words = tuple(paths.get(word, word) for word in self.words)
+        settings = {key: paths.get(str(value), value) for key, value in self.settings.items()}
+        return replace(self, words=words, settings=settings, files=tuple(paths.get(file, file) for file in self.files))
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Say how a run is: one of the ledger's states, the place's own word for it, its tasks' by name.
+    """State of a run: a state of the history, the backend's own detail, and the states of its tasks by name.
 
-    `ended` is the time of its end, in UTC.
+    `page` is the run's URL; `ended` the time of its end, UTC.
     """
 
     state: str
@@ -60,56 +59,56 @@ class RunStatus:
 
 
 class WorkspaceFiles(Protocol):
-    """Reach the files of a workspace, by their whole addresses. Raises ConnectionError for what may pass."""
+    """Access to the files of a workspace by their full paths or URIs. Raises ConnectionError for transient errors."""
 
     def validate(self, folder: str) -> list[str]:
-        """Say why nothing can be put into a folder from here."""
+        """Return the reasons why this machine cannot write to a folder."""
 
     def files(self, folder: str) -> list[tuple[str, int]]:
-        """List the files below a folder: path below it, and bytes. A folder that is not there has none."""
+        """List the files below a folder as (relative path, bytes). A missing folder has none."""
 
     def read(self, address: str) -> bytes:
-        """Give a file's bytes."""
+        """Return a file's bytes."""
 
     def write(self, address: str, content: bytes) -> None:
-        """Write a file, whole or not at all."""
+        """Write a file atomically."""
 
 
 class Backend(Protocol):
-    """Send runs, and ask about them. All but `connect` may raise AccessError, of which ConnectionLost passes."""
+    """A service that runs are submitted to. Methods may raise AccessError; its subclass ConnectionLost is transient."""
 
     def validate(self, settings: Mapping[str, Any]) -> list[str]:
-        """Say what of the settings cannot be there, each with what to do."""
+        """Return the settings that cannot work on this backend, each with its remedy."""
 
     def upload_file(self, file: Path, workspace: str) -> str:
-        """Send a file, unless it is there, and give its address as the run will see it."""
+        """Upload a file unless it is there, and return its address as the run will see it."""
 
     def submit(self, job: RunRequest, workspace: str) -> Handle:
-        """Start a run; its handle says in `workspace` where its record will be.
+        """Start a run; `workspace` of the returned handle is where its record will be.
 
-        Asked twice with the same id, it is started once.
+        Idempotent: a second call with the same id does not start a second run.
         """
 
     def find(self, identifier: str) -> Handle | None:
-        """Find a one-time run by our own id: after a connection that was lost while it was started."""
+        """Find a one-time run by its irbis id, after a connection that dropped during submission."""
 
-    def progress(self, handle: Handle) -> RunStatus:
-        """Say how the run is."""
+    def get_status(self, handle: Handle) -> RunStatus:
+        """Return the present state of a run."""
 
     def failure_reason(self, handle: Handle) -> str:
-        """Give the place's own words for why the run failed."""
+        """Return the backend's own message about a failed run."""
 
     def fetch_artifacts(self, handle: Handle) -> Mapping[str, bytes]:
-        """Give what a place keeps of a run besides what it wrote itself, such as an executed notebook: by name."""
+        """Return files by name that the backend keeps of a run besides its record, such as an executed notebook."""
 
     def cancel(self, handle: Handle) -> None:
-        """Ask for its end."""
+        """Request the cancellation of a run."""
 
     def files(self, folder: str) -> list[tuple[str, int]]:
-        """List the files below a folder: path below it, and bytes. A folder that is not there has none."""
+        """List the files below a folder as (relative path, bytes). A missing folder has none."""
 
     def read(self, address: str) -> bytes:
-        """Give a file's bytes."""
+        """Return a file's bytes."""
 
     def write(self, address: str, content: bytes) -> None:
         """Write a file."""

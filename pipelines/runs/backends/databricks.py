@@ -1,4 +1,4 @@
-"""Databricks: one-time runs and runs of deployed jobs by its SDK; files lie in a volume of Unity Catalog."""
+"""Databricks backend: one-time runs and runs of deployed jobs through its SDK; files are in a Unity Catalog volume."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+")
 RETRY_SECONDS = 60
-SEARCH_LIMIT = 200  # latest runs, where one is looked for by its name
+SEARCH_LIMIT = 200  # latest runs that are searched for a name
 
 
 def create(name: str, settings: Settings, files: WorkspaceFiles | None) -> DatabricksBackend:
@@ -36,7 +36,7 @@ def create(name: str, settings: Settings, files: WorkspaceFiles | None) -> Datab
 
 
 class DatabricksBackend:
-    """Speak to the workspace that the databricks command line is logged in to."""
+    """Backend for the Databricks workspace that the `databricks` CLI is logged in to."""
 
     def __init__(self, settings: Settings):
         self._settings = settings.databricks
@@ -46,31 +46,31 @@ class DatabricksBackend:
         from databricks.sdk import WorkspaceClient
         from databricks.sdk.config import Config
 
-        logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # it warns of what it can do without
+        logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # it warns of optional features
         try:
-            # The SDK tries again for so long without a word; whoever follows a run wants to be told, and goes on then.
+            # The SDK retries silently for this long; a short limit lets `follow` report the lost connection.
             return WorkspaceClient(config=Config(profile=self._settings.profile, retry_timeout_seconds=RETRY_SECONDS))
-        except ValueError as error:  # so the SDK says that it knows of no workspace, or not who we are
+        except ValueError as error:  # the SDK found no workspace or no credentials
             reason = str(error).splitlines()[0].rstrip(".")
             raise PlatformError(
-                f"No way into Databricks ({reason}). `databricks auth login --host https://...`, or set "
+                f"Not authenticated to Databricks ({reason}). Run `databricks auth login --host https://...`, or set "
                 "DATABRICKS_HOST and DATABRICKS_TOKEN."
             ) from error
 
     def validate(self, settings: Mapping[str, Any]) -> list[str]:
-        found, workspace = [], settings["workspace"]
+        faults, workspace = [], settings["workspace"]
         if not VOLUME.match(workspace):
-            found.append(
-                f"workspace = {workspace} is not in a volume, where this machine and Databricks meet. "
-                "Give --workspace /Volumes/CATALOG/SCHEMA/VOLUME/irbis (tables.schema says where the tables go)."
+            faults.append(
+                f"workspace = {workspace} is not in a Unity Catalog volume, which this machine and Databricks can both "
+                "reach. Use --workspace /Volumes/CATALOG/SCHEMA/VOLUME/irbis; tables.schema is for the tables."
             )
         images = settings.get("sources.images")
         if images and "://" not in images and not images.startswith(("/Volumes/", "/dbfs/", "/Workspace/")):
-            found.append(
-                f"sources.images = {images} is a folder of this machine. Send it with `irbis upload {images} "
-                "az://ACCOUNT/CONTAINER/PREFIX` and give --images that address, or one in /Volumes/."
+            faults.append(
+                f"sources.images = {images} is a folder on this machine. Upload it with `irbis upload {images} "
+                "az://ACCOUNT/CONTAINER/PREFIX` and use that address for --images, or one in /Volumes/."
             )
-        return found
+        return faults
 
     def upload_file(self, file: Path, workspace: str) -> str:
         from databricks.sdk.errors import NotFound
@@ -91,36 +91,36 @@ class DatabricksBackend:
 
         with translate_errors():
             if job.existing:
-                number, own = self._deployed(job.existing)
-                words = [*own, *job_arguments(job)]
-                workspace = _workspace_in(words)
+                number, parameters = self._find_job(job.existing)
+                words = [*parameters, *job_arguments(job)]
+                workspace = _find_workspace(words)
                 run = self._client.jobs.run_now(number, idempotency_token=job.id, python_params=words).run_id
             else:
-                shape = self._notebook_task if job.notebook else self._task
-                task = SubmitTask.from_dict(shape(job, workspace))
+                build_task = self._notebook_task if job.notebook else self._task
+                task = SubmitTask.from_dict(build_task(job, workspace))
                 name = f"irbis {job.id}"
                 run = self._client.jobs.submit(run_name=name, tasks=[task], idempotency_token=job.id).run_id
-        known = {"run_id": run, "host": self._client.config.host, "workspace": workspace}
-        return {**known, "notebook": job.notebook.stem} if job.notebook else known
+        handle = {"run_id": run, "host": self._client.config.host, "workspace": workspace}
+        return {**handle, "notebook": job.notebook.stem} if job.notebook else handle
 
     def find(self, identifier: str) -> Handle | None:
         with translate_errors():
-            for seen, run in enumerate(self._client.jobs.list_runs()):
+            for i, run in enumerate(self._client.jobs.list_runs()):
                 if run.run_name == f"irbis {identifier}":
                     return {"run_id": run.run_id, "host": self._client.config.host, "workspace": None}
-                if seen >= SEARCH_LIMIT:
+                if i >= SEARCH_LIMIT:
                     break
         return None
 
-    def progress(self, handle: Handle) -> RunStatus:
+    def get_status(self, handle: Handle) -> RunStatus:
         with translate_errors():
             run = self._client.jobs.get_run(self._run_id(handle))
         state, word = map_state(run.state)
         tasks = {task.task_key: map_state(task.state)[1] for task in run.tasks or ()}
         detail = (run.state.state_message or "" if run.state else "").strip()
         ended = datetime.fromtimestamp(run.end_time / 1000, timezone.utc) if run.end_time else None
-        page, said = run.run_page_url or "", f"{word}: {detail}" if detail else word
-        return RunStatus(state, said, tasks, page, ended.isoformat(timespec="seconds") if ended else None)
+        page, message = run.run_page_url or "", f"{word}: {detail}" if detail else word
+        return RunStatus(state, message, tasks, page, ended.isoformat(timespec="seconds") if ended else None)
 
     def failure_reason(self, handle: Handle) -> str:
         with translate_errors():
@@ -130,7 +130,7 @@ class DatabricksBackend:
         return "\n".join(f"{key}: {output.error}" for key, output in outputs if output.error)
 
     def fetch_artifacts(self, handle: Handle) -> Mapping[str, bytes]:
-        """Give the notebook as it was executed, as a page."""
+        """Return the executed notebook as an HTML page."""
         if not handle.get("notebook"):
             return {}
         with translate_errors():
@@ -145,18 +145,18 @@ class DatabricksBackend:
     def files(self, folder: str) -> list[tuple[str, int]]:
         from databricks.sdk.errors import NotFound
 
-        found = []
+        files = []
         with translate_errors():
             try:
                 for entry in self._client.files.list_directory_contents(folder):
                     name = (entry.path or "").rstrip("/").rpartition("/")[2]
                     if entry.is_directory:
-                        found += [(f"{name}/{below}", size) for below, size in self.files(f"{folder}/{name}")]
+                        files += [(f"{name}/{below}", size) for below, size in self.files(f"{folder}/{name}")]
                     else:
-                        found.append((name, entry.file_size or 0))
+                        files.append((name, entry.file_size or 0))
             except NotFound:
                 return []
-        return sorted(found)
+        return sorted(files)
 
     def read(self, address: str) -> bytes:
         with translate_errors():
@@ -169,18 +169,18 @@ class DatabricksBackend:
             self._client.files.upload(address, io.BytesIO(content), overwrite=True)
 
     def _task(self, job: RunRequest, workspace: str) -> Tree:
-        """Give the one task of a one-time run: the job file of the command, with its words."""
-        told = {"python_file": self.upload_file(job_script(job), workspace), "parameters": job_arguments(job)}
-        around = self._surroundings(job.words[0], workspace)
+        """Return the single task of a one-time run: the job script of the command, with its arguments."""
+        python = {"python_file": self.upload_file(job_script(job), workspace), "parameters": job_arguments(job)}
+        compute = self._cluster_and_libraries(job.words[0], workspace)
         if job.needs_lightgbm:
-            around["libraries"] += [
+            compute["libraries"] += [
                 {"maven": {"coordinates": SYNAPSEML}},
                 {"pypi": {"package": SYNAPSEML_PYTHON}},
             ]
-        return {"task_key": job.words[0], "spark_python_task": told, **around}
+        return {"task_key": job.words[0], "spark_python_task": python, **compute}
 
     def _notebook_task(self, job: RunRequest, workspace: str) -> Tree:
-        """Give the task of a notebook, which is put into the home of whoever sends it."""
+        """Import the notebook into the user's home folder and return the task that runs it."""
         from databricks.sdk.service.workspace import ImportFormat
 
         assert job.notebook is not None
@@ -188,60 +188,63 @@ class DatabricksBackend:
         content = base64.b64encode(job.notebook.read_bytes()).decode()
         self._client.workspace.mkdirs(folder)
         self._client.workspace.import_(f"{folder}/{job.id}", content=content, format=ImportFormat.JUPYTER)
-        told = {"notebook_path": f"{folder}/{job.id}", "base_parameters": {k: str(v) for k, v in job.settings.items()}}
-        return {"task_key": "notebook", "notebook_task": told, **self._surroundings("run", workspace)}
+        task = {"notebook_path": f"{folder}/{job.id}", "base_parameters": {k: str(v) for k, v in job.settings.items()}}
+        return {"task_key": "notebook", "notebook_task": task, **self._cluster_and_libraries("run", workspace)}
 
-    def _surroundings(self, word: str, workspace: str) -> Tree:
-        """Give the cluster of a task and its libraries, this code first."""
+    def _cluster_and_libraries(self, word: str, workspace: str) -> Tree:
+        """Return the cluster and libraries of a task, with the wheel of this code first."""
         with tempfile.TemporaryDirectory() as folder:
             wheel = self.upload_file(build_wheel(Path(folder)), workspace)
         cluster, libraries = self._cluster(word)
         return {"libraries": [{"whl": wheel}, *libraries], **cluster}
 
     def _cluster(self, word: str) -> tuple[Tree, list[Tree]]:
-        """Give the cluster of a one-time run and its libraries: those of the bundle's task of that name.
+        """Return the cluster and libraries of a one-time run: those of the bundle's task of that name.
 
-        All stages in one task are where the GPUs are, with the libraries of training.
+        `run`, all stages in one task, gets the GPU cluster and the libraries of training.
         """
         if self._settings.cluster_id:
             return {"existing_cluster_id": self._settings.cluster_id}, []
-        found = render_jobs(self._settings.target).values()
-        clusters = {each["job_cluster_key"]: each["new_cluster"] for job in found for each in job["job_clusters"]}
-        tasks = {task["task_key"]: task for job in found for task in job["tasks"]}
+        jobs = render_jobs(self._settings.target).values()
+        clusters = {each["job_cluster_key"]: each["new_cluster"] for job in jobs for each in job["job_clusters"]}
+        tasks = {task["task_key"]: task for job in jobs for task in job["tasks"]}
         task = tasks["train" if word == "run" else word]
         libraries = [library for library in task.get("libraries", []) if "whl" not in library]
         return {"new_cluster": clusters["gpu" if word == "run" else task["job_cluster_key"]]}, libraries
 
-    def _deployed(self, name: str) -> tuple[int, list[str]]:
-        """Give the number of a deployed job and the words that all its tasks are given."""
-        found = [job for job in self._client.jobs.list(name=name, expand_tasks=True) if job.job_id]
-        if len(found) != 1:
+    def _find_job(self, name: str) -> tuple[int, list[str]]:
+        """Return the id of a deployed job and the parameters shared by all its tasks."""
+        jobs = [job for job in self._client.jobs.list(name=name, expand_tasks=True) if job.job_id]
+        if len(jobs) != 1:
             raise DataError(
-                f"--job {name}: {len(found) or 'no'} deployed jobs bear this name in {self._client.config.host}. "
-                "`databricks bundle deploy`, then `databricks jobs list` shows their names."
+                f"--job {name}: {len(jobs) or 'no'} deployed jobs have this name in {self._client.config.host}. "
+                "Run `databricks bundle deploy`; `databricks jobs list` shows the names."
             )
-        tasks = (found[0].settings.tasks if found[0].settings else None) or []
+        tasks = (jobs[0].settings.tasks if jobs[0].settings else None) or []
         words = [task.spark_python_task.parameters or [] for task in tasks if task.spark_python_task]
         if not words or any(each != words[0] for each in words):
-            raise DataError(f"--job {name}: its tasks are not given the same words each, so none can be added for all.")
-        return int(found[0].job_id or 0), words[0]
+            raise DataError(
+                f"--job {name}: its tasks have different parameters, so no common settings can be added. "
+                "Submit a stage or `run` without --job."
+            )
+        return int(jobs[0].job_id or 0), words[0]
 
     def _run_id(self, handle: Handle) -> int:
         here = self._client.config.host
         if handle["host"] != here:
             raise PlatformError(
-                f"The run is in {handle['host']}, but the login in use is for {here}. Choose another: "
+                f"The run is in {handle['host']}, but the current login is for {here}. Choose another profile: "
                 "--set databricks.profile=NAME."
             )
         return int(handle["run_id"])
 
 
-def _workspace_in(words: Sequence[str]) -> str:
-    """Give the workspace that a job's words name, the last one winning."""
-    named = [word for option, word in pairwise(words) if option == "--workspace"]
-    named += [word.partition("=")[2] for word in words if word.startswith("workspace=")]
-    if not named:
+def _find_workspace(words: Sequence[str]) -> str:
+    """Return the workspace that a job's arguments name, the last one winning."""
+    workspaces = [word for option, word in pairwise(words) if option == "--workspace"]
+    workspaces += [word.partition("=")[2] for word in words if word.startswith("workspace=")]
+    if not workspaces:
         raise DataError(
-            "The deployed job names no --workspace. Give it: --workspace /Volumes/CATALOG/SCHEMA/VOLUME/irbis."
+            "The deployed job has no --workspace. Add it: --workspace /Volumes/CATALOG/SCHEMA/VOLUME/irbis."
         )
-    return named[-1].rstrip("/")
+    return workspaces[-1].rstrip("/")

@@ -1,4 +1,4 @@
-"""What Databricks answers, in our words: the states of runs, and what its SDK raises."""
+"""Map states of Databricks runs, and errors of its SDK, to those of irbis."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 
 from pipelines.errors import AccessError
 from pipelines.runs.backends.base import ConnectionLost
-from pipelines.runs.history import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED
+from pipelines.runs.history import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED
 
-_STATES = {"QUEUED": SENDING, "PENDING": SENDING, "BLOCKED": SENDING, "WAITING_FOR_RETRY": SENDING}
+_STATES = {"QUEUED": PENDING, "PENDING": PENDING, "BLOCKED": PENDING, "WAITING_FOR_RETRY": PENDING}
 _RESULTS = {"SUCCESS": SUCCEEDED, "SUCCESS_WITH_FAILURES": SUCCEEDED, "CANCELED": STOPPED, "UPSTREAM_CANCELED": STOPPED}
-_OVER = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
+_ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 
-def map_state(found: Any) -> tuple[str, str]:
-    """Give the ledger's state and Databricks' own word for it."""
-    life = found.life_cycle_state.value if found and found.life_cycle_state else "PENDING"
-    if life not in _OVER:
+def map_state(run_state: Any) -> tuple[str, str]:
+    """Return the state in the run history, and Databricks' own name for it."""
+    life = run_state.life_cycle_state.value if run_state and run_state.life_cycle_state else "PENDING"
+    if life not in _ENDED:
         return _STATES.get(life, RUNNING), life
-    result = found.result_state.value if found.result_state else life
+    result = run_state.result_state.value if run_state.result_state else life
     return _RESULTS.get(result, FAILED), result
 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Say in our words what the SDK raises, once its own attempts are used up."""
+    """Raise errors of the SDK, after its own retries, as AccessError or ConnectionLost."""
     import requests
     from databricks.sdk import errors
 
@@ -34,15 +34,15 @@ def translate_errors() -> Iterator[None]:
         yield
     except (errors.Unauthenticated, errors.PermissionDenied) as error:
         raise AccessError(
-            f"Databricks refuses: {_first_line(error)}. A new login: `databricks auth login`, or another "
-            "DATABRICKS_TOKEN; runs that were started go on meanwhile."
+            f"Databricks denied access: {_first_line(error)}. Log in again with `databricks auth login`, or set "
+            "another DATABRICKS_TOKEN; started runs continue meanwhile."
         ) from error
     except (errors.TooManyRequests, errors.InternalError, errors.TemporarilyUnavailable, TimeoutError) as error:
-        raise ConnectionLost(f"Databricks does not answer as it should: {_first_line(error)}.") from error
+        raise ConnectionLost(f"Databricks is temporarily unavailable: {_first_line(error)}.") from error
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-        raise ConnectionLost(f"The connection to Databricks broke: {_first_line(error)}.") from error
+        raise ConnectionLost(f"The connection to Databricks was lost: {_first_line(error)}.") from error
     except errors.DatabricksError as error:
-        raise AccessError(f"Databricks answers: {_first_line(error)}.") from error
+        raise AccessError(f"Databricks returned an error: {_first_line(error)}.") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""This machine: its runs are not sent anywhere, but they are asked about as the others are."""
+"""Local backend: runs of this machine are not submitted, but listed, followed and cancelled like all others."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def create(name: str, settings: Settings, files: WorkspaceFiles | None) -> Local
 
 
 class LocalBackend:
-    """Know of a run what the ledger knows, and whether its process lives."""
+    """Backend that takes a run's state from the history and its process."""
 
-    def __init__(self, ledger: RunHistory):
-        self._ledger = ledger
+    def __init__(self, history: RunHistory):
+        self._history = history
 
     def validate(self, settings: Mapping[str, Any]) -> list[str]:
         return []
@@ -30,38 +30,39 @@ class LocalBackend:
         return str(file.absolute())
 
     def submit(self, job: RunRequest, workspace: str) -> Handle:
-        raise DataError(f"Here a run is not sent but started: irbis {' '.join(job.words)}.")
+        raise DataError(f"Runs on this machine are not submitted but started: irbis {' '.join(job.words)}.")
 
     def find(self, identifier: str) -> Handle | None:
         return {"id": identifier}
 
-    def progress(self, handle: Handle) -> RunStatus:
-        entry = refresh_local(self._ledger.find(handle["id"]))
+    def get_status(self, handle: Handle) -> RunStatus:
+        entry = refresh_local(self._history.find(handle["id"]))
         return RunStatus(entry.state, entry.outcome, ended=entry.ended)
 
     def failure_reason(self, handle: Handle) -> str:
-        return self._ledger.find(handle["id"]).outcome
+        return self._history.find(handle["id"]).outcome
 
     def fetch_artifacts(self, handle: Handle) -> Mapping[str, bytes]:
         return {}
 
     def cancel(self, handle: Handle) -> None:
-        process = self._ledger.find(handle["id"]).process
+        process = self._history.find(handle["id"]).process
         if process is not None and not process.send(signal.SIGINT):
-            raise DataError(f"{handle['id']} is not ended from here: {process.doubt or 'its process is gone'}.")
+            reason = process.unknown_reason or "its process is gone"
+            raise DataError(f"{handle['id']} cannot be cancelled from here: {reason}.")
 
     def files(self, folder: str) -> list[tuple[str, int]]:
-        root = Path(_of_this_machine(folder))
+        root = Path(_require_local(folder))
         return sorted((f.relative_to(root).as_posix(), f.stat().st_size) for f in root.rglob("*") if f.is_file())
 
     def read(self, address: str) -> bytes:
-        return Path(_of_this_machine(address)).read_bytes()
+        return Path(_require_local(address)).read_bytes()
 
     def write(self, address: str, content: bytes) -> None:
-        Path(_of_this_machine(address)).write_bytes(content)
+        Path(_require_local(address)).write_bytes(content)
 
 
-def _of_this_machine(folder: str) -> str:
+def _require_local(folder: str) -> str:
     if "://" in folder:
-        raise DataError(f"The run's record is in {folder}, which is not of this machine. Look there.")
+        raise DataError(f"The run's record is in {folder}, which is not on this machine. Read it there.")
     return folder

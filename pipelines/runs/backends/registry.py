@@ -1,4 +1,4 @@
-"""The places that runs are sent to, each one file; `target` gives one by its name."""
+"""Registry of the backends: `get_backend` returns one by its name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.runs.backends.base import Backend, WorkspaceFiles
 from pipelines.runs.history import LOCAL
 
 NAMES = "databricks, hdinsight, or a Spark master: yarn, spark://HOST:PORT, k8s://https://HOST:PORT"
-_MODULES = {  # of what a name looks like
+_MODULES = {  # pattern of the name -> module
     LOCAL: "local",
     "databricks": "databricks",
     "hdinsight": "livy",
@@ -20,12 +20,12 @@ _MODULES = {  # of what a name looks like
 
 
 def get_backend(name: str, settings: Settings, files: WorkspaceFiles | None = None) -> Backend:
-    """Give the target of that name, `local` included. Raises SettingsError for another.
+    """Return the backend of a name, `local` included. Raises SettingsError if there is none.
 
-    `files` reaches the workspace, where a target has no way of its own.
+    `files` gives access to the workspace, for backends that have none of their own.
     """
     module = next((module for pattern, module in _MODULES.items() if re.fullmatch(pattern, name)), None)
     if not module:
-        raise SettingsError(f"--on {name}: there is no such place. Known: {NAMES}.")
-    found: Backend = importlib.import_module(f"pipelines.runs.backends.{module}").create(name, settings, files)
-    return found
+        raise SettingsError(f"--on {name}: there is no such backend. Known: {NAMES}.")
+    backend: Backend = importlib.import_module(f"pipelines.runs.backends.{module}").create(name, settings, files)
+    return backend

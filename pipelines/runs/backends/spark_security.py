@@ -1,4 +1,4 @@
-"""What keeps others out of a run that spark-submit starts: its ports, and its secrets, which arguments would show."""
+"""Security of runs started by spark-submit: closed ports, and secrets kept out of process arguments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.azure_uri import is_loopback
 from pipelines.redaction import contains_secret
 from pipelines.spark.runtime import spark_home
 
-SECRETS = "spark.properties"  # in the run's folder, while spark-submit is at work
+SECRETS_FILE = "spark.properties"  # in the run's folder, while spark-submit runs
 SHUFFLE_SERVICES = ("spark.shuffle.service.enabled", "spark.dynamicAllocation.enabled")
 
 
@@ -22,31 +22,32 @@ def is_loopback_master(master: str) -> bool:
 
 
 def security_conf(master: str, chosen: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that close what Spark opens, but for what is `chosen` or among this Spark's own defaults.
+    """Return settings that close Spark's ports, except those in `chosen` or in spark-defaults.conf.
 
-    Anybody who reaches the ports of a driver without a secret runs code there. On this machine it listens to this
-    machine alone; where Spark makes a secret for each run, or one is given, all its processes ask for it and encrypt.
+    Anybody who reaches the ports of a driver without authentication can run code in it. On a loopback master the
+    driver listens on this machine only. Where Spark generates a secret for each run, or one is set, its processes
+    authenticate and encrypt.
     """
-    given = {**dict(re.findall(r"(?m)^\s*(spark\.[^\s=:]+)[\s=:]+(.*?)\s*$", default_properties())), **chosen}
-    found = {}
+    conf = {**dict(re.findall(r"(?m)^\s*(spark\.[^\s=:]+)[\s=:]+(.*?)\s*$", default_properties())), **chosen}
+    added = {}
     if master.startswith(("local", "spark://")):
-        found["spark.ui.enabled"] = "false"
+        added["spark.ui.enabled"] = "false"
     if is_loopback_master(master):
-        found |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    if "spark.authenticate" not in given and _has_secret(master, given):
-        found |= {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
-    return {name: value for name, value in found.items() if name not in given}
+        added |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    if "spark.authenticate" not in conf and _has_secret(master, conf):
+        added |= {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
+    return {name: value for name, value in added.items() if name not in conf}
 
 
-def _has_secret(master: str, given: Mapping[str, str]) -> bool:
-    if master.startswith("spark://"):  # which makes none: master and workers must know the same one
-        return any(name.startswith("spark.authenticate.secret") for name in given)
-    # The shuffle service of a cluster knows the runs' secrets only if it was set up so.
-    return master != "yarn" or not any(str(given.get(name)).lower() == "true" for name in SHUFFLE_SERVICES)
+def _has_secret(master: str, conf: Mapping[str, str]) -> bool:
+    if master.startswith("spark://"):  # generates none: master and workers must share a configured one
+        return any(name.startswith("spark.authenticate.secret") for name in conf)
+    # A cluster's shuffle service knows the runs' secrets only if it is configured for authentication.
+    return master != "yarn" or not any(str(conf.get(name)).lower() == "true" for name in SHUFFLE_SERVICES)
 
 
 def default_properties() -> str:
-    """Return the text of spark-defaults.conf, which spark-submit does not read beside a file of ours."""
+    """Return the text of spark-defaults.conf, which spark-submit ignores when --properties-file is given."""
     file = Path(os.environ.get("SPARK_CONF_DIR") or spark_home() / "conf") / "spark-defaults.conf"
     return file.read_text("utf-8") if file.is_file() else ""
 
@@ -56,25 +57,26 @@ def secret_names(conf: Mapping[str, object]) -> list[str]:
 
 
 def write_secrets(conf: Mapping[str, str], folder: Path) -> Path | None:
-    """Write the settings that hold secrets, after Spark's defaults, to a file that only we read; None: there are none.
+    """Write Spark's defaults and the secret settings to a file of mode 0600; return None if there are no secrets.
 
-    Arguments of a process are shown to everybody on the machine.
+    A file, because everybody on the machine can see the arguments of a process.
     """
     names = secret_names(conf)
     if not names:
         return None
-    forget_secrets(folder)
-    lines = [f"{_escaped(name)} {_escaped(conf[name])}\n" for name in names]
-    with open(os.open(folder / SECRETS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    delete_secrets(folder)
+    lines = [f"{_escape(name)} {_escape(conf[name])}\n" for name in names]
+    descriptor = os.open(folder / SECRETS_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
         file.write("\n".join([default_properties(), "".join(lines)]))
-    return folder / SECRETS
+    return folder / SECRETS_FILE
 
 
-def forget_secrets(folder: Path) -> None:
-    (folder / SECRETS).unlink(missing_ok=True)
+def delete_secrets(folder: Path) -> None:
+    (folder / SECRETS_FILE).unlink(missing_ok=True)
 
 
-def _escaped(text: str) -> str:
-    """Write a text as Java's Properties read it."""
+def _escape(text: str) -> str:
+    """Escape a text for a Java properties file."""
     text = re.sub(r"([\\ =:#!])", r"\\\1", text)
     return text.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")

@@ -1,6 +1,6 @@
-"""The files of a workspace without Spark: in a folder of this machine, or in a container of Blob Storage.
+"""Access to a workspace's files without Spark: in a local folder, or in a container of Blob Storage.
 
-So a laptop sends runs their files, and reads what they write.
+A laptop uses it to upload files for runs and to read their records.
 """
 
 from __future__ import annotations
@@ -19,70 +19,70 @@ from pipelines.sources.upload import guess_content_type
 
 
 class WorkspaceFiles:
-    """Reach files by their whole addresses. Raises AccessError; ConnectionError where it may pass."""
+    """Access to files by their full paths or URIs. Raises AccessError, or ConnectionError for transient errors."""
 
     def __init__(self, settings: Settings):
         self._settings = settings
 
     def validate(self, folder: str) -> list[str]:
-        """Say why nothing can be put into a folder from here."""
+        """Return the reasons why this machine cannot write to a folder."""
         if "://" in folder and not is_azure_uri(folder):
             return [
-                f"workspace = {folder} cannot be reached from this machine. Give one in Blob Storage (az://ACCOUNT/"
+                f"workspace = {folder} cannot be reached from this machine. Use one in Blob Storage (az://ACCOUNT/"
                 "CONTAINER/PREFIX, abfss:, wasbs:), or a folder that this machine and the cluster share (/data/irbis)."
             ]
         if "://" not in folder and not Path(folder).is_absolute():
             return [
-                f"workspace = {folder} is a folder below this one, which the cluster does not see. Give a whole path "
+                f"workspace = {folder} is a relative path, which the cluster cannot reach. Use an absolute path "
                 "that both share (/data/irbis), or one in Blob Storage (az://ACCOUNT/CONTAINER/PREFIX)."
             ]
         return []
 
     def files(self, folder: str) -> list[tuple[str, int]]:
-        """List the files below a folder: path below it, and bytes. A folder that is not there has none."""
+        """List the files below a folder as (relative path, bytes). A missing folder has none."""
         if not is_azure_uri(folder):
-            root = _here(folder)
+            root = _local_path(folder)
             return sorted((f.relative_to(root).as_posix(), f.stat().st_size) for f in root.rglob("*") if f.is_file())
         blobs = self._container(folder).list_all
         try:
-            found = {blob.relative_path: blob.size for blob in blobs()}
+            sizes = {blob.relative_path: blob.size for blob in blobs()}
         except AccessError as error:
-            raise _passing(error) from error
-        folders = {name.rpartition("/")[0] for name in found}  # some accounts list them as empty blobs
-        return sorted((name, size) for name, size in found.items() if name and (size or name not in folders))
+            raise _as_transient(error) from error
+        folders = {name.rpartition("/")[0] for name in sizes}  # some accounts list folders as empty blobs
+        return sorted((name, size) for name, size in sizes.items() if name and (size or name not in folders))
 
     def read(self, address: str) -> bytes:
         if not is_azure_uri(address):
-            return _here(address).read_bytes()
+            return _local_path(address).read_bytes()
         try:
             return self._container(address).read_file(address)
         except AccessError as error:
-            raise _passing(error) from error
+            raise _as_transient(error) from error
 
     def write(self, address: str, content: bytes) -> None:
         if not is_azure_uri(address):
-            return write_atomic(_here(address), content)
+            return write_atomic(_local_path(address), content)
         folder, _, name = address.rpartition("/")
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
         try:
             self._container(f"{folder}/").put(name, content, md5, guess_content_type(name))
-        except ImageError as error:  # as the images' own code says it
+        except ImageError as error:  # raised by AzureBlobs.put, which is shared with images
             fault = AccessError(f"{address} cannot be written ({error.detail}).")
-            raise _passing(fault, error.__cause__) from error
+            raise _as_transient(fault, error.__cause__) from error
 
     def _container(self, address: str) -> AzureBlobs:
-        place, signature = parse_blob_uri(address)
-        credential = find_credential(self._settings.azure, signature, place)
+        location, signature = parse_blob_uri(address)
+        credential = find_credential(self._settings.azure, signature, location)
         check_token(credential)
-        return AzureBlobs(place, credential, self._settings.ingest.threads, BACKGROUND_RETRY)
+        return AzureBlobs(location, credential, self._settings.ingest.threads, BACKGROUND_RETRY)
 
 
-def _here(address: str) -> Path:
+def _local_path(address: str) -> Path:
     if "://" in address:
-        raise DataError(f"{address} cannot be reached from this machine. Look there.")
+        raise DataError(f"{address} cannot be reached from this machine. Read it there.")
     return Path(address).expanduser()
 
 
-def _passing(error: AccessError, cause: BaseException | None = None) -> Exception:
-    """Tell what may be better the next time from what will not."""
+def _as_transient(error: AccessError, cause: BaseException | None = None) -> Exception:
+    """Return a ConnectionError for a transient error, else the error itself."""
     return ConnectionError(str(error)) if isinstance(cause or error.__cause__, TransientError) else error

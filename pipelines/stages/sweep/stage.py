@@ -42,7 +42,7 @@ def run(
     """
     clock, tables = Stopwatch(), Tables.of(spark, settings)
     trials = _open_sweep(tables, settings, plan, name, shard)
-    finished = trials.finished()
+    finished = trials.list_trials()
     done = {trial.number for trial in finished}
     waiting = deque(number for number in plan.trial_numbers(shard) if number not in done)
     missing = len(waiting)
@@ -55,7 +55,7 @@ def run(
         raise
     finally:
         sweep.release()
-    finished = trials.finished()
+    finished = trials.list_trials()
     own = [trial for trial in finished if trial.number in plan.trial_numbers(shard)]
     failed = sum(trial.state == FAILED for trial in own)
     failures = {FAILED: failed} if failed else {}
@@ -72,7 +72,7 @@ def run(
 def init_sweep(spark: SparkSession, settings: Settings, plan: SweepPlan, name: str) -> StageResult:
     """Create the parent run of the trials, for processes that then run a shard each."""
     clock = Stopwatch()
-    done = len(_open_sweep(Tables.of(spark, settings), settings, plan, name, ALL_TRIALS).finished())
+    done = len(_open_sweep(Tables.of(spark, settings), settings, plan, name, ALL_TRIALS).list_trials())
     return StageResult("sweep", 0, 0, {}, clock.seconds, outcome=f"{name}: {done} of {plan.n_trials} trials are done")
 
 
@@ -91,7 +91,7 @@ def _open_sweep(tables: Tables, settings: Settings, plan: SweepPlan, name: str, 
         tracking.mark_stale_runs_killed()
         space = json.dumps(plan.model_dump(mode="json")["space"])
         params = {"method": plan.method, "metric": plan.metric, "space": space}
-        return SweepRun.of(tracking, name, fingerprint, params)
+        return SweepRun.find_or_create(tracking, name, fingerprint, params)
     if existing := SweepRun.find(tracking, fingerprint):
         return existing
     raise DataError(f"Sweep {name} has not been initialised for this data. Run `irbis sweep FILE --init` once.")

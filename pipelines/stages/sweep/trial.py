@@ -72,7 +72,7 @@ class SweepContext:
         """Return the next trial's number and the sampler's suggestion, which uses the trials of other shards too."""
         with self.lock:
             if not self.shard.is_all:
-                new = [trial for trial in self.trials.finished() if trial.number not in self.reported]
+                new = [trial for trial in self.trials.list_trials() if trial.number not in self.reported]
                 add_trials(self.study, self.plan, new)
                 self.reported.update(trial.number for trial in new)
             number = self.waiting.popleft()
@@ -136,7 +136,7 @@ def run_trial(sweep: SweepContext) -> int:
     """Run one trial, log it, and report it to the sampler; return the number of images it was evaluated on."""
     plan, clock = sweep.plan, Stopwatch()
     number, suggestion = sweep.ask()
-    run_id = sweep.trials.begin(number)
+    run_id = sweep.trials.start_trial(number)
     outcome = TrialOutcome()
     try:
         outcome = _evaluate_trial(sweep, suggestion)
@@ -161,7 +161,7 @@ def run_trial(sweep: SweepContext) -> int:
     )
     evaluation = outcome.evaluation
     metrics = {name: interval.value for name, interval in evaluation.metrics.items()} if evaluation else {}
-    sweep.trials.end(run_id, trial, metrics)
+    sweep.trials.log_trial(run_id, trial, metrics)
     with sweep.lock:
         states = _import_optuna().trial.TrialState
         state = getattr(states, _STATES[trial.state])

@@ -75,7 +75,7 @@ def find_gated_version(tracking: Tracking, versions: Sequence[ModelVersion]) -> 
         if version.tags.get("gate"):
             return version
         if champion and version.version == champion.version:
-            tracking.tag(version, gate=f"is champion: {promotion_history(version)[-1].why}")
+            tracking.tag(version, gate=f"is champion: {promotion_history(version)[-1].reason}")
             return version
     return None
 

@@ -186,7 +186,7 @@ def test_what_is_no_bundle_is_refused_in_one_sentence(folder, capsys):
     edit(folder, TRAIN, "      tasks:\n", "      tasks: 5\n      other:\n")
     with pytest.raises(SystemExit):
         main(["bundle", "check", str(folder)])
-    assert "has not the shape of a bundle" in capsys.readouterr().err
+    assert "does not match the schema of a bundle" in capsys.readouterr().err
 
 
 def test_a_shells_own_variables_are_no_fault_of_the_bundle(monkeypatch):

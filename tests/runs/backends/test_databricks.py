@@ -8,7 +8,7 @@ from pipelines.errors import AccessError, DataError, PlatformError
 from pipelines.runs.backends.base import ConnectionLost, RunRequest
 from pipelines.runs.backends.registry import get_backend
 from pipelines.runs.follow import LogTail, download, follow, get_handle
-from pipelines.runs.history import RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
+from pipelines.runs.history import PENDING, RUNNING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
 
 from ...databricks_server import databricks_workspace
 
@@ -61,7 +61,7 @@ def test_without_a_cluster_of_its_own_a_run_gets_those_of_the_bundle(workspace, 
 
 
 def test_a_deployed_job_is_run_by_its_name_with_the_settings_for_all_its_tasks(workspace, place):
-    with pytest.raises(DataError, match=r"--job nightly: no deployed jobs bear this name in http.*bundle deploy"):
+    with pytest.raises(DataError, match=r"--job nightly: no deployed jobs have this name in http.*bundle deploy"):
         place.submit(RunRequest("run-1", ("run",), {}, "nightly"), HOME)
     own = ["--env", "dev", "--workspace", "/Volumes/a/b/c/irbis/"]
     tasks = [{"task_key": key, "spark_python_task": {"python_file": "x.py", "parameters": own}} for key in "ab"]
@@ -75,11 +75,11 @@ def test_a_deployed_job_is_run_by_its_name_with_the_settings_for_all_its_tasks(w
 def test_a_job_whose_tasks_are_told_different_things_is_not_run_so(workspace, place):
     tasks = [{"task_key": key, "spark_python_task": {"python_file": "x.py", "parameters": [key]}} for key in "ab"]
     workspace.jobs[1] = {"name": "nightly", "tasks": tasks}
-    with pytest.raises(DataError, match="its tasks are not given the same words each"):
+    with pytest.raises(DataError, match="its tasks have different parameters"):
         place.submit(RunRequest("run-1", ("run",), {}, "nightly"), HOME)
     for task in tasks:
         task["spark_python_task"]["parameters"] = ["--env", "dev"]
-    with pytest.raises(DataError, match=r"names no --workspace\. Give it: --workspace /Volumes"):
+    with pytest.raises(DataError, match=r"has no --workspace\. Add it: --workspace /Volumes"):
         place.submit(RunRequest("run-1", ("run",), {}, "nightly"), HOME)
     assert workspace.runs == {}
 
@@ -98,22 +98,24 @@ def test_where_the_answer_is_lost_the_run_is_started_once_and_found_by_its_id(wo
     workspace.faults.append(("POST /api/2.2/jobs/runs/submit", "drop after"))
     handle = place.submit(RunRequest("run-1", ("run",), {}), HOME)
     assert handle["run_id"] == 1 and len(workspace.runs) == 1
-    assert get_handle(entry_of({}, state=SENDING), place)["run_id"] == 1
-    with pytest.raises(DataError, match=r"run-2 was never started: the line broke .* `irbis repeat run-2`"):
+    assert get_handle(entry_of({}, state=PENDING), place)["run_id"] == 1
+    with pytest.raises(DataError, match=r"run-2 was never started: the connection dropped .* `irbis repeat run-2`"):
         get_handle(RunRecord("run-2", ("run",), "databricks", {}, HOME, "/", utc_now()), place)
 
 
 @pytest.mark.parametrize("fault", [(429, {"Retry-After": "1"}), (503, {"Retry-After": "1"}), "drop"])
 def test_what_passes_is_asked_for_again(workspace, place, handle, fault):
     workspace.faults.append((GET, fault))
-    assert place.progress(handle).state == SENDING
+    assert place.get_status(handle).state == PENDING
     assert workspace.calls.count(GET) == 2
 
 
 def test_a_login_that_has_run_out_says_so_and_that_the_run_goes_on(workspace, place, handle):
     workspace.token = "another"
-    with pytest.raises(AccessError, match=r"Databricks refuses: Invalid access token.*databricks auth login.*go on"):
-        place.progress(handle)
+    with pytest.raises(
+        AccessError, match=r"Databricks denied access: Invalid access token.*databricks auth login.*continue"
+    ):
+        place.get_status(handle)
 
 
 def test_a_run_that_is_followed_outlives_a_server_that_fails_for_a_while(workspace, place, handle, tmp_path):
@@ -130,7 +132,7 @@ def test_a_run_that_is_followed_outlives_a_server_that_fails_for_a_while(workspa
 
     ended = follow(entry_of(handle), place, RunHistory(str(tmp_path / "led")), 0.01, look, told.append)
     assert said == ["ingest: 1 read\n", "featurize: 1 read\nno newline"]
-    assert len([line for line in told if "Looking again" in line]) == 1
+    assert len([line for line in told if "Reconnecting" in line]) == 1
     assert told[-2:] == ["run-1: run PENDING", "run-1: run SUCCESS"]
     assert ended.state == SUCCEEDED
     assert RunHistory(str(tmp_path / "led")).find("run-1").state == SUCCEEDED
@@ -139,7 +141,7 @@ def test_a_run_that_is_followed_outlives_a_server_that_fails_for_a_while(workspa
 def test_states_of_databricks_are_told_in_our_words(workspace, place, handle):
     run = workspace.runs[1]
     for life, result, state in [
-        ("QUEUED", None, SENDING),
+        ("QUEUED", None, PENDING),
         ("RUNNING", None, RUNNING),
         ("TERMINATING", None, RUNNING),
         ("TERMINATED", "CANCELED", STOPPED),
@@ -147,9 +149,9 @@ def test_states_of_databricks_are_told_in_our_words(workspace, place, handle):
         ("INTERNAL_ERROR", None, "failed"),
     ]:
         run.life, run.result, run.ended = life, result, 1700000000.0
-        assert place.progress(handle).state == state
-    assert place.progress(handle).ended == "2023-11-14T22:13:20+00:00"
-    assert place.progress(handle).detail == "INTERNAL_ERROR"
+        assert place.get_status(handle).state == state
+    assert place.get_status(handle).ended == "2023-11-14T22:13:20+00:00"
+    assert place.get_status(handle).detail == "INTERNAL_ERROR"
 
 
 def test_what_a_run_has_made_is_fetched_once(workspace, place, tmp_path):
@@ -167,25 +169,29 @@ def test_what_a_run_has_made_is_fetched_once(workspace, place, tmp_path):
 
 def test_what_cannot_be_there_is_said_before_anything_is_sent(place, workspace):
     first, second = place.validate({"sources.images": "images", "workspace": "irbis-workspace"})
-    assert first.startswith("workspace = irbis-workspace is not in a volume") and "/Volumes/CATALOG" in first
+    assert (
+        first.startswith("workspace = irbis-workspace is not in a Unity Catalog volume") and "/Volumes/CATALOG" in first
+    )
     assert "`irbis upload images az://" in second
     assert place.validate({"sources.images": "az://a/b", "workspace": HOME}) == [] and workspace.calls == []
 
 
 def test_a_run_of_another_workspace_is_not_asked_about_here(place):
-    with pytest.raises(PlatformError, match=r"run is in https://other, but the login in use is for http://127"):
-        place.progress({"run_id": 1, "host": "https://other"})
+    with pytest.raises(PlatformError, match=r"run is in https://other, but the current login is for http://127"):
+        place.get_status({"run_id": 1, "host": "https://other"})
 
 
 def test_without_a_login_the_commands_that_give_one_are_named(make_settings, monkeypatch, tmp_path):
     for name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "none"))
-    with pytest.raises(PlatformError, match=r"No way into Databricks .*databricks auth login.*DATABRICKS_TOKEN"):
-        get_backend("databricks", make_settings()).progress({"run_id": 1, "host": "x"})
+    with pytest.raises(
+        PlatformError, match=r"Not authenticated to Databricks .*databricks auth login.*DATABRICKS_TOKEN"
+    ):
+        get_backend("databricks", make_settings()).get_status({"run_id": 1, "host": "x"})
 
 
 def test_a_server_that_fails_is_a_connection_that_may_come_back(workspace, place, handle):
     workspace.faults.append((GET, (500, {})))
-    with pytest.raises(ConnectionLost, match=r"does not answer as it should: fault 500\."):
-        place.progress(handle)
+    with pytest.raises(ConnectionLost, match=r"is temporarily unavailable: fault 500\."):
+        place.get_status(handle)

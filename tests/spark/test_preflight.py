@@ -24,7 +24,7 @@ from pipelines.tracking.local_store import sqlite_tracking_uri
 
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABRICKS_RUNTIME_VERSION", "PYSPARK_GATEWAY_PORT", "SPARK_LOCAL_DIRS", *preflight.MLFLOW):
+    for name in ("DATABRICKS_RUNTIME_VERSION", "PYSPARK_GATEWAY_PORT", "SPARK_LOCAL_DIRS", *preflight.MLFLOW_VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -59,7 +59,7 @@ def test_names_that_spark_and_mlflow_take_are_let_pass(make_settings, tmp_path, 
     [
         ("a?b", "MLflow's database would be written elsewhere, because of the '?' in its name."),
         ("a%20b", "MLflow's database would be written elsewhere, because of the '%20' in its name."),
-        ("a\nb", "control characters such as a line break cannot be in its name."),
+        ("a\nb", "its name contains control characters, such as a line break."),
     ],
 )
 def test_names_under_which_something_is_written_elsewhere_are_refused(make_settings, tmp_path, name, said):
@@ -81,9 +81,9 @@ def test_what_is_no_folder_is_told_from_one_that_cannot_be_made(make_settings, t
     (tmp_path / "link").symlink_to("gone")
     for name, said in (
         ("file", f"workspace = {tmp_path}/file is a file, not a folder. Choose another: --workspace DIR."),
-        ("file/w", f"workspace = {tmp_path}/file/w cannot be made: {tmp_path}/file is a file. Choose"),
+        ("file/w", f"workspace = {tmp_path}/file/w cannot be created: {tmp_path}/file is a file. Choose"),
         ("link", f"workspace = {tmp_path}/link is a link to gone, which does not exist. Choose"),
-        ("link/w", f"cannot be made: {tmp_path}/link is a link to nothing."),
+        ("link/w", f"cannot be created: {tmp_path}/link is a broken link."),
     ):
         (fault,) = workspace_faults(make_settings({"workspace": str(tmp_path / name)}))
         assert said in fault
@@ -93,7 +93,7 @@ def test_what_is_no_folder_is_told_from_one_that_cannot_be_made(make_settings, t
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, in which nothing can be made")
 def test_a_folder_that_nothing_can_be_made_in_is_named():
-    assert folder_fault(Path("/proc/nowhere/w")) == "cannot be made: /proc cannot be written."
+    assert folder_fault(Path("/proc/nowhere/w")) == "cannot be created: /proc cannot be written."
 
 
 def test_a_disk_without_room_is_told_with_what_is_needed(make_settings, tmp_path, monkeypatch):
@@ -102,14 +102,14 @@ def test_a_disk_without_room_is_told_with_what_is_needed(make_settings, tmp_path
     assert "its disk has 12 MB left, and a run needs 64 MB besides the bytes of the images" in fault
     with pytest.raises(PlatformError, match="12 MB left"):
         require_usable_machine(make_settings())
-    require_usable_machine(make_settings(), is_brief=True)  # as `irbis clean`, which makes room
+    require_usable_machine(make_settings(), needs_space=False)  # as `irbis clean`, which makes room
 
 
 def test_folders_for_spark_that_cannot_be_written_are_named_with_their_variable(make_settings, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path},{tmp_path}/file")
     assert temporary_faults(make_settings()) == [
-        f"SPARK_LOCAL_DIRS = {tmp_path}/file is a file, not a folder. Name a folder for Spark's temporary files, or "
+        f"SPARK_LOCAL_DIRS = {tmp_path}/file is a file, not a folder. Set a folder for Spark's temporary files, or "
         "unset it."
     ]
     monkeypatch.delenv("SPARK_LOCAL_DIRS")
@@ -132,7 +132,7 @@ def test_a_variable_of_databricks_alone_makes_no_cluster(tmp_path, monkeypatch):
     assert managed_faults(tmp_path / "databricks") == []
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "16.4")
     (fault,) = managed_faults(tmp_path / "databricks")
-    assert fault.startswith("DATABRICKS_RUNTIME_VERSION=16.4 is set, but this is no cluster of Databricks")
+    assert fault.startswith("DATABRICKS_RUNTIME_VERSION=16.4 is set, but this is not a Databricks cluster")
     (tmp_path / "databricks").mkdir()
     assert managed_faults(tmp_path / "databricks") == []
 

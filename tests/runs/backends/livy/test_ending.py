@@ -11,7 +11,7 @@ from pipelines.errors import AccessError, PlatformError
 from pipelines.runs.backends import livy
 from pipelines.runs.backends.base import ConnectionLost, RunRequest
 from pipelines.runs.follow import download, follow, refresh
-from pipelines.runs.history import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory
+from pipelines.runs.history import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, RunHistory
 
 from ....livy_server import Livy
 from ....serving import serving
@@ -20,8 +20,8 @@ from .conftest import entry_of, wait_for, write_record
 
 def test_states_of_livy_are_told_in_our_words(server, place, handle):
     for word, state in [
-        ("not_started", SENDING),
-        ("starting", SENDING),
+        ("not_started", PENDING),
+        ("starting", PENDING),
         ("running", RUNNING),
         ("recovering", RUNNING),
         ("shutting_down", RUNNING),
@@ -31,7 +31,7 @@ def test_states_of_livy_are_told_in_our_words(server, place, handle):
         ("killed", STOPPED),
     ]:
         server.batches[0].state = word
-        found = place.progress(handle)
+        found = place.get_status(handle)
         assert (found.state, found.detail, found.tasks) == (state, word, {"batch": word})
 
 
@@ -66,9 +66,9 @@ def test_a_run_that_says_itself_why_it_failed_is_believed(server, place, handle,
 def test_why_spark_has_ended_under_a_run_is_told_by_livy(server, place, handle, home, tmp_path):
     server.batches[0].state = "dead"
     server.batches[0].say("\nYARN Diagnostics: ", "Max number of executor failures (32) reached")
-    write_record(home, "failed", 'Spark has ended.", "is_bereft": true, "word": "')
+    write_record(home, "failed", 'Spark ended.", "has_lost_spark": true, "word": "')
     found = refresh(entry_of(handle, home), place, RunHistory(str(tmp_path / "ledger")))
-    assert found.outcome == "Spark has ended.\n\nYARN Diagnostics:\nMax number of executor failures (32) reached"
+    assert found.outcome == "Spark ended.\n\nYARN Diagnostics:\nMax number of executor failures (32) reached"
 
 
 def test_a_run_that_is_cancelled_is_forgotten_by_livy_but_not_by_us(server, place, handle, home):
@@ -76,9 +76,9 @@ def test_a_run_that_is_cancelled_is_forgotten_by_livy_but_not_by_us(server, plac
     assert server.batches == {} and [call for call in server.calls if call.startswith("DELETE")] == [
         "DELETE /batches/0"
     ]
-    assert place.progress(handle).state == STOPPED
-    assert place.progress(handle).detail == "cancelled"
-    with pytest.raises(AccessError, match=r"Livy has forgotten batch 0.*yarn application -kill"):
+    assert place.get_status(handle).state == STOPPED
+    assert place.get_status(handle).detail == "cancelled"
+    with pytest.raises(AccessError, match=r"Livy does not know batch 0.*yarn application -kill"):
         place.cancel(handle)
 
 
@@ -86,9 +86,9 @@ def test_a_run_that_was_seen_dying_of_its_cancelling_was_stopped(server, place, 
     server.faults.append(("DELETE", "drop"))
     with pytest.raises(ConnectionLost):
         place.cancel(handle)
-    assert place.progress(handle).state == SENDING
+    assert place.get_status(handle).state == PENDING
     server.batches[0].state = "dead"
-    assert place.progress(handle).state == STOPPED
+    assert place.get_status(handle).state == STOPPED
 
 
 def test_a_run_outlives_a_livy_that_restarts_and_forgets(server, place, handle, home, tmp_path):
@@ -106,7 +106,7 @@ def test_a_run_outlives_a_livy_that_restarts_and_forgets(server, place, handle, 
 
     client = threading.Thread(target=run, daemon=True)
     client.start()
-    wait_for(lambda: any("Looking again" in line for line in told))
+    wait_for(lambda: any("Reconnecting" in line for line in told))
     with serving(Livy(is_new=is_new, port=port)):
         wait_for(lambda: any("forgotten" in line for line in told))
         assert not ended
@@ -120,30 +120,30 @@ def test_a_batch_of_that_number_in_a_livy_that_counts_anew_is_not_ours(server, p
     server.batches.clear()
     place.submit(RunRequest("other", ("run",), {}), home)
     server.batches[0].state = "dead"
-    found = place.progress(handle)
+    found = place.get_status(handle)
     if server.is_new:  # 0.5 tells no names
-        assert (found.state, found.detail) == (RUNNING, "Livy has forgotten batch 0")
+        assert (found.state, found.detail) == (RUNNING, "Livy does not know batch 0 any more")
 
 
 def test_a_forgotten_run_that_says_nothing_for_long_is_given_up(server, place, handle, monkeypatch):
     server.batches.clear()
-    assert place.progress(handle).state == RUNNING
+    assert place.get_status(handle).state == RUNNING
     monkeypatch.setattr(livy, "STALE_SECONDS", -1.0)
-    found = place.progress(handle)
-    assert (found.state, "said nothing for half an hour" in found.detail) == (FAILED, True)
+    found = place.get_status(handle)
+    assert (found.state, "written nothing for half an hour" in found.detail) == (FAILED, True)
 
 
 @pytest.mark.parametrize("fault", [500, 502, 503, 429, "drop"])
 def test_what_passes_is_a_connection_that_may_come_back(server, place, handle, fault):
     server.faults.append(("GET /batches/0", fault))
     with pytest.raises(ConnectionLost):
-        place.progress(handle)
-    assert place.progress(handle).state == SENDING
+        place.get_status(handle)
+    assert place.get_status(handle).state == PENDING
 
 
 def test_what_cannot_be_there_is_said_before_anything_is_sent(server, place):
     first, second = place.validate({"workspace": "irbis-workspace", "sources.images": "images"})
-    assert first.startswith("workspace = irbis-workspace is a folder below this one, which the cluster does not see")
+    assert first.startswith("workspace = irbis-workspace is a relative path, which the cluster cannot reach")
     assert "`irbis upload images az://" in second
     (fault,) = place.validate({"workspace": "hdfs:///irbis"})
     assert "cannot be reached from this machine" in fault and "az://ACCOUNT" in fault
@@ -154,4 +154,4 @@ def test_what_cannot_be_there_is_said_before_anything_is_sent(server, place):
 
 def test_a_run_of_another_cluster_is_not_asked_about_here(server, place):
     with pytest.raises(PlatformError, match=r"The run is in https://other, but hdinsight\.url = http://127"):
-        place.progress({"url": "https://other", "batch": 1, "id": "x", "workspace": "/"})
+        place.get_status({"url": "https://other", "batch": 1, "id": "x", "workspace": "/"})

@@ -11,7 +11,7 @@ from pipelines.errors import AccessError, DataError, SettingsError
 from pipelines.runs.backends import livy
 from pipelines.runs.backends.base import RunRequest
 from pipelines.runs.follow import get_handle
-from pipelines.runs.history import FAILED, SENDING, RunHistory
+from pipelines.runs.history import FAILED, PENDING, RunHistory
 from pipelines.runs.submit import submit_run
 
 from ....livy_server import PASSWORD, Container
@@ -87,8 +87,10 @@ def test_what_the_user_sets_of_spark_is_sent_but_for_what_livy_says_itself(serve
 
 def test_a_wrong_password_says_so_and_that_the_run_goes_on(server, place_of, handle, home, tmp_path):
     server.password = "another"
-    with pytest.raises(AccessError, match=r"refuses admin \(401 Unauthorized\).*IRBIS_HDINSIGHT__PASSWORD.*go on"):
-        place_of(server).progress(handle)
+    with pytest.raises(
+        AccessError, match=r"denied access to admin \(401 Unauthorized\).*IRBIS_HDINSIGHT__PASSWORD.*continue"
+    ):
+        place_of(server).get_status(handle)
     entry, ledger = entry_of({}, home), RunHistory(str(tmp_path / "ledger"))
     with pytest.raises(AccessError):
         submit_run(entry, JOB, place_of(server), ledger)
@@ -103,15 +105,15 @@ def test_a_token_enters_where_a_password_does_not(server, place_of, home):
 
 
 def test_a_password_does_not_travel_in_the_clear(place_of, server):
-    with pytest.raises(SettingsError, match=r"http://cluster/livy: passwords and tokens travel over https only"):
-        place_of(server, {"hdinsight.url": "http://cluster/livy"}).progress({"url": "x", "batch": 1})
+    with pytest.raises(SettingsError, match=r"http://cluster/livy: passwords and tokens are sent over https only"):
+        place_of(server, {"hdinsight.url": "http://cluster/livy"}).get_status({"url": "x", "batch": 1})
     with pytest.raises(SettingsError, match=r"hdinsight\.url is not set.*https://CLUSTER\.azurehdinsight\.net/livy"):
-        place_of(server, {"hdinsight.url": None}).progress({"url": "x", "batch": 1})
+        place_of(server, {"hdinsight.url": None}).get_status({"url": "x", "batch": 1})
 
 
 def test_what_livy_refuses_is_told_in_its_words(server, place, home):
     server.faults.append(("POST /batches", 400))
-    with pytest.raises(AccessError, match=r"answers: 400 fault 400\.$"):
+    with pytest.raises(AccessError, match=r"returned an error: 400 fault 400\.$"):
         place.submit(JOB, home)
 
 
@@ -121,7 +123,7 @@ def test_where_the_answer_is_lost_the_run_is_started_once_and_found(server, plac
     server.batches[0].state = "running"
     assert place.submit(JOB, home) == {"batch": 1, "url": server.url, "id": "run-1", "workspace": home}
     assert len(server.batches) == 2
-    found = get_handle(entry_of({}, home, state=SENDING), place)
+    found = get_handle(entry_of({}, home, state=PENDING), place)
     assert (found["batch"], found["workspace"]) == (1, home)
 
 
@@ -144,7 +146,9 @@ def test_where_nothing_was_heard_nothing_was_started(server, place, home, tmp_pa
     server.batches[0].state = "success"
     server.faults.append(("POST /batches", "drop"))
     ledger = RunHistory(str(tmp_path / "ledger"))
-    with pytest.raises(AccessError, match=r"connection to http.* broke: .*`irbis logs run-1 --follow` looks whether"):
-        submit_run(entry_of({}, home, state=SENDING), JOB, place, ledger)
+    with pytest.raises(
+        AccessError, match=r"connection to http.* was lost: .* whether the run has started: `irbis logs run-1 --follow`"
+    ):
+        submit_run(entry_of({}, home, state=PENDING), JOB, place, ledger)
     with pytest.raises(DataError, match=r"run-1 was never started"):
         get_handle(ledger.find("run-1"), place)

@@ -15,8 +15,8 @@ def test_a_longer_card_ends_after_a_line_with_its_table_closed():
     card = "# irbis\n\n```\n" + "a row of a table\n" * 400 + "```\n"
     found = truncate_description(card)
     assert MAX_DESCRIPTION - 20 < len(found) <= MAX_DESCRIPTION
-    assert found.endswith("\na row of a table\n```\n\nThe rest stands in the run: model_card.md")
-    assert truncate_description("line\n" * 1001).endswith("\nline\n\nThe rest stands in the run: model_card.md")
+    assert found.endswith("\na row of a table\n```\n\nThe full card is in the run: model_card.md")
+    assert truncate_description("line\n" * 1001).endswith("\nline\n\nThe full card is in the run: model_card.md")
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,9 @@ def test_a_longer_card_ends_after_a_line_with_its_table_closed():
         ),
         (
             "out-of-date database schema (found version ffffffffffff, but",
-            "a newer version of MLflow than this one. Use",
+            "a newer version of MLflow than this one. Upgrade",
         ),
-        ("Can't locate revision identified by 'ffffffffffff'", "a newer version of MLflow than this one. Use"),
+        ("Can't locate revision identified by 'ffffffffffff'", "a newer version of MLflow than this one. Upgrade"),
     ],
 )
 def test_a_database_of_another_version_of_mlflow_is_told_with_what_to_do(said, told):

@@ -69,7 +69,7 @@ try:
         print("on", flush=True)
         while True: time.sleep(0.05)
 except Terminated:
-    termination.end_soon()
+    termination.exit_soon()
 """
     running = begun(code)
     running.send_signal(signal.SIGTERM)

@@ -36,7 +36,7 @@ def test_an_error_that_nobody_expected_is_two_lines_and_the_traceback_on_request
     where = "is in w/runs/run-1/run.log" if words == ["config"] else "is shown by --verbose"
     assert said[-2:] == [
         "irbis: java.io.IOException: Stale file handle",
-        f"irbis: This error was not expected. The full traceback {where}.",
+        f"irbis: Unexpected error. The full traceback {where}.",
     ]
     assert (said[0] == "Traceback (most recent call last):") == ("--verbose" in words)
     assert len(said) == 2 or "--verbose" in words
@@ -57,7 +57,7 @@ def test_control_characters_in_names_are_printed_as_their_escapes(capsys):
 
 
 def test_what_lays_out_text_and_letters_of_all_scripts_stay(capsys):
-    with app.streams.visible_controls():
+    with app.streams.escape_control_characters():
         print("a\tb\r\nÄ 雪 \x7f")
         print("\x1b[1A", file=sys.stderr)
     assert capsys.readouterr() == ("a\tb\r\nÄ 雪 \\x7f\n", "\\x1b[1A\n")

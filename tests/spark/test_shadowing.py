@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 import pipelines
-from pipelines.spark.shadowing import current_folder_faults, hidden_by, python_path_faults
+from pipelines.spark.shadowing import current_folder_faults, python_path_faults, shadowing_modules
 
 ROOT = Path(pipelines.__file__).parents[1]
 
@@ -29,14 +29,14 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_only_modules_that_irbis_needs_are_hidden(project):
-    assert hidden_by(str(project)) == ["pipelines", "queue", "random"]
+    assert shadowing_modules(str(project)) == ["pipelines", "queue", "random"]
     (project / "pandas" / "__init__.py").touch()
-    assert hidden_by(str(project)) == ["pandas", "pipelines", "queue", "random"]
+    assert shadowing_modules(str(project)) == ["pandas", "pipelines", "queue", "random"]
 
 
 def test_the_folders_that_python_and_irbis_are_in_hide_nothing(tmp_path):
     for folder in (ROOT, Path(numpy.__file__).parents[1], Path(os.__file__).parent, tmp_path / "gone"):
-        assert hidden_by(str(folder)) == []
+        assert shadowing_modules(str(folder)) == []
 
 
 def test_each_folder_of_python_path_is_named_once_with_the_remedy(project):
@@ -44,7 +44,7 @@ def test_each_folder_of_python_path_is_named_once_with_the_remedy(project):
     assert python_path_faults(f"{ROOT}{os.pathsep}{project / 'analysis'}") == []
     (fault,) = python_path_faults(os.pathsep.join([str(project), str(ROOT), str(project)]))
     assert fault == (
-        f"PYTHONPATH names {project}, whose pipelines, queue, random hide the modules of the same name that irbis "
+        f"PYTHONPATH contains {project}, whose pipelines, queue, random hide the modules of the same name that irbis "
         "needs. Run it without: env -u PYTHONPATH irbis ..."
     )
 
@@ -59,7 +59,9 @@ def test_spark_in_python_path_is_as_spark_wants_it(tmp_path):
 def test_the_current_folder_matters_to_python_3_10_alone(project):
     assert current_folder_faults((3, 11), str(project)) == []
     (fault,) = current_folder_faults((3, 10), str(project))
-    assert fault.startswith(f"The current folder {project} holds pipelines, queue, random, which Spark's Python 3.10")
+    assert fault.startswith(
+        f"The current folder {project} contains pipelines, queue, random, which Spark's Python 3.10"
+    )
 
 
 @pytest.mark.parametrize("path", [".", "", "other"])
@@ -76,4 +78,6 @@ def test_the_command_says_so_even_where_its_own_package_is_hidden(project, path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     named = project / path if path == "other" else project
-    assert done.stderr.startswith(f"irbis: PYTHONPATH names {named}, whose {'numpy hides' if path == 'other' else 'p'}")
+    assert done.stderr.startswith(
+        f"irbis: PYTHONPATH contains {named}, whose {'numpy hides' if path == 'other' else 'p'}"
+    )

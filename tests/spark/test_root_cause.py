@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.spark.root_cause import LONGEST, root_cause
+from pipelines.spark.root_cause import MAX_LENGTH, root_cause
 
 JAVA = """An error occurred while calling o782.save.
 : org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 19.0 failed 1 times:
@@ -39,7 +39,7 @@ Caused by: java.io.EOFException
         ),
         (RuntimeError(WORKER), "ValueError: no such thing: /pics/a.jpg"),
         (RuntimeError("two lines\nof its own"), "RuntimeError: two lines"),
-        (BrokenPipeError(32, "Broken pipe"), "BrokenPipeError: whoever read the output has closed it"),
+        (BrokenPipeError(32, "Broken pipe"), "BrokenPipeError: the reader of the output has closed it"),
     ],
 )
 def test_the_last_cause_is_said(error, said):
@@ -48,4 +48,4 @@ def test_the_last_cause_is_said(error, said):
 
 def test_a_long_cause_is_cut():
     said = root_cause(RuntimeError(f"first\nCaused by: java.io.IOException: {'x' * 9000}"))
-    assert said.startswith("java.io.IOException: xxx") and len(said) == LONGEST + 3
+    assert said.startswith("java.io.IOException: xxx") and len(said) == MAX_LENGTH + 3

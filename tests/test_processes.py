@@ -36,7 +36,7 @@ def run_of(process: Process) -> RunRecord:
 def test_this_very_process_is_signalled(child, tmp_path):
     ledger, process = RunHistory(str(tmp_path)), Process.of(child.pid)
     ledger.write(run_of(process))
-    assert process.is_running and not process.is_gone and process.doubt is None
+    assert process.is_running and not process.is_gone and process.unknown_reason is None
     LocalBackend(ledger).cancel({"id": "run-1"})
     while child.poll() is None:  # a signal that comes just before the process waits does not end its waiting
         time.sleep(1)
@@ -48,19 +48,23 @@ def test_this_very_process_is_signalled(child, tmp_path):
 @pytest.mark.parametrize(
     ("change", "state", "reason"),
     [
-        ({"began": "1"}, STOPPED, "its process is gone"),
+        ({"started_at": "1"}, STOPPED, "its process is gone"),
         ({"boot": "another start of this machine"}, STOPPED, "its process is gone"),
         ({"host": "elsewhere"}, UNKNOWN, "it runs on another machine, elsewhere: ask there"),
-        ({"host": None, "boot": None, "began": None}, UNKNOWN, "an earlier version noted no more than a process id"),
-        ({"began": None}, UNKNOWN, "this system does not say when a process began"),
+        (
+            {"host": None, "boot": None, "started_at": None},
+            UNKNOWN,
+            "an earlier version noted no more than a process id",
+        ),
+        ({"started_at": None}, UNKNOWN, "this system does not say when a process began"),
     ],
 )
 def test_another_process_with_the_same_id_is_not_signalled(child, tmp_path, change, state, reason):
     ledger, process = RunHistory(str(tmp_path)), replace(Process.of(child.pid), **change)
     ledger.write(run_of(process))
-    progress = LocalBackend(ledger).progress({"id": "run-1"})
+    progress = LocalBackend(ledger).get_status({"id": "run-1"})
     assert (progress.state, progress.detail[: len(reason)]) == (state, reason)
-    with pytest.raises(DataError, match=f"run-1 is not ended from here: {reason}"):
+    with pytest.raises(DataError, match=f"run-1 cannot be cancelled from here: {reason}"):
         LocalBackend(ledger).cancel({"id": "run-1"})
     assert not process.send(signal.SIGTERM, is_group=True)
     child.communicate(b"\n")

@@ -67,5 +67,5 @@ def test_other_addresses_stay(make_settings, tmp_path):
 def test_a_file_that_is_no_database_is_named(make_settings, tmp_path):
     (tmp_path / "survey").mkdir()
     (tmp_path / "survey/mlflow.db").write_bytes(b"SQLite form" * 100)
-    with pytest.raises(ModelError, match=r"mlflow.db cannot be read \(file is not a database\). Put back a copy"):
+    with pytest.raises(ModelError, match=r"mlflow.db cannot be read \(file is not a database\). Restore it"):
         Tracking.of(make_settings({"workspace": str(tmp_path / "survey")}))

@@ -15,7 +15,7 @@ from pipelines.tracking.code_version import code_version
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make the package look as if it stood in tmp_path."""
-    monkeypatch.setattr(code_version_module, "__file__", str(tmp_path / "pipelines" / "platform" / "provenance.py"))
+    monkeypatch.setattr(code_version_module, "__file__", str(tmp_path / "pipelines" / "tracking" / "code_version.py"))
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path

@@ -88,7 +88,7 @@ def test_the_wheel_of_a_checkout_holds_package_conf_and_jobs(tmp_path):
 def test_a_checkout_that_does_not_build_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(
-        PlatformError, match=r"wheel of this checkout was not built \(no wheel came out\)\. `make build`"
+        PlatformError, match=r"wheel of this checkout failed \(no wheel was written\)\. Run `make build`"
     ):
         build_wheel(tmp_path)
 

@@ -148,10 +148,10 @@ def test_the_noise_goes_to_a_file_of_the_workspace(make_settings, tmp_path):
     assert log_file(make_settings()) == tmp_path / "workspace" / "logs" / "spark.log"
     assert log_file(make_settings({"workspace": "dbfs:/irbis"})).parts[-3:] == (own, "logs", "spark.log")
     log = log_file(make_settings())
-    with session._output_to(log):
+    with session._redirect_output(log):
         os.write(1, b"from the JVM\n")
         os.write(2, b"Exception: why\n")
-    with session._output_to(log):
+    with session._redirect_output(log):
         os.write(2, b"Error: no memory\n")
     assert log.read_text() == "from the JVM\nException: why\nError: no memory\n"
 
@@ -178,7 +178,7 @@ def failing(make_settings, monkeypatch):
 
 def test_a_session_that_does_not_start_says_why_and_where_to_look(failing, capfd):
     with pytest.raises(PlatformError) as caught:
-        session._start_local(failing, verbose=False, is_brief=False)
+        session._start_local(failing, verbose=False, cache_classes=True)
     assert str(caught.value) == (
         f"Spark did not start (Error: Could not reserve enough space). Details are in {log_file(failing)}. "
         "Run `irbis doctor`."
@@ -186,12 +186,10 @@ def test_a_session_that_does_not_start_says_why_and_where_to_look(failing, capfd
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("is_brief", [True, False])
-def test_only_a_session_that_runs_stages_leaves_an_archive_of_classes(failing, monkeypatch, is_brief):
-    asked = []
-    monkeypatch.setattr(
-        session, "class_data_sharing_options", lambda java, jars, *, is_made: asked.append(is_made) or []
-    )
+@pytest.mark.parametrize("cache_classes", [True, False])
+def test_only_a_session_that_runs_stages_leaves_an_archive_of_classes(failing, monkeypatch, cache_classes):
+    calls = []
+    monkeypatch.setattr(session, "class_data_sharing_options", lambda java, jars, *, create: calls.append(create) or [])
     with pytest.raises(PlatformError):
-        session._start_local(failing, verbose=False, is_brief=is_brief)
-    assert asked == [not is_brief]
+        session._start_local(failing, verbose=False, cache_classes=cache_classes)
+    assert calls == [cache_classes]

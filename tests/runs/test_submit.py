@@ -63,7 +63,7 @@ def test_livy_has_yarn_lay_them_beside_a_driver_that_cannot_open_a_container(sen
     assert [container[address] for address in told["files"]] == [plan.read_bytes(), b"weights"]
     assert all(address.startswith(f"{CLOUD}/sent/") for address in told["files"])
     assert told["file"].endswith("/sweep.py") and told["pyFiles"][0] in container
-    assert (entry.state, entry.words, entry.settings) == (RUNNING, job.words, job.settings)  # as they are here
+    assert (entry.state, entry.command, entry.settings) == (RUNNING, job.words, job.settings)  # as they are here
 
 
 def test_livy_names_them_as_they_are_in_a_folder_that_both_see(sent, plan, tmp_path, make_settings):

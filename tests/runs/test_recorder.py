@@ -67,13 +67,13 @@ def test_a_run_leaves_what_it_said_and_gave(recordable, tmp_path, capsys):
         (
             Py4JError("gone"),
             "failed",
-            "Spark has ended in the middle of the run (Py4JError: gone).",
+            "Spark ended in the middle of the run (Py4JError: gone).",
             "Py4JError: gone\n",
         ),
         (
             ConnectionRefusedError("no answer"),
             "failed",
-            "Spark has ended in the middle of the run (ConnectionRefusedError: no answer).",
+            "Spark ended in the middle of the run (ConnectionRefusedError: no answer).",
             "ConnectionRefusedError: no answer\n",
         ),
     ],
@@ -84,7 +84,7 @@ def test_a_run_that_ends_badly_says_how_and_raises_on(recordable, fault, state, 
         print("begun")
         raise fault
     record, log = record_of(settings, "train")
-    assert (record["state"], record["error"], record["is_bereft"]) == (state, error, "Spark has ended" in error)
+    assert (record["state"], record["error"], record["has_lost_spark"]) == (state, error, "Spark ended" in error)
     assert log.startswith("begun\n") and log.endswith(said)
     entry = RunHistory(settings.runs.history_dir).find(None)
     assert (entry.state, entry.outcome) == (state, error.splitlines()[0])
@@ -111,7 +111,7 @@ def test_a_cluster_keeps_no_ledger_and_without_one_a_run_goes_on(recordable, tmp
 
 
 def test_the_log_can_be_read_while_the_run_goes_on(recordable, monkeypatch):
-    monkeypatch.setattr(log_module, "WRITE_EVERY", 0.01)
+    monkeypatch.setattr(log_module, "FLUSH_SECONDS", 0.01)
     settings = recordable()
     with record_run(["run"], settings, {}) as run:
         print("first", flush=True)
@@ -130,7 +130,7 @@ def test_where_the_record_cannot_be_written_the_work_goes_on_and_it_is_said(reco
     with record_run(["run"], settings, {}):
         print("work")
     assert RunHistory(settings.runs.history_dir).find(None).state == "succeeded"
-    assert capfd.readouterr().err.count("the run's record cannot be written any more") == 1
+    assert capfd.readouterr().err.count("the run's record can no longer be written") == 1
 
 
 def test_a_report_is_kept_with_the_run_that_made_it(spark, recordable):

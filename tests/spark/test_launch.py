@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.spark import launch
 from pipelines.spark.java import READ_BY_JAVA, Java, java_options
-from pipelines.spark.launch import FOREIGN, find_home, ignored_variables, prepare_environment, utf8_locale
+from pipelines.spark.launch import FOREIGN_VARIABLES, ensure_home, ignored_variables, prepare_environment, utf8_locale
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put back every variable afterwards, and begin with none of those that are looked at."""
     before = dict(os.environ)
     monkeypatch.setattr(tempfile, "tempdir", tempfile.tempdir)
-    for name in (*FOREIGN, *launch.HADOOP, "SPARK_HOME", "TMPDIR", "PYTHONSAFEPATH"):
+    for name in (*FOREIGN_VARIABLES, *launch.HADOOP_VARIABLES, "SPARK_HOME", "TMPDIR", "PYTHONSAFEPATH"):
         os.environ.pop(name, None)
     yield
     os.environ.clear()
@@ -32,7 +32,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_settings_of_another_spark_are_dropped(make_settings, tmp_path):
-    foreign = dict.fromkeys((*FOREIGN, "HADOOP_CONF_DIR", "YARN_CONF_DIR"), "x")
+    foreign = dict.fromkeys((*FOREIGN_VARIABLES, "HADOOP_CONF_DIR", "YARN_CONF_DIR"), "x")
     os.environ.update(
         foreign | {"SPARK_HOME": str(tmp_path), "SPARK_LOCAL_IP": "192.0.2.1", "SPARK_LOCAL_DIRS": "/tmp"}
     )
@@ -82,7 +82,7 @@ def test_java_writes_temporary_files_where_python_does(make_settings, tmp_path):
 
 
 def test_a_user_without_a_name_gets_one_and_java_a_home(make_settings, monkeypatch):
-    monkeypatch.setattr(launch, "has_name", lambda: False)
+    monkeypatch.setattr(launch, "has_user_name", lambda: False)
     monkeypatch.setattr(launch.getpass, "getuser", lambda: os.environ.get("USER") or {}["no such user"])
     os.environ.pop("USER", None)
     assert prepare_environment(make_settings()) == [f"-Duser.name=uid{os.getuid()}", f"-Duser.home={Path.home()}"]
@@ -94,7 +94,7 @@ def test_without_any_home_the_temporary_folder_is_one(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", classmethod(lost))
-    find_home()
+    ensure_home()
     assert os.environ["HOME"] == f"{tempfile.gettempdir()}/irbis-{os.getuid()}"
 
 

@@ -44,12 +44,12 @@ def test_a_workspace_that_cannot_be_written_keeps_spark_from_being_tried(spark, 
         finding for finding in doctor.run_checks(make_settings({"workspace": "/proc/irbis"})) if not finding.is_ok
     ]
     assert [finding.name for finding in failed] == ["workspace", "spark"]
-    assert "workspace = /proc/irbis cannot be made: /proc cannot be written." in failed[0].line()
+    assert "workspace = /proc/irbis cannot be created: /proc cannot be written." in failed[0].line()
     assert failed[1].detail == "not started: mend what is said above first."
 
 
 def test_variables_without_effect_and_those_with_an_odd_one_are_listed(make_settings, monkeypatch):
-    for name in (*launch.FOREIGN, "SPARK_HOME", *preflight.MLFLOW):  # MLflow itself sets its own
+    for name in (*launch.FOREIGN_VARIABLES, "SPARK_HOME", *preflight.MLFLOW_VARIABLES):  # MLflow itself sets its own
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--master yarn")
     monkeypatch.setenv("_JAVA_OPTIONS", "-Xmx256m")
@@ -61,7 +61,7 @@ def test_variables_without_effect_and_those_with_an_odd_one_are_listed(make_sett
 
 def test_more_memory_for_java_than_there_is_is_a_fault(make_settings, monkeypatch):
     monkeypatch.setattr(preflight, "memory_limit", lambda: 2**30)
-    finding = doctor._finding("memory", lambda: doctor._memory(make_settings({"spark.driver_memory": "2g"})))
+    finding = doctor._run_check("memory", lambda: doctor._memory(make_settings({"spark.driver_memory": "2g"})))
     assert not finding.is_ok and "this machine or container has 1.0 GiB" in finding.detail
 
 
@@ -70,24 +70,24 @@ def test_doctor_does_not_refer_to_itself(make_settings, monkeypatch):
         raise PlatformError("Spark did not start (no memory). Details are in x. Run `irbis doctor`.")
 
     monkeypatch.setattr(doctor, "get_session", fail)
-    found = doctor._finding("spark", lambda: doctor._spark(make_settings(), False))
+    found = doctor._run_check("spark", lambda: doctor._spark(make_settings(), False))
     assert found.detail == "Spark did not start (no memory). Details are in x."
 
 
 def test_of_backbones_side_by_side_all_weights_are_named(make_settings):
     settings = make_settings({"featurize.backbone": "irbis_tiny+raw_pixels"})
     tiny, pixels = (each.feature_id for each in backbones_from_settings(settings))
-    assert doctor._finding("weights", lambda: doctor._weights(settings)).detail == f"{tiny}, {pixels}"
+    assert doctor._run_check("weights", lambda: doctor._weights(settings)).detail == f"{tiny}, {pixels}"
 
 
 def test_little_memory_old_python_and_a_package_that_is_not_there_are_told(make_settings, monkeypatch):
     real = os.sysconf
     monkeypatch.setattr(os, "sysconf", lambda name: 2**18 if name == "SC_PHYS_PAGES" else real(name))
-    memory = doctor._finding("memory", lambda: doctor._memory(make_settings({"spark.driver_memory": "512m"})))
+    memory = doctor._run_check("memory", lambda: doctor._memory(make_settings({"spark.driver_memory": "512m"})))
     assert not memory.is_ok and memory.detail.startswith("1.0 GiB, 4 wanted: lower spark.driver_memory")
     monkeypatch.setattr(sys, "version_info", (3, 9, 1))
-    assert doctor._finding("python", doctor._python).detail.startswith("3.9.1 at ")
-    lacking = doctor._finding("x", lambda: doctor.importlib.metadata.version("no-such-package"))
+    assert doctor._run_check("python", doctor._python).detail.startswith("3.9.1 at ")
+    lacking = doctor._run_check("x", lambda: doctor.importlib.metadata.version("no-such-package"))
     assert (lacking.is_ok, lacking.detail) == (False, "not installed: pip install x")
 
 

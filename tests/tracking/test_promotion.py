@@ -16,7 +16,7 @@ from pipelines.tracking.promotion import promote, promotion_history, rollback, s
 
 @pytest.fixture
 def tracking(tmp_path, monkeypatch):
-    """Give the tracking of a registry with three versions, of which the gate has crowned two."""
+    """Give the tracking of a registry with three versions, of which the gate has promoted two."""
     monkeypatch.setattr(promotion.getpass, "getuser", lambda: "mia")
     tracking = Tracking.of(load_settings(None, {"workspace": str(tmp_path / "workspace")}))
     tracking.client.create_registered_model("irbis")
@@ -29,8 +29,8 @@ def tracking(tmp_path, monkeypatch):
 
 def test_each_crowning_is_written_on_its_version(tracking):
     (first,), (second,) = (promotion_history(tracking.get_version(number)) for number in ("1", "2"))
-    assert (first.by, first.why, first.previous, first.is_rollback) == ("mia", "better 1", None, False)
-    assert (second.why, second.previous) == ("better 2", "1")
+    assert (first.by, first.reason, first.previous, first.is_rollback) == ("mia", "better 1", None, False)
+    assert (second.reason, second.previous) == ("better 2", "1")
     assert timedelta(0) <= datetime.now(timezone.utc) - datetime.fromisoformat(second.at) < timedelta(minutes=5)
     assert promotion_history(tracking.get_version("3")) == []
     assert tracking.champion().version == "2"
@@ -39,11 +39,11 @@ def test_each_crowning_is_written_on_its_version(tracking):
 def test_promote_moves_the_alias_and_says_so(tracking):
     assert promote(tracking, "3", "looked at 500 images: it is") == "irbis/3 is champion instead of irbis/2"
     assert tracking.champion().version == "3"
-    written = json.loads(tracking.client.get_model_version("irbis", "3").tags["irbis.crowned"])
-    assert [(each["by"], each["why"], each["before"]) for each in written] == [
+    written = json.loads(tracking.client.get_model_version("irbis", "3").tags["irbis.promotions"])
+    assert [(each["by"], each["reason"], each["previous"]) for each in written] == [
         ("mia", "looked at 500 images: it is", "2")
     ]
-    assert promote(tracking, "3", "again") == "irbis/3 is champion already"
+    assert promote(tracking, "3", "again") == "irbis/3 is already champion"
     assert len(promotion_history(tracking.get_version("3"))) == 1
 
 
@@ -57,7 +57,7 @@ def test_what_is_no_version_is_refused(tracking, wanted, message):
     assert tracking.champion().version == "2"
 
 
-def test_a_challenger_that_is_crowned_is_challenger_no_longer(tracking):
+def test_a_challenger_that_is_promoted_is_challenger_no_longer(tracking):
     tracking.set_alias(tracking.get_version("3"), CHALLENGER)
     assert tracking.challenger().version == "3"
     promote(tracking, "3", "its leopards are right, the labels are not")
@@ -78,7 +78,7 @@ def test_rollback_goes_back_one_version_after_the_other(tracking):
     assert rollback(tracking, "finds no leopard") == "irbis/2 is champion again, instead of irbis/3"
     assert promotion_history(tracking.get_version("2"))[-1].is_rollback
     assert rollback(tracking, "nor does this one") == "irbis/1 is champion again, instead of irbis/2"
-    with pytest.raises(ModelError, match="irbis/1 does not say which version was champion before it"):
+    with pytest.raises(ModelError, match="irbis/1 has no recorded previous champion"):
         rollback(tracking, "nor this")
     assert tracking.champion().version == "1"
 
@@ -103,7 +103,7 @@ def test_without_a_champion_there_is_nothing_to_go_back_from(tmp_path):
 
 
 def test_the_champion_is_never_deleted(tracking):
-    with pytest.raises(ModelError, match="irbis/2 is champion, so it stays"):
+    with pytest.raises(ModelError, match="irbis/2 is champion and cannot be deleted"):
         tracking.delete(tracking.get_version("2"))
     tracking.delete(tracking.get_version("3"))
     assert [each.version for each in tracking.versions()] == ["2", "1"] and tracking.champion().version == "2"

@@ -64,12 +64,12 @@ def test_who_starts_while_another_is_making_it_does_without(java, tmp_path):
 
 
 def test_a_brief_session_uses_an_archive_but_makes_none(java, tmp_path):
-    assert class_data_sharing_options(java, ["spark"], tmp_path, is_made=False) == []
+    assert class_data_sharing_options(java, ["spark"], tmp_path, create=False) == []
     ran(java, class_data_sharing_options(java, ["spark"], tmp_path))
-    assert class_data_sharing_options(java, ["spark"], tmp_path, is_made=False)[0].startswith("-XX:SharedArchiveFile=")
+    assert class_data_sharing_options(java, ["spark"], tmp_path, create=False)[0].startswith("-XX:SharedArchiveFile=")
 
 
-def test_an_archive_that_was_cut_off_is_made_anew(java, tmp_path):
+def test_an_archive_that_was_cut_off_create_anew(java, tmp_path):
     class_data_sharing_options(java, ["spark"], tmp_path)
     (cut,) = (path for path in tmp_path.glob("*.new"))
     cut.write_bytes(bytes(4096))  # the JVM writes the header last

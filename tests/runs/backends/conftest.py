@@ -46,6 +46,6 @@ def home(tmp_path):
 
 
 def ended(place, handle):
-    while not (progress := place.progress(handle)).has_ended:
+    while not (progress := place.get_status(handle)).has_ended:
         time.sleep(0.05)
     return progress

@@ -44,14 +44,14 @@ def test_an_id_that_begins_another_is_still_found(tmp_path):
 
 
 def test_an_empty_ledger_says_who_would_write_in_it(tmp_path):
-    with pytest.raises(DataError, match=r"No run is noted in .*none\. `irbis run` and `irbis submit` note"):
+    with pytest.raises(DataError, match=r"No runs in .*none\. `irbis run` and `irbis submit` record"):
         RunHistory(str(tmp_path / "none")).find(None)
 
 
 RECORD = {
     "id": "bad",
-    "words": ["run"],
-    "where": "databricks",
+    "command": ["run"],
+    "backend": "databricks",
     "settings": {},
     "workspace": "/w",
     "cwd": "/",
@@ -66,15 +66,15 @@ RECORD = {
         ("no json", "Invalid JSON"),
         (json.dumps(RECORD)[:-20], "Invalid JSON"),
         ("[]", "cannot be read"),
-        ('{"id": "bad"}', "words: "),
+        ('{"id": "bad"}', "command: "),
         (RECORD | {"started": None}, "started: Input should be a valid string"),
         (RECORD | {"started": "yesterday"}, "Invalid isoformat string: 'yesterday'"),
         (RECORD | {"started": "2026-01-01T10:00:00"}, "offset-naive"),
         (RECORD | {"ended": "x", "state": "failed"}, "Invalid isoformat string: 'x'"),
         (RECORD | {"pid": "12"}, "pid: Input should be a valid integer"),
         (RECORD | {"process": {"pid": None}}, "process.pid: Input should be a valid integer"),
-        (RECORD | {"words": None}, "words: "),
-        (RECORD | {"words": []}, "it names no command"),
+        (RECORD | {"command": None}, "command: "),
+        (RECORD | {"command": []}, "it names no command"),
         (RECORD | {"handle": 7}, "handle: "),
         (RECORD | {"state": "asleep"}, "its state is 'asleep'"),
         (RECORD | {"id": "../../elsewhere"}, "its id is '../../elsewhere'"),
@@ -88,7 +88,7 @@ def test_a_record_that_cannot_be_read_is_listed_as_unknown_and_the_others_as_the
     assert (good, bad.id, bad.state, bad.seconds, bad.is_readable) == (written, "bad", UNKNOWN, None, False)
     assert bad.outcome.startswith(f"its record {tmp_path}/bad.json cannot be ") and reason in bad.outcome
     assert ledger.find(None) == ledger.find("run") == written
-    with pytest.raises(DataError, match=r"bad: its record .*bad\.json cannot be .*; remove it, or ask the place"):
+    with pytest.raises(DataError, match=r"bad: its record .*bad\.json cannot be .*; delete it, or check the run"):
         ledger.find("bad")
 
 
@@ -101,7 +101,7 @@ def test_a_record_of_a_later_version_with_more_in_it_is_read(tmp_path):
 def test_a_ledger_that_cannot_be_written_names_the_setting(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        PlatformError, match=r"runs\.ledger = .*file/led cannot be written \(.*IRBIS_RUNS__HISTORY_DIR=DIR"
+        PlatformError, match=r"runs\.history_dir = .*file/led cannot be written \(.*IRBIS_RUNS__HISTORY_DIR=DIR"
     ):
         RunHistory(str(tmp_path / "file" / "led")).write(entry())
 

@@ -17,7 +17,7 @@ from pipelines.runs.backends import spark_submit
 from pipelines.runs.backends.base import RunRequest
 from pipelines.runs.backends.registry import get_backend
 from pipelines.runs.follow import follow, get_handle, refresh
-from pipelines.runs.history import FAILED, RUNNING, SENDING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
+from pipelines.runs.history import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, RunHistory, RunRecord, utc_now
 
 from .conftest import IN_CLUSTER, JOB, ended
 
@@ -48,14 +48,14 @@ def test_submitted_twice_it_is_started_once_and_found_by_its_id(place_of, home, 
     pid = (Path(first["folder"]) / "pid").read_text()
     assert place.submit(JOB, home) == first and (Path(first["folder"]) / "pid").read_text() == pid
     assert (tmp_path / "spark" / "starts").read_text() == "once\n"
-    assert get_handle(entry_of({}, home, state=SENDING), place_of()) == first and place.find("run-2") is None
+    assert get_handle(entry_of({}, home, state=PENDING), place_of()) == first and place.find("run-2") is None
 
 
 def test_a_run_goes_on_when_the_process_that_sent_it_is_gone(place_of, home, tmp_path):
     place = place_of('while [ ! -e "$SPARK_HOME/go" ]; do sleep 0.1; done')
     handle = place.submit(JOB, home)
     again = place_of('while [ ! -e "$SPARK_HOME/go" ]; do sleep 0.1; done')
-    assert again.progress(handle).state == RUNNING
+    assert again.get_status(handle).state == RUNNING
     (tmp_path / "spark" / "go").touch()
     assert ended(again, handle).detail == "exit code 0"
 
@@ -101,7 +101,7 @@ def test_another_process_with_the_id_of_spark_submit_is_not_ended(place_of, home
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
         now = Process.of(other.pid)
         (folder / "pid").write_text(json.dumps(replace(now, started_at="1").as_dict()))
-        assert place.progress(handle).state == FAILED
+        assert place.get_status(handle).state == FAILED
         place.cancel(handle)
         for noted, reason in (
             (str(other.pid), "an earlier version noted no more than a process id"),
@@ -109,7 +109,7 @@ def test_another_process_with_the_id_of_spark_submit_is_not_ended(place_of, home
             ("no number", "pid cannot be read"),
         ):
             (folder / "pid").write_text(noted)
-            for ask in (place.progress, place.cancel):
+            for ask in (place.get_status, place.cancel):
                 (folder / "cancelled").unlink(missing_ok=True)
                 with pytest.raises(AccessError, match=reason):
                     ask(handle)
@@ -124,13 +124,13 @@ def test_a_cancelled_run_that_ends_while_it_is_looked_at_has_not_failed(place_of
     place.cancel(handle)
     looks = iter([True, False])
     monkeypatch.setattr(spark_submit, "_is_alive", lambda folder: next(looks))
-    assert [place.progress(handle).state for _ in range(2)] == [RUNNING, STOPPED]
+    assert [place.get_status(handle).state for _ in range(2)] == [RUNNING, STOPPED]
 
 
 def test_a_driver_in_the_cluster_is_ended_there_too(place_of, home, tmp_path):
     place = place_of("echo 'Submitted application application_17_0042' >&2; exec sleep 60", **IN_CLUSTER)
     handle = place.submit(JOB, home)
-    said = Path(handle["folder"]) / "said.txt"
+    said = Path(handle["folder"]) / "output.txt"
     while not said.exists() or "0042" not in said.read_text():
         time.sleep(0.05)
     place_of()  # whose spark-class ends at once
@@ -145,14 +145,14 @@ def test_a_run_whose_process_is_gone_without_a_word_is_as_its_record_has_it(plac
     place.cancel(handle)
     (Path(handle["folder"]) / "cancelled").unlink()  # as if somebody else had killed it
     found = ended(place, handle)
-    assert (found.state, "gone without a word" in found.detail) == (FAILED, True)
+    assert (found.state, "ended without an exit code" in found.detail) == (FAILED, True)
     record = Path(home, "runs", "run-1", "run.json")
     record.parent.mkdir(parents=True)
     record.write_text('{"state": "succeeded"}')
-    assert place.progress(handle).state == SUCCEEDED
+    assert place.get_status(handle).state == SUCCEEDED
     for text in ('{"state": null}', '{"sta', "[]"):
         record.write_text(text)
-        assert place.progress(handle).state == FAILED
+        assert place.get_status(handle).state == FAILED
 
 
 def test_for_kubernetes_the_files_go_to_the_workspace_and_an_image_is_asked_for(place_of, home):
@@ -188,7 +188,7 @@ def test_a_file_that_spark_would_take_for_two_is_refused(place_of, home, name):
     folder = Path(home) / "run"
     folder.mkdir(parents=True)
     job = RunRequest("run-1", ("run",), {"sources.labels": f"/data/{name}"}, files=(f"/data/{name}",))
-    with pytest.raises(DataError, match=rf"comma or # in /data/{name} for another file\. Rename it"):
+    with pytest.raises(DataError, match=rf"would split /data/{name} at its comma or #\. Rename"):
         place_of("", **IN_CLUSTER).command(job, folder, home)
 
 
@@ -201,5 +201,7 @@ def test_without_a_spark_its_setting_is_named(place_of, home, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mesos://x", "hdinsigth", "spark:"])
 def test_only_places_that_are_known_are_taken(make_settings, name):
-    with pytest.raises(SettingsError, match=r"there is no such place. Known: databricks, hdinsight, or a Spark master"):
+    with pytest.raises(
+        SettingsError, match=r"there is no such backend. Known: databricks, hdinsight, or a Spark master"
+    ):
         get_backend(name, make_settings())

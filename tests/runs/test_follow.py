@@ -44,7 +44,7 @@ def test_what_is_there_already_is_not_fetched_again(make_settings, tmp_path):
 
 def test_a_record_in_the_workspace_that_cannot_be_read_is_named_and_breaks_nothing(make_settings, tmp_path):
     class Ended(WorkspaceFiles):
-        def progress(self, handle):
+        def get_status(self, handle):
             return RunStatus(FAILED, "exit code 1")
 
         def failure_reason(self, handle):

@@ -75,7 +75,7 @@ def test_kubernetes_is_given_no_secret_for_its_config_map(place_of, home):
     key, reference = "spark__hadoop__fs__azure__account__key__x", "spark__kubernetes__driver__secretKeyRef__KEY"
     place = place_of("", "k8s://https://host:6443", **pods, **{key: "a2V5"})
     (fault,) = place.validate({"workspace": home})
-    assert fault.startswith("spark.conf.spark.hadoop.fs.azure.account.key.x is a secret, which Kubernetes would keep")
+    assert fault.startswith("spark.conf.spark.hadoop.fs.azure.account.key.x is a secret, which Spark would store")
     assert "a2V5" not in fault
     assert "spark.hadoop.fs.azure.account.key.x=${env.NAME} (docs/deploy/kubernetes.md)." in fault
     place = place_of("", "k8s://https://host:6443", **pods, **{key: "${env.KEY}", reference: "irbis:key"})
@@ -136,14 +136,14 @@ def command(home, tmp_path, monkeypatch):
 def test_a_run_with_a_secret_is_recorded_without_it_and_cancelled_as_it_was_sent(place_of, command, tmp_path):
     place_of("echo 'Submitted application application_17_0042' >&2; exec sleep 60")
     said = command("submit", "ingest", "--on", "yarn", "--set", "spark.conf.spark.submit.deployMode=cluster")
-    assert "spark.conf.spark.hadoop.reader.password is a secret and not recorded." in said
+    assert "spark.conf.spark.hadoop.reader.password is a secret and is not recorded." in said
     (entry,) = RunHistory(str(tmp_path / "ledger")).all()
     assert entry.settings["spark.conf"] == {"spark.submit.deployMode": "cluster"}
-    heard = Path(entry.handle["folder"]) / "said.txt"
+    heard = Path(entry.handle["folder"]) / "output.txt"
     while not heard.exists() or "0042" not in heard.read_text():
         time.sleep(0.05)
     place_of()  # whose spark-class ends at once
-    assert "its end is asked for" in command("cancel")
+    assert "cancellation requested" in command("cancel")
     assert (tmp_path / "spark" / "told").read_text().split()[-2:] == ["-kill", "application_17_0042"]
 
 
