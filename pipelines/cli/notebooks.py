@@ -53,14 +53,14 @@ def run_notebook(
     if where:
         return _sent(wanted, settings_from_parameters(about), where, follow)
     settings = resolve_secrets(build_settings(settings_from_parameters(about)))
-    click.echo(run_notebook(wanted, settings, with_bar=sys.stderr.isatty()).closing_line())
+    click.echo(run_notebook(wanted, settings, progress_bar=sys.stderr.isatty()).closing_line())
     return 0
 
 
 def _sent(wanted: NotebookRequest, origins: dict[str, SourcedValue], where: str, follow: bool) -> int:
     """Send a notebook as a run; its executed copy is fetched into the run's folder when it has ended."""
     settings = build_settings(origins)
-    given = {key: value for key, value in wanted.given.items() if value not in ("", None)}
+    given = {key: value for key, value in wanted.overrides.items() if value not in ("", None)}
     place = get_backend(where, settings, WorkspaceFiles(settings))
     if faults := place.validate({"workspace": settings.workspace, "sources.images": given.get("images")}):
         raise SettingsError(faults)

@@ -42,6 +42,8 @@ def model_card(
     `folds`, the metrics are those of cross-validation over all groups; `caveats` are sentences shown with them.
     """
     weaknesses = "\n".join(f"- {text}" for text in _weaknesses(counts, test, reviews, classes_of_interest, folds))
+    metrics = "".join(f"- {text}\n" for text in caveats) + ("\n" if caveats else "")
+    metrics += _describe_metrics(test, burst_test, calibration)
     return f"""# {name}
 
 ## Intended use
@@ -74,7 +76,7 @@ without a new evaluation, and decisions about single animals without review by a
 
 ## {method_name(folds).capitalize()}
 
-{"".join(f"- {text}{chr(10)}" for text in caveats)}{chr(10) if caveats else ""}{_describe_metrics(test, burst_test, calibration)}
+{metrics}
 """
 
 
