@@ -167,7 +167,8 @@ def test_the_walkthrough_shows_each_step_of_the_five_stages(folder, walkthrough)
 
 def test_exploring_shows_the_mistakes_that_the_tables_hold(folder, explore, wrong):
     rows, mistakes = wrong
-    head = "config = settings_from_parameters(values)\nerrors = ErrorAnalysis.of(get_session(config), config)\nerrors.summary()"
+    head = "config = settings_from_parameters(values)\nerrors = ErrorAnalysis.of(get_session(config), config)\n"
+    head += "errors.summary()"
     tiles = rf"Champion irbis/1 Test images {len(rows)} Errors {len(mistakes)} Error rate [\d.]+ % 95 % interval"
     assert re.match(tiles, explore.text(head))
     surest = explore.names('errors.most_wrong(values["gallery_size"], label=values["label"])')
