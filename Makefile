@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 INSTALL := $(UV) pip install --quiet --build-constraint requirements/build.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test test-full slow kills test-clusters clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build clean azure-up azure-stop azure-down
+.PHONY: help demo unit test test-full slow kills test-clusters clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build docs clean azure-up azure-stop azure-down
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ audit: $(READY) ## Compare all locks with known vulnerabilities; requirements/ac
 
 bench: $(READY) ## Measure featurize beside other engines (DATA=folder with image sets; QUICK=1; SETS=, BACKBONE=)
 	@$(BIN)/python benchmarks/featurize $(or $(DATA),../shared/data) $(if $(QUICK),--quick,) $(if $(BACKBONE),--backbone $(BACKBONE),) $(if $(SETS),--sets $(SETS),)
+
+docs: $(READY) ## Regenerate docs/reference from the code
+	@$(BIN)/python docs/generate.py
 
 lock: $(UV) ## Resolve requirements/ anew
 	@sh requirements/lock.sh $(UV)

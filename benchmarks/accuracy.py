@@ -1,13 +1,13 @@
-"""Print what each step of the recipe brings, on image sets of one's own: grouped, with intervals.
+"""Print the accuracy of each recipe on image sets: split by group, with confidence intervals.
 
     python benchmarks/accuracy.py FOLDER --weights FOLDER [--sets trashnet cameratrap_peru_sdzg cats_dogs_leopard]
 
-FOLDER holds the sets, WEIGHTS files whose names begin with those of the backbones. Nested cross-validation: the groups
-are dealt to five folds; each is asked about by a model that was trained, tuned and calibrated on the other four alone,
-as `irbis train` does it. So every image is a test image once. "Search" takes in each fold the recipe that did best
-within the other four. Beside it stands what the same recipe claims where frames, not groups, are dealt.
+FOLDER holds the sets, WEIGHTS weights files whose names start with the backbone. Nested cross-validation: groups are
+split into five folds; each is predicted by a model that was trained, tuned and calibrated on the other four, as
+`irbis train` does it. So every image is a test image once. "search" uses in each fold the recipe that did best within
+the other four. For comparison, some recipes are also evaluated with a random split of frames instead of groups.
 
-With --workspace an interrupted comparison goes on where it was; what is kept there is of the code and images of then.
+With --workspace an interrupted comparison resumes; cached results are those of the code and images at that time.
 """
 
 from __future__ import annotations
@@ -56,59 +56,61 @@ RECIPES: dict[str, dict[str, Any]] = {
     "both, LightGBM": {"featurize.backbone": BOTH, "train.classifier": "lightgbm"},
     "squeezenet1_1, random forest": {"featurize.backbone": "squeezenet1_1", "train.classifier": "random_forest"},
 }
-CLAIMED = ("squeezenet1_1", "mobilenet_v2")  # recipes that a random split is asked about too
+RANDOM_SPLIT = ("squeezenet1_1", "mobilenet_v2")  # recipes that are also evaluated with a random split
 
 
 @dataclass(frozen=True)
-class Part:
-    """Hold what one fold gave: what was trained on the others, and what it says of the fold."""
+class FoldResult:
+    """Result of one fold: the policy chosen on the other folds, and the predictions for this one."""
 
     decision: ReviewPolicy
     inner: float  # balanced accuracy within the other folds
-    said: PredictionSet
+    predictions: PredictionSet
 
 
-def parts_of(rows: DataFrame, settings: Settings, unit: str) -> Iterator[Part]:
-    """Train without each fold in turn, and ask about it."""
+def evaluate_folds(rows: DataFrame, settings: Settings, unit: str) -> Iterator[FoldResult]:
+    """Yield the result of each fold in turn, trained on the others."""
     folded = assign_folds(rows, OUTER, "outer", unit).cache()
     for fold in range(OUTER):
         split = folded.withColumn("split", F.when(F.col("fold") == fold, "test").otherwise("train")).drop("fold")
         trained = train(split, settings)
-        said = predict_labelled(trained.model, split.where("split = 'test'"), trained.classes)
-        assert said is not None and trained.validation is not None
+        predictions = predict_labelled(trained.model, split.where("split = 'test'"), trained.classes)
+        assert predictions is not None and trained.validation is not None
         inner = trained.validation.metrics["balanced_accuracy"].value or 0.0
-        yield Part(trained.policy, inner, said.average_views(trained.policy.average_flip))
+        yield FoldResult(trained.policy, inner, predictions.average_views(trained.policy.average_flip))
     folded.unpersist()
 
 
-def kept_parts(place: Path, rows: DataFrame, settings: Settings, unit: str) -> list[Part]:
-    """Read the parts from a file, or make them and write it: an interrupted comparison goes on where it was."""
-    if place.exists():
-        return list(pickle.loads(place.read_bytes()))
-    parts = list(parts_of(rows, settings, unit))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(pickle.dumps(parts))
+def load_or_evaluate(cache: Path, rows: DataFrame, settings: Settings, unit: str) -> list[FoldResult]:
+    """Return the fold results from the cache file, or compute and cache them."""
+    if cache.exists():
+        return list(pickle.loads(cache.read_bytes()))
+    parts = list(evaluate_folds(rows, settings, unit))
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    cache.write_bytes(pickle.dumps(parts))
     return parts
 
 
-def joined(parts: list[Part], voted: bool) -> PredictionSet:
-    """Put the answers of all folds together, after the vote that was chosen without each."""
-    said = [part.said.aggregate_bursts(part.decision.max_weight) if voted else part.said for part in parts]
+def concatenate(parts: list[FoldResult], by_burst: bool) -> PredictionSet:
+    """Return the predictions of all folds, optionally after each fold's burst aggregation."""
+    sets = [
+        part.predictions.aggregate_bursts(part.decision.max_weight) if by_burst else part.predictions for part in parts
+    ]
     return PredictionSet(
-        [label for each in said for label in each.labels],
-        np.concatenate([each.probabilities for each in said]),
-        said[0].classes,
-        [burst for each in said for burst in each.bursts],
-        [group for each in said for group in each.groups],
+        [label for each in sets for label in each.labels],
+        np.concatenate([each.probabilities for each in sets]),
+        sets[0].classes,
+        [burst for each in sets for burst in each.bursts],
+        [group for each in sets for group in each.groups],
     )
 
 
-def reviews_of(parts: list[Part], label: str) -> list[OperatingPointResult]:
-    """Give what the points of the first fold cost and find on all, each image held to the threshold of its own fold.
+def measure_reviews(parts: list[FoldResult], label: str) -> list[OperatingPointResult]:
+    """Return review share and recall over all folds, with each fold's own threshold.
 
-    Scores are divided by their fold's threshold, so that 1 is every fold's.
+    Scores are divided by their fold's threshold, so that the common threshold is 1.
     """
-    found = []
+    results = []
     for unit in ("image", "burst", "group"):
         for recall in (0.99, 0.95):
             points = [
@@ -120,27 +122,28 @@ def reviews_of(parts: list[Part], label: str) -> list[OperatingPointResult]:
             ]
             if not all(points):
                 continue
-            whole = joined(parts, voted=True)
+            whole = concatenate(parts, by_burst=True)
             ranked = whole.class_scores(label)
-            thresholds = np.repeat([p.threshold for p in points if p], [len(part.said.labels) for part in parts])
+            thresholds = np.repeat([p.threshold for p in points if p], [len(part.predictions.labels) for part in parts])
             scaled = type(ranked)(
                 ranked.is_class, ranked.scores / thresholds, ranked.bursts, ranked.groups, ranked.group_count
             )
             point = type(points[0])(label, unit, recall, 1.0 - 1e-9, points[0].units, points[0].groups)
-            found += measure_points([(point, scaled)])
-    return found
+            results += measure_points([(point, scaled)])
+    return results
 
 
-def told(name: str, answers: PredictionSet) -> str:
-    found = answers.evaluate(bootstrap=1000).metrics
-    cells = [found[key].format() for key in ("accuracy", "balanced_accuracy")]
-    return f"| {name} | {' | '.join(cells)} | {found['calibration_error'].value:.3f} |"
+def table_row(name: str, predictions: PredictionSet) -> str:
+    """Return a row of the Markdown table."""
+    metrics = predictions.evaluate(bootstrap=1000).metrics
+    cells = [metrics[key].format() for key in ("accuracy", "balanced_accuracy")]
+    return f"| {name} | {' | '.join(cells)} | {metrics['calibration_error'].value:.3f} |"
 
 
 def measure_set(
     spark: SparkSession, folder: Path, name: str, recipes: Mapping[str, Any], fixed: dict[str, Any]
 ) -> None:
-    """Ingest and featurize what the recipes need, then print a line for each."""
+    """Ingest and featurize one set, evaluate every recipe, and print a row for each."""
     print(f"\n### {name}\n\n| | accuracy | balanced accuracy | ECE |\n|---|---|---|---|", flush=True)
     labels = folder / name / "labels.csv"
     fixed = {
@@ -148,32 +151,32 @@ def measure_set(
         "sources.labels": str(labels) if labels.exists() else "folder",
         **fixed,
     }
-    kept: dict[str, list[Part]] = {}
+    results: dict[str, list[FoldResult]] = {}
     for recipe, changed in recipes.items():
         settings = load_settings(None, {**fixed, **changed})
-        if not kept:
+        if not results:
             ingest.run(spark, settings)
         featurize.run(spark, settings)
         rows = training_rows(Tables.of(spark, settings), settings, feature_id(settings)).drop("split").cache()
-        place = Path(settings.workspace) / "parts"
-        kept[recipe] = kept_parts(place / f"{recipe}.pickle", rows, settings, "group_id")
-        print(told(recipe, joined(kept[recipe], voted=False)), flush=True)
-        few = rows.select("group_id").distinct().count() < rows.count()
-        if few:
-            print(told(f"{recipe}, burst vote", joined(kept[recipe], voted=True)), flush=True)
-        if few and recipe in CLAIMED:
-            claimed = kept_parts(place / f"{recipe}, claimed.pickle", rows, settings, "content_hash")
-            print(told(f"{recipe}, as a random split of frames claims it", joined(claimed, voted=False)), flush=True)
+        caches = Path(settings.workspace) / "parts"
+        results[recipe] = load_or_evaluate(caches / f"{recipe}.pickle", rows, settings, "group_id")
+        print(table_row(recipe, concatenate(results[recipe], by_burst=False)), flush=True)
+        has_groups = rows.select("group_id").distinct().count() < rows.count()
+        if has_groups:
+            print(table_row(f"{recipe}, bursts aggregated", concatenate(results[recipe], by_burst=True)), flush=True)
+        if has_groups and recipe in RANDOM_SPLIT:
+            random = load_or_evaluate(caches / f"{recipe}, random split.pickle", rows, settings, "content_hash")
+            print(table_row(f"{recipe}, random split of frames", concatenate(random, by_burst=False)), flush=True)
         rows.unpersist()
-    chosen = [max(parts, key=lambda part: part.inner) for parts in zip(*kept.values(), strict=True)]
-    print(told("search", joined(chosen, voted=False)), flush=True)
-    print(told("search, burst vote", joined(chosen, voted=True)), flush=True)
-    for label in chosen[0].decision.classes_of_interest:
-        for review in reviews_of(chosen, label):
+    best = [max(parts, key=lambda part: part.inner) for parts in zip(*results.values(), strict=True)]
+    print(table_row("search", concatenate(best, by_burst=False)), flush=True)
+    print(table_row("search, bursts aggregated", concatenate(best, by_burst=True)), flush=True)
+    for label in best[0].decision.classes_of_interest:
+        for review in measure_reviews(best, label):
             point = review.point
             print(
-                f"{label}: recall {point.recall} of {point.unit}s: review share {review.share.format()}, "
-                f"found {review.recall.format()} of {review.units}",
+                f"{label}: target recall {point.recall} of {point.unit}s: review share {review.share.format()}, "
+                f"recall {review.recall.format()} of {review.units}",
                 flush=True,
             )
 
@@ -185,21 +188,21 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
     parser.add_argument("--workspace", type=Path)
-    chosen = parser.parse_args()
-    recipes = {name: RECIPES[name] for name in chosen.recipes}
+    options = parser.parse_args()
+    recipes = {name: RECIPES[name] for name in options.recipes}
     with tempfile.TemporaryDirectory() as scratch:
-        for name in chosen.sets:
-            place = (chosen.workspace or Path(scratch)) / name
+        for name in options.sets:
+            workspace = (options.workspace or Path(scratch)) / name
             fixed = {
-                "workspace": str(place),
-                "featurize.weights_cache": str(chosen.weights),
+                "workspace": str(workspace),
+                "featurize.weights_cache": str(options.weights),
                 **SETS[name],
             }
-            wanted = (
+            classifier = (
                 "lightgbm" if any("train.classifier" in each for each in recipes.values()) else "logistic_regression"
             )
-            spark = get_session(load_settings(None, {**fixed, "train.classifier": wanted}))
-            measure_set(spark, chosen.folder, name, recipes, fixed)
+            spark = get_session(load_settings(None, {**fixed, "train.classifier": classifier}))
+            measure_set(spark, options.folder, name, recipes, fixed)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Print what the model's last steps cost an image, by the number of classes: temperature, vote, operating points.
+"""Measure the cost of the last scoring steps by number of classes: temperature, burst aggregation, operating points.
 
     python benchmarks/classes.py [--images N]
 
-Probabilities are drawn, so that nothing but these steps is measured. Ten images are a burst, and every class but one
-is of interest.
+Probabilities are random, so that only these steps are measured. Ten images form a burst, and all classes but one are
+classes of interest.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from pipelines.tracking.model_version import ModelVersion
 CLASSES = (5, 50, 500)
 
 
-def images(spark: SparkSession, count: int, classes: int) -> DataFrame:
-    """Give images whose `features` are their probabilities."""
-    drawn = np.random.default_rng(classes).dirichlet(np.full(classes, 0.1), count)
-    rows = [(f"{n}.jpg", f"burst {n // 10}", each.tolist()) for n, each in enumerate(drawn)]
+def make_images(spark: SparkSession, count: int, classes: int) -> DataFrame:
+    """Return images whose `features` are their probabilities."""
+    probabilities = np.random.default_rng(classes).dirichlet(np.full(classes, 0.1), count)
+    rows = [(f"{n}.jpg", f"burst {n // 10}", row.tolist()) for n, row in enumerate(probabilities)]
     table = spark.createDataFrame(rows, "path string, burst_id string, features array<double>")
     nothing = F.lit(None).cast("string")
     columns = [F.col("path").alias("content_hash"), nothing.alias("failure"), nothing.alias("failure_detail")]
-    found = table.select("*", *columns).cache()
-    found.count()
-    return found
+    rows = table.select("*", *columns).cache()
+    rows.count()
+    return rows
 
 
-def version_of(classes: int) -> ModelVersion:
+def make_version(classes: int) -> ModelVersion:
     names = [f"class {n}" for n in range(classes)]
     points = tuple(OperatingPoint(name, "image", 0.99, 0.5, 200, 200) for name in names[1:])
     tags = {
@@ -54,8 +54,8 @@ def version_of(classes: int) -> ModelVersion:
     return ModelVersion("irbis", "1", "", 0, tags)
 
 
-class AsVector(TemperatureScaling):
-    """Take the features for probabilities, then divide their logits by the temperature."""
+class FeaturesAsProbabilities(TemperatureScaling):
+    """Temperature scaling that takes `features` as the probabilities."""
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         return super()._transform(dataset.withColumn("probability", array_to_vector("features")))
@@ -68,20 +68,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         settings = load_settings(None, {"workspace": scratch})
         spark = get_session(settings)
-        sets = {classes: images(spark, count, classes) for classes in CLASSES}
+        sets = {classes: make_images(spark, count, classes) for classes in CLASSES}
         seconds: dict[int, list[float]] = {classes: [] for classes in CLASSES}
         for number in range(6):
             for classes, rows in sets.items():
-                begun = time.perf_counter()
-                model = PipelineModel([AsVector(1.5)])
-                found = score(rows, model, version_of(classes), settings.score, datetime.now(timezone.utc))
-                found.write.format("noop").mode("overwrite").save()
+                start = time.perf_counter()
+                model = PipelineModel([FeaturesAsProbabilities(1.5)])
+                predictions = score(rows, model, make_version(classes), settings.score, datetime.now(timezone.utc))
+                predictions.write.format("noop").mode("overwrite").save()
                 if number:  # the first round warms up
-                    seconds[classes].append(time.perf_counter() - begun)
+                    seconds[classes].append(time.perf_counter() - start)
         print(f"{count:,} images\n\n| classes | s | |\n|---|---|---|")
-        for classes, each in seconds.items():
-            ratios = [one / other for one, other in zip(each, seconds[CLASSES[0]], strict=True)]
-            spread = f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
+        for classes, times in seconds.items():
+            ratios = [one / other for one, other in zip(times, seconds[CLASSES[0]], strict=True)]
+            spread = f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f})"
             print(f"| {classes} | {spread} | {statistics.median(ratios):.1f} times |")
 
 

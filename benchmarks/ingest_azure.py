@@ -1,12 +1,12 @@
-"""Print how fast a container becomes a table: irbis beside Spark's own binaryFile over wasb, same container, one run.
+"""Compare the speed of irbis ingest with Spark's binaryFile over wasb, on the same container.
 
     make azurite
     python benchmarks/ingest_azure.py FOLDER [--images N] [--copies N] [--latency SECONDS] [--rounds N]
 
-FOLDER holds images, which are put into Azurite first, each as often as --copies says, told apart by a JPEG comment.
-Both write Delta in the same session; rounds are interleaved, after one that only makes the JVM warm, and the ratio of
-every round is printed with their median. wasb finds an emulator at port 10000 only, so that port must be free. The
-latency is added to every request by a proxy in front of Azurite, for both.
+FOLDER holds images, which are uploaded to Azurite first, each --copies times, made unique by a JPEG comment. Both write
+Delta in the same session. Rounds are interleaved, after one warm-up round; the ratio of every round and their median
+are printed. wasb only supports an emulator on port 10000, so that port must be free. --latency is added to every
+request of both by a proxy in front of Azurite.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the emulator is the tests' own
-sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # where image sets are made
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # imports the emulator from tests/
+sys.path.insert(0, str(Path(__file__).resolve().parent / "featurize"))  # for images.py
 
 from azure.storage.blob import ContainerClient
-from images import put, with_comment
+from images import add_comment, write_image
 
 from pipelines.config.loader import load_settings
 from pipelines.spark.session import get_session
@@ -33,7 +33,7 @@ from pipelines.stages.upload import upload_folder
 from tests.azurite import ACCOUNT, KEY, Azurite
 from tests.fault_proxy import fault_proxy
 
-PORT = 10000  # wasb's, for emulators
+PORT = 10000  # of emulators for wasb
 WASB = {
     "spark.jars.packages": "org.apache.hadoop:hadoop-azure:3.3.4,com.microsoft.azure:azure-storage:7.0.1,"
     "org.eclipse.jetty:jetty-util:9.4.43.v20210629,org.eclipse.jetty:jetty-util-ajax:9.4.43.v20210629",
@@ -43,22 +43,23 @@ WASB = {
 }
 
 
-def settings_of(workspace: Path, name: str) -> Any:
-    given = {f"spark.conf.{key}": value for key, value in WASB.items()}
+def make_settings(workspace: Path, name: str) -> Any:
+    conf = {f"spark.conf.{key}": value for key, value in WASB.items()}
     address = f"http://127.0.0.1:{PORT}/{ACCOUNT}/{name}"
     return load_settings(
-        None, {**given, "workspace": str(workspace), "sources.images": address, "azure.account_key": KEY}
+        None, {**conf, "workspace": str(workspace), "sources.images": address, "azure.account_key": KEY}
     )
 
 
-def with_binary_file(spark: Any, name: str, target: Path) -> int:
+def ingest_with_binary_file(spark: Any, name: str, target: Path) -> int:
     """Read every blob with Spark's binaryFile and append it to a Delta table, as its documentation shows."""
     images = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
     images.option("pathGlobFilter", "*.jpg").load(f"wasb://{name}@{ACCOUNT}/").write.format("delta").save(str(target))
     return int(spark.read.format("delta").load(str(target)).count())
 
 
-def megabytes_and_files(table: Path) -> tuple[float, int]:
+def measure_table(table: Path) -> tuple[float, int]:
+    """Return megabytes and number of files of a Delta table."""
     files = list(table.rglob("*.parquet"))
     return sum(file.stat().st_size for file in files) / 1e6, len(files)
 
@@ -70,43 +71,43 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=1)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds added to every request")
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        chosen = folder / "images"
-        for file in sorted(given.folder.rglob("*.jpg"))[: given.images]:
-            for number in range(given.copies):
-                put(chosen, file, str(number), with_comment(file.read_bytes(), number))
-        azurite = Azurite.start(folder, port=0 if given.latency else PORT)
+        images = folder / "images"
+        for file in sorted(options.folder.rglob("*.jpg"))[: options.images]:
+            for number in range(options.copies):
+                write_image(images, file, str(number), add_comment(file.read_bytes(), number))
+        azurite = Azurite.start(folder, port=0 if options.latency else PORT)
         try:
-            with fault_proxy(azurite.port, 0.0, listen=PORT) if given.latency else nullcontext() as proxy:
+            with fault_proxy(azurite.port, 0.0, listen=PORT) if options.latency else nullcontext() as proxy:
                 name = "images"
                 ContainerClient.from_connection_string(azurite.connection_string, name).create_container()
-                settings = settings_of(folder / "session", name)
-                print(upload_folder(str(chosen), settings, False)[0][0])
+                settings = make_settings(folder / "session", name)
+                print(upload_folder(str(images), settings, False)[0][0])
                 spark = get_session(settings)
                 spark.range(1).write.format("delta").save(str(folder / "warm"))
                 if proxy:
-                    proxy.latency = given.latency
+                    proxy.latency = options.latency
                 ratios = []
-                for number in range(given.rounds + 1):
+                for number in range(options.rounds + 1):
                     start = time.perf_counter()
-                    count = with_binary_file(spark, name, folder / f"binary-{number}")
+                    count = ingest_with_binary_file(spark, name, folder / f"binary-{number}")
                     theirs = count / (time.perf_counter() - start)
                     start = time.perf_counter()
-                    result = ingest.run(spark, settings_of(folder / f"irbis-{number}", name))
+                    result = ingest.run(spark, make_settings(folder / f"irbis-{number}", name))
                     ours = result.written / (time.perf_counter() - start)
                     assert result.written == count == result.read
-                    kind = f"round {number}" if number else "not counted"
+                    kind = f"round {number}" if number else "warm-up"
                     print(
-                        f"{kind}: binaryFile {theirs:.0f}/s, irbis {ours:.0f}/s: {ours / theirs:.1f} times", flush=True
+                        f"{kind}: binaryFile {theirs:.0f}/s, irbis {ours:.0f}/s: ratio {ours / theirs:.1f}", flush=True
                     )
                     if number:
                         ratios.append(ours / theirs)
                 median = statistics.median(ratios)
-                print(f"median of {given.rounds}: {median:.1f} times, {1000 * given.latency:.0f} ms added")
+                print(f"median ratio of {options.rounds}: {median:.1f}, {1000 * options.latency:.0f} ms added")
                 for label, table in (("binaryFile", "binary-0"), ("irbis", "irbis-0/tables/images")):
-                    size, files = megabytes_and_files(folder / table)
+                    size, files = measure_table(folder / table)
                     print(f"{label}: {size:.0f} MB in {files} files")
                 spark.stop()
         finally:

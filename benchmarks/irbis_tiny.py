@@ -1,19 +1,19 @@
-"""Print what irbis_tiny's features are worth on real images, as a Markdown table.
+"""Measure the accuracy of irbis_tiny's features on real images, as a Markdown table.
 
     python benchmarks/irbis_tiny.py FOLDER
 
 FOLDER holds trashnet and cats_dogs_leopard (one folder per class) and cifar10_subset (train and test, each with one
-folder per class); what is not there is left out. Scores are accuracies of logistic regression on standardised
-features: pretrained, the same network with random weights (mean of five), and the pixels of the image at 32 x 32.
-Every image is predicted by models that have not seen it: five folds by class, three times, or the set's own test
-images where it has some. The gain is compared image by image; its interval is a bootstrap over the images.
+folder per class); missing sets are skipped. Scores are accuracies of logistic regression on standardised
+features: of the pretrained network, of the same network with random weights (mean of five), and of the 32 x 32 pixels.
+Every image is predicted by models that were not trained on it: five stratified folds, three times, or the set's own
+test images if it has some. The gain is paired by image; its interval is a bootstrap over the images.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is loaded: small problems lose time to threads
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is loaded: threads slow small problems down
 
 import argparse
 import time
@@ -38,12 +38,12 @@ Features = NDArray[np.float32]
 SEEDS = (0, 1, 2)  # of the folds
 RANDOM_NETWORKS = 5
 RESAMPLES = 2000
-STRENGTHS = {"pretrained": 0.03, "random": 0.03, "pixels": 0.001}  # C of the regression, about the best of each
+STRENGTHS = {"pretrained": 0.03, "random": 0.03, "pixels": 0.001}  # C of the regression, near the optimum of each
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def load_images(folder: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
-    """Give the images, squashed to size x size, and their folders' names."""
+    """Return the images, squashed to size x size, and the names of their folders."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     squash = Preprocessing(size=size)
     pixels = [squash.apply(decode(path.read_bytes(), max_pixels=100_000_000)) for path in files]
@@ -51,7 +51,7 @@ def load_images(folder: Path, size: int) -> tuple[NDArray[np.uint8], NDArray[np.
 
 
 def networks(weights: Path) -> Iterator[tuple[str, IrbisTiny]]:
-    """Give the pretrained network and those with random weights."""
+    """Yield the pretrained network and those with random weights."""
     network = IrbisTiny()
     network.load_state_dict(read_state_dict(weights.read_bytes(), weights.name))
     yield "pretrained", network.eval()
@@ -62,18 +62,18 @@ def networks(weights: Path) -> Iterator[tuple[str, IrbisTiny]]:
 
 @torch.inference_mode()
 def features(network: IrbisTiny, pixels: NDArray[np.uint8], batch: int = 8) -> Features:
-    """Give the network's features, float32 (count, FEATURES)."""
+    """Return the network's features, float32 (count, FEATURES)."""
     network = network.to(memory_format=torch.channels_last)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
-    found = []
+    batches = []
     for start in range(0, len(pixels), batch):
         images = torch.from_numpy(pixels[start : start + batch]).permute(0, 3, 1, 2).float() / 255
-        found.append(network((images - mean) / std).numpy())
-    return np.concatenate(found)
+        batches.append(network((images - mean) / std).numpy())
+    return np.concatenate(batches)
 
 
 def splits(labels: NDArray[np.str_], test: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Give rows for training and testing: the last `test` rows if there are any, else each fold of each seed."""
+    """Yield training and test rows: the last `test` rows for testing if `test` > 0, else every fold of every seed."""
     rows = np.arange(len(labels))
     if test:
         yield rows[:-test], rows[-test:]
@@ -82,8 +82,8 @@ def splits(labels: NDArray[np.str_], test: int) -> Iterator[tuple[NDArray[np.int
         yield from StratifiedKFold(5, shuffle=True, random_state=seed).split(rows, labels)
 
 
-def share_right(values: Features, labels: NDArray[np.str_], strength: float, test: int) -> NDArray[np.float64]:
-    """Give of each tested image how often it was predicted right, from 0 to 1."""
+def fraction_correct(values: Features, labels: NDArray[np.str_], strength: float, test: int) -> NDArray[np.float64]:
+    """Return for each tested image the fraction of correct predictions, 0 to 1."""
     right, tested = np.zeros(len(labels)), np.zeros(len(labels))
     for known, unseen in splits(labels, test):
         model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
@@ -109,9 +109,9 @@ def row(folder: Path, weights: Path) -> str:
     small = np.concatenate([load_images(part, 32)[0] for part in parts]).reshape(len(labels), -1).astype(np.float32)
     right: dict[str, list[NDArray[np.float64]]] = {"pretrained": [], "random": []}
     for name, network in networks(weights):
-        right[name].append(share_right(features(network, pixels), labels, STRENGTHS[name], test))
+        right[name].append(fraction_correct(features(network, pixels), labels, STRENGTHS[name], test))
     pretrained, random = (np.mean(each, axis=0) for each in right.values())
-    raw = share_right(small, labels, STRENGTHS["pixels"], test)
+    raw = fraction_correct(small, labels, STRENGTHS["pixels"], test)
     low, high = interval(pretrained - random)
     figures = [f"{each.mean():.3f}" for each in (pretrained, random, raw)]
     gain = f"{(pretrained - random).mean():+.3f} ({low:+.3f} to {high:+.3f})"
@@ -119,7 +119,7 @@ def row(folder: Path, weights: Path) -> str:
 
 
 def speed() -> float:
-    """Give images a second of the network alone, on one core, in batches of 8."""
+    """Return images per second of the network alone, on one core, in batches of 8."""
     torch.set_num_threads(1)
     network, pixels = IrbisTiny().eval(), np.zeros((160, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
     features(network, pixels[:16])
@@ -134,8 +134,8 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, default=PACKAGED_WEIGHTS_DIR / "irbis_tiny.safetensors", help="other weights"
     )
-    given = parser.parse_args()
-    folder = given.folder
+    options = parser.parse_args()
+    folder = options.folder
     names = ("trashnet", "cats_dogs_leopard", "cifar10_subset")
     present = [folder / name for name in names if (folder / name).is_dir()]
     if not present:
@@ -143,8 +143,8 @@ def main() -> None:
     print("| set | images | irbis_tiny | random weights | raw pixels | gain over random weights (95 %) |")
     print("|---|---|---|---|---|---|")
     for each in present:
-        print(row(each, given.weights), flush=True)
-    print(f"\nOne core, batches of 8, {INPUT_SIZE} x {INPUT_SIZE}: {speed():.0f} images a second.")
+        print(row(each, options.weights), flush=True)
+    print(f"\nOne core, batches of 8, {INPUT_SIZE} x {INPUT_SIZE}: {speed():.0f} images per second.")
 
 
 if __name__ == "__main__":

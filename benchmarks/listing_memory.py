@@ -1,9 +1,9 @@
-"""Print what listing a million names costs the driver in memory and time.
+"""Measure the driver's memory and time for listing a million names.
 
     python benchmarks/listing_memory.py [NAMES]
 
-The names are simulated, with the length and the etags of a camera-trap survey; everything behind them is real. Memory
-is the resident set of the driver's Python and of its JVM, measured before the listing and at its peak.
+The names are simulated, with the lengths and etags of a camera-trap survey; all code behind them is real. Memory is the
+resident set of the driver's Python and JVM, measured before the listing and at its peak.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pipelines.spark.session import get_session
 from pipelines.workspace.tables import Tables
 
 
-class Simulated:
-    """A source of names alone."""
+class SimulatedSource:
+    """A source that only has names."""
 
     root = "https://surveys.blob.core.windows.net/images/"
 
@@ -43,7 +43,7 @@ class Simulated:
 
 
 def resident(pid: int | str) -> float:
-    """Give the resident memory of a process in MB."""
+    """Return the resident memory of a process in MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
@@ -68,7 +68,7 @@ def main() -> None:
         watcher = threading.Thread(target=watch)
         watcher.start()
         start = time.perf_counter()
-        listing = list_images(Tables.of(spark, settings), Simulated(count), settings.sources)
+        listing = list_images(Tables.of(spark, settings), SimulatedSource(count), settings.sources)
         listed = listing.files.where("label is not null").count()
         seconds = time.perf_counter() - start
         over.set()

@@ -1,12 +1,11 @@
-"""Print what a task that reads large images from a container costs in memory.
+"""Measure the memory of a task that reads large images from a container.
 
     make azurite && python benchmarks/task_memory.py [IMAGES]
 
-It runs `ingest` with one task at a time and the settings as they are, once over images of 0.1 MB and once over
-images of 20 MB, each in a process of its own. An image is a small JPEG with bytes after its end; the container
-holds it once, under many names. Memory is the resident set of Spark's Python worker and of the JVM, after one image
-was read and at the kernel's own mark of the peak. With IRBIS_INGEST__PARTITION_MEGABYTES=500 a task fetches more
-images than it may hold.
+Runs `ingest` with one task at a time and default settings, once over images of 0.1 MB and once over images of 20 MB,
+each in its own process. An image is a small JPEG with padding after its end; the container holds copies of it under
+many names. Memory is the resident set of Spark's Python worker and of the JVM, after one image was read, and its peak
+as the kernel reports it. With IRBIS_INGEST__PARTITION_MEGABYTES=500 a task fetches more images than fit into memory.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the emulator is the tests' own
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # imports the emulator from tests/
 
 import pyarrow as pa
 from azure.storage.blob import ContainerClient, ContentSettings
@@ -35,12 +34,12 @@ from pipelines.spark.session import get_session
 from pipelines.stages.ingest import stage as ingest
 from tests.azurite import KEY, Azurite
 
-GOAL = 1000  # MB that a task may take
+LIMIT = 1000  # MB per task
 SIZES = (0.1, 20.0)  # MB
 
 
 def fill(container: ContainerClient, count: int, size: int) -> None:
-    """Put one image of `size` bytes into a container, under `count` names."""
+    """Upload one image of `size` bytes to a container and copy it to `count` names."""
     file = io.BytesIO()
     Image.new("RGB", (640, 480), "green").save(file, "JPEG")
     content = file.getvalue() + os.urandom(size - len(file.getvalue()))
@@ -50,7 +49,7 @@ def fill(container: ContainerClient, count: int, size: int) -> None:
         container.get_blob_client(f"a/{number}.jpg").start_copy_from_url(first.url)
 
 
-def settings_of(address: str, workspace: Path) -> Any:
+def make_settings(address: str, workspace: Path) -> Any:
     return load_settings(
         None,
         {
@@ -63,7 +62,7 @@ def settings_of(address: str, workspace: Path) -> Any:
 
 
 def memory(pid: int | str, field: str) -> float:
-    """Give VmRSS, the resident memory of a process in MB, or VmHWM, its peak; 0 if it is gone."""
+    """Return VmRSS, the resident memory of a process in MB, or VmHWM, its peak; 0 if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -72,21 +71,21 @@ def memory(pid: int | str, field: str) -> float:
 
 
 def workers(jvm: int) -> list[int]:
-    """Give the Python workers: children of the daemon, which is the JVM's child."""
+    """Return the Python workers: children of the daemon, which is a child of the JVM."""
     return [pid for daemon in children(jvm) for pid in children(daemon)]
 
 
 def children(pid: int) -> list[int]:
-    found = []
+    pids = []
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):  # threads come and go
-            found += [int(word) for word in listed.read_text().split()]
-    return found
+            pids += [int(word) for word in listed.read_text().split()]
+    return pids
 
 
-def biggest_batch(address: str, workspace: Path) -> float:
-    """Give the MB of the largest Arrow batch that a task hands to the JVM."""
-    settings = settings_of(address, workspace)
+def largest_batch(address: str, workspace: Path) -> float:
+    """Return the size in MB of the largest Arrow batch that a task passes to the JVM."""
+    settings = make_settings(address, workspace)
     source = open_source(settings)
     names = [{"path": blob.path, "etag": blob.etag, "size": blob.size} for blob in list(source.list())[:20]]
     fetch = make_fetch_fn(source, lambda _: {}, max_bytes=settings.images.max_bytes, threads=settings.ingest.threads)
@@ -94,10 +93,10 @@ def biggest_batch(address: str, workspace: Path) -> float:
 
 
 def measure(one: str, many: str, count: int, megabytes: float) -> None:
-    """Read `one`, a container with a single image, to start everything; then `many`, and print what that took."""
+    """Ingest `one`, a container with a single image, as warm-up; then ingest `many` and print time and memory."""
     with tempfile.TemporaryDirectory() as scratch:
-        spark = get_session(settings_of(one, Path(scratch) / "one"))
-        assert ingest.run(spark, settings_of(one, Path(scratch) / "one")).written == 1
+        spark = get_session(make_settings(one, Path(scratch) / "one"))
+        assert ingest.run(spark, make_settings(one, Path(scratch) / "one")).written == 1
         jvm = int(spark.sparkContext._jvm.java.lang.ProcessHandle.current().pid())
         base = {"worker": max(memory(pid, "VmRSS") for pid in workers(jvm)), "JVM": memory(jvm, "VmRSS")}
         peak, over = dict(base), threading.Event()
@@ -110,18 +109,18 @@ def measure(one: str, many: str, count: int, megabytes: float) -> None:
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         start = time.perf_counter()
-        result = ingest.run(spark, settings_of(many, Path(scratch) / "many"))
+        result = ingest.run(spark, make_settings(many, Path(scratch) / "many"))
         seconds = time.perf_counter() - start
         over.set()
         watcher.join()
         spark.stop()
         assert (result.written, result.failures) == (count, {})
-        batch = biggest_batch(many, Path(scratch) / "many")
+        batch = largest_batch(many, Path(scratch) / "many")
     print(f"{count:,} images of {megabytes} MB in {seconds:.0f} s; the largest Arrow batch has {batch:.0f} MB")
     for name, before in base.items():
         print(f"{name:7} {before:6.0f} MB before, {peak[name]:6.0f} MB at the peak, {peak[name] - before:+6.0f} MB")
-    verdict = "holds" if peak["worker"] < GOAL else "FAILS"
-    print(f"under {GOAL:,} MB a task: {verdict}", flush=True)
+    verdict = "yes" if peak["worker"] < LIMIT else "NO"
+    print(f"under {LIMIT:,} MB a task: {verdict}", flush=True)
 
 
 def main() -> None:

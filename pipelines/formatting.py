@@ -1,4 +1,4 @@
-"""Numbers, shares, dates and any foreign text, as the report writes them."""
+"""Format counts, percentages, dates and untrusted text for the report."""
 
 from __future__ import annotations
 
@@ -15,53 +15,54 @@ IMAGE_URI = re.compile(r"data:image/(jpeg|png|webp|gif);base64,[A-Za-z0-9+/=]+")
 
 
 def format_count(value: int | None) -> str:
-    """Give 48,210; a dash for what is not known."""
+    """Return a count as 48,210; None as a dash."""
     return UNKNOWN if value is None else f"{value:,}"
 
 
-def pluralize(count: int, noun: str, several: str = "") -> str:
-    """Give '1 image' or '2 images'."""
-    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+def pluralize(count: int, noun: str, plural: str = "") -> str:
+    """Return '1 image' or '2 images'; `plural` for nouns that do not just add an s."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def format_percent(share: float | None) -> str:
-    """Give a share as 84.8 %, with a space that does not break; a dash for None and NaN."""
-    return UNKNOWN if share is None or share != share else f"{100 * share:.1f}\N{NARROW NO-BREAK SPACE}%"
+def format_percent(fraction: float | None) -> str:
+    """Return a fraction as 84.8 %, with a narrow no-break space; None and NaN as a dash."""
+    return UNKNOWN if fraction is None or fraction != fraction else f"{100 * fraction:.1f}\N{NARROW NO-BREAK SPACE}%"
 
 
 def format_interval(figure: Interval) -> str:
-    """Give '79.1 to 90.2 %', or nothing where there is no interval."""
+    """Return the interval as '79.1 to 90.2 %'; '' without one."""
     if figure.low is None or figure.high is None:
         return ""
     return f"{100 * figure.low:.1f} to {format_percent(figure.high)}"
 
 
 def format_datetime(value: datetime | None) -> str:
-    """Give 2014-07-01 15:22; a dash for what is not known."""
+    """Return a time as 2014-07-01 15:22; None as a dash."""
     return UNKNOWN if value is None else value.strftime("%Y-%m-%d %H:%M")
 
 
 def format_date(value: datetime | None) -> str:
-    """Give 2014-07-01; a dash for what is not known."""
+    """Return a date as 2014-07-01; None as a dash."""
     return UNKNOWN if value is None else value.strftime("%Y-%m-%d")
 
 
 def file_name(path: str) -> str:
-    """Give the last part of a path."""
+    """Return the last component of a path or URI, with / or \\ as separator."""
     return path.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1] or path
 
 
 def safe_data_uri(uri: str | None) -> str | None:
-    """Give the URI if it holds an image itself; None for anything a browser would have to fetch or run."""
+    """Return the URI if it is an image as base64 data; None for anything a browser would have to fetch or run."""
     return uri if uri and IMAGE_URI.fullmatch(uri) else None
 
 
 def sanitize_text(value: Any) -> Any:
-    """Make every character of foreign text fit for a page: it is what autoescaping does not do.
+    """Replace the characters of untrusted text that HTML cannot represent, which autoescaping leaves alone.
 
-    Control characters become their images (U+2400), bytes of a file name that are not UTF-8 their escapes.
+    Control characters become their symbols (from U+2400), bytes of a file name that are not UTF-8 become escapes.
+    Values other than plain text are returned unchanged.
     """
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    text = "".join(chr(0x2400 + ord(each)) if each < " " and each not in "\n\t" else each for each in value)
+    text = "".join(chr(0x2400 + ord(char)) if char < " " and char not in "\n\t" else char for char in value)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

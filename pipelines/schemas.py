@@ -1,7 +1,7 @@
-"""Columns and types of every table, and the names of failures.
+"""Columns, types and meaning of every table, and the names of failures.
 
 Types are written as Spark DDL, so that packages without Spark can import this module too.
-Names and types are a contract with all readers of the tables; columns may be added at the end.
+Names and types are a contract with everyone who reads the tables; columns may be added at the end.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from typing import NamedTuple
 
 
 class Failure(str, Enum):
-    """The reason why an image cannot be used. `failure_detail` holds the decoder's own message."""
+    """Reason why an image cannot be used. `failure_detail` holds the decoder's own message."""
 
-    EMPTY = "empty"  # no bytes
-    NOT_AN_IMAGE = "not_an_image"  # text, HTML, a Git LFS pointer under an image's name
-    UNSUPPORTED_FORMAT = "unsupported_format"  # a known format without a decoder here
-    TRUNCATED = "truncated"  # the file ends before the image does
-    UNREADABLE = "unreadable"  # an image format by its signature, but broken inside
-    TOO_LARGE = "too_large"  # more bytes or pixels than the settings allow
-    TOO_COMPLEX = "too_complex"  # more scans, strips or chunks than any ordinary file: never decoded
-    TOO_SLOW = "too_slow"  # decoding took longer than images.max_seconds
-    CRASHED = "crashed"  # crashed the decoding process twice
-    VANISHED = "vanished"  # listed, but deleted before it was fetched
-    CHANGED = "changed"  # overwritten between listing and fetching
-    FORBIDDEN = "forbidden"  # the source denies access
-    UNAVAILABLE = "unavailable"  # the source did not return the complete image, in spite of retries
+    # docs/reference/failures.md is generated from these comments.
+    EMPTY = "empty"  # The file has no bytes
+    NOT_AN_IMAGE = "not_an_image"  # Text, HTML or a Git LFS pointer under an image's name
+    UNSUPPORTED_FORMAT = "unsupported_format"  # A known image format that no decoder here reads
+    TRUNCATED = "truncated"  # The file ends before the image does
+    UNREADABLE = "unreadable"  # An image format by its signature, but the content is corrupt
+    TOO_LARGE = "too_large"  # More bytes or pixels than `images.max_megabytes` or `images.max_megapixels` allow
+    TOO_COMPLEX = "too_complex"  # More scans, strips or chunks than any ordinary file; it is not decoded
+    TOO_SLOW = "too_slow"  # Decoding took longer than `images.max_seconds`
+    CRASHED = "crashed"  # It crashed the process that decoded it, twice
+    VANISHED = "vanished"  # Listed, but gone when it was fetched, or removed since
+    CHANGED = "changed"  # Overwritten between listing and fetching
+    FORBIDDEN = "forbidden"  # The source denies access to it
+    UNAVAILABLE = "unavailable"  # The source did not respond, or not with the whole image, after all retries
 
     def __str__(self) -> str:
         return self.value
@@ -38,121 +39,123 @@ class Failure(str, Enum):
 
     @property
     def is_process_failure(self) -> bool:
-        """Return whether the image crashed or stalled the decoding process."""
+        """Return whether the image crashed or blocked the process that decoded it."""
         return self in {Failure.TOO_SLOW, Failure.CRASHED}
 
     @property
     def is_transient(self) -> bool:
-        """Return whether the failure may be gone in the next run, so that ingest tries again."""
+        """Return whether the failure is transient: the next ingest tries the image again."""
         return self in {Failure.VANISHED, Failure.CHANGED, Failure.FORBIDDEN, Failure.UNAVAILABLE}
 
 
-# One row per version of a file; append-only; the newest row of a path is current, unless removed_at is set.
+# The comments of the tables and of their columns are the text of docs/reference/tables.md.
+
+# One row per version of a file; append-only. The newest row of a path is current, unless `removed_at` is set.
 IMAGES = """
-    path string,              -- full URI, the key
-    content_hash string,      -- SHA-256 of the bytes, hex; null: nothing was fetched
-    content binary,           -- the original file; null: see content_path
-    size long,                -- bytes
-    modified_at timestamp,
-    etag string,              -- changes with the bytes
-    label string,             -- null: unlabelled
-    station string,           -- the camera location
-    captured_at timestamp,    -- EXIF or CSV; the camera's clock read as UTC
-    burst_id string,          -- frames of one trigger
-    group_id string,          -- what must never be split between train and test
-    width int,                -- pixels, upright
-    height int,
-    failure string,           -- a Failure; null: readable
-    ingested_at timestamp,
-    failure_detail string,    -- the decoder's own message
-    camera string,            -- CSV or EXIF serial number; null: unknown
-    burst_rule string,        -- the gaps behind burst_id and group_id
-    file_series string,       -- folder (without the label's) and file name up to its number
-    file_number long,         -- the number in the file name; null: it has none
-    removed_at timestamp,     -- when the path disappeared from its source; null: it is present
-    content_path string,      -- path and ingested_at of the row with the content, as bytes are stored
-    content_at timestamp      -- once; null: this row has the content, or there is none
+    path string,              -- Full URI; the key
+    content_hash string,      -- SHA-256 of the bytes in hexadecimal; null: nothing was fetched
+    content binary,           -- The compressed image, byte for byte; null: see `content_path`
+    size long,                -- Bytes
+    modified_at timestamp,    -- Modification time at the source; null: the source does not report one
+    etag string,              -- Changes when the file does
+    label string,             -- Null: unlabelled
+    station string,           -- Place where the camera stands; null: unknown
+    captured_at timestamp,    -- From the labels file, EXIF, maker note or file name; local time read as UTC
+    burst_id string,          -- Frames of one trigger share it
+    group_id string,          -- Images of one encounter share it; never split between train and test
+    width int,                -- Pixels, after EXIF orientation
+    height int,               -- Pixels, after EXIF orientation
+    failure string,           -- A failure name; null: readable
+    ingested_at timestamp,    -- Time of the ingest that wrote the row
+    failure_detail string,    -- The decoder's or the source's own message
+    camera string,            -- Serial number from the labels file or EXIF; null: unknown
+    burst_rule string,        -- The gaps that `burst_id` and `group_id` were computed with
+    file_series string,       -- Folder (without the label's) and file name up to its number
+    file_number long,         -- The number in the file name; null: it has none
+    removed_at timestamp,     -- Since when the path is gone from its source; null: it exists
+    content_path string,      -- `path` of the row that stores these bytes; null: this row, or none
+    content_at timestamp      -- `ingested_at` of the row that stores these bytes
 """
 
-ID_SEPARATOR = "+"  # between the names and ids of backbones whose features are concatenated
-FLIPPED_SUFFIX = "/flipped"  # ends the id of the features of the horizontally flipped image
+ID_SEPARATOR = "+"  # joins the names, and the feature ids, of backbones whose features are concatenated
+FLIPPED_SUFFIX = "/flipped"  # suffix of the feature id of horizontally flipped images
 
-# One row per (content_hash, backbone): the same bytes are never computed twice.
+# One row per (content_hash, backbone): features of the same bytes are never computed twice.
 FEATURES = """
-    content_hash string,
-    backbone string,          -- id: name, weights digest, preprocessing [/flipped]; one backbone only
-    features array<float>,    -- null where failure is set
-    failure string,
-    featurized_at timestamp,
-    failure_detail string
+    content_hash string,      -- SHA-256 of the bytes; joins with `images`
+    backbone string,          -- Feature id of one backbone: name, weights digest and preprocessing [/flipped]
+    features array<float>,    -- The feature vector; null where failure is set
+    failure string,           -- A failure name; null: the features exist
+    featurized_at timestamp,  -- Time at which they were computed
+    failure_detail string     -- The decoder's own message
 """
 
 # One row per (path, content_hash, model_version).
 PREDICTIONS = """
-    path string,
-    content_hash string,
-    prediction string,                  -- the most probable label; null where failure is set
-    score double,                       -- probability of prediction
-    probabilities map<string,double>,
-    burst_id string,
-    burst_prediction string,            -- vote over the frames of the burst; the prediction if the model does not vote
-    burst_score double,                 -- probability of burst_prediction
-    needs_review boolean,
-    model_name string,
-    model_version string,
-    backbone string,                    -- ids of concatenated backbones are joined by +
-    failure string,
-    scored_at timestamp
+    path string,                        -- Full URI of the image
+    content_hash string,                -- SHA-256 of the bytes that were scored
+    prediction string,                  -- The most probable label; null where failure is set
+    score double,                       -- Probability of `prediction`
+    probabilities map<string,double>,   -- Probability of every label; they sum to 1
+    burst_id string,                    -- Burst of the image when it was scored
+    burst_prediction string,            -- Most probable label of the burst; `prediction` without burst aggregation
+    burst_score double,                 -- Probability of `burst_prediction`
+    needs_review boolean,               -- Whether a person must look at the image
+    model_name string,                  -- Registered model
+    model_version string,               -- Its version
+    backbone string,                    -- Feature ids that the version uses, joined by +
+    failure string,                     -- A failure name; null: scored
+    scored_at timestamp                 -- Time of scoring
 """
 
-# One row per named source of images: `irbis datasets`.
+# One row per registered source of images: `irbis datasets`.
 DATASETS = """
-    name string,
-    images string,            -- path or URI as configured
-    labels string,            -- file, folder:N or none
-    station string,
-    extensions array<string>,
-    root string,              -- common prefix of the paths of its images
-    registered_at timestamp,
-    columns map<string,string>   -- of the labels file: irbis column -> file column
+    name string,                -- The key
+    images string,              -- Folder or URI, as it was given
+    labels string,              -- A labels file, `folder`, `folder:N` or `none`
+    station string,             -- Station rule, as in `sources.station`
+    extensions array<string>,   -- As in `sources.extensions`
+    root string,                -- Common beginning of the paths of its images
+    registered_at timestamp,    -- Time of the last `irbis datasets add`
+    columns map<string,string>  -- As in `sources.columns`
 """
 
-# One row per new or changed image that `irbis ingest --watch` found in a source; a stream reads each row once.
+# One row per new or changed image that `irbis ingest --watch` has listed; the stream reads each row once.
 ARRIVALS = """
-    path string,
-    size long,
-    modified_at timestamp,
-    etag string,
-    label string,
-    station string,
-    camera string,
-    captured_at timestamp,
-    sequence string,          -- burst id from a labels file
-    says_label boolean,       -- whether the listing determines the label
-    arrived_at timestamp,
-    file_series string,
-    file_number long,
-    named_time timestamp      -- the time in the file name
+    path string,              -- Full URI
+    size long,                -- Bytes
+    modified_at timestamp,    -- Modification time at the source
+    etag string,              -- Changes when the file does
+    label string,             -- Label by the listing
+    station string,           -- Station by the listing
+    camera string,            -- Camera by the labels file
+    captured_at timestamp,    -- Time by the labels file
+    sequence string,          -- Burst by the labels file
+    says_label boolean,       -- Whether the listing determines the label; else the stored one stays
+    arrived_at timestamp,     -- Time of the listing
+    file_series string,       -- As in `images`
+    file_number long,         -- As in `images`
+    named_time timestamp      -- Time in the file name
 """
 
 
 def split_ids(backbone: str) -> list[str]:
-    """Split a joined backbone id, `a@1/x+b@2/y`, into its parts, in order; a single id is its only part."""
+    """Return the feature ids in a joined one, `a@1/x+b@2/y`, in order; a single one alone."""
     return backbone.split(ID_SEPARATOR)
 
 
 def flipped_id(backbone: str) -> str:
-    """Return the backbone id for features of flipped images; a joined id is flipped in every part."""
+    """Return the feature id of the flipped images; of a joined id, that of every part."""
     return ID_SEPARATOR.join(part + FLIPPED_SUFFIX for part in split_ids(backbone))
 
 
 def backbone_names(backbone: str) -> str:
-    """Return the value of `--backbone` that computes features with this id: `a+b`."""
+    """Return the value of `--backbone` that computes features of this id: `a+b`."""
     return ID_SEPARATOR.join(part.partition("@")[0] for part in split_ids(backbone))
 
 
 def parse_ddl(schema: str) -> dict[str, str]:
-    """Parse Spark DDL into {column name: type}, in order."""
+    """Return the columns of a table in order: name to type."""
     lines = (line.split("--")[0].strip().rstrip(",") for line in schema.strip().splitlines())
     return {name: kind for name, _, kind in (line.partition(" ") for line in lines if line)}
 
@@ -163,6 +166,6 @@ class SourceFile(NamedTuple):
     path: str
     relative_path: str
     size: int
-    modified_at: datetime | None  # null: the source has no time that a table can store
+    modified_at: datetime | None  # null: the source reports no time that a table can hold
     etag: str
-    md5: bytes | None = None  # if the source provides it
+    md5: bytes | None = None  # where the source reports it

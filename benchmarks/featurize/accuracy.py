@@ -1,4 +1,4 @@
-"""What features are worth: logistic regression on them."""
+"""Accuracy of logistic regression on features."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-ENOUGH = 2_000  # predictions
+MIN_PREDICTIONS = 2_000
 Features = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def accuracy(features: Features, labels: np.ndarray[Any, Any], predictions: int = ENOUGH) -> float:
-    """Give the share of images predicted right by models that have not seen them: five folds, always the same.
+def accuracy(features: Features, labels: np.ndarray[Any, Any], predictions: int = MIN_PREDICTIONS) -> float:
+    """Return the accuracy of five-fold cross-validation with fixed folds.
 
-    Few images are dealt anew until there are so many predictions: of a hundred, one is a point, however they fall.
+    With few images, folds are redrawn until there are `predictions` predictions, to reduce the variance.
     """
-    right, deals = 0, max(1, predictions // len(labels))
-    for deal in range(deals):
-        for known, unseen in StratifiedKFold(5, shuffle=True, random_state=deal).split(features, labels):
+    correct, repeats = 0, max(1, predictions // len(labels))
+    for seed in range(repeats):
+        for train, test in StratifiedKFold(5, shuffle=True, random_state=seed).split(features, labels):
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
-            right += int((model.fit(features[known], labels[known]).predict(features[unseen]) == labels[unseen]).sum())
-    return right / len(labels) / deals
+            correct += int((model.fit(features[train], labels[train]).predict(features[test]) == labels[test]).sum())
+    return correct / len(labels) / repeats

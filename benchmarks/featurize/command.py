@@ -1,6 +1,6 @@
-"""What all engines share: the command line, the order of runs, how a run is timed, and the table that each writes.
+"""Shared by all engines: command line, order of runs, timing, and the output table.
 
-Imports the standard library only at the top, so that no engine pays for another's packages.
+The top level only imports the standard library, so that no engine needs another's packages.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ BACKBONES = ("squeezenet1_1", "mobilenet_v2", "resnet50")
 COMMON = {"small", "images", "backbone", "weights", "output", "once", "tune", "tune_seconds"}
 
 Run = Callable[[Path, Path], None]
-"""Featurize all images of a folder into a Parquet file or folder, from the listing to the last byte written."""
+"""Function that featurizes all images of a folder into a Parquet file or folder, listing and writing included."""
 
 
-def parser_of(description: str) -> argparse.ArgumentParser:
-    """Give a parser that knows what all engines take."""
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options of all engines."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--small", type=Path, help="images for the first two runs, to make everything warm")
-    parser.add_argument("--images", type=Path, help="images for the run that counts")
+    parser.add_argument("--small", type=Path, help="images for the first two runs, the warm-up")
+    parser.add_argument("--images", type=Path, help="images for the measured run")
     parser.add_argument("--backbone", choices=BACKBONES, required=True)
-    parser.add_argument("--weights", default="random", help="a safetensors file, or random")
-    parser.add_argument("--output", type=Path, help="Parquet with path and features of --images")
+    parser.add_argument("--weights", default="random", help="safetensors file, or random")
+    parser.add_argument("--output", type=Path, help="Parquet file or folder for path and features")
     parser.add_argument("--once", action="store_true", help="only one run, on --images")
     return parser
 
@@ -38,9 +38,9 @@ def measure(
     parser: argparse.ArgumentParser,
     prepare: Callable[[argparse.Namespace], AbstractContextManager[Run]],
 ) -> None:
-    """Make the engine ready, run it cold, warm and in full (or once), and print the JSON line of its times.
+    """Run the engine cold, warm and in full (or once), and print its times as a JSON line.
 
-    `prepare` gives the run, and puts away on exit what it has started.
+    `prepare` yields the run function and cleans up on exit.
     """
     given = parser.parse_args()
     if given.images is None or given.output is None or (given.small is None and not given.once):
@@ -49,16 +49,16 @@ def measure(
     times = {}
     with prepare(given) as run:
         for name, folder in [*plan, ("seconds", given.images)]:
-            times[name] = timed(run, folder.resolve(), given.output.resolve())
-    line: dict[str, Any] = {"engine": engine, "images": len(jpegs(given.images))}
+            times[name] = time_run(run, folder.resolve(), given.output.resolve())
+    line: dict[str, Any] = {"engine": engine, "images": len(list_jpegs(given.images))}
     if not given.once:
-        line["small"] = len(jpegs(given.small))
+        line["small"] = len(list_jpegs(given.small))
     options = {key: value for key, value in vars(given).items() if key not in COMMON}
     print(json.dumps({**line, **times, "options": options}), flush=True)
 
 
-def timed(run: Run, folder: Path, output: Path) -> float:
-    """Run once and say how many seconds it took; what an earlier run left at `output` goes first, off the clock."""
+def time_run(run: Run, folder: Path, output: Path) -> float:
+    """Run once and return the seconds; the output of an earlier run is deleted first, outside the measurement."""
     shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
@@ -66,13 +66,13 @@ def timed(run: Run, folder: Path, output: Path) -> float:
     return round(time.perf_counter() - start, 3)
 
 
-def jpegs(folder: Path) -> list[Path]:
-    """List the images under a folder, sorted."""
+def list_jpegs(folder: Path) -> list[Path]:
+    """Return the JPEG files under a folder, sorted."""
     return sorted(folder.rglob("*.jpg"))
 
 
-def table_of(paths: list[str], features: Any) -> Any:
-    """Give an Arrow table of path and features from a float32 array with one row an image, without copying it."""
+def make_table(paths: list[str], features: Any) -> Any:
+    """Return an Arrow table of path and features from a float32 array (images x features), without copying it."""
     import numpy as np
     import pyarrow as pa
 

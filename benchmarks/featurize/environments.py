@@ -1,8 +1,8 @@
-"""Make the environments of the engines that irbis does not depend on, each once.
+"""Create the environments of the engines that irbis does not depend on.
 
     python benchmarks/featurize/environments.py [NAME ...]
 
-An environment holds what requirements-NAME.txt says, and lies in the repository's .tools/bench/NAME, which git ignores.
+An environment has the packages of requirements-NAME.txt and is created once, in .tools/bench/NAME (ignored by git).
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ TOOLS = HERE.parents[1] / ".tools"
 NAMES = ("ray", "daft")
 
 
-def python_of(name: str) -> Path:
-    """Give the python of the named environment, which is made first if it is missing or its requirements have changed.
+def environment_python(name: str) -> Path:
+    """Return the Python of an environment; create it if it is missing or its requirements have changed.
 
-    Raises SystemExit if there is no uv or the packages cannot be had.
+    Raises SystemExit without uv, or if the packages cannot be installed.
     """
     requirements = HERE / f"requirements-{name}.txt"
     folder = TOOLS / "bench" / name
     python, ready = folder / "bin" / "python", folder / ".ready"
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    if ready.is_file() and ready.read_text() == wanted and python.exists():
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if ready.is_file() and ready.read_text() == digest and python.exists():
         return python
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted attempt left
+    shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted attempt
     uv = find_uv()
-    call([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], name)
-    call([uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(requirements)], name)
-    ready.write_text(wanted)  # last: only a whole environment has it
+    run_command([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], name)
+    run_command([uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(requirements)], name)
+    ready.write_text(digest)  # last: marks the environment as complete
     return python
 
 
 def find_uv() -> str:
-    """Give the uv on PATH, else the one that `make` fetched."""
+    """Return the uv on PATH, else the one that `make` installed."""
     fetched = TOOLS / "bin" / "uv"
     uv = shutil.which("uv") or (str(fetched) if fetched.is_file() else None)
     if uv is None:
@@ -47,17 +47,17 @@ def find_uv() -> str:
     return uv
 
 
-def call(command: list[str], name: str) -> None:
+def run_command(command: list[str], name: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"The environment {name} could not be made; `{' '.join(command)}` said:\n{done.stderr}")
+        raise SystemExit(f"The environment {name} could not be created. `{' '.join(command)}` failed:\n{done.stderr}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make the environments of the other engines.")
+    parser = argparse.ArgumentParser(description="Create the environments of the other engines.")
     parser.add_argument("names", nargs="*", default=list(NAMES), metavar="NAME", help=" or ".join(NAMES))
     for name in parser.parse_args().names:
-        print(f"{name}: {python_of(name)}", flush=True)
+        print(f"{name}: {environment_python(name)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""irbis featurize: table images to table features, the stage as users run it; the tables are filled off the clock."""
+"""Featurize with irbis: the stage as users run it, from table images to table features. Ingest is not measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from command import Run, measure, parser_of
+from command import Run, make_parser, measure
 
 from pipelines.config.loader import load_settings
 from pipelines.config.settings import Settings
@@ -19,11 +19,11 @@ from pipelines.stages.featurize import stage as featurize
 from pipelines.stages.ingest import stage as ingest
 from pipelines.workspace.tables import Tables
 
-BESIDE = ("backbone", "failure", "failure_detail", "featurized_at")
+OTHER_COLUMNS = ("backbone", "failure", "failure_detail", "featurized_at")
 
 
-def settings_of(given: argparse.Namespace, workspace: Path, folder: Path) -> Settings:
-    chosen = {
+def make_settings(given: argparse.Namespace, workspace: Path, folder: Path) -> Settings:
+    values = {
         "workspace": str(workspace),
         "sources.images": str(folder),
         "sources.labels": "folder",
@@ -35,27 +35,29 @@ def settings_of(given: argparse.Namespace, workspace: Path, folder: Path) -> Set
         "spark.master": given.master,
         "ingest.partition_megabytes": given.partition_megabytes,
     }
-    return load_settings(None, {key: str(value) for key, value in chosen.items() if value is not None})
+    return load_settings(None, {key: str(value) for key, value in values.items() if value is not None})
 
 
-def with_udf(given: argparse.Namespace, tables: Tables) -> None:
+def featurize_with_udf(given: argparse.Namespace, tables: Tables) -> None:
+    """Compute features with featurize_udf instead of the stage."""
     embed = featurize.featurize_udf(given.backbone, weights=given.weights, precision=given.precision)
     rows = tables.read("images").where("failure is null").select("content_hash", embed("content").alias("features"))
-    tables.append("features", rows.selectExpr("*", *(f"null as {name}" for name in BESIDE)))
+    tables.append("features", rows.selectExpr("*", *(f"null as {name}" for name in OTHER_COLUMNS)))
 
 
 def hide(package: str, folder: Path) -> None:
-    """Let workers find a package that cannot be imported, as where it has no wheel."""
+    """Make a package unimportable for workers, as on platforms without a wheel of it."""
     (folder / f"{package}.py").write_text("raise ImportError\n")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
 
 
 @contextmanager
-def prepared(given: argparse.Namespace) -> Iterator[Run]:
+def prepare(given: argparse.Namespace) -> Iterator[Run]:
+    """Yield the run function, with images ingested; on exit write the features by path."""
     with tempfile.TemporaryDirectory() as scratch:
         folders = [folder.resolve() for folder in (given.small, given.images) if folder]
         settings = {
-            folder: settings_of(given, Path(scratch, str(number)), folder) for number, folder in enumerate(folders)
+            folder: make_settings(given, Path(scratch, str(number)), folder) for number, folder in enumerate(folders)
         }
         if given.plain_malloc:
             session.MALLOC_ENV.clear()
@@ -66,35 +68,35 @@ def prepared(given: argparse.Namespace) -> Iterator[Run]:
             ingest.run(spark, each)
 
         def run(folder: Path, output: Path) -> None:
-            chosen, tables = settings[folder], Tables.of(spark, settings[folder])
-            shutil.rmtree(Path(chosen.workspace) / "tables/features", ignore_errors=True)
+            current, tables = settings[folder], Tables.of(spark, settings[folder])
+            shutil.rmtree(Path(current.workspace) / "tables/features", ignore_errors=True)
             if given.udf:
-                with_udf(given, tables)
+                featurize_with_udf(given, tables)
             else:
-                featurize.run(spark, chosen)
+                featurize.run(spark, current)
 
         yield run
         last = settings[folders[-1]]
         tables = Tables.of(spark, last)
         images = tables.latest_images().select("path", "content_hash")
-        found = tables.read("features").where("failure is null").select("content_hash", "features")
-        rows = images.join(found, "content_hash").drop("content_hash").toPandas()
+        features = tables.read("features").where("failure is null").select("content_hash", "features")
+        rows = images.join(features, "content_hash").drop("content_hash").toPandas()
         rows["path"] = [str(Path(path.removeprefix("file://")).relative_to(folders[-1])) for path in rows["path"]]
         rows.to_parquet(given.output.resolve())
         spark.stop()
 
 
 def main() -> None:
-    parser = parser_of("Measure irbis featurize.")
+    parser = make_parser("Measure irbis featurize.")
     parser.add_argument("--precision", default="exact")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--master", default="local[*]")
-    parser.add_argument("--plain-malloc", action="store_true", help="leave glibc's memory settings as they are")
-    parser.add_argument("--without", action="append", metavar="PACKAGE", help="as where it cannot be installed")
-    parser.add_argument("--partition-megabytes", type=int, help="of images in a file, and so in a task")
+    parser.add_argument("--plain-malloc", action="store_true", help="do not set glibc's malloc variables")
+    parser.add_argument("--without", action="append", metavar="PACKAGE", help="hide a package from the workers")
+    parser.add_argument("--partition-megabytes", type=int, help="megabytes of images per file, and so per task")
     parser.add_argument("--udf", action="store_true", help="featurize_udf, as in notebooks, instead of the stage")
-    measure("irbis", parser, prepared)
+    measure("irbis", parser, prepare)
 
 
 if __name__ == "__main__":

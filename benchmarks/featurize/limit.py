@@ -1,6 +1,7 @@
-"""The limit that the processor sets: only decoding, only the network, on all cores, and both sharing them.
+"""Measure the limit of the processor: decoding alone, the network alone, and both together, on all cores.
 
-No Spark, no table: bytes are in memory, every core has a process of its own. What is left out is what a pipeline adds.
+Without Spark and tables: the bytes are in memory, and every core has its own process. The difference to this limit is
+the overhead of a pipeline.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from command import jpegs
+from command import list_jpegs
 
 from pipelines.backbones import Backbone, Embedding, load_backbone
 from pipelines.engines import load_or_convert
@@ -25,8 +26,8 @@ from pipelines.spark.session import MALLOC_ENV
 CACHE = "~/.cache/irbis/weights"
 
 
-def measured(files: list[Path], backbone: Backbone, start: Any, found: Any) -> None:
-    """Time both parts over the same images, in step with the other processes."""
+def measure(files: list[Path], backbone: Backbone, start: Any, results: Any) -> None:
+    """Time both parts on the same images, in step with the other processes."""
     contents = [file.read_bytes() for file in files]
     engine = OpenVinoEngine(load_or_convert(backbone, CACHE), backbone)
     engine(np.stack([each for each in map(backbone.load_pixels, contents[:20]) if not isinstance(each, Embedding)]))
@@ -36,11 +37,11 @@ def measured(files: list[Path], backbone: Backbone, start: Any, found: Any) -> N
     decoded = time.perf_counter() - begin
     start.wait()
     begin = time.perf_counter()
-    for place in range(0, len(pixels), engine.batch):
-        batch = [each for each in pixels[place : place + engine.batch] if not isinstance(each, Embedding)]
+    for i in range(0, len(pixels), engine.batch):
+        batch = [each for each in pixels[i : i + engine.batch] if not isinstance(each, Embedding)]
         if batch:
             engine(np.stack(batch))
-    found.put((len(files), decoded, time.perf_counter() - begin))
+    results.put((len(files), decoded, time.perf_counter() - begin))
 
 
 def main() -> None:
@@ -50,23 +51,23 @@ def main() -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--precision", default="exact")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--most", type=int, default=2600, help="images")
+    parser.add_argument("--limit", type=int, default=2600, help="maximum number of images")
     given = parser.parse_args()
     os.environ.update({name: str(value) for name, value in MALLOC_ENV.items()})  # as irbis sets it for its workers
     os.environ["OMP_NUM_THREADS"] = "1"
     backbone = load_backbone(given.backbone, weights=given.weights, precision=given.precision)
     load_or_convert(backbone, CACHE)
-    files = jpegs(given.images)[: given.most]
+    files = list_jpegs(given.images)[: given.limit]
     context = get_context("spawn")
-    start, found = context.Barrier(given.processes), context.Queue()
+    start, results = context.Barrier(given.processes), context.Queue()
     parts = [files[number :: given.processes] for number in range(given.processes)]
-    running = [context.Process(target=measured, args=(part, backbone, start, found)) for part in parts]
-    for each in running:
-        each.start()
-    results = [found.get(timeout=600) for _ in running]
-    for each in running:
-        each.join()
-    decode, network = (sum(count / times[place] for count, *times in results) for place in (0, 1))
+    running = [context.Process(target=measure, args=(part, backbone, start, results)) for part in parts]
+    for process in running:
+        process.start()
+    times = [results.get(timeout=600) for _ in running]
+    for process in running:
+        process.join()
+    decode, network = (sum(count / seconds[i] for count, *seconds in times) for i in (0, 1))
     line = {"decode": decode, "network": network, "limit": 1 / (1 / decode + 1 / network)}
     print(json.dumps({"engine": "limit", "images": len(files), **{k: round(v, 1) for k, v in line.items()}}))
 

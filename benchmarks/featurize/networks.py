@@ -1,4 +1,4 @@
-"""The networks of the comparison, cut where irbis cuts them, and the pixels they take; shared by the torch engines."""
+"""The networks without their classifiers, as irbis uses them, and their input pixels; shared by the torch engines."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HEADS = {"squeezenet1_1": "classifier", "mobilenet_v2": "classifier", "resnet50": "fc"}
 
 
-def pretrained(backbone: str, weights: str) -> nn.Module:
-    """Give the cut network, ready to infer, with the weights of a safetensors file, or random ones of seed 0."""
+def load_pretrained(backbone: str, weights: str) -> nn.Module:
+    """Return the network without classifier in eval mode; `weights`: a safetensors file, or random (seed 0)."""
     if weights == "random":
         torch.manual_seed(0)
-        return cut(backbone, get_model(backbone, weights=None))
+        return remove_classifier(backbone, get_model(backbone, weights=None))
     from safetensors.torch import load_file
 
     network = get_model(backbone, weights=None)
     missing, unexpected = network.load_state_dict(load_file(weights), strict=False)
-    wrong = [*(key for key in missing if not key.startswith(f"{HEADS[backbone]}.")), *unexpected]
-    assert not wrong, f"{weights} does not fit {backbone}: {wrong[:5]}"
-    return cut(backbone, network)
+    mismatches = [*(key for key in missing if not key.startswith(f"{HEADS[backbone]}.")), *unexpected]
+    assert not mismatches, f"{weights} does not fit {backbone}: {mismatches[:5]}"
+    return remove_classifier(backbone, network)
 
 
-def from_state(backbone: str, state: Mapping[str, Any]) -> nn.Module:
-    """Give the cut network with the state that `pretrained(...).state_dict()` gave elsewhere."""
-    network = cut(backbone, get_model(backbone, weights=None))
+def load_state(backbone: str, state: Mapping[str, Any]) -> nn.Module:
+    """Return the network without classifier, with the state of `load_pretrained(...).state_dict()`."""
+    network = remove_classifier(backbone, get_model(backbone, weights=None))
     network.load_state_dict(state)
     return network
 
 
-def cut(backbone: str, network: nn.Module) -> nn.Module:
-    """Take the classifier off, so that the network gives what stands before it, one vector an image."""
-    if backbone == "squeezenet1_1":  # its classifier is a convolution over the map, which must be pooled
+def remove_classifier(backbone: str, network: nn.Module) -> nn.Module:
+    """Replace the classifier, so that the network returns its input, one vector per image."""
+    if backbone == "squeezenet1_1":  # its classifier is a convolution, so the feature map must be pooled
         return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     setattr(network, HEADS[backbone], nn.Identity())
     return network.eval()
 
 
 class FromPixels(nn.Module):
-    """Take uint8 pixels (N, H, W, 3), normalise them and give features; a compiler sees it as one graph."""
+    """Network from uint8 pixels (N, H, W, 3) to features, with normalisation, as one graph for a compiler."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -55,10 +55,10 @@ class FromPixels(nn.Module):
         self.register_buffer("shift", -(torch.tensor(MEAN) / torch.tensor(STD)).view(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        # Seen as N, 3, H, W the pixels lie in memory as channels_last wants them: nothing is copied.
+        # As (N, 3, H, W) the pixels already have the channels_last memory layout: nothing is copied.
         return self.network(pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift)
 
 
-def pixels_of(content: bytes) -> Image.Image:
-    """Decode an image and squash it, with Pillow's bilinear resize, which is antialiased."""
+def load_pixels(content: bytes) -> Image.Image:
+    """Decode an image and squash it with Pillow's bilinear resize, which is antialiased."""
     return Image.open(io.BytesIO(content)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)

@@ -53,14 +53,14 @@ def run_notebook(
     if where:
         return _submit_notebook(request, settings_from_parameters(shared), where, follow)
     settings = resolve_secrets(build_settings(settings_from_parameters(shared)))
-    click.echo(run_notebook(request, settings, with_bar=sys.stderr.isatty()).closing_line())
+    click.echo(run_notebook(request, settings, progress_bar=sys.stderr.isatty()).closing_line())
     return 0
 
 
 def _submit_notebook(request: NotebookRequest, origins: dict[str, SourcedValue], where: str, follow: bool) -> int:
     """Submit a notebook as a run; its executed copy is downloaded to the run's folder at the end."""
     settings = build_settings(origins)
-    parameters = {key: value for key, value in request.given.items() if value not in ("", None)}
+    parameters = {key: value for key, value in request.overrides.items() if value not in ("", None)}
     backend = get_backend(where, settings, WorkspaceFiles(settings))
     if faults := backend.validate({"workspace": settings.workspace, "sources.images": parameters.get("images")}):
         raise SettingsError(faults)

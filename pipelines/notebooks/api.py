@@ -1,4 +1,4 @@
-"""What notebooks import beside stages and views: parameters, settings, the session, and a stage run as in a job."""
+"""API of notebooks: parameters, settings, the session, and running a stage."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from pyspark.sql import SparkSession
 
-warnings.filterwarnings("ignore", "IProgress not found")  # MLflow's bars would like a widget; there are none
+warnings.filterwarnings("ignore", "IProgress not found")  # MLflow's progress bars look for a widget
 
-# ruff: noqa: E402 - what loads MLflow comes after it
+# ruff: noqa: E402 - the imports below load MLflow, so the filter comes first
 from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.config.settings import Settings
 from pipelines.databricks.secrets import resolve_secrets
@@ -30,43 +30,46 @@ __all__ = ["demo_settings", "get_session", "parameters", "run", "scoring_setting
 
 
 class Stage(Protocol):
-    """Any of the modules in pipelines.stages that has `run`."""
+    """A stage module: anything with `run(spark, settings) -> StageResult`."""
 
     def run(self, spark: SparkSession, settings: Settings) -> StageResult: ...
 
 
-def settings_from_parameters(given: Mapping[str, Any]) -> Settings:
-    """Give the settings that a notebook's parameters ask for.
+def settings_from_parameters(values: Mapping[str, Any]) -> Settings:
+    """Return the settings for a notebook's parameters.
 
-    `env`, `workspace`, `images`, `labels`, `backbone` and `weights` mean what the options of `irbis` of that name mean;
-    `settings` holds further ones as after --set, separated by spaces: "train.max_iter=50 score.target_recall=0.95". What is
-    empty says nothing. Other parameters are the notebook's own. Raises SettingsError with every fault.
+    `env`, `workspace`, `images`, `labels`, `backbone` and `weights` have the meaning of the `irbis` options of that
+    name. `settings` holds further settings as for --set, separated by spaces: "train.max_iter=50
+    score.target_recall=0.95". Empty values and other parameters are ignored. Raises SettingsError with all faults.
     """
-    return resolve_secrets(build_settings(sourced_values(given)))
+    return resolve_secrets(build_settings(sourced_values(values)))
 
 
-def demo_settings(given: Mapping[str, Any]) -> Settings:
-    """Give the same; where no images are named the sample set is drawn, and is what they are read from."""
-    return resolve_secrets(build_settings(with_sample_set(sourced_values(given))))
+def demo_settings(values: Mapping[str, Any]) -> Settings:
+    """Return the settings for a notebook's parameters; without `images`, draw the sample set and use it."""
+    return resolve_secrets(build_settings(with_sample_set(sourced_values(values))))
 
 
-def scoring_settings(given: Mapping[str, Any]) -> Settings:
-    """Give the same for images that nobody has labelled: folders are no labels.
+def scoring_settings(values: Mapping[str, Any]) -> Settings:
+    """Return the settings for scoring new images: without `labels`, folder names are not read as labels.
 
-    Raises SettingsError where no images are named, ModelError if the model could not score them, before any is read.
+    Raises SettingsError without `images`, ModelError if the model cannot score them, before any image is read.
     """
-    if not given.get("images"):
-        raise SettingsError("Parameter images is empty. Give the folder or the container with the new images.")
-    origins = sourced_values(given)
-    if not given.get("labels"):
-        origins["sources.labels"] = SourcedValue("none", "a new set")
-    settings = resolve_secrets(build_settings(origins))
+    if not values.get("images"):
+        raise SettingsError("Parameter images is empty. Set it to the folder or container of the new images.")
+    sourced = sourced_values(values)
+    if not values.get("labels"):
+        sourced["sources.labels"] = SourcedValue("none", "scoring_settings")
+    settings = resolve_secrets(build_settings(sourced))
     require_backbone(settings)
     return settings
 
 
 def run(stage: Stage, spark: SparkSession, settings: Settings) -> StageResult:
-    """Run a stage and hold its workspace meanwhile; what it says on the way is wiped from the notebook when it ends."""
+    """Run a stage while holding the lock of its workspace; in a notebook, clear its progress output afterwards.
+
+    Raises PlatformError if another run holds the workspace.
+    """
     with hold_workspace(settings), clean_up_on_failure(Tables.of(spark, settings)):
         result = stage.run(spark, settings)
     if (shell := sys.modules.get("IPython")) and shell.get_ipython():

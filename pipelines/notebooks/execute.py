@@ -1,4 +1,4 @@
-"""Run a notebook as a job: in a kernel of this Python, its executed copy kept in the workspace, with a page of it."""
+"""Run a notebook as a job, in a kernel of this Python; the workspace keeps the executed copy and an HTML page."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from pipelines.stages.result import Stopwatch, format_duration
 from pipelines.workspace.files import write_text
 from pipelines.workspace.tables import Tables, workspace_uri
 
-FOLDER = "notebooks"  # in the workspace
+NOTEBOOKS_DIR = "notebooks"  # in the workspace
 KERNEL = "python3"
 REQUIRED_PACKAGES = ("papermill", "ipykernel", "nbconvert")
 HTML_TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js %}{% endblock %}{% block html_head_js_mathjax %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}"""  # the page fetches nothing: all it shows is in it
+{% block html_head_js_mermaidjs %}{% endblock %}"""  # the page is self-contained: no script, no external resource
 
 
 @dataclass(frozen=True)
 class NotebookRun:
-    """Hold where the executed copy and its page are, how many cells ran, and how long that took."""
+    """Result of running a notebook: locations of the executed copy and its page, number of cells, and duration."""
 
     name: str
     copy: str
@@ -46,74 +46,73 @@ class NotebookRun:
         return f"notebook: {self.name}, {cells} run, {format_duration(self.seconds)}; {self.page} and {self.copy}"
 
 
-def run_notebook(order: NotebookRequest, settings: Settings, *, with_bar: bool = False) -> NotebookRun:
-    """Run a notebook in a kernel of this Python; keep its executed copy, and a page of it, in the workspace.
+def run_notebook(request: NotebookRequest, settings: Settings, *, progress_bar: bool = False) -> NotebookRun:
+    """Run a notebook in a kernel of this Python and store the executed copy and its page in the workspace.
 
-    Raises NotebookError where a cell fails: the copy is kept up to there. Raises PlatformError without papermill.
+    Raises NotebookError if a cell fails; the copy up to that cell is stored. Raises PlatformError without papermill.
     """
     _require_papermill()
-    clock, stem = Stopwatch(), f"{order.name}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
-    with _folder_for(settings) as folder:
+    clock, stem = Stopwatch(), f"{request.name}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+    with _output_dir(settings) as folder:
         copy = folder / f"{stem}.ipynb"
-        cells, fault = _run_cells(order, copy, with_bar)
-        kept, page = (_kept(file, settings) for file in (copy, _write_page(copy)))
+        cells, fault = _run_cells(request, copy, progress_bar)
+        stored, page = (_store(file, settings) for file in (copy, _write_page(copy)))
     if fault:
-        raise NotebookError(f"Notebook {order.name} {fault} The copy up to there: {page}")
-    return NotebookRun(order.name, kept, page, cells, clock.seconds)
+        raise NotebookError(f"Notebook {request.name} {fault} The copy up to there: {page}")
+    return NotebookRun(request.name, stored, page, cells, clock.seconds)
 
 
 def _require_papermill() -> None:
-    if lacking := [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]:
-        raise PlatformError(
-            f"Running a notebook needs {', '.join(lacking)}: {sys.executable} -m pip install {' '.join(REQUIRED_PACKAGES)}."
-        )
+    if missing := [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]:
+        command = f"{sys.executable} -m pip install {' '.join(REQUIRED_PACKAGES)}"
+        raise PlatformError(f"Running a notebook needs {', '.join(missing)}: {command}.")
 
 
 @contextmanager
-def _folder_for(settings: Settings) -> Iterator[Path]:
-    """Give the workspace's folder of executed copies; for a workspace in the cloud one to send them from."""
+def _output_dir(settings: Settings) -> Iterator[Path]:
+    """Yield the workspace's folder for executed copies; for a cloud workspace, a temporary folder."""
     if "://" in settings.workspace:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
     else:
-        own = Path(workspace_uri(settings), FOLDER)
+        own = Path(workspace_uri(settings), NOTEBOOKS_DIR)
         own.mkdir(parents=True, exist_ok=True)
         yield own
 
 
-def _kept(file: Path, settings: Settings) -> str:
-    """Give the address under which the workspace keeps the file; to the cloud it is sent."""
+def _store(file: Path, settings: Settings) -> str:
+    """Return the file's location in the workspace, after uploading it to a cloud workspace."""
     if "://" not in settings.workspace:
         return str(file)
     from pipelines.spark.session import get_session
 
     tables = Tables.of(get_session(settings), settings)
-    return write_text(tables, f"{FOLDER}/{file.name}", file.read_text(encoding="utf-8"))
+    return write_text(tables, f"{NOTEBOOKS_DIR}/{file.name}", file.read_text(encoding="utf-8"))
 
 
-def _run_cells(order: NotebookRequest, copy: Path, with_bar: bool) -> tuple[int, str]:
-    """Run the cells, writing the copy after each; give their number, and what is wrong with the one that failed."""
+def _run_cells(request: NotebookRequest, copy: Path, progress_bar: bool) -> tuple[int, str]:
+    """Run the cells and write the copy after each; return their number, and the error of a failed cell or ''."""
     import papermill
     from nbclient.exceptions import DeadKernelError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    file, target = (str(path).replace("{", "{{").replace("}", "}}") for path in (order.file, copy))
+    file, target = (str(path).replace("{", "{{").replace("}", "}}") for path in (request.file, copy))
     try:
         with _own_kernel():
             done = papermill.execute_notebook(
-                file, target, dict(order.given), kernel_name=KERNEL, progress_bar=with_bar, start_timeout=120
+                file, target, dict(request.overrides), kernel_name=KERNEL, progress_bar=progress_bar, start_timeout=120
             )
     except papermill.PapermillExecutionError as error:
         reason = " ".join(str(error.evalue).split())[:600]
         return 0, f"failed in cell {error.exec_count}: {error.ename}: {reason}"
     except DeadKernelError:
-        return 0, "lost its Python, perhaps for want of memory."
+        return 0, "lost its kernel, perhaps because memory ran out."
     return sum(cell.cell_type == "code" for cell in done.cells), ""
 
 
 @contextmanager
 def _own_kernel() -> Iterator[None]:
-    """Let the kernel python3 be one of this very Python and package, whatever else is registered by that name."""
+    """Register a kernel python3 with this Python and package, ahead of any other kernel of that name."""
     path = os.pathsep.join(filter(None, [str(Path(pipelines.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"]
     spec = {"argv": command, "display_name": "Python 3", "language": "python", "env": {"PYTHONPATH": path}}
@@ -130,7 +129,7 @@ def _own_kernel() -> Iterator[None]:
 
 
 def _write_page(copy: Path) -> Path:
-    """Write the executed copy as one page of HTML beside it."""
+    """Write the executed copy as an HTML page beside it."""
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(raw_template=HTML_TEMPLATE, exclude_input_prompt=True, exclude_output_prompt=True)

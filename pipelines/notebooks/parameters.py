@@ -1,4 +1,4 @@
-"""The parameters of a notebook: plain values in Jupyter, widgets on Databricks, from one source."""
+"""Notebook parameters: plain values in Jupyter, widgets on Databricks."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from pipelines.errors import SettingsError
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
-def parameters(**given: Any) -> dict[str, Any]:
-    """Give the parameters by name: as the notebook has them, or on Databricks as its widgets say.
+def parameters(**defaults: Any) -> dict[str, Any]:
+    """Return the parameters by name: the notebook's own values in Jupyter, those of its widgets on Databricks.
 
-    There each gets a text widget, which begins with the notebook's value and gives back its type; a job sets it with
-    `base_parameters`. Raises SettingsError with every widget whose text is not of that type.
+    On Databricks each parameter gets a text widget with the notebook's value as default; its text is converted to
+    the type of that value, and a job sets it with `base_parameters`. Raises SettingsError with every widget whose
+    text cannot be converted.
     """
-    dbutils = _of_the_notebook("dbutils")
+    dbutils = _notebook_global("dbutils")
     if dbutils is None:
-        return given
-    found, faults = {}, []
-    for name, value in given.items():
-        dbutils.widgets.text(name, _written(value), name)  # one that is there keeps its text
+        return defaults
+    values, faults = {}, []
+    for name, default in defaults.items():
+        dbutils.widgets.text(name, _as_text(default), name)  # an existing widget keeps its text
         text = dbutils.widgets.get(name)
         try:
-            found[name] = parse_as(text, value)
+            values[name] = parse_as(text, default)
         except ValueError as error:
             faults.append(f"Widget {name} = {text!r}: {error}.")
     if faults:
         raise SettingsError(faults)
-    return found
+    return values
 
 
-def _of_the_notebook(name: str) -> Any:
-    """Give a name that the notebook's own Python knows, such as Databricks' dbutils; None outside of one."""
+def _notebook_global(name: str) -> Any:
+    """Return a global of the running notebook, such as Databricks' dbutils; None outside of a notebook."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell.user_ns.get(name) if shell else None
 
 
-def _written(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse_as(text: str, like: Any) -> Any:
-    """Give the text as a value of the type that `like` has. Raises ValueError with what was expected."""
+    """Return the text as a value of the type of `like`. Raises ValueError with what was expected."""
     text = text.strip()
     if isinstance(like, bool):
         if text.lower() not in (*YES, *NO):
@@ -61,10 +62,10 @@ def parse_as(text: str, like: Any) -> Any:
     return text
 
 
-def settings_from_parameters(given: Mapping[str, Any]) -> dict[str, SourcedValue]:
-    """Give the settings' origins for a notebook's parameters, which are named like options; what is empty says nothing.
+def settings_from_parameters(values: Mapping[str, Any]) -> dict[str, SourcedValue]:
+    """Return the settings with their sources for a notebook's parameters, which are named like options.
 
-    `settings` holds further ones as after --set, separated by spaces.
+    `settings` holds further settings as for --set, separated by spaces. Empty values are ignored.
     """
-    named = {name: given[name] for name in SETTING_OPTIONS if given.get(name)}
-    return collect_settings(given.get("env") or None, shlex.split(given.get("settings") or ""), named)
+    named = {name: values[name] for name in SETTING_OPTIONS if values.get(name)}
+    return collect_settings(values.get("env") or None, shlex.split(values.get("settings") or ""), named)

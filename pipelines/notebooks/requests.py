@@ -1,4 +1,4 @@
-"""Find a notebook and check what it is given: an order that is sound, to be executed here or sent elsewhere."""
+"""Find a notebook and validate its parameters: a request that can run here or on another backend."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from pipelines.resources import resource_dir
 
 @dataclass(frozen=True)
 class NotebookRequest:
-    """Hold a notebook that is to run: its file, all parameters that it takes, and those given, typed as they are."""
+    """A notebook to run: its file, the defaults of all parameters, and the overrides with the defaults' types."""
 
     file: Path
     defaults: Mapping[str, Any]
-    given: Mapping[str, Any]
+    overrides: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -34,77 +34,83 @@ class NotebookRequest:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Give all parameters as the notebook will have them."""
-        return {**self.defaults, **self.given}
+        """All parameters as the notebook will see them."""
+        return {**self.defaults, **self.overrides}
 
 
-def notebooks_folder() -> Path:
-    """Find notebooks/, wherever the package is."""
+def notebooks_dir() -> Path:
+    """Return the folder notebooks/ of the checkout or of the installed package."""
     return resource_dir("notebooks")
 
 
 def list_notebooks() -> dict[str, str]:
-    """Give the notebooks that come with irbis: name and title, in their order."""
-    return {file.stem: _title(file) for file in sorted(notebooks_folder().glob("*.ipynb"))}
+    """Return name and title of the notebooks that come with irbis, in order."""
+    return {file.stem: _title(file) for file in sorted(notebooks_dir().glob("*.ipynb"))}
 
 
 def resolve_notebook(name: str) -> Path:
-    """Give the file of a notebook by its path, its name, or the beginning of that, with or without its number."""
+    """Return the file of a notebook, named by path, by name or by the start of its name, with or without its number.
+
+    Raises NotebookError if there is no such notebook, or more than one.
+    """
     if name.endswith(".ipynb") or os.sep in name:
         file = Path(name).expanduser()
         if not file.is_file():
             raise NotebookError(f"There is no notebook {name}. Known: {', '.join(list_notebooks())}, or give a path.")
         return file
-    found = [each for each in list_notebooks() if name in (each, _unnumbered(each))]
-    found = found or [each for each in list_notebooks() if each.startswith(name) or _unnumbered(each).startswith(name)]
-    if len(found) != 1:
-        what = f"There are several notebooks {name}: {', '.join(found)}" if found else f"There is no notebook {name}"
-        raise NotebookError(f"{what}. Known: {', '.join(list_notebooks())}, or give a path to an .ipynb file.")
-    return notebooks_folder() / f"{found[0]}.ipynb"
+    names = list_notebooks()
+    matches = [known for known in names if name in (known, _without_number(known))]
+    matches = matches or [each for each in names if each.startswith(name) or _without_number(each).startswith(name)]
+    if len(matches) != 1:
+        what = (
+            f"There are several notebooks {name}: {', '.join(matches)}" if matches else f"There is no notebook {name}"
+        )
+        raise NotebookError(f"{what}. Known: {', '.join(names)}, or give a path to an .ipynb file.")
+    return notebooks_dir() / f"{matches[0]}.ipynb"
 
 
 def validate_request(name: str, texts: Mapping[str, str]) -> NotebookRequest:
-    """Give what is to be run. Raises NotebookError with every parameter that the notebook does not take, or not so.
+    """Return the request. Raises NotebookError with every parameter that is unknown or has the wrong type.
 
-    It takes no kernel and no papermill: whoever runs it, here or elsewhere, gets an order that is sound.
+    Needs neither a kernel nor papermill, so that requests for other backends are validated here too.
     """
     file = resolve_notebook(name)
-    defaults = _defaults(file)
-    given, faults = {}, []
+    defaults = _read_defaults(file)
+    overrides, faults = {}, []
     for key, text in texts.items():
         try:
-            given[key] = _checked(key, text, defaults)
+            overrides[key] = _parse_parameter(key, text, defaults)
         except ValueError as error:
             faults.append(f"Notebook {file.stem}: {error}.")
     if faults:
         raise NotebookError(faults)
-    return NotebookRequest(file, defaults, given)
+    return NotebookRequest(file, defaults, overrides)
 
 
-def _checked(key: str, text: str, defaults: Mapping[str, Any]) -> Any:
-    """Give the text as a value of its parameter's type. Raises ValueError."""
+def _parse_parameter(key: str, text: str, defaults: Mapping[str, Any]) -> Any:
+    """Return the text as a value of the parameter's type. Raises ValueError."""
     if key not in defaults:
         near = difflib.get_close_matches(key, defaults, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ValueError(f"it has no parameter '{key}'.{hint} It takes {', '.join(defaults) or 'none'}")
     named = [word.partition("=") for word in text.split() if "=" in word]
     if redact(text) != text or any(is_secret(name, value) for name, _, value in named):
-        way = "Give it in the environment, such as IRBIS_AZURE__SAS"
-        raise ValueError(f"{key} holds a secret, which would stand in the executed copy. {way}")
+        remedy = "Set it in the environment, such as IRBIS_AZURE__SAS"
+        raise ValueError(f"{key} holds a secret, which the executed copy would contain. {remedy}")
     try:
         return yaml.safe_load(text) if defaults[key] is None else parse_as(text, defaults[key])
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{key} = {text!r}: {' '.join(str(error).split())}") from error
 
 
-def _defaults(file: Path) -> dict[str, Any]:
-    """Give the names and values that the cell tagged `parameters` assigns."""
+def _read_defaults(file: Path) -> dict[str, Any]:
+    """Return the names and values that the cell tagged `parameters` assigns."""
     cells = [cell for cell in _read(file)["cells"] if "parameters" in cell["metadata"].get("tags", [])]
-    found = {}
-    for line in ast.parse("".join(cells[0]["source"])).body if cells else []:
-        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-            found[line.targets[0].id] = ast.literal_eval(line.value)
-    return found
+    defaults = {}
+    for node in ast.parse("".join(cells[0]["source"])).body if cells else []:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            defaults[node.targets[0].id] = ast.literal_eval(node.value)
+    return defaults
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -119,5 +125,5 @@ def _title(file: Path) -> str:
     return first.lstrip("# ").partition("\n")[0]
 
 
-def _unnumbered(name: str) -> str:
+def _without_number(name: str) -> str:
     return re.sub(r"^\d+_", "", name)

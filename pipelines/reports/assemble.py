@@ -1,4 +1,4 @@
-"""Put together what a report or a notebook shows: what was gathered from the tables, and the model's own figures."""
+"""Assemble the contents of a report or notebook from the tables' figures and the model's own evaluation."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipelines.reports.contents import ModelSummary, ReportContents
 from pipelines.tracking.mlflow_client import EVALUATION, ModelVersion, Tracking
 from pipelines.tracking.promotion import promotion_history
 
-NOTED = ("reg_param", "rows.train", "rows.validation", "rows.test", "train.class_weights")
+SHOWN_PARAMS = ("reg_param", "rows.train", "rows.validation", "rows.test", "train.class_weights")
 
 
 def assemble(
     settings: Settings, tracking: Tracking, version: ModelVersion | None, parts: Mapping[str, Any]
 ) -> ReportContents:
-    """Give the contents: `parts` as `gather` found them, and what was measured of the version, if there is one."""
+    """Return the contents: `parts` from `collect_inputs`, and the evaluation of the version, if there is one."""
     evaluations = tracking.read_json(version, EVALUATION) if version else {}
     return ReportContents(
         title=settings.report.title,
@@ -30,7 +30,7 @@ def assemble(
         model=_model(tracking, version) if version else None,
         evaluation=_evaluation(evaluations.get("test")),
         validation=_evaluation(evaluations.get("validation")),
-        voted=_evaluation(evaluations.get("burst_test")),
+        burst_evaluation=_evaluation(evaluations.get("burst_test")),
         folds=evaluations.get("evaluation", {}).get("folds", 0),
         caveats=tuple(evaluations.get("caveats", ())),
         classes_of_interest=tuple(settings.train.classes_of_interest),
@@ -47,17 +47,18 @@ def _model(tracking: Tracking, version: ModelVersion) -> ModelSummary:
         backbone=version.tags["backbone"],
         is_champion=True,
         trained_at=version.created,
-        settings={name: params[name] for name in NOTED if name in params},
+        settings={name: params[name] for name in SHOWN_PARAMS if name in params},
         gate=_why_champion(version),
     )
 
 
 def _why_champion(version: ModelVersion) -> str:
-    """Give the gate's verdict; of a version that a person has made champion since, who did so, when and why."""
-    verdict, made = version.tags.get("gate", ""), promotion_history(version)
-    if not made or made[-1].reason in verdict:
+    """Return the gate's verdict; if a person has promoted the version since, who, when and why."""
+    verdict, promotions = version.tags.get("gate", ""), promotion_history(version)
+    if not promotions or promotions[-1].reason in verdict:
         return f"{version} {verdict}"
-    return f"{version} was made champion by {made[-1].by} on {made[-1].at[:10]}: {made[-1].reason}"
+    last = promotions[-1]
+    return f"{version} was made champion by {last.by} on {last.at[:10]}: {last.reason}"
 
 
 def _evaluation(values: dict[str, Any] | None) -> Evaluation | None:

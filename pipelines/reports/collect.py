@@ -1,4 +1,4 @@
-"""Gather from the tables what the report shows: counts by Spark, and the few images that are shown."""
+"""Collect what the report shows from the tables: counts, and the few images to display."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from pipelines.reports.frames import camera_hour, images_with_split, join_predic
 from pipelines.tracking.mlflow_client import ModelVersion
 from pipelines.workspace.tables import Tables
 
-MOST_CONFLICTS = 20
-PER_CLASS = 4
+MAX_CONFLICTS = 20
+IMAGES_PER_CLASS = 4
 
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Hold the parts of ReportContents that come from the tables, and the number of files behind them."""
+    """The fields of ReportContents that come from the tables, and the number of files they describe."""
 
     parts: dict[str, Any]
     files: int
 
 
-def gather(tables: Tables, settings: Settings, version: ModelVersion | None) -> ReportInputs:
-    """Count and choose. Without a model only the data are told of."""
+def collect_inputs(tables: Tables, settings: Settings, version: ModelVersion | None) -> ReportInputs:
+    """Return counts, and images to show. Without a model version, only the data summary."""
     images = images_with_split(tables, settings, version).cache()
-    data = _data(tables, settings, images)
+    data = _summarize_data(tables, images)
     parts: dict[str, Any] = {"data": data}
     if version is not None and tables.exists("predictions"):
-        parts |= _predicted(tables, settings, images, version)
+        parts |= _collect_predictions(tables, settings, images, version)
     images.unpersist()
     return ReportInputs(parts, data.files)
 
 
-def _data(tables: Tables, settings: Settings, images: DataFrame) -> DataSummary:
+def _summarize_data(tables: Tables, images: DataFrame) -> DataSummary:
     counts = images.agg(
         F.count("*").alias("files"),
         F.countDistinct("content_hash").alias("images"),
@@ -61,23 +61,23 @@ def _data(tables: Tables, settings: Settings, images: DataFrame) -> DataSummary:
     return DataSummary(
         rows=tables.read("images").count(),
         duplicates=fetched - values["images"],
-        labels=_labels(images),
-        failures=_failures(images),
-        conflicts=conflicts(images),
+        labels=_count_labels(images),
+        failures=_count_failures(images),
+        conflicts=find_conflicts(images),
         **values,
     )
 
 
-def _labels(images: DataFrame) -> tuple[LabelCount, ...]:
+def _count_labels(images: DataFrame) -> tuple[LabelCount, ...]:
     split = F.coalesce("split", F.lit("left_out"))
     counted = images.where("label is not null").groupBy("label", split.alias("split")).count().collect()
     by_label: dict[str, dict[str, int]] = {}
     for row in counted:
         by_label.setdefault(row["label"], {})[row["split"]] = row["count"]
-    return tuple(LabelCount(label, **found) for label, found in sorted(by_label.items()))
+    return tuple(LabelCount(label, **counts) for label, counts in sorted(by_label.items()))
 
 
-def _failures(images: DataFrame) -> tuple[FailureCount, ...]:
+def _count_failures(images: DataFrame) -> tuple[FailureCount, ...]:
     example = F.min(F.struct("path", "failure_detail")).alias("example")
     rows = images.where("failure is not null").groupBy("failure").agg(F.count("*").alias("count"), example)
     return tuple(
@@ -86,9 +86,9 @@ def _failures(images: DataFrame) -> tuple[FailureCount, ...]:
     )
 
 
-def conflicts(images: DataFrame) -> tuple[Conflict, ...]:
-    """Give identical bytes that have several labels, at most MOST_CONFLICTS."""
-    hashes = conflicting_labels(images).orderBy("paths").limit(MOST_CONFLICTS).select("content_hash")
+def find_conflicts(images: DataFrame) -> tuple[Conflict, ...]:
+    """Return up to MAX_CONFLICTS identical images that have several labels."""
+    hashes = conflicting_labels(images).orderBy("paths").limit(MAX_CONFLICTS).select("content_hash")
     rows = images.join(hashes, "content_hash", "left_semi").select("content_hash", "path", "label").collect()
     by_hash: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: row["path"]):
@@ -99,77 +99,79 @@ def conflicts(images: DataFrame) -> tuple[Conflict, ...]:
     )
 
 
-def _predicted(tables: Tables, settings: Settings, images: DataFrame, version: ModelVersion) -> dict[str, Any]:
+def _collect_predictions(
+    tables: Tables, settings: Settings, images: DataFrame, version: ModelVersion
+) -> dict[str, Any]:
     rows = join_predictions(tables, images, version).where("prediction is not null").cache()
-    galleries = _galleries(rows, settings.report.gallery_size)
+    galleries = _select_galleries(rows, settings.report.gallery_size)
     shown = load_gallery(tables, settings, galleries)
-    confident = {name.partition(":")[2]: found for name, found in shown.items() if name.startswith("confident:")}
+    confident = {name.partition(":")[2]: cards for name, cards in shown.items() if name.startswith("confident:")}
     parts = {
-        "predictions": _prediction_counts(rows),
+        "predictions": _count_predictions(rows),
         "scored_new": rows.where("label is null").count(),
         "most_wrong": shown["most_wrong"],
-        "least_sure": shown["least_sure"],
-        "confident": confident,
-        "by_station": _by_station(rows),
-        "by_hour": _by_hour(rows),
+        "least_confident": shown["least_confident"],
+        "most_confident": confident,
+        "by_station": _count_by_station(rows),
+        "by_hour": _count_by_hour(rows),
     }
     rows.unpersist()
     return parts
 
 
-def _galleries(rows: DataFrame, size: int) -> dict[str, list[Row]]:
-    """Choose images the model was not trained on: of the test split, or without a label."""
+def _select_galleries(rows: DataFrame, size: int) -> dict[str, list[Row]]:
+    """Select images that the model was not trained on: those of the test split, or without a label."""
     unseen = rows.where("split = 'test' or split is null")
     wrong = unseen.where("split = 'test' and label <> prediction").orderBy(F.desc("score"), "path").limit(size)
-    unsure = unseen.orderBy("score", "path").limit(size)
-    galleries = {"most_wrong": wrong.collect(), "least_sure": unsure.collect()}
+    uncertain = unseen.orderBy("score", "path").limit(size)
+    galleries = {"most_wrong": wrong.collect(), "least_confident": uncertain.collect()}
     for row in rows.select("prediction").distinct().orderBy("prediction").collect():
-        best = unseen.where(F.col("prediction") == row[0]).orderBy(F.desc("score"), "path").limit(PER_CLASS)
+        best = unseen.where(F.col("prediction") == row[0]).orderBy(F.desc("score"), "path").limit(IMAGES_PER_CLASS)
         galleries[f"confident:{row[0]}"] = best.collect() if size else []
     return galleries
 
 
-def _prediction_counts(rows: DataFrame) -> tuple[PredictionCount, ...]:
+def _count_predictions(rows: DataFrame) -> tuple[PredictionCount, ...]:
     counted = rows.groupBy("prediction").agg(F.count("*"), F.sum(F.col("needs_review").cast("int")))
     return tuple(PredictionCount(*row) for row in counted.orderBy("prediction").collect())
 
 
-def _by_station(rows: DataFrame) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+def _count_by_station(rows: DataFrame) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
     counted = rows.where("station is not null").groupBy("station", "burst_prediction").count()
     for station, label, count in counted.orderBy("station", "burst_prediction").collect():
-        found.setdefault(station, {})[label] = count
-    return found
+        counts.setdefault(station, {})[label] = count
+    return counts
 
 
-def _by_hour(rows: DataFrame) -> dict[str, tuple[int, ...]]:
+def _count_by_hour(rows: DataFrame) -> dict[str, tuple[int, ...]]:
     hour = camera_hour(F.col("captured_at"))
     counted = rows.where("captured_at is not null").groupBy("burst_prediction", hour.alias("hour")).count().collect()
-    found: dict[str, list[int]] = {}
+    counts: dict[str, list[int]] = {}
     for label, at, count in sorted(counted):
-        found.setdefault(label, [0] * 24)[at] = count
-    return {label: tuple(counts) for label, counts in found.items()}
+        counts.setdefault(label, [0] * 24)[at] = count
+    return {label: tuple(hours) for label, hours in counts.items()}
 
 
 def load_gallery(
     tables: Tables, settings: Settings, galleries: Mapping[str, Sequence[Row]]
 ) -> dict[str, tuple[ImageCard, ...]]:
-    """Give each gallery's rows of `path`, `content_hash` and what else is known of an image as images to look at."""
-    thumbnails = _thumbnails(tables, settings, [row for gallery in galleries.values() for row in gallery])
-    return {name: tuple(_image(row, thumbnails) for row in gallery) for name, gallery in galleries.items()}
+    """Return the images of each gallery, from rows with `path`, `content_hash` and any other fields of ImageCard."""
+    thumbnails = _load_thumbnails(tables, settings, [row for gallery in galleries.values() for row in gallery])
+    return {name: tuple(_image_card(row, thumbnails) for row in gallery) for name, gallery in galleries.items()}
 
 
-def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict[str, str | None]:
-    """Read the bytes of the few images shown, one after the other, and make them small. By content_hash.
+def _load_thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict[str, str | None]:
+    """Return data URIs of thumbnails by content_hash; None for an image that cannot be decoded.
 
-    Each is decoded in a child process: here nothing would be tried again. Those that have failed are not.
+    Each image is decoded in a child process, because no Spark task retries a crash here. Failed images are skipped.
     """
     rows = [row for row in rows if not row.asDict().get("failure")]
     paths = sorted({row["path"] for row in rows})
     hashes = sorted({row["content_hash"] for row in rows if row["content_hash"]})
     if not hashes:
         return {}
-    found: dict[str, str | None] = {}
+    uris: dict[str, str | None] = {}
     images = tables.read("images").where(F.col("content_hash").isin(hashes))
     holders = images.where(F.col("path").isin(paths)).select(F.coalesce("content_path", "path")).distinct().collect()
     contents = images.where(F.col("path").isin([row[0] for row in holders])).where("content is not null")
@@ -177,13 +179,13 @@ def _thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict
     with closing(SubprocessReader(small, settings.images.max_seconds)) as read:
         for row in contents.select("content_hash", "content").toLocalIterator():
             try:
-                found[row["content_hash"]] = to_data_uri(read(bytes(row["content"])))
+                uris[row["content_hash"]] = to_data_uri(read(bytes(row["content"])))
             except ImageError:
-                found[row["content_hash"]] = None  # the page shows the name in its place
-    return found
+                uris[row["content_hash"]] = None  # the page shows the file name instead
+    return uris
 
 
-def _image(row: Row, thumbnails: Mapping[str, str | None]) -> ImageCard:
+def _image_card(row: Row, thumbnails: Mapping[str, str | None]) -> ImageCard:
     known = row.asDict()
     return ImageCard(
         path=row["path"],
@@ -198,7 +200,7 @@ def _image(row: Row, thumbnails: Mapping[str, str | None]) -> ImageCard:
 
 
 def _note(known: Mapping[str, object]) -> str:
-    """Say what the burst says, where it says another thing; of an image that failed, why."""
+    """Return the failure, or the burst's prediction if it differs from the image's."""
     if failure := known.get("failure"):
         return str(failure)
     burst = known.get("burst_prediction")

@@ -1,4 +1,4 @@
-"""Everything the report shows, as plain values. The report stage fills them; nothing here knows Spark."""
+"""Contents of the report as plain values, filled by the report stage. No Spark here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.evaluation.review_policy import OperatingPointResult
 
 @dataclass(frozen=True)
 class FailureCount:
-    """Hold one kind of failure, how often it was met, and one example of it."""
+    """One kind of failure: its name, how often it occurred, and one example."""
 
     name: str
     count: int
@@ -21,7 +21,7 @@ class FailureCount:
 
 @dataclass(frozen=True)
 class Conflict:
-    """Hold identical bytes that were given several labels: each path with its label."""
+    """Images that should have one label but have several: each path with its label."""
 
     paths: tuple[str, ...]
     labels: tuple[str, ...]
@@ -29,13 +29,13 @@ class Conflict:
 
 @dataclass(frozen=True)
 class LabelCount:
-    """Hold how many images have a label, and how they are split."""
+    """Number of images with a label, by split."""
 
     label: str
     train: int = 0
     validation: int = 0
     test: int = 0
-    left_out: int = 0  # labelled, but in no split: conflicts, failures, classes that were left out
+    left_out: int = 0  # labelled, but in no split: conflicts, failures, excluded classes
 
     @property
     def total(self) -> int:
@@ -44,7 +44,7 @@ class LabelCount:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """Hold the counts of the images. `files` counts paths, `rows` also counts their older versions."""
+    """Counts of the images. `files` counts paths, `rows` also counts their older versions."""
 
     files: int
     rows: int
@@ -53,7 +53,7 @@ class DataSummary:
     stations: int = 0
     bursts: int = 0
     groups: int = 0
-    duplicates: int = 0  # paths whose bytes are also under another path
+    duplicates: int = 0  # paths whose bytes also exist under another path
     first_capture: datetime | None = None
     last_capture: datetime | None = None
     labels: tuple[LabelCount, ...] = ()
@@ -63,20 +63,20 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """Hold what a reader must know to trust, or to find again, the model."""
+    """What a reader needs to trust the model and to find it again."""
 
     name: str
     version: str
     backbone: str
     is_champion: bool = False
     trained_at: datetime | None = None
-    settings: dict[str, str] = field(default_factory=dict)  # settings of note, in the order to show them
-    gate: str = ""  # why it became champion, or why not, in a sentence
+    settings: dict[str, str] = field(default_factory=dict)  # the parameters to show, in order
+    gate: str = ""  # one sentence: why it became champion, or why not
 
 
 @dataclass(frozen=True)
 class ImageCard:
-    """Hold one image to show. `thumbnail` is a data URI (data:image/jpeg;base64,...) or None."""
+    """One image to show. `thumbnail` is a data URI (data:image/jpeg;base64,...) or None."""
 
     path: str
     thumbnail: str | None = None
@@ -90,7 +90,7 @@ class ImageCard:
 
 @dataclass(frozen=True)
 class PredictionCount:
-    """Hold how many images were predicted to be `label`, and how many of them a person should look at."""
+    """Number of images predicted as `label`, and how many of them need review."""
 
     label: str
     count: int
@@ -99,11 +99,11 @@ class PredictionCount:
 
 @dataclass(frozen=True)
 class ReportContents:
-    """Hold everything the report shows. What is None or empty gets a sentence that says what to do.
+    """Everything the report shows. For a part that is None or empty, the page says what to do.
 
     `by_station` maps a station to the counts of its predicted labels. `by_hour` maps a predicted label to
-    24 counts, by the hour of the camera's own clock. `confident` maps a label to the images that the model
-    is surest of. `classes_of_interest` stand first; empty: all but blanks.
+    24 counts, by the hour of the camera's clock. `most_confident` maps a label to the images with its highest
+    scores. `classes_of_interest` are listed first; empty: all but blanks.
     """
 
     title: str
@@ -113,16 +113,16 @@ class ReportContents:
     data: DataSummary | None = None
     model: ModelSummary | None = None
     evaluation: Evaluation | None = None  # on the test images, or with `folds` by cross-validation
-    folds: int = 0  # of the cross-validation that evaluation, voted and reviews are of; 0: they are of test
-    caveats: tuple[str, ...] = ()  # sentences that stand beside the figures
+    folds: int = 0  # folds of the cross-validation behind evaluation, burst_evaluation and reviews; 0: test split
+    caveats: tuple[str, ...] = ()  # sentences shown with the metrics
     validation: Evaluation | None = None
-    voted: Evaluation | None = None  # on the test images, after the vote of their bursts
-    reviews: tuple[OperatingPointResult, ...] = ()  # what each operating point costs and finds on test
+    burst_evaluation: Evaluation | None = None  # the same after burst aggregation
+    reviews: tuple[OperatingPointResult, ...] = ()  # review share and recall of each operating point
     classes_of_interest: tuple[str, ...] = ()
     predictions: tuple[PredictionCount, ...] = ()
     scored_new: int | None = None  # scored images without a label; None: not counted
     most_wrong: tuple[ImageCard, ...] = ()
-    least_sure: tuple[ImageCard, ...] = ()
-    confident: dict[str, tuple[ImageCard, ...]] = field(default_factory=dict)
+    least_confident: tuple[ImageCard, ...] = ()
+    most_confident: dict[str, tuple[ImageCard, ...]] = field(default_factory=dict)
     by_station: dict[str, dict[str, int]] = field(default_factory=dict)
     by_hour: dict[str, tuple[int, ...]] = field(default_factory=dict)

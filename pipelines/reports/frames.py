@@ -1,4 +1,4 @@
-"""Images as reports look at them: with their split, and with what a model version says of them."""
+"""DataFrames of images for reports, with split and predictions of a model version."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipelines.workspace.tables import Tables
 
 
 def images_with_split(tables: Tables, settings: Settings, version: ModelVersion | None) -> DataFrame:
-    """Give the current images with their split (null: not learned from) and the failures of decoding.
+    """Return the current images with their split (null: not used for training) and the failures of decoding.
 
-    Images of classes that the version was not taught have no split, and groups of other splits that it learned from all
-    the same are of train.
+    Images of classes that the version does not know have no split. Groups of other splits that the version was
+    trained on nevertheless count as train.
     """
     current = tables.latest_images()
     train = settings.train
@@ -35,15 +35,17 @@ def images_with_split(tables: Tables, settings: Settings, version: ModelVersion 
 
 
 def join_predictions(tables: Tables, images: DataFrame, version: ModelVersion) -> DataFrame:
-    """Give the images that a version has scored as they are now, with what it says; failed ones without."""
-    told = tables.read("predictions").where(F.col("scored_at") >= F.lit(version.created))  # older: of a namesake
-    told = told.where((F.col("model_name") == version.name) & (F.col("model_version") == version.version))
-    says = ["prediction", "score", "probabilities", "burst_prediction", "burst_score", "needs_review"]
-    rows = images.join(told.select("path", F.col("content_hash").alias("told_hash"), *says), "path")
-    same = F.col("content_hash").eqNullSafe(F.col("told_hash"))  # null: nothing was fetched
-    return rows.where(same).drop("told_hash")
+    """Return the images whose current bytes a version has scored, with its predictions; null for failed images."""
+    scored = tables.read("predictions").where(
+        F.col("scored_at") >= F.lit(version.created)
+    )  # older rows: another model of that name
+    scored = scored.where((F.col("model_name") == version.name) & (F.col("model_version") == version.version))
+    columns = ["prediction", "score", "probabilities", "burst_prediction", "burst_score", "needs_review"]
+    rows = images.join(scored.select("path", F.col("content_hash").alias("scored_hash"), *columns), "path")
+    same = F.col("content_hash").eqNullSafe(F.col("scored_hash"))  # null: nothing was fetched
+    return rows.where(same).drop("scored_hash")
 
 
 def camera_hour(time: Column) -> Column:
-    """Give the hour on the camera's clock, which is kept as UTC, whatever the session's time zone."""
+    """Return the hour (0-23) on the camera's clock, which is stored as UTC, in any session time zone."""
     return ((F.floor(time.cast("double") / 3600) % 24 + 24) % 24).cast("int")

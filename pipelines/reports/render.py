@@ -1,4 +1,4 @@
-"""Fill the page: contents in, one self-contained HTML file out."""
+"""Render report contents as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ FILTERS = (
 
 
 def render(contents: ReportContents) -> str:
-    """Give the report as one HTML page that fetches nothing and runs nothing.
+    """Return the report as one HTML page that loads no resource and runs no script.
 
-    All text is escaped: file names and labels may hold anything. The same contents give the same page.
+    All text is escaped, because file names and labels are untrusted. The same contents give the same page.
     """
     return template("report.html.j2").render(style=Markup(read_template("style.css")), **template_context(contents))
 
 
 def template(name: str) -> Template:
-    """Give a template of the report; its macros are what notebooks show too."""
+    """Return a template of the report. Notebooks use its macros too."""
     return _environment().get_template(name)
 
 
@@ -50,14 +50,14 @@ def _environment() -> Environment:
 
 
 def read_template(name: str) -> str:
-    """Read a template or the style sheet; through resources, because on clusters the package may stand in a zip."""
+    """Read a template or the style sheet, as a resource: on clusters the package may be a zip file."""
     return (resources.files("pipelines.reports") / "templates" / name).read_text(encoding="utf-8")
 
 
 def template_context(contents: ReportContents) -> dict[str, Any]:
-    """Give what the templates ask for: contents, bars and hours, with one colour for a label throughout the page."""
+    """Return the variables of the templates: contents, bars and hours, with one colour per label on the whole page."""
     hours = {label: {label: sum(counts)} for label, counts in contents.by_hour.items()}
-    predicted = {each.label: {each.label: each.count} for each in contents.predictions}
+    predicted = {row.label: {row.label: row.count} for row in contents.predictions}
     series = charts.palette(charts.label_counts(contents.by_station, hours, predicted))
     return {
         "contents": contents,
@@ -69,11 +69,11 @@ def template_context(contents: ReportContents) -> dict[str, Any]:
 
 
 def _reliability_plot(evaluation: Evaluation) -> Markup:
-    from pipelines.reports.plots import reliability_figure, svg  # matplotlib: only a page that is written needs it
+    from pipelines.reports.plots import reliability_figure, to_svg  # slow import (matplotlib), rarely needed
 
-    filled = [each for each in evaluation.reliability if each.count]
     points = "; ".join(
-        f"{formatting.format_percent(each.confidence)} sure, {formatting.format_percent(each.accuracy)} right"
-        for each in filled
+        f"{formatting.format_percent(point.confidence)} confident, {formatting.format_percent(point.accuracy)} correct"
+        for point in evaluation.reliability
+        if point.count
     )
-    return Markup(svg(reliability_figure(evaluation), f"Reliability diagram: {points}."))
+    return Markup(to_svg(reliability_figure(evaluation), f"Reliability diagram: {points}."))

@@ -1,4 +1,4 @@
-"""What the champion says of one set of images: as tables and images that a notebook shows, and as a CSV file."""
+"""Predictions for the images of one source, as tables and images for notebooks, and as a CSV file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ COLUMNS = ("path", "station", "captured_at", "prediction", "score", "burst_predi
 
 @dataclass(frozen=True)
 class ScoringSummary:
-    """Show the predictions for the images below one source. `rows` are its images, failed ones too."""
+    """Predictions for the images of sources.images. Most methods return HTML fragments for notebooks.
+
+    `rows` are the images with their predictions, failed ones included.
+    """
 
     tables: Tables
     settings: Settings
@@ -35,7 +38,7 @@ class ScoringSummary:
 
     @classmethod
     def of(cls, spark: SparkSession, settings: Settings) -> ScoringSummary:
-        """Look at what was scored of sources.images. Raises DataError where nothing was scored yet."""
+        """Load the predictions for sources.images. Raises DataError before the first score."""
         tables = Tables.of(spark, settings)
         tables.require("predictions")
         version = Tracking.of(settings).get_version(settings.score.model_version)
@@ -44,7 +47,7 @@ class ScoringSummary:
         return cls(tables, settings, version, join_predictions(tables, images, version).cache())
 
     def summary(self) -> Fragment:
-        """Give the number of images, how many need a person's eye, and what share of all that is."""
+        """Return the number of images, how many need review, and the review share with its interval."""
         group = F.coalesce("group_id", "path")
         review = F.count(F.when(F.col("needs_review"), 1))
         counted = self.rows.groupBy(group.alias("of")).agg(F.count("*"), review).orderBy("of").collect()
@@ -52,50 +55,53 @@ class ScoringSummary:
         failed = self.rows.where("failure is not null").count()
         images, to_review = sum(row[1] for row in counted), sum(row[2] for row in counted)
         tiles: list[tuple[str, int | str]] = [("Scored with", str(self.version)), ("Images", images)]
-        tiles += [("Could not be read", failed), ("Need a person's eye", to_review)]
-        return notebook_html.stat_tiles([*tiles, *notebook_html.share_tiles("Share to look at", share)])
+        tiles += [("Could not be read", failed), ("Need review", to_review)]
+        return notebook_html.stat_tiles([*tiles, *notebook_html.share_tiles("Review share", share)])
 
     def counts(self) -> Fragment:
-        """Give how many images were taken for each label, and how many of them need a person's eye."""
+        """Return the number of images predicted as each label, and how many of them need review."""
         review = F.count(F.when(F.col("needs_review"), 1))
         readable = self.rows.where("prediction is not null")
-        found = readable.groupBy("prediction").agg(F.count("*"), review).orderBy("prediction").collect()
-        rows = [[label, images, to_review, to_review / images] for label, images, to_review in found]
-        return notebook_html.table(["Predicted", "Images", "To review", "Share"], rows, "No image could be read.")
+        counted = readable.groupBy("prediction").agg(F.count("*"), review).orderBy("prediction").collect()
+        rows = [[label, images, to_review, to_review / images] for label, images, to_review in counted]
+        return notebook_html.table(["Prediction", "Images", "Need review", "Fraction"], rows, "No image could be read.")
 
-    def to_review(self, most: int = 24) -> Fragment:
-        """Give readable images that need a person's eye, those of the surest bursts last."""
+    def to_review(self, limit: int = 24) -> Fragment:
+        """Return readable images that need review, those with the least confident bursts first."""
         rows = self.rows.where("needs_review and prediction is not null").orderBy("burst_score", "score", "path")
-        shown = load_gallery(self.tables, self.settings, {"": rows.limit(most).collect()})[""]
-        return notebook_html.gallery(shown, "No image needs a person's eye.")
+        shown = load_gallery(self.tables, self.settings, {"": rows.limit(limit).collect()})[""]
+        return notebook_html.gallery(shown, "No image needs review.")
 
     def failures(self) -> Fragment:
-        """Give the images that could not be read, with the reason of each kind and an example."""
+        """Return the failures: number of images, an example and its reason."""
         example = F.min(F.struct("path", "failure_detail")).alias("example")
         counted = self.rows.where("failure is not null").groupBy("failure").agg(F.count("*").alias("n"), example)
         rows = [
             [row["failure"], row["n"], row["example"]["path"], row["example"]["failure_detail"] or ""]
             for row in counted.orderBy(F.desc("n"), "failure").collect()
         ]
-        return notebook_html.table(["Failure", "Images", "For example", "Reason"], rows, "Every image could be read.")
+        return notebook_html.table(["Failure", "Images", "Example", "Reason"], rows, "All images could be read.")
 
     def write_csv(self, name: str = "") -> Fragment:
-        """Write a row for each image to WORKSPACE/results/NAME.csv, and say where it is and how many rows it has."""
+        """Write one row per image to WORKSPACE/results/NAME.csv; return its location and number of rows.
+
+        `name`: by default FOLDER-MODEL-VERSION.
+        """
         probabilities = [F.col("probabilities")[label].alias(f"probability_{label}") for label in self.version.classes]
-        chosen = [*COLUMNS, F.col("failure"), F.lit(str(self.version)).alias("model")]
-        found = self.rows.select(*chosen, *probabilities).orderBy("path").toPandas()
+        columns = [*COLUMNS, F.col("failure"), F.lit(str(self.version)).alias("model")]
+        frame = self.rows.select(*columns, *probabilities).orderBy("path").toPandas()
         folder = PurePosixPath(open_source(self.settings).root).name
         stem = name or f"{folder}-{self.version.name}-{self.version.version}"
-        address = write_text(self.tables, f"results/{stem}.csv", found.apply(_as_cells).to_csv(index=False))
-        return notebook_html.table(["Results", "Rows"], [[address, len(found)]])
+        address = write_text(self.tables, f"results/{stem}.csv", frame.apply(_escape_formulas).to_csv(index=False))
+        return notebook_html.table(["Results", "Rows"], [[address, len(frame)]])
 
 
-def _as_cells(column: pd.Series) -> pd.Series:
-    return column.map(as_cell) if column.dtype == object else column
+def _escape_formulas(column: pd.Series) -> pd.Series:
+    return column.map(escape_formula) if column.dtype == object else column
 
 
-def as_cell(value: Any) -> Any:
-    """Return a value as a spreadsheet shows it: a text that it would take for a formula, after an apostrophe."""
+def escape_formula(value: Any) -> Any:
+    """Return a value for a spreadsheet: text that it would read as a formula gets an apostrophe in front."""
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value
     try:

@@ -1,4 +1,4 @@
-"""The mark on a page: a comment at its end that names what it was made of. Another one: it must be made anew."""
+"""Fingerprint of a report: a comment at the end of the page that lists its inputs. If it differs, render again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPORT_PATH = "reports/report.html"  # below the workspace
 
 
 def report_fingerprint(tables: Tables, settings: Settings, model_run: str | None) -> str:
-    """Give the mark of a page made now of the model that this run trained, if there is one."""
+    """Return the fingerprint of a report rendered now. `model_run`: run that trained the model, if there is one."""
     inputs = {
         "irbis": __version__,
         "model": model_run,
@@ -22,15 +22,15 @@ def report_fingerprint(tables: Tables, settings: Settings, model_run: str | None
         "train": settings.train.model_dump(),
         "tables": {name: tables.version(name) for name in ("images", "features", "predictions")},
     }
-    return comment_of(inputs)
+    return to_comment(inputs)
 
 
-def comment_of(inputs: Mapping[str, Any]) -> str:
-    """Return inputs as a comment, which none of their texts ends early."""
+def to_comment(inputs: Mapping[str, Any]) -> str:
+    """Return inputs as an HTML comment that no text in them can end early."""
     text = json.dumps(inputs, sort_keys=True).replace(">", "\\u003e")
     return f"\n<!-- made of {text} -->\n"
 
 
-def is_up_to_date(page: str | None, mark: str) -> bool:
-    """Say whether there is a page and it bears the mark."""
-    return page is not None and page.endswith(mark)
+def is_up_to_date(page: str | None, fingerprint: str) -> bool:
+    """Return whether the page exists and ends with the fingerprint."""
+    return page is not None and page.endswith(fingerprint)

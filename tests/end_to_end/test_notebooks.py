@@ -1,4 +1,4 @@
-"""The notebooks, each executed in a kernel with a Spark of its own, on one workspace: what a reader sees in them."""
+"""The notebooks, each executed in a kernel with its own Spark, on one workspace: what a reader sees."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pipelines.notebooks.execute import REQUIRED_PACKAGES
 
 from ..stages.conftest import RULES, jpeg
 
-lacking = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
-pytestmark = pytest.mark.skipif(bool(lacking), reason=f"needs {', '.join(lacking)}")
+missing = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
+pytestmark = pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
 
 ENCOUNTERS, FRAMES = 40, 2
 MISLABELLED = (7, 16, 30)  # of which the first two are in the test split
@@ -57,8 +57,8 @@ def new_images(folder):
     return folder
 
 
-class Reading:
-    """Read an executed copy: what stands under each code cell, by the code."""
+class ExecutedNotebook:
+    """An executed copy: the output of each code cell, by the code."""
 
     def __init__(self, file):
         self.cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
@@ -74,7 +74,7 @@ class Reading:
         return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).replace("\N{NARROW NO-BREAK SPACE}", " ").split())
 
     def names(self, code):
-        """Give the names of the images that are shown there."""
+        """Return the names of the images shown below a cell."""
         shown = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" alt="([^",]+)', self.html(code))
         assert len(shown) == self.html(code).count("<figure")
         return shown
@@ -87,27 +87,27 @@ def folder(tmp_path_factory):
     return folder
 
 
-def executed(folder, name, *words):
+def execute(folder, name, *words):
     main(["notebook", "run", name, "--workspace", str(folder / "w"), *words])
     (copy,) = (folder / "w" / "notebooks").glob(f"*_{name}*.ipynb")
-    return Reading(copy)
+    return ExecutedNotebook(copy)
 
 
 @pytest.fixture(scope="module")
 def walkthrough(folder):
-    """Execute the first, which makes the workspace that the others look at."""
+    """Execute the first notebook, which creates the workspace of the others."""
     sets = [word for key, value in CHOSEN.items() for word in ("--set", f"{key}={value}")]
-    return executed(folder, "walkthrough", "--images", str(folder / "survey"), "-p", "gallery_size=5", *sets)
+    return execute(folder, "walkthrough", "--images", str(folder / "survey"), "-p", "gallery_size=5", *sets)
 
 
 @pytest.fixture(scope="module")
 def explore(folder, walkthrough):
-    return executed(folder, "explore", "-p", "gallery_size=3", "-p", f"settings={SETTINGS}")
+    return execute(folder, "explore", "-p", "gallery_size=3", "-p", f"settings={SETTINGS}")
 
 
 @pytest.fixture(scope="module")
 def score(folder, walkthrough):
-    return executed(folder, "score", "--images", str(folder / "new"), "-p", f"settings={SETTINGS}")
+    return execute(folder, "score", "--images", str(folder / "new"), "-p", f"settings={SETTINGS}")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def settings(folder, walkthrough):
 
 @pytest.fixture(scope="module")
 def wrong(spark, settings):
-    """Give name and score of the test images that were predicted wrongly, the surest first, from the tables."""
+    """Return from the tables all test images, and the names of those predicted wrongly, the highest score first."""
     from pyspark.sql import functions as F
 
     from pipelines.evaluation.split import assign_split
@@ -145,21 +145,21 @@ def test_an_executed_notebook_has_no_error_no_noise_and_fetches_nothing(name, re
 
 def test_the_walkthrough_shows_each_step_of_the_five_stages(folder, walkthrough):
     injected = next(code for code in walkthrough.code if code.startswith("# Parameters"))
-    assert f'images = "{folder}/survey"' in injected and "images = 5" in injected
+    assert f'images = "{folder}/survey"' in injected and "gallery_size = 5" in injected
     assert "train.bootstrap_resamples=100" in injected and "sources.station=folder:1" in injected
     text = walkthrough.text
-    assert text("run(ingest, spark, chosen)").startswith("Stage ingest Read 85 Written 84 Failed 1 Time")
-    assert "Failed: 1 not_an_image" in text("run(ingest, spark, chosen)")
-    assert len(walkthrough.names('views.images(given["gallery_size"])')) == 5
-    assert "Files 85 Different images 84 Labelled 85 Stations 2" in text('views.section("data")')
+    assert text("run(ingest, spark, config)").startswith("Stage ingest Read 85 Written 84 Failed 1 Time")
+    assert "Failed: 1 not_an_image" in text("run(ingest, spark, config)")
+    assert len(walkthrough.names('views.images(values["gallery_size"])')) == 5
+    assert "Files 85 Distinct images 84 Labelled 85 Stations 2" in text('views.section("data")')
     assert re.search(r"not_an_image 1 file:///\S+/S0/plain/bad.jpg an HTML page", text('views.section("data")'))
-    assert "Read 84 Written 83 Failed 1" in text("run(featurize, spark, chosen)")
-    assert text("views.features()").startswith("Different images 84 Without features 1 Numbers for each 576")
+    assert "Read 84 Written 83 Failed 1" in text("run(featurize, spark, config)")
+    assert text("views.features()").startswith("Distinct images 84 Without features 1 Feature dimension 576")
     assert 'aria-label="The features of 83 labelled images' in walkthrough.html("views.features()")
-    assert "irbis/1 is champion: the first version" in text("run(train, spark, chosen)")
+    assert "irbis/1 is champion: the first version" in text("run(train, spark, config)")
     assert re.search(r"Balanced accuracy \d\d\.\d % \d\d\.\d to ", text('views.section("short")'))
-    assert "What a person must look at" in text('views.section("evaluation")')
-    assert "Read 85 Written 84 Failed 1" in text("run(score, spark, chosen)")
+    assert "Thresholds were chosen on held-out groups" in text('views.section("evaluation")')
+    assert "Read 85 Written 84 Failed 1" in text("run(score, spark, config)")
     assert "84 images scored;" in text('views.section("counts")')
     report = folder / "w" / "reports" / "report.html"
     assert report.is_file() and str(report) in text("views.report()")
@@ -167,40 +167,41 @@ def test_the_walkthrough_shows_each_step_of_the_five_stages(folder, walkthrough)
 
 def test_exploring_shows_the_mistakes_that_the_tables_hold(folder, explore, wrong):
     rows, mistakes = wrong
-    head = "chosen = settings_of(given)\nmistakes = Mistakes.of(get_session(chosen), chosen)\nmistakes.summary()"
-    tiles = rf"Champion irbis/1 Test images {len(rows)} Wrong {len(mistakes)} Share wrong [\d.]+ % 95 % interval"
+    head = "config = settings_from_parameters(values)\nerrors = ErrorAnalysis.of(get_session(config), config)\n"
+    head += "errors.summary()"
+    tiles = rf"Champion irbis/1 Test images {len(rows)} Errors {len(mistakes)} Error rate [\d.]+ % 95 % interval"
     assert re.match(tiles, explore.text(head))
-    surest = explore.names('mistakes.most_wrong(given["gallery_size"], label=given["label"])')
+    surest = explore.names('errors.most_wrong(values["gallery_size"], label=values["label"])')
     assert surest == mistakes[:3]
     assert {int(name[:3]) for name in mistakes} == {7, 16}  # the labels are wrong, and so they are found
-    least = explore.names('mistakes.least_sure(given["gallery_size"], label=given["label"])')
+    least = explore.names('errors.least_confident(values["gallery_size"], label=values["label"])')
     assert least == [Path(row["path"]).name for row in sorted(rows, key=lambda row: row["score"])[:3]]
-    kinds = re.findall(r"(\w+) taken for (\w+) \((\d+)\)", explore.text("mistakes.by_kind()"))
+    kinds = re.findall(r"(\w+) predicted as (\w+) \((\d+)\)", explore.text("errors.most_confused_pairs()"))
     assert sum(int(count) for *_, count in kinds) == len(mistakes)
-    stations = re.findall(r"(S\d) (\d+) (\d+) [\d.]+ %", explore.text("mistakes.by_station()"))
+    stations = re.findall(r"(S\d) (\d+) (\d+) [\d.]+ %", explore.text("errors.by_station()"))
     assert sum(int(images) for _, images, _ in stations) == len(rows)
     assert sum(int(hits) for *_, hits in stations) == len(mistakes)
-    hours = re.findall(r"(\d\d):00 (\d+) (\d+) [\d.]+ %", explore.text("mistakes.by_hour()"))
+    hours = re.findall(r"(\d\d):00 (\d+) (\d+) [\d.]+ %", explore.text("errors.by_hour()"))
     assert {int(hour) % 2 for hour, *_ in hours} == {0} and sum(int(n) for _, n, _ in hours) == len(rows)
     place = f"file://{folder}/survey/S1"
-    assert explore.text("mistakes.doubtful_labels()") == (
+    assert explore.text("errors.suspected_label_errors()") == (
         f"Identical images plain {place}/plain/same.jpg striped {place}/striped/same.jpg "
         f"Frames of one burst plain {place}/plain/040_0.jpg striped {place}/striped/040_1.jpg"
     )
 
 
 def test_a_new_set_is_scored_counted_shown_and_written(folder, score):
-    assert "Read 7 Written 6 Failed 1" in score.text("run(ingest, spark, chosen)")
-    summary = score.text("new = NewSet.of(spark, chosen)\nnew.summary()")
-    found = re.match(r"Scored with irbis/1 Images 7 Could not be read 1 Need a person's eye (\d)", summary)
-    counts = re.findall(r"(plain|striped) (\d) (\d)", score.text("new.counts()"))
+    assert "Read 7 Written 6 Failed 1" in score.text("run(ingest, spark, config)")
+    summary = score.text("predictions = ScoringSummary.of(spark, config)\npredictions.summary()")
+    found = re.match(r"Scored with irbis/1 Images 7 Could not be read 1 Need review (\d)", summary)
+    counts = re.findall(r"(plain|striped) (\d) (\d)", score.text("predictions.counts()"))
     assert [(label, int(images)) for label, images, _ in counts] == [("plain", 3), ("striped", 3)]
     to_review = sum(int(count) for *_, count in counts)
     assert int(found[1]) == to_review + 1  # and the one that could not be read
-    assert len(set(score.names('new.to_review(given["gallery_size"])'))) == to_review
-    assert re.search(r"empty 1 file:///\S+/new/empty.jpg no bytes", score.text("new.failures()"))
+    assert len(set(score.names('predictions.to_review(values["gallery_size"])'))) == to_review
+    assert re.search(r"empty 1 file:///\S+/new/empty.jpg no bytes", score.text("predictions.failures()"))
     csv = folder / "w" / "results" / "new-irbis-1.csv"
-    assert score.text('new.write_csv(given["csv"])') == f"Results Rows {csv} 7"
+    assert score.text('predictions.write_csv(values["csv"])') == f"Results Rows {csv} 7"
     results = pd.read_csv(csv)
     assert [Path(path).name for path in results["path"]] == [*(f"{place}.jpg" for place in range(6)), "empty.jpg"]
     assert results["prediction"].tolist()[:6] == ["plain", "striped"] * 3

@@ -1,4 +1,4 @@
-"""Contents of a report, made in code: plain ones, and such with names that try to break the page."""
+"""Report contents made in code, with plain names and with hostile ones that try to break the page."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ def _evaluation(names=("blank", "deer", "ocelot"), rows=200) -> Evaluation:
 
 
 def _reviews(names, groups=120) -> Iterator[OperatingPointResult]:
-    """Give operating points with figures of their own, on so many groups held out."""
-    for place, (name, unit, recall) in enumerate(itertools.product(names, UNITS, TARGET_RECALLS)):
-        point = OperatingPoint(name, unit, recall, threshold=0.25, units=20 + place, groups=groups)
-        share, found = 0.5 + place / 100, 0.9 + place / 1000
-        yield OperatingPointResult(point, Interval(share, share - 0.1, share + 0.1), Interval(found), 40 + place)
+    """Yield operating points with distinct metrics, chosen on `groups` held-out groups."""
+    for i, (name, unit, recall) in enumerate(itertools.product(names, UNITS, TARGET_RECALLS)):
+        point = OperatingPoint(name, unit, recall, threshold=0.25, units=20 + i, groups=groups)
+        share, achieved = 0.5 + i / 100, 0.9 + i / 1000
+        yield OperatingPointResult(point, Interval(share, share - 0.1, share + 0.1), Interval(achieved), 40 + i)
 
 
 def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
-    """Give a report with every part, in which all foreign text is taken from `names`."""
+    """Return a report with every part, in which all untrusted text comes from `names`."""
     text = names[-1]
     image = ImageCard(
         f"/data/{text}/{names[0]}", _thumbnail(), names[0], names[1], 0.97, text, datetime(2024, 5, 1, 6, 30), text
@@ -94,14 +94,14 @@ def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
         ),
         evaluation=_evaluation(names),
         validation=_evaluation(names, rows=100),
-        voted=_evaluation(names),
+        burst_evaluation=_evaluation(names),
         reviews=tuple(_reviews(names)),
         classes_of_interest=(names[1],),
         predictions=tuple(PredictionCount(name, 100, 10) for name in names),
         scored_new=305,
         most_wrong=(image,) * 3,
-        least_sure=(replace(image, thumbnail=None), replace(image, thumbnail="https://example.org/x.jpg")),
-        confident=dict.fromkeys(names, (image,)),
+        least_confident=(replace(image, thumbnail=None), replace(image, thumbnail="https://example.org/x.jpg")),
+        most_confident=dict.fromkeys(names, (image,)),
         by_station={f"station {name}": dict.fromkeys(names, 5) for name in names},
         by_hour={name: tuple(range(24)) for name in names},
     )
@@ -110,23 +110,23 @@ def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
 
 @pytest.fixture(scope="session")
 def hostile():
-    """Give names that try to break the page."""
+    """Return names that try to break the page."""
     return HOSTILE
 
 
 @pytest.fixture(scope="session")
 def evaluation():
-    """Give a function of class names and rows that gives an Evaluation."""
+    """Return a function of class names and number of rows that returns an Evaluation."""
     return _evaluation
 
 
 @pytest.fixture(scope="session")
 def reviews():
-    """Give a function of class names and a number of groups that gives operating points."""
+    """Return a function of class names and number of groups that yields operating points."""
     return _reviews
 
 
 @pytest.fixture(scope="session")
 def contents():
-    """Give a function of names and changed fields that gives a full ReportContents."""
+    """Return a function of names and changed fields that returns a full ReportContents."""
     return _contents

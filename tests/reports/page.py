@@ -1,4 +1,4 @@
-"""A page as the tests read it."""
+"""Parse a page for the tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ VOID = {"meta", "img", "br"}
 
 
 class Page(HTMLParser):
-    """Read a page: its text, its tags, and where tags do not balance."""
+    """Parser of a page: its text, its tags, and unbalanced tags as `faults`."""
 
     def __init__(self, source: str):
         super().__init__()

@@ -64,8 +64,8 @@ def test_classes_of_interest_stand_first(evaluation):
 
 
 def test_the_headline_of_a_class_is_the_largest_share_that_rests_on_enough_groups(reviews):
-    told = [*reviews(["deer"], groups=100), *reviews(["fox"], groups=99), *reviews(["hare"], groups=19)]
-    found = charts.headline_reviews(told, ["hare", "fox", "deer", "lynx"])
+    results = [*reviews(["deer"], groups=100), *reviews(["fox"], groups=99), *reviews(["hare"], groups=19)]
+    found = charts.headline_reviews(results, ["hare", "fox", "deer", "lynx"])
     assert {label: (each.point.unit, each.point.recall) for label, each in found.items()} == {
         "fox": ("image", 0.95),
         "deer": ("image", 0.99),

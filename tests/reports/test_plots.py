@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from pipelines.reports.plots import class_figure, confusion_figure, pca_figure, reliability_figure, svg
+from pipelines.reports.plots import class_figure, confusion_figure, pca_figure, reliability_figure, to_svg
 
 FIGURES = [confusion_figure, class_figure, reliability_figure]
 
@@ -40,7 +40,7 @@ def test_reliability_figure_has_a_dot_for_each_filled_bin(evaluation):
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_svg_is_the_same_each_time_and_fetches_nothing(figure, evaluation):
-    first, second = (svg(figure(evaluation()), "a plot") for _ in range(2))
+    first, second = (to_svg(figure(evaluation()), "a plot") for _ in range(2))
     assert first == second
     assert "http" not in first
     assert "<style" not in first
@@ -49,7 +49,7 @@ def test_svg_is_the_same_each_time_and_fetches_nothing(figure, evaluation):
 
 
 def test_labels_are_text_and_never_formulas(evaluation, hostile):
-    drawn = svg(confusion_figure(evaluation(hostile)), hostile[1])
+    drawn = to_svg(confusion_figure(evaluation(hostile)), hostile[1])
     texts: list[str] = []
     parser = HTMLParser()
     parser.handle_data = texts.append  # type: ignore[method-assign]
@@ -64,7 +64,7 @@ def test_labels_are_text_and_never_formulas(evaluation, hostile):
 
 def test_settings_of_matplotlib_stay_as_they_were(evaluation):
     before = dict(matplotlib.rcParams)
-    svg(reliability_figure(evaluation()), "a plot")
+    to_svg(reliability_figure(evaluation()), "a plot")
     assert dict(matplotlib.rcParams) == before
 
 
@@ -76,7 +76,7 @@ def test_figures_can_be_saved_as_png(tmp_path, evaluation):
 
 def test_class_that_was_never_met_is_left_blank(evaluation):
     found = evaluation(("blank", "deer", "ocelot"), rows=2)
-    drawn = svg(class_figure(found), "a plot")
+    drawn = to_svg(class_figure(found), "a plot")
     assert len(re.findall(r">ocelot<", drawn)) == 1
 
 
@@ -87,5 +87,5 @@ def test_the_map_puts_like_features_together_along_the_direction_in_which_they_d
     first, second = (each.get_offsets() for each in axes.collections)
     assert sorted(abs(first[:, 0] - second[:, 0])) == pytest.approx([9, 9])
     assert abs(first[0, 1] - first[1, 1]) == pytest.approx(1)
-    assert axes.get_xlabel() == "first direction, 99% of the variance"
+    assert axes.get_xlabel() == "PC 1, 99% of the variance"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["$a$", "_b"]

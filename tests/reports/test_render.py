@@ -49,7 +49,7 @@ def test_hostile_names_are_shown_as_text(contents, hostile):
 
 
 def test_characters_that_no_page_may_hold_are_replaced():
-    given = empty(least_sure=(ImageCard("bad\x00\x1b name\udcff.jpg", prediction="deer\x07"),))
+    given = empty(least_confident=(ImageCard("bad\x00\x1b name\udcff.jpg", prediction="deer\x07"),))
     text = Page(render(given)).text
     assert "bad␀␛ name\\udcff.jpg" in text
     assert "deer␇" in text
@@ -60,30 +60,30 @@ def test_review_shares_of_a_model_without_operating_points_are_said_to_be_optimi
     text = Page(render(contents(reviews=()))).text
     assert f"deer {100 * deer.value:.1f} % {100 * deer.low:.1f} to {100 * deer.high:.1f} %" in text
     assert "The threshold is chosen on the images it is measured on" in text
-    assert "What a person must look at" not in text
+    assert "Thresholds were chosen on" not in text
 
 
 def test_figures_stand_in_the_order_of_their_worth(contents, evaluation):
     found = evaluation()
     text = Page(render(contents(evaluation=found))).text
     said = [
-        "In short",
-        "deer 56.0 % 46.0 to 66.0 % of all images to look at",
-        "on test that found 90.6 % of 46. To see 95 %: 57.0 %.",
+        "Summary",
+        "deer 56.0 % 46.0 to 66.0 % of all images need review for a recall of 99 %;",
+        "on test, recall was 90.6 % of 46. For 95 %: 57.0 %.",
         f"Balanced accuracy {100 * found.metrics['balanced_accuracy'].value:.1f} %",
-        "Measured on 200 test images of 40 groups that the model never saw in training",
+        "Measured on 200 test images of 40 groups that were not used for training",
         "grouped by encounter",
-        "What a person must look at",
+        "Thresholds were chosen on held-out groups",
         "99 % of its images 50.0 % 40.0 to 60.0 %90.0 % 40 0.25020",
-        "What is taken for what",
-        "Each class",
-        "Most wrong",
-        "Least sure",
+        "Confusion matrix",
+        "Metrics by class",
+        "Most confident errors",
+        "Least confident predictions",
         "By station",
         "By hour of the day",
         "Files1,205",
-        "Images that could not be used",
-        "The model",
+        "Images that cannot be used",
+        "irbis 0.1.0",
     ]
     assert [each for each in said if each not in text] == []
     places = [text.index(each) for each in said]
@@ -95,44 +95,45 @@ def test_what_rests_on_too_few_groups_is_no_headline_and_said_to_be_unused(conte
     page = Page(render(contents(reviews=tuple(reviews(names, groups=12)))))
     text = page.text
     assert page.faults == [] and "All 18 operating points" in text
-    short, _, rest = text.partition("How good is the model?")
-    assert "of all images to look at" not in short
-    assert "Too few groups were held out to say how much a person must look at: deer (12 of 20). No image is" in short
+    short, _, rest = text.partition("Measured on 200 test images")
+    assert "of all images need review" not in short
+    assert "Too few groups were held out to determine a review share: deer (12 of 20). They do not" in short
     assert rest.count("too few groups (12 of 100): not used") == rest.count("too few groups (12 of 20): not used") == 9
     text = Page(render(contents(reviews=tuple(reviews(names, groups=99))))).text
-    assert "deer 57.0 % 47.0 to 67.0 % of all images to look at, to see 95 % of those with this label" in text
-    assert "For 99 % too few groups were held out with it (99 of 100)." in text
+    assert "deer 57.0 % 47.0 to 67.0 % of all images need review for a recall of 95 %" in text
+    assert "For 99 %, too few groups of this class were held out (99 of 100)." in text
     assert text.count("too few groups (99 of 100): not used") == 9 and "All 18 operating points" not in text
     few = tuple(reviews(["deer"], groups=12))
     both = Page(render(contents(reviews=few, classes_of_interest=("deer", "ocelot")))).text
-    assert "look at: deer (12 of 20), ocelot (none). No image is dismissed by them" in both
+    assert "a review share: deer (12 of 20), ocelot (none). They do not dismiss images" in both
 
 
-def test_units_that_tell_nothing_new_are_left_out(contents, reviews):
+def test_units_with_equal_results_are_left_out(contents, reviews):
     def same(review):
-        first = next(each for each in told if each.point.recall == review.point.recall)
+        first = next(each for each in full if each.point.recall == review.point.recall)
         return replace(first, point=replace(first.point, unit=review.point.unit))
 
-    told = tuple(reviews(["deer"]))
-    text = Page(render(contents(reviews=tuple(map(same, told))))).text
+    full = tuple(reviews(["deer"]))
+    text = Page(render(contents(reviews=tuple(map(same, full))))).text
     assert "of its images" in text and "of its bursts" not in text and "of its groups" not in text
-    assert "A burst or a group is found where" not in text
-    text = Page(render(contents(reviews=told))).text
-    assert "of its bursts" in text and "of its groups" in text and "A burst or a group is found where" in text
+    assert "A burst or group is found if" not in text
+    text = Page(render(contents(reviews=full))).text
+    assert "of its bursts" in text and "of its groups" in text and "A burst or group is found if" in text
 
 
 def test_figures_of_cross_validation_are_said_to_be_of_it_with_their_caveats(contents):
     caveats = ("The figures are of <5-fold> cross-validation.", "An owl was not evaluated.")
     page = Page(render(contents(folds=5, caveats=caveats)))
     assert page.faults == []
-    assert "Measured by 5-fold cross-validation on 200 images of 40 groups: each was predicted by a model" in page.text
-    for sentence in (*caveats, "Cross-validation, bursts voting", "mean over classes by 5-fold cross-validation."):
-        assert sentence in page.text
     assert (
-        "by cross-validation that found" in page.text and "2 caveats stand beside the figures in How good" in page.text
+        "Measured by 5-fold cross-validation on 200 images of 40 groups: each image was predicted by a model"
+        in page.text
     )
-    figures = page.text[page.text.index("How good is the model?") : page.text.index("Images worth a look")]
-    assert not re.search(r"\b[Tt]est\b", figures)
+    for sentence in (*caveats, "Cross-validation, bursts aggregated", "mean over classes by 5-fold cross-validation."):
+        assert sentence in page.text
+    assert "by cross-validation, recall was" in page.text and "2 caveats are listed in Evaluation." in page.text
+    metrics = page.text[page.text.index("Measured by 5-fold") : page.text.index("Most confident errors")]
+    assert not re.search(r"\b[Tt]est\b", metrics)
     assert "caveat" not in Page(render(contents())).text
 
 
@@ -147,12 +148,12 @@ def test_confusion_matrix_holds_the_counts(contents, evaluation):
 def test_empty_report_says_what_to_do():
     text = Page(render(empty())).text
     for sentence in (
-        "There are no figures yet",
-        "Give labels (setting sources.labels), then run irbis train",
-        "Nothing was evaluated",
-        "Nothing was scored yet. Run irbis score",
-        "No images were read yet. Run irbis ingest",
-        "No model was trained yet. Run irbis train.",
+        "There are no metrics yet",
+        "Provide labels (setting sources.labels), then run irbis train",
+        "There is no evaluation",
+        "No images have been scored yet. Run irbis score",
+        "No images have been read yet. Run irbis ingest",
+        "No model has been trained yet. Run irbis train.",
     ):
         assert sentence in text
     assert not {"svg", "table"} & set(Page(render(empty())).tags)
@@ -164,15 +165,15 @@ def test_empty_report_says_what_to_do():
         ({"by_station": {}}, "No scored image has a station."),
         ({"by_hour": {}}, "No scored image has a time."),
         ({"by_hour": {"deer": (0,) * 24}}, "No scored image has a time."),
-        ({"most_wrong": ()}, "no images of them were kept"),
-        ({"least_sure": ()}, "No predictions to choose from."),
+        ({"most_wrong": ()}, "this page shows no images of them"),
+        ({"least_confident": ()}, "There are no predictions."),
         ({"data": DataSummary(3, 3, 3)}, "No image has a label."),
-        ({"data": DataSummary(3, 3, 3)}, "Every file could be read."),
-        ({"evaluation": lambda made: made(("deer",))}, "There is one class only"),
+        ({"data": DataSummary(3, 3, 3)}, "All files could be read."),
+        ({"evaluation": lambda made: made(("deer",))}, "There is only one class"),
         ({"evaluation": lambda made: made(("deer",)), "most_wrong": ()}, "No test image was predicted wrongly."),
         ({"classes_of_interest": ("lynx",)}, "No test image is labelled lynx"),
-        ({"evaluation": lambda made: replace(made(), groups=200)}, "Every image is a group of its own."),
-        ({"classes_of_interest": ("ocelot",), "reviews": ()}, "60 images to measure on: 99 % means every one"),
+        ({"evaluation": lambda made: replace(made(), groups=200)}, "Every image is its own group."),
+        ({"classes_of_interest": ("ocelot",), "reviews": ()}, "Measured on only 60 images: 99 % means all of them"),
     ],
 )
 def test_missing_part_is_a_sentence(change, sentence, contents, evaluation):

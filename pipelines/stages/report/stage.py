@@ -6,7 +6,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.config.settings import Settings
 from pipelines.reports.assemble import assemble
-from pipelines.reports.collect import gather
+from pipelines.reports.collect import collect_inputs
 from pipelines.reports.render import render
 from pipelines.reports.staleness import REPORT_PATH, is_up_to_date, report_fingerprint
 from pipelines.stages.result import StageResult, Stopwatch
@@ -28,12 +28,12 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     fingerprint = report_fingerprint(tables, settings, version.run_id if version else None)
     if is_up_to_date(read_text(tables, REPORT_PATH), fingerprint):
         return StageResult("report", seconds=clock.seconds, outcome=_noop_outcome(file_uri(tables, REPORT_PATH)))
-    gathered = gather(tables, settings, version)
-    page = render(assemble(settings, tracking, version, gathered.parts))
+    inputs = collect_inputs(tables, settings, version)
+    page = render(assemble(settings, tracking, version, inputs.parts))
     address = write_text(tables, REPORT_PATH, page + fingerprint)
     return StageResult(
         "report",
-        gathered.files,
+        inputs.files,
         1,
         seconds=clock.seconds,
         outcome=address,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.reports.collect import gather
+from pipelines.reports.collect import collect_inputs
 from pipelines.stages.ingest import stage as ingest
 from pipelines.stages.report import stage as report
 from pipelines.stages.score import stage as score
@@ -62,7 +62,7 @@ def test_it_says_why_the_champion_is_champion(spark, trained):
 def test_what_it_shows_is_what_the_tables_hold(spark, trained):
     score.run(spark, trained)
     champion = train.Tracking.of(trained).champion()
-    parts = gather(Tables.of(spark, trained), trained, champion).parts
+    parts = collect_inputs(Tables.of(spark, trained), trained, champion).parts
     data = parts["data"]
     assert (data.files, data.rows, data.images, data.labelled, data.stations) == (181, 181, 181, 181, 2)
     assert [(each.name, each.count) for each in data.failures] == [("not_an_image", 1)]
@@ -75,10 +75,10 @@ def test_what_it_shows_is_what_the_tables_hold(spark, trained):
     hours = [sum(of_label[hour] for of_label in parts["by_hour"].values()) for hour in range(24)]
     assert hours == [15, 0] * 12  # an encounter of three frames every other hour, for five days
     test = labels["plain"].test + labels["striped"].test
-    assert len(parts["least_sure"]) == min(12, test)
-    scores = [image.score for image in parts["least_sure"]]
+    assert len(parts["least_confident"]) == min(12, test)
+    scores = [image.score for image in parts["least_confident"]]
     assert scores == sorted(scores)
-    assert all(image.thumbnail.startswith("data:image/jpeg;base64,") for image in parts["least_sure"])
+    assert all(image.thumbnail.startswith("data:image/jpeg;base64,") for image in parts["least_confident"])
     assert all(image.prediction != image.label for image in parts["most_wrong"])
 
 

@@ -17,7 +17,7 @@ from pipelines.backbones import backbones_from_settings
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.burst_vote import aggregate_burst
 from pipelines.evaluation.review_policy import OperatingPoint, ReviewPolicy
-from pipelines.reports.collect import gather
+from pipelines.reports.collect import collect_inputs
 from pipelines.stages.featurize import stage as featurize
 from pipelines.stages.ingest import stage as ingest
 from pipelines.stages.ingest.removals import removed_rows
@@ -142,7 +142,7 @@ def test_removed_images_leave_predictions_and_counts_and_their_bursts_vote_again
     assert (images["paths"], images["labelled"], images["failures"]) == (179, 179, {})
     assert (predictions["rows"], predictions["paths"], predictions["failures"]) == (181, 179, {})
     assert counts["missing"]["score"] == 2
-    assert gather(tables, trained, Tracking.of(trained).champion()).files == 179
+    assert collect_inputs(tables, trained, Tracking.of(trained).champion()).files == 179
     before = scores_of(tables, burst)
     result = score.run(spark, trained)
     assert (result.read, result.notes) == (2, ("2 predictions were replaced: their bursts gained or lost frames.",))
@@ -271,7 +271,7 @@ def test_a_new_registry_has_its_own_predictions_although_version_numbers_restart
     monkeypatch.setattr(train, "require_comparable_champion", lambda *_: None)  # as earlier versions trained
     assert train.run(spark, other).outcome.startswith("irbis/1 is champion: the first version")
     version = Tracking.of(other).champion()
-    assert gather(Tables.of(spark, other), other, version).parts["predictions"] == ()
+    assert collect_inputs(Tables.of(spark, other), other, version).parts["predictions"] == ()
     result = score.run(spark, other)
     assert (result.read, result.written) == (181, 180)
     predictions = Tables.of(spark, other).read("predictions")

@@ -169,7 +169,7 @@ def test_a_rare_class_without_test_images_is_trained_and_the_method_is_recorded_
     metrics = tracking.client.get_run(version.run_id).data.metrics
     assert metrics["cross_validation.balanced_accuracy"] == version.metrics["balanced_accuracy"]
     card = tracking.client.get_model_version("irbis", version.version).description
-    assert "## 2-fold cross-validation" in card and first in card and "found by cross-validation" in card
+    assert "## 2-fold cross-validation" in card and first in card and "recall by cross-validation" in card
     status = collect_status(spark, relabelled)
     methods = {each["version"]: each["evaluation"] for each in (status["champion"], status["challenger"]) if each}
     assert status["missing"]["train"] == 0 and methods["2"] == "2-fold cross-validation"

@@ -1,4 +1,4 @@
-"""The bytes behind a thumbnail are found where they are stored."""
+"""Thumbnails: the image bytes are found in the row that stores them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def jpeg(shade):
     return target.getvalue()
 
 
-def test_an_image_stated_anew_and_one_that_moved_are_shown_and_an_earlier_version_is_not(spark, tables, make_settings):
+def test_an_image_with_a_newer_row_and_one_that_moved_are_shown_and_an_earlier_version_is_not(
+    spark, tables, make_settings
+):
     held = [("a.jpg", "A", jpeg(10), None, None, 0), ("b.jpg", "B", jpeg(200), None, None, 0)]
     later = [("a.jpg", "A", None, "a.jpg", NOON, 1), ("moved.jpg", "B", None, "b.jpg", NOON, 1)]
     later += [("c.jpg", "C1", jpeg(30), None, None, 0), ("c.jpg", "C2", b"<html>", None, None, 1)]
@@ -32,8 +34,8 @@ def test_an_image_stated_anew_and_one_that_moved_are_shown_and_an_earlier_versio
     frame = spark.createDataFrame(given, ", ".join(f"{name} {kinds[name]}" for name in names))
     rest = [F.lit(None).cast(kind).alias(name) for name, kind in kinds.items() if name not in names]
     tables.append("images", frame.select("*", *rest))
-    wanted = [("a.jpg", "A"), ("moved.jpg", "B"), ("c.jpg", "C2"), ("never.jpg", None)]
-    rows = spark.createDataFrame(wanted, "path string, content_hash string").collect()
+    paths = [("a.jpg", "A"), ("moved.jpg", "B"), ("c.jpg", "C2"), ("never.jpg", None)]
+    rows = spark.createDataFrame(paths, "path string, content_hash string").collect()
     shown = {each.path: each.thumbnail for each in load_gallery(tables, make_settings(), {"": rows})[""]}
     assert shown["a.jpg"].startswith("data:image/jpeg") and shown["moved.jpg"].startswith("data:image/jpeg")
     assert shown["a.jpg"] != shown["moved.jpg"]
@@ -44,7 +46,7 @@ def die(content: bytes, **_: int) -> bytes:
     os._exit(1)
 
 
-def test_an_image_that_ends_whoever_decodes_it_has_no_thumbnail_and_one_that_has_failed_is_not_decoded(
+def test_an_image_that_crashes_its_decoder_has_no_thumbnail_and_one_that_has_failed_is_not_decoded(
     spark, tables, make_settings, monkeypatch
 ):
     names = ("path", "content_hash", "content", "ingested_at")
@@ -53,8 +55,8 @@ def test_an_image_that_ends_whoever_decodes_it_has_no_thumbnail_and_one_that_has
     frame = spark.createDataFrame(given, ", ".join(f"{name} {kinds[name]}" for name in names))
     rest = [F.lit(None).cast(kind).alias(name) for name, kind in kinds.items() if name not in names]
     tables.append("images", frame.select("*", *rest))
-    told = "path string, content_hash string, failure string"
-    failed = spark.createDataFrame([("a.jpg", "A", None), ("b.jpg", "B", "too_slow")], told).collect()
+    schema = "path string, content_hash string, failure string"
+    failed = spark.createDataFrame([("a.jpg", "A", None), ("b.jpg", "B", "too_slow")], schema).collect()
     shown = {each.path: each.thumbnail for each in load_gallery(tables, make_settings(), {"": failed})[""]}
     assert shown["a.jpg"] and shown["b.jpg"] is None
     monkeypatch.setattr(collect, "make_thumbnail", die)

@@ -12,10 +12,10 @@ from pipelines.notebooks.api import demo_settings, run, scoring_settings, settin
 from pipelines.stages.result import StageResult
 from pipelines.workspace.lock import workspace_lock
 
-from .stages.test_notebooks import write
+from .notebook_file import write_notebook
 
-NOTHING = {"workspace": "", "images": "", "labels": "", "backbone": "", "env": "", "settings": "", "gallery_size": 12}
-LOUD = """
+EMPTY = {"workspace": "", "images": "", "labels": "", "backbone": "", "env": "", "settings": "", "gallery_size": 12}
+NOISY = """
 import sys
 from types import SimpleNamespace
 from pipelines.config.loader import load_settings
@@ -27,14 +27,14 @@ def work(spark, settings):
     print("loud")
     return StageResult("loud", 1200, 3, {"empty": 2}, 72.0, ("first  second\\n1      2",), "with <b>")
 
-chosen = load_settings(None, {"workspace": workspace})
-run(SimpleNamespace(run=work), None, chosen)
+settings = load_settings(None, {"workspace": workspace})
+run(SimpleNamespace(run=work), None, settings)
 """
 
 
-def test_empty_parameters_say_nothing():
-    chosen = settings_from_parameters(NOTHING)
-    assert (chosen.workspace, chosen.sources.images, chosen.sources.labels) == ("irbis-workspace", None, "folder")
+def test_empty_parameters_are_ignored():
+    settings = settings_from_parameters(EMPTY)
+    assert (settings.workspace, settings.sources.images, settings.sources.labels) == ("irbis-workspace", None, "folder")
 
 
 def test_parameters_mean_what_the_options_of_the_command_mean(tmp_path):
@@ -47,25 +47,29 @@ def test_parameters_mean_what_the_options_of_the_command_mean(tmp_path):
         "settings": further,
         "env": f"{tmp_path}/mine.yaml",
     }
-    chosen = settings_from_parameters(given)
-    assert (chosen.workspace, chosen.sources.images, chosen.sources.dataset) == ("w", "p", None)
-    assert (chosen.train.bootstrap_resamples, chosen.train.max_iter, chosen.report.title) == (300, 9, "Autumn survey")
-    assert chosen.featurize.backbone == "raw_pixels"
+    settings = settings_from_parameters(given)
+    assert (settings.workspace, settings.sources.images, settings.sources.dataset) == ("w", "p", None)
+    assert (settings.train.bootstrap_resamples, settings.train.max_iter, settings.report.title) == (
+        300,
+        9,
+        "Autumn survey",
+    )
+    assert settings.featurize.backbone == "raw_pixels"
     with pytest.raises(SettingsError, match=r"--set max_iter: write KEY=VALUE"):
         settings_from_parameters({"settings": "max_iter"})
 
 
-def test_a_walkthrough_of_ones_own_images_draws_none(tmp_path):
-    chosen = demo_settings({**NOTHING, "workspace": str(tmp_path / "w"), "images": str(tmp_path / "p")})
-    assert (chosen.workspace, chosen.sources.labels) == (str(tmp_path / "w"), "folder")
+def test_a_walkthrough_of_own_images_draws_none(tmp_path):
+    settings = demo_settings({**EMPTY, "workspace": str(tmp_path / "w"), "images": str(tmp_path / "p")})
+    assert (settings.workspace, settings.sources.labels) == (str(tmp_path / "w"), "folder")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_set_is_refused_before_anything_is_read_where_nothing_could_score_it(tmp_path):
     with pytest.raises(SettingsError, match="Parameter images is empty"):
-        scoring_settings(NOTHING)
+        scoring_settings(EMPTY)
     with pytest.raises(ModelError, match="Model irbis has no champion"):
-        scoring_settings({**NOTHING, "workspace": str(tmp_path / "w"), "images": "new"})
+        scoring_settings({**EMPTY, "workspace": str(tmp_path / "w"), "images": "new"})
 
 
 def test_a_stage_runs_only_while_no_other_process_holds_the_workspace(make_settings):
@@ -77,11 +81,11 @@ def test_a_stage_runs_only_while_no_other_process_holds_the_workspace(make_setti
 
 
 @pytest.mark.skipif(importlib.util.find_spec("papermill") is None, reason="needs papermill")
-def test_what_a_stage_says_on_the_way_is_gone_when_its_result_is_there(tmp_path, make_settings):
+def test_the_progress_output_of_a_stage_is_cleared_when_its_result_is_there(tmp_path, make_settings):
     from pipelines.notebooks.execute import run_notebook
     from pipelines.notebooks.requests import validate_request
 
-    path = write(tmp_path / "loud.ipynb", ("parameters", "workspace = ''"), ("", LOUD))
+    path = write_notebook(tmp_path / "loud.ipynb", ("parameters", "workspace = ''"), ("", NOISY))
     done = run_notebook(validate_request(path, {"workspace": str(tmp_path / "w")}), make_settings())
     (output,) = json.loads(Path(done.copy).read_text())["cells"][-1]["outputs"]
     html = "".join(output["data"]["text/html"])

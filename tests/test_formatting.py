@@ -8,7 +8,7 @@ from pipelines import formatting
 from pipelines.evaluation.results import Interval
 
 
-def test_numbers_shares_and_times_are_written_for_people():
+def test_counts_percentages_and_times_are_formatted_for_people():
     assert formatting.format_count(48210) == "48,210"
     assert formatting.format_percent(0.8484) == "84.8\u202f%"
     assert formatting.format_interval(Interval(0.8, 0.791, 0.902)) == "79.1 to 90.2\u202f%"
@@ -54,6 +54,6 @@ def test_only_images_held_in_the_uri_itself_are_shown(uri):
     assert formatting.safe_data_uri("data:image/png;base64,AAAA=") == "data:image/png;base64,AAAA="
 
 
-def test_shown_leaves_other_values_alone():
+def test_sanitize_text_leaves_other_values_alone():
     assert formatting.sanitize_text(3) == 3
     assert formatting.sanitize_text("line\nbreak\x00") == "line\nbreak␀"

@@ -9,7 +9,7 @@ from pipelines.reports.notebook_html import SCOPED, Rate
 
 
 def shown(fragment):
-    """Give the text that a reader of the HTML sees."""
+    """Return the text that a reader of the HTML sees."""
     return " ".join(re.sub(r"<[^>]+>", " ", fragment.html).replace("\N{NARROW NO-BREAK SPACE}", " ").split())
 
 
@@ -73,13 +73,13 @@ def test_foreign_text_is_never_markup(contents, evaluation, hostile):
 
 def test_a_section_is_that_of_the_report(contents):
     assert "1,205" in shown(notebook_html.section(contents(), "data"))
-    assert "What is taken for what" in shown(notebook_html.section(contents(), "evaluation"))
+    assert "Confusion matrix" in shown(notebook_html.section(contents(), "evaluation"))
 
 
 def test_rates_show_counts_share_and_interval():
     rows = [Rate("S1", 20, 5, Interval(0.25, 0.1, 0.4)), Rate("S2", 3, 0, Interval(0.0))]
     piece = notebook_html.rate_table("Station", "Wrong", rows, "None.")
-    assert shown(piece) == "Station Images Wrong Share, 95&nbsp;% interval S1 20 5 25.0 % 10.0 to 40.0 % S2 3 0 0.0 %"
+    assert shown(piece) == "Station Images Wrong Rate, 95&nbsp;% interval S1 20 5 25.0 % 10.0 to 40.0 % S2 3 0 0.0 %"
     assert "left:10.00%;width:30.00%" in piece.html
     assert piece.text == "S1  5 of 20  0.25 (0.10 to 0.40)\nS2  0 of 3   0.00"
     assert notebook_html.share_tiles("Wrong", Interval(0.5, 0.25, 0.75)) == [

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import NotebookError
-from pipelines.notebooks.requests import list_notebooks, notebooks_folder, resolve_notebook, validate_request
+from pipelines.notebooks.requests import list_notebooks, notebooks_dir, resolve_notebook, validate_request
+
+from .notebook_file import write_notebook
 
 ALL = "01_walkthrough, 02_explore_errors, 03_score_new_set"
 
@@ -17,30 +18,18 @@ def faults(name, **texts):
     return caught.value.faults
 
 
-def write(path: Path, *cells: tuple[str, str]) -> str:
-    """Write a notebook of (tag or nothing, source)."""
-    made = [
-        {"cell_type": "code", "metadata": {"tags": [tag]} if tag else {}, "source": source, "outputs": [],
-         "execution_count": None, "id": f"cell-{place}"}
-        for place, (tag, source) in enumerate(cells)
-    ]  # fmt: skip
-    about = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    path.write_text(json.dumps({"cells": made, "metadata": about, "nbformat": 4, "nbformat_minor": 5}))
-    return str(path)
-
-
 def test_the_notebooks_are_known_by_name_and_title():
     assert ", ".join(list_notebooks()) == ALL
-    assert list_notebooks()["03_score_new_set"] == "What the champion says of new images"
+    assert list_notebooks()["03_score_new_set"] == "Score new images"
 
 
 @pytest.mark.parametrize("name", ["02_explore_errors", "explore_errors", "explore", "02"])
 def test_a_notebook_is_found_by_its_name_or_the_beginning_of_it(name):
-    assert resolve_notebook(name) == notebooks_folder() / "02_explore_errors.ipynb"
+    assert resolve_notebook(name) == notebooks_dir() / "02_explore_errors.ipynb"
 
 
 def test_a_notebook_of_ones_own_is_found_by_its_path(tmp_path):
-    path = write(tmp_path / "mine.ipynb", ("parameters", "depth = 3\nname = 'a'  # of mine"))
+    path = write_notebook(tmp_path / "mine.ipynb", ("parameters", "depth = 3\nname = 'a'  # of mine"))
     assert resolve_notebook(path) == Path(path)
     assert validate_request(path, {"depth": "4"}).parameters == {"depth": 4, "name": "a"}
 
@@ -51,19 +40,19 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
     assert faults("there/is/none.ipynb") == [f"There is no notebook there/is/none.ipynb. Known: {ALL}, or give a path."]
 
 
-def test_what_is_given_has_the_type_of_the_default(tmp_path):
-    path = write(tmp_path / "mine.ipynb", ("parameters", "a = 1\nb = 0.5\nc = True\nd = ''\ne = None"))
-    found = validate_request(path, {"a": "2", "b": "3", "c": "no", "d": "007", "e": "[1, two]"}).given
-    assert found == {"a": 2, "b": 3.0, "c": False, "d": "007", "e": [1, "two"]}
-    assert [type(value) for value in found.values()] == [int, float, bool, str, list]
+def test_overrides_have_the_type_of_the_default(tmp_path):
+    path = write_notebook(tmp_path / "mine.ipynb", ("parameters", "a = 1\nb = 0.5\nc = True\nd = ''\ne = None"))
+    values = validate_request(path, {"a": "2", "b": "3", "c": "no", "d": "007", "e": "[1, two]"}).overrides
+    assert values == {"a": 2, "b": 3.0, "c": False, "d": "007", "e": [1, "two"]}
+    assert [type(value) for value in values.values()] == [int, float, bool, str, list]
 
 
 def test_every_wrong_parameter_is_named_at_once_with_what_there_is():
+    known = "It takes workspace, gallery_size, label, env, settings."
     assert faults("explore", gallery="3", gallery_size="many", images="new/") == [
-        "Notebook 02_explore_errors: it has no parameter 'gallery'. Did you mean 'gallery_size'? "
-        "It takes workspace, gallery_size, label, env, settings.",
+        f"Notebook 02_explore_errors: it has no parameter 'gallery'. Did you mean 'gallery_size'? {known}",
         "Notebook 02_explore_errors: gallery_size = 'many': expected a whole number.",
-        "Notebook 02_explore_errors: it has no parameter 'images'. It takes workspace, gallery_size, label, env, settings.",
+        f"Notebook 02_explore_errors: it has no parameter 'images'. {known}",
     ]
 
 
@@ -80,6 +69,6 @@ def test_a_secret_is_refused_because_the_executed_copy_would_hold_it(key, text):
     assert f"{key} holds a secret" in fault and "IRBIS_AZURE__SAS" in fault and "abc" not in fault
 
 
-def test_a_file_that_is_no_notebook_is_told_of(tmp_path):
+def test_a_file_that_is_no_notebook_is_reported(tmp_path):
     (tmp_path / "broken.ipynb").write_text("{")
     assert "broken.ipynb cannot be read (Expecting property name" in faults(str(tmp_path / "broken.ipynb"))[0]

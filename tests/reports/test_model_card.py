@@ -1,4 +1,4 @@
-"""The card of a model version, of figures made by hand."""
+"""The model card, from constructed predictions."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ COUNTS = {
 BACKBONE = "squeezenet1_1@d9499b02/squash224-bilinear"
 
 
-def evaluated(groups=None):
-    """Give an evaluation of 30 images in which 4 of 10 leopards are taken for hares, and a hare for nothing."""
+def evaluate_leopards(groups=None):
+    """Return an evaluation of 30 images in which 4 of 10 leopards are predicted as hare, and one hare as blank."""
     labels = [name for name in CLASSES for _ in range(10)]
-    said = ["blank"] * 10 + ["hare"] * 9 + ["blank"] + ["leopard"] * 6 + ["hare"] * 4
-    probabilities = np.eye(3)[[CLASSES.index(each) for each in said]]
+    predicted = ["blank"] * 10 + ["hare"] * 9 + ["blank"] + ["leopard"] * 6 + ["hare"] * 4
+    probabilities = np.eye(3)[[CLASSES.index(each) for each in predicted]]
     groups = groups or [str(row // 2) for row in range(30)]
     return evaluate(labels, probabilities, CLASSES, groups, bootstrap=100)
 
 
 def reviews(groups=(12, 12, 12), units=("image", "burst", "group"), shares=(0.4, 0.4, 0.3)):
-    """Give operating points of the leopard: on so many groups, at such shares, by unit."""
+    """Yield operating points of the leopard, with the number of groups and the review share of each unit."""
     for unit, count, share in zip(units, groups, shares, strict=True):
         for recall in (0.99, 0.95):
             point = OperatingPoint("leopard", unit, recall, threshold=share, units=30, groups=count)
@@ -40,13 +40,13 @@ def reviews(groups=(12, 12, 12), units=("image", "burst", "group"), shares=(0.4,
 
 def card(backbone=BACKBONE, test=None, **changes):
     given = {
-        "voted": evaluated(),
+        "burst_test": evaluate_leopards(),
         "reviews": tuple(reviews()),
         "calibration": (0.125, 1.5),
-        "interesting": ("hare", "leopard"),
+        "classes_of_interest": ("hare", "leopard"),
         **changes,
     }
-    return model_card("irbis", backbone, COUNTS, test or evaluated(), "a forest of three trees", **given)
+    return model_card("irbis", backbone, COUNTS, test or evaluate_leopards(), "a forest of three trees", **given)
 
 
 def section(text, title):
@@ -54,15 +54,15 @@ def section(text, title):
 
 
 def test_it_says_what_the_model_is_for_and_what_not():
-    text = section(card(), "What it is for")
-    assert "has: blank, hare, leopard." in text and "Looked for:\nhare, leopard." in text
-    assert "Not for: labels it was not trained on" in text
+    text = section(card(), "Intended use")
+    assert "has: blank, hare, leopard." in text and "Classes of interest:\nhare, leopard." in text
+    assert "Not intended for: labels it was not trained on" in text
 
 
 def test_it_counts_images_and_groups_of_each_class_and_split():
     text = section(card(), "Data")
     assert text.startswith("Images: 1,719 train, 250 validation, 486 test; split by group")
-    rows = [re.split(r"  +", line) for line in text.splitlines()[4:-1]]
+    rows = [re.split(r"  +", line) for line in text.splitlines()[3:-1]]
     assert rows == [
         ["class", "train", "validation", "test"],
         ["blank", "1,400 (210)", "200 (30)", "400 (61)"],
@@ -74,25 +74,25 @@ def test_it_counts_images_and_groups_of_each_class_and_split():
 def test_it_names_where_the_model_is_weak():
     text = card(reviews=tuple(reviews(groups=(20, 20, 20))))  # validation has no hare
     weaknesses = section(text, "Known weaknesses").splitlines()
-    assert weaknesses[0].startswith("- The figures hold for these stations and seasons only")
+    assert weaknesses[0].startswith("- The metrics hold for these stations and seasons only")
     assert weaknesses[1:] == [
-        "- Few groups of hare: 19 in test. Its figures may move much with more.",
-        "- Few groups of leopard: 4 in train, 2 in test. Its figures may move much with more.",
+        "- Few groups of hare: 19 in test. Its metrics may change a lot with more.",
+        "- Few groups of leopard: 4 in train, 2 in test. Its metrics may change a lot with more.",
         "- Too few groups were held out to dismiss images at recall 99%: hare, leopard.",
         "- Too few groups were held out to dismiss images at recall 95%: hare.",
-        f"- Lowest recall: leopard, {evaluated().per_class['leopard'].recall.format(2)}.",
-        "- Most frequent mistake: leopard taken for hare, 4 images, 40% of its own.",
+        f"- Lowest recall: leopard, {evaluate_leopards().per_class['leopard'].recall.format(2)}.",
+        "- Most frequent confusion: leopard predicted as hare, 4 images, 40% of its class.",
     ]
-    alone = card(test=evaluated([str(row) for row in range(30)]))
-    assert "- Every test image is a group of its own." in section(alone, "Known weaknesses")
+    alone = card(test=evaluate_leopards([str(row) for row in range(30)]))
+    assert "- Every test image is its own group." in section(alone, "Known weaknesses")
 
 
 def test_it_holds_the_figures_with_their_intervals_and_the_calibration():
-    text, test = section(card(), "Test"), evaluated()
+    text, test = section(card(), "Test"), evaluate_leopards()
     assert f"balanced accuracy       {test.metrics['balanced_accuracy'].format()}\n" in text
     assert re.search(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", test.metrics["balanced_accuracy"].format())
     error = test.metrics["calibration_error"].format()
-    assert f"Calibration error 0.125 before, and {error} after the logits were\ndivided by 1.5." in text
+    assert f"Calibration error 0.125 before, and {error} after temperature\nscaling (temperature 1.5)." in text
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_it_holds_the_figures_with_their_intervals_and_the_calibration():
     [
         (BACKBONE, None, "torchvision's (BSD-3-Clause); trained on ImageNet-1k, which has terms of use of its own"),
         ("irbis_tiny@27ea863c/squash160", None, "irbis's (Apache-2.0); trained on synthetic images only"),
-        (BACKBONE, "/home/mia/own.safetensors", "that of their maker (own.safetensors was given)"),
+        (BACKBONE, "/home/mia/own.safetensors", "see the provider of own.safetensors"),
     ],
 )
 def test_it_says_whose_the_weights_are(backbone, weights, licence):
-    lines = section(card(backbone, weights=weights), "How it is made").splitlines()
+    lines = section(card(backbone, weights=weights), "Model").splitlines()
     name, rest = backbone.split("@")
     digits, preprocessing = rest.split("/")
     assert lines[:2] == [
@@ -122,13 +122,13 @@ def test_operating_points_on_too_few_groups_are_said_to_be_unused():
     assert "not used" not in review_table(tuple(reviews(groups=(100,) * 3)))
 
 
-def test_units_that_say_nothing_new_are_left_out():
+def test_units_with_equal_results_are_left_out():
     rows = review_table(tuple(reviews())).splitlines()[1:]
     assert [re.search(r"image|burst|group", row)[0] for row in rows] == ["image"] * 2 + ["group"] * 2
 
 
 def test_without_operating_points_it_says_so():
-    assert "there is no operating point" in section(card(reviews=()), "What a person must look at")
+    assert "there is no operating point" in section(card(reviews=()), "Review")
 
 
 def test_figures_of_cross_validation_are_never_called_those_of_test():
@@ -139,7 +139,7 @@ def test_figures_of_cross_validation_are_never_called_those_of_test():
     assert figures.startswith(
         "- The figures are of 5-fold cross-validation.\n- An owl was not evaluated.\n\n```\n30 images"
     )
-    assert "found by cross-validation" in text and "found on test" not in text
+    assert "recall by cross-validation" in text and "recall on test" not in text
     weaknesses = section(text, "Known weaknesses").splitlines()
-    assert weaknesses[1] == "- Few groups of leopard: 6 in all. Its figures may move much with more."
+    assert weaknesses[1] == "- Few groups of leopard: 6 in all. Its metrics may change a lot with more."
     assert section(card(caveats=caveats), "Test").startswith("- The figures are of")

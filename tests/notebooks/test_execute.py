@@ -14,10 +14,10 @@ from pipelines.errors import NotebookError, PlatformError
 from pipelines.notebooks.execute import REQUIRED_PACKAGES, NotebookRun, run_notebook
 from pipelines.notebooks.requests import validate_request
 
-from .test_notebooks import write
+from .notebook_file import write_notebook
 
-lacking = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
-needs_papermill = pytest.mark.skipif(bool(lacking), reason=f"needs {', '.join(lacking)}")
+missing = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
+needs_papermill = pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
 
 WHERE = "import os, sys, pipelines\nprint(size, sys.executable, pipelines.__file__, os.getcwd())"
 
@@ -32,7 +32,7 @@ def test_it_runs_in_this_python_and_package_and_folder_whatever_else_is_called_p
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")  # a person's own kernels go before those of the environment
     monkeypatch.chdir(tmp_path)
-    path = write(tmp_path / "a {b}.ipynb", ("parameters", "size = 1"), ("", WHERE))
+    path = write_notebook(tmp_path / "a {b}.ipynb", ("parameters", "size = 1"), ("", WHERE))
     done = run_notebook(validate_request(path, {"size": "5"}), make_settings())
     assert "JUPYTER_PATH" not in os.environ
     assert Path(done.copy).parent == tmp_path / "workspace" / "notebooks"
@@ -50,7 +50,9 @@ def test_it_runs_in_this_python_and_package_and_folder_whatever_else_is_called_p
 
 @needs_papermill
 def test_a_cell_that_fails_is_named_and_the_copy_up_to_there_is_kept(tmp_path, make_settings):
-    path = write(tmp_path / "mine.ipynb", ("", "print('so far')"), ("", "raise KeyError('no\\nway')"), ("", "print(3)"))
+    path = write_notebook(
+        tmp_path / "mine.ipynb", ("", "print('so far')"), ("", "raise KeyError('no\\nway')"), ("", "print(3)")
+    )
     with pytest.raises(NotebookError) as caught:
         run_notebook(validate_request(path, {}), make_settings())
     (copy,) = (tmp_path / "workspace" / "notebooks").glob("*.ipynb")
@@ -65,14 +67,14 @@ def test_a_cell_that_fails_is_named_and_the_copy_up_to_there_is_kept(tmp_path, m
 @needs_papermill
 def test_a_workspace_beyond_a_folder_gets_copy_and_page_too(spark, tmp_path, make_settings):
     settings = make_settings().model_copy(update={"workspace": f"file://{tmp_path}/far"})
-    done = run_notebook(validate_request(write(tmp_path / "mine.ipynb", ("", "print('here')")), {}), settings)
+    done = run_notebook(validate_request(write_notebook(tmp_path / "mine.ipynb", ("", "print('here')")), {}), settings)
     assert done.copy.startswith(f"file://{tmp_path}/far/notebooks/mine-")
     assert "here" in Path(done.copy.removeprefix("file://")).read_text()
     assert "here" in Path(done.page.removeprefix("file://")).read_text()
 
 
 def test_without_papermill_it_says_what_to_install(tmp_path, monkeypatch, make_settings):
-    path = write(tmp_path / "mine.ipynb", ("", "print(1)"))
+    path = write_notebook(tmp_path / "mine.ipynb", ("", "print(1)"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PlatformError) as caught:
         run_notebook(validate_request(path, {}), make_settings())
@@ -82,7 +84,7 @@ def test_without_papermill_it_says_what_to_install(tmp_path, monkeypatch, make_s
     ]
 
 
-def test_the_closing_line_says_where_it_is():
+def test_the_closing_line_names_page_and_copy():
     done = NotebookRun("01_walkthrough", "/w/notebooks/a.ipynb", "/w/notebooks/a.html", 16, 74.2)
     assert done.closing_line() == (
         "notebook: 01_walkthrough, 16 cells run, 1 min 14 s; /w/notebooks/a.html and /w/notebooks/a.ipynb"
@@ -90,9 +92,11 @@ def test_the_closing_line_says_where_it_is():
 
 
 @needs_papermill
-def test_a_kernel_that_dies_is_told_of_and_the_copy_is_kept(tmp_path, make_settings):
-    path = write(tmp_path / "mine.ipynb", ("", "print('so far')"), ("", "import os\nos._exit(9)"))
-    with pytest.raises(NotebookError, match=r"Notebook mine lost its Python, perhaps for want of memory\. The copy"):
+def test_a_kernel_that_dies_is_reported_and_the_copy_is_kept(tmp_path, make_settings):
+    path = write_notebook(tmp_path / "mine.ipynb", ("", "print('so far')"), ("", "import os\nos._exit(9)"))
+    with pytest.raises(
+        NotebookError, match=r"Notebook mine lost its kernel, perhaps because memory ran out\. The copy"
+    ):
         run_notebook(validate_request(path, {}), make_settings())
     (copy,) = (tmp_path / "workspace" / "notebooks").glob("*.ipynb")
     assert "so far" in copy.read_text()

@@ -1,4 +1,4 @@
-"""The notebooks as they are stored: thin, without outputs, with parameters, and the same for Jupyter and Databricks."""
+"""The stored notebooks: short, without outputs, with parameters, for Jupyter and Databricks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NAMES = ["01_walkthrough", "02_explore_errors", "03_score_new_set"]
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def stored(name):
+def read_notebook(name):
     return json.loads((FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))
 
 
-def code_of(notebook):
+def code_cells(notebook):
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
@@ -31,9 +31,9 @@ def test_the_folder_holds_the_notebooks_that_are_tested_and_no_other():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stored_notebook_holds_no_output_and_nothing_of_the_machine_it_was_written_on(name):
-    notebook = stored(name)
+    notebook = read_notebook(name)
     assert notebook["metadata"] == {"kernelspec": KERNEL, "language_info": {"name": "python"}}
-    for cell in code_of(notebook):
+    for cell in code_cells(notebook):
         assert (cell["outputs"], cell["execution_count"]) == ([], None), source_of(cell)
         assert set(cell["metadata"]) <= {"tags"}
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
@@ -42,9 +42,9 @@ def test_a_stored_notebook_holds_no_output_and_nothing_of_the_machine_it_was_wri
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_calls_the_package_and_has_no_code_of_its_own(name):
-    for cell in code_of(stored(name)):
+    for cell in code_cells(read_notebook(name)):
         source = source_of(cell)
-        assert source.count("\n") < 15, source
+        assert source.count("\n") < 18, source
         for node in ast.walk(ast.parse(source)):
             what = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.If, ast.Try, ast.With)
             assert not isinstance(node, what), source
@@ -54,7 +54,7 @@ def test_a_notebook_calls_the_package_and_has_no_code_of_its_own(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_has_a_plain_default_a_comment_and_a_widget(name):
-    first, second = code_of(stored(name))[:2]
+    first, second = code_cells(read_notebook(name))[:2]
     assert first["metadata"] == {"tags": ["parameters"]}
     assigned = [node.targets[0].id for node in ast.parse(source_of(first)).body]
     assert all(ast.literal_eval(node.value) is not None for node in ast.parse(source_of(first)).body)
