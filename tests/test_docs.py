@@ -130,6 +130,7 @@ def test_every_make_target_on_a_page_exists(page):
     assert set(re.findall(r"(?:^    |`)make ([a-z][\w-]*)(?![\w-]*=)", _text(page), re.MULTILINE)) <= TARGETS | UNLISTED
 
 
+@pytest.mark.process
 def test_make_alone_lists_the_targets():
     listed = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert set(re.findall(r"^\s*make ([\w-]+)", listed, re.MULTILINE)) == TARGETS

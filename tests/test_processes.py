@@ -17,6 +17,8 @@ from pipelines.processes import Process
 from pipelines.runs.backends.local import LocalBackend
 from pipelines.runs.history import RUNNING, STOPPED, UNKNOWN, RunHistory, RunRecord
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def child():

@@ -16,6 +16,8 @@ from pipelines import __version__
 from pipelines.resources import resource_dir
 from pipelines.tracking.code_version import code_version
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 BEGIN = """
 import signal, sys, threading, time
 from pipelines import termination

@@ -8,7 +8,7 @@ import sys
 import click
 
 from pipelines.cli.options import common_options, irbis
-from pipelines.cli.runs import FOLLOW, connection_settings, submit_job
+from pipelines.cli.submit import FOLLOW, connection_settings, submit_job
 from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.config.overrides import SETTING_OPTIONS
 from pipelines.databricks.secrets import resolve_secrets

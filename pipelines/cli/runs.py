@@ -1,59 +1,25 @@
-"""Commands for runs on this machine and on other backends: submit, runs, logs, outputs, cancel, repeat."""
+"""Commands about runs that were started, on any backend: runs, logs, outputs, cancel."""
 
 from __future__ import annotations
 
 import json
-import os
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pipelines.cli.options import common_options, irbis
-from pipelines.cli.stages import STAGES
-from pipelines.config.loader import MAPPINGS, SourcedValue, build_settings, load_sourced_values, overlay_settings
-from pipelines.config.settings import Settings
-from pipelines.errors import DataError, SettingsError
+from pipelines.cli.submit import CONNECTION_SETTINGS, FOLLOW, follow_run, open_history, recorded_settings
+from pipelines.config.loader import SourcedValue, build_settings, overlay_settings
+from pipelines.errors import DataError
 from pipelines.runs import follow as follow_module
 from pipelines.runs.backends import registry
-from pipelines.runs.backends.base import Backend, RunRequest
+from pipelines.runs.backends.base import Backend
 from pipelines.runs.backends.workspace_files import WorkspaceFiles
-from pipelines.runs.history import LOCAL, PENDING, SUCCEEDED, UNKNOWN, RunHistory, RunRecord, new_run_id, utc_now
-from pipelines.runs.package import LOCAL_ONLY_PREFIXES, non_default_settings, to_cli_args
-from pipelines.runs.submit import submit_run
+from pipelines.runs.history import UNKNOWN, RunRecord
 from pipelines.stages.result import format_duration
-from pipelines.stages.sweep.plan import read_plan
-
-CONNECTION_SETTINGS = ("databricks.", "hdinsight.", "spark.conf")  # prefixes of settings needed to reach a backend
-SECRET_HINTS = {"databricks": "Refer to a secret scope instead: {{secrets/SCOPE/KEY}}."}
-NO_SECRET_HINT = "The cluster needs its own credentials."
-FOLLOW = click.option("--follow", is_flag=True, help="Show the log until the run ends.")
-
-
-@irbis.command()
-@click.argument("what", metavar="STAGE|run|sweep", type=click.Choice([*STAGES, "run", "sweep"]))
-@click.argument("plan", metavar="[PLAN]", required=False)
-@click.option("--on", "where", metavar="BACKEND", required=True, help=f"Backend to run on: {registry.NAMES}.")
-@click.option("--job", "existing", metavar="NAME", help="Run this deployed job instead of a one-time run.")
-@FOLLOW
-@common_options
-def submit(
-    origins: dict[str, SourcedValue],
-    verbose: bool,
-    what: str,
-    plan: str | None,
-    where: str,
-    existing: str | None,
-    follow: bool,
-) -> int:
-    """Submit a stage, all stages, or a sweep with its PLAN to a cluster, with this code and these settings."""
-    if (what == "sweep") != (plan is not None):
-        raise click.UsageError("A sweep needs a plan, stages take none: irbis submit sweep conf/sweeps/penalties.yaml")
-    return _submit([what, str(Path(plan).absolute())] if plan else [what], origins, where, existing, follow)
 
 
 @irbis.command()
@@ -61,7 +27,7 @@ def submit(
 @common_options
 def runs(origins: dict[str, SourcedValue], verbose: bool, as_json: bool) -> None:
     """List the runs started on this machine, on any backend."""
-    history = _open_history(origins)
+    history = open_history(origins)
     entries = [
         follow_module.refresh_safely(entry, partial(_get_backend, entry, origins), history) for entry in history.all()
     ]
@@ -79,11 +45,11 @@ def runs(origins: dict[str, SourcedValue], verbose: bool, as_json: bool) -> None
 @common_options
 def logs(origins: dict[str, SourcedValue], verbose: bool, run: str | None, follow: bool) -> int:
     """Show the log of a run, by default the latest. RUN is an id or its beginning."""
-    history = _open_history(origins)
+    history = open_history(origins)
     entry = history.find(run)
     backend = _get_backend(entry, origins)
     if follow:
-        return _follow(entry, backend, history, build_settings(origins))
+        return follow_run(entry, backend, history, build_settings(origins))
     text = follow_module.LogTail(backend, entry.folder).read_new(is_over=True)
     click.echo(text or f"{entry.id} has no log yet.", nl=not text)
     return 0
@@ -95,7 +61,7 @@ def logs(origins: dict[str, SourcedValue], verbose: bool, run: str | None, follo
 @common_options
 def outputs(origins: dict[str, SourcedValue], verbose: bool, run: str | None, download: str | None) -> None:
     """List or download the files of a run: log, results, report, model."""
-    entry = _open_history(origins).find(run)
+    entry = open_history(origins).find(run)
     backend = _get_backend(entry, origins)
     if download:
         files = follow_module.download(backend, entry.folder, Path(download))
@@ -112,7 +78,7 @@ def outputs(origins: dict[str, SourcedValue], verbose: bool, run: str | None, do
 @common_options
 def cancel(origins: dict[str, SourcedValue], verbose: bool, run: str | None) -> None:
     """Cancel a run; committed work is kept."""
-    history = _open_history(origins)
+    history = open_history(origins)
     entry = history.find(run)
     backend = _get_backend(entry, origins)
     entry = follow_module.refresh(entry, backend, history)
@@ -125,128 +91,12 @@ def cancel(origins: dict[str, SourcedValue], verbose: bool, run: str | None) -> 
     click.echo(f"{entry.id}: cancellation requested; see `irbis runs`.")
 
 
-@irbis.command()
-@click.argument("run", metavar="[RUN]", required=False)
-@FOLLOW
-@common_options
-def repeat(origins: dict[str, SourcedValue], verbose: bool, run: str | None, follow: bool) -> int:
-    """Repeat a run with the same command, settings and backend."""
-    entry = _open_history(origins).find(run)
-    click.echo(f"repeating {entry.id}: irbis {' '.join([*entry.command, *to_cli_args(entry.settings)])}", err=True)
-    # Secrets are not recorded: items of mappings that hold one come from the current settings.
-    current = {**load_sourced_values(), **{key: origins[key] for key in MAPPINGS}}
-    again = overlay_settings(current, _recorded_settings(entry))
-    if entry.command[0] == "notebook":
-        return _repeat_notebook(entry, follow)
-    if entry.backend != LOCAL:
-        return _submit(entry.command, again, entry.backend, entry.handle.get("job"), follow)
-    os.chdir(entry.cwd)
-    settings = {
-        key: origin.value
-        for key, origin in again.items()
-        if key in entry.settings or (key in MAPPINGS and origin.value)
-    }
-    return _run_command([*entry.command, *to_cli_args(settings)])
-
-
-def _repeat_notebook(entry: RunRecord, follow: bool) -> int:
-    """Submit a notebook again; the settings of its entry are the notebook's parameters."""
-    os.chdir(entry.cwd)
-    parameters = {key: value for key, value in entry.settings.items() if not key.startswith(CONNECTION_SETTINGS)}
-    connection = [shlex.quote(f"{key}={value}") for key, value in entry.settings.items() if key not in parameters]
-    if texts := [*filter(None, [parameters.get("settings")]), *connection]:
-        parameters["settings"] = " ".join(texts)
-    options = [word for key, value in parameters.items() for word in ("-p", f"{key}={value}")]
-    words = ["notebook", "run", *entry.command[1:], *options, "--on", entry.backend]
-    return _run_command([*words, "--follow"] if follow else words)
-
-
-def _run_command(words: Sequence[str]) -> int:
-    return int(irbis.main(list(words), "irbis", standalone_mode=False) or 0)
-
-
-def _submit(
-    words: Sequence[str], origins: dict[str, SourcedValue], where: str, existing: str | None, follow: bool
-) -> int:
-    settings = build_settings(origins)
-    classifiers: list[Any] = [settings.train.classifier]
-    if words[0] == "sweep":
-        classifiers = read_plan(words[1], origins).choices("train.classifier", *classifiers)
-    backend = registry.get_backend(where, settings, WorkspaceFiles(settings))
-    changed, secrets = non_default_settings(origins)
-    sent = {key: value for key, value in changed.items() if not key.startswith(LOCAL_ONLY_PREFIXES)}
-    if not existing:
-        sent["workspace"] = settings.workspace.rstrip("/")
-        if faults := backend.validate(sent):
-            raise SettingsError(faults)
-    for name in secrets:
-        if not name.startswith(LOCAL_ONLY_PREFIXES):
-            click.echo(f"{name} is a secret and is not sent. {SECRET_HINTS.get(where, NO_SECRET_HINT)}", err=True)
-        elif name.startswith("spark.conf"):
-            click.echo(f"{name} is a secret and is not recorded. Set it again for `irbis repeat`.", err=True)
-    job = RunRequest(new_run_id(words[0]), tuple(words), sent, existing, needs_lightgbm="lightgbm" in classifiers)
-    return submit_job(job, changed, where, backend, settings, follow)
-
-
-def submit_job(
-    job: RunRequest, changed: dict[str, Any], where: str, backend: Backend, settings: Settings, follow: bool
-) -> int:
-    """Submit a run, print its id, and follow it if `follow`. Returns the exit code."""
-    history, workspace = RunHistory(settings.runs.history_dir), settings.workspace.rstrip("/")
-    entry = RunRecord(job.id, job.words, where, changed, workspace, os.getcwd(), utc_now(), state=PENDING)
-    entry = submit_run(entry, job, backend, history)
-    click.echo(f"{job.id}: submitted to {where}. Follow it with `irbis logs {job.id} --follow`.", err=True)
-    return _follow(entry, backend, history, settings) if follow else 0
-
-
-def _follow(entry: RunRecord, backend: Backend, history: RunHistory, settings: Settings) -> int:
-    """Follow a run to its end. Returns 0 if it succeeded, else 1."""
-
-    def print_log(text: str) -> None:
-        click.echo(text, nl=False)
-
-    def print_status(text: str) -> None:
-        click.echo(text, err=True)
-
-    try:
-        entry = follow_module.follow(entry, backend, history, settings.runs.poll_seconds, print_log, print_status)
-    except KeyboardInterrupt:
-        print_status(
-            f"{entry.id} is still running. Reconnect with `irbis logs {entry.id} --follow`; "
-            f"stop it with `irbis cancel {entry.id}`."
-        )
-        raise SystemExit(130) from None
-    if entry.state != SUCCEEDED:
-        print_status(f"{entry.id} {entry.state}: {entry.outcome}")
-        return 1
-    stages = follow_module.stage_results(backend, entry.folder)
-    if stages and not any(stage.written for stage in stages):
-        click.echo("Nothing to do: every stage was up to date.")
-    print_status(f"{entry.id} {entry.state}. Download its files with `irbis outputs {entry.id} --download DIR`.")
-    return 0
-
-
-def _open_history(origins: dict[str, SourcedValue]) -> RunHistory:
-    return RunHistory(build_settings(origins).runs.history_dir)
-
-
-def _recorded_settings(entry: RunRecord) -> dict[str, SourcedValue]:
-    return {key: SourcedValue(value, entry.id) for key, value in entry.settings.items()}
-
-
 def _get_backend(entry: RunRecord, origins: dict[str, SourcedValue]) -> Backend:
     """Return the backend of a run, reached with the settings it was submitted with; the current settings go first."""
-    recorded = {key: origin for key, origin in _recorded_settings(entry).items() if key.startswith(CONNECTION_SETTINGS)}
+    recorded = {key: origin for key, origin in recorded_settings(entry).items() if key.startswith(CONNECTION_SETTINGS)}
     current = {key: origin for key, origin in origins.items() if origin.source != "conf/base.yaml"}
     settings = build_settings({**origins, **overlay_settings(recorded, current)})
     return registry.get_backend(entry.backend, settings, WorkspaceFiles(settings))
-
-
-def connection_settings(origins: Mapping[str, SourcedValue]) -> dict[str, Any]:
-    """Return the connection settings that differ from conf/base.yaml; following a run needs them again."""
-    return {
-        key: value for key, value in non_default_settings(origins)[0].items() if key.startswith(CONNECTION_SETTINGS)
-    }
 
 
 def _format_table(entries: Sequence[RunRecord]) -> str:

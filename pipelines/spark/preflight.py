@@ -80,9 +80,9 @@ def workspace_faults(settings: Settings, needs_space: bool = True) -> list[str]:
         ]
     if needs_space and (free := free_bytes(folder)) < RESERVED_BYTES:
         return [
-            f"workspace = {folder}: its disk has {format_megabytes(free)} left, and a run needs {format_megabytes(RESERVED_BYTES)} "
-            "besides the bytes of the images, which are stored there. Free space (`irbis clean --dry-run` shows what "
-            "it would free), or choose another: --workspace DIR."
+            f"workspace = {folder}: its disk has {format_megabytes(free)} left. A run needs "
+            f"{format_megabytes(RESERVED_BYTES)} besides the bytes of the images, which are stored there. Free space "
+            "(`irbis clean --dry-run` shows what it would free), or choose another: --workspace DIR."
         ]
     return []
 

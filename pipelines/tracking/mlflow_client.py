@@ -38,11 +38,10 @@ from pipelines.tracking.stored_models import DIGEST_TAG, NOT_FOUND_CODES
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases; at most one version has each
 EVALUATION = "evaluation.json"
-
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 for noisy in ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.utils.environment", "py4j"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
-# MLflow 2 resets log levels whenever it opens its database, so alembic needs a filter as well.
+# MLflow 2 resets log levels when it opens its database: alembic needs a filter as well.
 logging.getLogger("alembic.runtime.migration").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 
@@ -126,8 +125,7 @@ class Tracking:
             "pip_requirements": ["irbis"],  # saves MLflow half a minute of inferring them
             "dfs_tmpdir": self._scratch_dir(),
         }
-        if has_folder_markers(mlflow.get_artifact_uri()):
-            # log_model would write with Spark, whose wasb client stores markers of folders that MLflow reads as files.
+        if has_folder_markers(mlflow.get_artifact_uri()):  # written by Spark, MLflow would read them as files
             info = Model.log(flavor=mlflow.spark, spark_model=model, **options)
         else:
             info = mlflow.spark.log_model(model, **options)

@@ -13,6 +13,7 @@ from pipelines.cli import app
 HEAVY = {"azure", "delta", "databricks", "mlflow", "numpy", "pandas", "PIL", "pyarrow", "pyspark", "sklearn", "torch"}
 
 
+@pytest.mark.process
 def test_the_command_knows_what_is_asked_before_it_loads_what_does_it():
     code = "import sys, pipelines.cli.app; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -42,6 +43,7 @@ def test_an_error_that_nobody_expected_is_two_lines_and_the_traceback_on_request
     assert len(said) == 2 or "--verbose" in words
 
 
+@pytest.mark.process
 def test_output_in_another_encoding_is_escaped(monkeypatch):
     code = "from pipelines.cli.app import streams; streams.open_streams(); print('Ärger')"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}

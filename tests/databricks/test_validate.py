@@ -216,6 +216,7 @@ def test_parameters_are_judged_by_the_commands_own_parser_and_settings(command, 
 
 
 @pytest.mark.skipif(not SCHEMA.is_file(), reason=f"needs {SCHEMA}")
+@pytest.mark.process
 def test_our_bundle_is_valid_against_the_schema(folder):
     assert accepted_by_the_schema(folder)
 

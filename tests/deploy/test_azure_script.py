@@ -11,6 +11,8 @@ import pytest
 
 from tests.deploy.stand_in import StandIns
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 AZURE = str(ROOT / "deploy/azure/azure.sh")
 HOME_ADDRESS = "203.0.113.7/32"

@@ -10,6 +10,8 @@ import pytest
 
 from tests.deploy.stand_in import StandIns
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = str(ROOT / "deploy/hdinsight/build-environment.sh")
 LOCK = (ROOT / "requirements/hdinsight-5.1.txt").read_text(encoding="utf-8")

@@ -23,6 +23,8 @@ from pipelines.spark.session import DELTA_CONF, MALLOC_ENV
 from tests.deploy.spark_names import unknown
 from tests.deploy.stand_in import StandIns
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy/hdinsight"
 STORAGE = "abfs://cluster@hdix.dfs.core.windows.net"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 SHELLCHECK = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
 SCRIPTS = [*ROOT.glob("deploy/**/*.sh"), ROOT / "requirements/lock.sh", ROOT / ".ci/run"]

@@ -21,6 +21,8 @@ from pipelines.images.subprocess_decoder import SubprocessReader, time_limited_r
 from pipelines.images.watchdog import EXIT_CODE
 from tests.images.crafted import encoded, grey
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

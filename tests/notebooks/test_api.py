@@ -81,6 +81,7 @@ def test_a_stage_runs_only_while_no_other_process_holds_the_workspace(make_setti
 
 
 @pytest.mark.skipif(importlib.util.find_spec("papermill") is None, reason="needs papermill")
+@pytest.mark.process
 def test_the_progress_output_of_a_stage_is_cleared_when_its_result_is_there(tmp_path, make_settings):
     from pipelines.notebooks.execute import run_notebook
     from pipelines.notebooks.requests import validate_request

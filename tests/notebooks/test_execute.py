@@ -49,6 +49,7 @@ def test_it_runs_in_this_python_and_package_and_folder_whatever_else_is_called_p
 
 
 @needs_papermill
+@pytest.mark.process
 def test_a_cell_that_fails_is_named_and_the_copy_up_to_there_is_kept(tmp_path, make_settings):
     path = write_notebook(
         tmp_path / "mine.ipynb", ("", "print('so far')"), ("", "raise KeyError('no\\nway')"), ("", "print(3)")
@@ -92,6 +93,7 @@ def test_the_closing_line_names_page_and_copy():
 
 
 @needs_papermill
+@pytest.mark.process
 def test_a_kernel_that_dies_is_reported_and_the_copy_is_kept(tmp_path, make_settings):
     path = write_notebook(tmp_path / "mine.ipynb", ("", "print('so far')"), ("", "import os\nos._exit(9)"))
     with pytest.raises(

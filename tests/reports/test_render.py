@@ -206,6 +206,7 @@ def test_same_contents_give_the_same_page(contents):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="neither chromium nor google-chrome is on PATH")
 @pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.browser
 def test_chromium_shows_hostile_names_as_text_without_overflow(tmp_path, width, contents, hostile):
     """Frame the page in one of the test's own, whose script measures it from outside."""
     given = json.dumps(hostile).replace("<", "\\u003c")

@@ -106,6 +106,7 @@ def test_a_ledger_that_cannot_be_written_names_the_setting(tmp_path):
         RunHistory(str(tmp_path / "file" / "led")).write(entry())
 
 
+@pytest.mark.process
 def test_a_local_run_whose_process_is_gone_was_stopped(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     process = Process.of(gone.pid)

@@ -15,6 +15,8 @@ from pipelines.errors import PlatformError
 from pipelines.runs import package
 from pipelines.runs.package import build_wheel, non_default_settings, to_cli_args
 
+pytestmark = pytest.mark.process
+
 
 def test_only_what_differs_goes_along_and_no_secret():
     given = {

@@ -21,6 +21,8 @@ from pipelines.schemas import Failure
 from pipelines.stages.result import StageResult
 from pipelines.workspace.lock import workspace_lock
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def recordable(make_settings, tmp_path):

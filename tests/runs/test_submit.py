@@ -17,6 +17,8 @@ from pipelines.runs.submit import submit_run
 from ..databricks_server import databricks_workspace
 from ..livy_server import PASSWORD, Container, livy_server
 
+pytestmark = pytest.mark.process
+
 IN_CLUSTER = {"spark.submit.deployMode": "cluster"}
 NOTE = '#!/bin/sh\nprintf "%s\\n" "$@" > "$SPARK_HOME/part"; mv "$SPARK_HOME/part" "$SPARK_HOME/told"\n'
 CLOUD = "az://account/irbis/survey"

@@ -14,6 +14,8 @@ from pipelines.spark import java as java_module
 from pipelines.spark.class_data_sharing import class_data_sharing_options
 from pipelines.spark.java import Java
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def java() -> Java:

@@ -13,6 +13,8 @@ from pipelines.errors import PlatformError
 from pipelines.spark import java as java_module
 from pipelines.spark.java import Java, find_java, java_options, launcher_options
 
+pytestmark = pytest.mark.process
+
 
 def java(folder: Path, version: str, *, before: str = "") -> Path:
     """Make a home with a `java` that answers as Java does: on stderr."""

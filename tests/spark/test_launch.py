@@ -134,6 +134,7 @@ assert spark.conf.get("spark.reader.token") == "22" and spark.range(3).count() =
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="asks Linux for the arguments of processes")
+@pytest.mark.process
 def test_java_of_a_session_is_given_no_secret_as_an_argument(tmp_path):
     done = subprocess.run([sys.executable, "-c", STARTING, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -176,6 +176,7 @@ def failing(make_settings, monkeypatch):
     return settings
 
 
+@pytest.mark.process
 def test_a_session_that_does_not_start_says_why_and_where_to_look(failing, capfd):
     with pytest.raises(PlatformError) as caught:
         session._start_local(failing, verbose=False, cache_classes=True)

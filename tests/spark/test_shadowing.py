@@ -65,6 +65,7 @@ def test_the_current_folder_matters_to_python_3_10_alone(project):
 
 
 @pytest.mark.parametrize("path", [".", "", "other"])
+@pytest.mark.process
 def test_the_command_says_so_even_where_its_own_package_is_hidden(project, path):
     (project / "other").mkdir()
     (project / "other" / "numpy.py").write_text("raise ImportError('numpy of another Python')")

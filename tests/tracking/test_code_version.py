@@ -11,6 +11,8 @@ from pipelines import __version__
 from pipelines.tracking import code_version as code_version_module
 from pipelines.tracking.code_version import code_version
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
 
 import mlflow
+import pytest
 
 from pipelines.tracking.mlflow_client import Tracking
+
+pytestmark = pytest.mark.process
 
 
 def test_two_that_connect_at_once_leave_logging_as_it_was(make_settings, monkeypatch):

@@ -12,6 +12,8 @@ from pipelines.errors import ModelError
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.tracking.relocate import relocate_artifact_uris
 
+pytestmark = pytest.mark.process
+
 EXPERIMENT = "irbis"
 
 

@@ -20,6 +20,7 @@ with workspace_lock(sys.argv[1]):
 """
 
 
+@pytest.mark.process
 def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
     workspace = tmp_path / "work space" / "deep"
     with holder(HOLD, workspace) as first:

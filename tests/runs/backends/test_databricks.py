@@ -12,6 +12,8 @@ from pipelines.runs.history import PENDING, RUNNING, STOPPED, SUCCEEDED, RunHist
 
 from ...databricks_server import databricks_workspace
 
+pytestmark = pytest.mark.process
+
 HOME = "/Volumes/main/irbis/files/survey"
 GET = "GET /api/2.2/jobs/runs/get"
 

@@ -51,6 +51,7 @@ def test_secrets_reach_spark_submit_in_a_file_that_only_we_read_and_that_goes_wi
 
 
 @pytest.mark.parametrize("how", ["cancelled", "killed"])
+@pytest.mark.process
 def test_the_secrets_of_a_run_that_is_ended_from_outside_go_too(place_of, home, how):
     place = place_of("exec sleep 60", spark__hadoop__reader__password=SECRET)
     handle = place.submit(JOB, home)
@@ -64,6 +65,7 @@ def test_the_secrets_of_a_run_that_is_ended_from_outside_go_too(place_of, home, 
     assert not (folder / "spark.properties").exists()
 
 
+@pytest.mark.process
 def test_without_secrets_sparks_own_defaults_are_left_to_it(place_of, home, tmp_path):
     folder = Path(home) / "run"
     folder.mkdir(parents=True)

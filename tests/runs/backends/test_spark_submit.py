@@ -21,6 +21,8 @@ from pipelines.runs.history import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED,
 
 from .conftest import IN_CLUSTER, JOB, ended
 
+pytestmark = pytest.mark.process
+
 
 def entry_of(handle, home, **more):
     return RunRecord("run-1", ("run",), "yarn", {}, home, "/", utc_now(), handle=handle, **more)

@@ -17,6 +17,8 @@ from ....livy_server import Livy
 from ....serving import serving
 from .conftest import entry_of, wait_for, write_record
 
+pytestmark = pytest.mark.process
+
 
 def test_states_of_livy_are_told_in_our_words(server, place, handle):
     for word, state in [

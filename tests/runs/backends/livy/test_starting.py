@@ -17,6 +17,8 @@ from pipelines.runs.submit import submit_run
 from ....livy_server import PASSWORD, Container
 from .conftest import JOB, entry_of
 
+pytestmark = pytest.mark.process
+
 
 def test_a_batch_has_job_file_code_delta_settings_and_words(server, handle, home):
     assert handle == {"batch": 0, "url": server.url, "id": "run-1", "workspace": home}
