@@ -24,6 +24,7 @@ from pipelines.runs.package import LOCAL_ONLY_PREFIXES, non_default_settings, to
 from pipelines.runs.submit import submit_run
 from pipelines.stages.sweep.plan import read_plan
 
+BACKENDS = "databricks, hdinsight, or a Spark master: yarn, spark://HOST:PORT, k8s://https://HOST:PORT"
 CONNECTION_SETTINGS = ("databricks.", "hdinsight.", "spark.conf")  # prefixes of settings needed to reach a backend
 SECRET_HINTS = {"databricks": "Refer to a secret scope instead: {{secrets/SCOPE/KEY}}."}
 NO_SECRET_HINT = "The cluster needs its own credentials."
@@ -33,7 +34,7 @@ FOLLOW = click.option("--follow", is_flag=True, help="Show the log until the run
 @irbis.command()
 @click.argument("what", metavar="STAGE|run|sweep", type=click.Choice([*STAGES, "run", "sweep"]))
 @click.argument("plan", metavar="[PLAN]", required=False)
-@click.option("--on", "where", metavar="BACKEND", required=True, help=f"Backend to run on: {registry.NAMES}.")
+@click.option("--on", "where", metavar="BACKEND", required=True, help=f"Backend to run on: {BACKENDS}.")
 @click.option("--job", "existing", metavar="NAME", help="Run this deployed job instead of a one-time run.")
 @FOLLOW
 @common_options

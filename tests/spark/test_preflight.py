@@ -99,7 +99,7 @@ def test_a_folder_that_nothing_can_be_made_in_is_named():
 def test_a_disk_without_room_is_told_with_what_is_needed(make_settings, tmp_path, monkeypatch):
     monkeypatch.setattr(preflight, "free_bytes", lambda folder: 12 * 2**20)
     (fault,) = workspace_faults(make_settings())
-    assert "its disk has 12 MB left, and a run needs 64 MB besides the bytes of the images" in fault
+    assert "its disk has 12 MB left. A run needs 64 MB besides the bytes of the images" in fault
     with pytest.raises(PlatformError, match="12 MB left"):
         require_usable_machine(make_settings())
     require_usable_machine(make_settings(), needs_space=False)  # as `irbis clean`, which makes room

@@ -26,6 +26,7 @@ from pipelines.runs.package import build_wheel
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
+PATTERN = EXAMPLES = "databricks"
 VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+")
 RETRY_SECONDS = 60
 SEARCH_LIMIT = 200  # latest runs that are searched for a name

@@ -25,6 +25,7 @@ from pipelines.runs.backends.shared_workspace import (
 )
 from pipelines.runs.history import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED
 
+PATTERN = EXAMPLES = "hdinsight"
 STATES = {
     "not_started": PENDING,
     "starting": PENDING,

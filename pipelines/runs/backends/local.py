@@ -10,7 +10,9 @@ from typing import Any
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
 from pipelines.runs.backends.base import Handle, RunRequest, RunStatus, WorkspaceFiles
-from pipelines.runs.history import RunHistory, refresh_local
+from pipelines.runs.history import LOCAL, RunHistory, refresh_local
+
+PATTERN, EXAMPLES = LOCAL, ""
 
 
 def create(name: str, settings: Settings, files: WorkspaceFiles | None) -> LocalBackend:

@@ -1,22 +1,20 @@
-"""Registry of the backends: `get_backend` returns one by its name."""
+"""Registry of the backends: `get_backend` returns one by its name. A new backend is a new file in this folder.
+
+Each backend file defines PATTERN (a regular expression for its names), EXAMPLES (its names as an error lists them;
+empty for a backend that nobody submits to) and `create(name, settings, files) -> Backend`.
+"""
 
 from __future__ import annotations
 
-import importlib
 import re
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
 
 from pipelines.config.settings import Settings
 from pipelines.errors import SettingsError
+from pipelines.runs import backends
 from pipelines.runs.backends.base import Backend, WorkspaceFiles
-from pipelines.runs.history import LOCAL
-
-NAMES = "databricks, hdinsight, or a Spark master: yarn, spark://HOST:PORT, k8s://https://HOST:PORT"
-_MODULES = {  # pattern of the name -> module
-    LOCAL: "local",
-    "databricks": "databricks",
-    "hdinsight": "livy",
-    r"yarn|spark://.+|k8s://.+|local\[.+\]": "spark_submit",
-}
 
 
 def get_backend(name: str, settings: Settings, files: WorkspaceFiles | None = None) -> Backend:
@@ -24,8 +22,16 @@ def get_backend(name: str, settings: Settings, files: WorkspaceFiles | None = No
 
     `files` gives access to the workspace, for backends that have none of their own.
     """
-    module = next((module for pattern, module in _MODULES.items() if re.fullmatch(pattern, name)), None)
+    modules = _backend_modules()
+    module = next((module for module in modules if re.fullmatch(module.PATTERN, name)), None)
     if not module:
-        raise SettingsError(f"--on {name}: there is no such backend. Known: {NAMES}.")
-    backend: Backend = importlib.import_module(f"pipelines.runs.backends.{module}").create(name, settings, files)
+        known = ", or ".join(module.EXAMPLES for module in modules if module.EXAMPLES)
+        raise SettingsError(f"--on {name}: there is no such backend. Known: {known}.")
+    backend: Backend = module.create(name, settings, files)
     return backend
+
+
+def _backend_modules() -> list[Any]:
+    names = sorted(found.name for found in iter_modules(backends.__path__))
+    modules = [import_module(f"{backends.__name__}.{name}") for name in names]
+    return [module for module in modules if hasattr(module, "PATTERN")]

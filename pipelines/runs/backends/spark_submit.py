@@ -40,6 +40,8 @@ from pipelines.runs.history import FAILED, RUNNING, STOPPED, SUCCEEDED
 from pipelines.runs.record import parse_json
 from pipelines.spark.runtime import spark_home
 
+PATTERN = r"yarn|spark://.+|k8s://.+|local\[.+\]"
+EXAMPLES = "a Spark master: yarn, spark://HOST:PORT, k8s://https://HOST:PORT"
 # $0 is the run's folder, where the output and the exit code are kept.
 WRAPPER_SCRIPT = (
     '"$@" >"$0/output.txt" 2>&1 </dev/null; '
