@@ -11,6 +11,7 @@ FIXTURES = {  # any of these, asked for directly or by another fixture
     "jvm": {"spark"},
     "azurite": {"azurite", "surveys", "tls"},
     "process": {"irbis"},
+    "data": {"shared_data"},
 }
 # Marks of tests that are no unit tests; `process` and `browser` stand in the tests' files where no fixture tells.
 NEEDS = (*FIXTURES, "browser", "slow", "clusters", "kills")
@@ -21,7 +22,7 @@ CORE = {
 
 
 def mark(items: Iterable[pytest.Item]) -> None:
-    """Add `jvm`, `azurite`, `process`, `core` and `unit`."""
+    """Add `jvm`, `azurite`, `process`, `data`, `core` and `unit`."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         for name, tellers in FIXTURES.items():
