@@ -76,8 +76,8 @@ def test_config_says_where_each_value_comes_from(irbis):
 def test_the_notebooks_are_listed_with_their_titles(irbis):
     assert irbis("notebook", "list").stdout.splitlines() == [
         "01_walkthrough     From images to predictions",
-        "02_explore_errors  Where the model errs",
-        "03_score_new_set   What the champion says of new images",
+        "02_explore_errors  Explore the errors of the model",
+        "03_score_new_set   Score new images",
     ]
 
 

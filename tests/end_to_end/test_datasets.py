@@ -76,6 +76,6 @@ def test_labels_are_read_from_the_container_where_upload_put_them(irbis_here, co
     gone = ["--labels", f"{container.url}/2024/gone.csv", "--images", f"{container.url}/2024", "--workspace", "w"]
     assert "gone.csv cannot be read (BlobNotFound). Is it there?" in irbis_here("ingest", *gone, code=2, env=key).stderr
     other = ["--labels", "az://another/c/labels.csv", "--images", f"{container.url}/2024", "--workspace", "w"]
-    assert "it is of another account" in irbis_here("ingest", *other, code=2, env=key).stderr
+    assert "it belongs to another account" in irbis_here("ingest", *other, code=2, env=key).stderr
     signed = ["--images", f"{container.url}/2024?sv=1&sig=aGlk", "--workspace", "w"]
     assert "aGlk" not in (err := irbis_here("datasets", "add", "x", *signed, code=2).stderr) and err
