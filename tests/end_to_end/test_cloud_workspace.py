@@ -25,12 +25,12 @@ from pipelines.cli.app import main
 from pipelines.workspace import hold as holding; from pipelines.stages.ingest import stage as ingest
 
 def pin_and_wait(*given):
-    pin(*given)
+    pin_table(*given)
     pathlib.Path(f"knows-{sys.argv.pop()}").touch()
     while len(list(pathlib.Path().glob("knows-*"))) < 2:
         time.sleep(0.02)
 
-pin, ingest.pin = ingest.pin, pin_and_wait
+pin_table, ingest.pin_table = ingest.pin_table, pin_and_wait
 """
 UNLOCKED = "holding.workspace_lease = lambda settings: contextlib.nullcontext()\n"
 MAIN = "main(sys.argv[1:-1])"

@@ -123,7 +123,7 @@ def test_after_a_full_disk_nothing_half_written_is_left_and_the_same_command_goe
     words = in_namespace("-m")
     Path(command[-1]).write_text(
         "from irbis_entry import main\nfrom pipelines.stages.ingest import stage as ingest\n"
-        "ingest.require_room = lambda *_, **__: None\nmain()\n"
+        "ingest.require_free_space = lambda *_, **__: None\nmain()\n"
     )
     workspace = tmp_path / "w"
     workspace.mkdir()
