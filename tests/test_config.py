@@ -9,6 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from pipelines.config.former_names import FORMER_NAMES
 from pipelines.config.loader import (
     SourcedValue,
     conf_dir,
@@ -267,3 +268,9 @@ def test_of_a_mapping_in_both_the_items_are_laid_over_one_by_one():
         "train.cv_folds": SourcedValue(3, "below"),
     }
     assert overlay_settings(lower, {"spark.conf": SourcedValue("{", "above")})["spark.conf"].value == "{"
+
+
+@pytest.mark.parametrize(("old", "new"), FORMER_NAMES.items())
+def test_a_former_name_is_refused_with_the_new_one(old, new):
+    assert faults(None, {old: 1}) == [f"--set has an unknown key '{old}'. Did you mean '{new}'?"]
+    assert new in setting_keys() and old not in setting_keys()

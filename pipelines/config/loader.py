@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipelines.config.former_names import FORMER_NAMES
 from pipelines.config.settings import ENV_PREFIX, Settings, SettingsSection
 from pipelines.config.types import parse_mapping
 from pipelines.errors import SettingsError
@@ -184,9 +185,8 @@ def build_settings(origins: Mapping[str, SourcedValue]) -> Settings:
 
 
 def _unknown_key_fault(key: str, origin: SourcedValue, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [
-        name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]
-    ]
+    near = [FORMER_NAMES[key]] if key in FORMER_NAMES else difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    near = near or [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
     below = [name for name in known if name.startswith(f"{key}.")]
     if below:
         return f"{origin.source}: '{key}' is a section, not a setting. Set what is in it, such as '{below[0]}'."

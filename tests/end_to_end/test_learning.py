@@ -38,7 +38,9 @@ def test_a_sweep_and_a_comparison_of_splits_print_their_tables(irbis_here, surve
     irbis_here("ingest", *survey)
     (tmp_path / "plan.yaml").write_text("method: grid\nspace: {train.reg_params: [0.01, 1.0]}\n")
     initialised = closing_lines(irbis_here("sweep", "plan.yaml", "--init", *survey).stdout)
-    assert initialised["featurize"].startswith("featurize: 80 read, 80 written")  # what it needs of features it computes
+    assert initialised["featurize"].startswith(
+        "featurize: 80 read, 80 written"
+    )  # what it needs of features it computes
     assert initialised["sweep"].endswith("plan: 0 of 2 trials are done")
     shard = irbis_here("sweep", "plan.yaml", "--shard", "2/2", *survey)
     assert closing_lines(shard.stdout)["sweep"].endswith("plan: shard 2 of 2, 1 of 2 trials")

@@ -1,0 +1,25 @@
+"""Names that settings had before 0.1.0, so that an old settings file is told the new ones."""
+
+FORMER_NAMES = {  # old -> new
+    "featurize.mirror": "featurize.horizontal_flip",
+    "featurize.pictures_per_commit": "featurize.images_per_commit",
+    "images.fit": "images.resize_mode",
+    "ingest.max_failed_share": "ingest.max_failed_fraction",
+    "ingest.max_removed_share": "ingest.max_removed_fraction",
+    "ingest.watch_seconds": "ingest.poll_seconds",
+    "report.pictures": "report.gallery_size",
+    "runs.ledger": "runs.history_dir",
+    "runs.look_seconds": "runs.poll_seconds",
+    "score.recall": "score.target_recall",
+    "score.recall_of": "score.recall_unit",
+    "score.review_below": "score.review_threshold",
+    "train.bootstrap": "train.bootstrap_resamples",
+    "train.depth": "train.max_depth",
+    "train.feature_share": "train.feature_fraction",
+    "train.folds": "train.cv_folds",
+    "train.learner": "train.classifier",
+    "train.min_leaf": "train.min_samples_leaf",
+    "train.pca": "train.pca_components",
+    "train.trees": "train.num_trees",
+    "train.vote": "train.burst_aggregation",
+}
