@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 PATTERN = EXAMPLES = "databricks"
 VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+")
-RETRY_SECONDS = 60
-SEARCH_LIMIT = 200  # latest runs that are searched for a name
+RETRY_SECONDS, SEARCH_LIMIT = 60, 200  # the latter: latest runs that are searched for a name
 
 
 def create(name: str, settings: Settings, files: WorkspaceFiles | None) -> DatabricksBackend:
