@@ -129,7 +129,7 @@ def container(azurite: Azurite, request: pytest.FixtureRequest) -> Any:
     """Give the SDK's client of a new container, named by the test, with the account's key."""
     from azure.storage.blob import ContainerClient
 
-    name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')[:50]}-{uuid.uuid4().hex[:6]}"
+    name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower())[:50].strip('-')}-{uuid.uuid4().hex[:6]}"
     client = ContainerClient.from_connection_string(azurite.connection_string, name)
     client.create_container()
     return client

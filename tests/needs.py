@@ -18,6 +18,13 @@ NEEDS = (*FIXTURES, "browser", "slow", "clusters", "kills")
 # What a contributor runs before pushing, beside the unit tests: each stage, the tables and one run of the command.
 CORE = {
     "end_to_end/test_sample_set.py",
+    "stages/featurize/test_stage.py",
+    "stages/ingest/test_stage.py",
+    "stages/report/test_stage.py",
+    "stages/score/test_stage.py",
+    "stages/train/test_stage.py",
+    "tracking/test_promotion.py",
+    "workspace/test_tables.py",
 }
 
 
@@ -30,6 +37,8 @@ def mark(items: Iterable[pytest.Item]) -> None:
                 item.add_marker(name)
         if any(item.nodeid.removeprefix("tests/").startswith(file) for file in CORE):
             item.add_marker("core")
+        if "end_to_end/" in item.nodeid:
+            item.add_marker("process")
         if not any(item.get_closest_marker(name) for name in NEEDS):
             item.add_marker("unit")
 

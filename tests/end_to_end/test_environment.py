@@ -67,7 +67,6 @@ def run(
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 says that modules of this folder are in the way")
 @pytest.mark.skipif(os.name != "posix", reason="needs a Unix")
-@pytest.mark.process
 def test_settings_of_others_and_modules_of_the_current_folder_change_nothing(command, tmp_path):
     project = tmp_path / "Überwachung [2024] 100% #1: α*"
     for name in ("random.py", "select.py", "types.py", "queue.py", "pandas.py", "pipelines/__init__.py"):
@@ -140,7 +139,6 @@ def test_after_a_full_disk_nothing_half_written_is_left_and_the_same_command_goe
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a Unix shell")
-@pytest.mark.process
 def test_output_that_is_closed_cut_off_or_full_is_no_traceback(command, tmp_path):
     images, irbis = draw(tmp_path / "pics", ["fox/a.jpg", "hare/b.jpg"]), shlex.join(command)
     ingest = f"{irbis} ingest --images {images} --workspace w"

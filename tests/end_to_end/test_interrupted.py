@@ -60,7 +60,6 @@ def test_ctrl_c_stops_the_work_and_nothing_is_lost(irbis, tmp_path):
 
 
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["kill and Kubernetes", "systemd and YARN"])
-@pytest.mark.process
 def test_sigterm_leaves_the_records_and_ends_all_processes(tmp_path, send):
     drawn(tmp_path / "survey")
     words = ["ingest", "--images", "survey", "--workspace", "w", "--set", "ingest.files_per_commit=45"]

@@ -93,7 +93,6 @@ print(json.dumps({row["burst_id"]: row["mean"] for row in means}))
 
 
 @needs_synapseml
-@pytest.mark.process
 def test_the_mean_of_a_burst_is_that_of_synapsemls_ensemble_by_key(tmp_path):
     random = np.random.default_rng(5)
     bursts = [f"S1/{number}" for number in random.integers(0, 40, 200)]

@@ -17,8 +17,6 @@ from pipelines.tracking.mlflow_client import Tracking
 from ..stages.conftest import RULES, survey_images
 from .conftest import COMMAND
 
-pytestmark = pytest.mark.process
-
 SETTINGS = [f"--set={key}={value}" for key, value in {**RULES, "report.gallery_size": 2}.items()]
 
 

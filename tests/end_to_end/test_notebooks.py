@@ -190,7 +190,6 @@ def test_exploring_shows_the_mistakes_that_the_tables_hold(folder, explore, wron
     )
 
 
-@pytest.mark.process
 def test_a_new_set_is_scored_counted_shown_and_written(folder, score):
     assert "Read 7 Written 6 Failed 1" in score.text("run(ingest, spark, config)")
     summary = score.text("predictions = ScoringSummary.of(spark, config)\npredictions.summary()")
@@ -222,7 +221,6 @@ def test_a_label_that_no_test_image_has_is_answered_with_the_known_ones(spark, s
     )
 
 
-@pytest.mark.process
 def test_a_new_set_without_images_stops_at_once(folder, walkthrough, capsys):
     with pytest.raises(SystemExit) as left:
         main(["notebook", "run", "score", "--workspace", str(folder / "w"), "-p", "csv=none"])
