@@ -201,10 +201,10 @@ def test_the_rough_count_is_of_all_rows_that_are_in_whole_files(spark, tables):
 def test_keys_are_sent_to_the_rows_only_where_they_are_few(spark, tables, monkeypatch):
     monkeypatch.setattr("pipelines.workspace.tables.BROADCAST_MAX_ROWS", 2)
     for count, is_sent in ((1, True), (2, True), (3, False)):
-        rows = spark.range(9).join(tables.sent(spark.range(count)), "id", "left_semi")
+        rows = spark.range(9).join(tables.broadcast_keys(spark.range(count)), "id", "left_semi")
         assert sorted(row["id"] for row in rows.collect()) == list(range(count))
         assert ("strategy=broadcast" in rows._jdf.queryExecution().analyzed().toString()) == is_sent
-    none = spark.range(9).join(tables.sent(spark.range(0)), "id", "left_semi")
+    none = spark.range(9).join(tables.broadcast_keys(spark.range(0)), "id", "left_semi")
     assert "Join" not in none._jdf.queryExecution().optimizedPlan().toString()
     assert none.collect() == []
 

@@ -81,7 +81,7 @@ def _select(rows: DataFrame, settings: Settings) -> Selection:
     labels = sorted(row["label"] for row in rows.select("label").distinct().collect())
     if labels:
         requested = settings.train.classes_of_interest
-        require_known_labels("train.classes_of_interest", requested, labels, "training image is labelled")
+        require_known_labels("train.classes_of_interest", requested, labels, "training image")
     return select_rows(rows, settings.train)
 
 

@@ -46,5 +46,5 @@ def test_features_of_another_backbone_are_an_error(spark, trained):
 
 
 def test_one_class_is_no_comparison(series, settings):
-    with pytest.raises(DataError, match="are of 1 classes and 12 groups"):
+    with pytest.raises(DataError, match="have 1 classes and 12 groups"):
         compare_splits(series.where("label = 'hare'"), settings)
