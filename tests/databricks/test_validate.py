@@ -222,6 +222,7 @@ def test_our_bundle_is_valid_against_the_schema(folder):
 
 
 @pytest.mark.skipif(not SCHEMA.is_file(), reason=f"needs {SCHEMA}")
+@pytest.mark.process
 def test_the_schema_catches_none_of_these_faults_but_refuses_an_unknown_field(folder):
     for change, _ in BROKEN.values():
         file = folder / change[0]

@@ -23,6 +23,7 @@ WHERE = "import os, sys, pipelines\nprint(size, sys.executable, pipelines.__file
 
 
 @needs_papermill
+@pytest.mark.process
 def test_it_runs_in_this_python_and_package_and_folder_whatever_else_is_called_python3(
     tmp_path, monkeypatch, make_settings
 ):

@@ -32,6 +32,7 @@ def properties_of(text):
     return found
 
 
+@pytest.mark.process
 def test_secrets_reach_spark_submit_in_a_file_that_only_we_read_and_that_goes_with_it(place_of, home, tmp_path):
     keep = 'cp -p "$0/spark.properties" "$SPARK_HOME/kept"'.replace("$0", str(tmp_path / "ledger" / "run-1"))
     chosen = {"spark__hadoop__reader__password": SECRET, "spark__hadoop__a": 1}
@@ -135,6 +136,7 @@ def command(home, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.process
 def test_a_run_with_a_secret_is_recorded_without_it_and_cancelled_as_it_was_sent(place_of, command, tmp_path):
     place_of("echo 'Submitted application application_17_0042' >&2; exec sleep 60")
     said = command("submit", "ingest", "--on", "yarn", "--set", "spark.conf.spark.submit.deployMode=cluster")
@@ -149,6 +151,7 @@ def test_a_run_with_a_secret_is_recorded_without_it_and_cancelled_as_it_was_sent
     assert (tmp_path / "spark" / "told").read_text().split()[-2:] == ["-kill", "application_17_0042"]
 
 
+@pytest.mark.process
 def test_a_run_with_a_secret_is_repeated_with_the_rest_as_it_was_and_the_secret_of_today(place_of, command, tmp_path):
     place_of('while [ ! -e "$SPARK_HOME/go" ]; do sleep 0.1; done')
     told = tmp_path / "spark" / "told"

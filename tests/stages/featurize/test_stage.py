@@ -114,6 +114,7 @@ def test_what_a_worker_has_loaded_is_not_walked_through_after_every_task(spark, 
     assert kept > 20_000 and walked < kept / 2
 
 
+@pytest.mark.process
 def test_a_worker_imports_neither_torch_nor_spark_sql_nor_pandas_nor_the_settings():
     heavy = "torch", "pandas", "pydantic", "yaml", "delta", "sklearn", "mlflow", "pyspark"
     code = "import sys, pipelines.engines.arrow, pipelines.engines.openvino_engine; print(*sys.modules)"
