@@ -94,15 +94,9 @@ def load_or_evaluate(cache: Path, rows: DataFrame, settings: Settings, unit: str
 def concatenate(parts: list[FoldResult], by_burst: bool) -> PredictionSet:
     """Return the predictions of all folds, optionally after each fold's burst aggregation."""
     sets = [
-        part.predictions.aggregate_bursts(part.decision.max_weight) if by_burst else part.predictions for part in parts
+        part.predictions.aggregate_bursts(part.policy.max_weight) if by_burst else part.predictions for part in parts
     ]
-    return PredictionSet(
-        [label for each in sets for label in each.labels],
-        np.concatenate([each.probabilities for each in sets]),
-        sets[0].classes,
-        [burst for each in sets for burst in each.bursts],
-        [group for each in sets for group in each.groups],
-    )
+    return PredictionSet.concatenate(sets)
 
 
 def measure_reviews(parts: list[FoldResult], label: str) -> list[OperatingPointResult]:
@@ -115,7 +109,7 @@ def measure_reviews(parts: list[FoldResult], label: str) -> list[OperatingPointR
         for recall in (0.99, 0.95):
             points = [
                 next(
-                    (p for p in part.decision.operating_points if (p.label, p.unit, p.recall) == (label, unit, recall)),
+                    (p for p in part.policy.operating_points if (p.label, p.unit, p.recall) == (label, unit, recall)),
                     None,
                 )
                 for part in parts
@@ -171,7 +165,7 @@ def measure_set(
     best = [max(parts, key=lambda part: part.inner) for parts in zip(*results.values(), strict=True)]
     print(table_row("search", concatenate(best, by_burst=False)), flush=True)
     print(table_row("search, bursts aggregated", concatenate(best, by_burst=True)), flush=True)
-    for label in best[0].decision.classes_of_interest:
+    for label in best[0].policy.classes_of_interest:
         for review in measure_reviews(best, label):
             point = review.point
             print(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,16 +29,18 @@ class HeldOutPredictions:
 
     @property
     def predictions(self) -> PredictionSet:
-        return _concatenate([part.predictions for part in self.parts])
+        return PredictionSet.concatenate([part.predictions for part in self.parts])
 
     @property
     def uncalibrated(self) -> PredictionSet:
-        return _concatenate([part.uncalibrated for part in self.parts])
+        return PredictionSet.concatenate([part.uncalibrated for part in self.parts])
 
     @property
     def burst_predictions(self) -> PredictionSet:
         """Return the predictions after the burst vote, with the weight that was chosen without the fold."""
-        return _concatenate([part.predictions.aggregate_bursts(part.policy.max_weight) for part in self.parts])
+        return PredictionSet.concatenate(
+            [part.predictions.aggregate_bursts(part.policy.max_weight) for part in self.parts]
+        )
 
     def measure_operating_points(self, policy: ReviewPolicy, bootstrap: int) -> tuple[OperatingPointResult, ...]:
         """Return the review share and the recall of each operating point of the policy.
@@ -67,13 +68,3 @@ class HeldOutPredictions:
 def method_name(folds: int) -> str:
     """Return the name of the evaluation method; 0 folds: the test split."""
     return f"{folds}-fold cross-validation" if folds else "test"
-
-
-def _concatenate(parts: Sequence[PredictionSet]) -> PredictionSet:
-    return PredictionSet(
-        [label for each in parts for label in each.labels],
-        np.concatenate([each.probabilities for each in parts]),
-        parts[0].classes,
-        [burst for each in parts for burst in each.bursts],
-        [group for each in parts for group in each.groups],
-    )

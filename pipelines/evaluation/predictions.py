@@ -19,11 +19,8 @@ from pipelines.evaluation.metrics import evaluate
 from pipelines.evaluation.results import Evaluation
 from pipelines.evaluation.review_policy import TARGET_RECALLS, UNITS, ClassScores, ReviewPolicy, choose_threshold
 
-AGGREGATION_WEIGHTS = {
-    "mean": MEAN,
-    "max": MAXIMUM,
-    "none": NO_VOTE,
-}  # weights by train.burst_aggregation; `auto` chooses the best
+# Weights by train.burst_aggregation; `auto` chooses the best.
+AGGREGATION_WEIGHTS = {"mean": MEAN, "max": MAXIMUM, "none": NO_VOTE}
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,17 @@ class PredictionSet:
     bursts: Sequence[str]
     groups: Sequence[str]
     flipped: Floats | None = None
+
+    @classmethod
+    def concatenate(cls, sets: Sequence[PredictionSet]) -> PredictionSet:
+        """Return the predictions of several sets with the same classes, in their order and without flipped copies."""
+        return cls(
+            [label for each in sets for label in each.labels],
+            np.concatenate([each.probabilities for each in sets]),
+            sets[0].classes,
+            [burst for each in sets for burst in each.bursts],
+            [group for each in sets for group in each.groups],
+        )
 
     @cached_property
     def class_indices(self) -> NDArray[np.int64]:
