@@ -24,6 +24,7 @@ from pipelines.runs.package import LOCAL_ONLY_PREFIXES, non_default_settings, to
 from pipelines.runs.submit import submit_run
 from pipelines.stages.sweep.plan import read_plan
 
+# As registry.known_backends() lists them, which would import all backends at every start of the command.
 BACKENDS = "databricks, hdinsight, or a Spark master: yarn, spark://HOST:PORT, k8s://https://HOST:PORT"
 CONNECTION_SETTINGS = ("databricks.", "hdinsight.", "spark.conf")  # prefixes of settings needed to reach a backend
 SECRET_HINTS = {"databricks": "Refer to a secret scope instead: {{secrets/SCOPE/KEY}}."}

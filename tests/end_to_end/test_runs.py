@@ -71,7 +71,7 @@ def test_a_run_that_cannot_go_there_is_not_sent(irbis_here, tmp_path):
     assert "No runs in" in irbis_here("runs").stdout
     unknown = irbis_here("submit", "run", "--on", "mars", code=2).stderr
     assert unknown.startswith(
-        "irbis: --on mars: there is no such backend. Known: databricks, or hdinsight, or a Spark master:"
+        "irbis: --on mars: there is no such backend. Known: databricks, hdinsight, or a Spark master:"
     )
 
 

@@ -22,13 +22,17 @@ def get_backend(name: str, settings: Settings, files: WorkspaceFiles | None = No
 
     `files` gives access to the workspace, for backends that have none of their own.
     """
-    modules = _backend_modules()
-    module = next((module for module in modules if re.fullmatch(module.PATTERN, name)), None)
+    module = next((module for module in _backend_modules() if re.fullmatch(module.PATTERN, name)), None)
     if not module:
-        known = ", or ".join(module.EXAMPLES for module in modules if module.EXAMPLES)
-        raise SettingsError(f"--on {name}: there is no such backend. Known: {known}.")
+        raise SettingsError(f"--on {name}: there is no such backend. Known: {known_backends()}.")
     backend: Backend = module.create(name, settings, files)
     return backend
+
+
+def known_backends() -> str:
+    """Return the names that runs can be submitted to, as a message lists them."""
+    *names, last = (module.EXAMPLES for module in _backend_modules() if module.EXAMPLES)
+    return f"{', '.join(names)}, or {last}"
 
 
 def _backend_modules() -> list[Any]:

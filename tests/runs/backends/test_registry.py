@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.cli.submit import BACKENDS
 from pipelines.errors import SettingsError
 from pipelines.runs import backends
-from pipelines.runs.backends.registry import get_backend
+from pipelines.runs.backends.registry import get_backend, known_backends
 
 TOY = """
 PATTERN, EXAMPLES = "toy://.+", "toy://NAME"
@@ -22,8 +23,12 @@ def test_a_new_backend_is_one_new_file(tmp_path, monkeypatch, make_settings):
     settings = make_settings()
     found = get_backend("toy://box", settings, None)
     assert found == {"name": "toy://box", "workspace": settings.workspace, "files": None}
-    with pytest.raises(SettingsError, match=r"Known: databricks, or hdinsight, or .*, or toy://NAME"):
+    with pytest.raises(SettingsError, match=r"Known: databricks, hdinsight, a Spark master: .*, or toy://NAME"):
         get_backend("toy:", settings)
+
+
+def test_the_help_of_submit_names_the_known_backends():
+    assert known_backends() == BACKENDS
 
 
 def test_a_backend_that_nobody_submits_to_is_not_offered(make_settings):
@@ -31,6 +36,6 @@ def test_a_backend_that_nobody_submits_to_is_not_offered(make_settings):
     with pytest.raises(SettingsError) as error:
         get_backend("mars", make_settings())
     assert str(error.value) == (
-        "--on mars: there is no such backend. Known: databricks, or hdinsight, or a Spark master: yarn, "
+        "--on mars: there is no such backend. Known: databricks, hdinsight, or a Spark master: yarn, "
         "spark://HOST:PORT, k8s://https://HOST:PORT."
     )

@@ -204,6 +204,6 @@ def test_without_a_spark_its_setting_is_named(place_of, home, monkeypatch):
 @pytest.mark.parametrize("name", ["mesos://x", "hdinsigth", "spark:"])
 def test_only_places_that_are_known_are_taken(make_settings, name):
     with pytest.raises(
-        SettingsError, match=r"there is no such backend. Known: databricks, or hdinsight, or a Spark master"
+        SettingsError, match=r"there is no such backend. Known: databricks, hdinsight, or a Spark master"
     ):
         get_backend(name, make_settings())
