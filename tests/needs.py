@@ -1,4 +1,4 @@
-"""Mark tests by what they need, which their fixtures tell; a test that needs nothing is a unit test."""
+"""Mark tests by what they need, derived from their fixtures; a test that needs nothing is a unit test."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-FIXTURES = {  # any of these, asked for directly or by another fixture
+FIXTURES = {  # mark -> fixtures, used directly or by another fixture
     "jvm": {"spark"},
     "azurite": {"azurite", "surveys", "tls"},
     "process": {"irbis"},
     "data": {"shared_data"},
 }
-# Marks of tests that are no unit tests; `process` and `browser` stand in the tests' files where no fixture tells.
+# Marks of tests that are not unit tests; `process` and `browser` are also written on tests without such a fixture.
 NEEDS = (*FIXTURES, "browser", "slow", "clusters", "kills")
 # What a contributor runs before pushing, beside the unit tests: each stage, the tables and one run of the command.
 CORE = {
@@ -32,8 +32,8 @@ def mark(items: Iterable[pytest.Item]) -> None:
     """Add `jvm`, `azurite`, `process`, `data`, `core` and `unit`."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        for name, tellers in FIXTURES.items():
-            if tellers & fixtures:
+        for name, names in FIXTURES.items():
+            if names & fixtures:
                 item.add_marker(name)
         if any(item.nodeid.removeprefix("tests/").startswith(file) for file in CORE):
             item.add_marker("core")

@@ -13,7 +13,7 @@ from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.config.overrides import SETTING_OPTIONS
 from pipelines.databricks.secrets import resolve_secrets
 from pipelines.errors import NotebookError, SettingsError
-from pipelines.notebooks.parameters import settings_from_parameters
+from pipelines.notebooks.parameters import sourced_values
 from pipelines.notebooks.requests import NotebookRequest, validate_request
 from pipelines.runs.backends.base import RunRequest
 from pipelines.runs.backends.registry import get_backend
@@ -51,8 +51,8 @@ def run_notebook(
     request = validate_request(name, _parse_parameters(pairs))
     shared = {key: value for key, value in request.parameters.items() if key in ("workspace", "env", "settings")}
     if where:
-        return _submit_notebook(request, settings_from_parameters(shared), where, follow)
-    settings = resolve_secrets(build_settings(settings_from_parameters(shared)))
+        return _submit_notebook(request, sourced_values(shared), where, follow)
+    settings = resolve_secrets(build_settings(sourced_values(shared)))
     click.echo(run_notebook(request, settings, progress_bar=sys.stderr.isatty()).closing_line())
     return 0
 

@@ -35,9 +35,9 @@ def run(origins: dict[str, SourcedValue], verbose: bool) -> None:
 @common_options
 def demo(origins: dict[str, SourcedValue], verbose: bool) -> None:
     """Draw a sample set of camera-trap images and run all stages on it (or on --images)."""
-    from pipelines.demo.demo import demo_settings
+    from pipelines.demo.demo import with_sample_set
 
-    _run_all(["demo"], demo_settings(origins), verbose)
+    _run_all(["demo"], with_sample_set(origins), verbose)
 
 
 @irbis.command()

@@ -16,7 +16,7 @@ from pipelines.errors import SettingsError
 ORIGIN = "irbis demo"
 
 
-def demo_settings(origins: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
+def with_sample_set(origins: Mapping[str, SourcedValue]) -> dict[str, SourcedValue]:
     """Return the settings with the sample set as source, in its own workspace; the user's settings are kept."""
     images = origins["sources.images"].value
     name = Path(images).expanduser().absolute().name if images else "sample"

@@ -15,10 +15,9 @@ warnings.filterwarnings("ignore", "IProgress not found")  # MLflow's progress ba
 from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.config.settings import Settings
 from pipelines.databricks.secrets import resolve_secrets
-from pipelines.demo.demo import demo_settings as with_sample_set
+from pipelines.demo.demo import with_sample_set
 from pipelines.errors import SettingsError
-from pipelines.notebooks.parameters import parameters
-from pipelines.notebooks.parameters import settings_from_parameters as sourced_values
+from pipelines.notebooks.parameters import parameters, sourced_values
 from pipelines.spark.session import get_session
 from pipelines.stages.result import StageResult
 from pipelines.stages.score.stage import require_backbone

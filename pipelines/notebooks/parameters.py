@@ -62,7 +62,7 @@ def parse_as(text: str, like: Any) -> Any:
     return text
 
 
-def settings_from_parameters(values: Mapping[str, Any]) -> dict[str, SourcedValue]:
+def sourced_values(values: Mapping[str, Any]) -> dict[str, SourcedValue]:
     """Return the settings with their sources for a notebook's parameters, which are named like options.
 
     `settings` holds further settings as for --set, separated by spaces. Empty values are ignored.

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.config.loader import SourcedValue, load_sourced_values
-from pipelines.demo.demo import demo_settings
+from pipelines.demo.demo import with_sample_set
 from pipelines.demo.sample_set import IMAGES
 
 
 def chosen(**overrides: str) -> dict[str, SourcedValue]:
-    return demo_settings(load_sourced_values(None, {key.replace("__", "."): value for key, value in overrides.items()}))
+    return with_sample_set(
+        load_sourced_values(None, {key.replace("__", "."): value for key, value in overrides.items()})
+    )
 
 
 def test_the_sample_set_is_drawn_once_into_the_demos_own_workspace(tmp_path, monkeypatch):
