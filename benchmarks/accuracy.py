@@ -63,7 +63,7 @@ RANDOM_SPLIT = ("squeezenet1_1", "mobilenet_v2")  # recipes that are also evalua
 class FoldResult:
     """Result of one fold: the policy chosen on the other folds, and the predictions for this one."""
 
-    decision: ReviewPolicy
+    policy: ReviewPolicy
     inner: float  # balanced accuracy within the other folds
     predictions: PredictionSet
 
