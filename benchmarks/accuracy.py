@@ -16,26 +16,24 @@ import argparse
 import pickle
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from pipelines.backbones import feature_id
-from pipelines.classifiers.predict import predict_labelled
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.config.loader import load_settings
 from pipelines.config.settings import Settings
-from pipelines.evaluation.folds import assign_folds
 from pipelines.evaluation.predictions import PredictionSet
 from pipelines.evaluation.review_policy import OperatingPointResult, ReviewPolicy, measure_points
 from pipelines.spark.session import get_session
 from pipelines.stages.featurize import stage as featurize
 from pipelines.stages.ingest import stage as ingest
-from pipelines.stages.train.stage import train
-from pipelines.stages.train.training_data import training_rows
+from pipelines.stages.train.stage import train_selected
+from pipelines.stages.train.training_data import select_rows, training_rows
 from pipelines.workspace.tables import Tables
 
 OUTER = 5
@@ -68,20 +66,19 @@ class FoldResult:
     predictions: PredictionSet
 
 
-def evaluate_folds(rows: DataFrame, settings: Settings, unit: str) -> Iterator[FoldResult]:
+def evaluate_folds(rows: TrainingSet, settings: Settings, unit: str) -> Iterator[FoldResult]:
     """Yield the result of each fold in turn, trained on the others."""
-    folded = assign_folds(rows, OUTER, "outer", unit).cache()
+    fold_of = rows.with_folds(OUTER, "outer", unit).folds
     for fold in range(OUTER):
-        split = folded.withColumn("split", F.when(F.col("fold") == fold, "test").otherwise("train")).drop("fold")
-        trained = train(split, settings)
-        predictions = predict_labelled(trained.model, split.where("split = 'test'"), trained.classes)
+        split = replace(rows, images=rows.images.assign(split=np.where(fold_of == fold, "test", "train")))
+        trained = train_selected(select_rows(split, settings.train), settings)
+        predictions = trained.model.predict(split.in_split("test"), trained.classes)
         assert predictions is not None and trained.validation is not None
         inner = trained.validation.metrics["balanced_accuracy"].value or 0.0
         yield FoldResult(trained.policy, inner, predictions.average_views(trained.policy.average_flip))
-    folded.unpersist()
 
 
-def load_or_evaluate(cache: Path, rows: DataFrame, settings: Settings, unit: str) -> list[FoldResult]:
+def load_or_evaluate(cache: Path, rows: TrainingSet, settings: Settings, unit: str) -> list[FoldResult]:
     """Return the fold results from the cache file, or compute and cache them."""
     if cache.exists():
         return list(pickle.loads(cache.read_bytes()))
@@ -151,17 +148,17 @@ def measure_set(
         if not results:
             ingest.run(spark, settings)
         featurize.run(spark, settings)
-        rows = training_rows(Tables.of(spark, settings), settings, feature_id(settings)).drop("split").cache()
+        rows = TrainingSet.collect(training_rows(Tables.of(spark, settings), settings, feature_id(settings)))
         caches = Path(settings.workspace) / "parts"
         results[recipe] = load_or_evaluate(caches / f"{recipe}.pickle", rows, settings, "group_id")
         print(table_row(recipe, concatenate(results[recipe], by_burst=False)), flush=True)
-        has_groups = rows.select("group_id").distinct().count() < rows.count()
+        has_groups = rows.count_groups() < len(rows)
         if has_groups:
             print(table_row(f"{recipe}, bursts aggregated", concatenate(results[recipe], by_burst=True)), flush=True)
         if has_groups and recipe in RANDOM_SPLIT:
             random = load_or_evaluate(caches / f"{recipe}, random split.pickle", rows, settings, "content_hash")
             print(table_row(f"{recipe}, random split of frames", concatenate(random, by_burst=False)), flush=True)
-        rows.unpersist()
+        rows.store.release()
     best = [max(parts, key=lambda part: part.inner) for parts in zip(*results.values(), strict=True)]
     print(table_row("search", concatenate(best, by_burst=False)), flush=True)
     print(table_row("search, bursts aggregated", concatenate(best, by_burst=True)), flush=True)

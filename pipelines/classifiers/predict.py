@@ -12,7 +12,6 @@ from pyspark.sql import functions as F
 
 from pipelines.classifiers.estimators import allow_custom_stages, import_lightgbm
 from pipelines.classifiers.transformers import FLIPPED_COLUMN, predict_probabilities
-from pipelines.evaluation.folds import in_fold
 from pipelines.evaluation.predictions import PredictionSet
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking
 
@@ -30,27 +29,23 @@ def load_model(tracking: Tracking, version: ModelVersion) -> PipelineModel:
     return tracking.load(version)
 
 
-def predict_labelled(
-    model: PipelineModel, rows: DataFrame, classes: Sequence[str], *, all_classes: Sequence[str] | None = None
-) -> PredictionSet | None:
-    """Return predictions for rows of features, label, burst_id, group_id with a label in `all_classes`, or None.
+def predict_labelled(model: PipelineModel, rows: DataFrame, classes: Sequence[str]) -> PredictionSet | None:
+    """Return predictions for rows of features, label, burst_id, group_id, or None without rows.
 
-    `classes` are the model's own, in its order; `all_classes` (default: the same) may have more, which get the
-    probability 0. Rows with non-null `flipped` are predicted in both views. Of more than MAX_ROWS rows about that many
-    are collected, in groups sampled by their hash: metrics on them are unbiased, with wider intervals.
+    `classes` are the model's own, in its order. Rows with non-null `flipped` are predicted in both views. Of more than
+    MAX_ROWS rows about that many are collected, in groups sampled by their hash: metrics on them are unbiased, with
+    wider intervals.
     """
-    all_classes = list(all_classes or classes)
-    sample = _sample_groups(rows.where(F.col("label").isin(all_classes)))
-    return _collect(_predict_views(model, sample), classes, all_classes)
+    return _collect(_predict_views(model, _sample_groups(rows)), classes)
 
 
 def predict_out_of_fold(
     models: Sequence[PipelineModel], rows: DataFrame, classes: Sequence[str]
 ) -> PredictionSet | None:
     """Return out-of-fold predictions: model i predicts the rows with `fold` i, which it was not trained on."""
-    sample = _sample_groups(rows.where(F.col("label").isin(list(classes))))
-    predictions = [_predict_views(model, sample.where(in_fold(fold))) for fold, model in enumerate(models)]
-    return _collect(reduce(DataFrame.unionAll, predictions), classes, classes)
+    sample = _sample_groups(rows)
+    predictions = [_predict_views(model, sample.where(F.col("fold") == fold)) for fold, model in enumerate(models)]
+    return _collect(reduce(DataFrame.unionAll, predictions), classes)
 
 
 def _predict_views(model: PipelineModel, rows: DataFrame) -> DataFrame:
@@ -64,20 +59,15 @@ def _predict_views(model: PipelineModel, rows: DataFrame) -> DataFrame:
     return predictions.drop(*views)
 
 
-def _collect(predictions: DataFrame, classes: Sequence[str], all_classes: Sequence[str]) -> PredictionSet | None:
+def _collect(predictions: DataFrame, classes: Sequence[str]) -> PredictionSet | None:
     table = predictions.toPandas()
     if table.empty:
         return None
-    columns = [list(all_classes).index(name) for name in classes]
-    views = []
-    for name in [name for name in predictions.columns if name.startswith(PROBABILITY_PREFIX)]:
-        probabilities = np.zeros((len(table), len(all_classes)))
-        probabilities[:, columns] = np.stack(table[name])
-        views.append(probabilities)
+    views = [np.stack(table[name]) for name in predictions.columns if name.startswith(PROBABILITY_PREFIX)]
     return PredictionSet(
         table["label"].tolist(),
         views[0],
-        tuple(all_classes),
+        tuple(classes),
         table["burst_id"].tolist(),
         table["group_id"].tolist(),
         views[1] if len(views) > 1 else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyspark.ml import PipelineModel, Transformer
 from pyspark.ml.functions import array_to_vector, vector_to_array
@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 ROWS_PER_TASK = 5_000
 FLIPPED_COLUMN = "flipped"  # the column of features of the flipped image
+UNKNOWN_WEIGHT = 1e-9  # factor on the weight of a row with an unknown label: a fold of only such rows still has a loss
 MIN_PROBABILITY = 2.220446049250313e-16  # the epsilon of a double; smaller probabilities are raised to it
 
 
@@ -70,16 +71,23 @@ def with_temperature_scaling(model: PipelineModel, temperature: float) -> Pipeli
     return PipelineModel(stages=[*model.stages, TemperatureScaling(temperature)])
 
 
+def weigh_classes(counts: Mapping[str, int], classes: Sequence[str], class_weights: str) -> dict[str, float]:
+    """Return the weight of a row of each class.
+
+    With class_weights `balanced` it is n / (k * n_class): all classes count the same (King and Zeng, 2001).
+    """
+    total, k = sum(counts.values()), len(classes)
+    is_unweighted = class_weights == "none"
+    return {name: 1.0 if is_unweighted or name not in counts else total / (k * counts[name]) for name in classes}
+
+
 def prepare_training_rows(rows: DataFrame, classes: Sequence[str], class_weights: str) -> DataFrame:
     """Return vector, label (class index as a double), weight, and the other columns except the features.
 
-    With class_weights `balanced` a row has the weight n / (k * n_class): all classes count the same (King and Zeng,
-    2001). A row that also has features of the flipped image (`flipped`) becomes two.
+    A row that also has features of the flipped image (`flipped`) becomes two.
     """
     counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
-    total, k = sum(counts.values()), len(classes)
-    is_unweighted = class_weights == "none"
-    weights = {name: 1.0 if is_unweighted or name not in counts else total / (k * counts[name]) for name in classes}
+    total, weights = sum(counts.values()), weigh_classes(counts, classes, class_weights)
     index = _lookup({name: float(i) for i, name in enumerate(classes)})
     views = rows
     if FLIPPED_COLUMN in rows.columns:

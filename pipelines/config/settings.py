@@ -122,6 +122,7 @@ class Train(SettingsSection):
     reg_params: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1), BeforeValidator(split_commas)]
     elastic_net: Annotated[float, Field(ge=0, le=1)]
     max_iter: Annotated[int, Field(ge=1)]
+    max_in_memory_values: Annotated[int, Field(ge=0)]
     num_trees: Annotated[int, Field(ge=1, le=10_000)]
     max_depth: Annotated[int, Field(ge=1, le=30)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]

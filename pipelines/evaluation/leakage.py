@@ -55,7 +55,7 @@ class Leakage:
 
 
 def find_leaks(
-    features: Floats,
+    features: NDArray[np.floating[Any]],
     sides: Ints,
     is_checked: NDArray[np.bool_],
     labels: Sequence[str],
@@ -96,7 +96,7 @@ def find_leaks(
     return Leakage(checked, len(pairs), min(pairs, default=None))
 
 
-def _standardize(features: Floats) -> NDArray[np.float32]:
+def _standardize(features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Return features with mean 0 and standard deviation 1; nearly constant ones stay small."""
     values = np.asarray(features, dtype=np.float32)
     spread = values.std(axis=0)

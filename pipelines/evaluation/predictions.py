@@ -48,6 +48,27 @@ class PredictionSet:
             [group for each in sets for group in each.groups],
         )
 
+    def take(self, mask: NDArray[np.bool_]) -> PredictionSet:
+        """Return the images of a mask."""
+        labels, bursts, groups = (
+            [value for value, is_taken in zip(values, mask, strict=True) if is_taken]
+            for values in (self.labels, self.bursts, self.groups)
+        )
+        flipped = None if self.flipped is None else self.flipped[mask]
+        return PredictionSet(labels, self.probabilities[mask], self.classes, bursts, groups, flipped)
+
+    def with_classes(self, classes: Sequence[str]) -> PredictionSet:
+        """Return the predictions with more classes, which have the probability 0."""
+        columns = [list(classes).index(name) for name in self.classes]
+
+        def spread(probabilities: Floats) -> Floats:
+            wide = np.zeros((len(probabilities), len(classes)))
+            wide[:, columns] = probabilities
+            return wide
+
+        flipped = None if self.flipped is None else spread(self.flipped)
+        return replace(self, probabilities=spread(self.probabilities), classes=tuple(classes), flipped=flipped)
+
     @cached_property
     def class_indices(self) -> NDArray[np.int64]:
         """Return the class index of each image."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -25,6 +26,15 @@ def assign_split(group_id: Column, fractions: Sequence[float], salt: str) -> Col
         .when(bucket < round((train + validation) * HASH_BUCKETS), SPLITS[1])
         .otherwise(SPLITS[2])
     )
+
+
+def find_split(group_id: str, fractions: Sequence[float], salt: str) -> str:
+    """Return the split of one group, as `assign_split`."""
+    bucket = int(sha256(f"{salt}:{group_id}".encode()).hexdigest()[:12], 16) % HASH_BUCKETS
+    train, validation, _ = fractions
+    if bucket < round(train * HASH_BUCKETS):
+        return SPLITS[0]
+    return SPLITS[1] if bucket < round((train + validation) * HASH_BUCKETS) else SPLITS[2]
 
 
 _LABELLED = "failure is null and label is not null and content_hash is not null"
@@ -56,12 +66,14 @@ def labelled_images(images: DataFrame, exclude: Sequence[str] = (), also: Sequen
     return rows.where(~F.col("label").isin(list(exclude))) if exclude else rows
 
 
-def count_by_split(rows: DataFrame) -> Counts:
-    """Count images and groups by label and split; rows have label, group_id, split."""
-    counted = rows.groupBy("label", "split").agg(F.count("*"), F.countDistinct("group_id")).collect()
+def count_by_split(labels: Sequence[str], splits: Sequence[str], groups: Sequence[str]) -> Counts:
+    """Count images and groups by label and split, in the order of their names."""
+    members: dict[tuple[str, str], list[str]] = {}
+    for label, split, group in zip(labels, splits, groups, strict=True):
+        members.setdefault((label, split), []).append(group)
     counts: dict[str, dict[str, tuple[int, int]]] = {}
-    for label, split, images, groups in sorted(counted):
-        counts.setdefault(label, {})[split] = images, groups
+    for (label, split), found in sorted(members.items()):
+        counts.setdefault(label, {})[split] = len(found), len(set(found))
     return counts
 
 

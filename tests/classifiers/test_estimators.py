@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from pipelines.classifiers.cross_validation import fit_with_validation
+from pipelines.classifiers.distributed import fit_with_validation
 from pipelines.classifiers.estimators import build_estimator, describe
 from pipelines.classifiers.transformers import predict_probabilities
 from pipelines.errors import PlatformError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.classifiers.cross_validation import fit_with_validation
+from pipelines.classifiers.distributed import fit_with_validation
 from pipelines.classifiers.predict import predict_labelled
 
 CLASSES = ["plain", "striped"]
@@ -41,7 +41,7 @@ def test_the_driver_gets_whole_groups_and_no_more_than_it_can_hold(model, rows, 
 
 
 def test_labels_that_the_model_was_not_trained_on_have_the_probability_0(model, rows):
-    found = predict_labelled(model, rows, CLASSES, all_classes=["lynx", *CLASSES])
+    found = predict_labelled(model, rows, CLASSES).with_classes(["lynx", *CLASSES])
     assert found.classes == ("lynx", "plain", "striped")
     assert found.probabilities[:, 0].tolist() == [0.0] * 180
     assert found.probabilities.sum(axis=1) == pytest.approx(1)

@@ -13,7 +13,7 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 from sklearn.linear_model import LogisticRegression
 
-from pipelines.classifiers.cross_validation import fit_with_validation
+from pipelines.classifiers.distributed import fit_with_validation
 from pipelines.classifiers.transformers import (
     ArrayToVector,
     TemperatureScaling,

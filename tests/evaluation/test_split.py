@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.evaluation.split import assign_split, conflicting_labels, count_by_split, labelled_images, split_size
+from pipelines.evaluation.split import (
+    assign_split,
+    conflicting_labels,
+    count_by_split,
+    find_split,
+    labelled_images,
+    split_size,
+)
 
 FRACTIONS = [0.7, 0.1, 0.2]
 KNOWN = {
@@ -40,6 +47,7 @@ def test_a_split_has_its_fractions_and_is_the_hash_that_is_written_down(spark):
     groups = [f"S{n % 40}/2014-07-{n % 28 + 1:02}T{n}" for n in range(20_000)]
     found = sides(spark, groups)
     assert found == {group: by_hand(group) for group in groups}
+    assert found == {group: find_split(group, FRACTIONS, "irbis") for group in groups}
     shares = [list(found.values()).count(side) / 20_000 for side in ("train", "validation", "test")]
     assert shares == pytest.approx(FRACTIONS, abs=0.01)  # three standard errors
 
@@ -91,6 +99,7 @@ def test_each_readable_labelled_image_is_one_training_row(spark):
 
 def test_images_and_groups_are_counted_by_class_and_split(spark):
     rows = [("hare", "a", "train")] * 3 + [("hare", "b", "train"), ("fox", "a", "train"), ("fox", "c", "test")]
-    found = count_by_split(spark.createDataFrame(rows, "label string, group_id string, split string"))
+    labels, groups, splits = zip(*rows, strict=True)
+    found = count_by_split(labels, splits, groups)
     assert found == {"fox": {"test": (1, 1), "train": (1, 1)}, "hare": {"train": (4, 2)}}
     assert [split_size(found, split) for split in ("train", "validation", "test")] == [5, 0, 1]

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.backbones import feature_id
 from pipelines.classifiers.estimators import import_lightgbm
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.config.loader import SourcedValue
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
@@ -84,7 +85,7 @@ def _open_sweep(tables: Tables, settings: Settings, plan: SweepPlan, name: str, 
         import_lightgbm()
     tracking = Tracking.of(settings)
     tables.require("features")
-    images = training_rows(tables, settings, feature_id(settings))
+    images = TrainingSet.collect(training_rows(tables, settings, feature_id(settings)))
     require_consistent_labels(tables, images, settings)
     fingerprint = plan.digest(name, training_fingerprint(images, settings, ""))
     if shard.is_all:

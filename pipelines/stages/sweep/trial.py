@@ -10,22 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
-from pyspark.sql import DataFrame
 from pyspark.sql.utils import IllegalArgumentException
 
 from pipelines.backbones import feature_id
-from pipelines.classifiers.cross_validation import fit_with_validation
-from pipelines.classifiers.predict import predict_labelled
+from pipelines.classifiers.solvers import choose_solver
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError, PlatformError
-from pipelines.evaluation.folds import assign_folds, in_fold
 from pipelines.evaluation.predictions import choose_views
 from pipelines.evaluation.results import Evaluation
 from pipelines.spark.session import is_running
 from pipelines.stages.result import Stopwatch
 from pipelines.stages.sweep.plan import ALL_TRIALS, Shard, SweepPlan
-from pipelines.stages.train.training_data import fit_cross_validated, select_rows, training_rows
+from pipelines.stages.train.fit import fit_cross_validated
+from pipelines.stages.train.training_data import select_rows, training_rows
 from pipelines.tracking.sweep_runs import FAILED, FINISHED, PRUNED, SweepRun, Trial
 from pipelines.workspace.tables import Tables
 
@@ -35,7 +34,7 @@ N_STARTUP_TRIALS = 5  # never pruned: there is too little to compare with
 
 @dataclass
 class SweepContext:
-    """The state that all trials share. Training rows are read once for each backbone, and cached."""
+    """The state that all trials share. Training rows are read once for each backbone."""
 
     plan: SweepPlan
     origins: Mapping[str, SourcedValue]
@@ -45,7 +44,7 @@ class SweepContext:
     waiting: deque[int]  # trial numbers to run
     reported: set[int]  # trial numbers that the study knows
     shard: Shard = ALL_TRIALS
-    cached_rows: dict[tuple[str, bool], DataFrame] = field(default_factory=dict)
+    training_sets: dict[tuple[str, bool], TrainingSet] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def settings(self, parameters: Mapping[str, Any]) -> Settings:
@@ -54,19 +53,20 @@ class SweepContext:
             {**self.origins, **{key: SourcedValue(value, "the sweep") for key, value in parameters.items()}}
         )
 
-    def rows(self, settings: Settings) -> DataFrame:
+    def rows(self, settings: Settings) -> TrainingSet:
         """Return the rows of train and validation, with folds that are the same for every trial."""
         identity, train = feature_id(settings), settings.train
         key = identity, settings.featurize.horizontal_flip
         with self.lock:
-            if key not in self.cached_rows:
-                rows = select_rows(training_rows(self.tables, settings, identity), train).rows.where("split != 'test'")
-                self.cached_rows[key] = assign_folds(rows, train.cv_folds, train.split_salt).cache()
-            return self.cached_rows[key]
+            if key not in self.training_sets:
+                every = TrainingSet.collect(training_rows(self.tables, settings, identity))
+                rows = select_rows(every, train).rows.in_split("train", "validation")
+                self.training_sets[key] = rows.with_folds(train.cv_folds, train.split_salt)
+            return self.training_sets[key]
 
     def release(self) -> None:
-        for rows in self.cached_rows.values():
-            rows.unpersist()
+        for rows in self.training_sets.values():
+            rows.store.release()
 
     def ask(self) -> tuple[int, Any]:
         """Return the next trial's number and the sampler's suggestion, which uses the trials of other shards too."""
@@ -183,28 +183,29 @@ class TrialOutcome:
 def _evaluate_trial(sweep: SweepContext, suggestion: Any) -> TrialOutcome:
     settings = sweep.settings(suggestion.params)
     rows, train = sweep.rows(settings), settings.train
-    classes = sorted(row["label"] for row in rows.select("label").distinct().collect())
+    classes = rows.classes
     first = _evaluate_first_fold(rows, classes, settings, sweep.plan.metric) if sweep.plan.prune else None
     if first is not None:
         with sweep.lock:
             suggestion.report(first, 0)
             if suggestion.should_prune():
                 return TrialOutcome(PRUNED, first)
-    fitted, predictions = fit_cross_validated(rows, classes, train, train.cv_folds)
-    if predictions is None:
+    fitted = fit_cross_validated(rows, classes, train, train.cv_folds)
+    if fitted.predictions is None:
         raise DataError(
             "No class has groups (encounters) in two folds of train and validation, so no trial can be evaluated. "
             "Label more encounters of each class."
         )
-    evaluation = choose_views(predictions)[2].evaluate(train.bootstrap_resamples)
+    evaluation = choose_views(fitted.predictions)[2].evaluate(train.bootstrap_resamples)
     return TrialOutcome(FINISHED, first, evaluation, fitted.parameters)
 
 
-def _evaluate_first_fold(rows: DataFrame, classes: list[str], settings: Settings, metric: str) -> float | None:
+def _evaluate_first_fold(rows: TrainingSet, classes: list[str], settings: Settings, metric: str) -> float | None:
     """Return the metric on one fold: a fifth of the work shows which trials are hopeless."""
-    training, held_out = rows.where(~in_fold(0)), rows.where(in_fold(0))
-    model = fit_with_validation(training, held_out, classes, settings.train).model
-    predictions = predict_labelled(model, held_out, classes)
+    is_held_out = rows.folds == 0
+    solver = choose_solver(rows, settings.train)
+    fitted = solver.fit_with_validation(rows.where(~is_held_out), rows.where(is_held_out), classes, settings.train)
+    predictions = fitted.predictions
     return predictions.average_views(False).evaluate(bootstrap=0).metrics[metric].value if predictions else None
 
 

@@ -5,11 +5,10 @@ They appear in the notes of train, in the version's evaluation file, in its mode
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from collections import Counter
 
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.evaluation.data_checks import MIN_GROUPS_SETTING, Coverage
-from pipelines.evaluation.group_ids import group_basis
 from pipelines.evaluation.held_out import HeldOutPredictions
 from pipelines.evaluation.inputs import format_list
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
@@ -74,10 +73,9 @@ def describe_left_out(coverage: Coverage) -> str:
     return f"{classes} with too few groups ({MIN_GROUPS_SETTING}) left out, {images}: {names}."
 
 
-def group_caveats(rows: DataFrame) -> list[str]:
-    """Return a caveat on groups that are guessed, because station, camera or time is unknown; rows have group_id."""
-    counted = rows.groupBy(group_basis(F.col("group_id")).alias("basis")).count().collect()
-    images = {row["basis"]: row["count"] for row in counted}
+def group_caveats(rows: TrainingSet) -> list[str]:
+    """Return a caveat on groups that are guessed, because station, camera or time is unknown."""
+    images = Counter(rows.column("basis"))
     guesses = [f"{what} ({images[basis]:,})" for basis, what in GUESSED_BASES.items() if images.get(basis)]
     if not guesses:
         return []
@@ -89,21 +87,22 @@ def group_caveats(rows: DataFrame) -> list[str]:
     ]
 
 
-def burst_caveats(rows: DataFrame) -> list[str]:
-    """Return a caveat on bursts with contradicting labels; rows have path, label, burst_id."""
-    image = F.struct("label", "path")
-    ends = rows.groupBy("burst_id").agg(F.count("*").alias("n"), F.min(image).alias("one"), F.max(image).alias("other"))
-    is_mixed = F.col("one.label") != F.col("other.label")
-    example = F.min(F.when(is_mixed, F.struct("one", "other")))
-    several, mixed, first = ends.where("n > 1").agg(F.count("*"), F.count(F.when(is_mixed, 1)), example).first()
+def burst_caveats(rows: TrainingSet) -> list[str]:
+    """Return a caveat on bursts with contradicting labels."""
+    bursts: dict[str, list[tuple[str, str]]] = {}
+    for burst, label, path in zip(*(rows.column(name) for name in ("burst_id", "label", "path")), strict=True):
+        bursts.setdefault(burst, []).append((label, path))
+    several = [images for images in bursts.values() if len(images) > 1]
+    mixed = [(min(images), max(images)) for images in several if len({label for label, _ in images}) > 1]
     if not mixed:
         return []
-    pair = " and ".join(f"{_shorten(row['path'])} ({row['label']})" for row in (first["one"], first["other"]))
+    pair = " and ".join(f"{_shorten(path)} ({label})" for label, path in min(mixed))
+    share = len(mixed) / len(several)
     text = (
-        f"{mixed:,} of {pluralize(several, 'burst')} with several labelled images have contradicting labels "
-        f"({mixed / several:.0%}), first {pair}."
+        f"{len(mixed):,} of {pluralize(len(several), 'burst')} with several labelled images have contradicting labels "
+        f"({share:.0%}), first {pair}."
     )
-    if mixed / several > MAX_MIXED_FRACTION:
+    if share > MAX_MIXED_FRACTION:
         text += " Images of different cameras may be in one burst: check sources.station and the capture times."
     return [text]
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from pipelines.backbones import feature_id
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.config.settings import Settings, Train
 from pipelines.errors import DataError
 from pipelines.evaluation.results import Evaluation, align_columns, truncate
 from pipelines.schemas import backbone_names
 from pipelines.stages.train.caveats import describe_left_out
+from pipelines.stages.train.fit import fit_cross_validated
 from pipelines.stages.train.training_data import (
-    fit_cross_validated,
     require_consistent_labels,
     select_rows,
     training_rows,
@@ -29,8 +29,8 @@ def compare_splits_report(spark: SparkSession, settings: Settings) -> str:
     tables = Tables.of(spark, settings)
     tables.require("features")
     identity = feature_id(settings)
-    rows = training_rows(tables, settings, identity).cache()
-    if not rows.head(1):
+    rows = TrainingSet.collect(training_rows(tables, settings, identity))
+    if not len(rows):
         raise DataError(
             f"No labelled image has features of {identity}. "
             f"Run `irbis featurize --backbone {backbone_names(identity)}` with the same weights and images "
@@ -39,20 +39,18 @@ def compare_splits_report(spark: SparkSession, settings: Settings) -> str:
     require_consistent_labels(tables, rows, settings)
     selection = select_rows(rows, settings.train)
     evaluations = compare_splits(selection.rows, settings.train)
-    groups = F.countDistinct("group_id").alias("groups")
-    counted = selection.rows.groupBy("label").agg(groups).orderBy("label").collect()
-    rows.unpersist()
-    text = format_comparison(evaluations, {row["label"]: row["groups"] for row in counted})
+    rows.store.release()
+    groups = selection.rows.images.groupby("label")["group_id"].nunique()
+    text = format_comparison(evaluations, {label: int(count) for label, count in groups.items()})
     return f"{text}\n{describe_left_out(selection.coverage)}" if selection.coverage.left_out else text
 
 
-def compare_splits(rows: DataFrame, settings: Train) -> dict[str, Evaluation]:
+def compare_splits(rows: TrainingSet, settings: Train) -> dict[str, Evaluation]:
     """Return out-of-fold evaluations by split unit.
 
     The intervals of both are over groups: the split unit does not change which images are independent.
     """
-    classes = sorted(row["label"] for row in rows.select("label").distinct().collect())
-    groups = rows.select("group_id").distinct().count()
+    classes, groups = rows.classes, rows.count_groups()
     folds = min(settings.cv_folds or 5, groups)
     if len(classes) < 2 or folds < 2:
         raise DataError(
@@ -61,10 +59,10 @@ def compare_splits(rows: DataFrame, settings: Train) -> dict[str, Evaluation]:
         )
     evaluations = {}
     for name, unit in SPLIT_UNITS.items():
-        _, predictions = fit_cross_validated(rows, classes, settings, folds, unit)
-        if predictions is None:
+        fitted = fit_cross_validated(rows.with_folds(folds, settings.split_salt, unit), classes, settings, folds)
+        if fitted.predictions is None:
             raise DataError("No class has groups in two folds: there is nothing to compare. Label more encounters.")
-        evaluations[name] = predictions.evaluate(settings.bootstrap_resamples)
+        evaluations[name] = fitted.predictions.evaluate(settings.bootstrap_resamples)
     return evaluations
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from pipelines.classifiers.predict import predict_labelled
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.config.settings import Train
 from pipelines.errors import DataError
-from pipelines.evaluation.folds import assign_folds, in_fold
+from pipelines.evaluation.folds import in_several_folds
 from pipelines.evaluation.held_out import HeldOutPart, HeldOutPredictions
 from pipelines.evaluation.leakage import Leakage, find_leaks
 from pipelines.stages.train.fit import FittedPipeline, fit_pipeline
@@ -20,20 +20,19 @@ DEFAULT_FOLDS = 5  # of the evaluation, if train.cv_folds is 0
 INNER_FOLDS = 3  # at most, within the training folds
 MAX_CHECKED = 2_000  # images that the leak check compares with all sampled images
 MAX_VALUES = 20_000_000  # feature values in memory: 80 MB, and twice that while they are standardised
-HASH_BUCKETS = 1_000_000
 
 
 def evaluate_on_test(
-    pipeline: FittedPipeline, test: DataFrame, classes: Sequence[str], evaluated: Sequence[str]
+    pipeline: FittedPipeline, test: TrainingSet, classes: Sequence[str], evaluated: Sequence[str]
 ) -> HeldOutPredictions:
     """Predict the images of the test split whose class is in `evaluated`."""
-    part = _predict_part(pipeline, test.where(F.col("label").isin(list(evaluated))), classes)
+    part = _predict_part(pipeline, test.with_labels(evaluated), classes)
     assert part is not None  # every evaluated class has test images
     return HeldOutPredictions((part,))
 
 
 def cross_validate_pipeline(
-    rows: DataFrame, classes: Sequence[str], evaluated: Sequence[str], settings: Train
+    rows: TrainingSet, classes: Sequence[str], evaluated: Sequence[str], settings: Train
 ) -> HeldOutPredictions:
     """Fit the pipeline without each fold of the groups of all splits, and predict the images of that fold.
 
@@ -43,80 +42,69 @@ def cross_validate_pipeline(
     which limits the cost to three or four trainings. Raises DataError if fewer than two classes can be predicted.
     """
     inner = settings.model_copy(update={"cv_folds": min(settings.cv_folds, INNER_FOLDS)})
-    folds = min(settings.cv_folds or DEFAULT_FOLDS, rows.select("group_id").distinct().count())
-    folded = assign_folds(rows, folds, settings.split_salt).cache()
-    try:
-        counted = folded.groupBy("label").agg(F.countDistinct("fold").alias("folds")).where("folds > 1").collect()
-        predicted = sorted({row["label"] for row in counted} & set(evaluated))
-        if len(predicted) < 2:
-            raise DataError(
-                f"Of {len(classes):,} classes {len(predicted):,} have groups (encounters) in two of {folds} folds; an "
-                "evaluation needs two such classes. Label more encounters of each class."
-            )
-        is_predicted = F.col("label").isin(predicted)
-        # The split matters only if train.cv_folds is 0: then its validation part is held out.
-        split = F.when(F.col("split") == "validation", F.col("split")).otherwise("train")
-        parts = []
-        for fold in range(folds):
-            others = folded.where(~in_fold(fold)).drop("fold").withColumn("split", split).cache()
-            part = _predict_part(
-                fit_pipeline(others, classes, inner), folded.where(in_fold(fold) & is_predicted), classes
-            )
-            others.unpersist()
-            parts += [part] if part else []
-    finally:
-        folded.unpersist()
+    folds = min(settings.cv_folds or DEFAULT_FOLDS, rows.count_groups())
+    rows = rows.with_folds(folds, settings.split_salt)
+    fold_of = rows.folds
+    predicted = sorted(in_several_folds(rows.labels, fold_of) & set(evaluated))
+    if len(predicted) < 2:
+        raise DataError(
+            f"Of {len(classes):,} classes {len(predicted):,} have groups (encounters) in two of {folds} folds; an "
+            "evaluation needs two such classes. Label more encounters of each class."
+        )
+    # The split matters only if train.cv_folds is 0: then its validation part is held out.
+    split = rows.images["split"].where(rows.images["split"] == "validation", "train")
+    others = replace(rows, images=rows.images.assign(split=split).drop(columns="fold"))
+    parts = []
+    for fold in range(folds):
+        fitted = fit_pipeline(others.where(fold_of != fold), classes, inner)
+        part = _predict_part(fitted, rows.where(fold_of == fold).with_labels(predicted), classes)
+        parts += [part] if part else []
     return HeldOutPredictions(tuple(parts), folds)
 
 
-def _predict_part(pipeline: FittedPipeline, rows: DataFrame, classes: Sequence[str]) -> HeldOutPart | None:
+def _predict_part(pipeline: FittedPipeline, rows: TrainingSet, classes: Sequence[str]) -> HeldOutPart | None:
     """Return the predictions for the rows; None without rows."""
-    views = predict_labelled(pipeline.model, rows, classes)
+    views = pipeline.model.predict(rows, classes)
     if views is None:
         return None
     both = pipeline.policy.average_flip
     return HeldOutPart(
-        views.average_views(both), views.with_temperature(1 / pipeline.temperature).average_views(both), pipeline.policy
+        views.average_views(both),
+        views.with_temperature(1 / pipeline.model.temperature).average_views(both),
+        pipeline.policy,
     )
 
 
-def check_leakage(rows: DataFrame, settings: Train, folds: int) -> Leakage:
+def check_leakage(rows: TrainingSet, settings: Train, folds: int) -> Leakage:
     """Check the evaluation images for near-identical training images.
 
-    Large sets are sampled by a hash of the bytes: at most MAX_CHECKED images are checked, against as many as fit into
-    MAX_VALUES feature values on the driver. The result is then a lower bound.
+    Large sets are sampled by their content hash: at most MAX_CHECKED images are checked, against as many as fit into
+    MAX_VALUES feature values. The result is then a lower bound.
     """
     if folds:
-        rows = assign_folds(rows, folds, settings.split_salt).withColumn("side", F.col("fold"))
-        is_checked = F.lit(True)
+        sides = rows.with_folds(folds, settings.split_salt).folds
+        is_checked = np.ones(len(rows), bool)
     else:
-        rows = rows.withColumn("side", (F.col("split") == "test").cast("int"))
-        is_checked = F.col("side") == 1
-    length, count, to_check = rows.agg(
-        F.first(F.size("features")), F.count("*"), F.count(F.when(is_checked, 1))
-    ).first()
-    position = F.expr(f"pmod(xxhash64('leakage', content_hash), {HASH_BUCKETS})") / F.lit(HASH_BUCKETS)
-    in_sample = position < MAX_CHECKED / max(to_check, 1)
-    is_kept = in_sample if not folds else F.lit(True)
-    is_compared = (position < MAX_VALUES / max(length * count, 1)) & (is_kept | ~is_checked)
-    time = F.col("captured_at").cast("double") if "captured_at" in rows.columns else F.lit(None).cast("double")
-    sample = rows.where(is_compared).select(
-        "content_hash",
-        "path",
-        "label",
-        "side",
-        time.alias("time"),
-        (is_checked & in_sample).alias("is_checked"),
-        "features",
-    )
-    table = sample.toPandas().sort_values("content_hash")
-    if not len(table):
+        is_checked = rows.column("split") == "test"
+        sides = is_checked.astype(np.int64)
+    position = np.array([int(text[:12], 16) / 16**12 for text in map(_digest, rows.column("content_hash"))])
+    in_sample = position < MAX_CHECKED / max(is_checked.sum(), 1)
+    is_kept = in_sample | ~is_checked
+    is_compared = (position < MAX_VALUES / max(rows.store.length * len(rows), 1)) & is_kept
+    sample = rows.where(is_compared)
+    if not len(sample):
         return Leakage(0, 0)
+    images = sample.images
+    times = images["captured_at"].to_numpy(np.float64) if "captured_at" in images else None
     return find_leaks(
-        np.stack(table["features"].to_numpy()),
-        table["side"].to_numpy(np.int64),
-        table["is_checked"].to_numpy(bool),
-        table["label"].tolist(),
-        table["path"].tolist(),
-        table["time"].to_numpy(np.float64),
+        sample.plain_features(),
+        sides[is_compared],
+        (is_checked & in_sample)[is_compared],
+        sample.labels,
+        list(images["path"]),
+        times,
     )
+
+
+def _digest(content_hash: str) -> str:
+    return sha256(f"leakage:{content_hash}".encode()).hexdigest()

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame
+import numpy as np
 from pyspark.sql import functions as F
 
-from pipelines.classifiers.predict import FEATURE_COLUMNS, load_model, predict_labelled
+from pipelines.classifiers.classifier import CalibratedClassifier
+from pipelines.classifiers.predict import load_model, predict_labelled
+from pipelines.classifiers.training_set import VIEWS, TrainingSet
 from pipelines.config.settings import Train
 from pipelines.errors import ModelError
 from pipelines.evaluation.inputs import format_list
 from pipelines.evaluation.paired_bootstrap import PairedComparison, paired_bootstrap
 from pipelines.evaluation.predictions import PredictionSet
 from pipelines.evaluation.review_policy import ReviewPolicy
-from pipelines.evaluation.split import assign_split
+from pipelines.evaluation.split import find_split
 from pipelines.schemas import backbone_names
 from pipelines.tracking.mlflow_client import CHALLENGER, ModelVersion, Tracking
 from pipelines.tracking.promotion import promotion_history, set_champion
@@ -40,13 +41,13 @@ def apply_gate(
     tables: Tables,
     tracking: Tracking,
     settings: Train,
-    test: DataFrame,
-    model: PipelineModel,
+    test: TrainingSet,
+    model: CalibratedClassifier,
     version: ModelVersion,
 ) -> str:
     """Make `version` champion if it beats the current one, else challenger; return the decision as text.
 
-    `test` has content_hash, features, label, burst_id, group_id. The decision is logged to the open run.
+    The decision is logged to the open run.
     """
     champion = tracking.champion()
     if champion is None:
@@ -144,39 +145,37 @@ def _describe(comparison: PairedComparison, name: str, champion: str) -> str:
 
 
 def _compare_on_test(
-    test: DataFrame,
+    test: TrainingSet,
     tables: Tables,
     tracking: Tracking,
     settings: Train,
-    model: PipelineModel,
+    model: CalibratedClassifier,
     version: ModelVersion,
     champion: ModelVersion,
 ) -> GateDecision:
     """Compare both on the test images that are new to the champion too, and that have features of its backbone."""
     if champion.learned_groups:
-        test = test.where(~F.col("group_id").isin(champion.learned_groups))
-    if not test.head(1):
+        test = test.where(~test.images["group_id"].isin(champion.learned_groups).to_numpy())
+    if not len(test):
         return GateDecision(
             False,
             "no test image is new to both, so they cannot be compared; label more encounters, or decide yourself: "
             f"`irbis promote {version.version} --reason ...`",
         )
     if split := champion.split:  # by its own split it may have been trained on images that are in test now
-        test = test.where(assign_split(F.col("group_id"), split["fractions"], split["salt"]) == "test")
+        sides = [find_split(group, split["fractions"], split["salt"]) for group in test.column("group_id")]
+        test = test.where(np.array(sides) == "test")
     backbone = champion.tags["backbone"]
     old_policy, new_policy = (ReviewPolicy.from_json(each.tags.get("review_policy")) for each in (champion, version))
     flipped = " --set featurize.horizontal_flip=true" if old_policy.average_flip else ""
     features = read_features(tables, backbone, flipped=old_policy.average_flip)
-    features = features.where(
-        " and ".join(f"{view} is not null" for view in features.columns if view in FEATURE_COLUMNS)
-    )
-    theirs = test.drop(*FEATURE_COLUMNS).join(
-        features.drop("failure", "failure_detail", "featurized_at"), "content_hash"
-    )
-    ours = test.join(features.select("content_hash"), "content_hash", "left_semi")
+    views = [view for view in features.columns if view in VIEWS]
+    features = features.where(" and ".join(f"{view} is not null" for view in views)).select("content_hash", *views)
+    theirs = test.to_dataframe().drop(*VIEWS).join(features, "content_hash")
+    known = {row["content_hash"] for row in theirs.select("content_hash").collect()}
     classes = sorted({*champion.classes, *version.classes})
-    old = predict_labelled(load_model(tracking, champion), theirs, champion.classes, all_classes=classes)
-    if old is None and split and not test.head(1):
+    old = predict_labelled(load_model(tracking, champion), theirs, champion.classes) if known else None
+    if old is None and split and not len(test):
         fractions = ",".join(f"{fraction:g}" for fraction in split["fractions"])
         return GateDecision(
             False,
@@ -189,9 +188,10 @@ def _compare_on_test(
             f"{champion} has no features of the test images; run "
             f"`irbis featurize --backbone {backbone_names(backbone)}{flipped}`, then train again",
         )
-    new = predict_labelled(model, ours, version.classes, all_classes=classes)
+    new = model.predict(test.where(test.images["content_hash"].isin(known).to_numpy()), version.classes)
     assert new is not None  # the same images
-    new, old = new.average_views(new_policy.average_flip), old.average_views(old_policy.average_flip)
+    new = new.average_views(new_policy.average_flip).with_classes(classes)
+    old = old.average_views(old_policy.average_flip).with_classes(classes)
     decision = compare_with_champion(new, old, new_policy.classes_of_interest, settings, str(champion))
     if missing := sorted(set(version.classes) - set(new.labels)):
         reason = f"{decision.reason}; not compared, for lack of test images: {format_list(missing)}"

@@ -7,8 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.ml import PipelineModel
-
+from pipelines.classifiers.classifier import CalibratedClassifier
 from pipelines.evaluation.held_out import method_name
 from pipelines.evaluation.leakage import Leakage
 from pipelines.evaluation.results import Evaluation, Interval
@@ -26,10 +25,9 @@ class TrainingResult:
     sentences for the reader of the metrics.
     """
 
-    model: PipelineModel
+    model: CalibratedClassifier
     classes: list[str]
     parameters: dict[str, Any]
-    temperature: float
     policy: ReviewPolicy
     test: Evaluation
     burst_test: Evaluation
@@ -39,6 +37,10 @@ class TrainingResult:
     folds: int = 0
     caveats: tuple[str, ...] = ()
     leakage: Leakage | None = None
+
+    @property
+    def temperature(self) -> float:
+        return self.model.temperature
 
     @property
     def method(self) -> str:

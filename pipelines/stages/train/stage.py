@@ -12,10 +12,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.backbones import feature_id
 from pipelines.classifiers.estimators import describe
+from pipelines.classifiers.solvers import choose_solver
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.config.loader import flatten
 from pipelines.config.settings import Score, Settings
 from pipelines.evaluation.predictions import PredictionSet
-from pipelines.evaluation.split import SPLITS, count_by_split, split_size
+from pipelines.evaluation.split import SPLITS, split_size
 from pipelines.label_text import require_known_labels
 from pipelines.redaction import redact
 from pipelines.reports.model_card import model_card
@@ -27,6 +29,7 @@ from pipelines.stages.train.gate import apply_gate, find_gated_version, require_
 from pipelines.stages.train.result import TrainingResult
 from pipelines.stages.train.training_data import (
     Selection,
+    count_images,
     require_consistent_labels,
     select_rows,
     training_fingerprint,
@@ -44,27 +47,23 @@ def train(rows: DataFrame, settings: Settings) -> TrainingResult:
     least two groups; otherwise by nested cross-validation over the groups of all splits. Raises DataError if there are
     too few images or groups.
     """
-    return train_selected(_select(rows, settings), settings)
+    return train_selected(_select(TrainingSet.collect(rows), settings), settings)
 
 
 def train_selected(selection: Selection, settings: Settings) -> TrainingResult:
     """Fit and evaluate a classifier on selected rows, as `train` does."""
     options, rows, coverage = settings.train, selection.rows, selection.coverage
-    training = rows.where("split != 'test'").cache()
-    fitted = fit_pipeline(training, coverage.classes, options)
-    training.unpersist()
+    fitted = fit_pipeline(rows.in_split("train", "validation"), coverage.classes, options)
     if coverage.untested:
         measured = cross_validate_pipeline(rows, coverage.classes, coverage.evaluated, options)
     else:
-        test = rows.where("split = 'test'")
-        measured = evaluate_on_test(fitted, test, coverage.classes, coverage.evaluated)
+        measured = evaluate_on_test(fitted, rows.in_split("test"), coverage.classes, coverage.evaluated)
     leakage = check_leakage(rows, options, measured.folds)
     validation = fitted.validation
     return TrainingResult(
         fitted.model,
         list(coverage.classes),
         fitted.parameters,
-        fitted.temperature,
         fitted.policy,
         test=measured.predictions.evaluate(options.bootstrap_resamples),
         burst_test=measured.burst_predictions.evaluate(options.bootstrap_resamples),
@@ -77,9 +76,8 @@ def train_selected(selection: Selection, settings: Settings) -> TrainingResult:
     )
 
 
-def _select(rows: DataFrame, settings: Settings) -> Selection:
-    labels = sorted(row["label"] for row in rows.select("label").distinct().collect())
-    if labels:
+def _select(rows: TrainingSet, settings: Settings) -> Selection:
+    if labels := rows.classes:
         requested = settings.train.classes_of_interest
         require_known_labels("train.classes_of_interest", requested, labels, "training image")
     return select_rows(rows, settings.train)
@@ -100,11 +98,10 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     tracking.mark_stale_runs_killed()
     tables.require("features")
     backbone = feature_id(settings)
-    rows = training_rows(tables, settings, backbone).cache()
+    rows = TrainingSet.collect(training_rows(tables, settings, backbone))
     fingerprint = training_fingerprint(rows, settings, backbone)
     same = [version for version in tracking.versions() if version.tags.get("fingerprint") == fingerprint]
     if existing := find_gated_version(tracking, same):
-        rows.unpersist()
         return StageResult("train", seconds=clock.seconds, outcome=_noop_outcome(existing))
     require_consistent_labels(tables, rows, settings)
     for unfinished in same:  # of a run that was killed between registering and the gate
@@ -112,14 +109,13 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     require_comparable_champion(tables, tracking)
     selection = _select(rows, settings)
     trained = train_selected(selection, settings)
-    total = selection.rows.count()
     version, decision = _register(tables, tracking, settings, selection, trained, backbone, fingerprint)
-    rows.unpersist()
+    rows.store.release()
     accuracy = trained.test.metrics["balanced_accuracy"].format()
     outcome = f"{version} {decision}; {trained.method} balanced accuracy {accuracy}"
     return StageResult(
         "train",
-        total,
+        len(selection.rows),
         1,
         seconds=clock.seconds,
         notes=(*trained.caveats, *_policy_notes(trained, settings.score)),
@@ -200,7 +196,7 @@ def _register(
 
     rows = selection.rows
     tags = _tags(settings, selection, trained, backbone, fingerprint)
-    counts = count_by_split(rows)
+    counts = count_images(rows)
     card = model_card(
         settings.tracking.model,
         backbone,
@@ -223,6 +219,7 @@ def _register(
                 **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
                 **{f"rows.{split}": split_size(counts, split) for split in SPLITS},
                 "rows.left_out": sum(selection.coverage.left_out.values()),
+                "solver": choose_solver(rows, settings.train).name,
             },
             metrics=trained.mlflow_metrics(),
             texts={EVALUATION: trained.to_json(), "model_card.md": card},
@@ -232,8 +229,7 @@ def _register(
                 "plots/reliability.png": reliability_figure(trained.test),
             },
         )
-        version = tracking.register(trained.model, run_id, tags, card)
-        test = rows.where("split = 'test'")
-        decision = apply_gate(tables, tracking, settings.train, test, trained.model, version)
+        version = tracking.register(trained.model.to_pipeline(), run_id, tags, card)
+        decision = apply_gate(tables, tracking, settings.train, rows.in_split("test"), trained.model, version)
         tracking.tag(version, gate=decision)
     return version, decision

@@ -1,21 +1,19 @@
-"""Training rows, their selection and held-out predictions, shared by training, sweep and split comparison."""
+"""Training rows and their selection, shared by training, sweep and split comparison."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.classifiers.cross_validation import CrossValidationResult, cross_validate, fit_with_validation
-from pipelines.classifiers.predict import predict_labelled, predict_out_of_fold
-from pipelines.classifiers.transformers import FLIPPED_COLUMN
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.config.settings import Settings, Train
 from pipelines.evaluation.data_checks import Coverage, check_coverage
-from pipelines.evaluation.folds import assign_folds
-from pipelines.evaluation.predictions import PredictionSet
-from pipelines.evaluation.split import assign_split, count_by_split, labelled_images
+from pipelines.evaluation.split import Counts, assign_split, count_by_split, labelled_images
 from pipelines.label_text import SPELLING_REMEDY, require_known_labels, require_one_spelling
 from pipelines.workspace.features import read_features
 from pipelines.workspace.tables import Tables
@@ -33,14 +31,13 @@ def training_rows(tables: Tables, settings: Settings, backbone: str) -> DataFram
     return rows.withColumn("split", assign_split(F.col("group_id"), options.fractions, options.split_salt))
 
 
-def require_consistent_labels(tables: Tables, rows: DataFrame, settings: Settings) -> None:
+def require_consistent_labels(tables: Tables, rows: TrainingSet, settings: Settings) -> None:
     """Raise DataError if labels differ only in case, or if no image has a label of train.exclude_labels."""
     if excluded := settings.train.exclude_labels:
         labels = tables.latest_images().where("label is not null").select("label").distinct().collect()
         require_known_labels("train.exclude_labels", excluded, [row["label"] for row in labels], "image")
     if settings.sources.label_case != "keep":
-        counts = {row["label"]: row["count"] for row in rows.groupBy("label").count().collect()}
-        require_one_spelling(counts, f"{SPELLING_REMEDY} Then ingest their sources again.")
+        require_one_spelling(Counter(rows.labels), f"{SPELLING_REMEDY} Then ingest their sources again.")
 
 
 @dataclass(frozen=True)
@@ -51,63 +48,41 @@ class Selection:
     train here, and no later version is evaluated on them (ModelVersion.learned_groups).
     """
 
-    rows: DataFrame
+    rows: TrainingSet
     coverage: Coverage
     moved: tuple[str, ...] = ()
 
 
-def select_rows(rows: DataFrame, settings: Train) -> Selection:
+def select_rows(rows: TrainingSet, settings: Train) -> Selection:
     """Leave out the images of classes with too few groups (train.min_groups_per_class).
 
     Raises DataError if too little is left to train and evaluate a classifier.
     """
     training_splits = ("train", "validation") if settings.cv_folds else ("train",)
     requirements = settings.min_groups_per_class, training_splits, settings.classes_of_interest
-    coverage, moved = check_coverage(count_by_split(rows), *requirements), tuple[str, ...]()
+    coverage, moved = check_coverage(count_images(rows), *requirements), tuple[str, ...]()
     left_out = coverage.left_out
     if left_out:
-        rows = rows.where(~F.col("label").isin(list(left_out)))
+        rows = rows.with_labels([label for label in rows.classes if label not in left_out])
     if coverage.unlearned:
-        groups = rows.where(F.col("label").isin(list(coverage.unlearned))).select("group_id").distinct().collect()
-        moved = tuple(sorted(row["group_id"] for row in groups))
-        is_moved = F.col("group_id").isin(list(moved))
-        rows = rows.withColumn("split", F.when(is_moved, "train").otherwise(F.col("split")))
-        coverage = replace(check_coverage(count_by_split(rows), *requirements), left_out=left_out)
+        moved = tuple(sorted(set(rows.with_labels(coverage.unlearned).column("group_id"))))
+        is_moved = rows.images["group_id"].isin(moved)
+        rows = replace(rows, images=rows.images.assign(split=rows.images["split"].mask(is_moved, "train")))
+        coverage = replace(check_coverage(count_images(rows), *requirements), left_out=left_out)
     return Selection(rows, coverage, moved)
 
 
-def training_fingerprint(rows: DataFrame, settings: Settings, backbone: str) -> str:
+def count_images(rows: TrainingSet) -> Counts:
+    """Count images and groups by label and split."""
+    return count_by_split(rows.labels, rows.column("split").tolist(), rows.column("group_id").tolist())
+
+
+def training_fingerprint(rows: TrainingSet, settings: Settings, backbone: str) -> str:
     """Return a text that identifies images, labels, bursts, groups, splits, backbone and settings."""
-    digest = F.xxhash64("content_hash", "label", "burst_id", "group_id", "split").cast("decimal(38,0)")
-    count, total = rows.agg(F.count("*"), F.sum(digest)).first()
-    views = "/flipped" if FLIPPED_COLUMN in rows.columns else ""
-    return f"{count}/{total}/{backbone}{views}/{json.dumps(settings.train.model_dump(), sort_keys=True)}"
-
-
-def fit_cross_validated(
-    rows: DataFrame, classes: list[str], settings: Train, folds: int, unit: str = "group_id"
-) -> tuple[CrossValidationResult, PredictionSet | None]:
-    """Fit on all rows; return out-of-fold predictions by models that were trained without the row's group (or `unit`).
-
-    Rows with a `fold` keep it. Labels in one fold only are not predicted: predictions of a model that was not trained
-    on a label must not affect any choice.
-    """
-    if "fold" not in rows.columns:
-        folded = assign_folds(rows, folds, settings.split_salt, unit).cache()
-        try:
-            return fit_cross_validated(folded, classes, settings, folds)
-        finally:
-            folded.unpersist()
-    fitted = cross_validate(rows, classes, settings, folds)
-    return fitted, predict_out_of_fold(
-        fitted.fold_models, rows.where(~F.col("label").isin(list(fitted.single_fold_labels))), classes
-    )
-
-
-def fit_with_holdout(
-    rows: DataFrame, classes: list[str], settings: Train
-) -> tuple[CrossValidationResult, PredictionSet | None]:
-    """Fit on train only, and predict validation."""
-    validation = rows.where("split = 'validation'")
-    fitted = fit_with_validation(rows.where("split = 'train'"), validation, classes, settings)
-    return fitted, predict_labelled(fitted.model, validation, classes)
+    columns = [rows.column(name).tolist() for name in ("content_hash", "label", "burst_id", "group_id", "split")]
+    digest = sha256()
+    for row in sorted(zip(*columns, strict=True)):
+        digest.update(json.dumps(row).encode())
+    views = "/flipped" if len(rows.store.views) > 1 else ""
+    options = settings.train.model_dump(exclude={"max_in_memory_values"})  # it selects no other model
+    return f"{len(rows)}/{digest.hexdigest()}/{backbone}{views}/{json.dumps(options, sort_keys=True)}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from pyspark.sql import functions as F
 
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.stages.ingest import stage as ingest
 from pipelines.stages.train.caveats import group_caveats
 from pipelines.workspace.tables import Tables
@@ -91,10 +91,12 @@ def test_bursts_stay_as_they_are_where_nothing_is_new(spark, make_settings, draw
 
 def test_an_evaluation_says_how_many_of_its_groups_are_guesses(spark):
     groups = ["S/2024-06-01T12:00:00"] * 3 + ["?/files IMG_/2024-06-01T12:00:00"] * 2 + ["0" * 64, "?/camera a/x"]
-    labelled = spark.createDataFrame([(group,) for group in groups], "group_id string")
+    table = [(str(number), [1.0], "hare", group, group) for number, group in enumerate(groups)]
+    columns = "content_hash string, features array<float>, label string, burst_id string, group_id string"
+    labelled = TrainingSet.collect(spark.createDataFrame(table, columns))
     (caveat,) = group_caveats(labelled)
     assert caveat.startswith(
         "The groups of 3 of 7 images are guessed: found by file name and time, station and camera are unknown "
         "(2), of one image each, station and camera or time are unknown (1). "
     )
-    assert group_caveats(labelled.where(F.col("group_id").startswith("S/"))) == []
+    assert group_caveats(labelled.where(labelled.images["group_id"].str.startswith("S/").to_numpy())) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.errors import DataError
 from pipelines.stages.train.compare_splits import compare_splits, compare_splits_report, format_comparison
 
@@ -19,7 +20,7 @@ def series(spark):
             features = [float(each) for each in own + random.normal(size=12) * 0.01]
             rows.append((f"{group}-{frame}", features, ("blank", "hare")[group % 2], f"b{group}", f"g{group}"))
     columns = "content_hash string, features array<float>, label string, burst_id string, group_id string"
-    return spark.createDataFrame(rows, columns).cache()
+    return TrainingSet.collect(spark.createDataFrame(rows, columns))
 
 
 @pytest.fixture
@@ -47,4 +48,4 @@ def test_features_of_another_backbone_are_an_error(spark, trained):
 
 def test_one_class_is_no_comparison(series, settings):
     with pytest.raises(DataError, match="have 1 classes and 12 groups"):
-        compare_splits(series.where("label = 'hare'"), settings)
+        compare_splits(series.with_labels(["hare"]), settings)

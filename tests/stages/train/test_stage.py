@@ -8,6 +8,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
 from pipelines.classifiers.predict import predict_labelled
+from pipelines.classifiers.training_set import TrainingSet
 from pipelines.errors import DataError
 from pipelines.evaluation.predictions import choose_temperature, choose_views
 from pipelines.evaluation.results import Evaluation
@@ -16,6 +17,7 @@ from pipelines.stages.featurize import stage as featurize
 from pipelines.stages.ingest import stage as ingest
 from pipelines.stages.train import stage as train
 from pipelines.stages.train import training_data
+from pipelines.stages.train.fit import fit_cross_validated
 from pipelines.tracking.mlflow_client import CHAMPION, EVALUATION, Tracking
 from pipelines.workspace.tables import Tables
 
@@ -69,11 +71,9 @@ def test_probabilities_are_calibrated_on_what_was_held_out(spark, trained):
     tracking = Tracking.of(trained)
     champion = tracking.champion()
     rows = training_data.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
-    training = rows.where("split != 'test'")
-    _, predictions = training_data.fit_cross_validated(
-        training, champion.classes, trained.train, trained.train.cv_folds
-    )
-    assert len(predictions.labels) == training.count()
+    training = TrainingSet.collect(rows).in_split("train", "validation")
+    predictions = fit_cross_validated(training, champion.classes, trained.train, trained.train.cv_folds).predictions
+    assert len(predictions.labels) == len(training)
     assert float(tracking.params(champion)["temperature"]) == pytest.approx(choose_temperature(predictions), rel=1e-3)
 
 
@@ -123,10 +123,12 @@ def test_a_label_to_exclude_that_no_image_has_is_refused(spark, settings):
 def test_a_label_without_features_yet_may_be_excluded_and_twins_in_case_are_refused(spark, settings, draw):
     ingest.run(spark, changed(settings, "sources", images=str(draw({"unsure/new.jpg": jpeg(99, 5)}))))
     tables, sound = Tables.of(spark, settings), training_data.require_consistent_labels
-    rows = spark.createDataFrame([("fox",), ("Fox",), ("fox",)], "label string")
+    table = [(name, [1.0], label, name, name) for name, label in zip("abc", ("fox", "Fox", "fox"), strict=True)]
+    columns = "content_hash string, features array<float>, label string, burst_id string, group_id string"
+    rows = TrainingSet.collect(spark.createDataFrame(table, columns))
     with pytest.raises(DataError, match=r"'Fox' \(1 images\) and 'fox' \(2 images\)\. Give each.*ingest their sources"):
         sound(tables, rows, changed(settings, "train", exclude_labels=["unsure"]))
-    sound(tables, rows.where("label = 'fox'"), changed(settings, "train", exclude_labels=["unsure"]))
+    sound(tables, rows.with_labels(["fox"]), changed(settings, "train", exclude_labels=["unsure"]))
     sound(tables, rows, changed(settings, "sources", label_case="keep"))
 
 
@@ -136,9 +138,8 @@ def test_flipped_images_are_trained_on_and_predicted_if_they_have_features(spark
     tables, tracking = Tables.of(spark, flipped), Tracking.of(flipped)
     rows = training_data.training_rows(tables, flipped, tracking.champion().tags["backbone"])
     assert rows.where("flipped is not null").count() == rows.count() == 180
-    _, predictions = training_data.fit_cross_validated(
-        rows.where("split != 'test'"), ["plain", "striped"], flipped.train, 2
-    )
+    training = TrainingSet.collect(rows).in_split("train", "validation")
+    predictions = fit_cross_validated(training, ["plain", "striped"], flipped.train, 2).predictions
     assert predictions.flipped.shape == predictions.probabilities.shape
     assert np.abs(predictions.flipped - predictions.probabilities).max() > 1e-6
     result = train.run(spark, flipped)

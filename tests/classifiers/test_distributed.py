@@ -1,11 +1,11 @@
-"""Cross-validation: selected parameters, and models trained without their fold."""
+"""The solver in Spark: selected parameters, and models trained without their fold."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pipelines.classifiers.cross_validation import cross_validate, fit_with_validation
+from pipelines.classifiers.distributed import cross_validate, fit_with_validation
 from pipelines.classifiers.transformers import predict_probabilities
 
 CLASSES = ["cat", "dog"]

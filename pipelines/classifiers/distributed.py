@@ -1,4 +1,4 @@
-"""Cross-validation: select the parameters of a classifier, and fit a model without each fold."""
+"""Fit any classifier in Spark: the rows stay with the executors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,52 @@ from pyspark.ml.tuning import CrossValidator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipelines.classifiers.classifier import Fit
 from pipelines.classifiers.estimators import build_estimator
-from pipelines.classifiers.transformers import VECTOR, prepare_training_rows
+from pipelines.classifiers.predict import predict_labelled, predict_out_of_fold
+from pipelines.classifiers.training_set import TrainingSet
+from pipelines.classifiers.transformers import UNKNOWN_WEIGHT, VECTOR, prepare_training_rows
 from pipelines.config.settings import Train
+from pipelines.evaluation.predictions import PredictionSet
 
 PARALLELISM = 2  # concurrent fits: the tasks of one fill the gaps between those of the other
 LOSS_WEIGHT = "loss_weight"  # column: weight of a row in the log-loss
-UNKNOWN_WEIGHT = 1e-9  # factor on the weight of a row with an unknown label: a fold of only such rows still has a loss
+
+
+class SparkSolver:
+    """Spark ML's estimators and cross-validation."""
+
+    name = "Spark"
+
+    def cross_validate(self, rows: TrainingSet, classes: Sequence[str], settings: Train, folds: int) -> Fit:
+        """Fit and select as `Solver.cross_validate`."""
+        result = cross_validate(rows.to_dataframe(), classes, settings, folds)
+        known = rows.to_dataframe().where(~F.col("label").isin(list(result.single_fold_labels)))
+        predictions = predict_out_of_fold(result.fold_models, known, classes)
+        return Fit(SparkClassifier(result.model), result.parameters, result.losses, predictions)
+
+    def fit_with_validation(
+        self, rows: TrainingSet, validation: TrainingSet, classes: Sequence[str], settings: Train
+    ) -> Fit:
+        """Fit and select as `Solver.fit_with_validation`."""
+        result = fit_with_validation(rows.to_dataframe(), validation.to_dataframe(), classes, settings)
+        classifier = SparkClassifier(result.model)
+        return Fit(classifier, result.parameters, result.losses, classifier.predict(validation, classes))
+
+
+@dataclass(frozen=True)
+class SparkClassifier:
+    """A fitted pipeline, which predicts in Spark."""
+
+    model: PipelineModel
+
+    def predict(self, rows: TrainingSet, classes: Sequence[str]) -> PredictionSet | None:
+        """Return predictions for the rows, as `Classifier.predict`; of very many rows those of a sample of groups."""
+        return predict_labelled(self.model, rows.to_dataframe(), classes) if len(rows) else None
+
+    def to_pipeline(self) -> PipelineModel:
+        """Return the pipeline."""
+        return self.model
 
 
 @dataclass(frozen=True)
