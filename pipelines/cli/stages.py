@@ -174,11 +174,18 @@ def _iter_results(
 
 
 def _validate_access(names: Sequence[str], settings: Settings) -> None:
-    """Raise errors for wrong addresses or credentials before Spark starts, unless Spark is already running."""
+    """Raise errors for missing packages, wrong addresses or credentials before Spark starts.
+
+    Access from Spark is not checked if it is already running.
+    """
     from pipelines.azure.hadoop import hadoop_access_conf
     from pipelines.sources.registry import open_source
     from pipelines.spark.runtime import is_external_session
 
+    if "featurize" in names:
+        from pipelines.engines import require_packages
+
+        require_packages(settings)
     if "ingest" in names and not settings.sources.dataset:
         open_source(settings)
     if not is_external_session():
