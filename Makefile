@@ -3,21 +3,35 @@ LANE ?= default
 VENV := $(if $(filter default,$(LANE)),.venv,.venv-$(LANE))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The default environment is created with what the demo needs; the rest follows when a target needs it.
+ifeq ($(LANE),default)
+CREATED := $(VENV)/.demo
+FIRST_LOCK := demo
+FIRST_PACKAGES := Spark, Java, OpenVINO and 100 other packages; 0.6 GB to download, 1.4 GB on disk, about a minute
+else
+CREATED := $(READY)
+FIRST_LOCK := $(LANE)
+FIRST_PACKAGES := 1 to 4 minutes
+endif
 # Only if there is one that runs: version managers put names on PATH that lead nowhere.
 LANE_PYTHON := $(if $(filter hdinsight-5.1,$(LANE)),3.10,$(if $(filter dbr-15.4,$(LANE)),3.11,$(if $(filter dbr-16.4,$(LANE)),3.12,)))
 PYTHON ?= $(shell sh deploy/find-python.sh $(LANE_PYTHON))
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 # Source distributions are built with packages whose hashes are known too.
 INSTALL := $(UV) pip install --quiet --build-constraint requirements/build.txt
+# $(call install,NAME): install the packages of requirements/NAME.txt; those that are there already stay.
+install = $(INSTALL) --compile-bytecode --python $(BIN)/python --require-hashes --only-binary :all: --no-binary pyspark -r requirements/$(1).txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test test-full slow kills test-clusters clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build docs clean azure-up azure-stop azure-down
+.PHONY: help demo full unit test test-full slow kills test-clusters clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build docs graphs clean azure-up azure-stop azure-down
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
-demo: $(READY) ## Draw sample images and run all five stages (IMAGES=folder: on your own)
+demo: $(CREATED) ## Draw sample images and run all five stages (IMAGES=folder: on your own)
 	@$(BIN)/irbis demo $(if $(IMAGES),--images "$(IMAGES)",)
+
+full: $(READY) ## Add torch, for all backbones and GPUs, notebooks, search and developers' tools to .venv
 
 # Whole files to each of three processes, the long ones of end_to_end first: a test's Spark waits for Python, or the
 # other way round, and two processes leave a third of two cores idle. A lane, or TESTS, takes whatever is named.
@@ -69,6 +83,9 @@ bench: $(READY) ## Measure featurize beside other engines (DATA=folder with imag
 docs: $(READY) ## Regenerate docs/reference from the code
 	@$(BIN)/python docs/generate.py
 
+graphs: $(READY) ## Convert the backbones again whose graphs ship with the package, after a change of weights or conversion
+	@$(BIN)/python -c 'from pipelines.engines.packaged_graphs import write_packaged_graphs; write_packaged_graphs()'
+
 lock: $(UV) ## Resolve requirements/ anew
 	@sh requirements/lock.sh $(UV)
 
@@ -89,13 +106,20 @@ azure-down: ## Delete all of it, what is stored too
 clean: ## Remove environments and what the commands wrote here
 	rm -rf .venv .venv-* .tools build dist irbis-workspace*
 
-$(READY): requirements/$(LANE).txt requirements/build.txt pyproject.toml | $(UV)
+$(CREATED): requirements/$(FIRST_LOCK).txt requirements/build.txt pyproject.toml | $(UV)
 	@test -n "$(PYTHON)" || { echo "No Python $(or $(LANE_PYTHON),3.10-3.12) was found. Install one, or name it: make PYTHON=/path/to/python"; exit 2; }
-	@echo "Making the environment $(VENV) (once; 1 to 4 minutes)"
+	@echo "Creating the environment $(VENV) (once): $(FIRST_PACKAGES)"
 	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(VENV)
-	@$(INSTALL) --compile-bytecode --python $(BIN)/python --require-hashes --only-binary :all: --no-binary pyspark -r requirements/$(LANE).txt
+	@$(call install,$(FIRST_LOCK))
 	@$(INSTALL) --python $(BIN)/python --no-deps --editable .
-	@touch $(READY)
+	@touch $@
+
+ifeq ($(LANE),default)
+$(READY): $(CREATED) requirements/default.txt
+	@echo "Adding torch, notebooks, search and developers' tools to $(VENV) (once): 3 GB to download, 5.6 GB on disk, some minutes"
+	@$(call install,default)
+	@touch $@
+endif
 
 .tools/npm/node_modules/azurite:
 	@mkdir -p .tools/npm
@@ -105,5 +129,5 @@ $(READY): requirements/$(LANE).txt requirements/build.txt pyproject.toml | $(UV)
 	@$(INSTALL) --python "$(PYTHON)" --no-deps --require-hashes --only-binary :all: --target $@ -r $< && touch $@
 
 .tools/bin/uv: | requirements/uv.txt
-	@echo "Fetching uv into .tools"
+	@echo "Fetching uv, which installs packages, into .tools"
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools --require-hashes --only-binary :all: -r requirements/uv.txt

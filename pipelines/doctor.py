@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.backbones import backbones_from_settings
-from pipelines.backbones.devices import list_gpus
+from pipelines.backbones.devices import INSTALL_TORCH, has_nvidia_driver, list_gpus, torch_available
 from pipelines.backbones.weights import is_safe_torch
 from pipelines.config.settings import Settings
 from pipelines.disk_space import find_temporary_folder
+from pipelines.engines import require_packages
 from pipelines.errors import PlatformError, UserError
 from pipelines.images.webp import check_libwebp
 from pipelines.spark.java import READ_BY_JAVA, find_java, read_release_file
@@ -26,7 +27,9 @@ from pipelines.spark.runtime import is_external_session
 from pipelines.spark.session import DOCTOR_HINT, get_session
 from pipelines.workspace.tables import Tables
 
-PACKAGES = ("pyspark", "delta-spark", "pandas", "pyarrow", "torch", "torchvision", "pillow", "mlflow-skinny")
+PACKAGES = ("pyspark", "delta-spark", "pandas", "pyarrow", "openvino", "torch", "torchvision", "pillow", "mlflow")
+OPTIONAL = ("torch", "torchvision")  # the check of the weights fails if they need them
+WITHOUT_TORCH = f"irbis_tiny and raw_pixels run on CPUs; for other backbones and GPUs, {INSTALL_TORCH}"
 ENOUGH_MEMORY = 4  # GiB: a JVM of 2 and two workers of half a gigabyte each
 
 
@@ -53,7 +56,7 @@ def run_checks(settings: Settings, *, verbose: bool = False) -> list[Check]:
         _run_check("locale", _locale),
         _run_check("user", _user),
         _run_check("memory", lambda: _memory(settings)),
-        _run_check("gpu", lambda: ", ".join(list_gpus()) or "none: features are computed on the CPU"),
+        _run_check("gpu", _gpu),
         _run_check("weights", lambda: _weights(settings)),
         _run_check(
             "workspace", lambda: _run_preflight_check("workspace", settings) and _require_writable(settings.workspace)
@@ -89,13 +92,28 @@ def _java() -> str:
 
 
 def _package(name: str) -> str:
-    """Return a package's version, and what irbis does not read with it."""
-    version = importlib.metadata.version(name)
+    """Return a package's version, and what irbis does not do with it or without it."""
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        if name == "mlflow":  # clusters have the part of it that irbis needs
+            return f"{importlib.metadata.version('mlflow-skinny')} (mlflow-skinny)"
+        if name not in OPTIONAL:
+            raise
+        return f"not installed: {WITHOUT_TORCH}"
     if name == "pillow" and (fault := check_libwebp()):
         return f"{version}; WebP images are refused: {fault}"
     if name == "torch" and not is_safe_torch(version):
         return f"{version}; of .pth files it loads those of known SHA-256 alone (featurize.weights_sha256)"
     return version
+
+
+def _gpu() -> str:
+    if gpus := list_gpus():
+        return ", ".join(gpus)
+    if has_nvidia_driver() and not torch_available():
+        return f"not used without torch ({INSTALL_TORCH}): features are computed on the CPU"
+    return "none: features are computed on the CPU"
 
 
 def _run_preflight_check(name: str, settings: Settings) -> str:
@@ -143,6 +161,7 @@ def _memory(settings: Settings) -> str:
 
 
 def _weights(settings: Settings) -> str:
+    require_packages(settings)
     return ", ".join(each.feature_id for each in backbones_from_settings(settings))
 
 

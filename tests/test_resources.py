@@ -50,6 +50,9 @@ def test_the_wheel_holds_conf_jobs_the_bundle_the_weights_and_its_commit(wheel):
     wanted += [path for path in (ROOT / "deploy" / "databricks").rglob("*") if path.is_file()]
     assert {f"pipelines/_data/{path.relative_to(ROOT).as_posix()}" for path in wanted} <= names
     assert "pipelines/_data/weights/irbis_tiny.safetensors" in names
+    graphs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pipelines/_data/graphs").glob("*/graph.*")}
+    assert len(graphs) == 6 and graphs <= names
+    assert wheel.stat().st_size < 10 * 2**20
     assert built == {key: value for key, value in code_version().items() if key != "version"}
     assert re.match(r"[0-9a-f]{40}(\+changes)?$", built.get("git_commit", "0" * 40))
 
@@ -70,6 +73,7 @@ def test_it_runs_from_another_folder_unpacked_and_as_the_zip_that_spark_takes(fo
     said = json.loads(python(place, tmp_path, "-c", ASKED))
     assert said["code"] == {"version": __version__, **{k: v for k, v in code_version().items() if k != "version"}}
     assert said["metadata"] == __version__
+    assert said["graph"] == 3083308
     assert said["weights"] == (resource_dir("weights") / "irbis_tiny.safetensors").stat().st_size
     assert said["file"].startswith(str(place))
 
@@ -80,10 +84,13 @@ def _config(place: Path, folder: Path) -> str:
 
 ASKED = """
 import importlib.metadata, json, pipelines
+from pipelines.backbones import load_backbone
 from pipelines.backbones.weights import find_weights
+from pipelines.engines.packaged_graphs import find_packaged_graph, read_packaged_graph
 from pipelines.tracking.code_version import code_version
 weights = find_weights("irbis_tiny", None, "nowhere")
 print(json.dumps({"code": code_version(), "metadata": importlib.metadata.version("irbis"),
+                  "graph": len(read_packaged_graph(find_packaged_graph(load_backbone("irbis_tiny", check=False))).bin),
                   "weights": weights.stat().st_size, "file": pipelines.__file__}))
 """
 

@@ -22,6 +22,8 @@ def begun(code, **options):
     """Give a process that runs the code, once it says `on`."""
     command = [sys.executable, "-c", BEGIN + code]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # The tests themselves may run under nohup, which ignores SIGHUP for all processes below.
+    options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     running = subprocess.Popen(command, text=True, **pipes, **options)
     assert running.stdout.readline() == "on\n"
     return running

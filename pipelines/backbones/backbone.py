@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pipelines.backbones.devices import require_torch, torch_available
 from pipelines.backbones.prefetch import prefetch_map
 from pipelines.backbones.registry import Architecture, get_architecture
-from pipelines.backbones.weights import find_weights, read_bytes, require_allowed, sha256_hex, verify_checksum
+from pipelines.backbones.weights import (
+    find_weights,
+    is_packaged,
+    read_bytes,
+    require_allowed,
+    sha256_hex,
+    verify_checksum,
+)
 from pipelines.errors import ImageError, SettingsError
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
@@ -104,7 +112,13 @@ class Backbone:
                     yield from embeddings
 
     def check(self) -> None:
-        """Raise WeightsError, which names the file, if the weights do not fit the network."""
+        """Raise WeightsError, which names the file, if the weights do not fit the network.
+
+        Needs torch, except for the weights that ship with the package, which are not checked without it.
+        """
+        if is_packaged(self.file) and not torch_available():
+            return
+        require_torch(f"featurize.backbone = {self.name}")
         from pipelines.backbones.torch_models import load_model
 
         load_model(self)
@@ -122,7 +136,8 @@ class Backbone:
         return self.load_pixels(content, resize_pillow)
 
     def _compute_reference(self, pixels: Pixels) -> Features:
-        from pipelines.backbones.torch_models import reference_features  # torch: needed to embed only
+        require_torch("Backbone.embed without a network")
+        from pipelines.backbones.torch_models import reference_features
 
         return reference_features(self, pixels)
 

@@ -12,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from pipelines.atomic_write import sync
+from pipelines.backbones.devices import require_torch
 from pipelines.errors import WeightsError
 from pipelines.resources import resource_dir
 
@@ -60,6 +61,11 @@ def find_local_weights(backbone: str, cache: str) -> Path | None:
     return None
 
 
+def is_packaged(file: str) -> bool:
+    """Return whether the weights file ships with the package; true for a backbone without weights."""
+    return not file or Path(file).parent == PACKAGED_WEIGHTS_DIR
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the bytes of a weights file. Raises WeightsError with the system's reason."""
     try:
@@ -92,7 +98,7 @@ def require_allowed(path: Path, content: bytes, allowed_sha256: Collection[str])
     Packaged files and torchvision's need no entry.
     """
     own = sha256_hex(content)
-    if allowed_sha256 and path.parent != PACKAGED_WEIGHTS_DIR and own not in {*allowed_sha256, *TORCHVISION_SHA256}:
+    if allowed_sha256 and not is_packaged(str(path)) and own not in {*allowed_sha256, *TORCHVISION_SHA256}:
         raise WeightsError(
             f"{path} has the SHA-256 {own}, which featurize.weights_sha256 does not list. If this is the right file, "
             "add it to the list; else get the right file."
@@ -110,6 +116,7 @@ def _is_weights_of(path: Path, backbone: str) -> bool:
 
 
 def _download(backbone: str, folder: Path) -> Path:
+    require_torch(f"featurize.backbone = {backbone}")
     import torch
 
     url = _torchvision_url(backbone)

@@ -35,9 +35,14 @@ def run(origins: dict[str, SourcedValue], verbose: bool) -> None:
 @common_options
 def demo(origins: dict[str, SourcedValue], verbose: bool) -> None:
     """Draw a sample set of camera-trap images and run all stages on it (or on --images)."""
-    from pipelines.demo.demo import with_sample_set
+    images = origins["sources.images"].value or "drawn camera-trap images"
+    click.echo(f"demo: running {', '.join(STAGES[:-1])} and {STAGES[-1]} on {images}", err=True)
+    from pipelines.demo.demo import next_steps, with_sample_set
 
-    _run_all(["demo"], with_sample_set(origins), verbose)
+    origins = with_sample_set(origins)
+    _run_all(["demo"], origins, verbose)
+    for line in next_steps(origins):
+        click.echo(line)
 
 
 @irbis.command()
@@ -174,11 +179,18 @@ def _iter_results(
 
 
 def _validate_access(names: Sequence[str], settings: Settings) -> None:
-    """Raise errors for wrong addresses or credentials before Spark starts, unless Spark is already running."""
+    """Raise errors for missing packages, wrong addresses or credentials before Spark starts.
+
+    Access from Spark is not checked if it is already running.
+    """
     from pipelines.azure.hadoop import hadoop_access_conf
     from pipelines.sources.registry import open_source
     from pipelines.spark.runtime import is_external_session
 
+    if "featurize" in names:
+        from pipelines.engines import require_packages
+
+        require_packages(settings)
     if "ingest" in names and not settings.sources.dataset:
         open_source(settings)
     if not is_external_session():

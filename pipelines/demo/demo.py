@@ -1,8 +1,10 @@
-"""Settings for a demo run on the sample set, which is rendered if it is missing."""
+"""Settings for a demo run on the sample set, which is rendered if it is missing, and what to do after it."""
 
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +12,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines.config.loader import SourcedValue
-from pipelines.demo.sample_set import IMAGES, render_sample_set
+from pipelines.demo.sample_set import IMAGES, MARKER, render_sample_set
 from pipelines.errors import SettingsError
+from pipelines.reports.staleness import REPORT_PATH
 
 ORIGIN = "irbis demo"
 
@@ -36,6 +39,8 @@ def _render_sample_set(workspace: str) -> dict[str, str]:
             f"workspace = {workspace}: `irbis demo` draws its images into a folder. Choose a folder, or pass --images."
         )
     folder = Path(workspace).expanduser().absolute() / "sample"
+    if not (folder / MARKER).exists():
+        print(f"demo: drawing {IMAGES} camera-trap images into {folder}", file=sys.stderr, flush=True)
     with tqdm(total=IMAGES, desc="demo: drawing", unit=" images", leave=False, disable=not sys.stderr.isatty()) as bar:
         sample = render_sample_set(
             folder, workers=min(4, os.cpu_count() or 1), progress=lambda done: bar.update(done - bar.n)
@@ -45,6 +50,21 @@ def _render_sample_set(workspace: str) -> dict[str, str]:
         "sources.labels": str(sample.labels_csv),
         "sources.station": "folder:1",
     }
+
+
+def next_steps(origins: Mapping[str, SourcedValue]) -> list[str]:
+    """Return lines for a newcomer at the end of a demo: the report, and how to run irbis on images of one's own."""
+    workspace = str(origins["workspace"].value)
+    is_sample = origins["sources.images"].source == ORIGIN
+    is_on_path = shutil.which("irbis") is not None or Path(sys.argv[0]).name != "irbis"
+    irbis = "irbis" if is_on_path else sys.argv[0]  # such as .venv/bin/irbis
+    own = f"your images, one folder per label: {irbis} run --images DIR"
+    new = f"new images, which need no labels: {irbis} score --workspace {shlex.quote(workspace)} --images DIR"
+    return [
+        f"Next: look at the report: {workspace}/{REPORT_PATH}",
+        f"      {own if is_sample else new}",
+        "      step by step: docs/quickstart.md",
+    ]
 
 
 def _value_or(origins: Mapping[str, SourcedValue], key: str, default: str) -> str:

@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import openvino as ov
 import torch
 from openvino import opset1
 from openvino._offline_transformations import apply_moc_transformations
@@ -17,12 +16,7 @@ from torch import Tensor, nn
 from pipelines.backbones import Backbone
 from pipelines.backbones.registry import get_architecture
 from pipelines.backbones.torch_models import get_mean_std, load_model
-from pipelines.engines.bfloat16 import enable_bfloat16
-from pipelines.engines.cpu_features import cpu_has_bfloat16, cpu_has_vnni
-from pipelines.engines.graph import VNNI_MARKER, Graph
-
-# Largest drop of the mean cosine by bfloat16; in `exact`, a fifth of the tolerance for a single image.
-_BFLOAT16_MAX_LOSS = {"exact": 2e-5, "fast": 2e-4}
+from pipelines.engines.graph import Graph, graph_from_model
 
 
 class _FromPixels(nn.Module):
@@ -49,9 +43,9 @@ class _FromPixels(nn.Module):
 
 
 def convert_to_openvino(backbone: Backbone, folder: Path) -> Graph:
-    """Return the graph of the network without its classifier, written to graph.xml and graph.bin in `folder`.
+    """Return the graph of the network without its classifier, in single precision; it is saved in `folder`.
 
-    With precision `fast`, convolutions compute in 8 bits. Raises WeightsError if the weights do not fit.
+    Raises WeightsError if the weights do not fit.
     """
     network = get_architecture(backbone.name).remove_head(load_model(backbone)).eval()
     side = backbone.preprocessing.size
@@ -59,20 +53,7 @@ def convert_to_openvino(backbone: Backbone, folder: Path) -> Graph:
     model.reshape([-1, side, side, 3])
     _drop_pooling_indices(model)
     apply_moc_transformations(model, cf=False)  # folds batch normalisation into the weights
-    converted = model
-    if backbone.precision == "fast":
-        from pipelines.engines.quantization.quantize import quantize
-
-        converted = quantize(model, backbone.preprocessing, all_bits=cpu_has_vnni())
-    target = folder / "graph.xml"
-    ov.save_model(converted, target, compress_to_fp16=False)
-    graph = Graph(target.read_bytes(), target.with_suffix(".bin").read_bytes())
-    if cpu_has_bfloat16():
-        graph = enable_bfloat16(graph, model, side, _BFLOAT16_MAX_LOSS[backbone.precision])
-    if converted is not model and cpu_has_vnni():
-        graph = graph.with_marker(VNNI_MARKER)
-    target.write_bytes(graph.xml)
-    return graph
+    return graph_from_model(model, folder)
 
 
 def _trace(network: nn.Module, example: Tensor) -> Any:

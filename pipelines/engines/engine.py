@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pipelines.backbones import Backbone
+from pipelines.backbones import Backbone, backbones_from_settings
 from pipelines.backbones.backbone import Features, Pixels
-from pipelines.engines.graph import Graph
+from pipelines.backbones.devices import has_nvidia_driver, require_torch, resolve_device, torch_available
+from pipelines.engines.graph import Graph, openvino_available
+from pipelines.engines.graph_cache import require_convertible
+from pipelines.errors import SettingsError
+
+if TYPE_CHECKING:  # workers import this module but need no settings
+    from pipelines.config.settings import EngineName, Settings
 
 _MAX_CACHED = 2  # engines per process
 _engines: dict[tuple[str, str, str, int], Engine] = {}
@@ -66,10 +71,37 @@ class EngineFactory:
         return TorchEngine(self.backbone.with_weights(self.weights()), device, threads=threads, batch=batch)
 
 
-def _choose_device(device: str, gpus: Sequence[str]) -> str:
-    """Return `cpu` or `cuda:N`. Without a GPU torch is not imported: that costs a worker half a gigabyte."""
-    if device == "cpu" or (device == "auto" and not gpus and not os.path.exists("/dev/nvidiactl")):
-        return "cpu"
-    from pipelines.backbones.devices import resolve_device
+def uses_openvino(engine: EngineName, device: str) -> bool:
+    """Return whether OpenVINO runs the network on CPUs. Raises SettingsError if it is required, but not installed."""
+    if engine == "openvino" and not openvino_available():
+        raise SettingsError(
+            "featurize.engine = openvino, which is not installed. pip install openvino, or set it to auto."
+        )
+    return engine == "openvino" or (engine == "auto" and device != "cuda" and openvino_available())
 
+
+def require_packages(settings: Settings) -> None:
+    """Raise a UserError if featurize with these settings needs OpenVINO or torch and it is not installed.
+
+    For use before any work is done: it takes milliseconds, and imports neither.
+    """
+    options = settings.featurize
+    is_openvino = uses_openvino(options.engine, options.device)
+    if torch_available():
+        return
+    if options.device == "cuda":
+        require_torch("featurize.device = cuda")
+    if not is_openvino:
+        require_torch(f"featurize.engine = {options.engine}{' without OpenVINO' if options.engine == 'auto' else ''}")
+    for backbone in backbones_from_settings(settings, check=False):
+        require_convertible(backbone, options.weights_cache)
+
+
+def _choose_device(device: str, gpus: Sequence[str]) -> str:
+    """Return `cpu` or `cuda:N`. Without a GPU torch is not imported: that costs a worker half a gigabyte.
+
+    A GPU that Spark did not assign to the task is not used if torch is missing.
+    """
+    if device == "cpu" or (device == "auto" and not gpus and not (has_nvidia_driver() and torch_available())):
+        return "cpu"
     return resolve_device(device, gpus)

@@ -12,7 +12,14 @@ STAGES = ["ingest", "featurize", "train", "score", "report"]
 
 
 def test_the_demo_runs_all_stages_and_a_second_time_does_nothing(irbis, tmp_path):
-    first = closing_lines(irbis("demo").stdout)
+    demo = irbis("demo")
+    assert demo.stderr.startswith("demo: running ingest, featurize, train, score and report on drawn camera-trap ")
+    assert demo.stdout.splitlines()[-3:] == [
+        "Next: look at the report: irbis-workspace-sample/reports/report.html",
+        "      your images, one folder per label: irbis run --images DIR",
+        "      step by step: docs/quickstart.md",
+    ]
+    first = closing_lines(demo.stdout)
     assert list(first) == STAGES
     assert "513 read, 509 written, 4 failed (" in first["ingest"]
     assert "510 read, 505 written, 5 failed (" in first["featurize"]

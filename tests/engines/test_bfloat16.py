@@ -12,7 +12,8 @@ import pytest
 
 from pipelines.backbones import Backbone, load_backbone
 from pipelines.backbones.torch_models import reference_features
-from pipelines.engines import Graph, bfloat16, conversion, graph_cache, load_or_convert, openvino_engine
+from pipelines.engines import Graph, bfloat16, graph_cache, load_or_convert, openvino_engine, reduced_precision
+from pipelines.engines.conversion import convert_to_openvino
 from pipelines.engines.cpu_features import cpu_has_bfloat16
 from pipelines.engines.graph import BFLOAT16_MARKER
 from pipelines.engines.openvino_engine import OpenVinoEngine
@@ -37,10 +38,9 @@ def backbone() -> Backbone:
 
 
 @pytest.fixture
-def plain(backbone, tmp_path, monkeypatch) -> Graph:
-    """Return the graph as a machine without bfloat16 converts it."""
-    monkeypatch.setattr(conversion, "cpu_has_bfloat16", lambda: False)
-    return conversion.convert_to_openvino(backbone, tmp_path)
+def plain(backbone, tmp_path) -> Graph:
+    """Return the graph in single precision."""
+    return convert_to_openvino(backbone, tmp_path)
 
 
 def names_of(graph: Graph, *, precise: bool) -> set[str]:
@@ -108,10 +108,10 @@ def test_nothing_is_taken_where_marks_are_not_heeded(plain, monkeypatch) -> None
 
 
 @needs_no_limit
-def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(conversion, "cpu_has_bfloat16", lambda: True)
-    graph = conversion.convert_to_openvino(backbone, tmp_path)
-    assert graph.has_bfloat16 and (tmp_path / "graph.xml").read_bytes() == graph.xml
+def test_exact_keeps_its_promise_and_says_so_in_the_graph(backbone, plain, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(reduced_precision, "cpu_has_bfloat16", lambda: True)
+    graph = reduced_precision.reduce_precision(plain, backbone, tmp_path)
+    assert graph.has_bfloat16 and not plain.has_bfloat16 and graph.bin == plain.bin
     images = calibration_images(20, 160)
     found = compute_features(graph.to_model(), images, "bf16")
     near = cosine_similarities(found.astype(np.float64), reference_features(backbone, images).astype(np.float64))
@@ -133,7 +133,7 @@ def test_a_worker_without_bfloat16_computes_in_single_precision(backbone, plain,
 @needs_no_limit
 def test_graphs_made_with_and_without_bfloat16_are_kept_side_by_side(backbone, tmp_path, monkeypatch) -> None:
     for has in (True, False):
-        monkeypatch.setattr(conversion, "cpu_has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(reduced_precision, "cpu_has_bfloat16", lambda has=has: has)
         monkeypatch.setattr(graph_cache, "cpu_has_bfloat16", lambda has=has: has)
         assert load_or_convert(backbone, str(tmp_path)).has_bfloat16 is has
     assert len(list(Path(tmp_path, "graphs").iterdir())) == 2

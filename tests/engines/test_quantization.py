@@ -14,7 +14,7 @@ from torch import nn
 
 from pipelines.backbones import Backbone, load_backbone
 from pipelines.backbones.torch_models import reference_features
-from pipelines.engines import Graph, conversion, graph_cache, load_or_convert, openvino_engine
+from pipelines.engines import Graph, conversion, graph_cache, load_or_convert, openvino_engine, reduced_precision
 from pipelines.engines.conversion import _drop_pooling_indices, _FromPixels, _trace
 from pipelines.engines.cpu_features import cpu_has_vnni
 from pipelines.engines.openvino_engine import OpenVinoEngine
@@ -207,7 +207,7 @@ def made_on(monkeypatch) -> Any:
     def make(has: bool) -> None:
         if has and not cpu_has_vnni():
             monkeypatch.setattr(calibration_images_module, "compile_request", request_in_single_precision)
-        for module in (conversion, graph_cache):
+        for module in (reduced_precision, graph_cache):
             monkeypatch.setattr(module, "cpu_has_vnni", lambda: has)
             monkeypatch.setattr(module, "cpu_has_bfloat16", lambda: False)
 

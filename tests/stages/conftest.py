@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipelines.config.loader import load_settings
 from pipelines.config.settings import Settings
-from pipelines.engines import conversion, graph_cache
+from pipelines.engines import graph_cache, reduced_precision
 from pipelines.stages.ingest import stage as ingest
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.workspace.tables import Tables
@@ -161,5 +161,5 @@ def _rules(folder):
 @pytest.fixture
 def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Convert networks as on a processor without bfloat16, whose rounding errors would hide mistakes."""
-    for module in (conversion, graph_cache):
+    for module in (graph_cache, reduced_precision):
         monkeypatch.setattr(module, "cpu_has_bfloat16", lambda: False)

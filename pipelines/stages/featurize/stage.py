@@ -18,11 +18,12 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.backbones import Backbone, Embedding, backbones_from_settings, load_backbone, required_feature_ids
+from pipelines.backbones.devices import require_torch
 from pipelines.config.loader import load_settings
 from pipelines.config.settings import EngineName, Featurize, Precision, Settings
-from pipelines.engines import EngineFactory, load_or_convert, openvino_available
+from pipelines.engines import EngineFactory, load_or_convert, require_packages, uses_openvino
 from pipelines.engines.arrow import FEATURES_DDL, EmbedFn, embed_batches, freeze_gc, with_flip
-from pipelines.errors import DataError, SettingsError
+from pipelines.errors import DataError
 from pipelines.formatting import pluralize
 from pipelines.images.subprocess_decoder import time_limited_reader
 from pipelines.progress import progress
@@ -80,7 +81,7 @@ def featurize_udf(
     defaults = load_settings().featurize
     cache, allowed = defaults.weights_cache, defaults.weights_sha256
     backbone = load_backbone(
-        name, weights=weights, cache=cache, precision=precision, allowed_sha256=allowed, **preprocessing
+        name, weights=weights, cache=cache, precision=precision, allowed_sha256=allowed, check=False, **preprocessing
     )
     embed = _make_embedder(spark, backbone, engine, device, batch_size, cache)
 
@@ -95,6 +96,7 @@ def featurize_udf(
 def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Compute the missing features of the current images, one backbone of the settings after the other."""
     clock, tables, options = Stopwatch(), Tables.of(spark, settings), settings.featurize
+    require_packages(settings)
     backbones = backbones_from_settings(settings, check=False)
     identity = ID_SEPARATOR.join(backbone.feature_id for backbone in backbones)
     required = required_feature_ids(options, identity)
@@ -151,12 +153,9 @@ def _make_embedder(
 
     `flips`: for each view of an image, whether it is flipped.
     """
-    if engine == "openvino" and not openvino_available():
-        raise SettingsError(
-            "featurize.engine = openvino, which is not installed. pip install openvino, or set it to auto."
-        )
-    is_converted = engine == "openvino" or (engine == "auto" and device != "cuda" and openvino_available())
+    is_converted = uses_openvino(engine, device)
     if not is_converted:
+        require_torch(f"engine = {engine}, device = {device}")
         backbone.check()
     context, light = spark.sparkContext, backbone.without_weights()
     weights = context.broadcast(backbone.weights)
