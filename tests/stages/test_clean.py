@@ -93,6 +93,7 @@ def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine
     [
         ([("run.log", 0), ("run.json", 0)], 99, True),
         ([("run.log", 0), ("run.json", 0)], 101, False),
+        ([("run.log", 0), ("run.2.log", 0), ("run.json", 0)], 99, True),
         ([("run.log", 0), ("run.json", 0), ("model/MLmodel", 50)], 60, False),
         ([("run.log", 0)], 0, False),
         ([("ingest.json", 0), ("ingest.log", 0), ("score.log", 0)], 0, False),

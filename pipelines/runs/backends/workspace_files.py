@@ -14,6 +14,7 @@ from pipelines.azure.retry import TransientError
 from pipelines.azure_uri import is_azure_uri, parse_blob_uri
 from pipelines.config.settings import Settings
 from pipelines.errors import AccessError, DataError, ImageError
+from pipelines.runs.backends.base import read_from
 from pipelines.sources.stores.azure_blob import BACKGROUND_RETRY, AzureBlobs
 from pipelines.sources.upload import guess_content_type
 
@@ -51,11 +52,11 @@ class WorkspaceFiles:
         folders = {name.rpartition("/")[0] for name in sizes}  # some accounts list folders as empty blobs
         return sorted((name, size) for name, size in sizes.items() if name and (size or name not in folders))
 
-    def read(self, address: str) -> bytes:
+    def read(self, address: str, start: int = 0) -> bytes:
         if not is_azure_uri(address):
-            return _local_path(address).read_bytes()
+            return read_from(_local_path(address), start)
         try:
-            return self._container(address).read_file(address)
+            return self._container(address).read_file(address)[start:]
         except AccessError as error:
             raise _as_transient(error) from error
 
