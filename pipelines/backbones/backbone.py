@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipelines.backbones.prefetch import prefetch_map
 from pipelines.backbones.registry import Architecture, get_architecture
 from pipelines.backbones.weights import find_weights, read_bytes, require_allowed, sha256_hex, verify_checksum
 from pipelines.errors import ImageError, SettingsError
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
 from pipelines.images.resize import ResizeFn, resize_image, resize_pillow
+from pipelines.prefetch import prefetch_map
 
 if TYPE_CHECKING:  # workers import this module but need no settings, whose import takes half a second
     from pipelines.config.settings import Precision
