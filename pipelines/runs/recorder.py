@@ -43,7 +43,7 @@ from pipelines.stages.result import StageResult
 from pipelines.termination import before_forced_exit, received_signal
 from pipelines.tracking.code_version import code_version
 from pipelines.workspace.files import list_files, read_text, upload_dir, write_text
-from pipelines.workspace.orphans import remove_orphans
+from pipelines.workspace.free_space import remove_failed_commit
 from pipelines.workspace.tables import Tables, workspace_uri
 
 
@@ -157,7 +157,7 @@ def record_run(words: Sequence[str], settings: Settings, changed: dict[str, Any]
             yield recorder
         state = SUCCEEDED
     except UserError as fault:
-        _clean_up(recorder)
+        remove_failed_commit(entry.workspace, recorder.tables)
         state, error = FAILED, "\n".join(fault.faults)
         recorder.log.add("".join(f"irbis: {line}\n" for line in fault.faults))
         raise
@@ -169,7 +169,7 @@ def record_run(words: Sequence[str], settings: Settings, changed: dict[str, Any]
             raise
         recorder.log.add(traceback.format_exc())
         full = explain_full_disk(fault, workspace_uri(settings))  # before cleaning up, which frees space
-        _clean_up(recorder)
+        remove_failed_commit(entry.workspace, recorder.tables)
         if full:
             state, error = FAILED, str(full)
             recorder.log.add(f"irbis: {full}\n")
@@ -181,14 +181,6 @@ def record_run(words: Sequence[str], settings: Settings, changed: dict[str, Any]
         raise
     finally:
         finish()
-
-
-def _clean_up(recorder: RunRecorder) -> None:
-    """Remove the files of a failed commit; if that fails, only print why, to keep the original error."""
-    try:
-        remove_orphans(workspace_uri(recorder.settings), recorder.tables)
-    except OSError as error:
-        print(f"irbis: leftovers of a failed commit stay until `irbis clean` ({error}).", file=sys.stderr)
 
 
 def _has_lost_java(error: BaseException) -> bool:
