@@ -181,7 +181,7 @@ def _require_writable(place: str) -> str:
 
 def _spark(settings: Settings, verbose: bool) -> str:
     if not is_external_session() and any(check(settings) for check in CHECKS.values()):
-        raise PlatformError("not started: mend what is said above first.")
+        raise PlatformError("not started: fix the problems above first.")
     spark = get_session(settings, verbose=verbose, cache_classes=False)
     state = "has tables" if Tables.of(spark, settings).exists("images") else "no tables yet"
     where = "the running session" if is_external_session() else settings.spark.master

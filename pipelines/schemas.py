@@ -120,24 +120,6 @@ DATASETS = """
     columns map<string,string>  -- As in `sources.columns`
 """
 
-# One row per new or changed image that `irbis ingest --watch` has listed; the stream reads each row once.
-ARRIVALS = """
-    path string,              -- Full URI
-    size long,                -- Bytes
-    modified_at timestamp,    -- Modification time at the source
-    etag string,              -- Changes when the file does
-    label string,             -- Label by the listing
-    station string,           -- Station by the listing
-    camera string,            -- Camera by the labels file
-    captured_at timestamp,    -- Time by the labels file
-    sequence string,          -- Burst by the labels file
-    says_label boolean,       -- Whether the listing determines the label; else the stored one stays
-    arrived_at timestamp,     -- Time of the listing
-    file_series string,       -- As in `images`
-    file_number long,         -- As in `images`
-    named_time timestamp      -- Time in the file name
-"""
-
 
 def split_ids(backbone: str) -> list[str]:
     """Return the feature ids in a joined one, `a@1/x+b@2/y`, in order; a single one alone."""

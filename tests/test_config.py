@@ -144,7 +144,7 @@ def test_spark_conf_takes_names_with_dots_and_keeps_what_was_there(tmp_path, mon
 def test_an_environment_is_named_by_a_variable_too(tmp_path, monkeypatch):
     monkeypatch.setenv("IRBIS_ENV", write(tmp_path / "mine.yml", "report: {title: Mine}"))
     assert load_settings().report.title == "Mine"
-    assert load_settings("local").report.title == "irbis report"
+    assert load_settings("dev").report.title == "irbis report"
 
 
 def test_an_unknown_environment_names_those_known():
@@ -156,12 +156,12 @@ def test_an_unknown_environment_names_those_known():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (b"train:\n  max_iter: 3\n bad: [\n", "{} line 3 is not YAML as settings want it: expected <block end>"),
+        (b"train:\n  max_iter: 3\n bad: [\n", "{} line 3 is not valid YAML for settings: expected <block end>"),
         (
             b"train: {max_iter: 3}\nreport: {}\ntrain: {bootstrap_resamples: 100}",
-            "{} line 3 is not YAML as settings want it: 'train'",
+            "{} line 3 is not valid YAML for settings: duplicate key 'train'",
         ),
-        (b"train:\n\tmax_iter: 3\n", "{} line 2 is not YAML"),
+        (b"train:\n\tmax_iter: 3\n", "{} line 2 is not valid YAML"),
         (b"report:\n  title: \xe9\n", "{} cannot be read: 'utf-8' codec can't decode byte 0xe9"),
         (b"- a\n- b\n", "{} must hold settings by name, not a list."),
     ],
@@ -234,7 +234,7 @@ def test_a_refused_secret_of_any_type_does_not_print(key, value):
 @pytest.mark.parametrize("value", ["*hunter22", "!hunter22 x", "&hunter22 x\n  token: &hunter22 y"])
 def test_a_secret_that_is_no_yaml_does_not_print(value, tmp_path):
     said = faults(write(tmp_path / "mine.yaml", f"hdinsight:\n  password: {value}\n"))[0]
-    assert re.search(r"mine\.yaml line \d is not YAML", said) and "hunter22" not in said
+    assert re.search(r"mine\.yaml line \d is not valid YAML", said) and "hunter22" not in said
 
 
 def test_a_value_that_looks_like_a_date_and_is_none_is_told(tmp_path):

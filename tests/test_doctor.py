@@ -45,7 +45,7 @@ def test_a_workspace_that_cannot_be_written_keeps_spark_from_being_tried(spark, 
     ]
     assert [finding.name for finding in failed] == ["workspace", "spark"]
     assert "workspace = /proc/irbis cannot be created: /proc cannot be written." in failed[0].line()
-    assert failed[1].detail == "not started: mend what is said above first."
+    assert failed[1].detail == "not started: fix the problems above first."
 
 
 def test_variables_without_effect_and_those_with_an_odd_one_are_listed(make_settings, monkeypatch):

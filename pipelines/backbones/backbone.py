@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipelines.backbones.devices import require_torch, torch_available
-from pipelines.backbones.prefetch import prefetch_map
 from pipelines.backbones.registry import Architecture, get_architecture
 from pipelines.backbones.weights import (
     find_weights,
@@ -25,6 +24,7 @@ from pipelines.errors import ImageError, SettingsError
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
 from pipelines.images.resize import ResizeFn, resize_image, resize_pillow
+from pipelines.prefetch import prefetch_map
 
 if TYPE_CHECKING:  # workers import this module but need no settings, whose import takes half a second
     from pipelines.config.settings import Precision

@@ -28,11 +28,13 @@ from pipelines.workspace.tables import workspace_uri
 DAY = 86_400.0
 WEEK = 7 * DAY  # after which files of processes that are not visible from here count as leftovers
 UNLOCKED_TABLE = "datasets"  # `irbis datasets` writes this table without the lock; it takes a few KB
+FORMER_QUEUE = "arrivals"  # table that `irbis ingest --watch` once wrote, with a checkpoint per source
 # Names that only irbis, MLflow and Spark create: a workspace may be in a folder with other files.
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 IN_SCRATCH = re.compile(rf"tmp[a-z0-9_]{{8}}|{UUID}")
 DRAFT = re.compile(r"\..+\.\d+\.draft")
 SENT = re.compile(r"[0-9a-f]{16}")
+QUEUE_CHECKPOINT = re.compile(r"ingest-[0-9a-f]{16}")
 GRAPH = re.compile(r"tmp[a-z0-9_]{8}|.+-(exact|fast)-[0-9a-f]{16}")
 LOG_BYTES = 2**20  # of Spark's log that are kept
 LONG_LOG_BYTES = 10 * 2**20
@@ -95,9 +97,12 @@ def _find_in_workspace(settings: Settings, now: float) -> Iterator[Leftover]:
             file
             for table in tables
             for file in find_orphans(table)
-            if table.name != UNLOCKED_TABLE or _is_older(file, now - WEEK)
+            if table.name != FORMER_QUEUE and (table.name != UNLOCKED_TABLE or _is_older(file, now - WEEK))
         ]
         yield Leftover("file of a table that no commit names", "files of tables that no commit names", tuple(orphans))
+        queues = [path for path in _list_folders(workspace / "checkpoints") if QUEUE_CHECKPOINT.fullmatch(path.name)]
+        queues += [path for path in _list_folders(workspace / "tables") if path.name == FORMER_QUEUE]
+        yield Leftover("queue of a former version", "queues of a former version", tuple(queues))
     running = _running_ids(RunHistory(settings.runs.history_dir))
     ended = [
         path

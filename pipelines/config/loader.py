@@ -142,7 +142,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         problem = re.sub(
             r"(alias|tag|handle) '.*'", r"\1; put a value that begins with & * or ! in quotes", str(error.problem)
         )
-        raise SettingsError(f"{_display_path(path)}{line} is not YAML as settings want it: {problem}.") from error
+        raise SettingsError(f"{_display_path(path)}{line} is not valid YAML for settings: {problem}.") from error
     except (yaml.YAMLError, OSError, ValueError) as error:  # of what looks like a date, or is no UTF-8
         raise SettingsError(f"{_display_path(path)} cannot be read: {' '.join(str(error).split())}.") from error
     if not isinstance(tree, dict):
@@ -157,7 +157,7 @@ class _UniqueKeys(yaml.SafeLoader):
         seen: set[str] = set()
         for name, _ in node.value:
             if name.value in seen:
-                raise yaml.MarkedYAMLError(None, None, f"'{name.value}' stands there twice", name.start_mark)
+                raise yaml.MarkedYAMLError(None, None, f"duplicate key '{name.value}'", name.start_mark)
             seen.add(name.value)
         return super().construct_mapping(node, deep)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.config.types import (
     Digests,
@@ -189,10 +188,8 @@ class Spark(SettingsSection):
     conf: Annotated[dict[str, str | int | float | bool], BeforeValidator(parse_mapping)]
 
 
-class Settings(BaseSettings):
-    """All settings, by section. Built by `load_settings`."""
-
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+class Settings(SettingsSection):
+    """All settings, by section. Built by `load_settings`, which merges the sources."""
 
     workspace: StorageUri
     sources: Sources
@@ -210,8 +207,3 @@ class Settings(BaseSettings):
     clean: Clean
     databricks: DatabricksSettings
     hdinsight: HdinsightSettings
-
-    @classmethod
-    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
-        # load_settings merges the sources itself, to know where each value comes from.
-        return (init_settings,)

@@ -121,7 +121,6 @@ Labels = Annotated[
     list[Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(validate_label)]],
     BeforeValidator(split_commas),
 ]
-FloatList = Annotated[list[float], BeforeValidator(split_commas)]
 Fractions = Annotated[
     list[Annotated[float, Field(gt=0, lt=1)]],
     Field(min_length=3, max_length=3),

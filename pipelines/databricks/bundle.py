@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +81,8 @@ def deep_merge(base: Any, more: Any) -> Any:
 
 def resolve_target(
     bundle: Bundle, target: str, variables: Mapping[str, Any] | None = None, user: str | None = None
-) -> tuple[Tree, list[str]]:
-    """Return the tree of one target with its variables resolved, and the faults of resolving them."""
+) -> Tree:
+    """Return the tree of one target with its variables resolved."""
     if target not in bundle.targets:
         raise SettingsError(f"The bundle has no target {target}. Known: {', '.join(bundle.targets)}.")
     chosen = bundle.tree["targets"][target] or {}
@@ -96,7 +96,7 @@ def resolve_target(
         job |= {
             name: _merge_by_key(job[name], key) for name, key in LIST_KEYS.items() if isinstance(job.get(name), list)
         }
-    return tree, resolver.faults
+    return tree
 
 
 def _variable_values(tree: Tree, chosen: Tree, given: Mapping[str, Any]) -> Tree:
@@ -146,7 +146,7 @@ def render(
 ) -> Tree:
     """Return the bundle as it would be deployed to a target: merged, resolved and with absolute paths."""
     bundle = read_bundle(folder)
-    tree, _ = resolve_target(bundle, target, variables, user)
+    tree = resolve_target(bundle, target, variables, user)
     rendered = {name: _add_deployment_fields(job, tree, bundle, name) for name, job in _jobs_of(tree).items()}
     return {**tree, "resources": {**tree.get("resources", {}), "jobs": rendered}}
 
@@ -225,21 +225,5 @@ def is_local(path: str) -> bool:
 
 def sync_root(root: Path, tree: Tree) -> Path:
     """Return the root of the synced files: the common parent of the bundle and its sync paths."""
-    return Path(os.path.commonpath([root.resolve(), *sync_folders(root, tree)]))
-
-
-def sync_folders(root: Path, tree: Tree) -> list[Path]:
-    """Return the folders that are uploaded."""
-    return [(root / path).resolve() for path in (tree.get("sync") or {}).get("paths") or ["."]]
-
-
-def iter_leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every leaf of a tree with its path, such as resources.jobs.nightly.tasks[0].task_key."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from iter_leaves(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from iter_leaves(item, f"{path}[{number}]")
-    else:
-        yield path, value
+    folders = [(root / path).resolve() for path in (tree.get("sync") or {}).get("paths") or ["."]]
+    return Path(os.path.commonpath([root.resolve(), *folders]))

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.errors import SettingsError
+
 REFERENCE = re.compile(r"\$\{([a-zA-Z]+(?:[-_]*[a-zA-Z0-9]+)*(?:\.[a-zA-Z]+(?:[-_]*[a-zA-Z0-9]+)*(?:\[\d+\])*)+)\}")
 DEPTH = 20  # maximum depth of nested references; deeper ones are a cycle
 
@@ -13,15 +15,17 @@ DEPTH = 20  # maximum depth of nested references; deeper ones are a cycle
 class Resolver:
     """Resolver of references against a bundle's tree and the values of its variables.
 
-    References without a value, or with one that only a workspace has, stay unchanged. `faults` collects cycles.
+    References without a value, or with one that only a workspace has, stay unchanged.
     """
 
     def __init__(self, tree: Mapping[str, Any], values: Mapping[str, Any]):
         self.tree, self.values = tree, values
-        self.faults: list[str] = []
 
     def resolve(self, value: Any, depth: int = 0) -> Any:
-        """Return the value with its references replaced; a text that is one reference takes the type of its value."""
+        """Return the value with its references replaced; a text that is one reference takes the type of its value.
+
+        Raises SettingsError for a reference to itself.
+        """
         if isinstance(value, dict):
             return {key: self.resolve(item, depth) for key, item in value.items()}
         if isinstance(value, list):
@@ -29,9 +33,7 @@ class Resolver:
         if not isinstance(value, str) or "${" not in value:
             return value
         if depth > DEPTH:
-            fault = f"databricks.yml: {value} leads back to itself. Give a variable of the circle a plain value."
-            self.faults += [] if fault in self.faults else [fault]
-            return value
+            raise SettingsError(f"databricks.yml: {value} refers to itself. Give a variable in the cycle a value.")
         if whole := REFERENCE.fullmatch(value):
             return self._look_up(whole, depth)
         return REFERENCE.sub(lambda found: str(self._look_up(found, depth)), value)

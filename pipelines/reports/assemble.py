@@ -45,7 +45,6 @@ def _model(tracking: Tracking, version: ModelVersion) -> ModelSummary:
         name=version.name,
         version=version.version,
         backbone=version.tags["backbone"],
-        is_champion=True,
         trained_at=version.created,
         settings={name: params[name] for name in SHOWN_PARAMS if name in params},
         gate=_why_champion(version),

@@ -68,7 +68,6 @@ class ModelSummary:
     name: str
     version: str
     backbone: str
-    is_champion: bool = False
     trained_at: datetime | None = None
     settings: dict[str, str] = field(default_factory=dict)  # the parameters to show, in order
     gate: str = ""  # one sentence: why it became champion, or why not

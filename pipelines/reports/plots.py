@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from pipelines.evaluation.results import ClassMetrics, Evaluation
 from pipelines.evaluation.review_policy import is_blank
 
-INK, SOFT, ACCENT, WARN, PAPER = "#1f2a24", "#5d6861", "#2f6b52", "#a4521c", "#ffffff"
+INK, SOFT, ACCENT, WARN = "#1f2a24", "#5d6861", "#2f6b52", "#a4521c"
 # In a page, the colours come from the style sheet, so that they follow its dark mode.
 VARIABLES = {INK: "--ink", SOFT: "--soft", ACCENT: "--accent", WARN: "--warn"}
 POINT_COLORS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from pipelines.errors import AccessError, DataError, UserError
 from pipelines.runs.backends.base import Backend, ConnectionLost, Handle, RunStatus
 from pipelines.runs.history import FAILED, LOCAL, SUCCEEDED, UNKNOWN, RunHistory, RunRecord, refresh_local, utc_now
-from pipelines.runs.record import UNREADABLE, StageRecord, TaskRecord, read_record
+from pipelines.runs.record import UNREADABLE, StageRecord, TaskRecord, parse_log_file_name, read_record
 from pipelines.safe_paths import find_name_fault, safe_join
 
 MAX_DISCONNECT_SECONDS = 1800.0  # seconds without a connection, after which following gives up
@@ -22,20 +23,28 @@ class LogTail:
 
     def __init__(self, backend: Backend, folder: str):
         self._backend, self._folder = backend, folder
-        self._offsets: dict[str, int] = {}
+        self._offsets = dict[str, int]()
+        self._partial_lines = defaultdict[str, bytes](bytes)  # by task
 
     def read_new(self, *, is_over: bool = False) -> str:
         """Return the complete lines added since the last call; with `is_over`, also an incomplete last line."""
-        texts = []
-        for name, size in self._backend.files(self._folder):
+        files = [(log, name, size) for name, size in self._backend.files(self._folder) if (log := _find_log(name))]
+        for (task, _), name, size in sorted(files):
             offset = self._offsets.get(name, 0)
-            if not name.endswith(".log") or size <= offset or find_name_fault(name):
-                continue
-            new = self._backend.read(f"{self._folder}/{name}")[offset:]
+            if size > offset:
+                new = self._backend.read(f"{self._folder}/{name}", offset)
+                self._offsets[name] = offset + len(new)
+                self._partial_lines[task] += new
+        texts = []
+        for task, new in self._partial_lines.items():
             end = len(new) if is_over else new.rfind(b"\n") + 1
-            self._offsets[name] = offset + end
+            self._partial_lines[task] = new[end:]
             texts.append(new[:end].decode("utf-8", "replace"))
         return "".join(texts)
+
+
+def _find_log(name: str) -> tuple[str, int] | None:
+    return None if find_name_fault(name) else parse_log_file_name(name)
 
 
 def get_handle(entry: RunRecord, backend: Backend) -> Handle:

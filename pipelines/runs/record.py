@@ -55,6 +55,20 @@ def _adapter(model: Any) -> TypeAdapter[Any]:
     return TypeAdapter(model)
 
 
+LOG_NAME = re.compile(r"([^/.]+)(?:\.(\d+))?\.log")
+
+
+def log_file_name(task: str, number: int) -> str:
+    """Return the name of a task's log file, counting from 1: run.log, run.2.log, run.3.log."""
+    return f"{task}.log" if number == 1 else f"{task}.{number}.log"
+
+
+def parse_log_file_name(name: str) -> tuple[str, int] | None:
+    """Return the task and the number of a log file; None if the name is another file's."""
+    match = LOG_NAME.fullmatch(name)
+    return (match[1], int(match[2] or 1)) if match else None
+
+
 RUNS = "runs"
 UNKNOWN_SECONDS = 7 * 86_400.0  # seconds for which a run without a record may still be running
 NAME = re.compile(r"[a-z]+-\d{8}-\d{4,6}-[0-9a-f]{4}")  # ids of `new_run_id`; other folders belong to the user
@@ -70,7 +84,7 @@ def is_expired(run: str, files: Iterable[tuple[str, float]], now: float, keep_se
         return False
     changed = dict(files)
     age = now - max(changed.values(), default=now)
-    logs = {name.removesuffix(".log") for name in changed if name.endswith(".log") and "/" not in name}
+    logs = {log[0] for log in map(parse_log_file_name, changed) if log}
     records = {name.removesuffix(".json") for name in changed if name.endswith(".json") and "/" not in name}
     is_over = bool(records) and logs <= records
     return age >= (keep_seconds if is_over else max(keep_seconds, UNKNOWN_SECONDS))

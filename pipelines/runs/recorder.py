@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -36,14 +36,14 @@ from pipelines.runs.history import (
     new_run_id,
     utc_now,
 )
-from pipelines.runs.log import RunLog
+from pipelines.runs.log import LogFiles, RunLog
 from pipelines.spark.root_cause import root_cause
 from pipelines.spark.runtime import is_external_session
 from pipelines.stages.result import StageResult
 from pipelines.termination import before_forced_exit, received_signal
 from pipelines.tracking.code_version import code_version
-from pipelines.workspace.files import read_text, upload_dir, write_text
-from pipelines.workspace.orphans import remove_orphans
+from pipelines.workspace.files import list_files, read_text, upload_dir, write_text
+from pipelines.workspace.free_space import remove_failed_commit
 from pipelines.workspace.tables import Tables, workspace_uri
 
 
@@ -52,12 +52,14 @@ class RunRecorder:
 
     def __init__(self, words: Sequence[str], settings: Settings):
         self.id = settings.runs.id or new_run_id(words[0])
-        self.name = f"runs/{self.id}/{words[0]}"  # the tasks of one job share the folder
         self.settings, self.words = settings, words
         self.started, self.results = utc_now(), list[StageResult]()
         self.tables: Tables | None = None
         self._is_broken = False
-        self.log = RunLog(self._write)
+        workspace = workspace_uri(settings)
+        self._folder = None if "://" in workspace else Path(workspace, "runs", self.id)
+        self._log_files = LogFiles(words[0], self._folder, self._write, self._list_names)
+        self.log = RunLog(self._append_log)
 
     def attach_session(self, spark: SparkSession) -> None:
         """Use this session to write to workspaces that are not a local folder."""
@@ -92,22 +94,37 @@ class RunRecorder:
             "has_lost_spark": has_lost_spark,
             "code": code_version(),
         }
-        self._write("json", json.dumps(record, indent=2, ensure_ascii=False))
+        text = json.dumps(record, indent=2, ensure_ascii=False)
+        self._try(lambda: self._write(f"{self.words[0]}.json", text))
 
-    def _write(self, kind: str, text: str) -> bool:
-        """Write a file of the record; return False if the workspace cannot be reached yet, or no longer."""
-        name, folder = f"{self.name}.{kind}", workspace_uri(self.settings)
-        if self._is_broken or ("://" in folder and self.tables is None):
+    def _append_log(self, text: str) -> bool:
+        return self._try(lambda: self._log_files.append(text))
+
+    def _try(self, write: Callable[[], None]) -> bool:
+        """Call `write`; return False if the workspace cannot be reached yet. After an error nothing more is written."""
+        if self._is_broken:
+            return True
+        if self._folder is None and self.tables is None:
             return False
         try:
-            if self.tables is None:
-                write_atomic(Path(folder, name), text.encode())
-            else:
-                write_text(self.tables, name, text)
+            write()
         except Exception as error:  # recording must never end the run itself
             self._is_broken = True
             print(f"irbis: the run's record can no longer be written: {error}", file=sys.__stderr__)
-        return not self._is_broken
+        return True
+
+    def _write(self, name: str, text: str) -> None:
+        """Write a file of the run's folder."""
+        if self._folder is not None:
+            write_atomic(self._folder / name, text.encode())
+        elif self.tables is not None:
+            write_text(self.tables, f"runs/{self.id}/{name}", text)
+
+    def _list_names(self) -> list[str]:
+        """List the files of the run's folder."""
+        if self._folder is not None:
+            return os.listdir(self._folder)
+        return [name for name, _, _ in list_files(self.tables, f"runs/{self.id}")] if self.tables else []
 
 
 @contextmanager
@@ -140,7 +157,7 @@ def record_run(words: Sequence[str], settings: Settings, changed: dict[str, Any]
             yield recorder
         state = SUCCEEDED
     except UserError as fault:
-        _clean_up(recorder)
+        remove_failed_commit(entry.workspace, recorder.tables)
         state, error = FAILED, "\n".join(fault.faults)
         recorder.log.add("".join(f"irbis: {line}\n" for line in fault.faults))
         raise
@@ -152,7 +169,7 @@ def record_run(words: Sequence[str], settings: Settings, changed: dict[str, Any]
             raise
         recorder.log.add(traceback.format_exc())
         full = explain_full_disk(fault, workspace_uri(settings))  # before cleaning up, which frees space
-        _clean_up(recorder)
+        remove_failed_commit(entry.workspace, recorder.tables)
         if full:
             state, error = FAILED, str(full)
             recorder.log.add(f"irbis: {full}\n")
@@ -160,18 +177,10 @@ def record_run(words: Sequence[str], settings: Settings, changed: dict[str, Any]
         state, error = FAILED, root_cause(fault)
         if has_lost_spark := _has_lost_java(fault):
             error = f"Spark ended in the middle of the run ({error})."
-        fault.record = f"{workspace_uri(settings)}/{recorder.name}.log"  # type: ignore[attr-defined]
+        fault.record = f"{entry.folder}/{words[0]}.log"  # type: ignore[attr-defined]
         raise
     finally:
         finish()
-
-
-def _clean_up(recorder: RunRecorder) -> None:
-    """Remove the files of a failed commit; if that fails, only print why, to keep the original error."""
-    try:
-        remove_orphans(workspace_uri(recorder.settings), recorder.tables)
-    except OSError as error:
-        print(f"irbis: leftovers of a failed commit stay until `irbis clean` ({error}).", file=sys.stderr)
 
 
 def _has_lost_java(error: BaseException) -> bool:

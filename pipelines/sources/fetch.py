@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from pipelines.errors import ImageError
 from pipelines.images.signatures import detect_supported_format
+from pipelines.prefetch import prefetch_map
 from pipelines.schemas import Failure
 from pipelines.sources.registry import Source
 
@@ -64,12 +64,19 @@ def make_fetch_fn(
         files = (file for batch in batches for file in batch.to_pylist())
         rows: list[Row] = []
         pending_bytes = 0
-        with isolate(read_metadata) as read, ThreadPoolExecutor(threads) as pool:
-
-            def fetch_row(file: Row) -> Row:
-                return fetch_one(source, read, max_bytes, **file)
-
-            for row in bounded_map(pool, fetch_row, files, threads * 2):
+        with (
+            isolate(read_metadata) as read,
+            prefetch_map(
+                lambda file: fetch_one(source, read, max_bytes, **file),
+                files,
+                threads,
+                threads * 2,
+                in_order=False,
+                size=lambda file: float(file["size"]),
+                max_size=MAX_PREFETCH_BYTES,
+            ) as fetched,
+        ):
+            for row in fetched:
                 rows.append(row)
                 pending_bytes += len(row["content"] or b"")
                 if pending_bytes >= BATCH_BYTES:
@@ -84,29 +91,6 @@ def make_fetch_fn(
         return pa.RecordBatch.from_pylist(rows, schema=FETCH_SCHEMA)
 
     return fetch
-
-
-def bounded_map(pool: Executor, fetch_row: Callable[[Row], Row], files: Iterable[Row], limit: int) -> Iterator[Row]:
-    """Yield the row of every file; prefetch at most `limit` files and MAX_PREFETCH_BYTES.
-
-    Rows are yielded as they finish: in order, one stalled file would block all files after it.
-    """
-    running: dict[Future[Row], int] = {}
-    for file in files:
-        while running and (len(running) >= limit or sum(running.values()) + file["size"] > MAX_PREFETCH_BYTES):
-            yield _pop_finished(running)
-        running[pool.submit(fetch_row, file)] = file["size"]
-    while running:
-        yield _pop_finished(running)
-
-
-def _pop_finished(running: dict[Future[Row], int]) -> Row:
-    """Remove the oldest finished future and return its row; wait if none is finished."""
-    if not any(future.done() for future in running):
-        wait(running, return_when=FIRST_COMPLETED)
-    future = next(future for future in running if future.done())
-    del running[future]
-    return future.result()
 
 
 def _describe_image(read_metadata: ReadMetadata, content: bytes) -> Row:

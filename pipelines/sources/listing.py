@@ -48,7 +48,6 @@ class Listing:
     skipped_files: SkippedFiles
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    is_complete: bool = True  # otherwise images that are not listed may still exist
 
 
 def list_images(tables: Tables, source: Source, rules: Sources) -> Listing:

@@ -1,7 +1,8 @@
 """Open the source of images that the settings name. A new kind of source is a new file in `stores`.
 
 Each file defines SCHEMES (the URI schemes it reads; empty for a plain path), `create_source(address, settings) ->
-Source`, and `path_below(address, root) -> str | None`: the path of a location below a source's root.
+Source`, and `path_below(address, root) -> str | None`: the path of a location below a source's root. A store that can
+hold workspaces also defines `list_files`, `read_file` and `write_file`, as azure_blob does.
 """
 
 from __future__ import annotations

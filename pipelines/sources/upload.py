@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipelines.config.settings import Sources
 from pipelines.errors import ImageError
 from pipelines.images.signatures import require_signature
+from pipelines.prefetch import prefetch_map
 from pipelines.schemas import SourceFile
 from pipelines.sources.file_kinds import lower_suffix
 from pipelines.sources.own_files import OwnFiles
@@ -72,7 +72,14 @@ def upload(
     stored = {file.relative_path: file for file in target.list()}
     summary.found = len(files)
 
-    def upload_one(file: SourceFile) -> int:
+    def upload_one(file: SourceFile) -> int | tuple[str, str]:
+        """Return the bytes sent, -1 for a skipped file, or a failure."""
+        try:
+            return send(file)
+        except ImageError as error:
+            return file.relative_path, str(error)
+
+    def send(file: SourceFile) -> int:
         content = folder.fetch(file.path, file.etag)
         require_signature(content)
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
@@ -83,16 +90,14 @@ def upload(
             target.put(file.relative_path, content, md5, guess_content_type(file.relative_path))
         return len(content)
 
-    with ThreadPoolExecutor(target.threads) as pool:
-        for file, future in _bounded_map(pool, upload_one, files, target.threads * 2):
-            try:
-                size = future.result()
-            except ImageError as error:
-                summary.failures.append((file.relative_path, str(error)))
+    with prefetch_map(upload_one, files, target.threads, target.threads * 2, in_order=False) as results:
+        for result in results:
+            if isinstance(result, tuple):
+                summary.failures.append(result)
             else:
-                summary.skipped += size < 0
-                summary.sent += size >= 0
-                summary.sent_bytes += max(0, size)
+                summary.skipped += result < 0
+                summary.sent += result >= 0
+                summary.sent_bytes += max(0, result)
     summary.labels, failures = send_labels(plan, stored, target, dry_run)
     summary.failures += failures
 
@@ -101,17 +106,3 @@ def guess_content_type(name: str) -> str:
     """Return the MIME type of a file name; application/octet-stream if it is unknown."""
     suffix = f".{lower_suffix(name)}"
     return CONTENT_TYPES.get(suffix) or mimetypes.guess_type(f"x{suffix}")[0] or "application/octet-stream"
-
-
-def _bounded_map(
-    pool: ThreadPoolExecutor, upload_one: Callable[[SourceFile], int], files: list[SourceFile], limit: int
-) -> Iterator[tuple[SourceFile, Future[int]]]:
-    """Yield every file with its finished future, as they finish; at most `limit` are in memory at once."""
-    running: dict[Future[int], SourceFile] = {}
-    for file in files:
-        if len(running) >= limit:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future
-        running[pool.submit(upload_one, file)] = file
-    for future in wait(running).done:
-        yield running[future], future

@@ -14,8 +14,6 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.backbones.irbis_tiny import FEATURES, WIDTHS, IrbisTiny
+from pipelines.prefetch import prefetch_map
 from pipelines.synthetic import scenes
 from pipelines.synthetic.augmentations import augment
 
@@ -97,18 +96,19 @@ def train(images: Tensor, steps: int, batch: int, crop: int, seed: int, compared
     )
     optimizer = torch.optim.AdamW(parameter_groups(model), lr=LEARNING_RATE)
     start = time.monotonic()
-    for step, views in enumerate(prefetch(steps, lambda: make_view_pairs(images, batch, crop, generator))):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps)
-        loss = contrastive_loss(model(views))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if (step + 1) % 50 == 0:
-            print(
-                f"step {step + 1}/{steps} loss {loss.item():.3f} {time.monotonic() - start:.0f} s",
-                file=sys.stderr,
-            )
+    with prefetch_map(lambda _: make_view_pairs(images, batch, crop, generator), range(steps), 1, 1) as pairs:
+        for step, views in enumerate(pairs):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, steps)
+            loss = contrastive_loss(model(views))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if (step + 1) % 50 == 0:
+                print(
+                    f"step {step + 1}/{steps} loss {loss.item():.3f} {time.monotonic() - start:.0f} s",
+                    file=sys.stderr,
+                )
     return network.eval()
 
 
@@ -117,16 +117,6 @@ def make_view_pairs(images: Tensor, batch: int, crop: int, generator: torch.Gene
     sampled = images[torch.randint(len(images), (batch,), generator=generator)]
     sampled = sampled.permute(0, 3, 1, 2).float() / 255
     return torch.cat([augment(sampled, crop, generator) for _ in range(2)])
-
-
-def prefetch(count: int, make: Callable[[], Tensor]) -> Iterator[Tensor]:
-    """Yield `count` results of `make`, each computed in another thread while the previous one is used."""
-    with ThreadPoolExecutor(1) as executor:
-        pending = executor.submit(make)
-        for _ in range(count - 1):
-            result, pending = pending.result(), executor.submit(make)
-            yield result
-        yield pending.result()
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, object]]:

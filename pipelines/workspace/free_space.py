@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,14 @@ def is_local(tables: Tables) -> bool:
     return not tables.schema and can_lock(tables.workspace)
 
 
+def remove_failed_commit(workspace: str, tables: Tables | None) -> None:
+    """Remove the files of a failed commit; if that fails, only print why, to keep the original error."""
+    try:
+        remove_orphans(workspace, tables)
+    except OSError as error:
+        print(f"irbis: leftovers of a failed commit stay until `irbis clean` ({error}).", file=sys.stderr)
+
+
 @contextmanager
 def clean_up_on_failure(tables: Tables) -> Iterator[None]:
     """Remove the files of a failed commit in the block; raise PlatformError if the disk was full."""
@@ -41,7 +50,7 @@ def clean_up_on_failure(tables: Tables) -> Iterator[None]:
         yield
     except Exception as error:
         disk_error = explain_full_disk(error, tables.workspace)  # check before the removal frees space
-        remove_orphans(tables.workspace, tables)
+        remove_failed_commit(tables.workspace, tables)
         if disk_error:
             raise disk_error from error
         raise

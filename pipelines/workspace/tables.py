@@ -25,7 +25,6 @@ SCHEMAS = {
     "features": schemas.FEATURES,
     "predictions": schemas.PREDICTIONS,
     "datasets": schemas.DATASETS,
-    "arrivals": schemas.ARRIVALS,
 }
 
 CREATED_BY = {
@@ -33,7 +32,6 @@ CREATED_BY = {
     "features": "irbis featurize",
     "predictions": "irbis score",
     "datasets": "irbis datasets add NAME --images DIR",
-    "arrivals": "irbis ingest --watch --images DIR",
 }
 
 ROW_KEY = ["path", "ingested_at"]  # identifies a row of images
@@ -42,7 +40,7 @@ BROADCAST_MAX_ROWS = 200_000  # paths or hashes
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a workspace: images, features, predictions, datasets, arrivals."""
+    """The tables of a workspace: images, features, predictions, datasets."""
 
     spark: SparkSession
     workspace: str
@@ -87,11 +85,6 @@ class Tables:
             if column not in rows.columns:
                 rows = rows.withColumn(column, F.lit(None).cast(kind))
         return rows
-
-    def stream(self, name: str) -> DataFrame:
-        """Return a stream of the rows, each once per checkpoint."""
-        reader = self.spark.readStream.format("delta")
-        return reader.table(self.location(name)) if self.schema else reader.load(self.location(name))
 
     def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
         """Append rows in one atomic commit, with columns in order. Use `uncompressed` for image bytes."""

@@ -92,7 +92,8 @@ def test_doctor_finds_all_well_and_names_what_is_not(irbis):
 def test_a_job_file_does_the_same_without_the_command(tmp_path, irbis):
     (tmp_path / "images" / "hare").mkdir(parents=True)
     (tmp_path / "images" / "hare" / "a.jpg").write_bytes(b"")
-    job = [sys.executable, str(ROOT / "jobs" / "ingest.py"), "--env", "local", "--images", "images"]
+    (tmp_path / "mine.yaml").write_text("report: {title: Mine}")
+    job = [sys.executable, str(ROOT / "jobs" / "ingest.py"), "--env", "mine.yaml", "--images", "images"]
     done = subprocess.run(job, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1 read, 0 written, 1 failed (1 empty)" in closing_lines(done.stdout)["ingest"]

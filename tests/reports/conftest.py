@@ -89,9 +89,7 @@ def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
             failures=(FailureCount("truncated", 3, f"/data/{text}", f"detail {names[0]}"),),
             conflicts=(Conflict((f"/a/{text}", f"/b/{names[0]}"), (names[0], names[1])),),
         ),
-        model=ModelSummary(
-            text, "7", f"backbone {names[0]}", True, None, {text: names[0]}, f"Champion, for {names[1]}."
-        ),
+        model=ModelSummary(text, "7", f"backbone {names[0]}", None, {text: names[0]}, f"Champion, for {names[1]}."),
         evaluation=_evaluation(names),
         validation=_evaluation(names, rows=100),
         burst_evaluation=_evaluation(names),

@@ -93,6 +93,7 @@ def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine
     [
         ([("run.log", 0), ("run.json", 0)], 99, True),
         ([("run.log", 0), ("run.json", 0)], 101, False),
+        ([("run.log", 0), ("run.2.log", 0), ("run.json", 0)], 99, True),
         ([("run.log", 0), ("run.json", 0), ("model/MLmodel", 50)], 60, False),
         ([("run.log", 0)], 0, False),
         ([("ingest.json", 0), ("ingest.log", 0), ("score.log", 0)], 0, False),
@@ -149,6 +150,21 @@ def test_left_overs_go_when_they_are_old_and_nothing_else_does(make_settings, ma
     assert sorted(path for left in find_leftovers(settings) for path in left.paths) == sorted(gone)
     assert list(WorkspaceCleaner(settings).run(never))[-1] == f"{total - 19} bytes freed"
     assert not any(path.exists() for path in gone) and blocks.exists() and all(path.exists() for path in kept)
+
+
+def test_the_queue_of_a_former_watch_goes_with_its_checkpoints(make_settings, machine):
+    settings = make_settings()
+    workspace = Path(settings.workspace)
+    write(workspace / "checkpoints/ingest-0a1b0a1b0a1b0a1b/offsets/0", 21)
+    write(workspace / "checkpoints/ingest-mine/0", 1)
+    write(workspace / "tables/arrivals/part-0.parquet", 22, 400)
+    (workspace / "tables/arrivals/_delta_log").mkdir()
+    assert kinds(settings) == {"queue of a former version": ["arrivals", "ingest-0a1b0a1b0a1b0a1b"]}
+    for leftover in find_leftovers(settings):
+        for path in leftover.paths:
+            leftover.remove(path)
+    assert kinds(settings) == {}
+    assert sorted(path.name for path in workspace.rglob("*")) == ["0", "checkpoints", "ingest-mine", "tables"]
 
 
 def test_a_folder_that_cannot_be_removed_is_named_and_the_rest_goes(make_settings, monkeypatch):

@@ -9,7 +9,9 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipelines import schemas
+from pipelines.workspace import free_space
 from pipelines.workspace.orphans import cancel_jobs, find_orphans, remove_orphans
+from pipelines.workspace.tables import Tables
 
 
 @pytest.fixture
@@ -92,3 +94,14 @@ def test_the_tasks_of_a_failed_job_are_waited_for(spark):
     waited: list[float] = []
     cancel_jobs(spark, waited.append)
     assert waited == []
+
+
+def test_a_failed_removal_is_printed_and_keeps_the_original_error(tmp_path, monkeypatch, capsys):
+    def refuse(workspace, tables):
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(free_space, "remove_orphans", refuse)
+    with pytest.raises(ZeroDivisionError), free_space.clean_up_on_failure(Tables(None, str(tmp_path))):
+        _ = 1 // 0
+    expected = "irbis: leftovers of a failed commit stay until `irbis clean` ([Errno 13] Permission denied).\n"
+    assert capsys.readouterr().err == expected

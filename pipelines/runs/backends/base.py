@@ -67,8 +67,8 @@ class WorkspaceFiles(Protocol):
     def files(self, folder: str) -> list[tuple[str, int]]:
         """List the files below a folder as (relative path, bytes). A missing folder has none."""
 
-    def read(self, address: str) -> bytes:
-        """Return a file's bytes."""
+    def read(self, address: str, start: int = 0) -> bytes:
+        """Return a file's bytes from an offset on."""
 
     def write(self, address: str, content: bytes) -> None:
         """Write a file atomically."""
@@ -107,8 +107,15 @@ class Backend(Protocol):
     def files(self, folder: str) -> list[tuple[str, int]]:
         """List the files below a folder as (relative path, bytes). A missing folder has none."""
 
-    def read(self, address: str) -> bytes:
-        """Return a file's bytes."""
+    def read(self, address: str, start: int = 0) -> bytes:
+        """Return a file's bytes from an offset on."""
 
     def write(self, address: str, content: bytes) -> None:
         """Write a file."""
+
+
+def read_from(path: Path, start: int) -> bytes:
+    """Return a local file's bytes from an offset on."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read()

@@ -158,10 +158,10 @@ class DatabricksBackend:
                 return []
         return sorted(files)
 
-    def read(self, address: str) -> bytes:
+    def read(self, address: str, start: int = 0) -> bytes:
         with translate_errors():
-            content = self._client.files.download(address).contents
-            return content.read() if content else b""
+            content = self._client.files.download(address).contents  # the SDK requests no ranges
+            return content.read()[start:] if content else b""
 
     def write(self, address: str, content: bytes) -> None:
         with translate_errors():

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
-from pipelines.runs.backends.base import Handle, RunRequest, RunStatus, WorkspaceFiles
+from pipelines.runs.backends.base import Handle, RunRequest, RunStatus, WorkspaceFiles, read_from
 from pipelines.runs.history import LOCAL, RunHistory, refresh_local
 
 PATTERN, EXAMPLES = LOCAL, ""
@@ -57,8 +57,8 @@ class LocalBackend:
         root = Path(_require_local(folder))
         return sorted((f.relative_to(root).as_posix(), f.stat().st_size) for f in root.rglob("*") if f.is_file())
 
-    def read(self, address: str) -> bytes:
-        return Path(_require_local(address)).read_bytes()
+    def read(self, address: str, start: int = 0) -> bytes:
+        return read_from(Path(_require_local(address)), start)
 
     def write(self, address: str, content: bytes) -> None:
         Path(_require_local(address)).write_bytes(content)

@@ -60,9 +60,9 @@ class SharedWorkspaceBackend:
         with translate_errors():
             return self._files.files(folder)
 
-    def read(self, address: str) -> bytes:
+    def read(self, address: str, start: int = 0) -> bytes:
         with translate_errors():
-            return self._files.read(address)
+            return self._files.read(address, start)
 
     def write(self, address: str, content: bytes) -> None:
         with translate_errors():

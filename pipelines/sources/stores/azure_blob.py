@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import mimetypes
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,13 +29,10 @@ LIST_THREADS = 8  # prefixes listed in parallel
 
 def create_source(address: str, settings: Settings) -> AzureBlobs:
     """Return the container of a URI, after a check of its access. Raises AccessError, DataError."""
-    location, signature = parse_blob_uri(address)
-    credential = find_credential(settings.azure, signature, location)
-    check_token(credential)
-    if credential.kind == "token" and location.endpoint.startswith("http:"):
-        raise AccessError(f"{location.endpoint}: tokens are only sent over https. Write https, or set a key.")
-    source = AzureBlobs(location, credential, settings.ingest.threads, BACKGROUND_RETRY)
-    check_access(location, credential, settings.ingest.threads)
+    source = _open_unchecked(address, settings)
+    if source.credential.kind == "token" and source.location.endpoint.startswith("http:"):
+        raise AccessError(f"{source.location.endpoint}: tokens are only sent over https. Write https, or set a key.")
+    check_access(source.location, source.credential, settings.ingest.threads)
     return source
 
 
@@ -42,6 +41,48 @@ def path_below(address: str, root: str) -> str | None:
     location, _ = parse_blob_uri(address)
     prefix = (location.root + location.prefix).rstrip("/") + "/"
     return prefix[len(root) :] if prefix.startswith(root) else None
+
+
+def list_files(folder: str, settings: Settings) -> list[tuple[str, int]]:
+    """List the blobs below a folder as (relative path, bytes). Raises AccessError, or ConnectionError if transient."""
+    try:
+        sizes = {blob.relative_path: blob.size for blob in _open_unchecked(folder, settings).list_all()}
+    except AccessError as error:
+        raise _as_transient(error, error.__cause__) from error
+    folders = {name.rpartition("/")[0] for name in sizes}  # some accounts list folders as empty blobs
+    return sorted((name, size) for name, size in sizes.items() if name and (size or name not in folders))
+
+
+def read_file(address: str, settings: Settings) -> bytes:
+    """Return the bytes of a blob. Raises as `list_files` does."""
+    try:
+        return _open_unchecked(address, settings).read_file(address)
+    except AccessError as error:
+        raise _as_transient(error, error.__cause__) from error
+
+
+def write_file(address: str, content: bytes, settings: Settings) -> None:
+    """Write a blob. Raises as `list_files` does."""
+    folder, _, name = address.rpartition("/")
+    md5 = hashlib.md5(content, usedforsecurity=False).digest()
+    content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    try:
+        _open_unchecked(f"{folder}/", settings).put(name, content, md5, content_type)
+    except ImageError as error:  # raised by `put`, which is shared with images
+        fault = AccessError(f"{address} cannot be written ({error.detail}).")
+        raise _as_transient(fault, error.__cause__) from error
+
+
+def _open_unchecked(address: str, settings: Settings) -> AzureBlobs:
+    location, signature = parse_blob_uri(address)
+    credential = find_credential(settings.azure, signature, location)
+    check_token(credential)
+    return AzureBlobs(location, credential, settings.ingest.threads, BACKGROUND_RETRY)
+
+
+def _as_transient(error: AccessError, cause: BaseException | None) -> Exception:
+    """Return a ConnectionError for a transient error, else the error itself."""
+    return ConnectionError(str(error)) if isinstance(cause, TransientError) else error
 
 
 @dataclass

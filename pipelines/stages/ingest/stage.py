@@ -87,36 +87,31 @@ def ingest(names: DataFrame, source: Source, settings: Settings, count: Any = No
     )
 
 
-def run(spark: SparkSession, settings: Settings) -> StageResult:
-    """Read the new images of settings.sources.images into the table images."""
+def run(spark: SparkSession, settings: Settings, *, may_be_empty: bool = False) -> StageResult:
+    """Read the new images of settings.sources.images into the table images.
+
+    Raises DataError if there is neither an image nor a table, unless `may_be_empty`.
+    """
     clock = Stopwatch()
     source, tables = open_source(settings), Tables.of(spark, settings)
     listing = list_images(tables, source, settings.sources)
     if not listing.count and not tables.exists("images"):
+        if may_be_empty:
+            return StageResult("ingest", seconds=clock.seconds)
         raise DataError(no_images_message(source, listing))
     started = datetime.now(timezone.utc)
     pin_table(tables, settings, "images")
-    result = apply_listing(tables, source, settings, listing, clock)
+    result = _apply_listing(tables, source, settings, listing, clock)
     deleted, due = delete_due(tables, settings, started)
     return replace(result, notes=(*result.notes, *deleted), seconds=clock.seconds, due=due)
 
 
-def apply_listing(
-    tables: Tables,
-    source: Source,
-    settings: Settings,
-    listing: Listing,
-    clock: Stopwatch,
-    gone: DataFrame | None = None,
+def _apply_listing(
+    tables: Tables, source: Source, settings: Settings, listing: Listing, clock: Stopwatch
 ) -> StageResult:
-    """Update the table images from a listing: fetch new files, and append updates of changed rows.
-
-    Paths that a complete listing lacks are marked as removed. For a part of a listing, `gone` are the paths that the
-    complete one lacks; only those that have moved are marked.
-    """
+    """Update the table images from a listing: fetch new files, append updates of changed rows, mark removed paths."""
     started, names = datetime.now(timezone.utc), listing.files.persist()
     changes = diff_listing(tables, names, settings.ingest, settings.images, source.root)
-    gone = changes.gone if listing.is_complete else gone
     updated, failures, moves, grouping = 0, Counter[str](), Moves(), GroupingSummary()
     for chunk, count in split_into_chunks(
         changes.new_files, changes.new_count, settings.ingest.files_per_commit, "path"
@@ -127,11 +122,11 @@ def apply_listing(
         _require_disk_space(tables, size, count)
         partitions = _num_partitions(size, settings)
         chunk_failures, changed = _ingest_chunk(
-            tables, source, settings, chunk, count, partitions, gone, moves, grouping
+            tables, source, settings, chunk, count, partitions, changes.gone, moves, grouping
         )
         failures += chunk_failures
         updated += changed
-    removed, kept = mark_removed(tables, settings, listing, changes, moves) if listing.is_complete else ([], [])
+    removed, kept = mark_removed(tables, settings, listing, changes, moves)
     if changes.stale_count:
         updated += append_updates(tables, names, settings.ingest)
     persistent = [*source_notes(listing), *kept]
@@ -145,8 +140,7 @@ def apply_listing(
         notes = [*notes, *missing_serial_notes(tables, source.root)]
     if changes.new_count or updated:
         since = None if changes.is_first else started
-        with_guesses = listing.is_complete and settings.sources.station != "exif"
-        notes = [*notes, *grouping.notes(with_guesses=with_guesses)]
+        notes = [*notes, *grouping.notes(with_guesses=settings.sources.station != "exif")]
         notes += [*duplicate_notes(tables, since), *contradiction_notes(tables, since)]
     names.unpersist()
     fetched = changes.new_count

@@ -6,15 +6,16 @@ import pytest
 
 from pipelines.azure.retry import RetryPolicy
 from pipelines.errors import AccessError, DataError
-from pipelines.runs.backends import workspace_files
 from pipelines.runs.backends.workspace_files import WorkspaceFiles
+from pipelines.sources import stores
+from pipelines.sources.stores import azure_blob
 from tests.azurite import KEY
 
 
 @pytest.fixture
 def in_container(azurite, container, make_settings, monkeypatch):
     """Return the files of a container, and its URI."""
-    monkeypatch.setattr(workspace_files, "BACKGROUND_RETRY", RetryPolicy(tries=1))
+    monkeypatch.setattr(azure_blob, "BACKGROUND_RETRY", RetryPolicy(tries=1))
     settings = make_settings({"azure.account_key": KEY})
     return WorkspaceFiles(settings), f"{azurite.endpoint}/{container.container_name}"
 
@@ -76,3 +77,27 @@ def test_what_this_machine_does_not_reach_is_reported(make_settings):
     assert found.validate("/data/irbis") == [] and found.validate("wasbs://c@a.blob.core.windows.net/x") == []
     with pytest.raises(DataError, match="cannot be reached from this machine"):
         found.read("hdfs:///irbis/runs/a")
+
+
+TOY = """
+SCHEMES, CONTENT = ("toy",), {}
+
+def list_files(folder, settings):
+    return [(name[len(folder) + 1 :], len(content)) for name, content in CONTENT.items()]
+
+def read_file(address, settings):
+    return CONTENT[address]
+
+def write_file(address, content, settings):
+    CONTENT[address] = content
+"""
+
+
+def test_a_store_for_workspaces_is_one_new_file(make_settings, tmp_path, monkeypatch):
+    (tmp_path / "toy_workspace_store.py").write_text(TOY)
+    monkeypatch.setattr(stores, "__path__", [*stores.__path__, str(tmp_path)])
+    found = WorkspaceFiles(make_settings())
+    assert found.validate("toy://box/survey") == []
+    found.write("toy://box/survey/runs/a/run.log", b"ingest: 1 read\n")
+    assert found.files("toy://box/survey") == [("runs/a/run.log", 15)]
+    assert found.read("toy://box/survey/runs/a/run.log", 8) == b"1 read\n"

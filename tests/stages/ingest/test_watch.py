@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import DataError, PlatformError
-from pipelines.sources.listing import list_images
-from pipelines.sources.registry import open_source
 from pipelines.stages.ingest import stage as ingest
-from pipelines.stages.ingest.arrivals import checkpoint_path, enqueue
-from pipelines.stages.ingest.watch import Watcher, watch
+from pipelines.stages.ingest.watch import watch
 from pipelines.workspace.lock import workspace_lock
 from pipelines.workspace.tables import Tables
 
@@ -36,11 +32,16 @@ def sleeps(*acts):
     return sleep
 
 
+def notes_of(result):
+    """Return the notes except that on images of no station, which the images here all are."""
+    return [note for note in result.notes if not note.startswith("station and camera of")]
+
+
 def results_of(spark, settings, *acts):
     found = []
     with pytest.raises(Over):
         for result in watch(spark, settings, sleeps(*acts)):
-            found.append((result.read, result.written, dict(result.failures), len(result.notes)))
+            found.append((result.read, result.written, dict(result.failures), len(notes_of(result))))
     return found
 
 
@@ -54,16 +55,15 @@ def test_what_arrives_is_taken_once_and_a_look_at_nothing_new_writes_nothing(spa
     tables = Tables.of(spark, settings)
 
     def nothing():
-        versions.append((tables.version("images"), tables.version("arrivals")))
+        versions.append(tables.version("images"))
 
     versions = []
     more = {"a/2.jpg": jpeg(91, 2), "b/1.jpg": jpeg(92, 3)}
     found = results_of(spark, settings, nothing, nothing, lambda: draw(more), lambda: draw({"a/1.jpg": jpeg(93, 4)}))
     assert found == [(2, 1, {"empty": 1}, 0), (2, 2, {}, 0), (1, 1, {}, 0)]
-    assert versions == [(0, 0), (0, 0)]
+    assert versions == [0, 0]
     assert paths(tables) == ["1.jpg", "1.jpg", "1.jpg", "2.jpg", "bad.jpg"]  # a/1.jpg in two versions
-    assert tables.read("arrivals").count() == 5
-    assert results_of(spark, settings) == []  # another process goes on from the checkpoint
+    assert results_of(spark, settings) == []  # another process continues
     assert ingest.run(spark, settings).read == 0
 
 
@@ -73,59 +73,93 @@ def test_skipped_files_are_reported_once_and_again_when_they_change(spark, make_
     notes = []
     with pytest.raises(Over):
         for result in watch(spark, settings, sleeps(lambda: None, lambda: draw({"a/2.mp4": b""}))):
-            notes.append(result.notes)
+            notes.append(notes_of(result))
     assert [note.partition(". ")[0] for (note,) in notes] == [
         "skipped 1 of 2 files: 1 video (mp4)",
         "skipped 2 of 3 files: 2 videos (mp4)",
     ]
 
 
-def test_what_was_announced_when_a_look_was_stopped_is_taken_by_the_next(spark, make_settings, draw, monkeypatch):
+def test_images_between_which_a_poll_was_stopped_are_taken_by_the_next(spark, make_settings, draw, monkeypatch):
     folder = draw({f"a/{n}.jpg": jpeg(90, n) for n in range(4)})
     settings = make_settings({"sources.images": str(folder), "ingest.files_per_commit": "2"})
-    tables, source = Tables.of(spark, settings), open_source(settings)
-    enqueue(tables, list_images(tables, source, settings.sources).files)
-    enqueue(tables, list_images(tables, source, settings.sources).files)  # killed before the stream began, twice
-    taken = ingest._ingest_chunk
+    tables, ingest_chunk = Tables.of(spark, settings), ingest._ingest_chunk
 
-    def fails_at_the_second(*args):
+    def fail_at_the_second(*args):
         if tables.exists("images"):
             raise Over("the second commit")
-        return taken(*args)
+        return ingest_chunk(*args)
 
-    monkeypatch.setattr(ingest, "_ingest_chunk", fails_at_the_second)
-    with pytest.raises(Over, match=r"^the second commit$"):  # what was raised inside the stream, not Spark's text of it
-        Watcher(tables, source, settings).poll()
+    monkeypatch.setattr(ingest, "_ingest_chunk", fail_at_the_second)
+    with pytest.raises(Over, match=r"^the second commit$"):
+        next(watch(spark, settings))
     assert len(paths(tables)) == 2
     monkeypatch.undo()
-    assert Watcher(tables, source, settings).poll().read == 2
+    assert next(watch(spark, settings)).read == 2
     assert paths(tables) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
 
 
 def test_what_moves_and_what_goes_is_seen_while_watching(spark, make_settings, draw):
     folder = draw({f"a/{n}.jpg": jpeg(90, n) for n in range(4)})
     settings = make_settings({"sources.images": str(folder)})
-    watcher = Watcher(Tables.of(spark, settings), open_source(settings), settings)
-    assert watcher.poll().read == 4
-    (folder / "a/0.jpg").rename(folder / "a/9.jpg")
-    (folder / "a/1.jpg").unlink()
-    moved, gone = watcher.poll().notes
-    assert moved == f"1 image moved, first file://{folder}/a/0.jpg -> file://{folder}/a/9.jpg."
+    tables, versions, notes = Tables.of(spark, settings), [], []
+
+    def change():
+        (folder / "a/0.jpg").rename(folder / "a/9.jpg")
+        (folder / "a/1.jpg").unlink()
+
+    def note_version():
+        versions.append(tables.version("images"))
+
+    with pytest.raises(Over):
+        for result in watch(spark, settings, sleeps(change, note_version, note_version)):
+            notes.append(notes_of(result))
+    first, (moved, gone) = notes
+    assert first == [] and moved == f"1 image moved, first file://{folder}/a/0.jpg -> file://{folder}/a/9.jpg."
     assert gone.startswith(f"1 image is gone from the source, first file://{folder}/a/1.jpg.")
-    current = watcher.tables.latest_images().orderBy("path").collect()
+    current = tables.latest_images().orderBy("path").collect()
     assert [row["path"][-5:] for row in current] == ["2.jpg", "3.jpg", "9.jpg"]
-    version = watcher.tables.version("images")
-    assert watcher.poll().notes == () and watcher.tables.version("images") == version
+    assert versions[0] == versions[1]
+
+
+def test_a_label_that_changes_is_updated_and_a_labels_file_that_is_broken_for_a_while_is_a_note(
+    spark, make_settings, draw, tmp_path
+):
+    folder, labels = draw({"a/1.jpg": jpeg(90, 1)}), tmp_path / "labels.csv"
+    labels.write_text("path,label\na/1.jpg,fox\n")
+    settings = make_settings({"sources.images": str(folder), "sources.labels": str(labels)})
+    acts = [lambda: labels.write_text("nothing"), lambda: labels.write_text("path,label\na/1.jpg,lynx\n")]
+    found = []
+    with pytest.raises(Over):
+        for result in watch(spark, settings, sleeps(*acts)):
+            found.append((result.read, result.written, str(labels) in result.notes[-1] if result.notes else None))
+    assert [(read, written) for read, written, _ in found] == [(1, 1), (0, 0), (0, 1)]
+    assert found[1][2]
+    assert [row["label"] for row in Tables.of(spark, settings).latest_images().collect()] == ["lynx"]
+
+
+def test_a_watch_of_an_empty_folder_waits_and_one_of_a_missing_folder_is_refused(spark, make_settings, draw, tmp_path):
+    (tmp_path / "images").mkdir()
+    settings = make_settings({"sources.images": str(tmp_path / "images")})
+    assert results_of(spark, settings, lambda: draw({"a/1.jpg": jpeg(90, 1)})) == [(1, 1, {}, 0)]
+    with pytest.raises(DataError, match="does not exist"):
+        next(watch(spark, make_settings({"sources.images": str(tmp_path / "none")})))
 
 
 def test_a_source_that_goes_away_later_and_a_workspace_in_use_are_notes(spark, make_settings, draw):
     folder = draw({"a/1.jpg": jpeg(90, 1)})
     settings = make_settings({"sources.images": str(folder)})
     held = workspace_lock(settings.workspace)
-    acts = [held.__enter__, lambda: (held.__exit__(None, None, None), draw({"a/2.jpg": jpeg(91, 2)}))]
-    assert results_of(spark, settings, *acts) == [(1, 1, {}, 0), (0, 0, {}, 1), (1, 1, {}, 0)]
+    away = folder.with_name("away")
+    acts = [
+        held.__enter__,
+        lambda: (held.__exit__(None, None, None), folder.rename(away)),
+        lambda: (away.rename(folder), draw({"a/2.jpg": jpeg(91, 2)})),
+    ]
+    assert results_of(spark, settings, *acts) == [(1, 1, {}, 0), (0, 0, {}, 1), (0, 0, {}, 1), (1, 1, {}, 0)]
+    assert paths(Tables.of(spark, settings)) == ["1.jpg", "2.jpg"]
     with workspace_lock(settings.workspace), pytest.raises(PlatformError, match="is working in"):
-        next(watch(spark, settings))  # the first look: nobody is there to read notes yet
+        next(watch(spark, settings))  # the first poll: nobody is there to read notes yet
 
 
 def test_a_disk_that_is_full_for_a_while_is_a_note_and_leaves_no_file(spark, make_settings, draw, monkeypatch):
@@ -146,16 +180,3 @@ def test_a_disk_that_is_full_for_a_while_is_a_note_and_leaves_no_file(spark, mak
         for result in watch(spark, settings, sleeps(*acts)):
             found.append((result.read, "No space is left on the disk of" in "".join(result.notes), left.exists()))
     assert found == [(1, False, False), (0, True, False), (1, False, False)]
-
-
-def test_a_checkpoint_of_another_table_is_an_error(spark, make_settings, draw):
-    settings = make_settings({"sources.images": str(draw({"a/1.jpg": jpeg(90, 1)}))})
-    tables, source = Tables.of(spark, settings), open_source(settings)
-    assert Watcher(tables, source, settings).poll().read == 1
-    shutil.rmtree(tables.location("arrivals"))
-    draw({"a/2.jpg": jpeg(91, 2)})
-    with pytest.raises(DataError, match=r"does not fit the table arrivals .* Remove the checkpoint"):
-        Watcher(tables, source, settings).poll()
-    shutil.rmtree(checkpoint_path(tables, source.root))
-    assert Watcher(tables, source, settings).poll().read == 1
-    assert paths(tables) == ["1.jpg", "2.jpg"]
