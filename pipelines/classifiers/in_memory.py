@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from pipelines.classifiers.classifier import Fit
 from pipelines.classifiers.softmax_regression import Floats, Ints, SoftmaxModel, StandardizedFeatures
-from pipelines.classifiers.training_set import Mask, TrainingSet
+from pipelines.classifiers.training_set import Features, Mask, TrainingSet
 from pipelines.classifiers.transformers import UNKNOWN_WEIGHT, VECTOR, weigh_classes
 from pipelines.config.settings import Train
 from pipelines.evaluation.folds import in_several_folds
@@ -122,11 +122,8 @@ class _Problem:
         by_class = weigh_classes(Counter(labels), classes, settings.class_weights)
         targets = np.array([index[label] for label in labels], np.int64)
         weights = np.array([by_class[label] for label in labels])
-        parts = rows.arrays()
-        kept = [np.flatnonzero(~np.isnan(part[:, 0])) for part in parts]
-        image = np.concatenate(kept)
-        stacked = np.concatenate([part[valid] for part, valid in zip(parts, kept, strict=True)])
-        return cls(StandardizedFeatures(stacked), image, targets[image], weights[image], len(classes))
+        features, image = _stack_views(rows)
+        return cls(StandardizedFeatures(features), image, targets[image], weights[image], len(classes))
 
     def fit(self, is_used: Mask, penalties: Sequence[float], max_iter: int) -> list[SoftmaxModel]:
         """Return a model for each penalty, fitted on the images of a mask."""
@@ -150,6 +147,16 @@ class _Problem:
             rows = np.arange(start, count if start == 0 else len(self.image))
             rows = rows[is_used[self.image[rows]]]
             view[self.image[rows]] = self.features.predict_proba(model, rows)
+
+
+def _stack_views(rows: TrainingSet) -> tuple[Features, Ints]:
+    """Return an own copy of the features of all views, and the index of each row's image."""
+    plain, *others = rows.arrays()
+    image = np.arange(len(plain))
+    for flipped in others:
+        has_copy = np.flatnonzero(~np.isnan(flipped[:, 0]))
+        plain, image = np.concatenate([plain, flipped[has_copy]]), np.concatenate([image, has_copy])
+    return plain, image
 
 
 def _prediction_set(rows: TrainingSet, classes: Sequence[str], views: Sequence[Floats]) -> PredictionSet:

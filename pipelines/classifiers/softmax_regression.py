@@ -41,7 +41,7 @@ class SoftmaxModel:
 
 
 class StandardizedFeatures:
-    """Features of shape (n, d), centred and scaled once for all fits on them: a copy in single precision.
+    """Features of shape (n, d), centred and scaled in place, once for all fits on them.
 
     Each fit uses its own rows, by weights, and the standard deviation of these rows, by rescaled coefficients.
     """
@@ -49,9 +49,9 @@ class StandardizedFeatures:
     def __init__(self, features: Array32):
         self.mean, spread = _moments(features, np.ones(len(features)))
         self.scale = _invert(spread)
-        self.values = np.empty_like(features)
+        self.values = features
         for block in _blocks(features):
-            self.values[block] = (features[block] - self.mean) * self.scale
+            features[block] = (features[block] - self.mean) * self.scale
 
     def fit_path(
         self, targets: Ints, weights: Floats, classes: int, penalties: Sequence[float], max_iter: int

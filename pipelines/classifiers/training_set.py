@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.classifiers.transformers import FLIPPED_COLUMN
+from pipelines.errors import DataError
 from pipelines.evaluation.bootstrap import Ints
 from pipelines.evaluation.folds import assign_folds
 from pipelines.evaluation.group_ids import group_basis
@@ -96,7 +97,21 @@ class FeatureStore:
             for array, column in zip(arrays, batch.columns[1:], strict=True):
                 values = column.flatten().to_numpy(zero_copy_only=False)
                 array[rows][column.is_valid().to_numpy(zero_copy_only=False)] = values.reshape(-1, length)
+        for array in arrays:
+            _require_finite(array, hashes)
         return pd.Index(hashes), arrays
+
+
+def _require_finite(array: Features, hashes: Sequence[str]) -> None:
+    """Raise DataError for rows with NaN or infinity among their features, other than rows without any."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        is_unusual = ~np.isfinite(array.sum(axis=1))
+    for row in np.flatnonzero(is_unusual).tolist():
+        if not np.isnan(array[row]).all() and not np.isfinite(array[row]).all():
+            raise DataError(
+                f"The features of the image with content hash {hashes[row]} are not finite (NaN or infinity), so no "
+                "classifier can be fitted. Remove the image's label, ingest, and train again."
+            )
 
 
 @dataclass(frozen=True)

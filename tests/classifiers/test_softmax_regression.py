@@ -37,7 +37,7 @@ def test_coefficients_and_probabilities_equal_those_of_scikit_learn(points):
     features, targets, weights = points
     for used in (np.ones(400, bool), np.arange(400) % 5 > 0):
         weighted = np.where(used, weights, 0.0)
-        models = StandardizedFeatures(features).fit_path(targets, weighted, 3, PENALTIES, 1000)
+        models = StandardizedFeatures(features.copy()).fit_path(targets, weighted, 3, PENALTIES, 1000)
         for model, penalty in zip(models, PENALTIES, strict=True):
             coefficients, probabilities, deviation = fit_scikit_learn(features, targets, weighted, penalty)
             assert model.coefficients * deviation == pytest.approx(coefficients, abs=1e-4)
@@ -48,7 +48,7 @@ def test_coefficients_and_probabilities_equal_those_of_scikit_learn(points):
 
 def test_the_standardised_rows_are_predicted_as_the_rows_themselves(points):
     features, targets, weights = points
-    standardized = StandardizedFeatures(features)
+    standardized = StandardizedFeatures(features.copy())
     (model,) = standardized.fit_path(targets, weights, 3, [0.05], 100)
     rows = np.array([3, 399, 5])
     assert standardized.predict_proba(model, rows) == pytest.approx(model.predict_proba(features[rows]), abs=1e-6)
@@ -56,7 +56,7 @@ def test_the_standardised_rows_are_predicted_as_the_rows_themselves(points):
 
 def test_penalties_keep_their_order_and_may_repeat(points):
     features, targets, weights = points
-    standardized = StandardizedFeatures(features)
+    standardized = StandardizedFeatures(features.copy())
     weak, strong, again = standardized.fit_path(targets, weights, 3, [0.01, 10.0, 0.01], 1000)
     assert np.abs(weak.coefficients).sum() > 10 * np.abs(strong.coefficients).sum()
     assert (again.coefficients == weak.coefficients).all()
@@ -64,25 +64,25 @@ def test_penalties_keep_their_order_and_may_repeat(points):
 
 def test_without_penalty_the_coefficients_have_the_mean_0(points):
     features, targets, weights = points
-    (model,) = StandardizedFeatures(features).fit_path(targets, weights, 3, [0.0], 200)
+    (model,) = StandardizedFeatures(features.copy()).fit_path(targets, weights, 3, [0.0], 200)
     assert model.coefficients.mean(axis=0) == pytest.approx(0, abs=1e-12)
     assert np.isfinite(model.coefficients).all()
 
 
 def test_a_class_without_rows_is_hardly_ever_predicted(points):
     features, targets, weights = points
-    (model,) = StandardizedFeatures(features).fit_path(targets, weights, 4, [0.1], 100)
+    (model,) = StandardizedFeatures(features.copy()).fit_path(targets, weights, 4, [0.1], 100)
     assert model.predict_proba(features)[:, 3].max() < 1e-3
 
 
 def test_rows_of_one_class_only_are_predicted_as_such(points):
     features, *_ = points
-    (model,) = StandardizedFeatures(features).fit_path(np.zeros(400, np.int64), np.ones(400), 2, [0.1], 100)
+    (model,) = StandardizedFeatures(features.copy()).fit_path(np.zeros(400, np.int64), np.ones(400), 2, [0.1], 100)
     assert model.predict_proba(features)[:, 0].min() > 0.99
 
 
 def test_iterations_are_limited(points):
     features, targets, weights = points
-    standardized = StandardizedFeatures(features)
+    standardized = StandardizedFeatures(features.copy())
     (one,), (many,) = (standardized.fit_path(targets, weights, 3, [0.01], count) for count in (1, 100))
     assert np.abs(one.predict_proba(features) - many.predict_proba(features)).max() > 0.1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.classifiers.training_set import TrainingSet
+from pipelines.errors import DataError
 
 COLUMNS = "content_hash string, features array<float>, flipped array<float>, label string, burst_id string, "
 COLUMNS += "group_id string, split string, path string, captured_at timestamp"
@@ -62,3 +63,11 @@ def test_the_values_of_both_views_count_and_small_sets_are_not_asked_for_their_n
     assert "length" not in store.__dict__
     assert store.fits(12 * 2 * 2) and not store.fits(12 * 2 * 2 - 1)
     assert store.length == 2
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_are_refused_with_the_image(spark, value):
+    table = [("a", [1.0, 2.0], "fox", "b", "g"), ("b", [1.0, value], "hare", "b", "g")]
+    columns = "content_hash string, features array<float>, label string, burst_id string, group_id string"
+    with pytest.raises(DataError, match=r"content hash b are not finite .*Remove the image's label"):
+        TrainingSet.collect(spark.createDataFrame(table, columns)).arrays()
