@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from collections.abc import Iterable, Iterator
 
@@ -45,6 +46,7 @@ def mark(items: Iterable[pytest.Item]) -> None:
 
 def refuse_processes(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a unit test that starts a process: it belongs among those marked `process`."""
+    platform.processor()  # asked for by the Azure SDK; runs `uname` once and is cached
     if request.node.get_closest_marker("unit"):
 
         def refuse(self: object, command: object, *_: object, **__: object) -> None:
