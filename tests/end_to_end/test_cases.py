@@ -147,7 +147,7 @@ def test_the_machine_around_it(case: Run, name: str, scripts: list[str]) -> None
 def test_closed_streams(case: Run) -> None:
     printed = case("16_pipes")
     assert "rc=141" in printed or "rc=0" in printed
-    assert "standard output cannot be written (No space left on device)" in printed
+    assert "cannot write to standard output (No space left on device)" in printed
 
 
 def test_videos_and_raw(case: Run) -> None:
