@@ -5,7 +5,7 @@
 Random features of six classes, five folds and the penalties of `train.reg_params`: 25 fits, and one with the selected
 penalty. Each round runs all solvers, in turns, after a warm-up; prints median, minimum and maximum, and the peak of the
 memory of this process (its Python, not its JVM) and of its JVM. scikit-learn fits standardised features in an array in
-memory, one fit after the other. Without `sklearn` the rows may be too many for it.
+memory, one fit after the other, with its own tolerance (1e-4). Without `sklearn` the rows may be too many for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from sklearn.preprocessing import StandardScaler
 
 from pipelines.classifiers.classifier import Solver
 from pipelines.classifiers.distributed import SparkSolver
-from pipelines.classifiers.estimators import TOLERANCE
 from pipelines.classifiers.in_memory import InMemorySolver
 from pipelines.classifiers.training_set import TrainingSet
 from pipelines.config.loader import load_settings
@@ -63,9 +62,9 @@ def fit_scikit_learn(features: np.ndarray, labels: np.ndarray, folds: np.ndarray
     for fold in range(FOLDS):
         kept = folds != fold
         for penalty in settings.reg_params:
-            model = LogisticRegression(C=1 / (penalty * kept.sum()), tol=TOLERANCE, max_iter=settings.max_iter)
+            model = LogisticRegression(C=1 / (penalty * kept.sum()), max_iter=settings.max_iter)
             model.fit(scaled[kept], labels[kept]).predict_proba(scaled[~kept])
-    LogisticRegression(C=1 / (0.1 * len(labels)), tol=TOLERANCE, max_iter=settings.max_iter).fit(scaled, labels)
+    LogisticRegression(C=1 / (0.1 * len(labels)), max_iter=settings.max_iter).fit(scaled, labels)
 
 
 def peak_memory(spark: SparkSession) -> str:
