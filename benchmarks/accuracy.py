@@ -16,7 +16,7 @@ import argparse
 import pickle
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def evaluate_folds(rows: TrainingSet, settings: Settings, unit: str) -> Iterator
     """Yield the result of each fold in turn, trained on the others."""
     fold_of = rows.with_folds(OUTER, "outer", unit).folds
     for fold in range(OUTER):
-        split = replace(rows, images=rows.images.assign(split=np.where(fold_of == fold, "test", "train")))
+        split = rows.assign(split=np.where(fold_of == fold, "test", "train"))
         trained = train_selected(select_rows(split, settings.train), settings)
         predictions = trained.model.predict(split.in_split("test"), trained.classes)
         assert predictions is not None and trained.validation is not None

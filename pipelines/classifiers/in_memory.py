@@ -141,12 +141,12 @@ class _Problem:
 
     def predict(self, model: SoftmaxModel, is_used: Mask, views: Sequence[Floats]) -> None:
         """Write the probabilities of the images of a mask into the views; without a flipped copy those of the image."""
-        count = len(is_used)
-        for start, view in zip((0, count), views, strict=False):
-            view[is_used] = views[0][is_used]
-            rows = np.arange(start, count if start == 0 else len(self.image))
-            rows = rows[is_used[self.image[rows]]]
-            view[self.image[rows]] = self.features.predict_proba(model, rows)
+        rows = np.flatnonzero(is_used[self.image])
+        probabilities = self.features.predict_proba(model, rows)
+        is_plain = rows < len(is_used)
+        views[0][rows[is_plain]] = probabilities[is_plain]
+        for flipped in views[1:]:
+            flipped[self.image[rows]] = probabilities  # a copy comes after its image, and replaces its probabilities
 
 
 def _stack_views(rows: TrainingSet) -> tuple[Features, Ints]:

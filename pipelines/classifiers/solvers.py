@@ -15,7 +15,7 @@ def choose_solver(rows: TrainingSet, settings: Train) -> Solver:
     The features of a whole training set count (`train.max_in_memory_values`), whatever part of it is fitted, so that
     all fits of a training have the same solver.
     """
-    is_convex = settings.classifier == "logistic_regression" and not settings.elastic_net
-    if is_convex and not settings.pca_components and rows.store.fits(settings.max_in_memory_values):
+    has_l2_penalty = settings.classifier == "logistic_regression" and not settings.elastic_net
+    if has_l2_penalty and not settings.pca_components and rows.store.fits(settings.max_in_memory_values):
         return InMemorySolver()
     return SparkSolver()

@@ -167,10 +167,14 @@ class TrainingSet:
     def in_split(self, *splits: str) -> TrainingSet:
         return self.where(self.images["split"].isin(splits).to_numpy())
 
+    def assign(self, **columns: object) -> TrainingSet:
+        """Return the set with columns of `images` added or replaced."""
+        return replace(self, images=self.images.assign(**columns))
+
     def with_folds(self, folds: int, salt: str, unit: str = "group_id") -> TrainingSet:
         """Return the set with folds over the units (`assign_folds`)."""
         assigned = assign_folds(self.labels, list(self.images[unit]), folds, salt)
-        return replace(self, images=self.images.assign(fold=assigned))
+        return self.assign(fold=assigned)
 
     def arrays(self) -> list[Features]:
         """Return the features of each view, of shape (n, d); NaN where an image has no flipped copy."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -43,8 +42,7 @@ def cross_validate_pipeline(
     """
     inner = settings.model_copy(update={"cv_folds": min(settings.cv_folds, INNER_FOLDS)})
     folds = min(settings.cv_folds or DEFAULT_FOLDS, rows.count_groups())
-    rows = rows.with_folds(folds, settings.split_salt)
-    fold_of = rows.folds
+    fold_of = rows.with_folds(folds, settings.split_salt).folds
     predicted = sorted(in_several_folds(rows.labels, fold_of) & set(evaluated))
     if len(predicted) < 2:
         raise DataError(
@@ -53,7 +51,7 @@ def cross_validate_pipeline(
         )
     # The split matters only if train.cv_folds is 0: then its validation part is held out.
     split = rows.images["split"].where(rows.images["split"] == "validation", "train")
-    others = replace(rows, images=rows.images.assign(split=split).drop(columns="fold"))
+    others = rows.assign(split=split)
     parts = []
     for fold in range(folds):
         fitted = fit_pipeline(others.where(fold_of != fold), classes, inner)

@@ -67,7 +67,7 @@ def select_rows(rows: TrainingSet, settings: Train) -> Selection:
     if coverage.unlearned:
         moved = tuple(sorted(set(rows.with_labels(coverage.unlearned).column("group_id"))))
         is_moved = rows.images["group_id"].isin(moved)
-        rows = replace(rows, images=rows.images.assign(split=rows.images["split"].mask(is_moved, "train")))
+        rows = rows.assign(split=rows.images["split"].mask(is_moved, "train"))
         coverage = replace(check_coverage(count_images(rows), *requirements), left_out=left_out)
     return Selection(rows, coverage, moved)
 
