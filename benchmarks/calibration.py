@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipelines.evaluation.calibration import apply_temperature, balanced_log_loss, fit_temperature
-from pipelines.evaluation.metrics import evaluate
+from pipelines.evaluation.evaluate import evaluate
 
 Floats = NDArray[np.float64]
 

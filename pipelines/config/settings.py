@@ -23,6 +23,7 @@ from pipelines.config.types import (
     validate_recall,
     validate_station,
 )
+from pipelines.metrics.registry import validate_gate_metric
 
 ENV_PREFIX = "IRBIS_"
 
@@ -128,7 +129,7 @@ class Train(SettingsSection):
     min_samples_leaf: Annotated[int, Field(ge=1)]
     lambda_l2: Annotated[float, Field(ge=0)]
     feature_fraction: Annotated[float, Field(gt=0, le=1)]
-    gate_metric: Literal["accuracy", "balanced_accuracy", "macro_f1"]
+    gate_metric: Annotated[str, AfterValidator(validate_gate_metric)]
     bootstrap_resamples: Annotated[int, Field(ge=100)]
 
 

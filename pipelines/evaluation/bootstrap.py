@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 
 from pipelines.evaluation.results import Interval
+from pipelines.metrics.base import Floats
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MAX_CELLS = 4_000_000  # elements of one array of a chunk: 32 MB

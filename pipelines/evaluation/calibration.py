@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
 from pipelines.evaluation.bootstrap import Floats
-from pipelines.evaluation.ranking import safe_divide
-from pipelines.evaluation.results import ReliabilityBin
+from pipelines.metrics.base import ReliabilityBin, safe_divide
 
 BINS = 15
 _PRIOR_SCALE = 0.5  # standard deviation of the prior on the log temperature
@@ -36,13 +35,6 @@ def reliability_bins(probabilities: Floats, is_correct: NDArray[np.bool_]) -> tu
         )
         for i in range(BINS)
     )
-
-
-def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Return the expected calibration error: the mean gap of confidence and accuracy, weighted by images per bin."""
-    rows = sum(bin.count for bin in bins)
-    gaps = (bin.count * abs((bin.confidence or 0.0) - (bin.accuracy or 0.0)) for bin in bins)
-    return sum(gaps) / rows
 
 
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> Floats:

@@ -13,9 +13,10 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from pipelines.evaluation.bootstrap import Floats, counts_by_group, percentile_interval, resample_groups
-from pipelines.evaluation.metrics import confusion_metrics
 from pipelines.evaluation.predictions import PredictionSet
 from pipelines.evaluation.results import Interval
+from pipelines.metrics.base import Counts
+from pipelines.metrics.registry import all_metrics
 
 TOLERANCE = 1e-12  # summation order changes the last digits
 
@@ -50,22 +51,23 @@ def paired_bootstrap(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> PairedComparison:
-    """Compare two models' predicted classes in accuracy, balanced_accuracy or macro_f1.
+    """Compare two models' predicted classes in a metric of the confusion matrix, such as balanced_accuracy.
 
     Row order does not matter: predictions are counted by group, and groups are numbered by name. Raises ValueError if
     the images or the classes differ.
     """
     _require_same_images(candidate, champion)
+    compute = all_metrics()[metric].compute
     counts = [_GroupCounts.from_predictions(predictions) for predictions in (candidate, champion)]
     groups = counts[0].groups
-    values = [count.metrics(np.ones((groups, 1))) for count in counts]
-    ours, theirs = (float(value[metric][0]) for value in values)
+    values = [count.draw(np.ones((groups, 1))) for count in counts]
+    ours, theirs = (float(compute(value)[0]) for value in values)
     chunks = [
-        counts[0].metrics(drawn)[metric] - counts[1].metrics(drawn)[metric]
+        compute(counts[0].draw(drawn)) - compute(counts[1].draw(drawn))
         for drawn in resample_groups(groups, bootstrap, seed, len(candidate.classes) ** 2)
     ]
     differences = np.concatenate([np.zeros(0), *chunks])
-    recalls = zip(candidate.classes, *(value["recall"][:, 0].tolist() for value in values), strict=True)
+    recalls = zip(candidate.classes, *(value.recalls[:, 0].tolist() for value in values), strict=True)
     return PairedComparison(
         ours,
         theirs,
@@ -103,5 +105,5 @@ class _GroupCounts:
         cells = counts_by_group(index, groups, (k * k, count))
         return cls(cells, k, count)
 
-    def metrics(self, drawn: Floats) -> dict[str, Floats]:
-        return confusion_metrics((self.cells @ drawn).reshape(self.classes, self.classes, -1))
+    def draw(self, drawn: Floats) -> Counts:
+        return Counts((self.cells @ drawn).reshape(self.classes, self.classes, -1))

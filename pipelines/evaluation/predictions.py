@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.evaluation.bootstrap import Floats
 from pipelines.evaluation.burst_vote import MAXIMUM, MEAN, NO_VOTE, aggregate_burst, choose_weight
 from pipelines.evaluation.calibration import apply_temperature, balanced_log_loss, fit_temperature
-from pipelines.evaluation.metrics import evaluate
+from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.results import Evaluation
 from pipelines.evaluation.review_policy import TARGET_RECALLS, UNITS, ClassScores, ReviewPolicy, choose_threshold
 

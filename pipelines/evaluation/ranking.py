@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from pipelines.evaluation.bootstrap import Floats, Ints, counts_by_group
+from pipelines.metrics.base import safe_divide
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,3 @@ def review_fractions(retrieved: Floats, relevant: Floats, rows: Floats, recall: 
     is_reached = relevant >= recall * relevant[-1] - 1e-9  # .95 * 20 is a little over 19
     reviewed = np.take_along_axis(retrieved, is_reached.argmax(axis=0)[None], axis=0)[0]
     return np.where(relevant[-1] > 0, reviewed / rows, np.nan)
-
-
-def safe_divide(part: Floats, whole: Floats, empty: float = np.nan) -> Floats:
-    """Return part / whole, and `empty` where the whole is zero."""
-    return np.divide(part, whole, out=np.full(np.shape(part), empty), where=np.asarray(whole) > 0)

@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "mean_average_precision",
-    "log_loss",
-    "calibration_error",
-)
+from pipelines.metrics.base import ReliabilityBin
 
 
 @dataclass(frozen=True)
@@ -54,17 +47,6 @@ class ClassMetrics:
     average_precision: Interval
     review_share_99: Interval
     review_share_95: Interval
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """One bin of the top probability: from `low` (excluded) to `high` (included)."""
-
-    low: float
-    high: float
-    confidence: float | None  # mean top probability; None: the bin is empty
-    accuracy: float | None
-    count: int
 
 
 @dataclass(frozen=True)
@@ -119,7 +101,7 @@ def text_table(evaluation: Evaluation) -> str:
     head = f"{evaluation.rows:,} images, {evaluation.groups:,} groups"
     if evaluation.resamples:
         head += f"; {evaluation.confidence:.0%} intervals by bootstrap over {unit}"
-    overall = [[name.replace("_", " "), evaluation.metrics[name].format()] for name in METRICS]
+    overall = [[name.replace("_", " "), interval.format()] for name, interval in evaluation.metrics.items()]
     rows = [["class", "images", "groups", "precision", "recall", "AP", "review share at recall .99"]]
     for name, metrics in evaluation.per_class.items():
         intervals = (metrics.precision, metrics.recall, metrics.average_precision, metrics.review_share_99)

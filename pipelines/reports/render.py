@@ -12,6 +12,7 @@ from markupsafe import Markup
 from pipelines import formatting
 from pipelines.evaluation.results import Evaluation
 from pipelines.evaluation.review_policy import drop_redundant_units
+from pipelines.metrics.registry import all_metrics
 from pipelines.reports import charts
 from pipelines.reports.contents import ReportContents
 
@@ -61,6 +62,7 @@ def template_context(contents: ReportContents) -> dict[str, Any]:
     series = charts.palette(charts.label_counts(contents.by_station, hours, predicted))
     return {
         "contents": contents,
+        "metrics": list(all_metrics().values()),
         "series": series,
         "predicted": charts.bars(predicted, series),
         "stations": charts.bars(contents.by_station, series),

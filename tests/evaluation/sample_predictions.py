@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.evaluation.metrics import evaluate
+from pipelines.evaluation.evaluate import evaluate
 
 CLASSES = ["blank", "deer", "ocelot"]
 

@@ -7,7 +7,8 @@ import pytest
 from sklearn import metrics as reference
 
 from pipelines.evaluation.bootstrap import percentile_interval, resample_groups
-from pipelines.evaluation.metrics import Interval, evaluate
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.evaluation.results import Interval
 
 from .sample_predictions import made, of_predictions
 

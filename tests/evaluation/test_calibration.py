@@ -9,10 +9,10 @@ from scipy.special import softmax
 from pipelines.evaluation.calibration import (
     apply_temperature,
     balanced_log_loss,
-    calibration_error,
     fit_temperature,
     reliability_bins,
 )
+from pipelines.metrics.calibration_error import calibration_error
 
 
 def drawn(rows=4000, classes=3, seed=0):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.evaluation.metrics import evaluate, review_fraction
+from pipelines.evaluation.evaluate import evaluate, review_fraction
 
 from .sample_predictions import CLASSES, made
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.evaluation.metrics import Evaluation, Interval, evaluate
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.evaluation.results import Evaluation, Interval
 from pipelines.evaluation.review_policy import TARGET_RECALLS, UNITS, OperatingPoint, OperatingPointResult
 from pipelines.reports.contents import (
     Conflict,

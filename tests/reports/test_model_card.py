@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from pipelines.evaluation.metrics import evaluate
+from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.results import Interval
 from pipelines.evaluation.review_policy import OperatingPoint, OperatingPointResult
 from pipelines.reports.model_card import model_card, review_table

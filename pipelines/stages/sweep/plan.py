@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.config.settings import SettingsSection
 from pipelines.errors import SettingsError
+from pipelines.metrics.registry import all_metrics, validate_sweep_metric
 
 FIXED_KEYS = {
     *("fractions", "split_salt", "exclude_labels", "classes_of_interest", "min_groups_per_class"),
@@ -67,16 +68,14 @@ class SweepPlan(SettingsSection):
     method: Literal["grid", "random", "tpe"] = "tpe"
     trials: Annotated[int, Field(ge=1)] = 20
     parallel: Annotated[int, Field(ge=1, le=64)] = 1
-    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "log_loss"] = (
-        "balanced_accuracy"
-    )
+    metric: Annotated[str, AfterValidator(validate_sweep_metric)] = "balanced_accuracy"
     prune: bool = True
     seed: int = 0
     space: Annotated[dict[str, SearchRange | Choices], Field(min_length=1)]
 
     @property
     def direction(self) -> Literal["minimize", "maximize"]:
-        return "minimize" if self.metric == "log_loss" else "maximize"
+        return "maximize" if all_metrics()[self.metric].higher_is_better else "minimize"
 
     @property
     def n_trials(self) -> int:

@@ -9,6 +9,7 @@ from pipelines.classifiers.training_set import TrainingSet
 from pipelines.config.settings import Settings, Train
 from pipelines.errors import DataError
 from pipelines.evaluation.results import Evaluation, align_columns, truncate
+from pipelines.metrics.registry import all_metrics
 from pipelines.schemas import backbone_names
 from pipelines.stages.train.caveats import describe_left_out
 from pipelines.stages.train.fit import fit_cross_validated
@@ -20,7 +21,6 @@ from pipelines.stages.train.training_data import (
 from pipelines.workspace.tables import Tables
 
 SPLIT_UNITS = {"frames at random": "content_hash", "groups": "group_id"}
-REPORTED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision")
 MIN_GROUPS = 20  # with fewer, each group moves a recall by more than 0.05
 
 
@@ -70,7 +70,7 @@ def format_comparison(evaluations: dict[str, Evaluation], groups: dict[str, int]
     """Return both evaluations side by side, with the difference, and the classes with few groups."""
     first, second = evaluations.values()
     rows = [["", *evaluations, "overestimate"]]
-    for name in REPORTED_METRICS:
+    for name in (name for name, metric in all_metrics().items() if metric.higher_is_better):
         one, other = first.metrics[name], second.metrics[name]
         rows.append([name.replace("_", " "), one.format(), other.format(), _format_difference(one.value, other.value)])
     for label, metrics in second.per_class.items():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from pipelines.evaluation.metrics import Evaluation, Interval, evaluate, text_table
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.evaluation.results import Evaluation, Interval, text_table
 
 from .sample_predictions import CLASSES, made, of_predictions
 
@@ -143,10 +144,10 @@ def test_text_table_is_aligned():
         "",
         "accuracy                0.750",
         "balanced accuracy       0.750",
+        "calibration error       0.250",
+        "log loss                9.011",
         "macro f1                0.733",
         "mean average precision  0.708",
-        "log loss                9.011",
-        "calibration error       0.250",
         "",
         "class   images  groups  precision  recall  AP    review share at recall .99",
         "blank   2       2       0.67       1.00    0.67  0.75",

@@ -8,24 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipelines.evaluation.bootstrap import Floats, percentile_interval, resample_groups
-from pipelines.evaluation.calibration import calibration_error, reliability_bins
+from pipelines.evaluation.calibration import reliability_bins
 from pipelines.evaluation.inputs import EvaluationInput, format_list, prepare_input
-from pipelines.evaluation.ranking import average_precision, review_fractions, safe_divide
-from pipelines.evaluation.results import METRICS, ClassMetrics, Evaluation, Interval, ReliabilityBin, text_table
+from pipelines.evaluation.ranking import average_precision, review_fractions
+from pipelines.evaluation.results import ClassMetrics, Evaluation, Interval
+from pipelines.metrics.base import Counts, ReliabilityBin
+from pipelines.metrics.registry import all_metrics
 
-__all__ = [
-    "METRICS",
-    "ClassMetrics",
-    "Evaluation",
-    "Interval",
-    "ReliabilityBin",
-    "confusion_metrics",
-    "evaluate",
-    "review_fraction",
-    "text_table",
-]
-
-PROPORTION_METRICS = ("accuracy", "precision", "recall")  # proportions of correct predictions: see percentile_interval
+BY_CLASS = ("precision", "recall", "f1", "average_precision", "review_share_99", "review_share_95")
+PROPORTIONS = ("precision", "recall")  # of correct predictions: see percentile_interval
 
 
 def evaluate(
@@ -45,9 +36,8 @@ def evaluate(
 
     A class without an image has no recall, average precision or review share, and a class that was never predicted no
     precision: they are None, and left out of balanced accuracy and mean average precision. Macro F1 is the mean over
-    the classes that have images or predictions. The same rule holds within each resample. Log-loss is in nats. The
-    calibration error has no interval: resampling adds noise to every bin, which biases the error upwards, so
-    percentiles would not cover it.
+    the classes that have images or predictions. The same rule holds within each resample. Metrics over all classes are
+    those of pipelines/metrics.
 
     Raises ValueError with all faults of the input.
     """
@@ -56,22 +46,24 @@ def evaluate(
             f"bootstrap is {bootstrap} and confidence {confidence}: give 0 or more, and a fraction below 1."
         )
     table = prepare_input(labels, probabilities, classes, groups)
-    values = _compute_metrics(table, np.ones((table.group_count, 1)))
+    bins = reliability_bins(table.probabilities, table.truth == table.predicted)
+    values = _compute_metrics(table, np.ones((table.group_count, 1)), bins)
     longest = max(len(table.confusion_by_group.indptr), *(ranking.retrieved.shape[0] for ranking in table.rankings))
     chunks = [_compute_metrics(table, drawn) for drawn in resample_groups(table.group_count, bootstrap, seed, longest)]
+    without_interval = [name for name, metric in all_metrics().items() if metric.needs == "bins"]
     samples = {
         name: np.concatenate([chunk[name] for chunk in chunks] or [value[..., :0]], axis=-1)
         for name, value in values.items()
+        if name not in without_interval
     }
     names = [str(name) for name in classes]
-    bins = reliability_bins(table.probabilities, table.truth == table.predicted)
     return Evaluation(
         classes=tuple(names),
         rows=len(table.truth),
         groups=table.group_count,
         resamples=bootstrap,
         confidence=confidence,
-        metrics=_overall_intervals(table, values, samples, confidence, calibration_error(bins)),
+        metrics=_overall_intervals(table, values, samples, confidence),
         per_class={name: _class_metrics(table, values, samples, confidence, index) for index, name in enumerate(names)},
         confusion=_confusion_matrix(table, len(names)),
         reliability=bins,
@@ -105,56 +97,47 @@ def review_fraction(
     return fraction
 
 
-def _compute_metrics(table: EvaluationInput, drawn: Floats) -> dict[str, NDArray[np.float64]]:
-    """Return each metric by resample: shape (b,) or, by class, (k, b). Drawing every group once gives the values."""
+def _compute_metrics(
+    table: EvaluationInput, drawn: Floats, bins: Sequence[ReliabilityBin] = ()
+) -> dict[str, NDArray[np.float64]]:
+    """Return each metric by resample: shape (b,) or, by class, (k, b). Drawing every group once gives the values.
+
+    Those of `bins` are computed where bins are given.
+    """
     k = len(table.rankings)
     rows = table.rows @ drawn
     curves = [ranking.curve(drawn) for ranking in table.rankings]
-    metrics = confusion_metrics((table.confusion_by_group @ drawn).reshape(k, k, -1))
-    metrics |= {
-        "log_loss": table.loss @ drawn / rows,
-        "average_precision": np.stack([average_precision(*curve) for curve in curves]),
+    average_precisions = np.stack([average_precision(*curve) for curve in curves])
+    counts = Counts(
+        (table.confusion_by_group @ drawn).reshape(k, k, -1),
+        table.loss @ drawn,
+        average_precisions,
+        bins,
+    )
+    return {
+        "precision": counts.precisions,
+        "recall": counts.recalls,
+        "f1": counts.f1s,
+        "average_precision": average_precisions,
         "review_share_99": np.stack([review_fractions(*curve, rows, 0.99) for curve in curves]),
         "review_share_95": np.stack([review_fractions(*curve, rows, 0.95) for curve in curves]),
+        **{name: metric.compute(counts) for name, metric in all_metrics().items() if bins or metric.needs != "bins"},
     }
-    metrics["mean_average_precision"] = np.nanmean(metrics["average_precision"], axis=0)
-    return metrics
-
-
-def confusion_metrics(cells: Floats) -> dict[str, Floats]:
-    """Return the metrics of the predicted class by resample; `cells` has shape (k true, k predicted, b)."""
-    correct, truth, predicted = np.einsum("iib->ib", cells), cells.sum(axis=1), cells.sum(axis=0)
-    metrics = {
-        "accuracy": correct.sum(axis=0) / cells.sum(axis=(0, 1)),
-        "precision": safe_divide(correct, predicted),
-        "recall": safe_divide(correct, truth),
-        "f1": safe_divide(2 * correct, truth + predicted),
-    }
-    # A resample always has some class, so none of these means is empty.
-    metrics["balanced_accuracy"] = np.nanmean(metrics["recall"], axis=0)
-    metrics["macro_f1"] = np.nanmean(metrics["f1"], axis=0)
-    return metrics
 
 
 def _overall_intervals(
-    table: EvaluationInput,
-    values: dict[str, Floats],
-    samples: dict[str, Floats],
-    confidence: float,
-    calibration: float,
+    table: EvaluationInput, values: dict[str, Floats], samples: dict[str, Floats], confidence: float
 ) -> dict[str, Interval]:
-    intervals = {
+    return {
         name: percentile_interval(
             float(values[name][0]),
-            samples[name],
+            samples.get(name, values[name][:0]),
             table.group_count,
             confidence,
-            is_proportion=name in PROPORTION_METRICS,
+            is_proportion=metric.is_proportion,
         )
-        for name in METRICS
-        if name in values
+        for name, metric in all_metrics().items()
     }
-    return {name: intervals.get(name, Interval(calibration)) for name in METRICS}
 
 
 def _class_metrics(
@@ -169,9 +152,9 @@ def _class_metrics(
             samples[name][index],
             groups_by_metric.get(name, groups),
             confidence,
-            is_proportion=name in PROPORTION_METRICS,
+            is_proportion=name in PROPORTIONS,
         )
-        for name in ("precision", "recall", "f1", "average_precision", "review_share_99", "review_share_95")
+        for name in BY_CLASS
     }
     return ClassMetrics(support=int(is_class.sum()), groups=groups, **metrics)
 

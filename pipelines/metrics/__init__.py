@@ -1,0 +1,1 @@
+"""Metrics of predicted classes and probabilities, one file each: NumPy alone."""
