@@ -165,10 +165,10 @@ def _weights(settings: Settings) -> str:
     return ", ".join(each.feature_id for each in backbones_from_settings(settings))
 
 
-def _require_writable(place: str) -> str:
-    if "://" in place:
-        return f"{place} (not probed)"
-    folder = Path(place).expanduser().absolute()
+def _require_writable(location: str) -> str:
+    if "://" in location:
+        return f"{location} (not probed)"
+    folder = Path(location).expanduser().absolute()
     probe = folder / f".probe-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -38,9 +38,9 @@ def _unpack(name: str) -> Path:
 
 @cache
 def _unpack_dir() -> Path:
-    place = Path(tempfile.mkdtemp(prefix="irbis-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    return place
+    folder = Path(tempfile.mkdtemp(prefix="irbis-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _copy(source: Traversable, target: Path) -> None:

@@ -71,10 +71,3 @@ def load_model(backbone: ModelSource) -> nn.Module:
         state = read_state_dict(backbone.weights, file, backbone.allowed_sha256)
         load_weights(network, state, file, head=architecture.head_prefix)
     return network
-
-
-def load_full_model(name: str, weights: bytes) -> nn.Module:
-    """Return the whole network with its classifier, in evaluation mode."""
-    network = get_architecture(name).build()
-    load_weights(network, read_state_dict(weights, name), name)
-    return network.eval()

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from pipelines.backbones import Backbone, torch_models
 from pipelines.backbones.registry import ARCHITECTURES, Architecture
-from pipelines.backbones.torch_models import load_full_model
-from pipelines.errors import WeightsError
 from pipelines.images.preprocess import Preprocessing
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
@@ -204,11 +202,3 @@ def test_the_network_is_built_once_for_each_name_and_weights(built: list[str]) -
     features(other, content)
     assert built == ["pixels", "pixels", "noisy"]  # two are kept: the oldest has gone
     assert len(torch_models._networks) == 2
-
-
-def test_the_full_network_is_in_evaluation_mode_and_wants_every_tensor() -> None:
-    chosen = noisy_backbone()
-    network = load_full_model("noisy", chosen.weights)
-    assert not any(module.training for module in network.modules())
-    with pytest.raises(WeightsError, match=r"^noisy belongs to another network"):
-        load_full_model("noisy", pixels_backbone().weights)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.backbones.torch_models import load_full_model
+from pipelines.backbones.registry import get_architecture
+from pipelines.backbones.state_dict import load_weights, read_state_dict
 from pipelines.images.decode import decode
 from pipelines.images.preprocess import Preprocessing
 
@@ -48,7 +49,9 @@ def test_the_full_network_knows_the_photos_of_imagenet(
     file = shared_data / "backbones" / f"{name}_imagenet.safetensors"
     if not file.is_file():
         pytest.skip(f"needs the weights {file}")
-    network = load_full_model(name, file.read_bytes()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = get_architecture(name).build()
+    load_weights(network, read_state_dict(file.read_bytes(), name), name)
+    network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images, classes = photos
     with torch.inference_mode():
         best = torch.cat([network(batch).topk(5).indices for batch in images.split(4)]).numpy()
