@@ -108,6 +108,32 @@ PREDICTIONS = """
     scored_at timestamp                 -- Time of scoring
 """
 
+# One row per decision of a person about an image; append-only. The newest of a content that was not undone is in force,
+# before the label of the labels file or folder.
+LABELS = """
+    decision_id string,       -- The key: a random UUID
+    content_hash string,      -- SHA-256 of the bytes that were looked at, so that moved files keep their labels
+    path string,              -- Where they were found
+    label string,             -- Null: cannot tell (`unknown`), or no decision (`skip`, `undo`)
+    action string,            -- confirm, correct, unknown, skip or undo
+    undoes string,            -- `decision_id` of the decision that an `undo` takes back
+    scope string,             -- image, or burst: all its images got the label at once
+    previous_label string,    -- The label in force before
+    predicted string,         -- What the model had predicted for the image, or for its burst in scope burst
+    score double,             -- Probability of `predicted`
+    model_version string,     -- Version of that model; null: there was none
+    burst_id string,          -- Burst of the image
+    group_id string,          -- Group of the image
+    queue string,             -- Why it was shown: review, audit, suspects, suggest, class, search, import
+    is_model_chosen boolean,  -- Whether a model chose the group while none of its images had a label: see concepts
+    reviewer string,          -- Who decided
+    reviewed_at timestamp,    -- When, in UTC
+    seconds double,           -- How long it was on the screen; null: unknown
+    session string,           -- Id of the review session, or the file of an import
+    source string,            -- review, or the format of an import
+    comment string            -- Free text
+"""
+
 # One row per registered source of images: `irbis datasets`.
 DATASETS = """
     name string,                -- The key
@@ -151,3 +177,29 @@ class SourceFile(NamedTuple):
     modified_at: datetime | None  # null: the source reports no time that a table can hold
     etag: str
     md5: bytes | None = None  # where the source reports it
+
+
+class Decision(NamedTuple):
+    """A row of LABELS; texts that are unknown are None."""
+
+    decision_id: str
+    content_hash: str
+    path: str
+    label: str | None
+    action: str
+    undoes: str | None = None
+    scope: str = "image"
+    previous_label: str | None = None
+    predicted: str | None = None
+    score: float | None = None
+    model_version: str | None = None
+    burst_id: str | None = None
+    group_id: str | None = None
+    queue: str = "review"
+    is_model_chosen: bool = False
+    reviewer: str = ""
+    reviewed_at: datetime | None = None
+    seconds: float | None = None
+    session: str | None = None
+    source: str = "review"
+    comment: str | None = None

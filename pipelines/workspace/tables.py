@@ -24,6 +24,7 @@ SCHEMAS = {
     "images": schemas.IMAGES,
     "features": schemas.FEATURES,
     "predictions": schemas.PREDICTIONS,
+    "labels": schemas.LABELS,
     "datasets": schemas.DATASETS,
 }
 
@@ -31,6 +32,7 @@ CREATED_BY = {
     "images": "irbis ingest --images DIR",
     "features": "irbis featurize",
     "predictions": "irbis score",
+    "labels": "irbis review",
     "datasets": "irbis datasets add NAME --images DIR",
 }
 
@@ -40,7 +42,7 @@ BROADCAST_MAX_ROWS = 200_000  # paths or hashes
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a workspace: images, features, predictions, datasets."""
+    """The tables of a workspace: images, features, predictions, labels, datasets."""
 
     spark: SparkSession
     workspace: str
@@ -106,6 +108,14 @@ class Tables:
         merge = self._delta(name).alias("old").merge(rows.alias("new"), condition)
         with guard_commit(self, name):
             merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+
+    def insert_missing(self, name: str, rows: DataFrame, key: str) -> None:
+        """Append the rows whose key is not in the table, in one atomic commit; rows that are there stay as they are."""
+        if not self.exists(name):
+            return self.append(name, rows)
+        merge = self._delta(name).alias("old").merge(rows.alias("new"), f"old.{key} = new.{key}")
+        with guard_commit(self, name):
+            merge.whenNotMatchedInsertAll().execute()
 
     def delete(self, name: str, condition: Column) -> None:
         """Delete the rows that satisfy the condition, in one atomic commit."""
