@@ -58,7 +58,9 @@ def compare(settings: Settings) -> None:
         tests.append(fits[-1].classifier.predict(test, classes))
     coefficients = [standardized(fit) * features.std(axis=0) for fit in fits]
     held_out = [fit.predictions for fit in fits]
-    probabilities = [np.concatenate([sort_rows(one), sort_rows(other)]) for one, other in zip(held_out, tests)]
+    probabilities = [
+        np.concatenate([sort_rows(one), sort_rows(other)]) for one, other in zip(held_out, tests, strict=True)
+    ]
     penalties = [fit.parameters["reg_param"] for fit in fits]
     metrics = [each.evaluate(bootstrap=0).metrics for each in tests]
     others = [name for name in metrics[0] if round(metrics[0][name].value, 3) != round(metrics[1][name].value, 3)]
