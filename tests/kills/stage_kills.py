@@ -41,7 +41,6 @@ def kill_and_compare(spark: SparkSession, survey: Path, stages: Stages, folder: 
                 break
         for stage in (*work.words, *work.after):
             run_here(stage, *words)
-        assert_same_tables(spark, undisturbed, workspace, work.tables)
         if work.words[0] in ("report", "run"):
             assert (workspace / "reports/report.html").read_text("utf-8").rstrip().endswith("-->")
         run_here("clean", *words)
