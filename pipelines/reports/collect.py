@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipelines.config.settings import Settings
@@ -18,6 +18,7 @@ from pipelines.images.subprocess_decoder import SubprocessReader
 from pipelines.images.thumbnails import make_thumbnail, to_data_uri
 from pipelines.reports.contents import Conflict, DataSummary, FailureCount, ImageCard, LabelCount, PredictionCount
 from pipelines.reports.frames import camera_hour, images_with_split, join_predictions
+from pipelines.spark.queries import run_together
 from pipelines.tracking.mlflow_client import ModelVersion
 from pipelines.workspace.tables import Tables
 
@@ -36,16 +37,16 @@ class ReportInputs:
 def collect_inputs(tables: Tables, settings: Settings, version: ModelVersion | None) -> ReportInputs:
     """Return counts, and images to show. Without a model version, only the data summary."""
     images = images_with_split(tables, settings, version).cache()
-    data = _summarize_data(tables, images)
-    parts: dict[str, Any] = {"data": data}
+    queries: list[Callable[[], Any]] = [partial(_summarize_data, tables, images)]
     if version is not None and tables.exists("predictions"):
-        parts |= _collect_predictions(tables, settings, images, version)
+        queries.append(partial(_collect_predictions, tables, settings, images, version))
+    data, *predictions = run_together(*queries)
     images.unpersist()
-    return ReportInputs(parts, data.files)
+    return ReportInputs({"data": data, **(predictions[0] if predictions else {})}, data.files)
 
 
 def _summarize_data(tables: Tables, images: DataFrame) -> DataSummary:
-    counts = images.agg(
+    totals = images.agg(
         F.count("*").alias("files"),
         F.countDistinct("content_hash").alias("images"),
         F.count("label").alias("labelled"),
@@ -55,16 +56,18 @@ def _summarize_data(tables: Tables, images: DataFrame) -> DataSummary:
         F.countDistinct("group_id").alias("groups"),
         F.min("captured_at").alias("first_capture"),
         F.max("captured_at").alias("last_capture"),
-    ).first()
+    )
+    counts, rows, labels, failures, conflicts = run_together(
+        totals.first,
+        tables.read("images").count,
+        partial(_count_labels, images),
+        partial(_count_failures, images),
+        partial(find_conflicts, images),
+    )
     values = counts.asDict()
-    fetched = values.pop("fetched")
+    duplicates = values.pop("fetched") - values["images"]
     return DataSummary(
-        rows=tables.read("images").count(),
-        duplicates=fetched - values["images"],
-        labels=_count_labels(images),
-        failures=_count_failures(images),
-        conflicts=find_conflicts(images),
-        **values,
+        rows=rows, duplicates=duplicates, labels=labels, failures=failures, conflicts=conflicts, **values
     )
 
 
@@ -103,17 +106,22 @@ def _collect_predictions(
     tables: Tables, settings: Settings, images: DataFrame, version: ModelVersion
 ) -> dict[str, Any]:
     rows = join_predictions(tables, images, version).where("prediction is not null").cache()
-    galleries = _select_galleries(rows, settings.report.gallery_size)
-    shown = load_gallery(tables, settings, galleries)
-    confident = {name.partition(":")[2]: cards for name, cards in shown.items() if name.startswith("confident:")}
+    shown, predictions, scored_new, by_station, by_hour = run_together(
+        lambda: load_gallery(tables, settings, _select_galleries(rows, settings.report.gallery_size)),
+        partial(_count_predictions, rows),
+        rows.where("label is null").count,
+        partial(_count_by_station, rows),
+        partial(_count_by_hour, rows),
+    )
+    confident = {each.label: shown.get(f"confident:{each.label}", ()) for each in predictions}
     parts = {
-        "predictions": _count_predictions(rows),
-        "scored_new": rows.where("label is null").count(),
+        "predictions": predictions,
+        "scored_new": scored_new,
         "most_wrong": shown["most_wrong"],
         "least_confident": shown["least_confident"],
         "most_confident": confident,
-        "by_station": _count_by_station(rows),
-        "by_hour": _count_by_hour(rows),
+        "by_station": by_station,
+        "by_hour": by_hour,
     }
     rows.unpersist()
     return parts
@@ -124,11 +132,21 @@ def _select_galleries(rows: DataFrame, size: int) -> dict[str, list[Row]]:
     unseen = rows.where("split = 'test' or split is null")
     wrong = unseen.where("split = 'test' and label <> prediction").orderBy(F.desc("score"), "path").limit(size)
     uncertain = unseen.orderBy("score", "path").limit(size)
-    galleries = {"most_wrong": wrong.collect(), "least_confident": uncertain.collect()}
-    for row in rows.select("prediction").distinct().orderBy("prediction").collect():
-        best = unseen.where(F.col("prediction") == row[0]).orderBy(F.desc("score"), "path").limit(IMAGES_PER_CLASS)
-        galleries[f"confident:{row[0]}"] = best.collect() if size else []
+    most_wrong, least_confident, best = run_together(wrong.collect, uncertain.collect, partial(_most_confident, unseen))
+    galleries = {"most_wrong": most_wrong, "least_confident": least_confident}
+    for prediction, images in sorted(best.items()):
+        galleries[f"confident:{prediction}"] = images if size else []
     return galleries
+
+
+def _most_confident(images: DataFrame) -> dict[str, list[Row]]:
+    """Return the images with the highest scores of each prediction."""
+    order = Window.partitionBy("prediction").orderBy(F.desc("score"), "path")
+    ranked = images.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= IMAGES_PER_CLASS)
+    best: dict[str, list[Row]] = {}
+    for row in ranked.orderBy("prediction", "rank").drop("rank").collect():
+        best.setdefault(row["prediction"], []).append(row)
+    return best
 
 
 def _count_predictions(rows: DataFrame) -> tuple[PredictionCount, ...]:

@@ -66,11 +66,12 @@ def _with_location(frames: DataFrame) -> DataFrame:
     files = F.coalesce("file_series", F.lit(""))
     is_located = F.col("station").isNotNull() | F.col("camera").isNotNull()
     by_camera, by_files = F.concat(F.lit(CAMERA_PREFIX), "camera"), F.concat(F.lit(FILES_PREFIX), files)
-    return (
-        frames.withColumn("series", F.when(~is_located, files))
-        .withColumn("location", F.coalesce("station", by_camera, by_files))
-        .withColumn("folder", F.when(files.contains("/"), F.regexp_replace(files, "/[^/]*$", "")))
-        .withColumn("number", F.when(~is_located, F.col("file_number")))
+    return frames.select(
+        "*",
+        F.when(~is_located, files).alias("series"),
+        F.coalesce("station", by_camera, by_files).alias("location"),
+        F.when(files.contains("/"), F.regexp_replace(files, "/[^/]*$", "")).alias("folder"),
+        F.when(~is_located, F.col("file_number")).alias("number"),
     )
 
 
@@ -91,25 +92,27 @@ def _with_run_starts(frames: DataFrame, burst_gap: float, group_gap: float) -> D
     sequence = ["station", "camera", "series", "folder", "sequence"]
     untimed = ["location", "file_series", F.col("seconds").isNull()]
     gap = F.col("seconds") - _previous("seconds", camera, "number", "seconds")
-    starts = (
-        frames.withColumn("is_ambiguous", _is_ambiguous(burst_gap))
-        .withColumn("burst", _run_starts(gap.between(0, burst_gap) & _is_next_file(camera)))
-        .withColumn("part", _run_starts(_is_within(sequence, group_gap)))
-        .withColumn("stay", _run_starts(_is_near("seconds", ["location"], group_gap)))
-        .withColumn("walk", _run_starts(F.coalesce(_is_near("file_number", untimed, NUMBER_GAP), F.lit(True))))
+    starts = frames.select("*", _is_ambiguous(burst_gap).alias("is_ambiguous")).select(
+        "*",
+        _run_starts(gap.between(0, burst_gap) & _is_next_file(camera)).alias("burst_start"),
+        _run_starts(_is_within(sequence, group_gap)).alias("part_start"),
+        _run_starts(_is_near("seconds", ["location"], group_gap)).alias("stay_start"),
+        _run_starts(F.coalesce(_is_near("file_number", untimed, NUMBER_GAP), F.lit(True))).alias("walk_start"),
     )
-    numbered = (
-        starts.withColumn("burst", _run_number("burst", camera, "number", "seconds"))
-        .withColumn("part", _run_number("part", sequence, "seconds"))
-        .withColumn("stay", _run_number("stay", ["location"], "seconds"))
-        .withColumn("walk", _run_number("walk", untimed, "file_number"))
+    numbered = starts.select(
+        "*",
+        _run_number("burst_start", camera, "number", "seconds").alias("burst"),
+        _run_number("part_start", sequence, "seconds").alias("part"),
+        _run_number("stay_start", ["location"], "seconds").alias("stay"),
+        _run_number("walk_start", untimed, "file_number").alias("walk"),
     )
-    return (
-        numbered.withColumn("burst_time", _first("seconds", [*camera, "burst"]))
-        .withColumn("burst_file", _first("number", [*camera, "burst"]))
-        .withColumn("part_time", _first("seconds", [*sequence, "part"]))
-        .withColumn("stay_time", _first("seconds", ["location", "stay"]))
-        .withColumn("walk_file", _first("file_number", [*untimed, "walk"]))
+    return numbered.select(
+        "*",
+        _first("seconds", [*camera, "burst"]).alias("burst_time"),
+        _first("number", [*camera, "burst"]).alias("burst_file"),
+        _first("seconds", [*sequence, "part"]).alias("part_time"),
+        _first("seconds", ["location", "stay"]).alias("stay_time"),
+        _first("file_number", [*untimed, "walk"]).alias("walk_file"),
     )
 
 

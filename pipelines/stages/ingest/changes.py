@@ -98,15 +98,17 @@ def diff_listing(tables: Tables, names: DataFrame, rules: Ingest, limits: Images
 
 def recompute_bursts(
     tables: Tables, rows: DataFrame, names: DataFrame, rules: Ingest, moved: DataFrame | None = None
-) -> tuple[DataFrame, DataFrame]:
+) -> tuple[DataFrame, DataFrame | None]:
     """Return path, burst_id, group_id of fetched rows and their neighbours, and earlier rows whose burst changed.
 
     `names` are the fetched files, as in `diff_listing`; `moved` are the rows whose bytes moved to another path. Bursts
     and groups are within one station, so only the stations that rows are added to, or that a changed file has left,
     are recomputed; an image without time, sequence, station and camera is always a burst of its own. The first frame
     also has `is_clock_stuck`; the second has the columns of images without `content`, and new_burst_id, new_group_id.
-    Both are persisted.
+    Both are persisted. Before the first commit there are no earlier rows.
     """
+    if not tables.exists("images"):
+        return assign_bursts_by_settings(rows.select(*BURST_COLUMNS), rules).persist(), None
     left_stations = names.where("was_at is not null").select("was_at")
     stations = F.broadcast(rows.select(_station_key()).union(left_stations).distinct())
     current = tables.latest_images(tables.materialize(_rows_at_stations(tables, stations, names)), with_removed=True)

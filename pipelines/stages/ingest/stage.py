@@ -185,7 +185,8 @@ def _ingest_chunk(
         new_rows = new_rows.withColumn("burst_rule", F.lit(burst_rule(rules)))
         new_rows = new_rows.withColumn("removed_at", F.lit(None).cast("timestamp"))
         new_rows = new_rows.select(*schemas.parse_ddl(schemas.IMAGES))
-        if other_count := others.count():
+        other_count = others.count() if others else 0
+        if others and other_count:
             new_rows = new_rows.unionByName(with_updates(others, now, rules).select(*new_rows.columns))
         if known is not None:
             moves.unchanged += (
@@ -195,7 +196,7 @@ def _ingest_chunk(
             moves.add(map(tuple, moved.select("path", "moved_to").collect()), source.root)
             new_rows = new_rows.unionByName(removed_rows(moved, now))
         tables.append("images", new_rows, compression="uncompressed")
-    for frame in (rows, bursts, others):
+    for frame in (rows, bursts, *([others] if others else [])):
         frame.unpersist()
     return failures, other_count
 

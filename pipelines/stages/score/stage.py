@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.functions import array_to_vector, vector_to_array
@@ -18,6 +19,7 @@ from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.review_policy import ReviewPolicy
 from pipelines.formatting import pluralize
 from pipelines.schemas import backbone_names
+from pipelines.spark.queries import run_together
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking
 from pipelines.workspace.features import read_features
@@ -121,13 +123,16 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         state.unpersist()
         return StageResult("score", seconds=clock.seconds, outcome=f"with {version}")
     pending = _pending_images(state, tables, version).cache()
-    total, replaced = pending.agg(F.count("*"), F.count(F.when(F.col("is_replaced"), 1))).first()
-    _require_features(pending, tables, version)
+    (total, replaced), _, model = run_together(
+        pending.agg(F.count("*"), F.count(F.when(F.col("is_replaced"), 1))).first,
+        partial(_require_features, pending, tables, version),
+        partial(load_model, tracking, version),
+    )
     written = total * (ROW_BYTES + CLASS_BYTES * len(version.classes))
     written += tables.bytes_on_disk("predictions") if replaced else 0  # an upsert may rewrite all
     require_free_space(tables, written, f"The commit of score ({pluralize(total, 'image')})")
     now = datetime.now(timezone.utc)
-    rows = score(pending.drop("is_replaced"), load_model(tracking, version), version, settings.score, now)
+    rows = score(pending.drop("is_replaced"), model, version, settings.score, now)
     if replaced:
         tables.upsert("predictions", rows, KEYS)
     else:

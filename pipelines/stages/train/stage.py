@@ -5,6 +5,7 @@ The split is by groups: a model is evaluated on images of encounters that it was
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import Any
 
@@ -38,6 +39,8 @@ from pipelines.stages.train.training_data import (
 from pipelines.tracking.code_version import code_version
 from pipelines.tracking.mlflow_client import EVALUATION, ModelVersion, Tracking
 from pipelines.workspace.tables import Tables
+
+PLOTS = "pipelines.reports.plots"  # matplotlib is imported while Spark starts
 
 
 def train(rows: DataFrame, settings: Settings) -> TrainingResult:
@@ -88,8 +91,9 @@ def _calibration_error(predictions: PredictionSet) -> float:
 
 
 def prepare(settings: Settings) -> None:
-    """Connect to MLflow: its SQLite store alone takes two seconds to load."""
+    """Connect to MLflow, whose SQLite store alone takes two seconds to load, and import matplotlib."""
     Tracking.of(settings)
+    importlib.import_module(PLOTS)
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
@@ -188,12 +192,7 @@ def _register(
     fingerprint: str,
 ) -> tuple[ModelVersion, str]:
     """Log the run, register the version, and pass it through the gate."""
-    from pipelines.reports.plots import (
-        class_figure,
-        confusion_figure,
-        reliability_figure,
-    )  # importing matplotlib takes seconds
-
+    plots = importlib.import_module(PLOTS)
     rows = selection.rows
     tags = _tags(settings, selection, trained, backbone, fingerprint)
     counts = count_images(rows)
@@ -224,9 +223,9 @@ def _register(
             metrics=trained.mlflow_metrics(),
             texts={EVALUATION: trained.to_json(), "model_card.md": card},
             figures={
-                "plots/confusion.png": confusion_figure(trained.test),
-                "plots/classes.png": class_figure(trained.test),
-                "plots/reliability.png": reliability_figure(trained.test),
+                "plots/confusion.png": plots.confusion_figure(trained.test),
+                "plots/classes.png": plots.class_figure(trained.test),
+                "plots/reliability.png": plots.reliability_figure(trained.test),
             },
         )
         version = tracking.register(trained.model.to_pipeline(), run_id, tags, card)
