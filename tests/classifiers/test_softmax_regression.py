@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from pipelines.classifiers import softmax_regression
 from pipelines.classifiers.softmax_regression import StandardizedFeatures
 
 PENALTIES = [0.01, 0.1, 1.0]
@@ -33,7 +34,10 @@ def fit_scikit_learn(features, targets, weights, penalty):
     return model.coef_ - model.coef_.mean(axis=0), model.predict_proba(scaled), np.sqrt(variance)
 
 
-def test_coefficients_and_probabilities_equal_those_of_scikit_learn(points):
+@pytest.mark.parametrize("kept", [1 << 23, 0])
+def test_coefficients_and_probabilities_equal_those_of_scikit_learn(points, kept, monkeypatch):
+    monkeypatch.setattr(softmax_regression, "_KEPT_VALUES", kept)  # in double precision at once, or block by block
+    monkeypatch.setattr(softmax_regression, "_CACHED_VALUES", 0)  # blocks of 128 rows
     features, targets, weights = points
     for used in (np.ones(400, bool), np.arange(400) % 5 > 0):
         weighted = np.where(used, weights, 0.0)

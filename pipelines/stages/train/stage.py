@@ -91,8 +91,8 @@ def _calibration_error(predictions: PredictionSet) -> float:
 
 
 def prepare(settings: Settings) -> None:
-    """Connect to MLflow, whose SQLite store alone takes two seconds to load, and import matplotlib."""
-    Tracking.of(settings)
+    """Do what needs no Spark and would keep the driver waiting: connect to MLflow, and import matplotlib."""
+    Tracking.of(settings).warm_up()
     importlib.import_module(PLOTS)
 
 
