@@ -6,27 +6,78 @@ that moved and renamed files keep it. Decisions are only ever added: an undo is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipelines import schemas
+from pipelines.errors import DataError
+from pipelines.label_text import canonical_text
 from pipelines.schemas import Decision
+from pipelines.workspace.commits import CONFLICTS
+from pipelines.workspace.lock import wait_for_lock
 from pipelines.workspace.tables import Tables
 
-IN_FORCE = ("confirm", "correct", "unknown")  # actions that decide the label
+WITH_LABEL = ("confirm", "correct")
+IN_FORCE = (*WITH_LABEL, "unknown")  # actions that decide the label
+ACTIONS = (*IN_FORCE, "skip", "undo")
 FROM_PERSON, FROM_SOURCE = "person", "source"  # values of label_source
+ATTEMPTS = 5  # to commit, while others commit too
 
 
-def append_decisions(tables: Tables, decisions: Sequence[Decision]) -> None:
-    """Add decisions to the table labels, in one commit; those whose id it has already are not added again."""
-    if not decisions:
-        return
-    ddl = ", ".join(f"{name} {kind}" for name, kind in schemas.parse_ddl(schemas.LABELS).items())
-    unique: dict[str, Any] = {each.decision_id: tuple(each) for each in decisions}
-    tables.insert_missing("labels", tables.spark.createDataFrame(list(unique.values()), ddl), "decision_id")
+def find_fault(decision: Decision) -> str:
+    """Return why a decision cannot be stored, or an empty text."""
+    for name in ("decision_id", "content_hash", "path", "reviewed_at"):
+        if not getattr(decision, name):
+            return f"{name} is missing"
+    if decision.reviewed_at and decision.reviewed_at.tzinfo is None:
+        return f"reviewed_at = {decision.reviewed_at} has no time zone"
+    if decision.action not in ACTIONS:
+        return f"action = {decision.action} is none of {', '.join(ACTIONS)}"
+    if (decision.action in WITH_LABEL) != bool(canonical_text(decision.label)):
+        return f"action = {decision.action} with label = {decision.label}"
+    if (decision.action == "undo") != bool(decision.undoes):
+        return f"action = {decision.action} with undoes = {decision.undoes}"
+    return ""
+
+
+def append_decisions(tables: Tables, decisions: Sequence[Decision]) -> int:
+    """Add decisions to the table labels, in one commit, and return their number.
+
+    Those whose id the table has already are not added again. Raises DataError, and adds none, if one cannot be stored.
+    Several processes may append at the same time.
+    """
+    if faults := [f"Decision {each.decision_id}: {fault}." for each in decisions if (fault := find_fault(each))]:
+        raise DataError(faults)
+    unique = {each.decision_id: each._replace(label=canonical_text(each.label)) for each in decisions}
+    with wait_for_lock(tables.workspace, "review"):
+        for attempt in range(1, ATTEMPTS + 1):
+            new = _leave_out_known(tables, unique)
+            if not new:
+                return 0
+            try:
+                tables.insert_missing("labels", _to_frame(tables, new), "decision_id")
+                return len(new)
+            except CONFLICTS:
+                if attempt == ATTEMPTS:
+                    raise
+    return 0
+
+
+def _leave_out_known(tables: Tables, decisions: Mapping[str, Decision]) -> list[Decision]:
+    """Return the decisions whose id is not in the table."""
+    if not tables.exists("labels"):
+        return list(decisions.values())
+    ids = tables.spark.createDataFrame([(key,) for key in decisions], "decision_id string")
+    found = tables.read("labels").select("decision_id").join(F.broadcast(ids), "decision_id", "left_semi").collect()
+    known = {row["decision_id"] for row in found}
+    return [decision for key, decision in decisions.items() if key not in known]
+
+
+def _to_frame(tables: Tables, decisions: Sequence[Decision]) -> DataFrame:
+    columns = schemas.parse_ddl(schemas.LABELS).items()
+    return tables.spark.createDataFrame(list(decisions), ", ".join(f"{name} {kind}" for name, kind in columns))
 
 
 def decisions_in_force(tables: Tables) -> DataFrame:
