@@ -157,13 +157,14 @@ class Tables:
 
     def history(self, name: str, limit: int | None = None) -> DataFrame:
         """Return Delta's history of the last `limit` commits; of all if null."""
-        return self.spark.sql(f"DESCRIBE HISTORY {self._sql_name(name)}" + (f" LIMIT {limit}" if limit else ""))
+        return self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(name)}" + (f" LIMIT {limit}" if limit else ""))
 
     def detail(self, name: str) -> DataFrame:
         """Return Delta's single row of details on the table."""
-        return self.spark.sql(f"DESCRIBE DETAIL {self._sql_name(name)}")
+        return self.spark.sql(f"DESCRIBE DETAIL {self.sql_name(name)}")
 
-    def _sql_name(self, name: str) -> str:
+    def sql_name(self, name: str) -> str:
+        """Return the table's name in an SQL statement."""
         escaped = self.location(name).replace("`", "``")
         return self.location(name) if self.schema else f"delta.`{escaped}`"
 
