@@ -22,12 +22,11 @@ from pipelines.spark.class_data_sharing import ARCHIVE_DIR as CLASSES
 from pipelines.spark.class_data_sharing import unused_archives
 from pipelines.spark.runtime import is_external_session
 from pipelines.workspace.lock import can_lock
-from pipelines.workspace.orphans import find_orphans
+from pipelines.workspace.orphans import UNLOCKED_TABLES, find_orphans
 from pipelines.workspace.tables import workspace_uri
 
 DAY = 86_400.0
 WEEK = 7 * DAY  # after which files of processes that are not visible from here count as leftovers
-UNLOCKED_TABLES = ("datasets", "labels")  # written without the workspace's lock; they only grow, by a few KB
 FORMER_QUEUE = "arrivals"  # table that `irbis ingest --watch` once wrote, with a checkpoint per source
 # Names that only irbis, MLflow and Spark create: a workspace may be in a folder with other files.
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"

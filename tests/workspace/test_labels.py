@@ -47,7 +47,7 @@ def in_force(tables: Tables, **options: str) -> dict[str, tuple[str | None, str 
 def test_the_newest_decision_of_a_person_comes_before_the_label_of_the_source(tables):
     paths = ["plain", "corrected", "twice", "cannot_tell", "undone", "undone_once", "skipped", "late", "unlabelled"]
     add_images(tables, *[(name, f"h-{name}", "fox") for name in paths[:-1]], ("unlabelled", "h-unlabelled", None))
-    assert in_force(tables) == {name: ("fox", "source") for name in paths[:-1]} | {"unlabelled": (None, None)}
+    assert in_force(tables) == dict.fromkeys(paths[:-1], ("fox", "source")) | {"unlabelled": (None, None)}
     append_decisions(
         tables,
         [
