@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from pipelines.errors import PlatformError
 
 VOLUMES = ("/Volumes/", "/dbfs/")
+WAIT_SECONDS = 120.0  # for a lock that others hold for seconds
 
 
 def can_lock(workspace: str) -> bool:
@@ -43,6 +45,27 @@ def workspace_lock(workspace: str) -> Iterator[None]:
         file.truncate(0)
         with suppress(OSError):  # on a full disk the holder stays unknown to others
             os.write(file.fileno(), str(os.getpid()).encode())
+        yield
+
+
+@contextmanager
+def wait_for_lock(workspace: str, folder: str) -> Iterator[None]:
+    """Lock a folder of the workspace while the block runs; wait for a process that holds the lock.
+
+    It protects short commits beside a run that holds the workspace. What `workspace_lock` cannot lock is not locked
+    here either. Raises PlatformError after WAIT_SECONDS.
+    """
+    if not can_lock(workspace):
+        yield
+        return
+    path = Path(workspace, folder)
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".lock").open("a+") as file:
+        last = time.monotonic() + WAIT_SECONDS
+        while not _try_lock(file.fileno()):
+            if time.monotonic() > last:
+                raise PlatformError(f"Another process has held {path / '.lock'} for {WAIT_SECONDS:.0f} s. Stop it.")
+            time.sleep(0.05)
         yield
 
 
