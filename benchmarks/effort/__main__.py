@@ -62,9 +62,8 @@ def main() -> None:
         for name, values in measure_learning(images, test, options.seeds).items():
             print(f"| {name} | {format_mean(values, 3)} |", flush=True)
         return
-    print(
-        "| set | recall | suggest | confidence | random | best possible | suggest / random |\n|---|---|---|---|---|---|---|"
-    )
+    columns = ("set", "recall", *ORDERS, "best possible", "suggest / random")
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in options.sets:
         measure_set(Bursts(load_set(name, options.data, options.weights, options.cache)), options.seeds)
 

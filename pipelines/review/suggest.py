@@ -8,6 +8,7 @@ ones come first, as in continuous active learning (Cormack and Grossman 2014).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,6 +24,8 @@ CENTER, THRESHOLD, MARGIN, PROBABLE, SIBLING = "center", "threshold", "margin", 
 DIVERSE, RANDOM = "diverse", "random"
 MODEL_REASONS = (THRESHOLD, MARGIN, PROBABLE, DIVERSE)  # a model chose the group: see Decision.is_model_chosen
 DIVERSE_SHARE, RANDOM_SHARE = 0.25, 0.15  # of the suggestions with a model; the others are the best by its criterion
+RANDOM_SHARE_TO_FIND = 0.1  # where a class is looked for; then none are diverse
+AUDIT_SALT = "audit:"
 LLOYD_ITERATIONS = 10
 _EPSILON = 1e-6  # probabilities are compared as logits, of which 0 and 1 have none
 
@@ -78,8 +81,9 @@ def choose(candidates: Candidates, count: int, criterion: Criterion | None = Non
     if criterion is None:
         _pick_centers(picks, candidates, count, rng)
         return picks.choices
-    random = round(RANDOM_SHARE * count)
-    diverse = 0 if criterion.reason == PROBABLE else round(DIVERSE_SHARE * count)
+    finds = criterion.reason == PROBABLE
+    random = round((RANDOM_SHARE_TO_FIND if finds else RANDOM_SHARE) * count)
+    diverse = 0 if finds else round(DIVERSE_SHARE * count)
     for _ in range(count - random - diverse):
         picks.take_best(criterion.score, criterion.reason)
     _pick_diverse(picks, candidates, diverse, rng)
@@ -113,7 +117,7 @@ def most_probable(scores: Floats) -> Criterion:
 
 def audit_key(burst_id: str) -> str:
     """Return the key by which the random audit is drawn: the lowest first."""
-    return sha256(f"audit:{burst_id}".encode()).hexdigest()
+    return sha256(f"{AUDIT_SALT}{burst_id}".encode()).hexdigest()
 
 
 def interleave(choices: Sequence[Choice]) -> list[Choice]:
@@ -199,7 +203,9 @@ def cluster(features: NDArray[np.float32], k: int, rng: np.random.Generator) -> 
     if not k:
         return []
     first = plus_plus(features, k, rng)
-    centers, members = kmeans2(features, features[first], LLOYD_ITERATIONS, minit="matrix", missing="warn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # an empty cluster keeps its centre: there are copies
+        centers, members = kmeans2(features, features[first], LLOYD_ITERATIONS, minit="matrix")
     sizes = np.bincount(members, minlength=len(centers))
     return [centers[i] for i in np.argsort(-sizes, kind="stable")]
 
