@@ -7,7 +7,8 @@ the true label of every image and labels whole bursts: in the order of `irbis su
 after each batch; in random order; and in order of confidence, by one model that was trained on the first ten bursts
 only. All looks count, also those at the first bursts. "Best possible" looks at nothing but the class. Prints means over
 the seeds with 95 % intervals (Student's t) and the ratio to random order. `--learning` prints the accuracy before and
-after labelling 60 suggested bursts of the sample set.
+after labelling 60 suggested bursts of the sample set. `--noise` changes 3 % of the labels at random and prints the share
+of them among the first suspects.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import numpy as np
 from bursts import Bursts
 from image_sets import SETS, load_set
 from learning import measure_learning
+from noise import measure_noise
 from reviewers import RECALLS, confidence_order, count_looks, random_order, suggested_order
 from scipy.stats import t
 
+NOISE, METHODS = 0.03, ("self_confidence", "cleanlab")
 ORDERS = {"suggest": suggested_order, "confidence": confidence_order, "random": random_order}
 SAMPLE, OTHER = "sample", "sample, other seed"
 
@@ -56,7 +59,14 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=[name for name in SETS if name != OTHER])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--learning", action="store_true")
+    parser.add_argument("--noise", action="store_true")
     options = parser.parse_args()
+    if options.noise:
+        for name in options.sets:
+            images = load_set(name, options.data, options.weights, options.cache)
+            for method, values in measure_noise(images, NOISE, options.seeds, METHODS).items():
+                print(f"| {name} | {method} | {format_mean(values, 3)} |", flush=True)
+        return
     if options.learning:
         images, test = (load_set(name, options.data, options.weights, options.cache) for name in (SAMPLE, OTHER))
         for name, values in measure_learning(images, test, options.seeds).items():
