@@ -7,8 +7,8 @@ the true label of every image and labels whole bursts: in the order of `irbis su
 after each batch; in random order; and in order of confidence, by one model that was trained on the first ten bursts
 only. All looks count, also those at the first bursts. "Best possible" looks at nothing but the class. Prints means over
 the seeds with 95 % intervals (Student's t) and the ratio to random order. `--learning` prints the accuracy before and
-after labelling 60 suggested bursts of the sample set. `--noise` changes 3 % of the labels at random and prints the share
-of them among the first suspects.
+after labelling 60 suggested bursts of the sample set. `--noise` changes 3 % of the labels at random and prints the
+share of them among the first suspects.
 """
 
 from __future__ import annotations

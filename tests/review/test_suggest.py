@@ -53,7 +53,7 @@ def naive_choice(candidates, count, scores, reason, seed):
     def distance(one, other):
         return sum(step**2 for step in candidates.features[one] - candidates.features[other])
 
-    random = round((0.1 if finds else 0.15) * count)
+    random = round((0.05 if finds else 0.15) * count)
     diverse = 0 if finds else round(0.25 * count)
     for _ in range(count - random - diverse):
         if rows := open_rows():
@@ -128,7 +128,7 @@ def test_siblings_of_a_find_come_first_then_the_most_probable():
     candidates = make_candidates(has_found_sibling=found, has_labelled_sibling=found)
     choices = choose(candidates, 12, most_probable(candidates.probabilities[:, 0]))
     assert [(choice.row, choice.reason) for choice in choices[:2]] == [(7, "sibling"), (47, "sibling")]
-    assert Counter(choice.reason for choice in choices) == {"sibling": 2, "probable": 9, "random": 1}
+    assert Counter(choice.reason for choice in choices) == {"sibling": 2, "probable": 10}
 
 
 def test_centers_are_one_of_each_cluster_and_of_each_station():

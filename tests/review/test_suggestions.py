@@ -82,7 +82,7 @@ def test_with_a_champion_and_a_class_to_find(spark, trained, unlabel):  # noqa: 
     assert read_items(trained)["model_version"] == "1"
     found = suggest(spark, trained, 20, find="striped")
     probable = [item for item in found.items if item.reason == "probable"]
-    assert len(probable) == 18 and all("/striped/" in item.path and item.is_model_chosen for item in probable)
+    assert len(probable) == 19 and all("/striped/" in item.path and item.is_model_chosen for item in probable)
     unknown = suggest(spark, trained, 5, find="lynx")
     assert {item.reason for item in unknown.items} == {"center"}
     assert "irbis/1 does not know lynx" in unknown.notes[-1]
