@@ -162,7 +162,8 @@ def _stack_views(rows: TrainingSet) -> tuple[Features, Ints]:
 def _prediction_set(rows: TrainingSet, classes: Sequence[str], views: Sequence[Floats]) -> PredictionSet:
     flipped = views[1] if len(views) > 1 else None
     bursts, groups = rows.column("burst_id").tolist(), rows.column("group_id").tolist()
-    return PredictionSet(rows.labels, views[0], tuple(classes), bursts, groups, flipped)
+    hashes = rows.column("content_hash").tolist()
+    return PredictionSet(rows.labels, views[0], tuple(classes), bursts, groups, flipped, hashes)
 
 
 @contextmanager

@@ -50,7 +50,8 @@ def predict_out_of_fold(
 
 def _predict_views(model: PipelineModel, rows: DataFrame) -> DataFrame:
     views = [name for name in FEATURE_COLUMNS if name in rows.columns]
-    predictions = rows.select(*views, "label", "burst_id", "group_id")
+    known = [name for name in ("label", "burst_id", "group_id", "content_hash") if name in rows.columns]
+    predictions = rows.select(*views, *known)
     if FLIPPED_COLUMN in views:
         predictions = predictions.withColumn(FLIPPED_COLUMN, F.coalesce(FLIPPED_COLUMN, "features"))
     for view in views:
@@ -71,6 +72,7 @@ def _collect(predictions: DataFrame, classes: Sequence[str]) -> PredictionSet | 
         table["burst_id"].tolist(),
         table["group_id"].tolist(),
         views[1] if len(views) > 1 else None,
+        table["content_hash"].tolist() if "content_hash" in table else (),
     )
 
 

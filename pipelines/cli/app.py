@@ -11,7 +11,7 @@ from functools import cache
 
 import click
 
-from pipelines.cli import admin, bundle, datasets, notebooks, runs, stages, streams, submit, train  # most add commands
+from pipelines.cli import admin, bundle, datasets, notebooks, runs, stages, streams, submit, suggest, train  # most
 from pipelines.cli.options import OutputClosed, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError
@@ -31,6 +31,7 @@ __all__ = [
     "runs",
     "stages",
     "submit",
+    "suggest",
     "train",
 ]
 

@@ -129,6 +129,7 @@ class Train(SettingsSection):
     min_samples_leaf: Annotated[int, Field(ge=1)]
     lambda_l2: Annotated[float, Field(ge=0)]
     feature_fraction: Annotated[float, Field(gt=0, le=1)]
+    label_errors: Literal["self_confidence", "cleanlab"]
     gate_metric: Annotated[str, AfterValidator(validate_gate_metric)]
     bootstrap_resamples: Annotated[int, Field(ge=100)]
 

@@ -27,7 +27,8 @@ AGGREGATION_WEIGHTS = {"mean": MEAN, "max": MAXIMUM, "none": NO_VOTE}
 class PredictionSet:
     """Labels of n images, probabilities of shape (n, k) in the order of the classes, and bursts and groups.
 
-    `flipped`: the probabilities for the flipped images, if the model has predicted them.
+    `flipped`: the probabilities for the flipped images, if the model has predicted them. `content_hashes` identify the
+    images; empty: unknown.
     """
 
     labels: Sequence[str]
@@ -36,6 +37,7 @@ class PredictionSet:
     bursts: Sequence[str]
     groups: Sequence[str]
     flipped: Floats | None = None
+    content_hashes: Sequence[str] = ()
 
     @classmethod
     def concatenate(cls, sets: Sequence[PredictionSet]) -> PredictionSet:
@@ -46,6 +48,7 @@ class PredictionSet:
             sets[0].classes,
             [burst for each in sets for burst in each.bursts],
             [group for each in sets for group in each.groups],
+            content_hashes=[content_hash for each in sets for content_hash in each.content_hashes],
         )
 
     def take(self, mask: NDArray[np.bool_]) -> PredictionSet:
@@ -55,7 +58,8 @@ class PredictionSet:
             for values in (self.labels, self.bursts, self.groups)
         )
         flipped = None if self.flipped is None else self.flipped[mask]
-        return PredictionSet(labels, self.probabilities[mask], self.classes, bursts, groups, flipped)
+        hashes = [value for value, is_taken in zip(self.content_hashes, mask, strict=False) if is_taken]
+        return PredictionSet(labels, self.probabilities[mask], self.classes, bursts, groups, flipped, hashes)
 
     def without_groups(self, groups: Iterable[str]) -> PredictionSet | None:
         """Return the images of other groups; None if there are none."""

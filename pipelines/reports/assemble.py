@@ -21,7 +21,7 @@ def assemble(
     settings: Settings, tracking: Tracking, version: ModelVersion | None, parts: Mapping[str, Any]
 ) -> ReportContents:
     """Return the contents: `parts` from `collect_inputs`, and the evaluation of the version, if there is one."""
-    evaluations = tracking.read_json(version, EVALUATION) if version else {}
+    evaluations = read_evaluations(tracking, version)
     return ReportContents(
         title=settings.report.title,
         created_at=datetime.now(timezone.utc),
@@ -37,6 +37,11 @@ def assemble(
         reviews=tuple(map(OperatingPointResult.from_dict, evaluations.get("operating_points", []))),
         **parts,
     )
+
+
+def read_evaluations(tracking: Tracking, version: ModelVersion | None) -> dict[str, Any]:
+    """Return the evaluation file of a version; an empty dict without one."""
+    return tracking.read_json(version, EVALUATION) if version else {}
 
 
 def _model(tracking: Tracking, version: ModelVersion) -> ModelSummary:

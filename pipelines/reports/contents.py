@@ -90,6 +90,19 @@ class ImageCard:
 
 
 @dataclass(frozen=True)
+class LabelErrorSummary:
+    """Labelled images whose label a model that was not trained on them doubts, the most doubtful first.
+
+    `ranked` and `unranked` count the labelled images with and without such a prediction.
+    """
+
+    method: str
+    ranked: int
+    unranked: int = 0
+    suspects: tuple[ImageCard, ...] = ()  # `prediction` is the suggested label, `score` the self-confidence
+
+
+@dataclass(frozen=True)
 class PredictionCount:
     """Number of images predicted as `label`, and how many of them need review."""
 
@@ -125,5 +138,6 @@ class ReportContents:
     most_wrong: tuple[ImageCard, ...] = ()
     least_confident: tuple[ImageCard, ...] = ()
     most_confident: dict[str, tuple[ImageCard, ...]] = field(default_factory=dict)
+    label_errors: LabelErrorSummary | None = None
     by_station: dict[str, dict[str, int]] = field(default_factory=dict)
     by_hour: dict[str, tuple[int, ...]] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from pipelines.reports.contents import (
     FailureCount,
     ImageCard,
     LabelCount,
+    LabelErrorSummary,
     ModelSummary,
     PredictionCount,
     ReportContents,
@@ -101,6 +102,7 @@ def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
         most_wrong=(image,) * 3,
         least_confident=(replace(image, thumbnail=None), replace(image, thumbnail="https://example.org/x.jpg")),
         most_confident=dict.fromkeys(names, (image,)),
+        label_errors=LabelErrorSummary("self_confidence", 880, 20, (replace(image, score=0.0213),)),
         by_station={f"station {name}": dict.fromkeys(names, 5) for name in names},
         by_hour={name: tuple(range(24)) for name in names},
     )

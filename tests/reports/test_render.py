@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from pipelines.reports.contents import DataSummary, ImageCard, ReportContents
+from pipelines.reports.contents import DataSummary, ImageCard, LabelErrorSummary, ReportContents
 from pipelines.reports.render import render
 
 from .page import Page
@@ -154,6 +154,7 @@ def test_empty_report_says_what_to_do():
         "No images have been scored yet. Run irbis score",
         "No images have been read yet. Run irbis ingest",
         "No model has been trained yet. Run irbis train.",
+        "There is no ranking of the labels. Run irbis train, then irbis report.",
     ):
         assert sentence in text
     assert not {"svg", "table"} & set(Page(render(empty())).tags)
@@ -165,6 +166,7 @@ def test_empty_report_says_what_to_do():
         ({"by_station": {}}, "No scored image has a station."),
         ({"by_hour": {}}, "No scored image has a time."),
         ({"by_hour": {"deer": (0,) * 24}}, "No scored image has a time."),
+        ({"label_errors": LabelErrorSummary("cleanlab", 1)}, "No label is suspected among the 1 checked image, or"),
         ({"most_wrong": ()}, "this page shows no images of them"),
         ({"least_confident": ()}, "There are no predictions."),
         ({"data": DataSummary(3, 3, 3)}, "No image has a label."),
@@ -181,6 +183,14 @@ def test_missing_part_is_a_sentence(change, sentence, contents, evaluation):
     page = Page(render(contents(**given)))
     assert sentence in page.text
     assert page.faults == []
+
+
+def test_suspected_label_errors_show_both_labels_and_the_self_confidence(contents):
+    page = Page(render(contents()))
+    card = "labelled blank suggested deer self-confidence 2.1\N{NARROW NO-BREAK SPACE}%"
+    assert "880 labelled images ranked, 20 could not be." in page.text
+    assert page.text.count(card.replace("\N{NARROW NO-BREAK SPACE}", " ")) + page.text.count(card) == 1
+    assert "#labels" in page.values("href")
 
 
 def test_image_that_a_browser_would_have_to_fetch_is_not_shown(contents):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pyspark.sql import SparkSession
 
 from pipelines.config.settings import Settings
-from pipelines.reports.assemble import assemble
+from pipelines.reports.assemble import assemble, read_evaluations
 from pipelines.reports.collect import collect_inputs
 from pipelines.reports.render import render
 from pipelines.reports.staleness import REPORT_PATH, is_up_to_date, report_fingerprint
+from pipelines.reports.suspects import collect_suspects
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.workspace.files import file_uri, read_text, write_text
@@ -33,7 +34,8 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         outcome = _noop_outcome(file_uri(tables, REPORT_PATH))
         return StageResult("report", 0, 0, {}, clock.seconds, notes, outcome, notes)
     inputs = collect_inputs(tables, settings, version)
-    page = render(assemble(settings, tracking, version, inputs.parts))
+    suspects = collect_suspects(tables, settings, read_evaluations(tracking, version))
+    page = render(assemble(settings, tracking, version, {**inputs.parts, "label_errors": suspects}))
     address = write_text(tables, REPORT_PATH, page + fingerprint)
     return StageResult(
         "report",

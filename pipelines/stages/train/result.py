@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.classifiers.classifier import CalibratedClassifier
@@ -12,6 +12,7 @@ from pipelines.evaluation.held_out import method_name
 from pipelines.evaluation.leakage import Leakage
 from pipelines.evaluation.results import Evaluation, Interval
 from pipelines.evaluation.review_policy import OperatingPointResult, ReviewPolicy
+from pipelines.stages.train.suspects import LabelErrors
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,15 @@ class TrainingResult:
     folds: int = 0
     caveats: tuple[str, ...] = ()
     leakage: Leakage | None = None
+    label_errors: LabelErrors = field(default_factory=LabelErrors)
 
     @property
     def temperature(self) -> float:
         return self.model.temperature
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self.caveats, *self.label_errors.notes())
 
     @property
     def method(self) -> str:
@@ -74,6 +80,7 @@ class TrainingResult:
         values["evaluation"] = {"method": self.method, "folds": self.folds}
         values["caveats"] = list(self.caveats)
         values["leakage"] = self.leakage.to_dict() if self.leakage else None
+        values["label_errors"] = self.label_errors.to_dict()
         values["calibration"] = {"error_before": self.ece_before, "temperature": self.temperature}
         return json.dumps(values, indent=1)
 

@@ -29,6 +29,7 @@ from pipelines.stages.train.evaluate import check_leakage, cross_validate_pipeli
 from pipelines.stages.train.fit import fit_pipeline
 from pipelines.stages.train.gate import apply_gate, find_gated_version, require_comparable_champion
 from pipelines.stages.train.result import TrainingResult
+from pipelines.stages.train.suspects import RANKING_FILE, find_label_errors, write_suspects
 from pipelines.stages.train.training_data import (
     Selection,
     count_images,
@@ -80,6 +81,7 @@ def train_selected(selection: Selection, settings: Settings) -> TrainingResult:
         folds=measured.folds,
         caveats=find_caveats(selection, measured, leakage),
         leakage=leakage,
+        label_errors=find_label_errors(rows, (fitted.validation, measured.predictions), options.label_errors),
     )
 
 
@@ -122,6 +124,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     trained = train_selected(selection, settings)
     tags = _tags(settings, selection, trained, backbone, fingerprint)
     version, decision = _register(tables, tracking, settings, selection, trained, tags, versions)
+    write_suspects(tables, trained.label_errors, selection.rows, version.version)
     rows.store.release()
     accuracy = trained.test.metrics["balanced_accuracy"].format()
     outcome = f"{version} {decision}; {trained.method} balanced accuracy {accuracy}"
@@ -130,7 +133,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         len(selection.rows),
         1,
         seconds=clock.seconds,
-        notes=(*journal_notes(tables.workspace), *trained.caveats, *_policy_notes(trained, settings.score)),
+        notes=(*journal_notes(tables.workspace), *trained.notes, *_policy_notes(trained, settings.score)),
         outcome=outcome,
         noop_outcome=_noop_outcome(version),
         artifacts={"model": version.version},
@@ -229,7 +232,7 @@ def _register(
                 "solver": choose_solver(rows, settings.train).name,
             },
             metrics=trained.mlflow_metrics(),
-            texts={EVALUATION: trained.to_json(), "model_card.md": card},
+            texts={EVALUATION: trained.to_json(), "model_card.md": card, RANKING_FILE: trained.label_errors.to_csv()},
             figures={
                 "plots/confusion.png": plots.confusion_figure(trained.test),
                 "plots/classes.png": plots.class_figure(trained.test),
