@@ -82,5 +82,5 @@ def _finish(running: Running) -> None:
     try:
         running.merger.merge()
     except UserError as error:
-        click.echo(f"review: note: {error} The journal keeps the decisions; the next irbis command takes them.", err=True)
+        click.echo(f"review: note: {error} The decisions are in the journal; `irbis train` adds them.", err=True)
     click.echo(f"review: {pluralize(stored, 'decision')} stored. Next: irbis train")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -27,9 +26,9 @@ from pipelines.review.requests import BadRequest, parse_choices, parse_page, to_
 from pipelines.review.security import Access, Guard
 from pipelines.review.thumbnails import SIDES, Thumbnails
 
-STATIC = {"review.css": "text/css", "favicon.svg": "image/svg+xml"} | {
-    name: "text/javascript" for name in ("review.js", "outbox.js", "rows.js", "server.js")
-}
+STATIC = {"review.css": "text/css", "favicon.svg": "image/svg+xml"}
+STATIC |= dict.fromkeys(("review.js", "outbox.js", "rows.js", "server.js"), "text/javascript")
+STRIP = 8  # frames of a burst that the page shows at once
 MAX_CHANGES = 200  # bursts in one answer
 AHEAD = 3  # pages whose thumbnails are made before they are asked for
 
@@ -134,7 +133,7 @@ class _Handlers:
 
     def changes(self, request: Request) -> Response:
         """Return the bursts that were decided since a number of changes, by this or other windows and servers."""
-        name, filters, since, _, _ = parse_page({**request.query_params, "start": request.query_params.get("since", "0")})
+        name, filters, since, _, _ = parse_page(request.query_params)
         decisions = self._review.decisions
         decisions.refresh()
         with decisions.lock:
@@ -143,7 +142,7 @@ class _Handlers:
                 "changes": len(decisions.changes),
                 "items": [describe_burst(decisions, number) for number in numbers],
                 "labels": decisions.label_names,
-                "progress": measure(decisions, self._review.queues, self._review.queues.get(name, filters).bursts).to_dict(),
+                "progress": self._measure(name, filters),
             }
         return JSONResponse(body)
 
@@ -167,13 +166,27 @@ class _Handlers:
                 except OSError as error:
                     raise BadRequest(f"The journal cannot be written: {error.strerror}.", 507) from None
             items = [describe_burst(decisions, burst) for burst in dict.fromkeys(each.burst for each in choices)]
+            queue = choices[-1].queue
+            progress = self._measure(queue, Filters())
         self._review.merger.merge_if_due(decisions.count)
-        return JSONResponse({"stored": [str(each.id) for each in choices], "items": items})
+        return JSONResponse(
+            {
+                "stored": [str(each.id) for each in choices],
+                "items": items,
+                "queue": queue,
+                "progress": progress,
+            }
+        )
+
+    def _measure(self, queue: str, filters: Filters) -> dict[str, Any]:
+        bursts = self._review.queues.get(queue, filters).bursts
+        return measure(self._review.decisions, self._review.queues, bursts).to_dict()
 
     def _make_ahead(self, bursts: list[int]) -> None:
         decisions = self._review.decisions
         snapshot = decisions.snapshot
-        rows = [row for burst in bursts for row in [int(snapshot.bursts.best[burst]), *snapshot.readable_frames(burst)[:8]]]
+        shown = [(int(snapshot.bursts.best[burst]), *snapshot.readable_frames(burst)[:STRIP]) for burst in bursts]
+        rows = [row for each in shown for row in each]
         self._review.thumbnails.make_ahead((row, decisions.hash_of(row)) for row in dict.fromkeys(rows))
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Decisions:
         self.snapshot, self.session = snapshot, session
         self.is_decided = np.zeros(len(snapshot), bool)  # rows on which a person has decided
         self.is_skipped = np.zeros(len(snapshot), bool)  # rows skipped in this session
+        self.is_audited = np.zeros(len(snapshot), bool)  # rows whose decision in force was made in the queue audit
         self.labels = snapshot.labels.codes.copy()  # in force: indexes into `label_names`
         self.label_names: list[str] = snapshot.labels.names.to_pylist()
         self.changes: list[int] = []  # bursts, in the order of their changes
@@ -140,7 +142,7 @@ class Decisions:
         times = [moment for moment, _ in self._times]
         if len(times) < 2:
             return None
-        gaps = [min(PAUSE, (b - a).total_seconds()) for a, b in zip(times, times[1:], strict=False)]
+        gaps = [min(PAUSE, (b - a).total_seconds()) for a, b in pairwise(times)]
         return 60 * len(gaps) / max(sum(gaps), 0.001)
 
     def hash_of(self, row: int) -> str:
@@ -169,6 +171,7 @@ class Decisions:
             if decision.session == self.session:
                 self.is_skipped[row] = decision.action == "skip"
             self.is_decided[row] = current is not None
+            self.is_audited[row] = current is not None and current.queue == "audit"
             self.labels[row] = self._code(current.label) if current else self.snapshot.labels.codes[row]
             self.changes.append(int(self.snapshot.burst_of[row]))
 

@@ -14,7 +14,9 @@ from pipelines.schemas import Decision
 MAX_FRAMES = 64  # of a burst that are sent; the page shows eight at once
 
 
-def describe_burst(decisions: Decisions, burst: int, queue: Queue | None = None, position: int | None = None) -> dict[str, Any]:
+def describe_burst(
+    decisions: Decisions, burst: int, queue: Queue | None = None, position: int | None = None
+) -> dict[str, Any]:
     """Return a burst with its frames, prediction, label and decision."""
     snapshot = decisions.snapshot
     bursts, best = snapshot.bursts, int(snapshot.bursts.best[burst])

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from pipelines import schemas
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
+from pipelines.review.build_snapshot import IMAGE_COLUMNS, PREDICTION_COLUMNS, build_snapshot, snapshot_key
 from pipelines.review.model_scores import Model
-from pipelines.review.snapshot import IMAGE_COLUMNS, PREDICTION_COLUMNS, Snapshot, build_snapshot, snapshot_key
+from pipelines.review.snapshot import Snapshot
 from pipelines.review.stored_bytes import StoredBytes
 from pipelines.review.thumbnails import ReadBytes, gone
 from pipelines.schemas import Decision

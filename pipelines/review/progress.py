@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.formatting import pluralize
 from pipelines.review.columns import Ints
 from pipelines.review.decisions import Decisions
 from pipelines.review.queues import Queues
@@ -100,7 +101,7 @@ def _measure_recall(decisions: Decisions, queues: Queues, done: np.ndarray) -> _
     assert model is not None
     sought = np.array([model.is_sought(name) for name in decisions.label_names] + [False])
     is_found = _any_frame(decisions, sought[decisions.labels] & decisions.is_decided)
-    review = queues.to_review()
+    review = queues.to_review
     open_review = review[~done[review]]
     audit = measure_audit(decisions, queues)
     found = int((is_found & done).sum())
@@ -116,16 +117,13 @@ def measure_audit(decisions: Decisions, queues: Queues) -> Audit:
 
     One that was skipped on the way counts as missed: those that are hard to see are skipped more often.
     """
-    order = queues.dismissed()
-    model = decisions.snapshot.model
-    last, missed_flags = 0, []
-    for position, burst in enumerate(order[: _audited_limit(decisions, order)]):
-        row = int(decisions.snapshot.bursts.best[burst])
-        decision = decisions.in_force(decisions.hash_of(row))
-        if decision is not None and decision.queue == "audit":
-            last = position + 1
-        missed_flags.append(decision is None or _is_missed(decision, model.of_interest if model else ()))
-    missed = sum(missed_flags[:last])
+    order = queues.dismissed
+    model, best = decisions.snapshot.model, decisions.snapshot.bursts.best
+    audited = np.flatnonzero(decisions.is_audited[best[order]])
+    last = int(audited[-1]) + 1 if len(audited) else 0
+    of_interest = model.of_interest if model else ()
+    made = [decisions.in_force(decisions.hash_of(int(best[burst]))) for burst in order[:last]]
+    missed = sum(decision is None or _is_missed(decision, of_interest) for decision in made)
     high = wilson_interval(missed, last)[1] if last < len(order) else missed / max(1, last)
     return Audit(len(order), last, missed, high * len(order))
 
@@ -134,12 +132,6 @@ def _is_missed(decision: Decision, of_interest: tuple[str, ...]) -> bool:
     if decision.label is None:
         return True
     return decision.label in of_interest if of_interest else decision.label != decision.predicted
-
-
-def _audited_limit(decisions: Decisions, order: Ints) -> int:
-    """Return the position after the last decided burst."""
-    decided = np.flatnonzero(decisions.done_bursts()[order])
-    return int(decided[-1]) + 1 if len(decided) else 0
 
 
 def _any_frame(decisions: Decisions, values: np.ndarray) -> np.ndarray:
@@ -151,7 +143,7 @@ def _advise(found: int, left: int, audit: Audit, low: float | None, target: floa
     """Return one sentence on what is left before one may stop."""
     goal = f"{target:.0%}"
     if left:
-        return f"{left:,} bursts still need review."
+        return f"{pluralize(left, 'burst')} still to review."
     if low is not None and low >= target:
         return f"You may stop: at least {low:.1%} of the bursts of interest are found (95 % sure), the aim is {goal}."
     if not audit.dismissed or audit.looked_at >= audit.dismissed:
@@ -159,7 +151,9 @@ def _advise(found: int, left: int, audit: Audit, low: float | None, target: floa
     more = _audit_size(found, audit, target) - audit.looked_at
     if audit.looked_at + more >= audit.dismissed:
         return f"All that needs review is done. To be sure of {goal}, look at all dismissed bursts: queue audit."
-    return f"All that needs review is done. To be sure of {goal}, look at about {more:,} more bursts in the queue audit."
+    return (
+        f"All that needs review is done. To be sure of {goal}, look at about {more:,} more bursts in the queue audit."
+    )
 
 
 def _audit_size(found: int, audit: Audit, target: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,14 @@ class Queues:
         is_kept = self._matches(queue.bursts, filters)
         return Queue(queue.name, queue.bursts[is_kept], queue.reasons, queue.chosen, queue.note)
 
+    @cached_property
     def dismissed(self) -> Ints:
         """Return the bursts that the model dismissed, in the order of the audit: a random one that stays."""
         bursts = self._snapshot.bursts
         numbers = np.flatnonzero(self._is_candidate & ~bursts.needs_review)
         return numbers[np.argsort(bursts.order[numbers], kind="stable")]
 
+    @cached_property
     def to_review(self) -> Ints:
         """Return the bursts that need review, the nearest to a threshold first, one of each group before the rest."""
         bursts = self._snapshot.bursts
@@ -102,14 +105,14 @@ class Queues:
 
     def _review(self) -> Queue:
         note = "" if self._snapshot.model else "There are no predictions yet: run `irbis train`, then `irbis score`."
-        numbers = self.to_review()
+        numbers = self.to_review
         if not note and not len(numbers):
             note = "No burst needs review."
         return Queue("review", numbers, note=note)
 
     def _audit(self) -> Queue:
         note = "" if self._snapshot.model else "There are no predictions yet: run `irbis train`, then `irbis score`."
-        numbers = self.dismissed()
+        numbers = self.dismissed
         if not note and not len(numbers):
             note = "The model dismissed no burst: all need review."
         return Queue("audit", numbers, note=note)
@@ -168,15 +171,16 @@ class Queues:
             has_label = np.logical_or.reduceat(self._decisions.labels == code, bursts.starts[:-1])
             predicted = snapshot.burst_predictions.codes[bursts.best] == snapshot.burst_predictions.find(filters.label)
             numbers = numbers[(has_label | predicted)[numbers]]
-        order = np.lexsort((bursts.times[numbers], snapshot.stations.codes[bursts.starts[numbers]]))
+        order = np.lexsort((bursts.times[numbers], snapshot.stations.codes[bursts.starts[numbers]])).astype(np.int64)
         return Queue("class", numbers[order], note="" if len(numbers) else "Nothing matches.")
 
     def _by_path(self, filters: Filters) -> Queue:
         if not filters.text:
             return Queue("search", np.zeros(0, np.int64), note="Type a part of a path.")
         found = pc.match_substring(self._snapshot.paths, filters.text, ignore_case=True)
-        numbers = np.unique(self._snapshot.burst_of[np.flatnonzero(found.to_numpy(zero_copy_only=False))])
-        numbers = numbers[self._snapshot.bursts.is_readable[numbers]].astype(np.int64)
+        rows = np.flatnonzero(found.to_numpy(zero_copy_only=False))
+        numbers = np.unique(self._snapshot.burst_of[rows]).astype(np.int64)
+        numbers = numbers[self._snapshot.bursts.is_readable[numbers]]
         return Queue("search", numbers, note="" if len(numbers) else "No path contains this text.")
 
     def _matches(self, numbers: Ints, filters: Filters) -> NDArray[np.bool_]:

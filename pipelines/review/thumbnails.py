@@ -87,9 +87,7 @@ class Thumbnails:
 
     def _work(self) -> None:
         makers = {
-            size: SubprocessReader(
-                partial(make_thumbnail, side=side, max_pixels=self._max_pixels), self._max_seconds
-            )
+            size: SubprocessReader(partial(make_thumbnail, side=side, max_pixels=self._max_pixels), self._max_seconds)
             for size, side in SIDES.items()
         }
         with closing(makers["small"]), closing(makers["large"]):

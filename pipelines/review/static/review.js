@@ -66,7 +66,7 @@ async function loadMore() {
 
 async function poll() {
   try {
-    const answer = await get("/api/changes", { queue: state.queue, ...state.filters, since: state.changes });
+    const answer = await get("/api/changes", { queue: state.queue, ...state.filters, start: state.changes });
     state.changes = answer.changes;
     takeItems(answer.items);
     drawLabels(answer.labels);
@@ -79,6 +79,7 @@ async function poll() {
 
 function takeStored(answer) {
   takeItems(answer.items);
+  if (answer.queue === state.queue && !showsDone()) drawProgress(answer.progress);
 }
 
 // What the server says of bursts that are in the page, unless a decision about them is still on its way.
