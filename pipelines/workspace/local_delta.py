@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +65,11 @@ def open_local(folder: str) -> LocalTable | None:
         required = table.protocol().min_reader_version
         if required > READER_VERSION:
             raise NotImplementedError(f"{folder} needs a reader of version {required}")
-        return LocalTable(tuple(table.file_uris()), table.version())
+        # deltalake escapes the folder's name in some characters; irbis's tables have all files in one folder.
+        files = tuple(f"{folder}/{unquote(uri).rpartition('/')[2]}" for uri in table.file_uris())
+        if missing := [file for file in files if not Path(file).is_file()]:
+            raise NotImplementedError(f"{missing[0]} is in another folder")
+        return LocalTable(files, table.version())
     except DeltaError as error:
         raise NotImplementedError(f"{folder}: {error}") from error
 
