@@ -84,7 +84,7 @@ def _parse_choice(item: Any, decisions: Decisions) -> Choice:
         burst,
         _rows(item, scope, burst, decisions),
         action,
-        _label(item) if action == "label" else None,
+        _label(item, decisions) if action == "label" else None,
         scope,
         queue,
         _uuid(item, "undoes") if action == "undo" else None,
@@ -107,11 +107,16 @@ def _rows(item: Mapping[str, Any], scope: str, burst: int, decisions: Decisions)
     return tuple({decisions.hash_of(row): row for row in reversed(readable)}.values())[::-1]
 
 
-def _label(item: Mapping[str, Any]) -> str:
+def _label(item: Mapping[str, Any], decisions: Decisions) -> str:
+    """Return the label; one that is known in another case in its known spelling, as train wants one spelling."""
     label = canonical_text(_text(item, "label", MAX_LABEL))
     if not label:
         raise BadRequest("A label has at least one visible character.")
-    return label
+    model = decisions.snapshot.model
+    known = [*(model.classes if model else ()), *filter(None, decisions.label_names)]
+    if label in known:
+        return label
+    return next((each for each in known if each.casefold() == label.casefold()), label)
 
 
 def _text(item: Mapping[str, Any], name: str, max_length: int) -> str:

@@ -202,6 +202,11 @@ def test_a_torn_last_line_is_not_read_and_a_full_disk_loses_nothing(client, open
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_label_known_in_another_case_gets_its_known_spelling(client):
+    post(client, decision(label="HARE"), decision("b3", 2, label="Otter"), decision("b4", 1, label="otter"))
+    assert sorted({row.label for row in stored(client)}) == ["Otter", "hare"]
+
+
 def test_times_always_grow(client):
     decisions = client.opened.review.decisions
     times = [decisions.next_time() for _ in range(100)]

@@ -100,10 +100,11 @@ def test_the_stored_bytes_of_every_row_are_found_also_of_copies(spark, make_sett
         ingest.run(spark, settings)
     tables = Tables.of(spark, settings)
     loaded = load(settings, tables.workspace, no_spark)
-    found = {path.rpartition("/images/")[2]: loaded.read_bytes(row) for path, row in by_path(loaded.snapshot).items()}
+    snapshot = loaded.snapshot
+    rows = {path.rpartition("/images/")[2]: row for path, row in by_path(snapshot).items()}
+    found = {name: loaded.read_bytes(row) for name, row in rows.items() if snapshot.failures.text(row) is None}
     copies = {f"later/{name}.jpg": MIXED[f"{name}.jpg"] for name in "ac"}
-    expected = {name: content for name, content in MIXED.items() if content} | copies
-    assert {name: content for name, content in found.items() if content} == expected
+    assert found == {name: MIXED[name] for name in ("a.jpg", "c.jpg")} | copies
 
 
 def test_the_version_is_that_of_mlflow(scored):
@@ -137,7 +138,7 @@ def test_tables_that_only_spark_can_read_are_read_with_spark(spark, scored):
     assert by_path(slow.snapshot).keys() == by_path(direct.snapshot).keys()
     for path, row in list(by_path(direct.snapshot).items())[:5]:
         assert slow.read_bytes(by_path(slow.snapshot)[path]) == direct.read_bytes(row)
-    assert (slow.snapshot.bursts.margin == direct.snapshot.bursts.margin).all()
+    assert slow.snapshot.bursts.margin == pytest.approx(direct.snapshot.bursts.margin, abs=1e-6)
 
 
 def test_labels_in_force_are_those_of_spark_for_a_random_history(spark, scored, tmp_path):
@@ -145,7 +146,7 @@ def test_labels_in_force_are_those_of_spark_for_a_random_history(spark, scored, 
     snapshot = load(scored, tables.workspace, no_spark).snapshot
     chance, hashes = random.Random(5), [bytes(each).decode() for each in snapshot.hashes[:20]]
     history = []
-    for number in range(300):
+    for _ in range(300):
         action = chance.choice(["confirm", "correct", "unknown", "skip", "undo"])
         before = [each for each in history if each.action != "undo"]
         undone = chance.choice(before) if action == "undo" and before else None

@@ -402,6 +402,7 @@ document.addEventListener("keydown", (event) => {
     openNewLabel(false);
     return setCurrent(state.current);
   }
+  if ((event.ctrlKey || event.metaKey) && event.key === "z" && !isTyping) return undo();
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches("button, a") && (event.key === "Enter" || event.key === " ")) return;
   const moves = { ArrowDown: () => moveBurst(1, event.shiftKey), ArrowUp: () => moveBurst(-1, event.shiftKey), ArrowRight: () => moveFrame(1), ArrowLeft: () => moveFrame(-1) };
