@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 
 from pipelines.errors import DataError
 
@@ -42,18 +43,25 @@ def drop_unknown_name(name: str | None) -> str | None:
     return None if name is None or is_unknown_name(name) else name
 
 
-def require_one_spelling(counts: Mapping[str, int], remedy: str) -> None:
-    """Raise DataError if labels differ only in case. `counts`: images by label."""
+def require_one_spelling(
+    counts: Mapping[str, int], remedy: str, by_people: Mapping[str, int] = MappingProxyType({})
+) -> None:
+    """Raise DataError if labels differ only in case. `counts`: images by label; `by_people`: labelled by a person."""
     spellings: dict[str, list[str]] = {}
     for label in sorted(counts):
         spellings.setdefault((canonical_text(label) or "").lower(), []).append(label)
     duplicates = [names for names in spellings.values() if len(names) > 1]
     if duplicates:
         examples = [
-            " and ".join(f"'{name}' ({counts[name]:,} images)" for name in names) for names in duplicates[:MAX_EXAMPLES]
+            " and ".join(f"'{name}' ({_count(counts[name], by_people.get(name, 0))})" for name in names)
+            for names in duplicates[:MAX_EXAMPLES]
         ]
         more = f", and {len(duplicates) - MAX_EXAMPLES:,} more" if len(duplicates) > MAX_EXAMPLES else ""
         raise DataError(f"Labels differ only in upper and lower case: {', '.join(examples)}{more}. {remedy}")
+
+
+def _count(images: int, by_people: int) -> str:
+    return f"{images:,} images" + (f", {by_people:,} labelled by people" if by_people else "")
 
 
 def require_known_labels(setting: str, labels: Iterable[str], known_labels: Iterable[str], noun: str) -> None:

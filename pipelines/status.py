@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.backbones import feature_id, required_feature_ids
@@ -18,6 +19,8 @@ from pipelines.stages.ingest.changes import diff_listing
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking
 from pipelines.workspace.features import read_features
 from pipelines.workspace.files import read_text
+from pipelines.workspace.journals import journal_notes, merge_journals
+from pipelines.workspace.labels import decisions_since, effective_images
 from pipelines.workspace.pending import images_to_featurize, images_to_score
 from pipelines.workspace.tables import Tables, count_failures
 
@@ -26,17 +29,25 @@ def collect_status(spark: SparkSession, settings: Settings) -> dict[str, Any]:
     """Return the status as a dictionary for JSON.
 
     Its keys are "workspace", "tables" (name -> counts), "missing" (stage -> count), "passed_over" (a sentence or
-    None), "champion" and "challenger" (a version or None).
+    None), "notes" (sentences), "champion" and "challenger" (a version or None). Decisions that are only in journals
+    are first appended to the table labels.
     """
     tables = Tables.of(spark, settings)
+    merge_journals(tables)
     tracking = Tracking.of(settings)
     champion, challenger = tracking.champion(), tracking.challenger()
     unread, passed_over = _source(tables, settings) if settings.sources.images else (None, None)
     return {
         "workspace": tables.workspace,
-        "tables": {"images": _images(tables), "features": _features(tables), "predictions": _predictions(tables)},
+        "tables": {
+            "images": _images(tables, settings),
+            "features": _features(tables),
+            "predictions": _predictions(tables),
+            "labels": _labels(tables, tracking, champion),
+        },
         "missing": ({} if unread is None else {"ingest": unread}) | _missing(tables, settings, tracking, champion),
         "passed_over": passed_over,
+        "notes": journal_notes(tables.workspace),
         "champion": champion and _version_as_dict(champion),
         "challenger": challenger and _version_as_dict(challenger),
     }
@@ -47,7 +58,9 @@ def as_text(status: dict[str, Any]) -> str:
     lines = [f"workspace    {status['workspace']}"]
     for name, counts in status["tables"].items():
         numbers = ", ".join(
-            f"{value:,} {key}" for key, value in counts.items() if isinstance(value, int) and key != "bytes"
+            f"{value:,} {key.replace('_', ' ')}"
+            for key, value in counts.items()
+            if isinstance(value, int) and key != "bytes"
         )
         lines.append(f"{name:12} {numbers}; {counts['bytes'] / 2**20:,.1f} MB")
         lines += [f"{'':12}   {count:,} {failure}" for failure, count in counts["failures"].items()]
@@ -55,6 +68,7 @@ def as_text(status: dict[str, Any]) -> str:
         lines.append(f"{stage:12} {count:,} to do" if count else f"{stage:12} nothing to do")
     if status["passed_over"]:
         lines.append(f"not read     {status['passed_over']}")
+    lines += [f"note         {note}" for note in status["notes"]]
     champion = status["champion"]
     if champion is None:
         return "\n".join([*lines, "champion     none yet: run `irbis train`"])
@@ -68,9 +82,9 @@ def as_text(status: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _images(tables: Tables) -> dict[str, Any]:
+def _images(tables: Tables, settings: Settings) -> dict[str, Any]:
     rows = tables.read("images").count()
-    current = tables.latest_images()
+    current = effective_images(tables, settings.sources.label_case)
     paths, hashes, labelled = current.agg(F.count("*"), F.countDistinct("content_hash"), F.count("label")).first()
     return {
         "rows": rows,
@@ -110,6 +124,28 @@ def _predictions(tables: Tables) -> dict[str, Any]:
     }
 
 
+def _labels(tables: Tables, tracking: Tracking, champion: ModelVersion | None) -> dict[str, Any]:
+    decisions = tables.read("labels")
+    rows, hashes, reviewers = decisions.agg(
+        F.count("*"), F.countDistinct("content_hash"), F.countDistinct("reviewer")
+    ).first()
+    since = _decisions_since(tables, tracking, champion).count() if champion else rows
+    return {
+        "rows": rows,
+        "hashes": hashes,
+        "reviewers": reviewers,
+        "since_champion": since,
+        "failures": {},
+        "bytes": tables.bytes_on_disk("labels"),
+    }
+
+
+def _decisions_since(tables: Tables, tracking: Tracking, version: ModelVersion) -> DataFrame:
+    """Return the decisions that the version was trained without."""
+    known = tracking.params(version).get("table_version.labels")
+    return decisions_since(tables, int(known) if known else None, version.created)
+
+
 def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: ModelVersion | None) -> dict[str, int]:
     """Return the number of images that each stage after ingest would process."""
     backbone = feature_id(settings)
@@ -134,18 +170,34 @@ def _source(tables: Tables, settings: Settings) -> tuple[int, str | None]:
 
 
 def _count_untrained(tables: Tables, settings: Settings, tracking: Tracking, backbone: str) -> int:
-    """Count the labelled images with features beyond those of the newest version's training on this backbone.
+    """Count the images whose label the newest version on this backbone was not trained with; they have features.
 
     The newest, and not the champion: one that did not beat it has learned them all the same.
     """
-    features = read_features(tables, backbone).where("features is not null")
-    labelled = labelled_images(tables.latest_images(), settings.train.exclude_labels)
-    count = labelled.join(features.select("content_hash"), "content_hash", "left_semi").count()
+    features = read_features(tables, backbone).where("features is not null").select("content_hash")
+    current = effective_images(tables, settings.sources.label_case)
+    labelled = labelled_images(current, settings.train.exclude_labels).join(features, "content_hash", "left_semi")
+    count = labelled.count()
     newest = next((each for each in tracking.versions() if each.tags.get("backbone") == backbone), None)
     if newest is None:
         return count
     params = tracking.params(newest)
-    return max(0, count - sum(int(params.get(f"rows.{split}", 0)) for split in (*SPLITS, "left_out")))
+    trained = sum(int(params.get(f"rows.{split}", 0)) for split in (*SPLITS, "left_out"))
+    since = _decisions_since(tables, tracking, newest).join(features, "content_hash", "left_semi")
+    lost, changed = _count_changes(since, labelled, settings.train.exclude_labels)
+    return max(0, count + lost - trained) + lost + changed
+
+
+def _count_changes(since: DataFrame, labelled: DataFrame, excluded: Sequence[str]) -> tuple[int, int]:
+    """Count the images that lost their label, and those that have another label, by the decisions `since`.
+
+    The first of these decisions about an image says which label it had before. One that had none is a new image.
+    """
+    first = F.min(F.struct("reviewed_at", F.col("previous_label").alias("label"))).getField("label")
+    before = since.groupBy("content_hash").agg(first.alias("before")).where("before is not null")
+    before = before.where(~F.col("before").isin(list(excluded))) if excluded else before
+    now = before.join(labelled.select("content_hash", "label"), "content_hash", "left")
+    return now.agg(F.count(F.when(F.col("label").isNull(), 1)), F.count(F.when(F.expr("label <> before"), 1))).first()
 
 
 def _version_as_dict(version: ModelVersion) -> dict[str, Any]:

@@ -48,6 +48,12 @@ def test_labels_that_differ_in_case_only_are_refused_with_their_counts():
     )
 
 
+def test_labels_of_people_are_named_as_such():
+    with pytest.raises(DataError) as raised:
+        require_one_spelling({"fox": 1200, "Fox": 3}, "Do this.", {"Fox": 2, "hare": 4})
+    assert "'Fox' (3 images, 2 labelled by people) and 'fox' (1,200 images). Do this." in str(raised.value)
+
+
 def test_of_many_pairs_the_first_five_are_named():
     counts = {name: 1 for i in range(8) for name in (f"a{i}", f"A{i}")}
     with pytest.raises(DataError, match=r"'A4' \(1 images\) and 'a4' \(1 images\), and 3 more\. Do"):

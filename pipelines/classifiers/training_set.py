@@ -119,7 +119,7 @@ class TrainingSet:
     """Labelled images, one row per content hash, and the store of their features.
 
     `images` has the columns content_hash, label, burst_id, group_id, basis (how the group was found), and as far as
-    they are known path, split, captured_at (seconds) and fold.
+    they are known path, split, label_source, is_model_chosen, captured_at (seconds) and fold.
     """
 
     images: pd.DataFrame
@@ -128,7 +128,7 @@ class TrainingSet:
     @classmethod
     def collect(cls, rows: DataFrame) -> TrainingSet:
         """Return the training set of rows of content_hash, features, label, burst_id, group_id, features unloaded."""
-        known = [name for name in ("path", "split") if name in rows.columns]
+        known = [name for name in ("path", "split", "label_source", "is_model_chosen") if name in rows.columns]
         time = [F.col("captured_at").cast("double").alias("captured_at")] if "captured_at" in rows.columns else []
         basis = group_basis(F.col("group_id")).alias("basis")
         images = rows.select("content_hash", "label", "burst_id", "group_id", basis, *known, *time).toPandas()
@@ -152,6 +152,20 @@ class TrainingSet:
 
     def column(self, name: str) -> NDArray[np.object_]:
         return self.images[name].to_numpy(object)
+
+    @property
+    def is_model_chosen(self) -> Mask:
+        """Return which images are of groups that a model chose for review."""
+        return self._flags("is_model_chosen", True)
+
+    @property
+    def is_labelled_by_person(self) -> Mask:
+        return self._flags("label_source", "person")
+
+    def _flags(self, column: str, value: object) -> Mask:
+        if column not in self.images:
+            return np.zeros(len(self), bool)
+        return np.asarray(self.images[column] == value, bool)
 
     def count_groups(self) -> int:
         return int(self.images["group_id"].nunique())

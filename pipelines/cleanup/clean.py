@@ -14,7 +14,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.cleanup.leftovers import DAY, UNLOCKED_TABLE, Leftover, find_leftovers
+from pipelines.cleanup.leftovers import DAY, Leftover, find_leftovers
 from pipelines.config.settings import Settings
 from pipelines.formatting import pluralize
 from pipelines.runs.record import RUNS, is_expired
@@ -28,7 +28,7 @@ from pipelines.workspace.deletions import (
 )
 from pipelines.workspace.files import list_files, remove_folder
 from pipelines.workspace.hold import is_exclusive, pin_table
-from pipelines.workspace.orphans import find_superseded, remove_empty_table
+from pipelines.workspace.orphans import UNLOCKED_TABLES, find_superseded, remove_empty_table
 from pipelines.workspace.tables import SCHEMAS, Tables, workspace_uri
 
 LATER_NOTE = (
@@ -105,7 +105,7 @@ class WorkspaceCleaner:
             return
         sizes: dict[Path, int] = {}
         for name in names:
-            if name != UNLOCKED_TABLE and (files := find_superseded(tables, name)):
+            if name not in UNLOCKED_TABLES and (files := find_superseded(tables, name)):
                 sizes |= {file: file.stat().st_size for file in files}
                 if not self.dry_run:
                     vacuum(tables, self.settings, name)

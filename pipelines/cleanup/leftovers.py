@@ -22,12 +22,11 @@ from pipelines.spark.class_data_sharing import ARCHIVE_DIR as CLASSES
 from pipelines.spark.class_data_sharing import unused_archives
 from pipelines.spark.runtime import is_external_session
 from pipelines.workspace.lock import can_lock
-from pipelines.workspace.orphans import find_orphans
+from pipelines.workspace.orphans import UNLOCKED_TABLES, find_orphans
 from pipelines.workspace.tables import workspace_uri
 
 DAY = 86_400.0
 WEEK = 7 * DAY  # after which files of processes that are not visible from here count as leftovers
-UNLOCKED_TABLE = "datasets"  # `irbis datasets` writes this table without the lock; it takes a few KB
 FORMER_QUEUE = "arrivals"  # table that `irbis ingest --watch` once wrote, with a checkpoint per source
 # Names that only irbis, MLflow and Spark create: a workspace may be in a folder with other files.
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -97,7 +96,7 @@ def _find_in_workspace(settings: Settings, now: float) -> Iterator[Leftover]:
             file
             for table in tables
             for file in find_orphans(table)
-            if table.name != FORMER_QUEUE and (table.name != UNLOCKED_TABLE or _is_older(file, now - WEEK))
+            if table.name != FORMER_QUEUE and (table.name not in UNLOCKED_TABLES or _is_older(file, now - WEEK))
         ]
         yield Leftover("file of a table that no commit names", "files of tables that no commit names", tuple(orphans))
         queues = [path for path in _list_folders(workspace / "checkpoints") if QUEUE_CHECKPOINT.fullmatch(path.name)]
@@ -118,7 +117,8 @@ def _find_in_workspace(settings: Settings, now: float) -> Iterator[Leftover]:
     before = now - (DAY if is_held else WEEK)
     scratch = [path for path in scratch if IN_SCRATCH.fullmatch(path.name) and _is_older(path, before)]
     yield Leftover("scratch entry", "scratch entries", tuple(scratch))
-    drafts = [*workspace.glob(".*.draft"), *workspace.glob("*/.*.draft"), *workspace.glob(f"{RUNS}/*/.*.draft")]
+    patterns = (".*.draft", "*/.*.draft", f"{RUNS}/*/.*.draft", "review/journal/.*.draft")
+    drafts = [path for pattern in patterns for path in workspace.glob(pattern)]
     drafts = [path for path in drafts if DRAFT.fullmatch(path.name) and path.parent not in ended]
     drafts = [path for path in drafts if _is_older(path, now - DAY)]
     yield Leftover("unfinished file", "unfinished files", tuple(sorted(drafts)))

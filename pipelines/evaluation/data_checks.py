@@ -8,7 +8,7 @@ one split. Then test cannot evaluate the class, and the whole set is evaluated b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.errors import DataError
@@ -23,7 +23,8 @@ MIN_GROUPS = 2  # for an evaluation: one to train on, another to predict
 class Coverage:
     """The classes of a training set, by what their number of groups allows.
 
-    `classes` are trained; `evaluated` are those of them with at least two groups. `left_out` maps classes with fewer
+    `classes` are trained; `evaluated` are those of them with at least two groups, of which a model did not choose all
+    for review. `left_out` maps classes with fewer
     groups than the setting requires to their number of images. `unlearned` are trained classes without a group in the
     training splits, `untested` evaluated classes without a group in test.
     """
@@ -40,11 +41,16 @@ class Coverage:
 
 
 def check_coverage(
-    counts: Counts, min_groups: int, training_splits: Sequence[str], classes_of_interest: Sequence[str] = ()
+    counts: Counts,
+    min_groups: int,
+    training_splits: Sequence[str],
+    classes_of_interest: Sequence[str] = (),
+    unbiased: Container[str] | None = None,
 ) -> Coverage:
     """Return the coverage of labelled images, counted by label and split.
 
     `training_splits` are the splits that the model is trained on, `classes_of_interest` those that the settings name.
+    `unbiased` are the classes with images that no model chose for review; null: all.
     Raises DataError if fewer than two classes could be trained or evaluated, or if a class of interest would be left
     out.
     """
@@ -53,7 +59,9 @@ def check_coverage(
     images = {label: sum(n for n, _ in splits.values()) for label, splits in counts.items()}
     left_out = {label: images[label] for label, n in groups.items() if n < min_groups}
     classes = tuple(label for label in groups if label not in left_out)
-    evaluated = tuple(label for label in classes if groups[label] >= MIN_GROUPS)
+    evaluated = tuple(
+        label for label in classes if groups[label] >= MIN_GROUPS and (unbiased is None or label in unbiased)
+    )
     _require_enough(groups, left_out, min_groups, classes_of_interest)
     return Coverage(
         classes,

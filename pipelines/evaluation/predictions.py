@@ -5,7 +5,7 @@ The choices are made on validation images and then measured on test images.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -56,6 +56,12 @@ class PredictionSet:
         )
         flipped = None if self.flipped is None else self.flipped[mask]
         return PredictionSet(labels, self.probabilities[mask], self.classes, bursts, groups, flipped)
+
+    def without_groups(self, groups: Iterable[str]) -> PredictionSet | None:
+        """Return the images of other groups; None if there are none."""
+        left_out = set(groups)
+        mask = np.array([group not in left_out for group in self.groups])
+        return self.take(mask) if mask.any() else None
 
     def with_classes(self, classes: Sequence[str]) -> PredictionSet:
         """Return the predictions with more classes, which have the probability 0."""

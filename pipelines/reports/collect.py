@@ -19,6 +19,7 @@ from pipelines.images.thumbnails import make_thumbnail, to_data_uri
 from pipelines.reports.contents import Conflict, DataSummary, FailureCount, ImageCard, LabelCount, PredictionCount
 from pipelines.reports.frames import camera_hour, images_with_split, join_predictions
 from pipelines.tracking.mlflow_client import ModelVersion
+from pipelines.workspace.labels import FROM_PERSON
 from pipelines.workspace.tables import Tables
 
 MAX_CONFLICTS = 20
@@ -45,10 +46,13 @@ def collect_inputs(tables: Tables, settings: Settings, version: ModelVersion | N
 
 
 def _summarize_data(tables: Tables, images: DataFrame) -> DataSummary:
+    is_of_person = F.col("label_source") == FROM_PERSON
     counts = images.agg(
         F.count("*").alias("files"),
         F.countDistinct("content_hash").alias("images"),
         F.count("label").alias("labelled"),
+        F.count(F.when(is_of_person & F.col("label").isNotNull(), 1)).alias("labelled_by_people"),
+        F.count(F.when(is_of_person & F.col("label").isNull(), 1)).alias("undecidable"),
         F.count("content_hash").alias("fetched"),
         F.countDistinct("station").alias("stations"),
         F.countDistinct("burst_id").alias("bursts"),

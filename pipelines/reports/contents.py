@@ -50,6 +50,8 @@ class DataSummary:
     rows: int
     images: int  # distinct bytes
     labelled: int = 0
+    labelled_by_people: int = 0  # of them, by a person's decision and not by the source
+    undecidable: int = 0  # without a label, because a person could not tell
     stations: int = 0
     bursts: int = 0
     groups: int = 0

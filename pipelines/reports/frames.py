@@ -6,22 +6,22 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.config.settings import Settings
-from pipelines.evaluation.split import assign_split, labelled_images
+from pipelines.evaluation.split import labelled_images
 from pipelines.tracking.mlflow_client import ModelVersion
 from pipelines.workspace.features import read_features
+from pipelines.workspace.labels import effective_images, with_split
 from pipelines.workspace.tables import Tables
 
 
 def images_with_split(tables: Tables, settings: Settings, version: ModelVersion | None) -> DataFrame:
     """Return the current images with their split (null: not used for training) and the failures of decoding.
 
-    Images of classes that the version does not know have no split. Groups of other splits that the version was
-    trained on nevertheless count as train.
+    Labels are those in force, with `label_source`. Images of classes that the version does not know have no split.
+    Groups of other splits that the version was trained on nevertheless count as train.
     """
-    current = tables.latest_images()
-    train = settings.train
-    split = assign_split(F.col("group_id"), train.fractions, train.split_salt)
-    usable = labelled_images(current, train.exclude_labels)
+    current = effective_images(tables, settings.sources.label_case)
+    usable = with_split(tables, labelled_images(current, settings.train.exclude_labels), settings.train)
+    split = F.col("split")
     if version:
         usable = usable.where(F.col("label").isin(version.classes))
         split = F.when(F.col("group_id").isin(version.learned_groups), "train").otherwise(split)

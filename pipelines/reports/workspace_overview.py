@@ -18,6 +18,7 @@ from pipelines.reports.staleness import REPORT_PATH, report_fingerprint
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.workspace.features import read_features
 from pipelines.workspace.files import file_uri
+from pipelines.workspace.labels import effective_images
 from pipelines.workspace.tables import Tables
 
 MODEL_SECTIONS = ("short", "evaluation", "model")  # sections that need no predictions
@@ -43,7 +44,7 @@ class WorkspaceOverview:
 
     def images(self, limit: int = 12) -> Fragment:
         """Return readable images, alternating between the labels, unlabelled ones last."""
-        current = self.tables.latest_images().where("failure is null")
+        current = effective_images(self.tables, self.settings.sources.label_case).where("failure is null")
         turn = Window.partitionBy("label").orderBy(F.xxhash64("path"))
         by_turn = ["turn", F.col("label").asc_nulls_last()]
         mixed = current.withColumn("turn", F.row_number().over(turn)).orderBy(*by_turn).limit(limit)
@@ -76,7 +77,8 @@ class WorkspaceOverview:
         return [[*row] for row in counted.orderBy(F.desc("count(1)"), "failure").collect()]
 
     def _feature_plot(self, rows: DataFrame) -> Fragment:
-        labels = self.tables.latest_images().where("label is not null").groupBy("content_hash").agg(F.min("label"))
+        current = effective_images(self.tables, self.settings.sources.label_case)
+        labels = current.where("label is not null").groupBy("content_hash").agg(F.min("label"))
         sample = (
             rows.where("features is not null").join(labels, "content_hash").orderBy("content_hash").limit(MAX_POINTS)
         )

@@ -1,8 +1,8 @@
 """Detect that nothing has changed since the last complete run, before Spark starts, which takes longer.
 
 After `irbis run` and `irbis demo` the workspace keeps digests of the inputs (settings; names, sizes and dates of the
-images; labels; weights; this package) and of the outputs (tables, models, report). If both are unchanged, there is
-nothing to do. A single stage, such as `irbis ingest`, always reads the tables.
+images; labels; journals of decisions; weights; this package) and of the outputs (tables, models, report). If both are
+unchanged, there is nothing to do. A single stage, such as `irbis ingest`, always reads the tables.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pipelines.sources.labels import is_labels_file
 from pipelines.sources.registry import open_source
 from pipelines.spark.runtime import is_external_session
 from pipelines.stages.result import StageResult
+from pipelines.workspace.journals import find_journals
 from pipelines.workspace.tables import workspace_uri
 
 LAST_RUN_FILE = ".last_run.json"  # in the workspace
@@ -62,7 +63,8 @@ def input_digest(settings: Settings) -> str | None:
     for file in label_files:
         digest.update(_content_digest(file))
     code = Path(pipelines.__file__).parent.rglob("*.py")
-    digest.update(_file_states([*label_files, *resolve_weights_files(settings.featurize), *sorted(code)]))
+    journals = find_journals(workspace_uri(settings))  # decisions that are not yet in the tables
+    digest.update(_file_states([*label_files, *journals, *resolve_weights_files(settings.featurize), *sorted(code)]))
     return digest.hexdigest()
 
 

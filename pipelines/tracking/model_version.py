@@ -34,7 +34,7 @@ class ModelVersion:
 
     @property
     def learned_groups(self) -> list[str]:
-        """Test groups it was trained on nevertheless, because their class has no others."""
+        """Test groups it was trained on: their class has no others, or a model chose them for review."""
         return list((self.split or {}).get("moved", []))
 
     @property

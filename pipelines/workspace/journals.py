@@ -52,7 +52,7 @@ def merge_journals(tables: Tables) -> int:
     the same time. Lines that cannot be read are left for `journal_notes`.
     """
     added = 0
-    for path in _find_journals(tables.workspace):
+    for path in find_journals(tables.workspace):
         lines = list(_read_new_lines(path))
         decisions = [line.decision for line in lines if line.decision]
         for start in range(0, len(decisions), MAX_PER_COMMIT):
@@ -66,14 +66,14 @@ def pending_decisions(workspace: str) -> list[Decision]:
 
     If a process was killed right after a commit, some are in the table too: compare `decision_id`.
     """
-    lines = [line for path in _find_journals(workspace) for line in _read_new_lines(path)]
+    lines = [line for path in find_journals(workspace) for line in _read_new_lines(path)]
     return [line.decision for line in lines if line.decision]
 
 
 def journal_notes(workspace: str) -> list[str]:
     """Return a note on each journal with lines that cannot be read, until they are repaired."""
     notes = []
-    for path in _find_journals(workspace):
+    for path in find_journals(workspace):
         if faulty := [line for line in _read_new_lines(path) if line.fault]:
             more = f" The same is true of {pluralize(len(faulty) - 1, 'more line')}." if len(faulty) > 1 else ""
             notes.append(
@@ -97,7 +97,8 @@ class _Line:
     fault: str = ""
 
 
-def _find_journals(workspace: str) -> list[Path]:
+def find_journals(workspace: str) -> list[Path]:
+    """Return the journals of a workspace on this machine, by name."""
     return sorted(journal_folder(workspace).glob("*.jsonl"))
 
 

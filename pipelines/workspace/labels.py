@@ -7,12 +7,17 @@ that moved and renamed files keep it. Decisions are only ever added: an undo is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.utils import AnalysisException
 
 from pipelines import schemas
+from pipelines.config.settings import Train
 from pipelines.errors import DataError
+from pipelines.evaluation.split import assign_split
 from pipelines.label_text import canonical_text
 from pipelines.schemas import Decision
 from pipelines.workspace.commits import CONFLICTS
@@ -89,10 +94,11 @@ def decisions_in_force(tables: Tables) -> DataFrame:
     return standing.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
 
 
-def labelled_by_people(tables: Tables, images: DataFrame) -> DataFrame:
+def labelled_by_people(tables: Tables, images: DataFrame, label_case: str = "keep") -> DataFrame:
     """Return the images with the label in force, and `label_source`: person, source (labels file or folder) or null.
 
     An image about which a person has decided that they cannot tell has no label, and the source `person`.
+    `label_case` is the setting sources.label_case, which ingest has applied to the labels of the source.
     """
     source = F.when(F.col("label").isNotNull(), FROM_SOURCE)
     if not tables.exists("labels"):
@@ -100,22 +106,59 @@ def labelled_by_people(tables: Tables, images: DataFrame) -> DataFrame:
     decided = decisions_in_force(tables).select("content_hash", F.struct("label").alias("decision"))
     rows = images.join(decided, "content_hash", "left")
     is_decided = F.col("decision").isNotNull()
-    label = F.when(is_decided, F.col("decision.label")).otherwise(F.col("label"))
+    label_of_person = F.lower("decision.label") if label_case == "lower" else F.col("decision.label")
+    label = F.when(is_decided, label_of_person).otherwise(F.col("label"))
     return rows.select(
         *[label.alias(name) if name == "label" else name for name in images.columns],
         F.when(is_decided, FROM_PERSON).otherwise(source).alias("label_source"),
     )
 
 
-def effective_images(tables: Tables) -> DataFrame:
+def effective_images(tables: Tables, label_case: str = "keep") -> DataFrame:
     """Return the current images as `latest_images`, with the label in force and `label_source`."""
-    return labelled_by_people(tables, tables.latest_images())
+    return labelled_by_people(tables, tables.latest_images(), label_case)
 
 
-def model_chosen(tables: Tables) -> DataFrame:
-    """Return content_hash of the images whose group a model chose for review while nobody had labelled it.
+def decisions_since(tables: Tables, version: int | None, moment: datetime) -> DataFrame:
+    """Return the decisions that a version of the table labels does not have; all of them if `version` is null.
 
-    Their groups are trained on and never tested on: a test split that contains what a model found difficult is no
-    honest sample. An undo does not change that.
+    Where Delta's log does not reach back to the version, they are those that were made after `moment`.
     """
-    return tables.read("labels").where("is_model_chosen").select("content_hash").distinct()
+    decisions = tables.read("labels")
+    if version is None:
+        return decisions
+    sql = f"SELECT decision_id FROM {tables.sql_name('labels')} VERSION AS OF {version}"
+    try:
+        known = tables.spark.sql(sql)
+    except (AnalysisException, Py4JJavaError):
+        return decisions.where(F.col("reviewed_at") > F.lit(moment))
+    return decisions.join(known, "decision_id", "left_anti")
+
+
+def model_chosen_groups(tables: Tables) -> DataFrame:
+    """Return group_id of the groups that a model chose for review while none of their images had a label.
+
+    These are the groups of the decisions, and those that their contents are in today: groups change when images are
+    added. An undo does not change the result.
+    """
+    chosen = tables.read("labels").where("is_model_chosen")
+    contents = chosen.select("content_hash").distinct()
+    current = tables.latest_images(with_removed=True).join(contents, "content_hash", "left_semi")
+    groups = current.select("group_id").union(chosen.select("group_id"))
+    return groups.where("group_id is not null").distinct()
+
+
+def with_split(tables: Tables, images: DataFrame, settings: Train) -> DataFrame:
+    """Return the images with `split` and `is_model_chosen`.
+
+    A group that a model chose for review is in train if its hash says test: a test split with images that were chosen
+    because a model found them difficult is no honest sample.
+    """
+    chosen = model_chosen_groups(tables).withColumn("chosen", F.lit(True))
+    split = assign_split(F.col("group_id"), settings.fractions, settings.split_salt)
+    rows = images.join(chosen, "group_id", "left")
+    return rows.select(
+        *images.columns,
+        F.when(F.col("chosen") & (split == "test"), "train").otherwise(split).alias("split"),
+        F.coalesce("chosen", F.lit(False)).alias("is_model_chosen"),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -99,23 +100,20 @@ class Tables:
             writer = writer.mode(mode)
             writer.saveAsTable(self.location(name)) if self.schema else writer.save(self.location(name))
 
-    def upsert(self, name: str, rows: DataFrame, keys: Sequence[str]) -> None:
-        """Replace rows with the same keys and add the others, in one atomic commit; create a missing table."""
+    def upsert(self, name: str, rows: DataFrame, keys: Sequence[str], *, keep_existing: bool = False) -> None:
+        """Replace or keep rows with the same keys and add the others, in one atomic commit; create a missing table."""
         if not self.exists(name):
             return self.append(name, rows)
         condition = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
         rows = rows.select(*schemas.parse_ddl(SCHEMAS[name]))
         merge = self._delta(name).alias("old").merge(rows.alias("new"), condition)
+        merge = merge if keep_existing else merge.whenMatchedUpdateAll()
         with guard_commit(self, name):
-            merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+            merge.whenNotMatchedInsertAll().execute()
 
     def insert_missing(self, name: str, rows: DataFrame, key: str) -> None:
         """Append the rows whose key is not in the table, in one atomic commit; rows that are there stay as they are."""
-        if not self.exists(name):
-            return self.append(name, rows)
-        merge = self._delta(name).alias("old").merge(rows.alias("new"), f"old.{key} = new.{key}")
-        with guard_commit(self, name):
-            merge.whenNotMatchedInsertAll().execute()
+        self.upsert(name, rows, [key], keep_existing=True)
 
     def delete(self, name: str, condition: Column) -> None:
         """Delete the rows that satisfy the condition, in one atomic commit."""
@@ -157,13 +155,13 @@ class Tables:
 
     def history(self, name: str, limit: int | None = None) -> DataFrame:
         """Return Delta's history of the last `limit` commits; of all if null."""
-        return self.spark.sql(f"DESCRIBE HISTORY {self._sql_name(name)}" + (f" LIMIT {limit}" if limit else ""))
+        return self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(name)}" + (f" LIMIT {limit}" if limit else ""))
 
     def detail(self, name: str) -> DataFrame:
         """Return Delta's single row of details on the table."""
-        return self.spark.sql(f"DESCRIBE DETAIL {self._sql_name(name)}")
+        return self.spark.sql(f"DESCRIBE DETAIL {self.sql_name(name)}")
 
-    def _sql_name(self, name: str) -> str:
+    def sql_name(self, name: str) -> str:
         escaped = self.location(name).replace("`", "``")
         return self.location(name) if self.schema else f"delta.`{escaped}`"
 
@@ -230,10 +228,9 @@ def ingested_since(moment: datetime) -> Column:
 
 
 def _count_rows(file: Path) -> int:
-    try:
+    with suppress(pa.ArrowInvalid):  # left incomplete by a killed run: not part of the table
         return int(pq.read_metadata(file).num_rows)
-    except pa.ArrowInvalid:  # left incomplete by a killed run: not part of the table
-        return 0
+    return 0
 
 
 def uses_local_checkpoint(master: str, workspace: str) -> bool:

@@ -100,6 +100,17 @@ def test_whatever_has_changed_is_looked_into(kept, tmp_path, change):
     assert asked(kept) == []
 
 
+def test_a_decision_in_a_journal_is_looked_into(chosen, tmp_path):
+    settings, journal = chosen(), tmp_path / "workspace/review/journal/ann.jsonl"
+    journal.parent.mkdir(parents=True)
+    for text in ("one\n", "one\ntwo\n"):
+        journal.write_text(text)
+        assert asked(settings) == []
+        skip_unchanged.save_digest(settings, skip_unchanged.input_digest(settings), RESULTS)
+        journal.with_suffix(".merged").write_text(str(len(text)))  # as the run left it
+        assert asked(settings) != []
+
+
 def write_part(folder, text):
     """Write a Parquet folder's only part with the same size and date each time."""
     part = folder / "labels.parquet" / "season=1" / "part-0.parquet"

@@ -16,7 +16,7 @@ from .conftest import RULES, changed, jpeg
 
 def test_of_nothing_all_counts_are_zero(spark, make_settings):
     found = collect_status(spark, make_settings())
-    assert [counts["rows"] for counts in found["tables"].values()] == [0, 0, 0]
+    assert [counts["rows"] for counts in found["tables"].values()] == [0, 0, 0, 0]
     assert found["missing"] == {"featurize": 0, "train": 0, "score": 0, "report": 0}
     assert found["champion"] is None and found["challenger"] is None
     assert as_text(found).splitlines()[-1] == "champion     none yet: run `irbis train`"

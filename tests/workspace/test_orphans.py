@@ -39,10 +39,16 @@ def test_only_files_of_this_run_that_no_commit_names_are_removed(tables, rows, t
     older = table / "part-00007-of-another-run.parquet"
     older.write_bytes(b"x" * 10)
     age(older, 3600)
+    merging = workspace / "tables" / "labels" / "part-00000-of-a-review.parquet"  # a server may be about to commit it
+    (merging.parent / "_delta_log").mkdir(parents=True)
+    merging.write_bytes(b"x")
     for left in (table / "part-00000-half.parquet", table / ".part-00000-half.parquet.crc", log / ".0001.json.x.tmp"):
         left.write_bytes(b"x" * 100)
     assert remove_orphans(str(workspace), tables) == 300
-    assert files(workspace) == committed | {"tables/datasets/part-00007-of-another-run.parquet"}
+    assert files(workspace) == committed | {
+        "tables/datasets/part-00007-of-another-run.parquet",
+        "tables/labels/part-00000-of-a-review.parquet",
+    }
     assert data.is_file() and tables.read("datasets").count() == 1
 
 

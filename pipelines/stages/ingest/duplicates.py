@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from pipelines.evaluation.split import conflicting_labels
 from pipelines.formatting import pluralize
+from pipelines.workspace.labels import labelled_by_people
 from pipelines.workspace.tables import ROW_KEY, Tables, ingested_since
 
 
@@ -18,7 +19,7 @@ def duplicate_notes(tables: Tables, since: datetime | None) -> list[str]:
     `since` None: all rows are new.
     """
     current = _rows_with_same_bytes(tables, since) if since else tables.latest_images()
-    conflicts = conflicting_labels(current)
+    conflicts = conflicting_labels(labelled_by_people(tables, current))
     count, paths = conflicts.agg(F.count("*"), F.min("paths")).first()
     notes = []
     if count:

@@ -12,6 +12,7 @@ from pipelines.reports.staleness import REPORT_PATH, is_up_to_date, report_finge
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.workspace.files import file_uri, read_text, write_text
+from pipelines.workspace.journals import journal_notes, merge_journals
 from pipelines.workspace.tables import Tables
 
 
@@ -24,10 +25,13 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     """Write WORKSPACE/reports/report.html, unless it is up to date."""
     clock, tables, tracking = Stopwatch(), Tables.of(spark, settings), Tracking.of(settings)
     tables.require("images")
+    merge_journals(tables)
+    notes = tuple(journal_notes(tables.workspace))
     version = tracking.champion()
     fingerprint = report_fingerprint(tables, settings, version.run_id if version else None)
     if is_up_to_date(read_text(tables, REPORT_PATH), fingerprint):
-        return StageResult("report", seconds=clock.seconds, outcome=_noop_outcome(file_uri(tables, REPORT_PATH)))
+        outcome = _noop_outcome(file_uri(tables, REPORT_PATH))
+        return StageResult("report", seconds=clock.seconds, notes=notes, outcome=outcome)
     inputs = collect_inputs(tables, settings, version)
     page = render(assemble(settings, tracking, version, inputs.parts))
     address = write_text(tables, REPORT_PATH, page + fingerprint)
@@ -36,6 +40,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         inputs.files,
         1,
         seconds=clock.seconds,
+        notes=notes,
         outcome=address,
         noop_outcome=_noop_outcome(address),
         artifacts={"report": REPORT_PATH},

@@ -26,6 +26,7 @@ from pipelines.stages.sweep.trial import SweepContext, create_study, final_param
 from pipelines.stages.train.training_data import require_consistent_labels, training_fingerprint, training_rows
 from pipelines.tracking.mlflow_client import Tracking
 from pipelines.tracking.sweep_runs import FAILED, FINISHED, SweepRun, Trial
+from pipelines.workspace.journals import journal_notes, merge_journals
 from pipelines.workspace.tables import Tables
 
 
@@ -60,14 +61,15 @@ def run(
     own = [trial for trial in finished if trial.number in plan.trial_numbers(shard)]
     failed = sum(trial.state == FAILED for trial in own)
     failures = {FAILED: failed} if failed else {}
+    notes = tuple(journal_notes(tables.workspace))
     if not shard.is_all:
         outcome = f"{name}: shard {shard.index} of {shard.count}, {len(own)} of {plan.n_trials} trials"
-        return StageResult("sweep", read, missing, failures, clock.seconds, outcome=outcome)
+        return StageResult("sweep", read, missing, failures, clock.seconds, notes, outcome)
     best = best_trial(finished, plan)
     table = format_trials(finished, plan)
     trials.close(best, table)
     outcome = _outcome(name, best, plan)
-    return StageResult("sweep", read, missing, failures, clock.seconds, (f"\n{table}",), outcome)
+    return StageResult("sweep", read, missing, failures, clock.seconds, (*notes, f"\n{table}"), outcome)
 
 
 def init_sweep(spark: SparkSession, settings: Settings, plan: SweepPlan, name: str) -> StageResult:
@@ -85,6 +87,8 @@ def _open_sweep(tables: Tables, settings: Settings, plan: SweepPlan, name: str, 
         import_lightgbm()
     tracking = Tracking.of(settings)
     tables.require("features")
+    if shard.is_all:
+        merge_journals(tables)
     images = TrainingSet.collect(training_rows(tables, settings, feature_id(settings)))
     require_consistent_labels(tables, images, settings)
     fingerprint = plan.digest(name, training_fingerprint(images, settings, ""))

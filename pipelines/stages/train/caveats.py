@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from pipelines.classifiers.training_set import TrainingSet
-from pipelines.evaluation.data_checks import MIN_GROUPS_SETTING, Coverage
+from pipelines.evaluation.data_checks import MIN_GROUPS, MIN_GROUPS_SETTING, Coverage
 from pipelines.evaluation.held_out import HeldOutPredictions
 from pipelines.evaluation.inputs import format_list
 from pipelines.evaluation.leakage import THRESHOLD, Leakage
@@ -20,6 +20,7 @@ GUESSED_BASES = {
     "file order": "found by file order, the time is unknown",
     "image": "of one image each, station and camera or time are unknown",
 }
+UNBIASED_REMEDY = "Label a random sample too: the audit queue of `irbis review`."
 MAX_MIXED_FRACTION = 0.1  # of the bursts: people who label frame by frame cause fewer contradictions
 
 
@@ -52,10 +53,21 @@ def coverage_caveats(selection: Selection, folds: int) -> list[str]:
             f"{pluralize(len(moved), 'group')} outside train, first {moved[0]}, moved to train: their class has no "
             "other group. Later versions are not compared on them."
         )
-    if labels := coverage.not_evaluated:
+    groups = selection.rows.images.groupby("label")["group_id"].nunique()
+    if labels := [label for label in coverage.not_evaluated if groups[label] < MIN_GROUPS]:
         caveats.append(
             f"Trained, but not evaluated, because all images are in one group: {format_list(labels)}. "
             "How well the model finds them is unknown."
+        )
+    if labels := [label for label in coverage.not_evaluated if groups[label] >= MIN_GROUPS]:
+        caveats.append(
+            f"Trained, but not evaluated, because a model chose all their images for review: {format_list(labels)}. "
+            f"How well the model finds them is unknown. {UNBIASED_REMEDY}"
+        )
+    if selection.evaluates_chosen:
+        caveats.append(
+            "The metrics include images that a model chose for review, because there are too few others. Such images "
+            f"are harder than those of the survey. {UNBIASED_REMEDY}"
         )
     if coverage.left_out:
         remedy = (

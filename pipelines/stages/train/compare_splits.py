@@ -18,6 +18,7 @@ from pipelines.stages.train.training_data import (
     select_rows,
     training_rows,
 )
+from pipelines.workspace.journals import merge_journals
 from pipelines.workspace.tables import Tables
 
 SPLIT_UNITS = {"frames at random": "content_hash", "groups": "group_id"}
@@ -28,6 +29,7 @@ def compare_splits_report(spark: SparkSession, settings: Settings) -> str:
     """Return a table of one classifier, cross-validated over random frames and over whole groups."""
     tables = Tables.of(spark, settings)
     tables.require("features")
+    merge_journals(tables)
     identity = feature_id(settings)
     rows = TrainingSet.collect(training_rows(tables, settings, identity))
     if not len(rows):
@@ -48,7 +50,8 @@ def compare_splits_report(spark: SparkSession, settings: Settings) -> str:
 def compare_splits(rows: TrainingSet, settings: Train) -> dict[str, Evaluation]:
     """Return out-of-fold evaluations by split unit.
 
-    The intervals of both are over groups: the split unit does not change which images are independent.
+    The intervals of both are over groups: the split unit does not change which images are independent. Groups that a
+    model chose for review are trained on and not evaluated.
     """
     classes, groups = rows.classes, rows.count_groups()
     folds = min(settings.cv_folds or 5, groups)
@@ -57,12 +60,13 @@ def compare_splits(rows: TrainingSet, settings: Train) -> dict[str, Evaluation]:
             f"Labelled images with features have {len(classes)} classes and {groups} groups; "
             "comparing splits needs two of each."
         )
-    evaluations = {}
+    evaluations, chosen = {}, set(rows.where(rows.is_model_chosen).column("group_id"))
     for name, unit in SPLIT_UNITS.items():
         fitted = fit_cross_validated(rows.with_folds(folds, settings.split_salt, unit), classes, settings, folds)
         if fitted.predictions is None:
             raise DataError("No class has groups in two folds: there is nothing to compare. Label more encounters.")
-        evaluations[name] = fitted.predictions.evaluate(settings.bootstrap_resamples)
+        evaluated = fitted.predictions.without_groups(chosen) or fitted.predictions
+        evaluations[name] = evaluated.evaluate(settings.bootstrap_resamples)
     return evaluations
 
 

@@ -37,7 +37,8 @@ def cross_validate_pipeline(
 
     Nested: parameters, views, temperature, vote and thresholds are selected within the other folds, so no choice
     depends on the images that it is evaluated on. Images of classes in one fold only are trained on but not predicted:
-    a model cannot know a class that it was not trained on. The inner cross-validation has at most INNER_FOLDS folds,
+    a model cannot know a class that it was not trained on. Nor are images of groups that a model chose for review: they
+    are no random sample. The inner cross-validation has at most INNER_FOLDS folds,
     which limits the cost to three or four trainings. Raises DataError if fewer than two classes can be predicted.
     """
     inner = settings.model_copy(update={"cv_folds": min(settings.cv_folds, INNER_FOLDS)})
@@ -55,7 +56,8 @@ def cross_validate_pipeline(
     parts = []
     for fold in range(folds):
         fitted = fit_pipeline(others.where(fold_of != fold), classes, inner)
-        part = _predict_part(fitted, rows.where(fold_of == fold).with_labels(predicted), classes)
+        held_out = rows.where((fold_of == fold) & ~rows.is_model_chosen)
+        part = _predict_part(fitted, held_out.with_labels(predicted), classes)
         parts += [part] if part else []
     return HeldOutPredictions(tuple(parts), folds)
 
@@ -81,7 +83,7 @@ def check_leakage(rows: TrainingSet, settings: Train, folds: int) -> Leakage:
     """
     if folds:
         sides = rows.with_folds(folds, settings.split_salt).folds
-        is_checked = np.ones(len(rows), bool)
+        is_checked = ~rows.is_model_chosen
     else:
         is_checked = rows.column("split") == "test"
         sides = is_checked.astype(np.int64)

@@ -6,6 +6,7 @@ The split is by groups: a model is evaluated on images of encounters that it was
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -37,15 +38,18 @@ from pipelines.stages.train.training_data import (
 )
 from pipelines.tracking.code_version import code_version
 from pipelines.tracking.mlflow_client import EVALUATION, ModelVersion, Tracking
+from pipelines.workspace.journals import journal_notes, merge_journals
 from pipelines.workspace.tables import Tables
+
+TRAINED_ON = ("images", "features", "labels")  # tables
 
 
 def train(rows: DataFrame, settings: Settings) -> TrainingResult:
     """Fit a classifier on rows of path, content_hash, features, label, burst_id, group_id, split, and evaluate it.
 
     The model is trained on train and validation. It is evaluated on test, if test has images of every class with at
-    least two groups; otherwise by nested cross-validation over the groups of all splits. Raises DataError if there are
-    too few images or groups.
+    least two groups; otherwise by nested cross-validation over the groups of all splits. Groups that a model chose for
+    review (`is_model_chosen`) are trained on and not evaluated. Raises DataError if there are too few images or groups.
     """
     return train_selected(_select(TrainingSet.collect(rows), settings), settings)
 
@@ -59,7 +63,8 @@ def train_selected(selection: Selection, settings: Settings) -> TrainingResult:
     else:
         measured = evaluate_on_test(fitted, rows.in_split("test"), coverage.classes, coverage.evaluated)
     leakage = check_leakage(rows, options, measured.folds)
-    validation = fitted.validation
+    chosen = rows.where(rows.is_model_chosen).column("group_id")
+    unbiased = fitted.validation.without_groups(chosen) if fitted.validation else None
     return TrainingResult(
         fitted.model,
         list(coverage.classes),
@@ -67,7 +72,7 @@ def train_selected(selection: Selection, settings: Settings) -> TrainingResult:
         fitted.policy,
         test=measured.predictions.evaluate(options.bootstrap_resamples),
         burst_test=measured.burst_predictions.evaluate(options.bootstrap_resamples),
-        validation=validation.evaluate(options.bootstrap_resamples) if validation else None,
+        validation=unbiased.evaluate(options.bootstrap_resamples) if unbiased else None,
         operating_points=measured.measure_operating_points(fitted.policy, options.bootstrap_resamples),
         ece_before=_calibration_error(measured.uncalibrated),
         folds=measured.folds,
@@ -98,18 +103,22 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     tracking.mark_stale_runs_killed()
     tables.require("features")
     backbone = feature_id(settings)
+    merge_journals(tables)
+    versions = {f"table_version.{name}": tables.version(name) for name in TRAINED_ON if tables.exists(name)}
     rows = TrainingSet.collect(training_rows(tables, settings, backbone))
     fingerprint = training_fingerprint(rows, settings, backbone)
     same = [version for version in tracking.versions() if version.tags.get("fingerprint") == fingerprint]
     if existing := find_gated_version(tracking, same):
-        return StageResult("train", seconds=clock.seconds, outcome=_noop_outcome(existing))
+        notes = tuple(journal_notes(tables.workspace))
+        return StageResult("train", seconds=clock.seconds, notes=notes, outcome=_noop_outcome(existing))
     require_consistent_labels(tables, rows, settings)
     for unfinished in same:  # of a run that was killed between registering and the gate
         tracking.delete(unfinished)
     require_comparable_champion(tables, tracking)
     selection = _select(rows, settings)
     trained = train_selected(selection, settings)
-    version, decision = _register(tables, tracking, settings, selection, trained, backbone, fingerprint)
+    tags = _tags(settings, selection, trained, backbone, fingerprint)
+    version, decision = _register(tables, tracking, settings, selection, trained, tags, versions)
     rows.store.release()
     accuracy = trained.test.metrics["balanced_accuracy"].format()
     outcome = f"{version} {decision}; {trained.method} balanced accuracy {accuracy}"
@@ -118,7 +127,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         len(selection.rows),
         1,
         seconds=clock.seconds,
-        notes=(*trained.caveats, *_policy_notes(trained, settings.score)),
+        notes=(*journal_notes(tables.workspace), *trained.caveats, *_policy_notes(trained, settings.score)),
         outcome=outcome,
         noop_outcome=_noop_outcome(version),
         artifacts={"model": version.version},
@@ -157,7 +166,7 @@ def _tags(
         "learner": train.classifier,
         "classes": json.dumps(trained.classes),
         "fingerprint": fingerprint,
-        "split": json.dumps({"fractions": train.fractions, "salt": train.split_salt, "moved": selection.moved}),
+        "split": json.dumps({"fractions": train.fractions, "salt": train.split_salt, "moved": selection.learned}),
         "evaluation": trained.method,
         "metrics": json.dumps({name: interval.value for name, interval in trained.test.metrics.items()}),
         "review_policy": trained.policy.to_json(),
@@ -184,8 +193,8 @@ def _register(
     settings: Settings,
     selection: Selection,
     trained: TrainingResult,
-    backbone: str,
-    fingerprint: str,
+    tags: dict[str, str],
+    table_versions: Mapping[str, int | None],
 ) -> tuple[ModelVersion, str]:
     """Log the run, register the version, and pass it through the gate."""
     from pipelines.reports.plots import (
@@ -195,11 +204,10 @@ def _register(
     )  # importing matplotlib takes seconds
 
     rows = selection.rows
-    tags = _tags(settings, selection, trained, backbone, fingerprint)
     counts = count_images(rows)
     card = model_card(
         settings.tracking.model,
-        backbone,
+        tags["backbone"],
         counts,
         trained.test,
         _describe_classifier(settings, trained),
@@ -216,9 +224,10 @@ def _register(
             params={
                 **redact(dict(flatten(settings.model_dump(by_alias=True)))),
                 **_selected_params(trained),
-                **{f"table_version.{name}": tables.version(name) for name in ("images", "features")},
+                **table_versions,
                 **{f"rows.{split}": split_size(counts, split) for split in SPLITS},
                 "rows.left_out": sum(selection.coverage.left_out.values()),
+                "rows.labelled_by_people": int(rows.is_labelled_by_person.sum()),
                 "solver": choose_solver(rows, settings.train).name,
             },
             metrics=trained.mlflow_metrics(),

@@ -40,6 +40,12 @@ def test_near_copies_are_known_again_in_a_random_split_and_not_by_groups(series,
     assert lines[-1] == "In fewer than 20 groups, so that their metrics are unreliable: blank (12), hare (12)."
 
 
+def test_groups_that_a_model_chose_are_not_evaluated(series, settings):
+    is_chosen = series.images["group_id"].isin([f"g{n}" for n in range(8)])
+    found = compare_splits(series.assign(is_model_chosen=is_chosen), settings)
+    assert [(each.rows, each.groups) for each in found.values()] == [(96, 16), (96, 16)]
+
+
 def test_features_of_another_backbone_are_an_error(spark, trained):
     other = trained.model_copy(update={"featurize": trained.featurize.model_copy(update={"backbone": "raw_pixels"})})
     with pytest.raises(DataError, match=r"No labelled image has features of raw_pixels@none.* --backbone raw"):

@@ -143,6 +143,43 @@ def test_a_test_split_that_can_evaluate_all_classes_is_used_as_ever(survey, chos
     assert found.mlflow_metrics()["test.accuracy"] == found.test.metrics["accuracy"].value
 
 
+def chosen_by_model(spark, groups):
+    """Return rows of the survey; those of the split `chosen` are of groups that a model chose for review."""
+    rows = [(*row[:6], "train" if row[6] == "chosen" else row[6], row[6] == "chosen") for row in survey_rows(groups)]
+    return spark.createDataFrame(rows, f"{COLUMNS}, is_model_chosen boolean")
+
+
+def test_groups_that_a_model_chose_are_trained_on_and_not_evaluated(spark, chosen):
+    groups = {"blank": {"train": 6, "chosen": 3}, "hare": {"train": 6, "chosen": 3}, "lynx": {"chosen": 4}}
+    rows = chosen_by_model(spark, groups)
+    found = train(rows, chosen())
+    assert (found.classes, found.folds) == (["blank", "hare", "lynx"], 2)
+    assert (found.test.rows, found.test.groups) == (24, 12)
+    assert {label: each.support for label, each in found.test.per_class.items()} == {"blank": 12, "hare": 12, "lynx": 0}
+    assert found.validation.groups == 12
+    assert found.leakage.checked <= 24
+    (caveat,) = [text for text in found.caveats if "Trained, but not evaluated" in text]
+    assert caveat == (
+        "Trained, but not evaluated, because a model chose all their images for review: lynx. How well the model finds "
+        "them is unknown. Label a random sample too: the audit queue of `irbis review`."
+    )
+    lynxes = TrainingSet.collect(rows.where("label = 'lynx'"))
+    predicted = found.model.predict(lynxes, found.classes)
+    assert predicted.probabilities[:, 2].min() > 0.5  # learned
+
+    tested = {label: {"train": 6, "test": 2, "chosen": 3} for label in ("blank", "hare")}
+    on_test = train(chosen_by_model(spark, tested | {"lynx": {"chosen": 4}}), chosen())
+    assert (on_test.folds, on_test.test.rows, on_test.validation.groups) == (0, 8, 12)
+
+
+def test_where_a_model_chose_all_they_are_evaluated_with_a_caveat(spark, chosen):
+    rows = chosen_by_model(spark, {"blank": {"train": 4, "chosen": 3}, "hare": {"chosen": 6}})
+    found = train(rows, chosen())
+    assert (found.test.rows, found.folds) == (26, 2)
+    (caveat,) = [text for text in found.caveats if "include images that a model chose" in text]
+    assert caveat.endswith("Label a random sample too: the audit queue of `irbis review`.")
+
+
 def test_a_class_that_one_fold_holds_alone_chooses_nothing(survey, chosen):
     """One group of owls in training: the model without its fold cannot know it, and its loss is not counted."""
     rows = survey.where("label in ('blank', 'hare', 'owl')")
