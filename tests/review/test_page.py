@@ -21,9 +21,13 @@ BURSTS = tuple(
 )
 DISMISSED = tuple(Made(f"d{i:02}", (0.1,)) for i in range(30))
 
-NAMELESS = """[...document.querySelectorAll("button, select, input, img, article")].filter(each =>
-    each.checkVisibility() && !(each.getAttribute("alt") ?? each.getAttribute("aria-label") ?? each.labels?.[0]?.textContent
-         ?? each.textContent).trim()).map(each => each.outerHTML)"""  # what a screen reader could not name
+NAMELESS = """
+    [...document.querySelectorAll("button, select, input, img, article")]
+        .filter(each => each.checkVisibility())
+        .filter(each => !(each.getAttribute("alt") ?? each.getAttribute("aria-label")
+            ?? each.labels?.[0]?.textContent ?? each.textContent).trim())
+        .map(each => each.outerHTML)
+"""  # what a screen reader could not name
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def made(tmp_path):
             reads.append(row)
             return contents[row]
 
-        thumbnails = Thumbnails(tmp_path / "cache", read, max_pixels=10**6, max_seconds=20, workers=1)
+        thumbnails = Thumbnails(tmp_path / "cache", read, max_pixels=10**7, max_seconds=20, workers=1)
         open_ones.append(thumbnails)
         return thumbnails, reads
 
