@@ -7,12 +7,12 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.formatting import pluralize
 from pipelines.review.columns import Ints
 from pipelines.review.decisions import Decisions
 from pipelines.review.queues import Queues
-from pipelines.schemas import Decision
 
 Z = 1.959964  # of a two-sided 95 % interval
 
@@ -90,53 +90,69 @@ class _Recall:
     advice: str
 
 
-def _measure_recall(decisions: Decisions, queues: Queues, done: np.ndarray) -> _Recall:
-    """Estimate the share of the sought bursts that a person has found.
+def _measure_recall(decisions: Decisions, queues: Queues, done: NDArray[np.bool_]) -> _Recall:
+    """Estimate the share of the sought bursts that a person has found, among those without a label of the source.
 
     What is left in the queue `review` is estimated by the model's probabilities; for the bound, all of it may be
-    missing. Of the dismissed bursts, the audit is a random sample.
+    missing. Of the dismissed bursts, the audit is a random sample. If all classes are of interest, the bursts that were
+    not reviewed are not missed, but keep their prediction: there is no recall, only the share of wrong predictions.
     """
-    snapshot = decisions.snapshot
-    model, bursts = snapshot.model, snapshot.bursts
+    model, sought = decisions.snapshot.model, decisions.snapshot.bursts.sought
     assert model is not None
-    sought = np.array([model.is_sought(name) for name in decisions.label_names] + [False])
-    is_found = _any_frame(decisions, sought[decisions.labels] & decisions.is_decided)
-    review = queues.to_review
-    open_review = review[~done[review]]
-    audit = measure_audit(decisions, queues)
-    found = int((is_found & done).sum())
-    missing = float(bursts.sought[open_review].sum()) + max(0.0, audit.missed_estimate - audit.missed)
-    missing_high = len(open_review) + max(0.0, audit.missed_high - audit.missed)
+    open_review = queues.to_review[~done[queues.to_review]]
+    audit = measure_audit(decisions, queues, done)
+    if not model.of_interest:
+        return _Recall(0, None, None, _advise_accuracy(len(open_review), audit))
+    is_found = _find_sought(decisions) & done
+    in_dismissed = int(is_found[queues.dismissed].sum())
+    found = in_dismissed + int(is_found[queues.to_review].sum())
+    missing = float(sought[open_review].sum()) + max(0.0, audit.missed_estimate - in_dismissed)
+    missing_high = len(open_review) + max(0.0, audit.missed_high - in_dismissed)
     estimate = found / (found + missing) if found else None
     low = found / (found + missing_high) if found else None
     return _Recall(found, estimate, low, _advise(found, len(open_review), audit, low, model.target_recall))
 
 
-def measure_audit(decisions: Decisions, queues: Queues) -> Audit:
+def measure_audit(decisions: Decisions, queues: Queues, done: NDArray[np.bool_]) -> Audit:
     """Measure the audited bursts: the sample up to the last one that was decided in the queue `audit`.
 
-    One that was skipped on the way counts as missed: those that are hard to see are skipped more often.
+    One that was skipped on the way, or that nobody could tell, counts as missed: those that are hard to see are skipped
+    more often.
     """
-    order = queues.dismissed
-    model, best = decisions.snapshot.model, decisions.snapshot.bursts.best
+    snapshot, order = decisions.snapshot, queues.dismissed
+    best = snapshot.bursts.best
     audited = np.flatnonzero(decisions.is_audited[best[order]])
     last = int(audited[-1]) + 1 if len(audited) else 0
-    of_interest = model.of_interest if model else ()
-    made = [decisions.in_force(decisions.hash_of(int(best[burst]))) for burst in order[:last]]
-    missed = sum(decision is None or _is_missed(decision, of_interest) for decision in made)
+    sample = order[:last]
+    labels = decisions.labels[best[sample]]
+    is_missed = ~done[sample] | (labels < 0)
+    if snapshot.model and snapshot.model.of_interest:
+        is_missed |= _find_sought(decisions)[sample]
+    else:
+        predicted = [snapshot.burst_predictions.text(int(row)) for row in best[sample]]
+        is_missed |= np.array([decisions.label_of(int(row)) for row in best[sample]]) != np.array(predicted)
+    missed = int(is_missed.sum())
     high = wilson_interval(missed, last)[1] if last < len(order) else missed / max(1, last)
     return Audit(len(order), last, missed, high * len(order))
 
 
-def _is_missed(decision: Decision, of_interest: tuple[str, ...]) -> bool:
-    if decision.label is None:
-        return True
-    return decision.label in of_interest if of_interest else decision.label != decision.predicted
-
-
-def _any_frame(decisions: Decisions, values: np.ndarray) -> np.ndarray:
-    starts = decisions.snapshot.bursts.starts[:-1]
+def _find_sought(decisions: Decisions) -> NDArray[np.bool_]:
+    """Return for each burst whether a person has given any frame a label of interest."""
+    model, starts = decisions.snapshot.model, decisions.snapshot.bursts.starts[:-1]
+    sought = np.array([model is not None and model.is_sought(name) for name in decisions.label_names] + [False])
+    values = sought[decisions.labels] & decisions.is_decided
     return np.logical_or.reduceat(values, starts) if len(starts) else np.zeros(0, bool)
+
+
+def _advise_accuracy(left: int, audit: Audit) -> str:
+    """Return one sentence on the predictions that are taken over without review."""
+    if left:
+        return f"{pluralize(left, 'burst')} still to review."
+    if not audit.looked_at:
+        return "All that needs review is done. The queue audit shows how many of the other predictions are wrong."
+    share = audit.missed_high / audit.dismissed
+    wrong = f"{audit.missed:,} of {pluralize(audit.looked_at, 'audited burst')} wrong"
+    return f"All that needs review is done. {wrong}: at most {share:.1%} of the other predictions (95 % sure)."
 
 
 def _advise(found: int, left: int, audit: Audit, low: float | None, target: float) -> str:

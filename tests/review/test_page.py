@@ -115,7 +115,9 @@ def test_single_images_a_new_label_and_zoom(browser, running, workspace):
     press(page, "p", "ArrowLeft", "ArrowLeft", "1", "e", "e")  # frame by frame
     assert current(page) == "r01"
     press(page, "p", "n")
+    top = page.locator(".row.current").bounding_box()["y"]
     page.keyboard.type("snow fox")
+    assert page.locator(".row.current").bounding_box()["y"] == top  # the page does not jump to the field
     press(page, "Enter")
     wait_until_sent(page)
     rows = journal(workspace)

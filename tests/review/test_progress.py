@@ -74,7 +74,25 @@ def test_a_missed_animal_a_doubt_and_a_skip_all_count_as_missed(open_review):
     post(client, decision(order[1], 1, action="unknown", queue="audit"))
     post(client, decision(order[4], 1, label="blank", queue="audit"))  # 2 and 3 were passed over
     review = client.opened.review
-    assert measure_audit(review.decisions, review.queues) == Audit(50, 5, 4, 50 * wilson_interval(4, 5)[1])
+    audit = measure_audit(review.decisions, review.queues, review.decisions.done_bursts())
+    assert audit == Audit(50, 5, 4, 50 * wilson_interval(4, 5)[1])
+
+
+def test_labels_of_the_source_that_are_confirmed_are_not_found(open_review):
+    client = client_of(open_review((*survey(5), Made("known", (0.9,), needs_review=True, label="fox"))))
+    progress = post(client, decision("known", 1, queue="class")).json()["progress"]
+    assert (progress["found"], progress["recall"]) == (0, None)
+
+
+def test_what_is_found_by_search_among_the_dismissed_is_not_missing_any_more(open_review):
+    client = client_of(open_review(survey(90)))
+    decide_all(client, "review", lambda item: "fox")
+    decide_all(client, "audit", lambda item: "fox" if item["position"] < 3 else "blank", count=30)
+    before = post(client, decision("r0", 1)).json()["progress"]
+    assert before["recall"] == pytest.approx(13 / (13 + 9 - 3))
+    rest = [item["burst"] for item in client.get("/api/queue", params={"queue": "audit", "count": 90}).json()["items"]]
+    after = post(client, *[decision(burst, 1, queue="search") for burst in rest[40:42]]).json()["progress"]
+    assert (after["found"], after["recall"]) == (15, pytest.approx(15 / (15 + 9 - 5)))
 
 
 def test_the_size_of_the_audit_grows_with_the_aim():

@@ -371,7 +371,7 @@ function openNewLabel(isOpen) {
   $("new-label").hidden = !isOpen;
   if (isOpen) {
     $("new-label-text").value = "";
-    $("new-label-text").focus();
+    $("new-label-text").focus({ preventScroll: true });
   } else rowAt(state.current)?.focus({ preventScroll: true });
 }
 
@@ -380,7 +380,7 @@ function openNewLabel(isOpen) {
 const COMMANDS = {
   enter: agree, e: () => decideAndAdvance("label", () => config.blank), u: () => decideAndAdvance("unknown"),
   s: () => decideAndAdvance("skip"), z: undo, a: agreeWithVisible, " ": () => toggleZoom(), p: togglePerImage,
-  n: () => openNewLabel(true), q: () => $("queue").focus(),
+  n: () => openNewLabel(true), q: () => $("queue").focus({ preventScroll: true }),
 };
 
 function press(key) {
