@@ -79,6 +79,7 @@ def _finish(running: Running) -> None:
     if not stored:
         click.echo("review: no decisions")
         return
+    click.echo(f"review: adding {pluralize(stored, 'decision')} from the journal to the table labels", err=True)
     try:
         running.merger.merge()
     except UserError as error:
