@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
@@ -123,10 +124,15 @@ class Decisions:
         return []
 
     def note_unseen(self, burst: int, seen: str | None) -> None:
-        """Record that a window decided on a burst without having been shown the decision in force."""
+        """Record that a window decided on a burst without having been shown the decision in force.
+
+        `seen` is the id that it was shown, or that of its own choice, a UUID too.
+        """
         row = int(self.snapshot.bursts.best[burst])
         current = self.in_force(self.hash_of(row))
-        if current is not None and current.session == self.session and current.decision_id != seen:
+        if current is None or current.session != self.session or seen == current.decision_id:
+            return
+        if seen is None or current.decision_id != derive_id(seen, current.content_hash):
             self._unseen.add(burst)
 
     def group_has_label(self, burst: int) -> bool:
@@ -188,6 +194,11 @@ class Decisions:
         if len(starts) < 2:
             return np.zeros(0, bool)
         return np.logical_and.reduceat(is_set | (self.snapshot.failures.codes >= 0), starts[:-1])
+
+
+def derive_id(choice: uuid.UUID | str, content_hash: str) -> str:
+    """Return the id of the decision about one image: the same for each repetition of a request."""
+    return str(uuid.uuid5(uuid.UUID(str(choice)), content_hash))
 
 
 def _age(decision: Decision) -> tuple[datetime, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.label_text import canonical_text
-from pipelines.review.decisions import Decisions
+from pipelines.review.decisions import Decisions, derive_id
 from pipelines.review.queues import NAMES, Filters, Queues
 from pipelines.schemas import Decision
 
@@ -57,17 +57,12 @@ def parse_choices(body: Any, decisions: Decisions) -> list[Choice]:
         choice = _parse_choice(item, decisions)
         if choice.undoes is not None:
             for row in choice.rows:
-                undone = decision_id(choice.undoes, decisions.hash_of(row))
+                undone = derive_id(choice.undoes, decisions.hash_of(row))
                 if undone not in known and not decisions.knows(undone):
                     raise BadRequest("The decision to undo is not known.", 404)
-        known |= {decision_id(choice.id, decisions.hash_of(row)) for row in choice.rows}
+        known |= {derive_id(choice.id, decisions.hash_of(row)) for row in choice.rows}
         choices.append(choice)
     return choices
-
-
-def decision_id(choice: uuid.UUID, content_hash: str) -> str:
-    """Return the id of the decision about one image: the same for each repetition of a request."""
-    return str(uuid.uuid5(choice, content_hash))
 
 
 def _parse_choice(item: Any, decisions: Decisions) -> Choice:
@@ -89,7 +84,7 @@ def _parse_choice(item: Any, decisions: Decisions) -> Choice:
         queue,
         _uuid(item, "undoes") if action == "undo" else None,
         _seconds(item.get("seconds")),
-        item["seen"] if isinstance(item.get("seen"), str) else None,
+        str(_uuid(item, "seen")) if item.get("seen") is not None else None,
     )
 
 
@@ -186,12 +181,12 @@ def to_decisions(choice: Choice, decisions: Decisions, queues: Queues, reviewer:
             action = "confirm" if choice.label == agreed else "correct"
         rows.append(
             Decision(
-                decision_id(choice.id, content_hash),
+                derive_id(choice.id, content_hash),
                 content_hash,
                 snapshot.paths[row].as_py(),
                 choice.label,
                 action,
-                decision_id(choice.undoes, content_hash) if choice.undoes else None,
+                derive_id(choice.undoes, content_hash) if choice.undoes else None,
                 choice.scope,
                 previous,
                 predicted,

@@ -165,6 +165,12 @@ def test_a_correction_in_the_same_window_is_no_conflict(client):
     assert (second["labels"], second["conflict"]) == (["hare"], [])
 
 
+def test_a_correction_before_the_server_has_answered_is_no_conflict(client):
+    first = decision()
+    second = post(client, first, decision(label="hare", seen=first["id"])).json()["items"][0]
+    assert (second["labels"], second["conflict"]) == (["hare"], [])
+
+
 def test_decisions_of_the_table_and_of_journals_are_both_read(open_review, tmp_path):
     opened = open_review()
     post(client_of(opened), decision("b0", 2, label="hare"))

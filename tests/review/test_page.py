@@ -168,6 +168,22 @@ def test_acting_does_not_wait_for_the_server_and_nothing_is_lost_when_it_is_away
         assert current(page) == "r12"
 
 
+def test_after_the_last_burst_keys_decide_nothing_until_somebody_goes_back(browser, running, workspace):
+    page = open_page(browser, running.url)
+    page.locator("#queue").select_option("search")
+    page.locator("#f-text").fill("r07/")
+    page.locator("#f-text").press("Enter")
+    wait_for(page, "document.querySelector('.row')?.dataset.burst === 'r07'")
+    press(page, "Escape", "1", "2", "2")
+    page.wait_for_selector("#end:visible")
+    wait_until_sent(page)
+    assert standing(workspace) == {"r07": "fox"}
+    press(page, "ArrowUp", "2", "z", "z")
+    wait_until_sent(page)
+    assert standing(workspace) == {}
+    assert len(journal(workspace)) == 12
+
+
 def test_two_windows_at_once(browser, running, workspace):
     first, second = open_page(browser, running.url), open_page(browser, running.url)
     press(first, "1")

@@ -177,6 +177,7 @@ def test_malformed_bodies(client, body, status, message):
         ({"burst": "b99"}, 404, "There is no such burst."),
         ({"burst": ["b1"]}, 422, "burst is a text of 1 to 4096 characters."),
         ({"id": "7"}, 422, "id is a UUID."),
+        ({"seen": "7"}, 422, "seen is a UUID."),
         ({"action": "delete"}, 422, "action is one of label, unknown, skip, undo."),
         ({"queue": "../x"}, 422, "queue is one of review, audit, suspects, suggest, class, search."),
         ({"scope": "survey"}, 422, "scope is one of burst, image."),

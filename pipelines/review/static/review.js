@@ -9,13 +9,14 @@ const PAGE = 20; // bursts in one request
 const AHEAD = 12; // bursts loaded below the current one: more than two screens
 const KEPT_ABOVE = 30; // decided rows that stay in the page
 const POLL = 4000; // milliseconds between two looks at what others decided
+const RETRY = 2000; // milliseconds after a page that could not be loaded
 const MAX_SECONDS = 600;
 const $ = (id) => document.getElementById(id);
 
 const state = {
   queue: config.queue, filters: {}, items: [], total: 0, current: 0, anchor: null, first: 0,
   isPerImage: false, isComplete: false, isLoading: false, load: 0, note: "", shownAt: performance.now(), undo: [],
-  changes: config.changes, progress: null,
+  changes: config.changes, isAtEnd: false,
 };
 const labelOf = new Map(Object.entries(config.keys).map(([label, key]) => [key, label]));
 const outbox = new Outbox(config.workspace, drawUnsent, takeStored);
@@ -24,7 +25,7 @@ const outbox = new Outbox(config.workspace, drawUnsent, takeStored);
 
 async function openQueue(name, filters = {}) {
   const load = ++state.load;
-  Object.assign(state, { queue: name, filters, items: [], total: 0, current: 0, anchor: null, first: 0, isComplete: false, isLoading: false, note: "" });
+  Object.assign(state, { queue: name, filters, items: [], total: 0, current: 0, anchor: null, first: 0, isComplete: false, isLoading: false, note: "", isAtEnd: false });
   $("queue").value = name;
   $("filters").dataset.queue = name;
   $("rows").replaceChildren();
@@ -56,9 +57,12 @@ async function loadMore() {
       $("rows").append(drawRow(item, viewOf(state.items.length - 1)));
     }
     drawProgress(answer.progress);
+    if (state.isAtEnd) advance(state.current + 1);
     drawEnd();
   } catch (error) {
-    if (load === state.load) say(error.message);
+    if (load !== state.load) return;
+    say(error.message);
+    setTimeout(() => load === state.load && loadMore(), RETRY);
   } finally {
     if (load === state.load) state.isLoading = false;
   }
@@ -121,6 +125,7 @@ function setCurrent(index, { keepRange = false, align = "auto" } = {}) {
   const before = [...rangeIndexes(), state.current];
   state.current = Math.max(0, Math.min(index, state.items.length - 1));
   if (!keepRange) state.anchor = null;
+  state.isAtEnd = false;
   state.shownAt = performance.now();
   restoreAbove(state.current);
   for (const each of new Set([...before, ...rangeIndexes(), state.current])) redraw(each);
@@ -161,13 +166,14 @@ function restoreAbove(index) {
 }
 
 function drawEnd() {
-  const isEnd = state.isComplete && (!state.items.length || state.items.every((item) => item.state !== "open"));
-  $("end").hidden = !isEnd;
-  if (isEnd) $("end").textContent = state.items.length ? "Nothing is left in this queue." : state.note || "Nothing is left in this queue.";
+  document.body.dataset.end = state.isAtEnd || !state.items.length;
+  const isDone = state.isComplete && (state.isAtEnd || !state.items.length);
+  $("end").hidden = !isDone && !state.isAtEnd;
+  const isEmpty = !state.items.length && state.note;
+  $("end").textContent = isDone ? (isEmpty ? state.note : "Nothing is left in this queue.") : "Loading more …";
 }
 
 function drawProgress(progress) {
-  state.progress = progress;
   const format = new Intl.NumberFormat("en");
   $("p-done").textContent = `${format.format(progress.done)} of ${format.format(progress.total)}`;
   $("p-rate").textContent = progress.rate ? Math.round(progress.rate) : "–";
@@ -231,6 +237,7 @@ function targets() {
 }
 
 function decide(indexes, action, labelFor) {
+  if (state.isAtEnd) return say("Nothing is left here.");
   const seconds = Math.min(MAX_SECONDS, (performance.now() - state.shownAt) / 1000) / Math.max(1, indexes.length);
   const step = [];
   for (const index of indexes) {
@@ -242,11 +249,12 @@ function decide(indexes, action, labelFor) {
     if (isImage && frame.failure) continue;
     const decision = {
       id: randomId(), burst: item.burst, frames: item.readable, action, label, queue: state.queue,
-      scope: isImage ? "image" : "burst", seconds: Math.round(seconds * 100) / 100, seen: item.decision?.id ?? null,
+      scope: isImage ? "image" : "burst", seconds: Math.round(seconds * 100) / 100, seen: item.seen ?? item.decision?.id ?? null,
     };
     if (isImage) decision.content_hash = frame.hash;
     step.push({ decision, index, before: structuredClone(item), list: state.items });
     apply(item, decision);
+    item.seen = decision.id; // until the server has answered
   }
   if (!step.length) return false;
   state.undo.push(step);
@@ -297,10 +305,13 @@ function decideAndAdvance(action, labelFor) {
   advance(indexes.at(-1) + 1);
 }
 
+// After the last burst, keys decide nothing until more are loaded or somebody goes back: it must not be decided twice.
 function advance(from, options) {
   let next = from;
   while (next < state.items.length && !showsDone() && state.items[next].state !== "open") next += 1;
   setCurrent(next, options);
+  state.isAtEnd = next >= state.items.length;
+  if (state.isAtEnd) loadMore();
   drawEnd();
 }
 
