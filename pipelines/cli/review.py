@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def review(
 ) -> None:
     """Open a page that shows bursts to label by keyboard; Ctrl-C ends it."""
     from pipelines.review.security import is_loopback
-    from pipelines.review.server import Options, serve
+    from pipelines.review.server import Options, open_browser, serve
 
     settings = resolve_secrets(build_settings(origins))
 
@@ -62,9 +63,8 @@ def review(
                 click.echo(f"review: warning: {OPEN_HOST.format(host)}", err=True)
             click.echo(f"review: {running.url}")
             click.echo("review: press Ctrl-C to end", err=True)
-            if not no_browser:
-                click.launch(running.url)
-            threading.Event().wait()
+            with nullcontext() if no_browser else open_browser(running.url):
+                threading.Event().wait()
     except KeyboardInterrupt as end:
         if running is None:
             raise

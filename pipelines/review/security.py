@@ -8,6 +8,7 @@ other page can set. Each failure is a short text without details.
 from __future__ import annotations
 
 import hmac
+import html
 import ipaddress
 import secrets
 import socket
@@ -16,7 +17,7 @@ from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -126,11 +127,18 @@ class Guard:
         return None
 
     def _exchange_key(self, query: dict[str, list[str]]) -> Response:
-        """Turn the key in the first address into a cookie, and remove it from the address."""
+        """Turn the key in the first address into a cookie, and go on to the address without it.
+
+        The page goes there itself: after a redirect from a link on another site, as in a terminal in the browser, a
+        strict cookie would not be sent.
+        """
         if not _is_same(query.pop("key")[0], self._access.key):
             return PlainTextResponse(EXPIRED, 403)
         rest = urlencode({name: values[0] for name, values in query.items()})
-        response = RedirectResponse(f"/?{rest}" if rest else "/", 303)
+        address = html.escape(f"/?{rest}" if rest else "/")
+        response = HTMLResponse(
+            f'<!doctype html><meta http-equiv="refresh" content="0;url={address}"><title>irbis</title>'
+        )
         response.set_cookie(self._access.cookie_name, self._access.cookie, httponly=True, samesite="strict", path="/")
         return response
 

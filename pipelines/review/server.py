@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import html
+import os
 import secrets
 import socket
+import sys
+import tempfile
 import threading
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.config.settings import Settings
@@ -131,6 +137,27 @@ def listen(host: str, port: int | None) -> socket.socket:
             listener.close()
             fault = error.strerror
     raise PlatformError(f"--host {host} --port {port}: cannot listen there ({fault}). Choose another port, or none.")
+
+
+@contextmanager
+def open_browser(url: str) -> Iterator[None]:
+    """Open an address in the user's browser, if there is a screen.
+
+    The browser gets a file that only the user can read, and that is gone after the block: process arguments, and with
+    them the key, are visible to other users of the machine.
+    """
+    has_screen = not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not has_screen:
+        yield
+        return
+    descriptor, name = tempfile.mkstemp(prefix="irbis-review-", suffix=".html")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(url)}">')
+        webbrowser.open(Path(name).as_uri())
+        yield
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def user_name() -> str:

@@ -96,25 +96,3 @@ def test_the_oldest_files_are_removed_first(tmp_path):
     os.utime(tmp_path / "ab" / "0.jpg", (99, 99))  # used again
     prune(tmp_path, 300)
     assert sorted(path.name for path in tmp_path.glob("*/*")) == ["0.jpg", "4.jpg", "5.jpg"]
-
-
-def test_a_missing_extra_is_named(monkeypatch):
-    import builtins
-
-    from pipelines.errors import PlatformError
-    from pipelines.review.server import require_packages
-
-    real = builtins.__import__
-
-    def refuse(name, *rest, **more):
-        if name.partition(".")[0] in ("starlette", "uvicorn"):
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(PlatformError) as raised:
-        require_packages()
-    assert str(raised.value) == (
-        "irbis review needs packages that are not installed (starlette, uvicorn). "
-        "Install them: pip install 'irbis[review]'."
-    )
