@@ -57,6 +57,8 @@ def open_local(folder: str) -> LocalTable | None:
     """
     if not Path(folder, "_delta_log").is_dir():
         return None
+    if "%" in folder:  # deltalake takes it for an escaped character, and would read another folder
+        raise NotImplementedError(f"{folder} contains %")
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 

@@ -49,7 +49,8 @@ def test_two_servers_get_two_ports_and_a_port_that_is_taken_is_named():
         with pytest.raises(PlatformError) as raised:
             server.listen("127.0.0.1", ports[0])
     assert str(raised.value) == (
-        f"--host 127.0.0.1 --port {ports[0]}: cannot listen there (Address already in use). Choose another port, or none."
+        f"--host 127.0.0.1 --port {ports[0]}: cannot listen there (Address already in use). "
+        "Choose another port, or none."
     )
 
 

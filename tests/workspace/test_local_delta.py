@@ -15,7 +15,7 @@ NOON = datetime(2024, 6, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 
 @pytest.fixture
 def folder(spark, tmp_path):
-    folder = str(tmp_path / "work space é%20" / "table")
+    folder = str(tmp_path / "work space é" / "table")
     first = spark.createDataFrame([("a", 1, NOON), ("b", 2, None)], "name string, size long, at timestamp")
     first.coalesce(1).write.format("delta").save(folder)
     second = spark.createDataFrame([("c", 3, None, "new")], "name string, size long, at timestamp, kind string")
@@ -56,6 +56,13 @@ def test_deletion_vectors_need_spark(spark, folder):
     spark.sql(f"ALTER TABLE delta.`{folder}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
     with pytest.raises(NotImplementedError, match="needs a reader of version 3"):
         open_local(folder)
+
+
+def test_a_folder_whose_name_deltalake_misreads_needs_spark(tmp_path):
+    for name in ("a%20b", "a b"):
+        (tmp_path / name / "_delta_log").mkdir(parents=True)
+    with pytest.raises(NotImplementedError, match="contains %"):
+        open_local(str(tmp_path / "a%20b"))
 
 
 def test_a_table_that_was_never_written(tmp_path):
