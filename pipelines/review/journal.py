@@ -76,15 +76,16 @@ class JournalReader:
     def read_new(self) -> Iterator[Decision]:
         """Yield the decisions in complete new lines of all journals. Unreadable lines are left to the merge."""
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-            start = self._read.get(path, 0)
-            if path.stat().st_size <= start:
-                continue
+            yield from filter(None, map(parse_line, self._read_lines(path)))
+
+    def _read_lines(self, path: Path) -> list[bytes]:
+        start = self._read.get(path, 0)
+        try:
             with path.open("rb") as file:
                 file.seek(start)
                 text = file.read()
-            complete = text[: text.rfind(b"\n") + 1]
-            self._read[path] = start + len(complete)
-            for line in complete.splitlines():
-                decision = parse_line(line)
-                if decision is not None:
-                    yield decision
+        except FileNotFoundError:  # somebody removed an old journal
+            return []
+        complete = text[: text.rfind(b"\n") + 1]
+        self._read[path] = start + len(complete)
+        return complete.splitlines()
