@@ -19,6 +19,8 @@ from .made import Made, make_workspace
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
+HAS_MORE = "document.body.dataset.end === 'false'"
+
 
 @contextmanager
 def review(workspace, logs, count, kills, seed):
@@ -28,19 +30,21 @@ def review(workspace, logs, count, kills, seed):
         running = stack.enter_context(server(workspace, logs / "server-0.log"))
         port = running.url.split(":")[2].partition("/")[0]
         page = open_page(browser, running.url)
-        for number in range(kills + 1):
-            share = count // (kills + 1) + (count % (kills + 1) if number == kills else 0)
+        pressed = 0
+        for number in range(1, kills + 1):
+            share = count * number // (kills + 1) - pressed
             killer = threading.Timer(chance.uniform(0, 0.1 * share), running.kill)
-            if number < kills:
-                killer.start()
-            for _ in range(share):
-                wait_for(page, "document.body.dataset.end === 'false'")  # the page has more to decide
+            killer.start()
+            while share and page.evaluate(HAS_MORE):  # what was loaded is decided without a server
                 press(page, chance.choice("1e"))
-            if number < kills:
-                killer.join()
-                running = stack.enter_context(server(workspace, logs / f"server-{number + 1}.log", "--port", port))
-                page.goto(running.url)
-                page.wait_for_selector(READY)
+                share, pressed = share - 1, pressed + 1
+            killer.join()
+            running = stack.enter_context(server(workspace, logs / f"server-{number}.log", "--port", port))
+            page.goto(running.url)
+            page.wait_for_selector(READY)
+        for _ in range(count - pressed):
+            wait_for(page, HAS_MORE)
+            press(page, chance.choice("1e"))
         wait_until_sent(page)
         assert page.faults == []
         yield running
