@@ -79,13 +79,14 @@ def open_local(folder: str) -> LocalTable | None:
 def _read_columns(file: str, columns: Sequence[str], equal: Mapping[str, str]) -> pa.Table:
     with pq.ParquetFile(file, coerce_int96_timestamp_unit=INT96_UNIT) as parquet:
         present = parquet.schema_arrow.names
-        table = parquet.read([name for name in columns if name in present], use_threads=False)
+        wanted = list(dict.fromkeys([*columns, *equal]))
+        table = parquet.read([name for name in wanted if name in present], use_threads=False)
         rows = parquet.metadata.num_rows
-    arrays = [table[name] if name in present else pa.nulls(rows) for name in columns]
-    table = pa.table([_to_utc(array) for array in arrays], names=list(columns))
+    arrays = [table[name] if name in present else pa.nulls(rows) for name in wanted]
+    table = pa.table([_to_utc(array) for array in arrays], names=wanted)
     for name, value in equal.items():
         table = table.filter(pc.equal(table[name].cast(pa.string()), value))
-    return table
+    return table.select(list(columns))
 
 
 def _to_utc(array: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
