@@ -51,7 +51,8 @@ def build_snapshot(images: pa.Table, predictions: pa.Table | None, model: Model 
     rows, holders = rows[holders >= 0], holders[holders >= 0]
     ids = _burst_ids(images, rows)
     times = to_micros(images["captured_at"])[rows]
-    order = np.lexsort((_path_rank(images, rows), times, ids.codes))
+    paths = flatten(images["path"].take(rows))
+    order = np.lexsort((_rank(paths), times, _rank(ids.names)[ids.codes]))  # not as read: each start numbers alike
     rows, holders, ids, times = rows[order], holders[order], ids.take(order), times[order]
     current = images.take(rows)
     found = _find_predictions(current, predictions)
@@ -119,10 +120,10 @@ def _burst_ids(images: pa.Table, rows: Ints) -> Coded:
     return encode(pc.coalesce(part["burst_id"], part["path"]))
 
 
-def _path_rank(images: pa.Table, rows: Ints) -> Ints:
-    paths = flatten(images["path"].take(rows))
-    ranks = np.empty(len(rows), np.int64)
-    ranks[pc.sort_indices(paths).to_numpy()] = np.arange(len(rows))
+def _rank(texts: pa.Array) -> Ints:
+    """Return the position of each text in alphabetical order."""
+    ranks = np.empty(len(texts), np.int64)
+    ranks[pc.sort_indices(texts).to_numpy()] = np.arange(len(texts))
     return ranks
 
 

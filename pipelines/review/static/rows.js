@@ -13,7 +13,7 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 export function imageAddress(snapshot, frame, size) {
-  return `/image/${snapshot}/${frame.row}/${size}`;
+  return `/image/${snapshot}/${frame.row}/${size}?${frame.hash.slice(0, 12)}`; // the browser keeps it by its content
 }
 
 export function percent(value) {
