@@ -26,7 +26,8 @@ from pipelines.review.journal import JournalReader, JournalWriter
 from pipelines.review.keys import assign_keys
 from pipelines.review.load import load
 from pipelines.review.merge import Merger
-from pipelines.review.queues import Queues
+from pipelines.review.progress import measure
+from pipelines.review.queues import Filters, Queues
 from pipelines.review.security import Access
 from pipelines.review.thumbnails import Thumbnails
 from pipelines.workspace.journals import journal_folder
@@ -61,6 +62,13 @@ class Running:
     notes: tuple[str, ...]
 
 
+def _warm_up(decisions: Decisions, queues: Queues) -> None:
+    """Compute what is computed once, so that the first page is as fast as the others."""
+    measure(decisions, queues, queues.get(queues.default, Filters()).bursts)
+    decisions.snapshot.rows_of("")
+    decisions.snapshot.find_burst("")
+
+
 def require_packages() -> None:
     """Raise PlatformError if the packages of the extra `review` are not installed."""
     missing = []
@@ -92,6 +100,7 @@ def serve(settings: Settings, options: Options, get_spark: Callable[[], SparkSes
         decisions = Decisions(loaded.snapshot, JournalReader(folder), writer, session)
         decisions.load(loaded.decisions)
         queues = Queues(decisions, folder.parent)
+        _warm_up(decisions, queues)
         model = loaded.snapshot.model
         thumbnails = Thumbnails(
             folder.parent / "cache",
