@@ -163,6 +163,7 @@ def test_acting_does_not_wait_for_the_server_and_nothing_is_lost_when_it_is_away
         page.context.unroute("**/api/decisions")
         page.goto(again.url)  # leaving warns of unsent decisions; the new page finds them
         page.wait_for_selector("body[data-ready]")
+        assert not set(verdicts(page)) & {f"r{i:02}" for i in range(12)}  # nobody is asked twice
         wait_until_sent(page)
         assert standing(workspace) == {f"r{i:02}": "fox" for i in range(12)}
         assert current(page) == "r12"

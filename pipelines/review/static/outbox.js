@@ -37,6 +37,12 @@ export class Outbox {
     this.send();
   }
 
+  // Sends what an earlier page left, before bursts are loaded: those would be shown as undecided.
+  async drain() {
+    do await this.send();
+    while (this.entries.length && !this.fault);
+  }
+
   async send() {
     if (this.isSending || !this.entries.length) return;
     this.isSending = true;

@@ -16,7 +16,7 @@ const $ = (id) => document.getElementById(id);
 const state = {
   queue: config.queue, filters: {}, items: [], total: 0, current: 0, anchor: null, first: 0,
   isPerImage: false, isComplete: false, isLoading: false, load: 0, note: "", shownAt: performance.now(), undo: [],
-  changes: config.changes, isAtEnd: false,
+  changes: config.changes, isAtEnd: false, next: 0,
 };
 const labelOf = new Map(Object.entries(config.keys).map(([label, key]) => [key, label]));
 const outbox = new Outbox(config.workspace, drawUnsent, takeStored);
@@ -25,7 +25,7 @@ const outbox = new Outbox(config.workspace, drawUnsent, takeStored);
 
 async function openQueue(name, filters = {}) {
   const load = ++state.load;
-  Object.assign(state, { queue: name, filters, items: [], total: 0, current: 0, anchor: null, first: 0, isComplete: false, isLoading: false, note: "", isAtEnd: false });
+  Object.assign(state, { queue: name, filters, items: [], total: 0, current: 0, anchor: null, first: 0, isComplete: false, isLoading: false, note: "", isAtEnd: false, next: 0 });
   $("queue").value = name;
   $("filters").dataset.queue = name;
   $("rows").replaceChildren();
@@ -43,20 +43,23 @@ async function loadMore() {
   if (state.isLoading || state.isComplete) return;
   state.isLoading = true;
   const load = state.load;
-  const last = state.items.at(-1);
-  const values = { queue: state.queue, ...state.filters, start: last ? last.position + 1 : 0, count: PAGE, open: showsDone() ? 0 : 1 };
+  const values = { queue: state.queue, ...state.filters, start: state.next, count: PAGE, open: showsDone() ? 0 : 1 };
   try {
     const answer = await get("/api/queue", values);
     if (load !== state.load) return;
     state.total = answer.total;
     state.note = answer.note;
     state.isComplete = answer.items.length < PAGE;
+    state.next = (answer.items.at(-1)?.position ?? -1) + 1;
+    const unsent = outbox.bursts;
     for (const item of answer.items) {
+      if (item.state === "open" && unsent.has(item.burst)) continue; // decided before a reload
       item.selected = item.best;
       state.items.push(item);
       $("rows").append(drawRow(item, viewOf(state.items.length - 1)));
     }
     drawProgress(answer.progress);
+    if (!state.items.length && !state.isComplete) setTimeout(() => load === state.load && loadMore(), RETRY);
     if (state.isAtEnd) advance(state.current + 1);
     drawEnd();
   } catch (error) {
@@ -461,7 +464,7 @@ function applyFilters() {
 drawKeys();
 drawLabels(config.labels);
 drawUnsent();
-outbox.send();
+await outbox.drain();
 await openQueue(config.queue);
 setTimeout(poll, POLL);
 document.body.dataset.ready = "true";
