@@ -118,12 +118,17 @@ def _read_new_lines(path: Path) -> Iterator[_Line]:
 
 
 def _merged_bytes(path: Path) -> int:
-    """Return the length of the merged part of a journal; 0 if unknown, or if a shorter file has replaced it."""
+    """Return the length of the merged part of a journal; 0 if it is unknown, or if no line ends there.
+
+    A server takes back lines that it cannot write completely, and may write others in their place.
+    """
     try:
         merged = int(path.with_suffix(PROGRESS_SUFFIX).read_bytes())
     except (FileNotFoundError, ValueError):
         return 0
-    return merged if 0 <= merged <= path.stat().st_size else 0
+    with path.open("rb") as file:
+        file.seek(max(merged - 1, 0))
+        return merged if file.read(1) == b"\n" else 0
 
 
 def _save_progress(path: Path, lines: Sequence[_Line]) -> None:

@@ -122,7 +122,7 @@ def test_commits_of_others_than_runs_are_none_that_a_run_must_know(spark, tables
     first.append(NAME, features(spark, "b"))
     require_refused(second, "b")
     for number in range(3):
-        spark.sql(f"ALTER TABLE {tables._sql_name(NAME)} SET TBLPROPERTIES ('irbis.test' = '{number}')")
+        spark.sql(f"ALTER TABLE {tables.sql_name(NAME)} SET TBLPROPERTIES ('irbis.test' = '{number}')")
     second = pinned(tables)
     assert second.pins == first.pins
     first.append(NAME, features(spark, "c"))

@@ -152,7 +152,9 @@ def test_a_journal_that_was_replaced_by_a_shorter_one_is_read_from_its_start(tab
     assert merge_journals(tables) == 3
     journal.write_bytes(format_line(decision(7)))
     assert merge_journals(tables) == 1
-    journal.with_suffix(".merged").write_text("?")
+    for progress in ("?", "-1", "0", str(journal.stat().st_size - 5), "9999"):
+        journal.with_suffix(".merged").write_text(progress)
+        assert [each.decision_id for each in pending_decisions(tables.workspace)] == ["id7"], progress
     assert merge_journals(tables) == 0
     assert journal.with_suffix(".merged").read_text() == str(journal.stat().st_size)
 

@@ -31,7 +31,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     fingerprint = report_fingerprint(tables, settings, version.run_id if version else None)
     if is_up_to_date(read_text(tables, REPORT_PATH), fingerprint):
         outcome = _noop_outcome(file_uri(tables, REPORT_PATH))
-        return StageResult("report", seconds=clock.seconds, notes=notes, outcome=outcome)
+        return StageResult("report", 0, 0, {}, clock.seconds, notes, outcome, notes)
     inputs = collect_inputs(tables, settings, version)
     page = render(assemble(settings, tracking, version, inputs.parts))
     address = write_text(tables, REPORT_PATH, page + fingerprint)
@@ -42,6 +42,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         seconds=clock.seconds,
         notes=notes,
         outcome=address,
+        persistent_notes=notes,
         noop_outcome=_noop_outcome(address),
         artifacts={"report": REPORT_PATH},
     )
