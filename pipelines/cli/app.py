@@ -11,7 +11,19 @@ from functools import cache
 
 import click
 
-from pipelines.cli import admin, bundle, datasets, notebooks, runs, stages, streams, submit, suggest, train  # most
+from pipelines.cli import (  # most add commands
+    admin,
+    bundle,
+    datasets,
+    notebooks,
+    review,
+    runs,
+    stages,
+    streams,
+    submit,
+    suggest,
+    train,
+)
 from pipelines.cli.options import OutputClosed, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.errors import UserError
@@ -28,6 +40,7 @@ __all__ = [
     "irbis",
     "main",
     "notebooks",
+    "review",
     "runs",
     "stages",
     "submit",

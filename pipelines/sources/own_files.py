@@ -6,7 +6,7 @@ import os
 
 from pipelines.sources.registry import find_store
 
-FOLDERS_WITH_IMAGES = {"artifacts", "sample"}  # plots of runs, and the sample set
+FOLDERS_WITH_IMAGES = {"artifacts", "review", "sample"}  # plots of runs, thumbnails, and the sample set
 FOLDERS = {"checkpoints", "logs", "notebooks", "reports", "runs", "scratch", "sent", "tables"} | FOLDERS_WITH_IMAGES
 TABLE = os.path.join("tables", "images", "_delta_log")  # identifies a folder as a workspace
 

@@ -1,0 +1,198 @@
+"""Start the page's server, and end it: Ctrl-C and SIGTERM merge the journals and leave nothing behind."""
+
+from __future__ import annotations
+
+import getpass
+import html
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.config.settings import Settings
+from pipelines.errors import PlatformError
+from pipelines.review.decisions import Decisions
+from pipelines.review.journal import JournalReader, JournalWriter
+from pipelines.review.keys import assign_keys
+from pipelines.review.load import load
+from pipelines.review.merge import Merger
+from pipelines.review.progress import measure
+from pipelines.review.queues import Filters, Queues
+from pipelines.review.security import Access
+from pipelines.review.thumbnails import Thumbnails
+from pipelines.workspace.journals import journal_folder
+from pipelines.workspace.tables import workspace_uri
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+DEFAULT_PORT = 8765
+PORTS_TRIED = 20  # from the default one upwards
+MISSING = "irbis review needs packages that are not installed ({}). Install them: pip install 'irbis[review]'."
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command was given."""
+
+    queue: str | None = None
+    port: int | None = None
+    host: str = "127.0.0.1"
+    reviewer: str | None = None
+    keys: str | None = None
+
+
+@dataclass
+class Running:
+    """A server that answers requests; `url` contains the key."""
+
+    url: str
+    decisions: Decisions
+    merger: Merger
+    notes: tuple[str, ...]
+
+
+def _warm_up(decisions: Decisions, queues: Queues) -> None:
+    """Compute what is computed once, so that the first page is as fast as the others."""
+    measure(decisions, queues, queues.get(queues.default, Filters()).bursts)
+    decisions.snapshot.rows_of("")
+    decisions.snapshot.find_burst("")
+
+
+def require_packages() -> None:
+    """Raise PlatformError if the packages of the extra `review` are not installed."""
+    missing = []
+    for name in ("starlette", "uvicorn"):
+        try:
+            __import__(name)
+        except ImportError:
+            missing.append(name)
+    if missing:
+        raise PlatformError(MISSING.format(", ".join(missing)))
+
+
+@contextmanager
+def serve(settings: Settings, options: Options, get_spark: Callable[[], SparkSession]) -> Iterator[Running]:
+    """Run the server in other threads while the block runs.
+
+    Raises DataError without images, and PlatformError if the port is taken or packages are missing.
+    """
+    require_packages()
+    from pipelines.review.app import Review, create_app
+
+    listener = listen(options.host, options.port)
+    with listener:
+        workspace = workspace_uri(settings)
+        loaded = load(settings, workspace, get_spark)
+        folder = journal_folder(workspace)
+        session = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        writer = JournalWriter(folder, session)
+        decisions = Decisions(loaded.snapshot, JournalReader(folder), writer, session)
+        decisions.load(loaded.decisions)
+        queues = Queues(decisions, folder.parent)
+        _warm_up(decisions, queues)
+        model = loaded.snapshot.model
+        thumbnails = Thumbnails(
+            folder.parent / "cache",
+            loaded.read_bytes,
+            max_pixels=settings.images.max_pixels,
+            max_seconds=settings.images.max_seconds,
+        )
+        port = listener.getsockname()[1]
+        access, merger = Access.of(options.host, port), Merger(settings, get_spark)
+        review = Review(
+            decisions,
+            queues,
+            thumbnails,
+            merger,
+            access,
+            assign_keys(model.classes if model else (), filter(None, decisions.label_names), options.keys),
+            options.reviewer or user_name(),
+            options.queue or queues.default,
+            workspace,
+        )
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        shown = "localhost" if options.host in ("0.0.0.0", "::") else host
+        try:
+            with _run_uvicorn(create_app(review), listener):
+                yield Running(f"http://{shown}:{port}/?key={access.key}", decisions, merger, loaded.notes)
+        finally:
+            thumbnails.close()
+            writer.close()
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """Return a listening socket; without a port on the first free one from DEFAULT_PORT. Raises PlatformError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    ports = [port] if port is not None else [*range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED), 0]
+    for each in ports:
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, each))
+            listener.listen(128)
+            return listener
+        except OSError as error:
+            listener.close()
+            fault = error.strerror
+    raise PlatformError(f"--host {host} --port {port}: cannot listen there ({fault}). Choose another port, or none.")
+
+
+@contextmanager
+def open_browser(url: str) -> Iterator[None]:
+    """Open an address in the user's browser, if there is a screen.
+
+    The browser gets a file that only the user can read, and that is gone after the block: process arguments, and with
+    them the key, are visible to other users of the machine.
+    """
+    has_screen = not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not has_screen:
+        yield
+        return
+    descriptor, name = tempfile.mkstemp(prefix="irbis-review-", suffix=".html")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(url)}">')
+        webbrowser.open(Path(name).as_uri())
+        yield
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def user_name() -> str:
+    """Return the name of the system's user, who decides unless --reviewer names somebody else."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user without an entry in the list of users
+        return ""
+
+
+@contextmanager
+def _run_uvicorn(app: Any, listener: socket.socket) -> Iterator[None]:
+    """Run uvicorn in a thread, where it leaves signals alone, until the block ends."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app, log_level="error", access_log=False, lifespan="off", ws="none", server_header=False,
+        timeout_graceful_shutdown=3, h11_max_incomplete_event_size=64 * 1024,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)

@@ -1,0 +1,470 @@
+// The page: loads queues, follows the keys, and applies each decision at once; the outbox sends it.
+
+import { Outbox } from "./outbox.js";
+import { describe, drawRow, element, fillRow, imageAddress, percent } from "./rows.js";
+import { get, randomId } from "./server.js";
+
+const config = JSON.parse(document.body.dataset.config);
+const PAGE = 20; // bursts in one request
+const AHEAD = 12; // bursts loaded below the current one: more than two screens
+const KEPT_ABOVE = 30; // decided rows that stay in the page
+const POLL = 4000; // milliseconds between two looks at what others decided
+const RETRY = 2000; // milliseconds after a page that could not be loaded
+const MAX_SECONDS = 600;
+const $ = (id) => document.getElementById(id);
+
+const state = {
+  queue: config.queue, filters: {}, items: [], total: 0, current: 0, anchor: null, first: 0,
+  isPerImage: false, isComplete: false, isLoading: false, load: 0, note: "", shownAt: performance.now(), undo: [],
+  changes: config.changes, isAtEnd: false, next: 0,
+};
+const labelOf = new Map(Object.entries(config.keys).map(([label, key]) => [key, label]));
+const outbox = new Outbox(config.workspace, drawUnsent, takeStored);
+
+// ---- Loading
+
+async function openQueue(name, filters = {}) {
+  const load = ++state.load;
+  Object.assign(state, { queue: name, filters, items: [], total: 0, current: 0, anchor: null, first: 0, isComplete: false, isLoading: false, note: "", isAtEnd: false, next: 0 });
+  $("queue").value = name;
+  $("filters").dataset.queue = name;
+  $("rows").replaceChildren();
+  $("end").hidden = true;
+  await loadMore();
+  if (load === state.load) setCurrent(0);
+}
+
+// Queues of work leave out what is decided; a class or a search shows everything.
+function showsDone() {
+  return state.queue === "class" || state.queue === "search";
+}
+
+async function loadMore() {
+  if (state.isLoading || state.isComplete) return;
+  state.isLoading = true;
+  const load = state.load;
+  const values = { queue: state.queue, ...state.filters, start: state.next, count: PAGE, open: showsDone() ? 0 : 1 };
+  try {
+    const answer = await get("/api/queue", values);
+    if (load !== state.load) return;
+    state.total = answer.total;
+    state.note = answer.note;
+    state.isComplete = answer.items.length < PAGE;
+    state.next = (answer.items.at(-1)?.position ?? -1) + 1;
+    const unsent = outbox.bursts;
+    for (const item of answer.items) {
+      if (item.state === "open" && unsent.has(item.burst)) continue; // decided before a reload
+      item.selected = item.best;
+      state.items.push(item);
+      $("rows").append(drawRow(item, viewOf(state.items.length - 1)));
+    }
+    drawProgress(answer.progress);
+    if (!state.items.length && !state.isComplete) setTimeout(() => load === state.load && loadMore(), RETRY);
+    if (state.isAtEnd) advance(state.current + 1);
+    drawEnd();
+  } catch (error) {
+    if (load !== state.load) return;
+    say(error.message);
+    setTimeout(() => load === state.load && loadMore(), RETRY);
+  } finally {
+    if (load === state.load) state.isLoading = false;
+  }
+}
+
+async function poll() {
+  try {
+    const answer = await get("/api/changes", { queue: state.queue, ...state.filters, start: state.changes });
+    state.changes = answer.changes;
+    takeItems(answer.items);
+    drawLabels(answer.labels);
+    drawProgress(answer.progress);
+  } catch {
+    // the outbox reports a server that does not answer
+  }
+  setTimeout(poll, document.hidden ? POLL * 5 : POLL);
+}
+
+function takeStored(answer) {
+  takeItems(answer.items);
+  if (answer.queue === state.queue && !showsDone()) drawProgress(answer.progress);
+}
+
+// What the server says of bursts that are in the page, unless a decision about them is still on its way.
+function takeItems(items) {
+  const unsent = outbox.bursts;
+  for (const item of items) {
+    if (unsent.has(item.burst)) continue;
+    state.items.forEach((known, index) => {
+      if (known.burst !== item.burst) return;
+      const { position, reason, selected } = known;
+      state.items[index] = { ...item, position, reason, selected };
+      redraw(index);
+    });
+  }
+}
+
+// ---- Drawing
+
+function rowAt(index) {
+  return $("rows").children[index - state.first];
+}
+
+function viewOf(index) {
+  const [low, high] = rangeLimits();
+  return {
+    snapshot: config.snapshot, total: state.total, selected: state.items[index].selected,
+    isCurrent: index === state.current, isInRange: state.anchor !== null && index >= low && index <= high,
+    isPerImage: state.isPerImage, isUnsent: outbox.bursts.has(state.items[index].burst),
+  };
+}
+
+function redraw(index) {
+  const row = rowAt(index);
+  if (row) fillRow(row, state.items[index], viewOf(index));
+}
+
+function setCurrent(index, { keepRange = false, align = "auto" } = {}) {
+  if (!state.items.length) return drawEnd();
+  const before = [...rangeIndexes(), state.current];
+  state.current = Math.max(0, Math.min(index, state.items.length - 1));
+  if (!keepRange) state.anchor = null;
+  state.isAtEnd = false;
+  state.shownAt = performance.now();
+  restoreAbove(state.current);
+  for (const each of new Set([...before, ...rangeIndexes(), state.current])) redraw(each);
+  const row = rowAt(state.current);
+  row.focus({ preventScroll: true });
+  scrollTo(row, align);
+  trimAbove();
+  drawZoom();
+  if (state.current + AHEAD >= state.items.length) loadMore();
+}
+
+// Nothing moves while the next row is visible; then the page turns, with the row at the top.
+function scrollTo(row, align) {
+  const top = $("rows").getBoundingClientRect().top;
+  const header = document.querySelector("header").getBoundingClientRect().bottom;
+  const footer = $("keys").getBoundingClientRect().top;
+  const box = row.getBoundingClientRect();
+  const isVisible = box.top >= header - 1 && box.bottom <= footer + 1;
+  if (align === "top" || (!isVisible && box.bottom > footer)) window.scrollBy(0, box.top - header - 8);
+  else if (!isVisible && top <= box.top) window.scrollBy(0, box.top - header - 8);
+}
+
+function trimAbove() {
+  const rows = $("rows");
+  while (state.current - state.first > KEPT_ABOVE) {
+    const before = rowAt(state.current).getBoundingClientRect().top;
+    rows.firstElementChild.remove();
+    state.first += 1;
+    window.scrollBy(0, rowAt(state.current).getBoundingClientRect().top - before);
+  }
+}
+
+function restoreAbove(index) {
+  while (index < state.first + 3 && state.first > 0) {
+    state.first -= 1;
+    $("rows").prepend(drawRow(state.items[state.first], viewOf(state.first)));
+  }
+}
+
+function drawEnd() {
+  document.body.dataset.end = state.isAtEnd || !state.items.length;
+  const isDone = state.isComplete && (state.isAtEnd || !state.items.length);
+  $("end").hidden = !isDone && !state.isAtEnd;
+  const isEmpty = !state.items.length && state.note;
+  $("end").textContent = isDone ? (isEmpty ? state.note : "Nothing is left in this queue.") : "Loading more …";
+}
+
+function drawProgress(progress) {
+  const format = new Intl.NumberFormat("en");
+  $("p-done").textContent = `${format.format(progress.done)} of ${format.format(progress.total)}`;
+  $("p-rate").textContent = progress.rate ? Math.round(progress.rate) : "–";
+  $("p-left").textContent = progress.minutes_left === null ? "–" : duration(progress.minutes_left);
+  $("p-bar").style.setProperty("inline-size", `${progress.total ? (100 * progress.done) / progress.total : 0}%`);
+  $("advice").textContent = progress.advice;
+  if (!$("p-recall")) return;
+  const isKnown = progress.recall !== null;
+  $("p-recall").textContent = isKnown ? `${percent(progress.recall)}, at least ${percent(progress.recall_low)}` : "–";
+}
+
+function duration(minutes) {
+  if (minutes < 1) return "1 min";
+  return minutes < 90 ? `${Math.round(minutes)} min` : `${(minutes / 60).toFixed(1)} h`;
+}
+
+function drawUnsent() {
+  const count = outbox.entries.length;
+  const parts = [];
+  if (count && outbox.fault) parts.push(`${count} not sent: ${outbox.fault}`);
+  if (outbox.refused.length) parts.push(`${outbox.refused.length} refused: ${outbox.refused.at(-1).reason}`);
+  $("unsent").hidden = !parts.length;
+  $("unsent").textContent = parts.join(" · ");
+  document.body.dataset.unsent = count;
+}
+
+function drawLabels(labels) {
+  const known = new Set([...$("labels").children].map((option) => option.value));
+  for (const label of labels) if (!known.has(label)) $("labels").append(element("option", { value: label }));
+}
+
+function drawKeys() {
+  const buttons = [...labelOf].map(([key, label]) => keyButton(key, label));
+  buttons.push(keyButton("e", config.blank));
+  $("label-keys").replaceChildren(...buttons);
+}
+
+function keyButton(key, label) {
+  return element("button", { type: "button", "data-key": key }, element("kbd", {}, key.toUpperCase()), ` ${label}`);
+}
+
+function say(text) {
+  $("live").textContent = text;
+}
+
+// ---- Decisions
+
+function rangeLimits() {
+  const anchor = state.anchor ?? state.current;
+  return [Math.min(anchor, state.current), Math.max(anchor, state.current)];
+}
+
+function rangeIndexes() {
+  if (state.anchor === null) return [];
+  const [low, high] = rangeLimits();
+  return Array.from({ length: high - low + 1 }, (_, i) => low + i);
+}
+
+function targets() {
+  return state.anchor === null ? [state.current] : rangeIndexes();
+}
+
+function decide(indexes, action, labelFor) {
+  if (state.isAtEnd) return say("Nothing is left here.");
+  const seconds = Math.min(MAX_SECONDS, (performance.now() - state.shownAt) / 1000) / Math.max(1, indexes.length);
+  const step = [];
+  for (const index of indexes) {
+    const item = state.items[index];
+    const label = action === "label" ? labelFor(item) : null;
+    if (!item || (action === "label" && !label)) continue;
+    const isImage = state.isPerImage && state.anchor === null && action !== "skip";
+    const frame = item.frames[item.selected];
+    if (isImage && frame.failure) continue;
+    const decision = {
+      id: randomId(), burst: item.burst, frames: item.readable, action, label, queue: state.queue,
+      scope: isImage ? "image" : "burst", seconds: Math.round(seconds * 100) / 100, seen: item.seen ?? item.decision?.id ?? null,
+    };
+    if (isImage) decision.content_hash = frame.hash;
+    step.push({ decision, index, before: structuredClone(item), list: state.items });
+    apply(item, decision);
+    item.seen = decision.id; // until the server has answered
+  }
+  if (!step.length) return false;
+  state.undo.push(step);
+  outbox.add(step.map((each) => each.decision));
+  step.forEach((each) => redraw(each.index));
+  const { label, action: done } = step[0].decision;
+  say(`${label ?? done}${step.length > 1 ? ` for ${step.length} bursts` : ""}`);
+  return true;
+}
+
+function apply(item, decision) {
+  const isSkip = decision.action === "skip";
+  for (const frame of item.frames) {
+    if (frame.failure || isSkip || (decision.scope === "image" && frame.hash !== decision.content_hash)) continue;
+    frame.decided = true;
+    frame.label = decision.label;
+  }
+  const readable = item.frames.filter((frame) => !frame.failure);
+  if (isSkip) item.state = "skipped";
+  else if (readable.every((frame) => frame.decided)) item.state = "done";
+  if (!isSkip) item.labels = [...new Set(readable.map((frame) => frame.label).filter(Boolean))].sort();
+}
+
+function undo() {
+  const step = state.undo.pop();
+  if (!step) return say("Nothing to undo.");
+  const decisions = step.map(({ decision }) => ({ ...decision, id: randomId(), action: "undo", label: null, undoes: decision.id, seconds: null }));
+  outbox.add(decisions);
+  say("undone");
+  const here = step.filter((each) => each.list === state.items);
+  for (const { index, before } of here) state.items[index] = { ...before, conflict: state.items[index].conflict };
+  here.forEach(({ index }) => redraw(index));
+  if (here.length) setCurrent(here[0].index);
+  drawEnd();
+}
+
+function decideAndAdvance(action, labelFor) {
+  const indexes = targets();
+  if (!decide(indexes, action, labelFor)) return;
+  const item = state.items[state.current];
+  if (state.isPerImage && state.anchor === null && action !== "skip") {
+    const next = item.frames.findIndex((frame, i) => i > item.selected && !frame.failure && !frame.decided);
+    if (next >= 0) {
+      item.selected = next;
+      return setCurrent(state.current);
+    }
+  }
+  advance(indexes.at(-1) + 1);
+}
+
+// After the last burst, keys decide nothing until more are loaded or somebody goes back: it must not be decided twice.
+function advance(from, options) {
+  let next = from;
+  while (next < state.items.length && !showsDone() && state.items[next].state !== "open") next += 1;
+  setCurrent(next, options);
+  state.isAtEnd = next >= state.items.length;
+  if (state.isAtEnd) loadMore();
+  drawEnd();
+}
+
+function agreedLabel(item) {
+  if (state.isPerImage && state.anchor === null) return item.frames[item.selected].prediction ?? item.frames[item.selected].label;
+  return item.prediction ?? (item.labels.length === 1 ? item.labels[0] : null);
+}
+
+function agree() {
+  if (!agreedLabel(state.items[state.current] ?? { frames: [], labels: [], prediction: null })) return say("There is no prediction to agree with.");
+  decideAndAdvance("label", agreedLabel);
+}
+
+function agreeWithVisible() {
+  const header = document.querySelector("header").getBoundingClientRect().bottom;
+  const footer = $("keys").getBoundingClientRect().top;
+  const visible = state.items.map((_, index) => index).filter((index) => {
+    const box = rowAt(index)?.getBoundingClientRect();
+    return box && state.items[index].state === "open" && box.top >= header - 2 && box.bottom <= footer + 2;
+  });
+  const wasPerImage = state.isPerImage;
+  state.isPerImage = false;
+  const hasDecided = decide(visible, "label", agreedLabel);
+  state.isPerImage = wasPerImage;
+  if (hasDecided) advance(visible.at(-1) + 1, { align: "top" });
+}
+
+// ---- Zoom and modes
+
+function toggleZoom(isOpen = $("zoom").hidden) {
+  $("zoom").hidden = !isOpen;
+  drawZoom();
+}
+
+function drawZoom() {
+  const item = state.items[state.current];
+  if ($("zoom").hidden || !item) return;
+  const frame = item.frames[item.selected];
+  $("zoom-image").src = imageAddress(config.snapshot, frame, "large");
+  $("zoom-image").alt = describe(item, state.total);
+  const prediction = item.prediction === null ? "" : ` · ${item.prediction} ${percent(item.score)}`;
+  $("zoom-caption").textContent = `${item.selected + 1} of ${item.frame_count} · ${frame.name}${prediction}`;
+  for (const next of state.items.slice(state.current + 1, state.current + 4)) new Image().src = imageAddress(config.snapshot, next.frames[next.best], "large");
+}
+
+function togglePerImage() {
+  state.isPerImage = !state.isPerImage;
+  document.querySelector('[data-key="p"]').setAttribute("aria-pressed", state.isPerImage);
+  document.body.classList.toggle("per-image", state.isPerImage);
+  state.items.forEach((_, index) => redraw(index));
+  say(state.isPerImage ? "Keys label single images." : "Keys label bursts.");
+}
+
+function moveFrame(by) {
+  const item = state.items[state.current];
+  if (!item) return;
+  item.selected = Math.max(0, Math.min(item.frames.length - 1, item.selected + by));
+  redraw(state.current);
+  drawZoom();
+}
+
+function moveBurst(by, isExtending) {
+  if (isExtending && state.anchor === null) state.anchor = state.current;
+  setCurrent(state.current + by, { keepRange: isExtending });
+}
+
+function openNewLabel(isOpen) {
+  $("new-label").hidden = !isOpen;
+  if (isOpen) {
+    $("new-label-text").value = "";
+    $("new-label-text").focus({ preventScroll: true });
+  } else rowAt(state.current)?.focus({ preventScroll: true });
+}
+
+// ---- Keys
+
+const COMMANDS = {
+  enter: agree, e: () => decideAndAdvance("label", () => config.blank), u: () => decideAndAdvance("unknown"),
+  s: () => decideAndAdvance("skip"), z: undo, a: agreeWithVisible, " ": () => toggleZoom(), p: togglePerImage,
+  n: () => openNewLabel(true), q: () => $("queue").focus({ preventScroll: true }),
+};
+
+function press(key) {
+  if (labelOf.has(key)) return state.items.length && decideAndAdvance("label", () => labelOf.get(key));
+  return COMMANDS[key]?.();
+}
+
+// Layouts differ in what Shift and letters give: digits by their place, letters by what they type if that is Latin.
+function keyName(event) {
+  if (/^(Digit|Numpad)\d$/.test(event.code)) return event.code.at(-1);
+  const key = event.key.toLowerCase();
+  return /^Key[A-Z]$/.test(event.code) && !/^[a-z]$/.test(key) ? event.code.at(-1).toLowerCase() : key;
+}
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches("input, select, textarea");
+  if (event.key === "Escape") {
+    if (!$("zoom").hidden) return toggleZoom(false);
+    openNewLabel(false);
+    return setCurrent(state.current);
+  }
+  if ((event.ctrlKey || event.metaKey) && event.key === "z" && !isTyping) return undo();
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches("button, a") && (event.key === "Enter" || event.key === " ")) return;
+  const moves = { ArrowDown: () => moveBurst(1, event.shiftKey), ArrowUp: () => moveBurst(-1, event.shiftKey), ArrowRight: () => moveFrame(1), ArrowLeft: () => moveFrame(-1) };
+  const name = keyName(event);
+  if (!moves[event.key] && !labelOf.has(name) && !COMMANDS[name]) return;
+  event.preventDefault();
+  if (event.repeat && !moves[event.key]) return; // a key held down decides once
+  moves[event.key] ? moves[event.key]() : press(name);
+});
+
+$("keys").addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-key]");
+  if (button) press(button.dataset.key.toLowerCase());
+});
+$("rows").addEventListener("click", (event) => {
+  const row = event.target.closest(".row");
+  if (!row) return;
+  const index = state.first + [...$("rows").children].indexOf(row);
+  const cell = event.target.closest("[data-index]");
+  if (cell) state.items[index].selected = Number(cell.dataset.index);
+  if (event.shiftKey && state.anchor === null) state.anchor = state.current;
+  setCurrent(index, { keepRange: event.shiftKey });
+});
+$("zoom").addEventListener("click", () => toggleZoom(false));
+$("queue").addEventListener("change", (event) => openQueue(event.target.value));
+$("filters").addEventListener("change", applyFilters);
+$("filters").addEventListener("submit", (event) => {
+  event.preventDefault();
+  applyFilters();
+});
+$("new-label").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const label = $("new-label-text").value.trim();
+  openNewLabel(false);
+  if (label && state.items.length) decideAndAdvance("label", () => label);
+});
+
+function applyFilters() {
+  const filters = { station: $("f-station").value, day: $("f-day").value };
+  if (state.queue === "class") filters.label = $("f-label").value.trim();
+  if (state.queue === "search") filters.text = $("f-text").value.trim();
+  openQueue(state.queue, filters);
+}
+
+drawKeys();
+drawLabels(config.labels);
+drawUnsent();
+await outbox.drain();
+await openQueue(config.queue);
+setTimeout(poll, POLL);
+document.body.dataset.ready = "true";

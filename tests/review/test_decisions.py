@@ -1,0 +1,231 @@
+"""Decisions over the API: what they store, undo, conflicts, repetition, other sessions."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+pytest.importorskip("deltalake")
+pytest.importorskip("httpx")
+
+from pipelines.review.journal import parse_line
+from pipelines.schemas import LABELS
+
+from .conftest import SURVEY, client_of
+from .made import NOON, hash_of, path_of, write_table
+from .test_security import decision, post
+
+
+def stored(client):
+    path = client.opened.review.decisions._writer.path
+    return [parse_line(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+def test_a_burst_is_decided_as_a_whole_one_row_for_each_image(client):
+    sent = post(client, decision(queue="review", seconds=2.25))
+    assert sent.status_code == 200
+    rows = stored(client)
+    assert [row.content_hash for row in rows] == [hash_of("b1", i) for i in range(3)]
+    first = rows[0]._replace(decision_id="", reviewed_at=None)
+    assert first == type(first)(
+        "",
+        hash_of("b1", 0),
+        path_of("b1", 0),
+        "fox",
+        "confirm",
+        scope="burst",
+        predicted="fox",
+        score=rows[0].score,
+        model_version="1",
+        burst_id="b1",
+        group_id="g1",
+        queue="review",
+        is_model_chosen=True,
+        reviewer="ada",
+        seconds=2.25,
+        session="session",
+    )
+    assert rows[0].score == pytest.approx((0.99 + 0.98 + 0.2) / 3)  # of the burst
+    item = sent.json()["items"][0]
+    assert (item["state"], item["labels"], item["decision"]["label"]) == ("done", ["fox"], "fox")
+    assert sent.json()["progress"]["done"] == 1 and sent.json()["progress"]["total"] == 4
+
+
+def test_unreadable_frames_are_not_decided(client):
+    assert post(client, decision("b6", 1)).status_code == 200
+    assert [row.path for row in stored(client)] == [path_of("b6", 1)]
+
+
+def test_one_image_of_a_burst(client):
+    values = {"scope": "image", "content_hash": hash_of("b1", 2), "label": "hare"}
+    item = post(client, decision(**values)).json()["items"][0]
+    (row,) = stored(client)
+    assert (row.path, row.action, row.scope, row.predicted, row.score) == (
+        path_of("b1", 2),
+        "correct",
+        "image",
+        "blank",
+        0.8,
+    )
+    assert [frame["decided"] for frame in item["frames"]] == [False, False, True]
+    assert (item["state"], item["labels"]) == ("open", ["hare"])
+
+
+def test_a_repeated_request_writes_nothing_twice(client):
+    choice = decision()
+    for _ in range(3):
+        assert post(client, choice).json()["stored"] == [choice["id"]]
+    assert len(stored(client)) == 3
+
+
+def test_undo_restores_the_label_before_and_what_was_chosen_by_the_model_stays_so(client):
+    choice = decision("b5", 1, label="hare")
+    post(client, choice)
+    undo = {**choice, "id": str(uuid.uuid4()), "action": "undo", "undoes": choice["id"], "label": None}
+    item = post(client, undo).json()["items"][0]
+    assert (item["state"], item["labels"], item["decision"]) == ("open", ["fox"], None)
+    first, second = stored(client)
+    assert (second.action, second.undoes, second.label) == ("undo", first.decision_id, None)
+    assert (first.previous_label, second.previous_label) == ("fox", "hare")
+    assert not first.is_model_chosen  # its group had the label of the source
+
+
+def test_a_decision_and_its_undo_in_one_request(client):
+    choice = decision()
+    undo = {**choice, "id": str(uuid.uuid4()), "action": "undo", "undoes": choice["id"]}
+    assert post(client, choice, undo).json()["items"][0]["state"] == "open"
+
+
+@pytest.mark.parametrize(
+    ("queue", "burst", "frames", "expected"),
+    [
+        ("review", "b1", 3, True),
+        ("audit", "b3", 2, True),
+        ("class", "b3", 2, True),
+        ("suspects", "b3", 2, True),
+        ("search", "b3", 2, False),
+        ("suggest", "b3", 2, False),  # no file: drawn at random
+        ("review", "b5", 1, False),  # labelled by the source
+    ],
+)
+def test_is_model_chosen(client, queue, burst, frames, expected):
+    post(client, decision(burst, frames, queue=queue))
+    assert {row.is_model_chosen for row in stored(client)} == {expected}
+
+
+def test_the_second_burst_of_a_group_is_not_chosen_by_the_model_any_more(client):
+    post(client, decision("b0", 2))
+    post(client, decision("b2", 1))
+    assert [row.is_model_chosen for row in stored(client)] == [True, True, False]
+
+
+def test_cannot_tell_is_a_decision_and_skip_is_none(client):
+    items = post(client, decision(action="unknown"), decision("b3", 2, action="skip")).json()["items"]
+    assert [(item["state"], item["labels"]) for item in items] == [("done", []), ("skipped", [])]
+    assert [(row.action, row.label) for row in stored(client)] == [("unknown", None)] * 3 + [("skip", None)] * 2
+
+
+def test_decided_and_skipped_bursts_leave_the_queue_and_a_restart_brings_the_skipped_back(client, open_review):
+    post(client, decision("b0", 2), decision("b6", 1, action="skip"))
+    left = client.get("/api/queue", params={"queue": "review", "open": "1"}).json()
+    assert [item["burst"] for item in left["items"]] == ["b1", "b2"]
+    again = client_of(open_review(session="later"))
+    left = again.get("/api/queue", params={"queue": "review", "open": "1"}).json()
+    assert [item["burst"] for item in left["items"]] == ["b1", "b6", "b2"]
+    assert (left["progress"]["done"], left["progress"]["total"]) == (1, 4)
+
+
+def test_two_servers_see_the_decisions_of_each_other_and_the_conflict(client, open_review):
+    other = client_of(open_review(session="other", reviewer="ben"))
+    post(client, decision())
+    post(other, decision(label="hare"))
+    for each in (client, other):
+        changed = each.get("/api/changes", params={"queue": "review"}).json()
+        item = {item["burst"]: item for item in changed["items"]}["b1"]
+        assert item["labels"] == ["hare"]  # the newest counts
+        assert [(one["reviewer"], one["label"]) for one in item["conflict"]] == [("ben", "hare"), ("ada", "fox")]
+    agreed = post(client, decision(label="hare")).json()["items"][0]
+    assert agreed["conflict"] == []
+
+
+def test_two_windows_of_one_server(client):
+    first = post(client, decision()).json()["items"][0]
+    assert first["conflict"] == []
+    second = post(client, decision(label="hare", seen=None)).json()["items"][0]  # it had not been shown the first
+    assert [one["label"] for one in second["conflict"]] == ["hare", "fox"]
+
+
+def test_a_correction_in_the_same_window_is_no_conflict(client):
+    first = post(client, decision()).json()["items"][0]
+    second = post(client, decision(label="hare", seen=first["decision"]["id"])).json()["items"][0]
+    assert (second["labels"], second["conflict"]) == (["hare"], [])
+
+
+def test_a_correction_before_the_server_has_answered_is_no_conflict(client):
+    first = decision()
+    second = post(client, first, decision(label="hare", seen=first["id"])).json()["items"][0]
+    assert (second["labels"], second["conflict"]) == (["hare"], [])
+
+
+def test_decisions_of_the_table_and_of_journals_are_both_read(open_review, tmp_path):
+    opened = open_review()
+    post(client_of(opened), decision("b0", 2, label="hare"))
+    row = {"decision_id": "d", "content_hash": hash_of("b4", 0), "path": "p", "label": "otter", "action": "correct"}
+    more = {"reviewed_at": NOON, "is_model_chosen": False, "session": "old", "queue": "import"}
+    write_table(tmp_path / "workspace", "labels", LABELS, [{**row, **more}])
+    again = open_review(session="again").review.decisions
+    assert again.label_names[-1] == "hare" and "otter" in again.label_names
+    assert sorted(filter(None, {again.label_of(i) for i in range(len(again.snapshot))})) == ["fox", "hare", "otter"]
+
+
+def test_a_torn_last_line_is_not_read_and_a_full_disk_loses_nothing(client, open_review, monkeypatch):
+    import pipelines.review.journal as journal
+
+    post(client, decision("b0", 2))
+    path = client.opened.review.decisions._writer.path
+    whole = path.read_bytes()
+    real = journal.os.write
+
+    def full(descriptor, data):
+        real(descriptor, bytes(data)[:40])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal.os, "write", full)
+    sent = post(client, decision())
+    assert (sent.status_code, sent.json()) == (
+        507,
+        {"error": "The journal cannot be written: No space left on device."},
+    )
+    assert path.read_bytes() == whole
+    monkeypatch.undo()
+    with path.open("ab") as file:
+        file.write(b'{"decision_id": "torn')
+    decisions = open_review(session="later").review.decisions
+    assert decisions.is_decided.sum() == 2
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_label_known_in_another_case_gets_its_known_spelling(client):
+    for choice in (decision(label="HARE"), decision("b3", 2, label="Otter"), decision("b4", 1, label="otter")):
+        post(client, choice)
+    assert sorted({row.label for row in stored(client)}) == ["Otter", "hare"]
+
+
+def test_times_always_grow(client):
+    decisions = client.opened.review.decisions
+    times = [decisions.next_time() for _ in range(100)]
+    assert all(b - a >= timedelta(microseconds=1) for a, b in pairwise(times))
+
+
+def test_lines_of_the_journal_are_what_the_merge_reads(client):
+    from pipelines.workspace.journals import pending_decisions
+
+    post(client, decision(label="  Häre\u200b "))
+    path = client.opened.review.decisions._writer.path
+    assert pending_decisions(str(path.parents[2])) == stored(client)
+    assert json.loads(path.read_bytes().splitlines()[0])["label"] == "Häre"
+    assert len(SURVEY) == 7
