@@ -27,7 +27,7 @@ TITLES = {
     "class": "A class, station or day",
     "search": "Search by path",
 }
-FILES = {"suggest": ("suggestions.json", "irbis suggest"), "suspects": ("suspects.json", "irbis report")}
+FILES = {"suggest": ("suggestions.json", "irbis suggest"), "suspects": ("suspects.json", "irbis train")}
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,8 @@ class Queues:
             found = [(self._find(item), item) for item in items]
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             return Queue(name, np.zeros(0, np.int64), note=f"{path} cannot be read ({error}). Run `{command}` again.")
+        if not items:
+            return Queue(name, np.zeros(0, np.int64), note=f"`{command}` has found nothing to show here.")
         first: dict[int, dict[str, Any]] = {}
         for burst, item in found:
             if burst >= 0:

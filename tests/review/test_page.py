@@ -216,7 +216,7 @@ def test_queues_filters_and_the_audit(browser, running, workspace):
     assert page.locator(".row").count() == 1
     page.locator("#queue").select_option("suspects")
     page.wait_for_selector("#end:visible")
-    assert page.locator("#end").text_content() == "Run `irbis report` first: it writes suspects.json."
+    assert page.locator("#end").text_content() == "Run `irbis train` first: it writes suspects.json."
 
 
 @pytest.mark.parametrize(("width", "height"), [(1366, 768), (420, 800)])

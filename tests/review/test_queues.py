@@ -75,11 +75,12 @@ def test_suggestions_keep_their_order_reasons_and_whether_a_model_chose_them(ope
 @pytest.mark.parametrize(
     ("text", "note"),
     [
-        (None, "Run `irbis report` first: it writes suspects.json."),
+        (None, "Run `irbis train` first: it writes suspects.json."),
         ("{", "suspects.json cannot be read (Expecting property name"),
         ('{"items": 3}', "suspects.json cannot be read ("),
         ('{"items": [{"burst_id": "b1"}]}', "suspects.json cannot be read ('content_hash')"),
-        ('{"items": []}', "None of the images in suspects.json is in the workspace any more."),
+        ('{"items": []}', "`irbis train` has found nothing to show here."),
+        ('{"items": [{"content_hash": "x"}]}', "None of the images in suspects.json is in the workspace any more."),
     ],
 )
 def test_a_missing_or_broken_file_says_which_command_writes_it(open_review, text, note):
@@ -90,7 +91,7 @@ def test_a_missing_or_broken_file_says_which_command_writes_it(open_review, text
         (folder / "suspects.json").write_text(text)
     queue = opened.review.queues.get("suspects", Filters())
     assert len(queue.bursts) == 0
-    assert note in queue.note and "irbis report" in queue.note
+    assert note in queue.note and "irbis train" in queue.note
 
 
 def test_class_station_day_and_path(open_review):
