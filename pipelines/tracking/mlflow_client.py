@@ -20,7 +20,6 @@ from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
-from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 from pyspark.ml import PipelineModel
 
 from pipelines.azure.hadoop import artifact_credentials_env, artifact_root, has_folder_markers
@@ -39,7 +38,6 @@ from pipelines.tracking.stored_models import DIGEST_TAG, NOT_FOUND_CODES
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases; at most one version has each
 EVALUATION = "evaluation.json"
-REQUIREMENTS = ["irbis"]  # of a model; MLflow would take half a minute to infer them
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 for noisy in ("alembic", "mlflow", "mlflow.store.db.utils", "mlflow.utils.environment", "py4j"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -77,10 +75,6 @@ class Tracking:
         identifier = experiment.experiment_id if experiment else client.create_experiment(config.experiment, location)
         on_catalog = (config.registry_uri or "").startswith("databricks-uc")
         return cls(client, identifier, config.model, settings.workspace, on_catalog)
-
-    def warm_up(self) -> None:
-        """Let MLflow list the modules of all packages, which otherwise waits until it logs a model (.6 s)."""
-        warn_dependency_requirement_mismatches(REQUIREMENTS)
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
@@ -128,7 +122,7 @@ class Tracking:
         options = {
             "artifact_path": "model",
             "signature": signature,
-            "pip_requirements": REQUIREMENTS,
+            "pip_requirements": stored_models.REQUIREMENTS,
             "dfs_tmpdir": self._scratch_dir(),
         }
         if has_folder_markers(mlflow.get_artifact_uri()):  # written by Spark, MLflow would read them as files

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 from pyspark.ml import PipelineModel
 
 from pipelines.errors import ModelError
@@ -18,6 +19,7 @@ from pipelines.tracking.model_version import ModelVersion
 
 DIGEST_TAG = "artifacts_sha256"  # the tag with the digest of a version's files
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")  # the stores differ
+REQUIREMENTS = ["irbis"]  # of a model; MLflow would take half a minute to infer them
 _log = logging.getLogger(__name__)
 
 
@@ -80,3 +82,8 @@ def _download(client: mlflow.MlflowClient, version: ModelVersion, scratch: str |
 
 def _artifact_uri(client: mlflow.MlflowClient, version: ModelVersion) -> str:
     return str(client.get_run(version.run_id).info.artifact_uri)
+
+
+def list_packages() -> None:
+    """Let MLflow list the modules of all packages now (.6 s) instead of when it logs the first model."""
+    warn_dependency_requirement_mismatches(REQUIREMENTS)

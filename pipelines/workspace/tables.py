@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,7 +19,7 @@ from pipelines import schemas
 from pipelines.azure.hadoop import configure_hadoop_access
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
-from pipelines.workspace.commits import Pin, guard_commit
+from pipelines.workspace.commits import Pin, guard_commit, last_local_commit
 
 SCHEMAS = {
     "images": schemas.IMAGES,
@@ -29,7 +28,6 @@ SCHEMAS = {
     "labels": schemas.LABELS,
     "datasets": schemas.DATASETS,
 }
-
 CREATED_BY = {
     "images": "irbis ingest --images DIR",
     "features": "irbis featurize",
@@ -37,9 +35,7 @@ CREATED_BY = {
     "labels": "irbis review",
     "datasets": "irbis datasets add NAME --images DIR",
 }
-
 ROW_KEY = ["path", "ingested_at"]  # identifies a row of images
-COMMIT_FILE = re.compile(r"(\d{20})\.(json|checkpoint\..*)$")  # in _delta_log
 BROADCAST_MAX_ROWS = 200_000  # paths or hashes
 
 
@@ -145,8 +141,7 @@ class Tables:
         if not self.exists(name):
             return None
         if not self.schema and "://" not in self.workspace:  # a query takes a quarter of a second
-            log = Path(self.location(name), "_delta_log")
-            return max(int(match[1]) for file in os.listdir(log) if (match := COMMIT_FILE.match(file)))
+            return last_local_commit(Path(self.location(name)))
         return int(self.history(name, 1).select("version").first()[0])
 
     def bytes_on_disk(self, name: str) -> int:

@@ -40,6 +40,7 @@ from pipelines.stages.train.training_data import (
 )
 from pipelines.tracking.code_version import code_version
 from pipelines.tracking.mlflow_client import EVALUATION, ModelVersion, Tracking
+from pipelines.tracking.stored_models import list_packages
 from pipelines.workspace.journals import journal_notes, merge_journals
 from pipelines.workspace.tables import Tables
 
@@ -98,7 +99,8 @@ def _calibration_error(predictions: PredictionSet) -> float:
 
 def prepare(settings: Settings) -> None:
     """Do what needs no Spark and would keep the driver waiting: connect to MLflow, and import matplotlib."""
-    Tracking.of(settings).warm_up()
+    Tracking.of(settings)
+    list_packages()
     importlib.import_module(PLOTS)
 
 
