@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from pipelines.evaluation.results import Interval
+if TYPE_CHECKING:
+    from pipelines.evaluation.results import Interval  # commands that only count need no NumPy
+
 
 UNKNOWN = "–"
 IMAGE_URI = re.compile(r"data:image/(jpeg|png|webp|gif);base64,[A-Za-z0-9+/=]+")
