@@ -123,3 +123,12 @@ def test_text_waits_for_a_store_that_cannot_be_reached_yet():
     is_reachable = True
     log.add("two\n"), log.stop(), log.stop()
     assert got == ["one\ntwo\n"]
+
+
+def test_redrawn_progress_bars_are_left_out():
+    written: list[str] = []
+    log = RunLog(lambda text: not written.append(text))
+    for text in ("a line\n", "\rfeaturize: 5 %", "the next\n"):
+        log.add(text)
+    log.stop()
+    assert written == ["a line\nthe next\n"]
