@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -64,7 +64,7 @@ def _load_local(settings: Settings, workspace: str, tables: dict[str, LocalTable
     with ThreadPoolExecutor() as pool:
         images = pool.submit(images_table.read, IMAGE_COLUMNS)
         labels = pool.submit(labels_table.read, LABEL_COLUMNS) if labels_table else None
-        version, notes = find_version(settings)
+        version = find_version(settings)
         predictions = None
         if version and predictions_table:
             predictions = predictions_table.read(
@@ -72,9 +72,9 @@ def _load_local(settings: Settings, workspace: str, tables: dict[str, LocalTable
             )
         stored = list(_to_decisions(labels.result())) if labels else []
         key = snapshot_key(workspace, *[table and table.version for table in tables.values()], version)
-        snapshot, more = _build(images.result(), predictions, version, settings, key)
+        snapshot, notes = _build(images.result(), predictions, version, settings, key)
     reader = StoredBytes(images_table.files, *images_table.locate(), snapshot.holders)
-    return Loaded(snapshot, reader.read, stored, (*notes, *more))
+    return Loaded(snapshot, reader.read, stored, tuple(notes))
 
 
 def _build(
@@ -88,18 +88,18 @@ def _build(
     return build_snapshot(images, predictions, model, key), notes
 
 
-def find_version(settings: Settings) -> tuple[ModelVersion | None, list[str]]:
-    """Return the version whose predictions are shown, and notes. Without a server, MLflow is not imported."""
+def find_version(settings: Settings) -> ModelVersion | None:
+    """Return the version whose predictions are shown. Without a server, MLflow is not imported."""
     if is_local_store(settings):
         try:
-            return read_local_version(settings), []
+            return read_local_version(settings)
         except sqlite3.Error:
             pass  # of another version of MLflow, which knows its own tables
     from pipelines.tracking.mlflow_client import CHAMPION, Tracking
 
     tracking = Tracking.of(settings)
     wanted = settings.score.model_version
-    return (tracking.champion() if wanted == CHAMPION else tracking.get_version(wanted)), []
+    return tracking.champion() if wanted == CHAMPION else tracking.get_version(wanted)
 
 
 def _to_decisions(table: pa.Table) -> Iterator[Decision]:
@@ -112,10 +112,9 @@ def _load_with_spark(settings: Settings, workspace: str, get_spark: GetSpark, re
     from pipelines.workspace.tables import Tables
 
     tables = Tables.of(get_spark(), settings)
-    if not tables.exists("images"):
-        raise DataError(NO_IMAGES.format(workspace))
+    tables.require("images")
     images = _collect(tables, "images", IMAGE_COLUMNS)
-    version, notes = find_version(settings)
+    version = find_version(settings)
     predictions = None
     if version and tables.exists("predictions"):
         predictions = _collect(tables, "predictions", PREDICTION_COLUMNS)
@@ -125,15 +124,16 @@ def _load_with_spark(settings: Settings, workspace: str, get_spark: GetSpark, re
         predictions = predictions.filter(same)
     stored = list(_to_decisions(_collect(tables, "labels", LABEL_COLUMNS)))
     key = snapshot_key(workspace, *[tables.version(name) for name in ("images", "predictions", "labels")], version)
-    snapshot, more = _build(images, predictions, version, settings, key)
+    snapshot, notes = _build(images, predictions, version, settings, key)
     note = f"The tables are read with Spark ({reason}), which starts more slowly."
-    return Loaded(snapshot, _SparkBytes(tables, images, snapshot).read, stored, (note, *notes, *more))
+    return Loaded(snapshot, _SparkBytes(tables, images, snapshot).read, stored, (note, *notes))
 
 
 def _collect(tables: Tables, name: str, columns: tuple[str, ...]) -> pa.Table:
     """Return columns of a table; times as those of `local_delta`."""
-    rows = tables.read(name).select(*columns)
-    batches: Any = rows._collect_as_arrow()  # toArrow is there from Spark 4
+    from pipelines.spark.arrow import collect_arrow
+
+    batches = collect_arrow(tables.read(name).select(*columns))
     if not batches:
         return pa.table({column: pa.nulls(0) for column in columns})
     table = pa.Table.from_batches(batches)

@@ -104,18 +104,16 @@ class Queues:
         return numbers[np.argsort(ranks, kind="stable")]
 
     def _review(self) -> Queue:
-        note = "" if self._snapshot.model else "There are no predictions yet: run `irbis train`, then `irbis score`."
-        numbers = self.to_review
-        if not note and not len(numbers):
-            note = "No burst needs review."
-        return Queue("review", numbers, note=note)
+        return self._of_predictions("review", self.to_review, "No burst needs review.")
 
     def _audit(self) -> Queue:
-        note = "" if self._snapshot.model else "There are no predictions yet: run `irbis train`, then `irbis score`."
-        numbers = self.dismissed
-        if not note and not len(numbers):
-            note = "The model dismissed no burst: all need review."
-        return Queue("audit", numbers, note=note)
+        return self._of_predictions("audit", self.dismissed, "The model dismissed no burst: all need review.")
+
+    def _of_predictions(self, name: str, numbers: Ints, none: str) -> Queue:
+        """Return a queue of predicted bursts; with `none` as note if there are none."""
+        if not self._snapshot.model:
+            return Queue(name, numbers, note="There are no predictions yet: run `irbis train`, then `irbis score`.")
+        return Queue(name, numbers, note="" if len(numbers) else none)
 
     def _spread(self) -> Queue:
         """Return the unlabelled bursts, one of each station after the other, at random within a station."""
