@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+TEMPORARY_FOLDER = re.compile(r"process-(?P<host>[\w.]+)-(?P<pid>\d{1,9})-[\w.]+-\w+")
 START_TIME = 19  # of the fields of /proc/PID/stat after the name, in ticks since the machine started
 
 
@@ -84,6 +89,31 @@ def oldest_java() -> float | None:
         except OSError:  # it has ended meanwhile
             continue
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + min(found) if found else None
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder below `parent` and remove it afterwards. If this process is killed: see `is_left_behind`."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=_folder_prefix(Process.of(os.getpid())), dir=parent) as folder:
+        yield Path(folder)
+
+
+def is_left_behind(name: str) -> bool:
+    """Return whether a folder of this name is by `temporary_folder`, in a process of this machine that has ended."""
+    found = TEMPORARY_FOLDER.fullmatch(name)
+    if not found or found["host"] != _as_name(socket.gethostname()):
+        return False
+    now = Process.of(int(found["pid"]))
+    return not name.startswith(_folder_prefix(now)) or _is_zombie(now.pid)
+
+
+def _folder_prefix(process: Process) -> str:
+    return f"process-{_as_name(process.host)}-{process.pid}-{_as_name(process.started_at)}-"
+
+
+def _as_name(text: str | None) -> str:
+    return re.sub(r"[^A-Za-z0-9.]", "_", text or "unknown")
 
 
 def _boot_id() -> str | None:

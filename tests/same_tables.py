@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from pipelines.config.loader import load_settings
+from pipelines.schemas import Failure
 from pipelines.workspace.tables import Tables
 
 CONTENT = {
@@ -18,6 +19,7 @@ CONTENT = {
 }
 
 
+TRANSIENT = [failure.value for failure in Failure if failure.is_transient]
 Roots = tuple[str, str]  # what the paths of the one and of the other begin with
 
 
@@ -46,4 +48,10 @@ def _content(spark: SparkSession, workspace: Path, name: str, root: str) -> Data
         "features": F.transform("features", lambda value: F.round(value, 3)).alias("features"),
         "path": F.expr(f"substring(path, {len(root) + 1})").alias("path"),
     }
-    return _table(spark, workspace, name).select(*[changed.get(column, F.col(column)) for column in CONTENT[name]])
+    rows = _table(spark, workspace, name)
+    if name == "images":  # an image that could not be fetched at first has a row of that, and a newer one
+        is_replaced = F.row_number().over(Window.partitionBy("path").orderBy(F.desc("ingested_at"))) > 1
+        rows = rows.withColumn("is_replaced", is_replaced).where(
+            ~F.col("is_replaced") | ~F.col("failure").isin(*TRANSIENT)
+        )
+    return rows.select(*[changed.get(column, F.col(column)) for column in CONTENT[name]])

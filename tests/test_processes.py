@@ -98,3 +98,24 @@ def test_a_run_that_is_looked_at_from_another_machine_keeps_its_record(tmp_path)
     entry = ledger.write(run_of(replace(Process.of(os.getpid()), host="elsewhere")))
     assert refresh(entry, LocalBackend(ledger), ledger).state == UNKNOWN
     assert ledger.all()[0].state == RUNNING
+
+
+def test_a_temporary_folder_is_left_behind_once_its_process_is_killed(tmp_path):
+    code = f"""
+from pathlib import Path
+from pipelines.processes import temporary_folder
+with temporary_folder(Path({str(tmp_path)!r})) as folder:
+    print(folder.name, flush=True)
+    input()
+"""
+    running = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    name = running.stdout.readline().decode().strip()
+    assert [path.name for path in tmp_path.iterdir()] == [name] and not processes.is_left_behind(name)
+    running.kill()
+    running.communicate()
+    assert [path.name for path in tmp_path.iterdir()] == [name] and processes.is_left_behind(name)
+    assert not processes.is_left_behind(name.replace("process-", "process-elsewhere."))
+    assert not processes.is_left_behind(f"{name}/..") and not processes.is_left_behind("tmpab_12xyz")
+    with processes.temporary_folder(tmp_path) as folder:
+        assert not processes.is_left_behind(folder.name)
+    assert not folder.exists()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.config.settings import Settings
-from pipelines.processes import oldest_java
+from pipelines.processes import TEMPORARY_FOLDER, is_left_behind, oldest_java
 from pipelines.runs.history import LOCAL, PENDING, RUNNING, RunHistory, refresh_local
 from pipelines.runs.record import RUNS, is_expired
 from pipelines.spark.class_data_sharing import ARCHIVE_DIR as CLASSES
@@ -30,7 +30,7 @@ WEEK = 7 * DAY  # after which files of processes that are not visible from here 
 FORMER_QUEUE = "arrivals"  # table that `irbis ingest --watch` once wrote, with a checkpoint per source
 # Names that only irbis, MLflow and Spark create: a workspace may be in a folder with other files.
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-IN_SCRATCH = re.compile(rf"tmp[a-z0-9_]{{8}}|{UUID}")
+IN_SCRATCH = re.compile(rf"tmp[a-z0-9_]{{8}}|{UUID}|{TEMPORARY_FOLDER.pattern}")
 DRAFT = re.compile(r"\..+\.\d+\.draft")
 SENT = re.compile(r"[0-9a-f]{16}")
 QUEUE_CHECKPOINT = re.compile(r"ingest-[0-9a-f]{16}")
@@ -115,7 +115,11 @@ def _find_in_workspace(settings: Settings, now: float) -> Iterator[Leftover]:
         yield Leftover("file uploaded for runs", "files uploaded for runs", tuple(sent))
     scratch = [*_list_entries(workspace / "scratch"), *_list_entries(workspace / "scratch" / "checkpoints")]
     before = now - (DAY if is_held else WEEK)
-    scratch = [path for path in scratch if IN_SCRATCH.fullmatch(path.name) and _is_older(path, before)]
+    scratch = [
+        path
+        for path in scratch
+        if is_left_behind(path.name) or (IN_SCRATCH.fullmatch(path.name) and _is_older(path, before))
+    ]
     yield Leftover("scratch entry", "scratch entries", tuple(scratch))
     patterns = (".*.draft", "*/.*.draft", f"{RUNS}/*/.*.draft", "review/journal/.*.draft")
     drafts = [path for pattern in patterns for path in workspace.glob(pattern)]

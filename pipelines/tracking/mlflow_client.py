@@ -34,7 +34,7 @@ from pipelines.tracking.local_store import (
     truncate_description,
 )
 from pipelines.tracking.model_version import TAG_PREFIX, ModelVersion, Tags, encode_tags
-from pipelines.tracking.stored_models import DIGEST_TAG, NOT_FOUND_CODES
+from pipelines.tracking.stored_models import DIGEST_TAG, NOT_FOUND_CODES, scratch_folder
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases; at most one version has each
 EVALUATION = "evaluation.json"
@@ -119,16 +119,13 @@ class Tracking:
             inputs=Schema([ColSpec(Array(DataType.float), "features")]),
             outputs=Schema([ColSpec(DataType.double, "prediction")]),
         )
-        options = {
-            "artifact_path": "model",
-            "signature": signature,
-            "pip_requirements": stored_models.REQUIREMENTS,
-            "dfs_tmpdir": self._scratch_dir(),
-        }
-        if has_folder_markers(mlflow.get_artifact_uri()):  # written by Spark, MLflow would read them as files
-            info = Model.log(flavor=mlflow.spark, spark_model=model, **options)
-        else:
-            info = mlflow.spark.log_model(model, **options)
+        requirements = stored_models.REQUIREMENTS
+        options = {"artifact_path": "model", "signature": signature, "pip_requirements": requirements}
+        with scratch_folder(self.workspace) as scratch:
+            if has_folder_markers(mlflow.get_artifact_uri()):  # written by Spark, MLflow would read them as files
+                info = Model.log(flavor=mlflow.spark, spark_model=model, dfs_tmpdir=scratch, **options)
+            else:
+                info = mlflow.spark.log_model(model, dfs_tmpdir=scratch, **options)
         self._ensure_registered()
         if self.on_catalog:
             self.log(tags=tags)
@@ -138,7 +135,8 @@ class Tracking:
                 self.model, info.model_uri, run_id, tags=version_tags, description=truncate_description(card)
             )
         )
-        self.tag(version, **{DIGEST_TAG: stored_models.digest(self.client, version, self._scratch_dir())})
+        with scratch_folder(self.workspace) as scratch:
+            self.tag(version, **{DIGEST_TAG: stored_models.digest(self.client, version, scratch)})
         return version
 
     def champion(self) -> ModelVersion | None:
@@ -192,16 +190,20 @@ class Tracking:
 
     def load(self, version: ModelVersion) -> PipelineModel:
         """Load a version's model, after the checks of `stored_models.require_unchanged`."""
-        return stored_models.load(self.client, version, self._scratch_dir())
+        with scratch_folder(self.workspace) as scratch:
+            return stored_models.load(self.client, version, scratch)
 
     def save(self, version: ModelVersion, target: Path) -> None:
         """Copy a version's files into a folder, after the same checks."""
-        with stored_models.require_unchanged(self.client, version, self._scratch_dir()) as folder:
+        with (
+            scratch_folder(self.workspace) as scratch,
+            stored_models.require_unchanged(self.client, version, scratch) as folder,
+        ):
             shutil.copytree(folder, target, dirs_exist_ok=True)
 
     def verify(self, version: ModelVersion) -> None:
         """Raise ModelError if a version's files are missing, changed, or would run code from outside irbis."""
-        with stored_models.require_unchanged(self.client, version, self._scratch_dir()):
+        with scratch_folder(self.workspace) as scratch, stored_models.require_unchanged(self.client, version, scratch):
             pass
 
     def params(self, version: ModelVersion) -> dict[str, str]:
@@ -237,10 +239,6 @@ class Tracking:
         there = self.client.get_run(found.run_id).data.tags if self.on_catalog else found.tags
         tags = Tags(there, lambda file: self._read(found.run_id, file))
         return ModelVersion(found.name, str(found.version), found.run_id, int(found.creation_timestamp), tags)
-
-    def _scratch_dir(self) -> str | None:
-        """Return a scratch folder that Spark's file system can reach; None on a cluster, for MLflow's own default."""
-        return None if "://" in self.workspace else str(Path(self.workspace).expanduser().absolute() / "scratch")
 
     def _ensure_registered(self) -> None:
         try:

@@ -14,6 +14,7 @@ from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatch
 from pyspark.ml import PipelineModel
 
 from pipelines.errors import ModelError
+from pipelines.processes import temporary_folder
 from pipelines.tracking.model_files import ALTERNATIVES, artifacts_digest, find_fault, missing_files_message
 from pipelines.tracking.model_version import ModelVersion
 
@@ -21,6 +22,19 @@ DIGEST_TAG = "artifacts_sha256"  # the tag with the digest of a version's files
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")  # the stores differ
 REQUIREMENTS = ["irbis"]  # of a model; MLflow would take half a minute to infer them
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def scratch_folder(workspace: str) -> Iterator[str | None]:
+    """Yield a folder for temporary files that Spark's file system can reach; None on a cluster, for MLflow's own.
+
+    What a killed process leaves there is removed by the next `irbis clean`.
+    """
+    if "://" in workspace:
+        yield None
+        return
+    with temporary_folder(Path(workspace).expanduser().absolute() / "scratch") as folder:
+        yield str(folder)
 
 
 def load(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> PipelineModel:
@@ -65,8 +79,6 @@ def missing_artifacts(client: mlflow.MlflowClient, version: ModelVersion, file: 
 
 @contextmanager
 def _download(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> Iterator[Path]:
-    if scratch:
-        Path(scratch).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         try:
             uri = f"models:/{version.name}/{version.version}"

@@ -63,13 +63,20 @@ class SweepRun:
         return cls(tracking, run.info.run_id)
 
     def list_trials(self) -> list[Trial]:
-        """Return the completed trials, ordered by number; interrupted ones are left out."""
+        """Return the completed trials, ordered by number; interrupted ones are left out.
+
+        Their runs are ended where a sweep was killed just before it did so.
+        """
         client, token, trials = self.tracking.client, None, list[Trial]()
         while True:
             page = client.search_runs(
                 [self.tracking.experiment_id], f"tags.`{PARENT}` = '{self.parent}'", page_token=token
             )
-            trials += [Trial(**json.loads(text)) for run in page if (text := run.data.tags.get(f"{TAG_PREFIX}trial"))]
+            for run in page:
+                if text := run.data.tags.get(f"{TAG_PREFIX}trial"):
+                    trials.append(Trial(**json.loads(text)))
+                    if run.info.status != _status(trials[-1]):
+                        client.set_terminated(run.info.run_id, _status(trials[-1]))
             token = page.token
             if not token:
                 return sorted(trials, key=lambda trial: trial.number)
@@ -89,7 +96,7 @@ class SweepRun:
             if value is not None:
                 client.log_metric(run_id, key, value)
         client.set_tag(run_id, f"{TAG_PREFIX}trial", json.dumps(trial.__dict__))
-        client.set_terminated(run_id, "FAILED" if trial.state == FAILED else "FINISHED")
+        client.set_terminated(run_id, _status(trial))
 
     def interrupt(self) -> None:
         """End the parent run as KILLED before all trials are done; the next sweep resumes it."""
@@ -101,6 +108,10 @@ class SweepRun:
             self.tracking.client.log_metric(self.parent, "best", best.value)
         self.tracking.client.log_text(self.parent, table, "trials.txt")
         self.tracking.client.set_terminated(self.parent, "FINISHED")
+
+
+def _status(trial: Trial) -> str:
+    return "FAILED" if trial.state == FAILED else "FINISHED"
 
 
 def _code_tags() -> dict[str, str]:

@@ -85,7 +85,7 @@ def running(*words: str, folder: Path, env: dict[str, str] | None = None) -> Ite
 
 @dataclass
 class Killer:
-    """Kill commands of one kind; `seconds` is the time that an undisturbed one takes."""
+    """Kill commands of one kind; `seconds` is the time that the fastest undisturbed one has taken."""
 
     name: str
     seconds: float
@@ -98,7 +98,7 @@ class Killer:
 
     def kill(self, *words: str, folder: Path) -> bool:
         """Start a command and kill it at a random moment; return False if it ended before."""
-        share = self.chance.uniform(EARLIEST, 1.0)
+        share, start = self.chance.uniform(EARLIEST, 1.0), time.monotonic()
         with running(*words, folder=folder, env=self.env) as process:
             try:
                 left = process.wait(share * self.seconds)
@@ -106,6 +106,7 @@ class Killer:
                 self.killed += 1
                 self.moments.append(round(share, 2))
                 return True
+        self.seconds = min(self.seconds, time.monotonic() - start)
         assert left == 0, f"irbis {' '.join(words)} after {self.killed} kills: exit code {left}"
         return False
 

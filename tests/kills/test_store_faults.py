@@ -34,7 +34,11 @@ def test_what_is_read_through_a_thousand_faults_is_whole(spark, survey, stages, 
         kinds, share = (("stall",), 0.25) if faults["stall"] < STALLS else (FAULTS, SHARE)
         workspace = tmp_path / f"workspace {number}"
         with fault_proxy(azurite.port, share, kinds, seed=number) as proxy:
-            words = [*options(address(proxy, uploaded), workspace), "--set=ingest.files_per_commit=1000"]
+            words = [
+                *options(address(proxy, uploaded), workspace),
+                "--set=ingest.files_per_commit=1000",
+                "--set=ingest.threads=64",
+            ]
             run_here("ingest", *words)
             proxy.share = 0.0  # what was given up is asked for again by the next run
             run_here("ingest", *words)

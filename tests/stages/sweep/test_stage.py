@@ -82,6 +82,14 @@ def test_an_interrupted_sweep_goes_on_where_it_was(spark, settings, origins, mon
     assert all(parameters.count(each) == 1 for each in parameters)
 
 
+def test_the_run_of_a_trial_is_ended_where_a_sweep_was_killed_before_it_did(spark, settings, origins):
+    sweep.run(spark, settings, plan(), "grid", origins)
+    client, (first, *_) = Tracking.of(settings).client, nested(settings)[1]
+    client.update_run(first.info.run_id, status="RUNNING")
+    assert sweep.run(spark, settings, plan(), "grid", origins).written == 0
+    assert [run.info.status for run in nested(settings)[1]] == ["FINISHED"] * 4
+
+
 def test_more_trials_can_be_added_and_none_is_drawn_twice(spark, settings, origins):
     space = {"train.reg_params": {"low": 0.001, "high": 1.0, "log": True}}
     drawn = plan(method="random", space=space, trials=2)
