@@ -22,11 +22,12 @@ _CHECK_SECONDS = 1.0  # between two checks of the deadlines
 
 
 class _Watchdog:
-    """A thread that ends this process after a deadline: `deadlines` by thread, `limits` of the active readers."""
+    """A thread that ends this process after a deadline; `deadlines` are by thread."""
 
     def __init__(self) -> None:
         self.deadlines: dict[int, float] = {}
-        self.limits: list[float] = []
+        self._limits: list[float] = []
+        self._lock = threading.Lock()  # of the limits and the timer, which belongs to others while there are none
         if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the parent process may ignore it
         threading.Thread(target=self._run, name="irbis-watchdog", daemon=True).start()
@@ -38,7 +39,9 @@ class _Watchdog:
             time.sleep(_CHECK_SECONDS)
             if any(deadline < time.monotonic() for deadline in list(self.deadlines.values())):
                 self._end_process()
-            self.arm()
+            with self._lock:
+                if self._limits:
+                    self._arm()
 
     def _end_process(self) -> None:
         _set_timer(_CHECK_SECONDS)  # the message blocks if nobody reads stderr
@@ -47,10 +50,22 @@ class _Watchdog:
         finally:
             os._exit(EXIT_CODE)
 
-    def arm(self) -> None:
+    def _arm(self) -> None:
         """Postpone the timer that ends this process without this thread."""
-        limits = list(self.limits)
-        _set_timer(max(limits) + 2 * _CHECK_SECONDS if limits else 0)
+        _set_timer(max(self._limits) + 2 * _CHECK_SECONDS if self._limits else 0)
+
+    @contextmanager
+    def watch(self, seconds: float) -> Iterator[None]:
+        """Keep the timer for a limit of `seconds` in the block."""
+        with self._lock:
+            self._limits.append(seconds)
+            self._arm()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._limits.remove(seconds)
+                self._arm()
 
 
 def _set_timer(seconds: float) -> None:
@@ -80,10 +95,5 @@ def limit_time(read: Callable[[Any], Result], seconds: float) -> Iterator[Callab
         finally:
             del watchdog.deadlines[thread]
 
-    watchdog.limits.append(seconds)
-    watchdog.arm()
-    try:
+    with watchdog.watch(seconds):
         yield read_with_deadline
-    finally:
-        watchdog.limits.remove(seconds)
-        watchdog.arm()

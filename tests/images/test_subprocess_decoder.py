@@ -192,13 +192,16 @@ def test_a_first_attempt_ends_even_if_nobody_reads_its_messages():
     os.close(writing)
 
 
-def test_many_images_under_the_limit_end_nothing():
+def test_many_images_under_the_limit_end_nothing_and_other_timers_run_later():
     code = (
-        "import time\n"
+        "import signal, time\n"
         "from pipelines.images.subprocess_decoder import time_limited_reader\n"
         "with time_limited_reader(lambda _: time.sleep(.3), 2, 0) as bounded:\n"
         "    for _ in range(20):\n"
         "        bounded(b'')\n"
         "time.sleep(4)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 3)\n"
+        "time.sleep(600)\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=100)
+    assert done.returncode == -signal.SIGALRM
