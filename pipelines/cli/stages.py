@@ -157,14 +157,18 @@ def _iter_results(
     """Run the stages, print and record each result, and yield it."""
     with ThreadPoolExecutor(1) as loader:
         # Imported here because Java, Spark and MLflow take seconds to load.
+        from pipelines.spark.launch import java_forked
         from pipelines.spark.runtime import is_external_session, tune_codegen
         from pipelines.spark.session import get_session
         from pipelines.workspace.tables import Tables
 
+        may_import = java_forked()
         try:
             # Each stage is imported while Spark starts or the previous stage runs.
+            loader.submit(may_import.wait)
             stages = [loader.submit(_load_stage, name, settings) for name in names]
             spark = get_session(settings, verbose=verbose)
+            may_import.set()  # if Spark was running already
             recorder.attach_session(spark)
             settings = apply_dataset(origins, spark, settings)
             # Code generation is tuned for local sessions only; on a cluster the count would cost a query.
@@ -176,6 +180,7 @@ def _iter_results(
                 yield result
         finally:
             loader.shutdown(wait=False, cancel_futures=True)
+            may_import.set()
 
 
 def _validate_access(names: Sequence[str], settings: Settings) -> None:

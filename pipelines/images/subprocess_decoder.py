@@ -20,6 +20,9 @@ from pipelines.schemas import Failure
 
 Result = TypeVar("Result")
 
+_START_SECONDS = 600.0  # for the imports of a child on a busy machine
+_GRACE_SECONDS = 10.0  # after the time limit, for a child that should have ended by itself
+
 # The current folder is on the path before anything is imported, and may contain any module.
 _START = "import sys; sys.path[:] = sys.argv[1:]; from pipelines.images.subprocess_decoder import serve; serve()"
 
@@ -61,8 +64,9 @@ class SubprocessReader(Generic[Result]):
             child = self._child or self._start()
             begun = time.monotonic()
             try:
-                _send(child.stdin, content or b"")
-                has_succeeded, result = _receive(child.stdout)
+                with _kill_after(child, self._max_seconds + _GRACE_SECONDS):
+                    _send(child.stdin, content or b"")
+                    has_succeeded, result = _receive(child.stdout)
             except (EOFError, OSError, pickle.UnpicklingError):
                 seconds = time.monotonic() - begun
                 raise self._describe_failure(self._end(child), seconds) from None
@@ -80,15 +84,23 @@ class SubprocessReader(Generic[Result]):
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", _START, *filter(None, sys.path)]
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        _send(child.stdin, self._task)
-        _receive(child.stdout)  # sent after its imports, which do not count towards the first image's time
+        try:
+            with _kill_after(child, _START_SECONDS):
+                _send(child.stdin, self._task)
+                _receive(child.stdout)  # sent after its imports, which do not count towards the first image's time
+        except (EOFError, OSError) as error:
+            code = self._end(child)
+            raise RuntimeError(
+                f"The process that decodes images ended, or took longer than {_START_SECONDS:g} s, before its first "
+                f"image (exit code {code}). Its error message is in Spark's log. If the machine was busy, run again."
+            ) from error
         self._child = child
         return child
 
     def _end(self, child: subprocess.Popen[bytes]) -> int:
         """Wait for the child, and return its exit code."""
         self._child = None
-        with suppress(OSError), child:  # unsent bytes may remain in its pipe
+        with _kill_after(child, _GRACE_SECONDS), suppress(OSError), child:  # unsent bytes may remain in its pipe
             pass
         return child.wait()
 
@@ -97,6 +109,18 @@ class SubprocessReader(Generic[Result]):
             return ImageError(Failure.TOO_SLOW, f"not read within images.max_seconds = {self._max_seconds:g}")
         reason = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return ImageError(Failure.CRASHED, f"the process that read it ended ({reason}), as the one before may have")
+
+
+@contextmanager
+def _kill_after(child: subprocess.Popen[bytes], seconds: float) -> Iterator[None]:
+    """Kill the child if the block takes longer than `seconds`, whatever state the child is in."""
+    timer = threading.Timer(seconds, child.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def serve() -> None:

@@ -5,8 +5,8 @@ For processes only whose work is retried with each image in a child process (see
 
 from __future__ import annotations
 
-import faulthandler
 import os
+import signal
 import sys
 import threading
 import time
@@ -22,31 +22,59 @@ _CHECK_SECONDS = 1.0  # between two checks of the deadlines
 
 
 class _Watchdog:
-    """A thread that ends this process after a deadline: `deadlines` by thread, `limits` of the active readers."""
+    """A thread that ends this process after a deadline; `deadlines` are by thread."""
 
     def __init__(self) -> None:
         self.deadlines: dict[int, float] = {}
-        self.limits: list[float] = []
+        self._limits: list[float] = []
+        self._lock = threading.Lock()  # of the limits and the timer, which belongs to others while there are none
+        if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the parent process may ignore it
         threading.Thread(target=self._run, name="irbis-watchdog", daemon=True).start()
 
     def _run(self) -> None:
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
         while True:
             time.sleep(_CHECK_SECONDS)
             if any(deadline < time.monotonic() for deadline in list(self.deadlines.values())):
-                print("irbis: an image took longer than images.max_seconds; this worker ends.", file=sys.stderr)
-                sys.stderr.flush()
-                os._exit(EXIT_CODE)
-            self.arm()
+                self._end_process()
+            with self._lock:
+                if self._limits:
+                    self._arm()
 
-    def arm(self) -> None:
-        """Postpone the timer of faulthandler, which ends this process without Python.
+    def _end_process(self) -> None:
+        _set_timer(_CHECK_SECONDS)  # the message blocks if nobody reads stderr
+        try:
+            print("irbis: an image took longer than images.max_seconds; this worker ends.", file=sys.stderr, flush=True)
+        finally:
+            os._exit(EXIT_CODE)
 
-        A decoder that never releases the GIL blocks this thread, but not the timer.
-        """
-        if limits := list(self.limits):
-            faulthandler.dump_traceback_later(max(limits) + 2 * _CHECK_SECONDS, exit=True, file=2)
-        else:
-            faulthandler.cancel_dump_traceback_later()
+    def _arm(self) -> None:
+        """Postpone the timer that ends this process without this thread."""
+        _set_timer(max(self._limits) + 2 * _CHECK_SECONDS if self._limits else 0)
+
+    @contextmanager
+    def watch(self, seconds: float) -> Iterator[None]:
+        """Keep the timer for a limit of `seconds` in the block."""
+        with self._lock:
+            self._limits.append(seconds)
+            self._arm()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._limits.remove(seconds)
+                self._arm()
+
+
+def _set_timer(seconds: float) -> None:
+    """Have the kernel end this process by SIGALRM after `seconds`, 0 for never.
+
+    Nothing in this process can block it: neither a decoder that never releases the GIL, nor a stderr that nobody reads.
+    """
+    if sys.platform != "win32":  # Windows has no such timer: only the thread ends the process
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 @cache
@@ -67,10 +95,5 @@ def limit_time(read: Callable[[Any], Result], seconds: float) -> Iterator[Callab
         finally:
             del watchdog.deadlines[thread]
 
-    watchdog.limits.append(seconds)
-    watchdog.arm()
-    try:
+    with watchdog.watch(seconds):
         yield read_with_deadline
-    finally:
-        watchdog.limits.remove(seconds)
-        watchdog.arm()

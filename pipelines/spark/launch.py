@@ -7,6 +7,8 @@ import locale
 import os
 import sys
 import tempfile
+import threading
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,21 @@ def start_session(builder: Any) -> Any:
         users = SparkContext._jvm.org.apache.hadoop.security.UserGroupInformation
         users.setLoginUser(users.createRemoteUser(getpass.getuser()))
     return builder.getOrCreate()
+
+
+@cache
+def java_forked() -> threading.Event:
+    """Return an event that is set as soon as this process has forked for Java, for threads that import modules.
+
+    They must not import before: the fork waits for the locks of `import` and of `logging`, and so does an import that
+    asks for a logger, in an order of its own. Each of them would wait for the other's lock forever.
+    """
+    forked = threading.Event()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_parent=forked.set)
+    else:  # Windows starts processes without a fork
+        forked.set()
+    return forked
 
 
 def has_user_name() -> bool:

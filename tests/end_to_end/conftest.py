@@ -13,6 +13,8 @@ import pytest
 
 from pipelines.cli.app import main
 
+from .hangs import run_with_limit
+
 Irbis = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
 # A training that costs little, where it is not what the test is about.
@@ -30,13 +32,7 @@ def irbis(tmp_path: Path) -> Irbis:
     """Give a function that runs `irbis` with the given words and checks its exit code."""
 
     def run(*words: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*COMMAND, *map(str, words)],
-            cwd=tmp_path,
-            env={**os.environ, **(env or {})},
-            capture_output=True,
-            text=True,
-        )
+        done = run_with_limit([*COMMAND, *map(str, words)], tmp_path, {**os.environ, **(env or {})})
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr[-4000:]}"
         return done
 

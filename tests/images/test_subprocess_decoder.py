@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import ImageError
+from pipelines.images import subprocess_decoder
 from pipelines.images.decode import decode
 from pipelines.images.subprocess_decoder import SubprocessReader, time_limited_reader
 from pipelines.images.watchdog import EXIT_CODE
@@ -36,6 +38,10 @@ def read(content: bytes) -> int:
         time.sleep(600)
     if content == b"hold":
         re.match(r"(a+)+$", "a" * 60 + "b")  # no other thread runs for longer than anyone waits
+    if content == b"mute":
+        os.closerange(3, 100)
+    if content in (b"stop", b"mute"):
+        os.kill(os.getpid(), signal.SIGSTOP)  # from here on no timer of this process runs
     if content == b"bad":
         raise ImageError("unreadable", "bad", (3, 4))
     if content == b"print":
@@ -82,6 +88,34 @@ def test_what_takes_too_long_is_ended_even_where_it_holds_the_interpreters_lock(
     assert reader(b"abc") == 3
 
 
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        (b"stop", ("too_slow", "not read within images.max_seconds = 2")),
+        (b"mute", ("crashed", "the process that read it ended (SIGKILL), as the one before may have")),
+    ],
+)
+def test_a_child_that_cannot_end_itself_is_killed(reader, content, expected, monkeypatch):
+    monkeypatch.setattr(subprocess_decoder, "_GRACE_SECONDS", 0.5)
+    assert reader(b"abc") == 3
+    assert failure(reader, content) == expected
+    assert reader(b"abc") == 3
+
+
+@pytest.mark.parametrize(
+    "loading, code",
+    [((time.sleep, (600,)), -signal.SIGKILL), ((os._exit, (3,)), 3), ((exec, ("raise ValueError",)), 1)],
+)
+def test_a_child_that_does_not_start_is_an_error_of_the_task_and_of_no_image(loading, code, monkeypatch):
+    class Read:
+        def __reduce__(self):
+            return loading
+
+    monkeypatch.setattr(subprocess_decoder, "_START_SECONDS", 2 if code < 0 else 600)
+    with pytest.raises(RuntimeError, match=rf"before its first image \(exit code {code}\)"):
+        SubprocessReader(Read(), 60)(b"abc")
+
+
 def test_threads_share_the_child(reader):
     found: list[int] = []
     threads = [threading.Thread(target=lambda size=size: found.append(reader(b"a" * size))) for size in range(20)]
@@ -119,29 +153,55 @@ def test_outside_of_tasks_and_at_a_first_attempt_no_child_is_started():
         pickle.dumps(bounded(b"abc"))
 
 
-@pytest.mark.parametrize("content", [b"sleep", b"hold"])
-def test_at_a_first_attempt_an_image_that_takes_too_long_ends_the_process(content):
-    code = (
-        "from pipelines.images.subprocess_decoder import time_limited_reader\n"
-        "from tests.images.test_subprocess_decoder import read\n"
-        "with time_limited_reader(read, 2, 0) as bounded:\n"
-        "    assert [bounded(b'abc') for _ in range(1000)] == [3] * 1000\n"
-        f"    bounded({content!r})\n"
-    )
+FIRST_ATTEMPT = (
+    "import signal\n"
+    "from pipelines.images.subprocess_decoder import time_limited_reader\n"
+    "from tests.images.test_subprocess_decoder import read\n"
+    "with time_limited_reader(read, 2, 0) as bounded:\n"
+    "    assert [bounded(b'abc') for _ in range(1000)] == [3] * 1000\n"
+)
+NO_ALARMS = (
+    "signal.signal(signal.SIGALRM, signal.SIG_IGN)\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\n"
+)
+
+
+@pytest.mark.parametrize(
+    "before, content, code",
+    [("", b"sleep", EXIT_CODE), ("", b"hold", -signal.SIGALRM), (NO_ALARMS, b"hold", -signal.SIGALRM)],
+)
+def test_at_a_first_attempt_an_image_that_takes_too_long_ends_the_process(before, content, code):
+    program = FIRST_ATTEMPT.replace("from pipelines", before + "from pipelines", 1) + f"    bounded({content!r})\n"
     begun = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
-    assert done.returncode == (EXIT_CODE if content == b"sleep" else 1), done.stderr
-    assert ("images.max_seconds" if content == b"sleep" else "Timeout") in done.stderr
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == code, done.stderr
+    assert ("images.max_seconds" in done.stderr) == (code == EXIT_CODE)
     assert time.monotonic() - begun > 2
 
 
-def test_many_images_under_the_limit_end_nothing():
+def test_a_first_attempt_ends_even_if_nobody_reads_its_messages():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    command = [sys.executable, "-c", FIRST_ATTEMPT + "    bounded(b'sleep')\n"]
+    done = subprocess.run(command, cwd=ROOT, stderr=writing, timeout=100)
+    assert done.returncode == -signal.SIGALRM
+    os.close(reading)
+    os.close(writing)
+
+
+def test_many_images_under_the_limit_end_nothing_and_other_timers_run_later():
     code = (
-        "import time\n"
+        "import signal, time\n"
         "from pipelines.images.subprocess_decoder import time_limited_reader\n"
         "with time_limited_reader(lambda _: time.sleep(.3), 2, 0) as bounded:\n"
         "    for _ in range(20):\n"
         "        bounded(b'')\n"
         "time.sleep(4)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 3)\n"
+        "time.sleep(600)\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=100)
+    assert done.returncode == -signal.SIGALRM
