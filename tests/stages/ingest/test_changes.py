@@ -92,3 +92,17 @@ def test_a_file_that_leaves_for_another_station_changes_the_bursts_of_the_one_it
     assert ingest.run(spark, settings).written == 2
     stamps = [burst[-8:] for (burst,) in rows(Tables.of(spark, settings), "burst_id")]
     assert stamps == ["12:00:00", "12:00:40", "12:01:20"]
+
+
+def test_groups_stay_when_the_frame_between_them_is_gone(spark, make_settings, draw):
+    frames = {f"S1/{n}.jpg": jpeg(80 + n, n, NOON + timedelta(minutes=20 * n)) for n in range(3)}
+    folder = draw(frames)
+    settings = make_settings({"sources.images": str(folder), "sources.labels": "none", "sources.station": "folder:1"})
+    ingest.run(spark, settings)
+    tables = Tables.of(spark, settings)
+    first = rows(tables, "group_id")[0]
+    (folder / "S1/1.jpg").unlink()
+    ingest.run(spark, settings)
+    draw({"S1/3.jpg": jpeg(99, 9, NOON + timedelta(minutes=45))})
+    ingest.run(spark, settings)
+    assert rows(tables, "group_id") == [first] * 3

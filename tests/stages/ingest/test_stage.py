@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
-import pandas as pd
 import pytest
 from pyspark.sql import functions as F
 
@@ -213,28 +211,6 @@ def test_images_without_a_serial_number_are_counted_where_it_is_the_station(spar
         "Give it by folder or name instead: sources.station=folder:N or regex:PATTERN.",
     )
     assert ingest.run(spark, settings).notes == ()
-
-
-def test_bursts_of_real_cameras_equal_the_37_sequences_that_people_found(spark, make_settings, shared_data):
-    folder = shared_data / "cameratrap_peru_sdzg"
-    truth = pd.read_csv(folder / "labels.csv")
-    no_sequence = Path(make_settings().workspace).parent / "labels.csv"
-    truth[["file_name", "station", "camera", "label"]].to_csv(no_sequence, index=False)
-    expected = {frozenset(names) for names in truth.groupby("seq_id")["file_name"].agg(list)}
-    # With the sequences of the file, and from the times in the images (two triggers are only 55 s apart).
-    for labels, gap, name in ((folder / "labels.csv", 60, "w1"), (no_sequence, 30, "w2")):
-        settings = make_settings(
-            {
-                "sources.images": str(folder),
-                "sources.labels": str(labels),
-                "ingest.burst_gap_seconds": gap,
-                "workspace": str(no_sequence.parent / name),
-            }
-        )
-        ingest.run(spark, settings)
-        found = pd.DataFrame(rows(Tables.of(spark, settings), "path", "burst_id"), columns=["path", "burst"])
-        found["path"] = found["path"].str.replace(f"file://{folder}/", "", regex=False)
-        assert {frozenset(names) for names in found.groupby("burst")["path"].agg(list)} == expected
 
 
 def test_images_with_the_same_bytes_are_reported(spark, make_settings, draw):
