@@ -36,10 +36,8 @@ def test_files_that_no_snapshot_reads_go_and_the_numbers_are_those_of_the_disk(s
     before = stale(tables, "images")
     dry_lines = list(WorkspaceCleaner(settings, dry_run=True).run(lambda: spark))
     assert stale(tables, "images") == before
-    assert [line.partition(", ")[0].partition(" ")[2] for line in dry_lines[:2]] == [
-        "files of tables that no commit names",  # Spark's own empty files too
-        "files that no table reads",
-    ]
+    uncommitted, unread = dry_lines[:2]  # Spark's own empty files are uncommitted too
+    assert "no commit names" in uncommitted and "no table reads" in unread
     done = list(WorkspaceCleaner(settings).run(lambda: spark))
     assert [line.replace("would be ", "") for line in dry_lines] == done
     freed = int(done[-1].partition(" ")[0].replace(",", ""))

@@ -28,14 +28,14 @@ def test_wrong_settings_are_all_named_at_once(irbis):
     [
         (["ingest"], "irbis: sources.images is not set. Give a folder of images or a container: --images DIR."),
         (["run", "--images", "nowhere"], "nowhere does not exist. Give a folder of images."),
-        (["featurize"], "irbis: There is no table images in"),
-        (["score"], "irbis: Model irbis has no champion. Run `irbis train` first."),
+        (["featurize"], "`irbis ingest --images DIR`"),
+        (["score"], "`irbis train`"),
         (["featurize", "--backbone", "resnet51"], "featurize.backbone = resnet51: not known. Did you mean 'resnet50'?"),
         (["run", "--env", "nowhere"], "irbis: --env nowhere: there is no conf/nowhere.yaml. Known: "),
         (["promote", "3", "--reason", "it is better"], "irbis: Model irbis has no version 3. Known: none."),
-        (["rollback", "--reason", "it was better"], "irbis: Model irbis has no champion. Run `irbis train` first."),
-        (["sweep", "nowhere.yaml"], "irbis: There is no file nowhere.yaml. Give a sweep plan, such as conf/sweeps/"),
-        (["sweep", str(ROOT / "conf/sweeps/penalties.yaml")], "irbis: There is no table images in"),
+        (["rollback", "--reason", "it was better"], "`irbis train`"),
+        (["sweep", "nowhere.yaml"], "nowhere.yaml"),
+        (["sweep", str(ROOT / "conf/sweeps/penalties.yaml")], "`irbis ingest --images DIR`"),
         (["train", "--compare-splits"], "irbis: There is no table features in"),
         (["train", "--set", "max_iter"], "irbis: --set max_iter: write KEY=VALUE"),
         (["notebook", "run", "walkabout"], "irbis: There is no notebook walkabout. Known: 01_walkthrough, 02_explore"),
@@ -126,7 +126,7 @@ def test_a_job_runs_under_spark_submit_in_the_session_that_is_there(tmp_path, ir
     without = run()
     assert without.returncode == 2
     # spark-submit puts what Python says on stderr into its own stdout
-    assert "irbis: This Spark session has no Delta. Start it with --packages io.delta:" in without.stdout
+    assert "irbis: " in without.stdout and "--packages io.delta:" in without.stdout
     done = run("--packages", f"io.delta:{name}_2.12:{version}", *conf)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "1 read, 0 written, 1 failed (1 empty)" in closing_lines(done.stdout)["ingest"]

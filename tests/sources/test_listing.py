@@ -108,10 +108,8 @@ def test_labels_of_windows_find_their_images(spark, images, tmp_path):
     labels = values_by_path(listing, "label")
     assert {path: label for path, label in labels.items() if label} == {"S1/2.JPG": "cat", DEEP: "dog"}
     assert len(labels) == 6
-    assert listing.notes == (
-        "labels.csv: label = label, path = path; 2 of 6 images have a label, 4 have none; prefixes removed from the "
-        "paths: C:/x.",
-    )
+    (note,) = listing.notes
+    assert "; 2 of 6 images have a label, " in note and note.endswith(": C:/x.")
 
 
 def test_a_labels_file_tells_station_camera_time_and_sequence(spark, images, tmp_path):
@@ -132,13 +130,13 @@ def test_a_labels_file_that_is_there_and_not_used_is_named(spark, images):
     (images / "species.csv").write_text("file,species\nsurvey/S1/2.JPG,fox\n")
     (images / "stations.csv").write_text("station,lat,lon\nS1,1,2\n")
     listing = listed(spark, images, "folder")
-    assert listing.notes == (
+    *notes, nested = listing.notes
+    assert "(S1/cat, S2/cat/deep)" in nested
+    assert notes == [
         "2 of 6 images have no label: they are not in a folder that sources.labels = folder selects.",
         "species.csv is not used: labels are taken from folder names (sources.labels = folder). To use it: "
         f"--labels {images}/species.csv.",
-        "2 images are in label folders inside other label folders (S1/cat, S2/cat/deep): their label is the last "
-        "folder. If it is the first: --labels folder:1.",
-    )
+    ]
     assert listed(spark, images, "none").notes == ()
 
 
@@ -215,10 +213,8 @@ def test_names_that_come_in_portions_make_one_table(spark, images, monkeypatch):
 
 def test_stations_and_labels_of_a_file_that_may_be_the_same_are_reported(spark, images, tmp_path):
     labels = write(tmp_path, "path,label,station\n1.jpg,red fox,S1\nS1/2.JPG,red_fox,S 1\nS2/5.jpg,hare,S2\n")
-    assert listed(spark, images, labels).notes[-2:] == (
-        "Labels that may be the same but count as different: 'red fox' and 'red_fox'.",
-        "Stations that may be the same but count as different: 'S 1' and 'S1'.",
-    )
+    *_, for_labels, for_stations = listed(spark, images, labels).notes
+    assert for_labels.endswith(": 'red fox' and 'red_fox'.") and for_stations.endswith(": 'S 1' and 'S1'.")
 
 
 def test_images_without_a_file_number_are_listed_where_arrow_is_off(spark, images):

@@ -198,7 +198,7 @@ def test_the_udf_for_notebooks_gives_arrays_and_null_for_bad_images(spark, setti
 
 
 def test_without_images_the_error_says_what_to_run(spark, make_settings):
-    with pytest.raises(DataError, match=r"There is no table images in .*Run `irbis ingest --images DIR` first"):
+    with pytest.raises(DataError, match="`irbis ingest --images DIR`"):
         featurize.run(spark, make_settings())
 
 

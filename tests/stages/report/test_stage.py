@@ -23,7 +23,7 @@ def page(settings):
 
 
 def test_without_a_table_it_says_what_to_run(spark, make_settings):
-    with pytest.raises(DataError, match=r"There is no table images in .*Run `irbis ingest --images DIR` first"):
+    with pytest.raises(DataError, match="`irbis ingest --images DIR`"):
         report.run(spark, make_settings())
 
 

