@@ -54,8 +54,8 @@ def test_wrong_settings_are_all_named_at_once(irbis):
         ),
     ],
 )
-def test_a_mistake_is_one_line_with_the_remedy(irbis, words, message):
-    done = irbis(*words, code=2)
+def test_a_mistake_is_one_line_with_the_remedy(irbis_here, words, message):
+    done = irbis_here(*words, code=2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
 
