@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -47,11 +48,13 @@ def command(tmp_path: Path) -> list[str]:
 
 
 def draw(folder: Path, names: list[str], side: int = 64) -> str:
-    """Write images of noise, which no codec makes smaller."""
+    """Write images of one noise, which no codec makes smaller; a byte behind each makes them differ."""
+    content = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype="uint8")
+    Image.fromarray(noise).save(content, "JPEG", quality=95)
     for i, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(i).integers(0, 255, (side, side, 3), dtype="uint8")
-        Image.fromarray(noise).save(folder / name, quality=95)
+        (folder / name).write_bytes(content.getvalue() + bytes([i]))
     return str(folder)
 
 

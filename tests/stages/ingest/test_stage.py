@@ -28,23 +28,16 @@ def test_a_image_becomes_a_row_with_its_bytes_hash_label_time_and_size(spark, ma
     assert (row["burst_id"], row["group_id"]) == ("S1/2024-06-01T12:00:00", "S1/2024-06-01T12:00:00")
 
 
-def test_bad_files_stay_as_rows_with_their_reason(spark, make_settings, draw):
+def test_bad_files_stay_as_rows_with_their_reason_and_a_second_run_reads_nothing(spark, make_settings, draw):
     folder = draw({"a.jpg": b"", "b.jpg": b"<html>404</html>", "c.jpg": jpeg(80, 2), "d.jpg": b"x" * 3_000_000})
     settings = make_settings({"sources.images": str(folder), "images.max_megabytes": "1"})
     result = ingest.run(spark, settings)
     assert (result.read, result.written, result.failures) == (4, 1, {"empty": 1, "not_an_image": 1, "too_large": 1})
-    found = rows(Tables.of(spark, settings), "failure", F.col("content_hash").isNull())
-    assert found == [("empty", False), ("not_an_image", False), (None, False), ("too_large", True)]
-
-
-def test_a_second_run_reads_nothing_and_writes_nothing(spark, make_settings, draw):
-    settings = make_settings({"sources.images": str(draw({"x/a.jpg": jpeg(80, 1), "x/b.jpg": b""}))})
-    ingest.run(spark, settings)
     tables = Tables.of(spark, settings)
-    version = tables.version("images")
+    found = rows(tables, "failure", F.col("content_hash").isNull())
+    assert found == [("empty", False), ("not_an_image", False), (None, False), ("too_large", True)]
     again = ingest.run(spark, settings)
-    assert (again.read, again.written, again.failed) == (0, 0, 0)
-    assert tables.version("images") == version
+    assert (again.read, again.written, again.failed, tables.version("images")) == (0, 0, 0, 0)
 
 
 def test_a_changed_file_becomes_the_current_row_and_the_old_one_stays(spark, make_settings, draw):
@@ -85,10 +78,10 @@ def test_a_set_without_labels_does_not_wipe_labels_that_are_there(spark, make_se
 
 
 def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, survey):
-    images = {name: survey[name] for name in sorted(survey)[:24]}
+    images = {name: survey[name] for name in sorted(survey)[:6]}  # two bursts
     folder = draw(images)
     found = []
-    for size, workspace in ((20000, "w1"), (5, "w2")):
+    for size, workspace in ((20000, "w1"), (2, "w2")):
         settings = make_settings(
             {
                 "sources.images": str(folder),
@@ -97,7 +90,7 @@ def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, 
                 "workspace": str(draw({}, workspace)),
             }
         )
-        assert ingest.run(spark, settings).read == 24
+        assert ingest.run(spark, settings).read == 6
         found.append(rows(Tables.of(spark, settings), "path", "content_hash", "burst_id", "group_id", "label"))
     assert found[0] == found[1]
 
