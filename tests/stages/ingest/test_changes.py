@@ -151,3 +151,21 @@ def test_late_images_in_several_commits_are_all_read_and_their_failures_counted(
     assert [row[0].rpartition("/")[2] for row in rows(tables, "path")] == [f"{n}.jpg" for n in range(9)]
     assert tables.version("images") == 4
     assert ingest.run(spark, settings).read == 0
+
+
+def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, survey):
+    images = {name: survey[name] for name in sorted(survey)[:6]}  # two bursts
+    folder = draw(images)
+    found = []
+    for size, workspace in ((20000, "w1"), (3, "w2")):
+        settings = make_settings(
+            {
+                "sources.images": str(folder),
+                "sources.station": "folder:1",
+                "ingest.files_per_commit": size,
+                "workspace": str(draw({}, workspace)),
+            }
+        )
+        assert ingest.run(spark, settings).read == 6
+        found.append(rows(Tables.of(spark, settings), "path", "content_hash", "burst_id", "group_id", "label"))
+    assert found[0] == found[1]

@@ -10,7 +10,7 @@ from pipelines.errors import DataError
 from pipelines.stages.ingest import stage as ingest
 from pipelines.workspace.tables import Tables
 
-from ..conftest import NOON, jpeg, rows
+from ..conftest import NOON, changed, jpeg, rows
 
 
 def test_a_image_becomes_a_row_with_its_bytes_hash_label_time_and_size(spark, make_settings, draw):
@@ -52,7 +52,9 @@ def test_a_changed_file_becomes_the_current_row_and_the_old_one_stays(spark, mak
     assert rows(tables, "content_hash")[0] == (hashlib.sha256(new).hexdigest(),)
 
 
-def test_a_new_label_is_taken_up_without_reading_the_image_again(spark, make_settings, draw, tmp_path):
+def test_a_new_label_is_taken_up_without_reading_the_image_and_kept_where_there_are_none(
+    spark, make_settings, draw, tmp_path
+):
     folder = draw({"a.jpg": jpeg(80, 1), "b.jpg": jpeg(90, 2)})
     labels = tmp_path / "labels.csv"
     labels.write_text("path,label\na.jpg,hare\n")
@@ -66,33 +68,8 @@ def test_a_new_label_is_taken_up_without_reading_the_image_again(spark, make_set
     assert rows(tables, "label") == [("fox",), ("hare",)]
     newest = tables.latest_images().where("label = 'fox'")
     assert bytes(tables.with_content(newest, newest.first()["content_at"]).first()["content"]) == jpeg(80, 1)
-    assert ingest.run(spark, settings).written == 0
-
-
-def test_a_set_without_labels_does_not_wipe_labels_that_are_there(spark, make_settings, draw):
-    folder = draw({"hare/a.jpg": jpeg(80, 1)})
-    ingest.run(spark, make_settings({"sources.images": str(folder)}))
-    settings = make_settings({"sources.images": str(folder), "sources.labels": "none"})
-    assert ingest.run(spark, settings).written == 0
-    assert rows(Tables.of(spark, settings), "label") == [("hare",)]
-
-
-def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, survey):
-    images = {name: survey[name] for name in sorted(survey)[:6]}  # two bursts
-    folder = draw(images)
-    found = []
-    for size, workspace in ((20000, "w1"), (2, "w2")):
-        settings = make_settings(
-            {
-                "sources.images": str(folder),
-                "sources.station": "folder:1",
-                "ingest.files_per_commit": size,
-                "workspace": str(draw({}, workspace)),
-            }
-        )
-        assert ingest.run(spark, settings).read == 6
-        found.append(rows(Tables.of(spark, settings), "path", "content_hash", "burst_id", "group_id", "label"))
-    assert found[0] == found[1]
+    assert ingest.run(spark, changed(settings, "sources", labels="none")).written == 0
+    assert rows(tables, "label") == [("fox",), ("hare",)]
 
 
 def test_a_folder_without_images_names_what_is_there(spark, make_settings, draw):
