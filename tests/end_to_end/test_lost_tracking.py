@@ -108,7 +108,7 @@ def test_a_new_database_beside_old_predictions_gives_no_champion_unexamined(lost
     """An MLflow server that was lost leaves no artifacts in the workspace: the table predictions remembers."""
     server = f"--set=tracking.uri=sqlite:///{tmp_path}/other.db"
     said = lost("train", server).stderr
-    assert said.startswith("irbis: Table predictions ")
+    assert "irbis: Table predictions " in said
     with closing(sqlite3.connect(tmp_path / "other.db")) as database:
         assert database.execute("SELECT count(*) FROM model_versions").fetchone() == (0,)
     assert (
