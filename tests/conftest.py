@@ -7,6 +7,7 @@ import re
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     # Hundreds of tests leave the snapshots of their tables in the JVM: 2 GB are soon full.
     chosen = {"workspace": str(workspace), "spark.master": "local[2]", "spark.driver_memory": "3g"}
     with pytest.MonkeyPatch.context() as patch:
-        # Its archive would be made at the end of all tests: the first command that a test starts makes it in a minute.
-        patch.setattr(sessions, "class_data_sharing_options", lambda *_, **__: [])
+        # Use the archive of Java's classes if a command has written one; writing it would take a minute at the end.
+        options = partial(sessions.class_data_sharing_options, create=False)
+        patch.setattr(sessions, "class_data_sharing_options", lambda java, jars, **_: options(java, jars))
         session = sessions.get_session(load_settings(None, chosen))
     yield session
     session.stop()

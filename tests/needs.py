@@ -15,7 +15,7 @@ FIXTURES = {  # mark -> fixtures, used directly or by another fixture
     "data": {"shared_data"},
 }
 # Marks of tests that are not unit tests; `process` and `browser` are also written on tests without such a fixture.
-NEEDS = (*FIXTURES, "browser", "slow", "clusters", "kills")
+NEEDS = (*FIXTURES, "browser", "full", "slow", "clusters", "kills")
 # What a contributor runs before pushing, beside the unit tests: each stage, the tables and one run of the command.
 CORE = {
     "end_to_end/test_sample_set.py",
@@ -36,7 +36,8 @@ def mark(items: Iterable[pytest.Item]) -> None:
         for name, names in FIXTURES.items():
             if names & fixtures:
                 item.add_marker(name)
-        if any(item.nodeid.removeprefix("tests/").startswith(file) for file in CORE):
+        is_core = any(item.nodeid.removeprefix("tests/").startswith(file) for file in CORE)
+        if is_core and not item.get_closest_marker("full"):
             item.add_marker("core")
         if "end_to_end/" in item.nodeid:
             item.add_marker("process")

@@ -60,7 +60,7 @@ def test_loading_reads_the_given_weights_and_changes_the_preprocessing(tmp_path:
         "irbis_tiny", file.read_bytes(), replace(own, size=70, resize=80, crop_bottom=0.5), max_pixels=99
     )
     file.write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"ours.safetensors cannot be read as weights: it is empty"):
+    with pytest.raises(WeightsError, match=r"ours\.safetensors .*empty"):
         load_backbone("irbis_tiny", weights=str(file))
 
 

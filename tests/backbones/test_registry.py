@@ -44,6 +44,7 @@ def test_the_registry_has_irbis_tiny_raw_pixels_and_nine_of_torchvision() -> Non
     assert set(ARCHITECTURES) == {"irbis_tiny", "raw_pixels", *CLASSIFIERS}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", CLASSIFIERS)
 @torch.inference_mode()
 def test_a_cut_network_gives_what_reaches_the_classifier_of_the_whole_one(name: str) -> None:

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import os
 import pickle
-import re
 from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
-from torchvision.models import VisionTransformer, get_model_weights
+from torch import nn
+from torchvision.models import VisionTransformer
 
-from pipelines.backbones import load_backbone, state_dict
-from pipelines.backbones.registry import ARCHITECTURES
+from pipelines.backbones import load_backbone
 from pipelines.backbones.state_dict import load_weights, read_state_dict
-from pipelines.backbones.weights import TORCHVISION_SHA256, read_bytes, sha256_hex
+from pipelines.backbones.weights import read_bytes, sha256_hex
 from pipelines.errors import WeightsError
-
-State = dict[str, Tensor]
-
-
-def small_network() -> nn.Module:
-    """Return a convolution, a normalisation and a classifier called head, with known random weights."""
-    torch.manual_seed(3)
-    steps = [("conv", nn.Conv2d(3, 4, 3)), ("norm", nn.BatchNorm2d(4)), ("head", nn.Conv2d(4, 5, 1))]
-    return nn.Sequential(OrderedDict(steps)).eval()
-
-
-def saved(value: object, **options: object) -> bytes:
-    """Return the bytes that torch.save writes."""
-    file = io.BytesIO()
-    torch.save(value, file, **options)  # type: ignore[arg-type]
-    return file.getvalue()
+from tests.backbones.weights_files import STATE, WRITTEN, State, saved, small_network
 
 
 def read(content: bytes, name: str) -> State:
@@ -55,22 +36,6 @@ def loaded(content: bytes) -> nn.Module:
 def equal(one: nn.Module, other: nn.Module, tolerance: float = 0.0) -> bool:
     images = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     return torch.allclose(one(images), other(images), atol=tolerance, rtol=0)
-
-
-STATE: State = small_network().state_dict()
-WRITTEN = {
-    "safetensors": save(STATE),
-    "pth": saved(STATE),
-    "pth as before torch 1.6": saved(STATE, _use_new_zipfile_serialization=False),
-    "parameters": saved(dict(small_network().named_parameters()) | dict(small_network().named_buffers())),
-    "state_dict": saved({"state_dict": STATE, "epoch": 3, "optimizer": {"lr": 0.1}}),
-    "model_state_dict": saved({"model_state_dict": STATE, "loss": 0.5}),
-    "model": saved({"epoch": 1, "model": {"state_dict": STATE}}),
-    "DataParallel": saved({f"module.{name}": tensor for name, tensor in STATE.items()}),
-    "torch.compile": saved({f"module._orig_mod.{name}": tensor for name, tensor in STATE.items()}),
-    "float64": saved({name: tensor.double() for name, tensor in STATE.items()}),
-    "without counters": saved({name: tensor for name, tensor in STATE.items() if "num_batches" not in name}),
-}
 
 
 @pytest.mark.parametrize("how", WRITTEN)
@@ -204,59 +169,3 @@ def test_weights_of_another_network_are_refused_before_any_image_is_read(tmp_pat
     file.write_bytes(WRITTEN["safetensors"])
     with pytest.raises(WeightsError, match=r"small.safetensors belongs to another network.*Set featurize.backbone"):
         load_backbone("squeezenet1_1", weights=str(file))
-
-
-NOT_LOADED = (
-    r"^ours.pth is not loaded: torch {} runs code from crafted .pth files .*torch 2.10 and later do not.* "
-    r"as .safetensors, .* set featurize.weights_sha256={}$"
-)
-
-
-@pytest.mark.parametrize("version", ["2.3.1+cu121", "2.9.1", "1.13.1"])
-def test_a_torch_with_known_holes_unpickles_only_files_of_known_sha_256(
-    monkeypatch: pytest.MonkeyPatch, version: str
-) -> None:
-    monkeypatch.setattr(torch, "__version__", version)
-    for content in (WRITTEN["pth"], WRITTEN["pth as before torch 1.6"]):
-        own = sha256_hex(content)
-        for allowed in ([], [sha256_hex(b"another")]):
-            with monkeypatch.context() as patch, pytest.raises(WeightsError) as caught:
-                patch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch must not see the file"))
-                read_state_dict(content, "ours.pth", allowed)
-            assert re.match(NOT_LOADED.format(re.escape(version), own), str(caught.value))
-        assert torch.equal(read_state_dict(content, "ours.pth", [own])["conv.weight"], STATE["conv.weight"])
-    assert torch.equal(read_state_dict(WRITTEN["safetensors"], "ours")["conv.weight"], STATE["conv.weight"])
-    monkeypatch.setattr(state_dict, "TORCHVISION_SHA256", {sha256_hex(WRITTEN["pth"])})
-    assert torch.equal(read_state_dict(WRITTEN["pth"], "torchvision's")["conv.weight"], STATE["conv.weight"])
-
-
-@pytest.mark.parametrize("version", ["2.10.0", "2.10.0a0+6f2a", "2.15.0+cu132", "3.0"])
-def test_a_newer_torch_loads_any_file_of_tensors(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr(torch, "__version__", version)
-    assert torch.equal(read_state_dict(WRITTEN["pth"], "ours.pth")["conv.weight"], STATE["conv.weight"])
-
-
-def test_the_sha_256_of_every_file_that_torchvision_may_send_is_known() -> None:
-    names = [name for name, known in ARCHITECTURES.items() if known.has_weights and name != "irbis_tiny"]
-    sent = {get_model_weights(name).DEFAULT.url.rpartition("-")[2].removesuffix(".pth") for name in names}
-    assert {known[:8] for known in TORCHVISION_SHA256} == sent
-    assert {len(known) for known in TORCHVISION_SHA256} == {64} and len(names) == 9
-
-
-def test_an_old_torch_knows_a_real_file_by_its_listed_sha_256_alone(
-    shared_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = shared_data / "backbones" / "squeezenet1_1_imagenet.pth"
-    if not file.is_file():
-        pytest.skip(f"needs the weights {file}")
-    monkeypatch.setattr(torch, "__version__", "2.6.0")
-    with pytest.raises(
-        WeightsError, match=r"squeezenet1_1_imagenet.pth is not loaded.*weights_sha256=52a48f8473c2b947"
-    ):
-        load_backbone("squeezenet1_1", weights=str(file))
-    own = "52a48f8473c2b947a5e6d42274a7830777b5752605a8555b660ef39c0cbd1a05"  # by SOURCE.md beside it
-    chosen = load_backbone("squeezenet1_1", weights=str(file), allowed_sha256=[own])
-    assert chosen.weights_digest == own
-    pickle.loads(pickle.dumps(chosen)).check()  # as a worker gets it
-    with pytest.raises(WeightsError, match="is not loaded"):
-        dataclasses.replace(chosen, allowed_sha256=()).check()

@@ -70,7 +70,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(yarn, words, image
     assert found["batch"] == run["handle"]["batch"]
 
     again = irbis("repeat", "--follow")
-    assert again.stdout.splitlines()[-1] == "Nothing to do: every stage was up to date."
+    assert again.stdout.splitlines()[-1].startswith("Nothing to do")
 
     plan = tmp_path / "penalties.yaml"
     plan.write_text("{method: grid, space: {train.reg_params: [0.1, 1.0]}}")

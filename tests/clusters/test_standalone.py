@@ -62,7 +62,7 @@ def test_a_run_shares_its_images_among_gpus_and_outlives_its_client(master, few_
     assert max(records.values()) <= 1.5 * min(records.values())
 
     again = irbis("repeat", "--follow")
-    assert again.stdout.splitlines()[-1] == "Nothing to do: every stage was up to date."
+    assert again.stdout.splitlines()[-1].startswith("Nothing to do")
 
 
 def test_a_master_with_a_secret_takes_runs_that_know_it_and_no_others(few_images, irbis, tmp_path):

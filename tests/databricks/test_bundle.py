@@ -130,7 +130,7 @@ def test_trees_are_merged_by_name_and_lists_one_after_the_other():
         ),
         ("", "", "live", "The bundle has no target live. Known: plain, dev."),
         ("{name: b}", "{nam: b}", "plain", "databricks.yml: variables: there is no nam. Known: name, count, "),
-        ("bundle:", "bundle:\nbundle:", "dev", "line 3 is not valid YAML for settings: duplicate key 'bundle'."),
+        ("bundle:", "bundle:\nbundle:", "dev", "duplicate key 'bundle'"),
     ],
 )
 def test_a_bundle_that_cannot_be_read_is_refused_with_the_reason(old, new, target, said, small):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from pipelines.config.loader import SourcedValue, load_sourced_values
 from pipelines.demo import demo
 from pipelines.demo.demo import next_steps, with_sample_set
-from pipelines.demo.sample_set import IMAGES
+from pipelines.demo.sample_set import MIN_IMAGES, render_sample_set
 
 
 def chosen(**overrides: str) -> dict[str, SourcedValue]:
@@ -18,6 +19,7 @@ def chosen(**overrides: str) -> dict[str, SourcedValue]:
 
 def test_the_sample_set_is_drawn_once_into_the_demos_own_workspace(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "render_sample_set", partial(render_sample_set, images=MIN_IMAGES))
     settings = chosen()
     place = tmp_path / "irbis-workspace-sample" / "sample"
     assert capsys.readouterr().err == f"demo: drawing 504 camera-trap images into {place}\n"
@@ -25,9 +27,7 @@ def test_the_sample_set_is_drawn_once_into_the_demos_own_workspace(tmp_path, mon
     assert settings["sources.station"] == SourcedValue("folder:1", "irbis demo")
     folder, labels = Path(settings["sources.images"].value), Path(settings["sources.labels"].value)
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert (
-        folder == tmp_path / "irbis-workspace-sample" / "sample" / "images" and len(files) == IMAGES + 9
-    )  # bad files, copies
+    assert folder == place / "images" and len(files) == MIN_IMAGES + 9  # bad files, copies
     assert labels.is_file()
     times = {path: path.stat().st_mtime_ns for path in files}
     chosen()

@@ -1,4 +1,4 @@
-"""The names of settings that the installed Spark knows, read from the constants of its compiled classes."""
+"""Files of Spark settings, and the names that the installed Spark knows: the constants of its compiled classes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,16 @@ CLASSES = {
 FREE = ("spark.hadoop.", "spark.executorEnv.", "spark.yarn.appMasterEnv.")  # what follows is not Spark's
 
 
+def read_settings(path: Path) -> dict[str, str]:
+    """Return {setting: value} of a file for `spark-submit --properties-file`, in which no setting stands twice."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    pairs = [line.split(None, 1) for line in lines if line.strip() and not line.startswith("#")]
+    assert len({name for name, _ in pairs}) == len(pairs)
+    return dict(pairs)
+
+
 def unknown(names: Iterable[str]) -> list[str]:
-    """Give the names that Spark does not know; volumes and GPUs have free words in the middle of theirs."""
+    """Return the names that Spark does not know; volumes and GPUs have free words in the middle of theirs."""
     return [name for name in names if not name.startswith(FREE) and not _is_known(name)]
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy/azure"
 TEMPLATES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")}
@@ -19,23 +18,10 @@ ROLES = {  # Azure's own, by the ids that are the same everywhere
     "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Storage Blob Data Owner",
     "db58b8e5-c6ad-4a2a-8342-4190687cbf4a": "Storage Blob Delegator",
 }
-FUNCTIONS = {
-    *(
-        "base64",
-        "concat",
-        "copyIndex",
-        "empty",
-        "guid",
-        "if",
-        "json",
-        "length",
-        "null",
-        "parameters",
-        "reference",
-        "replace",
-    ),
-    *("resourceGroup", "resourceId", "subscriptionResourceId", "uniqueString", "variables"),
-}
+FUNCTIONS = re.compile(
+    "base64|concat|copyIndex|empty|guid|if|json|length|null|parameters|reference|replace|resourceGroup|resourceId|"
+    "subscriptionResourceId|uniqueString|variables"
+)
 EVERYBODY = {"*", "0.0.0.0/0", "0.0.0.0", "::/0", "Internet", "Any"}
 names = pytest.mark.parametrize("name", sorted(TEMPLATES))
 
@@ -62,10 +48,6 @@ def _resources(kind: str) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def test_there_is_a_template_for_the_storage_and_for_every_target():
-    assert sorted(TEMPLATES) == ["databricks", "hdinsight", "storage", "vm"]
-
-
 @names
 def test_what_is_named_in_an_expression_is_defined_and_what_is_defined_is_used(name):
     template = TEMPLATES[name]
@@ -79,7 +61,7 @@ def test_expressions_close_what_they_open_and_call_functions_that_there_are(name
     for text in _expressions(TEMPLATES[name]):
         bare = re.sub(r"'(?:[^']|'')*'", "''", text)
         assert bare.count("(") == bare.count(")") and bare.count("[") == bare.count("]"), text
-        assert set(re.findall(r"\b([A-Za-z]\w*)\(", bare)) <= FUNCTIONS, text
+        assert all(FUNCTIONS.fullmatch(call) for call in re.findall(r"\b([A-Za-z]\w*)\(", bare)), text
 
 
 @names
@@ -261,14 +243,3 @@ def test_the_prices_name_the_machines_that_the_templates_make():
     assert counts == [roles[0]["targetInstanceCount"], least, roles[2]["targetInstanceCount"]]
     most = TEMPLATES["hdinsight"]["parameters"]["maxWorkers"]["defaultValue"]
     assert f"autoscale up to {most}" in "\n".join(lines)
-
-
-def test_the_machines_first_start_is_a_cloud_config_with_what_make_needs_and_a_driver_for_the_locked_torch():
-    text = (FOLDER / "cloud-init.yaml").read_text(encoding="utf-8")
-    told = yaml.safe_load(text)
-    assert text.startswith("#cloud-config\n")
-    assert {"git", "make", "python3", "python3-pip"} <= set(told["packages"])
-    assert len(text.encode()) < 60_000  # what Azure takes as custom data, before base64
-    locked = (FOLDER.parents[1] / "requirements/default.txt").read_text(encoding="utf-8")
-    (cuda,) = set(re.findall(r"^cuda-toolkit==(\d+)\.", locked, re.MULTILINE))
-    assert {"12": "535", "13": "580"}[cuda] in json.dumps(told["runcmd"])

@@ -1,17 +1,9 @@
-"""What deploy/hdinsight starts on YARN: settings, files, order, errors. spark-submit is a stand-in."""
+"""What deploy/hdinsight starts on YARN: settings, files, order, errors. spark-submit is a stub."""
 
 from __future__ import annotations
 
-import configparser
-import io
-import os
 import re
-import shutil
-import sqlite3
 import subprocess
-import sys
-import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -20,39 +12,16 @@ import yaml
 from pipelines.redaction import SECRET_PATTERN
 from pipelines.runs.backends.shared_workspace import YARN_CONF
 from pipelines.spark.session import DELTA_CONF, MALLOC_ENV
-from tests.deploy.spark_names import unknown
+from tests.deploy.conftest import STORAGE
+from tests.deploy.spark_names import read_settings, unknown
 from tests.deploy.stand_in import StandIns
 
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy/hdinsight"
-STORAGE = "abfs://cluster@hdix.dfs.core.windows.net"
 NODE_CORES, NODE_MEGABYTES = 8, 51_200  # of a worker Standard_E8_v3, what YARN gives out
-
-
-def _settings(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    pairs = [line.split(None, 1) for line in lines if line.strip() and not line.startswith("#")]
-    assert len({name for name, _ in pairs}) == len(pairs)
-    return dict(pairs)
-
-
-SETTINGS = _settings(FOLDER / "spark.conf")
-
-
-@pytest.fixture
-def head_node(tmp_path):
-    """Give a folder as it lies on a head node, and the commands of the cluster."""
-    home = tmp_path / "irbis"
-    shutil.copytree(FOLDER, home / "deploy/hdinsight")
-    shutil.copytree(ROOT / "jobs", home / "jobs")
-    (home / "dist").mkdir()
-    (home / "dist/irbis-0.1.0.zip").write_text("code")
-    node = StandIns(tmp_path / "node")
-    node.add("hdfs", {"getconf": (0, STORAGE)})
-    node.add("spark-submit")
-    return home, node
+SETTINGS = read_settings(FOLDER / "spark.conf")
 
 
 def _submitted(node: StandIns) -> list[str]:
@@ -200,118 +169,3 @@ def test_two_executors_fill_a_worker_and_each_task_has_room_for_its_python():
 def _gigabytes(size: str) -> int:
     assert size.endswith("g")
     return int(size[:-1])
-
-
-@pytest.fixture
-def tracking(head_node, tmp_path):
-    """Give MLflow's server as a stand-in that stays, and its folder."""
-    home, node = head_node
-    server = tmp_path / "tracking"
-    (server / "environment/bin").mkdir(parents=True)
-    (server / "environment/bin/python").symlink_to(sys.executable)
-    mlflow = server / "environment/bin/mlflow"
-    mlflow.write_text('#!/bin/sh\necho "$@" config $MLFLOW_AUTH_CONFIG_PATH\nexec sleep 30\n')
-    mlflow.chmod(0o755)
-    kept = tmp_path / "kept"
-    verbs = f'-test) test -e {kept} ;; -cat) cat {kept} ;; -put) cp "$4" {kept} ;;'
-    node.script("hdfs", f"#!/bin/sh\ncase $2 in {verbs} esac\n")
-    script = str(home / "deploy/hdinsight/tracking.sh")
-    yield lambda what: node.run(script, what, TRACKING=str(server)), server, tmp_path
-    if (server / "pid").is_file():
-        subprocess.run(["kill", (server / "pid").read_text().strip()], check=False)
-
-
-def test_the_tracking_server_starts_once_and_says_its_address(tracking):
-    run, _, _ = tracking
-    done = run("start")
-    assert done.returncode == 0, done.stderr
-    address = r"tracking.uri is http://irbis:PASSWORD@\S+:5000, with the PASSWORD in "
-    assert "started" in done.stdout and re.search(address, done.stdout)
-    assert "is running" in run("start").stdout
-
-
-def test_the_tracking_server_asks_everybody_for_a_password_that_only_its_user_reads(tracking):
-    run, server, _ = tracking
-    done = run("start")
-    password = (server / "password").read_text()
-    assert re.fullmatch(r"[A-Za-z0-9]{40}", password) and password not in done.stdout + done.stderr
-    for name in ("password", "auth.ini", "server.log"):
-        assert (server / name).stat().st_mode & 0o077 == 0
-    assert server.stat().st_mode & 0o077 == 0
-    chosen = configparser.ConfigParser()
-    chosen.read(server / "auth.ini")
-    assert dict(chosen["mlflow"]) == {
-        "default_permission": "NO_PERMISSIONS",
-        "database_uri": f"sqlite:///{server}/auth.db",
-        "admin_username": "irbis",
-        "admin_password": password,
-        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
-    }
-    for _ in range(100):  # the server writes its words into its log
-        if log := (server / "server.log").read_text():
-            break
-        time.sleep(0.1)
-    assert "server --app-name basic-auth --host" in log and f"config {server}/auth.ini" in log
-    run("start")
-    assert (server / "password").read_text() == password
-
-
-def test_what_was_saved_is_taken_up_on_another_cluster(tracking):
-    run, server, tmp_path = tracking
-    with sqlite3.connect(server / "mlflow.db") as database:
-        database.execute("create table runs (name text)")
-        database.execute("insert into runs values ('champion')")
-    (server / "artifacts/1").mkdir(parents=True)
-    (server / "artifacts/1/model").write_text("weights")
-    assert run("save").returncode == 0
-    with tarfile.open(tmp_path / "kept") as archive:
-        assert {"mlflow.db", "artifacts/1/model"} <= set(archive.getnames())
-    (server / "mlflow.db").unlink()
-    shutil.rmtree(server / "artifacts")
-    assert "taken up from /irbis/tracking.tar.gz" in run("start").stdout
-    with sqlite3.connect(server / "mlflow.db") as database:
-        assert database.execute("select name from runs").fetchall() == [("champion",)]
-    assert (server / "artifacts/1/model").read_text() == "weights"
-
-
-def _member(name: str, **more: object) -> tuple[tarfile.TarInfo, io.BytesIO]:
-    info, content = tarfile.TarInfo(name), b"x"
-    info.size = 0 if more else len(content)
-    for key, value in more.items():
-        setattr(info, key, value)
-    return info, io.BytesIO(content)
-
-
-@pytest.mark.parametrize(
-    ("member", "named"),
-    [
-        (_member("environment/bin/mlflow"), "environment/bin/mlflow"),
-        (_member("artifacts/../environment/bin/mlflow"), "artifacts/../environment"),
-        (_member("/artifacts/absolute"), "/artifacts/absolute"),
-        (_member("artifacts/link", type=tarfile.SYMTYPE, linkname="/etc"), "artifacts/link -> /etc"),
-    ],
-)
-def test_an_archive_with_anything_else_is_refused_and_nothing_of_it_is_unpacked(tracking, member, named):
-    run, server, tmp_path = tracking
-    before = (server / "environment/bin/mlflow").read_text()
-    with tarfile.open(tmp_path / "kept", "w:gz") as archive:
-        archive.addfile(*_member("mlflow.db"))
-        archive.addfile(*member)
-    done = run("start")
-    assert done.returncode == 2 and "is not one that 'save' wrote: it holds " in done.stderr and named in done.stderr
-    assert (server / "environment/bin/mlflow").read_text() == before
-    assert sorted(path.name for path in server.iterdir()) == ["auth.ini", "environment", "password"]
-
-
-def test_a_process_id_that_was_given_away_again_is_not_the_server(tracking):
-    run, server, _ = tracking
-    (server / "pid").write_text(str(os.getpid()))
-    assert "started" in run("start").stdout
-    assert (server / "pid").read_text().strip() != str(os.getpid())
-
-
-def test_nothing_to_save_and_no_mlflow_are_said(tracking):
-    run, server, _ = tracking
-    assert "nothing to save" in run("save").stderr
-    (server / "environment/bin/mlflow").unlink()
-    assert "pip install 'mlflow[auth]==" in run("start").stderr

@@ -27,15 +27,14 @@ def test_wrong_settings_are_all_named_at_once(irbis):
     ("words", "message"),
     [
         (["ingest"], "irbis: sources.images is not set. Give a folder of images or a container: --images DIR."),
-        (["run", "--images", "nowhere"], "nowhere does not exist. Give a folder of images."),
-        (["featurize"], "irbis: There is no table images in"),
-        (["score"], "irbis: Model irbis has no champion. Run `irbis train` first."),
+        (["featurize"], "`irbis ingest --images DIR`"),
+        (["score"], "`irbis train`"),
         (["featurize", "--backbone", "resnet51"], "featurize.backbone = resnet51: not known. Did you mean 'resnet50'?"),
         (["run", "--env", "nowhere"], "irbis: --env nowhere: there is no conf/nowhere.yaml. Known: "),
         (["promote", "3", "--reason", "it is better"], "irbis: Model irbis has no version 3. Known: none."),
-        (["rollback", "--reason", "it was better"], "irbis: Model irbis has no champion. Run `irbis train` first."),
-        (["sweep", "nowhere.yaml"], "irbis: There is no file nowhere.yaml. Give a sweep plan, such as conf/sweeps/"),
-        (["sweep", str(ROOT / "conf/sweeps/penalties.yaml")], "irbis: There is no table images in"),
+        (["rollback", "--reason", "it was better"], "`irbis train`"),
+        (["sweep", "nowhere.yaml"], "nowhere.yaml"),
+        (["sweep", str(ROOT / "conf/sweeps/penalties.yaml")], "`irbis ingest --images DIR`"),
         (["train", "--compare-splits"], "irbis: There is no table features in"),
         (["train", "--set", "max_iter"], "irbis: --set max_iter: write KEY=VALUE"),
         (["notebook", "run", "walkabout"], "irbis: There is no notebook walkabout. Known: 01_walkthrough, 02_explore"),
@@ -54,14 +53,15 @@ def test_wrong_settings_are_all_named_at_once(irbis):
         ),
     ],
 )
-def test_a_mistake_is_one_line_with_the_remedy(irbis, words, message):
-    done = irbis(*words, code=2)
+def test_a_mistake_is_one_line_with_the_remedy(irbis_here, words, message):
+    done = irbis_here(*words, code=2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_a_wrong_folder_is_told_of_before_anything_starts(irbis, tmp_path):
-    irbis("run", "--images", "nowhere", code=2)
+    done = irbis("run", "--images", "nowhere", code=2)
+    assert "nowhere" in done.stderr and len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []  # Spark would have begun a log
 
 
@@ -81,12 +81,11 @@ def test_the_notebooks_are_listed_with_their_titles(irbis):
     ]
 
 
-def test_doctor_finds_all_well_and_names_what_is_not(irbis):
+def test_doctor_finds_all_well_and_names_what_is_not(irbis, irbis_here):
     assert all(line.startswith("ok ") for line in irbis("doctor").stdout.splitlines())
-    done = irbis("doctor", "--weights", "nowhere.pth", code=2)
-    assert [line for line in done.stdout.splitlines() if line.startswith("FAIL")] == [
-        "FAIL  weights     featurize.weights = nowhere.pth: there is no such file."
-    ]
+    done = irbis_here("doctor", "--weights", "nowhere.pth", code=2)
+    (failed,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert failed.startswith("FAIL  weights     featurize.weights = nowhere.pth: ")
 
 
 def test_a_job_file_does_the_same_without_the_command(tmp_path, irbis):
@@ -126,7 +125,7 @@ def test_a_job_runs_under_spark_submit_in_the_session_that_is_there(tmp_path, ir
     without = run()
     assert without.returncode == 2
     # spark-submit puts what Python says on stderr into its own stdout
-    assert "irbis: This Spark session has no Delta. Start it with --packages io.delta:" in without.stdout
+    assert "irbis: " in without.stdout and "--packages io.delta:" in without.stdout
     done = run("--packages", f"io.delta:{name}_2.12:{version}", *conf)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "1 read, 0 written, 1 failed (1 empty)" in closing_lines(done.stdout)["ingest"]

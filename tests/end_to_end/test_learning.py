@@ -71,7 +71,7 @@ def test_lightgbm_trains_and_scores_and_a_session_without_it_says_what_it_lacks(
     other.write_bytes(jpeg(150, 7, datetime(2025, 1, 1), "plain"))
     irbis_here("ingest", *survey), irbis_here("featurize", *survey)
     refused = irbis_here("score", "--workspace", "irbis-workspace", code=2)
-    assert "LightGBM is part of SynapseML, whose jars this Spark session lacks" in refused.stderr
+    assert "com.microsoft.azure:synapseml" in refused.stderr
 
 
 ENSEMBLE = """

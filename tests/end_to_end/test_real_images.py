@@ -27,7 +27,7 @@ def test_trashnet_reaches_the_reference_with_both_imagenet_backbones(irbis, shar
     first = irbis(*words, *weights(shared_data, "squeezenet1_1"))
     assert "2,527 read, 2,527 written, 0 failed" in closing_lines(first.stdout)["ingest"]
     assert "2,524 read, 2,524 written, 0 failed" in closing_lines(first.stdout)["featurize"]
-    assert "3 images with more than one label left out of training, first" in first.stderr
+    assert "3 images with more than one label" in first.stderr
     assert closing_lines(first.stdout)["train"].startswith("train: 2,521 read, 1 written")
     second = irbis(*words, *weights(shared_data, "mobilenet_v2"))
     assert "0 read, 0 written" in closing_lines(second.stdout)["ingest"]

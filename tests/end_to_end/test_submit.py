@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import time
 from datetime import datetime
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+import pipelines
 from pipelines.runs.package import to_cli_args
 
 from ..databricks_server import databricks_workspace
-from ..stages.conftest import jpeg
+from ..stages.conftest import jpeg, survey_images
 from .conftest import CHEAP, COMMAND, closing_lines
 
 VOLUME = "/Volumes/main/irbis/files"
+WEIGHTS = Path(pipelines.__file__).parent / "_data/weights/irbis_tiny.safetensors"  # as a file of one's own
 
 
 @pytest.fixture
@@ -36,22 +38,20 @@ def words(workspace, monkeypatch):
     return ["--workspace", f"{VOLUME}/survey", "--set", "databricks.cluster_id=1122-000000-tests"]
 
 
-def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, irbis, shared_data, tmp_path):
-    for label in sorted((shared_data / "trashnet").glob("*/")):
-        there = workspace.place(f"{VOLUME}/images/{label.name}")
-        there.mkdir(parents=True)
-        for image in sorted(label.glob("*.jpg"))[:50]:
-            shutil.copy(image, there)
-    weights = next((shared_data / "backbones").rglob("squeezenet1_1*"))
+def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, irbis, tmp_path):
+    for name, content in survey_images().items():
+        image = workspace.place(f"{VOLUME}/images/{name}")
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(content)
     cheap = to_cli_args({**CHEAP, "report.gallery_size": 2})
-    asked = [*words, *cheap, "--images", f"{VOLUME}/images", "--backbone", "squeezenet1_1", "--weights", weights]
+    asked = [*words, *cheap, "--images", f"{VOLUME}/images", "--weights", WEIGHTS]
 
     # Killed as soon as it has shown that the first stage is done.
     client = subprocess.Popen(
         [*COMMAND, "submit", "run", "--on", "databricks", "--follow", *map(str, asked)],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert any(line.startswith("ingest: 300 read, 300 written, 0 failed") for line in client.stdout)
+    assert any(line.startswith("ingest: 180 read, 180 written, 0 failed") for line in client.stdout)
     client.send_signal(signal.SIGKILL)
     client.wait()
     assert workspace.runs[1].life == "RUNNING"
@@ -60,7 +60,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, 
     lines = closing_lines(followed.stdout)
     assert list(lines) == ["ingest", "featurize", "train", "score", "report"]
     assert "irbis/1 is champion: the first version" in lines["train"]
-    assert lines["score"].startswith("score: 300 read, 300 written")
+    assert lines["score"].startswith("score: 180 read, 180 written")
     assert "run SUCCESS" in followed.stderr
     (run,) = json.loads(irbis("runs", "--json").stdout)
     assert (run["backend"], run["state"], run["command"]) == ("databricks", "succeeded", ["run"])
@@ -69,7 +69,7 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, 
     assert "<html" in (tmp_path / "got" / "report.html").read_text("utf-8")
     assert (tmp_path / "got" / "model" / "MLmodel").is_file()
     record = json.loads((tmp_path / "got" / "run.json").read_text("utf-8"))
-    assert record["code"]["version"] and [stage["written"] for stage in record["stages"]] == [300, 300, 1, 300, 1]
+    assert record["code"]["version"] and [stage["written"] for stage in record["stages"]] == [180, 180, 1, 180, 1]
 
     again = irbis("repeat", "--follow")
     assert again.stdout.splitlines()[-1] == "Nothing to do: every stage was up to date."

@@ -138,15 +138,14 @@ def test_only_images_of_the_folder_itself_are_sent(container, folder, tmp_path):
     (folder / "S0/cat/a\\..\\b.jpg").write_bytes(JPEG)
     lines, is_whole = sent(folder, container.url, **{"sources.labels": "none"})
     assert not is_whole and lines[0].startswith("upload: 43 found, 40 sent (0.0 MB), 0 there already, 3 failed, ")
-    leads_out = "a symbolic link that leads out of the folder is not followed; copy what it points to into the folder"
-    assert sorted(lines[1:-1]) == [
-        "upload: failed: S0/cat/a\\..\\b.jpg: forbidden: the name holds a backslash, which some systems take for a "
-        "slash; rename the file",
-        "upload: failed: S0/cat/empty.jpg: empty: no bytes",
-        "upload: failed: S0/cat/key.jpg: not_an_image: starts with b'-----BEGIN OPENS'",
-        f"upload: not read: {folder}/S0/cat/link.jpg: {leads_out}",
-        f"upload: not read: {folder}/labels.csv: {leads_out}",
-    ]
+    reasons = {": ".join(line.split(": ")[1:3]): line.split(": ")[3] for line in lines[1:-1]}
+    assert {name: reason for name, reason in reasons.items() if name.startswith("failed")} == {
+        "failed: S0/cat/a\\..\\b.jpg": "forbidden",
+        "failed: S0/cat/empty.jpg": "empty",
+        "failed: S0/cat/key.jpg": "not_an_image",
+    }
+    assert reasons.keys() > {f"not read: {folder}/S0/cat/link.jpg", f"not read: {folder}/labels.csv"}
+    assert len(reasons) == 5
     assert contents(container) == IMAGES
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,18 @@ def test_the_converted_network_is_kept_and_found_again_without_torch(cache, monk
         load_or_convert(replace(backbone, weights=b"other"), str(cache))
 
 
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache that holds irbis_tiny alone, to be copied."""
+    folder = tmp_path_factory.mktemp("converted")
+    load_or_convert(load_backbone("irbis_tiny"), str(folder))
+    return folder
+
+
 @pytest.mark.parametrize("file", ["graph.xml", "graph.bin", "graph.sha256"])
 @pytest.mark.parametrize("damage", ["empty", "cut", "changed", "gone"])
-def test_a_damaged_cache_is_named_and_converted_again(tmp_path, caplog, file, damage) -> None:
+def test_a_damaged_cache_is_named_and_converted_again(converted, tmp_path, caplog, file, damage) -> None:
+    shutil.copytree(converted, tmp_path, dirs_exist_ok=True)
     backbone = load_backbone("irbis_tiny")
     whole = load_or_convert(backbone, str(tmp_path))
     assert not caplog.messages
@@ -123,9 +133,8 @@ def test_a_damaged_cache_is_named_and_converted_again(tmp_path, caplog, file, da
     assert [each.name for each in (tmp_path / "graphs").iterdir()] == [damaged.parent.name]
 
 
-def test_the_sums_beside_a_converted_network_are_those_of_sha256sum(tmp_path) -> None:
-    load_or_convert(load_backbone("irbis_tiny"), str(tmp_path))
-    (sums,) = tmp_path.rglob("graph.sha256")
+def test_the_sums_beside_a_converted_network_are_those_of_sha256sum(converted) -> None:
+    (sums,) = converted.rglob("graph.sha256")
     assert sums.read_text("utf-8") == "".join(
         f"{hashlib.sha256((sums.parent / name).read_bytes()).hexdigest()}  {name}\n"
         for name in ("graph.xml", "graph.bin")

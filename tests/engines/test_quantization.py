@@ -214,6 +214,7 @@ def made_on(monkeypatch) -> Any:
     return make
 
 
+@pytest.mark.full
 def test_graphs_for_processors_with_and_without_vnni_are_kept_side_by_side(fast, made_on, tmp_path) -> None:
     images = calibration_images(12, 160)
     expected = reference_features(replace(fast, precision="exact"), images)
@@ -226,6 +227,7 @@ def test_graphs_for_processors_with_and_without_vnni_are_kept_side_by_side(fast,
     assert graphs[True].xml != graphs[False].xml and len(list((tmp_path / "graphs").iterdir())) == 2
 
 
+@pytest.mark.full
 def test_a_worker_without_vnni_simulates_8_bits_in_single_precision(fast, made_on, tmp_path, monkeypatch) -> None:
     made_on(True)
     graph, images = load_or_convert(fast, str(tmp_path)), calibration_images(6, 160)

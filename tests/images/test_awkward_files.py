@@ -13,7 +13,6 @@ from pipelines.images.decode import decode
 from pipelines.images.header import read_header
 from tests.images.outcome import outcome, pillows
 
-FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "awkward"
 MAX_PIXELS, MAX_BYTES = 100_000_000, 256 * 2**20
 
 # Upright size, or the failure; IN_PIXELS if the header is valid and only decoding fails.
@@ -91,10 +90,8 @@ TURNED = ("pillow__hopper_orientation_6.jpg", "pillow__hopper_orientation_6.webp
 
 
 @pytest.fixture(scope="module")
-def awkward() -> Path:
-    if not FOLDER.is_dir():
-        pytest.skip(f"the awkward files are not at {FOLDER}")
-    return FOLDER
+def awkward(shared_data: Path) -> Path:
+    return shared_data / "awkward"
 
 
 def header_of(content: bytes) -> tuple[int, int] | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import timeit
 
 import numpy as np
@@ -77,7 +78,8 @@ def test_similar_cheap_files_are_read(name):
 @pytest.mark.parametrize("name", ["JPEG, 2,000 scans", "TIFF, a million strips", "JPEG 2000, precincts of one pixel"])
 def test_refusing_costs_milliseconds(name):
     content = HOSTILE[name]()
-    assert min(timeit.repeat(lambda: failure(content, decode), number=1, repeat=5)) < 0.1
+    used = timeit.repeat(lambda: failure(content, decode), timer=time.process_time, number=1, repeat=5)
+    assert min(used) < 0.1
 
 
 def photo(width: int, height: int) -> Image.Image:

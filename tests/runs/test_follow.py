@@ -21,13 +21,12 @@ def test_no_name_of_a_listing_is_written_outside(azurite, container, make_settin
     got = tmp_path / "deep" / "got"
     with pytest.raises(DataError) as caught:
         follow.download(place, f"{container.url}/runs/a", got)
-    assert caught.value.faults == [
-        f"'../../escaped' is not written below {got}: the name has the segment '..'.",
-        f"'../other.log' is not written below {got}: the name has the segment '..'.",
-        f"'/abs/path' is not written below {got}: the name is absolute.",
-        f"'x/../../escaped' is not written below {got}: the name has the segment '..'.",
-        f"The other 2 files of {container.url}/runs/a are in {got}.",
+    *refused, rest = caught.value.faults
+    escaping = ("../../escaped", "../other.log", "/abs/path", "x/../../escaped")
+    assert [fault.partition(":")[0] for fault in refused] == [
+        f"{name!r} is not written below {got}" for name in escaping
     ]
+    assert rest == f"The other 2 files of {container.url}/runs/a are in {got}."
     assert follow.LogTail(place, f"{container.url}/runs/a").read_new(is_over=True) == "x"
     written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert written == ["deep/got/model/MLmodel", "deep/got/run.log"]

@@ -88,10 +88,43 @@ def test_images_of_wildlife_insights_are_found_by_address_deployment_or_name(tmp
     assert f"path = {taken}, " in note
 
 
-def test_a_name_that_two_images_share_is_refused_although_others_match(tmp_path):
-    text = HEADER + "D1,1.JPG,,0,,,fox\nD1,2.JPG,,0,,,hare\n"
-    with pytest.raises(DataError, match=r"'D1/1\.JPG' matches 2 images, such as D1/a/1\.JPG and D1/b/1\.JPG\."):
-        match(tmp_path, text, ["D1/a/1.JPG", "D1/b/1.JPG", "D1/a/2.JPG", "D2/2.JPG"])
+@pytest.mark.parametrize(
+    ("text", "paths", "shared"),
+    [
+        (
+            HEADER + "D1,1.JPG,,0,,,fox\nD1,2.JPG,,0,,,hare\n",
+            ["D1/a/1.JPG", "D1/b/1.JPG", "D1/a/2.JPG", "D2/2.JPG"],
+            r"'D1/1\.JPG' matches 2 images, such as D1/a/1\.JPG and D1/b/1\.JPG\.",
+        ),
+        (
+            "path,label\n4.png,cat\n2.JPG,cat\n",
+            ["S1/2.JPG", "S2/2.JPG", "S2/4.png"],
+            r"'2\.JPG' matches 2 images, such as S1/2\.JPG and S2/2\.JPG\.",
+        ),
+    ],
+)
+def test_a_name_that_two_images_share_is_refused_although_others_match(tmp_path, text, paths, shared):
+    with pytest.raises(DataError, match=shared):
+        match(tmp_path, text, paths)
+
+
+def test_a_path_from_further_up_matches_no_namesake_in_another_folder(tmp_path):
+    labels, (note,) = match(tmp_path, "path,label\nall/S1/2.JPG,cat\nall/gone/1.jpg,dog\n", ["1.jpg", "S1/2.JPG"])
+    assert labels == {"S1/2.JPG": "cat"}
+    assert "; 1 rows match no image, first all/gone/1.jpg; " in note
+
+
+def test_two_rows_that_match_one_image_are_refused_if_they_differ(tmp_path):
+    with pytest.raises(DataError, match=r"1 images more than one label \(first S1/2\.JPG: cat, dog\)"):
+        match(tmp_path, "path,label\na/S1/2.JPG,cat\nb/S1/2.JPG,dog\n")
+    assert match(tmp_path, "path,label\na/S1/2.JPG,cat\nb/S1/2.JPG,cat\n")[0] == {"S1/2.JPG": "cat"}
+
+
+def test_labels_of_other_images_are_refused_with_an_example_of_each(tmp_path):
+    with pytest.raises(
+        DataError, match=r"none of its 2 paths is among the 5 images found, first 'x/7\.jpg'.*'S1/1\.JPG'"
+    ):
+        match(tmp_path, "path,label\nx/7.jpg,cat\n8.jpg,dog\n")
 
 
 def test_labels_files_beside_images_are_those_that_name_them(tmp_path):
@@ -109,3 +142,22 @@ def test_labels_files_beside_images_are_those_that_name_them(tmp_path):
         (tmp_path / name).write_text(text)
     assert find_label_files(str(tmp_path), {}) == ["Labels.csv", "a.csv"]
     assert find_label_files(str(tmp_path), {"label": "species", "path": "path"}) == ["Labels.csv", "c.csv"]
+
+
+DEEP = "S2/cat/deep/4.png"
+
+
+@pytest.mark.parametrize(
+    ("two", "four"),
+    [
+        ("S1/2.JPG", DEEP),
+        ("images/S1/2.JPG", f"images/{DEEP}"),
+        ("C:/x/images/S1/2.JPG", f"C:/x/images/{DEEP}"),
+        ("/x//images/S1/2.JPG", f"/x/images/{DEEP}"),
+        ("2.JPG", "4.png"),
+        ("2.JPG", "deep/4.png"),
+    ],
+)
+def test_labels_may_be_written_from_here_from_further_up_or_down(two, four):
+    known = {"1.jpg", "S1/2.JPG", "S1/cat/3.jpeg", DEEP}
+    assert match_paths([two, four], known).images == {two: "S1/2.JPG", four: DEEP}

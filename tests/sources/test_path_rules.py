@@ -1,4 +1,4 @@
-"""The file series and the time of an image, from its path."""
+"""The station, the file series and the time of an image, from its path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from pipelines.sources.path_rules import file_series, time_in_name
+from pipelines.sources.path_rules import compile_path_rule, file_series, time_in_name
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,23 @@ def test_a_file_name_gives_its_series_and_number(path, rule, expected) -> None:
 )
 def test_a_file_name_may_give_the_time(name, expected) -> None:
     assert time_in_name(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "deep", "flat"),
+    [
+        ("folder:2", "cat", None),
+        ("folder:-1", "deep", None),
+        ("folder:-3", "S2", None),
+        ("folder:4", None, None),
+        ("folder:-4", None, None),
+        (r"regex:^S(\d)/", "2", None),
+        (r"regex:(\d)\.\w+$", "4", "1"),
+        (r"regex:(x)?\d", None, None),
+        ("regex:^(\u200b)?", None, None),
+        ("none", None, None),
+    ],
+)
+def test_a_station_is_read_off_the_path(rule, deep, flat) -> None:
+    read = compile_path_rule(rule)
+    assert (read("S2/cat/deep/4.png"), read("1.jpg")) == (deep, flat)

@@ -132,7 +132,7 @@ def champion(spark, featurized, tmp_path_factory):
 
         shutil.copytree(featurized / "workspace", folder / "workspace")
         result = train.run(spark, load_settings(None, {"workspace": str(folder / "workspace"), **_rules(featurized)}))
-        assert (result.read, result.written) == (180, 1)
+        assert (result.read, result.written, result.notes) == (180, 1, ())
 
     return built_once(tmp_path_factory, "champion", build)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -14,20 +15,30 @@ from pipelines.tracking.mlflow_client import CHALLENGER, Tracking
 from pipelines.tracking.promotion import promote, promotion_history, rollback, set_champion
 
 
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    """Return a workspace whose registry has three versions, of which the gate has promoted two: built once."""
+    workspace = tmp_path_factory.mktemp("registry") / "workspace"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(promotion.getpass, "getuser", lambda: "mia")
+        tracking = Tracking.of(load_settings(None, {"workspace": str(workspace)}))
+        tracking.client.create_registered_model("irbis")
+        for _ in range(3):
+            tracking.client.create_model_version("irbis", f"file://{workspace}/model")
+        for number in ("1", "2"):
+            set_champion(tracking, tracking.get_version(number), f"better {number}")
+    return workspace
+
+
 @pytest.fixture
-def tracking(tmp_path, monkeypatch):
-    """Give the tracking of a registry with three versions, of which the gate has promoted two."""
+def tracking(registry, tmp_path, monkeypatch):
+    """Return the tracking of a copy of the registry."""
     monkeypatch.setattr(promotion.getpass, "getuser", lambda: "mia")
-    tracking = Tracking.of(load_settings(None, {"workspace": str(tmp_path / "workspace")}))
-    tracking.client.create_registered_model("irbis")
-    for _ in range(3):
-        tracking.client.create_model_version("irbis", f"file://{tmp_path}/model")
-    for number in ("1", "2"):
-        set_champion(tracking, tracking.get_version(number), f"better {number}")
-    return tracking
+    shutil.copytree(registry, tmp_path / "workspace")
+    return Tracking.of(load_settings(None, {"workspace": str(tmp_path / "workspace")}))
 
 
-def test_each_crowning_is_written_on_its_version(tracking):
+def test_each_promotion_is_written_on_its_version(tracking):
     (first,), (second,) = (promotion_history(tracking.get_version(number)) for number in ("1", "2"))
     assert (first.by, first.reason, first.previous, first.is_rollback) == ("mia", "better 1", None, False)
     assert (second.reason, second.previous) == ("better 2", "1")

@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.errors import PlatformError
 from pipelines.workspace import lock
+from pipelines.workspace.hold import is_exclusive
 from pipelines.workspace.lock import workspace_lock
 from tests.holder import holder
 
@@ -75,3 +76,11 @@ def test_a_file_system_without_locks_is_worked_in(tmp_path, monkeypatch):
     with workspace_lock(str(tmp_path)):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
     assert lock._try_lock(0)
+
+
+@pytest.mark.parametrize(
+    "workspace, schema, expected",
+    [("w", None, True), ("az://account/container/w", None, False), ("/Volumes/a/b/c", None, False), ("w", "s", False)],
+)
+def test_only_a_workspace_that_is_locked_is_emptied_at_once(make_settings, workspace, schema, expected):
+    assert is_exclusive(make_settings({"workspace": workspace, "tables.schema": schema})) is expected

@@ -106,8 +106,8 @@ def test_another_process_with_the_id_of_spark_submit_is_not_ended(place_of, home
         assert place.get_status(handle).state == FAILED
         place.cancel(handle)
         for noted, reason in (
-            (str(other.pid), "an earlier version noted no more than a process id"),
-            (json.dumps(replace(now, host="elsewhere").as_dict()), "it runs on another machine, elsewhere: ask there"),
+            (str(other.pid), "process id"),
+            (json.dumps(replace(now, host="elsewhere").as_dict()), "elsewhere"),
             ("no number", "pid cannot be read"),
         ):
             (folder / "pid").write_text(noted)

@@ -84,20 +84,16 @@ def test_a_name_with_dot_segments_is_a_problem_and_never_read_from_another_conta
     put(container, "1.jpg", "a/..2.jpg")
     source = opened(container)
     assert sorted(blob.relative_path for blob in source.list()) == ["1.jpg", "a/..2.jpg"]
-    why = "which requests resolve to another blob; rename it"
-    assert sorted(source.problems) == [
-        f"{container.url}/{name}: the name has the segment '..', {why}",
-        f"{container.url}/a/./y.jpg: the name has the segment '.', {why}",
-        f"{container.url}/a/b/../x.jpg: the name has the segment '..', {why}",
-        f"{container.url}/c/../z.jpg: the name has the segment '..', {why}",
-    ]
+    refused = [(name, ".."), ("a/./y.jpg", "."), ("a/b/../x.jpg", ".."), ("c/../z.jpg", "..")]
+    for problem, (path, segment) in zip(sorted(source.problems), refused, strict=True):
+        assert problem.startswith(f"{container.url}/{path}: ") and repr(segment) in problem
     with pytest.raises(ImageError) as caught:
         source.fetch(f"{source.root}{name}", "")
-    assert (caught.value.failure, caught.value.detail) == ("forbidden", "the name has the segment '..'")
-    with pytest.raises(ImageError, match=r"forbidden: the name has the segment '\.\.'; rename the file"):
-        source.put(name, b"x", b"", "image/jpeg")
-    with pytest.raises(ImageError, match="the name holds a backslash"):
-        source.put("..\\x.jpg", b"x", b"", "image/jpeg")
+    assert caught.value.failure == "forbidden" and "'..'" in caught.value.detail
+    for path in (name, "..\\x.jpg"):
+        with pytest.raises(ImageError) as caught:
+            source.put(path, b"x", b"", "image/jpeg")
+        assert caught.value.failure == "forbidden"
     assert other.download_blob("secret.jpg").readall() == b"secret"
 
 
@@ -106,7 +102,7 @@ def test_a_name_with_dot_segments_is_a_problem_and_never_read_from_another_conta
     ["az://account/../other/a", "az://account/one/a/../b", "https://account.blob.core.windows.net/one/%2e%2e/two"],
 )
 def test_an_address_with_dot_segments_is_refused(address):
-    with pytest.raises(DataError, match=r"the name has the segment '\.\.'\. Write the URI without it"):
+    with pytest.raises(DataError, match="Write the URI without it"):
         open_source(load_settings(None, {"sources.images": address, "azure.account_key": KEY}))
 
 

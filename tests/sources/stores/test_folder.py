@@ -98,7 +98,7 @@ def test_a_file_that_became_a_link_after_the_listing_is_not_read_from_elsewhere(
         os.rename(tmp_path / old, tmp_path / f"old {old.count('/')}")
         (tmp_path / old).symlink_to(tmp_path / new)
         failure, detail = fetch_failure(source, blob.path, blob.etag)
-        assert (failure, detail[:39]) == (Failure.FORBIDDEN, "a symbolic link that leads out of the fo"[:39])
+        assert failure == Failure.FORBIDDEN and "link" in detail
 
 
 @linux_only

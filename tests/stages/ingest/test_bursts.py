@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta, timezone
-from typing import Any
+from datetime import timedelta
 
 import pytest
 from pyspark.sql import functions as F
 
 from pipelines.evaluation.group_ids import group_basis
 from pipelines.sources.labels import read_labels
-from pipelines.sources.path_rules import file_series
 from pipelines.spark.runtime import sql_conf
-from pipelines.stages.ingest.bursts import FRAMES, assign_bursts, sequence_from_burst_id
-
-START = datetime(2014, 7, 1, 15, 22, 0, tzinfo=timezone.utc)
-Frame = tuple[str, Any, Any, Any, Any, Any, Any, Any]
-
-
-def frame(
-    path: str,
-    seconds: float | None = None,
-    camera: str | None = "a",
-    *,
-    station: str | None = "S",
-    sequence: Any = None,
-) -> Frame:
-    time = None if seconds is None else START + timedelta(seconds=seconds)
-    return (path, f"hash of {path}", station, camera, time, sequence, *file_series(path, "none"))
-
-
-def nowhere(path: str, seconds: float | None = None, **more: Any) -> Frame:
-    """Return a frame with unknown station and camera."""
-    return frame(path, seconds, None, station=None, **more)
-
-
-def assigned(spark: Any, *frames: Frame, burst: float = 60, group: float = 30) -> dict[str, tuple[str, str]]:
-    """Return path -> burst_id and group_id."""
-    rows = spark.createDataFrame(list(frames), FRAMES)
-    found = assign_bursts(rows, burst_gap_seconds=burst, group_gap_minutes=group).collect()
-    assert len(found) == len(frames)
-    return {row["path"]: (row["burst_id"], row["group_id"]) for row in found}
+from pipelines.stages.ingest.bursts import FRAMES, assign_bursts
+from tests.stages.ingest.frames import assigned, frame, nowhere
 
 
 def test_a_gap_up_to_the_limit_is_of_one_burst_and_up_to_the_coarser_limit_of_one_group(spark):
@@ -114,53 +85,6 @@ def test_copies_without_a_time_are_of_one_burst_and_group(spark):
         "1": ("hash of 1", "hash of 1"),
         "copy": ("hash of 1", "hash of 1"),
         "unread": ("unread", "unread"),
-    }
-
-
-def test_a_given_sequence_is_the_burst_and_never_on_two_sides(spark):
-    found = assigned(
-        spark,
-        frame("1", 0, sequence="7"),
-        frame("2", 1700, sequence="8"),
-        frame("3", 3400, sequence="8"),
-        frame("4", 3410, sequence="9"),
-        frame("5", sequence="9"),
-        frame("6", 9000, sequence="9", camera="b"),
-        frame("7", sequence="10"),
-        frame("8", sequence="10"),
-    )
-    first = "S/2014-07-01T15:22:00"
-    assert found == {
-        "1": ("S/a/2014-07-01T15:22:00/sequence 7", first),
-        "2": ("S/a/2014-07-01T15:50:20/sequence 8", first),
-        "3": ("S/a/2014-07-01T15:50:20/sequence 8", first),
-        "4": ("S/a/2014-07-01T16:18:50/sequence 9", first),  # at the same time as 3
-        "5": ("S/a/2014-07-01T16:18:50/sequence 9", first),  # without a time, but of one sequence with 4
-        "6": ("S/b/2014-07-01T17:52:00/sequence 9", "S/2014-07-01T17:52:00"),
-        "7": ("S/a/sequence 10", "hash of 7"),
-        "8": ("S/a/sequence 10", "hash of 7"),
-    }
-
-
-def test_one_sequence_id_used_again_is_not_one_sequence(spark):
-    found = assigned(
-        spark,
-        frame("100EK/IMG_1", 0, sequence="0"),
-        frame("100EK/IMG_2", 1800, sequence="0"),
-        frame("100EK/IMG_3", 3601, sequence="0"),  # a second longer than groups hold together
-        frame("101EK/IMG_1", 2, sequence="0"),
-        nowhere("A/IMG_1", 0, sequence="0"),
-        nowhere("B/IMG_1", 1, sequence="0"),
-        nowhere("A/IMG_2", 2, sequence="0"),
-    )
-    assert {path: burst for path, (burst, _) in found.items()} == {
-        "100EK/IMG_1": "S/a/100EK/2014-07-01T15:22:00/sequence 0",
-        "100EK/IMG_2": "S/a/100EK/2014-07-01T15:22:00/sequence 0",
-        "100EK/IMG_3": "S/a/100EK/2014-07-01T16:22:01/sequence 0",
-        "101EK/IMG_1": "S/a/101EK/2014-07-01T15:22:02/sequence 0",
-        "A/IMG_1": "?/files A/IMG_/2014-07-01T15:22:00/sequence 0",
-        "A/IMG_2": "?/files A/IMG_/2014-07-01T15:22:00/sequence 0",
-        "B/IMG_1": "?/files B/IMG_/2014-07-01T15:22:01/sequence 0",
     }
 
 
@@ -281,28 +205,22 @@ def test_the_time_zone_of_the_session_does_not_matter(spark):
     assert expected["leap"][0] == "S/a/2016-02-18T15:22:00"
 
 
-def test_a_sequence_is_read_back_from_the_name_of_its_burst(spark):
-    names = [("S/a/sequence 7",), ("S/sequence x/y 8",), ("S/a/2014-07-01T15:22:00",), ("abc",), (None,)]
-    rows = spark.createDataFrame(names, "burst_id string").select(sequence_from_burst_id("burst_id").alias("sequence"))
-    assert [row["sequence"] for row in rows.collect()] == ["7", "x/y 8", None, None, None]
-
-
-@pytest.mark.parametrize(("gap", "count"), [(30, 37), (60, 36)])  # two triggers are 55 s apart
-def test_bursts_of_a_real_set_are_found_by_time_alone(spark, shared_data, gap, count):
+# Two triggers are 55 s apart: by time alone they are one burst of 60 s, and the labels file says that they are two.
+@pytest.mark.parametrize(("gap", "with_sequence", "count"), [(30, False, 37), (60, False, 36), (60, True, 37)])
+def test_bursts_of_a_real_set_are_the_sequences_that_people_found(spark, shared_data, gap, with_sequence, count):
     table = read_labels(str(shared_data / "cameratrap_peru_sdzg/labels.csv"))
+    columns = (table[name] for name in ("path", "station", "camera", "captured_at", "sequence"))
     rows = spark.createDataFrame(
         [
-            (path, path, station, camera, time.to_pydatetime(), None, None, None)
-            for path, station, camera, time in zip(
-                table["path"], table["station"], table["camera"], table["captured_at"], strict=True
-            )
+            (path, path, station, camera, time.to_pydatetime(), sequence if with_sequence else None, None, None)
+            for path, station, camera, time, sequence in zip(*columns, strict=True)
         ],
         FRAMES,
     )
     found = assign_bursts(rows, burst_gap_seconds=gap, group_gap_minutes=30).toPandas().merge(table, on="path")
     assert found["burst_id"].nunique() == count
     assert found.groupby("sequence")["burst_id"].nunique().max() == 1
-    if gap == 30:
+    if count == 37:
         assert found.groupby("burst_id")["sequence"].nunique().max() == 1
         assert set(found.groupby("burst_id").size()) == {3}
     assert found.groupby("burst_id")["group_id"].nunique().max() == 1

@@ -92,3 +92,80 @@ def test_a_file_that_leaves_for_another_station_changes_the_bursts_of_the_one_it
     assert ingest.run(spark, settings).written == 2
     stamps = [burst[-8:] for (burst,) in rows(Tables.of(spark, settings), "burst_id")]
     assert stamps == ["12:00:00", "12:00:40", "12:01:20"]
+
+
+def test_groups_stay_when_the_frame_between_them_is_gone(spark, make_settings, draw):
+    frames = {f"S1/{n}.jpg": jpeg(80 + n, n, NOON + timedelta(minutes=20 * n)) for n in range(3)}
+    folder = draw(frames)
+    settings = make_settings({"sources.images": str(folder), "sources.labels": "none", "sources.station": "folder:1"})
+    ingest.run(spark, settings)
+    tables = Tables.of(spark, settings)
+    first = rows(tables, "group_id")[0]
+    (folder / "S1/1.jpg").unlink()
+    ingest.run(spark, settings)
+    draw({"S1/3.jpg": jpeg(99, 9, NOON + timedelta(minutes=45))})
+    ingest.run(spark, settings)
+    assert rows(tables, "group_id") == [first] * 3
+
+
+def test_files_written_again_with_the_same_bytes_are_not_stored_again(spark, make_settings, draw):
+    images = {f"x/{n}.jpg": jpeg(80 + n, n) for n in range(8)}
+    folder = draw(images)
+    settings = make_settings({"sources.images": str(folder)})
+    ingest.run(spark, settings)
+    tables = Tables.of(spark, settings)
+    for name in images:
+        os.utime(folder / name, ns=(0, (folder / name).stat().st_mtime_ns + 3600 * 10**9))
+    draw({"x/0.jpg": jpeg(200, 9)})
+    result = ingest.run(spark, settings)
+    assert (result.read, result.written) == (8, 8)
+    assert result.notes[0] == "7 images unchanged except for file times: no bytes are stored again."
+    stored = tables.read("images").where("content is not null").groupBy("path").count()
+    assert sorted((row["path"][-5:], row["count"]) for row in stored.collect()) == [
+        ("0.jpg", 2),
+        *[(f"{n}.jpg", 1) for n in range(1, 8)],
+    ]
+    current = tables.latest_images()
+    found = tables.with_content(current, current.agg(F.min(content_ingested_at())).first()[0]).collect()
+    expected = {**images, "x/0.jpg": jpeg(200, 9)}
+    assert {row["path"][-7:]: bytes(row["content"]) for row in found} == expected
+    assert ingest.run(spark, settings).read == 0
+
+
+def test_a_file_written_again_keeps_its_label_where_the_listing_has_no_say(spark, make_settings, draw):
+    folder = draw({"hare/a.jpg": jpeg(80, 1)})
+    ingest.run(spark, make_settings({"sources.images": str(folder)}))
+    os.utime(folder / "hare/a.jpg", (1, 1))
+    settings = make_settings({"sources.images": str(folder), "sources.labels": "none"})
+    assert ingest.run(spark, settings).read == 1
+    assert rows(Tables.of(spark, settings), "label") == [("hare",)]
+
+
+def test_late_images_in_several_commits_are_all_read_and_their_failures_counted(spark, make_settings, draw):
+    settings = make_settings({"sources.images": str(draw({"x/0.jpg": jpeg(80, 0)})), "ingest.files_per_commit": 2})
+    ingest.run(spark, settings)
+    draw({f"x/{n}.jpg": jpeg(80, n) for n in range(1, 7)} | {"x/7.jpg": b"", "x/8.jpg": b"<html>"})
+    result = ingest.run(spark, settings)
+    assert (result.read, result.written, result.failures) == (8, 6, {"empty": 1, "not_an_image": 1})
+    tables = Tables.of(spark, settings)
+    assert [row[0].rpartition("/")[2] for row in rows(tables, "path")] == [f"{n}.jpg" for n in range(9)]
+    assert tables.version("images") == 4
+    assert ingest.run(spark, settings).read == 0
+
+
+def test_several_commits_give_the_same_table_as_one(spark, make_settings, draw, survey):
+    images = {name: survey[name] for name in sorted(survey)[:6]}  # two bursts
+    folder = draw(images)
+    found = []
+    for size, workspace in ((20000, "w1"), (3, "w2")):
+        settings = make_settings(
+            {
+                "sources.images": str(folder),
+                "sources.station": "folder:1",
+                "ingest.files_per_commit": size,
+                "workspace": str(draw({}, workspace)),
+            }
+        )
+        assert ingest.run(spark, settings).read == 6
+        found.append(rows(Tables.of(spark, settings), "path", "content_hash", "burst_id", "group_id", "label"))
+    assert found[0] == found[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pandas as pd
 import pytest
 
 from pipelines.classifiers.training_set import TrainingSet
@@ -100,3 +101,16 @@ def test_an_evaluation_says_how_many_of_its_groups_are_guesses(spark):
         "(2), of one image each, station and camera or time are unknown (1). "
     )
     assert group_caveats(labelled.where(labelled.images["group_id"].str.startswith("S/").to_numpy())) == []
+
+
+def test_exif_times_of_real_cameras_give_the_sequences_that_people_found(spark, make_settings, shared_data, tmp_path):
+    folder, labels = shared_data / "cameratrap_peru_sdzg", tmp_path / "labels.csv"
+    truth = pd.read_csv(folder / "labels.csv")
+    truth[["file_name", "station", "camera", "label"]].to_csv(labels, index=False)  # neither time nor sequence
+    rules = {"sources.images": str(folder), "sources.labels": str(labels), "ingest.burst_gap_seconds": 30}
+    settings = make_settings(rules)
+    ingest.run(spark, settings)
+    found = pd.DataFrame(rows(Tables.of(spark, settings), "path", "burst_id"), columns=["path", "burst"])
+    found["path"] = found["path"].str.replace(f"file://{folder}/", "", regex=False)
+    expected = {frozenset(names) for names in truth.groupby("seq_id")["file_name"].agg(list)}
+    assert {frozenset(names) for names in found.groupby("burst")["path"].agg(list)} == expected

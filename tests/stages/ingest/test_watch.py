@@ -178,5 +178,5 @@ def test_a_disk_that_is_full_for_a_while_is_a_note_and_leaves_no_file(spark, mak
     found = []
     with pytest.raises(Over):
         for result in watch(spark, settings, sleeps(*acts)):
-            found.append((result.read, "No space is left on the disk of" in "".join(result.notes), left.exists()))
+            found.append((result.read, f" {settings.workspace} (" in "".join(result.notes), left.exists()))
     assert found == [(1, False, False), (0, True, False), (1, False, False)]

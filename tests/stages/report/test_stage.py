@@ -1,21 +1,15 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import DataError
 from pipelines.reports.collect import collect_inputs
-from pipelines.stages.ingest import stage as ingest
 from pipelines.stages.report import stage as report
 from pipelines.stages.score import stage as score
 from pipelines.stages.train import stage as train
-from pipelines.tracking.mlflow_client import Tracking
-from pipelines.tracking.promotion import set_champion
 from pipelines.workspace.tables import Tables
-
-from ..conftest import jpeg
 
 
 def page(settings):
@@ -23,7 +17,7 @@ def page(settings):
 
 
 def test_without_a_table_it_says_what_to_run(spark, make_settings):
-    with pytest.raises(DataError, match=r"There is no table images in .*Run `irbis ingest --images DIR` first"):
+    with pytest.raises(DataError, match="`irbis ingest --images DIR`"):
         report.run(spark, make_settings())
 
 
@@ -48,17 +42,6 @@ def test_a_page_is_rewritten_only_when_something_has_changed(spark, trained):
     assert "<title>Autumn survey" in page(trained)
 
 
-def test_it_says_why_the_champion_is_champion(spark, trained):
-    report.run(spark, trained)
-    assert "irbis/1 is champion: the first version" in page(trained)
-    tracking = Tracking.of(trained)
-    tracking.tag(tracking.champion(), gate="is challenger, irbis/9 stays champion: balanced accuracy is not higher")
-    set_champion(tracking, tracking.champion(), "500 images <looked> at")
-    report.run(spark, trained.model_copy(update={"report": trained.report.model_copy(update={"title": "Anew"})}))
-    assert re.search(r"irbis/1 was made champion by \S+ on 20\d\d-\d\d-\d\d: 500 images &lt;looked", page(trained))
-    assert "is challenger" not in page(trained)
-
-
 def test_what_it_shows_is_what_the_tables_hold(spark, trained):
     score.run(spark, trained)
     champion = train.Tracking.of(trained).champion()
@@ -80,14 +63,3 @@ def test_what_it_shows_is_what_the_tables_hold(spark, trained):
     assert scores == sorted(scores)
     assert all(image.thumbnail.startswith("data:image/jpeg;base64,") for image in parts["least_confident"])
     assert all(image.prediction != image.label for image in parts["most_wrong"])
-
-
-def test_names_with_html_stay_text(spark, make_settings, draw):
-    name = "<img src=x onerror=alert(1)>"
-    folder = draw({f"{name}/a&b<i>.jpg": jpeg(80, 1), f"{name}/c.jpg": b""})
-    settings = make_settings({"sources.images": str(folder)})
-    ingest.run(spark, settings)
-    report.run(spark, settings)
-    text = page(settings)
-    assert "&lt;img src=x onerror=alert(1)&gt;" in text
-    assert not re.search(r"<img src=x", text)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from pipelines.config.former_names import FORMER_NAMES
 from pipelines.config.loader import (
@@ -20,17 +18,7 @@ from pipelines.config.loader import (
     setting_keys,
 )
 from pipelines.errors import SettingsError
-
-
-def write(path: Path, text: str) -> str:
-    path.write_text(text, encoding="utf-8")
-    return str(path)
-
-
-def faults(env: str | None = None, overrides: dict[str, object] | None = None) -> list[str]:
-    with pytest.raises(SettingsError) as caught:
-        load_settings(env, overrides)
-    return caught.value.faults
+from tests.config.refusals import faults, write
 
 
 def test_the_last_of_the_four_sources_wins(tmp_path, monkeypatch):
@@ -189,74 +177,15 @@ def test_base_yaml_says_what_every_setting_does():
     assert [line for line in settings if "  # " not in line] == []
 
 
-def test_credentials_of_azure_do_not_print_wherever_they_stand():
-    from pipelines.cli.app import irbis
-
-    settings = load_settings(None, {"azure.account_key": "a2V5", "azure.sas": "sig=abc"})
-    assert "a2V5" not in repr(settings) and "abc" not in repr(settings.model_dump())
-    words = ["config", "--set", "azure.account_key=a2V5", "--set", "azure.connection_string=Account=a2V5"]
-    shown = CliRunner().invoke(irbis, words).output
-    assert "a2V5" not in shown
-    lines = {line.split()[0]: line.split()[1] for line in shown.splitlines()}
-    assert (lines["azure.account_key"], lines["azure.sas"]) == ('"***"', "null")
-
-
-def test_a_refused_value_does_not_print_its_secret():
-    assert faults(None, {"spark.driver_memory": "https://u:pw@h?sig=abc"})[0].startswith(
-        "--set: spark.driver_memory = 'https://u:***@h?sig=***' is refused"
-    )
-
-
 def test_settings_cannot_be_changed_after_loading():
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.train.max_iter = 3
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("hdinsight.password", 12345678),
-        ("hdinsight.token", ["12345678"]),
-        ("azure.account_key", {"a": 12345678}),
-        ("spark.conf", '{"spark.x.password": "12345678", "spark.y": 1'),
-        ("spark.conf", '{"spark.x.password": ["12345678"]}'),
-        ("spark.conf", {"spark.x.password": {"a": 12345678}}),
-        ("spark.conf", '[{"password": "12345678"}]'),
-        ("train.cv_folds", "password=12345678"),
-    ],
-)
-def test_a_refused_secret_of_any_type_does_not_print(key, value):
-    (fault,) = faults(None, {key: value})
-    assert f"{key} = " in fault and "***" in fault and "12345678" not in fault
-
-
-@pytest.mark.parametrize("value", ["*hunter22", "!hunter22 x", "&hunter22 x\n  token: &hunter22 y"])
-def test_a_secret_that_is_no_yaml_does_not_print(value, tmp_path):
-    said = faults(write(tmp_path / "mine.yaml", f"hdinsight:\n  password: {value}\n"))[0]
-    assert re.search(r"mine\.yaml line \d is not valid YAML", said) and "hunter22" not in said
-
-
 def test_a_value_that_looks_like_a_date_and_is_none_is_told(tmp_path):
     said = faults(write(tmp_path / "mine.yaml", "report:\n  title: 2026-13-45\n"))[0]
     assert said.endswith("mine.yaml cannot be read: month must be in 1..12.")
-
-
-def test_config_shows_no_secret_of_a_text_of_json(monkeypatch):
-    from pipelines.cli.app import irbis
-
-    monkeypatch.setenv("IRBIS_SPARK__CONF", '{"spark.x.password": "hunter22", "spark.y": "1"}')
-    shown = CliRunner().invoke(irbis, ["config", "--set", "hdinsight.password=hunter22"]).output
-    (line,) = [line for line in shown.splitlines() if line.startswith("spark.conf ")]
-    assert r"{\"spark.x.password\": \"***\", \"spark.y\": \"1\"}" in line and "hunter22" not in shown
-    (fault,) = faults_of_command(["config", "--set", "hdinsight.password:hunter22"])
-    assert fault == "--set hdinsight.password:***: write KEY=VALUE, such as --set train.max_iter=50."
-
-
-def faults_of_command(words):
-    from pipelines.cli.app import irbis
-
-    return CliRunner().invoke(irbis, words).exception.faults
 
 
 def test_of_a_mapping_in_both_the_items_are_laid_over_one_by_one():

@@ -1,4 +1,4 @@
-"""`irbis clean` removes unneeded data, reports the exact bytes, and keeps what may be in use."""
+"""Leftovers in a workspace and in a home: found by name and age, and nothing else is removed."""
 
 from __future__ import annotations
 
@@ -8,32 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from pyspark.sql import functions as F
 
 from pipelines.cleanup import leftovers
 from pipelines.cleanup.clean import WorkspaceCleaner
 from pipelines.cleanup.leftovers import find_leftovers, last_changed, total_size
 from pipelines.processes import Process
 from pipelines.runs.history import FAILED, LOCAL, RUNNING, RunHistory, RunRecord
-from pipelines.runs.record import is_expired
-from pipelines.stages.ingest import stage as ingest
-from pipelines.workspace.tables import Tables
-
-from .conftest import jpeg
 
 DAY = 86_400
-
-
-@pytest.fixture(autouse=True)
-def machine(tmp_path, monkeypatch):
-    """Return a home of the test's own: its caches and temporary folders are what is cleaned."""
-    home = tmp_path / "home"
-    (home / "tmp").mkdir(parents=True)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("IRBIS_RUNS__HISTORY_DIR", str(home / "ledger"))
-    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(home / "tmp"))
-    monkeypatch.setattr(leftovers, "oldest_java", lambda: None)
-    return home
 
 
 def write(path: Path, size: int, days: float = 0) -> Path:
@@ -86,23 +68,6 @@ def test_records_of_runs_go_when_they_have_ended_long_ago(make_settings, machine
         *("exp1", "a file of somebody", "link"),
     }
     assert list(WorkspaceCleaner(settings).run(never)) == ["0 bytes freed"]
-
-
-@pytest.mark.parametrize(
-    ("files", "kept", "expected"),
-    [
-        ([("run.log", 0), ("run.json", 0)], 99, True),
-        ([("run.log", 0), ("run.json", 0)], 101, False),
-        ([("run.log", 0), ("run.2.log", 0), ("run.json", 0)], 99, True),
-        ([("run.log", 0), ("run.json", 0), ("model/MLmodel", 50)], 60, False),
-        ([("run.log", 0)], 0, False),
-        ([("ingest.json", 0), ("ingest.log", 0), ("score.log", 0)], 0, False),
-        ([("run.log", 100 - 8 * DAY)], 0, True),
-        ([("run.log", 100 - 8 * DAY), ("cancelled.json", 100)], 0, False),
-    ],
-)
-def test_a_run_without_a_result_counts_as_ended_after_a_week(files, kept, expected):
-    assert is_expired("score-20261122-1141-3fa2", files, 100, kept) is expected
 
 
 def test_left_overs_go_when_they_are_old_and_nothing_else_does(make_settings, machine, monkeypatch):
@@ -210,58 +175,6 @@ def test_what_changes_while_it_is_looked_at_stays(make_settings, monkeypatch):
 
     monkeypatch.setattr(leftovers, "last_changed", vanished)
     assert find_leftovers(settings) == []
-
-
-def stale(tables, name):
-    """Return the bytes of files in a table's folder, with their checksums, but of Delta's note on its last vacuum."""
-    files = [path for path in Path(tables.location(name)).rglob("*") if path.is_file()]
-    return sum(path.stat().st_size for path in files if "_last_vacuum_info" not in path.name)
-
-
-def test_files_that_no_snapshot_reads_go_and_the_numbers_are_those_of_the_disk(spark, make_settings, draw):
-    settings = make_settings({"sources.images": str(draw({"a.jpg": jpeg(80, 1), "b.jpg": jpeg(90, 2)}))})
-    ingest.run(spark, settings)
-    tables = Tables.of(spark, settings)
-    tables.upsert("images", tables.read("images"), ["path"])  # the first files are superseded
-    table = Path(tables.location("images"))
-    left = [table / "part-0-killed.parquet", table / ".gone.parquet.crc", table / "_delta_log/.0002.json.1.tmp"]
-    for file in left:
-        file.write_bytes(b"x" * 1000)
-    rows = tables.read("images").orderBy("path").collect()
-    before = stale(tables, "images")
-    dry_lines = list(WorkspaceCleaner(settings, dry_run=True).run(lambda: spark))
-    assert stale(tables, "images") == before
-    assert [line.partition(", ")[0].partition(" ")[2] for line in dry_lines[:2]] == [
-        "files of tables that no commit names",  # Spark's own empty files too
-        "files that no table reads",
-    ]
-    done = list(WorkspaceCleaner(settings).run(lambda: spark))
-    assert [line.replace("would be ", "") for line in dry_lines] == done
-    freed = int(done[-1].partition(" ")[0].replace(",", ""))
-    assert before - stale(tables, "images") == freed > 3000 and not any(file.exists() for file in left)
-    assert tables.read("images").orderBy("path").collect() == rows
-    assert tables.version("images") == 1  # nothing was committed
-
-
-def test_bytes_of_files_that_are_no_images_are_cleared_from_rows_of_an_earlier_version(spark, make_settings, draw):
-    secret, torn = b"-----BEGIN PRIVATE KEY-----" * 9, jpeg(80, 3)[:300]
-    settings = make_settings({"sources.images": str(draw({"a.jpg": jpeg(80, 1), "key.jpg": secret, "t.jpg": torn}))})
-    ingest.run(spark, settings)
-    tables = Tables.of(spark, settings)
-    written = F.when(F.col("path").endswith("key.jpg"), F.lit(secret)).otherwise(F.col("content"))
-    tables.upsert("images", tables.materialize(tables.read("images").withColumn("content", written)), ["path"])
-    key = tables.read("images").where("path like '%key.jpg'")
-    before = key.drop("content").collect()
-    assert bytes(key.first()["content"]) == secret
-    line = f"1 file that is not an image, {len(secret)} bytes"
-    assert f"{line} would be deleted" in list(WorkspaceCleaner(settings, dry_run=True).run(lambda: spark))
-    assert f"{line} deleted" in list(WorkspaceCleaner(settings).run(lambda: spark))
-    key = tables.read("images").where("path like '%key.jpg'")
-    assert key.first()["content"] is None and key.drop("content").collect() == before
-    held = {bytes(row["content"]) for row in tables.read("images").where("content is not null").collect()}
-    assert held == {jpeg(80, 1), torn}
-    files = Path(tables.location("images")).rglob("*.parquet")
-    assert not any(secret in file.read_bytes() for file in files)
 
 
 def test_sizes_and_times_are_of_links_not_of_what_they_lead_to(tmp_path):

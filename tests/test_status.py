@@ -11,7 +11,11 @@ from pipelines.stages.train import stage as train
 from pipelines.status import as_text, collect_status
 from pipelines.tracking.mlflow_client import Tracking
 
-from .conftest import RULES, changed, jpeg
+from .stages import conftest as stages
+from .stages.conftest import RULES, changed, jpeg
+
+featurized, champion, trained = stages.featurized, stages.champion, stages.trained  # fixtures
+draw, survey = stages.draw, stages.survey
 
 
 def test_of_nothing_all_counts_are_zero(spark, make_settings):
