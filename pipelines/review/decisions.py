@@ -14,8 +14,8 @@ import numpy as np
 from pipelines.review.journal import JournalReader, JournalWriter
 from pipelines.review.snapshot import Snapshot
 from pipelines.schemas import Decision
+from pipelines.workspace.decisions import IN_FORCE
 
-IN_FORCE = ("confirm", "correct", "unknown")  # as in pipelines.workspace.labels, which imports Spark
 PAUSE = 60.0  # seconds between two decisions that do not count as work
 
 

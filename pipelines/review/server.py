@@ -30,8 +30,8 @@ from pipelines.review.progress import measure
 from pipelines.review.queues import Filters, Queues
 from pipelines.review.security import Access
 from pipelines.review.thumbnails import Thumbnails
-from pipelines.workspace.journals import journal_folder
-from pipelines.workspace.tables import workspace_uri
+from pipelines.workspace.journal_files import journal_folder
+from pipelines.workspace.location import workspace_uri
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -19,7 +19,9 @@ from pipelines import schemas
 from pipelines.azure.hadoop import configure_hadoop_access
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
-from pipelines.workspace.commits import Pin, guard_commit, last_local_commit
+from pipelines.workspace.commits import Pin, guard_commit
+from pipelines.workspace.local_delta import last_local_commit
+from pipelines.workspace.location import workspace_uri
 
 SCHEMAS = {
     "images": schemas.IMAGES,
@@ -236,12 +238,6 @@ def _count_rows(file: Path) -> int:
 def uses_local_checkpoint(master: str, workspace: str) -> bool:
     """Return whether materialized rows are stored on the executors only."""
     return master.startswith("local") or re.match(r"(dbfs:)?/+Volumes/", workspace) is not None
-
-
-def workspace_uri(settings: Settings) -> str:
-    """Return the workspace's URI, or its absolute folder, without a trailing slash."""
-    workspace = settings.workspace
-    return (workspace if "://" in workspace else str(Path(workspace).expanduser().absolute())).rstrip("/")
 
 
 def count_failures(rows: DataFrame) -> dict[str, int]:

@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("deltalake")
 pytest.importorskip("httpx")
 
-from pipelines.review.journal import parse_line
-from pipelines.schemas import LABELS
+from pipelines.schemas import LABELS, Decision
+from pipelines.workspace.journal_files import format_line, parse_line, read_new_lines
 
 from .conftest import SURVEY, client_of
 from .made import NOON, hash_of, path_of, write_table
@@ -22,7 +22,7 @@ from .test_security import decision, post
 
 def stored(client):
     path = client.opened.review.decisions._writer.path
-    return [parse_line(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+    return [parse_line(line)[0] for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
 def test_a_burst_is_decided_as_a_whole_one_row_for_each_image(client):
@@ -209,6 +209,31 @@ def test_a_torn_last_line_is_not_read_and_a_full_disk_loses_nothing(client, open
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"action": "improve"},
+        {"action": "unknown"},  # with a label
+        {"undoes": "b"},
+        {"label": "\u200b"},
+        {"reviewed_at": NOON.replace(tzinfo=None)},
+        {"reviewed_at": None},
+        {"path": ""},
+    ],
+)
+def test_the_page_counts_no_line_that_the_merge_refuses(open_review, tmp_path, change):
+    known = Decision("a", hash_of("b4", 0), "p", "otter", "correct", reviewed_at=NOON, session="other")
+    journal = tmp_path / "workspace" / "review" / "journal" / "other.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_bytes(format_line(known._replace(**change)) + b'{"decision_id": 3, "action": "skip"}\n\n')
+    opened = open_review()
+    assert not opened.review.decisions.is_decided.any() and not opened.review.decisions.knows("a")
+    with journal.open("ab") as file:
+        file.write(format_line(known))
+    opened.review.decisions.refresh()
+    assert opened.review.decisions.is_decided.sum() == 1
+
+
 def test_a_label_known_in_another_case_gets_its_known_spelling(client):
     for choice in (decision(label="HARE"), decision("b3", 2, label="Otter"), decision("b4", 1, label="otter")):
         post(client, choice)
@@ -222,10 +247,8 @@ def test_times_always_grow(client):
 
 
 def test_lines_of_the_journal_are_what_the_merge_reads(client):
-    from pipelines.workspace.journals import pending_decisions
-
     post(client, decision(label="  Häre\u200b "))
     path = client.opened.review.decisions._writer.path
-    assert pending_decisions(str(path.parents[2])) == stored(client)
+    assert [line.decision for line in read_new_lines(path)] == stored(client)
     assert json.loads(path.read_bytes().splitlines()[0])["label"] == "Häre"
     assert len(SURVEY) == 7

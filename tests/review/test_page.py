@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("deltalake")
 
-from pipelines.review.journal import parse_line
+from pipelines.workspace.journal_files import parse_line
 
 from .browser import chromium, current, open_page, press, server, verdicts, wait_for, wait_until_sent
 from .made import Made, make_workspace
@@ -52,7 +52,7 @@ def journal(workspace):
     lines = [
         line for path in (workspace / "review" / "journal").glob("*.jsonl") for line in path.read_bytes().splitlines()
     ]
-    return sorted(map(parse_line, lines), key=lambda each: each.reviewed_at)
+    return sorted((parse_line(line)[0] for line in lines), key=lambda each: each.reviewed_at)
 
 
 def standing(workspace):

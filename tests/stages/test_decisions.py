@@ -22,7 +22,7 @@ from pipelines.stages.train import stage as train
 from pipelines.stages.train.training_data import training_rows
 from pipelines.status import as_text, collect_status
 from pipelines.tracking.mlflow_client import Tracking
-from pipelines.workspace.journals import format_line, journal_folder
+from pipelines.workspace.journal_files import format_line, journal_folder
 from pipelines.workspace.labels import append_decisions, effective_images
 from pipelines.workspace.tables import Tables
 

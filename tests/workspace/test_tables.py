@@ -16,7 +16,8 @@ from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, parse_ddl
 from pipelines.spark.runtime import sql_conf
 from pipelines.workspace.chunks import split_into_chunks
 from pipelines.workspace.deletions import FEW_TASKS, NO_CHECK
-from pipelines.workspace.tables import Tables, content_ingested_at, count_failures, uses_local_checkpoint, workspace_uri
+from pipelines.workspace.location import workspace_uri
+from pipelines.workspace.tables import Tables, content_ingested_at, count_failures, uses_local_checkpoint
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 KNOWN = ["path", "ingested_at", "content_path", "content_at"]
