@@ -28,8 +28,8 @@ from pipelines.workspace.deletions import (
 )
 from pipelines.workspace.files import list_files, remove_folder
 from pipelines.workspace.hold import is_exclusive, pin_table
-from pipelines.workspace.orphans import UNLOCKED_TABLES, find_superseded, remove_empty_table
 from pipelines.workspace.location import workspace_uri
+from pipelines.workspace.orphans import UNLOCKED_TABLES, find_superseded, remove_empty_table
 from pipelines.workspace.tables import SCHEMAS, Tables
 
 LATER_NOTE = (

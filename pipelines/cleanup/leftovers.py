@@ -21,9 +21,9 @@ from pipelines.runs.record import RUNS, is_expired
 from pipelines.spark.class_data_sharing import ARCHIVE_DIR as CLASSES
 from pipelines.spark.class_data_sharing import unused_archives
 from pipelines.spark.runtime import is_external_session
+from pipelines.workspace.location import workspace_uri
 from pipelines.workspace.lock import can_lock
 from pipelines.workspace.orphans import UNLOCKED_TABLES, find_orphans
-from pipelines.workspace.location import workspace_uri
 
 DAY = 86_400.0
 WEEK = 7 * DAY  # after which files of processes that are not visible from here count as leftovers

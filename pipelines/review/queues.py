@@ -18,15 +18,6 @@ from pipelines.review.decisions import Decisions
 
 MAX_FILE_BYTES, MAX_ITEMS = 64 * 2**20, 100_000  # of suggestions.json and suspects.json
 DAY = 86_400_000_000  # microseconds
-NAMES = ("review", "audit", "suspects", "suggest", "class", "search")
-TITLES = {
-    "review": "Needs review",
-    "audit": "Audit of dismissed bursts",
-    "suspects": "Suspected label errors",
-    "suggest": "What to label next",
-    "class": "A class, station or day",
-    "search": "Search by path",
-}
 FILES = {"suggest": ("suggestions.json", "irbis suggest"), "suspects": ("suspects.json", "irbis train")}
 
 
@@ -52,9 +43,7 @@ class Queue:
 
     def chosen_by_model(self, burst: int) -> bool:
         """Return whether a model chose the burst for this queue."""
-        if self.name == "suggest":
-            return self.chosen.get(burst, False)
-        return self.name != "search"
+        return self.chosen.get(burst, False) if self.name == "suggest" else self.name != "search"
 
 
 class Queues:
@@ -68,6 +57,12 @@ class Queues:
         # Where everything has a label already, as in the sample set, the page still shows what the model says.
         self._is_candidate = pending if pending.any() else bursts.is_readable & bursts.is_scored
         self._fixed: dict[str, Queue] = {}
+
+    @property
+    def stamp(self) -> str:
+        """Return a text that changes when a file of a queue is written."""
+        paths = [self._folder / file for file, _ in FILES.values()]
+        return "-".join(str(path.stat().st_mtime_ns) if path.is_file() else "" for path in paths)
 
     @property
     def default(self) -> str:

@@ -79,9 +79,13 @@ def open_local(folder: str) -> LocalTable | None:
         raise NotImplementedError(f"{folder}: {error}") from error
 
 
-def last_local_commit(folder: Path) -> int:
-    """Return the number of the last commit of a table in a local folder."""
-    return max(int(match[1]) for file in os.listdir(folder / "_delta_log") if (match := COMMIT_FILE.match(file)))
+def last_local_commit(folder: Path) -> int | None:
+    """Return the number of the last commit of a table in a local folder; null if there is none."""
+    try:
+        files = os.listdir(folder / "_delta_log")
+    except FileNotFoundError:
+        return None
+    return max((int(match[1]) for file in files if (match := COMMIT_FILE.match(file))), default=None)
 
 
 def _read_columns(file: str, columns: Sequence[str], equal: Mapping[str, str]) -> pa.Table:

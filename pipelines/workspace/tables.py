@@ -140,11 +140,9 @@ class Tables:
 
     def version(self, name: str) -> int | None:
         """Return the number of the last commit; null if the table does not exist."""
-        if not self.exists(name):
-            return None
         if not self.schema and "://" not in self.workspace:  # a query takes a quarter of a second
             return last_local_commit(Path(self.location(name)))
-        return int(self.history(name, 1).select("version").first()[0])
+        return int(self.history(name, 1).select("version").first()[0]) if self.exists(name) else None
 
     def bytes_on_disk(self, name: str) -> int:
         return int(self.detail(name).select("sizeInBytes").first()[0]) if self.exists(name) else 0

@@ -21,7 +21,7 @@ from .test_security import decision, post
 
 
 def stored(client):
-    path = client.opened.review.decisions._writer.path
+    path = client.opened.decisions._writer.path
     return [parse_line(line)[0] for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
@@ -56,13 +56,12 @@ def test_a_burst_is_decided_as_a_whole_one_row_for_each_image(client):
 
 
 def test_unreadable_frames_are_not_decided(client):
-    assert post(client, decision("b6", 1)).status_code == 200
+    assert post(client, decision("b6", [1])).status_code == 200
     assert [row.path for row in stored(client)] == [path_of("b6", 1)]
 
 
 def test_one_image_of_a_burst(client):
-    values = {"scope": "image", "content_hash": hash_of("b1", 2), "label": "hare"}
-    item = post(client, decision(**values)).json()["items"][0]
+    item = post(client, decision(frames=[2], scope="image", label="hare")).json()["items"][0]
     (row,) = stored(client)
     assert (row.path, row.action, row.scope, row.predicted, row.score) == (
         path_of("b1", 2),
@@ -130,7 +129,7 @@ def test_cannot_tell_is_a_decision_and_skip_is_none(client):
 
 
 def test_decided_and_skipped_bursts_leave_the_queue_and_a_restart_brings_the_skipped_back(client, open_review):
-    post(client, decision("b0", 2), decision("b6", 1, action="skip"))
+    post(client, decision("b0", 2), decision("b6", [1], action="skip"))
     left = client.get("/api/queue", params={"queue": "review", "open": "1"}).json()
     assert [item["burst"] for item in left["items"]] == ["b1", "b2"]
     again = client_of(open_review(session="later"))
@@ -177,7 +176,7 @@ def test_decisions_of_the_table_and_of_journals_are_both_read(open_review, tmp_p
     row = {"decision_id": "d", "content_hash": hash_of("b4", 0), "path": "p", "label": "otter", "action": "correct"}
     more = {"reviewed_at": NOON, "is_model_chosen": False, "session": "old", "queue": "import"}
     write_table(tmp_path / "workspace", "labels", LABELS, [{**row, **more}])
-    again = open_review(session="again").review.decisions
+    again = open_review(session="again").decisions
     assert again.label_names[-1] == "hare" and "otter" in again.label_names
     assert sorted(filter(None, {again.label_of(i) for i in range(len(again.snapshot))})) == ["fox", "hare", "otter"]
 
@@ -186,7 +185,7 @@ def test_a_torn_last_line_is_not_read_and_a_full_disk_loses_nothing(client, open
     import pipelines.review.journal as journal
 
     post(client, decision("b0", 2))
-    path = client.opened.review.decisions._writer.path
+    path = client.opened.decisions._writer.path
     whole = path.read_bytes()
     real = journal.os.write
 
@@ -204,7 +203,7 @@ def test_a_torn_last_line_is_not_read_and_a_full_disk_loses_nothing(client, open
     monkeypatch.undo()
     with path.open("ab") as file:
         file.write(b'{"decision_id": "torn')
-    decisions = open_review(session="later").review.decisions
+    decisions = open_review(session="later").decisions
     assert decisions.is_decided.sum() == 2
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -227,11 +226,11 @@ def test_the_page_counts_no_line_that_the_merge_refuses(open_review, tmp_path, c
     journal.parent.mkdir(parents=True)
     journal.write_bytes(format_line(known._replace(**change)) + b'{"decision_id": 3, "action": "skip"}\n\n')
     opened = open_review()
-    assert not opened.review.decisions.is_decided.any() and not opened.review.decisions.knows("a")
+    assert not opened.decisions.is_decided.any() and "a" not in opened.decisions
     with journal.open("ab") as file:
         file.write(format_line(known))
-    opened.review.decisions.refresh()
-    assert opened.review.decisions.is_decided.sum() == 1
+    opened.decisions.refresh()
+    assert opened.decisions.is_decided.sum() == 1
 
 
 def test_a_label_known_in_another_case_gets_its_known_spelling(client):
@@ -241,14 +240,14 @@ def test_a_label_known_in_another_case_gets_its_known_spelling(client):
 
 
 def test_times_always_grow(client):
-    decisions = client.opened.review.decisions
+    decisions = client.opened.decisions
     times = [decisions.next_time() for _ in range(100)]
     assert all(b - a >= timedelta(microseconds=1) for a, b in pairwise(times))
 
 
 def test_lines_of_the_journal_are_what_the_merge_reads(client):
     post(client, decision(label="  Häre\u200b "))
-    path = client.opened.review.decisions._writer.path
+    path = client.opened.decisions._writer.path
     assert [line.decision for line in read_new_lines(path)] == stored(client)
     assert json.loads(path.read_bytes().splitlines()[0])["label"] == "Häre"
     assert len(SURVEY) == 7
