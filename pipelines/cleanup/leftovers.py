@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.cleanup.review_files import find_thumbnails
 from pipelines.config.settings import Settings
 from pipelines.processes import oldest_java
 from pipelines.runs.history import LOCAL, PENDING, RUNNING, RunHistory, refresh_local
@@ -117,7 +118,7 @@ def _find_in_workspace(settings: Settings, now: float) -> Iterator[Leftover]:
     before = now - (DAY if is_held else WEEK)
     scratch = [path for path in scratch if IN_SCRATCH.fullmatch(path.name) and _is_older(path, before)]
     yield Leftover("scratch entry", "scratch entries", tuple(scratch))
-    patterns = (".*.draft", "*/.*.draft", f"{RUNS}/*/.*.draft", "review/journal/.*.draft")
+    patterns = (".*.draft", "*/.*.draft", f"{RUNS}/*/.*.draft", "review/journal/.*.draft", "review/cache/*/.*.draft")
     drafts = [path for pattern in patterns for path in workspace.glob(pattern)]
     drafts = [path for path in drafts if DRAFT.fullmatch(path.name) and path.parent not in ended]
     drafts = [path for path in drafts if _is_older(path, now - DAY)]
@@ -136,6 +137,9 @@ def _find_on_machine(settings: Settings, now: float) -> Iterator[Leftover]:
         if _is_older(path, now - (DAY if path.name.startswith("tmp") else max(keep_seconds, DAY)))
     ]
     yield Leftover("converted network", "converted networks", tuple(unused))
+    thumbnails = find_thumbnails(workspace_uri(settings))  # each use changes the time of the file
+    unseen = [path for path in thumbnails if _is_older(path, now - keep_seconds)]
+    yield Leftover("thumbnail of the review page", "thumbnails of the review page", tuple(unseen))
     partial = [path for path in _list_entries(cache) if path.name.endswith(".partial") and _is_older(path, now - DAY)]
     yield Leftover("unfinished download", "unfinished downloads", tuple(partial))
     yield Leftover(
