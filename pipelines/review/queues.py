@@ -148,7 +148,7 @@ class Queues:
         for burst, item in found:
             if burst >= 0:
                 first.setdefault(burst, item)
-        reasons = {burst: str(item.get("reason") or "") for burst, item in first.items()}
+        reasons = {burst: _describe_reason(item) for burst, item in first.items()}
         chosen = {burst: bool(item.get("is_model_chosen")) for burst, item in first.items()}
         note = "" if first else f"None of the images in {path.name} is in the workspace any more. Run `{command}`."
         return Queue(name, np.fromiter(first, np.int64, len(first)), reasons, chosen, note)
@@ -188,3 +188,10 @@ class Queues:
             times = self._snapshot.bursts.times[numbers]
             kept &= (times != NO_TIME) & (times // DAY == int(start.timestamp()) // 86_400)
         return kept
+
+
+def _describe_reason(item: dict[str, Any]) -> str:
+    """Return why a file has an item; of a suspected label error, which label it may be instead."""
+    if item.get("suggested"):
+        return f"labelled {item.get('label')}, perhaps {item['suggested']}"
+    return str(item.get("reason") or "")

@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.config.settings import Settings
 
+from .browser import chromium, server
 from .made import Made, make_workspace
 
 SURVEY = (
@@ -23,6 +24,12 @@ SURVEY = (
     Made("b5", (0.9,), needs_review=True, label="fox"),
     Made("b6", (None, 0.8), needs_review=True, failure="truncated"),
 )
+
+
+BURSTS = tuple(
+    Made(f"r{i:02}", (0.61 + i / 100, 0.611 + i / 100, 0.609 + i / 100), needs_review=True) for i in range(24)
+)
+DISMISSED = tuple(Made(f"d{i:02}", (0.1,)) for i in range(30))
 
 
 @pytest.fixture
@@ -100,3 +107,20 @@ def client_of(opened: Opened) -> Any:
     client.headers.update({"origin": "http://127.0.0.1:8765", "x-irbis-token": access.header})
     client.opened = opened
     return client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return make_workspace(tmp_path / "work space é", BURSTS + DISMISSED)
+
+
+@pytest.fixture
+def running(workspace: Path, tmp_path: Path) -> Iterator[Any]:
+    with server(workspace, tmp_path / "server.log", "--reviewer", "ada") as started:
+        yield started

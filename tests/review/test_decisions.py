@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import timedelta
 from itertools import pairwise
 
@@ -17,7 +16,7 @@ from pipelines.workspace.journal_files import format_line, parse_line, read_new_
 
 from .conftest import SURVEY, client_of
 from .made import NOON, hash_of, path_of, write_table
-from .test_security import decision, post
+from .test_security import decision, post, undo
 
 
 def stored(client):
@@ -84,8 +83,7 @@ def test_a_repeated_request_writes_nothing_twice(client):
 def test_undo_restores_the_label_before_and_what_was_chosen_by_the_model_stays_so(client):
     choice = decision("b5", 1, label="hare")
     post(client, choice)
-    undo = {**choice, "id": str(uuid.uuid4()), "action": "undo", "undoes": choice["id"], "label": None}
-    item = post(client, undo).json()["items"][0]
+    item = post(client, undo(choice)).json()["items"][0]
     assert (item["state"], item["labels"], item["decision"]) == ("open", ["fox"], None)
     first, second = stored(client)
     assert (second.action, second.undoes, second.label) == ("undo", first.decision_id, None)
@@ -95,8 +93,17 @@ def test_undo_restores_the_label_before_and_what_was_chosen_by_the_model_stays_s
 
 def test_a_decision_and_its_undo_in_one_request(client):
     choice = decision()
-    undo = {**choice, "id": str(uuid.uuid4()), "action": "undo", "undoes": choice["id"]}
-    assert post(client, choice, undo).json()["items"][0]["state"] == "open"
+    assert post(client, choice, undo(choice)).json()["items"][0]["state"] == "open"
+
+
+def test_several_steps_of_undo_bring_back_what_was_in_force_before_each(client, open_review):
+    choices = [decision(label=label) for label in ("fox", "hare", "otter")]
+    post(client, *choices)
+    for choice, labels, state in zip(choices[::-1], (["hare"], ["fox"], []), ("done", "done", "open"), strict=True):
+        for _ in range(2):  # repeated: taken back once
+            item = post(client, undo(choice)).json()["items"][0]
+            assert (item["labels"], item["state"]) == (labels, state)
+    assert not open_review(session="later").decisions.is_decided.any()
 
 
 @pytest.mark.parametrize(
@@ -138,38 +145,6 @@ def test_decided_and_skipped_bursts_leave_the_queue_and_a_restart_brings_the_ski
     assert (left["progress"]["done"], left["progress"]["total"]) == (1, 4)
 
 
-def test_two_servers_see_the_decisions_of_each_other_and_the_conflict(client, open_review):
-    other = client_of(open_review(session="other", reviewer="ben"))
-    post(client, decision())
-    post(other, decision(label="hare"))
-    for each in (client, other):
-        changed = each.get("/api/changes", params={"queue": "review"}).json()
-        item = {item["burst"]: item for item in changed["items"]}["b1"]
-        assert item["labels"] == ["hare"]  # the newest counts
-        assert [(one["reviewer"], one["label"]) for one in item["conflict"]] == [("ben", "hare"), ("ada", "fox")]
-    agreed = post(client, decision(label="hare")).json()["items"][0]
-    assert agreed["conflict"] == []
-
-
-def test_two_windows_of_one_server(client):
-    first = post(client, decision()).json()["items"][0]
-    assert first["conflict"] == []
-    second = post(client, decision(label="hare", seen=None)).json()["items"][0]  # it had not been shown the first
-    assert [one["label"] for one in second["conflict"]] == ["hare", "fox"]
-
-
-def test_a_correction_in_the_same_window_is_no_conflict(client):
-    first = post(client, decision()).json()["items"][0]
-    second = post(client, decision(label="hare", seen=first["decision"]["id"])).json()["items"][0]
-    assert (second["labels"], second["conflict"]) == (["hare"], [])
-
-
-def test_a_correction_before_the_server_has_answered_is_no_conflict(client):
-    first = decision()
-    second = post(client, first, decision(label="hare", seen=first["id"])).json()["items"][0]
-    assert (second["labels"], second["conflict"]) == (["hare"], [])
-
-
 def test_decisions_of_the_table_and_of_journals_are_both_read(open_review, tmp_path):
     opened = open_review()
     post(client_of(opened), decision("b0", 2, label="hare"))
@@ -206,6 +181,22 @@ def test_a_torn_last_line_is_not_read_and_a_full_disk_loses_nothing(client, open
     decisions = open_review(session="later").decisions
     assert decisions.is_decided.sum() == 2
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_cannot_be_flushed_to_the_disk_is_not_acknowledged(client, monkeypatch):
+    import pipelines.review.journal as journal
+
+    post(client, decision("b0", 2))
+    path = client.opened.decisions._writer.path
+    whole = path.read_bytes()
+
+    def refuse(descriptor):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(journal.os, "fsync", refuse)
+    sent = post(client, decision())
+    assert (sent.status_code, sent.json()) == (507, {"error": "The journal cannot be written: Input/output error."})
+    assert path.read_bytes() == whole and client.opened.decisions.is_decided.sum() == 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import timedelta
 
 import pytest
@@ -15,7 +14,7 @@ from pipelines import schemas
 
 from .conftest import SURVEY
 from .made import NOON, Made, hash_of, image_rows, path_of, prediction_rows, write_champion, write_table
-from .test_security import decision, post
+from .test_security import decision, post, undo
 
 LATER = NOON + timedelta(days=1)
 NEW = Made("b7", (0.65, 0.66), needs_review=True)
@@ -51,8 +50,7 @@ def test_new_images_and_predictions_appear_and_what_was_decided_stays(client, wo
     assert live.state.notice == "Updated: 2 images more, 1 burst more with a prediction."
     assert bursts(client) == ["b7", "b1", "b6"]  # b0 is decided, b2 skipped
     assert (live.decisions.count, live.decisions.rate()) == (3, rate)
-    undo = {**done, "id": str(uuid.uuid4()), "action": "undo", "undoes": done["id"], "label": None}
-    assert post(client, undo).json()["items"][0]["state"] == "open"
+    assert post(client, undo(done)).json()["items"][0]["state"] == "open"
     assert bursts(client) == ["b0", "b7", "b1", "b6"]
     assert client.get(f"/image/{hash_of('b7', 1)}/huge").status_code == 404
     assert live.read_content(hash_of("b7", 1)).startswith(b"\xff\xd8")

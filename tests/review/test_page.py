@@ -9,19 +9,10 @@ import pytest
 
 pytest.importorskip("deltalake")
 
-from pipelines import schemas
-from pipelines.workspace.journal_files import parse_line
-
-from .browser import chromium, current, open_page, press, server, verdicts, wait_for, wait_until_sent
-from .made import NOON, Made, image_rows, make_workspace, prediction_rows, write_table
+from .browser import current, journal, open_page, press, server, standing, verdicts, wait_for, wait_until_sent
+from .made import Made, make_workspace
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
-
-LATER = NOON.replace(day=2)
-BURSTS = tuple(
-    Made(f"r{i:02}", (0.61 + i / 100, 0.611 + i / 100, 0.609 + i / 100), needs_review=True) for i in range(24)
-)
-DISMISSED = tuple(Made(f"d{i:02}", (0.1,)) for i in range(30))
 
 NAMELESS = """
     [...document.querySelectorAll("button, select, input, img, article")]
@@ -30,39 +21,6 @@ NAMELESS = """
             ?? each.labels?.[0]?.textContent ?? each.textContent).trim())
         .map(each => each.outerHTML)
 """  # what a screen reader could not name
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    return make_workspace(tmp_path / "work space é", BURSTS + DISMISSED)
-
-
-@pytest.fixture
-def running(workspace, tmp_path):
-    with server(workspace, tmp_path / "server.log", "--reviewer", "ada") as started:
-        yield started
-
-
-def journal(workspace):
-    """Return the decisions in the journals, oldest first."""
-    lines = [
-        line for path in (workspace / "review" / "journal").glob("*.jsonl") for line in path.read_bytes().splitlines()
-    ]
-    return sorted((parse_line(line)[0] for line in lines), key=lambda each: each.reviewed_at)
-
-
-def standing(workspace):
-    """Return label by burst, as the table would have it."""
-    decisions = journal(workspace)
-    undone = {each.undoes for each in decisions}
-    kept = [each for each in decisions if each.action not in ("undo", "skip") and each.decision_id not in undone]
-    return {each.burst_id: each.label for each in kept}
 
 
 def test_the_keys(browser, running, workspace):
@@ -187,22 +145,6 @@ def test_after_the_last_burst_keys_decide_nothing_until_somebody_goes_back(brows
     assert len(journal(workspace)) == 12
 
 
-def test_two_windows_at_once(browser, running, workspace):
-    first, second = open_page(browser, running.url), open_page(browser, running.url)
-    press(first, "1")
-    wait_until_sent(first)
-    press(second, "2")
-    wait_until_sent(second)
-    assert standing(workspace)["r00"] == "hare"
-    assert len({each.decision_id for each in journal(workspace)}) == 6  # both are kept
-    for page in (first, second):
-        page.wait_for_selector('.row[data-burst="r00"] .conflict', timeout=15_000)
-        text = page.locator('.row[data-burst="r00"] .conflict').text_content()
-        assert text == "⚠ decided differently – ada: hare; ada: fox. The newest counts."
-    press(second, "1", "1")
-    wait_for(first, "document.querySelector('.row[data-burst=r02]').classList.contains('done')")
-
-
 def test_queues_filters_and_the_audit(browser, running, workspace):
     page = open_page(browser, f"{running.url}&unused=1")
     page.locator("#queue").select_option("audit")
@@ -219,37 +161,6 @@ def test_queues_filters_and_the_audit(browser, running, workspace):
     page.locator("#queue").select_option("suspects")
     page.wait_for_selector("#end:visible")
     assert page.locator("#end").text_content() == "Run `irbis train` first: it writes suspects.json."
-
-
-def test_what_other_commands_write_appears_without_losing_the_place_or_what_can_be_undone(browser, running, workspace):
-    page = open_page(browser, running.url)
-    press(page, "1", "2", "s", "1")
-    wait_until_sent(page)
-    press(page, "ArrowDown", "Shift+ArrowDown")
-    top = page.locator(".row.current").bounding_box()["y"]
-    near = Made("n0", (0.601, 0.6), needs_review=True, station="S9")  # the nearest to the threshold
-    grown = Made("r06", (0.67, 0.671, 0.669, 0.67), needs_review=True)
-    write_table(workspace, "images", schemas.IMAGES, image_rows([near, grown], LATER))
-    write_table(workspace, "predictions", schemas.PREDICTIONS, prediction_rows([near, grown], "1", LATER))
-    page.wait_for_selector("#notice:visible", timeout=60_000)
-    assert page.locator("#notice").text_content() == "Updated: 3 images more, 1 burst more with a prediction."
-    assert current(page) == "r06" and abs(page.locator(".row.current").bounding_box()["y"] - top) < 2
-    assert page.evaluate("document.activeElement.dataset.burst") == "r06"
-    wait_for(page, "document.querySelector('.row.current').getAttribute('aria-label').includes('4 images')")
-    wait_for(page, "[...document.querySelectorAll('.row')].some(row => row.dataset.burst === 'n0')")
-    shown = [row for row in verdicts(page) if row > "r06" or row == "n0"]
-    assert shown[:2] == ["n0", "r07"] and len(shown) == len(set(shown))
-    assert "S9" in page.locator("#f-station option").all_text_contents()
-    press(page, "2")  # the range, with the images that are there now
-    wait_until_sent(page)
-    assert current(page) == "n0"
-    assert standing(workspace) == {"r00": "fox", "r01": "hare", "r03": "fox", "r05": "hare", "r06": "hare"}
-    assert len([each for each in journal(workspace) if each.burst_id == "r06"]) == 4
-    press(page, "z", "z", "z", "z")
-    wait_until_sent(page)
-    assert current(page) == "r01"
-    assert standing(workspace) == {"r00": "fox"}
-    assert page.faults == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(1366, 768), (420, 800)])

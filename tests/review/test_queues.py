@@ -70,6 +70,15 @@ def test_suggestions_keep_their_order_reasons_and_whether_a_model_chose_them(ope
     assert (queue.chosen_by_model(b4), queue.chosen_by_model(b1)) == (True, False)
 
 
+def test_suspects_say_which_label_it_may_be_instead(open_review):
+    opened = open_review()
+    item = {"content_hash": hash_of("b5", 0), "label": "fox", "suggested": "hare", "reason": "self_confidence"}
+    opened.queues._folder.mkdir(exist_ok=True)
+    (opened.queues._folder / "suspects.json").write_text(json.dumps({"items": [item]}))
+    queue = opened.queues.get("suspects", Filters())
+    assert list(queue.reasons.values()) == ["labelled fox, perhaps hare"]
+
+
 @pytest.mark.parametrize(
     ("text", "note"),
     [

@@ -21,6 +21,10 @@ def decision(burst="b1", frames=(0, 1, 2), **values):
     return {**known, "scope": "burst", "queue": "review", "seconds": 1.5, "seen": None, **values}
 
 
+def undo(choice):
+    return {**choice, "id": str(uuid.uuid4()), "action": "undo", "undoes": choice["id"], "label": None}
+
+
 def post(client, *decisions, **options):
     return client.post("/api/decisions", json={"decisions": list(decisions)}, **options)
 
