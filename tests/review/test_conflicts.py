@@ -7,7 +7,11 @@ import pytest
 pytest.importorskip("deltalake")
 pytest.importorskip("httpx")
 
+from pipelines.schemas import Decision
+from pipelines.workspace.journal_files import format_line
+
 from .conftest import client_of
+from .made import NOON, hash_of
 from .test_security import decision, post
 
 
@@ -22,6 +26,18 @@ def test_two_servers_see_the_decisions_of_each_other_and_the_conflict(client, op
         assert [(one["reviewer"], one["label"]) for one in item["conflict"]] == [("ben", "hare"), ("ada", "fox")]
     agreed = post(client, decision(label="hare")).json()["items"][0]
     assert agreed["conflict"] == []
+
+
+def test_a_line_that_another_server_is_writing_is_read_when_it_is_whole(open_review, tmp_path):
+    decisions = open_review().decisions
+    line = format_line(Decision("a", hash_of("b4", 0), "p", "fox", "correct", reviewed_at=NOON, session="other"))
+    journal = tmp_path / "workspace" / "review" / "journal" / "other.jsonl"
+    journal.parent.mkdir(parents=True)
+    for start, end, expected in ((0, 40, 0), (40, -1, 0), (-1, None, 1)):
+        with journal.open("ab") as file:
+            file.write(line[start:end])
+        decisions.refresh()
+        assert decisions.is_decided.sum() == expected
 
 
 def test_two_windows_of_one_server(client):

@@ -119,3 +119,11 @@ def test_the_rate_leaves_out_breaks(open_review):
     for seconds in (0, 2, 4, 3604, 3606):
         decisions._times.append((NOON + timedelta(seconds=seconds), "b"))
     assert decisions.rate() == pytest.approx(60 * 4 / (2 + 2 + 60 + 2))
+
+
+def test_the_time_left_is_that_of_the_bursts_that_are_neither_decided_nor_skipped(open_review, monkeypatch):
+    client = client_of(open_review(survey(0)))
+    monkeypatch.setattr(type(client.opened.decisions), "rate", lambda self: 14.0)
+    post(client, decision("r0", 1), decision("r1", 1, action="unknown"), decision("r2", 1, action="skip"))
+    progress = client.get("/api/queue?queue=review").json()["progress"]
+    assert (progress["done"], progress["total"], progress["minutes_left"]) == (2, 10, 0.5)
