@@ -117,7 +117,8 @@ def main() -> None:
                     pages[queue].append(seconds)
                 items = items or json.loads(answer.body)["items"]
             for item in items:
-                decision = {"id": str(uuid.uuid4()), "burst": item["burst"], "frames": item["readable"]}
+                decision = {"id": str(uuid.uuid4()), "burst": item["burst"]}
+                decision["contents"] = [frame["hash"] for frame in item["frames"]]
                 decision |= {"action": "label", "label": "fox", "scope": "burst", "queue": "review", "seconds": 1}
                 posts.append(client.request("POST", "/api/decisions", {"decisions": [decision]})[1])
             peaks.append(memory(process.pid))

@@ -3,12 +3,12 @@
     python benchmarks/effort DATA --weights FOLDER --cache FOLDER [--sets NAME ...] [--seeds 10] [--learning]
 
 DATA holds the sets, WEIGHTS squeezenet1_1_imagenet.safetensors; features are kept in CACHE. A simulated reviewer knows
-the true label of every image and labels whole bursts: in the order of `irbis suggest --find CLASS`, training again
-after each batch; in random order; and in order of confidence, by one model that was trained on the first ten bursts
-only. All looks count, also those at the first bursts. "Best possible" looks at nothing but the class. Prints means over
-the seeds with 95 % intervals (Student's t) and the ratio to random order. `--learning` prints the accuracy before and
-after labelling 60 suggested bursts of the sample set. `--noise` changes 3 % of the labels at random and prints the
-share of them among the first suspects.
+the true label of every image and labels whole bursts: in the order of `irbis suggest --find CLASS`, or of the queues
+`review` and `audit` of `irbis review`, training again after each batch; in random order; and in order of confidence, by
+one model that was trained on the first ten bursts only. All looks count, also those at the first bursts. "Best
+possible" looks at nothing but the class. Prints means over the seeds with 95 % intervals (Student's t) and the ratio to
+random order. `--learning` prints the accuracy before and after labelling 60 suggested bursts of the sample set.
+`--noise` changes 3 % of the labels at random and prints the share of them among the first suspects.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from bursts import Bursts
 from image_sets import SETS, load_set
 from learning import measure_learning
 from noise import measure_noise
-from reviewers import RECALLS, confidence_order, count_looks, random_order, suggested_order
+from reviewers import RECALLS, confidence_order, count_looks, random_order, review_order, suggested_order
 from scipy.stats import t
 
 NOISE, METHODS = 0.03, ("self_confidence", "cleanlab")
-ORDERS = {"suggest": suggested_order, "confidence": confidence_order, "random": random_order}
+ORDERS = {"suggest": suggested_order, "review": review_order, "confidence": confidence_order, "random": random_order}
 SAMPLE, OTHER = "sample", "sample, other seed"
 
 

@@ -7,6 +7,7 @@ from bursts import Bursts, Floats, Ints
 
 from pipelines.classifiers.in_memory import InMemorySolver
 from pipelines.config.loader import load_settings
+from pipelines.review.columns import rank_within
 from pipelines.review.suggest import choose, most_probable
 
 FIRST = 10  # bursts that are labelled before the first training
@@ -15,6 +16,7 @@ MIN_BATCH = 5
 RECALLS = (0.95, 0.99)
 # One penalty of conf/base.yaml: selecting it by cross-validation, as `irbis train` does, takes 25 times as long.
 TRAIN = load_settings(None, {"train.reg_params": "0.03"}).train
+SCORE = load_settings(None).score
 
 
 def random_order(bursts: Bursts, seed: int) -> list[int]:
@@ -44,6 +46,30 @@ def suggested_order(bursts: Bursts, seed: int) -> list[int]:
         candidates = bursts.candidates(left, is_labelled, bursts.average(probabilities))
         batch = max(MIN_BATCH, int(GROWTH * len(order)))
         order += left[[choice.row for choice in choose(candidates, batch, criterion, seed)]].tolist()
+    return order
+
+
+def review_order(bursts: Bursts, seed: int) -> list[int]:
+    """Work through the queue `review`, then `audit`; train and score after each batch; stops as suggested_order.
+
+    The class of interest has no operating point, as after few labels: what is predicted as it, or is less certain than
+    score.review_threshold, needs review.
+    """
+    order, audit = _choose_first(bursts, seed), random_order(bursts, seed)
+    while len(order) < len(bursts) and bursts.found[order].sum() < _required(bursts, RECALLS[-1]):
+        is_labelled = np.isin(np.arange(len(bursts)), order)
+        probabilities, classes = _train(bursts, is_labelled)
+        votes, wanted = bursts.average(probabilities), bursts.images.class_of_interest
+        distance = np.abs(votes.max(axis=1) - SCORE.review_threshold)  # as pipelines.review.model_scores.margins
+        needs_review = votes.max(axis=1) < SCORE.review_threshold
+        if wanted in classes:
+            needs_review |= votes.argmax(axis=1) == classes.index(wanted)
+        nearest = [row for row in np.argsort(distance, kind="stable").tolist() if needs_review[row]]
+        nearest = [row for row in nearest if not is_labelled[row]]
+        _, groups = np.unique(bursts.group_id[nearest], return_inverse=True)
+        queue = [nearest[i] for i in np.argsort(rank_within(groups), kind="stable")]
+        queue += [row for row in audit if not is_labelled[row] and not needs_review[row]]
+        order += queue[: max(MIN_BATCH, int(GROWTH * len(order)))]
     return order
 
 

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.cleanup.leftovers import DAY, Leftover, find_leftovers
+from pipelines.cleanup.review_files import find_merged_journals
 from pipelines.config.settings import Settings
 from pipelines.formatting import pluralize
 from pipelines.runs.record import RUNS, is_expired
@@ -28,8 +29,9 @@ from pipelines.workspace.deletions import (
 )
 from pipelines.workspace.files import list_files, remove_folder
 from pipelines.workspace.hold import is_exclusive, pin_table
+from pipelines.workspace.location import workspace_uri
 from pipelines.workspace.orphans import UNLOCKED_TABLES, find_superseded, remove_empty_table
-from pipelines.workspace.tables import SCHEMAS, Tables, workspace_uri
+from pipelines.workspace.tables import SCHEMAS, Tables
 
 LATER_NOTE = (
     "deleted and uncommitted data leaves the storage when `irbis clean` runs a week later, because others may use the "
@@ -53,6 +55,7 @@ class WorkspaceCleaner:
             tables = Tables.of(open_session(), self.settings)
             if "://" in tables.workspace:
                 yield from self._remove_old_runs(tables)
+            yield from self._remove_journals(tables)
             yield from self._vacuum(tables)
             yield from self._delete_rows(tables)
         yield f"{self.freed:,} bytes {'would be ' if self.dry_run else ''}freed"
@@ -96,6 +99,10 @@ class WorkspaceCleaner:
             yield self._report(
                 len(due), "run folder", "run folders", sum(size for run in due for _, size, _ in runs[run])
             )
+
+    def _remove_journals(self, tables: Tables) -> Iterator[str]:
+        files = find_merged_journals(tables, time.time() - DAY)
+        yield from self._remove(Leftover("file of merged journals", "files of merged journals", tuple(files)))
 
     def _vacuum(self, tables: Tables) -> Iterator[str]:
         """Delete files that no snapshot reads: at once in a local workspace, elsewhere after a week."""

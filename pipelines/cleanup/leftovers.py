@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.cleanup.review_files import find_thumbnails
 from pipelines.config.settings import Settings
 from pipelines.processes import TEMPORARY_FOLDER, is_left_behind, oldest_java
 from pipelines.runs.history import LOCAL, PENDING, RUNNING, RunHistory, refresh_local
@@ -21,9 +22,9 @@ from pipelines.runs.record import RUNS, is_expired
 from pipelines.spark.class_data_sharing import ARCHIVE_DIR as CLASSES
 from pipelines.spark.class_data_sharing import unused_archives
 from pipelines.spark.runtime import is_external_session
+from pipelines.workspace.location import workspace_uri
 from pipelines.workspace.lock import can_lock
 from pipelines.workspace.orphans import UNLOCKED_TABLES, find_orphans
-from pipelines.workspace.tables import workspace_uri
 
 DAY = 86_400.0
 WEEK = 7 * DAY  # after which files of processes that are not visible from here count as leftovers
@@ -121,7 +122,7 @@ def _find_in_workspace(settings: Settings, now: float) -> Iterator[Leftover]:
         if is_left_behind(path.name) or (IN_SCRATCH.fullmatch(path.name) and _is_older(path, before))
     ]
     yield Leftover("scratch entry", "scratch entries", tuple(scratch))
-    patterns = (".*.draft", "*/.*.draft", f"{RUNS}/*/.*.draft", "review/journal/.*.draft")
+    patterns = (".*.draft", "*/.*.draft", f"{RUNS}/*/.*.draft", "review/journal/.*.draft", "review/cache/*/.*.draft")
     drafts = [path for pattern in patterns for path in workspace.glob(pattern)]
     drafts = [path for path in drafts if DRAFT.fullmatch(path.name) and path.parent not in ended]
     drafts = [path for path in drafts if _is_older(path, now - DAY)]
@@ -140,6 +141,9 @@ def _find_on_machine(settings: Settings, now: float) -> Iterator[Leftover]:
         if _is_older(path, now - (DAY if path.name.startswith("tmp") else max(keep_seconds, DAY)))
     ]
     yield Leftover("converted network", "converted networks", tuple(unused))
+    thumbnails = find_thumbnails(workspace_uri(settings))  # each use changes the time of the file
+    unseen = [path for path in thumbnails if _is_older(path, now - keep_seconds)]
+    yield Leftover("thumbnail of the review page", "thumbnails of the review page", tuple(unseen))
     partial = [path for path in _list_entries(cache) if path.name.endswith(".partial") and _is_older(path, now - DAY)]
     yield Leftover("unfinished download", "unfinished downloads", tuple(partial))
     yield Leftover(

@@ -14,18 +14,18 @@ from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.databricks.secrets import resolve_secrets
 from pipelines.errors import UserError
 from pipelines.formatting import pluralize
+from pipelines.review.queue_names import NAMES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from pipelines.review.server import Running
 
-QUEUES = ("review", "audit", "suspects", "suggest", "class", "search")  # as in pipelines.review.queues
 OPEN_HOST = "Anybody who can reach {} and knows the address can see all images. SSH port forwarding is safer."
 
 
 @irbis.command()
-@click.option("--queue", type=click.Choice(QUEUES), help="Queue to start with; default: review, or suggest.")
+@click.option("--queue", type=click.Choice(NAMES), help="Queue to start with; default: review, or suggest.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; default: the first free one from 8765.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
@@ -75,7 +75,7 @@ def review(
 
 def _finish(running: Running) -> None:
     """Merge the journals, and say what was stored and what comes next."""
-    stored = running.decisions.count
+    stored = running.live.decisions.count
     if not stored:
         click.echo("review: no decisions")
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from pipelines.evaluation.calibration import reliability_bins
 from pipelines.evaluation.inputs import EvaluationInput, format_list, prepare_input
 from pipelines.evaluation.ranking import average_precision, review_fractions
 from pipelines.evaluation.results import ClassMetrics, Evaluation, Interval
-from pipelines.metrics.base import Counts, ReliabilityBin
+from pipelines.metrics.base import Counts, Metric, ReliabilityBin
 from pipelines.metrics.registry import all_metrics
 
 BY_CLASS = ("precision", "recall", "f1", "average_precision", "review_share_99", "review_share_95")
@@ -47,10 +47,12 @@ def evaluate(
         )
     table = prepare_input(labels, probabilities, classes, groups)
     bins = reliability_bins(table.probabilities, table.truth == table.predicted)
-    values = _compute_metrics(table, np.ones((table.group_count, 1)), bins)
+    metrics = all_metrics()  # lists the files of a folder
+    values = _compute_metrics(table, metrics, np.ones((table.group_count, 1)), bins)
     longest = max(len(table.confusion_by_group.indptr), *(ranking.retrieved.shape[0] for ranking in table.rankings))
-    chunks = [_compute_metrics(table, drawn) for drawn in resample_groups(table.group_count, bootstrap, seed, longest)]
-    without_interval = [name for name, metric in all_metrics().items() if metric.needs == "bins"]
+    draws = resample_groups(table.group_count, bootstrap, seed, longest)
+    chunks = [_compute_metrics(table, metrics, drawn) for drawn in draws]
+    without_interval = [name for name, metric in metrics.items() if metric.needs == "bins"]
     samples = {
         name: np.concatenate([chunk[name] for chunk in chunks] or [value[..., :0]], axis=-1)
         for name, value in values.items()
@@ -63,7 +65,7 @@ def evaluate(
         groups=table.group_count,
         resamples=bootstrap,
         confidence=confidence,
-        metrics=_overall_intervals(table, values, samples, confidence),
+        metrics=_overall_intervals(table, metrics, values, samples, confidence),
         per_class={name: _class_metrics(table, values, samples, confidence, index) for index, name in enumerate(names)},
         confusion=_confusion_matrix(table, len(names)),
         reliability=bins,
@@ -98,7 +100,7 @@ def review_fraction(
 
 
 def _compute_metrics(
-    table: EvaluationInput, drawn: Floats, bins: Sequence[ReliabilityBin] = ()
+    table: EvaluationInput, metrics: Mapping[str, Metric], drawn: Floats, bins: Sequence[ReliabilityBin] = ()
 ) -> dict[str, NDArray[np.float64]]:
     """Return each metric by resample: shape (b,) or, by class, (k, b). Drawing every group once gives the values.
 
@@ -121,12 +123,16 @@ def _compute_metrics(
         "average_precision": average_precisions,
         "review_share_99": np.stack([review_fractions(*curve, rows, 0.99) for curve in curves]),
         "review_share_95": np.stack([review_fractions(*curve, rows, 0.95) for curve in curves]),
-        **{name: metric.compute(counts) for name, metric in all_metrics().items() if bins or metric.needs != "bins"},
+        **{name: metric.compute(counts) for name, metric in metrics.items() if bins or metric.needs != "bins"},
     }
 
 
 def _overall_intervals(
-    table: EvaluationInput, values: dict[str, Floats], samples: dict[str, Floats], confidence: float
+    table: EvaluationInput,
+    metrics: Mapping[str, Metric],
+    values: dict[str, Floats],
+    samples: dict[str, Floats],
+    confidence: float,
 ) -> dict[str, Interval]:
     return {
         name: percentile_interval(
@@ -136,7 +142,7 @@ def _overall_intervals(
             confidence,
             is_proportion=metric.is_proportion,
         )
-        for name, metric in all_metrics().items()
+        for name, metric in metrics.items()
     }
 
 

@@ -21,7 +21,8 @@ from pipelines.errors import NotebookError, PlatformError
 from pipelines.notebooks.requests import NotebookRequest
 from pipelines.stages.result import Stopwatch, format_duration
 from pipelines.workspace.files import write_text
-from pipelines.workspace.tables import Tables, workspace_uri
+from pipelines.workspace.location import workspace_uri
+from pipelines.workspace.tables import Tables
 
 NOTEBOOKS_DIR = "notebooks"  # in the workspace
 KERNEL = "python3"

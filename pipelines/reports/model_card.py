@@ -34,12 +34,14 @@ def model_card(
     weights: str | None = None,
     folds: int = 0,
     caveats: Sequence[str] = (),
+    labelled_by_people: int = 0,
 ) -> str:
     """Return the card as Markdown (after Mitchell et al., 2019, Model cards for model reporting).
 
     `burst_test` is the evaluation of the test images after burst aggregation, `calibration` the calibration error
     without temperature scaling, and the temperature. `weights` is the weights file in the settings, if any. With
     `folds`, the metrics are those of cross-validation over all groups; `caveats` are sentences shown with them.
+    `labelled_by_people` counts the images whose label is a decision of a person in review, and not that of the source.
     """
     weaknesses = "\n".join(f"- {text}" for text in _weaknesses(counts, test, reviews, classes_of_interest, folds))
     metrics = "".join(f"- {text}\n" for text in caveats) + ("\n" if caveats else "")
@@ -62,7 +64,7 @@ without a new evaluation, and decisions about single animals without review by a
 
 ## Data
 
-{_describe_data(counts)}
+{_describe_data(counts, labelled_by_people)}
 
 ## Known weaknesses
 
@@ -111,13 +113,16 @@ Calibration error {calibration[0]:.3f} before, and {test.metrics["calibration_er
 scaling (temperature {calibration[1]:.3g})."""
 
 
-def _describe_data(counts: Counts) -> str:
+def _describe_data(counts: Counts, labelled_by_people: int) -> str:
+    images = sum(split_size(counts, split) for split in SPLITS)
+    labels = f"{images - labelled_by_people:,} from the source, {labelled_by_people:,} from people in review"
     totals = ", ".join(f"{split_size(counts, split):,} {split}" for split in SPLITS)
     rows = [["class", *SPLITS]]
     for label, by_split in counts.items():
         rows.append([truncate(label), *("{:,} ({:,})".format(*by_split.get(split, (0, 0))) for split in SPLITS)])
     table = "\n".join(align_columns(rows))
-    return f"""Images: {totals}; split by group, so that no encounter is in two splits. Images (groups) per class:
+    return f"""Images: {totals}; split by group, so that no encounter is in two splits.
+Labels: {labels}. Images (groups) per class:
 
 ```
 {table}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,13 +17,13 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Route
 
 from pipelines.errors import ImageError
-from pipelines.review.decisions import Decisions
 from pipelines.review.items import describe_burst
-from pipelines.review.keys import Keys
+from pipelines.review.live import Live, State
 from pipelines.review.merge import Merger
 from pipelines.review.progress import measure
-from pipelines.review.queues import NAMES, TITLES, Filters, Queues
-from pipelines.review.requests import BadRequest, parse_choices, parse_page, to_decisions
+from pipelines.review.queue_names import TITLES
+from pipelines.review.queues import Filters
+from pipelines.review.requests import BadRequest, parse_bursts, parse_choices, parse_page, to_decisions
 from pipelines.review.security import Access, Guard
 from pipelines.review.thumbnails import SIDES, Thumbnails
 
@@ -37,12 +38,10 @@ AHEAD = 3  # pages whose thumbnails are made before they are asked for
 class Review:
     """Everything that the requests of one server share."""
 
-    decisions: Decisions
-    queues: Queues
+    live: Live
     thumbnails: Thumbnails
     merger: Merger
     access: Access
-    keys: Keys
     reviewer: str
     first_queue: str
     workspace: str
@@ -54,9 +53,10 @@ def create_app(review: Review) -> Guard:
     routes = [
         Route("/", handlers.page),
         Route("/static/{name}", handlers.static),
-        Route("/image/{key}/{row:int}/{size}", handlers.image),
+        Route("/image/{content_hash}/{size}", handlers.image),
         Route("/api/queue", handlers.queue),
         Route("/api/changes", handlers.changes),
+        Route("/api/bursts", handlers.bursts, methods=["POST"]),
         Route("/api/decisions", handlers.decide, methods=["POST"]),
     ]
     errors = {BadRequest: _refuse, Exception: _fail}
@@ -72,26 +72,17 @@ class _Handlers:
         self._template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
 
     def page(self, request: Request) -> Response:
-        review = self._review
-        snapshot = review.decisions.snapshot
+        review, state = self._review, self._review.live.refresh()
+        review.live.look()
         config = {
-            "snapshot": snapshot.key,
+            **_describe_state(state),
             "workspace": review.workspace,
             "queue": review.first_queue,
-            "keys": review.keys.by_label,
-            "blank": review.keys.blank,
-            "labels": review.decisions.label_names,
-            "changes": len(review.decisions.changes),
+            "blank": state.keys.blank,
         }
-        stations = sorted(name for name in snapshot.stations.names.to_pylist() if name)
         return HTMLResponse(
             self._template.render(
-                token=review.access.header,
-                config=json.dumps(config, ensure_ascii=False),
-                titles={name: TITLES[name] for name in NAMES},
-                stations=stations,
-                labels=review.decisions.label_names,
-                model=snapshot.model,
+                token=review.access.header, config=json.dumps(config, ensure_ascii=False), titles=TITLES
             )
         )
 
@@ -102,13 +93,12 @@ class _Handlers:
         return Response(_read("static", name), media_type=STATIC[name])
 
     async def image(self, request: Request) -> Response:
-        snapshot = self._review.decisions.snapshot
-        key, row, size = (request.path_params[name] for name in ("key", "row", "size"))
-        if key != snapshot.key or row >= len(snapshot) or size not in SIDES:
+        decisions = self._review.live.decisions
+        rows, size = decisions.snapshot.rows_of(request.path_params["content_hash"]), request.path_params["size"]
+        if not len(rows) or size not in SIDES:
             return PlainTextResponse("There is no such image.", 404)
-        content_hash = self._review.decisions.hash_of(row)
         try:
-            future = self._review.thumbnails.get(row, content_hash, size)
+            future = self._review.thumbnails.get(decisions.hash_of(rows[0]), size)
             path = await asyncio.shield(asyncio.wrap_future(future))  # others may wait for it too
         except ImageError as error:
             return PlainTextResponse(f"This image cannot be shown: {error.failure}.", 404)
@@ -116,9 +106,8 @@ class _Handlers:
 
     def queue(self, request: Request) -> Response:
         name, filters, start, count, is_open = parse_page(request.query_params)
-        decisions = self._review.decisions
-        decisions.refresh()
-        queue = self._review.queues.get(name, filters)
+        state = self._review.live.refresh()
+        decisions, queue = state.decisions, state.queues.get(name, filters)
         positions = range(start, len(queue.bursts))
         if is_open:
             with decisions.lock:
@@ -127,39 +116,55 @@ class _Handlers:
         shown, ahead = positions[:count], positions[count : count * AHEAD]
         with decisions.lock:
             items = [describe_burst(decisions, int(queue.bursts[i]), queue, i) for i in shown]
-            progress = measure(decisions, self._review.queues, queue.bursts).to_dict()
-        self._make_ahead([int(queue.bursts[i]) for i in (*shown, *ahead)])
-        return JSONResponse({"items": items, "total": len(queue.bursts), "note": queue.note, "progress": progress})
+            progress = measure(decisions, state.queues, queue.bursts).to_dict()
+        self._make_ahead(state, [int(queue.bursts[i]) for i in (*shown, *ahead)])
+        body = {"items": items, "total": len(queue.bursts), "note": queue.note, "progress": progress}
+        return JSONResponse(body | {"version": state.version})
 
     def changes(self, request: Request) -> Response:
         """Return the bursts that were decided since a number of changes, by this or other windows and servers."""
         name, filters, since, _, _ = parse_page(request.query_params)
-        decisions = self._review.decisions
-        decisions.refresh()
+        review, state = self._review, self._review.live.refresh()
+        review.live.look()
+        decisions = state.decisions
         with decisions.lock:
             numbers = list(dict.fromkeys(decisions.changes[since:]))[-MAX_CHANGES:]
             body = {
+                "version": state.version,
                 "changes": len(decisions.changes),
                 "items": [describe_burst(decisions, number) for number in numbers],
                 "labels": decisions.label_names,
-                "progress": self._measure(name, filters),
+                "progress": _measure(state, name, filters),
+                "faults": [fault for fault in (review.live.fault, review.merger.fault) if fault],
             }
         return JSONResponse(body)
 
+    async def bursts(self, request: Request) -> Response:
+        """Return bursts as they are now, for a page that was loaded from an earlier state."""
+        return await run_in_threadpool(self._bursts, await _read_json(request))
+
+    def _bursts(self, body: Any) -> Response:
+        state = self._review.live.refresh()
+        decisions = state.decisions
+        name, filters, numbers = parse_bursts(body, decisions.snapshot)
+        queue = state.queues.get(name, filters)
+        positions = {int(queue.bursts[i]): int(i) for i in np.flatnonzero(np.isin(queue.bursts, numbers))}
+        with decisions.lock:
+            items = [describe_burst(decisions, number, queue, positions.get(number)) for number in numbers]
+            return JSONResponse({**_describe_state(state), "items": items, "notice": state.notice})
+
     async def decide(self, request: Request) -> Response:
-        try:
-            body = json.loads(await request.body())
-        except (ValueError, RecursionError):
-            raise BadRequest("The body is not JSON.", 400) from None
-        return await run_in_threadpool(self._decide, body)
+        return await run_in_threadpool(self._decide, await _read_json(request))
 
     def _decide(self, body: Any) -> Response:
-        decisions = self._review.decisions
-        with decisions.lock:
+        live = self._review.live
+        with live.lock:
+            state = live.state
+            decisions = state.decisions
             choices = parse_choices(body, decisions)
             for choice in choices:
-                rows = to_decisions(choice, decisions, self._review.queues, self._review.reviewer)
-                if not decisions.knows(rows[0].decision_id) and choice.action in ("label", "unknown"):
+                rows = to_decisions(choice, decisions, state.queues, self._review.reviewer)
+                if rows[0].decision_id not in decisions and choice.action in ("label", "unknown"):
                     decisions.note_unseen(choice.burst, choice.seen)
                 try:
                     decisions.append(rows)
@@ -167,27 +172,40 @@ class _Handlers:
                     raise BadRequest(f"The journal cannot be written: {error.strerror}.", 507) from None
             items = [describe_burst(decisions, burst) for burst in dict.fromkeys(each.burst for each in choices)]
             queue = choices[-1].queue
-            progress = self._measure(queue, Filters())
+            progress = _measure(state, queue, Filters())
         self._review.merger.merge_if_due(decisions.count)
-        return JSONResponse(
-            {
-                "stored": [str(each.id) for each in choices],
-                "items": items,
-                "queue": queue,
-                "progress": progress,
-            }
-        )
+        stored = [str(each.id) for each in choices]
+        return JSONResponse({"stored": stored, "items": items, "queue": queue, "progress": progress})
 
-    def _measure(self, queue: str, filters: Filters) -> dict[str, Any]:
-        bursts = self._review.queues.get(queue, filters).bursts
-        return measure(self._review.decisions, self._review.queues, bursts).to_dict()
-
-    def _make_ahead(self, bursts: list[int]) -> None:
-        decisions = self._review.decisions
-        snapshot = decisions.snapshot
+    def _make_ahead(self, state: State, bursts: list[int]) -> None:
+        decisions, snapshot = state.decisions, state.decisions.snapshot
         shown = [(int(snapshot.bursts.best[burst]), *snapshot.readable_frames(burst)[:STRIP]) for burst in bursts]
         rows = [row for each in shown for row in each]
-        self._review.thumbnails.make_ahead((row, decisions.hash_of(row)) for row in dict.fromkeys(rows))
+        self._review.thumbnails.make_ahead(decisions.hash_of(row) for row in dict.fromkeys(rows))
+
+
+def _describe_state(state: State) -> dict[str, Any]:
+    """Return what the page must know besides bursts: it stays the same until the state is replaced."""
+    snapshot = state.decisions.snapshot
+    return {
+        "version": state.version,
+        "changes": len(state.decisions.changes),
+        "keys": state.keys.by_label,
+        "labels": state.decisions.label_names,
+        "stations": sorted(name for name in snapshot.stations.names.to_pylist() if name),
+    }
+
+
+def _measure(state: State, queue: str, filters: Filters) -> dict[str, Any]:
+    bursts = state.queues.get(queue, filters).bursts
+    return measure(state.decisions, state.queues, bursts).to_dict()
+
+
+async def _read_json(request: Request) -> Any:
+    try:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is not JSON.", 400) from None
 
 
 def _read(*names: str) -> bytes:

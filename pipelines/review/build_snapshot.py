@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +35,7 @@ PREDICTION_COLUMNS = (
 )
 
 
-def build_snapshot(images: pa.Table, predictions: pa.Table | None, model: Model | None, key: str) -> Snapshot:
+def build_snapshot(images: pa.Table, predictions: pa.Table | None, model: Model | None) -> Snapshot:
     """Return the snapshot of the tables.
 
     `images` has IMAGE_COLUMNS of all rows of the table, `predictions` PREDICTION_COLUMNS of the model's version.
@@ -64,7 +63,6 @@ def build_snapshot(images: pa.Table, predictions: pa.Table | None, model: Model 
         ids, starts, groups, times, failures, labels, columns, _dense(predictions, found, model), model
     )
     return Snapshot(
-        key,
         flatten(current["path"]),
         to_hashes(current["content_hash"]),
         labels,
@@ -81,11 +79,6 @@ def build_snapshot(images: pa.Table, predictions: pa.Table | None, model: Model 
         bursts,
         model,
     )
-
-
-def snapshot_key(*parts: object) -> str:
-    """Return a short key of a workspace and the versions of its tables."""
-    return sha256("\n".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 from pipelines.review.journal import JournalReader, JournalWriter
 from pipelines.review.snapshot import Snapshot
 from pipelines.schemas import Decision
+from pipelines.workspace.decisions import IN_FORCE
 
-IN_FORCE = ("confirm", "correct", "unknown")  # as in pipelines.workspace.labels, which imports Spark
 PAUSE = 60.0  # seconds between two decisions that do not count as work
 
 
@@ -38,7 +38,7 @@ class Decisions:
         self._by_id: dict[str, Decision] = {}
         self._by_content: dict[str, list[Decision]] = defaultdict(list)
         self._undone: set[str] = set()
-        self._unseen: set[int] = set()  # bursts that two windows decided differently
+        self._unseen: set[str] = set()  # contents decided about without being shown the last decision
         self._times: deque[tuple[datetime, str]] = deque(maxlen=200)
         self._reader, self._writer = reader, writer
         self._last = datetime.min.replace(tzinfo=timezone.utc)
@@ -53,6 +53,18 @@ class Decisions:
             for decision in stored:
                 self._add(decision)
             self.refresh()
+
+    def take_over(self, former: Decisions) -> None:
+        """Know what `former` knows, and continue its session. Its lock must be held, and is that of both from now on.
+
+        Fast if most of it is known already. `changes` starts anew, because bursts have other numbers.
+        """
+        for decision in former._by_id.values():
+            self._add(decision)
+        self.lock, self.count = former.lock, former.count
+        self._reader, former._reader = former._reader, self._reader  # a line is read once
+        self._times, self._unseen = former._times, former._unseen
+        self._last = max(self._last, former._last)
 
     def refresh(self) -> None:
         """Take over what other sessions have appended to their journals."""
@@ -82,8 +94,13 @@ class Decisions:
             self._last = max(datetime.now(timezone.utc), self._last + timedelta(microseconds=1))
             return self._last
 
-    def knows(self, decision_id: str) -> bool:
+    def __contains__(self, decision_id: object) -> bool:
         return decision_id in self._by_id
+
+    def all(self) -> list[Decision]:
+        """Return all decisions in the order in which they became known."""
+        with self.lock:
+            return list(self._by_id.values())
 
     def in_force(self, content_hash: str) -> Decision | None:
         """Return the newest decision about a content that decides its label and was not undone."""
@@ -119,7 +136,7 @@ class Decisions:
             newest = {each.session: each for each in reversed(standing)}  # the newest of each session
             if len({each.label for each in newest.values()}) > 1:
                 return sorted(newest.values(), key=_age, reverse=True)
-            if burst in self._unseen and len({each.label for each in standing}) > 1:
+            if self.hash_of(row) in self._unseen and len({each.label for each in standing}) > 1:
                 return standing[:2]
         return []
 
@@ -133,7 +150,7 @@ class Decisions:
         if current is None or current.session != self.session or seen == current.decision_id:
             return
         if seen is None or current.decision_id != derive_id(seen, current.content_hash):
-            self._unseen.add(burst)
+            self._unseen.add(current.content_hash)
 
     def group_has_label(self, burst: int) -> bool:
         """Return whether any image of the burst's group has a label, of the source or of a person."""

@@ -37,10 +37,11 @@ def describe_burst(
         "decision": decision and _describe_decision(decision),
         "conflict": [_describe_decision(each) for each in decisions.conflict(burst)],
         "reason": queue.reasons.get(burst, "") if queue else None,
+        "is_model_chosen": bool(queue and queue.chosen_by_model(burst)),
         "best": shown.index(best),
         "frames": [_describe_frame(decisions, row) for row in shown],
         "frame_count": bursts.starts[burst + 1].item() - bursts.starts[burst].item(),
-        "readable": len(readable),
+        "more": [decisions.hash_of(row) for row in readable if row not in shown],  # a label of the burst is theirs too
     }
 
 
@@ -62,7 +63,6 @@ def _describe_frame(decisions: Decisions, row: int) -> dict[str, Any]:
     snapshot = decisions.snapshot
     prediction = snapshot.predictions.text(row)
     return {
-        "row": row,
         "hash": decisions.hash_of(row),
         "name": file_name(snapshot.paths[row].as_py()),
         "label": decisions.label_of(row),

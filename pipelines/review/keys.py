@@ -28,12 +28,17 @@ def assign_keys(classes: Sequence[str], labels: Iterable[str], chosen: str | Non
     """
     names = list(dict.fromkeys([*classes, *sorted(labels)]))
     blank = next((name for name in names if is_blank(name)), BLANK)
-    by_label = _parse(chosen) if chosen else {}
+    return extend_keys(Keys(_parse(chosen) if chosen else {}, blank), names)
+
+
+def extend_keys(keys: Keys, names: Iterable[str]) -> Keys:
+    """Return the same keys, and free ones for names that have none, as far as there are any."""
+    by_label = dict(keys.by_label)
     free = [key for key in DIGITS + LETTERS if key not in by_label.values()]
     for name in names:
-        if name != blank and name not in by_label and free:
+        if name != keys.blank and name not in by_label and free:
             by_label[name] = free.pop(0)
-    return Keys(by_label, blank)
+    return Keys(by_label, keys.blank)
 
 
 def _parse(chosen: str) -> dict[str, str]:

@@ -3,93 +3,180 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines import schemas
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
-from pipelines.review.build_snapshot import IMAGE_COLUMNS, PREDICTION_COLUMNS, build_snapshot, snapshot_key
+from pipelines.review.build_snapshot import IMAGE_COLUMNS, PREDICTION_COLUMNS, build_snapshot
 from pipelines.review.model_scores import Model
 from pipelines.review.snapshot import Snapshot
 from pipelines.review.stored_bytes import StoredBytes
-from pipelines.review.thumbnails import ReadBytes, gone
 from pipelines.schemas import Decision
 from pipelines.tracking.local_champion import is_local_store, read_local_version
 from pipelines.tracking.model_version import ModelVersion
-from pipelines.workspace.local_delta import LocalTable, open_local
+from pipelines.workspace.local_delta import LocalTable, last_local_commit, open_local
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from pipelines.workspace.tables import Tables
-
 GetSpark = Callable[[], "SparkSession"]
+ReadBytes = Callable[[int, Iterable[int]], bytes]  # row of the snapshot, those that are wanted next -> the stored file
+TABLES = ("images", "predictions", "labels")
 LABEL_COLUMNS = tuple(schemas.parse_ddl(schemas.LABELS))
 NO_IMAGES = "There is no table images in {}. Run `irbis ingest --images DIR` first."
 
 
+class Versions(NamedTuple):
+    """The last commits of the tables, and the model version to show; null: there is none."""
+
+    images: int | None
+    predictions: int | None
+    labels: int | None
+    model: str | None
+
+
 @dataclass(frozen=True)
 class Loaded:
-    """The snapshot, how to read the bytes of a row, the decisions in the table labels, and notes for the user."""
+    """The snapshot, how to read the bytes of a row, decisions in the table labels, the model version, and notes."""
 
     snapshot: Snapshot
     read_bytes: ReadBytes
     decisions: list[Decision]
+    version: ModelVersion | None
     notes: tuple[str, ...] = ()
 
 
-def load(settings: Settings, workspace: str, get_spark: GetSpark) -> Loaded:
-    """Load the tables of a workspace. Raises DataError if it has no images."""
-    if settings.tables.schema_ or "://" in workspace:
-        return _load_with_spark(settings, workspace, get_spark, "the tables are not in a local folder")
-    try:
-        tables = {name: open_local(f"{workspace}/tables/{name}") for name in ("images", "predictions", "labels")}
-    except ImportError:
-        return _load_with_spark(settings, workspace, get_spark, "the package deltalake is not installed")
-    except NotImplementedError as error:
-        return _load_with_spark(settings, workspace, get_spark, str(error))
-    return _load_local(settings, workspace, tables)
+class Source(Protocol):
+    """One state of the tables. `predictions` returns null without a table."""
+
+    note: str
+
+    def images(self) -> pa.Table: ...
+
+    def predictions(self, version: ModelVersion) -> pa.Table | None: ...
+
+    def labels(self) -> pa.Table | None: ...
+
+    def reader(self, snapshot: Snapshot) -> ReadBytes: ...
 
 
-def _load_local(settings: Settings, workspace: str, tables: dict[str, LocalTable | None]) -> Loaded:
-    images_table, predictions_table, labels_table = tables["images"], tables["predictions"], tables["labels"]
-    if images_table is None or not images_table.files:
-        raise DataError(NO_IMAGES.format(workspace))
-    with ThreadPoolExecutor() as pool:
-        images = pool.submit(images_table.read, IMAGE_COLUMNS)
-        labels = pool.submit(labels_table.read, LABEL_COLUMNS) if labels_table else None
-        version = find_version(settings)
-        predictions = None
-        if version and predictions_table:
-            predictions = predictions_table.read(
-                PREDICTION_COLUMNS, {"model_name": version.name, "model_version": version.version}
-            )
-        stored = list(_to_decisions(labels.result())) if labels else []
-        key = snapshot_key(workspace, *[table and table.version for table in tables.values()], version)
-        snapshot, notes = _build(images.result(), predictions, version, settings, key)
-    reader = StoredBytes(images_table.files, *images_table.locate(), snapshot.holders)
-    return Loaded(snapshot, reader.read, stored, tuple(notes))
+@dataclass(frozen=True)
+class Loader:
+    """Reads the tables of a workspace. `get_spark` starts Spark, where it is needed."""
+
+    settings: Settings
+    workspace: str
+    get_spark: GetSpark
+
+    @property
+    def is_fast(self) -> bool:
+        """Return whether `versions` takes milliseconds, and needs neither Spark nor a server."""
+        return self._is_local and is_local_store(self.settings)
+
+    @property
+    def _is_local(self) -> bool:
+        return not self.settings.tables.schema_ and "://" not in self.workspace
+
+    def versions(self) -> Versions:
+        """Return what the page would be loaded from now."""
+        if self._is_local:
+            numbers = [last_local_commit(Path(self.workspace, "tables", name)) for name in TABLES]
+        else:
+            from pipelines.workspace.tables import Tables
+
+            tables = Tables.of(self.get_spark(), self.settings)
+            numbers = [tables.version(name) for name in TABLES]
+        model = find_version(self.settings)
+        return Versions(numbers[0], numbers[1], numbers[2], f"{model} {model.run_id}" if model else None)
+
+    def load(self, shown: ModelVersion | None = None, known: Container[str] = ()) -> Loaded:
+        """Load the tables, without the decisions whose id is known. Raises DataError if there are no images.
+
+        The champion's predictions are shown. As long as it has scored fewer images than the version that is `shown`
+        now, that one stays: `irbis score` was not run yet, or is at work.
+        """
+        source, champion = self._open(), find_version(self.settings)
+        with ThreadPoolExecutor() as pool:
+            images, labels = pool.submit(source.images), pool.submit(source.labels)
+            predictions = source.predictions(champion) if champion else None
+            snapshot, version = self._build(images.result(), predictions, champion), champion
+            if shown and str(shown) != str(champion):
+                former = self._build(images.result(), source.predictions(shown), shown)
+                if _count_scored(snapshot) < _count_scored(former):
+                    snapshot, version = former, shown
+        notes = [source.note] if source.note else []
+        if version and snapshot.model is None:
+            notes.append(f"{version} has not scored the images yet: run `irbis score` to review its predictions.")
+            version = None
+        return Loaded(snapshot, source.reader(snapshot), _to_decisions(labels.result(), known), version, tuple(notes))
+
+    def load_decisions(self, known: Container[str]) -> list[Decision]:
+        """Return the decisions in the table labels whose id is not known."""
+        return _to_decisions(self._open().labels(), known)
+
+    def _open(self) -> Source:
+        """Return the tables as they are now."""
+        if not self._is_local:
+            return self._open_with_spark("the tables are not in a local folder")
+        try:
+            tables = {name: open_local(f"{self.workspace}/tables/{name}") for name in TABLES}
+        except ImportError:
+            return self._open_with_spark("the package deltalake is not installed")
+        except NotImplementedError as error:
+            return self._open_with_spark(str(error))
+        return _LocalSource(tables, self.workspace)
+
+    def _open_with_spark(self, reason: str) -> Source:
+        from pipelines.review.spark_source import SparkSource
+        from pipelines.workspace.tables import Tables
+
+        note = f"The tables are read with Spark ({reason}), which starts more slowly."
+        return SparkSource(Tables.of(self.get_spark(), self.settings), note)
+
+    def _build(self, images: pa.Table, predictions: pa.Table | None, version: ModelVersion | None) -> Snapshot:
+        if version is None or predictions is None or not predictions.num_rows:
+            return build_snapshot(images, None, None)
+        return build_snapshot(images, predictions, Model.of(version, self.settings.score))
 
 
-def _build(
-    images: pa.Table, predictions: pa.Table | None, version: ModelVersion | None, settings: Settings, key: str
-) -> tuple[Snapshot, list[str]]:
-    notes = []
-    if version and (predictions is None or not predictions.num_rows):
-        notes.append(f"{version} has not scored the images yet: run `irbis score` to review its predictions.")
-        version = predictions = None
-    model = Model.of(version, settings.score) if version else None
-    return build_snapshot(images, predictions, model, key), notes
+class _LocalSource:
+    """Tables in a local folder, read without Spark."""
+
+    note = ""
+
+    def __init__(self, tables: dict[str, LocalTable | None], workspace: str) -> None:
+        self._images, self._predictions, self._labels = (tables[name] for name in TABLES)
+        self._workspace = workspace
+
+    def images(self) -> pa.Table:
+        return self._require_images().read(IMAGE_COLUMNS)
+
+    def predictions(self, version: ModelVersion) -> pa.Table | None:
+        same = {"model_name": version.name, "model_version": version.version}
+        return self._predictions.read(PREDICTION_COLUMNS, same) if self._predictions else None
+
+    def labels(self) -> pa.Table | None:
+        return self._labels.read(LABEL_COLUMNS) if self._labels else None
+
+    def reader(self, snapshot: Snapshot) -> ReadBytes:
+        table = self._require_images()
+        return StoredBytes(table.files, *table.locate(), snapshot.holders).read
+
+    def _require_images(self) -> LocalTable:
+        if self._images is None or not self._images.files:
+            raise DataError(NO_IMAGES.format(self._workspace))
+        return self._images
 
 
 def find_version(settings: Settings) -> ModelVersion | None:
-    """Return the version whose predictions are shown. Without a server, MLflow is not imported."""
+    """Return the version whose predictions are to be shown. Without a server, MLflow is not imported."""
     if is_local_store(settings):
         try:
             return read_local_version(settings)
@@ -102,59 +189,14 @@ def find_version(settings: Settings) -> ModelVersion | None:
     return tracking.champion() if wanted == CHAMPION else tracking.get_version(wanted)
 
 
-def _to_decisions(table: pa.Table) -> Iterator[Decision]:
-    for batch in table.to_batches(max_chunksize=10_000):
-        for values in batch.to_pylist():
-            yield Decision(**values)
+def _to_decisions(table: pa.Table | None, known: Container[str]) -> list[Decision]:
+    """Return the rows of the table labels whose id is not known."""
+    if table is None:
+        return []
+    new = [i for i, decision_id in enumerate(table["decision_id"].to_pylist()) if decision_id not in known]
+    batches = table.take(pa.array(new, pa.int64())).to_batches(max_chunksize=10_000)
+    return [Decision(**values) for batch in batches for values in batch.to_pylist()]
 
 
-def _load_with_spark(settings: Settings, workspace: str, get_spark: GetSpark, reason: str) -> Loaded:
-    from pipelines.workspace.tables import Tables
-
-    tables = Tables.of(get_spark(), settings)
-    tables.require("images")
-    images = _collect(tables, "images", IMAGE_COLUMNS)
-    version = find_version(settings)
-    predictions = None
-    if version and tables.exists("predictions"):
-        predictions = _collect(tables, "predictions", PREDICTION_COLUMNS)
-        same = pc.and_(
-            pc.equal(predictions["model_name"], version.name), pc.equal(predictions["model_version"], version.version)
-        )
-        predictions = predictions.filter(same)
-    stored = list(_to_decisions(_collect(tables, "labels", LABEL_COLUMNS)))
-    key = snapshot_key(workspace, *[tables.version(name) for name in ("images", "predictions", "labels")], version)
-    snapshot, notes = _build(images, predictions, version, settings, key)
-    note = f"The tables are read with Spark ({reason}), which starts more slowly."
-    return Loaded(snapshot, _SparkBytes(tables, images, snapshot).read, stored, (note, *notes))
-
-
-def _collect(tables: Tables, name: str, columns: tuple[str, ...]) -> pa.Table:
-    """Return columns of a table; times as those of `local_delta`."""
-    from pipelines.spark.arrow import collect_arrow
-
-    batches = collect_arrow(tables.read(name).select(*columns))
-    if not batches:
-        return pa.table({column: pa.nulls(0) for column in columns})
-    table = pa.Table.from_batches(batches)
-    utc = pa.timestamp("us", tz="UTC")
-    fields = [table[c].cast(utc) if pa.types.is_timestamp(table[c].type) else table[c] for c in columns]
-    return pa.table(fields, names=list(columns)).combine_chunks()
-
-
-class _SparkBytes:
-    """Reads the bytes of single images with Spark: a query for each, for tables that are not local files."""
-
-    def __init__(self, tables: Tables, images: pa.Table, snapshot: Snapshot) -> None:
-        self._tables, self._images, self._snapshot = tables, images, snapshot
-
-    def read(self, row: int) -> bytes:
-        from pyspark.sql import functions as F
-
-        holder = int(self._snapshot.holders[row])
-        path, moment = self._images["path"][holder].as_py(), self._images["ingested_at"][holder].as_py()
-        rows = self._tables.read("images").where((F.col("path") == path) & (F.col("ingested_at") == F.lit(moment)))
-        found = rows.select("content").head(1)
-        if not found or found[0][0] is None:
-            raise gone()
-        return bytes(found[0][0])
+def _count_scored(snapshot: Snapshot) -> int:
+    return int((snapshot.predictions.codes >= 0).sum())

@@ -18,15 +18,6 @@ from pipelines.review.decisions import Decisions
 
 MAX_FILE_BYTES, MAX_ITEMS = 64 * 2**20, 100_000  # of suggestions.json and suspects.json
 DAY = 86_400_000_000  # microseconds
-NAMES = ("review", "audit", "suspects", "suggest", "class", "search")
-TITLES = {
-    "review": "Needs review",
-    "audit": "Audit of dismissed bursts",
-    "suspects": "Suspected label errors",
-    "suggest": "What to label next",
-    "class": "A class, station or day",
-    "search": "Search by path",
-}
 FILES = {"suggest": ("suggestions.json", "irbis suggest"), "suspects": ("suspects.json", "irbis train")}
 
 
@@ -52,9 +43,7 @@ class Queue:
 
     def chosen_by_model(self, burst: int) -> bool:
         """Return whether a model chose the burst for this queue."""
-        if self.name == "suggest":
-            return self.chosen.get(burst, False)
-        return self.name != "search"
+        return self.chosen.get(burst, False) if self.name == "suggest" else self.name != "search"
 
 
 class Queues:
@@ -68,6 +57,12 @@ class Queues:
         # Where everything has a label already, as in the sample set, the page still shows what the model says.
         self._is_candidate = pending if pending.any() else bursts.is_readable & bursts.is_scored
         self._fixed: dict[str, Queue] = {}
+
+    @property
+    def stamp(self) -> str:
+        """Return a text that changes when a file of a queue is written."""
+        paths = [self._folder / file for file, _ in FILES.values()]
+        return "-".join(str(path.stat().st_mtime_ns) if path.is_file() else "" for path in paths)
 
     @property
     def default(self) -> str:
@@ -153,7 +148,7 @@ class Queues:
         for burst, item in found:
             if burst >= 0:
                 first.setdefault(burst, item)
-        reasons = {burst: str(item.get("reason") or "") for burst, item in first.items()}
+        reasons = {burst: _describe_reason(item) for burst, item in first.items()}
         chosen = {burst: bool(item.get("is_model_chosen")) for burst, item in first.items()}
         note = "" if first else f"None of the images in {path.name} is in the workspace any more. Run `{command}`."
         return Queue(name, np.fromiter(first, np.int64, len(first)), reasons, chosen, note)
@@ -193,3 +188,10 @@ class Queues:
             times = self._snapshot.bursts.times[numbers]
             kept &= (times != NO_TIME) & (times // DAY == int(start.timestamp()) // 86_400)
         return kept
+
+
+def _describe_reason(item: dict[str, Any]) -> str:
+    """Return why a file has an item; of a suspected label error, which label it may be instead."""
+    if item.get("suggested"):
+        return f"labelled {item.get('label')}, perhaps {item['suggested']}"
+    return str(item.get("reason") or "")

@@ -10,10 +10,12 @@ from typing import Any
 
 from pipelines.label_text import canonical_text
 from pipelines.review.decisions import Decisions, derive_id
-from pipelines.review.queues import NAMES, Filters, Queues
+from pipelines.review.queue_names import NAMES
+from pipelines.review.queues import Filters, Queues
+from pipelines.review.snapshot import Snapshot
 from pipelines.schemas import Decision
 
-MAX_BATCH = 200  # decisions in one request
+MAX_BATCH = 200  # decisions, or bursts, in one request
 MAX_LABEL, MAX_TEXT, MAX_PAGE = 100, 500, 100  # characters; bursts
 ACTIONS = ("label", "unknown", "skip", "undo")
 SCOPES = ("burst", "image")
@@ -42,6 +44,7 @@ class Choice:
     undoes: uuid.UUID | None
     seconds: float | None
     seen: str | None  # decision in force that the page showed; None: none
+    is_model_chosen: bool  # as the page was told: the list of suggestions may have been replaced since
 
 
 def parse_choices(body: Any, decisions: Decisions) -> list[Choice]:
@@ -58,7 +61,7 @@ def parse_choices(body: Any, decisions: Decisions) -> list[Choice]:
         if choice.undoes is not None:
             for row in choice.rows:
                 undone = derive_id(choice.undoes, decisions.hash_of(row))
-                if undone not in known and not decisions.knows(undone):
+                if undone not in known and undone not in decisions:
                     raise BadRequest("The decision to undo is not known.", 404)
         known |= {derive_id(choice.id, decisions.hash_of(row)) for row in choice.rows}
         choices.append(choice)
@@ -71,13 +74,11 @@ def _parse_choice(item: Any, decisions: Decisions) -> Choice:
     action, scope, queue = (
         _one_of(item, name, allowed) for name, allowed in (("action", ACTIONS), ("scope", SCOPES), ("queue", NAMES))
     )
-    burst = decisions.snapshot.find_burst(_text(item, "burst", 4096))
-    if burst < 0:
-        raise BadRequest("There is no such burst.", 404)
+    burst, rows = _rows(item, decisions)
     return Choice(
         _uuid(item, "id"),
         burst,
-        _rows(item, scope, burst, decisions),
+        rows,
         action,
         _label(item, decisions) if action == "label" else None,
         scope,
@@ -85,21 +86,30 @@ def _parse_choice(item: Any, decisions: Decisions) -> Choice:
         _uuid(item, "undoes") if action == "undo" else None,
         _seconds(item.get("seconds")),
         str(_uuid(item, "seen")) if item.get("seen") is not None else None,
+        item.get("is_model_chosen") is True,
     )
 
 
-def _rows(item: Mapping[str, Any], scope: str, burst: int, decisions: Decisions) -> tuple[int, ...]:
-    """Return the rows of a choice: one of each content."""
-    readable = decisions.snapshot.readable_frames(burst)
-    if scope == "image":
-        wanted = _text(item, "content_hash", 64)
-        rows = [row for row in readable if decisions.hash_of(row) == wanted][:1]
-        if not rows:
-            raise BadRequest("There is no such image in this burst.", 404)
-        return tuple(rows)
-    if item.get("frames") != len(readable):
-        raise BadRequest("The burst has other images than the page showed: reload the page.", 409)
-    return tuple({decisions.hash_of(row): row for row in reversed(readable)}.values())[::-1]
+def _rows(item: Mapping[str, Any], decisions: Decisions) -> tuple[int, tuple[int, ...]]:
+    """Return the burst of a choice, and one row of each content that the page showed.
+
+    The burst may have other images by now, or another id: people decide about what they have seen.
+    """
+    snapshot, shown = decisions.snapshot, item.get("contents")
+    if not isinstance(shown, list) or not shown or not all(isinstance(each, str) for each in shown):
+        raise BadRequest("contents is a list of content hashes.")
+    burst = snapshot.find_burst(_text(item, "burst", 4096))
+    rows = [_find_row(snapshot, content_hash, burst) for content_hash in dict.fromkeys(shown)]
+    present = tuple(row for row in rows if row is not None)
+    if not present:
+        raise BadRequest("These images are not in the workspace any more.", 404)
+    return burst if burst >= 0 else int(snapshot.burst_of[present[0]]), present
+
+
+def _find_row(snapshot: Snapshot, content_hash: str, burst: int) -> int | None:
+    """Return the readable row of a content, in the burst if it is there; null without one."""
+    rows = [int(row) for row in snapshot.rows_of(content_hash) if snapshot.failures.codes[row] < 0]
+    return next((row for row in rows if snapshot.burst_of[row] == burst), rows[0] if rows else None)
 
 
 def _label(item: Mapping[str, Any], decisions: Decisions) -> str:
@@ -162,12 +172,23 @@ def parse_page(query: Mapping[str, str]) -> tuple[str, Filters, int, int, bool]:
     return name, Filters(**texts), start, count, query.get("open") == "1"
 
 
+def parse_bursts(body: Any, snapshot: Snapshot) -> tuple[str, Filters, list[int]]:
+    """Return a queue, its filters, and the bursts of a request that are still there."""
+    if not isinstance(body, dict) or not isinstance(body.get("bursts"), list):
+        raise BadRequest('Expected {"bursts": [...], "queue": "..."}.')
+    if len(body["bursts"]) > MAX_BATCH:
+        raise BadRequest(f"At most {MAX_BATCH} bursts in one request.", 413)
+    name, filters, *_ = parse_page({key: value for key, value in body.items() if isinstance(value, str)})
+    numbers = [snapshot.find_burst(_text({"burst": each}, "burst", 4096)) for each in body["bursts"]]
+    return name, filters, [number for number in numbers if number >= 0]
+
+
 def to_decisions(choice: Choice, decisions: Decisions, queues: Queues, reviewer: str) -> list[Decision]:
     """Return the rows of the table labels for a choice, one for each image."""
     snapshot, now = decisions.snapshot, decisions.next_time()
     queue = queues.get(choice.queue, Filters()) if choice.queue == "suggest" else None
     chosen_by_model = queue.chosen_by_model(choice.burst) if queue else choice.queue != "search"
-    is_model_chosen = chosen_by_model and not decisions.group_has_label(choice.burst)
+    is_model_chosen = (chosen_by_model or choice.is_model_chosen) and not decisions.group_has_label(choice.burst)
     rows = []
     for row in choice.rows:
         content_hash = decisions.hash_of(row)

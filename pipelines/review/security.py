@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 TOKEN_HEADER = "x-irbis-token"
-MAX_BODY = 256 * 1024  # bytes
+MAX_BODY = 2**20  # bytes: 15,000 content hashes
 METHODS = ("GET", "HEAD", "POST")
 HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -21,17 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.config.settings import Settings
 from pipelines.errors import PlatformError
-from pipelines.review.decisions import Decisions
-from pipelines.review.journal import JournalReader, JournalWriter
-from pipelines.review.keys import assign_keys
-from pipelines.review.load import load
+from pipelines.review.live import Live
+from pipelines.review.load import Loader
 from pipelines.review.merge import Merger
-from pipelines.review.progress import measure
-from pipelines.review.queues import Filters, Queues
 from pipelines.review.security import Access
 from pipelines.review.thumbnails import Thumbnails
-from pipelines.workspace.journals import journal_folder
-from pipelines.workspace.tables import workspace_uri
+from pipelines.workspace.journal_files import review_folder
+from pipelines.workspace.location import workspace_uri
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -57,16 +53,9 @@ class Running:
     """A server that answers requests; `url` contains the key."""
 
     url: str
-    decisions: Decisions
+    live: Live
     merger: Merger
     notes: tuple[str, ...]
-
-
-def _warm_up(decisions: Decisions, queues: Queues) -> None:
-    """Compute what is computed once, so that the first page is as fast as the others."""
-    measure(decisions, queues, queues.get(queues.default, Filters()).bursts)
-    decisions.snapshot.rows_of("")
-    decisions.snapshot.find_burst("")
 
 
 def require_packages() -> None:
@@ -93,42 +82,27 @@ def serve(settings: Settings, options: Options, get_spark: Callable[[], SparkSes
     listener = listen(options.host, options.port)
     with listener:
         workspace = workspace_uri(settings)
-        loaded = load(settings, workspace, get_spark)
-        folder = journal_folder(workspace)
         session = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-        writer = JournalWriter(folder, session)
-        decisions = Decisions(loaded.snapshot, JournalReader(folder), writer, session)
-        decisions.load(loaded.decisions)
-        queues = Queues(decisions, folder.parent)
-        _warm_up(decisions, queues)
-        model = loaded.snapshot.model
+        live = Live(Loader(settings, workspace, get_spark), session, options.keys)
         thumbnails = Thumbnails(
-            folder.parent / "cache",
-            loaded.read_bytes,
+            review_folder(workspace) / "cache",
+            live.read_content,
             max_pixels=settings.images.max_pixels,
             max_seconds=settings.images.max_seconds,
         )
         port = listener.getsockname()[1]
         access, merger = Access.of(options.host, port), Merger(settings, get_spark)
-        review = Review(
-            decisions,
-            queues,
-            thumbnails,
-            merger,
-            access,
-            assign_keys(model.classes if model else (), filter(None, decisions.label_names), options.keys),
-            options.reviewer or user_name(),
-            options.queue or queues.default,
-            workspace,
-        )
+        first_queue = options.queue or live.queues.default
+        review = Review(live, thumbnails, merger, access, options.reviewer or user_name(), first_queue, workspace)
         host = f"[{options.host}]" if ":" in options.host else options.host
         shown = "localhost" if options.host in ("0.0.0.0", "::") else host
         try:
             with _run_uvicorn(create_app(review), listener):
-                yield Running(f"http://{shown}:{port}/?key={access.key}", decisions, merger, loaded.notes)
+                url = f"http://{shown}:{port}/?key={access.key}"
+                yield Running(url, live, merger, live.state.loaded.notes)
         finally:
             thumbnails.close()
-            writer.close()
+            live.close()
 
 
 def listen(host: str, port: int | None) -> socket.socket:

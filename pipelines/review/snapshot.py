@@ -39,7 +39,6 @@ class Bursts:
 class Snapshot:
     """Current images that have bytes; one element of each column per row."""
 
-    key: str  # changes with the tables: part of the address of every image
     paths: pa.Array
     hashes: NDArray[np.bytes_]
     labels: Coded

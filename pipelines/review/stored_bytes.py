@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -27,7 +28,7 @@ class StoredBytes:
         self._cache: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, row: int) -> bytes:
+    def read(self, row: int, ahead: Iterable[int] = ()) -> bytes:
         """Return the stored file of a row of the snapshot. Raises ImageError if a cleanup has removed it."""
         holder = int(self._holders[row])
         file, number = int(self._file_of[holder]), int(self._row_in_file[holder])

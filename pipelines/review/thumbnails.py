@@ -9,7 +9,7 @@ import itertools
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from functools import partial
@@ -28,18 +28,18 @@ MAX_AHEAD = 600  # thumbnails waiting to be made; more are dropped, the oldest f
 NOW, AHEAD = 0, 1  # priorities
 MODE, FOLDER_MODE = 0o600, 0o700
 
-ReadBytes = Callable[[int], bytes]  # row of the snapshot -> the stored file
+ReadContent = Callable[[str, Sequence[str]], bytes]  # hash of a content, those that are wanted next -> stored file
 
 
 class Thumbnails:
-    """The thumbnails of a snapshot's rows. Files are named by the hash of the content, so that restarts keep them."""
+    """Thumbnails by the hash of the content, which names their files too, so that restarts keep them."""
 
     def __init__(
-        self, folder: Path, read: ReadBytes, *, max_pixels: int, max_seconds: float, workers: int = WORKERS
+        self, folder: Path, read: ReadContent, *, max_pixels: int, max_seconds: float, workers: int = WORKERS
     ) -> None:
         self._folder, self._read = folder, read
         self._max_pixels, self._max_seconds = max_pixels, max_seconds
-        self._queue: queue.PriorityQueue[tuple[int, int, tuple[int, str, str] | None]] = queue.PriorityQueue()
+        self._queue: queue.PriorityQueue[tuple[int, int, tuple[str, str] | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
         self._waiting: dict[tuple[str, str], Future[Path]] = {}
         self._failed: dict[tuple[str, str], ImageError] = {}
@@ -49,15 +49,15 @@ class Thumbnails:
         for thread in self._threads:
             thread.start()
 
-    def get(self, row: int, content_hash: str, size: str) -> Future[Path]:
+    def get(self, content_hash: str, size: str) -> Future[Path]:
         """Return the file of a thumbnail as a future, which raises ImageError for an image that cannot be shown."""
-        return self._request(row, content_hash, size, NOW)
+        return self._request(content_hash, size, NOW)
 
-    def make_ahead(self, images: Iterable[tuple[int, str]]) -> None:
-        """Have the small thumbnails of rows made in the background, in this order."""
-        for row, content_hash in images:
+    def make_ahead(self, contents: Iterable[str]) -> None:
+        """Have small thumbnails made in the background, in this order."""
+        for content_hash in contents:
             if self._queue.qsize() < MAX_AHEAD:
-                self._request(row, content_hash, "small", AHEAD)
+                self._request(content_hash, "small", AHEAD)
 
     def close(self) -> None:
         """End the threads and their child processes."""
@@ -66,7 +66,7 @@ class Thumbnails:
         for thread in self._threads:
             thread.join(timeout=self._max_seconds)
 
-    def _request(self, row: int, content_hash: str, size: str, priority: int) -> Future[Path]:
+    def _request(self, content_hash: str, size: str, priority: int) -> Future[Path]:
         key = content_hash, size
         with self._lock:
             future: Future[Path] = self._waiting.get(key) or Future()
@@ -79,7 +79,7 @@ class Thumbnails:
                 future.set_result(path)
             elif key not in self._waiting or priority == NOW:
                 self._waiting[key] = future
-                self._queue.put((priority, next(self._numbers), (row, content_hash, size)))
+                self._queue.put((priority, next(self._numbers), key))
         return future
 
     def _path(self, content_hash: str, size: str) -> Path:
@@ -92,22 +92,23 @@ class Thumbnails:
         }
         with closing(makers["small"]), closing(makers["large"]):
             while (task := self._queue.get()[2]) is not None:
-                row, content_hash, size = task
+                content_hash, size = task
                 with self._lock:
-                    future = self._waiting.get((content_hash, size))
+                    future, ahead = self._waiting.get(task), [other for other, _ in self._waiting]
                 if future is None:  # made meanwhile
                     continue
                 result: Path | Exception
                 try:
-                    result = self._store(self._path(content_hash, size), makers[size](self._read(row)))
+                    jpeg = makers[size](self._read(content_hash, ahead))
+                    result = self._store(self._path(content_hash, size), jpeg)
                 except Exception as error:  # the request reports it
                     result = error
-                self._finish((content_hash, size), future, result)
+                self._finish(task, future, result)
 
     def _finish(self, key: tuple[str, str], future: Future[Path], result: Path | BaseException) -> None:
         with self._lock:
             self._waiting.pop(key, None)
-            if isinstance(result, ImageError):
+            if isinstance(result, ImageError) and result.failure != Failure.VANISHED:  # a cleanup moves bytes
                 self._failed[key] = result
             if future.done():  # another worker had the same task
                 return

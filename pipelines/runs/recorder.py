@@ -44,7 +44,8 @@ from pipelines.termination import before_forced_exit, received_signal
 from pipelines.tracking.code_version import code_version
 from pipelines.workspace.files import list_files, read_text, upload_dir, write_text
 from pipelines.workspace.free_space import remove_failed_commit
-from pipelines.workspace.tables import Tables, workspace_uri
+from pipelines.workspace.location import workspace_uri
+from pipelines.workspace.tables import Tables
 
 
 class RunRecorder:

@@ -25,8 +25,8 @@ from pipelines.sources.labels import is_labels_file
 from pipelines.sources.registry import open_source
 from pipelines.spark.runtime import is_external_session
 from pipelines.stages.result import StageResult
-from pipelines.workspace.journals import find_journals
-from pipelines.workspace.tables import workspace_uri
+from pipelines.workspace.journal_files import find_journals
+from pipelines.workspace.location import workspace_uri
 
 LAST_RUN_FILE = ".last_run.json"  # in the workspace
 MAX_HASHED_BYTES = 2**28  # larger labels files are compared by size and date only

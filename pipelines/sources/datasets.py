@@ -14,6 +14,7 @@ from pipelines.config.settings import Settings
 from pipelines.errors import DataError
 from pipelines.sources.labels import is_labels_file, read_label_table
 from pipelines.sources.registry import Source
+from pipelines.workspace.labels import FROM_PERSON, labelled_by_people
 from pipelines.workspace.tables import Tables, count_failures
 
 NAME = re.compile(r"[\w.-]+")
@@ -78,24 +79,40 @@ def summarize_datasets(tables: Tables) -> list[dict[str, Any]]:
     return [row.asDict() for row in counted.orderBy("name").collect()]
 
 
-def describe(tables: Tables, name: str) -> dict[str, Any]:
-    """Return the registered settings and, of the ingested images, counts by label, bytes, failures and dates."""
+def describe(tables: Tables, name: str, label_case: str = "keep") -> dict[str, Any]:
+    """Return the registered settings and, of the ingested images, counts by label, bytes, failures and dates.
+
+    `labels_found` and `unlabelled` count the labels of the source, `labels_in_force` those that training uses: it has
+    the decisions of people too, of which `decided_by_people` are about these images.
+    """
     dataset = require_dataset(tables, name)
     rows = read_images_below(tables, dataset["root"])
     images, size, first, last, ingested = rows.agg(
         F.count("*"), F.sum("size"), F.min("captured_at"), F.max("captured_at"), F.max("ingested_at")
     ).first()
-    counted = rows.groupBy("label").count().orderBy(F.desc("count"), "label").collect()
+    labels, unlabelled = _count_labels(rows)
+    current = labelled_by_people(tables, rows, label_case)
+    in_force, _ = _count_labels(current)
     return {
         **dataset.asDict(),
         "image_count": images,
         "bytes": size or 0,
-        "labels_found": {row["label"]: row["count"] for row in counted if row["label"] is not None},
-        "unlabelled": sum(row["count"] for row in counted if row["label"] is None),
+        "labels_found": labels,
+        "unlabelled": unlabelled,
+        "labels_in_force": in_force,
+        "decided_by_people": current.where(F.col("label_source") == FROM_PERSON).count(),
         "failures": count_failures(rows),
         "captured": [first, last],
         "last_ingest": ingested,
     }
+
+
+def _count_labels(rows: DataFrame) -> tuple[dict[str, int], int]:
+    """Return the number of images by label, the most frequent first, and of those without one."""
+    counted = rows.groupBy("label").count().orderBy(F.desc("count"), "label").collect()
+    counts = {row["label"]: row["count"] for row in counted}
+    unlabelled = counts.pop(None, 0)
+    return counts, unlabelled
 
 
 def read_images_below(tables: Tables, root: str) -> DataFrame:

@@ -9,9 +9,11 @@ from pyspark.sql import SparkSession
 
 from pipelines.config.loader import SourcedValue
 from pipelines.config.settings import Settings
+from pipelines.formatting import pluralize
 from pipelines.sources.datasets import STORED_SETTINGS, describe, register, require_dataset, summarize_datasets
 from pipelines.sources.datasets import remove as remove_dataset
 from pipelines.sources.registry import open_source
+from pipelines.workspace.journals import merge_journals
 from pipelines.workspace.tables import Tables
 
 
@@ -51,7 +53,9 @@ def list_datasets(spark: SparkSession, settings: Settings) -> list[dict[str, Any
 
 
 def show_dataset(spark: SparkSession, settings: Settings, name: str) -> dict[str, Any]:
-    return describe(Tables.of(spark, settings), name)
+    tables = Tables.of(spark, settings)
+    merge_journals(tables)
+    return describe(tables, name, settings.sources.label_case)
 
 
 def as_table(datasets: list[dict[str, Any]]) -> str:
@@ -83,6 +87,11 @@ def as_text(dataset: dict[str, Any]) -> str:
     ]
     lines += [("", f"  {count:,} {label}") for label, count in dataset["labels_found"].items()]
     lines += [("", f"  {dataset['unlabelled']:,} without a label")] if dataset["unlabelled"] else []
+    if decided := dataset["decided_by_people"]:
+        lines.append(("in force", f"with the decisions of people about {pluralize(decided, 'image')}"))
+        lines += [("", f"  {count:,} {label}") for label, count in dataset["labels_in_force"].items()]
+        if without := dataset["image_count"] - sum(dataset["labels_in_force"].values()):
+            lines.append(("", f"  {without:,} without a label"))
     lines += [("failures", f"{count:,} {failure}") for failure, count in dataset["failures"].items()]
     return "\n".join(f"{name:12} {text}" for name, text in lines)
 

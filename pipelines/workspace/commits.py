@@ -13,13 +13,11 @@ with a used number without an error, so the history is checked afterwards.
 from __future__ import annotations
 
 import os
-import re
 import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from delta import exceptions
@@ -42,7 +40,6 @@ CONFLICTS = (  # the exceptions have no common base class
     exceptions.MetadataChangedException,
     exceptions.ProtocolChangedException,
 )
-COMMIT_FILE = re.compile(r"(\d{20})\.(json|checkpoint\..*)$")
 RECENT = 20  # commits that nearly always include irbis's last one; the others are OPTIMIZE and similar
 
 
@@ -146,8 +143,3 @@ def _describe_conflict(tables: GuardedTables, name: str, pin: Pin) -> str:
         f"{writer} the table {tables.location(name)} while this run was in progress. The last commit of this run was "
         "not stored; earlier ones were. Run this again when the other has ended."
     )
-
-
-def last_local_commit(folder: Path) -> int:
-    """Return the number of the last commit of a table in a local folder."""
-    return max(int(match[1]) for file in os.listdir(folder / "_delta_log") if (match := COMMIT_FILE.match(file)))

@@ -21,30 +21,12 @@ from pipelines.evaluation.split import assign_split
 from pipelines.label_text import canonical_text
 from pipelines.schemas import Decision
 from pipelines.workspace.commits import CONFLICTS
+from pipelines.workspace.decisions import IN_FORCE, find_fault
 from pipelines.workspace.lock import wait_for_lock
 from pipelines.workspace.tables import Tables
 
-WITH_LABEL = ("confirm", "correct")
-IN_FORCE = (*WITH_LABEL, "unknown")  # actions that decide the label
-ACTIONS = (*IN_FORCE, "skip", "undo")
 FROM_PERSON, FROM_SOURCE = "person", "source"  # values of label_source
 ATTEMPTS = 5  # to commit, while others commit too
-
-
-def find_fault(decision: Decision) -> str:
-    """Return why a decision cannot be stored, or an empty text."""
-    for name in ("decision_id", "content_hash", "path", "reviewed_at"):
-        if not getattr(decision, name):
-            return f"{name} is missing"
-    if decision.reviewed_at and decision.reviewed_at.tzinfo is None:
-        return f"reviewed_at = {decision.reviewed_at} has no time zone"
-    if decision.action not in ACTIONS:
-        return f"action = {decision.action} is none of {', '.join(ACTIONS)}"
-    if (decision.action in WITH_LABEL) != bool(canonical_text(decision.label)):
-        return f"action = {decision.action} with label = {decision.label}"
-    if (decision.action == "undo") != bool(decision.undoes):
-        return f"action = {decision.action} with undoes = {decision.undoes}"
-    return ""
 
 
 def append_decisions(tables: Tables, decisions: Sequence[Decision]) -> int:

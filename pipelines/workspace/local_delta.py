@@ -6,6 +6,8 @@ that the bytes of images are not touched until one of them is asked for.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 READER_VERSION = 1  # a higher one may use deletion vectors or column mapping, which only Spark reads
 THREADS = 4
+COMMIT_FILE = re.compile(r"(\d{20})\.(json|checkpoint\..*)$")
 INT96_UNIT = "us"  # of timestamps as Spark writes them; as nanoseconds they end in 2262
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -74,6 +77,15 @@ def open_local(folder: str) -> LocalTable | None:
         return LocalTable(files, table.version())
     except DeltaError as error:
         raise NotImplementedError(f"{folder}: {error}") from error
+
+
+def last_local_commit(folder: Path) -> int | None:
+    """Return the number of the last commit of a table in a local folder; null if there is none."""
+    try:
+        files = os.listdir(folder / "_delta_log")
+    except FileNotFoundError:
+        return None
+    return max((int(match[1]) for file in files if (match := COMMIT_FILE.match(file))), default=None)
 
 
 def _read_columns(file: str, columns: Sequence[str], equal: Mapping[str, str]) -> pa.Table:

@@ -38,7 +38,7 @@ def workspace_lock(workspace: str) -> Iterator[None]:
             f"workspace = {folder} cannot be written ({error.strerror}). Choose another: --workspace DIR."
         ) from error
     with file:
-        if not _try_lock(file.fileno()):
+        if not try_lock(file.fileno()):
             file.seek(0)
             owner = file.read().strip() or "?"
             raise PlatformError(f"Process {owner} is working in {folder}. Wait for it, or choose another --workspace.")
@@ -62,14 +62,15 @@ def wait_for_lock(workspace: str, folder: str) -> Iterator[None]:
     path.mkdir(parents=True, exist_ok=True)
     with (path / ".lock").open("a+") as file:
         last = time.monotonic() + WAIT_SECONDS
-        while not _try_lock(file.fileno()):
+        while not try_lock(file.fileno()):
             if time.monotonic() > last:
                 raise PlatformError(f"Another process has held {path / '.lock'} for {WAIT_SECONDS:.0f} s. Stop it.")
             time.sleep(0.05)
         yield
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file and return True, or return False if another process has locked it; never wait."""
     try:
         import fcntl
     except ImportError:  # Windows has no flock; runs are not protected there

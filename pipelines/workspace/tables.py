@@ -19,7 +19,9 @@ from pipelines import schemas
 from pipelines.azure.hadoop import configure_hadoop_access
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
-from pipelines.workspace.commits import Pin, guard_commit, last_local_commit
+from pipelines.workspace.commits import Pin, guard_commit
+from pipelines.workspace.local_delta import last_local_commit
+from pipelines.workspace.location import workspace_uri
 
 SCHEMAS = {
     "images": schemas.IMAGES,
@@ -138,11 +140,9 @@ class Tables:
 
     def version(self, name: str) -> int | None:
         """Return the number of the last commit; null if the table does not exist."""
-        if not self.exists(name):
-            return None
         if not self.schema and "://" not in self.workspace:  # a query takes a quarter of a second
             return last_local_commit(Path(self.location(name)))
-        return int(self.history(name, 1).select("version").first()[0])
+        return int(self.history(name, 1).select("version").first()[0]) if self.exists(name) else None
 
     def bytes_on_disk(self, name: str) -> int:
         return int(self.detail(name).select("sizeInBytes").first()[0]) if self.exists(name) else 0
@@ -236,12 +236,6 @@ def _count_rows(file: Path) -> int:
 def uses_local_checkpoint(master: str, workspace: str) -> bool:
     """Return whether materialized rows are stored on the executors only."""
     return master.startswith("local") or re.match(r"(dbfs:)?/+Volumes/", workspace) is not None
-
-
-def workspace_uri(settings: Settings) -> str:
-    """Return the workspace's URI, or its absolute folder, without a trailing slash."""
-    workspace = settings.workspace
-    return (workspace if "://" in workspace else str(Path(workspace).expanduser().absolute())).rstrip("/")
 
 
 def count_failures(rows: DataFrame) -> dict[str, int]:

@@ -8,6 +8,7 @@ from sklearn import metrics as reference
 
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.results import Evaluation, Interval, text_table
+from pipelines.metrics.registry import all_metrics
 
 from .sample_predictions import CLASSES, made, of_predictions
 
@@ -33,6 +34,14 @@ def test_values_equal_scikit_learn():
         assert values == pytest.approx([column[place] for column in table])
         ranked = reference.average_precision_score(is_class[:, place], probabilities[:, place])
         assert figures.average_precision.value == pytest.approx(ranked)
+
+
+def test_the_files_of_the_metrics_are_listed_once(monkeypatch):
+    listed = []
+    monkeypatch.setattr("pipelines.evaluation.bootstrap.MAX_CELLS", 1_000)  # a chunk of a few resamples
+    monkeypatch.setattr("pipelines.evaluation.evaluate.all_metrics", lambda: listed.append(1) or all_metrics())
+    evaluate(*made(), bootstrap=50)
+    assert listed == [1]
 
 
 def test_average_precision_with_equal_scores_equals_scikit_learn():

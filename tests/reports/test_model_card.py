@@ -62,7 +62,9 @@ def test_it_says_what_the_model_is_for_and_what_not():
 def test_it_counts_images_and_groups_of_each_class_and_split():
     text = section(card(), "Data")
     assert text.startswith("Images: 1,719 train, 250 validation, 486 test; split by group")
-    rows = [re.split(r"  +", line) for line in text.splitlines()[3:-1]]
+    assert text.splitlines()[1] == "Labels: 2,455 from the source, 0 from people in review. Images (groups) per class:"
+    assert "\nLabels: 2,413 from the source, 42 from people in review. " in card(labelled_by_people=42)
+    rows = [re.split(r"  +", line) for line in text.splitlines()[4:-1]]
     assert rows == [
         ["class", "train", "validation", "test"],
         ["blank", "1,400 (210)", "200 (30)", "400 (61)"],

@@ -182,7 +182,8 @@ def test_missing_part_is_a_sentence(change, sentence, contents, evaluation):
 def test_suspected_label_errors_show_both_labels_and_the_self_confidence(contents):
     page = Page(render(contents()))
     card = "labelled blank suggested deer self-confidence 2.1\N{NARROW NO-BREAK SPACE}%"
-    assert "880 labelled images ranked, 20 could not be." in page.text
+    assert "believe least, ranked when ocelot/7 was trained; 880 labelled images ranked, 20 could not be." in page.text
+    assert "irbis review --queue suspects shows all those of the version that was trained last." in page.text
     assert page.text.count(card.replace("\N{NARROW NO-BREAK SPACE}", " ")) + page.text.count(card) == 1
     assert "#labels" in page.values("href")
 

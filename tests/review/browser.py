@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from pipelines.workspace.journal_files import parse_line
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 READY = "body[data-ready]"
 
@@ -134,3 +136,19 @@ def wait_for(page: Any, script: str, seconds: float = 30) -> None:
     while not page.evaluate(script):
         assert time.monotonic() < end, f"never true: {script}"
         page.wait_for_timeout(50)
+
+
+def journal(workspace):
+    """Return the decisions in the journals, oldest first."""
+    lines = [
+        line for path in (workspace / "review" / "journal").glob("*.jsonl") for line in path.read_bytes().splitlines()
+    ]
+    return sorted((parse_line(line)[0] for line in lines), key=lambda each: each.reviewed_at)
+
+
+def standing(workspace):
+    """Return label by burst, as the table would have it."""
+    decisions = journal(workspace)
+    undone = {each.undoes for each in decisions}
+    kept = [each for each in decisions if each.action not in ("undo", "skip") and each.decision_id not in undone]
+    return {each.burst_id: each.label for each in kept}

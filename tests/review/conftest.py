@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.config.settings import Settings
 
+from .browser import chromium, server
 from .made import Made, make_workspace
 
 SURVEY = (
@@ -25,6 +26,12 @@ SURVEY = (
 )
 
 
+BURSTS = tuple(
+    Made(f"r{i:02}", (0.61 + i / 100, 0.611 + i / 100, 0.609 + i / 100), needs_review=True) for i in range(24)
+)
+DISMISSED = tuple(Made(f"d{i:02}", (0.1,)) for i in range(30))
+
+
 @pytest.fixture
 def open_review(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Return a function that makes a workspace of bursts and returns what the server holds, without a server."""
@@ -34,7 +41,7 @@ def open_review(make_settings: Callable[..., Settings], tmp_path: Path) -> Itera
             workspace = tmp_path / "workspace"
             if not (workspace / "tables").is_dir():
                 make_workspace(workspace, bursts, has_champion=has_champion)
-            opened = open_workspace(make_settings(), workspace, **options)
+            opened = open_workspace(make_settings({"workspace": str(workspace)}), workspace, **options)
             stack.callback(opened.close)
             return opened
 
@@ -46,50 +53,41 @@ class Opened:
     """The parts of a server."""
 
     review: Any
-    loaded: Any
+    live: Any
+
+    @property
+    def decisions(self) -> Any:
+        return self.live.decisions
+
+    @property
+    def queues(self) -> Any:
+        return self.live.queues
 
     def close(self) -> None:
         self.review.thumbnails.close()
+        self.live.close()
 
 
 def open_workspace(
     settings: Settings, workspace: Path, *, session: str = "session", reviewer: str = "ada", workers: int = 0
 ) -> Opened:
     from pipelines.review.app import Review
-    from pipelines.review.decisions import Decisions
-    from pipelines.review.journal import JournalReader, JournalWriter
-    from pipelines.review.keys import assign_keys
-    from pipelines.review.load import load
+    from pipelines.review.live import Live
+    from pipelines.review.load import Loader
     from pipelines.review.merge import Merger
-    from pipelines.review.queues import Queues
     from pipelines.review.security import Access
     from pipelines.review.thumbnails import Thumbnails
 
     def no_spark() -> Any:
         pytest.fail("Spark was started")
 
-    loaded = load(settings, str(workspace), no_spark)
-    folder = workspace / "review" / "journal"
-    decisions = Decisions(loaded.snapshot, JournalReader(folder), JournalWriter(folder, session), session)
-    decisions.load(loaded.decisions)
-    queues = Queues(decisions, folder.parent)
+    live = Live(Loader(settings, str(workspace), no_spark), session)
     thumbnails = Thumbnails(
-        folder.parent / "cache", loaded.read_bytes, max_pixels=10**7, max_seconds=30, workers=workers
+        workspace / "review" / "cache", live.read_content, max_pixels=10**7, max_seconds=30, workers=workers
     )
-    classes = loaded.snapshot.model.classes if loaded.snapshot.model else ()
-    keys = assign_keys(classes, [name for name in decisions.label_names if name])
-    review = Review(
-        decisions,
-        queues,
-        thumbnails,
-        Merger(settings, no_spark),
-        Access.of("127.0.0.1", 8765),
-        keys,
-        reviewer,
-        queues.default,
-        str(workspace),
-    )
-    return Opened(review, loaded)
+    access, merger = Access.of("127.0.0.1", 8765), Merger(settings, no_spark)
+    review = Review(live, thumbnails, merger, access, reviewer, live.queues.default, str(workspace))
+    return Opened(review, live)
 
 
 @pytest.fixture
@@ -109,3 +107,20 @@ def client_of(opened: Opened) -> Any:
     client.headers.update({"origin": "http://127.0.0.1:8765", "x-irbis-token": access.header})
     client.opened = opened
     return client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return make_workspace(tmp_path / "work space é", BURSTS + DISMISSED)
+
+
+@pytest.fixture
+def running(workspace: Path, tmp_path: Path) -> Iterator[Any]:
+    with server(workspace, tmp_path / "server.log", "--reviewer", "ada") as started:
+        yield started

@@ -122,14 +122,15 @@ def write_champion(workspace: Path, threshold: float | None = 0.6, version: int 
     with closing(sqlite3.connect(workspace / "mlflow.db")) as connection:
         connection.executescript(
             """
-            CREATE TABLE runs (run_uuid, artifact_uri);
-            CREATE TABLE model_versions (name, version, run_id, creation_time);
-            CREATE TABLE registered_model_aliases (name, alias, version);
-            CREATE TABLE model_version_tags (name, version, key, value);
+            CREATE TABLE IF NOT EXISTS runs (run_uuid, artifact_uri);
+            CREATE TABLE IF NOT EXISTS model_versions (name, version, run_id, creation_time);
+            CREATE TABLE IF NOT EXISTS registered_model_aliases (name, alias, version);
+            CREATE TABLE IF NOT EXISTS model_version_tags (name, version, key, value);
             """
         )
         connection.execute("INSERT INTO runs VALUES ('run', ?)", (f"file://{workspace}/artifacts/run",))
         connection.execute("INSERT INTO model_versions VALUES ('irbis', ?, 'run', 1700000000000)", (version,))
+        connection.execute("DELETE FROM registered_model_aliases")
         connection.execute("INSERT INTO registered_model_aliases VALUES ('irbis', 'champion', ?)", (version,))
         rows = [("irbis", version, key, value) for key, value in tags.items()]
         connection.executemany("INSERT INTO model_version_tags VALUES (?, ?, ?, ?)", rows)

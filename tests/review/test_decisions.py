@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import timedelta
 from itertools import pairwise
 
@@ -12,17 +11,17 @@ import pytest
 pytest.importorskip("deltalake")
 pytest.importorskip("httpx")
 
-from pipelines.review.journal import parse_line
-from pipelines.schemas import LABELS
+from pipelines.schemas import LABELS, Decision
+from pipelines.workspace.journal_files import format_line, parse_line, read_new_lines
 
 from .conftest import SURVEY, client_of
 from .made import NOON, hash_of, path_of, write_table
-from .test_security import decision, post
+from .test_security import decision, post, undo
 
 
 def stored(client):
-    path = client.opened.review.decisions._writer.path
-    return [parse_line(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+    path = client.opened.decisions._writer.path
+    return [parse_line(line)[0] for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
 def test_a_burst_is_decided_as_a_whole_one_row_for_each_image(client):
@@ -56,13 +55,12 @@ def test_a_burst_is_decided_as_a_whole_one_row_for_each_image(client):
 
 
 def test_unreadable_frames_are_not_decided(client):
-    assert post(client, decision("b6", 1)).status_code == 200
+    assert post(client, decision("b6", [1])).status_code == 200
     assert [row.path for row in stored(client)] == [path_of("b6", 1)]
 
 
 def test_one_image_of_a_burst(client):
-    values = {"scope": "image", "content_hash": hash_of("b1", 2), "label": "hare"}
-    item = post(client, decision(**values)).json()["items"][0]
+    item = post(client, decision(frames=[2], scope="image", label="hare")).json()["items"][0]
     (row,) = stored(client)
     assert (row.path, row.action, row.scope, row.predicted, row.score) == (
         path_of("b1", 2),
@@ -85,8 +83,7 @@ def test_a_repeated_request_writes_nothing_twice(client):
 def test_undo_restores_the_label_before_and_what_was_chosen_by_the_model_stays_so(client):
     choice = decision("b5", 1, label="hare")
     post(client, choice)
-    undo = {**choice, "id": str(uuid.uuid4()), "action": "undo", "undoes": choice["id"], "label": None}
-    item = post(client, undo).json()["items"][0]
+    item = post(client, undo(choice)).json()["items"][0]
     assert (item["state"], item["labels"], item["decision"]) == ("open", ["fox"], None)
     first, second = stored(client)
     assert (second.action, second.undoes, second.label) == ("undo", first.decision_id, None)
@@ -96,8 +93,17 @@ def test_undo_restores_the_label_before_and_what_was_chosen_by_the_model_stays_s
 
 def test_a_decision_and_its_undo_in_one_request(client):
     choice = decision()
-    undo = {**choice, "id": str(uuid.uuid4()), "action": "undo", "undoes": choice["id"]}
-    assert post(client, choice, undo).json()["items"][0]["state"] == "open"
+    assert post(client, choice, undo(choice)).json()["items"][0]["state"] == "open"
+
+
+def test_several_steps_of_undo_bring_back_what_was_in_force_before_each(client, open_review):
+    choices = [decision(label=label) for label in ("fox", "hare", "otter")]
+    post(client, *choices)
+    for choice, labels, state in zip(choices[::-1], (["hare"], ["fox"], []), ("done", "done", "open"), strict=True):
+        for _ in range(2):  # repeated: taken back once
+            item = post(client, undo(choice)).json()["items"][0]
+            assert (item["labels"], item["state"]) == (labels, state)
+    assert not open_review(session="later").decisions.is_decided.any()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +136,7 @@ def test_cannot_tell_is_a_decision_and_skip_is_none(client):
 
 
 def test_decided_and_skipped_bursts_leave_the_queue_and_a_restart_brings_the_skipped_back(client, open_review):
-    post(client, decision("b0", 2), decision("b6", 1, action="skip"))
+    post(client, decision("b0", 2), decision("b6", [1], action="skip"))
     left = client.get("/api/queue", params={"queue": "review", "open": "1"}).json()
     assert [item["burst"] for item in left["items"]] == ["b1", "b2"]
     again = client_of(open_review(session="later"))
@@ -139,45 +145,13 @@ def test_decided_and_skipped_bursts_leave_the_queue_and_a_restart_brings_the_ski
     assert (left["progress"]["done"], left["progress"]["total"]) == (1, 4)
 
 
-def test_two_servers_see_the_decisions_of_each_other_and_the_conflict(client, open_review):
-    other = client_of(open_review(session="other", reviewer="ben"))
-    post(client, decision())
-    post(other, decision(label="hare"))
-    for each in (client, other):
-        changed = each.get("/api/changes", params={"queue": "review"}).json()
-        item = {item["burst"]: item for item in changed["items"]}["b1"]
-        assert item["labels"] == ["hare"]  # the newest counts
-        assert [(one["reviewer"], one["label"]) for one in item["conflict"]] == [("ben", "hare"), ("ada", "fox")]
-    agreed = post(client, decision(label="hare")).json()["items"][0]
-    assert agreed["conflict"] == []
-
-
-def test_two_windows_of_one_server(client):
-    first = post(client, decision()).json()["items"][0]
-    assert first["conflict"] == []
-    second = post(client, decision(label="hare", seen=None)).json()["items"][0]  # it had not been shown the first
-    assert [one["label"] for one in second["conflict"]] == ["hare", "fox"]
-
-
-def test_a_correction_in_the_same_window_is_no_conflict(client):
-    first = post(client, decision()).json()["items"][0]
-    second = post(client, decision(label="hare", seen=first["decision"]["id"])).json()["items"][0]
-    assert (second["labels"], second["conflict"]) == (["hare"], [])
-
-
-def test_a_correction_before_the_server_has_answered_is_no_conflict(client):
-    first = decision()
-    second = post(client, first, decision(label="hare", seen=first["id"])).json()["items"][0]
-    assert (second["labels"], second["conflict"]) == (["hare"], [])
-
-
 def test_decisions_of_the_table_and_of_journals_are_both_read(open_review, tmp_path):
     opened = open_review()
     post(client_of(opened), decision("b0", 2, label="hare"))
     row = {"decision_id": "d", "content_hash": hash_of("b4", 0), "path": "p", "label": "otter", "action": "correct"}
     more = {"reviewed_at": NOON, "is_model_chosen": False, "session": "old", "queue": "import"}
     write_table(tmp_path / "workspace", "labels", LABELS, [{**row, **more}])
-    again = open_review(session="again").review.decisions
+    again = open_review(session="again").decisions
     assert again.label_names[-1] == "hare" and "otter" in again.label_names
     assert sorted(filter(None, {again.label_of(i) for i in range(len(again.snapshot))})) == ["fox", "hare", "otter"]
 
@@ -186,7 +160,7 @@ def test_a_torn_last_line_is_not_read_and_a_full_disk_loses_nothing(client, open
     import pipelines.review.journal as journal
 
     post(client, decision("b0", 2))
-    path = client.opened.review.decisions._writer.path
+    path = client.opened.decisions._writer.path
     whole = path.read_bytes()
     real = journal.os.write
 
@@ -204,9 +178,50 @@ def test_a_torn_last_line_is_not_read_and_a_full_disk_loses_nothing(client, open
     monkeypatch.undo()
     with path.open("ab") as file:
         file.write(b'{"decision_id": "torn')
-    decisions = open_review(session="later").review.decisions
+    decisions = open_review(session="later").decisions
     assert decisions.is_decided.sum() == 2
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_cannot_be_flushed_to_the_disk_is_not_acknowledged(client, monkeypatch):
+    import pipelines.review.journal as journal
+
+    post(client, decision("b0", 2))
+    path = client.opened.decisions._writer.path
+    whole = path.read_bytes()
+
+    def refuse(descriptor):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(journal.os, "fsync", refuse)
+    sent = post(client, decision())
+    assert (sent.status_code, sent.json()) == (507, {"error": "The journal cannot be written: Input/output error."})
+    assert path.read_bytes() == whole and client.opened.decisions.is_decided.sum() == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"action": "improve"},
+        {"action": "unknown"},  # with a label
+        {"undoes": "b"},
+        {"label": "\u200b"},
+        {"reviewed_at": NOON.replace(tzinfo=None)},
+        {"reviewed_at": None},
+        {"path": ""},
+    ],
+)
+def test_the_page_counts_no_line_that_the_merge_refuses(open_review, tmp_path, change):
+    known = Decision("a", hash_of("b4", 0), "p", "otter", "correct", reviewed_at=NOON, session="other")
+    journal = tmp_path / "workspace" / "review" / "journal" / "other.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_bytes(format_line(known._replace(**change)) + b'{"decision_id": 3, "action": "skip"}\n\n')
+    opened = open_review()
+    assert not opened.decisions.is_decided.any() and "a" not in opened.decisions
+    with journal.open("ab") as file:
+        file.write(format_line(known))
+    opened.decisions.refresh()
+    assert opened.decisions.is_decided.sum() == 1
 
 
 def test_a_label_known_in_another_case_gets_its_known_spelling(client):
@@ -216,16 +231,14 @@ def test_a_label_known_in_another_case_gets_its_known_spelling(client):
 
 
 def test_times_always_grow(client):
-    decisions = client.opened.review.decisions
+    decisions = client.opened.decisions
     times = [decisions.next_time() for _ in range(100)]
     assert all(b - a >= timedelta(microseconds=1) for a, b in pairwise(times))
 
 
 def test_lines_of_the_journal_are_what_the_merge_reads(client):
-    from pipelines.workspace.journals import pending_decisions
-
     post(client, decision(label="  Häre\u200b "))
-    path = client.opened.review.decisions._writer.path
-    assert pending_decisions(str(path.parents[2])) == stored(client)
+    path = client.opened.decisions._writer.path
+    assert [line.decision for line in read_new_lines(path)] == stored(client)
     assert json.loads(path.read_bytes().splitlines()[0])["label"] == "Häre"
     assert len(SURVEY) == 7

@@ -15,7 +15,7 @@ from pipelines.config.loader import load_settings
 from pipelines.evaluation.review_policy import ReviewPolicy
 from pipelines.review.decisions import Decisions
 from pipelines.review.journal import JournalReader, JournalWriter
-from pipelines.review.load import load
+from pipelines.review.load import Loader
 from pipelines.review.queues import Filters, Queues
 from pipelines.schemas import Decision
 from pipelines.stages.ingest import stage as ingest
@@ -30,6 +30,10 @@ from ..stages.conftest import NOON, champion, featurized, trained  # noqa: F401 
 
 def no_spark():
     pytest.fail("Spark was used")
+
+
+def load(settings, workspace, get_spark):
+    return Loader(settings, workspace, get_spark).load()
 
 
 def by_path(snapshot):
@@ -102,7 +106,7 @@ def test_the_stored_bytes_of_every_row_are_found_also_of_copies(spark, make_sett
     loaded = load(settings, tables.workspace, no_spark)
     snapshot = loaded.snapshot
     rows = {path.rpartition("/images/")[2]: row for path, row in by_path(snapshot).items()}
-    found = {name: loaded.read_bytes(row) for name, row in rows.items() if snapshot.failures.text(row) is None}
+    found = {name: loaded.read_bytes(row, ()) for name, row in rows.items() if snapshot.failures.text(row) is None}
     copies = {f"later/{name}.jpg": MIXED[f"{name}.jpg"] for name in "ac"}
     assert found == {name: content for name, content in MIXED.items() if content} | copies
     holders = {name: int(snapshot.holders[row]) for name, row in rows.items()}
@@ -129,7 +133,7 @@ def test_a_champion_that_has_not_scored_yet_is_named(spark, trained):  # noqa: F
     assert loaded.snapshot.model is None
 
 
-def test_tables_that_only_spark_can_read_are_read_with_spark(spark, scored):
+def test_tables_that_only_spark_can_read_are_read_with_spark_and_a_screen_of_images_at_once(spark, scored, monkeypatch):
     tables = Tables.of(spark, scored)
     direct = load(scored, tables.workspace, no_spark)
     spark.sql(
@@ -138,8 +142,14 @@ def test_tables_that_only_spark_can_read_are_read_with_spark(spark, scored):
     slow = load(scored, tables.workspace, lambda: spark)
     assert slow.notes[0].startswith("The tables are read with Spark (") and "version 3" in slow.notes[0]
     assert by_path(slow.snapshot).keys() == by_path(direct.snapshot).keys()
-    for path, row in list(by_path(direct.snapshot).items())[:5]:
-        assert slow.read_bytes(by_path(slow.snapshot)[path]) == direct.read_bytes(row)
+    rows = [row for row in range(len(slow.snapshot)) if slow.snapshot.failures.text(row) is None][:20]
+    queries = []
+    real = tables.spark.createDataFrame
+    monkeypatch.setattr(type(spark), "createDataFrame", lambda self, *given: queries.append(1) or real(*given))
+    found = [slow.read_bytes(row, rows) for row in rows]  # a screen
+    monkeypatch.undo()
+    assert len(queries) == 1
+    assert found == [direct.read_bytes(by_path(direct.snapshot)[slow.snapshot.paths[row].as_py()], ()) for row in rows]
     assert slow.snapshot.paths == direct.snapshot.paths and slow.snapshot.bursts.ids == direct.snapshot.bursts.ids
     assert slow.snapshot.bursts.margin == pytest.approx(direct.snapshot.bursts.margin, abs=1e-6)
 

@@ -9,17 +9,10 @@ import pytest
 
 pytest.importorskip("deltalake")
 
-from pipelines.review.journal import parse_line
-
-from .browser import chromium, current, open_page, press, server, verdicts, wait_for, wait_until_sent
+from .browser import current, journal, open_page, press, server, standing, verdicts, wait_for, wait_until_sent
 from .made import Made, make_workspace
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
-
-BURSTS = tuple(
-    Made(f"r{i:02}", (0.61 + i / 100, 0.611 + i / 100, 0.609 + i / 100), needs_review=True) for i in range(24)
-)
-DISMISSED = tuple(Made(f"d{i:02}", (0.1,)) for i in range(30))
 
 NAMELESS = """
     [...document.querySelectorAll("button, select, input, img, article")]
@@ -28,39 +21,6 @@ NAMELESS = """
             ?? each.labels?.[0]?.textContent ?? each.textContent).trim())
         .map(each => each.outerHTML)
 """  # what a screen reader could not name
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    return make_workspace(tmp_path / "work space é", BURSTS + DISMISSED)
-
-
-@pytest.fixture
-def running(workspace, tmp_path):
-    with server(workspace, tmp_path / "server.log", "--reviewer", "ada") as started:
-        yield started
-
-
-def journal(workspace):
-    """Return the decisions in the journals, oldest first."""
-    lines = [
-        line for path in (workspace / "review" / "journal").glob("*.jsonl") for line in path.read_bytes().splitlines()
-    ]
-    return sorted(map(parse_line, lines), key=lambda each: each.reviewed_at)
-
-
-def standing(workspace):
-    """Return label by burst, as the table would have it."""
-    decisions = journal(workspace)
-    undone = {each.undoes for each in decisions}
-    kept = [each for each in decisions if each.action not in ("undo", "skip") and each.decision_id not in undone]
-    return {each.burst_id: each.label for each in kept}
 
 
 def test_the_keys(browser, running, workspace):
@@ -183,22 +143,6 @@ def test_after_the_last_burst_keys_decide_nothing_until_somebody_goes_back(brows
     wait_until_sent(page)
     assert standing(workspace) == {}
     assert len(journal(workspace)) == 12
-
-
-def test_two_windows_at_once(browser, running, workspace):
-    first, second = open_page(browser, running.url), open_page(browser, running.url)
-    press(first, "1")
-    wait_until_sent(first)
-    press(second, "2")
-    wait_until_sent(second)
-    assert standing(workspace)["r00"] == "hare"
-    assert len({each.decision_id for each in journal(workspace)}) == 6  # both are kept
-    for page in (first, second):
-        page.wait_for_selector('.row[data-burst="r00"] .conflict', timeout=15_000)
-        text = page.locator('.row[data-burst="r00"] .conflict').text_content()
-        assert text == "⚠ decided differently – ada: hare; ada: fox. The newest counts."
-    press(second, "1", "1")
-    wait_for(first, "document.querySelector('.row[data-burst=r02]').classList.contains('done')")
 
 
 def test_queues_filters_and_the_audit(browser, running, workspace):

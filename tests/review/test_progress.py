@@ -73,8 +73,8 @@ def test_a_missed_animal_a_doubt_and_a_skip_all_count_as_missed(open_review):
     post(client, decision(order[0], 1, label="fox", queue="audit"))
     post(client, decision(order[1], 1, action="unknown", queue="audit"))
     post(client, decision(order[4], 1, label="blank", queue="audit"))  # 2 and 3 were passed over
-    review = client.opened.review
-    audit = measure_audit(review.decisions, review.queues, review.decisions.done_bursts())
+    decisions = client.opened.decisions
+    audit = measure_audit(decisions, client.opened.queues, decisions.done_bursts())
     assert audit == Audit(50, 5, 4, 50 * wilson_interval(4, 5)[1])
 
 
@@ -114,8 +114,16 @@ def test_the_rate_leaves_out_breaks(open_review):
 
     from .made import NOON
 
-    decisions = open_review(survey(3)).review.decisions
+    decisions = open_review(survey(3)).decisions
     assert decisions.rate() is None
     for seconds in (0, 2, 4, 3604, 3606):
         decisions._times.append((NOON + timedelta(seconds=seconds), "b"))
     assert decisions.rate() == pytest.approx(60 * 4 / (2 + 2 + 60 + 2))
+
+
+def test_the_time_left_is_that_of_the_bursts_that_are_neither_decided_nor_skipped(open_review, monkeypatch):
+    client = client_of(open_review(survey(0)))
+    monkeypatch.setattr(type(client.opened.decisions), "rate", lambda self: 14.0)
+    post(client, decision("r0", 1), decision("r1", 1, action="unknown"), decision("r2", 1, action="skip"))
+    progress = client.get("/api/queue?queue=review").json()["progress"]
+    assert (progress["done"], progress["total"], progress["minutes_left"]) == (2, 10, 0.5)

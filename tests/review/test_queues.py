@@ -15,10 +15,8 @@ from .made import Made, hash_of
 
 
 def ids(opened, name, **filters):
-    review = opened.review
-    return [
-        review.decisions.snapshot.bursts.ids[int(i)].as_py() for i in review.queues.get(name, Filters(**filters)).bursts
-    ]
+    bursts = opened.queues.get(name, Filters(**filters)).bursts
+    return [opened.decisions.snapshot.bursts.ids[int(i)].as_py() for i in bursts]
 
 
 def test_review_shows_the_nearest_to_the_threshold_first_and_one_burst_of_each_group_before_its_siblings(open_review):
@@ -44,12 +42,12 @@ def test_where_everything_is_labelled_the_queues_show_all_predictions(open_revie
 def test_without_a_model_unlabelled_bursts_are_spread_over_stations(open_review):
     bursts = tuple(Made(f"x{i}", (None,), station=f"S{i % 3}", label="fox" if i > 8 else None) for i in range(12))
     opened = open_review(bursts, has_champion=False)
-    assert opened.review.queues.default == "suggest"
+    assert opened.queues.default == "suggest"
     order = ids(opened, "suggest")
     assert sorted(order) == [f"x{i}" for i in range(9)]
     assert [{int(each[1:]) % 3 for each in order[i : i + 3]} for i in (0, 3, 6)] == [{0, 1, 2}] * 3
     assert ids(opened, "review") == []
-    note = opened.review.queues.get("review", Filters()).note
+    note = opened.queues.get("review", Filters()).note
     assert note == "There are no predictions yet: run `irbis train`, then `irbis score`."
 
 
@@ -61,15 +59,24 @@ def test_suggestions_keep_their_order_reasons_and_whether_a_model_chose_them(ope
         {"content_hash": hash_of("b1", 2), "burst_id": "b1", "reason": "random", "is_model_chosen": False},
         {"content_hash": hash_of("b1", 0), "burst_id": "b1", "reason": "margin", "is_model_chosen": True},
     ]
-    folder = opened.review.queues._folder
+    folder = opened.queues._folder
     folder.mkdir(exist_ok=True)
     (folder / "suggestions.json").write_text(json.dumps({"created_at": "2024-06-01T00:00:00Z", "items": items}))
-    queue = opened.review.queues.get("suggest", Filters())
-    snapshot = opened.review.decisions.snapshot
+    queue = opened.queues.get("suggest", Filters())
+    snapshot = opened.decisions.snapshot
     assert ids(opened, "suggest") == ["b4", "b1"]
     b4, b1 = snapshot.find_burst("b4"), snapshot.find_burst("b1")
     assert (queue.reasons[b4], queue.reasons[b1]) == ("margin", "random")
     assert (queue.chosen_by_model(b4), queue.chosen_by_model(b1)) == (True, False)
+
+
+def test_suspects_say_which_label_it_may_be_instead(open_review):
+    opened = open_review()
+    item = {"content_hash": hash_of("b5", 0), "label": "fox", "suggested": "hare", "reason": "self_confidence"}
+    opened.queues._folder.mkdir(exist_ok=True)
+    (opened.queues._folder / "suspects.json").write_text(json.dumps({"items": [item]}))
+    queue = opened.queues.get("suspects", Filters())
+    assert list(queue.reasons.values()) == ["labelled fox, perhaps hare"]
 
 
 @pytest.mark.parametrize(
@@ -85,11 +92,11 @@ def test_suggestions_keep_their_order_reasons_and_whether_a_model_chose_them(ope
 )
 def test_a_missing_or_broken_file_says_which_command_writes_it(open_review, text, note):
     opened = open_review()
-    folder = opened.review.queues._folder
+    folder = opened.queues._folder
     folder.mkdir(exist_ok=True)
     if text is not None:
         (folder / "suspects.json").write_text(text)
-    queue = opened.review.queues.get("suspects", Filters())
+    queue = opened.queues.get("suspects", Filters())
     assert len(queue.bursts) == 0
     assert note in queue.note and "irbis train" in queue.note
 

@@ -12,10 +12,17 @@ pytest.importorskip("httpx")
 
 from pipelines.review.security import MAX_BODY, Access, is_loopback
 
+from .made import hash_of
 
-def decision(burst="b1", frames=3, **values):
-    known = {"id": str(uuid.uuid4()), "burst": burst, "frames": frames, "action": "label", "label": "fox"}
+
+def decision(burst="b1", frames=(0, 1, 2), **values):
+    contents = [hash_of(burst, frame) for frame in (range(frames) if isinstance(frames, int) else frames)]
+    known = {"id": str(uuid.uuid4()), "burst": burst, "contents": contents, "action": "label", "label": "fox"}
     return {**known, "scope": "burst", "queue": "review", "seconds": 1.5, "seen": None, **values}
+
+
+def undo(choice):
+    return {**choice, "id": str(uuid.uuid4()), "action": "undo", "undoes": choice["id"], "label": None}
 
 
 def post(client, *decisions, **options):
@@ -23,7 +30,7 @@ def post(client, *decisions, **options):
 
 
 def journals(client):
-    folder = client.opened.review.decisions._writer.path.parent
+    folder = client.opened.decisions._writer.path.parent
     return [path for path in folder.glob("*") if path.stat().st_size]
 
 
@@ -111,7 +118,7 @@ def test_a_decision_from_elsewhere_is_refused_and_not_written(client, headers, s
         headers={"content-type": "application/json", **headers},
     )
     assert sent.status_code == status
-    assert journals(client) == [] and client.opened.review.decisions.count == 0
+    assert journals(client) == [] and client.opened.decisions.count == 0
 
 
 def test_a_decision_of_the_page_is_written(client):
@@ -136,22 +143,23 @@ def test_a_large_body_is_refused_also_without_a_length(client):
 @pytest.mark.parametrize(
     "address",
     [
-        "/image/KEY/../../mlflow.db/small",
-        "/image/KEY/..%2f..%2fmlflow.db/small",
-        "/image/KEY/0/..%2f..%2f..%2fmlflow.db",
-        "/image/KEY/-1/small",
-        "/image/KEY/12/small",  # the first row that is not there
-        "/image/KEY/99999999999999999999/small",
-        "/image/KEY/0/huge",
-        "/image/000000000000/0/small",  # of another workspace
+        "/image/../../mlflow.db/small",
+        "/image/..%2f..%2fmlflow.db/small",
+        "/image/HASH/..%2f..%2f..%2fmlflow.db",
+        "/image/HASH/huge",
+        "/image/HASH%00/..%2fsmall",
+        "/image/HASHa/small",
+        "/image/0/small",
+        "/image/file:%2f%2f%2fsurvey%2fb1%2f0.jpg/small",
+        f"/image/{'0' * 64}/small",
         "/static/..%2fapp.py",
         "/static/../app.py",
         "/static/%2e%2e/app.py",
         "/static/page.html.j2",
     ],
 )
-def test_nothing_but_rows_and_known_files_is_served(client, address):
-    answer = client.get(address.replace("KEY", client.opened.review.decisions.snapshot.key))
+def test_nothing_but_contents_of_the_table_and_known_files_is_served(client, address):
+    answer = client.get(address.replace("HASH", hash_of("b1", 0)))
     assert answer.status_code == 404
     assert len(answer.content) < 100 and b"SQLite" not in answer.content
 
@@ -175,7 +183,6 @@ def test_malformed_bodies(client, body, status, message):
 @pytest.mark.parametrize(
     ("values", "status", "message"),
     [
-        ({"burst": "b99"}, 404, "There is no such burst."),
         ({"burst": ["b1"]}, 422, "burst is a text of 1 to 4096 characters."),
         ({"id": "7"}, 422, "id is a UUID."),
         ({"seen": "7"}, 422, "seen is a UUID."),
@@ -186,8 +193,11 @@ def test_malformed_bodies(client, body, status, message):
         ({"label": "x" * 101}, 422, "label is a text of 1 to 100 characters."),
         ({"label": "\u200b\u0007"}, 422, "A label has at least one visible character."),
         ({"label": "\ud800"}, 422, "label is not valid Unicode."),
-        ({"frames": 2}, 409, "The burst has other images than the page showed: reload the page."),
-        ({"scope": "image", "content_hash": "0" * 64}, 404, "There is no such image in this burst."),
+        ({"contents": 2}, 422, "contents is a list of content hashes."),
+        ({"contents": []}, 422, "contents is a list of content hashes."),
+        ({"contents": [["x"]]}, 422, "contents is a list of content hashes."),
+        ({"contents": ["0" * 64, "../mlflow.db"]}, 404, "These images are not in the workspace any more."),
+        ({"contents": [hash_of("b6", 0)]}, 404, "These images are not in the workspace any more."),  # unreadable
         ({"action": "undo", "undoes": str(uuid.UUID(int=7))}, 404, "The decision to undo is not known."),
     ],
 )
@@ -202,7 +212,7 @@ def test_a_wrong_decision_is_named_and_nothing_of_its_batch_is_written(client, v
 
 
 def test_an_unexpected_error_shows_no_details(client, monkeypatch):
-    monkeypatch.setattr(type(client.opened.review.queues), "get", lambda *_: 1 / 0)
+    monkeypatch.setattr(type(client.opened.queues), "get", lambda *_: 1 / 0)
     answer = client.get("/api/queue")
     assert answer.status_code == 500
     assert answer.json() == {"error": "Unexpected error; the server's window has the details."}

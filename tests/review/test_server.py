@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
 from pathlib import Path
 from urllib.request import url2pathname
 
@@ -23,6 +25,17 @@ def test_the_browser_gets_the_key_in_a_file_of_the_user_not_in_its_arguments(mon
         assert "0;url=http://127.0.0.1:8765/?key=secret" in path.read_text()
         assert path.stat().st_mode & 0o777 == 0o600
     assert not path.exists()
+
+
+@pytest.mark.process
+def test_starting_the_page_imports_neither_spark_nor_delta():
+    script = (
+        "import sys, pipelines.cli.review, pipelines.review.server, pipelines.review.app, pipelines.review.load;"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "'starlette'" in loaded
+    assert not [name for name in ("pyspark", "py4j", "delta", "mlflow") if f"'{name}'" in loaded]
 
 
 def test_a_missing_extra_is_named(monkeypatch):

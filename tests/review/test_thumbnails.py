@@ -19,15 +19,15 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def made(tmp_path):
-    """Return a function from contents to Thumbnails of them, and the rows that were read."""
+    """Return a function from contents to Thumbnails of them, and the numbers of those that were read."""
     open_ones = []
 
     def make(*contents):
         reads = []
 
-        def read(row):
-            reads.append(row)
-            return contents[row]
+        def read(content_hash, ahead):
+            reads.append(next(i for i, content in enumerate(contents) if digest(content) == content_hash))
+            return contents[reads[-1]]
 
         thumbnails = Thumbnails(tmp_path / "cache", read, max_pixels=10**7, max_seconds=20, workers=1)
         open_ones.append(thumbnails)
@@ -50,7 +50,7 @@ def test_a_thumbnail_is_upright_small_and_has_no_metadata(made):
     assert b"Exif" in content
     thumbnails, _ = made(content)
     for size, expected in (("small", (225, 400)), ("large", (720, 1280))):
-        path = thumbnails.get(0, digest(content), size).result(60)
+        path = thumbnails.get(digest(content), size).result(60)
         with Image.open(path) as image:
             assert (image.size, image.format, dict(image.getexif())) == (expected, "JPEG", {})
         assert b"Exif" not in path.read_bytes()
@@ -60,10 +60,10 @@ def test_a_thumbnail_is_upright_small_and_has_no_metadata(made):
 def test_a_cached_thumbnail_is_not_made_again(made):
     content = jpeg("x")
     thumbnails, reads = made(content)
-    first = thumbnails.get(0, digest(content), "small").result(60)
-    assert thumbnails.get(0, digest(content), "small").result(60) == first
+    first = thumbnails.get(digest(content), "small").result(60)
+    assert thumbnails.get(digest(content), "small").result(60) == first
     again, reads_again = made(content)
-    assert again.get(0, digest(content), "small").result(60) == first
+    assert again.get(digest(content), "small").result(60) == first
     assert (reads, reads_again) == ([0], [])
 
 
@@ -72,18 +72,18 @@ def test_a_bad_image_is_an_error_and_the_next_one_is_shown(made):
     thumbnails, reads = made(bad, good)
     for _ in range(2):
         with pytest.raises(ImageError) as raised:
-            thumbnails.get(0, digest(bad), "small").result(60)
+            thumbnails.get(digest(bad), "small").result(60)
         assert raised.value.failure == "truncated"
     assert reads == [0]  # not tried again and again
-    with Image.open(io.BytesIO(thumbnails.get(1, digest(good), "small").result(60).read_bytes())) as image:
+    with Image.open(io.BytesIO(thumbnails.get(digest(good), "small").result(60).read_bytes())) as image:
         assert image.size == (48, 36)
 
 
 def test_what_is_asked_for_comes_before_what_is_made_ahead(made):
     contents = [jpeg(str(i)) for i in range(30)]
     thumbnails, reads = made(*contents)
-    thumbnails.make_ahead((i, digest(contents[i])) for i in range(29))
-    thumbnails.get(29, digest(contents[29]), "small").result(60)
+    thumbnails.make_ahead(digest(contents[i]) for i in range(29))
+    thumbnails.get(digest(contents[29]), "small").result(60)
     assert 29 in reads[:25]
 
 

@@ -22,7 +22,7 @@ from pipelines.stages.train import stage as train
 from pipelines.stages.train.training_data import training_rows
 from pipelines.status import as_text, collect_status
 from pipelines.tracking.mlflow_client import Tracking
-from pipelines.workspace.journals import format_line, journal_folder
+from pipelines.workspace.journal_files import format_line, journal_folder
 from pipelines.workspace.labels import append_decisions, effective_images
 from pipelines.workspace.tables import Tables
 
@@ -152,7 +152,18 @@ def test_decisions_outlive_new_labels_files_moved_and_removed_images_clean_and_d
         decide(2, rows["1.jpg"], "lynx"),
         decide(3, rows["2.jpg"], None, "unknown"),
     ]
-    append_decisions(tables, made)
+    assert "in force" not in datasets.as_text(datasets.show_dataset(spark, settings, "survey"))
+    write_journal(tables, *made)
+    shown = datasets.show_dataset(spark, settings, "survey")
+    assert (shown["labels_found"], shown["unlabelled"]) == ({"fox": 4}, 0)
+    assert (shown["labels_in_force"], shown["decided_by_people"]) == ({"lynx": 2, "fox": 1}, 3)
+    assert datasets.as_text(shown).splitlines()[-5:] == [
+        "               4 fox",
+        "in force     with the decisions of people about 3 images",
+        "               2 lynx",
+        "               1 fox",
+        "               1 without a label",
+    ]
     stored = sorted(map(tuple, tables.read("labels").collect()))
 
     assert ingest.run(spark, settings).written == 0  # the decisions are no change of the source

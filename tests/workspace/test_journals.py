@@ -14,14 +14,9 @@ from typing import Any
 import pytest
 
 from pipelines.schemas import Decision
-from pipelines.workspace import journals, labels
-from pipelines.workspace.journals import (
-    format_line,
-    journal_folder,
-    journal_notes,
-    merge_journals,
-    pending_decisions,
-)
+from pipelines.workspace import journal_files, journals, labels
+from pipelines.workspace.journal_files import find_journals, format_line, journal_folder, read_new_lines
+from pipelines.workspace.journals import journal_notes, merge_journals
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
@@ -42,6 +37,10 @@ def journal(tables) -> Path:
 def append(path: Path, *lines: bytes) -> None:
     with path.open("ab") as file:
         file.write(b"".join(lines))
+
+
+def pending_decisions(workspace: str) -> list[Decision]:
+    return [line.decision for path in find_journals(workspace) for line in read_new_lines(path) if line.decision]
 
 
 def stored(tables: Any) -> list[str]:
@@ -82,7 +81,7 @@ def test_decisions_are_merged_once_and_what_is_appended_later_with_the_next_merg
 def test_a_kill_between_commit_and_progress_merges_nothing_twice(tables, journal, monkeypatch):
     append(journal, format_line(decision(1)), format_line(decision(2)))
     with monkeypatch.context() as patch:
-        patch.setattr(journals, "write_atomic", lambda *_: 1 / 0)
+        patch.setattr(journal_files, "write_atomic", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             merge_journals(tables)
     assert stored(tables) == ["id1", "id2"]

@@ -75,7 +75,7 @@ def test_a_file_system_without_locks_is_worked_in(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
     with workspace_lock(str(tmp_path)):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
-    assert lock._try_lock(0)
+    assert lock.try_lock(0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 from pipelines.errors import DataError
 from pipelines.schemas import FEATURES, IMAGES, PREDICTIONS, parse_ddl
 from pipelines.workspace.chunks import split_into_chunks
-from pipelines.workspace.tables import Tables, count_failures, uses_local_checkpoint, workspace_uri
+from pipelines.workspace.location import workspace_uri
+from pipelines.workspace.tables import Tables, count_failures, uses_local_checkpoint
 from tests.workspace.made_rows import NOON, images, predictions
 
 KEYS = ["path", "content_hash", "model_version"]

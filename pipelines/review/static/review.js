@@ -2,23 +2,25 @@
 
 import { Outbox } from "./outbox.js";
 import { describe, drawRow, element, fillRow, imageAddress, percent } from "./rows.js";
-import { get, randomId } from "./server.js";
+import { get, post, randomId } from "./server.js";
 
 const config = JSON.parse(document.body.dataset.config);
 const PAGE = 20; // bursts in one request
 const AHEAD = 12; // bursts loaded below the current one: more than two screens
 const KEPT_ABOVE = 30; // decided rows that stay in the page
 const POLL = 4000; // milliseconds between two looks at what others decided
+const MAX_UPDATED = 100; // bursts in the page that are described again
 const RETRY = 2000; // milliseconds after a page that could not be loaded
 const MAX_SECONDS = 600;
+const NOTICE = 10_000; // milliseconds that a notice is shown
 const $ = (id) => document.getElementById(id);
 
 const state = {
   queue: config.queue, filters: {}, items: [], total: 0, current: 0, anchor: null, first: 0,
   isPerImage: false, isComplete: false, isLoading: false, load: 0, note: "", shownAt: performance.now(), undo: [],
-  changes: config.changes, isAtEnd: false, next: 0,
+  changes: config.changes, isAtEnd: false, next: 0, isUpdating: false, faults: "",
 };
-const labelOf = new Map(Object.entries(config.keys).map(([label, key]) => [key, label]));
+const labelOf = new Map(); // key -> label
 const outbox = new Outbox(config.workspace, drawUnsent, takeStored);
 
 // ---- Loading
@@ -47,19 +49,21 @@ async function loadMore() {
   try {
     const answer = await get("/api/queue", values);
     if (load !== state.load) return;
+    if (answer.version !== config.version) return setTimeout(update);
     state.total = answer.total;
     state.note = answer.note;
     state.isComplete = answer.items.length < PAGE;
     state.next = (answer.items.at(-1)?.position ?? -1) + 1;
-    const unsent = outbox.bursts;
+    const unsent = outbox.bursts, known = new Set(state.items.map((item) => item.burst)), before = known.size;
     for (const item of answer.items) {
+      if (known.has(item.burst)) continue; // it was there before an update
       if (item.state === "open" && unsent.has(item.burst)) continue; // decided before a reload
       item.selected = item.best;
       state.items.push(item);
       $("rows").append(drawRow(item, viewOf(state.items.length - 1)));
     }
     drawProgress(answer.progress);
-    if (!state.items.length && !state.isComplete) setTimeout(() => load === state.load && loadMore(), RETRY);
+    if (state.items.length === before && !state.isComplete) setTimeout(() => load === state.load && loadMore(), RETRY);
     if (state.isAtEnd) advance(state.current + 1);
     drawEnd();
   } catch (error) {
@@ -74,14 +78,56 @@ async function loadMore() {
 async function poll() {
   try {
     const answer = await get("/api/changes", { queue: state.queue, ...state.filters, start: state.changes });
-    state.changes = answer.changes;
-    takeItems(answer.items);
-    drawLabels(answer.labels);
-    drawProgress(answer.progress);
+    if (answer.version === config.version) {
+      state.changes = answer.changes;
+      takeItems(answer.items);
+      drawLabels(answer.labels);
+      drawProgress(answer.progress);
+    } else await update();
+    if (answer.faults.join() !== state.faults) notify((state.faults = answer.faults.join()), Infinity);
   } catch {
     // the outbox reports a server that does not answer
   }
   setTimeout(poll, document.hidden ? POLL * 5 : POLL);
+}
+
+// After other commands have written to the workspace: the bursts up to the current one stay, in what is known of them
+// now, and all that is not decided below is loaded again in its new order.
+async function update() {
+  if (state.isUpdating) return;
+  state.isUpdating = true;
+  const load = state.load, rows = $("rows");
+  try {
+    const last = Math.max(state.current, state.anchor ?? 0);
+    const isKept = (item, index) => index <= last || item.state !== "open";
+    const bursts = state.items.filter(isKept).slice(-MAX_UPDATED).map((item) => item.burst);
+    const answer = await post("/api/bursts", { queue: state.queue, ...state.filters, bursts });
+    if (load !== state.load) return; // another queue was opened: the next poll finds the change again
+    const [current, anchor] = [state.items[state.current], state.items[state.anchor]];
+    const isNewState = parseInt(answer.version) !== parseInt(config.version);
+    Object.assign(config, { version: answer.version, keys: answer.keys });
+    state.items = state.items.filter(isKept);
+    Object.assign(state, {
+      changes: answer.changes, load: load + 1, isLoading: false, isComplete: false,
+      current: Math.max(0, state.items.indexOf(current)), anchor: anchor ? state.items.indexOf(anchor) : null,
+      next: showsDone() ? Math.max(-1, ...answer.items.map((item) => item.position ?? -1)) + 1 : 0,
+    });
+    rows.style.setProperty("min-height", `${rows.offsetHeight}px`); // nothing moves
+    const kept = new Set(state.items.map((item) => item.burst));
+    for (const row of [...rows.children]) if (!kept.has(row.dataset.burst)) row.remove();
+    takeItems(answer.items, true);
+    drawKeys();
+    drawLabels(answer.labels);
+    drawStations(answer.stations);
+    drawZoom();
+    if (isNewState) notify(answer.notice);
+    await loadMore();
+  } catch (error) {
+    say(error.message); // the next poll tries again
+  } finally {
+    rows.style.removeProperty("min-height");
+    state.isUpdating = false;
+  }
 }
 
 function takeStored(answer) {
@@ -90,17 +136,21 @@ function takeStored(answer) {
 }
 
 // What the server says of bursts that are in the page, unless a decision about them is still on its way.
-function takeItems(items) {
+function takeItems(items, isUpdate = false) {
   const unsent = outbox.bursts;
   for (const item of items) {
-    if (unsent.has(item.burst)) continue;
-    state.items.forEach((known, index) => {
-      if (known.burst !== item.burst) return;
-      const { position, reason, selected } = known;
-      state.items[index] = { ...item, position, reason, selected };
-      redraw(index);
-    });
+    const index = indexOf(item.burst);
+    if (index < 0 || unsent.has(item.burst)) continue;
+    const { position, reason, selected, frames, is_model_chosen } = state.items[index];
+    const shown = item.frames.findIndex((frame) => frame.hash === frames[selected].hash);
+    state.items[index] = { ...item, selected: shown < 0 ? item.best : shown, is_model_chosen };
+    if (!isUpdate) Object.assign(state.items[index], { position, reason });
+    redraw(index);
   }
+}
+
+function indexOf(burst) {
+  return state.items.findIndex((item) => item.burst === burst);
 }
 
 // ---- Drawing
@@ -112,7 +162,7 @@ function rowAt(index) {
 function viewOf(index) {
   const [low, high] = rangeLimits();
   return {
-    snapshot: config.snapshot, total: state.total, selected: state.items[index].selected,
+    total: state.total, selected: state.items[index].selected,
     isCurrent: index === state.current, isInRange: state.anchor !== null && index >= low && index <= high,
     isPerImage: state.isPerImage, isUnsent: outbox.bursts.has(state.items[index].burst),
   };
@@ -183,7 +233,7 @@ function drawProgress(progress) {
   $("p-left").textContent = progress.minutes_left === null ? "–" : duration(progress.minutes_left);
   $("p-bar").style.setProperty("inline-size", `${progress.total ? (100 * progress.done) / progress.total : 0}%`);
   $("advice").textContent = progress.advice;
-  if (!$("p-recall")) return;
+  $("recall").hidden = progress.target === null; // there is no model
   const isKnown = progress.recall !== null;
   $("p-recall").textContent = isKnown ? `${percent(progress.recall)}, at least ${percent(progress.recall_low)}` : "–";
 }
@@ -208,7 +258,13 @@ function drawLabels(labels) {
   for (const label of labels) if (!known.has(label)) $("labels").append(element("option", { value: label }));
 }
 
+function drawStations(names) {
+  const known = new Set([...$("f-station").options].map((option) => option.value));
+  for (const name of names) if (!known.has(name)) $("f-station").append(element("option", { value: name }, name));
+}
+
 function drawKeys() {
+  for (const [label, key] of Object.entries(config.keys)) labelOf.set(key, label);
   const buttons = [...labelOf].map(([key, label]) => keyButton(key, label));
   buttons.push(keyButton("e", config.blank));
   $("label-keys").replaceChildren(...buttons);
@@ -216,6 +272,13 @@ function drawKeys() {
 
 function keyButton(key, label) {
   return element("button", { type: "button", "data-key": key }, element("kbd", {}, key.toUpperCase()), ` ${label}`);
+}
+
+function notify(text, milliseconds = NOTICE) {
+  clearTimeout(state.notice);
+  $("notice").textContent = text;
+  $("notice").hidden = !text;
+  if (milliseconds < Infinity) state.notice = setTimeout(() => { $("notice").hidden = true; }, milliseconds);
 }
 
 function say(text) {
@@ -251,11 +314,11 @@ function decide(indexes, action, labelFor) {
     const frame = item.frames[item.selected];
     if (isImage && frame.failure) continue;
     const decision = {
-      id: randomId(), burst: item.burst, frames: item.readable, action, label, queue: state.queue,
+      id: randomId(), burst: item.burst, contents: isImage ? [frame.hash] : contentsOf(item), action, label, queue: state.queue,
       scope: isImage ? "image" : "burst", seconds: Math.round(seconds * 100) / 100, seen: item.seen ?? item.decision?.id ?? null,
+      is_model_chosen: item.is_model_chosen,
     };
-    if (isImage) decision.content_hash = frame.hash;
-    step.push({ decision, index, before: structuredClone(item), list: state.items });
+    step.push({ decision, index, before: structuredClone(item) });
     apply(item, decision);
     item.seen = decision.id; // until the server has answered
   }
@@ -268,10 +331,14 @@ function decide(indexes, action, labelFor) {
   return true;
 }
 
+function contentsOf(item) {
+  return [...item.frames.filter((frame) => !frame.failure).map((frame) => frame.hash), ...item.more];
+}
+
 function apply(item, decision) {
   const isSkip = decision.action === "skip";
   for (const frame of item.frames) {
-    if (frame.failure || isSkip || (decision.scope === "image" && frame.hash !== decision.content_hash)) continue;
+    if (isSkip || !decision.contents.includes(frame.hash)) continue;
     frame.decided = true;
     frame.label = decision.label;
   }
@@ -287,9 +354,12 @@ function undo() {
   const decisions = step.map(({ decision }) => ({ ...decision, id: randomId(), action: "undo", label: null, undoes: decision.id, seconds: null }));
   outbox.add(decisions);
   say("undone");
-  const here = step.filter((each) => each.list === state.items);
-  for (const { index, before } of here) state.items[index] = { ...before, conflict: state.items[index].conflict };
-  here.forEach(({ index }) => redraw(index));
+  const here = step.map((each) => ({ ...each, index: indexOf(each.decision.burst) })).filter(({ index }) => index >= 0);
+  for (const { index, before } of here) {
+    const { position, reason, conflict } = state.items[index];
+    state.items[index] = { ...before, position, reason, conflict };
+    redraw(index);
+  }
   if (here.length) setCurrent(here[0].index);
   drawEnd();
 }
@@ -353,11 +423,11 @@ function drawZoom() {
   const item = state.items[state.current];
   if ($("zoom").hidden || !item) return;
   const frame = item.frames[item.selected];
-  $("zoom-image").src = imageAddress(config.snapshot, frame, "large");
+  $("zoom-image").src = imageAddress(frame, "large");
   $("zoom-image").alt = describe(item, state.total);
   const prediction = item.prediction === null ? "" : ` · ${item.prediction} ${percent(item.score)}`;
   $("zoom-caption").textContent = `${item.selected + 1} of ${item.frame_count} · ${frame.name}${prediction}`;
-  for (const next of state.items.slice(state.current + 1, state.current + 4)) new Image().src = imageAddress(config.snapshot, next.frames[next.best], "large");
+  for (const next of state.items.slice(state.current + 1, state.current + 4)) new Image().src = imageAddress(next.frames[next.best], "large");
 }
 
 function togglePerImage() {
@@ -463,6 +533,7 @@ function applyFilters() {
 
 drawKeys();
 drawLabels(config.labels);
+drawStations(config.stations);
 drawUnsent();
 await outbox.drain();
 await openQueue(config.queue);

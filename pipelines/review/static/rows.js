@@ -12,8 +12,8 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-export function imageAddress(snapshot, frame, size) {
-  return `/image/${snapshot}/${frame.row}/${size}?${frame.hash.slice(0, 12)}`; // the browser keeps it by its content
+export function imageAddress(frame, size) {
+  return `/image/${frame.hash}/${size}`; // the browser keeps it: a content never changes
 }
 
 export function percent(value) {
@@ -49,13 +49,13 @@ export function drawRow(item, view) {
   return row;
 }
 
-// view: {snapshot, total, selected, isCurrent, isInRange, isPerImage, isUnsent}
+// view: {total, selected, isCurrent, isInRange, isPerImage, isUnsent}
 export function fillRow(row, item, view) {
   row.className = ["row", item.state, view.isCurrent && "current", view.isInRange && "in-range"].filter(Boolean).join(" ");
   row.setAttribute("aria-label", describe(item, view.total));
   row.toggleAttribute("aria-current", view.isCurrent);
   const shown = item.frames[view.selected];
-  const children = [drawImage(view.snapshot, shown, "main", `Image ${view.selected + 1} of ${item.frame_count}, ${shown.name}`)];
+  const children = [drawImage(shown, "main", `Image ${view.selected + 1} of ${item.frame_count}, ${shown.name}`)];
   if (item.frames.length > 1) children.push(drawStrip(item, view));
   else children.push(element("div", { class: "strip lone" }));
   children.push(drawFacts(item, view, shown));
@@ -64,7 +64,7 @@ export function fillRow(row, item, view) {
 
 // A row that is drawn again keeps the elements of its images: they would flash otherwise.
 function keepImages(row, children) {
-  const old = new Map([...row.querySelectorAll("img")].map((image) => [image.className + image.getAttribute("src"), image]));
+  const old = new Map([...row.querySelectorAll("img:not(.missing)")].map((image) => [image.className + image.getAttribute("src"), image]));
   for (const child of children) {
     for (const image of child.querySelectorAll("img")) {
       const before = old.get(image.className + image.getAttribute("src"));
@@ -77,9 +77,9 @@ function keepImages(row, children) {
   row.replaceChildren(...children);
 }
 
-function drawImage(snapshot, frame, kind, text) {
+function drawImage(frame, kind, text) {
   if (frame.failure) return element("div", { class: `${kind} failed` }, `${frame.name}: ${frame.failure}`);
-  const image = element("img", { src: imageAddress(snapshot, frame, "small"), alt: text, decoding: "async", class: `${kind}-image` });
+  const image = element("img", { src: imageAddress(frame, "small"), alt: text, decoding: "async", class: `${kind}-image` });
   image.addEventListener("error", () => image.classList.add("missing"));
   return element("div", { class: kind }, image);
 }
@@ -88,7 +88,7 @@ function drawStrip(item, view) {
   const shown = stripOf(item, view.selected);
   const strip = element("div", { class: shown.length > 4 ? "strip two-lines" : "strip" });
   for (const { frame, index } of shown) {
-    const cell = drawImage(view.snapshot, frame, "cell", `Image ${index + 1}, ${frame.name}`);
+    const cell = drawImage(frame, "cell", `Image ${index + 1}, ${frame.name}`);
     cell.dataset.index = index;
     if (index === view.selected) cell.classList.add("selected");
     if (index === item.best && item.prediction !== null) cell.append(element("span", { class: "mark", title: "decided the prediction" }, "◆"));

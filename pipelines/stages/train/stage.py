@@ -221,6 +221,7 @@ def _register(
         weights=settings.featurize.weights,
         folds=trained.folds,
         caveats=trained.caveats,
+        labelled_by_people=int(rows.is_labelled_by_person.sum()),
     )
     with tracking.run("train", tags) as run_id:
         tracking.log(
