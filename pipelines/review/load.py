@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pipelines.review.snapshot import Snapshot
 from pipelines.review.stored_bytes import StoredBytes
 from pipelines.review.thumbnails import ReadBytes, gone
 from pipelines.schemas import Decision
-from pipelines.tracking.local_champion import is_local_store, read_local_version
+from pipelines.tracking.local_champion import find_version
 from pipelines.tracking.model_version import ModelVersion
 from pipelines.workspace.local_delta import LocalTable, open_local
 
@@ -86,20 +85,6 @@ def _build(
         version = predictions = None
     model = Model.of(version, settings.score) if version else None
     return build_snapshot(images, predictions, model, key), notes
-
-
-def find_version(settings: Settings) -> ModelVersion | None:
-    """Return the version whose predictions are shown. Without a server, MLflow is not imported."""
-    if is_local_store(settings):
-        try:
-            return read_local_version(settings)
-        except sqlite3.Error:
-            pass  # of another version of MLflow, which knows its own tables
-    from pipelines.tracking.mlflow_client import CHAMPION, Tracking
-
-    tracking = Tracking.of(settings)
-    wanted = settings.score.model_version
-    return tracking.champion() if wanted == CHAMPION else tracking.get_version(wanted)
 
 
 def _to_decisions(table: pa.Table) -> Iterator[Decision]:
