@@ -50,3 +50,27 @@ def export_images(
         click.echo(f"export: note: {note}", err=True)
     for line in result.closing_lines():
         click.echo(line)
+
+
+@irbis.command("import")
+@click.argument("file")
+@click.option("--format", "name", metavar="FORMAT", default="auto", show_default=True, help="Format of the file.")
+@click.option("--dry-run", is_flag=True, help="Only print what would change.")
+@click.option("--machine", is_flag=True, help="Also take a model's labels, for images that have none.")
+@common_options
+def import_labels(
+    origins: dict[str, SourcedValue], verbose: bool, file: str, name: str, dry_run: bool, machine: bool
+) -> None:
+    """Read labels and boxes from the file of another program; labels become decisions of people."""
+    from pipelines.exchange.imports import find_format, import_file
+    from pipelines.spark.session import get_session
+
+    find_format(Path(file).expanduser(), name)  # before Spark starts
+    settings = resolve_secrets(build_settings(origins))
+    spark = get_session(settings, verbose=verbose, cache_classes=False)
+    settings = apply_dataset(origins, spark, settings)
+    result = import_file(spark, settings, file, name, is_dry_run=dry_run, with_machine=machine)
+    for note in result.notes:
+        click.echo(f"import: note: {note}", err=True)
+    for line in result.lines():
+        click.echo(line)

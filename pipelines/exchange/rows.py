@@ -77,7 +77,7 @@ def export_rows(tables: Tables, settings: Settings, root: str) -> tuple[DataFram
     images = tables.latest_images().where(F.col("path").startswith(root))
     details = ("reviewer", "reviewed_at", "comment")
     rows = labelled_by_people(tables, images, settings.sources.label_case, details)
-    predictions, notes = _read_predictions(tables, settings)
+    predictions, notes = read_predictions(tables, settings)
     undecodable = tables.read("features").where("failure is not null").groupBy("content_hash")
     rows = rows.join(predictions, ["path", "content_hash"], "left")
     rows = rows.join(undecodable.agg(F.first("failure").alias("decoding_failure")), "content_hash", "left")
@@ -100,7 +100,7 @@ def export_rows(tables: Tables, settings: Settings, root: str) -> tuple[DataFram
     return rows.select(*columns), notes
 
 
-def _read_predictions(tables: Tables, settings: Settings) -> tuple[DataFrame, list[str]]:
+def read_predictions(tables: Tables, settings: Settings) -> tuple[DataFrame, list[str]]:
     """Return path, content_hash and a struct `predicted` of one version: the champion, else that which scored last."""
     predictions = tables.read("predictions")
     others = [name for name in predictions.columns if name not in ("path", "content_hash", "burst_id")]

@@ -70,6 +70,20 @@ def append_decisions(tables: Tables, decisions: Sequence[Decision]) -> int:
     return 0
 
 
+def insert_decisions(tables: Tables, decisions: DataFrame) -> None:
+    """Add rows of the table labels whose decision_id it does not have, in one commit.
+
+    The rows must be independent of the table, as after `tables.materialize`, and valid: see `find_fault`.
+    """
+    with wait_for_lock(tables.workspace, "review"):
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return tables.insert_missing("labels", decisions, "decision_id")
+            except CONFLICTS:
+                if attempt == ATTEMPTS:
+                    raise
+
+
 def _leave_out_known(tables: Tables, decisions: Mapping[str, Decision]) -> list[Decision]:
     """Return the decisions whose id is not in the table."""
     if not tables.exists("labels"):

@@ -107,6 +107,6 @@ def make_survey(tables: Tables) -> None:
     decide(tables, "S1/c.jpg", "lynx", comment='on the "left",\nbehind the tree')
 
 
-def table(path: Path, text: str, encoding: str = "utf-8") -> Path:
-    path.write_text(text, encoding=encoding)
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
     return path
