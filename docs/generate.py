@@ -80,7 +80,7 @@ def _options(command: click.Command) -> dict[str, str]:
 
 def _typed(option: click.Option) -> str:
     value = "" if option.is_flag else f" {option.metavar or option.type.name.upper()}"
-    return ", ".join(option.opts) + value
+    return ", ".join([*option.opts, *option.secondary_opts]) + value
 
 
 def _option_table(options: dict[str, str]) -> str:

@@ -106,9 +106,9 @@ def test_relative_paths_begin_below_the_dataset_or_the_common_folder(survey, mak
     folder.mkdir()
     settings = make_settings({"sources.images": str(folder), "sources.labels": "none"})
     register(survey, "here", settings, open_source(settings))
-    add_rows(survey, "images", IMAGES, [image("x", path=f"file://{folder}/S1/deep/x.jpg")])
+    add_rows(survey, "images", IMAGES, [image("x") | {"path": f"file://{folder}/S1/deep/x.jpg"}])
     assert find_images_root(survey, make_settings()) == "file:///"
-    add_rows(survey, "images", IMAGES, [image("x", path="az://account/container/x.jpg")])
+    add_rows(survey, "images", IMAGES, [image("x") | {"path": "az://account/container/x.jpg"}])
     with pytest.raises(DataError, match="The images are in several stores"):
         find_images_root(survey, make_settings())
 
@@ -125,13 +125,13 @@ def test_predictions_are_of_one_version(survey, make_settings):
 
 def test_timelapse_has_the_columns_of_the_template(survey, spark, make_settings, tmp_path):
     with pytest.raises(SettingsError, match=r"export\.columns is empty"):
-        export(spark, make_settings(), "timelapse", tmp_path)
+        export(spark, make_settings(), "timelapse", tmp_path / "out")
     with pytest.raises(DataError, match=r"export.columns names lable \(did you mean label\?\)"):
-        export(spark, make_settings({"export.columns.Species": "lable"}), "timelapse", tmp_path)
-    assert list(tmp_path.iterdir()) == []
+        export(spark, make_settings({"export.columns.Species": "lable"}), "timelapse", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
     settings = make_settings({"export.columns": {"Species": "final_label", "Seen": "needs_review"}})
-    export(spark, settings, "timelapse", tmp_path, Filters(stations=("S1", "=S2")))
-    assert (tmp_path / "timelapse.csv").read_text(encoding="utf-8") == (
+    export(spark, settings, "timelapse", tmp_path / "out", Filters(stations=("S1", "=S2")))
+    assert (tmp_path / "out" / "timelapse.csv").read_text(encoding="utf-8") == (
         "RelativePath,File,Species,Seen\n"
         '"S1","a.jpg","fox",true\n"S1","b, é.jpg","fox",true\n"S1","c.jpg","lynx",false\n"S2","=d.jpg","blank",false\n'
     )
