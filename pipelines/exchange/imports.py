@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.config.settings import Settings
@@ -139,7 +139,7 @@ def _store(
         counted = planned.groupBy("outcome").count().collect()
         result.outcomes = Counter({row["outcome"]: row["count"] for row in counted})
         result.decisions = decisions.decision_rows(planned).count()
-        result.notes += _note_places(tables, labels.rows, root, path.name)
+        result.notes += _note_stations(tables, labels.rows, root, path.name)
     with ExitStack() as stack:
         boxes = None
         if imported.detections:
@@ -180,32 +180,17 @@ def _require_one_spelling(tables: Tables, settings: Settings, labels: pd.Series)
     require_one_spelling({label: n for label, n in known.items() if label.lower() in lower} | given, SPELLING_REMEDY)
 
 
-def _note_places(tables: Tables, rows: pd.DataFrame, root: str, file: str) -> list[str]:
-    """Return a note on stations and times of the file that are not those of the images."""
-    names = [name for name in ("station", "captured_at") if name in rows]
-    if not names:
+def _note_stations(tables: Tables, rows: pd.DataFrame, root: str, file: str) -> list[str]:
+    """Return a note if stations of the file are not those of the images."""
+    if "station" not in rows:
         return []
-    texts = rows[["relative_path", *names]].astype(object).where(rows.notna(), None)
-    if "captured_at" in names:
-        texts["captured_at"] = [each.isoformat() if each is not None else None for each in texts["captured_at"]]
-    schema = ", ".join(f"{name} string" for name in texts)
-    given = tables.spark.createDataFrame(texts, schema).withColumnRenamed("station", "given_station")
-    given = given.withColumnRenamed("captured_at", "given_at")
-    given = given.withColumn("path", F.concat(F.lit(root), "relative_path"))
-    joined: DataFrame = given.join(tables.latest_images().select("path", "station", "captured_at"), "path")
-    conditions = {
-        "station": F.col("given_station").isNotNull() & ~F.col("given_station").eqNullSafe(F.col("station")),
-        "captured_at": F.date_trunc("second", F.col("given_at").cast("timestamp"))
-        != F.coalesce(F.date_trunc("second", "captured_at"), F.lit(datetime(1900, 1, 1, tzinfo=timezone.utc))),
-    }
-    counts = joined.agg(*[F.count(F.when(conditions[name], 1)).alias(name) for name in names]).first()
-    differing = [f"{counts[name]:,} another {text}" for name, text in PLACES.items() if name in names and counts[name]]
-    if not differing:
+    given = tables.spark.createDataFrame(rows[["relative_path", "station"]], "relative_path string, given string")
+    given = given.where("given is not null").withColumn("path", F.concat(F.lit(root), "relative_path"))
+    joined = given.join(tables.latest_images().select("path", "station"), "path")
+    count = joined.where(~F.col("given").eqNullSafe(F.col("station"))).count()
+    if not count:
         return []
     return [
-        f"compared with the images, {' and '.join(differing)} in {file}. An import changes labels only; stations and "
-        f"times are read by `irbis ingest --labels {file}`."
+        f"{pluralize(count, 'image')} with another station in {file}. An import changes labels only; stations are read "
+        f"by `irbis ingest --labels {file}`."
     ]
-
-
-PLACES = {"station": "station", "captured_at": "time"}

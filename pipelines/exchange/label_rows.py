@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,12 +12,15 @@ import pyarrow.parquet as pq
 from pipelines.errors import DataError
 from pipelines.exchange.formats.base import Imported
 from pipelines.sources.label_files import is_parquet, read_raw_table
-from pipelines.sources.label_tables import RawTable
+from pipelines.sources.label_tables import RawTable, irbis
 from pipelines.sources.label_times import parse_times
-from pipelines.sources.labels import LabelTable, read_label_table
+from pipelines.sources.labels import LabelTable, read_label_table, validate_raw_table
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 SNIFF_BYTES = 2**18
+UNUSED = {"captured_at": "", "camera": "", "sequence": ""}  # not read, so that a spreadsheet's dates are no fault
+OWN_COLUMNS = {*irbis.COLUMNS, *irbis.DECISION_COLUMNS, "station"}
+TRUE = ("true", "1", "wahr", "vrai", "verdadero", "vero", "verdadeiro", "waar")  # as spreadsheets translate it
 
 
 def sniff_table(path: Path) -> RawTable | None:
@@ -48,33 +51,50 @@ def _sniff_parquet(path: Path) -> RawTable:
 
 def read_labels_of(path: Path, columns: Mapping[str, str]) -> Imported:
     """Read a labels table. `columns`: as in sources.columns. Raises DataError with every fault."""
-    return from_label_table(read_label_table(str(path), columns=columns))
+    columns = {**UNUSED, **columns}
+    table = _read_own_columns(path)
+    labels = validate_raw_table(table, columns) if table else read_label_table(str(path), columns=columns)
+    return from_label_table(labels)
 
 
 def from_label_table(table: LabelTable) -> Imported:
     """Return the rows of a labels table with the columns of `Imported.labels`."""
     rows, notes = table.rows.copy(), list(table.notes)
     if "is_unknown" in rows:
-        rows["is_unknown"] = rows["is_unknown"].str.lower().isin(["true", "1", "wahr", "vrai", "verdadero"])
+        rows["is_unknown"] = rows["is_unknown"].str.lower().isin(TRUE)
     if "reviewed_at" in rows:
-        text = rows["reviewed_at"]
-        times, wrong, implausible = parse_times(text)
-        if len(wrong):
-            raise DataError(
-                f"{table.file} has {len(wrong):,} times of review that cannot be read, first {wrong.iloc[0]!r}. Write "
-                "them as 2024-07-01 15:22:09, in UTC, or remove the column reviewed_at."
-            )
-        if len(implausible):
+        times, *others = parse_times(rows["reviewed_at"])
+        unusable = pd.concat(others)
+        if len(unusable):
             notes.append(
-                f"{table.name}: {len(implausible):,} times of review are implausible, first {implausible.iloc[0]!r}: "
-                "the time of the import is used."
+                f"{table.name}: {len(unusable):,} times in reviewed_at cannot be used, first {unusable.iloc[0]!r}: the "
+                "time of the import takes their place. Write them as 2024-07-01 15:22:09, in UTC."
             )
         rows["reviewed_at"] = times
     return Imported(
         table.program or "labels file",
         rows,
-        left_out=Counter(),
         notes=notes,
         path_names=table.path_names,
         spanning_columns=table.spanning_columns,
     )
+
+
+def _read_own_columns(path: Path) -> RawTable | None:
+    """Return the columns of our own flat export that are read, as of a million images it has gigabytes of others.
+
+    None for any other table, and for one that a spreadsheet has saved with another separator.
+    """
+    table = sniff_table(path)
+    if table is None or not irbis.matches(table):
+        return None
+    names = [name for name in table.headers if name in OWN_COLUMNS]
+    if is_parquet(path):
+        target = io.BytesIO()
+        pq.write_table(pq.read_table(path, columns=names), target)
+        return read_raw_table(path, target.getvalue())
+    with path.open(encoding="utf-8-sig") as file:
+        if file.readline().rstrip("\n") != ",".join(table.headers):
+            return None
+    cells = pd.read_csv(path, usecols=names, dtype=str, keep_default_na=False, encoding="utf-8-sig")[names]
+    return RawTable(str(path), names, cells.set_axis(range(len(names)), axis=1))

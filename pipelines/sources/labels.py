@@ -213,3 +213,8 @@ def _drop_false_sequences(rows: pd.DataFrame, name: str, origin: str) -> tuple[p
         "the same for many images and not a sequence id: it is ignored."
     )
     return rows.assign(sequence=sequence.mask(is_placeholder, None)), [note]
+
+
+def validate_raw_table(raw: RawTable, columns: Mapping[str, str]) -> LabelTable:
+    """Return the labels of a table that is in memory already. Raises as `read_label_table` does."""
+    return _validate(raw.file, read_table(raw, columns), None)
