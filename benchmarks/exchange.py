@@ -1,7 +1,7 @@
 """Time and memory of an export, and of an import of its own file, for many synthetic images.
 
-    python -m benchmarks.exchange flat --images 1000000
-    python -m benchmarks.exchange timelapse --set export.columns.Species=final_label
+    python benchmarks/exchange.py flat --images 1000000 --import
+    python benchmarks/exchange.py timelapse --set export.columns.Species=final_label
 
 Prints seconds, the peak resident memory of the Python process, and that of the JVM beside its heap setting. The tables
 are made once in --workspace and used again.

@@ -19,10 +19,10 @@ ROWS = "relative_path string, label string, reviewer string, reviewed_at string,
 NAMESPACE = uuid.UUID("3f0d3c4e-6f0e-5a4b-9d53-1b7b0d6a5c11")  # of decision ids; never change it
 REVIEWER = "import"  # where the file names none
 
-NEW = "new labels"
+NEW = "new"
 SAME = "same as before"
-OVER_SOURCE = "differ from the labels file or folder"
-OVER_PERSON = "replace a person's decision"
+OVER_SOURCE = "replacing that of the labels file or folder"
+OVER_PERSON = "replacing a person's decision"
 OLDER = "older than a person's decision, which stays in force"
 IMPORTED = "imported before and replaced since"
 CONFLICT = "of identical images with different labels"

@@ -44,7 +44,8 @@ class ImportResult:
     outcomes: Counter[str] = field(default_factory=Counter)  # images with a label, by what it changes
     decisions: int = 0  # to store: identical images share one
     left_out: Counter[str] = field(default_factory=Counter)
-    boxes: Counter[str] = field(default_factory=Counter)
+    boxes: int | None = None  # to store; null: the file is not one of boxes
+    boxes_unmatched: int = 0  # paths of boxes without an image
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -58,17 +59,16 @@ class ImportResult:
             lines.append(f"no image for {', '.join(self.unmatched[:SHOWN])}{more}")
         if changes := {name: n for name, n in self.outcomes.items() if name not in decisions.LEFT_OUT}:
             lines.append(f"labels: {format_counts(changes)}")
-        if self.boxes:
-            lines.append(f"boxes: {format_counts(self.boxes)}")
+        what = pluralize(self.decisions, "decision")
+        if self.boxes is not None:
+            missing = pluralize(self.boxes_unmatched, "path")
+            lines.append(f"boxes: {self.boxes:,} new, {missing} without an image")
+            what += f" and {pluralize(self.boxes, 'box', 'boxes')}"
         left_out = self.left_out + Counter({name: self.outcomes[name] for name in decisions.LEFT_OUT})
         reasons = f" ({format_counts(left_out)})" if left_out else ""
         verb = "would be stored" if self.is_dry_run else "stored"
-        what = [pluralize(self.decisions, "decision")]
-        what += [pluralize(count, "box", "boxes")] if (count := self.boxes["new"]) else []
-        lines.append(
-            f"{' and '.join(what)} {verb}, {left_out.total():,} labels left out{reasons}, "
-            f"{format_duration(self.seconds)}"
-        )
+        labels = pluralize(left_out.total(), "label")
+        lines.append(f"{what} {verb}, {labels} left out{reasons}, {format_duration(self.seconds)}")
         return [f"import: {line}" for line in lines]
 
 
@@ -147,11 +147,11 @@ def _store(
             values = {"source": source, "file": path.name, "file_sha256": digest_of(path)}
             staged = staged_detections(tables, imported.detections, found.images, root, values, now)
             boxes = tables.materialize(stack.enter_context(staged))
-            result.boxes = Counter({"new": boxes.count(), "images without a match": len(found.unmatched)})
+            result.boxes, result.boxes_unmatched = boxes.count(), len(found.unmatched)
         if not is_dry_run:
             if planned is not None and result.decisions:
                 insert_decisions(tables, decisions.decision_rows(planned))
-            if boxes is not None and result.boxes["new"]:
+            if boxes is not None and result.boxes:
                 tables.append("detections", boxes)
     return result
 

@@ -45,7 +45,7 @@ def test_labels_become_decisions_once(survey, spark, make_settings, tmp_path):
     dry = import_file(spark, make_settings(), str(file), is_dry_run=True)
     assert labels_of(survey) == {C: "lynx"}
     result = import_file(spark, make_settings(), str(file))
-    assert dry.outcomes == result.outcomes == {"same as before": 1, "new labels": 1, "replace a person's decision": 1}
+    assert dry.outcomes == result.outcomes == {"same as before": 1, "new": 1, "replacing a person's decision": 1}
     assert result.unmatched == ["S9/x.jpg", "S9/y.jpg"]
     assert result.left_out == {"without a label": 1}
     assert labels_of(survey) == {B: "hare", C: "wolf"}
@@ -53,9 +53,9 @@ def test_labels_become_decisions_once(survey, spark, make_settings, tmp_path):
     assert lines[:3] == [
         "import: labels.csv (labels file): 3 images with a label, 2 paths without an image",
         "import: no image for S9/x.jpg, S9/y.jpg",
-        "import: labels: 1 new labels, 1 replace a person's decision, 1 same as before",
+        "import: labels: 1 new, 1 replacing a person's decision, 1 same as before",
     ]
-    assert lines[3].startswith("import: 2 decisions stored, 1 labels left out (1 without a label), ")
+    assert lines[3].startswith("import: 2 decisions stored, 1 label left out (1 without a label), ")
     assert dry.lines()[3].startswith("import: 2 decisions would be stored, ")
     rows = {row["path"].removeprefix(ROOT): row for row in survey.read("labels").where("queue = 'import'").collect()}
     new = rows[B]
@@ -88,11 +88,11 @@ def test_the_newest_decision_wins(survey, spark, make_settings, tmp_path):
     assert (row["label"], str(row["reviewed_at"]), row["comment"]) == ("hare", "2020-01-01 10:00:00", "far")
     # Edited in a spreadsheet: the time of the former decision is still there.
     edited = write(tmp_path / "edited.csv", header + "S1/c.jpg,wolf,person,FALSE,,ann,2024-06-01 12:00:00,\n")
-    assert import_file(spark, make_settings(), str(edited)).outcomes == {"replace a person's decision": 1}
+    assert import_file(spark, make_settings(), str(edited)).outcomes == {"replacing a person's decision": 1}
     assert labels_of(survey) == {C: "wolf"}
     unknown = write(tmp_path / "unknown.csv", header + "S1/c.jpg,,person,TRUE,,eve,,\nS1/a.jpg,,,TRUE,,eve,,\n")
     result = import_file(spark, make_settings(), str(unknown))
-    assert result.outcomes == {"replace a person's decision": 1, "differ from the labels file or folder": 1}
+    assert result.outcomes == {"replacing a person's decision": 1, "replacing that of the labels file or folder": 1}
     assert labels_of(survey) == {A: None, C: None}
     assert import_file(spark, make_settings(), str(unknown)).outcomes == {"same as before": 2}
 
@@ -107,7 +107,7 @@ def test_an_export_of_flat_gives_the_same_labels_in_an_empty_workspace(survey, s
     other = Tables.of(spark, settings)
     other.append("images", survey.read("images").withColumn("label", F.lit(None).cast("string")))
     result = import_file(spark, settings, str(tmp_path / "out" / name))
-    assert result.outcomes == {"new labels": 4}
+    assert result.outcomes == {"new": 4}
     assert result.notes == []
     assert labels_of(other) == {A: "fox", B: None, C: "lynx", D: "+1 fox"}
     stored = {row["path"].removeprefix(ROOT): row for row in other.read("labels").collect()}
@@ -133,7 +133,7 @@ def test_an_export_of_timelapse_gives_the_same_labels(survey, spark, make_settin
     settings = make_settings({"workspace": str(tmp_path / "other")} | columns)
     other = Tables.of(spark, settings)
     other.append("images", survey.read("images").withColumn("label", F.lit(None).cast("string")))
-    assert import_file(spark, settings, str(tmp_path / "timelapse.csv")).outcomes == {"new labels": 2}
+    assert import_file(spark, settings, str(tmp_path / "timelapse.csv")).outcomes == {"new": 2}
     assert labels_of(other) == {A: "fox", C: "lynx"}
 
 
@@ -153,7 +153,7 @@ def test_identical_images_share_a_decision_or_are_left_out(survey, spark, make_s
     )
     result = import_file(spark, make_settings(), str(file))
     assert result.outcomes == {
-        "new labels": 2,
+        "new": 2,
         "of identical images with different labels": 2,
         "of images that were never fetched": 1,
     }
@@ -178,7 +178,7 @@ def test_labels_of_a_model_are_taken_only_if_asked_for_and_never_over_others(
     assert (result.outcomes, result.decisions) == ({}, 0)
     assert result.notes == ["3 labels of a model ignored. Import them for images without a label: --machine."]
     result = import_file(spark, make_settings(), str(file), with_machine=True)
-    assert result.outcomes == {"new labels": 1, "of a model, for images that have a label": 2}
+    assert result.outcomes == {"new": 1, "of a model, for images that have a label": 2}
     assert labels_of(survey) == {B: "lynx", C: "lynx"}
 
 
@@ -198,15 +198,16 @@ def test_boxes_are_stored_once(survey, spark, make_settings, tmp_path, monkeypat
     chunks = [pd.DataFrame([box, none]), pd.DataFrame([box | {"path": "S9/x.jpg"}])]
     toy_format(monkeypatch, None, lambda: iter(chunks))
     file = str(write(tmp_path / "toy.json", "{}"))
-    assert import_file(spark, make_settings(), file, is_dry_run=True).boxes["new"] == 2
+    assert import_file(spark, make_settings(), file, is_dry_run=True).boxes == 2
     assert not survey.exists("detections")
     result = import_file(spark, make_settings(), file)
-    assert result.boxes == {"new": 2, "images without a match": 1}
+    assert (result.boxes, result.boxes_unmatched) == (2, 1)
+    assert result.lines()[1] == "import: boxes: 2 new, 1 path without an image"
     stored = {row["path"]: row for row in survey.read("detections").collect()}
     found = stored[ROOT + A]
     assert (found["content_hash"], found["number"], found["x"], found["source"]) == (hash_of(A), 0, 0.1, "toy")
     assert (stored[ROOT + B]["number"], stored[ROOT + B]["category"]) == (-1, None)
-    assert import_file(spark, make_settings(), file).boxes["new"] == 0
+    assert import_file(spark, make_settings(), file).boxes == 0
     assert survey.read("detections").count() == 2
     assert list((tmp_path / "workspace" / "scratch").iterdir()) == []
 
@@ -240,12 +241,12 @@ def test_a_broken_table_changes_nothing_and_an_awkward_one_is_read(survey, spark
     assert survey.read("labels").count() == 1
     for name, text in RIGHT.items():
         result = import_file(spark, make_settings(), str(write(file, text)), is_dry_run=True)
-        assert result.outcomes == {"differ from the labels file or folder": 1}, name
+        assert result.outcomes == {"replacing that of the labels file or folder": 1}, name
     # As Excel saves our own file, in a country with another form of dates.
     own = "path;label;label_source;is_unknown;final_label;captured_at;reviewed_at\n"
     text = own + "S1/a.jpg;wolf;source;FALSCH;fox;01.06.2024 12:00;01.06.2024 12:00\n"
     result = import_file(spark, make_settings(), str(write(file, text)), is_dry_run=True)
-    assert result.outcomes == {"differ from the labels file or folder": 1}
+    assert result.outcomes == {"replacing that of the labels file or folder": 1}
     assert "1 times in reviewed_at cannot be used, first '01.06.2024 12:00'" in result.notes[0]
     # None is a label, as in a table for training; leading zeros stay.
     import_file(spark, make_settings(), str(write(file, "path,label\nS1/a.jpg,None\nS1/c.jpg,007\n")))

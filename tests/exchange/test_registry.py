@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pipelines.cli.app import main
@@ -64,7 +66,26 @@ def test_a_new_format_is_one_new_file(toy, tables, spark, make_settings, tmp_pat
     ]
     assert result.closing_lines()[0].startswith("export: 4 images written, 2 left out (2 without a label), ")
     file = write(tmp_path / "a.toy", "S1/a.jpg!wolf\n")
-    assert import_file(spark, make_settings(), str(file)).outcomes == {"differ from the labels file or folder": 1}
+    assert import_file(spark, make_settings(), str(file)).outcomes == {"replacing that of the labels file or folder": 1}
+
+
+def test_the_commands_print_what_they_did(tables, tmp_path, capsys):
+    make_survey(tables)
+    options = ["--workspace", tables.workspace]
+    main(["export", "--to", "flat", "--station", "S1", "--reviewed", "--since", "2024-06-01", *options])
+    target = f"{tables.workspace}/exports/flat/images"
+    output = capsys.readouterr()
+    assert re.fullmatch(rf"export: 1 images written, 0 left out, .* s; {target}.csv, {target}.parquet\n", output.out)
+    assert "export: note: 2 images without a time: left out by --since or --until." in output.err
+    file = str(write(tmp_path / "labels.csv", "path,label\nS1/c.jpg,wolf\nx.jpg,fox\n"))
+    main(["import", file, "--dry-run", *options])
+    assert re.fullmatch(
+        r"import: labels.csv \(labels file\): 1 image with a label, 1 path without an image\n"
+        r"import: no image for x.jpg\n"
+        r"import: labels: 1 replacing a person's decision\n"
+        r"import: 1 decision would be stored, 0 labels left out, .* s\n",
+        capsys.readouterr().out,
+    )
 
 
 def test_the_names_of_the_formats():
