@@ -15,6 +15,7 @@ from pipelines.config.types import (
     StorageUri,
     StringList,
     Text,
+    parse_json,
     parse_mapping,
     split_commas,
     validate_columns,
@@ -146,6 +147,26 @@ class Report(SettingsSection):
     gallery_size: Annotated[int, Field(ge=0, le=200)]
 
 
+class LabelMeaning(SettingsSection):
+    """What a label means in the formats of other programs."""
+
+    type: Literal["animal", "human", "vehicle", "blank", "unknown", "unclassified"] = "animal"
+    scientific_name: str | None = None
+
+
+class ExportSettings(SettingsSection):
+    deployments: str | None
+    labels: Annotated[dict[str, LabelMeaning], BeforeValidator(parse_json)]
+    leave_out_people: bool
+    coordinate_decimals: Annotated[int, Field(ge=0, le=6)] | None
+    time_zone: str | None
+    title: str | None
+    contributor: str | None
+    sampling_design: Literal[
+        "simpleRandom", "systematicRandom", "clusteredRandom", "experimental", "targeted", "opportunistic"
+    ]
+
+
 class TrackingSettings(SettingsSection):
     uri: str | None
     registry_uri: str | None
@@ -202,6 +223,7 @@ class Settings(SettingsSection):
     train: Train
     score: Score
     report: Report
+    export: ExportSettings
     tracking: TrackingSettings
     tables: TablesSettings
     spark: Spark

@@ -27,9 +27,14 @@ def split_commas(value: Any) -> Any:
     return [word for part in value.strip("[] ").split(",") if (word := part.strip().strip("\"'"))]
 
 
+def parse_json(value: Any) -> Any:
+    """Parse JSON text; return other values unchanged. Raises ValueError."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
 def parse_mapping(value: Any) -> Any:
-    """Parse a mapping from JSON text; return other values unchanged. Raises ValueError."""
-    value = json.loads(value) if isinstance(value, str) else value
+    """Parse a mapping of simple values from JSON text; return other values unchanged. Raises ValueError."""
+    value = parse_json(value)
     for name, item in value.items() if isinstance(value, dict) else ():
         if not isinstance(item, (str, int, float)):
             shown = json.dumps(redact({name: item})[name], default=str)

@@ -34,7 +34,7 @@ EXPORT_ROWS = """
     reviewed_at timestamp,             -- When, in UTC
     is_unknown boolean,                -- A person has decided that they cannot tell
     comment string,                    -- The person's comment
-    prediction string,                 -- The model's answer: of the burst, where bursts are aggregated; null: not scored
+    prediction string,                 -- Of the model: of the burst, where bursts are aggregated; null: not scored
     score double,                      -- Probability of `prediction`
     image_prediction string,           -- The most probable label of the image alone
     image_score double,                -- Probability of `image_prediction`
