@@ -9,10 +9,12 @@ from urllib.parse import unquote
 
 import pandas as pd
 
+from pipelines.errors import DataError
+from pipelines.sources.camtrap_observations import SEVERAL, Meaning, add_labels, event_key, events_of_media, resolve
 from pipelines.sources.camtrap_package import Package
 from pipelines.sources.label_tables.raw import RawTable
 from pipelines.sources.label_tables.table_content import PathColumn, TableContent, first_nonempty, join_path
-from pipelines.sources.label_times import OFFSET, to_utc
+from pipelines.sources.label_times import OFFSET
 
 MEDIA = ("mediaID", "deploymentID", "sequenceID", "timestamp", "filePath", "fileName")
 OBSERVATIONS = (
@@ -22,12 +24,6 @@ OBSERVATIONS = (
 )
 DEPLOYMENTS = ("deploymentID", "locationID", "locationName")
 MISSING = ("NA", "NaN", "nan")  # beside the empty text, as the standard has it
-WITHOUT_SPECIES = ("blank", "human", "vehicle")  # observation types that are labels themselves
-LABEL_TAG = "label:"
-# Of several observations of one image, those of the highest rank count: an animal, even without a species, is no blank.
-RANKS = {"unclassified": 0, "blank": 1, "unknown": 2, "animal": 3, "vehicle": 4, "human": 4}
-NAMED_ANIMAL = 4
-Meaning = tuple[str, str]  # observationType and scientificName
 
 
 @dataclass
@@ -50,17 +46,20 @@ def read_package_labels(package: Package, meanings: Mapping[str, Meaning] | None
     model. Images with several species are left out: an image has one label. `meanings`: observation type and
     scientific name of labels, so that `Vulpes vulpes` becomes `fox` again.
     """
-    media = _texts(package.read("media", MEDIA), MEDIA)
-    observations = _texts(package.read("observations", OBSERVATIONS), OBSERVATIONS)
-    _add_labels(observations, package, meanings or {})
+    media = _texts(package.read("media", MEDIA), MEDIA, ("mediaID", "filePath"))
+    observations = _texts(package.read("observations", OBSERVATIONS), OBSERVATIONS, ("observationType",))
+    add_labels(observations, package, meanings or {})
     observations = observations[observations["rank"] > 0]
-    media = media[media["mediaID"] != ""].drop_duplicates("mediaID").set_index("mediaID")
-    media["event"] = _events_of_media(media, observations)
+    media = _by_id(media, package)
+    media["event"] = events_of_media(media, observations)
     result = PackageLabels(pd.DataFrame())
+    is_orphan = (observations["mediaID"] != "") & ~observations["mediaID"].isin(media.index)
+    if is_orphan.any():
+        result.left_out["observations of images that are not in the media table"] = int(is_orphan.sum())
     is_machine = observations["classificationMethod"].str.lower() == "machine"
     parts, rest = [], media
     for rows, machine in ((observations[~is_machine], False), (observations[is_machine], True)):
-        of_media = _resolve(rows[rows["mediaID"] != ""], "mediaID")
+        of_media = resolve(rows[rows["mediaID"] != ""], "mediaID")
         for labels in (of_media, _by_event(rows, rest)):
             labels = labels[labels.index.isin(rest.index)]
             parts.append(labels.assign(is_machine=machine))
@@ -80,10 +79,11 @@ def read_package(package: Package, configured: frozenset[str] = frozenset()) -> 
     rows = found.rows[~found.rows["is_machine"]]
     names = {"label": "observations", "station": "deployments", "captured_at": "timestamp", "sequence": "eventID"}
     names = {column: name for column, name in names.items() if column not in configured}
-    notes = list(found.notes)
-    if by_model := int(found.rows["is_machine"].sum()):
-        notes.append(f"{by_model:,} images that only a model has classified are treated as unlabelled.")
-    notes += [f"{count:,} {reason} are treated as unlabelled." for reason, count in found.left_out.items()]
+    left_out = (
+        Counter({"images that only a model has classified": int(found.rows["is_machine"].sum())}) + found.left_out
+    )
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in left_out.items())
+    notes = [*found.notes, *([f"Treated as unlabelled: {reasons}."] if reasons else [])]
     below = join_path(rows["deployment"], rows["file_name"])
     paths = [
         PathColumn("filePath", rows["path"]),
@@ -94,122 +94,36 @@ def read_package(package: Package, configured: frozenset[str] = frozenset()) -> 
     return TableContent("Camtrap DP", {column: rows[column] for column in names}, names, paths, notes)
 
 
-SEVERAL = "\0several"  # stands for the label of an image with several species
+def _texts(table: RawTable, columns: tuple[str, ...], required: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Return the columns as text, empty where a value or a whole column is missing.
 
-
-def _texts(table: RawTable, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return the columns as text, empty where a value or a whole column is missing."""
+    Raises DataError if a required column is missing.
+    """
+    if lacking := [name for name in required if name not in table]:
+        raise DataError(f"{table.file} has no column {' and no column '.join(lacking)}. Give the whole package.")
     empty = pd.Series("", index=table.cells.index, dtype=object)
     found = {name: table.column(name) if name in table else empty for name in columns}
     return pd.DataFrame({name: text.where(~text.isin(MISSING), "") for name, text in found.items()})
 
 
-def _add_labels(observations: pd.DataFrame, package: Package, meanings: Mapping[str, Meaning]) -> None:
-    """Add label, rank and is_unknown, in place."""
-    kind = observations["observationType"].str.lower()
-    tag = observations["observationTags"].str.extract(rf"(?:^|\|)\s*{LABEL_TAG}([^|]*)", expand=False).fillna("")
-    written = pd.DataFrame({"kind": kind, "name": observations["scientificName"], "tag": tag.str.strip()})
-    own = _own_meanings(package)
-    inverse: dict[Meaning, list[str]] = {}
-    for label, meaning in meanings.items():
-        inverse.setdefault(meaning, []).append(label)
-    combinations = written.drop_duplicates()
-    labels = [
-        _label(kind, name, unquote(tag), own, inverse) for kind, name, tag in combinations.itertuples(index=False)
-    ]
-    keys = pd.MultiIndex.from_frame(combinations)
-    observations["label"] = pd.Series(labels, index=keys, dtype=object).reindex(pd.MultiIndex.from_frame(written)).array
-    observations["is_unknown"] = (kind == "unknown") & (observations["label"] == "")
-    rank = kind.map(RANKS).fillna(0).astype(int)
-    observations["rank"] = rank.mask((kind == "animal") & (observations["label"] != ""), NAMED_ANIMAL)
-    observations["eventID"] = first_nonempty(observations["eventID"], observations["sequenceID"])
-    observations["comment"] = first_nonempty(observations["observationComments"], observations["comments"])
-
-
-def _own_meanings(package: Package) -> dict[str, Meaning]:
-    """Return what labels meant when irbis wrote the package."""
-    own = package.descriptor.get("irbis")
-    labels = own.get("labels") if isinstance(own, dict) else None
-    return {
-        label: (str(meaning.get("type") or ""), str(meaning.get("scientific_name") or ""))
-        for label, meaning in (labels.items() if isinstance(labels, dict) else ())
-        if isinstance(meaning, dict)
-    }
-
-
-def _label(kind: str, name: str, tag: str, own: Mapping[str, Meaning], inverse: Mapping[Meaning, list[str]]) -> str:
-    """Return the label of an observation, empty if it has none.
-
-    The tag is the label that irbis exported. It counts only where the observation has not been changed since.
-    """
-    if tag and own.get(tag) == (kind, name):
-        return tag
-    known = inverse.get((kind, name), [])
-    if len(known) == 1:
-        return known[0]
-    return kind if kind in WITHOUT_SPECIES else name if kind == "animal" else ""
+def _by_id(media: pd.DataFrame, package: Package) -> pd.DataFrame:
+    """Return the media by mediaID. Raises DataError if two different ones have the same."""
+    media = media[media["mediaID"] != ""].drop_duplicates()
+    is_twice = media["mediaID"].duplicated()
+    if is_twice.any():
+        raise DataError(
+            f"{package.file}: {int(is_twice.sum()):,} rows of {package.names['media']} have the mediaID of another, first "
+            f"{media['mediaID'][is_twice].iloc[0]!r}. Export the package again."
+        )
+    return media.set_index("mediaID")
 
 
 def _by_event(rows: pd.DataFrame, media: pd.DataFrame) -> pd.DataFrame:
     """Return the labels of events, for each of their images."""
     rows = rows[rows["mediaID"] == ""]
-    labels = _resolve(rows.assign(event=_event_key(rows)), "event")
+    labels = resolve(rows.assign(event=event_key(rows)), "event")
     of_event = media["event"][media["event"].isin(labels.index)]
     return labels.reindex(of_event).set_axis(of_event.index, axis=0).rename_axis("mediaID")
-
-
-def _resolve(rows: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Return one row for each value of the key: what the person who classified it last saw.
-
-    Their label is SEVERAL where they saw several species.
-    """
-    rows = rows.assign(at=_instants(rows["classificationTimestamp"]), probability=_number(rows))
-    rows = rows.sort_values(["at", "probability"], kind="stable", na_position="first")
-    last = rows.groupby(key, sort=False)["classifiedBy"].transform("last")
-    rows = rows[rows["classifiedBy"] == last]
-    rows = rows[rows["rank"] == rows.groupby(key, sort=False)["rank"].transform("max")]
-    count = rows.groupby(key, sort=False)["label"].transform("nunique")
-    rows = rows.assign(label=rows["label"].mask(count > 1, SEVERAL)).drop_duplicates(key, keep="last")
-    kept = ["label", "is_unknown", "classifiedBy", "classificationTimestamp", "comment"]
-    return rows.set_index(key)[kept]
-
-
-def _number(rows: pd.DataFrame) -> pd.Series:
-    return pd.to_numeric(rows["classificationProbability"], errors="coerce")
-
-
-def _instants(text: pd.Series) -> pd.Series:
-    return to_utc(text.where(text != "", None))
-
-
-def _event_key(rows: pd.DataFrame) -> pd.Series:
-    """Return what identifies an event in the whole package: its id, else its deployment and times."""
-    span = rows["deploymentID"] + "\0" + rows["eventStart"] + "\0" + rows["eventEnd"]
-    return (rows["deploymentID"] + "\0" + rows["eventID"]).where(rows["eventID"] != "", span)
-
-
-def _events_of_media(media: pd.DataFrame, observations: pd.DataFrame) -> pd.Series:
-    """Return the event of each image, by mediaID: one that names it, else one of its deployment at its time."""
-    named = observations[(observations["mediaID"] != "") & (observations["eventID"] != "")]
-    linked = named.drop_duplicates("mediaID").set_index("mediaID")
-    event = _event_key(linked).reindex(media.index)
-    sequence = media["sequenceID"]
-    event = event.fillna((media["deploymentID"] + "\0" + sequence).where(sequence != ""))
-    spans = observations[observations["mediaID"] == ""]
-    spans = spans.assign(event=_event_key(spans), at=_instants(spans["eventStart"]), end=_instants(spans["eventEnd"]))
-    spans = spans.drop_duplicates("event").dropna(subset=["at", "end"]).sort_values("at")
-    rest = media[event.isna()].assign(at=_instants(media["timestamp"])).dropna(subset=["at"])
-    if not (len(spans) and len(rest)):
-        return event.fillna("")
-    rest = rest.reset_index().sort_values("at")
-    joined = pd.merge_asof(
-        rest[["mediaID", "deploymentID", "at"]],
-        spans[["deploymentID", "at", "end", "event"]],
-        on="at",
-        by="deploymentID",
-    )
-    joined = joined[joined["at"] <= joined["end"]].set_index("mediaID")["event"]
-    return event.fillna(joined.reindex(media.index)).fillna("")
 
 
 def _with_media(labels: pd.DataFrame, media: pd.DataFrame, package: Package) -> pd.DataFrame:
@@ -226,7 +140,7 @@ def _with_media(labels: pd.DataFrame, media: pd.DataFrame, package: Package) -> 
             "deployment": found["deploymentID"],
             "station": station.fillna(found["deploymentID"]),
             "captured_at": found["timestamp"].str.replace(OFFSET, "", regex=True),
-            "sequence": first_nonempty(found["event"].str.partition("\0")[2]),
+            "sequence": found["event"].str.replace("^[^\0]*\0", "", regex=True).str.replace("\0", " "),
             "label": labels["label"],
             "is_unknown": labels["is_unknown"],
             "is_machine": labels["is_machine"],

@@ -92,9 +92,7 @@ class Package:
         try:
             found = json.loads(text.decode("utf-8-sig"))
         except ValueError as error:
-            raise DataError(
-                f"{self.file}: {DESCRIPTOR} is truncated or not JSON ({error}). Export it again."
-            ) from error
+            raise DataError(f"{self.file}: {DESCRIPTOR} is truncated or no JSON ({error}). Export it again.") from error
         if not isinstance(found, dict):
             raise DataError(f"{self.file}: {DESCRIPTOR} is not the description of a data package. Export it again.")
         return found
@@ -118,9 +116,7 @@ class Package:
             elif "://" in file:
                 faults.append(f"{self.file}: the table {name} is at {file}. Download it, and write its name as path.")
             elif fault := find_name_fault(file):
-                faults.append(
-                    f"{self.file}: the path of table {name} is {file!r}, and {fault}. It must be in the package."
-                )
+                faults.append(f"{self.file}: the path of table {name} is {file!r}: {fault}. Move it into the package.")
             else:
                 found[str(name)] = str(PurePosixPath(file))
         lacking = [name for name in TABLES[1:] if name not in found]

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from pipelines.exchange.camtrap.deployments import Deployment
 from pipelines.exchange.camtrap.deployments_file import MISSING
-from pipelines.sources.camtrap_labels import LABEL_TAG
+from pipelines.sources.camtrap_observations import LABEL_TAG
 
 MEDIA_COLUMNS = (
     *("mediaID", "deploymentID", "captureMethod", "timestamp", "filePath", "filePublic", "fileName"),

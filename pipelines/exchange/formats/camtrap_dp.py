@@ -23,7 +23,8 @@ from pipelines.exchange.camtrap.descriptor import describe_package
 from pipelines.exchange.formats.base import Export, Exported, Format, Imported
 from pipelines.exchange.observation_types import find_meaning
 from pipelines.exchange.write import write_lines
-from pipelines.sources.camtrap_labels import WITHOUT_SPECIES, Meaning, read_package_labels
+from pipelines.sources.camtrap_labels import read_package_labels
+from pipelines.sources.camtrap_observations import WITHOUT_SPECIES, Meaning
 from pipelines.sources.camtrap_package import DESCRIPTOR, is_package, open_package
 from pipelines.sources.label_times import to_utc
 
