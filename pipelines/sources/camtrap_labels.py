@@ -112,8 +112,8 @@ def _by_id(media: pd.DataFrame, package: Package) -> pd.DataFrame:
     is_twice = media["mediaID"].duplicated()
     if is_twice.any():
         raise DataError(
-            f"{package.file}: {int(is_twice.sum()):,} rows of {package.names['media']} have the mediaID of another, first "
-            f"{media['mediaID'][is_twice].iloc[0]!r}. Export the package again."
+            f"{package.file}: in {package.names['media']}, {int(is_twice.sum()):,} rows have the mediaID of another, "
+            f"first {media['mediaID'][is_twice].iloc[0]!r}. Export the package again."
         )
     return media.set_index("mediaID")
 

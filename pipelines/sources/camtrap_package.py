@@ -69,6 +69,11 @@ def package_files(path: Path) -> list[Path]:
     return sorted({file for file in [*files, *([path] if path.is_file() else [])] if file.is_file()})
 
 
+def is_in_several_files(path: Path) -> bool:
+    """Return whether a local path is a package that is not a single file."""
+    return is_package(path) and package_files(path) != [path]
+
+
 @dataclass(frozen=True)
 class Package:
     """The tables of a package. `root`: its folder, in the archive if there is one."""

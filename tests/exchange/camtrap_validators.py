@@ -43,7 +43,7 @@ def validate(package: Path, schemas: Path) -> list[str]:
     descriptor.pop("profile")  # it and the schemas would be downloaded
     for resource in descriptor["resources"]:
         resource["schema"] = read_schema(schemas, resource["schema"].rpartition("/")[2])
-    report = frictionless.validate(frictionless.Package.from_descriptor(descriptor, basepath=str(package)))
+    report = frictionless.Package.from_descriptor(descriptor, basepath=str(package)).validate()
     faults += [f"{task.name}: {error.message}" for task in report.tasks for error in task.errors]
     return faults + [str(warning) for task in (report, *report.tasks) for warning in task.warnings]
 

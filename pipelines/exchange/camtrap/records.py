@@ -199,7 +199,8 @@ def _local_time(name: str) -> Column:
 
 def _decimal(name: str) -> Column:
     """Return a probability as text, without an exponent."""
-    return F.least(F.greatest(F.col(name), F.lit(0.0)), F.lit(1.0)).cast("decimal(6,5)").cast("string")
+    within = F.least(F.greatest(F.col(name), F.lit(0.0)), F.lit(1.0))  # which of null and 0 take 0
+    return F.when(F.col(name).isNotNull(), within.cast("decimal(6,5)").cast("string"))
 
 
 def _media_type(file_name: Column) -> Column:

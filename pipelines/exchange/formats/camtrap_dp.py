@@ -57,7 +57,7 @@ def export(source: Export) -> Exported:
     result.notes += notes
     _leave_out(result, {"deployments without images, coordinates or times": len(unused)})
     labels = [row["shown"] for row in usable.select("shown").where("shown is not null").distinct().collect()]
-    meanings = {label: find_meaning(label, settings.labels) for label in sorted(labels)}
+    meanings = {label: _written_meaning(label, settings.labels) for label in sorted(labels)}
     table = records.add_records(records.assign_deployments(usable, deployments), meanings, _find_tags(meanings))
     table = table.persist(StorageLevel.DISK_ONLY)
     try:
@@ -83,7 +83,7 @@ def export(source: Export) -> Exported:
 def read(path: Path, settings: Settings) -> Imported:
     """Return the labels in a package. Raises DataError if it cannot be read."""
     package = open_package(path)
-    meanings = {label: find_meaning(label, settings.export.labels) for label in settings.export.labels}
+    meanings = {label: _written_meaning(label, settings.export.labels) for label in settings.export.labels}
     found = read_package_labels(package, meanings)
     rows = found.rows
     reviewed_at = to_utc(rows["reviewed_at"].where(rows["reviewed_at"] != "", None))
@@ -142,15 +142,19 @@ def _find_stations(usable: DataFrame) -> dict[str, Station]:
     }
 
 
+def _written_meaning(label: str, meanings: Mapping[str, LabelMeaning]) -> Meaning:
+    """Return the observation type and the scientific name of a label, which cannot be the text of a missing value."""
+    kind, name = find_meaning(label, meanings)
+    return kind, "" if name in MISSING else name
+
+
 def _find_tags(meanings: Mapping[str, Meaning]) -> dict[str, str]:
     """Return the tags of labels that cannot be read back from observation type and scientific name."""
     shared = Counter(meanings.values())
     return {
         label: records.make_tag(label)
         for label, (kind, name) in meanings.items()
-        if label in MISSING
-        or shared[kind, name] > 1
-        or label != (kind if kind in WITHOUT_SPECIES else name if kind == "animal" else "")
+        if shared[kind, name] > 1 or label != (kind if kind in WITHOUT_SPECIES else name if kind == "animal" else "")
     }
 
 
@@ -187,7 +191,7 @@ def _note_names(meanings: Mapping[str, Meaning], known: Mapping[str, LabelMeanin
         return []
     more = f" and {len(names) - MAX_EXAMPLES:,} more" if len(names) > MAX_EXAMPLES else ""
     return [
-        f"Labels written as scientific names: {', '.join(names[:MAX_EXAMPLES])}{more}. Give their scientific names in "
+        f"Labels written as scientific names: {', '.join(names[:MAX_EXAMPLES])}{more}. Where they are none, set "
         "export.labels, such as {fox: {scientific_name: Vulpes vulpes}}."
     ]
 

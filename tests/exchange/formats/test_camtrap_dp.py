@@ -136,7 +136,8 @@ def test_each_image_is_an_observation_and_so_is_what_was_seen_in_each_event(spar
     assert by_media[media["4.jpg"]] == {**shared, **own, **animal, **human}
     failed = by_media[media["6.jpg"]]
     assert failed["observationType"] == "unclassified" and "classificationMethod" not in failed
-    assert table(tmp_path / "out", "media")[5]["mediaComments"] == "failure: empty"
+    comments = {row["fileName"]: row.get("mediaComments") for row in table(tmp_path / "out", "media")}
+    assert comments == {f"{i}.jpg": "failure: empty" if i == 6 else None for i in range(1, 7)}
 
 
 def test_sensitive_coordinates_are_rounded_everywhere_and_people_left_out(spark, settings, tmp_path, schemas):
@@ -145,9 +146,9 @@ def test_sensitive_coordinates_are_rounded_everywhere_and_people_left_out(spark,
     result = export(make_export(spark, out, settings(more), ROWS))
     assert validate(out, schemas) == []
     assert result.left_out["images of people"] == 1
-    assert result.notes[-1] == "1 images are unclassified: they may show people."
+    assert "1 images are unclassified: they may show people." in result.notes
     first = table(out, "deployments")[0]
-    assert (first["latitude"], first["longitude"], first["coordinateUncertainty"]) == ("52.7", "23.8", "6512")
+    assert (first["latitude"], first["longitude"], first["coordinateUncertainty"]) == ("52.7", "23.8", "6509")
     text = "".join(file.read_text("utf-8") for file in out.iterdir())
     assert "52.70" not in text and "23.84" not in text and "human" not in text.replace(",human,", "")
     descriptor = json.loads((out / "datapackage.json").read_text("utf-8"))
