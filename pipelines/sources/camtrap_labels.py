@@ -10,7 +10,15 @@ from urllib.parse import unquote
 import pandas as pd
 
 from pipelines.errors import DataError
-from pipelines.sources.camtrap_observations import SEVERAL, Meaning, add_labels, event_key, events_of_media, resolve
+from pipelines.sources.camtrap_observations import (
+    SEVERAL,
+    Meaning,
+    add_labels,
+    event_key,
+    events_of_media,
+    is_own,
+    resolve,
+)
 from pipelines.sources.camtrap_package import Package
 from pipelines.sources.label_tables.raw import RawTable
 from pipelines.sources.label_tables.table_content import PathColumn, TableContent, first_nonempty, join_path
@@ -50,6 +58,8 @@ def read_package_labels(package: Package, meanings: Mapping[str, Meaning] | None
     observations = _texts(package.read("observations", OBSERVATIONS), OBSERVATIONS, ("observationType",))
     add_labels(observations, package, meanings or {})
     observations = observations[observations["rank"] > 0]
+    if is_own(package):  # its events repeat what its images say, of which each has an observation
+        observations = observations[observations["mediaID"] != ""]
     media = _by_id(media, package)
     media["event"] = events_of_media(media, observations)
     result = PackageLabels(pd.DataFrame())
@@ -130,7 +140,7 @@ def _with_media(labels: pd.DataFrame, media: pd.DataFrame, package: Package) -> 
     """Return the rows of PackageLabels: the labels with file, station and time of their images."""
     found = media.reindex(labels.index)
     path = found["filePath"]
-    if "irbis" in package.descriptor:  # encodes names that the standard does not allow
+    if is_own(package):  # encodes names that the standard does not allow
         path = path.map(unquote)
     station = found["deploymentID"].map(_stations(package))
     return pd.DataFrame(
@@ -158,6 +168,6 @@ def _stations(package: Package) -> dict[str, str]:
     table = _texts(package.read("deployments", DEPLOYMENTS), DEPLOYMENTS)
     name, identifier = table["locationName"], table["locationID"]
     locations = table.groupby("locationName")["locationID"].transform("nunique")
-    is_name = (name != "") & (locations <= 1) & ("irbis" not in package.descriptor)
+    is_name = (name != "") & (locations <= 1) & (not is_own(package))
     station = first_nonempty(name.where(is_name, ""), identifier, table["deploymentID"])
     return dict(zip(table["deploymentID"], station, strict=True))

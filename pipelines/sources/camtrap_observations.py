@@ -42,6 +42,11 @@ def add_labels(observations: pd.DataFrame, package: Package, meanings: Mapping[s
     observations["comment"] = first_nonempty(observations["observationComments"], observations["comments"])
 
 
+def is_own(package: Package) -> bool:
+    """Return whether irbis wrote the package."""
+    return "irbis" in package.descriptor
+
+
 def _own_meanings(package: Package) -> dict[str, Meaning]:
     """Return what labels meant when irbis wrote the package."""
     own = package.descriptor.get("irbis")
