@@ -116,7 +116,8 @@ def test_camtrap_dp_falls_back_to_the_observation_type(tmp_path):
 def test_half_of_a_camtrap_dp_package_is_refused_with_the_way_to_join_it(tmp_path, header, lacking):
     (fault,) = refused(tmp_path, f"{header}\na,b,c,d\n")
     assert fault.endswith(
-        f"and has no column {lacking}. Give the whole package: its folder, its datapackage.json, or a zip archive of it."
+        f"and has no column {lacking}. Give the whole package: its folder, its datapackage.json, or a zip archive of "
+        "it."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ EXPORT_ROWS = """
     reviewed_at timestamp,             -- When, in UTC
     is_unknown boolean,                -- A person has decided that they cannot tell
     comment string,                    -- The person's comment
-    prediction string,                 -- Of the model: of the burst, where bursts are aggregated; null: not scored
+    prediction string,                 -- The model's answer, of the burst where bursts are aggregated; null: not scored
     score double,                      -- Probability of `prediction`
     image_prediction string,           -- The most probable label of the image alone
     image_score double,                -- Probability of `image_prediction`
@@ -102,6 +102,8 @@ class Imported:
     detections: Callable[[], Iterator[pd.DataFrame]] | None = None
     left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    path_names: Mapping[str, str] = field(default_factory=dict)  # columns of paths -> their names in the file
+    spanning_columns: frozenset[str] = frozenset()  # columns of paths that are a folder and a name anywhere below it
 
 
 @dataclass(frozen=True)

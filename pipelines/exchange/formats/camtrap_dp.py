@@ -26,6 +26,7 @@ from pipelines.exchange.write import write_lines
 from pipelines.sources.camtrap_labels import read_package_labels
 from pipelines.sources.camtrap_observations import WITHOUT_SPECIES, Meaning
 from pipelines.sources.camtrap_package import DESCRIPTOR, is_package, open_package
+from pipelines.sources.label_tables.table_content import join_path
 from pipelines.sources.label_times import to_utc
 
 FILES = ("deployments.csv", "media.csv", "observations.csv", DESCRIPTOR)
@@ -89,19 +90,28 @@ def read(path: Path, settings: Settings) -> Imported:
     reviewed_at = to_utc(rows["reviewed_at"].where(rows["reviewed_at"] != "", None))
     captured_at = to_utc(rows["captured_at"].where(rows["captured_at"] != "", None))
     texts = {name: rows[name].where(rows[name] != "", None) for name in ("label", "station", "reviewer", "comment")}
+    below = join_path(rows["deployment"], rows["file_name"])
+    paths = [("filePath", rows["path"]), ("deploymentID/fileName", below), ("fileName", rows["file_name"])]
+    paths.append(("deploymentID/.../fileName", below))
+    columns = {"path" if i == 0 else f"path_{i}": path for i, path in enumerate(paths)}
     labels = pd.DataFrame(
         {
-            "path": rows["path"],
+            **{column: text.where(text != "", None) for column, (_, text) in columns.items()},
             **texts,
             "is_unknown": rows["is_unknown"],
             "is_machine": rows["is_machine"],
             "reviewed_at": reviewed_at,
             "captured_at": captured_at,
-            "path_1": rows["deployment"] + "/" + rows["file_name"],
-            "path_2": rows["file_name"],
         }
     )
-    return Imported("Camtrap DP", labels, left_out=found.left_out, notes=found.notes)
+    return Imported(
+        "Camtrap DP",
+        labels,
+        left_out=found.left_out,
+        notes=found.notes,
+        path_names={column: name for column, (name, _) in columns.items()},
+        spanning_columns=frozenset([column for column, (name, _) in columns.items() if "..." in name]),
+    )
 
 
 def _require_own_files(folder: Path, deployments: str | None) -> None:

@@ -24,8 +24,8 @@ def read(table: RawTable, configured: frozenset[str]) -> TableContent:
     lacking = [name for name in ("filePath", "scientificName") if name not in table]
     if lacking and not {"path", "label"} <= configured:
         raise DataError(
-            f"{table.file} is one table of a Camtrap DP package and has no column {lacking[0]}. Give the whole package: "
-            "its folder, its datapackage.json, or a zip archive of it."
+            f"{table.file} is one table of a Camtrap DP package and has no column {lacking[0]}. Give the whole "
+            "package: its folder, its datapackage.json, or a zip archive of it."
         )
     columns, origins = {}, {}
     if "scientificName" in table:
