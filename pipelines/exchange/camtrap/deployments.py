@@ -78,12 +78,12 @@ class Deployment:
 
 
 def make_deployments(
-    stations: Mapping[str, Station], settings: ExportSettings
+    stations: Mapping[str, Station], settings: ExportSettings, only_with_images: bool = False
 ) -> tuple[list[Deployment], list[DeploymentRow], list[str]]:
-    """Return the deployments, the rows of the file that cannot be one, and notes.
+    """Return the deployments, the rows of the file that are left out, and notes.
 
-    Rows of stations without images are deployments too, if the file has their times. Raises DataError with the
-    stations that lack coordinates or a time zone.
+    Rows of stations without images are deployments too, if the file has their times, as they count for the sampling
+    effort; but not with `only_with_images`. Raises DataError with the stations that lack coordinates or a time zone.
     """
     if settings.deployments is None:
         raise DataError(
@@ -104,7 +104,7 @@ def make_deployments(
         for station, rows in by_station.items()
         if station not in stations
         for row in rows
-        if not (row.coordinates and row.start and row.end and (row.zone or zone))
+        if only_with_images or not (row.coordinates and row.start and row.end and (row.zone or zone))
     ]
     left_out = {row.line for row in unused}
     deployments = list[Deployment]()
@@ -112,7 +112,7 @@ def make_deployments(
         usable = [row for row in rows if row.line not in left_out]
         deployments += _of_station(usable, stations.get(station), settings, zone)
     _require_unique([each.identifier for each in deployments], file)
-    return deployments, unused, notes
+    return deployments, unused, notes + _note_times(by_station, stations, file)
 
 
 def to_csv(deployments: Sequence[Deployment]) -> bytes:
@@ -152,6 +152,18 @@ def _find_faults(
                     f"({before.end} is after {after.start}). Correct their times."
                 )
     return faults
+
+
+def _note_times(by_station: Mapping[str, list[DeploymentRow]], stations: Mapping[str, Station], file: str) -> list[str]:
+    """Return a note on stations with one deployment whose images were taken before it or after it."""
+    outside = []
+    for name, station in sorted(stations.items()):
+        (row, *others) = by_station[name]
+        if not others and ((row.start and station.first < row.start) or (row.end and station.last > row.end)):
+            outside.append(f"{name} (images from {station.first} to {station.last})")
+    if not outside:
+        return []
+    return [f"Images were taken outside of the times in {file}, or by a wrong clock: {_list(outside)}."]
 
 
 def _of_station(

@@ -66,7 +66,7 @@ def read_deployments(file: str) -> tuple[list[DeploymentRow], list[str]]:
     """Return the rows of the file, and notes. Raises DataError with every fault."""
     path = Path(file).expanduser()
     if not path.is_file():
-        raise DataError(f"export.deployments = {file}: there is no such file. Give a CSV file.")
+        raise DataError(f"export.deployments = {file}: there is no such file. Give a local CSV file.")
     names = [alias for aliases in ALIASES.values() for alias in aliases]
     table = read_raw_table(path, None, names)
     columns = {column: name for column, names in ALIASES.items() if (name := _first(table, names))}

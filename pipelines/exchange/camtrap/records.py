@@ -75,9 +75,11 @@ def add_records(rows: DataFrame, meanings: Meanings, needs_tag: Mapping[str, str
     rows = rows.join(F.broadcast(known), "shown", "left")
     kind = F.when(F.col("shown").isNotNull(), F.col("kind")).when(F.col("method") == "human", "unknown")
     is_person = F.col("label_source") == "person"
-    by_person = F.coalesce(F.when(is_person, F.coalesce("reviewer", F.lit("unknown"))), F.lit(LABELS_FILE))
+    by_person = F.when(is_person, F.col("reviewer")).otherwise(LABELS_FILE)
     by_model = F.format_string("irbis %s v%s", "model_name", "model_version")
-    is_human, is_machine = F.col("method") == "human", F.col("method") == "machine"
+    kind = F.coalesce(kind, F.lit("unclassified"))
+    method = F.when(kind != "unclassified", F.col("method"))
+    is_human, is_machine = method == "human", method == "machine"
     file_name = F.element_at(F.split("relative_path", "/"), -1)
     seconds = F.date_trunc("second", "captured_at")
     columns = {
@@ -88,14 +90,15 @@ def add_records(rows: DataFrame, meanings: Meanings, needs_tag: Mapping[str, str
         "mediaComments": F.concat(F.lit("failure: "), "failure"),
         "eventID": F.coalesce("burst_id", media_id()),
         "at": seconds,
-        "kind": F.coalesce(kind, F.lit("unclassified")),
+        "kind": kind,
+        "method": method,
         "classifiedBy": F.when(is_human, by_person).when(is_machine, by_model),
         "classified_at": F.when(is_human, F.when(is_person, F.col("reviewed_at"))).when(is_machine, F.col("scored_at")),
         "probability": F.when(is_machine, F.col("score")),
         "needs_review": F.coalesce("needs_review", F.lit(False)),
         "comment": F.when(is_human, F.col("comment")),
     }
-    kept = ("deploymentID", "offset", "method", "shown", "name", "tag")
+    kept = ("deploymentID", "offset", "shown", "name", "tag")
     return rows.select(*kept, *[column.alias(name) for name, column in columns.items()])
 
 

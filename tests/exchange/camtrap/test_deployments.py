@@ -15,12 +15,14 @@ MAY = Station(datetime(2024, 5, 1, 11), datetime(2024, 5, 9, 12), "C1")
 
 @pytest.fixture
 def make(tmp_path, make_settings):
-    def run(text: str | bytes, *stations: str, **settings: object) -> tuple[list[dict[str, str]], list[str]]:
+    def run(
+        text: str | bytes, *stations: str, only_with_images: bool = False, **settings: object
+    ) -> tuple[list[dict[str, str]], list[str]]:
         """Return the deployments, without empty values, and the notes."""
         (tmp_path / "d.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
         keys = {f"export.{name}": value for name, value in settings.items()}
         export = make_settings({"export.deployments": str(tmp_path / "d.csv"), **keys}).export
-        found, _, notes = make_deployments(dict.fromkeys(stations or ("S1",), MAY), export)
+        found, _, notes = make_deployments(dict.fromkeys(stations or ("S1",), MAY), export, only_with_images)
         rows = [dict(zip(COLUMNS, each.values(), strict=True)) for each in found]
         return [{name: value for name, value in row.items() if value} for row in rows], notes
 
@@ -143,6 +145,16 @@ def test_deployments_without_images_stay_where_their_times_are_known(make):
         f"{HEADER}S1,1,1,,,UTC,\nS2,1,1,2024-01-01,2024-02-01,UTC,\nS3,1,1,,,UTC,\nS2,1,1,2024-01-01,2024-02-01,UTC,\n"
     )
     assert [row["deploymentID"] for row in make(text)[0]] == ["S1", "S2"]
+    assert [row["deploymentID"] for row in make(text, only_with_images=True)[0]] == ["S1"]
+
+
+def test_images_outside_of_the_only_deployment_of_their_station_are_noted(make):
+    text = f"{HEADER}S1,1,1,2024-05-02,2024-06-01,UTC,\nS2,1,1,2024-05-01,2024-06-01,UTC,\nS3,1,1,,2024-05-08,UTC,\n"
+    (note,) = make(text, "S1", "S2", "S3")[1]
+    assert note.endswith(
+        "S1 (images from 2024-05-01 11:00:00 to 2024-05-09 12:00:00), S3 (images from 2024-05-01 11:00:00 to "
+        "2024-05-09 12:00:00)."
+    )
 
 
 def test_a_file_that_is_not_there_is_named(make, make_settings, tmp_path: Path):
