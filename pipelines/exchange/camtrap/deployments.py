@@ -50,7 +50,7 @@ class Deployment:
     identifier: str
     start: datetime
     end: datetime
-    offset: str  # of the camera's clock from UTC, such as +01:00 or Z
+    utc_offset: str  # of the camera's clock from UTC, such as +01:00 or Z
     latitude: str
     longitude: str
     uncertainty: str
@@ -69,8 +69,8 @@ class Deployment:
             "latitude": self.latitude,
             "longitude": self.longitude,
             "coordinateUncertainty": self.uncertainty,
-            "deploymentStart": f"{self.start:%Y-%m-%dT%H:%M:%S}{self.offset}",
-            "deploymentEnd": f"{self.end:%Y-%m-%dT%H:%M:%S}{self.offset}",
+            "deploymentStart": f"{self.start:%Y-%m-%dT%H:%M:%S}{self.utc_offset}",
+            "deploymentEnd": f"{self.end:%Y-%m-%dT%H:%M:%S}{self.utc_offset}",
             "cameraID": self.row.values.get("cameraID") or self.camera,
             "deploymentComments": self.comments,
         }

@@ -53,7 +53,7 @@ def assign_deployments(rows: DataFrame, deployments: Sequence[Deployment]) -> Da
     """
     ddl = "station string, deploymentID string, offset string, since timestamp, until timestamp"
     values = [
-        (each.row.station, each.identifier, each.offset, _as_utc(each.since), _as_utc(each.until))
+        (each.row.station, each.identifier, each.utc_offset, _as_utc(each.since), _as_utc(each.until))
         for each in deployments
     ]
     known = rows.sparkSession.createDataFrame(values, ddl)
