@@ -11,6 +11,7 @@ from pipelines.config.types import (
     Fraction,
     Fractions,
     Hosts,
+    Label,
     Labels,
     StorageUri,
     StringList,
@@ -148,23 +149,27 @@ class Report(SettingsSection):
 
 
 class LabelMeaning(SettingsSection):
-    """What a label means in the formats of other programs."""
+    """What a label means to the other programs."""
 
     type: Literal["animal", "human", "vehicle", "blank", "unknown", "unclassified"] = "animal"
     scientific_name: str | None = None
 
 
+SamplingDesign = Literal[
+    "simpleRandom", "systematicRandom", "clusteredRandom", "experimental", "targeted", "opportunistic"
+]
+
+
 class ExportSettings(SettingsSection):
     deployments: str | None
-    labels: Annotated[dict[str, LabelMeaning], BeforeValidator(parse_json)]
+    labels: Annotated[dict[Label, LabelMeaning], BeforeValidator(parse_json)]
     leave_out_people: bool
     coordinate_decimals: Annotated[int, Field(ge=0, le=6)] | None
     time_zone: str | None
+    columns: Annotated[dict[str, str], BeforeValidator(parse_mapping)]
     title: str | None
     contributor: str | None
-    sampling_design: Literal[
-        "simpleRandom", "systematicRandom", "clusteredRandom", "experimental", "targeted", "opportunistic"
-    ]
+    sampling_design: SamplingDesign
 
 
 class TrackingSettings(SettingsSection):

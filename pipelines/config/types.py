@@ -28,12 +28,11 @@ def split_commas(value: Any) -> Any:
 
 
 def parse_json(value: Any) -> Any:
-    """Parse JSON text; return other values unchanged. Raises ValueError."""
     return json.loads(value) if isinstance(value, str) else value
 
 
 def parse_mapping(value: Any) -> Any:
-    """Parse a mapping of simple values from JSON text; return other values unchanged. Raises ValueError."""
+    """Parse a mapping from JSON text; return other values unchanged. Raises ValueError."""
     value = parse_json(value)
     for name, item in value.items() if isinstance(value, dict) else ():
         if not isinstance(item, (str, int, float)):
@@ -122,10 +121,8 @@ StorageUri = Annotated[Text, AfterValidator(normalize_scheme), AfterValidator(to
 StringList = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(split_commas)]
 Hosts = Annotated[list[Annotated[str, AfterValidator(validate_host)]], BeforeValidator(split_commas)]
 Digests = Annotated[list[Annotated[str, AfterValidator(validate_sha256)]], BeforeValidator(split_commas)]
-Labels = Annotated[
-    list[Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(validate_label)]],
-    BeforeValidator(split_commas),
-]
+Label = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(validate_label)]
+Labels = Annotated[list[Label], BeforeValidator(split_commas)]
 Fractions = Annotated[
     list[Annotated[float, Field(gt=0, lt=1)]],
     Field(min_length=3, max_length=3),
