@@ -65,7 +65,7 @@ def read_package_labels(package: Package, meanings: Mapping[str, Meaning] | None
     result = PackageLabels(pd.DataFrame())
     is_orphan = (observations["mediaID"] != "") & ~observations["mediaID"].isin(media.index)
     if is_orphan.any():
-        result.left_out["observations of images that are not in the media table"] = int(is_orphan.sum())
+        result.left_out["of images that are not in the media table"] = int(is_orphan.sum())
     is_machine = observations["classificationMethod"].str.lower() == "machine"
     parts, rest = [], media
     for rows, machine in ((observations[~is_machine], False), (observations[is_machine], True)):
@@ -76,7 +76,7 @@ def read_package_labels(package: Package, meanings: Mapping[str, Meaning] | None
             rest = rest[~rest.index.isin(labels.index)]
     labels = pd.concat(parts)
     several, unnamed = labels["label"] == SEVERAL, (labels["label"] == "") & ~labels["is_unknown"]
-    for reason, count in (("images with several species", several.sum()), ("animals without a species", unnamed.sum())):
+    for reason, count in (("with several species", several.sum()), ("without a species", unnamed.sum())):
         if count:
             result.left_out[reason] += int(count)
     result.rows = _with_media(labels[~several & ~unnamed], media, package)
@@ -89,10 +89,8 @@ def read_package(package: Package, configured: frozenset[str] = frozenset()) -> 
     rows = found.rows[~found.rows["is_machine"]]
     names = {"label": "observations", "station": "deployments", "captured_at": "timestamp", "sequence": "eventID"}
     names = {column: name for column, name in names.items() if column not in configured}
-    left_out = (
-        Counter({"images that only a model has classified": int(found.rows["is_machine"].sum())}) + found.left_out
-    )
-    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in left_out.items())
+    left_out = Counter({"classified by a model only": int(found.rows["is_machine"].sum())}) + found.left_out
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
     notes = [*found.notes, *([f"Treated as unlabelled: {reasons}."] if reasons else [])]
     below = join_path(rows["deployment"], rows["file_name"])
     paths = [

@@ -125,9 +125,7 @@ def test_a_package_is_a_labels_file(tmp_path, form):
     assert (row["path"], row["label"], row["station"]) == ("survey/d1/1.JPG", "Lepus", "Oak")
     assert str(row["captured_at"]) == "2024-05-01 11:00:00+00:00"  # the camera's clock, as EXIF has it
     assert line.startswith(f"{path.name} (Camtrap DP): label = observations, path = deploymentID/fileName, ")
-    assert notes == [
-        "Treated as unlabelled: images that only a model has classified (1), animals without a species (1)."
-    ]
+    assert notes == ["Treated as unlabelled: 1 classified by a model only, 1 without a species."]
     names = [path.name] if form == "zip" else ["datapackage.json", *(f"{name}.csv" for name in TABLES)]
     assert [file.name for file in package_files(path)] == names
 

@@ -48,7 +48,7 @@ def export(source: Export) -> Exported:
     stations = _find_stations(usable)
     without_time = rows.where("captured_at is null").count()
     without_station = rows.where("captured_at is not null and station is null").count()
-    _leave_out(result, {"images without a capture time": without_time, "images without a station": without_station})
+    _leave_out(result, {"without a capture time": without_time, "without a station": without_station})
     if not stations:
         raise DataError(
             f"No image can be exported to Camtrap DP: {without_time:,} have no capture time, {without_station:,} no "
@@ -176,11 +176,11 @@ def _select(table: DataFrame, leaves_out_people: bool, result: Exported) -> Data
         for row in table.groupBy(is_person.alias("is_person"), is_outside.alias("is_outside"), "kind").count().collect()
     }
     outside = sum(count for (_, is_outside, _), count in counts.items() if is_outside)
-    _leave_out(result, {"images taken at no time of a deployment": outside})
+    _leave_out(result, {"taken at no time of a deployment": outside})
     kept = table.where("deploymentID is not null")
     if leaves_out_people:
         kept = kept.where(~is_person)
-        _leave_out(result, {"images of people": counts.get((True, False, "human"), 0)})
+        _leave_out(result, {"of people": counts.get((True, False, "human"), 0)})
         if unclassified := counts.get((False, False, "unclassified"), 0):
             result.notes.append(f"{unclassified:,} images are unclassified: they may show people.")
     return kept
