@@ -57,11 +57,11 @@ def read_package_labels(package: Package, meanings: Mapping[str, Meaning] | None
     media = _texts(package.read("media", MEDIA), MEDIA, ("mediaID", "filePath"))
     observations = _texts(package.read("observations", OBSERVATIONS), OBSERVATIONS, ("observationType",))
     add_labels(observations, package, meanings or {})
+    media = _by_id(media, package)
+    media["event"] = events_of_media(media, observations)
     observations = observations[observations["rank"] > 0]
     if is_own(package):  # its events repeat what its images say, of which each has an observation
         observations = observations[observations["mediaID"] != ""]
-    media = _by_id(media, package)
-    media["event"] = events_of_media(media, observations)
     result = PackageLabels(pd.DataFrame())
     is_orphan = (observations["mediaID"] != "") & ~observations["mediaID"].isin(media.index)
     if is_orphan.any():

@@ -83,6 +83,7 @@ def labels(folder: Path, **options: object) -> dict[str, str | None]:
             "o2,d1,m2,e1,,,animal,Canis,human,ana,,\n",
             {"m1": "Lepus", "m2": "Canis"},
         ),
+        ("o1,d1,m3,e1,,,unclassified,,,,,\no2,d1,,e1,,,animal,Lepus,human,ana,,\n", {"m3": "Lepus"}),
     ],
 )
 def test_an_image_has_the_label_of_its_person_its_event_or_a_model(tmp_path, observations, expected):
@@ -128,6 +129,11 @@ def test_a_package_is_a_labels_file(tmp_path, form):
     assert notes == ["Treated as unlabelled: 1 classified by a model only, 1 without a species."]
     names = [path.name] if form == "zip" else ["datapackage.json", *(f"{name}.csv" for name in TABLES)]
     assert [file.name for file in package_files(path)] == names
+
+
+def test_a_package_that_only_a_model_has_classified_has_no_labels(tmp_path):
+    table = read_label_table(str(write_package(tmp_path / "p", "o1,d1,m1,,,,animal,Lepus,machine,M,,0.3\n")))
+    assert (len(table.rows), table.notes) == (0, ("Treated as unlabelled: 1 classified by a model only.",))
 
 
 def descriptor(path: str = "media.csv", profile: str = PROFILE, **more: object) -> dict[str, str]:

@@ -169,7 +169,7 @@ def _find_tags(meanings: Mapping[str, Meaning]) -> dict[str, str]:
 
 
 def _select(table: DataFrame, leaves_out_people: bool, result: Exported) -> DataFrame:
-    """Return the images that are exported; count the others by reason."""
+    """Return the images that are exported; count the others by reason. Raises DataError if none is left."""
     is_person, is_outside = F.col("kind") == "human", F.col("deploymentID").isNull()
     counts = {
         (row["is_person"], row["is_outside"], row["kind"]): row["count"]
@@ -177,12 +177,15 @@ def _select(table: DataFrame, leaves_out_people: bool, result: Exported) -> Data
     }
     outside = sum(count for (_, is_outside, _), count in counts.items() if is_outside)
     _leave_out(result, {"taken at no time of a deployment": outside})
-    kept = table.where("deploymentID is not null")
+    kept, count = table.where("deploymentID is not null"), sum(counts.values()) - outside
     if leaves_out_people:
-        kept = kept.where(~is_person)
+        kept, count = kept.where(~is_person), count - counts.get((True, False, "human"), 0)
         _leave_out(result, {"of people": counts.get((True, False, "human"), 0)})
         if unclassified := counts.get((False, False, "unclassified"), 0):
             result.notes.append(f"{unclassified:,} images are unclassified: they may show people.")
+    if not count:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in result.left_out.items())
+        raise DataError(f"No image is left to export: {reasons}. Correct the deployments file or the settings export.")
     return kept
 
 

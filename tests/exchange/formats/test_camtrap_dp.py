@@ -172,6 +172,13 @@ def test_a_station_without_coordinates_or_time_zone_is_named(spark, make_setting
     assert len(faults("station,lat,lon\nS1,,\nS2,1,1\n")) == 3
 
 
+def test_an_export_without_images_is_refused_with_the_reasons(spark, settings, tmp_path):
+    rows = [export_row("1.jpg", **by_source("person")), export_row("2.jpg", captured_at="2020-01-01 00:00:00")]
+    with pytest.raises(DataError, match="left to export: 1 taken at no time of a deployment, 1 of people"):
+        export(make_export(spark, tmp_path / "out", settings({"export.leave_out_people": True}), rows))
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_no_file_that_irbis_did_not_write_is_replaced(spark, make_settings, tmp_path):
     (tmp_path / "deployments.csv").write_text(STATIONS, encoding="utf-8")
     settings = make_settings({"export.deployments": str(tmp_path / "deployments.csv")})
