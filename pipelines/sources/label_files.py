@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +19,8 @@ from pipelines.errors import DataError
 from pipelines.sources.label_tables import ALIASES, RawTable
 from pipelines.sources.label_tables.raw import column_key
 
+HEAD_BYTES = 2**18  # enough for the header of a table
+CHUNK_ROWS = 50_000
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATORS = ",;\t|"
 KNOWN_HEADERS = {column_key(alias) for aliases in ALIASES.values() for alias in aliases} | {
@@ -55,6 +57,59 @@ def read_raw_table(path: Path, content: bytes | None, names: Collection[str] = (
         raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}.") from error
 
 
+def read_columns(file: str, stream: IO[bytes], columns: Collection[str]) -> RawTable:
+    """Return those of the columns that a CSV file has. The file's text is never in memory as a whole.
+
+    Raises DataError if the file is not a table, or its encoding is ambiguous.
+    """
+    head = stream.read(HEAD_BYTES)
+    is_utf16 = head.startswith(UTF16)
+    whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
+    text = head.decode("utf-16", "ignore") if is_utf16 else _decode(Path(file), whole)
+    if not text.strip():
+        raise DataError(f"{file} is empty. Give a file with a header.")
+    keys = {column_key(name) for name in columns}
+    separator = _find_separator(text, keys)
+    headers = _read_header(text, separator)
+    wanted = [i for i, header in enumerate(headers) if column_key(header) in keys]
+    stream.seek(0)
+    try:
+        cells = _parse_csv(file, stream, separator, len(headers), wanted, "utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        stream.seek(0)
+        _decode(Path(file), stream.read())  # says where
+        raise
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{file} cannot be read as a table: {str(error).splitlines()[0]}.") from error
+    return RawTable(file, [headers[i] for i in wanted], cells.set_axis(range(len(wanted)), axis=1))
+
+
+def _parse_csv(
+    file: str, source: Any, separator: str, width: int, columns: list[int] | None = None, encoding: str = "utf-8"
+) -> pd.DataFrame:
+    columns = list(range(width)) if columns is None else columns
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+            chunks = pd.read_csv(
+                source,
+                sep=separator,
+                header=0,
+                names=list(range(width)),
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                encoding=encoding,
+                chunksize=CHUNK_ROWS,  # `usecols` would be faster, but is silent on rows that are too long
+            )
+            parts = [chunk[columns] for chunk in chunks]
+    except pd.errors.ParserWarning as error:
+        raise DataError(
+            f"{file} has rows with more values than its header has names. Put values with a comma in quotes."
+        ) from error
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns, dtype=object)
+
+
 def _read_csv(path: Path, content: bytes, names: Collection[str]) -> RawTable:
     text = _skip_preamble(_decode(path, content))
     if not text.strip():
@@ -64,22 +119,7 @@ def _read_csv(path: Path, content: bytes, names: Collection[str]) -> RawTable:
         text = _skip_preamble(text[declared.end() :])
     separator = declared[1] if declared else _find_separator(text, {column_key(name) for name in names} | KNOWN_HEADERS)
     headers = _read_header(text, separator)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
-            cells = pd.read_csv(
-                io.StringIO(text, newline=""),
-                sep=separator,
-                header=0,
-                names=list(range(len(headers))),
-                dtype=str,
-                keep_default_na=False,
-                index_col=False,
-            )
-    except pd.errors.ParserWarning as error:
-        raise DataError(
-            f"{path} has rows with more values than its header has names. Put values with a comma in quotes."
-        ) from error
+    cells = _parse_csv(str(path), io.StringIO(text, newline=""), separator, len(headers))
     return RawTable(str(path), headers, cells)
 
 

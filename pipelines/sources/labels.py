@@ -1,4 +1,4 @@
-"""Read a labels file: a CSV or Parquet file with a row for each image."""
+"""Read a labels file: a CSV or Parquet file with a row for each image, or a Camtrap DP package."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.label_text import canonical_text, is_unknown_name
+from pipelines.sources.camtrap_labels import read_package
+from pipelines.sources.camtrap_package import is_package, open_package
 from pipelines.sources.label_files import is_parquet, read_raw_table
 from pipelines.sources.label_tables import ALIASES, RawTable, TableContent, read_table
 from pipelines.sources.label_times import OFFSET, parse_times
@@ -60,10 +62,13 @@ def read_label_table(
 ) -> LabelTable:
     """Read a labels file. Paths use `/` and composed characters (NFC).
 
+    `file` may be a Camtrap DP package: a folder, its datapackage.json, or a zip archive of it.
     `content`: the bytes of a remote file; `columns`: the setting sources.columns. Raises
     DataError with every fault: no such file, missing or ambiguous columns, an image with two labels, invalid times.
     """
     path = Path(file).expanduser()
+    if is_package(path, content):
+        return _validate(file.rstrip("/"), _read_package(file, path, content, columns or {}), now)
     if content is None and not is_parquet(path) and path.is_dir():
         raise DataError(f"sources.labels = {file} is a folder. Give the labels file in it, `folder` or `none`.")
     if content is None and not path.exists():
@@ -71,6 +76,15 @@ def read_label_table(
     raw = read_raw_table(path, content, (columns or {}).values())
     raw = RawTable(file, raw.headers, raw.cells)
     return _validate(file, read_table(raw, columns or {}), now)
+
+
+def _read_package(file: str, path: Path, content: bytes | None, columns: Mapping[str, str]) -> TableContent:
+    if named := sorted(column for column, name in columns.items() if name):
+        raise DataError(
+            f"sources.columns.{named[0]} = {columns[named[0]]}: {file} is a Camtrap DP package, whose columns are "
+            "known. Leave the setting out."
+        )
+    return read_package(open_package(path, content), frozenset(columns))
 
 
 def normalize_path(path: str) -> str:

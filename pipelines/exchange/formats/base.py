@@ -55,6 +55,7 @@ class Export:
     settings: Settings
     created_at: datetime  # in UTC
     title: str  # of the data: the registered dataset, else the name of the folder of images
+    is_filtered: bool = False  # whether filters have left out images
 
 
 @dataclass
