@@ -1,10 +1,10 @@
-"""Read a labels file: a CSV or Parquet file with a row for each image."""
+"""Read a labels file: a CSV or Parquet file with a row for each image, or COCO Camera Traps."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pandas as pd
 from pipelines.errors import DataError
 from pipelines.label_text import canonical_text, is_unknown_name
 from pipelines.sources.label_files import is_parquet, read_raw_table
-from pipelines.sources.label_tables import ALIASES, RawTable, TableContent, read_table
+from pipelines.sources.label_tables import ALIASES, TableContent, read_table
 from pipelines.sources.label_times import OFFSET, parse_times
 
 # Missing values as R, pandas, Excel and databases write them
@@ -69,8 +69,7 @@ def read_label_table(
     if content is None and not path.exists():
         raise DataError(f"sources.labels = {file}: there is no such file. Give a file, `folder` or `none`.")
     raw = read_raw_table(path, content, (columns or {}).values())
-    raw = RawTable(file, raw.headers, raw.cells)
-    return _validate(file, read_table(raw, columns or {}), now)
+    return _validate(file, read_table(replace(raw, file=file), columns or {}), now)
 
 
 def normalize_path(path: str) -> str:

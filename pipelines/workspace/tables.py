@@ -26,6 +26,7 @@ SCHEMAS = {
     "features": schemas.FEATURES,
     "predictions": schemas.PREDICTIONS,
     "labels": schemas.LABELS,
+    "detections": schemas.DETECTIONS,
     "datasets": schemas.DATASETS,
 }
 CREATED_BY = {
@@ -33,6 +34,7 @@ CREATED_BY = {
     "features": "irbis featurize",
     "predictions": "irbis score",
     "labels": "irbis review",
+    "detections": "irbis import FILE",
     "datasets": "irbis datasets add NAME --images DIR",
 }
 ROW_KEY = ["path", "ingested_at"]  # identifies a row of images
@@ -41,7 +43,7 @@ BROADCAST_MAX_ROWS = 200_000  # paths or hashes
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a workspace: images, features, predictions, labels, datasets."""
+    """The tables of a workspace: images, features, predictions, labels, detections, datasets."""
 
     spark: SparkSession
     workspace: str

@@ -34,7 +34,7 @@ EXPORT_ROWS = """
     reviewed_at timestamp,             -- When, in UTC
     is_unknown boolean,                -- A person has decided that they cannot tell
     comment string,                    -- The person's comment
-    prediction string,                 -- The model's answer: of the burst, where bursts are aggregated; null: not scored
+    prediction string,                 -- The model's answer, of the burst where bursts are aggregated; null: not scored
     score double,                      -- Probability of `prediction`
     image_prediction string,           -- The most probable label of the image alone
     image_score double,                -- Probability of `image_prediction`
@@ -43,26 +43,6 @@ EXPORT_ROWS = """
     model_name string,                 -- Registered model
     model_version string,              -- Its version
     scored_at timestamp                -- Time of scoring
-"""
-
-# One row for each box that a detector has found. It belongs to the content, like a decision.
-DETECTIONS = """
-    content_hash string,      -- SHA-256 of the bytes
-    path string,              -- Where they were found
-    number int,               -- Of the box in its image and file, from 0; -1: the detector found nothing
-    category string,          -- animal, person, vehicle, or the detector's own name; null where number is -1
-    score double,             -- Confidence of the detector
-    x double,                 -- Left edge, as a fraction of the width
-    y double,                 -- Upper edge, as a fraction of the height
-    width double,             -- Fraction of the width
-    height double,            -- Fraction of the height
-    label string,             -- The classifier's most probable label for the box; null: none
-    label_score double,       -- Probability of `label`
-    detector string,          -- Name and version, as in the file
-    source string,            -- Format of the file
-    file string,              -- Name of the file
-    file_sha256 string,       -- Of its content: the same file is imported once
-    imported_at timestamp     -- Time of the import
 """
 
 
@@ -93,8 +73,8 @@ class Imported:
 
     `labels`: columns path (as in the file), label (null: see is_unknown), and where the format has them is_unknown,
     reviewer, reviewed_at (in UTC), comment, is_machine (a model's answer, which is imported only if asked for),
-    station, captured_at, path_1, path_2, ... (alternative paths). `detections`: chunks with the columns of DETECTIONS
-    from number to detector, and path.
+    station, captured_at, path_1, path_2, ... (alternative paths). `detections`: chunks with the columns of the
+    table detections from number to detector, and path.
     """
 
     program: str  # as messages name it
