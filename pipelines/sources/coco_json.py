@@ -15,6 +15,8 @@ from pipelines.label_text import canonical_text
 from pipelines.sources.json_files import JsonFile
 
 NONE, SEVERAL = -1, -2  # instead of the index of a label
+BOXES, SEQUENCE_LEVEL = ("bbox", "bbox_relative"), "sequence_level_annotation"  # of an annotation
+FLAGS = (*BOXES, SEQUENCE_LEVEL)
 FIELDS = ("location", "datetime", "seq_id")  # of an image, as text
 
 
@@ -95,7 +97,7 @@ def read_coco(file: JsonFile) -> CocoFile:
         has_several_labels=codes == SEVERAL,
         is_machine=(pd.Series(by_people) == NONE) & (codes != NONE),
     )
-    return CocoFile(file, rows, positions, categories, "bbox" in flags, "sequence_level_annotation" in flags)
+    return CocoFile(file, rows, positions, categories, bool(flags & set(BOXES)), SEQUENCE_LEVEL in flags)
 
 
 def _read_categories(file: JsonFile, faults: Faults) -> dict[str, str]:
@@ -141,7 +143,7 @@ def _to_pixels(side: Any) -> int:
 def _read_annotations(
     file: JsonFile, positions: dict[str, int], index: dict[str, int], faults: Faults
 ) -> tuple[array[int], array[int], set[str]]:
-    """Return the index of each image's label by people and by models, and which of two fields occur."""
+    """Return the index of each image's label by people and by models, and which of FLAGS occur."""
     by_people, by_models = (array("i", [NONE]) * len(positions) for _ in range(2))
     flags: set[str] = set()
     for each in file.items("annotations"):
@@ -154,7 +156,7 @@ def _read_annotations(
         else:
             labels = by_people if each.get("score") is None else by_models
             labels[position] = label if labels[position] in (NONE, label) else SEVERAL
-            flags.update(name for name in ("bbox", "sequence_level_annotation") if each.get(name))
+            flags.update(name for name in FLAGS if each.get(name))
     return by_people, by_models, flags
 
 

@@ -15,7 +15,9 @@ from pipelines.sources.labels import LabelTable, read_label_table
 CATEGORIES = [{"id": 0, "name": "empty"}, {"id": 7, "name": " Vulpes  vulpes"}]
 
 
-def labels_of(folder: Path, images: list[Any], annotations: list[Any], categories: list[Any] = CATEGORIES) -> LabelTable:
+def labels_of(
+    folder: Path, images: list[Any], annotations: list[Any], categories: list[Any] = CATEGORIES
+) -> LabelTable:
     file = folder / "lila.json"
     # LILA's files have the annotations before the images
     file.write_text(json.dumps({"annotations": annotations, "images": images, "categories": categories}))
