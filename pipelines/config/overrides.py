@@ -15,7 +15,7 @@ SETTING_OPTIONS = {
     "labels": (
         "sources.labels",
         "CSV",
-        "Labels: a CSV or Parquet file, a Camtrap DP package, `folder`, `folder:N` or `none`.",
+        "Labels: a CSV, Parquet or COCO file, a Camtrap DP package, `folder`, `folder:N` or `none`.",
     ),
     "workspace": ("workspace", "DIR", "Folder of tables, MLflow's database, reports and logs."),
     "backbone": ("featurize.backbone", "NAME", "Pretrained network that computes the features; join several by +."),

@@ -1,4 +1,4 @@
-"""Read a labels file (CSV, TSV, Parquet), saved by any program, into a table of text."""
+"""Read a labels file (CSV, TSV, Parquet, JSON), saved by any program, into a table of text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import DataError
-from pipelines.sources.label_tables import ALIASES, RawTable
+from pipelines.sources.coco_json import is_coco, raw_cells, read_coco
+from pipelines.sources.json_files import JsonFile
+from pipelines.sources.label_tables import ALIASES, RawTable, coco
 from pipelines.sources.label_tables.raw import column_key
 
 HEAD_BYTES = 2**18  # enough for the header of a table
@@ -33,8 +35,7 @@ BINARY_SIGNATURES = (
     (b"\xd0\xcf\x11\xe0", "is an Excel workbook, not text. Save the sheet as 'CSV UTF-8'"),
     (b"\x1f\x8b", "is compressed (gzip). Unpack it first: gunzip FILE"),
     (b"SQLite format 3", "is a database (such as Timelapse's .ddb). Export it as CSV from the program"),
-    (b"{", "is JSON, not a table. Export its labels as CSV with columns path and label"),
-    (b"[{", "is JSON, not a table. Export its labels as CSV with columns path and label"),
+    (b"[", "is JSON, but not COCO Camera Traps. Export its labels as CSV with columns path and label"),
     (b"PAR1", "is a Parquet file under another name. Rename it to end in .parquet"),
 )
 
@@ -52,6 +53,8 @@ def read_raw_table(path: Path, content: bytes | None, names: Collection[str] = (
     try:
         if is_parquet(path):  # may be a folder, as Spark writes it
             return _read_parquet(path, path if content is None else pa.BufferReader(content))
+        if is_json(path, content):
+            return _read_json(JsonFile(path, content))
         return _read_csv(path, path.read_bytes() if content is None else content, names)
     except (ValueError, OSError, csv.Error, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}.") from error
@@ -108,6 +111,26 @@ def _parse_csv(
             f"{file} has rows with more values than its header has names. Put values with a comma in quotes."
         ) from error
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns, dtype=object)
+
+
+def is_json(path: Path, content: bytes | None) -> bool:
+    """Return whether the file is a JSON object, by its first characters."""
+    if content is None:
+        with path.open("rb") as file:
+            content = file.read(100)
+    return content[:100].lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(b"{")
+
+
+def _read_json(file: JsonFile) -> RawTable:
+    """Read COCO Camera Traps, the only JSON that holds people's labels and no other tables."""
+    if not is_coco(file):
+        raise DataError(
+            f"{file} is JSON, but not COCO Camera Traps: it lacks images, annotations or categories. Results of "
+            "MegaDetector or SpeciesNet are not labels: `irbis import FILE`. Other labels: export them as CSV with "
+            "columns path and label."
+        )
+    cells, notes = raw_cells(read_coco(file))
+    return RawTable(str(file), list(coco.HEADERS), cells, tuple(notes))
 
 
 def _read_csv(path: Path, content: bytes, names: Collection[str]) -> RawTable:

@@ -123,8 +123,9 @@ def _replace(file: LabelFile, stored_file: SourceFile | None, target: AzureBlobs
 
 
 def _content_type(name: str) -> str:
-    is_binary = name.lower().endswith((".parquet", ".pq", ".zip"))
-    return "application/octet-stream" if is_binary else "text/csv; charset=utf-8"
+    if name.lower().endswith((".parquet", ".pq", ".zip")):
+        return "application/octet-stream"
+    return "application/json" if name.lower().endswith(".json") else "text/csv; charset=utf-8"
 
 
 def _plan_named_file(folder: Folder, paths: list[str], rules: Sources, folder_files: list[str]) -> LabelPlan:

@@ -1,10 +1,10 @@
-"""Read a labels file: a CSV or Parquet file with a row for each image, or a Camtrap DP package."""
+"""Read a labels file: CSV, Parquet or COCO Camera Traps, with a row for each image, or a Camtrap DP package."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pipelines.label_text import canonical_text, is_unknown_name
 from pipelines.sources.camtrap_labels import read_package
 from pipelines.sources.camtrap_package import is_package, open_package
 from pipelines.sources.label_files import is_parquet, read_raw_table
-from pipelines.sources.label_tables import ALIASES, RawTable, TableContent, read_table
+from pipelines.sources.label_tables import ALIASES, TableContent, read_table
 from pipelines.sources.label_times import OFFSET, parse_times
 
 # Missing values as R, pandas, Excel and databases write them
@@ -74,8 +74,7 @@ def read_label_table(
     if content is None and not path.exists():
         raise DataError(f"sources.labels = {file}: there is no such file. Give a file, `folder` or `none`.")
     raw = read_raw_table(path, content, (columns or {}).values())
-    raw = RawTable(file, raw.headers, raw.cells)
-    return _validate(file, read_table(raw, columns or {}), now)
+    return _validate(file, read_table(replace(raw, file=file), columns or {}), now)
 
 
 def _read_package(file: str, path: Path, content: bytes | None, columns: Mapping[str, str]) -> TableContent:
