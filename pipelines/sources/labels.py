@@ -15,7 +15,7 @@ from pipelines.label_text import canonical_text, is_unknown_name
 from pipelines.sources.camtrap_labels import read_package
 from pipelines.sources.camtrap_package import is_package, open_package
 from pipelines.sources.label_files import is_parquet, read_raw_table
-from pipelines.sources.label_tables import ALIASES, TableContent, read_table
+from pipelines.sources.label_tables import ALIASES, RawTable, TableContent, read_table
 from pipelines.sources.label_times import OFFSET, parse_times
 
 # Missing values as R, pandas, Excel and databases write them
