@@ -23,7 +23,7 @@ INSTALL := $(UV) pip install --quiet --build-constraint requirements/build.txt
 install = $(INSTALL) --compile-bytecode --python $(BIN)/python --require-hashes --only-binary :all: --no-binary pyspark -r requirements/$(1).txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo full unit test test-full slow kills test-clusters clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build docs graphs clean azure-up azure-stop azure-down
+.PHONY: help demo full unit test test-full slow kills test-clusters test-exchange clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build docs graphs clean azure-up azure-stop azure-down
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ kills: $(READY) ## Kill commands 200 times (KILLS=20: fewer) at random moments, 
 
 test-clusters: ## Run the tests on real clusters: YARN with Livy, a standalone master (20 min; needs Python 3.10)
 	@$(MAKE) --no-print-directory clusters LANE=hdinsight-5.1
+
+test-exchange: $(READY) .venv-exchange/.ready ## Run the tests of exports with the validators of megadetector-utils (0.7 GB on disk)
+	@$(BIN)/python -m pytest $(or $(TESTS),tests/exchange/test_megadetector_utils.py)
 
 clusters: $(READY)
 	@$(BIN)/python -m pytest -m clusters $(or $(TESTS),tests/clusters)
@@ -120,6 +123,10 @@ $(READY): $(CREATED) requirements/default.txt
 	@$(call install,default)
 	@touch $@
 endif
+
+.venv-exchange/.ready: requirements/exchange.txt | $(UV)
+	@$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
+	@$(INSTALL) --python $(@D)/bin/python --require-hashes --only-binary :all: --no-binary clipboard -r $< && touch $@
 
 .tools/npm/node_modules/azurite:
 	@mkdir -p .tools/npm

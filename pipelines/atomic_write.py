@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # raised by mounted buckets, which have no fsync
 
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file atomically and create its folder if it is missing. On return, the data is on the disk."""
+    with open_atomic(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to write to, which gets its name at the end of the block. If that fails, no file is left.
+
+    The folder is created if it is missing. After the block, the data is on the disk.
+    """
     draft = path.with_name(f".{path.name[:80]}.{os.getpid()}.draft")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        draft.write_bytes(content)
+        with draft.open("wb") as file:
+            yield file
         sync(draft)
         os.replace(draft, path)
     finally:

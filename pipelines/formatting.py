@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,23 @@ def pluralize(count: int, noun: str, plural: str = "") -> str:
 def format_percent(fraction: float | None) -> str:
     """Return a fraction as 84.8 %, with a narrow no-break space; None and NaN as a dash."""
     return UNKNOWN if fraction is None or fraction != fraction else f"{100 * fraction:.1f}\N{NARROW NO-BREAK SPACE}%"
+
+
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Return `11 truncated, 2 empty`: the largest count first."""
+    return ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def format_duration(seconds: float) -> str:
+    """Return `6 min 12 s`, `2 h 5 min`, `3.4 s`: at most two units."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def format_interval(figure: Interval) -> str:

@@ -64,8 +64,13 @@ def _count(images: int, by_people: int) -> str:
     return f"{images:,} images" + (f", {by_people:,} labelled by people" if by_people else "")
 
 
-def require_known_labels(setting: str, labels: Iterable[str], known_labels: Iterable[str], noun: str) -> None:
-    """Raise DataError if a setting names unknown labels; suggest the closest known ones. `noun`: what has labels."""
+def require_known_labels(
+    setting: str, labels: Iterable[str], known_labels: Iterable[str], noun: str, kind: str = "label"
+) -> None:
+    """Raise DataError if a setting names unknown labels; suggest the closest known ones.
+
+    `noun`: what has labels; `kind`: what they are.
+    """
     known = sorted(known_labels)
     by_lower_case = {label.lower(): label for label in known}
     unknown = []
@@ -75,7 +80,7 @@ def require_known_labels(setting: str, labels: Iterable[str], known_labels: Iter
     if unknown:
         shown = f"{', '.join(known[:20])}{f' and {len(known) - 20:,} more' if len(known) > 20 else ''}"
         raise DataError(
-            f"{setting} names {', '.join(unknown)}, but no {noun} has that label. The labels are {shown or 'none'}."
+            f"{setting} names {', '.join(unknown)}, but no {noun} has that {kind}. The {kind}s are {shown or 'none'}."
         )
 
 

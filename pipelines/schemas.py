@@ -134,6 +134,27 @@ LABELS = """
     comment string            -- Free text
 """
 
+# One row per box that a detector found, and one per image in which it found nothing; append-only. A box belongs to the
+# content, like a decision. The boxes of a content are those of the newest import.
+DETECTIONS = """
+    content_hash string,      -- SHA-256 of the bytes
+    path string,              -- Where they were found
+    number int,               -- Of the box in its image and file, from 0; -1: the detector found nothing
+    category string,          -- animal, person, vehicle, or the detector's own name; null where number is -1
+    score double,             -- Confidence of the detector
+    x double,                 -- Left edge, as a fraction of the width
+    y double,                 -- Upper edge, as a fraction of the height
+    width double,             -- Fraction of the width
+    height double,            -- Fraction of the height
+    label string,             -- The classifier's most probable label for the box; null: none
+    label_score double,       -- Probability of `label`
+    detector string,          -- Name and version, as in the file
+    source string,            -- Format of the file
+    file string,              -- Name of the file
+    file_sha256 string,       -- Of its content: the same file is imported once
+    imported_at timestamp     -- Time of the import
+"""
+
 # One row per registered source of images: `irbis datasets`.
 DATASETS = """
     name string,                -- The key

@@ -20,3 +20,5 @@ for name in build uv; do
     lock "requirements/$name.in" --universal --python-version 3.10 -o "requirements/$name.txt"
 done
 lock requirements/azure-models.in --no-deps --universal --python-version 3.10 -o requirements/azure-models.txt
+# clipboard has no wheel
+lock requirements/exchange.in --universal --python-version 3.10 --no-binary clipboard -o requirements/exchange.txt

@@ -210,7 +210,7 @@ def _fault_of(words: list[str]) -> str | None:
     name, command = words[0], irbis.commands.get(words[0])
     if command is None:
         return f"there is no irbis {name}"
-    options = {option for param in command.params for option in param.opts}
+    options = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
     if isinstance(command, click.Group):
         inner = command.commands.values()
         options |= {option for each in inner for param in each.params for option in param.opts}

@@ -14,12 +14,12 @@ from pipelines.cli.options import common_options, irbis
 from pipelines.cli.submit import CONNECTION_SETTINGS, FOLLOW, follow_run, open_history, recorded_settings
 from pipelines.config.loader import SourcedValue, build_settings, overlay_settings
 from pipelines.errors import DataError
+from pipelines.formatting import format_duration
 from pipelines.runs import follow as follow_module
 from pipelines.runs.backends import registry
 from pipelines.runs.backends.base import Backend
 from pipelines.runs.backends.workspace_files import WorkspaceFiles
 from pipelines.runs.history import UNKNOWN, RunRecord
-from pipelines.stages.result import format_duration
 
 
 @irbis.command()

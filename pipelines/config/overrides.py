@@ -12,7 +12,11 @@ from pipelines.redaction import redact
 SETTING_OPTIONS = {
     "images": ("sources.images", "DIR", "Folder of images, including its subfolders."),
     "dataset": ("sources.dataset", "NAME", "Dataset registered by `irbis datasets add`, instead of --images."),
-    "labels": ("sources.labels", "CSV", "Labels: a CSV or Parquet file, `folder`, `folder:N` or `none`."),
+    "labels": (
+        "sources.labels",
+        "CSV",
+        "Labels: a CSV, Parquet or COCO file, a Camtrap DP package, `folder`, `folder:N` or `none`.",
+    ),
     "workspace": ("workspace", "DIR", "Folder of tables, MLflow's database, reports and logs."),
     "backbone": ("featurize.backbone", "NAME", "Pretrained network that computes the features; join several by +."),
     "weights": ("featurize.weights", "FILE", "Its weights, .safetensors or .pth."),

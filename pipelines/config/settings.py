@@ -11,10 +11,12 @@ from pipelines.config.types import (
     Fraction,
     Fractions,
     Hosts,
+    Label,
     Labels,
     StorageUri,
     StringList,
     Text,
+    parse_json,
     parse_mapping,
     split_commas,
     validate_columns,
@@ -146,6 +148,30 @@ class Report(SettingsSection):
     gallery_size: Annotated[int, Field(ge=0, le=200)]
 
 
+class LabelMeaning(SettingsSection):
+    """What a label means to the other programs."""
+
+    type: Literal["animal", "human", "vehicle", "blank", "unknown", "unclassified"] = "animal"
+    scientific_name: str | None = None
+
+
+SamplingDesign = Literal[
+    "simpleRandom", "systematicRandom", "clusteredRandom", "experimental", "targeted", "opportunistic"
+]
+
+
+class ExportSettings(SettingsSection):
+    deployments: str | None
+    labels: Annotated[dict[Label, LabelMeaning], BeforeValidator(parse_json)]
+    leave_out_people: bool
+    coordinate_decimals: Annotated[int, Field(ge=0, le=6)] | None
+    time_zone: str | None
+    columns: Annotated[dict[str, str], BeforeValidator(parse_mapping)]
+    title: str | None
+    contributor: str | None
+    sampling_design: SamplingDesign
+
+
 class TrackingSettings(SettingsSection):
     uri: str | None
     registry_uri: str | None
@@ -202,6 +228,7 @@ class Settings(SettingsSection):
     train: Train
     score: Score
     report: Report
+    export: ExportSettings
     tracking: TrackingSettings
     tables: TablesSettings
     spark: Spark

@@ -27,9 +27,13 @@ def split_commas(value: Any) -> Any:
     return [word for part in value.strip("[] ").split(",") if (word := part.strip().strip("\"'"))]
 
 
+def parse_json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
 def parse_mapping(value: Any) -> Any:
     """Parse a mapping from JSON text; return other values unchanged. Raises ValueError."""
-    value = json.loads(value) if isinstance(value, str) else value
+    value = parse_json(value)
     for name, item in value.items() if isinstance(value, dict) else ():
         if not isinstance(item, (str, int, float)):
             shown = json.dumps(redact({name: item})[name], default=str)
@@ -117,10 +121,8 @@ StorageUri = Annotated[Text, AfterValidator(normalize_scheme), AfterValidator(to
 StringList = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(split_commas)]
 Hosts = Annotated[list[Annotated[str, AfterValidator(validate_host)]], BeforeValidator(split_commas)]
 Digests = Annotated[list[Annotated[str, AfterValidator(validate_sha256)]], BeforeValidator(split_commas)]
-Labels = Annotated[
-    list[Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(validate_label)]],
-    BeforeValidator(split_commas),
-]
+Label = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(validate_label)]
+Labels = Annotated[list[Label], BeforeValidator(split_commas)]
 Fractions = Annotated[
     list[Annotated[float, Field(gt=0, lt=1)]],
     Field(min_length=3, max_length=3),

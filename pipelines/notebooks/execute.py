@@ -18,8 +18,9 @@ import pipelines
 from pipelines.atomic_write import write_atomic
 from pipelines.config.settings import Settings
 from pipelines.errors import NotebookError, PlatformError
+from pipelines.formatting import format_duration
 from pipelines.notebooks.requests import NotebookRequest
-from pipelines.stages.result import Stopwatch, format_duration
+from pipelines.stages.result import Stopwatch
 from pipelines.workspace.files import write_text
 from pipelines.workspace.location import workspace_uri
 from pipelines.workspace.tables import Tables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pipelines.review.model_scores import Model
 from pipelines.review.snapshot import Snapshot
 from pipelines.review.stored_bytes import StoredBytes
 from pipelines.schemas import Decision
-from pipelines.tracking.local_champion import is_local_store, read_local_version
+from pipelines.tracking.local_champion import find_version, is_local_store
 from pipelines.tracking.model_version import ModelVersion
 from pipelines.workspace.local_delta import LocalTable, last_local_commit, open_local
 
@@ -173,20 +172,6 @@ class _LocalSource:
         if self._images is None or not self._images.files:
             raise DataError(NO_IMAGES.format(self._workspace))
         return self._images
-
-
-def find_version(settings: Settings) -> ModelVersion | None:
-    """Return the version whose predictions are to be shown. Without a server, MLflow is not imported."""
-    if is_local_store(settings):
-        try:
-            return read_local_version(settings)
-        except sqlite3.Error:
-            pass  # of another version of MLflow, which knows its own tables
-    from pipelines.tracking.mlflow_client import CHAMPION, Tracking
-
-    tracking = Tracking.of(settings)
-    wanted = settings.score.model_version
-    return tracking.champion() if wanted == CHAMPION else tracking.get_version(wanted)
 
 
 def _to_decisions(table: pa.Table | None, known: Container[str]) -> list[Decision]:

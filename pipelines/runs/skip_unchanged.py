@@ -21,6 +21,7 @@ from pipelines.backbones import resolve_weights_files
 from pipelines.config.settings import Settings
 from pipelines.reports.staleness import REPORT_PATH
 from pipelines.schemas import Failure
+from pipelines.sources.camtrap_package import is_package, package_files
 from pipelines.sources.labels import is_labels_file
 from pipelines.sources.registry import open_source
 from pipelines.spark.runtime import is_external_session
@@ -102,7 +103,9 @@ def _outputs_digest(settings: Settings) -> str:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the file, or all files of a folder (such as a Parquet table), sorted."""
+    """Return the file, or all files of a folder (such as a Parquet table) or of a Camtrap DP package, sorted."""
+    if is_package(path):
+        return package_files(path)
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 

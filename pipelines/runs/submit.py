@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import AccessError, UserError
+from pipelines.errors import AccessError, DataError, UserError
 from pipelines.runs.backends.base import Backend, ConnectionLost, RunRequest
 from pipelines.runs.history import FAILED, RUNNING, RunHistory, RunRecord, utc_now
 
@@ -34,8 +34,15 @@ def submit_run(entry: RunRecord, job: RunRequest, backend: Backend, history: Run
 
 
 def _local_files(job: RunRequest) -> dict[str, Path]:
-    """Return the files on this machine that a job refers to, by the names it uses."""
+    """Return the files on this machine that a job refers to, by the names it uses.
+
+    Raises DataError for a package of several files, of which only one would be sent.
+    """
+    from pipelines.sources.camtrap_package import is_in_several_files  # imports pandas
+
     plan = job.words[1:] if job.words[0] == "sweep" else ()
     names = [*plan, *(str(job.settings[key]) for key in UPLOADED_SETTINGS if job.settings.get(key) is not None)]
     files = {name: Path(name).expanduser() for name in names}
+    if package := next((name for name, file in files.items() if is_in_several_files(file)), None):
+        raise DataError(f"{package} is a Camtrap DP package of several files. Submit a zip archive of it instead.")
     return {name: file for name, file in files.items() if file.is_file()}

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.sources.label_paths import PathMatches, match_paths, match_paths_anywhere
+from pipelines.sources.label_tables import ALIASES
 from pipelines.sources.labels import LabelTable, find_contradictions, merge_duplicate_rows
 
 MAX_EXAMPLES = 2  # examples in a message
@@ -19,6 +20,23 @@ def match_labels(table: LabelTable, paths: list[str], root: str = "") -> tuple[p
     `paths`: of the images, relative to `root`. Raises DataError if no row matches an image, or two rows contradict
     each other.
     """
+    column, matches = find_matches(table, paths, root)
+    text = table.rows[column]
+    image = text.map(matches.images)
+    rows = table.rows.drop(columns=list(table.path_names)).assign(path=image)
+    rows = rows[image.notna()].drop_duplicates()
+    if faults := find_contradictions(rows, table.file):
+        raise DataError(faults)
+    rows = merge_duplicate_rows(rows)
+    rows = rows[[name for name in ALIASES if name in rows]]
+    return rows, [_summarize(table, column, matches, rows, text[image.isna()], paths), *table.notes]
+
+
+def find_matches(table: LabelTable, paths: Collection[str], root: str = "") -> tuple[str, PathMatches]:
+    """Return the column of paths that matches the most images, and the images that it matches.
+
+    Raises DataError if no row matches an image, or if a bare name matches several.
+    """
     all_images = dict.fromkeys(paths)
     candidates = {}
     for column in table.path_names:
@@ -28,17 +46,8 @@ def match_labels(table: LabelTable, paths: list[str], root: str = "") -> tuple[p
         if len(candidates[column].images) == len(texts) > 0:
             break
     column = max(candidates, key=lambda name: (len(candidates[name].images), -len(candidates[name].ambiguous)))
-    matches = candidates[column]
-    text = table.rows[column]
-    _require_common(table, matches, text, all_images)
-    image = text.map(matches.images)
-    rows = table.rows.drop(columns=list(table.path_names)).assign(path=image)
-    rows = rows[image.notna()].drop_duplicates()
-    if faults := find_contradictions(rows, table.file):
-        raise DataError(faults)
-    rows = merge_duplicate_rows(rows)
-    rows = rows[["path", *(name for name in rows if name != "path")]]
-    return rows, [_summarize(table, column, matches, rows, text[image.isna()], paths), *table.notes]
+    _require_common(table, candidates[column], table.rows[column], all_images)
+    return column, candidates[column]
 
 
 def _require_common(table: LabelTable, matches: PathMatches, text: pd.Series, all_images: Collection[str]) -> None:

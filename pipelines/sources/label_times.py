@@ -27,7 +27,7 @@ def parse_times(column: pd.Series, now: datetime | None = None) -> tuple[pd.Seri
     readable = text.where(text.str.fullmatch(ISO_TIME, na=False))
     year = pd.to_numeric(readable.str[:4], errors="coerce")
     is_possible = year.between(*YEARS)
-    times = _to_utc(readable.where(is_possible))
+    times = to_utc(readable.where(is_possible))
     wrong = times.isna() & text.notna() & (readable.isna() | is_possible)
     last = (now or datetime.now(timezone.utc)) + MAX_CLOCK_LEAD
     is_factory = times.dt.strftime("%Y-%m-%d").isin(FACTORY_DAYS)
@@ -36,7 +36,8 @@ def parse_times(column: pd.Series, now: datetime | None = None) -> tuple[pd.Seri
     return plausible, column[wrong], column[text.notna() & ~wrong & plausible.isna()]
 
 
-def _to_utc(readable: pd.Series) -> pd.Series:
+def to_utc(readable: pd.Series) -> pd.Series:
+    """Return times in ISO 8601 in UTC; null if they are not. A time without an offset is read as UTC."""
     iso = {"format": "ISO8601"} if int(pd.__version__.split(".")[0]) >= 2 else {}
     has_offset = readable.str.contains(OFFSET, na=False)
     # Parsed separately, because pandas gives a time without offset the offset of the previous row.

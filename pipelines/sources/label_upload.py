@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from pipelines.config.settings import Sources
 from pipelines.errors import DataError, ImageError
 from pipelines.schemas import SourceFile
+from pipelines.sources.camtrap_package import is_in_several_files
 from pipelines.sources.label_matching import match_labels
 from pipelines.sources.labels import is_labels_file, read_label_table
 from pipelines.sources.path_rules import compile_path_rule
@@ -122,7 +123,9 @@ def _replace(file: LabelFile, stored_file: SourceFile | None, target: AzureBlobs
 
 
 def _content_type(name: str) -> str:
-    return "application/octet-stream" if name.lower().endswith((".parquet", ".pq")) else "text/csv; charset=utf-8"
+    if name.lower().endswith((".parquet", ".pq", ".zip")):
+        return "application/octet-stream"
+    return "application/json" if name.lower().endswith(".json") else "text/csv; charset=utf-8"
 
 
 def _plan_named_file(folder: Folder, paths: list[str], rules: Sources, folder_files: list[str]) -> LabelPlan:
@@ -133,6 +136,9 @@ def _plan_named_file(folder: Folder, paths: list[str], rules: Sources, folder_fi
     file = Path(rules.labels).expanduser()
     other_files = [name for name in folder_files if Path(folder.folder, name).resolve() != file.resolve()]
     skipped = [f"{name} in the folder is not uploaded: sources.labels = {rules.labels}" for name in other_files]
+    if is_in_several_files(file):
+        reason = "is a Camtrap DP package of several files. Give a zip archive of it"
+        return LabelPlan(notes=[f"no labels are uploaded: {rules.labels} {reason}", *skipped])
     if file.is_dir():
         return LabelPlan(notes=[f"no labels are uploaded: {rules.labels} is a folder. Give one file", *skipped])
     after = f"uploaded unchanged (sources.labels). {' '.join(notes)}"

@@ -1,10 +1,10 @@
-"""Read a labels file: a CSV or Parquet file with a row for each image."""
+"""Read a labels file: CSV, Parquet or COCO Camera Traps, with a row for each image, or a Camtrap DP package."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import pandas as pd
 
 from pipelines.errors import DataError
 from pipelines.label_text import canonical_text, is_unknown_name
+from pipelines.sources.camtrap_labels import read_package
+from pipelines.sources.camtrap_package import is_package, open_package
 from pipelines.sources.label_files import is_parquet, read_raw_table
 from pipelines.sources.label_tables import ALIASES, RawTable, TableContent, read_table
 from pipelines.sources.label_times import OFFSET, parse_times
@@ -60,17 +62,28 @@ def read_label_table(
 ) -> LabelTable:
     """Read a labels file. Paths use `/` and composed characters (NFC).
 
+    `file` may be a Camtrap DP package: a folder, its datapackage.json, or a zip archive of it.
     `content`: the bytes of a remote file; `columns`: the setting sources.columns. Raises
     DataError with every fault: no such file, missing or ambiguous columns, an image with two labels, invalid times.
     """
     path = Path(file).expanduser()
+    if is_package(path, content):
+        return _validate(file.rstrip("/"), _read_package(file, path, content, columns or {}), now)
     if content is None and not is_parquet(path) and path.is_dir():
         raise DataError(f"sources.labels = {file} is a folder. Give the labels file in it, `folder` or `none`.")
     if content is None and not path.exists():
         raise DataError(f"sources.labels = {file}: there is no such file. Give a file, `folder` or `none`.")
     raw = read_raw_table(path, content, (columns or {}).values())
-    raw = RawTable(file, raw.headers, raw.cells)
-    return _validate(file, read_table(raw, columns or {}), now)
+    return _validate(file, read_table(replace(raw, file=file), columns or {}), now)
+
+
+def _read_package(file: str, path: Path, content: bytes | None, columns: Mapping[str, str]) -> TableContent:
+    if named := sorted(column for column, name in columns.items() if name):
+        raise DataError(
+            f"sources.columns.{named[0]} = {columns[named[0]]}: {file} is a Camtrap DP package, whose columns are "
+            "known. Leave the setting out."
+        )
+    return read_package(open_package(path, content), frozenset(columns))
 
 
 def normalize_path(path: str) -> str:
@@ -213,3 +226,8 @@ def _drop_false_sequences(rows: pd.DataFrame, name: str, origin: str) -> tuple[p
         "the same for many images and not a sequence id: it is ignored."
     )
     return rows.assign(sequence=sequence.mask(is_placeholder, None)), [note]
+
+
+def validate_raw_table(raw: RawTable, columns: Mapping[str, str]) -> LabelTable:
+    """Return the labels of a table that is in memory already. Raises as `read_label_table` does."""
+    return _validate(raw.file, read_table(raw, columns), None)

@@ -1,8 +1,9 @@
 """Open the source of images that the settings name. A new kind of source is a new file in `stores`.
 
 Each file defines SCHEMES (the URI schemes it reads; empty for a plain path), `create_source(address, settings) ->
-Source`, and `path_below(address, root) -> str | None`: the path of a location below a source's root. A store that can
-hold workspaces also defines `list_files`, `read_file` and `write_file`, as azure_blob does.
+Source`, `root_of(address) -> str`: the source's root, without opening it, and
+`path_below(address, root) -> str | None`: the path of a location below a source's root. A store that can hold
+workspaces also defines `list_files`, `read_file` and `write_file`, as azure_blob does.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ def open_source(settings: Settings) -> Source:
         f"sources.images = {plain}: unknown scheme '{_scheme(address)}:'. Give a folder, or one of "
         f"{', '.join(schemes)}."
     )
+
+
+def find_root(address: str) -> str | None:
+    """Return the common prefix of the paths of the images at an address, which is not opened; None: unknown scheme."""
+    store = find_store(address)
+    return str(store.root_of(address)) if store else None
 
 
 def find_store(address: str) -> Any:

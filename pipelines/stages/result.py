@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pipelines.formatting import format_counts, format_duration
+
 
 @dataclass(frozen=True)
 class StageResult:
@@ -40,14 +42,14 @@ class StageResult:
         counts = [("Read", self.read), ("Written", self.written), ("Failed", self.failed)]
         html = notebook_html.stat_tiles([("Stage", self.stage), *counts, ("Time", format_duration(self.seconds))])
         if self.failures:
-            html += notebook_html.paragraph(f"Failed: {_format_counts(self.failures)}")
+            html += notebook_html.paragraph(f"Failed: {format_counts(self.failures)}")
         for text in (*self.notes, self.outcome):
             html += notebook_html.preformatted(text.strip()) if "\n" in text.strip() else notebook_html.paragraph(text)
         return html._repr_html_()
 
     def closing_line(self) -> str:
         """Return `featurize: 8,210 read, 8,197 written, 13 failed (11 truncated, 2 empty), 6 min 12 s, 22 images/s`."""
-        kinds = _format_counts(self.failures)
+        kinds = format_counts(self.failures)
         rate = self.read / self.seconds if self.seconds else 0
         parts = [
             f"{self.read:,} read",
@@ -57,22 +59,6 @@ class StageResult:
             f"{rate:,.0f} images/s",
         ]
         return f"{self.stage}: {', '.join(parts)}" + (f"; {self.outcome}" if self.outcome else "")
-
-
-def _format_counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def format_duration(seconds: float) -> str:
-    """Return `6 min 12 s`, `2 h 5 min`, `3.4 s`: at most two units."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 class Stopwatch:

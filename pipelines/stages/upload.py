@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
+from pipelines.formatting import format_duration
 from pipelines.progress import progress
 from pipelines.sources.find_labels import find_label_files, labels_path_below
 from pipelines.sources.label_upload import plan_labels
@@ -12,7 +13,7 @@ from pipelines.sources.skipped_files import SkippedFiles
 from pipelines.sources.stores.azure_blob import AzureBlobs
 from pipelines.sources.stores.folder import Folder
 from pipelines.sources.upload import UploadSummary, list_images, upload
-from pipelines.stages.result import Stopwatch, format_duration
+from pipelines.stages.result import Stopwatch
 
 MAX_SHOWN = 10  # failures listed by name
 

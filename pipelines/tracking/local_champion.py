@@ -46,3 +46,20 @@ def read_local_version(settings: Settings) -> ModelVersion | None:
     root = Path(url2pathname(urlparse(artifact_uri).path))
     read = Tags(tags, lambda file: (root / file).read_text(encoding="utf-8"))
     return ModelVersion(model, str(version), run_id, int(created_at), read)
+
+
+def find_version(settings: Settings) -> ModelVersion | None:
+    """Return the version of `score.model_version`; None if there is no such version.
+
+    Without a server, MLflow is not imported.
+    """
+    if is_local_store(settings):
+        try:
+            return read_local_version(settings)
+        except sqlite3.Error:
+            pass  # of another version of MLflow, which knows its own tables
+    from pipelines.tracking.mlflow_client import CHAMPION, Tracking
+
+    tracking = Tracking.of(settings)
+    wanted = settings.score.model_version
+    return tracking.champion() if wanted == CHAMPION else tracking.get_version(wanted)

@@ -52,6 +52,20 @@ def append_decisions(tables: Tables, decisions: Sequence[Decision]) -> int:
     return 0
 
 
+def insert_decisions(tables: Tables, decisions: DataFrame) -> None:
+    """Add rows of the table labels whose decision_id it does not have, in one commit.
+
+    The rows must be independent of the table, as after `tables.materialize`, and valid: see `find_fault`.
+    """
+    with wait_for_lock(tables.workspace, "review"):
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return tables.insert_missing("labels", decisions, "decision_id")
+            except CONFLICTS:
+                if attempt == ATTEMPTS:
+                    raise
+
+
 def _leave_out_known(tables: Tables, decisions: Mapping[str, Decision]) -> list[Decision]:
     """Return the decisions whose id is not in the table."""
     if not tables.exists("labels"):
@@ -76,16 +90,21 @@ def decisions_in_force(tables: Tables) -> DataFrame:
     return standing.withColumn("age", F.row_number().over(newest)).where("age = 1").drop("age")
 
 
-def labelled_by_people(tables: Tables, images: DataFrame, label_case: str = "keep") -> DataFrame:
+def labelled_by_people(
+    tables: Tables, images: DataFrame, label_case: str = "keep", details: Sequence[str] = ()
+) -> DataFrame:
     """Return the images with the label in force, and `label_source`: person, source (labels file or folder) or null.
 
     An image about which a person has decided that they cannot tell has no label, and the source `person`.
-    `label_case` is the setting sources.label_case, which ingest has applied to the labels of the source.
+    `label_case` is the setting sources.label_case, which ingest has applied to the labels of the source. `details` are
+    further columns of the decision in force.
     """
     source = F.when(F.col("label").isNotNull(), FROM_SOURCE)
     if not tables.exists("labels"):
-        return images.withColumn("label_source", source)
-    decided = decisions_in_force(tables).select("content_hash", F.struct("label").alias("decision"))
+        kinds = schemas.parse_ddl(schemas.LABELS)
+        nulls = [F.lit(None).cast(kinds[name]).alias(name) for name in details]
+        return images.select("*", source.alias("label_source"), *nulls)
+    decided = decisions_in_force(tables).select("content_hash", F.struct("label", *details).alias("decision"))
     rows = images.join(decided, "content_hash", "left")
     is_decided = F.col("decision").isNotNull()
     label_of_person = F.lower("decision.label") if label_case == "lower" else F.col("decision.label")
@@ -93,6 +112,7 @@ def labelled_by_people(tables: Tables, images: DataFrame, label_case: str = "kee
     return rows.select(
         *[label.alias(name) if name == "label" else name for name in images.columns],
         F.when(is_decided, FROM_PERSON).otherwise(source).alias("label_source"),
+        *[F.col(f"decision.{name}").alias(name) for name in details],
     )
 
 

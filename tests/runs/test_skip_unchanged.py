@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -136,6 +137,21 @@ def test_a_folder_of_labels_is_looked_into_part_by_part(chosen, tmp_path, change
     write_part(tmp_path, "lynx")
     assert len(asked(settings)) == 2
     change(tmp_path)
+    assert asked(settings) == []
+
+
+@pytest.mark.parametrize("name", ["", "datapackage.json"])
+def test_of_a_camtrap_dp_package_the_tables_are_inputs_too_but_not_its_images(chosen, tmp_path, name):
+    package = tmp_path / "package"
+    package.mkdir()
+    resources = [{"name": table, "path": f"{table}.csv"} for table in ("media", "observations")]
+    (package / "datapackage.json").write_text(json.dumps({"resources": resources}))
+    (package / "observations.csv").write_text("lynx")
+    settings = chosen(**{"sources.labels": str(package / name)})
+    skip_unchanged.save_digest(settings, skip_unchanged.input_digest(settings), RESULTS)
+    (package / "1.jpg").write_bytes(b"image")
+    assert len(asked(settings)) == 2
+    (package / "observations.csv").write_text("wolf")
     assert asked(settings) == []
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from pipelines.errors import DataError
 from pipelines.runs.backends.base import RunRequest
 from pipelines.runs.backends.registry import get_backend
 from pipelines.runs.backends.workspace_files import WorkspaceFiles
@@ -54,6 +56,16 @@ def named(words):
     """Give the plan that the job file is told, and its weights."""
     (weights,) = [word.partition("=")[2] for word in words if word.startswith("featurize.weights=")]
     return words[0], weights
+
+
+def test_a_package_of_several_files_is_refused_because_only_one_would_be_sent(job, tmp_path):
+    resources = [{"name": table, "path": f"{table}.csv"} for table in ("media", "observations")]
+    (tmp_path / "datapackage.json").write_text(json.dumps({"resources": resources}))
+    (tmp_path / "media.csv").write_text("mediaID,filePath")
+    job.settings["sources.labels"] = str(tmp_path / "datapackage.json")
+    entry = RunRecord(job.id, job.words, "databricks", job.settings, CLOUD, "/", utc_now())
+    with pytest.raises(DataError, match=r"is a Camtrap DP package of several files\. Submit a zip archive"):
+        submit_run(entry, job, None, RunHistory(str(tmp_path / "ledger")))
 
 
 def test_livy_has_yarn_lay_them_beside_a_driver_that_cannot_open_a_container(sent, job, plan):

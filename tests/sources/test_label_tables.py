@@ -97,12 +97,13 @@ def test_timelapse_joins_relative_path_and_file_and_takes_the_label_of_its_templ
 
 
 def test_camtrap_dp_falls_back_to_the_observation_type(tmp_path):
-    row = {"filePath": "S1/1.jpg", "deploymentID": "D1", "eventID": "e1", "timestamp": "2024-05-01T11:00:00Z"}
+    row = {"filePath": "S1/1.jpg", "deploymentID": "D1", "eventID": "e1", "timestamp": "2024-05-01T11:00:00+02:00"}
     row |= {"observationType": "animal", "scientificName": "Vulpes vulpes"}
     blank = {**row, "filePath": "S1/2.jpg", "eventID": "e2", "observationType": "blank", "scientificName": ""}
     table = table_of(tmp_path, row, blank, {**blank, "filePath": "S1/3.jpg", "observationType": "unclassified"})
     assert table.program == "Camtrap DP"
     assert values(table, "label", "station") == [("Vulpes vulpes", "D1"), ("blank", "D1"), (None, "D1")]
+    assert str(table.rows["captured_at"][0]) == "2024-05-01 11:00:00+00:00"  # the camera's clock, as EXIF has it
 
 
 @pytest.mark.parametrize(
@@ -115,8 +116,8 @@ def test_camtrap_dp_falls_back_to_the_observation_type(tmp_path):
 def test_half_of_a_camtrap_dp_package_is_refused_with_the_way_to_join_it(tmp_path, header, lacking):
     (fault,) = refused(tmp_path, f"{header}\na,b,c,d\n")
     assert fault.endswith(
-        f"and has no column {lacking}. Paths are in media.csv and species in observations.csv: join them by mediaID "
-        "(or eventID) into one file, and give that."
+        f"and has no column {lacking}. Give the whole package: its folder, its datapackage.json, or a zip archive of "
+        "it."
     )
 
 

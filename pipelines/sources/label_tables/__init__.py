@@ -12,13 +12,22 @@ from dataclasses import replace
 import pandas as pd
 
 from pipelines.errors import DataError
-from pipelines.sources.label_tables import camtrap_dp, camtrapr, generic, lila, timelapse, wildlife_insights
+from pipelines.sources.label_tables import (
+    camtrap_dp,
+    camtrapr,
+    coco,
+    generic,
+    irbis,
+    lila,
+    timelapse,
+    wildlife_insights,
+)
 from pipelines.sources.label_tables.generic import ALIASES
 from pipelines.sources.label_tables.raw import RawTable
 from pipelines.sources.label_tables.table_content import PathColumn, TableContent, first_nonempty, join_parts, join_path
 
 __all__ = ["ALIASES", "PathColumn", "RawTable", "TableContent", "read_table"]
-PROGRAMS = (wildlife_insights, lila, camtrapr, camtrap_dp, timelapse)
+PROGRAMS = (irbis, coco, wildlife_insights, lila, camtrapr, camtrap_dp, timelapse)
 
 
 def read_table(table: RawTable, configured: Mapping[str, str]) -> TableContent:

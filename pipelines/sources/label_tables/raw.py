@@ -21,11 +21,15 @@ def column_key(name: str) -> str:
 
 @dataclass(frozen=True)
 class RawTable:
-    """Cells as text, empty for a missing value; `headers` in the order of the columns of `cells`."""
+    """Cells as text, empty for a missing value; `headers` in the order of the columns of `cells`.
+
+    `notes` are sentences on what the file has and the cells have not.
+    """
 
     file: str
     headers: list[str]
     cells: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     def __contains__(self, name: str) -> bool:
         return bool(self._positions(name))

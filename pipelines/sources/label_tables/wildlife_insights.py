@@ -14,6 +14,7 @@ from pipelines.sources.label_tables.table_content import (
 PROGRAM = "Wildlife Insights"
 COLUMNS = ("deployment_id", "is_blank", "genus", "species", "common_name")
 BLANK = "Blank"
+IDENTIFIED_BY = "identified_by"
 NOT_IDENTIFIED = "no cv result"
 
 
@@ -31,6 +32,8 @@ def read(table: RawTable, configured: frozenset[str]) -> TableContent:
     for name, column in (("timestamp", "captured_at"), ("sequence_id", "sequence")):
         if name in table:
             columns[column], origins[column] = table.column(name), name
+    if IDENTIFIED_BY in table:
+        columns["reviewer"] = table.column(IDENTIFIED_BY)  # for `irbis import`
     paths = []
     if "location" in table:
         paths.append(PathColumn("location", table.column("location")))

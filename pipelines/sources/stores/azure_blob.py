@@ -36,6 +36,12 @@ def create_source(address: str, settings: Settings) -> AzureBlobs:
     return source
 
 
+def root_of(address: str) -> str:
+    """Return the common prefix of the paths of the images at a URI, without a request."""
+    location, _ = parse_blob_uri(address)
+    return location.root + location.prefix
+
+
 def path_below(address: str, root: str) -> str | None:
     """Return the path of a location below a source's root: empty, or ending with a slash; None if it is elsewhere."""
     location, _ = parse_blob_uri(address)

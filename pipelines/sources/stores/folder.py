@@ -38,6 +38,12 @@ def local_folder(address: str) -> str | None:
     return None if "://" in address else address
 
 
+def root_of(address: str) -> str:
+    """Return the common prefix of the paths of the images in a folder, which need not exist."""
+    folder = os.path.abspath(os.path.expanduser(local_folder(address) or address))
+    return Path(folder).as_posix().rstrip("/").join(("file://", "/"))
+
+
 def path_below(address: str, root: str) -> str | None:
     """Return the path of a folder below a source's root: empty, or ending with a slash; None if it is elsewhere."""
     folder = local_folder(address)
@@ -67,7 +73,7 @@ class Folder:
 
     @property
     def root(self) -> str:
-        return Path(self.folder).as_posix().rstrip("/").join(("file://", "/"))
+        return root_of(self.folder)
 
     def list(self) -> Iterator[SourceFile]:
         """Yield every file in a fixed order. Names that are not UTF-8 go to `problems`: tables cannot store them.

@@ -1,0 +1,1 @@
+"""Exchange of results with other programs: `irbis export` and `irbis import`."""

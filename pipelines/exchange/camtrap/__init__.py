@@ -1,0 +1,1 @@
+"""Parts of the format Camtrap DP: deployments, observations and the description of the package."""

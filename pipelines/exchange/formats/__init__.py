@@ -1,0 +1,1 @@
+"""Formats of exchange, one file each; see registry.py."""

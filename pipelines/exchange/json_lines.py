@@ -1,0 +1,88 @@
+"""What the JSON formats share: answers of images, their counts, and lines of JSON made on the executors."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipelines.config.settings import LabelMeaning
+from pipelines.exchange.formats.base import Export
+from pipelines.exchange.observation_types import find_meaning
+
+UNKNOWN = "unknown"  # the label of an image of which a person cannot tell what it shows
+PEOPLE = "images of people"
+KIND = "export_kind"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Names in the data, in alphabetical order, their types, and the model that predicted."""
+
+    names: tuple[str, ...]  # of labels and predictions, and of all classes of the model
+    types: Mapping[str, str]
+    model: str  # such as `irbis fox v3`; `irbis` if nothing was predicted
+
+    def of_type(self, *types: str) -> list[str]:
+        return [name for name in self.names if self.types[name] in types]
+
+
+def answer() -> Column:
+    """Return the label in force, `unknown` if a person cannot tell, else the prediction; null if there is none."""
+    return F.coalesce("label", F.when(F.col("is_unknown"), UNKNOWN), "prediction")
+
+
+def find_answers(rows: DataFrame, meanings: Mapping[str, LabelMeaning]) -> Answers:
+    """Return the names in the rows. Each combination of names is collected once, in one pass."""
+    classes = F.map_keys("probabilities").alias("classes")
+    found = rows.select(answer().alias("answer"), "prediction", classes, "model_name", "model_version").distinct()
+    names: set[str] = set()
+    models: set[str] = set()
+    for row in found.collect():
+        names.update(name for name in (row["answer"], row["prediction"], *(row["classes"] or ())) if name)
+        if row["model_name"]:
+            models.add(f"irbis {row['model_name']} v{row['model_version']}")
+    types = {name: find_meaning(name, meanings)[0] for name in names}
+    return Answers(tuple(sorted(names)), types, max(models, default="irbis"))
+
+
+def select_exported(export: Export, answers: Answers, kinds: Mapping[str, Column]) -> DataFrame:
+    """Add `export_kind`, the first of `kinds` whose condition holds; images of people first, if they are left out."""
+    kind = F.lit(None).cast("string")
+    for name, condition in reversed(list(kinds.items())):
+        kind = F.when(condition, F.lit(name)).otherwise(kind)
+    if export.settings.export.leave_out_people and (people := answers.of_type("human")):
+        kind = F.when(answer().isin(people), F.lit(PEOPLE)).otherwise(kind)
+    return export.rows.withColumn(KIND, kind)
+
+
+def count_kinds(rows: DataFrame) -> Counter[str]:
+    """Return the number of rows of each kind."""
+    return Counter({row[KIND]: row["count"] for row in rows.groupBy(KIND).count().collect()})
+
+
+def to_lines(rows: DataFrame, format_row: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> DataFrame:
+    """Return a column `line`: the JSON of each row, made on the executors."""
+
+    def format_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            lines = [dump(format_row(row)) for row in batch.to_pylist()]
+            yield pa.RecordBatch.from_arrays([pa.array(lines, pa.string())], names=["line"])
+
+    return rows.mapInArrow(format_batches, "line string")
+
+
+def dump(value: Mapping[str, Any]) -> str:
+    """Return JSON without spaces, and text as it is. Raises ValueError for numbers that JSON does not have."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def open_object(members: Mapping[str, Any], array: str) -> str:
+    """Return the beginning of a JSON object with some members and an array, up to its first element."""
+    return json.dumps(members, ensure_ascii=False, indent=1)[:-2] + f',\n "{array}": [\n'
