@@ -140,7 +140,7 @@ def test_timelapse_has_the_columns_of_the_template(survey, spark, make_settings,
 def test_files_are_whole_in_order_and_of_many_partitions(spark, tmp_path, monkeypatch):
     from pipelines.exchange import write
 
-    monkeypatch.setattr(write, "MAX_PARTITION_BYTES", 20_000)
+    monkeypatch.setattr(write, "MAX_PARTITION_BYTES", 5_000)
     rows = spark.range(0, 5000, 1, 3).select(F.col("id"), F.format_string("%05d é", "id").alias("line"))
     with sql_conf(spark, spark__sql__execution__arrow__maxRecordsPerBatch=100):
         assert write_lines(rows, tmp_path / "a.json", "[", "]", ",\n") == 5000
