@@ -85,7 +85,7 @@ def make_tables(tables: Tables, count: int) -> None:
     known["label"] = F.when(number % 10 == 0, F.col("any_label"))
     _append(tables, "images", IMAGES, base, known)
     shares = F.array(*[F.lit(1.0 / 2 ** (i + 1)) for i in range(len(LABEL_NAMES))])
-    names = F.concat(F.array("any_label"), F.array_remove(F.array(*map(F.lit, LABEL_NAMES)), F.col("any_label")))
+    names = F.concat(F.array("any_label"), F.array_except(F.array(*map(F.lit, LABEL_NAMES)), F.array("any_label")))
     scored = {"prediction": F.col("any_label"), "score": F.lit(0.5), "probabilities": F.map_from_arrays(names, shares)}
     scored |= {"burst_prediction": F.col("any_label"), "burst_score": F.lit(0.6), "needs_review": number % 5 == 0}
     scored |= {"model_name": F.lit("irbis"), "model_version": F.lit("1"), "scored_at": F.lit(NOW)}

@@ -35,12 +35,11 @@ def export_images(
     reviewed: bool | None,
 ) -> None:
     """Write images with their labels and predictions in the format of another program."""
-    from pipelines.exchange.export import export
-    from pipelines.exchange.formats.registry import get_format
+    from pipelines.exchange.export import export, find_exporter
     from pipelines.exchange.rows import Filters
     from pipelines.spark.session import get_session
 
-    get_format(name)  # before Spark starts
+    find_exporter(name)  # before Spark starts
     settings = resolve_secrets(build_settings(origins))
     spark = get_session(settings, verbose=verbose, cache_classes=False)
     filters = Filters(stations, since and since.date(), until and until.date(), names, reviewed)

@@ -45,7 +45,7 @@ def staged_detections(
         _write_chunks(chunks(), images, Path(local, "detections.parquet"))
         address = upload_dir(tables, Path(local), folder)
     try:
-        read = tables.spark.read.parquet(address if "://" in address else Path(address).as_uri())
+        read = tables.spark.read.parquet(address)
         found = read.withColumn("path", F.concat(F.lit(root), "path"))
         contents = tables.latest_images().where("content_hash is not null").select("path", "content_hash")
         rows = found.join(contents, "path")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -53,9 +54,7 @@ def export(
     `folder` is on this machine; null: WORKSPACE/exports/NAME. Raises DataError if nothing can be exported.
     """
     start = datetime.now(timezone.utc)
-    chosen_format = get_format(name)
-    if chosen_format.export is None:
-        raise DataError(f"{chosen_format.title} can only be imported: irbis import FILE --format {name}.")
+    write = find_exporter(name)
     tables = Tables.of(spark, settings)
     folder = _open_folder(folder, tables, name)
     with sql_conf(spark, spark__sql__session__timeZone="UTC"):
@@ -69,7 +68,7 @@ def export(
         try:
             selected, filter_notes = select_rows(rows, filters or Filters())
             title = settings.export.title or settings.sources.dataset or file_name(root)
-            exported = chosen_format.export(Export(selected, folder, settings, start, title))
+            exported = write(Export(selected, folder, settings, start, title))
         except OSError as error:
             raise DataError(f"{folder} cannot be written ({error}). Choose another folder: --out DIR.") from error
         finally:
@@ -77,6 +76,14 @@ def export(
     seconds = (datetime.now(timezone.utc) - start).total_seconds()
     notes = [*journal_notes(tables.workspace), *notes, *filter_notes, *exported.notes]
     return ExportResult(exported, folder, seconds, tuple(notes))
+
+
+def find_exporter(name: str) -> Callable[[Export], Exported]:
+    """Return the export of a format. Raises SettingsError for an unknown name, DataError if it can only be imported."""
+    chosen_format = get_format(name)
+    if chosen_format.export is None:
+        raise DataError(f"{chosen_format.title} can only be imported: irbis import FILE --format {name}.")
+    return chosen_format.export
 
 
 def _open_folder(folder: Path | None, tables: Tables, name: str) -> Path:

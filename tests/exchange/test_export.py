@@ -13,9 +13,7 @@ from pipelines.errors import DataError, SettingsError
 from pipelines.exchange.export import export
 from pipelines.exchange.rows import Filters, export_rows, exported_label, find_images_root, select_rows
 from pipelines.exchange.write import write_csv, write_lines, write_parquet
-from pipelines.schemas import IMAGES, PREDICTIONS
-from pipelines.sources.datasets import register
-from pipelines.sources.registry import open_source
+from pipelines.schemas import DATASETS, IMAGES, PREDICTIONS
 from pipelines.spark.runtime import sql_conf
 
 from .made import NOON, add_rows, decide, image, make_survey, prediction
@@ -96,17 +94,16 @@ def test_a_cannot_tell_is_no_prediction(survey, make_settings):
     assert rows.where(F.col("relative_path") == B).select(exported_label().alias("x")).first()["x"] is None
 
 
-def test_relative_paths_begin_below_the_dataset_or_the_common_folder(survey, make_settings, tmp_path):
+def test_relative_paths_begin_below_the_dataset_or_the_common_folder(survey, make_settings):
     assert find_images_root(survey, make_settings()) == "file:///survey/2024/"
     assert find_images_root(survey, make_settings({"sources.images": "/survey/2024/S1"})) == "file:///survey/2024/S1/"
     assert find_images_root(survey, make_settings({"sources.images": "/survey"})) == "file:///survey/"
     with pytest.raises(DataError, match=r"sources.images = /other: no image of .* is below it"):
         find_images_root(survey, make_settings({"sources.images": "/other"}))
-    folder = tmp_path / "survey"
-    folder.mkdir()
-    settings = make_settings({"sources.images": str(folder), "sources.labels": "none"})
-    register(survey, "here", settings, open_source(settings))
-    add_rows(survey, "images", IMAGES, [image("x") | {"path": f"file://{folder}/S1/deep/x.jpg"}])
+    roots = {"all": "file:///survey/", "x": "file:///x/"}
+    add_rows(survey, "datasets", DATASETS, [{"name": name, "root": root} for name, root in roots.items()])
+    assert find_images_root(survey, make_settings()) == "file:///survey/"
+    add_rows(survey, "images", IMAGES, [image("x") | {"path": "file:///other/S1/deep/x.jpg"}])
     assert find_images_root(survey, make_settings()) == "file:///"
     add_rows(survey, "images", IMAGES, [image("x") | {"path": "az://account/container/x.jpg"}])
     with pytest.raises(DataError, match="The images are in several stores"):
@@ -140,7 +137,7 @@ def test_timelapse_has_the_columns_of_the_template(survey, spark, make_settings,
 def test_files_are_whole_in_order_and_of_many_partitions(spark, tmp_path, monkeypatch):
     from pipelines.exchange import write
 
-    monkeypatch.setattr(write, "MAX_PARTITION_BYTES", 20_000)
+    monkeypatch.setattr(write, "MAX_PARTITION_BYTES", 5_000)
     rows = spark.range(0, 5000, 1, 3).select(F.col("id"), F.format_string("%05d é", "id").alias("line"))
     with sql_conf(spark, spark__sql__execution__arrow__maxRecordsPerBatch=100):
         assert write_lines(rows, tmp_path / "a.json", "[", "]", ",\n") == 5000

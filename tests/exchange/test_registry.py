@@ -76,7 +76,7 @@ def test_the_commands_print_what_they_did(tables, tmp_path, capsys):
     target = f"{tables.workspace}/exports/flat/images"
     output = capsys.readouterr()
     assert re.fullmatch(rf"export: 1 images written, 0 left out, .* s; {target}.csv, {target}.parquet\n", output.out)
-    assert "export: note: 2 images without a time: left out by --since or --until." in output.err
+    assert "export: note: there is no champion: the predictions are those of irbis/1.\n" in output.err
     file = str(write(tmp_path / "labels.csv", "path,label\nS1/c.jpg,wolf\nx.jpg,fox\n"))
     main(["import", file, "--dry-run", *options])
     assert re.fullmatch(
