@@ -54,9 +54,8 @@ def export(source: Export) -> Exported:
             f"No image can be exported to Camtrap DP: {without_time:,} have no capture time, {without_station:,} no "
             "station. Set sources.station, or give a labels file with the columns station and captured_at."
         )
-    deployments, unused, notes = make_deployments(stations, settings, only_with_images=source.is_filtered)
+    deployments, notes = make_deployments(stations, settings, only_with_images=source.is_filtered)
     result.notes += notes
-    _leave_out(result, {"deployments without images": len(unused)})
     labels = [row["shown"] for row in usable.select("shown").where("shown is not null").distinct().collect()]
     meanings = {label: _written_meaning(label, settings.labels) for label in sorted(labels)}
     table = records.add_records(records.assign_deployments(usable, deployments), meanings, _find_tags(meanings))
