@@ -110,8 +110,13 @@ def _texts(table: RawTable, columns: tuple[str, ...], required: tuple[str, ...] 
     if lacking := [name for name in required if name not in table]:
         raise DataError(f"{table.file} has no column {' and no column '.join(lacking)}. Give the whole package.")
     empty = pd.Series("", index=table.cells.index, dtype=object)
-    found = {name: table.column(name) if name in table else empty for name in columns}
+    found = {name: _share(table.column(name)) if name in table else empty for name in columns}
     return pd.DataFrame({name: text.where(~text.isin(MISSING), "") for name, text in found.items()})
+
+
+def _share(text: pd.Series) -> pd.Series:
+    """Return the texts, of which equal ones are one object: most columns repeat a few, and rows may be a million."""
+    return text.map({each: each for each in text.unique()})
 
 
 def _by_id(media: pd.DataFrame, package: Package) -> pd.DataFrame:

@@ -79,8 +79,8 @@ class Deployment:
 
 def make_deployments(
     stations: Mapping[str, Station], settings: ExportSettings, only_with_images: bool = False
-) -> tuple[list[Deployment], list[DeploymentRow], list[str]]:
-    """Return the deployments, the rows of the file that are left out, and notes.
+) -> tuple[list[Deployment], list[str]]:
+    """Return the deployments, and notes.
 
     Rows of stations without images are deployments too, if the file has their times, as they count for the sampling
     effort; but not with `only_with_images`. Raises DataError with the stations that lack coordinates or a time zone.
@@ -112,7 +112,10 @@ def make_deployments(
         usable = [row for row in rows if row.line not in left_out]
         deployments += _of_station(usable, stations.get(station), settings, zone)
     _require_unique([each.identifier for each in deployments], file)
-    return deployments, unused, notes + _note_times(by_station, stations, file)
+    if unused and not only_with_images:
+        lines = _list([str(row.line) for row in unused])
+        notes.append(f"{file}: left out, for want of images, and of coordinates, times or time zone: lines {lines}.")
+    return deployments, notes + _note_times(by_station, stations, file)
 
 
 def to_csv(deployments: Sequence[Deployment]) -> bytes:

@@ -54,21 +54,19 @@ def export(source: Export) -> Exported:
             f"No image can be exported to Camtrap DP: {without_time:,} have no capture time, {without_station:,} no "
             "station. Set sources.station, or give a labels file with the columns station and captured_at."
         )
-    deployments, unused, notes = make_deployments(stations, settings, only_with_images=source.is_filtered)
+    deployments, notes = make_deployments(stations, settings, only_with_images=source.is_filtered)
     result.notes += notes
-    _leave_out(result, {"deployments without images": len(unused)})
     labels = [row["shown"] for row in usable.select("shown").where("shown is not null").distinct().collect()]
     meanings = {label: _written_meaning(label, settings.labels) for label in sorted(labels)}
     table = records.add_records(records.assign_deployments(usable, deployments), meanings, _find_tags(meanings))
-    table = table.persist(StorageLevel.DISK_ONLY)
+    table = records.add_events(_select(table, settings.leave_out_people, result)).persist(StorageLevel.DISK_ONLY)
+    if settings.leave_out_people:
+        meanings = {label: meaning for label, meaning in meanings.items() if meaning[0] != "human"}
     try:
-        kept = _select(table, settings.leave_out_people, result)
-        if settings.leave_out_people:
-            meanings = {label: meaning for label, meaning in meanings.items() if meaning[0] != "human"}
         (source.folder / DESCRIPTOR).unlink(missing_ok=True)  # until all files are of one export
         write_atomic(source.folder / FILES[0], to_csv(deployments))
-        images = _write(records.media_lines(kept), source.folder / FILES[1], records.MEDIA_COLUMNS)
-        observed = records.observation_lines(records.add_events(kept))
+        images = _write(records.media_lines(table), source.folder / FILES[1], records.MEDIA_COLUMNS)
+        observed = records.observation_lines(table)
         observations = _write(observed, source.folder / FILES[2], records.OBSERVATION_COLUMNS)
     finally:
         table.unpersist()

@@ -22,7 +22,7 @@ def make(tmp_path, make_settings):
         (tmp_path / "d.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
         keys = {f"export.{name}": value for name, value in settings.items()}
         export = make_settings({"export.deployments": str(tmp_path / "d.csv"), **keys}).export
-        found, _, notes = make_deployments(dict.fromkeys(stations or ("S1",), MAY), export, only_with_images)
+        found, notes = make_deployments(dict.fromkeys(stations or ("S1",), MAY), export, only_with_images)
         rows = [dict(zip(COLUMNS, each.values(), strict=True)) for each in found]
         return [{name: value for name, value in row.items() if value} for row in rows], notes
 
@@ -144,8 +144,11 @@ def test_deployments_without_images_stay_where_their_times_are_known(make):
     text = (
         f"{HEADER}S1,1,1,,,UTC,\nS2,1,1,2024-01-01,2024-02-01,UTC,\nS3,1,1,,,UTC,\nS2,1,1,2024-01-01,2024-02-01,UTC,\n"
     )
-    assert [row["deploymentID"] for row in make(text)[0]] == ["S1", "S2"]
-    assert [row["deploymentID"] for row in make(text, only_with_images=True)[0]] == ["S1"]
+    rows, (note,) = make(text)
+    assert [row["deploymentID"] for row in rows] == ["S1", "S2"]
+    assert note.endswith("left out, for want of images, and of coordinates, times or time zone: lines 4.")
+    rows, notes = make(text, only_with_images=True)
+    assert ([row["deploymentID"] for row in rows], notes) == (["S1"], [])
 
 
 def test_images_outside_of_the_only_deployment_of_their_station_are_noted(make):

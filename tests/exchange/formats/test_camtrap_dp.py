@@ -76,7 +76,6 @@ def test_awkward_names_failures_and_time_zones_are_valid_and_come_back(spark, se
         "without a capture time": 1,
         "without a station": 1,
         "taken at no time of a deployment": 1,
-        "deployments without images": 1,
     }
     found = read(out, settings()).labels
     found = found.where(found.notna(), None).set_index("path")
