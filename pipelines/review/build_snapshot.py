@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipelines import schemas
 from pipelines.review import model_scores
 from pipelines.review.columns import (
     NO_TIME,
@@ -33,6 +34,7 @@ PREDICTION_COLUMNS = (
     *("path", "content_hash", "prediction", "score", "probabilities", "burst_prediction", "burst_score"),
     *("needs_review", "model_version", "model_name", "scored_at"),
 )
+LABEL_COLUMNS = tuple(schemas.parse_ddl(schemas.LABELS))
 
 
 def build_snapshot(images: pa.Table, predictions: pa.Table | None, model: Model | None) -> Snapshot:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from pipelines import schemas
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
-from pipelines.review.build_snapshot import IMAGE_COLUMNS, PREDICTION_COLUMNS, build_snapshot
+from pipelines.review.build_snapshot import IMAGE_COLUMNS, LABEL_COLUMNS, PREDICTION_COLUMNS, build_snapshot
 from pipelines.review.model_scores import Model
 from pipelines.review.snapshot import Snapshot
-from pipelines.review.stored_bytes import StoredBytes
+from pipelines.review.stored_bytes import ReadBytes, StoredBytes
 from pipelines.schemas import Decision
 from pipelines.tracking.local_champion import find_version, is_local_store
 from pipelines.tracking.model_version import ModelVersion
@@ -26,9 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 GetSpark = Callable[[], "SparkSession"]
-ReadBytes = Callable[[int, Iterable[int]], bytes]  # row of the snapshot, those that are wanted next -> the stored file
 TABLES = ("images", "predictions", "labels")
-LABEL_COLUMNS = tuple(schemas.parse_ddl(schemas.LABELS))
 NO_IMAGES = "There is no table images in {}. Run `irbis ingest --images DIR` first."
 
 

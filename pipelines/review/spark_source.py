@@ -11,9 +11,9 @@ import pyarrow as pa
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from pipelines.review.build_snapshot import IMAGE_COLUMNS, PREDICTION_COLUMNS
-from pipelines.review.load import LABEL_COLUMNS, ReadBytes
+from pipelines.review.build_snapshot import IMAGE_COLUMNS, LABEL_COLUMNS, PREDICTION_COLUMNS
 from pipelines.review.snapshot import Snapshot
+from pipelines.review.stored_bytes import ReadBytes
 from pipelines.review.thumbnails import gone
 from pipelines.spark.arrow import collect_arrow
 from pipelines.tracking.model_version import ModelVersion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipelines.review.columns import Ints
 from pipelines.review.thumbnails import gone
 
+ReadBytes = Callable[[int, Iterable[int]], bytes]  # row of the snapshot, those that are wanted next -> the stored file
 MAX_CACHED_BYTES = 96 * 2**20  # of row groups: neighbours in a burst are often neighbours in a file
 BATCH = 16  # rows read at once from a row group that is too large to keep
 

@@ -11,6 +11,8 @@ pytest.importorskip("deltalake")
 pytest.importorskip("httpx")
 
 from pipelines import schemas
+from pipelines.schemas import Decision
+from pipelines.workspace.journal_files import format_line
 
 from .conftest import SURVEY
 from .made import NOON, Made, hash_of, image_rows, path_of, prediction_rows, write_champion, write_table
@@ -41,6 +43,7 @@ def test_new_images_and_predictions_appear_and_what_was_decided_stays(client, wo
     live = client.opened.live
     done, skipped = decision("b0", 2, seconds=1), decision("b2", 1, action="skip")
     post(client, done, skipped)
+    post(client, decision("b3", 2)), post(client, decision("b3", 2, label="hare", seen=None))  # in two windows
     before, rate = live.state, live.decisions.rate()
     live.update()
     assert live.state is before  # nothing has changed
@@ -49,7 +52,9 @@ def test_new_images_and_predictions_appear_and_what_was_decided_stays(client, wo
     live.update()
     assert live.state.notice == "Updated: 2 images more, 1 burst more with a prediction."
     assert bursts(client) == ["b7", "b1", "b6"]  # b0 is decided, b2 skipped
-    assert (live.decisions.count, live.decisions.rate()) == (3, rate)
+    assert (live.decisions.count, live.decisions.rate()) == (7, rate)
+    (conflict,) = [item["conflict"] for item in post_bursts(client, ["b3"])["items"]]
+    assert [one["label"] for one in conflict] == ["hare", "fox"]
     assert post(client, undo(done)).json()["items"][0]["state"] == "open"
     assert bursts(client) == ["b0", "b7", "b1", "b6"]
     assert client.get(f"/image/{hash_of('b7', 1)}/huge").status_code == 404
@@ -115,6 +120,7 @@ def test_what_is_decided_while_the_tables_are_loaded_is_not_lost(client, workspa
     def slow(self, *given):
         loaded = real(self, *given)
         assert post(client, decision(label="hare")).status_code == 200
+        assert client.get("/api/changes?queue=review").status_code == 200  # reads the journal
         return loaded
 
     monkeypatch.setattr(loader, "load", slow)
@@ -123,10 +129,10 @@ def test_what_is_decided_while_the_tables_are_loaded_is_not_lost(client, workspa
     live.update()
     assert live.decisions is not former
     assert live.decisions.in_force(hash_of("b1", 0)).label == "hare" and live.decisions.count == 3
+    other = Decision("a", hash_of("b4", 0), "p", "fox", "correct", reviewed_at=NOON, session="other")
+    (workspace / "review" / "journal" / "other.jsonl").write_bytes(format_line(other))
     former.refresh()  # of a request that still has the former state
-    assert post(client, decision("b3", 2)).status_code == 200
-    former.refresh()
-    assert live.refresh().decisions.is_decided.sum() == 5
+    assert live.refresh().decisions.is_decided.sum() == 4
 
 
 def test_keys_stay_and_a_new_class_gets_a_free_one(client, workspace):

@@ -113,3 +113,9 @@ def test_class_station_day_and_path(open_review):
     assert ids(opened, "search", text="survey/b0") == ["b0"]
     assert ids(opened, "search", text="%") == []
     assert ids(opened, "search") == []
+
+
+def test_a_class_is_in_the_order_of_stations_and_within_them_of_time(open_review):
+    bursts = [Made(name, (0.9,), station=station) for name, station in (("z", "S2"), ("y", "S1"), ("a", "S2"))]
+    order = ids(open_review(tuple(bursts)), "class")
+    assert order in (["z", "a", "y"], ["y", "z", "a"])  # not by the id
