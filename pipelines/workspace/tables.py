@@ -72,9 +72,8 @@ class Tables:
     def require(self, name: str) -> None:
         """Raise DataError with the command that creates the table, if it does not exist."""
         if not self.exists(name):
-            raise DataError(
-                f"There is no table {name} in {self.schema or self.workspace}. Run `{CREATED_BY[name]}` first."
-            )
+            place = self.schema or self.workspace
+            raise DataError(f"There is no table {name} in {place}. Run `{CREATED_BY[name]}` first.")
 
     def read(self, name: str) -> DataFrame:
         """Return the table, or an empty frame with its columns if it does not exist."""
@@ -134,9 +133,8 @@ class Tables:
         self._delta(name).vacuum(hours)
 
     def _delta(self, name: str) -> DeltaTable:
-        if self.schema:
-            return DeltaTable.forName(self.spark, self.location(name))
-        return DeltaTable.forPath(self.spark, self.location(name))
+        open_table = DeltaTable.forName if self.schema else DeltaTable.forPath
+        return open_table(self.spark, self.location(name))
 
     def version(self, name: str) -> int | None:
         """Return the number of the last commit; null if the table does not exist."""
