@@ -108,7 +108,7 @@ def write_parquet(rows: DataFrame, path: Path) -> int:
 
 def escape_formulas(column: pa.Array) -> pa.Array:
     """Put an apostrophe before each text that a spreadsheet would read as a formula; numbers stay as they are."""
-    if not pa.types.is_string(column.type):
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column
     is_formula = pc.match_substring_regex(column, FORMULA)
     is_formula = pc.and_(is_formula, pc.invert(pc.match_substring_regex(column, NUMBER)))
