@@ -6,13 +6,11 @@ import json
 
 import pytest
 
+from pipelines.exchange.export import export
+from pipelines.exchange.imports import import_file
 from pipelines.schemas import IMAGES
 from pipelines.workspace.labels import effective_images
 from pipelines.workspace.tables import Tables
-
-pytest.importorskip("pipelines.exchange.imports")
-from pipelines.exchange.export import export
-from pipelines.exchange.imports import import_file
 
 from .made import ROOT, add_rows, image, make_survey
 
@@ -54,7 +52,7 @@ def test_boxes_are_stored_once_with_the_content_that_they_belong_to(spark, make_
     header = {"info": {"format_version": "1.3"}, "detection_categories": {"1": "animal"}}
     file.write_text(json.dumps(header | {"images": images}))
     first = import_file(spark, settings, str(file))
-    assert (first.boxes, first.decisions) == ({"new": 3, "images without a match": 1}, 0)
+    assert (first.boxes, first.boxes_unmatched, first.decisions) == (3, 1, 0)
     rows = tables.read("detections").orderBy("path", "number").collect()
     assert [(row["path"].removeprefix(ROOT), row["number"], row["score"], row["category"]) for row in rows] == [
         ("S1/a.jpg", 0, 0.9, "animal"),
@@ -62,5 +60,5 @@ def test_boxes_are_stored_once_with_the_content_that_they_belong_to(spark, make_
         ("S1/c.jpg", -1, None, None),
     ]
     assert (rows[0]["source"], rows[0]["file"], rows[0]["detector"]) == ("megadetector", "md.json", None)
-    assert import_file(spark, settings, str(file)).boxes["new"] == 0
+    assert import_file(spark, settings, str(file)).boxes == 0
     assert tables.read("detections").count() == 3
