@@ -158,8 +158,8 @@ def test_missing_columns_are_named_with_the_names_that_are_understood(tmp_path):
         ("\n \n;;\n", "is empty"),
         (b"PK\x03\x04...", "is a workbook or a zip archive, not text. In Excel or LibreOffice, save the sheet as 'CSV"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1...", "is an Excel workbook, not text. Save the sheet as 'CSV UTF-8'"),
-        (b'{"images": []}', "is JSON, but not COCO Camera Traps: it lacks"),
-        (b'[{"file": "1.jpg"}]', "is JSON, but not COCO Camera Traps: it lacks"),
+        (b'{"images": []}', "is JSON, but not COCO Camera Traps"),
+        (b'[{"file": "1.jpg"}]', "is JSON, but not COCO Camera Traps"),
         (b"\x1f\x8b\x08\x00...", "is compressed (gzip). Unpack it first"),
     ],
 )

@@ -15,6 +15,7 @@ from pipelines.exchange.formats.base import Format, Imported
 from pipelines.exchange.observation_types import find_meaning
 from pipelines.exchange.write_coco import export
 from pipelines.formatting import pluralize
+from pipelines.label_text import drop_unknown_name
 from pipelines.sources.coco_json import CocoFile, Faults, is_coco, read_coco
 from pipelines.sources.json_files import JsonFile
 from pipelines.sources.label_times import parse_times
@@ -39,6 +40,7 @@ def read(path: Path, settings: Settings) -> Imported:
     labels = label_rows(images["file_name"], images["label"], ~images["is_machine"])
     details = images.rename(columns={"file_name": "path", "location": "station", "datetime": "captured_at"})
     details = details[["path", "station", "captured_at"]].replace("", None)
+    details["station"] = details["station"].map(drop_unknown_name, na_action="ignore")
     for name in details["path"][details["path"].duplicated()]:
         faults.add("{count} images are there twice, first {case}. Keep one entry for each.", name)
     faults.raise_any()

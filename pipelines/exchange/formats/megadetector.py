@@ -66,7 +66,8 @@ def read_header(file: JsonFile) -> Header:
             f"{file} has the format version {version!r}. irbis reads 1.0 to 1.6: write the file again in version 1.6."
         )
     detector = clean(info.get("detector"))
-    typical = (info.get("detector_metadata") or {}).get("typical_detection_threshold")
+    metadata = info.get("detector_metadata")
+    typical = metadata.get("typical_detection_threshold") if isinstance(metadata, dict) else None
     if not isinstance(typical, (int, float)):  # without a name of the detector, it was version 4
         typical = THRESHOLDS[0] if detector is None or OLD_DETECTOR.search(detector) else THRESHOLDS[1]
     categories = _names(members.get("detection_categories")) or CATEGORIES

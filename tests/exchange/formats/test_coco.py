@@ -37,7 +37,7 @@ def test_labels_have_station_and_time_and_boxes_fractions_of_the_image(tmp_path,
         [
             image("a", location="S1", datetime="2024-05-01 11:00:00", **sized),
             image("b", location="S2", datetime="0000-00-00 00:00:00"),
-            image("c", **sized),
+            image("c", location="Unknown", **sized),
             image("d", datetime="yesterday"),
             image("e"),
         ],

@@ -114,6 +114,7 @@ def test_all_versions_to_1_6_are_read(tmp_path, make_settings, version):
         ({"format_version": "1.0"}, "blank"),
         ({"detector": "x_v4.pb", "detector_metadata": {"typical_detection_threshold": 0.3}}, "animal"),
         ({"detector": "x", "detector_metadata": {"typical_detection_threshold": 0.6}}, "blank"),
+        ({"detector": "x", "detector_metadata": "none"}, "animal"),
     ],
 )
 def test_the_threshold_is_that_of_the_file_else_typical_of_the_detector(tmp_path, make_settings, info, label):
@@ -182,6 +183,11 @@ def test_a_truncated_file_is_refused(tmp_path, make_settings):
     assert refused(path, make_settings()) == [
         "ends in the middle: it was not written or copied completely. Copy or export it again."
     ]
+
+
+def test_a_file_without_a_single_answer_has_no_labels(tmp_path, make_settings):
+    found = read(write(tmp_path, [{"file": "a.jpg", "failure": "Failure image access"}]), make_settings())
+    assert labels(found) == {} and found.left_out == {"images that the file lists as failed": 1}
 
 
 def test_boxes_come_in_chunks(tmp_path, make_settings, monkeypatch):
