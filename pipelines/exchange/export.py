@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -66,13 +67,16 @@ def export(
         rows = rows.repartitionByRange(partitions, "relative_path").sortWithinPartitions("relative_path")
         rows = rows.persist(StorageLevel.DISK_ONLY)
         try:
-            selected, filter_notes = select_rows(rows, filters or Filters())
+            wanted = filters or Filters()
+            selected, filter_notes = select_rows(rows, wanted)
             title = settings.export.title or settings.sources.dataset or file_name(root)
-            exported = write(Export(selected, folder, settings, start, title))
+            exported = write(Export(selected, folder, settings, start, title, is_filtered=wanted != Filters()))
         except OSError as error:
             raise DataError(f"{folder} cannot be written ({error}). Choose another folder: --out DIR.") from error
         finally:
             rows.unpersist()
+            with suppress(OSError):  # it is empty if nothing was written
+                folder.rmdir()
     seconds = (datetime.now(timezone.utc) - start).total_seconds()
     notes = [*journal_notes(tables.workspace), *notes, *filter_notes, *exported.notes]
     return ExportResult(exported, folder, seconds, tuple(notes))
