@@ -124,17 +124,21 @@ def test_labels_that_differ_in_case_are_said_to_be_from_people(spark, trained):
 PHOTOS = {f"S/{n}.jpg": jpeg(60 + 20 * n, n, NOON + timedelta(hours=5 * n)) for n in range(4)}
 
 
+def write_labels(table, label, names=PHOTOS):
+    table.write_text("path,label\n" + "".join(f"{name},{label}\n" for name in names))
+
+
+def labels(frame):
+    return {Path(row["path"]).name: row["label"] for row in frame.collect()}
+
+
 def test_decisions_outlive_new_labels_files_moved_and_removed_images_clean_and_datasets(
     spark, make_settings, draw, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
     folder, table = draw(PHOTOS), tmp_path / "labels.csv"
-
-    def write_labels(label, names=PHOTOS):
-        table.write_text("path,label\n" + "".join(f"{name},{label}\n" for name in names))
-
-    write_labels("fox")
+    write_labels(table, "fox")
     settings = make_settings(
         {"sources.images": str(folder), "sources.labels": str(table), "ingest.files_per_commit": 9}
     )
@@ -142,9 +146,6 @@ def test_decisions_outlive_new_labels_files_moved_and_removed_images_clean_and_d
     tables = Tables.of(spark, settings)
     datasets.add(spark, settings, "survey")
     ingest.run(spark, settings)
-
-    def labels(frame):
-        return {Path(row["path"]).name: row["label"] for row in frame.collect()}
 
     rows = {Path(row["path"]).name: row for row in tables.latest_images().collect()}
     made = [
@@ -167,7 +168,7 @@ def test_decisions_outlive_new_labels_files_moved_and_removed_images_clean_and_d
     stored = sorted(map(tuple, tables.read("labels").collect()))
 
     assert ingest.run(spark, settings).written == 0  # the decisions are no change of the source
-    write_labels("hare")
+    write_labels(table, "hare")
     os.utime(table, (1, 1))
     ingest.run(spark, settings)
     assert set(labels(tables.latest_images()).values()) == {"hare"}
@@ -176,7 +177,7 @@ def test_decisions_outlive_new_labels_files_moved_and_removed_images_clean_and_d
     (folder / "S/0.jpg").rename(folder / "S/moved.jpg")
     away = shutil.move(folder / "S/1.jpg", tmp_path / "away.jpg")
     (folder / "S/2.jpg").unlink()
-    write_labels("hare", ["S/moved.jpg", "S/3.jpg"])
+    write_labels(table, "hare", ["S/moved.jpg", "S/3.jpg"])
     ingest.run(spark, settings)
     assert labels(effective_images(tables)) == {"moved.jpg": "lynx", "3.jpg": "hare"}
     assert [row["label"] for row in labelled_images(effective_images(tables)).orderBy("label").collect()] == [
