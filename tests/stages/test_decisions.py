@@ -132,6 +132,19 @@ def labels(frame):
     return {Path(row["path"]).name: row["label"] for row in frame.collect()}
 
 
+def assert_shown(shown):
+    """Check what is said of four labelled foxes, two of which are lynxes, and of one that nobody can tell."""
+    assert (shown["labels_found"], shown["unlabelled"]) == ({"fox": 4}, 0)
+    assert (shown["labels_in_force"], shown["decided_by_people"]) == ({"lynx": 2, "fox": 1}, 3)
+    assert datasets.as_text(shown).splitlines()[-5:] == [
+        "               4 fox",
+        "in force     with the decisions of people about 3 images",
+        "               2 lynx",
+        "               1 fox",
+        "               1 without a label",
+    ]
+
+
 def test_decisions_outlive_new_labels_files_moved_and_removed_images_clean_and_datasets(
     spark, make_settings, draw, tmp_path, monkeypatch
 ):
@@ -155,16 +168,7 @@ def test_decisions_outlive_new_labels_files_moved_and_removed_images_clean_and_d
     ]
     assert "in force" not in datasets.as_text(datasets.show_dataset(spark, settings, "survey"))
     write_journal(tables, *made)
-    shown = datasets.show_dataset(spark, settings, "survey")
-    assert (shown["labels_found"], shown["unlabelled"]) == ({"fox": 4}, 0)
-    assert (shown["labels_in_force"], shown["decided_by_people"]) == ({"lynx": 2, "fox": 1}, 3)
-    assert datasets.as_text(shown).splitlines()[-5:] == [
-        "               4 fox",
-        "in force     with the decisions of people about 3 images",
-        "               2 lynx",
-        "               1 fox",
-        "               1 without a label",
-    ]
+    assert_shown(datasets.show_dataset(spark, settings, "survey"))
     stored = sorted(map(tuple, tables.read("labels").collect()))
 
     assert ingest.run(spark, settings).written == 0  # the decisions are no change of the source
