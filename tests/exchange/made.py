@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.schemas import IMAGES, PREDICTIONS, Decision, parse_ddl
-from pipelines.workspace.labels import append_decisions
+from pipelines.workspace.labels import append_decisions, effective_images
 from pipelines.workspace.tables import Tables
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=timezone.utc)
@@ -110,3 +110,9 @@ def make_survey(tables: Tables) -> None:
 def write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def labels_of(tables: Tables) -> dict[str, str]:
+    """Return the labels that people have given, by relative path."""
+    rows = effective_images(tables).where("label_source = 'person'").collect()
+    return {row["path"].removeprefix(ROOT): row["label"] for row in rows}

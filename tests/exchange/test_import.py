@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.errors import DataError
 from pipelines.exchange.decisions import NAMESPACE
 from pipelines.exchange.export import export
 from pipelines.exchange.formats.base import Format, Imported
@@ -17,23 +16,11 @@ from pipelines.exchange.imports import import_file
 from pipelines.schemas import IMAGES
 from pipelines.sources.label_matching import match_labels
 from pipelines.sources.labels import read_label_table
-from pipelines.workspace.labels import effective_images
 from pipelines.workspace.tables import Tables
 
-from .made import NOON, ROOT, add_rows, decide, hash_of, image, make_survey, write
+from .made import NOON, ROOT, add_rows, decide, hash_of, image, labels_of, write
 
 A, B, C, D = "S1/a.jpg", "S1/b, é.jpg", "S1/c.jpg", "S2/=d.jpg"
-
-
-@pytest.fixture
-def survey(tables):
-    make_survey(tables)
-    return tables
-
-
-def labels_of(tables):
-    rows = effective_images(tables).where("label_source = 'person'").collect()
-    return {row["path"].removeprefix(ROOT): row["label"] for row in rows}
 
 
 def test_labels_become_decisions_once(survey, spark, make_settings, tmp_path):
@@ -212,44 +199,3 @@ def test_boxes_are_stored_once(survey, spark, make_settings, tmp_path, monkeypat
     assert import_file(spark, make_settings(), file).boxes == 0
     assert survey.read("detections").count() == 2
     assert list((tmp_path / "workspace" / "scratch").iterdir()) == []
-
-
-BROKEN = {
-    b"path,label\nS1/a.jpg,fox\nS1/a.jpg,hare\n": "more than one label .first S1/a.jpg: fox, hare.",
-    b"path,label\nX/1.jpg,fox\n": "none of its 1 paths is among the 6 images",
-    b"path,label\nS1/a.jpg,Fox\n": "Labels differ only in upper and lower case: 'Fox' .1 images.* and 'fox'",
-    "path,label\nS1/a.jpg,fuchs\nS1/é.jpg,x\n".encode("latin-1"): "is not in UTF-8: line 3",
-    b"path,kind\nS1/a.jpg,fox\n": "has no column label, only path, kind",
-    b"": "is empty",
-    b"path,label\nS1/a.jpg,fox,2\n": "rows with more values than its header",
-    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR": "labels.csv",
-}
-RIGHT = {
-    "BOM and NA": "\ufeffpath,label\nS1/c.jpg,NA\nS1/a.jpg,wolf\n",
-    "semicolons and backslashes": "path;label\nS1\\a.jpg;wolf\n",
-    "Windows paths": 'path,label\n"C:\\survey\\2024\\S1\\a.jpg",wolf\n',
-    "climbing paths, unknown columns": "path,label,unheard_of\n../../S1/a.jpg,wolf,1\n",
-    "duplicates": "path,label\nS1/a.jpg,wolf\nS1/a.jpg,wolf\n",
-    "invisible characters": "path,label\nS1/a.jpg, wo\u200blf \n",
-}
-
-
-def test_a_broken_table_changes_nothing_and_an_awkward_one_is_read(survey, spark, make_settings, tmp_path):
-    file = tmp_path / "labels.csv"
-    for content, message in BROKEN.items():
-        file.write_bytes(content)
-        with pytest.raises(DataError, match=message):
-            import_file(spark, make_settings(), str(file))
-    assert survey.read("labels").count() == 1
-    for name, text in RIGHT.items():
-        result = import_file(spark, make_settings(), str(write(file, text)), is_dry_run=True)
-        assert result.outcomes == {"replacing that of the labels file or folder": 1}, name
-    # As Excel saves our own file, in a country with another form of dates.
-    own = "path;label;label_source;is_unknown;final_label;captured_at;reviewed_at\n"
-    text = own + "S1/a.jpg;wolf;source;FALSCH;fox;01.06.2024 12:00;01.06.2024 12:00\n"
-    result = import_file(spark, make_settings(), str(write(file, text)), is_dry_run=True)
-    assert result.outcomes == {"replacing that of the labels file or folder": 1}
-    assert "1 times in reviewed_at cannot be used, first '01.06.2024 12:00'" in result.notes[0]
-    # None is a label, as in a table for training; leading zeros stay.
-    import_file(spark, make_settings(), str(write(file, "path,label\nS1/a.jpg,None\nS1/c.jpg,007\n")))
-    assert labels_of(survey) == {A: "None", C: "007"}
