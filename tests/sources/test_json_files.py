@@ -46,7 +46,7 @@ BROKEN = [
     (b"path,label\na.jpg,fox\n", "is not valid JSON"),
     ('{"images": [{"a": "é"}]}'.encode("latin-1"), "is not in UTF-8. Convert it: iconv -f WINDOWS-1252"),
     ('{"images": []}'.encode("utf-16"), "is in UTF-16. Convert it: iconv -f UTF-16"),
-    (gzip.compress(b'{"images": []}'), "is compressed. Unpack it first: gunzip FILE.", mtime=0),
+    (gzip.compress(b'{"images": []}', mtime=0), "is compressed. Unpack it first: gunzip FILE."),
     (b'{"images": {"a": 1}}', "has no list 'images'"),
     (b'{"image": []}', "has no list 'images'"),
     (b"[1, 2]", "has no list 'images'"),
