@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipelines.exchange.formats.base import Imported
+from pipelines.exchange.observation_types import UNKNOWN
 from pipelines.label_text import canonical_text
 from pipelines.sources.coco_json import Faults
 from pipelines.sources.json_files import JsonFile
 
 CHUNK_ROWS = 100_000  # boxes in memory at once
 MAX_COORDINATE = 2.0  # larger values are no fractions of the image
-UNKNOWN = "unknown"  # the label of an image of which a person cannot tell what it shows
 FAILED = "images that the file lists as failed"
 OUTSIDE = "boxes outside their image"
 UNNAMED = "boxes of a category that the file does not name"

@@ -14,9 +14,9 @@ from pyspark.sql import functions as F
 
 from pipelines.config.settings import LabelMeaning
 from pipelines.exchange.formats.base import Export
-from pipelines.exchange.observation_types import find_meaning
+from pipelines.exchange.observation_types import UNKNOWN, find_meaning
+from pipelines.exchange.rows import exported_label
 
-UNKNOWN = "unknown"  # the label of an image of which a person cannot tell what it shows
 PEOPLE = "images of people"
 KIND = "export_kind"
 
@@ -35,7 +35,7 @@ class Answers:
 
 def answer() -> Column:
     """Return the label in force, `unknown` if a person cannot tell, else the prediction; null if there is none."""
-    return F.coalesce("label", F.when(F.col("is_unknown"), UNKNOWN), "prediction")
+    return F.coalesce(exported_label(), F.when(F.col("is_unknown"), UNKNOWN))
 
 
 def find_answers(rows: DataFrame, meanings: Mapping[str, LabelMeaning]) -> Answers:

@@ -12,8 +12,10 @@ WORDS = {
     "human": {"human", "humans", "person", "persons", "people"},
     "vehicle": {"vehicle", "vehicles"},
 }
-UNKNOWN_LABELS = ("unknown", "unidentified")
+UNKNOWN = "unknown"  # the label of an image of which a person cannot tell what it shows
+UNKNOWN_LABELS = (UNKNOWN, "unidentified")
 NO_SPECIES = "animal"  # a label that names no species
+Meanings = Mapping[str, tuple[str, str]]  # label -> observation type and scientific name, as of `find_meaning`
 
 
 def find_meaning(label: str, meanings: Mapping[str, LabelMeaning]) -> tuple[str, str]:

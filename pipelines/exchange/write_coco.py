@@ -18,7 +18,6 @@ from pipelines.exchange.formats.base import Export, Exported
 from pipelines.exchange.json_lines import (
     KIND,
     PEOPLE,
-    UNKNOWN,
     Answers,
     answer,
     count_kinds,
@@ -27,6 +26,7 @@ from pipelines.exchange.json_lines import (
     select_exported,
     to_lines,
 )
+from pipelines.exchange.observation_types import UNKNOWN
 from pipelines.exchange.write import write_lines
 from pipelines.formatting import pluralize
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from mlflow.entities import Run
 
 from pipelines.tracking.code_version import code_version
 from pipelines.tracking.mlflow_client import TAG_PREFIX, Tracking
@@ -54,6 +56,7 @@ class SweepRun:
         """Return the sweep with this fingerprint, created if needed, with its run in the state RUNNING."""
         if sweep := cls.find(tracking, fingerprint):
             tracking.client.update_run(sweep.parent, status="RUNNING")
+            sweep._end_completed()
             return sweep
         client, experiment = tracking.client, tracking.experiment_id
         tags = {f"{TAG_PREFIX}sweep": name, f"{TAG_PREFIX}sweep_fingerprint": fingerprint, **_code_tags()}
@@ -63,23 +66,27 @@ class SweepRun:
         return cls(tracking, run.info.run_id)
 
     def list_trials(self) -> list[Trial]:
-        """Return the completed trials, ordered by number; interrupted ones are left out.
+        """Return the completed trials, ordered by number; interrupted ones are left out."""
+        return sorted((trial for _, trial in self._completed()), key=lambda trial: trial.number)
 
-        Their runs are ended where a sweep was killed just before it did so.
-        """
-        client, token, trials = self.tracking.client, None, list[Trial]()
+    def _end_completed(self) -> None:
+        """End the runs of completed trials where a sweep was killed just before it did so."""
+        for run, trial in self._completed():
+            if run.info.status != _status(trial):
+                self.tracking.client.set_terminated(run.info.run_id, _status(trial))
+
+    def _completed(self) -> Iterator[tuple[Run, Trial]]:
+        token = None
         while True:
-            page = client.search_runs(
+            page = self.tracking.client.search_runs(
                 [self.tracking.experiment_id], f"tags.`{PARENT}` = '{self.parent}'", page_token=token
             )
             for run in page:
                 if text := run.data.tags.get(f"{TAG_PREFIX}trial"):
-                    trials.append(Trial(**json.loads(text)))
-                    if run.info.status != _status(trials[-1]):
-                        client.set_terminated(run.info.run_id, _status(trials[-1]))
+                    yield run, Trial(**json.loads(text))
             token = page.token
             if not token:
-                return sorted(trials, key=lambda trial: trial.number)
+                return
 
     def start_trial(self, number: int) -> str:
         """Start the nested run of a trial and return its id."""

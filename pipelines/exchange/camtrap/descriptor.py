@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import pipelines
 from pipelines.config.settings import ExportSettings
 from pipelines.exchange.camtrap.deployments import Deployment
+from pipelines.exchange.observation_types import Meanings
 
 STANDARD = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2"
 PROFILE = f"{STANDARD}/camtrap-dp-profile.json"
 UNNAMED = "Contributor"  # where export.contributor is not set
-Meanings = Mapping[str, tuple[str, str]]
 
 
 def describe_package(

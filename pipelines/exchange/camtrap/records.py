@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from pipelines.exchange.camtrap.deployments import Deployment
 from pipelines.exchange.camtrap.deployments_file import MISSING
+from pipelines.exchange.observation_types import Meanings
 from pipelines.sources.camtrap_observations import LABEL_TAG
 
 MEDIA_COLUMNS = (
@@ -33,7 +34,6 @@ MEDIA_TYPES = {
 RANKS = {"unclassified": 0, "blank": 1, "unknown": 2}  # of an event's images, the highest counts; the others: 3
 LABELS_FILE = "labels file"  # classifiedBy of labels that the images came with
 TIME = "yyyy-MM-dd'T'HH:mm:ss"
-Meanings = Mapping[str, tuple[str, str]]
 
 
 def find_label(rows: DataFrame) -> DataFrame:
