@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 UNKNOWN = "–"
+FORMULA = r"'*[=+\-@\t\r]"  # begins what spreadsheets read as a formula, or what was escaped already
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 IMAGE_URI = re.compile(r"data:image/(jpeg|png|webp|gif);base64,[A-Za-z0-9+/=]+")
 
 
@@ -35,6 +37,13 @@ def format_percent(fraction: float | None) -> str:
 def format_counts(counts: Mapping[str, int]) -> str:
     """Return `11 truncated, 2 empty`: the largest count first."""
     return ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def escape_formula(value: Any) -> Any:
+    """Return a value for a spreadsheet: text that it would run as a formula gets an apostrophe in front."""
+    if not isinstance(value, str) or not re.match(FORMULA, value) or NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
 
 
 def format_duration(seconds: float) -> str:

@@ -141,7 +141,7 @@ DETECTIONS = """
     path string,              -- Where they were found
     number int,               -- Of the box in its image and file, from 0; -1: the detector found nothing
     category string,          -- animal, person, vehicle, or the detector's own name; null where number is -1
-    score double,             -- Confidence of the detector
+    score double,             -- Confidence of the detector; null: a person has drawn the box
     x double,                 -- Left edge, as a fraction of the width
     y double,                 -- Upper edge, as a fraction of the height
     width double,             -- Fraction of the width

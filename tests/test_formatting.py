@@ -24,6 +24,16 @@ def test_counts_percentages_and_times_are_formatted_for_people():
     ] == ["–"] * 4
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+SUM(A1)", "-2+3", "@x", "\t=1", "\r=1", "'=1", '=HYPERLINK("http://x")'])
+def test_a_text_that_begins_like_a_formula_follows_an_apostrophe(text):
+    assert formatting.escape_formula(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("value", ["leopard", "a=b", "'fox", "-12.5", "+3e4", "", None, -3, 0.5, True])
+def test_numbers_and_other_texts_stay(value):
+    assert formatting.escape_formula(value) is value
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [

@@ -170,6 +170,7 @@ class ExportSettings(SettingsSection):
     title: str | None
     contributor: str | None
     sampling_design: SamplingDesign
+    capture_method: Literal["activityDetection", "timeLapse", "both"]
 
 
 class TrackingSettings(SettingsSection):

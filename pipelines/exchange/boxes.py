@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pipelines.config.settings import LabelMeaning
 from pipelines.exchange.formats.base import Imported
-from pipelines.exchange.observation_types import UNKNOWN
+from pipelines.exchange.observation_types import UNKNOWN, find_meaning
 from pipelines.label_text import canonical_text
 from pipelines.sources.coco_json import Faults
 from pipelines.sources.json_files import JsonFile
+from pipelines.sources.labels import normalize_path
 
 CHUNK_ROWS = 100_000  # boxes in memory at once
 MAX_COORDINATE = 2.0  # larger values are no fractions of the image
 FAILED = "images that the file lists as failed"
-OUTSIDE = "boxes outside their image"
-UNNAMED = "boxes of a category that the file does not name"
+OUTSIDE = "outside their image"
+CATEGORIES = {"human": "person", "vehicle": "vehicle"}  # by observation type; all others: animal
+UNNAMED = "of a category that the file does not name"
 COLUMNS = ("path", "number", "category", "score", "x", "y", "width", "height", "label", "label_score", "detector")
 
 
@@ -39,7 +42,7 @@ class Box(NamedTuple):
 
 @dataclass
 class ImageBoxes:
-    """What a file says about one image, and how many of its boxes are left out, by reason.
+    """What a file says about one image, and how many of its labels and boxes are left out, by reason.
 
     `boxes` is null if no detector has processed the image, and empty if it found nothing.
     """
@@ -49,7 +52,8 @@ class ImageBoxes:
     boxes: list[Box] | None = None
     label: str | None = None
     is_person: bool = False  # whether a person has given the label
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)  # labels
+    boxes_left_out: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
     def add(
@@ -63,9 +67,9 @@ class ImageBoxes:
             self.faults.append(str(error))
             return
         if category is None:
-            self.left_out[UNNAMED] += 1
+            self.boxes_left_out[UNNAMED] += 1
         elif edges is None:
-            self.left_out[OUTSIDE] += 1
+            self.boxes_left_out[OUTSIDE] += 1
         else:
             self.boxes = self.boxes or []
             self.boxes.append(Box(category, confidences[0], *edges, label, confidences[1]))
@@ -105,7 +109,7 @@ def build_import(program: str, file: JsonFile, images: Callable[[], Iterator[Ima
 
     Raises DataError with every fault: of a file with faults nothing is imported.
     """
-    faults, left_out = Faults(file), Counter[str]()
+    faults, left_out, boxes_left_out = Faults(file), Counter[str](), Counter[str]()
     paths: list[str] = []
     labels: list[str | None] = []
     is_person: list[bool] = []
@@ -113,13 +117,21 @@ def build_import(program: str, file: JsonFile, images: Callable[[], Iterator[Ima
         for fault in image.faults:
             faults.add("{count} boxes are wrong, first of {case}.", f"{image.path}: {fault}")
         left_out.update(image.left_out)
+        boxes_left_out.update(image.boxes_left_out)
         paths.append(image.path)
         labels.append(image.label)
         is_person.append(image.is_person)
-    for path in pd.Series(paths, dtype=object)[lambda column: column.duplicated()]:
-        faults.add("{count} images are there twice, first {case}. Keep one entry for each.", path)
+    add_duplicates(faults, paths)
     faults.raise_any()
-    return Imported(program, label_rows(paths, labels, is_person), lambda: _chunk(images()), left_out)
+    rows = label_rows(paths, labels, is_person)
+    return Imported(program, rows, lambda: chunk_images(images()), left_out, boxes_left_out)
+
+
+def add_duplicates(faults: Faults, paths: Iterable[str]) -> None:
+    """Add a fault for each path that is another one too, as `S1\\a.jpg` is `S1/a.jpg`."""
+    known = pd.Series(paths, dtype=object)
+    for path in known[known.map(lambda path: normalize_path(path.strip())).duplicated()]:
+        faults.add("{count} images are there twice, first {case}. Keep one entry for each.", path)
 
 
 def label_rows(paths: Iterable[str], labels: Iterable[str | None], is_person: Iterable[bool]) -> pd.DataFrame:
@@ -130,8 +142,22 @@ def label_rows(paths: Iterable[str], labels: Iterable[str | None], is_person: It
     return rows.assign(label=rows["label"].mask(rows["is_unknown"], None)).reset_index(drop=True)
 
 
-def _chunk(images: Iterable[ImageBoxes]) -> Iterator[pd.DataFrame]:
+def chunk_images(images: Iterable[ImageBoxes]) -> Iterator[pd.DataFrame]:
+    """Yield the boxes of images in chunks."""
     return chunk_boxes(row for image in images for row in _rows(image))
+
+
+def chunk_spread_boxes(images: Iterable[ImageBoxes]) -> Iterator[pd.DataFrame]:
+    """Yield the boxes in chunks; those of one image may be in several places of the file."""
+    counts = Counter[str]()
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for image in images:
+            for box in image.boxes or ():
+                yield image.path, counts[image.path], *box, image.detector
+                counts[image.path] += 1
+
+    return chunk_boxes(rows())
 
 
 def _rows(image: ImageBoxes) -> Iterator[tuple[Any, ...]]:
@@ -151,6 +177,11 @@ def chunk_boxes(rows: Iterable[tuple[Any, ...]]) -> Iterator[pd.DataFrame]:
             chunk = []
     if chunk:
         yield pd.DataFrame(chunk, columns=list(COLUMNS))
+
+
+def category_of(label: str, meanings: Mapping[str, LabelMeaning]) -> str:
+    """Return the category of a box with a label: animal, person or vehicle."""
+    return CATEGORIES.get(find_meaning(label, meanings)[0], "animal")
 
 
 def clean(text: Any) -> str | None:

@@ -107,8 +107,8 @@ def _decision_id(source: str) -> Column:
 
 def _is_same_label(case: str) -> Column:
     given = F.lower("given") if case == "lower" else F.col("given")
-    has_answer = F.col("previous_label").isNotNull() | F.coalesce(F.col("label_source") == FROM_PERSON, F.lit(False))
-    return has_answer & given.eqNullSafe(F.col("previous_label"))
+    is_decided = F.col("previous_label").isNotNull() | F.coalesce(F.col("label_source") == FROM_PERSON, F.lit(False))
+    return is_decided & given.eqNullSafe(F.col("previous_label"))
 
 
 def _is_same_decision(reviewer: Column, time: Column) -> Column:
@@ -119,11 +119,11 @@ def _is_same_decision(reviewer: Column, time: Column) -> Column:
 
 def _outcome(case: str) -> Column:
     contents = Window.partitionBy("content_hash")
-    answers = F.size(F.collect_set(F.coalesce("given", F.lit(""))).over(contents))
+    labels = F.size(F.collect_set(F.coalesce("given", F.lit(""))).over(contents))
     is_decided = F.coalesce(F.col("label_source") == FROM_PERSON, F.lit(False))
     return (
         F.when(F.col("content_hash").isNull(), NOT_FETCHED)
-        .when(answers > 1, CONFLICT)
+        .when(labels > 1, CONFLICT)
         .when(_is_same_label(case), SAME)
         .when(F.col("is_machine") & F.col("label_source").isNotNull(), LABELLED)
         .when(F.col("is_known"), IMPORTED)

@@ -1,4 +1,4 @@
-"""Store the boxes of a detector's file in the table detections, without holding all of them in memory."""
+"""Store boxes in the table detections, and read them, without holding all of them in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipelines.schemas import DETECTIONS, parse_ddl
@@ -24,6 +24,25 @@ from pipelines.workspace.tables import Tables
 COLUMNS = parse_ddl(DETECTIONS)
 TYPES = {"string": pa.string(), "int": pa.int32(), "double": pa.float64()}
 IN_FILE = ("path", *list(COLUMNS)[list(COLUMNS).index("number") : list(COLUMNS).index("detector") + 1])
+
+
+BOX = ("number", "category", "score", "x", "y", "width", "height")
+IS_BOX = "number >= 0 and not (x <= 0 and y <= 0 and width >= 1 and height >= 1)"  # and none around the whole image
+
+
+def newest_boxes(tables: Tables) -> DataFrame | None:
+    """Return content_hash, boxes (BOX, by number) and detector of each image with boxes; null if none were imported.
+
+    They are those of the file that was imported last, of those that name the image. Boxes around the whole image are
+    left out: they are how classifiers write their predictions.
+    """
+    if not tables.exists("detections"):
+        return None
+    latest = F.max(F.struct("imported_at", "file_sha256")).over(Window.partitionBy("content_hash"))
+    rows = tables.read("detections").withColumn("latest", latest)
+    rows = rows.where(F.struct("imported_at", "file_sha256") == F.col("latest")).where(IS_BOX)
+    boxes = F.array_sort(F.collect_set(F.struct(*BOX))).alias("boxes")
+    return rows.groupBy("content_hash").agg(boxes, F.max("detector").alias("detector"))
 
 
 @contextmanager

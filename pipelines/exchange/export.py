@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
+from pipelines.exchange.detections import newest_boxes
 from pipelines.exchange.formats.base import Export, Exported
 from pipelines.exchange.formats.registry import get_format
 from pipelines.exchange.rows import Filters, export_rows, find_images_root, select_rows
@@ -70,7 +71,8 @@ def export(
             wanted = filters or Filters()
             selected, filter_notes = select_rows(rows, wanted)
             title = settings.export.title or settings.sources.dataset or file_name(root)
-            exported = write(Export(selected, folder, settings, start, title, is_filtered=wanted != Filters()))
+            boxes = newest_boxes(tables)
+            exported = write(Export(selected, folder, settings, start, title, wanted != Filters(), boxes))
         except OSError as error:
             raise DataError(f"{folder} cannot be written ({error}). Choose another folder: --out DIR.") from error
         finally:

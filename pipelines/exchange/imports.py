@@ -46,6 +46,7 @@ class ImportResult:
     left_out: Counter[str] = field(default_factory=Counter)
     boxes: int | None = None  # to store; null: the file is not one of boxes
     boxes_unmatched: int = 0  # paths of boxes without an image
+    boxes_left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -62,7 +63,9 @@ class ImportResult:
         what = pluralize(self.decisions, "decision")
         if self.boxes is not None:
             missing = pluralize(self.boxes_unmatched, "path")
-            lines.append(f"boxes: {self.boxes:,} new, {missing} without an image")
+            others = self.boxes_left_out
+            reasons = f", {others.total():,} left out ({format_counts(others)})" if others else ""
+            lines.append(f"boxes: {self.boxes:,} new, {missing} without an image{reasons}")
             what += f" and {pluralize(self.boxes, 'box', 'boxes')}"
         left_out = self.left_out + Counter({name: self.outcomes[name] for name in decisions.LEFT_OUT})
         reasons = f" ({format_counts(left_out)})" if left_out else ""
@@ -106,6 +109,8 @@ def find_format(path: Path, name: str) -> Format:
     """Return the format of a name, or that of the file. Raises DataError if the file does not exist."""
     if not path.exists():
         raise DataError(f"{path}: there is no such file. Give the file or folder that the other program wrote.")
+    if not (path.is_file() or path.is_dir()):
+        raise DataError(f"{path} is no regular file, and it would be read several times. Save it to a file first.")
     chosen_format = detect_format(path) if name == AUTO else get_format(name)
     if chosen_format.read is None:
         raise DataError(f"{chosen_format.title} can only be exported: irbis export --to {name}.")
@@ -124,7 +129,8 @@ def _store(
     with_machine: bool,
 ) -> ImportResult:
     """Match labels and boxes to images, and store them unless it is a dry run."""
-    result = ImportResult(path.name, imported.program, is_dry_run, left_out=Counter(imported.left_out))
+    result = ImportResult(path.name, imported.program, is_dry_run)
+    result.left_out, result.boxes_left_out = Counter(imported.left_out), Counter(imported.boxes_left_out)
     images = _relative_paths(tables, root)
     labels = match_rows(imported, str(path), images, root, with_machine)
     result.matched, result.unmatched = len(labels.rows), labels.unmatched
@@ -143,7 +149,7 @@ def _store(
     with ExitStack() as stack:
         boxes = None
         if imported.detections:
-            found = match_boxes(detection_paths(imported.detections()), str(path), imported.program, images, root)
+            found = match_boxes(detection_paths(imported.detections()), imported, str(path), images, root)
             values = {"source": source, "file": path.name, "file_sha256": digest_of(path)}
             staged = staged_detections(tables, imported.detections, found.images, root, values, now)
             boxes = tables.materialize(stack.enter_context(staged))

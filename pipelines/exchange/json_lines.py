@@ -1,4 +1,4 @@
-"""What the JSON formats share: answers of images, their counts, and lines of JSON made on the executors."""
+"""What the JSON formats share: names of labels, counts of images, and lines of JSON made on the executors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.config.settings import LabelMeaning
-from pipelines.exchange.formats.base import Export
+from pipelines.config.settings import ExportSettings, LabelMeaning
 from pipelines.exchange.observation_types import UNKNOWN, find_meaning
 from pipelines.exchange.rows import exported_label
 
@@ -22,10 +21,10 @@ KIND = "export_kind"
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Names in the data, in alphabetical order, their types, and the model that predicted."""
+class LabelNames:
+    """Labels and predictions in the data, in alphabetical order, their types, and the model that predicted."""
 
-    names: tuple[str, ...]  # of labels and predictions, and of all classes of the model
+    names: tuple[str, ...]  # also all classes of the model
     types: Mapping[str, str]
     model: str  # such as `irbis fox v3`; `irbis` if nothing was predicted
 
@@ -33,33 +32,44 @@ class Answers:
         return [name for name in self.names if self.types[name] in types]
 
 
-def answer() -> Column:
+def exported_name() -> Column:
     """Return the label in force, `unknown` if a person cannot tell, else the prediction; null if there is none."""
     return F.coalesce(exported_label(), F.when(F.col("is_unknown"), UNKNOWN))
 
 
-def find_answers(rows: DataFrame, meanings: Mapping[str, LabelMeaning]) -> Answers:
+def find_names(rows: DataFrame, meanings: Mapping[str, LabelMeaning]) -> LabelNames:
     """Return the names in the rows. Each combination of names is collected once, in one pass."""
     classes = F.map_keys("probabilities").alias("classes")
-    found = rows.select(answer().alias("answer"), "prediction", classes, "model_name", "model_version").distinct()
+    found = rows.select(exported_name().alias("name"), "prediction", classes, "model_name", "model_version").distinct()
     names: set[str] = set()
     models: set[str] = set()
     for row in found.collect():
-        names.update(name for name in (row["answer"], row["prediction"], *(row["classes"] or ())) if name)
+        names.update(name for name in (row["name"], row["prediction"], *(row["classes"] or ())) if name)
         if row["model_name"]:
             models.add(f"irbis {row['model_name']} v{row['model_version']}")
     types = {name: find_meaning(name, meanings)[0] for name in names}
-    return Answers(tuple(sorted(names)), types, max(models, default="irbis"))
+    return LabelNames(tuple(sorted(names)), types, max(models, default="irbis"))
 
 
-def select_exported(export: Export, answers: Answers, kinds: Mapping[str, Column]) -> DataFrame:
-    """Add `export_kind`, the first of `kinds` whose condition holds; images of people first, if they are left out."""
+def select_exported(
+    rows: DataFrame,
+    settings: ExportSettings,
+    labels: LabelNames,
+    kinds: Mapping[str, Column],
+    people: Column | None = None,
+) -> DataFrame:
+    """Add `export_kind`, the first of `kinds` whose condition holds; images of people first, if they are left out.
+
+    `people`: which images without a label and a prediction are of people.
+    """
     kind = F.lit(None).cast("string")
     for name, condition in reversed(list(kinds.items())):
         kind = F.when(condition, F.lit(name)).otherwise(kind)
-    if export.settings.export.leave_out_people and (people := answers.of_type("human")):
-        kind = F.when(answer().isin(people), F.lit(PEOPLE)).otherwise(kind)
-    return export.rows.withColumn(KIND, kind)
+    if settings.leave_out_people:
+        is_person = exported_name().isin(labels.of_type("human"))
+        is_person = is_person if people is None else F.coalesce(is_person, people)
+        kind = F.when(is_person, F.lit(PEOPLE)).otherwise(kind)
+    return rows.withColumn(KIND, kind)
 
 
 def count_kinds(rows: DataFrame) -> Counter[str]:

@@ -65,14 +65,18 @@ def match_rows(imported: Imported, file: str, images: Sequence[str], root: str, 
     return MatchedLabels(rows.astype(object).where(rows.notna(), None), unmatched, left_out, ignored)
 
 
-def match_boxes(paths: Sequence[str], file: str, program: str, images: Sequence[str], root: str) -> MatchedBoxes:
+def match_boxes(paths: Sequence[str], imported: Imported, file: str, images: Sequence[str], root: str) -> MatchedBoxes:
     """Match the paths of boxes to images. Raises DataError if none matches."""
     if not paths:
         return MatchedBoxes()
-    texts = {path: normalize_path(path.strip()) for path in paths}
-    rows = pd.DataFrame({"path": list(texts.values())}, dtype=object)
-    _, matches = find_matches(LabelTable(file, program, rows, {}, {"path": "path"}, frozenset(), ()), images, root)
-    found = {path: matches.images[text] for path, text in texts.items() if text in matches.images}
+    forms = {"path": list(paths)}
+    if imported.other_path:
+        forms["path_1"] = [imported.other_path(path) for path in paths]
+    texts = {name: [normalize_path(path.strip()) for path in form] for name, form in forms.items()}
+    rows, names = pd.DataFrame(texts, dtype=object), dict.fromkeys(forms, "path")
+    column, matches = find_matches(LabelTable(file, imported.program, rows, {}, names, frozenset(), ()), images, root)
+    chosen = zip(paths, texts[column], strict=True)
+    found = {path: matches.images[text] for path, text in chosen if text in matches.images}
     return MatchedBoxes(found, [path for path in paths if path not in found])
 
 

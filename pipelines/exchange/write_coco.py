@@ -18,17 +18,17 @@ from pipelines.exchange.formats.base import Export, Exported
 from pipelines.exchange.json_lines import (
     KIND,
     PEOPLE,
-    Answers,
-    answer,
+    LabelNames,
     count_kinds,
-    find_answers,
+    exported_name,
+    find_names,
     open_object,
     select_exported,
     to_lines,
 )
 from pipelines.exchange.observation_types import UNKNOWN
-from pipelines.exchange.write import write_lines
 from pipelines.formatting import pluralize
+from pipelines.spark.local_files import write_lines
 
 FILE = "coco_camera_traps.json"
 EMPTY = "empty"  # the name of category 0, by convention
@@ -40,15 +40,17 @@ END = "\n ]\n}\n"
 
 def export(source: Export) -> Exported:
     """Write one file for all images."""
-    answers = find_answers(source.rows, source.settings.export.labels)
-    rows = select_exported(source, answers, {ANNOTATED: answer().isNotNull(), PLAIN: F.lit(True)})
+    settings = source.settings.export
+    labels = find_names(source.rows, settings.labels)
+    kinds = {ANNOTATED: exported_name().isNotNull(), PLAIN: F.lit(True)}
+    rows = select_exported(source.rows, settings, labels, kinds)
     counts = count_kinds(rows)
-    categories = number_categories(answers)
+    categories = number_categories(labels)
     info = {
         "version": "1.0",
-        "description": f"{source.title}, labels and predictions of {answers.model}",
+        "description": f"{source.title}, labels and predictions of {labels.model}",
         "year": source.created_at.year,
-        "contributor": source.settings.export.contributor or "",
+        "contributor": settings.contributor or "",
         "date_created": f"{source.created_at:%Y-%m-%d %H:%M:%S}",
     }
     listed = [{"id": number, "name": name} for name, number in sorted(categories.items(), key=lambda item: item[1])]
@@ -68,11 +70,11 @@ def export(source: Export) -> Exported:
     return result
 
 
-def number_categories(answers: Answers) -> dict[str, int]:
+def number_categories(labels: LabelNames) -> dict[str, int]:
     """Return the id of each category. 0 is that of images without an animal, under the name that it has here."""
-    blank = sorted(answers.of_type("blank"), key=lambda name: (name != EMPTY, name))
+    blank = sorted(labels.of_type("blank"), key=lambda name: (name != EMPTY, name))
     first = blank[0] if blank else EMPTY
-    return {first: 0} | {name: i for i, name in enumerate((name for name in answers.names if name != first), 1)}
+    return {first: 0} | {name: i for i, name in enumerate((name for name in labels.names if name != first), 1)}
 
 
 def _with_frames(rows: DataFrame) -> DataFrame:

@@ -1,151 +1,137 @@
-"""Write results as those of MegaDetector: a box around each whole image, with the probabilities of its labels.
+"""Write results as those of MegaDetector: the boxes that were imported, else one around the whole image.
 
-Timelapse drops boxes and classifications below two fifths of the thresholds in the file, and everything below 0.03. It
-takes a file whose first class has the name of a category for one of AddaxAI, and shows no classes.
+The labels and predictions of irbis are the classifications of these boxes. Timelapse drops boxes and classifications
+below two fifths of the thresholds in the file, and everything below 0.03. It takes a file whose first class has the
+name of a category for one of AddaxAI, and shows no classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.exchange.formats.base import Export, Exported
 from pipelines.exchange.json_lines import (
     KIND,
     PEOPLE,
-    Answers,
-    answer,
     count_kinds,
-    find_answers,
+    exported_name,
+    find_names,
     open_object,
     select_exported,
     to_lines,
 )
-from pipelines.exchange.observation_types import UNKNOWN
-from pipelines.exchange.write import write_lines
+from pipelines.exchange.megadetector_image import CATEGORIES, Ids, format_image, number_categories, number_classes
+from pipelines.exchange.observation_types import find_meaning
 from pipelines.formatting import pluralize
+from pipelines.spark.local_files import write_lines
 
 FILE = "timelapse_recognition_file.json"  # Timelapse warns of image_recognition_file.json
-CATEGORIES = {"1": "animal", "2": "person", "3": "vehicle"}
-CATEGORY_OF_TYPE = {"human": "2", "vehicle": "3"}  # all others: animal
-BLANK = "blank"
-LABEL_SOURCE = "label_source"  # a key of irbis, which other programs ignore: the label is a person's
-MIN_CONFIDENCE = 0.031  # Timelapse drops what is lower, and rounds to three decimals
 THRESHOLDS = {"typical_detection_threshold": 0.2, "conservative_detection_threshold": 0.05}
 CLASS_THRESHOLDS = {"typical_classification_threshold": 0.05}
-MAX_CLASSES = 5  # of an image
-MIN_PROBABILITY = 0.001  # of all but the first
-IMAGES, FAILED, UNANSWERED = "images", "failed images", "images without a label or prediction"
+IMAGES, FAILED, NEITHER = "images", "failed images", "images without a label, prediction or box"
 COLUMNS = ("relative_path", "label", "label_source", "is_unknown", "failure", "prediction", "score", "probabilities")
 JPEG = r"(?i)\.jpe?g$"
 
 
 def export(source: Export) -> Exported:
-    """Write one file for all images that have a label, a prediction or a failure."""
-    answers = find_answers(source.rows, source.settings.export.labels)
-    kinds = {
-        IMAGES: answer().isNotNull(),
-        FAILED: F.col("failure").isNotNull(),
-        UNANSWERED: F.lit(True),
-    }
-    rows = select_exported(source, answers, kinds)
-    counts = count_kinds(rows)
-    rows = rows.where(F.col(KIND).isin(IMAGES, FAILED))
-    classes = number_classes(answers)
-    lines = to_lines(rows.select(*COLUMNS), partial(format_image, classes=classes, types=dict(answers.types)))
+    """Write one file for all images that have a label, a prediction, a box or a failure."""
+    settings = source.settings.export
+    labels = find_names(source.rows, settings.labels)
     path = source.folder / FILE
-    header = open_object(_header(answers.model, classes, source.created_at), "images")
-    write_lines(lines, path, header, "\n ]\n}\n", ",\n")
-    others = rows.where(~F.col("relative_path").rlike(JPEG)).count()
     result = Exported([path])
+    with _with_boxes(source) as rows:
+        categories, detectors = _find_categories(rows) if source.boxes is not None else ([], [])
+        types = {name: find_meaning(name, settings.labels)[0] for name in {*categories, *CATEGORIES.values()}}
+        ids = Ids(
+            number_classes(labels.names, [*categories, *CATEGORIES.values()]),
+            number_categories(categories),
+            {**types, **labels.types},
+        )
+        kinds = {
+            IMAGES: exported_name().isNotNull() | F.col("boxes").isNotNull(),
+            FAILED: F.col("failure").isNotNull(),
+            NEITHER: F.lit(True),
+        }
+        people = _shows([name for name in categories if types[name] == "human"])
+        rows = select_exported(rows, settings, labels, kinds, people)
+        counts = count_kinds(rows)
+        rows = rows.where(F.col(KIND).isin(IMAGES, FAILED))
+        header = open_object(_header(labels.model, detectors, ids, source.created_at), "images")
+        lines = to_lines(rows.select(*COLUMNS, "boxes"), partial(format_image, ids=ids))
+        write_lines(lines, path, header, "\n ]\n}\n", ",\n")
+        if detectors:
+            result.notes.append(_note_boxes(rows.where("boxes is not null").count(), detectors))
+        if others := rows.where(~F.col("relative_path").rlike(JPEG)).count():
+            result.notes.append(f"Timelapse shows nothing of {pluralize(others, 'image')} not named .jpg or .jpeg.")
     result.written.update({kind: counts[kind] for kind in (FAILED, IMAGES) if counts[kind] or kind == IMAGES})
-    result.left_out.update({kind: counts[kind] for kind in (PEOPLE, UNANSWERED) if counts[kind]})
-    if others:
-        result.notes.append(f"Timelapse shows nothing of {pluralize(others, 'image')} not named .jpg or .jpeg.")
+    result.left_out.update({kind: counts[kind] for kind in (PEOPLE, NEITHER) if counts[kind]})
     return result
 
 
-def _header(model: str, classes: Mapping[str, str], created_at: datetime) -> dict[str, Any]:
+@contextmanager
+def _with_boxes(source: Export) -> Iterator[DataFrame]:
+    """Yield the rows with `boxes` and `detector`, which are null where an image has no boxes, in their order."""
+    if source.boxes is None:
+        nothing = {"boxes": "array<struct<category: string>>", "detector": "string"}
+        yield source.rows.select("*", *[F.lit(None).cast(kind).alias(name) for name, kind in nothing.items()])
+        return
+    rows = source.rows.join(source.boxes, "content_hash", "left").orderBy("relative_path")
+    rows = rows.persist(StorageLevel.DISK_ONLY)
+    try:
+        yield rows
+    finally:
+        rows.unpersist()
+
+
+def _find_categories(rows: DataFrame) -> tuple[list[str], list[str]]:
+    """Return the categories of all boxes, and the names of their detectors."""
+    found = rows.select(F.explode("boxes.category").alias("category"), "detector").distinct().collect()
+    detectors = {row["detector"] or "an unnamed detector" for row in found}
+    return sorted({row["category"] for row in found}), sorted(detectors)
+
+
+def _shows(categories: Sequence[str]) -> Column:
+    """Return whether an image has a box of one of the categories, of at least the typical confidence."""
+
+    def is_certain(box: Column) -> Column:
+        score = F.coalesce(box["score"], F.lit(1.0))
+        return box["category"].isin(list(categories)) & (score >= THRESHOLDS["typical_detection_threshold"])
+
+    return F.exists("boxes", is_certain) if categories else F.lit(False)
+
+
+def _note_boxes(count: int, detectors: Sequence[str]) -> str:
+    return (
+        f"{pluralize(count, 'image')} with the boxes of {', '.join(detectors)}; the others have one around the whole "
+        "image."
+    )
+
+
+def _header(model: str, detectors: Sequence[str], ids: Ids, created_at: datetime) -> dict[str, Any]:
     at = f"{created_at:%Y-%m-%d %H:%M:%S}"
+    more = {number: name for name, number in ids.categories.items() if number not in CATEGORIES}
     header: dict[str, Any] = {
         "info": {
             "format_version": "1.6",
-            "detector": model,
+            "detector": ", ".join([*detectors, model]),
             "detection_completion_time": at,
             "detector_metadata": THRESHOLDS,
         },
-        "detection_categories": CATEGORIES,
+        "detection_categories": CATEGORIES | more,
     }
-    if classes:
+    if ids.classes:
         header["info"] |= {
             "classifier": model,
             "classification_completion_time": at,
             "classifier_metadata": CLASS_THRESHOLDS,
         }
-        header["classification_categories"] = {number: name for name, number in classes.items()}
+        header["classification_categories"] = {number: name for name, number in ids.classes.items()}
     return header
-
-
-def number_classes(answers: Answers) -> dict[str, str]:
-    """Return the number of each class. Those with the name of a category come last; none if there are no others."""
-    categories = set(CATEGORIES.values())
-    names = sorted(answers.names, key=lambda name: (name.casefold() in categories, name))
-    if not names or names[0].casefold() in categories:
-        return {}
-    return {name: str(number) for number, name in enumerate(names, 1)}
-
-
-def format_image(row: Mapping[str, Any], classes: Mapping[str, str], types: Mapping[str, str]) -> dict[str, Any]:
-    """Return the object of an image. Its confidence is the probability that the image is not blank."""
-    result: dict[str, Any] = {"file": row["relative_path"]}
-    probabilities, is_blank = dict(row["probabilities"] or ()), _is_blank(types)
-    if row["label"] is not None:
-        name, confidence, ranked = row["label"], 0.0 if is_blank(row["label"]) else 1.0, [(row["label"], 1.0)]
-    elif row["is_unknown"]:
-        name, confidence, ranked = UNKNOWN, 1.0, [(UNKNOWN, 1.0)]
-    elif row["prediction"] is not None:
-        name = row["prediction"]
-        confidence, ranked = _rank(name, row["score"], probabilities, is_blank)
-    else:
-        return {**result, "detections": None, "failure": row["failure"]}
-    category = CATEGORY_OF_TYPE.get(types[name], "1")
-    detection: dict[str, Any] = {"category": category, "conf": _to_confidence(confidence), "bbox": [0.0, 0.0, 1.0, 1.0]}
-    if classes:
-        (first, confidence), *others = ranked
-        detection["classifications"] = [
-            [classes[first], _to_confidence(confidence)],
-            *[[classes[label], round(p, 5)] for label, p in others],
-        ]
-    result["detections"] = [detection]
-    if row["label"] is not None or row["is_unknown"]:
-        result[LABEL_SOURCE] = row["label_source"]
-    return result
-
-
-def _is_blank(types: Mapping[str, str]) -> Callable[[str], bool]:
-    return lambda name: types[name] == BLANK
-
-
-def _rank(
-    name: str, score: float, probabilities: Mapping[str, float], is_blank: Callable[[str], bool]
-) -> tuple[float, list[tuple[str, float]]]:
-    """Return the probability that the image is not blank, and the most probable labels in descending order.
-
-    The model's answer may be that of the burst: then it comes first all the same, and no other label is above it.
-    """
-    others = sorted(((p, label) for label, p in probabilities.items() if label != name), reverse=True)
-    ranked = [
-        (name, score),
-        *((label, min(p, score)) for p, label in others[: MAX_CLASSES - 1] if p >= MIN_PROBABILITY),
-    ]
-    if is_blank(name):
-        return 1 - score, ranked
-    return max(score, 1 - sum(p for p, label in others if is_blank(label))), ranked
-
-
-def _to_confidence(value: float) -> float:
-    return round(min(max(float(value), MIN_CONFIDENCE), 1.0), 5)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
+from pathlib import Path, PurePosixPath
 
-import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -17,11 +16,13 @@ from pipelines.reports.collect import load_gallery
 from pipelines.reports.frames import images_with_split, join_predictions
 from pipelines.reports.notebook_html import Fragment
 from pipelines.sources.registry import open_source
+from pipelines.spark.local_files import write_csv
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking
-from pipelines.workspace.files import write_text
+from pipelines.workspace.files import upload_file
 from pipelines.workspace.tables import Tables
 
 COLUMNS = ("path", "station", "captured_at", "prediction", "score", "burst_prediction", "burst_score", "needs_review")
+TIME = "yyyy-MM-dd HH:mm:ss"
 
 
 @dataclass(frozen=True)
@@ -89,23 +90,12 @@ class ScoringSummary:
         """
         probabilities = [F.col("probabilities")[label].alias(f"probability_{label}") for label in self.version.classes]
         columns = [*COLUMNS, F.col("failure"), F.lit(str(self.version)).alias("model")]
-        frame = self.rows.select(*columns, *probabilities).orderBy("path").toPandas()
+        rows = self.rows.select(*columns, *probabilities).orderBy("path")
+        rows = rows.withColumn("captured_at", F.date_format("captured_at", TIME))
         folder = PurePosixPath(open_source(self.settings).root).name
         stem = name or f"{folder}-{self.version.name}-{self.version.version}"
-        address = write_text(self.tables, f"results/{stem}.csv", frame.apply(_escape_formulas).to_csv(index=False))
-        return notebook_html.table(["Results", "Rows"], [[address, len(frame)]])
-
-
-def _escape_formulas(column: pd.Series) -> pd.Series:
-    return column.map(escape_formula) if column.dtype == object else column
-
-
-def escape_formula(value: Any) -> Any:
-    """Return a value for a spreadsheet: text that it would read as a formula gets an apostrophe in front."""
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
+        with tempfile.TemporaryDirectory() as scratch:
+            draft = Path(scratch, "results.csv")
+            count = write_csv(rows, draft, escapes_formulas=True)
+            address = upload_file(self.tables, draft, f"results/{stem}.csv")
+        return notebook_html.table(["Results", "Rows"], [[address, count]])

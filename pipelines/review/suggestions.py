@@ -21,7 +21,7 @@ from pipelines.config.settings import Settings
 from pipelines.errors import DataError
 from pipelines.evaluation.results import align_columns, truncate
 from pipelines.evaluation.review_policy import ReviewPolicy
-from pipelines.formatting import file_name, pluralize
+from pipelines.formatting import escape_formula, file_name, pluralize
 from pipelines.review.candidates import Drawn, Pool, Scorer, draw, unlabelled_bursts
 from pipelines.review.suggest import MODEL_REASONS, choose
 from pipelines.schemas import backbone_names
@@ -95,8 +95,6 @@ def suggest(spark: SparkSession, settings: Settings, count: int, find: str | Non
 
 def write_csv(items: Sequence[Suggestion], target: Path) -> None:
     """Write the suggestions to a file, with a row for each. Cells hold no formulas of spreadsheets."""
-    from pipelines.reports.scoring_summary import escape_formula
-
     text = io.StringIO()
     writer = csv.DictWriter(text, list(Suggestion.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()

@@ -22,7 +22,8 @@ from pipelines.sources.label_tables.raw import RawTable
 DESCRIPTOR = "datapackage.json"
 TABLES = ("deployments", "media", "observations")
 ZIP_SIGNATURE = b"PK\x03\x04"
-MAX_MEMBER_BYTES = 4 * 2**30  # of one table in a zip archive
+MAX_MEMBER_BYTES = 4 * 2**30  # of one compressed table
+MAX_DESCRIPTOR_BYTES = 2**26
 SNIFF_BYTES = 2**16
 UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 VERSION = re.compile(r"camtrap-dp/(\d+)[.\d]*[^/]*/")
@@ -87,16 +88,15 @@ class Package:
     def descriptor(self) -> dict[str, Any]:
         """Return datapackage.json; without one, the tables' default names."""
         try:
-            if self.path and self.path.is_file():
-                text = self.path.read_bytes()
-            else:
-                with self._open(DESCRIPTOR) as stream:
-                    text = stream.read()
+            with self.path.open("rb") if self.path and self.path.is_file() else self._open(DESCRIPTOR) as stream:
+                text = stream.read(MAX_DESCRIPTOR_BYTES + 1)
         except (KeyError, FileNotFoundError):
             return {"resources": [{"name": name, "path": f"{name}.csv"} for name in TABLES]}
+        if len(text) > MAX_DESCRIPTOR_BYTES:
+            raise DataError(f"{self.file}: {DESCRIPTOR} is larger than any description. Export it again.")
         try:
             found = json.loads(text.decode("utf-8-sig"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{self.file}: {DESCRIPTOR} is truncated or no JSON ({error}). Export it again.") from error
         if not isinstance(found, dict):
             raise DataError(f"{self.file}: {DESCRIPTOR} is not the description of a data package. Export it again.")
@@ -147,6 +147,7 @@ class Package:
             with self._open(name) as stream:
                 if name.endswith(".gz"):
                     with gzip.open(stream) as unpacked:
+                        _require_size(f"{self.file}: {name}", cast("IO[bytes]", unpacked))
                         return read_columns(f"{self.file}: {name}", cast("IO[bytes]", unpacked), columns)
                 return read_columns(f"{self.file}: {name}", stream, columns)
         except (KeyError, FileNotFoundError) as error:
@@ -167,6 +168,14 @@ class Package:
                 f"{self.file}: {name} has {info.file_size:,} bytes. Unpack the archive and give the folder."
             )
         return self.archive.open(info)
+
+
+def _require_size(file: str, unpacked: IO[bytes]) -> None:
+    """Raise DataError if a compressed table is larger than those in an archive may be."""
+    while unpacked.read(2**20):
+        if unpacked.tell() > MAX_MEMBER_BYTES:
+            raise DataError(f"{file} has more than {MAX_MEMBER_BYTES:,} bytes. Unpack it, and write its name as path.")
+    unpacked.seek(0)
 
 
 def _checked(package: Package) -> Package:

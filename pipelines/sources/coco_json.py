@@ -62,7 +62,7 @@ class CocoFile:
     def annotations(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
         """Yield the row of the image, the name of the category, and the annotation."""
         for each in self.file.items("annotations"):
-            yield self.positions[str(each["image_id"])], self.categories[str(each["category_id"])], each
+            yield self.positions[to_id(each["image_id"])], self.categories[to_id(each["category_id"])], each
 
 
 def is_coco(file: JsonFile) -> bool:
@@ -106,7 +106,7 @@ def _read_categories(file: JsonFile, faults: Faults) -> dict[str, str]:
         name = canonical_text(str(each["name"])) if "name" in each else None
         if "id" not in each or name is None:
             faults.add("{count} categories have no id or no name, first {case}. Complete them.", each)
-        elif categories.setdefault(str(each["id"]), name) != name:
+        elif categories.setdefault(to_id(each["id"]), name) != name:
             faults.add("{count} categories have the id of another one, first {case}. Give each its own.", each)
     return categories
 
@@ -121,7 +121,7 @@ def _read_images(file: JsonFile, faults: Faults) -> tuple[pd.DataFrame, dict[str
         name = each.get("file_name")
         if "id" not in each or not isinstance(name, str) or not name.strip():
             faults.add("{count} images have no id or no file_name, first {case}. Complete them.", each)
-        elif positions.setdefault(str(each["id"]), len(names)) != len(names):
+        elif positions.setdefault(to_id(each["id"]), len(names)) != len(names):
             faults.add("{count} images have the id of another one, first {case}. Give each its own.", name)
         else:
             names.append(name)
@@ -133,6 +133,11 @@ def _read_images(file: JsonFile, faults: Faults) -> tuple[pd.DataFrame, dict[str
                 values.append(known.setdefault(text, text))
     rows = pd.DataFrame({"file_name": names, **fields}, dtype=object)
     return rows.assign(width=pd.Series(sizes[0], dtype="int32"), height=pd.Series(sizes[1], dtype="int32")), positions
+
+
+def to_id(value: Any) -> str:
+    """Return an id as text. Programs with missing values write 1 as 1.0 in one table and not in another."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _to_pixels(side: Any) -> int:
@@ -147,8 +152,8 @@ def _read_annotations(
     by_people, by_models = (array("i", [NONE]) * len(positions) for _ in range(2))
     flags: set[str] = set()
     for each in file.items("annotations"):
-        position = positions.get(str(each.get("image_id")))
-        label = index.get(str(each.get("category_id")))
+        position = positions.get(to_id(each.get("image_id")))
+        label = index.get(to_id(each.get("category_id")))
         if position is None:
             faults.add("{count} annotations are of an image that is not in the file, first {case}.", each)
         elif label is None:
@@ -173,7 +178,7 @@ def raw_cells(coco: CocoFile) -> tuple[pd.DataFrame, list[str]]:
     if count := int(is_machine.sum()):
         notes.append(
             f"{name}: {pluralize(count, 'image')} with annotations that have a score treated as unlabelled: they are "
-            "answers of a model."
+            "predictions of a model."
         )
     if coco.has_sequence_labels:
         notes.append(f"{name}: some annotations are of a sequence as a whole, of which single images may be empty.")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-import ijson
-
 from pipelines.errors import DataError
+from pipelines.sources.json_scanner import ScanError, Scanner
 
 CHUNK = 2**20  # bytes read at once
 SNIFF_BYTES = 2**18  # the beginning of a file, by which its format is recognized
@@ -24,7 +23,7 @@ UNREADABLE = {  # what a file begins with -> what it is, and the remedy
 
 
 class JsonFile:
-    """A JSON file with one object, whose members are read one after the other. `content`: that of a remote file."""
+    """A JSON file, whose values are read one after the other. `content`: that of a remote file."""
 
     def __init__(self, path: Path | str, content: bytes | None = None):
         self.path = Path(path)
@@ -33,53 +32,87 @@ class JsonFile:
     def __str__(self) -> str:
         return str(self.path)
 
+    def elements(self) -> Iterator[Any]:
+        """Yield the elements of the list that the file holds. Raises DataError where the file is no valid JSON."""
+        with self._scan() as scanner:
+            if scanner.peek() != "[":
+                raise DataError(f"{self.path} holds no list. Is it a file of another format?")
+            yield from scanner.elements()
+            scanner.finish()
+
     def items(self, member: str) -> Iterator[dict[str, Any]]:
-        """Yield the objects of the array in a member of the root, such as `images`. Numbers are float or int.
+        """Yield the objects of the list in a member of the root, such as `images`.
 
         Raises DataError at the place where the file is no valid JSON, or the element is no object.
         """
-        count = -1
-        for count, item in enumerate(self._parse(f"{member}.item")):
-            if not isinstance(item, dict):
-                raise DataError(
-                    f"{self.path}: element {count} of {member} should be an object, not {str(item)[:80]!r}."
-                )
-            yield cast(dict[str, Any], item)
-        if count < 0 and not isinstance(self.members([member]).get(member), list):
+        has_list = False
+        with self._scan() as scanner:
+            for name in scanner.members() if scanner.peek() == "{" else ():
+                if name != member or scanner.peek() != "[":
+                    scanner.skip()
+                    continue
+                has_list = True
+                for count, item in enumerate(scanner.elements()):
+                    if not isinstance(item, dict):
+                        raise DataError(
+                            f"{self.path}: element {count} of {member} should be an object, not {str(item)[:80]!r}."
+                        )
+                    yield cast(dict[str, Any], item)
+            if scanner.peek() != "[":
+                scanner.finish()
+        if not has_list:
             raise DataError(f"{self.path} has no list {member!r}. Is it a file of another format?")
 
     def members(self, names: Sequence[str]) -> dict[str, Any]:
         """Return small members of the root that exist, by name. Those near the beginning of the file are read fast."""
-        found = {}
-        for name in names:
-            if self._contains(f'"{name}"'.encode()):
-                for value in self._parse(name):
-                    found[name] = value
+        wanted = {name for name in names if self._contains(f'"{name}"'.encode())}
+        found: dict[str, Any] = {}
+        if not wanted:
+            return found
+        with self._scan() as scanner:
+            for name in scanner.members() if scanner.peek() == "{" else ():
+                if name not in wanted:
+                    scanner.skip()
+                    continue
+                found[name] = scanner.decode()
+                if len(found) == len(wanted):
                     break
         return found
 
     def beginning(self) -> dict[str, Any]:
-        """Return the names of the members that begin in the first 256 KB, each with the first element of its array.
+        """Return the names of the members that begin in the first 256 KB, each with the first element of its list.
 
-        That is null for what is not an array, empty, or longer. Nothing is returned if the file is no JSON object.
+        That is null for what is no list, empty, or longer. Nothing is returned if the file is no JSON object.
         """
-        if self.path.is_dir():
-            return {}
+        found: dict[str, Any] = {}
         try:
             with self._open() as file:
-                head = file.read(SNIFF_BYTES)
-        except (DataError, OSError):
-            return {}
-        events = _until_error(ijson.parse(head, use_float=True))
-        names = dict.fromkeys(value for prefix, event, value in events if prefix == "" and event == "map_key")
-        return {name: next(_until_error(ijson.items(head, f"{name}.item", use_float=True)), None) for name in names}
+                head = file.read(SNIFF_BYTES).decode("utf-8", "ignore")
+        except DataError:
+            return found
+        scanner = Scanner(io.StringIO(head))
+        with suppress(ScanError):  # the head of a file ends in the middle
+            for name in scanner.members():
+                found[name] = None
+                if scanner.peek() != "[":
+                    scanner.skip()
+                    continue
+                for count, element in enumerate(scanner.elements()):
+                    found[name] = found[name] if count else element
+        return found
 
-    def _parse(self, prefix: str) -> Iterator[Any]:
-        with self._open() as file:
+    @contextmanager
+    def _scan(self) -> Iterator[Scanner]:
+        with self._open() as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
             try:
-                yield from ijson.items(file, prefix, buf_size=CHUNK, use_float=True)
-            except (ijson.JSONError, UnicodeError) as error:
-                raise DataError(self._explain(str(error))) from error
+                yield Scanner(text)
+            except ScanError as error:
+                raise DataError(self._explain(error)) from error
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{self.path} is not in UTF-8. Convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE, or export it again "
+                    "as UTF-8."
+                ) from error
 
     def _contains(self, text: bytes) -> bool:
         """Return whether the file has the text anywhere: a search is ten times as fast as a parse."""
@@ -94,7 +127,10 @@ class JsonFile:
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
         """Open the file after its byte-order mark. Raises DataError if it is empty, compressed or in UTF-16."""
-        raw = self.path.open("rb") if self._content is None else io.BytesIO(self._content)
+        try:
+            raw = self.path.open("rb") if self._content is None else io.BytesIO(self._content)
+        except OSError as error:  # such as a folder
+            raise DataError(f"{self.path} cannot be read: {error.strerror}.") from error
         with raw as file:
             start = file.read(4)
             if not start:
@@ -105,25 +141,11 @@ class JsonFile:
             file.seek(len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0)
             yield file
 
-    def _explain(self, reason: str) -> str:
-        """Return a sentence with a remedy for an error of the parser."""
-        text = reason.replace("\\n", "\n")
-        if "premature EOF" in text or "Incomplete" in text:
+    def _explain(self, error: ScanError) -> str:
+        """Return a sentence with a remedy for an error of the scanner."""
+        if error.is_cut:
             return f"{self.path} ends in the middle: it was not written or copied completely. Copy or export it again."
-        if "UTF8" in text:
-            return (
-                f"{self.path} is not in UTF-8. Convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE, or export it again as "
-                "UTF-8."
-            )
-        what, _, excerpt = text.partition("\n")
-        place = excerpt.partition("(right here)")[0].strip()[:120]
         return (
-            f"{self.path} is not valid JSON ({what.strip(' .')}), near {place!r}. Correct it, or export it again "
-            "from its program."
+            f"{self.path} is not valid JSON ({error}), near {error.near!r}. Correct it, or export it again from its "
+            "program."
         )
-
-
-def _until_error(values: Iterable[Any]) -> Iterator[Any]:
-    """Yield the values up to the first error of the parser: the head of a file ends in the middle."""
-    with suppress(ijson.JSONError, UnicodeError):
-        yield from values

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.atomic_write import write_atomic
+from pipelines.atomic_write import open_atomic, write_atomic
 
 BACKUP_SUFFIX = "former"  # of the old file during a replacement
 
@@ -45,19 +45,27 @@ def write_text(tables: Tables, name: str, text: str) -> str:
     if "://" not in address:
         write_atomic(Path(address), content)
         return address
-    filesystem, path = _open_hadoop(tables, address)
-    draft, backup = (_hidden_sibling(tables, address, suffix) for suffix in (f"{os.getpid()}.draft", BACKUP_SUFFIX))
+    filesystem, draft = _open_hadoop(tables, address)[0], _draft(tables, address)
     stream = filesystem.create(draft, True)
     try:
         stream.write(content)
     finally:
         stream.close()
-    # Most of these systems cannot rename onto an existing file: the old one is moved to where `read_text` finds it.
-    if filesystem.exists(path):
-        filesystem.delete(backup, False)
-        _rename(filesystem, path, backup)
-    _rename(filesystem, draft, path)
-    filesystem.delete(backup, False)
+    _replace(tables, address, draft)
+    return address
+
+
+def upload_file(tables: Tables, source: Path, name: str) -> str:
+    """Copy a local file into the workspace atomically and return its path or URI there. Missing folders are created."""
+    address = file_uri(tables, name)
+    if "://" not in address:
+        with source.open("rb") as content, open_atomic(Path(address)) as target:
+            shutil.copyfileobj(content, target, 2**20)
+        return address
+    filesystem, draft = _open_hadoop(tables, address)[0], _draft(tables, address)
+    local = tables.spark.sparkContext._jvm.org.apache.hadoop.fs.Path(source.absolute().as_uri())
+    filesystem.copyFromLocalFile(False, True, local, draft)
+    _replace(tables, address, draft)
     return address
 
 
@@ -95,6 +103,25 @@ def remove_folder(tables: Tables, name: str) -> None:
     filesystem, path = _open_hadoop(tables, file_uri(tables, name))
     if not filesystem.delete(path, True):
         raise OSError(f"{path} could not be removed")
+
+
+def _draft(tables: Tables, address: str) -> Any:
+    """Return Hadoop's path of a draft of a file."""
+    return _hidden_sibling(tables, address, f"{os.getpid()}.draft")
+
+
+def _replace(tables: Tables, address: str, draft: Any) -> None:
+    """Move a draft onto a file.
+
+    Most of these systems cannot rename onto an existing file: the old one is moved to where `read_text` finds it.
+    """
+    filesystem, path = _open_hadoop(tables, address)
+    backup = _hidden_sibling(tables, address, BACKUP_SUFFIX)
+    if filesystem.exists(path):
+        filesystem.delete(backup, False)
+        _rename(filesystem, path, backup)
+    _rename(filesystem, draft, path)
+    filesystem.delete(backup, False)
 
 
 def _hidden_sibling(tables: Tables, address: str, suffix: str) -> Any:

@@ -78,9 +78,14 @@ def test_the_newest_decision_wins(survey, spark, make_settings, tmp_path):
     edited = write(tmp_path / "edited.csv", header + "S1/c.jpg,wolf,person,FALSE,,ann,2024-06-01 12:00:00,\n")
     assert import_file(spark, make_settings(), str(edited)).outcomes == {"replacing a person's decision": 1}
     assert labels_of(survey) == {C: "wolf"}
+    # A computer whose clock is wrong: no decision is of the future.
+    future = write(tmp_path / "future.csv", header + "S1/a.jpg,hare,person,FALSE,,ann,2199-06-01 12:00:00,\n")
+    import_file(spark, make_settings(), str(future))
+    stored = survey.read("labels").where("session = 'future.csv'").first()["reviewed_at"]
+    assert abs(stored.astimezone(timezone.utc) - datetime.now(timezone.utc)) < timedelta(hours=1)
     unknown = write(tmp_path / "unknown.csv", header + "S1/c.jpg,,person,TRUE,,eve,,\nS1/a.jpg,,,TRUE,,eve,,\n")
     result = import_file(spark, make_settings(), str(unknown))
-    assert result.outcomes == {"replacing a person's decision": 1, "replacing that of the labels file or folder": 1}
+    assert result.outcomes == {"replacing a person's decision": 2}
     assert labels_of(survey) == {A: None, C: None}
     assert import_file(spark, make_settings(), str(unknown)).outcomes == {"same as before": 2}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -23,7 +24,7 @@ from pyspark.sql import functions as F
 
 from pipelines.exchange.formats.base import Exported, Format, Imported
 from pipelines.exchange.rows import exported_label
-from pipelines.exchange.write import write_lines
+from pipelines.spark.local_files import write_lines
 
 
 def export(request):
@@ -129,6 +130,18 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         find_format(tmp_path / name, "auto")
+
+
+def test_a_pipe_is_refused_as_files_are_read_several_times(tmp_path):
+    os.mkfifo(tmp_path / "labels.csv")
+    with pytest.raises(DataError, match=r"labels\.csv is no regular file"):
+        find_format(tmp_path / "labels.csv", "auto")
+
+
+@pytest.mark.parametrize("name", ["megadetector", "speciesnet", "coco", "label-studio"])
+def test_a_folder_is_no_file_of_a_json_format(tmp_path, make_settings, name):
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        get_format(name).read(tmp_path, make_settings())
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 
 from pipelines.exchange.formats import coco, megadetector
 from pipelines.exchange.formats.base import Exported
-from pipelines.exchange.json_lines import Answers
-from pipelines.exchange.write_megadetector import MIN_CONFIDENCE, format_image, number_classes
+from pipelines.exchange.megadetector_image import MIN_CONFIDENCE, Ids, format_image, number_classes
+from pipelines.exchange.observation_types import find_meaning
 
 from .export_rows import by_model, by_person, by_source, export_row, make_export
 
@@ -43,7 +43,7 @@ def written(exported: Exported) -> dict[str, Any]:
     return found
 
 
-def test_every_answered_image_has_a_box_that_timelapse_keeps(spark, make_settings, tmp_path):
+def test_every_image_with_a_label_has_a_box_that_timelapse_keeps(spark, make_settings, tmp_path):
     export = make_export(spark, tmp_path / "out", make_settings(), rows())
     exported = megadetector.FORMAT.export(export)  # type: ignore[misc]
     found = written(exported)
@@ -75,13 +75,15 @@ def test_every_answered_image_has_a_box_that_timelapse_keeps(spark, make_setting
                 "classifications": [["2", 0.7], ["4", 0.2], ["1", 0.0999]],
             }
         ],
+        "label": "fox",
+        "label_source": "model",
     }
     assert found["images"][2]["file"] == AWKWARD and found["images"][2]["label_source"] == "source"
     assert found["images"][2]["detections"][0]["category"] == "2"
     assert found["images"][3]["detections"][0]["classifications"] == [["3", 1.0]]
     assert found["images"][5] == {"file": "S1/e.jpg", "detections": None, "failure": "truncated"}
     assert exported.written == Counter({"images": 5, "failed images": 1})
-    assert exported.left_out == Counter({"images without a label or prediction": 1})
+    assert exported.left_out == Counter({"images without a label, prediction or box": 1})
     assert exported.notes == ["Timelapse shows nothing of 1 image not named .jpg or .jpeg."]
 
     lowest = max(0.03, info["detector_metadata"]["conservative_detection_threshold"] / 2.5)
@@ -173,16 +175,12 @@ def test_people_are_left_out_and_the_users_map_decides_who_they_are(spark, make_
         assert "S1/a.jpg" not in exported.files[0].read_text("utf-8")
 
 
-def test_an_export_without_answers_is_a_valid_file(spark, make_settings, tmp_path):
+def test_an_export_without_labels_is_a_valid_file(spark, make_settings, tmp_path):
     for each in (megadetector, coco):
         rows = [export_row("a.jpg")]
         found = written(each.FORMAT.export(make_export(spark, tmp_path / each.__name__, make_settings(), rows)))  # type: ignore[misc]
         assert "classification_categories" not in found
         assert found["images"] == [] if each is megadetector else found["annotations"] == []
-
-
-def answers(*names: str) -> Answers:
-    return Answers(names, {name: "blank" if name == "blank" else "animal" for name in names}, "irbis")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +193,7 @@ def answers(*names: str) -> Answers:
     ],
 )
 def test_classes_named_like_a_category_come_last_or_are_left_to_the_categories(names, expected):
-    assert number_classes(answers(*names)) == expected
+    assert number_classes(names, ["animal", "person", "vehicle"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -208,13 +206,15 @@ def test_classes_named_like_a_category_come_last_or_are_left_to_the_categories(n
         ("fox", 0.9, None, 1.0, [("fox", 0.9)]),
     ],
 )
-def test_the_answer_comes_first_and_the_confidence_is_that_of_not_being_blank(
+def test_the_prediction_comes_first_and_the_confidence_is_that_of_not_being_blank(
     prediction, score, probabilities, confidence, ranked
 ):
     names = ("blank", "fox", "hare")
     row = {"relative_path": "a.jpg", "label": None, "is_unknown": False, "failure": None, "label_source": None}
-    row |= {"prediction": prediction, "score": score, "probabilities": probabilities}
-    image = format_image(row, {name: name for name in names}, answers(*names).types)
+    row |= {"prediction": prediction, "score": score, "probabilities": probabilities, "boxes": None}
+    image = format_image(
+        row, Ids({name: name for name in names}, {}, {name: find_meaning(name, {})[0] for name in names})
+    )
     assert image["detections"][0]["conf"] == pytest.approx(confidence)
     assert [tuple(pair) for pair in image["detections"][0]["classifications"]] == ranked
 

@@ -146,6 +146,8 @@ def descriptor(path: str = "media.csv", profile: str = PROFILE, **more: object) 
     [
         ({"descriptor": '{"resources": [{"name"'}, "datapackage.json is truncated or no JSON (Expecting"),
         ({"descriptor": "[1]"}, "is not the description of a data package"),
+        ({"descriptor": '{"a": ' * 100_000}, "datapackage.json is truncated or no JSON (maximum recursion depth"),
+        ({"descriptor": "{" + " " * 2**26 + "}"}, "datapackage.json is larger than any description"),
         ({"descriptor": '{"resources": []}'}, "has no resource media and no resource observations"),
         (descriptor(profile=PROFILE.replace("1.0", "2.1")), "is of Camtrap DP 2, which irbis does not read"),
         (
@@ -178,6 +180,53 @@ def test_byte_order_marks_semicolons_missing_values_and_gzip_are_read(tmp_path):
     package = write_package(tmp_path / "p", rows, media=gzip.compress(media.encode()), **descriptor("media.csv.gz"))
     (package / "media.csv").rename(package / "media.csv.gz")
     assert labels(package) == {"m2": "007"}
+
+
+def test_a_compressed_table_that_unpacks_without_an_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.sources.camtrap_package.MAX_MEMBER_BYTES", 2**21)
+    package = write_package(
+        tmp_path / "p", "", media=gzip.compress(b" " * 2**24, mtime=0), **descriptor("media.csv.gz")
+    )
+    (package / "media.csv").rename(package / "media.csv.gz")
+    with pytest.raises(DataError, match=r"media\.csv\.gz has more than 2,097,152 bytes"):
+        labels(package)
+
+
+def test_a_table_of_an_archive_that_is_too_large_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.sources.camtrap_package.MAX_MEMBER_BYTES", 400)
+    folder = write_package(tmp_path / "p", "", media=MEDIA * 9)
+    with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    with pytest.raises(DataError, match=r"media\.csv has [0-9,]+ bytes\. Unpack the archive"):
+        labels(tmp_path / "p.zip")
+
+
+def test_a_link_that_leads_out_of_the_package_is_refused(tmp_path):
+    package = write_package(tmp_path / "p", "")
+    (package / "media.csv").rename(tmp_path / "secret.csv")
+    (package / "media.csv").symlink_to(tmp_path / "secret.csv")
+    with pytest.raises(DataError, match=r"media\.csv is a link that leads out of the package"):
+        labels(package)
+
+
+def test_the_shallowest_package_of_an_archive_is_read(tmp_path):
+    folder = write_package(tmp_path / "p", "o1,d1,m1,,,,animal,Lepus,human,ana,,\n")
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, f"a/old/{file.name}")
+            archive.write(file, f"b/{file.name}")
+    assert open_package(tmp_path / "p.zip").root == "b/"
+
+
+def test_times_without_a_time_zone_are_read_as_utc(tmp_path):
+    media = MEDIA.replace("+02:00", "").replace("Z", "")
+    rows = "o1,d1,m1,,,,animal,Lepus,human,ana,2024-06-02T00:00:00,\n"
+    rows += "o2,d1,m1,,,,animal,Canis,human,ben,2024-06-02T00:30:00+02:00,\n"
+    package = write_package(tmp_path / "p", rows, media=media)
+    assert labels(package) == {"m1": "Lepus"}
+    found = read_package_labels(open_package(package)).rows
+    assert found["captured_at"].tolist() == ["2024-05-01T11:00:00"]
 
 
 def test_a_package_of_version_0_links_images_by_their_sequence(tmp_path):

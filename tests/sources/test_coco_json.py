@@ -71,7 +71,7 @@ def test_several_categories_and_answers_of_a_model_are_no_labels_and_that_is_sai
     assert table.rows["label"].where(table.rows["label"].notna(), None).tolist() == [None, None, "Vulpes vulpes"]
     assert [note.partition(": ")[2] for note in table.notes] == [
         "1 image with annotations of several categories treated as unlabelled, first a.jpg.",
-        "1 image with annotations that have a score treated as unlabelled: they are answers of a model.",
+        "1 image with annotations that have a score treated as unlabelled: they are predictions of a model.",
         "some annotations are of a sequence as a whole, of which single images may be empty.",
     ]
 

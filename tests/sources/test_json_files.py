@@ -40,9 +40,9 @@ BROKEN = [
     (b"", "is empty. Copy or export it again."),
     (b'{"images": [{"a": 1}, {"a"', "ends in the middle: it was not written or copied completely."),
     (b'{"images": [{"a": 1}]', "ends in the middle"),
-    (b'{"images": [{"a": NaN}]}', "is not valid JSON (lexical error: invalid char in json text), near '{\"images"),
-    (b'{"images": [{"a": 1},]}', "is not valid JSON (parse error: unallowed token"),
-    (b'{"images": []} {"images": []}', "is not valid JSON (parse error: trailing garbage)"),
+    (b'{"images": [{"a": NaN}]}', "is not valid JSON (NaN is no number of JSON), near '{\"images"),
+    (b'{"images": [{"a": 1},]}', "is not valid JSON (Expecting value), near"),
+    (b'{"images": []} {"images": []}', "is not valid JSON (text follows its end), near"),
     (b"path,label\na.jpg,fox\n", "is not valid JSON"),
     ('{"images": [{"a": "é"}]}'.encode("latin-1"), "is not in UTF-8. Convert it: iconv -f WINDOWS-1252"),
     ('{"images": []}'.encode("utf-16"), "is in UTF-16. Convert it: iconv -f UTF-16"),
@@ -72,3 +72,23 @@ def test_the_beginning_of_a_large_file_has_its_first_names(tmp_path):
     images = [{"file": f"{number}.jpg"} for number in range(20_000)]
     file = write(tmp_path, json.dumps({"info": {"format_version": "1.6"}, "images": images, "late": 1}))
     assert file.beginning() == {"info": None, "images": {"file": "0.jpg"}}
+
+
+def test_a_list_is_read_like_a_member_and_another_file_is_not(tmp_path):
+    assert list(write(tmp_path, '\ufeff [1, {"a": "é"}]\n').elements()) == [1, {"a": "é"}]
+    with pytest.raises(DataError, match=r"x\.json holds no list"):
+        list(write(tmp_path, '{"a": []}').elements())
+    with pytest.raises(DataError, match=r"x\.json ends in the middle"):
+        list(write(tmp_path, "[1, 2").elements())
+
+
+def test_an_element_of_unlimited_size_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.sources.json_scanner.MAX_CHARACTERS", 1000)
+    monkeypatch.setattr("pipelines.sources.json_scanner.READ_CHARACTERS", 100)
+    images = [{"file": "a.jpg"}, {"file": "b.jpg", "detections": [{"conf": 0.5}] * 1000}]
+    file = write(tmp_path, json.dumps({"info": {}, "images": images}))
+    found = file.items("images")
+    assert next(found) == {"file": "a.jpg"}
+    with pytest.raises(DataError, match=r"x\.json is not valid JSON \(a single value has more than"):
+        next(found)
+    assert file.beginning() == {"info": None, "images": {"file": "a.jpg"}}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.workspace import files
-from pipelines.workspace.files import list_files, read_text, remove_folder, write_text
+from pipelines.workspace.files import list_files, read_text, remove_folder, upload_file, write_text
 
 
 @pytest.fixture(params=["", "file://"], ids=["a folder", "a URI"])
@@ -29,6 +29,16 @@ def test_a_written_file_replaces_the_old_one_and_leaves_no_draft(anywhere):
     write_text(anywhere, "reports/a.html", "<p>ä\r\n\n" * 30_000)
     assert read_text(anywhere, "reports/a.html") == "<p>ä\r\n\n" * 30_000
     assert names_in(anywhere) == ["a.html"]
+
+
+def test_an_uploaded_file_replaces_the_old_one_and_leaves_no_draft(anywhere, tmp_path):
+    (tmp_path / "b.csv").write_bytes(b"old,\n")
+    assert upload_file(anywhere, tmp_path / "b.csv", "reports/a.csv") == f"{anywhere.workspace}/reports/a.csv"
+    (tmp_path / "b.csv").write_bytes(b"\xff\0new,\n" * 200_000)
+    upload_file(anywhere, tmp_path / "b.csv", "reports/a.csv")
+    target = Path(anywhere.workspace.removeprefix("file://"), "reports", "a.csv")
+    assert target.read_bytes() == (tmp_path / "b.csv").read_bytes() == b"\xff\0new,\n" * 200_000
+    assert names_in(anywhere) == ["a.csv"]
 
 
 def test_a_failed_write_keeps_the_old_file(anywhere):

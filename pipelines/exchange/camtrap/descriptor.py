@@ -16,6 +16,7 @@ from pipelines.exchange.observation_types import Meanings
 
 STANDARD = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2"
 PROFILE = f"{STANDARD}/camtrap-dp-profile.json"
+METHODS = ("activityDetection", "timeLapse")
 UNNAMED = "Contributor"  # where export.contributor is not set
 
 
@@ -38,7 +39,7 @@ def describe_package(
         "project": {
             "title": title,
             "samplingDesign": settings.sampling_design,
-            "captureMethod": ["activityDetection"],
+            "captureMethod": list(METHODS) if settings.capture_method == "both" else [settings.capture_method],
             "individualAnimals": False,
             "observationLevel": ["media", "event"],
         },

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from pipelines.exchange.camtrap.deployments import Deployment
 from pipelines.exchange.camtrap.deployments_file import MISSING
 from pipelines.exchange.observation_types import Meanings
+from pipelines.exchange.rows import exported_label
 from pipelines.sources.camtrap_observations import LABEL_TAG
 
 MEDIA_COLUMNS = (
@@ -37,13 +38,11 @@ TIME = "yyyy-MM-dd'T'HH:mm:ss"
 
 
 def find_label(rows: DataFrame) -> DataFrame:
-    """Add `shown`, the label in force or else the prediction, and `method`: human, machine or null."""
-    is_human = F.coalesce("is_unknown", F.lit(False)) | F.col("label").isNotNull()
-    is_machine = F.col("prediction").isNotNull() & F.col("failure").isNull()
-    method = F.when(is_human, "human").when(is_machine, "machine")
-    return rows.withColumn("method", method).withColumn(
-        "shown", F.when(is_human, F.col("label")).when(is_machine, F.col("prediction"))
-    )
+    """Add `shown`, the exported label, and `method`: human, machine or null."""
+    shown = exported_label()
+    is_human = F.col("is_unknown") | F.col("label").isNotNull()
+    method = F.when(is_human, "human").when(shown.isNotNull(), "machine")
+    return rows.select("*", method.alias("method"), shown.alias("shown"))
 
 
 def assign_deployments(rows: DataFrame, deployments: Sequence[Deployment]) -> DataFrame:

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pipelines.config.settings import Settings
 
 # One row for each image that is exported. Nothing here is a map over all images or a Python list of them: a format
-# derives its records from `Export.rows` by Spark, and writes them with `pipelines.exchange.write.write_lines`.
+# derives its records from `Export.rows` by Spark, and writes them with `pipelines.spark.local_files.write_lines`.
 EXPORT_ROWS = """
     path string,                       -- Full URI
     relative_path string,              -- Below the root of the images, with /, not percent-encoded
@@ -34,7 +34,7 @@ EXPORT_ROWS = """
     reviewed_at timestamp,             -- When, in UTC
     is_unknown boolean,                -- A person has decided that they cannot tell
     comment string,                    -- The person's comment
-    prediction string,                 -- The model's answer, of the burst where bursts are aggregated; null: not scored
+    prediction string,                 -- Predicted label, of the burst where bursts are aggregated; null: not scored
     score double,                      -- Probability of `prediction`
     image_prediction string,           -- The most probable label of the image alone
     image_score double,                -- Probability of `image_prediction`
@@ -56,6 +56,7 @@ class Export:
     created_at: datetime  # in UTC
     title: str  # of the data: the registered dataset, else the name of the folder of images
     is_filtered: bool = False  # whether filters have left out images
+    boxes: DataFrame | None = None  # columns of `newest_boxes`; null: none were imported
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Imported:
     """What was read from a file, still as paths that nobody has matched to images.
 
     `labels`: columns path (as in the file), label (null: see is_unknown), and where the format has them is_unknown,
-    reviewer, reviewed_at (in UTC), comment, is_machine (a model's answer, which is imported only if asked for),
+    reviewer, reviewed_at (in UTC), comment, is_machine (a prediction, which is imported only if asked for),
     station, captured_at, path_1, path_2, ... (alternative paths). `detections`: chunks with the columns of the
     table detections from number to detector, and path.
     """
@@ -81,10 +82,12 @@ class Imported:
     program: str  # as messages name it
     labels: pd.DataFrame | None = None
     detections: Callable[[], Iterator[pd.DataFrame]] | None = None
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)  # labels, by reason
+    boxes_left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     path_names: Mapping[str, str] = field(default_factory=dict)  # columns of paths -> their names in the file
     spanning_columns: frozenset[str] = frozenset()  # columns of paths that are a folder and a name anywhere below it
+    other_path: Callable[[str], str] | None = None  # gives another form of a path of boxes
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from pipelines.exchange.camtrap.deployments_file import MISSING
 from pipelines.exchange.camtrap.descriptor import describe_package
 from pipelines.exchange.formats.base import Export, Exported, Format, Imported
 from pipelines.exchange.observation_types import find_meaning
-from pipelines.exchange.write import write_lines
 from pipelines.sources.camtrap_labels import read_package_labels
 from pipelines.sources.camtrap_observations import WITHOUT_SPECIES, Meaning
 from pipelines.sources.camtrap_package import DESCRIPTOR, is_package, open_package
 from pipelines.sources.label_tables.table_content import join_path
 from pipelines.sources.label_times import to_utc
+from pipelines.spark.local_files import write_lines
 
 FILES = ("deployments.csv", "media.csv", "observations.csv", DESCRIPTOR)
 MAX_EXAMPLES = 10  # labels listed in a note

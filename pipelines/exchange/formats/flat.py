@@ -12,8 +12,8 @@ from pipelines.config.settings import Settings
 from pipelines.exchange.flat_rows import flatten, with_time_texts
 from pipelines.exchange.formats.base import Export, Exported, Format, Imported
 from pipelines.exchange.label_rows import read_labels_of, sniff_table
-from pipelines.exchange.write import write_csv, write_parquet
 from pipelines.sources.label_tables import camtrap_dp, timelapse, wildlife_insights
+from pipelines.spark.local_files import write_csv, write_parquet
 
 EXCEL_MAX_ROWS = 1_048_575  # beside the header
 OTHERS = (camtrap_dp, timelapse, wildlife_insights)  # tables with a format of their own

@@ -13,14 +13,14 @@ from pipelines.errors import DataError
 from pipelines.evaluation.review_policy import is_blank
 from pipelines.exchange.boxes import FAILED, ImageBoxes, build_import, clean
 from pipelines.exchange.formats.base import Format, Imported
-from pipelines.exchange.write_megadetector import BLANK, LABEL_SOURCE, export
+from pipelines.exchange.megadetector_image import BLANK, CATEGORIES, LABEL, LABEL_SOURCE
+from pipelines.exchange.write_megadetector import export
 from pipelines.sources.json_files import JsonFile
 from pipelines.workspace.labels import FROM_PERSON, FROM_SOURCE
 
 TITLE = "MegaDetector"
 VERSIONS = re.compile(r"1(\.[0-6])?")
 MEMBERS = ("info", "detection_categories", "classification_categories")
-CATEGORIES = {"1": "animal", "2": "person", "3": "vehicle"}  # of files that do not name them
 OLD_DETECTOR = re.compile(r"v[234]\b", re.IGNORECASE)  # gave higher confidences than later ones
 THRESHOLDS = 0.8, 0.2  # typical confidence of an animal: of old detectors and of later ones
 
@@ -44,7 +44,7 @@ def matches(path: Path) -> bool:
 
 
 def read(path: Path, settings: Settings) -> Imported:
-    """Read labels and boxes. A label is a model's answer, unless irbis has written that it is a person's.
+    """Read labels and boxes. A label is a prediction, unless irbis has written that it is a person's.
 
     Raises DataError with every fault.
     """
@@ -68,7 +68,8 @@ def read_header(file: JsonFile) -> Header:
     detector = clean(info.get("detector"))
     metadata = info.get("detector_metadata")
     typical = metadata.get("typical_detection_threshold") if isinstance(metadata, dict) else None
-    if not isinstance(typical, (int, float)):  # without a name of the detector, it was version 4
+    is_confidence = isinstance(typical, (int, float)) and not isinstance(typical, bool) and 0 <= typical <= 1
+    if not is_confidence:  # without a name of the detector, it was version 4
         typical = THRESHOLDS[0] if detector is None or OLD_DETECTOR.search(detector) else THRESHOLDS[1]
     categories = _names(members.get("detection_categories")) or CATEGORIES
     return Header(categories, _names(members.get("classification_categories")), detector, float(typical))
@@ -98,7 +99,8 @@ def _read_image(image: Mapping[str, Any], header: Header) -> ImageBoxes:
         result.boxes = []
         for each in detections:
             _add_box(result, each, header)
-        result.label = _find_label(result, header.threshold)
+        own = clean(image.get(LABEL)) if image.get(LABEL_SOURCE) else None  # irbis has written the file
+        result.label = own or _find_label(result, header.threshold)
         result.is_person = image.get(LABEL_SOURCE) in (FROM_PERSON, FROM_SOURCE)
     return result
 

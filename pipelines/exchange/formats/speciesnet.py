@@ -30,7 +30,7 @@ def matches(path: Path) -> bool:
 
 
 def read(path: Path, settings: Settings) -> Imported:
-    """Read labels, all of them a model's answers, and boxes. Raises DataError with every fault."""
+    """Read labels, all of them predictions, and boxes. Raises DataError with every fault."""
     file = JsonFile(path)
     info = file.members(["info"]).get("info")
     version = info.get("format_version") if isinstance(info, dict) else None
@@ -57,11 +57,11 @@ def _images(file: JsonFile) -> Iterator[ImageBoxes]:
 
 def _read_prediction(image: ImageBoxes, prediction: Mapping[str, Any]) -> None:
     detections = prediction.get("detections")
-    whole = _old_answer(prediction)
+    whole = _old_prediction(prediction)
     if detections is not None:
         image.boxes = []
         for detection in detections:
-            label, score = _answer(detection)
+            label, score = _prediction(detection)
             if str(detection["category"]) == WHOLE_IMAGE:
                 whole = label, score
                 continue
@@ -69,7 +69,7 @@ def _read_prediction(image: ImageBoxes, prediction: Mapping[str, Any]) -> None:
             category = CATEGORIES.get(str(name)) or clean(name) or CATEGORIES.get(str(detection["category"]))
             image.add(detection["bbox"], category, detection["conf"], label, score)
     best = image.best()
-    if whole[0] and best and not best.label:  # the old layout has an answer for the image, from its best box
+    if whole[0] and best and not best.label:  # the old layout has one prediction for the image, from its best box
         assert image.boxes is not None
         image.boxes[image.boxes.index(best)] = best._replace(label=whole[0], label_score=whole[1])
     if whole[0]:
@@ -82,15 +82,15 @@ def _read_prediction(image: ImageBoxes, prediction: Mapping[str, Any]) -> None:
         image.left_out[FAILED] += 1
 
 
-def _old_answer(prediction: Mapping[str, Any]) -> tuple[str | None, float | None]:
-    """Return the answer of the layout before 5.0.6: of the ensemble, else of the classifier alone."""
+def _old_prediction(prediction: Mapping[str, Any]) -> tuple[str | None, float | None]:
+    """Return the prediction of the layout before 5.0.6: of the ensemble, else of the classifier alone."""
     if prediction.get("prediction"):
         return to_label(prediction["prediction"]), prediction.get("prediction_score")
     return _first(prediction.get("classifications"))
 
 
-def _answer(detection: Mapping[str, Any]) -> tuple[str | None, float | None]:
-    """Return the answer for a box: of the ensemble, else of the classifier alone."""
+def _prediction(detection: Mapping[str, Any]) -> tuple[str | None, float | None]:
+    """Return the prediction for a box: of the ensemble, else of the classifier alone."""
     processed = detection.get("processed_classification")
     if processed:
         return to_label(processed["class"]), processed.get("score")
@@ -104,7 +104,7 @@ def _first(classes: Mapping[str, Any] | None) -> tuple[str | None, float | None]
 
 
 def to_label(name: str) -> str | None:
-    """Return the common name of a class, else its lowest rank; null if the classifier has no answer."""
+    """Return the common name of a class, else its lowest rank; null if the classifier has no result."""
     tokens = [token.strip() for token in name.split(";")]
     if len(tokens) != RANKS:
         return clean(name)

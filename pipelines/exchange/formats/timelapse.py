@@ -13,9 +13,9 @@ from pipelines.errors import SettingsError
 from pipelines.exchange.flat_rows import flatten, with_time_texts
 from pipelines.exchange.formats.base import Export, Exported, Format, Imported
 from pipelines.exchange.label_rows import read_labels_of, sniff_table
-from pipelines.exchange.write import write_csv
 from pipelines.label_text import require_known_labels
 from pipelines.sources.label_tables import timelapse
+from pipelines.spark.local_files import write_csv
 
 FILE = "timelapse.csv"
 FIELDS = {"label": ("label", "final_label"), "station": ("station",), "sequence": ("burst_id",)}  # by column of labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from pipelines.formatting import FORMULA
 from pipelines.sources.label_tables.raw import RawTable
 from pipelines.sources.label_tables.table_content import PathColumn, TableContent
 
@@ -17,7 +18,7 @@ LABEL_COLUMNS = {
     "sequence": "burst_id",
 }
 DECISION_COLUMNS = ("is_unknown", "reviewer", "reviewed_at", "comment")  # for `irbis import`
-ESCAPE = r"^'(?='*[=+\-@])"  # see pipelines.exchange.write.escape_formulas
+ESCAPE = f"^'(?={FORMULA})"
 FROM_PARQUET = (".parquet", ".pq")
 
 

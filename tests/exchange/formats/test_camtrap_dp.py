@@ -140,7 +140,12 @@ def test_each_image_is_an_observation_and_so_is_what_was_seen_in_each_event(spar
 
 
 def test_sensitive_coordinates_are_rounded_everywhere_and_people_left_out(spark, settings, tmp_path, schemas):
-    more = {"export.coordinate_decimals": 1, "export.leave_out_people": True, "export.contributor": "Museum"}
+    more = {
+        "export.capture_method": "both",
+        "export.coordinate_decimals": 1,
+        "export.leave_out_people": True,
+        "export.contributor": "Museum",
+    }
     out = tmp_path / "out"
     result = export(make_export(spark, out, settings(more), ROWS))
     assert validate(out, schemas) == []
@@ -152,6 +157,7 @@ def test_sensitive_coordinates_are_rounded_everywhere_and_people_left_out(spark,
     assert "52.70" not in text and "23.84" not in text and "human" not in text.replace(",human,", "")
     descriptor = json.loads((out / "datapackage.json").read_text("utf-8"))
     assert descriptor["coordinatePrecision"] == 0.1
+    assert descriptor["project"]["captureMethod"] == ["activityDetection", "timeLapse"]
     assert descriptor["contributors"] == [{"title": "Museum", "role": "contributor"}]
 
 

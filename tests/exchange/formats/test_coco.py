@@ -60,10 +60,8 @@ def test_labels_have_station_and_time_and_boxes_fractions_of_the_image(tmp_path,
         ["c.jpg", "fox", None, True],
     ]
     assert [str(time) for time in found.labels["captured_at"][:2]] == ["2024-05-01 11:00:00+00:00", "NaT"]
-    assert found.left_out == {
-        "images with annotations of several categories": 1,
-        "boxes in pixels of images whose size is not in the file": 1,
-    }
+    assert found.left_out == {"images with annotations of several categories": 1}
+    assert found.boxes_left_out == {"in pixels of images whose size is not in the file": 1}
     assert found.notes == ["1 time unreadable or implausible, first 'yesterday': treated as unknown."]
     boxes = pd.concat(found.detections())
     columns = ["path", "number", "category", "label", "x", "y", "width", "height"]
@@ -82,10 +80,23 @@ def test_a_file_without_boxes_has_no_detections_and_unknown_is_a_decision(tmp_pa
     assert found.labels[["label", "is_unknown"]].to_numpy().tolist() == [[None, True]]
 
 
+def test_ids_may_be_whole_numbers_in_one_place_and_decimal_in_another(tmp_path, make_settings):
+    images = [image("a", id=7), image("b", id=8.0)]
+    path = write(tmp_path, images, [label("x", 1.0) | {"image_id": 7.0}, label("y", 2) | {"image_id": 8}])  # type: ignore[arg-type]
+    found = read(path, make_settings())
+    assert found.labels is not None
+    assert found.labels[["path", "label"]].to_numpy().tolist() == [["a.jpg", "fox"], ["b.jpg", "person"]]
+
+
 @pytest.mark.parametrize(
     ("images", "annotations", "reason"),
     [
         ([image("a"), image("b", file_name="a.jpg")], [], "1 images are there twice, first a.jpg."),
+        (
+            [image("a", file_name="S1/a.jpg"), image("b", file_name="S1\\a.jpg")],
+            [],
+            "1 images are there twice, first S1",
+        ),
         ([image("a", width=9, height=9)], [label("a", 1, bbox=[0, 0, 100, 100])], "1 boxes are wrong, first of a.jpg"),
         ([image("a", width=9, height=9)], [label("a", 1, bbox=[0, 0])], "a box should be four numbers"),
         ([image("a", width=9, height=9)], [label("a", 1, bbox="x" * 9)], "a box should be four numbers"),

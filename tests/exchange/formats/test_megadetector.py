@@ -80,11 +80,8 @@ def test_an_image_has_the_class_of_its_best_box_else_its_category_else_blank(tmp
         "h.jpg": "blank",
     }
     assert found.labels is not None and found.labels["is_machine"].all()
-    assert found.left_out == {
-        "images that the file lists as failed": 2,
-        "videos": 1,
-        "boxes of a category that the file does not name": 1,
-    }
+    assert found.left_out == {"images that the file lists as failed": 2, "videos": 1}
+    assert found.boxes_left_out == {"of a category that the file does not name": 1}
     rows = boxes(found)
     edges = [0.1, 0.2, pytest.approx(0.3), pytest.approx(0.4)]
     assert rows[1] == ["S1/a.jpg", 1, "animal", 0.9, *edges, "puma", 0.7, "md_v5a.0.0.pt"]
@@ -115,6 +112,8 @@ def test_all_versions_to_1_6_are_read(tmp_path, make_settings, version):
         ({"detector": "x_v4.pb", "detector_metadata": {"typical_detection_threshold": 0.3}}, "animal"),
         ({"detector": "x", "detector_metadata": {"typical_detection_threshold": 0.6}}, "blank"),
         ({"detector": "x", "detector_metadata": "none"}, "animal"),
+        ({"detector": "x", "detector_metadata": {"typical_detection_threshold": 20}}, "animal"),  # in percent
+        ({"detector": "x", "detector_metadata": {"typical_detection_threshold": True}}, "animal"),
     ],
 )
 def test_the_threshold_is_that_of_the_file_else_typical_of_the_detector(tmp_path, make_settings, info, label):
@@ -146,7 +145,8 @@ def test_a_box_is_clipped_to_its_image_and_left_out_outside_of_it(tmp_path, make
     found = read(write(tmp_path, [image("a.jpg", box(0.5, bbox=bbox))]), make_settings())
     rows = [[pytest.approx(value) for value in row[4:8]] for row in boxes(found) if row[1] >= 0]
     assert rows == ([expected] if expected else [])
-    assert found.left_out == ({} if expected else {"boxes outside their image": 1})
+    assert found.boxes_left_out == ({} if expected else {"outside their image": 1})
+    assert found.left_out == {}
 
 
 BROKEN: list[tuple[Any, dict[str, Any], str]] = [
@@ -155,6 +155,10 @@ BROKEN: list[tuple[Any, dict[str, Any], str]] = [
     ([], {"detection_categories": ["animal"]}, "detection_categories should be an object"),
     ([{"detections": []}], {}, "image 0 has no file"),
     ([image("a.jpg"), image("a.jpg", box(0.3))], {}, "1 images are there twice, first a.jpg. Keep one entry"),
+    ([image("S1/a.jpg"), image("S1\\a.jpg", box(0.3))], {}, "1 images are there twice, first S1\\a.jpg."),
+    ([image("./a.jpg "), image("a.jpg", box(0.3))], {}, "1 images are there twice, first a.jpg."),
+    ([image("\ud800.jpg")], {}, "is not valid JSON (it has half a surrogate pair)"),
+    ([image("a.jpg", box(1e999))], {}, "is not valid JSON (Infinity is no number of JSON)"),
     ([image("a.jpg", box(0.3, bbox=[10, 20, 300, 400]))], {}, "in fractions of the image, not in pixels such as [10"),
     ([image("a.jpg", box(0.3, bbox=[0.1, 0.2]))], {}, "1 boxes are wrong, first of a.jpg: a box should be four num"),
     ([image("a.jpg", box(0.3, bbox=None))] * 1, {}, "a box should be four numbers"),

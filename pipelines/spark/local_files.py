@@ -23,12 +23,11 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipelines.atomic_write import open_atomic
+from pipelines.formatting import FORMULA, escape_formula
 
 CHUNKS = "chunk binary, count long"
 MAX_PARTITION_BYTES = 32 * 2**20  # of chunks; the driver's JVM holds two partitions at once
 ROW_GROUP = 100_000  # rows of a Parquet file
-FORMULA = "^'*[=+\\-@\t\r]"  # what spreadsheets read as a formula, or what was escaped already
-NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 BOM = "\ufeff"
 
 
@@ -61,7 +60,7 @@ def write_csv(rows: DataFrame, path: Path, *, bom: bool = False, escapes_formula
     """Write rows of texts, numbers and booleans to a CSV file with a header, atomically; return their number.
 
     Texts are in quotes, null is empty. `bom`: begin with a byte-order mark, without which Excel does not read UTF-8.
-    `escapes_formulas`: put an apostrophe before texts that a spreadsheet would run; `unescape_formulas` removes it.
+    `escapes_formulas`: put an apostrophe before texts that a spreadsheet would run.
     """
 
     def to_csv(batch: pa.RecordBatch) -> bytes:
@@ -107,14 +106,12 @@ def write_parquet(rows: DataFrame, path: Path) -> int:
 
 
 def escape_formulas(column: pa.Array) -> pa.Array:
-    """Put an apostrophe before each text that a spreadsheet would read as a formula; numbers stay as they are."""
+    """Put an apostrophe before each text that a spreadsheet would read as a formula, as `escape_formula` does."""
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column
-    is_formula = pc.match_substring_regex(column, FORMULA)
-    is_formula = pc.and_(is_formula, pc.invert(pc.match_substring_regex(column, NUMBER)))
-    if not pc.any(is_formula).as_py():
+    if not pc.any(pc.match_substring_regex(column, f"^{FORMULA}")).as_py():
         return column
-    return pc.if_else(is_formula, pc.binary_join_element_wise("'", column, ""), column)
+    return pa.array(map(escape_formula, column.to_pylist()), column.type)
 
 
 def _group_rows(chunks: Iterable[tuple[bytes, int]], schema: pa.Schema) -> Iterator[pa.Table]:
