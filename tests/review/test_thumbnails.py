@@ -79,6 +79,16 @@ def test_a_bad_image_is_an_error_and_the_next_one_is_shown(made):
         assert image.size == (48, 36)
 
 
+def test_an_image_is_shown_also_where_nothing_can_be_written(made, tmp_path):
+    (tmp_path / "cache").write_bytes(b"no folder")
+    content = jpeg("x")
+    thumbnails, reads = made(content)
+    for _ in range(2):
+        with Image.open(io.BytesIO(thumbnails.get(digest(content), "small").result(60))) as image:
+            assert image.size == (48, 36)
+    assert reads == [0, 0]  # made again each time
+
+
 def test_what_is_asked_for_comes_before_what_is_made_ahead(made):
     contents = [jpeg(str(i)) for i in range(30)]
     thumbnails, reads = made(*contents)
