@@ -530,7 +530,7 @@ function openQueueList() {
 }
 
 function isInField() {
-  return document.activeElement.matches("#queue, #filters *, #new-label-text");
+  return Boolean(document.activeElement?.matches("#queue, #filters *, #new-label-text"));
 }
 
 // Layouts differ in what Shift and letters give: digits by their place, letters by what they type if that is Latin.
