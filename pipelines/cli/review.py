@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
-from functools import cache
 from typing import TYPE_CHECKING
 
 import click
@@ -45,18 +44,18 @@ def review(
     """Open a page that shows bursts to label by keyboard; Ctrl-C ends it."""
     from pipelines.review.security import is_loopback
     from pipelines.review.server import Options, open_browser, serve
+    from pipelines.review.spark_start import start_once
 
     settings = resolve_secrets(build_settings(origins))
 
-    @cache
-    def get_spark() -> SparkSession:
+    def start_spark() -> SparkSession:
         from pipelines.spark.session import get_session
 
         return get_session(settings, verbose=verbose, cache_classes=False)
 
     running = None
     try:
-        with serve(settings, Options(queue, port, host, reviewer, keys), get_spark) as running:
+        with serve(settings, Options(queue, port, host, reviewer, keys), start_once(start_spark)) as running:
             for note in running.notes:
                 click.echo(f"review: note: {note}", err=True)
             if not is_loopback(host):

@@ -23,12 +23,13 @@ from pipelines.review.merge import Merger
 from pipelines.review.progress import measure
 from pipelines.review.queue_names import TITLES
 from pipelines.review.queues import Filters
-from pipelines.review.requests import BadRequest, parse_bursts, parse_choices, parse_page, to_decisions
+from pipelines.review.requests import BadRequest, known_labels, parse_bursts, parse_choices, parse_page, to_decisions
 from pipelines.review.security import Access, Guard
 from pipelines.review.thumbnails import SIDES, Thumbnails
 
 STATIC = {"review.css": "text/css", "favicon.svg": "image/svg+xml"}
 STATIC |= dict.fromkeys(("review.js", "outbox.js", "rows.js", "server.js"), "text/javascript")
+CACHED = {"cache-control": "private, max-age=86400"}
 STRIP = 8  # frames of a burst that the page shows at once
 MAX_CHANGES = 200  # bursts in one answer
 AHEAD = 3  # pages whose thumbnails are made before they are asked for
@@ -99,10 +100,12 @@ class _Handlers:
             return PlainTextResponse("There is no such image.", 404)
         try:
             future = self._review.thumbnails.get(decisions.hash_of(rows[0]), size)
-            path = await asyncio.shield(asyncio.wrap_future(future))  # others may wait for it too
+            thumbnail = await asyncio.shield(asyncio.wrap_future(future))  # others may wait for it too
         except ImageError as error:
             return PlainTextResponse(f"This image cannot be shown: {error.failure}.", 404)
-        return FileResponse(path, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
+        if isinstance(thumbnail, bytes):
+            return Response(thumbnail, media_type="image/jpeg", headers=CACHED)
+        return FileResponse(thumbnail, media_type="image/jpeg", headers=CACHED)
 
     def queue(self, request: Request) -> Response:
         name, filters, start, count, is_open = parse_page(request.query_params)
@@ -133,9 +136,10 @@ class _Handlers:
                 "version": state.version,
                 "changes": len(decisions.changes),
                 "items": [describe_burst(decisions, number) for number in numbers],
-                "labels": decisions.label_names,
+                "keys": state.keys.by_label,
+                "labels": known_labels(decisions),
                 "progress": _measure(state, name, filters),
-                "faults": [fault for fault in (review.live.fault, review.merger.fault) if fault],
+                "faults": list(filter(None, (review.live.writer.fault(), review.live.fault, review.merger.fault))),
             }
         return JSONResponse(body)
 
@@ -172,10 +176,11 @@ class _Handlers:
                     raise BadRequest(f"The journal cannot be written: {error.strerror}.", 507) from None
             items = [describe_burst(decisions, burst) for burst in dict.fromkeys(each.burst for each in choices)]
             queue = choices[-1].queue
-            progress = _measure(state, queue, Filters())
+            progress, keys = _measure(state, queue, Filters()), live.extend_keys().by_label
         self._review.merger.merge_if_due(decisions.count)
         stored = [str(each.id) for each in choices]
-        return JSONResponse({"stored": stored, "items": items, "queue": queue, "progress": progress})
+        body = {"stored": stored, "items": items, "queue": queue, "progress": progress, "keys": keys}
+        return JSONResponse(body | {"labels": known_labels(decisions)})
 
     def _make_ahead(self, state: State, bursts: list[int]) -> None:
         decisions, snapshot = state.decisions, state.decisions.snapshot
@@ -191,7 +196,7 @@ def _describe_state(state: State) -> dict[str, Any]:
         "version": state.version,
         "changes": len(state.decisions.changes),
         "keys": state.keys.by_label,
-        "labels": state.decisions.label_names,
+        "labels": known_labels(state.decisions),
         "stations": sorted(name for name in snapshot.stations.names.to_pylist() if name),
     }
 

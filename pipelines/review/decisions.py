@@ -64,7 +64,6 @@ class Decisions:
         self.lock, self.count = former.lock, former.count
         self._reader, former._reader = former._reader, self._reader  # a line is read once
         self._times, self._unseen = former._times, former._unseen
-        self._last = max(self._last, former._last)
 
     def refresh(self) -> None:
         """Take over what other sessions have appended to their journals."""

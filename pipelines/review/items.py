@@ -11,7 +11,7 @@ from pipelines.review.decisions import Decisions
 from pipelines.review.queues import Queue
 from pipelines.schemas import Decision
 
-MAX_FRAMES = 64  # of a burst that are sent; the page shows eight at once
+MAX_FRAMES = 256  # of a burst that are sent; the page shows eight at once
 
 
 def describe_burst(

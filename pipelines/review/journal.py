@@ -26,6 +26,15 @@ class JournalWriter:
         self.path = folder / f"{session}{SUFFIX}"
         self._descriptor: int | None = None
 
+    def fault(self) -> str:
+        """Return why no decision can be stored; empty if nothing is known that prevents it."""
+        folder = self.path.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if self._descriptor is not None or os.access(folder, os.W_OK):
+            return ""
+        return f"Decisions cannot be stored: {folder} is read-only."
+
     def append(self, decisions: Sequence[Decision]) -> None:
         """Write decisions and flush them to the disk. Raises OSError, with none of them written."""
         descriptor = self._open()

@@ -70,7 +70,15 @@ class Live:
         """Return the current state, with what other sessions have decided."""
         with self.lock:
             self.state.decisions.refresh()
+            self.extend_keys()
             return self.state
+
+    def extend_keys(self) -> Keys:
+        """Return the keys, with free ones for labels that people have typed. The lock must be held."""
+        keys = extend_keys(self.state.keys, filter(None, self.decisions.label_names))
+        if keys != self.state.keys:
+            self.state = replace(self.state, keys=keys)
+        return keys
 
     def read_content(self, content_hash: str, ahead: Sequence[str] = ()) -> bytes:
         """Return the stored file of a content. Raises ImageError if the tables do not have it any more."""
@@ -105,11 +113,12 @@ class Live:
             loaded.snapshot, JournalReader(self._folder / "none"), self.writer, former.decisions.session
         )
         decisions.load([*former.decisions.all(), *loaded.decisions])
-        keys = extend_keys(former.keys, sum(_labels(loaded, decisions), ()))
-        state = self._complete(versions, loaded, decisions, keys)
+        state = self._complete(versions, loaded, decisions, former.keys)
         with self.lock:
             decisions.take_over(former.decisions)
-            self.state = replace(state, number=former.number + 1, notice=_describe(former.loaded, loaded))
+            keys = extend_keys(self.state.keys, sum(_labels(loaded, decisions), ()))
+            notice = _describe(former.loaded, loaded)
+            self.state = replace(state, keys=keys, number=former.number + 1, notice=notice)
 
     def close(self) -> None:
         self.writer.close()

@@ -85,9 +85,10 @@ class Loader:
         if self._is_local:
             numbers = [last_local_commit(Path(self.workspace, "tables", name)) for name in TABLES]
         else:
+            spark = self.get_spark()  # before the import: see `start_once`
             from pipelines.workspace.tables import Tables
 
-            tables = Tables.of(self.get_spark(), self.settings)
+            tables = Tables.of(spark, self.settings)
             numbers = [tables.version(name) for name in TABLES]
         model = find_version(self.settings)
         return Versions(numbers[0], numbers[1], numbers[2], f"{model} {model.run_id}" if model else None)
@@ -130,11 +131,12 @@ class Loader:
         return _LocalSource(tables, self.workspace)
 
     def _open_with_spark(self, reason: str) -> Source:
+        spark = self.get_spark()  # before the imports: see `start_once`
         from pipelines.review.spark_source import SparkSource
         from pipelines.workspace.tables import Tables
 
         note = f"The tables are read with Spark ({reason}), which starts more slowly."
-        return SparkSource(Tables.of(self.get_spark(), self.settings), note)
+        return SparkSource(Tables.of(spark, self.settings), note)
 
     def _build(self, images: pa.Table, predictions: pa.Table | None, version: ModelVersion | None) -> Snapshot:
         if version is None or predictions is None or not predictions.num_rows:

@@ -45,10 +45,11 @@ class Merger:
         return self._merge()
 
     def _merge(self) -> int:
+        spark = self._get_spark()  # before the imports: see `start_once`
         from pipelines.workspace.journals import merge_journals
         from pipelines.workspace.tables import Tables
 
-        return merge_journals(Tables.of(self._get_spark(), self._settings))
+        return merge_journals(Tables.of(spark, self._settings))
 
     def _merge_quietly(self) -> None:
         try:

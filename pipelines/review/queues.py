@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -184,9 +184,9 @@ class Queues:
             stations = self._snapshot.stations
             kept &= stations.codes[self._snapshot.bursts.starts[numbers]] == stations.find(filters.station)
         if filters.day:
-            start = datetime.strptime(filters.day, "%Y-%m-%d").replace(tzinfo=timezone.utc)
+            day = (date.fromisoformat(filters.day) - date(1970, 1, 1)).days
             times = self._snapshot.bursts.times[numbers]
-            kept &= (times != NO_TIME) & (times // DAY == int(start.timestamp()) // 86_400)
+            kept &= (times != NO_TIME) & (times // DAY == day)
         return kept
 
 

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from pipelines.label_text import canonical_text
@@ -114,14 +115,21 @@ def _find_row(snapshot: Snapshot, content_hash: str, burst: int) -> int | None:
 
 def _label(item: Mapping[str, Any], decisions: Decisions) -> str:
     """Return the label; one that is known in another case in its known spelling, as train wants one spelling."""
+    known = known_labels(decisions)
+    if item.get("label") in known:  # of any length
+        return str(item["label"])
     label = canonical_text(_text(item, "label", MAX_LABEL))
     if not label:
         raise BadRequest("A label has at least one visible character.")
-    model = decisions.snapshot.model
-    known = [*(model.classes if model else ()), *filter(None, decisions.label_names)]
     if label in known:
         return label
     return next((each for each in known if each.casefold() == label.casefold()), label)
+
+
+def known_labels(decisions: Decisions) -> list[str]:
+    """Return the classes of the model, then the other labels in use."""
+    model = decisions.snapshot.model
+    return list(dict.fromkeys([*(model.classes if model else ()), *filter(None, decisions.label_names)]))
 
 
 def _text(item: Mapping[str, Any], name: str, max_length: int) -> str:
@@ -161,7 +169,7 @@ def parse_page(query: Mapping[str, str]) -> tuple[str, Filters, int, int, bool]:
     texts = {key: query.get(key, "") for key in ("label", "station", "day", "text")}
     if any(len(text) > MAX_TEXT for text in texts.values()):
         raise BadRequest(f"A filter has at most {MAX_TEXT} characters.")
-    if texts["day"] and not DAY.fullmatch(texts["day"]):
+    if texts["day"] and not _is_day(texts["day"]):
         raise BadRequest("day is a date such as 2024-06-30.")
     try:
         start, count = int(query.get("start", "0")), int(query.get("count", "20"))
@@ -170,6 +178,13 @@ def parse_page(query: Mapping[str, str]) -> tuple[str, Filters, int, int, bool]:
     if start < 0 or not 1 <= count <= MAX_PAGE:
         raise BadRequest(f"start is at least 0, and count 1 to {MAX_PAGE}.")
     return name, Filters(**texts), start, count, query.get("open") == "1"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(DAY.fullmatch(text) and date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def parse_bursts(body: Any, snapshot: Snapshot) -> tuple[str, Filters, list[int]]:

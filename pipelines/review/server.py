@@ -99,7 +99,8 @@ def serve(settings: Settings, options: Options, get_spark: Callable[[], SparkSes
         try:
             with _run_uvicorn(create_app(review), listener):
                 url = f"http://{shown}:{port}/?key={access.key}"
-                yield Running(url, live, merger, live.state.loaded.notes)
+                notes = (*live.state.loaded.notes, *filter(None, [live.writer.fault()]))
+                yield Running(url, live, merger, notes)
         finally:
             thumbnails.close()
             live.close()

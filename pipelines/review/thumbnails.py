@@ -28,6 +28,7 @@ MAX_AHEAD = 600  # thumbnails waiting to be made; more are dropped, the oldest f
 NOW, AHEAD = 0, 1  # priorities
 MODE, FOLDER_MODE = 0o600, 0o700
 
+Thumbnail = Path | bytes  # the file of a JPEG, or the JPEG
 ReadContent = Callable[[str, Sequence[str]], bytes]  # hash of a content, those that are wanted next -> stored file
 
 
@@ -41,7 +42,7 @@ class Thumbnails:
         self._max_pixels, self._max_seconds = max_pixels, max_seconds
         self._queue: queue.PriorityQueue[tuple[int, int, tuple[str, str] | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
-        self._waiting: dict[tuple[str, str], Future[Path]] = {}
+        self._waiting: dict[tuple[str, str], Future[Thumbnail]] = {}
         self._failed: dict[tuple[str, str], ImageError] = {}
         self._lock = threading.Lock()
         self._written = 0
@@ -49,8 +50,8 @@ class Thumbnails:
         for thread in self._threads:
             thread.start()
 
-    def get(self, content_hash: str, size: str) -> Future[Path]:
-        """Return the file of a thumbnail as a future, which raises ImageError for an image that cannot be shown."""
+    def get(self, content_hash: str, size: str) -> Future[Thumbnail]:
+        """Return a thumbnail as a future, which raises ImageError for an image that cannot be shown."""
         return self._request(content_hash, size, NOW)
 
     def make_ahead(self, contents: Iterable[str]) -> None:
@@ -66,10 +67,10 @@ class Thumbnails:
         for thread in self._threads:
             thread.join(timeout=self._max_seconds)
 
-    def _request(self, content_hash: str, size: str, priority: int) -> Future[Path]:
+    def _request(self, content_hash: str, size: str, priority: int) -> Future[Thumbnail]:
         key = content_hash, size
         with self._lock:
-            future: Future[Path] = self._waiting.get(key) or Future()
+            future: Future[Thumbnail] = self._waiting.get(key) or Future()
             path = self._path(content_hash, size)
             if key in self._failed and not future.done():
                 future.set_exception(self._failed[key])
@@ -97,7 +98,7 @@ class Thumbnails:
                     future, ahead = self._waiting.get(task), [other for other, _ in self._waiting]
                 if future is None:  # made meanwhile
                     continue
-                result: Path | Exception
+                result: Thumbnail | Exception
                 try:
                     jpeg = makers[size](self._read(content_hash, ahead))
                     result = self._store(self._path(content_hash, size), jpeg)
@@ -105,24 +106,30 @@ class Thumbnails:
                     result = error
                 self._finish(task, future, result)
 
-    def _finish(self, key: tuple[str, str], future: Future[Path], result: Path | BaseException) -> None:
+    def _finish(self, key: tuple[str, str], future: Future[Thumbnail], result: Thumbnail | BaseException) -> None:
         with self._lock:
             self._waiting.pop(key, None)
             if isinstance(result, ImageError) and result.failure != Failure.VANISHED:  # a cleanup moves bytes
                 self._failed[key] = result
             if future.done():  # another worker had the same task
                 return
-            if isinstance(result, Path):
-                future.set_result(result)
-            else:
+            if isinstance(result, BaseException):
                 future.set_exception(result)
+            else:
+                future.set_result(result)
 
-    def _store(self, path: Path, jpeg: bytes) -> Path:
-        path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    def _store(self, path: Path, jpeg: bytes) -> Thumbnail:
+        """Return the file, or the bytes where the disk is full or read-only: the image is shown all the same."""
         draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.draft")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "wb") as file:
-            file.write(jpeg)
-        os.replace(draft, path)
+        try:
+            path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "wb") as file:
+                file.write(jpeg)
+            os.replace(draft, path)
+        except OSError:
+            with suppress(OSError):
+                draft.unlink()
+            return jpeg
         self._written += 1
         if self._written % PRUNE_EVERY == 0:
             prune(self._folder, MAX_CACHE_BYTES)

@@ -224,12 +224,6 @@ def test_the_page_counts_no_line_that_the_merge_refuses(open_review, tmp_path, c
     assert opened.decisions.is_decided.sum() == 1
 
 
-def test_a_label_known_in_another_case_gets_its_known_spelling(client):
-    for choice in (decision(label="HARE"), decision("b3", 2, label="Otter"), decision("b4", 1, label="otter")):
-        post(client, choice)
-    assert sorted({row.label for row in stored(client)}) == ["Otter", "hare"]
-
-
 def test_times_always_grow(client):
     decisions = client.opened.decisions
     times = [decisions.next_time() for _ in range(100)]

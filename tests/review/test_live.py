@@ -187,3 +187,14 @@ def test_a_look_at_the_tables_is_in_the_background_and_a_failure_is_shown_until_
     thread = live._thread
     client.get("/")
     assert live._thread is thread
+
+
+def test_decisions_that_cannot_be_stored_are_announced(client, monkeypatch):
+    import pipelines.review.journal as journal
+
+    folder = client.opened.live.writer.path.parents[2]
+    monkeypatch.setattr(journal.os, "access", lambda path, mode: (path, mode) != (folder, journal.os.W_OK))
+    address = "/api/changes?queue=review"
+    assert client.get(address).json()["faults"] == [f"Decisions cannot be stored: {folder} is read-only."]
+    monkeypatch.undo()
+    assert client.get(address).json()["faults"] == []

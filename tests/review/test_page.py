@@ -163,7 +163,7 @@ def test_queues_filters_and_the_audit(browser, running, workspace):
     assert page.locator("#end").text_content() == "Run `irbis train` first: it writes suspects.json."
 
 
-@pytest.mark.parametrize(("width", "height"), [(1366, 768), (420, 800)])
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (420, 800), (683, 384)])
 def test_nothing_is_cut_off_on_a_small_and_on_a_narrow_screen(browser, running, width, height):
     page = open_page(browser, running.url, width=width, height=height)
     assert page.evaluate("document.documentElement.scrollWidth") <= width

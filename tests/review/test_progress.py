@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 pytest.importorskip("deltalake")
 pytest.importorskip("httpx")
 
+from pipelines.evaluation.review_policy import ReviewPolicy
 from pipelines.review.progress import Audit, _audit_size, measure_audit, wilson_interval
 
 from .conftest import client_of
-from .made import Made
+from .made import CLASSES, Made, make_workspace
 from .test_security import decision, post
 
 
@@ -76,6 +80,23 @@ def test_a_missed_animal_a_doubt_and_a_skip_all_count_as_missed(open_review):
     decisions = client.opened.decisions
     audit = measure_audit(decisions, client.opened.queues, decisions.done_bursts())
     assert audit == Audit(50, 5, 4, 50 * wilson_interval(4, 5)[1])
+
+
+def test_where_all_classes_are_of_interest_the_audit_counts_wrong_predictions(open_review, tmp_path):
+    workspace = make_workspace(tmp_path / "workspace", survey(20))
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as connection:
+        policy = ReviewPolicy(0.0, CLASSES, ()).to_json()
+        connection.execute("UPDATE model_version_tags SET value = ? WHERE key = 'irbis.review_policy'", (policy,))
+        connection.commit()
+    client = client_of(open_review())
+    label = {0: "fox", 3: "hare"}  # the others are blank, as predicted
+    decide_all(client, "audit", lambda item: label.get(item["position"], "blank"), count=10)
+    progress = decide_all(client, "review", lambda item: "fox")["progress"]
+    assert (progress["recall"], progress["recall_low"]) == (None, None)
+    assert progress["advice"] == (
+        f"All that needs review is done. 2 of 10 audited bursts wrong: at most {wilson_interval(2, 10)[1]:.1%} "
+        "of the other predictions (95 % sure)."
+    )
 
 
 def test_labels_of_the_source_that_are_confirmed_are_not_found(open_review):

@@ -119,3 +119,9 @@ def test_a_class_is_in_the_order_of_stations_and_within_them_of_time(open_review
     bursts = [Made(name, (0.9,), station=station) for name, station in (("z", "S2"), ("y", "S1"), ("a", "S2"))]
     order = ids(open_review(tuple(bursts)), "class")
     assert order in (["z", "a", "y"], ["y", "z", "a"])  # not by the id
+
+
+@pytest.mark.parametrize("day", ["2024-02-30", "20240601", "tomorrow"])
+def test_what_is_no_day_is_refused(client, day):
+    answer = client.get("/api/queue", params={"day": day})
+    assert (answer.status_code, answer.json()) == (422, {"error": "day is a date such as 2024-06-30."})

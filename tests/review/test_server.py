@@ -5,6 +5,9 @@ from __future__ import annotations
 import builtins
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import url2pathname
 
@@ -12,6 +15,7 @@ import pytest
 
 from pipelines.errors import PlatformError
 from pipelines.review import server
+from pipelines.review.spark_start import start_once
 
 
 def test_the_browser_gets_the_key_in_a_file_of_the_user_not_in_its_arguments(monkeypatch):
@@ -36,6 +40,46 @@ def test_starting_the_page_imports_neither_spark_nor_delta():
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "'starlette'" in loaded
     assert not [name for name in ("pyspark", "py4j", "delta", "mlflow") if f"'{name}'" in loaded]
+
+
+@pytest.mark.process
+def test_java_is_started_before_anything_that_needs_spark_is_imported():
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from pipelines.config.loader import load_settings\n"
+        "from pipelines.review.load import Loader\n"
+        "from pipelines.review.merge import Merger\n"
+        "def start():\n"
+        "    print([name for name in ('pyspark', 'pipelines.workspace.tables') if name in sys.modules])\n"
+        "    raise OSError('no Java')\n"
+        "settings = load_settings(None, {'workspace': 'az://account/container/w'})\n"
+        "loader = Loader(settings, 'abfss://container@account.dfs.core.windows.net/w', start)\n"
+        "for call in (Merger(settings, start).merge, loader.versions, lambda: loader.load_decisions(())):\n"
+        "    try:\n"
+        "        call()\n"
+        "    except OSError as error:\n"
+        "        print(error)\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines() == ["[]", "no Java"] * 3
+
+
+def test_spark_is_started_once_whatever_threads_need_it_and_again_after_an_error():
+    starts = []
+
+    def start():
+        starts.append(threading.get_ident())
+        time.sleep(0.1)
+        if len(starts) == 1:
+            raise PlatformError("no Java")
+        return len(starts)
+
+    get = start_once(start)
+    with pytest.raises(PlatformError):
+        get()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: get(), range(8))) == [2] * 8
 
 
 def test_a_missing_extra_is_named(monkeypatch):

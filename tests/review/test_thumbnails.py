@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import ImageError
-from pipelines.review.thumbnails import Thumbnails, prune
+from pipelines.review import thumbnails as module
+from pipelines.review.thumbnails import Thumbnails, gone, prune
 
 from .made import jpeg
 
@@ -79,6 +80,16 @@ def test_a_bad_image_is_an_error_and_the_next_one_is_shown(made):
         assert image.size == (48, 36)
 
 
+def test_an_image_is_shown_also_where_nothing_can_be_written(made, tmp_path):
+    (tmp_path / "cache").write_bytes(b"no folder")
+    content = jpeg("x")
+    thumbnails, reads = made(content)
+    for _ in range(2):
+        with Image.open(io.BytesIO(thumbnails.get(digest(content), "small").result(60))) as image:
+            assert image.size == (48, 36)
+    assert reads == [0, 0]  # made again each time
+
+
 def test_what_is_asked_for_comes_before_what_is_made_ahead(made):
     contents = [jpeg(str(i)) for i in range(30)]
     thumbnails, reads = made(*contents)
@@ -96,3 +107,36 @@ def test_the_oldest_files_are_removed_first(tmp_path):
     os.utime(tmp_path / "ab" / "0.jpg", (99, 99))  # used again
     prune(tmp_path, 300)
     assert sorted(path.name for path in tmp_path.glob("*/*")) == ["0.jpg", "4.jpg", "5.jpg"]
+
+
+def test_bytes_that_were_being_moved_are_looked_for_again(tmp_path):
+    found = iter([None, jpeg("x")])
+
+    def read(content_hash, ahead):
+        content = next(found)
+        if content is None:
+            raise gone()
+        return content
+
+    thumbnails = Thumbnails(tmp_path / "cache", read, max_pixels=10**7, max_seconds=20, workers=1)
+    try:
+        with pytest.raises(ImageError):
+            thumbnails.get("a" * 64, "small").result(60)
+        assert thumbnails.get("a" * 64, "small").result(60).is_file()
+    finally:
+        thumbnails.close()
+
+
+def test_a_thumbnail_that_is_shown_again_counts_as_used(made):
+    thumbnails, _ = made(content := jpeg("x"))
+    path = thumbnails.get(digest(content), "small").result(60)
+    os.utime(path, (1, 1))
+    thumbnails.get(digest(content), "small").result(60)
+    assert path.stat().st_mtime > 1_000_000_000
+
+
+def test_only_so_many_are_made_ahead(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_AHEAD", 3)
+    thumbnails = Thumbnails(tmp_path, lambda *_: b"", max_pixels=1, max_seconds=1, workers=0)
+    thumbnails.make_ahead(digest(jpeg(str(i))) for i in range(9))
+    assert len(thumbnails._waiting) == 3

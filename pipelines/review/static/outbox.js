@@ -6,6 +6,7 @@ import { post } from "./server.js";
 const BATCH = 50;
 const FIRST_RETRY = 500; // milliseconds; doubled up to
 const LAST_RETRY = 8000;
+const SLOW = 3000; // milliseconds without an answer until the page says so
 
 export class Outbox {
   constructor(workspace, onChange, onStored) {
@@ -48,6 +49,7 @@ export class Outbox {
     this.isSending = true;
     clearTimeout(this.timer);
     const batch = this.entries.slice(0, this.single ? 1 : BATCH);
+    const slow = setTimeout(() => this.say("The server has not answered yet."), SLOW);
     try {
       const answer = await post("/api/decisions", { decisions: batch.map((entry) => entry.decision) });
       this.remove(batch);
@@ -58,6 +60,7 @@ export class Outbox {
     } catch (error) {
       this.handle(error, batch);
     }
+    clearTimeout(slow);
     this.isSending = false;
     this.onChange();
     if (this.entries.length) this.timer = setTimeout(() => this.send(), this.fault ? this.retry : 0);
@@ -66,6 +69,7 @@ export class Outbox {
   // A refused batch is sent one by one, so that only the decision at fault is given up.
   handle(error, batch) {
     const isRefused = [404, 409, 413, 422].includes(error.status);
+    this.fault = isRefused ? "" : error.message;
     if (isRefused && batch.length > 1) {
       this.single = true;
     } else if (isRefused) {
@@ -73,9 +77,13 @@ export class Outbox {
       this.refused.push({ ...batch[0], reason: error.message });
       this.single = false;
     } else {
-      this.fault = error.message;
       this.retry = Math.min(LAST_RETRY, this.retry * 2);
     }
+  }
+
+  say(fault) {
+    this.fault ||= fault;
+    this.onChange();
   }
 
   remove(batch) {

@@ -12,13 +12,14 @@ const POLL = 4000; // milliseconds between two looks at what others decided
 const MAX_UPDATED = 100; // bursts in the page that are described again
 const RETRY = 2000; // milliseconds after a page that could not be loaded
 const MAX_SECONDS = 600;
-const NOTICE = 10_000; // milliseconds that a notice is shown
+const MIN_VISIBLE = 30; // pixels of the current burst
+const NOTICE = 10_000, WARNING = 5_000; // milliseconds that a notice or a warning is shown
 const $ = (id) => document.getElementById(id);
 
 const state = {
   queue: config.queue, filters: {}, items: [], total: 0, current: 0, anchor: null, first: 0,
   isPerImage: false, isComplete: false, isLoading: false, load: 0, note: "", shownAt: performance.now(), undo: [],
-  changes: config.changes, isAtEnd: false, next: 0, isUpdating: false, faults: "",
+  changes: config.changes, isAtEnd: false, next: 0, isUpdating: false, faults: "", isKeyed: false,
 };
 const labelOf = new Map(); // key -> label
 const outbox = new Outbox(config.workspace, drawUnsent, takeStored);
@@ -27,6 +28,7 @@ const outbox = new Outbox(config.workspace, drawUnsent, takeStored);
 
 async function openQueue(name, filters = {}) {
   const load = ++state.load;
+  if (isInField() && !state.isKeyed) document.activeElement.blur(); // keys are meant for bursts from now on
   Object.assign(state, { queue: name, filters, items: [], total: 0, current: 0, anchor: null, first: 0, isComplete: false, isLoading: false, note: "", isAtEnd: false, next: 0 });
   $("queue").value = name;
   $("filters").dataset.queue = name;
@@ -68,7 +70,7 @@ async function loadMore() {
     drawEnd();
   } catch (error) {
     if (load !== state.load) return;
-    say(error.message);
+    drawFaults(error.message);
     setTimeout(() => load === state.load && loadMore(), RETRY);
   } finally {
     if (load === state.load) state.isLoading = false;
@@ -81,12 +83,15 @@ async function poll() {
     if (answer.version === config.version) {
       state.changes = answer.changes;
       takeItems(answer.items);
-      drawLabels(answer.labels);
+      takeLabels(answer);
       drawProgress(answer.progress);
     } else await update();
-    if (answer.faults.join() !== state.faults) notify((state.faults = answer.faults.join()), Infinity);
-  } catch {
-    // the outbox reports a server that does not answer
+    drawFaults(answer.faults.join(" "));
+    if (state.isAway) state.items.forEach((_, index) => redraw(index)); // images that could not be loaded
+    state.isAway = false;
+  } catch (error) {
+    state.isAway = true;
+    drawFaults(error.message);
   }
   setTimeout(poll, document.hidden ? POLL * 5 : POLL);
 }
@@ -105,7 +110,7 @@ async function update() {
     if (load !== state.load) return; // another queue was opened: the next poll finds the change again
     const [current, anchor] = [state.items[state.current], state.items[state.anchor]];
     const isNewState = parseInt(answer.version) !== parseInt(config.version);
-    Object.assign(config, { version: answer.version, keys: answer.keys });
+    config.version = answer.version;
     state.items = state.items.filter(isKept);
     Object.assign(state, {
       changes: answer.changes, load: load + 1, isLoading: false, isComplete: false,
@@ -116,8 +121,7 @@ async function update() {
     const kept = new Set(state.items.map((item) => item.burst));
     for (const row of [...rows.children]) if (!kept.has(row.dataset.burst)) row.remove();
     takeItems(answer.items, true);
-    drawKeys();
-    drawLabels(answer.labels);
+    takeLabels(answer);
     drawStations(answer.stations);
     drawZoom();
     if (isNewState) notify(answer.notice);
@@ -132,7 +136,9 @@ async function update() {
 
 function takeStored(answer) {
   takeItems(answer.items);
-  if (answer.queue === state.queue && !showsDone()) drawProgress(answer.progress);
+  takeLabels(answer);
+  const isNarrowed = Object.values(state.filters).some(Boolean); // the answer is about the whole queue
+  if (answer.queue === state.queue && !showsDone() && !isNarrowed) drawProgress(answer.progress);
 }
 
 // What the server says of bursts that are in the page, unless a decision about them is still on its way.
@@ -183,7 +189,7 @@ function setCurrent(index, { keepRange = false, align = "auto" } = {}) {
   restoreAbove(state.current);
   for (const each of new Set([...before, ...rangeIndexes(), state.current])) redraw(each);
   const row = rowAt(state.current);
-  row.focus({ preventScroll: true });
+  if (!(isInField() && state.isKeyed)) row.focus({ preventScroll: true });
   scrollTo(row, align);
   trimAbove();
   drawZoom();
@@ -253,6 +259,14 @@ function drawUnsent() {
   document.body.dataset.unsent = count;
 }
 
+// A label that was typed gets a key, as far as there are free ones.
+function takeLabels({ keys, labels }) {
+  if (JSON.stringify([keys, labels]) === JSON.stringify([config.keys, config.labels])) return;
+  Object.assign(config, { keys, labels });
+  drawKeys();
+  drawLabels(labels);
+}
+
 function drawLabels(labels) {
   const known = new Set([...$("labels").children].map((option) => option.value));
   for (const label of labels) if (!known.has(label)) $("labels").append(element("option", { value: label }));
@@ -267,18 +281,37 @@ function drawKeys() {
   for (const [label, key] of Object.entries(config.keys)) labelOf.set(key, label);
   const buttons = [...labelOf].map(([key, label]) => keyButton(key, label));
   buttons.push(keyButton("e", config.blank));
+  const others = config.labels.filter((label) => !(label in config.keys) && label !== config.blank).length;
+  if (others) buttons.push(element("span", { class: "hint" }, `and ${others} without a key: `, element("kbd", {}, "N")));
   $("label-keys").replaceChildren(...buttons);
 }
 
 function keyButton(key, label) {
-  return element("button", { type: "button", "data-key": key }, element("kbd", {}, key.toUpperCase()), ` ${label}`);
+  return element("button", { type: "button", title: label, "data-key": key }, element("kbd", {}, key.toUpperCase()), ` ${label}`);
 }
 
 function notify(text, milliseconds = NOTICE) {
   clearTimeout(state.notice);
+  drawNotice(text || state.faults);
+  state.notice = setTimeout(() => drawNotice(state.faults), milliseconds);
+}
+
+// Faults are shown until they are over.
+function drawFaults(text) {
+  if (text === state.faults) return;
+  clearTimeout(state.notice);
+  drawNotice((state.faults = text));
+}
+
+function drawNotice(text) {
   $("notice").textContent = text;
   $("notice").hidden = !text;
-  if (milliseconds < Infinity) state.notice = setTimeout(() => { $("notice").hidden = true; }, milliseconds);
+}
+
+// Why a key did nothing, or changed what is not on the screen.
+function warn(text) {
+  say(text);
+  notify(text, WARNING);
 }
 
 function say(text) {
@@ -312,7 +345,10 @@ function decide(indexes, action, labelFor) {
     if (!item || (action === "label" && !label)) continue;
     const isImage = state.isPerImage && state.anchor === null && action !== "skip";
     const frame = item.frames[item.selected];
-    if (isImage && frame.failure) continue;
+    if (isImage && frame.failure) {
+      warn("This image cannot be read.");
+      continue;
+    }
     const decision = {
       id: randomId(), burst: item.burst, contents: isImage ? [frame.hash] : contentsOf(item), action, label, queue: state.queue,
       scope: isImage ? "image" : "burst", seconds: Math.round(seconds * 100) / 100, seen: item.seen ?? item.decision?.id ?? null,
@@ -350,7 +386,7 @@ function apply(item, decision) {
 
 function undo() {
   const step = state.undo.pop();
-  if (!step) return say("Nothing to undo.");
+  if (!step) return warn("There is nothing to undo since this page was loaded. Earlier decisions are in the queue “A class, station or day”.");
   const decisions = step.map(({ decision }) => ({ ...decision, id: randomId(), action: "undo", label: null, undoes: decision.id, seconds: null }));
   outbox.add(decisions);
   say("undone");
@@ -361,10 +397,15 @@ function undo() {
     redraw(index);
   }
   if (here.length) setCurrent(here[0].index);
+  else warn(`Undone in another queue: ${step[0].decision.label ?? step[0].decision.action}.`);
   drawEnd();
 }
 
 function decideAndAdvance(action, labelFor) {
+  if (!isCurrentVisible()) {
+    setCurrent(state.current, { keepRange: true });
+    return warn("The current burst was not on the screen. Nothing is decided: press the key again.");
+  }
   const indexes = targets();
   if (!decide(indexes, action, labelFor)) return;
   const item = state.items[state.current];
@@ -388,13 +429,23 @@ function advance(from, options) {
   drawEnd();
 }
 
+// People decide about what they see: the page may have been scrolled with the mouse.
+function isCurrentVisible() {
+  const row = rowAt(state.current);
+  if (!row || !$("zoom").hidden) return true;
+  const header = document.querySelector("header").getBoundingClientRect().bottom;
+  const footer = $("keys").getBoundingClientRect().top;
+  const box = row.getBoundingClientRect();
+  return header >= footer || (box.bottom > header + MIN_VISIBLE && box.top < footer - MIN_VISIBLE);
+}
+
 function agreedLabel(item) {
   if (state.isPerImage && state.anchor === null) return item.frames[item.selected].prediction ?? item.frames[item.selected].label;
   return item.prediction ?? (item.labels.length === 1 ? item.labels[0] : null);
 }
 
 function agree() {
-  if (!agreedLabel(state.items[state.current] ?? { frames: [], labels: [], prediction: null })) return say("There is no prediction to agree with.");
+  if (!agreedLabel(state.items[state.current] ?? { frames: [], labels: [], prediction: null })) return warn("There is no prediction to agree with.");
   decideAndAdvance("label", agreedLabel);
 }
 
@@ -410,6 +461,7 @@ function agreeWithVisible() {
   const hasDecided = decide(visible, "label", agreedLabel);
   state.isPerImage = wasPerImage;
   if (hasDecided) advance(visible.at(-1) + 1, { align: "top" });
+  else if (!state.isAtEnd) warn("No burst that is completely visible has a prediction to agree with.");
 }
 
 // ---- Zoom and modes
@@ -464,7 +516,7 @@ function openNewLabel(isOpen) {
 const COMMANDS = {
   enter: agree, e: () => decideAndAdvance("label", () => config.blank), u: () => decideAndAdvance("unknown"),
   s: () => decideAndAdvance("skip"), z: undo, a: agreeWithVisible, " ": () => toggleZoom(), p: togglePerImage,
-  n: () => openNewLabel(true), q: () => $("queue").focus({ preventScroll: true }),
+  n: () => openNewLabel(true), q: openQueueList,
 };
 
 function press(key) {
@@ -472,22 +524,34 @@ function press(key) {
   return COMMANDS[key]?.();
 }
 
+function openQueueList() {
+  toggleZoom(false);
+  $("queue").focus({ preventScroll: true });
+}
+
+function isInField() {
+  return Boolean(document.activeElement?.matches("#queue, #filters *, #new-label-text"));
+}
+
 // Layouts differ in what Shift and letters give: digits by their place, letters by what they type if that is Latin.
+// The digits of the number pad are digits with NumLock only: without it they move.
 function keyName(event) {
-  if (/^(Digit|Numpad)\d$/.test(event.code)) return event.code.at(-1);
+  if (/^Digit\d$/.test(event.code)) return event.code.at(-1);
   const key = event.key.toLowerCase();
   return /^Key[A-Z]$/.test(event.code) && !/^[a-z]$/.test(key) ? event.code.at(-1).toLowerCase() : key;
 }
 
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.matches("input, select, textarea");
+  if (isTyping) state.isKeyed = event.key !== "Enter" && event.key !== "Escape";
   if (event.key === "Escape") {
+    if (!$("new-label").hidden) return openNewLabel(false);
     if (!$("zoom").hidden) return toggleZoom(false);
-    openNewLabel(false);
-    return setCurrent(state.current);
+    return leaveField(event.target);
   }
-  if ((event.ctrlKey || event.metaKey) && event.key === "z" && !isTyping) return undo();
-  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Enter" && event.target.matches("select")) return leaveField(event.target);
+  if ((event.ctrlKey || event.metaKey) && event.key === "z" && !isTyping && !event.repeat) return undo();
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || event.getModifierState("AltGraph")) return;
   if (event.target.matches("button, a") && (event.key === "Enter" || event.key === " ")) return;
   const moves = { ArrowDown: () => moveBurst(1, event.shiftKey), ArrowUp: () => moveBurst(-1, event.shiftKey), ArrowRight: () => moveFrame(1), ArrowLeft: () => moveFrame(-1) };
   const name = keyName(event);
@@ -496,6 +560,15 @@ document.addEventListener("keydown", (event) => {
   if (event.repeat && !moves[event.key]) return; // a key held down decides once
   moves[event.key] ? moves[event.key]() : press(name);
 });
+
+// Who types in a field keeps it while its queue is loaded: a date is valid before its last digit, and a queue is found
+// by its first letters. Enter, Escape or the mouse lead to the bursts.
+addEventListener("pointerdown", () => (state.isKeyed = false), true);
+
+function leaveField(field) {
+  field.blur();
+  setCurrent(state.current);
+}
 
 $("keys").addEventListener("click", (event) => {
   const button = event.target.closest("button[data-key]");
@@ -511,7 +584,7 @@ $("rows").addEventListener("click", (event) => {
   setCurrent(index, { keepRange: event.shiftKey });
 });
 $("zoom").addEventListener("click", () => toggleZoom(false));
-$("queue").addEventListener("change", (event) => openQueue(event.target.value));
+$("queue").addEventListener("change", (event) => openQueue(event.target.value, readFilters(event.target.value)));
 $("filters").addEventListener("change", applyFilters);
 $("filters").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -525,10 +598,15 @@ $("new-label").addEventListener("submit", (event) => {
 });
 
 function applyFilters() {
+  openQueue(state.queue, readFilters(state.queue));
+}
+
+// What the fields show is what applies, also in the next queue.
+function readFilters(queue) {
   const filters = { station: $("f-station").value, day: $("f-day").value };
-  if (state.queue === "class") filters.label = $("f-label").value.trim();
-  if (state.queue === "search") filters.text = $("f-text").value.trim();
-  openQueue(state.queue, filters);
+  if (queue === "class") filters.label = $("f-label").value.trim();
+  if (queue === "search") filters.text = $("f-text").value.trim();
+  return filters;
 }
 
 drawKeys();

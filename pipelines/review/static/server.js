@@ -1,6 +1,7 @@
 // Requests to the server. Each returns JSON, or throws ServerError with the status; status 0: not reached.
 
 const token = document.body.dataset.token;
+const TIMEOUT = 20_000; // milliseconds: a suspended server, and one behind a dead connection, never answer
 
 export class ServerError extends Error {
   constructor(status, message) {
@@ -19,21 +20,22 @@ export function post(path, body) {
 }
 
 async function request(address, options) {
-  let response;
+  let response, text;
   try {
-    response = await fetch(address, { credentials: "same-origin", ...options });
+    response = await fetch(address, { credentials: "same-origin", signal: AbortSignal.timeout(TIMEOUT), ...options });
+    text = await response.text();
   } catch {
     throw new ServerError(0, "The server does not answer.");
   }
-  if (response.ok) return response.json();
-  const text = await response.text();
-  let message = text;
+  let body = null;
   try {
-    message = JSON.parse(text).error ?? text;
+    body = JSON.parse(text);
   } catch {
     // plain text
   }
-  throw new ServerError(response.status, message);
+  if (!response.ok) throw new ServerError(response.status, body?.error ?? text);
+  if (body === null) throw new ServerError(0, "Another server answers at this address.");
+  return body;
 }
 
 // crypto.randomUUID exists on pages of this machine only; --host serves others too.
