@@ -2,8 +2,8 @@
 
     python benchmarks/levers DATA --cache FOLDER [--sets NAME ...] [--levers NAME ...] [--backbones NAME ...]
 
-DATA holds the sets and, in backbones, NAME_imagenet.safetensors; features are computed once and kept in the cache. A
-backbone may be several joined by +. Each lever is evaluated by nested grouped cross-validation with the pipeline of
+DATA holds the sets and, in backbones, NAME_imagenet.safetensors. Features and predictions are computed once and kept in
+the cache: empty it after a change of the code. A backbone may be several joined by +. Each lever is evaluated by nested grouped cross-validation with the pipeline of
 `irbis train`, on several deals of the groups into folds, and compared with the first lever of the list: balanced
 accuracy of images by their own prediction, of images after the burst vote, and of bursts; balanced log-loss after the
 vote; and the review share of the class of interest. All choices (penalty, temperature, vote, threshold, `auto`) are
@@ -17,8 +17,10 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is loaded: threads slow small problems down
 
 import argparse
+import pickle
 import time
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from features import VIEWS, add_burst_features, load_features
@@ -61,6 +63,9 @@ LEVERS = {
     "burst mean and maximum": Lever(burst="mean_max"),
     "burst mean alone": Lever(burst="only_mean"),
     "auto": Lever(choose_from=("whole", "burst mean", "burst mean and maximum")),
+    "motion crop": Lever(("motion",)),
+    "whole and motion crop": Lever(("whole", "motion")),
+    "whole and motion crop, burst mean": Lever(("whole", "motion"), burst="mean"),
     "flipped": Lever(flip=True),
     "flipped, burst mean": Lever(burst="mean", flip=True),
 }
@@ -77,8 +82,19 @@ class Comparison:
     data: Path
     cache: Path
 
-    def evaluate(self, lever: Lever, classifier: str) -> list[Fold]:
-        """Return the folds of all deals."""
+    def load_or_evaluate(self, lever: Lever, classifier: str) -> list[Fold]:
+        """Return the folds of all deals, from the cache if it has them."""
+        keys = self.images.name, self.grouping, self.backbone, classifier, lever
+        folds = []
+        for deal in range(self.deals):
+            file = self.cache / "folds" / f"{sha256(repr((*keys, deal)).encode()).hexdigest()[:16]}.pickle"
+            if not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(pickle.dumps(self._evaluate(lever, classifier, deal)))
+            folds += pickle.loads(file.read_bytes())
+        return folds
+
+    def _evaluate(self, lever: Lever, classifier: str, deal: int) -> list[Fold]:
         backbones = self.backbone.split("+")
         views = [
             add_burst_features(
@@ -90,7 +106,7 @@ class Comparison:
         ]
         rows = training_set(self.images, self.grouping, views)
         settings = load_settings(None, {"train.classifier": classifier}).train
-        return [fold for deal in range(self.deals) for fold in cross_validate(rows, settings, deal)]
+        return cross_validate(rows, settings, deal)
 
     def row(self, name: str, folds: list[Fold], first: list[Fold], seconds: float) -> str:
         """Return the row of a lever in the Markdown table."""
@@ -125,7 +141,7 @@ def measure(comparison: Comparison, names: list[str], classifier: str) -> None:
         if lever.choose_from:
             folds[name] = choose_folds([folds[each] for each in lever.choose_from])
         else:
-            folds[name] = comparison.evaluate(lever, classifier)
+            folds[name] = comparison.load_or_evaluate(lever, classifier)
         print(comparison.row(name, folds[name], folds[names[0]], time.perf_counter() - start), flush=True)
 
 
@@ -140,7 +156,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--levers", nargs="+", default=[name for name in LEVERS if not LEVERS[name].flip])
+    parser.add_argument("--levers", nargs="+", default=list(LEVERS)[:5])
     parser.add_argument("--backbones", nargs="+", default=["squeezenet1_1"])
     parser.add_argument("--deals", type=int, default=3)
     parser.add_argument("--classifier", default="logistic_regression")

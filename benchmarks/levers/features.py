@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from importlib.util import find_spec
+from io import BytesIO
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 import pandas as pd
 from labelled_sets import LabelledSet
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipelines.backbones import Backbone, load_backbone
 from pipelines.backbones.backbone import Embedding, Pixels
@@ -30,8 +33,30 @@ def whole(rows: pd.DataFrame, backbone: Backbone) -> list[Pixels | Embedding]:
     return [backbone.load_pixels(Path(path).read_bytes()) for path in rows.path]
 
 
-# A view returns the network's input, or an Embedding with the failure, for the images of one station.
+def motion(rows: pd.DataFrame, backbone: Backbone) -> list[Pixels | Embedding]:
+    """Return the network's input of the crop of what moved; of the whole image where nothing did."""
+    from pipelines.backbones.views import CroppedImage, ViewReader
+    from pipelines.localisation.motion import find_motion
+    from pipelines.localisation.squares import extend_to_full, square_around
+    from pipelines.localisation.thumbnails import read_thumbnail
+
+    bottom, contents = backbone.preprocessing.crop_bottom, [Path(path).read_bytes() for path in rows.path]
+    thumbnails = [read_thumbnail(each, max_pixels=backbone.max_pixels, crop_bottom=bottom) for each in contents]
+    greys, infrared = zip(*thumbnails, strict=True)
+    views, read = [], ViewReader(backbone)
+    for content, found in zip(contents, find_motion(greys, infrared, [True] * len(greys)), strict=True):
+        square = None
+        if found and found.box:
+            width, height = Image.open(BytesIO(content)).size
+            square = square_around(extend_to_full(found.box, bottom), width, height, bottom)
+        views.append(read(CroppedImage(content, [square])))
+    return views
+
+
+# A view returns the network's input, or an Embedding with the failure, for the images of one camera.
 VIEWS: dict[str, View] = {"whole": whole}
+if find_spec("pipelines.localisation"):
+    VIEWS["motion"] = motion
 
 
 def load_features(
@@ -57,18 +82,18 @@ def _load(images: LabelledSet, view: str, name: str, flip: bool, data: Path, cac
 
 def _compute(rows: pd.DataFrame, view: str, flip: bool, backbone: Backbone) -> Features:
     load_or_convert(backbone, GRAPHS)  # converted once, before the processes need it
-    stations = [part for _, part in rows.reset_index(drop=True).groupby("station", sort=False)]
+    cameras = [part for _, part in rows.reset_index(drop=True).groupby("camera", sort=False)]
     with get_context("spawn").Pool(os.cpu_count()) as pool:
-        parts = pool.starmap(_compute_station, [(part, view, flip, backbone) for part in stations], 1)
+        parts = pool.starmap(_compute_camera, [(part, view, flip, backbone) for part in cameras], 1)
     length = max(part.shape[1] for part in parts)
     features = np.full((len(rows), length), np.nan, np.float32)
-    for station, part in zip(stations, parts, strict=True):
-        features[station.index] = part
+    for camera, part in zip(cameras, parts, strict=True):
+        features[camera.index] = part
     return features
 
 
-def _compute_station(rows: pd.DataFrame, view: str, flip: bool, backbone: Backbone) -> Features:
-    """Return the features of the images of one station; shape (n, 1) if all failed."""
+def _compute_camera(rows: pd.DataFrame, view: str, flip: bool, backbone: Backbone) -> Features:
+    """Return the features of the images of one camera; shape (n, 1) if all failed."""
     engine = OpenVinoEngine(load_or_convert(backbone, GRAPHS), backbone)
     network = with_flip(engine, [True]) if flip else engine
     pixels = VIEWS[view](rows, backbone)

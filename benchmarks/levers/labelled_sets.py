@@ -20,7 +20,7 @@ GROUP_GAP = "30min"  # sources.group_gap_minutes
 class LabelledSet:
     """The images of a set, a row each, and how to read them.
 
-    `rows` has the columns path (a file), label, burst_id, station, taken_at, and one for each name in `groupings`. A
+    `rows` has the columns path (a file), label, burst_id, station, camera, and one for each name in `groupings`. A
     label of None: the image is part of its burst and is neither trained on nor evaluated. `class_of_interest`: the
     class whose review share is measured, if there is one.
     """
@@ -39,35 +39,35 @@ def load_set(name: str, data: Path, cache: Path) -> LabelledSet:
 
 def _read(folder: Path, path: str = "path") -> pd.DataFrame:
     rows = pd.read_csv(folder / "labels.csv", dtype={"seq_id": str})
-    return rows.assign(path=[str(folder / name) for name in rows[path]], burst_id=rows.seq_id, sequence=rows.seq_id)
+    rows = rows.assign(path=[str(folder / name) for name in rows[path]], burst_id=rows.seq_id, sequence=rows.seq_id)
+    return rows if "camera" in rows else rows.assign(camera=rows.station)
 
 
 def _tunnels(name: str, data: Path, cache: Path) -> LabelledSet:
-    rows = _read(data / name).rename(columns={"captured_at": "taken_at"})
+    rows = _read(data / name)
     rows["label"] = rows.label.where(rows.label == "blank", "animal")
     return LabelledSet(name, rows, class_of_interest="animal")
 
 
-def _peru(name: str, data: Path, cache: Path, column: str = "label") -> LabelledSet:
+def _peru(name: str, data: Path, cache: Path) -> LabelledSet:
     """Return the set of one station, of two cameras that see the same animals: encounters and days are the groups."""
-    rows = _read(data / "cameratrap_peru_sdzg", "file_name").rename(columns={"datetime": "taken_at"})
-    rows["taken_at"] = pd.to_datetime(rows.taken_at)
-    rows = rows.sort_values("taken_at", ignore_index=True)
-    starts = rows.taken_at.diff() > pd.Timedelta(GROUP_GAP)
-    rows["sequence"], rows["day"] = starts.cumsum().astype(str), rows.taken_at.dt.strftime("%Y-%m-%d")
+    rows = _read(data / name, "file_name").sort_values("datetime", ignore_index=True)
+    times = pd.to_datetime(rows.datetime)
+    starts = times.diff() > pd.Timedelta(GROUP_GAP)
+    rows["sequence"], rows["day"] = starts.cumsum().astype(str), times.dt.strftime("%Y-%m-%d")
     rows["label"] = rows.label.where(rows.label.isin(["blank", "animal"]), None)
     return LabelledSet(name, rows, ("sequence", "day"), "animal", crop_bottom=0.07)
 
 
 def _beetles(name: str, data: Path, cache: Path) -> LabelledSet:
     """Return up to 40 specimens of each species, with a dorsal and a ventral image each; groups are plots."""
-    rows = _read(data / name).query("split != 'zero'").rename(columns={"captured_at": "taken_at"})
+    rows = _read(data / name).query("split != 'zero'")
     return LabelledSet(name, _sample(rows, ["label"], "burst_id", 40))
 
 
 def _bees(name: str, data: Path, cache: Path) -> LabelledSet:
     """Return up to 20 images of each video, which counts as a burst, without copies of images of other videos."""
-    rows = _read(data / name).rename(columns={"captured_at": "taken_at"})
+    rows = _read(data / name)
     rows["digest"] = [sha256(Path(path).read_bytes()).hexdigest() for path in rows.path]
     return LabelledSet(name, _sample(rows.drop_duplicates("digest"), ["burst_id"], "path", 20), ("sequence",))
 
@@ -81,7 +81,7 @@ def _sample_set(name: str, data: Path, cache: Path, seed: int = 7) -> LabelledSe
             "path": [str(folder / frame.path) for frame in frames],
             "label": [frame.label for frame in frames],
             "station": [frame.station for frame in frames],
-            "taken_at": [frame.moment for frame in frames],
+            "camera": [frame.camera for frame in frames],
             "burst_id": [f"{frame.camera}/{frame.encounter}/{frame.burst}" for frame in frames],
             "sequence": [str(frame.encounter) for frame in frames],
         }
