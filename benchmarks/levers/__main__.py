@@ -3,11 +3,12 @@
     python benchmarks/levers DATA --cache FOLDER [--sets NAME ...] [--levers NAME ...] [--backbones NAME ...]
 
 DATA holds the sets and, in backbones, NAME_imagenet.safetensors. Features and predictions are computed once and kept in
-the cache: empty it after a change of the code. A backbone may be several joined by +. Each lever is evaluated by nested grouped cross-validation with the pipeline of
-`irbis train`, on several deals of the groups into folds, and compared with the first lever of the list: balanced
-accuracy of images by their own prediction, of images after the burst vote, and of bursts; balanced log-loss after the
-vote; and the review share of the class of interest. All choices (penalty, temperature, vote, threshold, `auto`) are
-made without the fold. Intervals are bootstraps over groups, each drawn with all its deals.
+the cache: empty it after a change of the code. A backbone may be several joined by +. Each lever is evaluated by nested
+grouped cross-validation with the pipeline of `irbis train`, on several deals of the groups into folds, and compared
+with the first lever of the list: balanced accuracy of images by their own prediction, of images after the burst vote,
+and of bursts; balanced log-loss after the vote; and the review share of the class of interest. All choices (penalty,
+temperature, vote, threshold, `auto`) are made without the fold. Intervals are bootstraps over groups, each drawn with
+all its deals.
 """
 
 from __future__ import annotations
