@@ -13,6 +13,7 @@ from pipelines.demo.sample_set import IMAGES, render_sample_set
 from pipelines.demo.schedule import plan_frames
 
 MIN_SEQUENCES = 3  # of a class; rarer classes are left out
+MIN_PLOTS = 4  # of a species of beetles: with fewer, a split by plot says little
 GROUP_GAP = "30min"  # sources.group_gap_minutes
 
 
@@ -60,8 +61,9 @@ def _peru(name: str, data: Path, cache: Path) -> LabelledSet:
 
 
 def _beetles(name: str, data: Path, cache: Path) -> LabelledSet:
-    """Return up to 40 specimens of each species, with a dorsal and a ventral image each; groups are plots."""
+    """Return up to 40 specimens of each species of four plots or more, a dorsal and a ventral image of each."""
     rows = _read(data / name).query("split != 'zero'")
+    rows = rows[rows.groupby("label").station.transform("nunique") >= MIN_PLOTS]
     return LabelledSet(name, _sample(rows, ["label"], "burst_id", 40))
 
 
