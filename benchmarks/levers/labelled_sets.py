@@ -13,6 +13,7 @@ from pipelines.demo.sample_set import IMAGES, render_sample_set
 from pipelines.demo.schedule import plan_frames
 
 MIN_SEQUENCES = 3  # of a class; rarer classes are left out
+SPECIMENS, VIDEO_IMAGES = 16, 10  # at most, of each species of beetles and of each video of bees
 MIN_PLOTS = 4  # of a species of beetles: with fewer, a split by plot says little
 GROUP_GAP = "30min"  # sources.group_gap_minutes
 
@@ -61,17 +62,17 @@ def _peru(name: str, data: Path, cache: Path) -> LabelledSet:
 
 
 def _beetles(name: str, data: Path, cache: Path) -> LabelledSet:
-    """Return up to 40 specimens of each species of four plots or more, a dorsal and a ventral image of each."""
+    """Return specimens of each species of four plots or more, with a dorsal and a ventral image of each."""
     rows = _read(data / name).query("split != 'zero'")
     rows = rows[rows.groupby("label").station.transform("nunique") >= MIN_PLOTS]
-    return LabelledSet(name, _sample(rows, ["label"], "burst_id", 40))
+    return LabelledSet(name, _sample(rows, ["label"], "burst_id", SPECIMENS))
 
 
 def _bees(name: str, data: Path, cache: Path) -> LabelledSet:
-    """Return up to 20 images of each video, which counts as a burst, without copies of images of other videos."""
+    """Return images of each video, which counts as a burst, without copies of images of other videos."""
     rows = _read(data / name)
     rows["digest"] = [sha256(Path(path).read_bytes()).hexdigest() for path in rows.path]
-    return LabelledSet(name, _sample(rows.drop_duplicates("digest"), ["burst_id"], "path", 20), ("sequence",))
+    return LabelledSet(name, _sample(rows.drop_duplicates("digest"), ["burst_id"], "path", VIDEO_IMAGES), ("sequence",))
 
 
 def _sample_set(name: str, data: Path, cache: Path, seed: int = 7) -> LabelledSet:
