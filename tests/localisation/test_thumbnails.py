@@ -40,7 +40,7 @@ def test_a_rotated_image_is_upright():
 def test_grey_and_tinted_images_are_infrared_and_coloured_ones_are_not():
     night = frame(scene(1, is_infrared=True), 1)
     assert is_infrared(night)
-    assert is_infrared(np.clip(night.astype(int) + [20, 0, 12], 0, 255).astype(np.uint8))
+    assert is_infrared(np.clip(night.astype(int) + np.array([20, 0, 12]), 0, 255).astype(np.uint8))
     assert not is_infrared(frame(scene(1), 1))
 
 

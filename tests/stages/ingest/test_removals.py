@@ -210,7 +210,8 @@ def test_clean_deletes_what_is_gone_and_keeps_what_an_image_that_is_there_needs(
     (folder / "hare/4.jpg").rename(folder / "fox/4.jpg")
     ingest.run(spark, chosen)
     hashes = {row["path"][-5:]: row["content_hash"] for row in tables.read("images").collect()}
-    for name, column in (("features", "content_hash"), ("detections", "content_hash"), ("predictions", "path")):
+    by_content = ("features", "detections", "regions")
+    for name, column in (*((name, "content_hash") for name in by_content), ("predictions", "path")):
         found = tables.read("images").where("removed_at is null").select("path", "content_hash").distinct()
         given = set(found.columns) & set(tables.read(name).columns)
         blank = [F.lit(None).cast(kind).alias(c) for c, kind in tables.read(name).dtypes if c not in given]
@@ -225,7 +226,7 @@ def test_clean_deletes_what_is_gone_and_keeps_what_an_image_that_is_there_needs(
     expected = {name: content for name, content in SURVEY.items() if name not in ("fox/0.jpg", "hare/4.jpg")} | moved
     assert contents(tables) == expected
     assert not tables.read("images").where(F.col("path").endswith("/fox/0.jpg")).count()
-    for name in ("features", "detections"):
+    for name in by_content:
         left = {row["content_hash"] for row in tables.read(name).collect()}
         assert left == {content_hash for path, content_hash in hashes.items() if path != "0.jpg"}
     assert not tables.read("predictions").where(F.col("path").endswith("/fox/0.jpg")).count()
