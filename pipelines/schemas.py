@@ -77,17 +77,30 @@ IMAGES = """
     content_at timestamp      -- `ingested_at` of the row that stores these bytes
 """
 
-ID_SEPARATOR = "+"  # joins the names, and the feature ids, of backbones whose features are concatenated
-FLIPPED_SUFFIX = "/flipped"  # suffix of the feature id of horizontally flipped images
-
 # One row per (content_hash, backbone): features of the same bytes are never computed twice.
 FEATURES = """
     content_hash string,      -- SHA-256 of the bytes; joins with `images`
-    backbone string,          -- Feature id of one backbone: name, weights digest and preprocessing [/flipped]
+    backbone string,          -- Feature id: name, weights digest and preprocessing [/motion1 | /detection1] [/flipped]
     features array<float>,    -- The feature vector; null where failure is set
     failure string,           -- A failure name; null: the features exist
     featurized_at timestamp,  -- Time at which they were computed
-    failure_detail string     -- The decoder's own message
+    failure_detail string,    -- The decoder's own message
+    fallback string           -- Why a view shows the whole image, as in `regions`; null: it shows the crop
+"""
+
+# Where the views of `featurize.views` look: the newest row of a (content_hash, view) is in force; append-only. An image
+# keeps its crop for motion, whatever images the station gets later; newer detections give a newer row.
+REGIONS = """
+    content_hash string,      -- SHA-256 of the bytes
+    view string,              -- motion1 or detection1: view and revision of its rule; -bottom and `images.crop_bottom`
+    x double,                 -- Left edge of the crop, as a fraction of the width; null: the whole image
+    y double,                 -- Upper edge, as a fraction of the height
+    width double,             -- Fraction of the width
+    height double,            -- Fraction of the height
+    fallback string,          -- no_station, few_images, no_motion, no_detection, unreadable; null: there is a crop
+    background_images int,    -- Number of images of the background; null: no background
+    detections_at timestamp,  -- `imported_at` of the detections used; null: none
+    located_at timestamp      -- Start of the featurize that located it
 """
 
 # One row per (path, content_hash, model_version).
@@ -166,21 +179,6 @@ DATASETS = """
     registered_at timestamp,    -- Time of the last `irbis datasets add`
     columns map<string,string>  -- As in `sources.columns`
 """
-
-
-def split_ids(backbone: str) -> list[str]:
-    """Return the feature ids in a joined one, `a@1/x+b@2/y`, in order; a single one alone."""
-    return backbone.split(ID_SEPARATOR)
-
-
-def flipped_id(backbone: str) -> str:
-    """Return the feature id of the flipped images; of a joined id, that of every part."""
-    return ID_SEPARATOR.join(part + FLIPPED_SUFFIX for part in split_ids(backbone))
-
-
-def backbone_names(backbone: str) -> str:
-    """Return the value of `--backbone` that computes features of this id: `a+b`."""
-    return ID_SEPARATOR.join(part.partition("@")[0] for part in split_ids(backbone))
 
 
 def parse_ddl(schema: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from pipelines.backbones.backbone import Backbone, Embedding, load_backbone
 from pipelines.backbones.from_settings import (
     backbones_from_settings,
     feature_id,
+    joined_feature_id,
     required_feature_ids,
     resolve_weights_files,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "Embedding",
     "backbones_from_settings",
     "feature_id",
+    "joined_feature_id",
     "load_backbone",
     "required_feature_ids",
     "resolve_weights_files",

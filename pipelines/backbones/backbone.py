@@ -42,7 +42,7 @@ class Embedding(NamedTuple):
     detail: str | None = None
 
 
-ReadFn = Callable[["bytes | None"], "Pixels | Embedding"]
+ReadFn = Callable[[Any], "Pixels | Embedding"]
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,19 @@ class Backbone:
 
     def embed(
         self,
-        images: Iterable[bytes | None],
+        images: Iterable[Any],
         network: Network | None = None,
         *,
         batch: int = 8,
         decode_threads: int = 0,
         read: ReadFn | None = None,
     ) -> Iterator[Embedding]:
-        """Yield one Embedding per image, in order. Images are regrouped into batches of a fixed size.
+        """Yield one Embedding per image (its bytes), in order. Images are regrouped into batches of a fixed size.
 
         `network` computes features from pixels. The default is the reference: Pillow's resizing and torch on the CPU
         in single precision, built once per process at the first readable image. With `decode_threads`, that many
         threads decode ahead and two run the network; 0 uses none. `read` replaces `load_pixels`, for example to add a
-        time limit, and may raise ImageError. Raises ValueError for a batch below 1.
+        time limit or to read other items than bytes, and may raise ImageError. Raises ValueError for a batch below 1.
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}: 1 or more was expected")
@@ -145,7 +145,7 @@ class Backbone:
 def _catch_image_errors(read: ReadFn) -> ReadFn:
     """Wrap `read` so that an ImageError becomes an Embedding."""
 
-    def read_or_fail(content: bytes | None) -> Pixels | Embedding:
+    def read_or_fail(content: Any) -> Pixels | Embedding:
         try:
             return read(content)
         except ImageError as error:

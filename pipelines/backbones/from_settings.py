@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from pipelines.backbones.backbone import Backbone, load_backbone
 from pipelines.backbones.registry import get_architecture
 from pipelines.backbones.weights import find_local_weights
 from pipelines.errors import SettingsError
-from pipelines.schemas import ID_SEPARATOR, flipped_id
+from pipelines.feature_ids import ID_SEPARATOR, flipped_id, view_feature_id
 
 if TYPE_CHECKING:
     from pipelines.config.settings import Featurize, Settings
@@ -41,8 +42,15 @@ def backbones_from_settings(settings: Settings, *, check: bool = True) -> tuple[
 
 
 def feature_id(settings: Settings) -> str:
-    """Return the id of the features in the settings: the backbones' feature ids, joined by +."""
-    return ID_SEPARATOR.join(backbone.feature_id for backbone in backbones_from_settings(settings, check=False))
+    """Return the id of the features in the settings: the feature ids of all views and backbones, joined by +."""
+    return joined_feature_id(settings.featurize, backbones_from_settings(settings, check=False))
+
+
+def joined_feature_id(settings: Featurize, backbones: Sequence[Backbone]) -> str:
+    """Return the feature ids of the backbones for each view of featurize.views, joined by +: the whole image first."""
+    return ID_SEPARATOR.join(
+        view_feature_id(backbone.feature_id, view) for view in settings.views for backbone in backbones
+    )
 
 
 def required_feature_ids(settings: Featurize, feature_id: str) -> str:

@@ -24,6 +24,7 @@ from pipelines.config.types import (
     validate_labels,
     validate_recall,
     validate_station,
+    validate_views,
 )
 from pipelines.metrics.registry import validate_gate_metric
 
@@ -101,6 +102,7 @@ class Featurize(SettingsSection):
     device: Literal["auto", "cpu", "cuda"]
     batch_size: Annotated[int, Field(ge=1)] | None
     horizontal_flip: bool
+    views: Annotated[StringList, AfterValidator(validate_views)]
     images_per_commit: Annotated[int, Field(ge=1)]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipelines.azure_uri import to_hadoop_uri
+from pipelines.feature_ids import MOTION, VIEW_IDS, WHOLE
 from pipelines.label_text import canonical_text
 from pipelines.redaction import redact
 
@@ -106,6 +107,17 @@ def validate_folds(folds: int) -> int:
     if folds == 1:
         raise ValueError("expected 2 or more, or 0 for the one validation split")
     return folds
+
+
+def validate_views(views: list[str]) -> list[str]:
+    unknown = [view for view in views if view not in (WHOLE, *VIEW_IDS)]
+    if unknown:
+        raise ValueError(f"it names {unknown[0]!r}; expected {', '.join((WHOLE, *VIEW_IDS))}")
+    if views[:1] != [WHOLE]:
+        raise ValueError(f"the first view is {WHOLE}, such as {WHOLE},{MOTION}")
+    if len(set(views)) < len(views):
+        raise ValueError("a view is repeated, which adds nothing")
+    return views
 
 
 def validate_sha256(value: str) -> str:

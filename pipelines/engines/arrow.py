@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from pipelines.backbones import Embedding
 from pipelines.backbones.backbone import Features, Network, Pixels
+from pipelines.backbones.views import CroppedImage
+from pipelines.images.crop import Box
 
 FEATURES_ARROW_SCHEMA = pa.schema(
     [
@@ -25,7 +27,12 @@ FEATURES_ARROW_SCHEMA = pa.schema(
     ]
 )
 FEATURES_DDL = "content_hash string, features array<float>, failure string, failure_detail string"
-EmbedFn = Callable[[Iterable[bytes | None]], Iterator[Embedding]]
+FALLBACKS = "fallbacks"  # column: for each view why it shows the whole image
+FALLBACKS_DDL = f"{FALLBACKS} array<string>"
+BOXES_PREFIX = "box_"  # of the columns with the boxes of the views
+Item = bytes | CroppedImage | None
+EmbedFn = Callable[[Iterable[Item]], Iterator[Embedding]]
+Look = tuple[int, bool]  # index of a crop, and whether it is flipped
 
 
 @cache
@@ -38,14 +45,19 @@ def freeze_gc() -> None:
     gc.freeze()
 
 
-def with_flip(network: Network, flips: Sequence[bool]) -> Network:
-    """Concatenate the features of each image and of its horizontal flip, one block for each item of `flips`."""
-    if not any(flips):
+def with_looks(network: Network, looks: Sequence[Look]) -> Network:
+    """Concatenate the features of crops of an image and of their horizontal flips, one block for each look.
+
+    With a single crop the returned function takes pixels of shape (n, side, side, 3), otherwise
+    (n, crops, side, side, 3).
+    """
+    if not any(crop or flip for crop, flip in looks):
         return network
 
     def run(pixels: Pixels) -> Features:
-        views = (np.ascontiguousarray(pixels[:, :, ::-1]) if flip else pixels for flip in flips)
-        return np.concatenate([network(view) for view in views], axis=1)
+        crops = pixels.swapaxes(0, 1) if pixels.ndim == 5 else pixels[np.newaxis]
+        views = (crops[crop][:, :, ::-1] if flip else crops[crop] for crop, flip in looks)
+        return np.concatenate([network(np.ascontiguousarray(view)) for view in views], axis=1)
 
     return run
 
@@ -55,30 +67,37 @@ def embed_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield content_hash, features, failure, failure_detail for each batch of content_hash, content.
 
-    Calls `count(done, failed)` after each batch.
+    Columns `box_0`, `box_1` ... (x, y, width, height as fractions, or null) make the images CroppedImages; a column
+    `fallbacks` is passed on. Calls `count(done, failed)` after each batch.
     """
     # The network's batches cross the boundaries of Arrow's, which are sized by bytes.
-    hashes: deque[pa.Array] = deque()
+    keys: deque[list[pa.Array]] = deque()
     embeddings: list[Embedding] = []
-    for embedding in embed(_iter_contents(batches, hashes)):
+    for embedding in embed(_iter_contents(batches, keys)):
         embeddings.append(embedding)
-        if len(embeddings) == len(hashes[0]):
+        if len(embeddings) == len(keys[0][0]):
             if count:
                 count(len(embeddings), sum(item.failure is not None for item in embeddings))
-            yield _build_record_batch(hashes.popleft(), embeddings)
+            yield _build_record_batch(keys.popleft(), embeddings)
             embeddings = []
 
 
-def _iter_contents(batches: Iterable[pa.RecordBatch], hashes: deque[pa.Array]) -> Iterator[bytes | None]:
-    """Yield the images of all batches, and append each batch's hashes to `hashes`."""
+def _iter_contents(
+    batches: Iterable[pa.RecordBatch], keys: deque[list[pa.Array]]
+) -> Iterator[bytes | CroppedImage | None]:
+    """Yield the images of all batches, and append to `keys` each batch's hashes and, if it has them, fallbacks."""
     for batch in batches:
         if batch.num_rows:
-            hashes.append(batch.column(0))
-        for content in batch.column(1):
-            yield content.as_py()
+            keys.append([batch.column(name) for name in ("content_hash", FALLBACKS) if name in batch.schema.names])
+        names = [name for name in batch.schema.names if name.startswith(BOXES_PREFIX)]
+        if not names:
+            yield from (content.as_py() for content in batch.column(1))
+            continue
+        for content, *boxes in zip(batch.column(1), *map(batch.column, names), strict=True):
+            yield CroppedImage(content.as_py(), [Box(*box.as_py()) if box.is_valid else None for box in boxes])
 
 
-def _build_record_batch(hashes: pa.Array, embeddings: list[Embedding]) -> pa.RecordBatch:
+def _build_record_batch(keys: list[pa.Array], embeddings: list[Embedding]) -> pa.RecordBatch:
     """Build a batch with all features in one float32 buffer: Python lists of floats cost more than the network."""
     lengths = [0 if item.features is None else len(item.features) for item in embeddings]
     offsets = pa.array(
@@ -94,4 +113,7 @@ def _build_record_batch(hashes: pa.Array, embeddings: list[Embedding]) -> pa.Rec
     failures = pa.array([item.failure for item in embeddings], pa.string())
     details = pa.array([item.detail for item in embeddings], pa.string())
     features = pa.ListArray.from_arrays(offsets, floats).cast(FEATURES_ARROW_SCHEMA.field("features").type)
-    return pa.RecordBatch.from_arrays([hashes, features, failures, details], schema=FEATURES_ARROW_SCHEMA)
+    hashes, *fallbacks = keys
+    schema = FEATURES_ARROW_SCHEMA.append(pa.field(FALLBACKS, pa.list_(pa.string()))) if fallbacks else None
+    columns = [hashes, features, failures, details, *fallbacks]
+    return pa.RecordBatch.from_arrays(columns, schema=schema or FEATURES_ARROW_SCHEMA)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from pipelines.images.crop import crop_pixels, cut_bottom
 from pipelines.images.resize import Interpolation, ResizeFn, resize_image
 
 _INTERPOLATIONS = ("bilinear", "bicubic")
@@ -67,9 +68,7 @@ class Preprocessing:
         """Return the image as uint8 of shape (size, size, 3). Takes mode RGB, as `decode` returns it."""
         if image.mode != "RGB":
             raise ValueError(f"the image has mode {image.mode}, RGB was expected: read it with decode")
-        if self.crop_bottom:
-            height = max(1, image.height - round(image.height * self.crop_bottom))
-            image = _crop_box(image, 0, 0, image.width, height)
+        image = cut_bottom(image, self.crop_bottom)
         resized = {"squash": self._squash, "crop": self._crop, "pad": self._pad}[self.resize_mode](image, resize)
         return np.array(resized, dtype=np.uint8)
 
@@ -135,14 +134,7 @@ def _trim_long_side(image: Image.Image) -> Image.Image:
     if max(width, height) <= limit:
         return image
     left, top = max(0, (width - limit) // 2), max(0, (height - limit) // 2)
-    return _crop_box(image, left, top, min(width, limit), min(height, limit))
-
-
-def _crop_box(image: Image.Image, left: int, top: int, width: int, height: int) -> Image.Image:
-    """Crop without the warning and the error that `Image.crop` raises above the process-wide limit on pixels."""
-    part = Image.new("RGB", (width, height))
-    part.paste(image, (-left, -top))
-    return part
+    return crop_pixels(image, left, top, min(width, limit), min(height, limit))
 
 
 def _are_three_fractions(values: Any, *, with_zero: bool) -> bool:

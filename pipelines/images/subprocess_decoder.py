@@ -50,7 +50,7 @@ def time_limited_reader(
 class SubprocessReader(Generic[Result]):
     """A callable that runs a function on one image at a time in a child process, which is restarted after it ends.
 
-    The function, its results and its exceptions must be picklable. Calls from several threads are serialized.
+    The function, its arguments, results and exceptions must be picklable. Calls from several threads are serialized.
     """
 
     def __init__(self, read: Callable[[Any], Result], max_seconds: float) -> None:
@@ -59,13 +59,13 @@ class SubprocessReader(Generic[Result]):
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
-    def __call__(self, content: bytes | None) -> Result:
+    def __call__(self, content: Any) -> Result:
         with self._lock:
             child = self._child or self._start()
             begun = time.monotonic()
             try:
                 with _kill_after(child, self._max_seconds + _GRACE_SECONDS):
-                    _send(child.stdin, content or b"")
+                    _send(child.stdin, pickle.dumps(content or b""))
                     has_succeeded, result = _receive(child.stdout)
             except (EOFError, OSError, pickle.UnpicklingError):
                 seconds = time.monotonic() - begun
@@ -131,7 +131,7 @@ def serve() -> None:
     _send(target, pickle.dumps((True, None)))
     while True:
         try:
-            content = _receive_bytes(source)
+            content = pickle.loads(_receive_bytes(source))
         except EOFError:
             return
         faulthandler.dump_traceback_later(max_seconds, exit=True)

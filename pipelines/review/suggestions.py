@@ -21,10 +21,10 @@ from pipelines.config.settings import Settings
 from pipelines.errors import DataError
 from pipelines.evaluation.results import align_columns, truncate
 from pipelines.evaluation.review_policy import ReviewPolicy
+from pipelines.feature_ids import featurize_options
 from pipelines.formatting import escape_formula, file_name, pluralize
 from pipelines.review.candidates import Drawn, Pool, Scorer, draw, unlabelled_bursts
 from pipelines.review.suggest import MODEL_REASONS, choose
-from pipelines.schemas import backbone_names
 from pipelines.tracking.mlflow_client import CHAMPION, ModelVersion, Tracking
 from pipelines.workspace.files import write_text
 from pipelines.workspace.journals import journal_notes, merge_journals
@@ -121,7 +121,7 @@ def _require_features(pool: Pool, tables: Tables, backbone: str) -> None:
     if pool.without_features and not pool.count:
         raise DataError(
             f"{pluralize(pool.without_features, 'unlabelled image')} and no features of {backbone}. "
-            f"Run `irbis featurize --backbone {backbone_names(backbone)}` first."
+            f"Run `irbis featurize {featurize_options(backbone)}` first."
         )
     if not pool.count:
         tables.require("features")
@@ -153,7 +153,7 @@ def _notes(pool: Pool, version: ModelVersion | None, backbone: str, find: str | 
     if pool.without_features:
         notes.append(
             f"{pluralize(pool.without_features, 'unlabelled image')} without features of {backbone}: left out. "
-            f"Run `irbis featurize --backbone {backbone_names(backbone)}`."
+            f"Run `irbis featurize {featurize_options(backbone)}`."
         )
     if find is not None and version is None:
         notes.append(f"there is no model that knows {find} yet: label the suggestions, then run `irbis train`.")

@@ -7,8 +7,7 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines import schemas
-from pipelines.schemas import split_ids
+from pipelines.feature_ids import flipped_id, split_ids
 from pipelines.workspace.tables import Tables
 
 COLUMNS = ("content_hash", "features", "failure", "failure_detail", "featurized_at")
@@ -25,7 +24,7 @@ def read_features(tables: Tables, backbone: str, *, flipped: bool = False) -> Da
     rows = parts[0] if len(parts) == 1 else _join_parts(parts)
     if not flipped:
         return rows
-    flipped_features = read_features(tables, schemas.flipped_id(backbone)).select(
+    flipped_features = read_features(tables, flipped_id(backbone)).select(
         "content_hash", F.col("features").alias("flipped")
     )
     return rows.join(flipped_features, "content_hash", "left")

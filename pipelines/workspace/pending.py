@@ -9,8 +9,9 @@ from operator import or_
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.schemas import split_ids
+from pipelines.feature_ids import split_ids
 from pipelines.workspace.features import read_backbone_features
+from pipelines.workspace.regions import with_outdated
 from pipelines.workspace.tables import ROW_KEY, Tables
 
 
@@ -19,7 +20,7 @@ def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
 
     Columns: content_hash, path, ingested_at, size, failure, failure_detail, content_path, content_at, lacking (the
     parts), is_replaced. A failed content is returned again (is_replaced) if ingest has read it successfully since,
-    because a limit was raised.
+    because a limit was raised, and so are the features of the view of detections after newer ones were imported.
     """
     columns = ["size", "failure", "failure_detail", "content_path", "content_at"]
     parts = split_ids(backbone)
@@ -28,15 +29,17 @@ def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     rows = images.where("content_hash is not null").select("content_hash", *ROW_KEY, *columns)
     lacking, replaced = [], []
     for i, part in enumerate(parts):
-        at, failed = f"featurized_at_{i}", f"failed_{i}"
-        seen = read_backbone_features(tables, part)
+        at, failed, outdated = f"featurized_at_{i}", f"failed_{i}", f"is_outdated_{i}"
+        seen = with_outdated(tables, read_backbone_features(tables, part), part)
         if len(parts) == 1:  # rows with features were removed above
-            seen = seen.where("failure is not null")
-        seen = seen.select("content_hash", F.col("failure").isNotNull().alias(failed), F.col("featurized_at").alias(at))
-        rows = rows.join(seen, "content_hash", "left")
+            seen = seen.where("failure is not null or is_outdated")
+        has_failed = F.col("failure").isNotNull().alias(failed)
+        times = F.col("featurized_at").alias(at), F.col("is_outdated").alias(outdated)
+        rows = rows.join(seen.select("content_hash", has_failed, *times), "content_hash", "left")
         is_mended = F.col(failed) & F.col("failure").isNull() & (F.col("ingested_at") > F.col(at))
-        lacking.append(F.when(F.col(at).isNull() | is_mended, F.lit(part)))
-        replaced.append(F.coalesce(is_mended, F.lit(False)))
+        is_replaced = is_mended | F.col(outdated)
+        lacking.append(F.when(F.col(at).isNull() | is_replaced, F.lit(part)))
+        replaced.append(F.coalesce(is_replaced, F.lit(False)))
     rows = rows.withColumn("lacking", F.filter(F.array(*lacking), lambda part: part.isNotNull()))
     rows = rows.withColumn("is_replaced", reduce(or_, replaced)).where(F.size("lacking") > 0)
     rows = rows.select("content_hash", *ROW_KEY, *columns, "lacking", "is_replaced")
@@ -49,7 +52,8 @@ def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
 
 def _without_features(tables: Tables, parts: list[str]) -> DataFrame:
     """Return the rows of images, newest or not, whose content lacks features of any part: usually few."""
-    complete = [read_backbone_features(tables, part).where("failure is null").select("content_hash") for part in parts]
+    seen = [with_outdated(tables, read_backbone_features(tables, part), part) for part in parts]
+    complete = [rows.where("failure is null and not is_outdated").select("content_hash") for rows in seen]
     complete_in_all = reduce(lambda left, right: left.join(right, "content_hash", "left_semi"), complete)
     return tables.read("images").join(complete_in_all, "content_hash", "left_anti")
 

@@ -29,6 +29,7 @@ SCHEMAS = {
     "predictions": schemas.PREDICTIONS,
     "labels": schemas.LABELS,
     "detections": schemas.DETECTIONS,
+    "regions": schemas.REGIONS,
     "datasets": schemas.DATASETS,
 }
 CREATED_BY = {
@@ -37,6 +38,7 @@ CREATED_BY = {
     "predictions": "irbis score",
     "labels": "irbis review",
     "detections": "irbis import FILE",
+    "regions": "irbis featurize",
     "datasets": "irbis datasets add NAME --images DIR",
 }
 ROW_KEY = ["path", "ingested_at"]  # identifies a row of images
@@ -45,7 +47,7 @@ BROADCAST_MAX_ROWS = 200_000  # paths or hashes
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a workspace: images, features, predictions, labels, detections, datasets."""
+    """The tables of a workspace: images, features, predictions, labels, detections, regions, datasets."""
 
     spark: SparkSession
     workspace: str
@@ -105,6 +107,8 @@ class Tables:
         """Replace or keep rows with the same keys and add the others, in one atomic commit; create a missing table."""
         if not self.exists(name):
             return self.append(name, rows)
+        if set(schemas.parse_ddl(SCHEMAS[name])) - set(self._delta(name).toDF().columns):
+            self.append(name, rows.limit(0))  # adds the columns of a newer version, which a MERGE would drop
         condition = " and ".join(f"old.{key} <=> new.{key}" for key in keys)
         rows = rows.select(*schemas.parse_ddl(SCHEMAS[name]))
         merge = self._delta(name).alias("old").merge(rows.alias("new"), condition)

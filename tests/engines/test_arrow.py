@@ -6,15 +6,18 @@ import io
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
+from pipelines.backbones import Embedding, load_backbone
 from pipelines.backbones import backbone as backbone_module
-from pipelines.backbones import load_backbone
+from pipelines.backbones.views import CroppedImage
 from pipelines.engines import load_or_convert
-from pipelines.engines.arrow import with_flip
+from pipelines.engines.arrow import embed_batches, with_looks
 from pipelines.engines.openvino_engine import OpenVinoEngine
 from pipelines.engines.torch_engine import TorchEngine
+from pipelines.images.crop import Box
 
 
 def image(seed: int) -> bytes:
@@ -43,7 +46,7 @@ def test_both_views_take_one_decoding_and_two_forward_passes(kind, tmp_path, mon
     decode = backbone_module.decode
     monkeypatch.setattr(backbone_module, "decode", counting)
     contents = [image(1), b"", image(2), image(3)]
-    found = list(backbone.embed(contents, with_flip(network, (False, True)), batch=2))
+    found = list(backbone.embed(contents, with_looks(network, ((0, False), (0, True))), batch=2))
     assert decoded == contents and passed == [1, 1, 2, 2]
     assert [each.failure for each in found] == [None, "empty", None, None]
     plain = list(backbone.embed(contents, engine, batch=2))
@@ -51,7 +54,7 @@ def test_both_views_take_one_decoding_and_two_forward_passes(kind, tmp_path, mon
         if both.features is not None and alone.features is not None:
             columns = alone.features.reshape(3, 32, 32)
             np.testing.assert_array_equal(both.features, np.concatenate([alone.features, columns[:, :, ::-1].ravel()]))
-    (flipped,) = backbone.embed(contents[:1], with_flip(engine, (True,)))
+    (flipped,) = backbone.embed(contents[:1], with_looks(engine, ((0, True),)))
     np.testing.assert_array_equal(flipped.features, found[0].features[3072:])
 
 
@@ -59,4 +62,36 @@ def test_without_flips_the_network_itself_is_returned() -> None:
     def network(pixels: Any) -> Any:
         return pixels
 
-    assert with_flip(network, (False,)) is network
+    assert with_looks(network, ((0, False),)) is network
+
+
+def test_each_look_takes_its_crop() -> None:
+    pixels = np.arange(2 * 2 * 1 * 3 * 3, dtype=np.uint8).reshape(2, 2, 1, 3, 3)  # two images of two crops
+    run = with_looks(lambda values: values[:, 0, :, 0].astype(np.float32), ((0, False), (1, False), (1, True)))
+    first, second = pixels[:, 0, 0, :, 0], pixels[:, 1, 0, :, 0]
+    np.testing.assert_array_equal(run(pixels), np.concatenate([first, second, second[:, ::-1]], axis=1))
+
+
+def test_boxes_reach_the_reader_and_fallbacks_pass_through() -> None:
+    seen: list[Any] = []
+
+    def embed(items: Any) -> Any:
+        for item in items:
+            seen.append(item)
+            yield Embedding(np.zeros(2, np.float32))
+
+    columns = {
+        "content_hash": ["a", "b", "c"],
+        "content": [b"1", b"2", None],
+        "box_0": pa.nulls(3, pa.list_(pa.float64())),
+        "box_1": [[0.1, 0.2, 0.3, 0.4], None, None],
+        "fallbacks": [[None, None], [None, "no_motion"], [None, "few_images"]],
+    }
+    batch = pa.RecordBatch.from_pydict(columns)
+    (found, rest) = embed_batches([batch.slice(0, 2), batch.slice(2)], embed)
+    assert seen == [
+        CroppedImage(b"1", [None, Box(0.1, 0.2, 0.3, 0.4)]),
+        CroppedImage(b"2", [None, None]),
+        CroppedImage(None, [None, None]),
+    ]
+    assert found.to_pydict()["fallbacks"] == columns["fallbacks"][:2] and rest.num_rows == 1

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.schemas import FEATURES, backbone_names, flipped_id, parse_ddl, split_ids
+from pipelines.feature_ids import backbone_names, flipped_id, split_ids
+from pipelines.schemas import FEATURES, parse_ddl
 from pipelines.workspace.features import read_features
 from pipelines.workspace.tables import Tables
 

@@ -2,34 +2,35 @@
 
 Decoding, resizing and the forward pass run in one function on the executors: compressed bytes go from the JVM to
 Python, features come back. Only missing features are computed. With several backbones (`a+b`) each has rows of its own,
-and so have flipped images.
+and so have flipped images and crops. Where the crops are is found first, and stays in the table regions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-from pyspark import TaskContext
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.backbones import Backbone, Embedding, backbones_from_settings, load_backbone, required_feature_ids
-from pipelines.backbones.devices import require_torch
+from pipelines.backbones import (
+    Backbone,
+    backbones_from_settings,
+    joined_feature_id,
+    load_backbone,
+    required_feature_ids,
+)
 from pipelines.config.loader import load_settings
 from pipelines.config.settings import EngineName, Featurize, Precision, Settings
-from pipelines.engines import EngineFactory, load_or_convert, require_packages, uses_openvino
-from pipelines.engines.arrow import FEATURES_DDL, EmbedFn, embed_batches, freeze_gc, with_flip
+from pipelines.engines import require_packages
+from pipelines.engines.arrow import EmbedFn
 from pipelines.errors import DataError
 from pipelines.formatting import pluralize
-from pipelines.images.subprocess_decoder import time_limited_reader
 from pipelines.progress import progress
-from pipelines.schemas import ID_SEPARATOR
 from pipelines.spark.runtime import sql_conf
-from pipelines.spark.session import task_threads
+from pipelines.stages.featurize.compute import compute_features, failure_rows, make_embedder
+from pipelines.stages.featurize.locate import fallback_notes, locate
 from pipelines.stages.featurize.work_plan import WorkUnit, count_pending, plan_work
 from pipelines.stages.quarantine import quarantine_notes
 from pipelines.stages.result import StageResult, Stopwatch
@@ -38,6 +39,7 @@ from pipelines.workspace.features import read_features
 from pipelines.workspace.free_space import require_free_space
 from pipelines.workspace.hold import pin_table
 from pipelines.workspace.pending import images_to_featurize
+from pipelines.workspace.regions import add_regions, region_views
 from pipelines.workspace.tables import Tables, count_failures
 
 ROW_BYTES = 8 * 1024  # of a row, as with resnet50: most backbones take less
@@ -57,8 +59,8 @@ def featurize(
     `engine`: auto (OpenVINO on CPUs if it is installed, torch on GPUs), openvino or torch. `batch_size`: None for the
     engine's default. `cache` is the folder of converted networks.
     """
-    embed = _make_embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
-    return _compute_features(images, (backbone.feature_id,), embed)
+    embed = make_embedder(images.sparkSession, backbone, engine, device, batch_size, cache)
+    return compute_features(images, (backbone.feature_id,), embed)
 
 
 def featurize_udf(
@@ -83,7 +85,7 @@ def featurize_udf(
     backbone = load_backbone(
         name, weights=weights, cache=cache, precision=precision, allowed_sha256=allowed, check=False, **preprocessing
     )
-    embed = _make_embedder(spark, backbone, engine, device, batch_size, cache)
+    embed = make_embedder(spark, backbone, engine, device, batch_size, cache)
 
     def embed_series(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         for images in batches:
@@ -98,11 +100,14 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     clock, tables, options = Stopwatch(), Tables.of(spark, settings), settings.featurize
     require_packages(settings)
     backbones = backbones_from_settings(settings, check=False)
-    identity = ID_SEPARATOR.join(backbone.feature_id for backbone in backbones)
+    identity = joined_feature_id(options, backbones)
     required = required_feature_ids(options, identity)
     tables.require("images")
     pin_table(tables, settings, "features")
     pending = tables.materialize(images_to_featurize(tables, required))
+    if views := region_views(required) if pending.head(1) else []:
+        locate(tables, settings, pending, views)
+        pending = tables.materialize(add_regions(tables, pending, views))
     counts = count_pending(pending)
     failed = spark.sparkContext.accumulator(sum(row["unreadable"] for row in counts))
     for backbone in backbones:
@@ -116,6 +121,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         )
         failures = count_failures(failed_rows)
         notes = quarantine_notes(failed_rows.where("read_failure is null"))
+    notes += fallback_notes(pending, views)
     total = sum(row["count"] for row in counts)
     outcome = f"{identity}, and flipped" if options.horizontal_flip else identity
     written = total - sum(failures.values())
@@ -126,7 +132,7 @@ def _run_work_unit(tables: Tables, options: Featurize, unit: WorkUnit, pending: 
     """Compute and commit the features of a work unit, chunk by chunk."""
     spark = tables.spark
     engine_options = (options.engine, options.device, options.batch_size, options.weights_cache)
-    embed = _make_embedder(spark, unit.backbone, *engine_options, unit.flips)
+    embed = make_embedder(spark, unit.backbone, *engine_options, unit.crops, unit.looks)
     with sql_conf(
         spark,
         spark__sql__execution__arrow__maxRecordsPerBatch=unit.batch_rows,
@@ -140,70 +146,6 @@ def _run_work_unit(tables: Tables, options: Featurize, unit: WorkUnit, pending: 
             _append_chunk(tables, unit, embed, chunk, count, failed)
 
 
-def _make_embedder(
-    spark: SparkSession,
-    backbone: Backbone,
-    engine: EngineName,
-    device: str,
-    batch_size: int | None,
-    cache: str,
-    flips: Sequence[bool] = (False,),
-) -> EmbedFn:
-    """Return the function that embeds images on the executors; weights or the converted network are broadcast.
-
-    `flips`: for each view of an image, whether it is flipped.
-    """
-    is_converted = uses_openvino(engine, device)
-    if not is_converted:
-        require_torch(f"engine = {engine}, device = {device}")
-        backbone.check()
-    context, light = spark.sparkContext, backbone.without_weights()
-    weights = context.broadcast(backbone.weights)
-    converted = load_or_convert(backbone, cache) if is_converted else None
-    digest, graph = (converted.digest, context.broadcast(converted)) if converted else ("", None)
-    threads = task_threads(spark)
-
-    def embed(images: Iterable[bytes | None]) -> Iterator[Embedding]:
-        engines = EngineFactory(light, lambda: weights.value, (lambda: graph.value) if graph else None, digest)
-        task = TaskContext.get()
-        gpus = task.resources().get("gpu") if task else None
-        engine = engines.get(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)
-        if task:
-            freeze_gc()
-        # On a GPU the task's cores are free to decode; on a CPU they compute.
-        decode_threads = threads if engine.max_concurrent_calls > 1 else 0
-        with time_limited_reader(light.load_pixels, light.max_seconds, task.attemptNumber() if task else None) as read:
-            network = with_flip(engine, flips)
-            yield from light.embed(images, network, batch=engine.batch, decode_threads=decode_threads, read=read)
-
-    return embed
-
-
-def _compute_features(
-    images: DataFrame, views: Sequence[str], embed: EmbedFn, count: Callable[[int, int], None] | None = None
-) -> DataFrame:
-    """Return the rows of `featurize`, one per view. `count(done, failed)` is called on executors after each batch."""
-
-    def embed_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return embed_batches(batches, embed, count)
-
-    rows = images.select("content_hash", "content").mapInArrow(embed_partition, FEATURES_DDL)
-    return _explode_views(rows, views).withColumn("featurized_at", F.lit(datetime.now(timezone.utc)))
-
-
-def _explode_views(rows: DataFrame, views: Sequence[str]) -> DataFrame:
-    """Return a row for every view, with its backbone; the features of the views are concatenated in the input."""
-    if len(views) == 1:
-        return rows.withColumn("backbone", F.lit(views[0]))
-    width = (F.size("features") / len(views)).cast("int")
-    parts = [
-        F.struct(F.lit(view).alias("backbone"), F.slice("features", i * width + 1, width).alias("features"))
-        for i, view in enumerate(views)
-    ]
-    exploded = rows.withColumn("view", F.explode(F.array(*parts)))
-    return exploded.select("content_hash", "view.features", "failure", "failure_detail", "view.backbone")
-
-
 def _append_chunk(tables: Tables, unit: WorkUnit, embed: EmbedFn, chunk: DataFrame, count: int, failed: Any) -> None:
     """Compute and commit one chunk; images that ingest could not read are not decoded again."""
     done = tables.spark.sparkContext.accumulator(0)
@@ -214,22 +156,10 @@ def _append_chunk(tables: Tables, unit: WorkUnit, embed: EmbedFn, chunk: DataFra
 
     with progress("featurize", count, lambda: done.value):
         readable = tables.with_content(chunk.where("failure is null"), unit.since)
-        rows = _compute_features(readable, unit.views, embed, add_counts)
+        rows = compute_features(readable, unit.views, embed, add_counts, unit.crops)
         if unit.unreadable_count:
-            rows = rows.unionByName(_failure_rows(chunk.where("failure is not null"), unit.views))
+            rows = rows.unionByName(failure_rows(chunk.where("failure is not null"), unit.views))
         if unit.replaced_count and chunk.where("is_replaced").head(1):
             tables.upsert("features", rows, ["content_hash", "backbone"])
         else:
             tables.append("features", rows)
-
-
-def _failure_rows(unreadable: DataFrame, views: Sequence[str]) -> DataFrame:
-    """Return a row for each view of images that ingest could not read."""
-    return unreadable.select(
-        "content_hash",
-        F.lit(None).cast("array<float>").alias("features"),
-        "failure",
-        "failure_detail",
-        F.explode(F.array(*map(F.lit, views))).alias("backbone"),
-        F.lit(datetime.now(timezone.utc)).alias("featurized_at"),
-    )

@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipelines.backbones import Backbone
-from pipelines.schemas import flipped_id
+from pipelines.engines.arrow import Look
+from pipelines.feature_ids import FLIPPED_SUFFIX, region_view
 from pipelines.workspace.tables import content_ingested_at
 
 # Typical and maximum size of an Arrow and of a Parquet batch: a task reads a whole batch before the worker gets its
@@ -20,7 +21,7 @@ _BATCH_BYTES, _MAX_BATCH_BYTES, _MAX_BATCH_ROWS = 4 * 2**20, 32 * 2**20, 256
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """Images to featurize with one backbone; `views` are the feature ids of the image and of its flipped copy."""
+    """Images to featurize with one backbone; `views` are the feature ids to compute, also of crops and flips."""
 
     backbone: Backbone
     views: tuple[str, ...]
@@ -32,22 +33,31 @@ class WorkUnit:
     since: datetime
 
     @property
-    def flips(self) -> tuple[bool, ...]:
-        """Return for each view whether it is of the flipped image."""
-        return tuple(view != self.backbone.feature_id for view in self.views)
+    def crops(self) -> tuple[str | None, ...]:
+        """Return what to cut from each decoded image: keys of the table regions, None for the whole image."""
+        return tuple(dict.fromkeys(map(region_view, self.views)))
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """Return for each view the index of its crop, and whether it is flipped."""
+        return tuple((self.crops.index(region_view(view)), view.endswith(FLIPPED_SUFFIX)) for view in self.views)
 
     @property
     def batch_rows(self) -> int:
-        """Return the number of images per batch, by their mean size; all being as large as the largest must fit too."""
-        typical = _BATCH_BYTES * self.count // max(1, self.size)
-        return max(1, min(typical, _MAX_BATCH_BYTES // self.largest, _MAX_BATCH_ROWS))
+        """Return the number of images per batch."""
+        return rows_per_batch(self.count, self.size, self.largest)
 
     def rows(self, pending: DataFrame) -> DataFrame:
         """Return the pending images that lack exactly these views."""
-        for view in _view_ids(self.backbone):
-            is_lacking = F.array_contains("lacking", view)
-            pending = pending.where(is_lacking if view in self.views else ~is_lacking)
-        return pending
+        identity = self.backbone.feature_id
+        own = F.filter("lacking", lambda part: (part == identity) | part.startswith(f"{identity}/"))
+        return pending.where(own == F.array(*map(F.lit, self.views)))
+
+
+def rows_per_batch(count: int, size: int, largest: int) -> int:
+    """Return the number of images per batch, by their mean size; all being as large as the largest must fit too."""
+    typical = _BATCH_BYTES * count // max(1, size)
+    return max(1, min(typical, _MAX_BATCH_BYTES // largest, _MAX_BATCH_ROWS))
 
 
 def count_pending(pending: DataFrame) -> list[Row]:
@@ -64,10 +74,10 @@ def count_pending(pending: DataFrame) -> list[Row]:
 
 
 def plan_work(backbone: Backbone, counts: Sequence[Row]) -> list[WorkUnit]:
-    """Return a work unit for each set of missing views: images that lack both are decoded once."""
+    """Return a work unit for each set of missing views: images that lack several are decoded once."""
     lacking: dict[tuple[str, ...], list[Row]] = {}
     for row in counts:
-        lacking.setdefault(tuple(view for view in _view_ids(backbone) if view in row["lacking"]), []).append(row)
+        lacking.setdefault(tuple(part for part in row["lacking"] if _belongs_to(part, backbone)), []).append(row)
     return [
         WorkUnit(
             backbone,
@@ -84,6 +94,6 @@ def plan_work(backbone: Backbone, counts: Sequence[Row]) -> list[WorkUnit]:
     ]
 
 
-def _view_ids(backbone: Backbone) -> tuple[str, str]:
-    """Return the feature ids of the image and of its flipped copy."""
-    return backbone.feature_id, flipped_id(backbone.feature_id)
+def _belongs_to(part: str, backbone: Backbone) -> bool:
+    """Return whether a feature id is of any view of the backbone."""
+    return part == backbone.feature_id or part.startswith(f"{backbone.feature_id}/")

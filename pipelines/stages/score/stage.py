@@ -17,8 +17,8 @@ from pipelines.classifiers.transformers import FLIPPED_COLUMN, normalize_array, 
 from pipelines.config.settings import Score, Settings
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.review_policy import ReviewPolicy
+from pipelines.feature_ids import backbone_names, featurize_options
 from pipelines.formatting import pluralize
-from pipelines.schemas import backbone_names
 from pipelines.spark.queries import run_together
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking
@@ -189,7 +189,7 @@ def _require_features(pending: DataFrame, tables: Tables, version: ModelVersion)
         )
     raise DataError(
         f"{count:,} images have no features of {required}, which model {version} needs. "
-        f"Run `irbis featurize --backbone {backbone_names(required)}{_flip_option(version)}` first."
+        f"Run `irbis featurize {featurize_options(required)}{_flip_option(version)}` first."
     )
 
 
@@ -213,10 +213,10 @@ def _flip_option(version: ModelVersion) -> str:
 
 def _backbone_mismatch(version: ModelVersion, problem: str) -> str:
     required = version.tags["backbone"]
-    name = backbone_names(required)
+    name, options = backbone_names(required), featurize_options(required)
     return (
         f"Model {version} was trained on features of {required}; {problem}. Featurize with {name} "
-        f"(--backbone {name}, the same weights and images settings), or choose another version "
+        f"({options}, the same weights and images settings), or choose another version "
         "(--set score.model_version=N)."
     )
 

@@ -9,8 +9,8 @@ from pipelines.classifiers.training_set import TrainingSet
 from pipelines.config.settings import Settings, Train
 from pipelines.errors import DataError
 from pipelines.evaluation.results import Evaluation, align_columns, truncate
+from pipelines.feature_ids import featurize_options
 from pipelines.metrics.registry import all_metrics
-from pipelines.schemas import backbone_names
 from pipelines.stages.train.caveats import describe_left_out
 from pipelines.stages.train.fit import fit_cross_validated
 from pipelines.stages.train.training_data import (
@@ -35,7 +35,7 @@ def compare_splits_report(spark: SparkSession, settings: Settings) -> str:
     if not len(rows):
         raise DataError(
             f"No labelled image has features of {identity}. "
-            f"Run `irbis featurize --backbone {backbone_names(identity)}` with the same weights and images "
+            f"Run `irbis featurize {featurize_options(identity)}` with the same weights and images "
             "settings first."
         )
     require_consistent_labels(tables, rows, settings)

@@ -18,7 +18,7 @@ from pipelines.evaluation.paired_bootstrap import PairedComparison, paired_boots
 from pipelines.evaluation.predictions import PredictionSet
 from pipelines.evaluation.review_policy import ReviewPolicy
 from pipelines.evaluation.split import find_split
-from pipelines.schemas import backbone_names
+from pipelines.feature_ids import featurize_options
 from pipelines.tracking.mlflow_client import CHALLENGER, ModelVersion, Tracking
 from pipelines.tracking.promotion import promotion_history, set_champion
 from pipelines.workspace.features import read_features
@@ -186,7 +186,7 @@ def _compare_on_test(
         return GateDecision(
             False,
             f"{champion} has no features of the test images; run "
-            f"`irbis featurize --backbone {backbone_names(backbone)}{flipped}`, then train again",
+            f"`irbis featurize {featurize_options(backbone)}{flipped}`, then train again",
         )
     new = model.predict(test.where(test.images["content_hash"].isin(known).to_numpy()), version.classes)
     assert new is not None  # the same images

@@ -210,11 +210,11 @@ def test_clean_deletes_what_is_gone_and_keeps_what_an_image_that_is_there_needs(
     (folder / "hare/4.jpg").rename(folder / "fox/4.jpg")
     ingest.run(spark, chosen)
     hashes = {row["path"][-5:]: row["content_hash"] for row in tables.read("images").collect()}
-    for name, column in (("features", "content_hash"), ("detections", "content_hash"), ("predictions", "path")):
+    for name in ("features", "detections", "regions", "predictions"):
         found = tables.read("images").where("removed_at is null").select("path", "content_hash").distinct()
-        given = set(found.columns) & set(tables.read(name).columns)
-        blank = [F.lit(None).cast(kind).alias(c) for c, kind in tables.read(name).dtypes if c not in given]
-        tables.append(name, found.select(*given, *blank).dropDuplicates([column]))
+        blank = [F.lit(None).cast(kind).alias(c) for c, kind in tables.read(name).dtypes if c not in found.columns]
+        key = ["path" if name == "predictions" else "content_hash"]
+        tables.append(name, found.select("*", *blank).dropDuplicates(key))
     assert on_disk(tables) == set(SURVEY.values())
     size = len(SURVEY["fox/0.jpg"])
     assert f"1 removed image, {size:,} bytes would be deleted" in cleaned(spark, chosen, dry_run=True)
@@ -225,9 +225,9 @@ def test_clean_deletes_what_is_gone_and_keeps_what_an_image_that_is_there_needs(
     expected = {name: content for name, content in SURVEY.items() if name not in ("fox/0.jpg", "hare/4.jpg")} | moved
     assert contents(tables) == expected
     assert not tables.read("images").where(F.col("path").endswith("/fox/0.jpg")).count()
-    for name in ("features", "detections"):
+    for name in ("features", "detections", "regions"):
         left = {row["content_hash"] for row in tables.read(name).collect()}
-        assert left == {content_hash for path, content_hash in hashes.items() if path != "0.jpg"}
+        assert left == set(hashes.values()) - {hashes["0.jpg"]}
     assert not tables.read("predictions").where(F.col("path").endswith("/fox/0.jpg")).count()
     assert cleaned(spark, chosen, dry_run=True) == ["0 bytes would be freed"]
     (folder / "fox/0.jpg").write_bytes(SURVEY["fox/0.jpg"])
