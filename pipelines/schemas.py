@@ -118,7 +118,8 @@ PREDICTIONS = """
     model_version string,               -- Its version
     backbone string,                    -- Feature ids that the version uses, joined by +
     failure string,                     -- A failure name; null: scored
-    scored_at timestamp                 -- Time of scoring
+    scored_at timestamp,                -- Time of scoring
+    review_rule string                  -- Settings that `needs_review` follows; null: written by an earlier version
 """
 
 # One row per decision of a person about an image; append-only. The newest of a content that was not undone is in force,

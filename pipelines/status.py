@@ -156,7 +156,7 @@ def _missing(tables: Tables, settings: Settings, tracking: Tracking, champion: M
     return {
         "featurize": images_to_featurize(tables, required_feature_ids(settings.featurize, backbone)).count(),
         "train": _count_untrained(tables, settings, tracking, backbone),
-        "score": images_to_score(tables, *of_version).where("is_new").count(),
+        "score": images_to_score(tables, *of_version, settings.score.review_rule).where("is_new").count(),
         "report": int(tables.exists("images") and not up_to_date),
     }
 

@@ -25,7 +25,7 @@ CONTRACT = {
         "path string, content_hash string, prediction string, score double, probabilities map<string,double>, "
         "burst_id string, burst_prediction string, burst_score double, needs_review boolean, model_name string, "
         "model_version string, backbone string, failure string, scored_at timestamp",
-        "",
+        "review_rule string",
     ),
 }
 

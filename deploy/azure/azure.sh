@@ -145,7 +145,7 @@ up_vm() {
     deploy_storage
     place="$(output vm user)@$(output vm address)"
     send_code "$place"
-    say "The machine is ready: ssh $place, then cd irbis && make demo. Images: az://$(output storage account)/pictures"
+    say "The machine is ready: ssh $place, then cd irbis && make demo. Images: az://$(output storage account)/images"
 }
 
 # Send the current commit as a git bundle, without a code server, so that runs can record it.

@@ -33,13 +33,15 @@ class Fit:
     """A classifier fitted on all rows with the selected parameters.
 
     `losses` are the mean log-losses, in nats, of all parameter sets in their order. `predictions` are for the held-out
-    images, by classifiers that were not fitted on them; None if nothing was held out.
+    images, by classifiers that were not fitted on them; None if nothing was held out. `converged`: whether the solver
+    reached the optimum within train.max_iter.
     """
 
     classifier: Classifier
     parameters: dict[str, Any]
     losses: tuple[float, ...]
     predictions: PredictionSet | None = None
+    converged: bool = True
 
 
 class Solver(Protocol):

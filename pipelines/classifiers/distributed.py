@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
+from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import PCA, StandardScaler
 from pyspark.ml.tuning import CrossValidator
@@ -36,7 +37,9 @@ class SparkSolver:
         result = cross_validate(rows.to_dataframe(), classes, settings, folds)
         known = rows.to_dataframe().where(~F.col("label").isin(list(result.single_fold_labels)))
         predictions = predict_out_of_fold(result.fold_models, known, classes)
-        return Fit(SparkClassifier(result.model), result.parameters, result.losses, predictions)
+        return Fit(
+            SparkClassifier(result.model), result.parameters, result.losses, predictions, has_converged(result.model)
+        )
 
     def fit_with_validation(
         self, rows: TrainingSet, validation: TrainingSet, classes: Sequence[str], settings: Train
@@ -44,7 +47,8 @@ class SparkSolver:
         """Fit and select as `Solver.fit_with_validation`."""
         result = fit_with_validation(rows.to_dataframe(), validation.to_dataframe(), classes, settings)
         classifier = SparkClassifier(result.model)
-        return Fit(classifier, result.parameters, result.losses, classifier.predict(validation, classes))
+        predictions = classifier.predict(validation, classes)
+        return Fit(classifier, result.parameters, result.losses, predictions, has_converged(result.model))
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,14 @@ def fit_with_validation(
         training.unpersist(), held_out.unpersist()
     best = int(np.argmin(losses))
     return CrossValidationResult(_full_pipeline(models[best]), spec.param_grid[best], tuple(losses))
+
+
+def has_converged(model: PipelineModel) -> bool:
+    """Return whether a fitted logistic regression ended before its last iteration; True for other classifiers."""
+    last = model.stages[-1]
+    if not isinstance(last, LogisticRegressionModel):
+        return True
+    return bool(last.summary.totalIterations < last.getMaxIter())
 
 
 def _build_pipeline(settings: Train, last: Estimator[Any]) -> Estimator[Any]:

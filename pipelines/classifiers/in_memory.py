@@ -88,7 +88,8 @@ class InMemorySolver:
         for fold, (fold_models, _) in enumerate(fold_fits):
             problem.predict(fold_models[best], fold_of == fold, views)
         predicted = _prediction_set(rows, classes, views).take(is_known) if is_known.any() else None
-        return Fit(InMemoryClassifier(models[best]), {"reg_param": penalties[best]}, tuple(losses.tolist()), predicted)
+        classifier, parameters = InMemoryClassifier(models[best]), {"reg_param": penalties[best]}
+        return Fit(classifier, parameters, tuple(losses.tolist()), predicted, models[best].converged)
 
     def fit_with_validation(
         self, rows: TrainingSet, validation: TrainingSet, classes: Sequence[str], settings: Train
@@ -103,7 +104,7 @@ class InMemorySolver:
         best = int(np.argmin(losses))
         classifier = InMemoryClassifier(models[best])
         predictions = classifier.predict(validation, classes)
-        return Fit(classifier, {"reg_param": penalties[best]}, tuple(losses), predictions)
+        return Fit(classifier, {"reg_param": penalties[best]}, tuple(losses), predictions, models[best].converged)
 
 
 @dataclass(frozen=True)

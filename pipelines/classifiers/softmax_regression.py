@@ -8,7 +8,7 @@ therefore have the same optimum, and a model of one can be given as a model of t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ Ints = NDArray[np.int64]
 # Probabilities then agree with the optimum to 1e-4 on real features too (2e-6: to 1e-3, in a tenth less time).
 # `maxcor`: gradients that L-BFGS keeps.
 _OPTIONS = {"gtol": 1e-7, "ftol": 1e-12, "maxcor": 20}
+_ITERATIONS_EXHAUSTED = 1  # of SciPy's statuses; 2, no better point along the gradient, is the limit of precision
+_CLOSE = 2e-6  # a gradient at which probabilities are within 1e-3 of the optimum, converged or not
 _MIN_SHARE = 1e-4  # of a class without rows, whose intercept has no optimum
 _BLOCK_VALUES = 1 << 22  # values in double precision at a time
 _KEPT_VALUES = 1 << 23  # values that a fit may keep in double precision: 64 MB, and a third less time
@@ -29,10 +31,14 @@ _CACHED_VALUES, _MIN_ROWS = 1 << 16, 128  # the same within a fit, where they sh
 
 @dataclass(frozen=True)
 class SoftmaxModel:
-    """Coefficients of shape (k, d) for features as they are, and k intercepts."""
+    """Coefficients of shape (k, d) for features as they are, and k intercepts.
+
+    `converged`: whether the solver reached the optimum within its iterations.
+    """
 
     coefficients: Floats
     intercepts: Floats
+    converged: bool = True
 
     def predict_proba(self, features: Array32) -> Floats:
         """Return probabilities of shape (n, k)."""
@@ -68,8 +74,11 @@ class StandardizedFeatures:
         start, options = objective.initial(), {**_OPTIONS, "maxiter": max_iter}
         models: dict[float, SoftmaxModel] = {}
         for penalty in sorted(set(penalties), reverse=True):
-            start = minimize(objective, start, (penalty,), method="L-BFGS-B", jac=True, options=options).x
-            models[penalty] = self._model(*objective.unpack(start), objective, penalty)
+            result = minimize(objective, start, (penalty,), method="L-BFGS-B", jac=True, options=options)
+            start = result.x
+            model = self._model(*objective.unpack(start), objective, penalty)
+            is_close = result.status != _ITERATIONS_EXHAUSTED or np.abs(result.jac).max() <= _CLOSE
+            models[penalty] = replace(model, converged=bool(is_close))
         return [models[penalty] for penalty in penalties]
 
     def predict_proba(self, model: SoftmaxModel, rows: Ints) -> Floats:

@@ -144,6 +144,11 @@ class Score(SettingsSection):
     recall_unit: Literal["image", "burst", "group"]
     review_threshold: Annotated[float, Field(ge=0, le=1)]
 
+    @property
+    def review_rule(self) -> str:
+        """Return a text that changes with every setting that `needs_review` follows."""
+        return f"recall {self.target_recall:g} of {self.recall_unit}, else {self.review_threshold:g}"
+
 
 class Report(SettingsSection):
     title: str

@@ -58,11 +58,12 @@ def _without_features(tables: Tables, parts: list[str]) -> DataFrame:
     return tables.read("images").join(complete_in_all, "content_hash", "left_anti")
 
 
-def images_to_score(tables: Tables, model: str, version: str, since: datetime) -> DataFrame:
+def images_to_score(tables: Tables, model: str, version: str, since: datetime, review_rule: str) -> DataFrame:
     """Return path, content_hash, burst_id, failure of the current images, and their status for a model version.
 
-    `is_new`: the current image has no prediction. `old_bursts`: the bursts of its existing predictions. Predictions
-    from before `since`, when the version was created, belong to a version of the same name in a former registry.
+    `is_new`: the current image has no prediction by this review rule (`Score.review_rule`). `old_bursts`: the bursts of
+    its existing predictions. Predictions from before `since`, when the version was created, belong to a version of the
+    same name in a former registry.
     """
     columns = ["path", "content_hash", "burst_id", "failure"]
     images = tables.latest_images().select(*columns, "ingested_at")
@@ -75,6 +76,7 @@ def images_to_score(tables: Tables, model: str, version: str, since: datetime) -
             F.col("burst_id").alias("old_burst"),
             F.col("failure").alias("old_failure"),
             "scored_at",
+            "review_rule",
         )
     )
     # A burst that has lost a frame since it was scored is scored again.
@@ -86,6 +88,7 @@ def images_to_score(tables: Tables, model: str, version: str, since: datetime) -
     )
     joined = images.join(predicted, "path", "left").join(lost, "burst_id", "left")
     is_same = F.col("content_hash").eqNullSafe(F.col("old_hash")) & F.col("burst_id").eqNullSafe(F.col("old_burst"))
+    is_same &= F.col("review_rule").eqNullSafe(F.lit(review_rule))
     is_same &= (F.col("scored_at") >= F.lit(since)) & F.coalesce(F.col("scored_at") > F.col("lost_at"), F.lit(True))
     is_mended = F.col("old_failure").isNotNull() & F.col("failure").isNull()
     is_mended &= F.col("ingested_at") > F.col("scored_at")

@@ -90,3 +90,4 @@ def test_iterations_are_limited(points):
     standardized = StandardizedFeatures(features.copy())
     (one,), (many,) = (standardized.fit_path(targets, weights, 3, [0.01], count) for count in (1, 100))
     assert np.abs(one.predict_proba(features) - many.predict_proba(features)).max() > 0.1
+    assert (one.converged, many.converged) == (False, True)

@@ -94,6 +94,17 @@ def test_without_validation_the_first_penalty_is_used_and_nothing_is_predicted(r
         assert (fit.parameters, fit.predictions) == ({"reg_param": 5.0}, None)
 
 
+@pytest.mark.parametrize(("iterations", "converged"), [(1000, True), (2, False)])
+def test_a_fit_knows_whether_it_converged(rows, settings, iterations, converged):
+    chosen, folded = settings(reg_params=[0.05], max_iter=iterations), rows.with_folds(2, "irbis")
+    for solver in (InMemorySolver(), SparkSolver()):
+        fits = [
+            solver.cross_validate(folded, CLASSES, chosen, 2),
+            solver.fit_with_validation(rows, rows.in_split("test"), CLASSES, chosen),
+        ]
+        assert [fit.converged for fit in fits] == [converged] * 2
+
+
 def test_the_model_in_memory_is_a_spark_pipeline_that_can_be_saved(rows, table, settings, tmp_path):
     fit = InMemorySolver().fit_with_validation(rows, rows.in_split("test"), CLASSES, settings(reg_params=[0.05]))
     calibrated = CalibratedClassifier(fit.classifier, 1.7)

@@ -68,7 +68,7 @@ def test_the_machine_is_made_with_the_given_addresses_and_key_and_gets_this_very
     assert given == {"sshPublicKey": "ssh-ed25519 AAAAC3Nz ranger@laptop", "spot": "true", "shutdownAt": "2130"}
     assert _head(far / "irbis") == _head(ROOT)
     assert cloud.calls("make") == [["-C", "irbis", ".venv/.ready"]]
-    assert "ssh ranger@198.51.100.4" in done.stdout and "az://irbisx/pictures" in done.stdout
+    assert "ssh ranger@198.51.100.4" in done.stdout and "az://irbisx/images" in done.stdout
 
 
 def _head(folder: Path) -> str:

@@ -197,13 +197,13 @@ def test_each_role_is_the_least_that_does_and_is_named_by_its_comment():
         given.append((name, ROLES[role], each["scope"].split("'")[-2] if on_container else "account"))
         assert each["scope"].startswith("[resourceId('Microsoft.Storage/storageAccounts")
     assert sorted(given) == [
-        ("databricks", "Storage Blob Data Reader", "pictures"),
+        ("databricks", "Storage Blob Data Reader", "images"),
         ("hdinsight", "Storage Blob Data Contributor", "fileSystem"),
         ("hdinsight", "Storage Blob Data Owner", "account"),  # its own, which holds nothing else
         ("storage", "Storage Blob Data Contributor", "containers"),  # variables('containers'): each of the two
         ("storage", "Storage Blob Delegator", "account"),
         ("vm", "Storage Blob Data Contributor", "irbis"),
-        ("vm", "Storage Blob Data Reader", "pictures"),
+        ("vm", "Storage Blob Data Reader", "images"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Other learners, a sweep and a comparison of splits, as they are typed."""
+"""Other classifiers, a sweep and a comparison of splits, as they are typed."""
 
 from __future__ import annotations
 

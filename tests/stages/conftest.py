@@ -27,7 +27,7 @@ RULES = {
     "sources.station": "folder:1",
     "train.bootstrap_resamples": "100",
     "train.reg_params": "0.01",
-    "train.max_iter": "6",
+    "train.max_iter": "100",
     "train.cv_folds": "2",
 }
 NOON = datetime(2024, 6, 1, 12)

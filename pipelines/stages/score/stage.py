@@ -78,6 +78,7 @@ def score(
         F.lit(version.tags["backbone"]).alias("backbone"),
         "failure",
         F.lit(scored_at).alias("scored_at"),
+        F.lit(settings.review_rule).alias("review_rule"),
     )
 
 
@@ -113,12 +114,12 @@ def prepare(settings: Settings) -> None:
 
 
 def run(spark: SparkSession, settings: Settings) -> StageResult:
-    """Score current images without a prediction by the model version, and bursts whose frames have changed."""
+    """Score current images without a prediction by the model version and the settings, and bursts that have changed."""
     clock, tables, tracking = Stopwatch(), Tables.of(spark, settings), Tracking.of(settings)
     version = tracking.get_version(settings.score.model_version)
     pin_table(tables, settings, "predictions")
     _delete_removed(tables)
-    state = images_to_score(tables, version.name, version.version, version.created).cache()
+    state = images_to_score(tables, version.name, version.version, version.created, settings.score.review_rule).cache()
     if not state.where("is_new").head(1):
         state.unpersist()
         return StageResult("score", seconds=clock.seconds, outcome=f"with {version}")
@@ -139,10 +140,17 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         tables.append("predictions", rows)
     failures = count_failures(tables.read("predictions").where(F.col("scored_at") == F.lit(now)))
     pending.unpersist(), state.unpersist()
-    notes = [] if not replaced else [f"{replaced:,} predictions were replaced: their bursts gained or lost frames."]
+    notes = _replacement_notes(replaced)
     return StageResult(
         "score", total, total - sum(failures.values()), failures, clock.seconds, tuple(notes), f"with {version}"
     )
+
+
+def _replacement_notes(replaced: int) -> list[str]:
+    if not replaced:
+        return []
+    reasons = "their bursts gained or lost frames, or the settings of needs_review changed"
+    return [f"{pluralize(replaced, 'prediction')} replaced: {reasons}."]
 
 
 def _delete_removed(tables: Tables) -> None:

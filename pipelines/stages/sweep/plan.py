@@ -121,7 +121,7 @@ def read_plan(file: str, origins: Mapping[str, SourcedValue]) -> SweepPlan:
     """
     path = Path(file)
     if not path.is_file():
-        raise SettingsError(f"There is no file {file}. Give a sweep plan, such as conf/sweeps/learners.yaml.")
+        raise SettingsError(f"There is no file {file}. Give a sweep plan, such as conf/sweeps/classifiers.yaml.")
     try:
         plan = SweepPlan(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
     except (yaml.YAMLError, TypeError) as error:

@@ -24,14 +24,20 @@ UNBIASED_REMEDY = "Label a random sample too: the audit queue of `irbis review`.
 MAX_MIXED_FRACTION = 0.1  # of the bursts: people who label frame by frame cause fewer contradictions
 
 
-def find_caveats(selection: Selection, measured: HeldOutPredictions, leakage: Leakage) -> tuple[str, ...]:
-    """Return all caveats of a training, the most general first."""
+def find_caveats(
+    selection: Selection, measured: HeldOutPredictions, leakage: Leakage, stopped_at: int | None = None
+) -> tuple[str, ...]:
+    """Return all caveats of a training, the most general first.
+
+    `stopped_at`: iterations after which the solver of the registered model stopped without convergence.
+    """
     caveats = [
         *coverage_caveats(selection, measured.folds),
         *group_caveats(selection.rows),
         *burst_caveats(selection.rows),
         *leakage_caveats(leakage, measured.folds),
         *vote_caveats(measured),
+        *convergence_caveats(stopped_at),
     ]
     return tuple(caveats)
 
@@ -143,6 +149,16 @@ def vote_caveats(measured: HeldOutPredictions) -> list[str]:
     return [
         f"The burst vote lowers balanced accuracy from {single:.3f} to {voted:.3f}; with train.burst_aggregation=none "
         "each image keeps its own prediction."
+    ]
+
+
+def convergence_caveats(stopped_at: int | None) -> list[str]:
+    """Return a caveat if the solver of the registered model stopped before the optimum."""
+    if stopped_at is None:
+        return []
+    return [
+        f"The logistic regression did not converge in {pluralize(stopped_at, 'iteration')}: its probabilities would "
+        f"change with more. Set train.max_iter={10 * stopped_at}."
     ]
 
 

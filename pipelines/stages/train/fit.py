@@ -18,13 +18,15 @@ from pipelines.evaluation.review_policy import ReviewPolicy, select_classes_of_i
 class FittedPipeline:
     """A calibrated model and its policy.
 
-    `validation` are the calibrated predictions for the held-out images; None if none were held out.
+    `validation` are the calibrated predictions for the held-out images; None if none were held out. `converged`: as of
+    the `Fit`.
     """
 
     model: CalibratedClassifier
     parameters: dict[str, Any]
     policy: ReviewPolicy
     validation: PredictionSet | None
+    converged: bool = True
 
 
 def fit_pipeline(rows: TrainingSet, classes: Sequence[str], settings: Train) -> FittedPipeline:
@@ -39,7 +41,8 @@ def fit_pipeline(rows: TrainingSet, classes: Sequence[str], settings: Train) -> 
         validation, select_classes_of_interest(classes, settings.classes_of_interest), settings.burst_aggregation
     )
     model = CalibratedClassifier(fitted.classifier, temperature)
-    return FittedPipeline(model, fitted.parameters, replace(policy, average_flip=both), validation)
+    policy = replace(policy, average_flip=both)
+    return FittedPipeline(model, fitted.parameters, policy, validation, fitted.converged)
 
 
 def fit_cross_validated(rows: TrainingSet, classes: Sequence[str], settings: Train, folds: int) -> Fit:

@@ -80,7 +80,7 @@ def train_selected(selection: Selection, settings: Settings) -> TrainingResult:
         operating_points=measured.measure_operating_points(fitted.policy, options.bootstrap_resamples),
         ece_before=_calibration_error(measured.uncalibrated),
         folds=measured.folds,
-        caveats=find_caveats(selection, measured, leakage),
+        caveats=find_caveats(selection, measured, leakage, None if fitted.converged else options.max_iter),
         leakage=leakage,
         label_errors=find_label_errors(rows, (fitted.validation, measured.predictions), options.label_errors),
     )

@@ -24,6 +24,21 @@ from pipelines.workspace.tables import Tables
 
 from ..conftest import changed
 
+REPLACED = "{} replaced: their bursts gained or lost frames, or the settings of needs_review changed."
+
+
+def test_a_changed_review_setting_holds_for_all_images(spark, trained):
+    score.run(spark, trained)
+    tables = Tables.of(spark, trained)
+    all_reviewed = changed(trained, "score", review_threshold=1.0)
+    assert collect_status(spark, all_reviewed)["missing"]["score"] == 181
+    result = score.run(spark, all_reviewed)
+    assert (result.read, result.notes) == (181, (REPLACED.format("181 predictions"),))
+    rows = tables.read("predictions")
+    assert rows.select("review_rule").distinct().collect() == [("recall 0.99 of image, else 1",)]
+    assert rows.count() == rows.where("needs_review").count() == 181
+    assert score.run(spark, all_reviewed).read == 0
+
 
 def test_removed_images_leave_predictions_and_counts_and_their_bursts_vote_again(spark, trained):
     score.run(spark, trained)
@@ -39,7 +54,7 @@ def test_removed_images_leave_predictions_and_counts_and_their_bursts_vote_again
     assert collect_inputs(tables, trained, Tracking.of(trained).champion()).files == 179
     before = scores_of(tables, burst)
     result = score.run(spark, trained)
-    assert (result.read, result.notes) == (2, ("2 predictions were replaced: their bursts gained or lost frames.",))
+    assert (result.read, result.notes) == (2, (REPLACED.format("2 predictions"),))
     after = scores_of(tables, burst)
     assert len(before) == 3 and len(after) == 2 and set(before) > set(after)
     assert not set(before.values()) & set(after.values())

@@ -59,7 +59,7 @@ def test_a_second_scoring_writes_nothing_and_a_late_frame_only_touches_its_burst
     featurize.run(spark, trained)
     result = score.run(spark, trained)
     assert result.read == 4
-    assert result.notes[0].startswith("3 predictions were replaced")
+    assert result.notes[0].startswith("3 predictions replaced")
     predictions = tables.read("predictions")
     assert predictions.count() == 182
     assert predictions.groupBy("path").count().where("count > 1").count() == 0

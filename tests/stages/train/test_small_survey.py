@@ -51,7 +51,7 @@ def survey(spark):
 @pytest.fixture
 def chosen(make_settings):
     def choose(**values):
-        cheap = {"reg_params": 0.05, "max_iter": 5, "cv_folds": 2, "bootstrap_resamples": 100, **values}
+        cheap = {"reg_params": 0.05, "cv_folds": 2, "bootstrap_resamples": 100, **values}
         return make_settings({f"train.{key}": value for key, value in cheap.items()})
 
     return choose
@@ -61,7 +61,7 @@ def chosen(make_settings):
 def trained(survey, request):
     from pipelines.config.loader import load_settings
 
-    cheap = {"train.reg_params": 0.05, "train.max_iter": 15, "train.cv_folds": 3, "train.bootstrap_resamples": 100}
+    cheap = {"train.reg_params": 0.05, "train.cv_folds": 3, "train.bootstrap_resamples": 100}
     return train(survey, load_settings(None, cheap))
 
 
@@ -124,11 +124,11 @@ def test_every_image_is_predicted_without_its_group_and_nothing_chosen_has_seen_
 FOREST = {"classifier": "random_forest", "num_trees": 10, "max_depth": 4, "min_samples_leaf": 1}
 
 
-@pytest.mark.parametrize("learner", [{"cv_folds": 0}, FOREST])
-def test_other_folds_and_learners_take_the_small_survey_too(survey, chosen, learner):
-    found = train(survey, chosen(**learner, min_groups_per_class=1))
+@pytest.mark.parametrize("classifier", [{"cv_folds": 0}, FOREST])
+def test_other_folds_and_classifiers_take_the_small_survey_too(survey, chosen, classifier):
+    found = train(survey, chosen(**classifier, min_groups_per_class=1))
     assert found.classes == ["blank", "hare", "lynx", "owl", "wolf"]
-    assert found.folds == (5 if learner == {"cv_folds": 0} else 2)
+    assert found.folds == (5 if classifier == {"cv_folds": 0} else 2)
     owl = found.test.per_class["owl"]
     assert (owl.support, owl.recall.value) == (0, None)
     assert found.test.rows == 50
@@ -208,6 +208,14 @@ def test_contradicting_bursts_are_counted_and_do_not_vote(spark, chosen):
     forced = train(spark.createDataFrame(joined, COLUMNS), chosen(burst_aggregation="mean"))
     assert forced.burst_test.metrics["balanced_accuracy"].value < forced.test.metrics["balanced_accuracy"].value
     assert "with train.burst_aggregation=none each image keeps its own prediction" in forced.caveats[-1]
+
+
+def test_a_fit_that_did_not_converge_is_a_caveat(survey, chosen):
+    found = train(survey.where("label in ('blank', 'hare')"), chosen(max_iter=3))
+    assert found.caveats == (
+        "The logistic regression did not converge in 3 iterations: its probabilities would change with more. "
+        "Set train.max_iter=30.",
+    )
 
 
 def test_frames_of_one_trigger_in_two_groups_are_a_leak(spark, chosen):

@@ -35,7 +35,7 @@ def test_the_first_version_is_champion_and_tells_what_it_is(spark, trained):
     test = Evaluation.from_dict(evaluations["test"])
     assert test.is_grouped and test.metrics["accuracy"].value == champion.metrics["accuracy"] > 0.9
     params = tracking.params(champion)
-    assert params["table_version.images"] == "0" and params["train.max_iter"] == "6"
+    assert params["table_version.images"] == "0" and params["train.max_iter"] == "100"
     rows = training_data.training_rows(Tables.of(spark, trained), trained, champion.tags["backbone"])
     sides = rows.groupBy("group_id").agg(F.countDistinct("split").alias("sides")).agg(F.max("sides"))
     assert sides.first()[0] == 1
