@@ -29,6 +29,7 @@ SCHEMAS = {
     "predictions": schemas.PREDICTIONS,
     "labels": schemas.LABELS,
     "detections": schemas.DETECTIONS,
+    "boxes": schemas.BOXES,
     "datasets": schemas.DATASETS,
 }
 CREATED_BY = {
@@ -37,6 +38,7 @@ CREATED_BY = {
     "predictions": "irbis score",
     "labels": "irbis review",
     "detections": "irbis import FILE",
+    "boxes": "irbis explain",
     "datasets": "irbis datasets add NAME --images DIR",
 }
 ROW_KEY = ["path", "ingested_at"]  # identifies a row of images
@@ -45,7 +47,7 @@ BROADCAST_MAX_ROWS = 200_000  # paths or hashes
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a workspace: images, features, predictions, labels, detections, datasets."""
+    """The tables of a workspace: images, features, predictions, labels, detections, boxes, datasets."""
 
     spark: SparkSession
     workspace: str
