@@ -80,6 +80,6 @@ def _fit_surrogate(tables: Tables, version: ModelVersion) -> tuple[LinearHead, s
     surrogate = fit_surrogate(stack, np.stack(table["scores"].tolist()).astype(np.float64))
     kind = version.tags.get("learner", "unknown")
     return surrogate.head, (
-        f"the classifier of {version} ({kind}) is not linear: the boxes are those of a linear surrogate, which explains "
-        f"{max(surrogate.fidelity, 0):.0%} of the variance of its log-probabilities."
+        f"the classifier of {version} ({kind}) is not linear: the boxes are those of a linear surrogate, which "
+        f"explains {max(surrogate.fidelity, 0):.0%} of the variance of its log-probabilities."
     )
