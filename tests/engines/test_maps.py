@@ -70,11 +70,13 @@ def test_the_maps_of_irbis_tiny_give_its_features_and_logits(tmp_path) -> None:
     require_exact_maps(load_backbone("irbis_tiny"), tmp_path)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", RANDOM)
 def test_the_maps_of_a_network_give_its_features_and_logits(name, tmp_path) -> None:
     require_exact_maps(random_backbone(name, tmp_path), tmp_path)
 
 
+@pytest.mark.full
 def test_in_8_bits_too_the_features_stay_the_same(tmp_path) -> None:
     backbone = replace(load_backbone("irbis_tiny"), precision="fast")
     pixels = scenes.render(5, backbone.preprocessing.size, seed=2)
