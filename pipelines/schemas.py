@@ -169,6 +169,25 @@ DETECTIONS = """
     imported_at timestamp     -- Time of the import
 """
 
+# One row per (content_hash, model_version) of `irbis explain`: where the model looks, not where the animal is.
+BOXES = """
+    content_hash string,      -- SHA-256 of the bytes
+    path string,              -- Where they were found
+    model_name string,        -- Registered model
+    model_version string,     -- Its version
+    label string,             -- The class that the box is for: the most probable one that is not blank
+    x double,                 -- Left edge, as a fraction of the width; null: a failure, or a map without a maximum
+    y double,                 -- Upper edge, as a fraction of the height
+    width double,             -- Fraction of the width
+    height double,            -- Fraction of the height
+    peak_x double,            -- The maximum of the map, as a fraction of the width
+    peak_y double,            -- The maximum of the map, as a fraction of the height
+    method string,            -- exact, up_to_scale or surrogate: see the guide; null where failure is set
+    failure string,           -- A failure name; null: explained
+    failure_detail string,    -- The decoder's own message, or why there is no box
+    explained_at timestamp    -- Time of the run
+"""
+
 # One row per registered source of images: `irbis datasets`.
 DATASETS = """
     name string,                -- The key

@@ -72,6 +72,11 @@ class Backbone:
         """Return the SHA-256 of the weights, `none` without any. Pickled, so that workers do not recompute it."""
         return sha256_hex(self.weights) if self.weights else "none"
 
+    @property
+    def decode_side(self) -> int | None:
+        """Return `min_side` of `decode`: in precision `fast`, JPEGs may be decoded at a smaller scale."""
+        return self.preprocessing.min_decode_side if self.precision == "fast" else None
+
     def without_weights(self) -> Backbone:
         """Return a copy without the weights' bytes, which keeps the same `feature_id`."""
         light = replace(self, weights=b"")
@@ -125,9 +130,8 @@ class Backbone:
 
     def load_pixels(self, content: bytes | None, resize: ResizeFn = resize_image) -> Pixels | Embedding:
         """Return the network's input, uint8 of shape (side, side, 3), or an Embedding with the failure."""
-        min_side = self.preprocessing.min_decode_side if self.precision == "fast" else None
         try:
-            image = decode(content or b"", max_pixels=self.max_pixels, min_side=min_side)
+            image = decode(content or b"", max_pixels=self.max_pixels, min_side=self.decode_side)
             return self.preprocessing.apply(image, resize)
         except ImageError as error:
             return Embedding(None, error.failure, error.detail)

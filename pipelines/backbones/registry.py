@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.errors import SettingsError
 from pipelines.images.preprocess import Preprocessing
@@ -14,13 +14,19 @@ if TYPE_CHECKING:  # torch takes seconds to import, and most callers never build
     from torch import nn
 
 
+# How features follow from the maps of the last layers: their mean over the image; mean and standard deviation of each
+# map, map after map; or the mean, normalised over the channels (LayerNorm).
+Pooling = Literal["mean", "mean_std", "mean_norm"]
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A network: `build` returns all of it, `remove_head` removes the classifier (`head_prefix` in the weights).
 
     `input_size_range`: the smallest and the largest input, in pixels a side. `licence` applies to the packaged or
     downloaded weights; the user's own file has its author's. Without `has_weights` there is nothing to load, and a
-    weights file is an error.
+    weights file is an error. `map_layers` are the modules, after `remove_head`, whose outputs are pooled to the
+    features; `norm_layer` is the LayerNorm after `mean_norm`. Without `pooling` the features have no maps.
     """
 
     name: str
@@ -31,6 +37,9 @@ class Architecture:
     input_size_range: tuple[int, int] = (32, 4096)
     licence: str = "torchvision's (BSD-3-Clause); trained on ImageNet-1k, which has terms of use of its own"
     has_weights: bool = True
+    pooling: Pooling | None = None
+    map_layers: tuple[str, ...] = ()
+    norm_layer: str | None = None
 
 
 def get_architecture(name: str) -> Architecture:
@@ -47,6 +56,9 @@ def _torchvision(
     remove_head: Callable[[nn.Module], nn.Module],
     head_prefix: str,
     input_size_range: tuple[int, int] = (32, 4096),
+    *,
+    maps: str | None = "features",
+    norm: str | None = None,
     **preprocessing: Any,
 ) -> Architecture:
     def build() -> nn.Module:
@@ -54,7 +66,18 @@ def _torchvision(
 
         return get_model(name, weights=None)
 
-    return Architecture(name, build, remove_head, head_prefix, Preprocessing(**preprocessing), input_size_range)
+    pooling: Pooling | None = ("mean_norm" if norm else "mean") if maps else None
+    return Architecture(
+        name,
+        build,
+        remove_head,
+        head_prefix,
+        Preprocessing(**preprocessing),
+        input_size_range,
+        pooling=pooling,
+        map_layers=(maps,) if maps else (),
+        norm_layer=norm,
+    )
 
 
 def _build_irbis_tiny() -> nn.Module:
@@ -101,6 +124,8 @@ ARCHITECTURES = {
             "head",
             Preprocessing(size=160, resize=183, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
             licence="irbis's (Apache-2.0); trained on synthetic images only",
+            pooling="mean_std",
+            map_layers=("stage1", "stage2", "stage3"),
         ),
         # A baseline without a network: 3,072 normalised pixels, all red ones first, row by row.
         Architecture(
@@ -112,14 +137,14 @@ ARCHITECTURES = {
             input_size_range=(32, 32),
             has_weights=False,
         ),
-        _torchvision("squeezenet1_1", _pool_squeezenet, "classifier"),
+        _torchvision("squeezenet1_1", _pool_squeezenet, "classifier", maps="0"),
         _torchvision("mobilenet_v2", _replace_layer("classifier"), "classifier", resize=232),
         _torchvision("mobilenet_v3_small", _replace_layer("classifier"), "classifier"),
         _torchvision("mobilenet_v3_large", _replace_layer("classifier"), "classifier", resize=232),
-        _torchvision("resnet18", _replace_layer("fc"), "fc"),
-        _torchvision("resnet50", _replace_layer("fc"), "fc", resize=232),
+        _torchvision("resnet18", _replace_layer("fc"), "fc", maps="layer4"),
+        _torchvision("resnet50", _replace_layer("fc"), "fc", maps="layer4", resize=232),
         _torchvision("efficientnet_b0", _replace_layer("classifier"), "classifier", interpolation="bicubic"),
-        _torchvision("convnext_tiny", _replace_layer("classifier", 2), "classifier.2", resize=236),
-        _torchvision("vit_b_16", _replace_layer("heads"), "heads", input_size_range=(224, 224)),
+        _torchvision("convnext_tiny", _replace_layer("classifier", 2), "classifier.2", norm="classifier.0", resize=236),
+        _torchvision("vit_b_16", _replace_layer("heads"), "heads", (224, 224), maps=None),
     )
 }

@@ -135,7 +135,8 @@ def locked_workspace(names: Sequence[str], origins: dict[str, SourcedValue]) -> 
     settings = resolve_secrets(build_settings(origins))
     try:
         require_usable_machine(settings)
-        if {"train", "report"} & set(names) or ("score" in names and settings.score.model_version == "champion"):
+        uses_champion = {"score", "explain"} & set(names) and settings.score.model_version == "champion"
+        if {"train", "report"} & set(names) or uses_champion:
             require_champion_files(settings)
         _validate_access(names, settings)
     except UserError as error:
@@ -144,7 +145,7 @@ def locked_workspace(names: Sequence[str], origins: dict[str, SourcedValue]) -> 
 
             record_rejected_run(names, settings, error)
         raise
-    if set(names) & {"train", "score", "report"}:
+    if set(names) & {"train", "score", "explain", "report"}:
         for note in tracking_notes(settings):
             click.echo(f"irbis: note: {note}", err=True)
     with hold_workspace(settings) if names else nullcontext():
@@ -192,7 +193,7 @@ def _validate_access(names: Sequence[str], settings: Settings) -> None:
     from pipelines.sources.registry import open_source
     from pipelines.spark.runtime import is_external_session
 
-    if "featurize" in names:
+    if {"featurize", "explain"} & set(names):
         from pipelines.engines import require_packages
 
         require_packages(settings)

@@ -20,6 +20,7 @@ from pipelines.demo.sites import metres_at
 from pipelines.demo.skeletons import Pose
 
 HEIGHT_FRACTIONS = {"leopard": (0.26, 0.60), "ibex": (0.32, 0.74), "fox": (0.24, 0.56), "hare": (0.26, 0.56)}
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 SPEED = {"leopard": 0.5, "ibex": 0.4, "fox": 0.45, "hare": 0.25}  # metres per second
 
 
@@ -37,19 +38,55 @@ class Stance:
     min_visible_fraction: float  # of its width, inside the image
 
 
+@dataclass(frozen=True)
+class PlacedAnimal:
+    """An animal and the upper left corner of its sprite, in pixels of the image."""
+
+    animal: Animal
+    left: int
+    top: int
+
+    @property
+    def eyes(self) -> list[tuple[float, float]]:
+        return [(self.left + x, self.top + y) for x, y in self.animal.eyes]
+
+    @property
+    def box(self) -> Box:
+        """Return left, top, right, bottom of the animal within the image, plants in front of it included, in pixels."""
+        outline = self.animal.sprite.colour.getchannel("A").getbbox() or (0, 0, *self.animal.sprite.size)
+        left, top, right, bottom = outline
+        return (
+            max(self.left + left, 0),
+            max(self.top + top, 0),
+            min(self.left + right, WIDTH),
+            min(self.top + bottom, HEIGHT),
+        )
+
+
 def draw_frame(frame: Frame) -> Image.Image:
     """Draw one image, upright, 640 x 480 pixels; it depends on the frame only."""
+    return draw_frame_with_box(frame)[0]
+
+
+def locate_animal(frame: Frame) -> Box | None:
+    """Return the box that `draw_frame_with_box` returns, in half the time; None without an animal."""
+    scene = build_scene(frame.camera)
+    return None if frame.label == BLANK else _place_animal(_choose_stance(frame, scene)).box
+
+
+def draw_frame_with_box(frame: Frame) -> tuple[Image.Image, Box | None]:
+    """Return the image and the box of its animal; None without an animal."""
     scene = build_scene(frame.camera)
     rng = np.random.default_rng([*frame.stream, 3])
     layers = scene.ground.copy()
     shadow = Image.new("L", (WIDTH, HEIGHT), 255)
     stance = None if frame.label == BLANK else _choose_stance(frame, scene)
-    eyes = _paste_sprites(layers, shadow, scene, frame, stance, rng)
+    placed = _paste_sprites(layers, shadow, scene, frame, stance, rng)
     light_map = _light_scene(layers, shadow, scene, frame, rng)
-    _add_lens_effects(light_map, frame, eyes, stance, rng)
+    _add_lens_effects(light_map, frame, placed.eyes if placed else [], stance, rng)
     image = expose(light_map, frame.conditions, rng)
     draw_info_bar(image, frame.camera, frame.moment, frame.celsius, int(frame.camera[-1]) % 2)
-    return image
+    return image, placed.box if placed else None
 
 
 def _add_lens_effects(
@@ -135,20 +172,19 @@ def _hidden_fraction(scene: Scene, column: float, row: float, wide: float) -> fl
 
 def _paste_sprites(
     layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, stance: Stance | None, rng: np.random.Generator
-) -> list[tuple[float, float]]:
-    """Paste all sprites from far to near, including the animal, and return its visible eyes."""
+) -> PlacedAnimal | None:
+    """Paste all sprites from far to near, including the animal, and return it."""
     gust = frame.conditions.wind * rng.normal(0.3, 0.8, 2)
-    eyes: list[tuple[float, float]] = []
-    is_pending = stance is not None
+    placed: PlacedAnimal | None = None
     for item in scene.standing:
-        if is_pending and stance is not None and item.foot > stance.row:
-            eyes, is_pending = _paste_animal(layers, shadow, scene, frame, stance), False
+        if placed is None and stance is not None and item.foot > stance.row:
+            placed = _paste_animal(layers, shadow, scene, frame, stance)
         _paste_sprite(layers, item, gust, frame.conditions.wind, rng)
-    if is_pending and stance is not None:
-        eyes = _paste_animal(layers, shadow, scene, frame, stance)
+    if placed is None and stance is not None:
+        placed = _paste_animal(layers, shadow, scene, frame, stance)
     for item in scene.hanging:
         _paste_sprite(layers, item, gust, frame.conditions.wind, rng)
-    return eyes
+    return placed
 
 
 def _paste_sprite(layers: Layers, item: PlacedSprite, gust: Floats, wind: float, rng: np.random.Generator) -> None:
@@ -159,9 +195,7 @@ def _paste_sprite(layers: Layers, item: PlacedSprite, gust: Floats, wind: float,
     layers.paste(sprite, item.left, item.top, item.metres)
 
 
-def _paste_animal(
-    layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, stance: Stance
-) -> list[tuple[float, float]]:
+def _place_animal(stance: Stance) -> PlacedAnimal:
     animal = draw_animal(stance.kind, stance.pose, stance.yaw, stance.scale, stance.individual)
     width, top = animal.sprite.size[0], round(stance.row - animal.foot)
     left = round(
@@ -171,11 +205,17 @@ def _paste_animal(
             WIDTH - stance.min_visible_fraction * width,
         )
     )
+    return PlacedAnimal(animal, left, top)
+
+
+def _paste_animal(layers: Layers, shadow: Image.Image, scene: Scene, frame: Frame, stance: Stance) -> PlacedAnimal:
+    placed = _place_animal(stance)
+    animal, left, top = placed.animal, placed.left, placed.top
     if not frame.conditions.night:
         _cast_shadow(shadow, animal, left, top, frame)
     _darken_ground(layers, animal, left, round(stance.row))
     layers.paste(animal.sprite, left, top, metres_at(scene.site, stance.row))
-    return [(left + x, top + y) for x, y in animal.eyes]
+    return placed
 
 
 def _cast_shadow(shadow: Image.Image, animal: Animal, left: int, top: int, frame: Frame) -> None:

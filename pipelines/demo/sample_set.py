@@ -15,8 +15,9 @@ from pathlib import Path
 
 from pipelines.demo.corrupt_files import CorruptFile, corrupt_files
 from pipelines.demo.encode import encode_jpeg, write_atomic
-from pipelines.demo.render_frame import draw_frame
-from pipelines.demo.schedule import FRAMES, Frame, count_bursts, plan_frames
+from pipelines.demo.layers import HEIGHT, WIDTH
+from pipelines.demo.render_frame import Box, draw_frame_with_box, locate_animal
+from pipelines.demo.schedule import BLANK, FRAMES, Frame, count_bursts, plan_frames
 from pipelines.errors import DataError
 
 RENDERER_VERSION = 1  # increase it when the same seed no longer yields the same images
@@ -32,12 +33,14 @@ class SampleSet:
     `files` counts everything in `images_folder`: the images and nine extra files: five unusable ones
     (`failures`: one each of empty, not_an_image, truncated, unreadable, too_large), one readable PNG named .JPG,
     two copies of one image with its label, and one copy under another label. `labels` counts the rows of
-    labels.csv by label, including extra files; of the unusable files only the truncated one has a label.
+    labels.csv by label, including extra files; of the unusable files only the truncated one has a label. `boxes_csv`
+    has a row for each image with an animal, without the extra files: where it was drawn.
     """
 
     folder: Path
     images_folder: Path
     labels_csv: Path
+    boxes_csv: Path
     seed: int
     images: int  # without the extra files
     files: int
@@ -61,7 +64,8 @@ def render_sample_set(
     """Render the missing files of the set below `folder`, and return its description.
 
     `images` is rounded down to whole bursts of three; nine extra files are added. FOLDER/labels.csv has the
-    columns path (below FOLDER/images), label, station. `progress` is called with the number of files done. Two
+    columns path (below FOLDER/images), label, station; FOLDER/boxes.csv path, label, x, y, width, height, in fractions
+    of the image, of every animal. `progress` is called with the number of files done. Two
     renders are byte-identical with the same NumPy and Pillow. Raises DataError if the folder contains another
     set, or other files.
     """
@@ -76,7 +80,7 @@ def render_sample_set(
     _check_folder(sample_set)
     planned: list[Frame | CorruptFile] = [*frames, *extras]
     missing = [item for item in planned if not (sample_set.images_folder / item.path).exists()]
-    is_marked = (folder / MARKER).exists() and sample_set.labels_csv.exists()
+    is_marked = (folder / MARKER).exists() and sample_set.labels_csv.exists() and sample_set.boxes_csv.exists()
     if missing or not is_marked or (folder / SCRATCH).exists():
         _render(sample_set, frames, extras, missing, workers, progress)
     return sample_set
@@ -85,7 +89,8 @@ def render_sample_set(
 def _describe(folder: Path, seed: int, frames: list[Frame], extras: list[CorruptFile]) -> SampleSet:
     labelled = [frame.label for frame in frames if frame.is_labelled]
     return SampleSet(
-        folder=folder, images_folder=folder / "images", labels_csv=folder / "labels.csv", seed=seed,
+        folder=folder, images_folder=folder / "images", labels_csv=folder / "labels.csv",
+        boxes_csv=folder / "boxes.csv", seed=seed,
         images=len(frames), files=len(frames) + len(extras),
         labels=dict(sorted(Counter([*labelled, *(item.label for item in extras if item.label)]).items())),
         unlabelled=len(frames) - len(labelled),
@@ -141,7 +146,9 @@ def _render(
     (scratch / MARKER).write_bytes(marker)
     done = sample_set.files - len(missing)
     tasks = [(item, sample_set.images_folder / item.path, scratch) for item in missing if isinstance(item, Frame)]
-    for _ in _draw_all(tasks, workers):
+    boxes: dict[str, Box | None] = {}
+    for frame, box in zip((task[0] for task in tasks), _draw_all(tasks, workers), strict=True):
+        boxes[frame.path] = box
         done += 1
         if progress:
             progress(done)
@@ -152,6 +159,7 @@ def _render(
             if progress:
                 progress(done)
     write_atomic(sample_set.labels_csv, _labels_csv(frames, extras), scratch)
+    write_atomic(sample_set.boxes_csv, _boxes_csv(frames, boxes), scratch)
     write_atomic(sample_set.folder / MARKER, marker, scratch)
     shutil.rmtree(scratch, ignore_errors=True)
 
@@ -159,8 +167,8 @@ def _render(
 Task = tuple[Frame, Path, Path]
 
 
-def _draw_all(tasks: list[Task], workers: int) -> Iterator[None]:
-    """Draw all images, in this process or in `workers` processes, and yield after each."""
+def _draw_all(tasks: list[Task], workers: int) -> Iterator[Box | None]:
+    """Draw all images, in this process or in `workers` processes, and yield the box of each, in order."""
     if workers <= 1 or len(tasks) < 2:
         yield from map(_draw, tasks)
         return
@@ -169,9 +177,25 @@ def _draw_all(tasks: list[Task], workers: int) -> Iterator[None]:
         yield from pool.map(_draw, tasks, chunksize=chunk_size)
 
 
-def _draw(task: Task) -> None:
+def _draw(task: Task) -> Box | None:
     frame, path, scratch = task
-    write_atomic(path, encode_jpeg(draw_frame(frame), frame), scratch)
+    image, box = draw_frame_with_box(frame)
+    write_atomic(path, encode_jpeg(image, frame), scratch)
+    return box
+
+
+def _boxes_csv(frames: list[Frame], boxes: dict[str, Box | None]) -> bytes:
+    """Return the content of boxes.csv, sorted by path; boxes of images from an earlier run are computed again."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", "x", "y", "width", "height"])
+    for frame in sorted((frame for frame in frames if frame.label != BLANK), key=lambda frame: frame.path):
+        box = boxes[frame.path] if frame.path in boxes else locate_animal(frame)
+        assert box is not None
+        left, top, right, bottom = box
+        values = (left / WIDTH, top / HEIGHT, (right - left) / WIDTH, (bottom - top) / HEIGHT)
+        writer.writerow([frame.path, frame.label, *(f"{value:.4f}" for value in values)])
+    return text.getvalue().encode()
 
 
 def _labels_csv(frames: list[Frame], extras: list[CorruptFile]) -> bytes:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.backbones import Backbone, backbones_from_settings
 from pipelines.backbones.backbone import Features, Pixels
 from pipelines.backbones.devices import has_nvidia_driver, require_torch, resolve_device, torch_available
 from pipelines.engines.graph import Graph, openvino_available
 from pipelines.engines.graph_cache import require_convertible
+from pipelines.engines.map_engine import MapEngine
 from pipelines.errors import SettingsError
 
 if TYPE_CHECKING:  # workers import this module but need no settings
     from pipelines.config.settings import EngineName, Settings
 
 _MAX_CACHED = 2  # engines per process
-_engines: dict[tuple[str, str, str, int], Engine] = {}
+_engines: dict[tuple[str, str, str, int, bool], Any] = {}
 
 
 class Engine(Protocol):
@@ -53,13 +54,35 @@ class EngineFactory:
 
         `device`: auto, cpu or cuda; `gpus`: addresses that Spark assigned to the task; `batch`: 0 for the engine's own.
         """
-        device = _choose_device(device, gpus)
-        key = (self.backbone.feature_id, self.digest, device, batch)
+        engine: Engine = self._cached(self._build, _choose_device(device, gpus), threads, batch)
+        return engine
+
+    def get_with_maps(
+        self, device: str = "auto", *, gpus: Sequence[str] = (), threads: int = 1, batch: int = 0
+    ) -> MapEngine:
+        """Return the engine of this process that also returns the maps before pooling; arguments as of `get`.
+
+        Raises ModelError for a backbone whose features are not pooled from maps.
+        """
+        engine: MapEngine = self._cached(self._build_with_maps, _choose_device(device, gpus), threads, batch)
+        return engine
+
+    def _cached(self, build: Callable[[str, int, int], Any], device: str, threads: int, batch: int) -> Any:
+        key = (self.backbone.feature_id, self.digest, device, batch, build == self._build)
         if key not in _engines:
             while len(_engines) >= _MAX_CACHED:
                 _engines.pop(next(iter(_engines)))
-            _engines[key] = self._build(device, threads, batch)
+            _engines[key] = build(device, threads, batch)
         return _engines[key]
+
+    def _build_with_maps(self, device: str, threads: int, batch: int) -> MapEngine:
+        if device == "cpu" and self.graph is not None:
+            from pipelines.engines.openvino_maps import OpenVinoMapEngine
+
+            return OpenVinoMapEngine(self.graph(), self.backbone, threads=threads, batch=batch)
+        from pipelines.engines.torch_maps import TorchMapEngine
+
+        return TorchMapEngine(self.backbone.with_weights(self.weights()), device, threads=threads, batch=batch)
 
     def _build(self, device: str, threads: int, batch: int) -> Engine:
         if device == "cpu" and self.graph is not None:

@@ -32,6 +32,7 @@ class OpenVinoEngine:
         ahead = min(_BUFFERED_IMAGES, _BUFFERED_BYTES // (3 * side**2))
         self.batch = self.images_per_request * max(1, ahead // self.images_per_request)
         model = graph.to_model()
+        self._adapt(model, backbone)
         model.reshape([self.images_per_request, side, side, 3])
         # With pinning, all workers of a machine would run on its first core.
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
@@ -43,6 +44,9 @@ class OpenVinoEngine:
         self._compiled = ov.Core().compile_model(model, "CPU", options)
         self._request = self._compiled.create_infer_request()
 
+    def _adapt(self, model: Any, backbone: Backbone) -> None:
+        """Change the model before it is compiled: for engines with more outputs."""
+
     def __call__(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return the features of the images, in their order."""
         starts = range(0, len(pixels), self.images_per_request)
@@ -53,4 +57,4 @@ class OpenVinoEngine:
         if count < self.images_per_request:
             pixels = np.concatenate([pixels, np.zeros((self.images_per_request - count, *pixels.shape[1:]), np.uint8)])
         self._request.infer({0: pixels}, share_inputs=True)
-        return self._request.get_output_tensor().data[:count].copy()
+        return self._request.get_output_tensor(0).data[:count].copy()

@@ -146,7 +146,7 @@ def select_rows(rows: DataFrame, filters: Filters) -> tuple[DataFrame, list[str]
     if filters.until:
         rows = rows.where(F.col("captured_at") < F.lit(_midnight(filters.until + timedelta(days=1))))
     if not rows.head(1):
-        raise DataError("No image is left to export. Give fewer filters, or `irbis status` to see what there is.")
+        raise DataError("No image is left. Give fewer filters, or `irbis status` to see what there is.")
     return rows, notes
 
 

@@ -24,6 +24,12 @@ def make_thumbnail(content: bytes, *, side: int = 224, max_pixels: int) -> bytes
     return jpeg.getvalue()
 
 
+def data_uri_aspect(uri: str) -> float:
+    """Return width / height of an image that `to_data_uri` has encoded."""
+    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+        return image.width / image.height
+
+
 def to_data_uri(jpeg: bytes) -> str:
     """Return a JPEG as a data URI, the `src` of an HTML `img` element."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

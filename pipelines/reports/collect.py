@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,17 @@ from pipelines.config.settings import Settings
 from pipelines.errors import ImageError
 from pipelines.evaluation.split import conflicting_labels
 from pipelines.images.subprocess_decoder import SubprocessReader
-from pipelines.images.thumbnails import make_thumbnail, to_data_uri
-from pipelines.reports.contents import Conflict, DataSummary, FailureCount, ImageCard, LabelCount, PredictionCount
+from pipelines.images.thumbnails import data_uri_aspect, make_thumbnail, to_data_uri
+from pipelines.reports.attention import read_attention
+from pipelines.reports.contents import (
+    AttentionBox,
+    Conflict,
+    DataSummary,
+    FailureCount,
+    ImageCard,
+    LabelCount,
+    PredictionCount,
+)
 from pipelines.reports.frames import camera_hour, images_with_split, join_predictions
 from pipelines.spark.queries import run_together
 from pipelines.tracking.mlflow_client import ModelVersion
@@ -179,8 +188,10 @@ def load_gallery(
     tables: Tables, settings: Settings, galleries: Mapping[str, Sequence[Row]]
 ) -> dict[str, tuple[ImageCard, ...]]:
     """Return the images of each gallery, from rows with `path`, `content_hash` and any other fields of ImageCard."""
-    thumbnails = _load_thumbnails(tables, settings, [row for gallery in galleries.values() for row in gallery])
-    return {name: tuple(_image_card(row, thumbnails) for row in gallery) for name, gallery in galleries.items()}
+    rows = [row for gallery in galleries.values() for row in gallery]
+    thumbnails = _load_thumbnails(tables, settings, rows)
+    boxes = read_attention(tables, settings, {row["content_hash"] for row in rows if row["content_hash"]})
+    return {name: tuple(_image_card(row, thumbnails, boxes) for row in gallery) for name, gallery in galleries.items()}
 
 
 def _load_thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) -> dict[str, str | None]:
@@ -207,17 +218,19 @@ def _load_thumbnails(tables: Tables, settings: Settings, rows: Sequence[Row]) ->
     return uris
 
 
-def _image_card(row: Row, thumbnails: Mapping[str, str | None]) -> ImageCard:
+def _image_card(row: Row, thumbnails: Mapping[str, str | None], boxes: Mapping[str, AttentionBox]) -> ImageCard:
     known = row.asDict()
+    thumbnail, box = thumbnails.get(row["content_hash"]), boxes.get(row["content_hash"])
     return ImageCard(
         path=row["path"],
-        thumbnail=thumbnails.get(row["content_hash"]),
+        thumbnail=thumbnail,
         label=known.get("label"),
         prediction=known.get("prediction"),
         score=known.get("score"),
         station=known.get("station"),
         captured_at=known.get("captured_at"),
         note=_note(known),
+        box=replace(box, aspect=data_uri_aspect(thumbnail)) if box and thumbnail else None,
     )
 
 

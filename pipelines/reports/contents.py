@@ -76,8 +76,23 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
+class AttentionBox:
+    """Where the model looks in an image, from the table boxes, in fractions of the image; `label`: for which class.
+
+    `aspect` is the width of the thumbnail divided by its height.
+    """
+
+    label: str
+    x: float
+    y: float
+    width: float
+    height: float
+    aspect: float = 4 / 3
+
+
+@dataclass(frozen=True)
 class ImageCard:
-    """One image to show. `thumbnail` is a data URI (data:image/jpeg;base64,...) or None."""
+    """One image to show. `thumbnail` is a data URI (data:image/jpeg;base64,...) or None; `box` is drawn on it."""
 
     path: str
     thumbnail: str | None = None
@@ -87,6 +102,7 @@ class ImageCard:
     station: str | None = None
     captured_at: datetime | None = None
     note: str = ""
+    box: AttentionBox | None = None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def report_fingerprint(tables: Tables, settings: Settings, model_run: str | None
         "model": model_run,
         "settings": settings.report.model_dump(),
         "train": settings.train.model_dump(),
-        "tables": {name: tables.version(name) for name in ("images", "features", "predictions", "labels")},
+        "tables": {name: tables.version(name) for name in ("images", "features", "predictions", "labels", "boxes")},
     }
     return to_comment(inputs)
 

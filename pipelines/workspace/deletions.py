@@ -17,7 +17,7 @@ from pipelines.workspace.free_space import is_local, require_free_space
 from pipelines.workspace.hold import is_exclusive, pin_table
 from pipelines.workspace.tables import ROW_KEY, Tables
 
-TABLES = ("images", "features", "predictions", "detections", "regions")  # with rows of an image
+TABLES = ("images", "features", "predictions", "detections", "regions", "boxes")  # with rows of an image
 SIGNATURE_BYTES = 512  # bytes that identify a file format
 FEW_TASKS = {"spark__sql__sources__parallelPartitionDiscovery__parallelism": "16"}  # Delta lists a folder in 10,000
 NO_VACUUM_LOG = {"spark__databricks__delta__vacuum__logging__enabled": "false"}  # on a full disk no commit is possible
@@ -62,8 +62,8 @@ def delete_removed(tables: Tables, settings: Settings, before: datetime | None =
     if deleted.images:
         require_rewrite_space(tables, rows)
         unneeded = rows.where("content_hash is not null and not is_needed").select("content_hash")
-        keys = {"predictions": rows.select("path"), "features": unneeded, "detections": unneeded}
-        keys["regions"] = unneeded
+        keys = {"predictions": rows.select("path")}
+        keys.update(dict.fromkeys(("features", "detections", "regions", "boxes"), unneeded))
         for name, gone in keys.items():
             if tables.exists(name):
                 tables.delete_matching(name, gone)

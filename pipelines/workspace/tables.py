@@ -30,6 +30,7 @@ SCHEMAS = {
     "labels": schemas.LABELS,
     "detections": schemas.DETECTIONS,
     "regions": schemas.REGIONS,
+    "boxes": schemas.BOXES,
     "datasets": schemas.DATASETS,
 }
 CREATED_BY = {
@@ -39,6 +40,7 @@ CREATED_BY = {
     "labels": "irbis review",
     "detections": "irbis import FILE",
     "regions": "irbis featurize",
+    "boxes": "irbis explain",
     "datasets": "irbis datasets add NAME --images DIR",
 }
 ROW_KEY = ["path", "ingested_at"]  # identifies a row of images
@@ -47,7 +49,7 @@ BROADCAST_MAX_ROWS = 200_000  # paths or hashes
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a workspace: images, features, predictions, labels, detections, regions, datasets."""
+    """The tables of a workspace: images, features, predictions, labels, detections, regions, boxes, datasets."""
 
     spark: SparkSession
     workspace: str

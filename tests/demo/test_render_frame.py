@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from pipelines.demo.encode import encode_jpeg, get_orientation
-from pipelines.demo.render_frame import draw_frame
+from pipelines.demo.render_frame import draw_frame, draw_frame_with_box, locate_animal
 from pipelines.demo.scenes import build_scene
 from pipelines.demo.schedule import Frame, plan_frames
 
@@ -32,6 +32,24 @@ def test_the_animal_is_seen_against_the_same_scene_without_it(frames: list[Frame
     frame = pick(frames, label, night)
     changed = np.abs(pixels(frame) - pixels(replace(frame, label="blank"))).max(axis=2) > 24
     assert changed.mean() > 0.01
+
+
+@pytest.mark.parametrize("label", ["leopard", "ibex", "fox", "hare"])
+def test_the_box_encloses_the_animal_and_is_found_without_drawing(frames: list[Frame], label: str) -> None:
+    frame = pick(frames, label, night=True)  # no shadow that falls outside
+    _, box = draw_frame_with_box(frame)
+    assert box is not None and box == locate_animal(frame)
+    left, top, right, bottom = box
+    changed = np.abs(pixels(frame) - pixels(replace(frame, label="blank"))).max(axis=2) > 24
+    inside = changed[top:bottom, left:right]
+    assert inside.sum() > 0.9 * changed.sum() and inside.mean() > 0.2
+    rows, columns = np.flatnonzero(inside.mean(axis=1) > 0.02), np.flatnonzero(inside.mean(axis=0) > 0.02)
+    assert len(rows) > 0.8 * (min(bottom, 454) - top) and len(columns) > 0.8 * (right - left)
+
+
+def test_a_blank_frame_has_no_box(frames: list[Frame]) -> None:
+    assert draw_frame_with_box(pick(frames, "blank", True))[1] is None
+    assert locate_animal(pick(frames, "blank", True)) is None
 
 
 def test_night_is_grey_and_day_has_colour(frames: list[Frame]) -> None:

@@ -60,6 +60,26 @@ def test_two_contents_are_doubled_and_one_of_them_has_two_labels(small: SampleSe
     assert (small.copies, small.conflicting_hashes) == (2, 1)
 
 
+def test_every_animal_has_a_box_within_its_image_and_blank_images_have_none(small: SampleSet) -> None:
+    with small.boxes_csv.open(newline="") as file:
+        boxes = list(csv.DictReader(file))
+    labels = {row["path"]: row["label"] for row in rows_of(small)}
+    assert len(boxes) == 36 and [row["path"] for row in boxes] == sorted({row["path"] for row in boxes})
+    assert all(labels.get(row["path"], row["label"]) == row["label"] != "blank" for row in boxes)
+    for row in boxes:
+        x, y, width, height = (float(row[name]) for name in ("x", "y", "width", "height"))
+        assert x >= 0 and y >= 0 and x + width <= 1.0001 and y + height <= 1.0001
+        assert width > 0.05 and height > 0.1
+
+
+def test_a_set_of_a_version_without_boxes_gets_them_and_no_image_is_drawn_again(small: SampleSet) -> None:
+    boxes, times = small.boxes_csv.read_bytes(), {path.stat().st_mtime_ns for path in small.images_folder.rglob("*")}
+    small.boxes_csv.unlink()
+    render_sample_set(small.folder, images=SMALL, seed=3)
+    assert small.boxes_csv.read_bytes() == boxes
+    assert {path.stat().st_mtime_ns for path in small.images_folder.rglob("*")} == times
+
+
 def test_exif_says_when_and_by_which_camera(small: SampleSet) -> None:
     path = next(iter(sorted(small.images_folder.rglob("S01/CAM01/IMG_0001.JPG"))))
     with Image.open(path) as image:
@@ -79,18 +99,19 @@ def test_a_second_call_draws_nothing(small: SampleSet) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupted_render_is_completed_with_equal_bytes(small: SampleSet, workers: int) -> None:
-    before, labels = digests(small), small.labels_csv.read_bytes()
+    before, labels, boxes = digests(small), small.labels_csv.read_bytes(), small.boxes_csv.read_bytes()
     lost = [small.images_folder / path for path in list(before)[:: len(before) // 5]]
     (small.folder / ".unfinished").mkdir()
     (small.folder / "sample_set.json").rename(small.folder / ".unfinished" / "sample_set.json")
-    for path in [*lost, small.labels_csv]:
+    for path in [*lost, small.labels_csv, small.boxes_csv]:
         path.unlink()
     done: list[int] = []
     render_sample_set(small.folder, images=SMALL, seed=3, workers=workers, progress=done.append)
     assert done == list(range(small.files - len(lost) + 1, small.files + 1))
     assert digests(small) == before
-    assert small.labels_csv.read_bytes() == labels
-    assert sorted(path.name for path in small.folder.iterdir()) == ["images", "labels.csv", "sample_set.json"]
+    assert small.labels_csv.read_bytes() == labels and small.boxes_csv.read_bytes() == boxes
+    names = ["boxes.csv", "images", "labels.csv", "sample_set.json"]
+    assert sorted(path.name for path in small.folder.iterdir()) == names
 
 
 def test_another_seed_in_the_same_folder_is_refused_in_a_sentence(small: SampleSet) -> None:

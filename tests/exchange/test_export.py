@@ -77,7 +77,7 @@ def test_filters_choose_the_rows(survey, make_settings):
     for filters, message in [
         (Filters(stations=("S3",)), r"--station names S3, but no image has that station. The stations are =S2, S1, S2"),
         (Filters(labels=("foxx",)), r"--label names foxx \(did you mean fox\?\)"),
-        (Filters(since=date(2025, 1, 1)), "No image is left to export"),
+        (Filters(since=date(2025, 1, 1)), "No image is left. Give fewer"),
     ]:
         with pytest.raises(DataError, match=message):
             select_rows(rows, filters)

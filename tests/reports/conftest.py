@@ -18,6 +18,7 @@ from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.results import Evaluation, Interval
 from pipelines.evaluation.review_policy import TARGET_RECALLS, UNITS, OperatingPoint, OperatingPointResult
 from pipelines.reports.contents import (
+    AttentionBox,
     Conflict,
     DataSummary,
     FailureCount,
@@ -71,8 +72,9 @@ def _reviews(names, groups=120) -> Iterator[OperatingPointResult]:
 def _contents(names=("blank", "deer", "ocelot"), **changes) -> ReportContents:
     """Return a report with every part, in which all untrusted text comes from `names`."""
     text = names[-1]
+    box = AttentionBox(text, 0.25, 0.5, 0.125, 0.25, aspect=160 / 120)
     image = ImageCard(
-        f"/data/{text}/{names[0]}", _thumbnail(), names[0], names[1], 0.97, text, datetime(2024, 5, 1, 6, 30), text
+        f"/data/{text}/{names[0]}", _thumbnail(), names[0], names[1], 0.97, text, datetime(2024, 5, 1, 6, 30), text, box
     )
     full = ReportContents(
         title=f"Report {text}",

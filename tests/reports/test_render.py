@@ -42,6 +42,16 @@ def test_hostile_names_are_shown_as_text(contents, hostile):
     assert "{{ 7 * 7 }}" in page.text
 
 
+def test_a_box_is_drawn_on_its_thumbnail_and_said_to_be_where_the_model_looks(contents):
+    page = Page(render(contents()))
+    assert set(page.values("viewbox")) >= {"0 0 133.33 100"}
+    expected = {"x": "33.33", "y": "50.00", "width": "16.67", "height": "25.00"}
+    assert all(value in page.values(key) for key, value in expected.items())
+    assert "where the model looks for ocelot" in page.text
+    without = contents(most_wrong=(), least_confident=(), most_confident={}, label_errors=None)
+    assert "where the model looks" not in Page(render(without)).text
+
+
 def test_characters_that_no_page_may_hold_are_replaced():
     given = empty(least_confident=(ImageCard("bad\x00\x1b name\udcff.jpg", prediction="deer\x07"),))
     text = Page(render(given)).text

@@ -1,0 +1,1 @@
+"""Where a linear classifier looks: contribution maps, boxes, geometry. NumPy only."""

@@ -1,0 +1,105 @@
+"""From contribution maps to a box: add and enlarge the maps, apply a threshold, take the largest component."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+GRID = 64  # points a side of the enlarged map: a box is exact to 1/64 of the network's input
+THRESHOLD = 0.5  # of the range of the map
+
+
+class Box(NamedTuple):
+    """A box in fractions of an image's width and height; x and y are the upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class Attention(NamedTuple):
+    """The box of the largest component and the maximum (x, y) of a map, in fractions of the network's input."""
+
+    box: Box
+    peak: tuple[float, float]
+
+
+def combine(maps: Sequence[Floats], coverages: Sequence[float], grid: int = GRID) -> Floats:
+    """Return the sum of maps on one grid, shape (n, grid, grid), by bilinear interpolation.
+
+    `maps`: arrays of shape (n, h, w), of any sizes, of squares with the same centre. `coverages`: the relative side of
+    each square; the grid is that of the first.
+    """
+    total = np.zeros((len(maps[0]), grid, grid))
+    for values, coverage in zip(maps, coverages, strict=True):
+        relative = coverages[0] / coverage
+        rows = _interpolation(values.shape[1], grid, relative)
+        columns = _interpolation(values.shape[2], grid, relative)
+        total += rows @ values @ columns.T
+    return total
+
+
+def locate(values: Floats, threshold: float = THRESHOLD) -> Attention | None:
+    """Return where a map of shape (h, w) is high; None if it is flat."""
+    low, high = float(values.min()), float(values.max())
+    if not high - low > 1e-9 * max(abs(low), abs(high)):  # also if not finite
+        return None
+    height, width = values.shape
+    is_high = values >= low + threshold * (high - low)
+    top, left, bottom, right = _largest_component(is_high)
+    box = Box(left / width, top / height, (right - left) / width, (bottom - top) / height)
+    rows, columns = np.nonzero(values >= high - 1e-6 * (high - low))  # several where the edge was extended
+    return Attention(box, ((float(columns.mean()) + 0.5) / width, (float(rows.mean()) + 0.5) / height))
+
+
+@cache
+def _interpolation(size: int, grid: int, relative: float) -> Floats:
+    """Return the matrix (grid, size) of bilinear interpolation; `relative`: side of the grid in sides of the map."""
+    centres = 0.5 + ((np.arange(grid) + 0.5) / grid - 0.5) * relative
+    position = np.clip(centres * size - 0.5, 0, size - 1)
+    lower = np.minimum(position.astype(int), max(size - 2, 0))
+    fraction = position - lower
+    matrix = np.zeros((grid, size))
+    matrix[np.arange(grid), lower] = 1 - fraction
+    matrix[np.arange(grid), np.minimum(lower + 1, size - 1)] += fraction
+    return matrix
+
+
+def _largest_component(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Return top, left, bottom, right (exclusive) of the largest 4-connected component, the first of equals.
+
+    Runs of each row are joined with those that they touch in the row above (union-find).
+    """
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    ends = np.nonzero(edges == -1)[1]
+    runs = list(zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True))
+    parent = list(range(len(runs)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    above = 0
+    for i, (row, start, end) in enumerate(runs):
+        while runs[above][0] < row - 1 or (runs[above][0] == row - 1 and runs[above][2] <= start):
+            above += 1
+        other = above
+        while runs[other][0] == row - 1 and runs[other][1] < end:
+            a, b = root(other), root(i)
+            parent[max(a, b)] = min(a, b)
+            other += 1
+    components: dict[int, list[int]] = {}
+    for i in range(len(runs)):
+        components.setdefault(root(i), []).append(i)
+    best = max(components.values(), key=lambda members: sum(runs[i][2] - runs[i][1] for i in members))
+    top, bottom = runs[best[0]][0], runs[best[-1]][0] + 1
+    return top, min(runs[i][1] for i in best), bottom, max(runs[i][2] for i in best)

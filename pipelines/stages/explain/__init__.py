@@ -1,0 +1,1 @@
+"""Tables `images`, `predictions` -> table `boxes`: where the model looks."""
