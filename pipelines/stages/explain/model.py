@@ -15,8 +15,8 @@ from pipelines.engines.map_engine import require_maps
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.review_policy import ReviewPolicy, is_blank
 from pipelines.explanation.head import LinearHead, fit_surrogate
+from pipelines.feature_ids import backbone_names, split_ids
 from pipelines.formatting import pluralize
-from pipelines.schemas import backbone_names, split_ids
 from pipelines.stages.explain.explainer import Explainer
 from pipelines.stages.explain.pending import scored_images
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking
