@@ -105,7 +105,7 @@ def review(browser: Any, workspace: Path, bursts: dict[str, Burst], count: int) 
         wait_until_sent(page)
         assert page.faults == [], page.faults
         page.context.close()
-        assert running.end(signal.SIGINT) == 0, running.output()
+        assert running.end(signal.SIGTERM) == 143, running.output()
     assert len(set(seen)) == count
     return set(seen)
 
