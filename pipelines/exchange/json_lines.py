@@ -67,7 +67,8 @@ def select_exported(
         kind = F.when(condition, F.lit(name)).otherwise(kind)
     if settings.leave_out_people:
         is_person = exported_name().isin(labels.of_type("human"))
-        is_person = is_person if people is None else F.coalesce(is_person, people)
+        if people is not None:  # null is in no list, or in an unknown one: that depends on Spark's version
+            is_person = F.when(exported_name().isNotNull(), is_person).otherwise(people)
         kind = F.when(is_person, F.lit(PEOPLE)).otherwise(kind)
     return rows.withColumn(KIND, kind)
 

@@ -93,7 +93,8 @@ def _read_annotations(path: Path, meanings: Mapping[str, LabelMeaning]) -> Itera
 def _read_task(task: Mapping[str, Any], meanings: Mapping[str, LabelMeaning]) -> Annotation:
     if "data" in task:
         annotations = [each for each in task["annotations"] if not each.get("was_cancelled")]
-        annotation = max(annotations, key=lambda each: str(each.get("updated_at") or ""), default={})
+        no_annotation: Mapping[str, Any] = {}
+        annotation = max(annotations, key=lambda each: str(each.get("updated_at") or ""), default=no_annotation)
         data, results, user = task["data"], annotation.get("result", []), annotation.get("completed_by")
         names, reason = _choices(results), "without a choice" if annotation else "without an annotation"
     else:
@@ -118,7 +119,7 @@ def _read_task(task: Mapping[str, Any], meanings: Mapping[str, LabelMeaning]) ->
 def _add_box(image: ImageBoxes, value: Mapping[str, Any], meanings: Mapping[str, LabelMeaning]) -> None:
     """Add a box, whose sides are in percent of the image, or count why it is left out."""
     names = value.get(RECTANGLES[0]) or []
-    sides = [value.get(side) for side in SIDES]
+    sides: list[Any] = [value.get(side) for side in SIDES]
     if value.get("rotation"):
         image.boxes_left_out[ROTATED] += 1
     elif len(names) != 1:

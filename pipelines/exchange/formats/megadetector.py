@@ -68,8 +68,8 @@ def read_header(file: JsonFile) -> Header:
     detector = clean(info.get("detector"))
     metadata = info.get("detector_metadata")
     typical = metadata.get("typical_detection_threshold") if isinstance(metadata, dict) else None
-    is_confidence = isinstance(typical, (int, float)) and not isinstance(typical, bool) and 0 <= typical <= 1
-    if not is_confidence:  # without a name of the detector, it was version 4
+    if not isinstance(typical, (int, float)) or isinstance(typical, bool) or not 0 <= typical <= 1:
+        # without a name of the detector, it was version 4
         typical = THRESHOLDS[0] if detector is None or OLD_DETECTOR.search(detector) else THRESHOLDS[1]
     categories = _names(members.get("detection_categories")) or CATEGORIES
     return Header(categories, _names(members.get("classification_categories")), detector, float(typical))

@@ -164,3 +164,11 @@ def test_a_file_that_is_not_there_is_named(make, make_settings, tmp_path: Path):
     settings = make_settings({"export.deployments": str(tmp_path / "none.csv")}).export
     with pytest.raises(DataError, match=r"none\.csv: there is no such file"):
         make_deployments({"S1": MAY}, settings)
+
+
+def test_the_last_second_of_one_of_several_deployments_belongs_to_it(make_settings, tmp_path: Path):
+    text = f"{HEADER}S1,1,1,2024-01-01,2024-02-01,UTC,\nS1,1,1,2024-03-01,2024-04-01 10:00:00,UTC,\n"
+    (tmp_path / "d.csv").write_text(text)
+    settings = make_settings({"export.deployments": str(tmp_path / "d.csv")}).export
+    found, _ = make_deployments({"S1": MAY}, settings)
+    assert [each.until for each in found] == [datetime(2024, 2, 2), datetime(2024, 4, 1, 10, 0, 1)]

@@ -149,6 +149,14 @@ def test_a_box_is_clipped_to_its_image_and_left_out_outside_of_it(tmp_path, make
     assert found.left_out == {}
 
 
+def test_a_box_of_the_category_empty_is_none(tmp_path, make_settings):
+    categories = {"1": "animal", "2": "Empty"}
+    path = write(tmp_path, [image("a.jpg", box(0.9, "2", FULL))], detection_categories=categories)
+    found = read(path, make_settings())
+    assert labels(found) == {"a.jpg": "blank"}
+    assert [row[:3] for row in boxes(found)] == [["a.jpg", -1, None]]
+
+
 BROKEN: list[tuple[Any, dict[str, Any], str]] = [
     ([], {"info": {"format_version": "2.0"}}, "has the format version '2.0'. irbis reads 1.0 to 1.6: write the file"),
     ([], {"info": {"format_version": "1.7"}}, "has the format version '1.7'"),
