@@ -18,7 +18,7 @@ CONTRACT = {
     "features": (
         FEATURES,
         "content_hash string, backbone string, features array<float>, failure string, featurized_at timestamp",
-        "failure_detail string",
+        "failure_detail string, fallback string",
     ),
     "predictions": (
         PREDICTIONS,
