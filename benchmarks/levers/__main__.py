@@ -85,7 +85,8 @@ class Comparison:
 
     def load_or_evaluate(self, lever: Lever, classifier: str) -> list[Fold]:
         """Return the folds of all deals, from the cache if it has them."""
-        keys = self.images.name, self.grouping, self.backbone, classifier, lever
+        columns = ["path", "label", "burst_id", self.grouping]
+        keys = self.images.rows[columns].to_csv(), self.images.crop_bottom, self.backbone, classifier, lever
         folds = []
         for deal in range(self.deals):
             file = self.cache / "folds" / f"{sha256(repr((*keys, deal)).encode()).hexdigest()[:16]}.pickle"
