@@ -180,8 +180,8 @@ BOXES = """
     y double,                 -- Upper edge, as a fraction of the height
     width double,             -- Fraction of the width
     height double,            -- Fraction of the height
-    peak_x double,            -- The maximum of the map, as a fraction of the width
-    peak_y double,            -- The maximum of the map, as a fraction of the height
+    peak_x double,            -- The maximum of the map in the box, as a fraction of the width
+    peak_y double,            -- The maximum of the map in the box, as a fraction of the height
     method string,            -- exact, up_to_scale or surrogate: see the guide; null where failure is set
     failure string,           -- A failure name; null: explained
     failure_detail string,    -- The decoder's own message, or why there is no box

@@ -16,7 +16,8 @@ def read_linear_head(model: PipelineModel) -> LinearHead | None:
 
     Undoes scaling and PCA, from the last stage to the first; the temperature divides the logits.
     """
-    head, temperature = None, 1.0
+    head: LinearHead | None = None
+    temperature = 1.0
     for stage in reversed(model.stages):
         if isinstance(stage, TemperatureScaling):
             temperature = stage.getOrDefault(stage.temperature)

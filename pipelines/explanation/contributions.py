@@ -84,9 +84,10 @@ def _of_mean_and_deviation(weights: Floats, layers: Sequence[Maps]) -> Contribut
         on_mean, on_deviation = weights[:, start : start + count], weights[:, start + count : start + 2 * count]
         centred = layer - layer.mean(axis=(2, 3), keepdims=True)
         squares = np.square(centred, out=centred)
-        squares += DEVIATION_EPSILON
-        deviation = np.sqrt(squares.mean(axis=(2, 3), dtype=np.float64))
-        maps.append(_weighted_sum(on_mean, layer) + _weighted_sum(on_deviation / deviation, squares))
+        deviation = np.sqrt(squares.mean(axis=(2, 3)).astype(np.float64) + DEVIATION_EPSILON)
+        scaled = on_deviation / deviation
+        epsilon = (DEVIATION_EPSILON * scaled.sum(axis=1))[:, None, None]
+        maps.append(_weighted_sum(on_mean, layer) + _weighted_sum(scaled, squares) + epsilon)
         start += 2 * count
     return Contributions(tuple(maps), np.zeros(len(weights)))
 

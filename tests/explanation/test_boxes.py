@@ -16,6 +16,9 @@ def test_the_box_is_that_of_the_largest_component_above_the_threshold() -> None:
     assert found is not None
     assert found.box == pytest.approx(Box(3 / 20, 2 / 10, 6 / 20, 3 / 10))
     assert found.peak == pytest.approx((8.5 / 20, 4.5 / 10))
+    values[9, 0] = 1.2  # higher, but alone, as at the edge of networks that pad
+    assert locate(values, 0.5).peak == pytest.approx((8.5 / 20, 4.5 / 10))  # type: ignore[union-attr]
+    values[9, 0] = 0
     assert locate(values, 0.85).box == pytest.approx(Box(15 / 20, 7 / 10, 3 / 20, 2 / 10))  # type: ignore[union-attr]
 
 

@@ -150,8 +150,10 @@ class _Job:
 def _compute_boxes(
     images: DataFrame, explainer: Explainer, run: RunFn, count: Callable[[int], None] | None
 ) -> DataFrame:
+    classes = explainer.classes  # the explainer itself would travel with every task
+
     def explain_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return explain_batches(batches, explainer.classes, run, count)
+        return explain_batches(batches, classes, run, count)
 
     return images.select(*Item._fields).mapInArrow(explain_partition, BOXES_DDL)
 
