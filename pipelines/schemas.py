@@ -182,7 +182,7 @@ BOXES = """
     height double,            -- Fraction of the height
     peak_x double,            -- The maximum of the map in the box, as a fraction of the width
     peak_y double,            -- The maximum of the map in the box, as a fraction of the height
-    method string,            -- exact, up_to_scale or surrogate: see the guide; null where failure is set
+    method string,            -- exact, up_to_scale, surrogate or partial: see the guide; null where failure is set
     failure string,           -- A failure name; null: explained
     failure_detail string,    -- The decoder's own message, or why there is no box
     explained_at timestamp    -- Time of the run

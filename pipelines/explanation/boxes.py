@@ -9,18 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.images.crop import Box
+from pipelines.localisation.components import bounding_box, largest_component
+
 Floats = NDArray[np.float64]
 GRID = 64  # points a side of the enlarged map: a box is exact to 1/64 of the network's input
 THRESHOLD = 0.4  # of the range of the map; the best mean overlap with the true boxes of the sample set
-
-
-class Box(NamedTuple):
-    """A box in fractions of an image's width and height; x and y are the upper left corner."""
-
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 class Attention(NamedTuple):
@@ -55,13 +49,14 @@ def locate(values: Floats, threshold: float = THRESHOLD) -> Attention | None:
         return None
     height, width = values.shape
     is_high = values >= low + threshold * (high - low)
-    component = _largest_component(is_high)
-    rows, columns = np.nonzero(component)
-    top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
-    box = Box(*map(float, (left / width, top / height, (right - left) / width, (bottom - top) / height)))
+    component = largest_component(is_high)
+    if component is None:  # a map with values that are not finite
+        return None
     inside = np.where(component, values, low)
     rows, columns = np.nonzero(inside >= inside.max() - 1e-6 * (high - low))  # several where the edge was extended
-    return Attention(box, ((float(columns.mean()) + 0.5) / width, (float(rows.mean()) + 0.5) / height))
+    return Attention(
+        bounding_box(component), ((float(columns.mean()) + 0.5) / width, (float(rows.mean()) + 0.5) / height)
+    )
 
 
 @cache
@@ -75,40 +70,3 @@ def _interpolation(size: int, grid: int, relative: float) -> Floats:
     matrix[np.arange(grid), lower] = 1 - fraction
     matrix[np.arange(grid), np.minimum(lower + 1, size - 1)] += fraction
     return matrix
-
-
-def _largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the mask of the largest 4-connected component, the first of equals.
-
-    Runs of each row are joined with those that they touch in the row above (union-find).
-    """
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    ends = np.nonzero(edges == -1)[1]
-    runs = list(zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True))
-    parent = list(range(len(runs)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    above = 0
-    for i, (row, start, end) in enumerate(runs):
-        while runs[above][0] < row - 1 or (runs[above][0] == row - 1 and runs[above][2] <= start):
-            above += 1
-        other = above
-        while runs[other][0] == row - 1 and runs[other][1] < end:
-            a, b = root(other), root(i)
-            parent[max(a, b)] = min(a, b)
-            other += 1
-    components: dict[int, list[int]] = {}
-    for i in range(len(runs)):
-        components.setdefault(root(i), []).append(i)
-    best = max(components.values(), key=lambda members: sum(runs[i][2] - runs[i][1] for i in members))
-    component = np.zeros_like(mask)
-    for i in best:
-        row, start, end = runs[i]
-        component[row, start:end] = True
-    return component

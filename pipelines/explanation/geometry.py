@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.explanation.boxes import Attention, Box
+from pipelines.explanation.boxes import Attention
+from pipelines.images.crop import Box
 from pipelines.images.preprocess import Preprocessing
 
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.images.crop import Box
+
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Run = tuple[int, int, int]  # row, first column, column after the last
 
 
-def largest_component(mask: Mask) -> tuple[int, int, int, int] | None:
-    """Return left, top, right, bottom of the component with the most pixels; None if the mask is empty.
+def largest_component(mask: Mask) -> Mask | None:
+    """Return a mask of the component with the most pixels; None if the mask is empty.
 
-    Pixels are connected to their four neighbours; right and bottom are exclusive. Of equal components, the first from
-    the top.
+    Pixels are connected to their four neighbours. Of equal components, the first from the top.
     """
     runs = _find_runs(mask)
     components: dict[int, list[Run]] = {}
@@ -23,8 +24,17 @@ def largest_component(mask: Mask) -> tuple[int, int, int, int] | None:
     if not components:
         return None
     largest = max(components.values(), key=lambda members: sum(end - start for _, start, end in members))
-    rows, starts, ends = zip(*largest, strict=True)
-    return min(starts), min(rows), max(ends), max(rows) + 1
+    component = np.zeros_like(mask, dtype=bool)
+    for row, start, end in largest:
+        component[row, start:end] = True
+    return component
+
+
+def bounding_box(component: Mask) -> Box:
+    """Return the box of the set pixels, of which there are some, in fractions of the mask's sides."""
+    rows, columns = np.flatnonzero(component.any(axis=1)), np.flatnonzero(component.any(axis=0))
+    (height, width), top, left = component.shape, int(rows[0]), int(columns[0])
+    return Box(left / width, top / height, (columns[-1] + 1 - left) / width, (rows[-1] + 1 - top) / height)
 
 
 def _find_runs(mask: Mask) -> list[Run]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines.images.crop import Box
-from pipelines.localisation.components import largest_component
+from pipelines.localisation.components import bounding_box, largest_component
 from pipelines.localisation.thumbnails import Grey
 
 MIN_IMAGES = 8  # of a background: with three bursts of three, an animal in one of them is a minority of every pixel
@@ -67,11 +67,7 @@ def _find_box(image: Values, background: Values) -> Box | None:
         return None
     squared = difference**2
     component = largest_component(squared > _RELATIVE_LEVEL * squared.max())
-    if component is None:
-        return None
-    left, top, right, bottom = component
-    height, width = image.shape
-    return Box(left / width, top / height, (right - left) / width, (bottom - top) / height)
+    return None if component is None else bounding_box(component)
 
 
 def _blur(values: Values) -> Values:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.explanation.boxes import Box, combine, locate
+from pipelines.explanation.boxes import combine, locate
+from pipelines.images.crop import Box
 
 
 def test_the_box_is_that_of_the_largest_component_above_the_threshold() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.explanation.boxes import Attention, Box
+from pipelines.explanation.boxes import Attention
 from pipelines.explanation.geometry import input_region, to_image
+from pipelines.images.crop import Box
 from pipelines.images.preprocess import Preprocessing
 
 

@@ -142,11 +142,14 @@ class Explainer:
 def split_contributions(
     directions: Any, backbones: Sequence[Backbone], outputs: Sequence[MappedFeatures], norms: Sequence[Any]
 ) -> list[Contributions]:
-    """Return the contributions of each backbone; `directions` (n, d) are on their concatenated features."""
+    """Return the contributions of each backbone; `directions` (n, d) are on their concatenated features.
+
+    Features of crops, which follow with as many values for each view, have no maps.
+    """
     widths = [found.features.shape[1] for found in outputs]
-    if sum(widths) != directions.shape[1]:
+    if directions.shape[1] % sum(widths):
         raise ValueError(f"the classifier has {directions.shape[1]} weights, the backbones {sum(widths)} features")
-    parts = np.split(directions.astype(np.float64), np.cumsum(widths)[:-1], axis=1)
+    parts = np.split(directions[:, : sum(widths)].astype(np.float64), np.cumsum(widths)[:-1], axis=1)
     return [
         contributions(part, found.layers, require_maps(backbone), norm)
         for part, backbone, found, norm in zip(parts, backbones, outputs, norms, strict=True)

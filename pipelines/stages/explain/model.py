@@ -15,7 +15,7 @@ from pipelines.engines.map_engine import require_maps
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.review_policy import ReviewPolicy, is_blank
 from pipelines.explanation.head import LinearHead, fit_surrogate
-from pipelines.feature_ids import backbone_names, split_ids
+from pipelines.feature_ids import WHOLE, backbone_names, region_view, split_ids, view_names
 from pipelines.formatting import pluralize
 from pipelines.stages.explain.explainer import Explainer
 from pipelines.stages.explain.pending import scored_images
@@ -38,6 +38,9 @@ def build_explainer(
     if head is None:
         head, note = _fit_surrogate(tables, version)
         method, notes = "surrogate", [note]
+    if crops := [view for view in view_names(version.tags["backbone"]) if view != WHOLE]:
+        method = "partial"
+        notes.append(f"{version} also uses crops ({', '.join(crops)}): the boxes show what it sees in the whole image.")
     blank = [i for i, name in enumerate(version.classes) if is_blank(name)]
     explained = [i for i in range(len(version.classes)) if i not in blank] or blank
     directions = head.contrasts(blank).coefficients.astype(np.float32)
@@ -47,20 +50,20 @@ def build_explainer(
 
 
 def match_backbones(version: ModelVersion, backbones: Sequence[Backbone]) -> tuple[Backbone, ...]:
-    """Return the backbone of each part of the version's features, in order.
+    """Return the backbone of each part of the version's features that is of whole images, in order; they come first.
 
-    Raises ModelError for a part that is not the whole image of a backbone in the settings.
+    Raises ModelError for a part of another backbone than those in the settings.
     """
     required, known = version.tags["backbone"], {backbone.feature_id: backbone for backbone in backbones}
-    unknown = [part for part in split_ids(required) if part not in known]
+    whole = [part for part in split_ids(required) if region_view(part) is None]
+    unknown = [part for part in whole if part not in known]
     if unknown:
         raise ModelError(
             f"Model {version} uses features of {', '.join(unknown)}, which cannot be explained: the settings say "
-            f"{', '.join(known)}, and only features of whole images have maps. Explain with "
-            f"--backbone {backbone_names(required)}, the same weights and images settings, or choose another version "
-            "(--set score.model_version=N)."
+            f"{', '.join(known)}. Explain with --backbone {backbone_names(required)}, the same weights and images "
+            "settings, or choose another version (--set score.model_version=N)."
         )
-    return tuple(known[part] for part in split_ids(required))
+    return tuple(known[part] for part in whole)
 
 
 def _fit_surrogate(tables: Tables, version: ModelVersion) -> tuple[LinearHead, str]:

@@ -83,8 +83,23 @@ def test_what_has_no_maps_or_is_not_scored_is_refused_with_what_to_do(spark, tra
     with pytest.raises(DataError, match="irbis score"):
         explain.run(spark, trained)
     score.run(spark, trained)
-    with pytest.raises(ModelError, match=r"uses features of irbis_tiny@.*only features of whole images"):
+    with pytest.raises(ModelError, match=r"uses features of irbis_tiny@.*the settings say raw_pixels@"):
         explain.run(spark, changed(trained, "featurize", backbone="raw_pixels"), needs_review=False)
+
+
+def test_of_a_version_with_crops_the_whole_image_is_explained(spark, scored):
+    from pipelines.stages.featurize import stage as featurize
+    from pipelines.stages.train import stage as train
+
+    crops = changed(scored, "featurize", views=["whole", "motion"])
+    featurize.run(spark, crops)
+    train.run(spark, crops)
+    crops = changed(crops, "score", model_version="2")
+    score.run(spark, crops)
+    result = explain.run(spark, crops, needs_review=False)
+    assert (result.read, result.outcome) == (181, "with irbis/2, partial")
+    assert result.notes[0] == "irbis/2 also uses crops (motion): the boxes show what it sees in the whole image."
+    assert {row["method"] for row in boxes(spark, crops) if not row["failure"]} == {"partial"}
 
 
 def test_a_forest_is_explained_by_a_surrogate_and_the_result_says_so(spark, scored):
