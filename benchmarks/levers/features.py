@@ -20,7 +20,6 @@ from PIL import Image
 from pipelines.backbones import Backbone, load_backbone
 from pipelines.backbones.backbone import Embedding, Pixels
 from pipelines.engines import load_or_convert
-from pipelines.engines.arrow import with_flip
 from pipelines.engines.openvino_engine import OpenVinoEngine
 
 Features = NDArray[np.float32]
@@ -95,12 +94,12 @@ def _compute(rows: pd.DataFrame, view: str, flip: bool, backbone: Backbone) -> F
 def _compute_camera(rows: pd.DataFrame, view: str, flip: bool, backbone: Backbone) -> Features:
     """Return the features of the images of one camera; shape (n, 1) if all failed."""
     engine = OpenVinoEngine(load_or_convert(backbone, GRAPHS), backbone)
-    network = with_flip(engine, [True]) if flip else engine
     pixels = VIEWS[view](rows, backbone)
     readable = [i for i, item in enumerate(pixels) if not isinstance(item, Embedding)]
     left, parts = iter(readable), []
     while chunk := list(islice(left, engine.batch)):
-        parts.append(network(np.stack([pixels[i] for i in chunk])))
+        stacked = np.stack([pixels[i] for i in chunk])
+        parts.append(engine(np.ascontiguousarray(stacked[:, :, ::-1]) if flip else stacked))
     values = np.full((len(rows), parts[0].shape[1] if parts else 1), np.nan, np.float32)
     if parts:
         values[readable] = np.concatenate(parts)
