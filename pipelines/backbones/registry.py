@@ -26,7 +26,9 @@ class Architecture:
     `input_size_range`: the smallest and the largest input, in pixels a side. `licence` applies to the packaged or
     downloaded weights; the user's own file has its author's. Without `has_weights` there is nothing to load, and a
     weights file is an error. `map_layers` are the modules, after `remove_head`, whose outputs are pooled to the
-    features; `norm_layer` is the LayerNorm after `mean_norm`. Without `pooling` the features have no maps.
+    features; `norm_layer` is the LayerNorm after `mean_norm`. Without `pooling` the features have no maps. `map_grids`:
+    for each of these layers, the pixels from one cell to the next, and the pixel at the centre of the first: strided
+    convolutions with padding look at pixels 0, 2, 4 ..., those without at 1, 3, 5 ....
     """
 
     name: str
@@ -40,6 +42,7 @@ class Architecture:
     pooling: Pooling | None = None
     map_layers: tuple[str, ...] = ()
     norm_layer: str | None = None
+    map_grids: tuple[tuple[int, float], ...] = ()
 
 
 def get_architecture(name: str) -> Architecture:
@@ -59,6 +62,7 @@ def _torchvision(
     *,
     maps: str | None = "features",
     norm: str | None = None,
+    grid: tuple[int, float] = (32, 0),
     **preprocessing: Any,
 ) -> Architecture:
     def build() -> nn.Module:
@@ -77,6 +81,7 @@ def _torchvision(
         pooling=pooling,
         map_layers=(maps,) if maps else (),
         norm_layer=norm,
+        map_grids=(grid,) if maps else (),
     )
 
 
@@ -126,6 +131,7 @@ ARCHITECTURES = {
             licence="irbis's (Apache-2.0); trained on synthetic images only",
             pooling="mean_std",
             map_layers=("stage1", "stage2", "stage3"),
+            map_grids=((4, 0), (8, 0), (16, 0)),
         ),
         # A baseline without a network: 3,072 normalised pixels, all red ones first, row by row.
         Architecture(
@@ -137,14 +143,21 @@ ARCHITECTURES = {
             input_size_range=(32, 32),
             has_weights=False,
         ),
-        _torchvision("squeezenet1_1", _pool_squeezenet, "classifier", maps="0"),
+        _torchvision("squeezenet1_1", _pool_squeezenet, "classifier", maps="0", grid=(16, 15)),
         _torchvision("mobilenet_v2", _replace_layer("classifier"), "classifier", resize=232),
         _torchvision("mobilenet_v3_small", _replace_layer("classifier"), "classifier"),
         _torchvision("mobilenet_v3_large", _replace_layer("classifier"), "classifier", resize=232),
         _torchvision("resnet18", _replace_layer("fc"), "fc", maps="layer4"),
         _torchvision("resnet50", _replace_layer("fc"), "fc", maps="layer4", resize=232),
         _torchvision("efficientnet_b0", _replace_layer("classifier"), "classifier", interpolation="bicubic"),
-        _torchvision("convnext_tiny", _replace_layer("classifier", 2), "classifier.2", norm="classifier.0", resize=236),
+        _torchvision(
+            "convnext_tiny",
+            _replace_layer("classifier", 2),
+            "classifier.2",
+            norm="classifier.0",
+            grid=(32, 15.5),
+            resize=236,
+        ),
         _torchvision("vit_b_16", _replace_layer("heads"), "heads", (224, 224), maps=None),
     )
 }

@@ -17,6 +17,16 @@ GRID = 64  # points a side of the enlarged map: a box is exact to 1/64 of the ne
 THRESHOLD = 0.4  # of the range of the map; the best mean overlap with the true boxes of the sample set
 
 
+class MapGrid(NamedTuple):
+    """Where the cells of a map are, along both sides, in fractions of the side of the grid that maps are added on.
+
+    `step`: from the centre of one cell to that of the next. `start`: the centre of the first.
+    """
+
+    step: float
+    start: float
+
+
 class Attention(NamedTuple):
     """The box of a map's largest component and the maximum (x, y) in it, in fractions of the network's input."""
 
@@ -24,17 +34,11 @@ class Attention(NamedTuple):
     peak: tuple[float, float]
 
 
-def combine(maps: Sequence[Floats], coverages: Sequence[float], grid: int = GRID) -> Floats:
-    """Return the sum of maps on one grid, shape (n, grid, grid), by bilinear interpolation.
-
-    `maps`: arrays of shape (n, h, w), of any sizes, of squares with the same centre. `coverages`: the relative side of
-    each square; the grid is that of the first.
-    """
+def combine(maps: Sequence[Floats], grids: Sequence[MapGrid], grid: int = GRID) -> Floats:
+    """Return the sum of maps of any sizes (n, h, w) on one grid, shape (n, grid, grid), by bilinear interpolation."""
     total = np.zeros((len(maps[0]), grid, grid))
-    for values, coverage in zip(maps, coverages, strict=True):
-        relative = coverages[0] / coverage
-        rows = _interpolation(values.shape[1], grid, relative)
-        columns = _interpolation(values.shape[2], grid, relative)
+    for values, cells in zip(maps, grids, strict=True):
+        rows, columns = (_interpolation(size, grid, cells) for size in values.shape[1:])
         total += rows @ values @ columns.T
     return total
 
@@ -60,10 +64,9 @@ def locate(values: Floats, threshold: float = THRESHOLD) -> Attention | None:
 
 
 @cache
-def _interpolation(size: int, grid: int, relative: float) -> Floats:
-    """Return the matrix (grid, size) of bilinear interpolation; `relative`: side of the grid in sides of the map."""
-    centres = 0.5 + ((np.arange(grid) + 0.5) / grid - 0.5) * relative
-    position = np.clip(centres * size - 0.5, 0, size - 1)
+def _interpolation(size: int, grid: int, cells: MapGrid) -> Floats:
+    """Return the matrix (grid, size) of bilinear interpolation; beyond the outer cells their values are repeated."""
+    position = np.clip(((np.arange(grid) + 0.5) / grid - cells.start) / cells.step, 0, size - 1)
     lower = np.minimum(position.astype(int), max(size - 2, 0))
     fraction = position - lower
     matrix = np.zeros((grid, size))

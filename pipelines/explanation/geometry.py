@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.explanation.boxes import Attention
+from pipelines.explanation.boxes import Attention, MapGrid
 from pipelines.images.crop import Box
 from pipelines.images.preprocess import Preprocessing
 
@@ -10,6 +10,15 @@ from pipelines.images.preprocess import Preprocessing
 def coverage(preprocessing: Preprocessing) -> float:
     """Return the side of the network's input relative to what crop mode resizes the shorter side to; else 1."""
     return preprocessing.size / preprocessing.resize if preprocessing.resize_mode == "crop" else 1.0
+
+
+def place_cells(stride: float, first: float, preprocessing: Preprocessing, reference: Preprocessing) -> MapGrid:
+    """Return where the cells of a map are in the input of a reference backbone, which has the same centre.
+
+    `stride` and `first`: pixels between cells and the pixel at the centre of the first, in the map's own input.
+    """
+    size, relative = preprocessing.size, coverage(preprocessing) / coverage(reference)
+    return MapGrid(stride / size * relative, 0.5 + ((first + 0.5) / size - 0.5) * relative)
 
 
 def input_region(preprocessing: Preprocessing, width: int, height: int) -> Box:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.explanation.boxes import Attention
-from pipelines.explanation.geometry import input_region, to_image
+from pipelines.explanation.boxes import Attention, MapGrid
+from pipelines.explanation.geometry import input_region, place_cells, to_image
 from pipelines.images.crop import Box
 from pipelines.images.preprocess import Preprocessing
 
@@ -43,3 +43,11 @@ def test_a_box_that_reaches_into_the_padding_is_clipped_to_the_image() -> None:
     region = input_region(Preprocessing(resize_mode="pad"), 400, 200)
     found = to_image(Attention(Box(0.25, 0, 0.5, 0.5), (0.5, 0.1)), region)
     assert found == (Box(0.25, 0.0, 0.5, 0.5), (0.5, 0.0))
+
+
+def test_the_cells_of_a_padded_network_begin_at_the_first_pixel_and_those_of_a_wider_view_outside() -> None:
+    narrow = Preprocessing(size=128, resize=256, resize_mode="crop")
+    assert place_cells(32, 0, narrow, narrow) == MapGrid(0.25, 0.5 / 128)
+    assert place_cells(32, 15.5, narrow, narrow) == MapGrid(0.25, 0.125)
+    wide = Preprocessing(size=256, resize=256, resize_mode="crop")
+    assert place_cells(32, 15.5, wide, narrow) == MapGrid(0.25, 0.125 - 0.5)

@@ -16,11 +16,12 @@ import pyarrow as pa
 
 from pipelines.backbones import Backbone, Embedding
 from pipelines.backbones.backbone import Pixels
+from pipelines.backbones.registry import get_architecture
 from pipelines.engines.map_engine import MapEngine, MappedFeatures, require_consistent, require_maps
 from pipelines.errors import ImageError
 from pipelines.explanation.boxes import Attention, combine, locate
 from pipelines.explanation.contributions import Contributions, contributions
-from pipelines.explanation.geometry import coverage, input_region, to_image
+from pipelines.explanation.geometry import input_region, place_cells, to_image
 from pipelines.images.decode import decode
 from pipelines.prefetch import prefetch_map
 
@@ -113,30 +114,27 @@ class Explainer:
     ) -> Iterator[Attention | None]:
         labels = [self.choose(item.scores) for item, _ in images]
         pixels = [np.stack(views) for views in zip(*(inputs.pixels for _, inputs in images), strict=True)]
-        maps = self._maps(labels, pixels, engines)
-        if self.average_flip:
-            flipped = self._maps(labels, [np.ascontiguousarray(each[:, :, ::-1]) for each in pixels], engines)
-            maps = [
-                ((plain + other[:, :, ::-1]) / 2, side) for (plain, side), (other, _) in zip(maps, flipped, strict=True)
-            ]
-        canvas = combine([values for values, _ in maps], [side for _, side in maps])
+        canvas = self._canvas(labels, pixels, engines)
+        if self.average_flip:  # cells of the flipped image lie between those of the image
+            mirrored = [np.ascontiguousarray(each[:, :, ::-1]) for each in pixels]
+            canvas = (canvas + self._canvas(labels, mirrored, engines)[:, :, ::-1]) / 2
         for (_, inputs), values in zip(images, canvas, strict=True):
             found = locate(values)
             region = input_region(self.backbones[0].preprocessing, inputs.width, inputs.height)
             yield to_image(found, region) if found else None
 
-    def _maps(
-        self, labels: Sequence[int], pixels: Sequence[Pixels], engines: Sequence[MapEngine]
-    ) -> list[tuple[Floats, float]]:
-        """Return contribution maps of shape (n, h, w), each with the coverage of its backbone's input."""
+    def _canvas(self, labels: Sequence[int], pixels: Sequence[Pixels], engines: Sequence[MapEngine]) -> Floats:
+        """Return the sum of all contribution maps, on a grid over the input of the first backbone."""
         outputs = [engine.compute_maps(each) for engine, each in zip(engines, pixels, strict=True)]
         norms = [engine.norm for engine in engines]
         each_backbone = split_contributions(self.directions[labels], self.backbones, outputs, norms)
-        return [
-            (values, coverage(backbone.preprocessing))
-            for backbone, found in zip(self.backbones, each_backbone, strict=True)
-            for values in found.maps
+        reference = self.backbones[0].preprocessing
+        grids = [
+            place_cells(*grid, backbone.preprocessing, reference)
+            for backbone in self.backbones
+            for grid in get_architecture(backbone.name).map_grids
         ]
+        return combine([values for found in each_backbone for values in found.maps], grids)
 
 
 def split_contributions(
