@@ -41,7 +41,6 @@ def sweep(origins: dict[str, SourcedValue], verbose: bool, file: str, only_init:
     if shard and only_init:
         raise click.UsageError("--init is for all shards at once: give either --init or --shard.")
     part, plan = Shard.parse(shard or "1/1"), read_plan(file, origins)
-    backbones = plan.choices("featurize.backbone", origins["featurize.backbone"].value)
     words = ["sweep", str(Path(file).absolute())]
     writes = ("sweep",) if part.is_all else ()  # one shard of several writes only trials, to MLflow
     with (
@@ -55,18 +54,13 @@ def sweep(origins: dict[str, SourcedValue], verbose: bool, file: str, only_init:
         spark = get_session(_with_lightgbm_jars(settings, plan.choices("train.classifier", None)), verbose=verbose)
         recorder.attach_session(spark)
         settings = apply_dataset(origins, spark, settings)
-        for backbone in backbones if part.is_all else []:  # features of each backbone are computed once
-            with_backbone = resolve_secrets(build_settings(_override(origins, "featurize.backbone", backbone)))
-            print_result(featurize.run(spark, with_backbone), recorder)
+        for chosen in plan.feature_settings(origins) if part.is_all else ():  # features are computed once
+            print_result(featurize.run(spark, resolve_secrets(build_settings(chosen))), recorder)
         name = Path(file).stem
         result = (
             init_sweep(spark, settings, plan, name) if only_init else run(spark, settings, plan, name, origins, part)
         )
         print_result(result, recorder)
-
-
-def _override(origins: dict[str, SourcedValue], key: str, value: object) -> dict[str, SourcedValue]:
-    return {**origins, key: SourcedValue(value, "the sweep")}
 
 
 def _with_lightgbm_jars(settings: Settings, classifiers: list[str]) -> Settings:

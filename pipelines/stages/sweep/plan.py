@@ -22,7 +22,7 @@ FIXED_KEYS = {
     *("fractions", "split_salt", "exclude_labels", "classes_of_interest", "min_groups_per_class"),
     *("cv_folds", "gate_metric", "bootstrap_resamples"),
 }
-EXTRA_KEYS = ("featurize.backbone", "featurize.horizontal_flip")
+EXTRA_KEYS = ("featurize.backbone", "featurize.views", "featurize.horizontal_flip")
 
 Choices = Annotated[list[bool | int | float | str | None], Field(min_length=1)]
 
@@ -90,6 +90,12 @@ class SweepPlan(SettingsSection):
         """Return the listed values of a setting; the default if it is not swept, nothing for a range."""
         values = self.space.get(key, [default])
         return values if isinstance(values, list) else []
+
+    def feature_settings(self, origins: Mapping[str, SourcedValue]) -> Iterator[dict[str, SourcedValue]]:
+        """Yield the settings with every combination of backbone, views and flip of the plan."""
+        for values in itertools.product(*(self.choices(key, origins[key].value) for key in EXTRA_KEYS)):
+            chosen = {key: SourcedValue(value, "the sweep") for key, value in zip(EXTRA_KEYS, values, strict=True)}
+            yield {**origins, **{key: value for key, value in chosen.items() if key in self.space}}
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Yield every combination of the choices of a grid, whose space has no ranges."""

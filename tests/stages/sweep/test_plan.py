@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config.loader import load_sourced_values
+from pipelines.config.loader import build_settings, load_sourced_values
 from pipelines.errors import SettingsError
 from pipelines.stages.sweep.plan import read_plan
 
@@ -114,3 +114,16 @@ def test_a_file_that_is_no_plan_is_refused(plan_of, tmp_path):
 )
 def test_the_plans_that_come_along_are_sound(path):
     assert read_plan(str(path), load_sourced_values(None, {})).n_trials > 1
+
+
+def test_features_are_needed_for_every_combination_of_backbone_and_views(plan_of):
+    origins = load_sourced_values(None, {"featurize.horizontal_flip": "true"})
+    both = "featurize.backbone: [irbis_tiny, raw_pixels], featurize.views: [whole, 'whole,motion']"
+    found = [build_settings(each).featurize for each in plan_of(f"space: {{{both}}}").feature_settings(origins)]
+    assert [(each.backbone, each.views) for each in found] == [
+        ("irbis_tiny", ["whole"]),
+        ("irbis_tiny", ["whole", "motion"]),
+        ("raw_pixels", ["whole"]),
+        ("raw_pixels", ["whole", "motion"]),
+    ]
+    assert all(each.horizontal_flip for each in found)

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pyspark.sql.utils import IllegalArgumentException
 
-from pipelines.config.loader import SourcedValue, flatten, load_sourced_values
+from pipelines.config.loader import SourcedValue, build_settings, flatten, load_sourced_values
 from pipelines.errors import DataError, SettingsError
+from pipelines.stages.featurize import stage as featurize
 from pipelines.stages.sweep import stage as sweep
 from pipelines.stages.sweep import trial as trial_module
 from pipelines.stages.sweep.plan import Shard, SweepPlan
@@ -58,6 +59,16 @@ def test_every_combination_is_a_nested_run_and_the_best_is_the_command_that_trai
     again = sweep.run(spark, settings, plan(parallel=2), "grid", origins)
     assert (again.written, again.notes) == (0, result.notes)
     assert len(nested(settings)[1]) == 4
+
+
+def test_views_are_compared(spark, settings, origins):
+    views = plan(space={"featurize.views": ["whole", "whole,motion"]})
+    for chosen in views.feature_settings(origins):
+        featurize.run(spark, build_settings(chosen))
+    result = sweep.run(spark, settings, views, "grid", origins)
+    assert (result.read, result.written, result.failures) == (180, 2, {})
+    losses = {run.data.params["featurize.views"]: run.data.metrics["log_loss"] for run in nested(settings)[1]}
+    assert losses.keys() == {"whole", "whole,motion"} and losses["whole"] != losses["whole,motion"]
 
 
 def test_an_interrupted_sweep_goes_on_where_it_was(spark, settings, origins, monkeypatch):
