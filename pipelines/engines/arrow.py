@@ -49,15 +49,26 @@ def with_looks(network: Network, looks: Sequence[Look]) -> Network:
     """Concatenate the features of crops of an image and of their horizontal flips, one block for each look.
 
     With a single crop the returned function takes pixels of shape (n, side, side, 3), otherwise
-    (n, crops, side, side, 3).
+    (n, crops, side, side, 3). Where a crop equals the first one, because it is of the whole image too, its features are
+    copied.
     """
     if not any(crop or flip for crop, flip in looks):
         return network
 
     def run(pixels: Pixels) -> Features:
         crops = pixels.swapaxes(0, 1) if pixels.ndim == 5 else pixels[np.newaxis]
-        views = (crops[crop][:, :, ::-1] if flip else crops[crop] for crop, flip in looks)
-        return np.concatenate([network(np.ascontiguousarray(view)) for view in views], axis=1)
+        features: dict[Look, Features] = {}
+        for crop, flip in looks:
+            view = crops[crop][:, :, ::-1] if flip else crops[crop]
+            first = features.get((0, flip))
+            if first is None:
+                features[crop, flip] = network(np.ascontiguousarray(view))
+                continue
+            differs = np.array([not np.array_equal(*pair) for pair in zip(crops[0], crops[crop], strict=True)])
+            features[crop, flip] = first.copy()
+            if differs.any():
+                features[crop, flip][differs] = network(np.ascontiguousarray(view[differs]))
+        return np.concatenate([features[look] for look in looks], axis=1)
 
     return run
 

@@ -72,6 +72,22 @@ def test_each_look_takes_its_crop() -> None:
     np.testing.assert_array_equal(run(pixels), np.concatenate([first, second, second[:, ::-1]], axis=1))
 
 
+def test_a_crop_of_the_whole_image_is_not_computed_again() -> None:
+    passed = []
+
+    def network(values: Any) -> Any:
+        passed.append(len(values))
+        return values[:, 0, :, 0].astype(np.float32)
+
+    pixels = np.arange(3 * 2 * 1 * 3 * 3, dtype=np.uint8).reshape(3, 2, 1, 3, 3)
+    pixels[1, 1] = pixels[1, 0]  # the crop of the second image is the whole image
+    looks = ((0, False), (0, True), (1, False), (1, True))
+    found = with_looks(network, looks)(pixels)
+    whole, crop = pixels[:, 0, 0, :, 0], pixels[:, 1, 0, :, 0]
+    np.testing.assert_array_equal(found, np.concatenate([whole, whole[:, ::-1], crop, crop[:, ::-1]], axis=1))
+    assert passed == [3, 3, 2, 2]
+
+
 def test_boxes_reach_the_reader_and_fallbacks_pass_through() -> None:
     seen: list[Any] = []
 
