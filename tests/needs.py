@@ -50,7 +50,6 @@ def refuse_processes(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) 
     """Fail a unit test that starts a process: it belongs among those marked `process`."""
     platform.processor()  # asked for by the Azure SDK; runs `uname` once and is cached
     if request.node.get_closest_marker("unit"):
-
         start = subprocess.Popen.__init__
 
         def refuse(self: Any, command: Any, *arguments: Any, **options: Any) -> None:
