@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli.filters import filter_options
 from pipelines.cli.options import apply_dataset, common_options, irbis
 from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.databricks.secrets import resolve_secrets
 
-DAY = click.DateTime(["%Y-%m-%d"])
+if TYPE_CHECKING:
+    from pipelines.exchange.rows import Filters
 
 
 @irbis.command("export")
 @click.option("--to", "name", metavar="FORMAT", required=True, help="Format, such as flat or timelapse.")
 @click.option("--out", metavar="DIR", help="Folder for the files; default: WORKSPACE/exports/FORMAT.")
-@click.option("--station", "stations", metavar="NAME", multiple=True, help="Only this station; repeatable.")
-@click.option("--since", metavar="YYYY-MM-DD", type=DAY, help="Only images of this day and later.")
-@click.option("--until", metavar="YYYY-MM-DD", type=DAY, help="Only images of this day and earlier.")
-@click.option("--label", "names", metavar="LABEL", multiple=True, help="Only this label or prediction; repeatable.")
-@click.option("--reviewed/--not-reviewed", default=None, help="Only images that a person has, or has not, decided on.")
+@filter_options
 @common_options
 def export_images(
     origins: dict[str, SourcedValue],
     verbose: bool,
     name: str,
     out: str | None,
-    stations: tuple[str, ...],
-    since: datetime | None,
-    until: datetime | None,
-    names: tuple[str, ...],
-    reviewed: bool | None,
+    filters: Filters,
 ) -> None:
     """Write images with their labels and predictions in the format of another program."""
     from pipelines.exchange.export import export, find_exporter
-    from pipelines.exchange.rows import Filters
     from pipelines.spark.session import get_session
 
     find_exporter(name)  # before Spark starts
     settings = resolve_secrets(build_settings(origins))
     spark = get_session(settings, verbose=verbose, cache_classes=False)
-    filters = Filters(stations, since and since.date(), until and until.date(), names, reviewed)
     folder = Path(out) if out else None
     result = export(spark, apply_dataset(origins, spark, settings), name, folder, filters)
     for note in result.notes:

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.exchange import DAY
+from pipelines.cli.filters import filter_options
 from pipelines.cli.options import apply_dataset, common_options, irbis
 from pipelines.cli.stages import locked_workspace, print_result
 from pipelines.config.loader import SourcedValue
 from pipelines.runs.package import non_default_settings
 
+if TYPE_CHECKING:
+    from pipelines.exchange.rows import Filters
+
 
 @irbis.command()
 @click.option("--all", "everything", is_flag=True, help="Also images that need no review.")
-@click.option("--station", "stations", metavar="NAME", multiple=True, help="Only this station; repeatable.")
-@click.option("--since", metavar="YYYY-MM-DD", type=DAY, help="Only images of this day and later.")
-@click.option("--until", metavar="YYYY-MM-DD", type=DAY, help="Only images of this day and earlier.")
-@click.option("--label", "names", metavar="LABEL", multiple=True, help="Only this label or prediction; repeatable.")
-@click.option("--reviewed/--not-reviewed", default=None, help="Only images that a person has, or has not, decided on.")
+@filter_options
 @common_options
 def explain(
     origins: dict[str, SourcedValue],
     verbose: bool,
     everything: bool,
-    stations: tuple[str, ...],
-    since: datetime | None,
-    until: datetime | None,
-    names: tuple[str, ...],
-    reviewed: bool | None,
+    filters: Filters,
 ) -> None:
     """Compute where the model looks in images that need review: a box for each, in the table boxes."""
     from pipelines.exchange.rows import Filters, export_rows, find_images_root, select_rows
     from pipelines.runs.recorder import record_run
 
-    filters = Filters(stations, since and since.date(), until and until.date(), names, reviewed)
     with (
         locked_workspace(("explain",), origins) as settings,
         record_run(("explain",), settings, non_default_settings(origins)[0]) as recorder,
