@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class Embedding(NamedTuple):
 
 
 ReadFn = Callable[[Any], "Pixels | Embedding"]
+Inputs = TypeVar("Inputs")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Backbone:
         if batch < 1:
             raise ValueError(f"batch is {batch}: 1 or more was expected")
         default: ReadFn = self.load_pixels if network else self._load_pixels_pillow
-        load = _catch_image_errors(read) if read else default
+        load = catch_image_errors(read) if read else default
         run = network or self._compute_reference
         with prefetch_map(load, images, decode_threads, 2 * batch) as decoded:
             batches = iter(lambda: list(islice(decoded, batch)), [])
@@ -146,10 +147,10 @@ class Backbone:
         return reference_features(self, pixels)
 
 
-def _catch_image_errors(read: ReadFn) -> ReadFn:
+def catch_image_errors(read: Callable[[Any], Inputs | Embedding]) -> Callable[[Any], Inputs | Embedding]:
     """Wrap `read` so that an ImageError becomes an Embedding."""
 
-    def read_or_fail(content: Any) -> Pixels | Embedding:
+    def read_or_fail(content: Any) -> Inputs | Embedding:
         try:
             return read(content)
         except ImageError as error:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.backbones import Backbone, Embedding
-from pipelines.backbones.backbone import Pixels
+from pipelines.backbones.backbone import Pixels, catch_image_errors
 from pipelines.backbones.registry import get_architecture
 from pipelines.engines.map_engine import MapEngine, MappedFeatures, require_consistent, require_maps
 from pipelines.errors import ImageError
@@ -96,7 +96,7 @@ class Explainer:
         An image that cannot be decoded yields an Embedding with the failure instead.
         """
         batch, is_first = engines[0].batch, True
-        load = partial(_load, _catch_image_errors(read))
+        load = partial(_load, catch_image_errors(read))
         with prefetch_map(load, items, decode_threads, 2 * batch) as loaded:
             while chunk := list(islice(loaded, batch)):
                 readable = [(item, inputs) for item, inputs in chunk if isinstance(inputs, Inputs)]
@@ -203,13 +203,3 @@ def _iter_items(batches: Iterable[pa.RecordBatch]) -> Iterator[Item]:
 def _load(read: ReadFn, item: Item) -> tuple[Item, Inputs | Embedding]:
     inputs = read(item.content)
     return item._replace(content=None), inputs
-
-
-def _catch_image_errors(read: ReadFn) -> ReadFn:
-    def read_or_fail(content: bytes | None) -> Inputs | Embedding:
-        try:
-            return read(content)
-        except ImageError as error:
-            return Embedding(None, str(error.failure), error.detail)
-
-    return read_or_fail

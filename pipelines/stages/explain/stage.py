@@ -25,7 +25,7 @@ from pipelines.engines.arrow import freeze_gc
 from pipelines.formatting import pluralize
 from pipelines.images.subprocess_decoder import time_limited_reader
 from pipelines.progress import progress
-from pipelines.spark.runtime import sql_conf
+from pipelines.spark.image_batches import image_batches, rows_per_batch
 from pipelines.spark.session import task_threads
 from pipelines.stages.explain.explainer import BOXES_DDL, Explainer, Item, Result, explain_batches, load_inputs
 from pipelines.stages.explain.model import build_explainer
@@ -38,7 +38,6 @@ from pipelines.workspace.hold import pin_table
 from pipelines.workspace.tables import Tables, content_ingested_at, count_failures
 
 ROW_BYTES = 400
-BATCH_BYTES, MAX_BATCH_BYTES, MAX_BATCH_ROWS = 4 * 2**20, 32 * 2**20, 256  # of an Arrow batch, as in featurize
 RunFn = Callable[[Iterable[Item]], Iterator[Result]]
 
 
@@ -76,11 +75,7 @@ def run(
     explainer, notes = build_explainer(tables, settings, tracking, version)
     now = datetime.now(timezone.utc)
     job = _Job(tables, explainer.without_weights(), _make_runner(spark, explainer, settings.featurize), version, now)
-    with sql_conf(
-        spark,
-        spark__sql__execution__arrow__maxRecordsPerBatch=counts.batch_rows,
-        spark__sql__parquet__columnarReaderBatchSize=counts.batch_rows,
-    ):
+    with image_batches(spark, rows_per_batch(counts.images, counts.size, counts.largest)):
         per_commit = settings.featurize.images_per_commit
         for chunk, count in split_into_chunks(pending, counts.images, per_commit, "ingested_at", "path"):
             replaced = tables.bytes_on_disk("boxes") if counts.replaced else 0  # an upsert may rewrite all
@@ -107,12 +102,6 @@ class _Counts:
         readable = F.when(F.col("failure").isNull(), F.col("size"))
         replaced = F.count(F.when(F.col("is_replaced"), 1))
         return [F.count("*"), replaced, F.sum(readable), F.max(readable), F.min(content_ingested_at())]
-
-    @property
-    def batch_rows(self) -> int:
-        """Return the number of images per Arrow batch."""
-        typical = BATCH_BYTES * self.images // max(1, self.size or 0)
-        return max(1, min(typical, MAX_BATCH_BYTES // max(1, self.largest or 0), MAX_BATCH_ROWS))
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,9 @@ from pipelines.localisation.arrow import (
 )
 from pipelines.progress import progress
 from pipelines.schemas import REGIONS, parse_ddl
-from pipelines.spark.runtime import sql_conf
+from pipelines.spark.image_batches import image_batches, rows_per_batch
 from pipelines.stages.featurize.detected_boxes import detected_boxes
 from pipelines.stages.featurize.windows import camera_windows, images_to_locate
-from pipelines.stages.featurize.work_plan import rows_per_batch
 from pipelines.workspace.free_space import require_free_space
 from pipelines.workspace.hold import pin_table
 from pipelines.workspace.regions import read_regions
@@ -82,12 +81,7 @@ def _locate_motion(tables: Tables, settings: Settings, pending: DataFrame, locat
     chunks = placed.groupBy("chunk").agg(*measures, F.min(content_ingested_at()).alias("since"))
     for chunk in chunks.orderBy("chunk").collect():  # one row per commit
         require_free_space(tables, chunk["count"] * ROW_BYTES, "The next commit of regions")
-        batch_rows = rows_per_batch(chunk["count"], chunk["size"] or 0, chunk["largest"] or 1)
-        with sql_conf(
-            tables.spark,
-            spark__sql__execution__arrow__maxRecordsPerBatch=batch_rows,
-            spark__sql__parquet__columnarReaderBatchSize=batch_rows,
-        ):
+        with image_batches(tables.spark, rows_per_batch(chunk["count"], chunk["size"], chunk["largest"])):
             rows = placed.where(F.col("chunk") == chunk["chunk"])
             _append_chunk(tables, settings.images, rows, chunk, view, now)
 

@@ -28,7 +28,7 @@ from pipelines.engines.arrow import EmbedFn
 from pipelines.errors import DataError
 from pipelines.formatting import pluralize
 from pipelines.progress import progress
-from pipelines.spark.runtime import sql_conf
+from pipelines.spark.image_batches import image_batches
 from pipelines.stages.featurize.compute import compute_features, failure_rows, make_embedder
 from pipelines.stages.featurize.locate import fallback_notes, locate
 from pipelines.stages.featurize.work_plan import WorkUnit, count_pending, plan_work
@@ -133,11 +133,7 @@ def _run_work_unit(tables: Tables, options: Featurize, unit: WorkUnit, pending: 
     spark = tables.spark
     engine_options = (options.engine, options.device, options.batch_size, options.weights_cache)
     embed = make_embedder(spark, unit.backbone, *engine_options, unit.crops, unit.looks)
-    with sql_conf(
-        spark,
-        spark__sql__execution__arrow__maxRecordsPerBatch=unit.batch_rows,
-        spark__sql__parquet__columnarReaderBatchSize=unit.batch_rows,
-    ):
+    with image_batches(spark, unit.batch_rows):
         per_commit = options.images_per_commit
         for chunk, count in split_into_chunks(unit.rows(pending), unit.count, per_commit, "ingested_at", "path"):
             replaced = tables.bytes_on_disk("features") if unit.replaced_count else 0  # an upsert may rewrite all

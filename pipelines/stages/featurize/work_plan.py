@@ -12,11 +12,8 @@ from pyspark.sql import functions as F
 from pipelines.backbones import Backbone
 from pipelines.engines.arrow import Look
 from pipelines.feature_ids import FLIPPED_SUFFIX, region_view
+from pipelines.spark.image_batches import rows_per_batch
 from pipelines.workspace.tables import content_ingested_at
-
-# Typical and maximum size of an Arrow and of a Parquet batch: a task reads a whole batch before the worker gets its
-# first image, but each batch costs the worker a quarter of a millisecond.
-_BATCH_BYTES, _MAX_BATCH_BYTES, _MAX_BATCH_ROWS = 4 * 2**20, 32 * 2**20, 256
 
 
 @dataclass(frozen=True)
@@ -52,12 +49,6 @@ class WorkUnit:
         identity = self.backbone.feature_id
         own = F.filter("lacking", lambda part: (part == identity) | part.startswith(f"{identity}/"))
         return pending.where(own == F.array(*map(F.lit, self.views)))
-
-
-def rows_per_batch(count: int, size: int, largest: int) -> int:
-    """Return the number of images per batch, by their mean size; all being as large as the largest must fit too."""
-    typical = _BATCH_BYTES * count // max(1, size)
-    return max(1, min(typical, _MAX_BATCH_BYTES // largest, _MAX_BATCH_ROWS))
 
 
 def count_pending(pending: DataFrame) -> list[Row]:
