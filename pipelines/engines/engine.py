@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # workers import this module but need no settings
     from pipelines.config.settings import EngineName, Settings
 
 _MAX_CACHED = 2  # engines per process
-_engines: dict[tuple[str, str, str, int, bool], Any] = {}
+_engines: dict[tuple[str, str, str, int, str], Any] = {}
 
 
 class Engine(Protocol):
@@ -68,7 +68,7 @@ class EngineFactory:
         return engine
 
     def _cached(self, build: Callable[[str, int, int], Any], device: str, threads: int, batch: int) -> Any:
-        key = (self.backbone.feature_id, self.digest, device, batch, build == self._build)
+        key = (self.backbone.feature_id, self.digest, device, batch, build.__name__)
         if key not in _engines:
             while len(_engines) >= _MAX_CACHED:
                 _engines.pop(next(iter(_engines)))

@@ -6,7 +6,7 @@ the forward pass and the maps run in one function on the executors; maps are not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -18,15 +18,15 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.backbones import Backbone
 from pipelines.config.settings import Featurize, Settings
-from pipelines.engines import EngineFactory, load_or_convert, require_packages, uses_openvino
+from pipelines.engines import require_packages
 from pipelines.engines.arrow import freeze_gc
 from pipelines.formatting import pluralize
 from pipelines.images.subprocess_decoder import time_limited_reader
 from pipelines.progress import progress
 from pipelines.spark.image_batches import image_batches, rows_per_batch
 from pipelines.spark.session import task_threads
+from pipelines.stages.broadcast_engine import assigned_gpus, broadcast_engine
 from pipelines.stages.explain.explainer import BOXES_DDL, Explainer, Item, Result, explain_batches, load_inputs
 from pipelines.stages.explain.model import build_explainer
 from pipelines.stages.explain.pending import KEYS, images_to_explain
@@ -149,8 +149,8 @@ def _compute_boxes(
 
 def _make_runner(spark: SparkSession, explainer: Explainer, options: Featurize) -> RunFn:
     """Return the function that explains images on the executors; weights or converted networks are broadcast."""
-    is_converted = uses_openvino(options.engine, options.device)
-    engines = [_broadcast_factory(spark, backbone, options, is_converted) for backbone in explainer.backbones]
+    chosen = (options.engine, options.device, options.weights_cache)
+    factories = [broadcast_engine(spark, backbone, *chosen) for backbone in explainer.backbones]
     light = explainer.without_weights()
     directions = spark.sparkContext.broadcast(light.directions)
     light = light.with_directions(np.empty((0, 0), np.float32))
@@ -158,32 +158,15 @@ def _make_runner(spark: SparkSession, explainer: Explainer, options: Featurize) 
 
     def run(items: Iterable[Item]) -> Iterator[Result]:
         task = TaskContext.get()
-        gpu = task.resources().get("gpu") if task else None
-        gpus: Sequence[str] = gpu.addresses if gpu else ()
-        built = [make().get_with_maps(device, gpus=gpus, threads=threads, batch=batch) for make in engines]
+        gpus = assigned_gpus()
+        engines = [make().get_with_maps(device, gpus=gpus, threads=threads, batch=batch) for make in factories]
         if task:
             freeze_gc()
-        decode_threads = threads if built[0].max_concurrent_calls > 1 else 0
+        decode_threads = threads if engines[0].max_concurrent_calls > 1 else 0
         load = partial(load_inputs, light.backbones)
         max_seconds, attempt = light.backbones[0].max_seconds, task.attemptNumber() if task else None
         whole = light.with_directions(directions.value)
         with time_limited_reader(load, max_seconds, attempt) as read:
-            yield from whole.explain(items, built, read, decode_threads=decode_threads)
+            yield from whole.explain(items, engines, read, decode_threads=decode_threads)
 
     return run
-
-
-def _broadcast_factory(
-    spark: SparkSession, backbone: Backbone, options: Featurize, is_converted: bool
-) -> Callable[[], EngineFactory]:
-    if not is_converted:
-        backbone.check()
-    light, context = backbone.without_weights(), spark.sparkContext
-    weights = context.broadcast(backbone.weights)
-    converted = load_or_convert(backbone, options.weights_cache) if is_converted else None
-    digest, graph = (converted.digest, context.broadcast(converted)) if converted else ("", None)
-
-    def make() -> EngineFactory:
-        return EngineFactory(light, lambda: weights.value, (lambda: graph.value) if graph else None, digest)
-
-    return make

@@ -11,10 +11,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.backbones import Backbone, Embedding
-from pipelines.backbones.devices import require_torch
 from pipelines.backbones.views import ViewReader
 from pipelines.config.settings import EngineName
-from pipelines.engines import EngineFactory, load_or_convert, uses_openvino
 from pipelines.engines.arrow import (
     BOXES_PREFIX,
     FALLBACKS,
@@ -30,6 +28,7 @@ from pipelines.engines.arrow import (
 from pipelines.feature_ids import region_view
 from pipelines.images.subprocess_decoder import time_limited_reader
 from pipelines.spark.session import task_threads
+from pipelines.stages.broadcast_engine import assigned_gpus, broadcast_engine
 
 
 def make_embedder(
@@ -47,22 +46,13 @@ def make_embedder(
     `crops`: what is cut from each image, None for the whole image; with any other crop the function takes
     CroppedImages. `looks`: for each view of an image, its crop and whether it is flipped.
     """
-    is_converted = uses_openvino(engine, device)
-    if not is_converted:
-        require_torch(f"engine = {engine}, device = {device}")
-        backbone.check()
-    context, light = spark.sparkContext, backbone.without_weights()
-    weights = context.broadcast(backbone.weights)
-    converted = load_or_convert(backbone, cache) if is_converted else None
-    digest, graph = (converted.digest, context.broadcast(converted)) if converted else ("", None)
-    threads = task_threads(spark)
+    make_factory = broadcast_engine(spark, backbone, engine, device, cache)
+    light, threads = backbone.without_weights(), task_threads(spark)
     load = light.load_pixels if list(crops) == [None] else ViewReader(light)
 
     def embed(images: Iterable[Item]) -> Iterator[Embedding]:
-        engines = EngineFactory(light, lambda: weights.value, (lambda: graph.value) if graph else None, digest)
         task = TaskContext.get()
-        gpus = task.resources().get("gpu") if task else None
-        engine = engines.get(device, gpus=gpus.addresses if gpus else (), threads=threads, batch=batch_size or 0)
+        engine = make_factory().get(device, gpus=assigned_gpus(), threads=threads, batch=batch_size or 0)
         if task:
             freeze_gc()
         # On a GPU the task's cores are free to decode; on a CPU they compute.
