@@ -57,8 +57,6 @@ class ViewReader:
 
     def _min_side(self, box: Box | None) -> int | None:
         """Return `min_side` of `decode`, such that a crop keeps as many pixels as a whole image; None: full scale."""
-        if self.backbone.precision != "fast":
-            return None
-        if box is None:
-            return self.backbone.preprocessing.min_decode_side
+        if box is None or self.backbone.precision != "fast":
+            return self.backbone.decode_side
         return math.ceil(self._of_crops.min_decode_side / min(box.width, box.height))

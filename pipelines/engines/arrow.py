@@ -32,7 +32,7 @@ FALLBACKS_DDL = f"{FALLBACKS} array<string>"
 BOXES_PREFIX = "box_"  # of the columns with the boxes of the views
 Item = bytes | CroppedImage | None
 EmbedFn = Callable[[Iterable[Item]], Iterator[Embedding]]
-Look = tuple[int, bool]  # index of a crop, and whether it is flipped
+ViewSpec = tuple[int, bool]  # index of a crop, and whether it is flipped
 
 
 @cache
@@ -45,30 +45,30 @@ def freeze_gc() -> None:
     gc.freeze()
 
 
-def with_looks(network: Network, looks: Sequence[Look]) -> Network:
-    """Concatenate the features of crops of an image and of their horizontal flips, one block for each look.
+def with_views(network: Network, views: Sequence[ViewSpec]) -> Network:
+    """Concatenate the features of crops of an image and of their horizontal flips, one block for each view.
 
     With a single crop the returned function takes pixels of shape (n, side, side, 3), otherwise
     (n, crops, side, side, 3). Where a crop equals the first one, because it is of the whole image too, its features are
     copied.
     """
-    if not any(crop or flip for crop, flip in looks):
+    if not any(crop or flip for crop, flip in views):
         return network
 
     def run(pixels: Pixels) -> Features:
         crops = pixels.swapaxes(0, 1) if pixels.ndim == 5 else pixels[np.newaxis]
-        features: dict[Look, Features] = {}
-        for crop, flip in looks:
-            view = crops[crop][:, :, ::-1] if flip else crops[crop]
+        features: dict[ViewSpec, Features] = {}
+        for crop, flip in views:
+            part = crops[crop][:, :, ::-1] if flip else crops[crop]
             first = features.get((0, flip))
             if first is None:
-                features[crop, flip] = network(np.ascontiguousarray(view))
+                features[crop, flip] = network(np.ascontiguousarray(part))
                 continue
             differs = np.array([not np.array_equal(*pair) for pair in zip(crops[0], crops[crop], strict=True)])
             features[crop, flip] = first.copy()
             if differs.any():
-                features[crop, flip][differs] = network(np.ascontiguousarray(view[differs]))
-        return np.concatenate([features[look] for look in looks], axis=1)
+                features[crop, flip][differs] = network(np.ascontiguousarray(part[differs]))
+        return np.concatenate([features[view] for view in views], axis=1)
 
     return run
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.schemas import DETECTIONS, parse_ddl
+from pipelines.workspace.detections import newest_detections
 from pipelines.workspace.files import remove_folder, upload_dir
 from pipelines.workspace.tables import Tables
 
@@ -38,11 +39,10 @@ def newest_boxes(tables: Tables) -> DataFrame | None:
     """
     if not tables.exists("detections"):
         return None
-    latest = F.max(F.struct("imported_at", "file_sha256")).over(Window.partitionBy("content_hash"))
-    rows = tables.read("detections").withColumn("latest", latest)
-    rows = rows.where(F.struct("imported_at", "file_sha256") == F.col("latest")).where(IS_BOX)
     boxes = F.array_sort(F.collect_set(F.struct(*BOX))).alias("boxes")
-    return rows.groupBy("content_hash").agg(boxes, F.max("detector").alias("detector"))
+    return (
+        newest_detections(tables).where(IS_BOX).groupBy("content_hash").agg(boxes, F.max("detector").alias("detector"))
+    )
 
 
 @contextmanager

@@ -27,18 +27,14 @@ def read_regions(tables: Tables, view: str) -> DataFrame:
     return rows.where("age = 1").select("content_hash", box, "fallback", "detections_at", "located_at")
 
 
-def newest_imports(tables: Tables) -> DataFrame:
-    """Return content_hash, imported_at of the newest import of detections of each content."""
-    return tables.read("detections").groupBy("content_hash").agg(F.max("imported_at").alias("imported_at"))
-
-
 def outdated_detection_regions(tables: Tables, view: str) -> DataFrame:
     """Return content_hash, located_at, is_outdated of contents with a region of this view or with detections.
 
     A region is outdated if other detections than the newest were used.
     """
     regions = read_regions(tables, view).select("content_hash", "detections_at", "located_at")
-    rows = regions.join(newest_imports(tables), "content_hash", "full")
+    imports = tables.read("detections").groupBy("content_hash").agg(F.max("imported_at").alias("imported_at"))
+    rows = regions.join(imports, "content_hash", "full")
     is_outdated = ~F.col("imported_at").eqNullSafe(F.col("detections_at"))
     return rows.select("content_hash", "located_at", is_outdated.alias("is_outdated"))
 

@@ -14,7 +14,7 @@ from pipelines.backbones import Embedding, load_backbone
 from pipelines.backbones import backbone as backbone_module
 from pipelines.backbones.views import CroppedImage
 from pipelines.engines import load_or_convert
-from pipelines.engines.arrow import embed_batches, with_looks
+from pipelines.engines.arrow import embed_batches, with_views
 from pipelines.engines.openvino_engine import OpenVinoEngine
 from pipelines.engines.torch_engine import TorchEngine
 from pipelines.images.crop import Box
@@ -46,7 +46,7 @@ def test_both_views_take_one_decoding_and_two_forward_passes(kind, tmp_path, mon
     decode = backbone_module.decode
     monkeypatch.setattr(backbone_module, "decode", counting)
     contents = [image(1), b"", image(2), image(3)]
-    found = list(backbone.embed(contents, with_looks(network, ((0, False), (0, True))), batch=2))
+    found = list(backbone.embed(contents, with_views(network, ((0, False), (0, True))), batch=2))
     assert decoded == contents and passed == [1, 1, 2, 2]
     assert [each.failure for each in found] == [None, "empty", None, None]
     plain = list(backbone.embed(contents, engine, batch=2))
@@ -54,7 +54,7 @@ def test_both_views_take_one_decoding_and_two_forward_passes(kind, tmp_path, mon
         if both.features is not None and alone.features is not None:
             columns = alone.features.reshape(3, 32, 32)
             np.testing.assert_array_equal(both.features, np.concatenate([alone.features, columns[:, :, ::-1].ravel()]))
-    (flipped,) = backbone.embed(contents[:1], with_looks(engine, ((0, True),)))
+    (flipped,) = backbone.embed(contents[:1], with_views(engine, ((0, True),)))
     np.testing.assert_array_equal(flipped.features, found[0].features[3072:])
 
 
@@ -62,12 +62,12 @@ def test_without_flips_the_network_itself_is_returned() -> None:
     def network(pixels: Any) -> Any:
         return pixels
 
-    assert with_looks(network, ((0, False),)) is network
+    assert with_views(network, ((0, False),)) is network
 
 
-def test_each_look_takes_its_crop() -> None:
+def test_each_view_takes_its_crop() -> None:
     pixels = np.arange(2 * 2 * 1 * 3 * 3, dtype=np.uint8).reshape(2, 2, 1, 3, 3)  # two images of two crops
-    run = with_looks(lambda values: values[:, 0, :, 0].astype(np.float32), ((0, False), (1, False), (1, True)))
+    run = with_views(lambda values: values[:, 0, :, 0].astype(np.float32), ((0, False), (1, False), (1, True)))
     first, second = pixels[:, 0, 0, :, 0], pixels[:, 1, 0, :, 0]
     np.testing.assert_array_equal(run(pixels), np.concatenate([first, second, second[:, ::-1]], axis=1))
 
@@ -81,8 +81,8 @@ def test_a_crop_of_the_whole_image_is_not_computed_again() -> None:
 
     pixels = np.arange(3 * 2 * 1 * 3 * 3, dtype=np.uint8).reshape(3, 2, 1, 3, 3)
     pixels[1, 1] = pixels[1, 0]  # the crop of the second image is the whole image
-    looks = ((0, False), (0, True), (1, False), (1, True))
-    found = with_looks(network, looks)(pixels)
+    views = ((0, False), (0, True), (1, False), (1, True))
+    found = with_views(network, views)(pixels)
     whole, crop = pixels[:, 0, 0, :, 0], pixels[:, 1, 0, :, 0]
     np.testing.assert_array_equal(found, np.concatenate([whole, whole[:, ::-1], crop, crop[:, ::-1]], axis=1))
     assert passed == [3, 3, 2, 2]

@@ -13,6 +13,7 @@ pytest.importorskip("deltalake")
 
 from pipelines.config.loader import load_settings
 from pipelines.workspace.tables import Tables
+from tests.azurite import free_port
 
 from .browser import READY, chromium, open_page, press, server, wait_for, wait_until_sent
 from .made import Made, make_workspace
@@ -27,8 +28,8 @@ def review(workspace, logs, count, kills, seed):
     """Decide about `count` bursts of one image by keyboard while the server is killed; yield the last server."""
     chance = random.Random(seed)
     with ExitStack() as stack, chromium() as browser:
-        running = stack.enter_context(server(workspace, logs / "server-0.log"))
-        port = running.url.split(":")[2].partition("/")[0]
+        port = str(free_port())  # other tests' servers take the default one
+        running = stack.enter_context(server(workspace, logs / "server-0.log", "--port", port))
         page = open_page(browser, running.url)
         pressed = 0
         for number in range(1, kills + 1):

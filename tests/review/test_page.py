@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("deltalake")
 
+from tests.azurite import free_port
+
 from .browser import current, journal, open_page, press, server, standing, verdicts, wait_for, wait_until_sent
 from .made import Made, make_workspace
 
@@ -108,18 +110,19 @@ def test_the_images_are_shown_and_have_no_metadata(browser, running, workspace):
     assert files and {path.stat().st_mode & 0o777 for path in files} == {0o600}
 
 
-def test_acting_does_not_wait_for_the_server_and_nothing_is_lost_when_it_is_away(browser, running, workspace, tmp_path):
-    page = open_page(browser, running.url)
-    page.context.route("**/api/decisions", lambda route: route.abort())
-    start = time.monotonic()
-    press(page, *["1"] * 12)
-    assert current(page) == "r12"
-    assert time.monotonic() - start < 20
-    page.wait_for_selector("#unsent:visible")
-    assert page.locator("#unsent").text_content() == "12 not sent: The server does not answer."
-    assert standing(workspace) == {}
-    running.kill()
-    with server(workspace, tmp_path / "again.log", "--port", running.url.split(":")[2].split("/")[0]) as again:
+def test_acting_does_not_wait_for_the_server_and_nothing_is_lost_when_it_is_away(browser, workspace, tmp_path):
+    port = str(free_port())  # other tests' servers take the default one
+    with server(workspace, tmp_path / "server.log", "--port", port) as running:
+        page = open_page(browser, running.url)
+        page.context.route("**/api/decisions", lambda route: route.abort())
+        start = time.monotonic()
+        press(page, *["1"] * 12)
+        assert current(page) == "r12"
+        assert time.monotonic() - start < 20
+        page.wait_for_selector("#unsent:visible")
+        assert page.locator("#unsent").text_content() == "12 not sent: The server does not answer."
+        assert standing(workspace) == {}
+    with server(workspace, tmp_path / "again.log", "--port", port) as again:
         page.context.unroute("**/api/decisions")
         page.goto(again.url)  # leaving warns of unsent decisions; the new page finds them
         page.wait_for_selector("body[data-ready]")

@@ -32,9 +32,9 @@ ROWS = [  # content_hash, backbone, features, failure, minutes after noon
 
 @pytest.fixture
 def filled(tables: Tables) -> Tables:
-    names = ("content_hash", "backbone", "features", "failure", "featurized_at", "failure_detail")
+    names = ("content_hash", "backbone", "features", "failure", "featurized_at", "failure_detail", "fallback")
     kinds = parse_ddl(FEATURES)
-    given = [(*row[:-1], NOON + timedelta(minutes=row[-1]), f"{row[1][0]}: {row[3]}") for row in ROWS]
+    given = [(*row[:-1], NOON + timedelta(minutes=row[-1]), f"{row[1][0]}: {row[3]}", None) for row in ROWS]
     schema = ", ".join(f"{name} {kinds[name]}" for name in names)
     tables.append("features", tables.spark.createDataFrame(given, schema))
     return tables

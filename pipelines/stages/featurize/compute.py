@@ -20,10 +20,10 @@ from pipelines.engines.arrow import (
     FEATURES_DDL,
     EmbedFn,
     Item,
-    Look,
+    ViewSpec,
     embed_batches,
     freeze_gc,
-    with_looks,
+    with_views,
 )
 from pipelines.feature_ids import region_view
 from pipelines.images.subprocess_decoder import time_limited_reader
@@ -39,12 +39,12 @@ def make_embedder(
     batch_size: int | None,
     cache: str,
     crops: Sequence[str | None] = (None,),
-    looks: Sequence[Look] = ((0, False),),
+    view_specs: Sequence[ViewSpec] = ((0, False),),
 ) -> EmbedFn:
     """Return the function that embeds images on the executors; weights or the converted network are broadcast.
 
     `crops`: what is cut from each image, None for the whole image; with any other crop the function takes
-    CroppedImages. `looks`: for each view of an image, its crop and whether it is flipped.
+    CroppedImages. `view_specs`: for each view of an image, its crop and whether it is flipped.
     """
     make_factory = broadcast_engine(spark, backbone, engine, device, cache)
     light, threads = backbone.without_weights(), task_threads(spark)
@@ -58,7 +58,7 @@ def make_embedder(
         # On a GPU the task's cores are free to decode; on a CPU they compute.
         decode_threads = threads if engine.max_concurrent_calls > 1 else 0
         with time_limited_reader(load, light.max_seconds, task.attemptNumber() if task else None) as read:
-            network = with_looks(engine, looks)
+            network = with_views(engine, view_specs)
             yield from light.embed(images, network, batch=engine.batch, decode_threads=decode_threads, read=read)
 
     return embed

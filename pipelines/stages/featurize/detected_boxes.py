@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.images.crop import Box
-from pipelines.workspace.regions import newest_imports
+from pipelines.workspace.detections import newest_detections
 from pipelines.workspace.tables import Tables
 
 MIN_SCORE = 0.1  # of a detection: below, MegaDetector's boxes are mostly background
@@ -19,8 +19,7 @@ def detected_boxes(tables: Tables) -> DataFrame:
     The box is the most certain animal of the newest import, else the most certain of any other category; null without
     one of at least MIN_SCORE.
     """
-    newest = newest_imports(tables).withColumnRenamed("imported_at", "detections_at")
-    rows = tables.read("detections").join(newest, "content_hash").where("imported_at = detections_at")
+    rows = newest_detections(tables).withColumnRenamed("imported_at", "detections_at")
     is_certain = (F.col("number") >= 0) & (F.col("score") >= MIN_SCORE)
     order = F.coalesce(F.col("category") == ANIMAL, F.lit(False)), F.col("score"), -F.col("number")
     rank = F.struct(*order, F.struct(*Box._fields).alias("box"))

@@ -132,7 +132,7 @@ def _run_work_unit(tables: Tables, options: Featurize, unit: WorkUnit, pending: 
     """Compute and commit the features of a work unit, chunk by chunk."""
     spark = tables.spark
     engine_options = (options.engine, options.device, options.batch_size, options.weights_cache)
-    embed = make_embedder(spark, unit.backbone, *engine_options, unit.crops, unit.looks)
+    embed = make_embedder(spark, unit.backbone, *engine_options, unit.crops, unit.view_specs)
     with image_batches(spark, unit.batch_rows):
         per_commit = options.images_per_commit
         for chunk, count in split_into_chunks(unit.rows(pending), unit.count, per_commit, "ingested_at", "path"):

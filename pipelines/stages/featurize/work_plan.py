@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipelines.backbones import Backbone
-from pipelines.engines.arrow import Look
+from pipelines.engines.arrow import ViewSpec
 from pipelines.feature_ids import FLIPPED_SUFFIX, region_view
 from pipelines.spark.image_batches import rows_per_batch
 from pipelines.workspace.tables import content_ingested_at
@@ -35,7 +35,7 @@ class WorkUnit:
         return tuple(dict.fromkeys(map(region_view, self.views)))
 
     @property
-    def looks(self) -> tuple[Look, ...]:
+    def view_specs(self) -> tuple[ViewSpec, ...]:
         """Return for each view the index of its crop, and whether it is flipped."""
         return tuple((self.crops.index(region_view(view)), view.endswith(FLIPPED_SUFFIX)) for view in self.views)
 

@@ -24,6 +24,12 @@ def settings(mixed):
     return mixed
 
 
+@pytest.fixture
+def fresh_workers(spark, monkeypatch, tmp_path):
+    """Run Python in workers that no earlier test has used: Spark keeps other ones for each environment."""
+    monkeypatch.setitem(spark.sparkContext.environment, "IRBIS_TEST", tmp_path.name)
+
+
 def probe_workers(spark, probe):
     """Return {process id: result of `probe`, as texts} of the Python workers that run such tasks."""
 
@@ -37,17 +43,17 @@ def probe_workers(spark, probe):
 
 
 def engines_of_workers(spark):
-    """Return {process id: ids of its engine objects}, without those of `irbis explain` in earlier tests."""
+    """Return {process id: ids of its engine objects}."""
 
     def engines():
         from pipelines.engines import engine
 
-        return [f"{key} {id(each)}" for key, each in engine._engines.items() if "_build_with_maps" not in key]
+        return [f"{key} {id(each)}" for key, each in engine._engines.items()]
 
     return {process: set(values) for process, values in probe_workers(spark, engines).items()}
 
 
-def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, settings):
+def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, fresh_workers, settings):
     several = changed(settings, "featurize", images_per_commit=1)
     featurize.run(spark, several)
     before = {process: each for process, each in engines_of_workers(spark).items() if each}
@@ -60,7 +66,7 @@ def test_a_worker_builds_its_network_once_for_all_tasks_commits_and_runs(spark, 
         assert sum(identity in name for name in each) <= 1
 
 
-def test_what_a_worker_has_loaded_is_not_walked_through_after_every_task(spark, settings):
+def test_what_a_worker_has_loaded_is_not_walked_through_after_every_task(spark, fresh_workers, settings):
     featurize.run(spark, settings)
     values = probe_workers(spark, lambda: [gc.get_freeze_count(), len(gc.get_objects())])
     kept, walked = max((int(kept), int(walked)) for kept, walked in values.values())

@@ -1,0 +1,15 @@
+"""Read the table detections: the boxes of a content are those of its newest import."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from pipelines.workspace.tables import Tables
+
+
+def newest_detections(tables: Tables) -> DataFrame:
+    """Return the rows of the file that was imported last, of those that name the content, for each content."""
+    latest = F.max(F.struct("imported_at", "file_sha256")).over(Window.partitionBy("content_hash"))
+    rows = tables.read("detections").withColumn("latest", latest)
+    return rows.where(F.struct("imported_at", "file_sha256") == F.col("latest")).drop("latest")
