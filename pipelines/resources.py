@@ -32,7 +32,9 @@ def resource_dir(name: str) -> Path:
 
 @cache
 def _unpack(name: str) -> Path:
-    _copy(resources.files("pipelines").joinpath(DATA, *name.split("/")), _unpack_dir() / name)
+    packed = resources.files("pipelines").joinpath(DATA, *name.split("/"))
+    if packed.is_dir():  # the code of a served model comes without data
+        _copy(packed, _unpack_dir() / name)
     return _unpack_dir() / name
 
 

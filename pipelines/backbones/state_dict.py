@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 
 import torch
 from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from pipelines.backbones.weights import TORCHVISION_SHA256, is_safe_torch, sha256_hex
@@ -36,6 +37,12 @@ def read_state_dict(content: bytes, name: str, allowed_sha256: Collection[str] =
             f"{name} contains values that are not finite (first in {broken[0]}): save or download it again."
         )
     return tensors
+
+
+def to_safetensors(content: bytes, name: str, allowed_sha256: Collection[str] = ()) -> bytes:
+    """Return the weights of a file as .safetensors, which is read without pickle; arguments as of `read_state_dict`."""
+    tensors = {key: value.contiguous() for key, value in read_state_dict(content, name, allowed_sha256).items()}
+    return bytes(save_safetensors(tensors))
 
 
 def load_weights(network: torch.nn.Module, state: Mapping[str, Tensor], name: str, head: str | None = None) -> None:

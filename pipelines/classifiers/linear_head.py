@@ -22,24 +22,25 @@ def read_linear_head(model: PipelineModel) -> LinearHead | None:
         if isinstance(stage, TemperatureScaling):
             temperature = stage.getOrDefault(stage.temperature)
         elif isinstance(stage, LogisticRegressionModel):
-            head = _read_logits(stage)
+            head = read_logits(stage)
         elif isinstance(stage, PCAModel) and head:
             head = head.before_projection(np.asarray(stage.pc.toArray()))
         elif isinstance(stage, StandardScalerModel) and head:
-            head = head.before_scaling(*_read_scaling(stage))
+            head = head.before_scaling(*read_scaling(stage))
         elif not (isinstance(stage, ArrayToVector) and head):
             return None
     return head.with_temperature(temperature) if head else None
 
 
-def _read_logits(model: LogisticRegressionModel) -> LinearHead:
+def read_logits(model: LogisticRegressionModel) -> LinearHead:
+    """Return the logits of a logistic regression; a binary one has zeros for its first class."""
     coefficients, intercepts = model.coefficientMatrix.toArray(), model.interceptVector.toArray()
     if len(intercepts) == 1:  # binomial: the logit of the second class against the first
         coefficients, intercepts = np.vstack([0 * coefficients, coefficients]), np.append(0.0, intercepts)
     return LinearHead(coefficients, intercepts)
 
 
-def _read_scaling(model: StandardScalerModel) -> tuple[Floats, Floats]:
+def read_scaling(model: StandardScalerModel) -> tuple[Floats, Floats]:
     """Return mean and factor of each feature, as Spark applies them: constant features become 0."""
     deviation, mean = model.std.toArray(), model.mean.toArray()
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)

@@ -19,6 +19,7 @@ _BY_ALIAS = (
     "AND v.version = (SELECT a.version FROM registered_model_aliases a WHERE a.name = v.name AND a.alias = 'champion')"
 )
 _BY_NUMBER = "AND v.version = ?"
+_ARTIFACTS = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
 _TAGS = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
 
 
@@ -43,9 +44,19 @@ def read_local_version(settings: Settings) -> ModelVersion | None:
             return None
         version, run_id, created_at, artifact_uri = row
         tags = dict(connection.execute(_TAGS, (model, version)).fetchall())
-    root = Path(url2pathname(urlparse(artifact_uri).path))
+    root = _to_path(artifact_uri)
     read = Tags(tags, lambda file: (root / file).read_text(encoding="utf-8"))
     return ModelVersion(model, str(version), run_id, int(created_at), read)
+
+
+def local_artifact_root(settings: Settings, version: ModelVersion) -> Path | None:
+    """Return the folder with the artifacts of a version's run; None if they are not in the workspace."""
+    database = Path(settings.workspace).expanduser().absolute() / "mlflow.db"
+    if not is_local_store(settings) or not database.is_file():
+        return None
+    with closing(sqlite3.connect(database, timeout=60)) as connection:
+        row = connection.execute(_ARTIFACTS, (version.run_id,)).fetchone()
+    return _to_path(row[0]) if row and str(row[0]).startswith("file:") else None
 
 
 def find_version(settings: Settings) -> ModelVersion | None:
@@ -63,3 +74,7 @@ def find_version(settings: Settings) -> ModelVersion | None:
     tracking = Tracking.of(settings)
     wanted = settings.score.model_version
     return tracking.champion() if wanted == CHAMPION else tracking.get_version(wanted)
+
+
+def _to_path(uri: str) -> Path:
+    return Path(url2pathname(urlparse(uri).path))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
 from pipelines.errors import ModelError
+from pipelines.tracking import served_models
 from pipelines.tracking.mlflow_client import CHALLENGER, CHAMPION, ModelVersion, Tracking
 
 PROMOTIONS_TAG = "promotions"
@@ -41,6 +42,7 @@ def set_champion(tracking: Tracking, version: ModelVersion, reason: str, *, is_r
     if challenger and challenger.version == version.version:
         tracking.delete_alias(CHALLENGER)  # before CHAMPION is set, as no version may have both
     tracking.set_alias(version, CHAMPION)
+    served_models.set_champion(tracking, version)
 
 
 def promote(tracking: Tracking, number: str, reason: str) -> str:

@@ -29,6 +29,7 @@ from pipelines.stages.train.evaluate import check_leakage, cross_validate_pipeli
 from pipelines.stages.train.fit import fit_pipeline
 from pipelines.stages.train.gate import apply_gate, find_gated_version, require_comparable_champion
 from pipelines.stages.train.result import TrainingResult
+from pipelines.stages.train.serve import register_served_model
 from pipelines.stages.train.suspects import RANKING_FILE, find_label_errors, write_suspects
 from pipelines.stages.train.training_data import (
     Selection,
@@ -38,6 +39,7 @@ from pipelines.stages.train.training_data import (
     training_fingerprint,
     training_rows,
 )
+from pipelines.tracking import served_models
 from pipelines.tracking.code_version import code_version
 from pipelines.tracking.mlflow_client import EVALUATION, ModelVersion, Tracking
 from pipelines.tracking.stored_models import list_packages
@@ -120,12 +122,13 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         return StageResult("train", seconds=clock.seconds, notes=notes, outcome=_noop_outcome(existing))
     require_consistent_labels(tables, rows, settings)
     for unfinished in same:  # of a run that was killed between registering and the gate
+        served_models.delete(tracking, unfinished)
         tracking.delete(unfinished)
     require_comparable_champion(tables, tracking)
     selection = _select(rows, settings)
     trained = train_selected(selection, settings)
     tags = _tags(settings, selection, trained, backbone, fingerprint)
-    version, decision = _register(tables, tracking, settings, selection, trained, tags, versions)
+    version, decision, served_notes = _register(tables, tracking, settings, selection, trained, tags, versions)
     write_suspects(tables, trained.label_errors, selection.rows, version.version)
     rows.store.release()
     accuracy = trained.test.metrics["balanced_accuracy"].format()
@@ -135,7 +138,12 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         len(selection.rows),
         1,
         seconds=clock.seconds,
-        notes=(*journal_notes(tables.workspace), *trained.notes, *_policy_notes(trained, settings.score)),
+        notes=(
+            *journal_notes(tables.workspace),
+            *trained.notes,
+            *served_notes,
+            *_policy_notes(trained, settings.score),
+        ),
         outcome=outcome,
         noop_outcome=_noop_outcome(version),
         artifacts={"model": version.version},
@@ -203,8 +211,8 @@ def _register(
     trained: TrainingResult,
     tags: dict[str, str],
     table_versions: Mapping[str, int | None],
-) -> tuple[ModelVersion, str]:
-    """Log the run, register the version, and pass it through the gate."""
+) -> tuple[ModelVersion, str, tuple[str, ...]]:
+    """Log the run, register the version, and pass it through the gate; return its decision, and notes for the user."""
     plots = importlib.import_module(PLOTS)
     rows = selection.rows
     counts = count_images(rows)
@@ -243,6 +251,7 @@ def _register(
             },
         )
         version = tracking.register(trained.model.to_pipeline(), run_id, tags, card)
+        notes = register_served_model(tables, tracking, settings, trained, version)
         decision = apply_gate(tables, tracking, settings.train, rows.in_split("test"), trained.model, version)
         tracking.tag(version, gate=decision)
-    return version, decision
+    return version, decision, notes
