@@ -88,6 +88,8 @@ class Predictor:
         folder, threads = Path(folder), threads or _count_cores()
         description = Description.read(folder)
         head = Head.load(folder / HEAD_FILE)
+        if head.classes != len(description.labels):
+            raise ModelError(f"{folder}: the head has {head.classes} classes, but {len(description.labels)} labels.")
         networks = load_networks(folder, description, threads)
         return cls(description, head, networks, allowed=allowed, threads=threads, isolate=isolate)
 
