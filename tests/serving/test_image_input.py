@@ -9,8 +9,9 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 
+from pipelines.config.loader import RESERVED_VARIABLES
 from pipelines.errors import ImageError, SettingsError
-from pipelines.serving.image_input import AllowedSources, read_image
+from pipelines.serving.image_input import FOLDERS_VARIABLE, URLS_VARIABLE, AllowedSources, read_image
 
 from ..stages.conftest import jpeg
 
@@ -128,6 +129,7 @@ def test_the_operator_allows_by_two_variables(folders):
     assert found.folders == ("/data", "/mnt/b")
     assert found.url_prefixes == ("https://a:443/x/", "http://b:8080/")
     assert AllowedSources.from_environment({}) == NOTHING
+    assert {FOLDERS_VARIABLE, URLS_VARIABLE} == set(values) < RESERVED_VARIABLES  # they are no settings
 
 
 @pytest.mark.parametrize("prefix", ["https://", "ftp://a/", "a.org/images", "https://u:p@a/", "https://a/?sig=1", "*"])
