@@ -28,6 +28,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     needs.mark(items)
 
 
+@pytest.hookimpl(tryfirst=True)  # before any fixture
+def pytest_runtest_setup() -> None:
+    needs.skip_without_time()
+
+
 @pytest.fixture(autouse=True)
 def _no_hidden_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield from needs.refuse_processes(request, monkeypatch)
