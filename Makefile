@@ -51,7 +51,7 @@ slow: $(READY) ## Run the tests that take many minutes: real images, killed runs
 	@$(BIN)/python -m pytest -m slow $(TESTS)
 
 kills: $(READY) ## Kill commands 200 times (KILLS=20: fewer) at random moments, and spoil 1,000 answers of a store
-	@KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -m kills -n 2 --dist worksteal $(or $(TESTS),tests/kills)
+	@KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -m kills -n 3 --dist worksteal $(or $(TESTS),tests/kills)
 
 test-clusters: ## Run the tests on real clusters: YARN with Livy, a standalone master (20 min; needs Python 3.10)
 	@$(MAKE) --no-print-directory clusters LANE=hdinsight-5.1

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from features import VIEWS, add_burst_features, load_features
+from features import STATISTICS, VIEWS, add_burst_features, load_features
 from labelled_sets import SETS, LabelledSet, load_set, without_rare_classes
 from measure import (
     Fold,
@@ -66,6 +66,8 @@ LEVERS = {
     "auto": Lever(choose_from=("whole", "burst mean", "burst mean and maximum")),
     "motion crop": Lever(("motion",)),
     "whole and motion crop": Lever(("whole", "motion")),
+    "whole, motion crop and statistics": Lever(("whole", "motion", STATISTICS)),
+    "whole and motion statistics": Lever(("whole", STATISTICS)),
     "whole and motion crop, burst mean": Lever(("whole", "motion"), burst="mean"),
     "flipped": Lever(flip=True),
     "flipped, burst mean": Lever(burst="mean", flip=True),
@@ -165,7 +167,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.levers:
         lever = LEVERS.get(name)
-        if lever is None or set(lever.choose_from) - set(options.levers) or set(lever.views) - set(VIEWS):
+        if lever is None or set(lever.choose_from) - set(options.levers) or set(lever.views) - {*VIEWS, STATISTICS}:
             parser.error(f"--levers {name}: known are {', '.join(LEVERS)}; auto needs those that it chooses from")
     print(f"| {HEAD} |\n{'|---' * (HEAD.count('|') + 1)}|", flush=True)
     for name in options.sets:

@@ -25,6 +25,8 @@ from pipelines.engines.openvino_engine import OpenVinoEngine
 Features = NDArray[np.float32]
 View = Callable[[pd.DataFrame, Backbone], "list[Pixels | Embedding]"]
 GRAPHS = "~/.cache/irbis/weights"
+MIN_DEVIATION = 0.05  # of a pixel, in standard deviations of the image
+COPIES = 25  # of each motion statistic: with one, the penalty on hundreds of features leaves them little weight
 
 
 def whole(rows: pd.DataFrame, backbone: Backbone) -> list[Pixels | Embedding]:
@@ -52,10 +54,45 @@ def motion(rows: pd.DataFrame, backbone: Backbone) -> list[Pixels | Embedding]:
     return views
 
 
+def motion_statistics(rows: pd.DataFrame, backbone: Backbone) -> Features:
+    """Return logarithms of how much of a thumbnail differs from its background, and by how much; shape (n, 6 COPIES).
+
+    Of the blurred difference: maximum, 99th percentile, mean, maximum over median, mean within the largest component,
+    and maximum in units of the pixel's median deviation. Zeros where the camera has too few images.
+    """
+    from pipelines.localisation import motion as found
+    from pipelines.localisation.thumbnails import read_thumbnail
+
+    options = {"max_pixels": backbone.max_pixels, "crop_bottom": backbone.preprocessing.crop_bottom}
+    greys, infrared = zip(*(read_thumbnail(Path(path).read_bytes(), **options) for path in rows.path), strict=True)
+    values = np.zeros((len(rows), 6))
+    for light in (False, True):
+        members = np.flatnonzero(np.array(infrared) == light)
+        if len(members) < found.MIN_IMAGES:
+            continue
+        images = found._normalize(np.stack([greys[i] for i in members]))
+        background = np.median(images, axis=0)
+        deviation = np.median(np.abs(images - background), axis=0) + MIN_DEVIATION
+        for i, image in zip(members, images, strict=True):
+            difference = found._blur(np.abs(image - background))
+            squared = difference**2
+            component = found.largest_component(squared > found._RELATIVE_LEVEL * squared.max())
+            values[i] = (
+                difference.max(),
+                np.percentile(difference, 99),
+                difference.mean(),
+                difference.max() / max(float(np.median(difference)), 1e-3),
+                0.0 if component is None else difference[component].mean(),
+                found._blur(np.abs(image - background) / deviation).max(),
+            )
+    return np.tile(np.log(values + 1e-3), COPIES).astype(np.float32)
+
+
 # A view returns the network's input, or an Embedding with the failure, for the images of one camera.
 VIEWS: dict[str, View] = {"whole": whole}
 if find_spec("pipelines.localisation"):
     VIEWS["motion"] = motion
+STATISTICS = "motion_statistics"
 
 
 def load_features(
@@ -93,6 +130,8 @@ def _compute(rows: pd.DataFrame, view: str, flip: bool, backbone: Backbone) -> F
 
 def _compute_camera(rows: pd.DataFrame, view: str, flip: bool, backbone: Backbone) -> Features:
     """Return the features of the images of one camera; shape (n, 1) if all failed."""
+    if view == STATISTICS:
+        return motion_statistics(rows, backbone)
     engine = OpenVinoEngine(load_or_convert(backbone, GRAPHS), backbone)
     pixels = VIEWS[view](rows, backbone)
     readable = [i for i, item in enumerate(pixels) if not isinstance(item, Embedding)]
