@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .serving import FaultyHandler
+from .http_server import FaultyHandler
 
 if TYPE_CHECKING:
     from .databricks_server import Workspace

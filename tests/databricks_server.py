@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .databricks_api import Api
-from .serving import Faulty, serving
+from .http_server import Faulty, serving
 
 TOKEN = "dapi-of-the-tests"
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from http.client import HTTPConnection
 from typing import Any
 
-from .serving import Quiet, Server, serving
+from .http_server import Quiet, Server, serving
 
 FAULTS = ("503", "429", "cut", "reset", "stall", "corrupt", "slow")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from .serving import Faulty, FaultyHandler, serving
+from .http_server import Faulty, FaultyHandler, serving
 
 USER, PASSWORD = "admin", "of-the-tests"
 KEPT = 200  # lines

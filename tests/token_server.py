@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from .serving import Quiet, Server, serving
+from .http_server import Quiet, Server, serving
 
 STORAGE = "https://storage.azure.com"
 TENANT = "adfs"  # the one tenant whose name is not looked up in the internet

@@ -8,13 +8,16 @@ section 3.8), and the interval is read from the percentiles of the resampled met
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix
 
 from pipelines.evaluation.results import Interval
 from pipelines.metrics.base import Floats
+
+if TYPE_CHECKING:  # SciPy takes a second to import, and a served model, which imports this module, does not need it
+    from scipy.sparse import csr_matrix
 
 Ints = NDArray[np.int64]
 
@@ -39,6 +42,8 @@ def resample_groups(groups: int, resamples: int, seed: int, rows: int = 0) -> It
 
 def counts_by_group(keys: Ints, groups: Ints, shape: tuple[int, int]) -> csr_matrix:
     """Count rows by (key, group). Multiplied by a chunk of draws, the result is the resampled counts by key."""
+    from scipy.sparse import coo_matrix
+
     return coo_matrix((np.ones(len(keys)), (keys, groups)), shape=shape).tocsr()
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 
 from pipelines.evaluation.bootstrap import Floats
 from pipelines.metrics.base import ReliabilityBin, safe_divide
@@ -62,6 +61,8 @@ def fit_temperature(truth: NDArray[np.int64], probabilities_at: Callable[[float]
     temperature with mean 0: a model without an error on a few encounters is not certain, and one with errors on them
     is not worthless.
     """
+
+    from scipy.optimize import minimize_scalar  # see bootstrap
 
     def loss(log_temperature: float) -> float:
         likelihood = probabilities_at(float(np.exp(log_temperature)))[np.arange(len(truth)), truth]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from pipelines.evaluation.bootstrap import Floats, Ints, counts_by_group, percentile_interval, resample_groups
-from pipelines.evaluation.ranking import safe_divide
 from pipelines.evaluation.results import Interval
+from pipelines.metrics.base import safe_divide
+
+if TYPE_CHECKING:  # see bootstrap
+    from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from pipelines.serving.networks import WEIGHTS_FILE
 from pipelines.serving.predictor import HEAD_FILE
 
 CODE_FILE = "irbis.zip"
-PACKAGES = ("numpy", "openvino", "pandas", "pillow", "pyarrow", "safetensors", "scipy", "simplejpeg", "urllib3")
+PACKAGES = ("numpy", "openvino", "pandas", "pillow", "pyarrow", "safetensors", "simplejpeg", "urllib3")
 
 
 def require_whole_views(feature_id: str, version: str) -> None:

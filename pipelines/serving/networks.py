@@ -1,13 +1,11 @@
-"""The networks of a served model, and the pixels that each of them takes."""
+"""The networks of a served model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from pipelines.backbones import Backbone
 from pipelines.backbones.backbone import Features, Pixels
@@ -15,7 +13,6 @@ from pipelines.backbones.devices import require_torch
 from pipelines.engines import Engine
 from pipelines.engines.graph import openvino_available, read_graph
 from pipelines.errors import ModelError, PlatformError
-from pipelines.images.decode import decode
 from pipelines.serving.description import Description, ServedBackbone
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -37,24 +34,6 @@ class Network:
         """Return the features of each view of images of shape (n, side, side, 3)."""
         views = [pixels, np.ascontiguousarray(pixels[:, :, ::-1])] if self.flips else [pixels]
         return [self.engine(view) for view in views]
-
-
-@dataclass(frozen=True)
-class PixelReader:
-    """A picklable function from the bytes of an image to the input of each backbone, uint8 of shape (side, side, 3).
-
-    Raises ImageError. An image is decoded once for all backbones that take it at the same scale.
-    """
-
-    backbones: Sequence[Backbone]
-    max_bytes: int
-
-    def __call__(self, content: bytes) -> list[Pixels]:
-        decoded: dict[int | None, Image.Image] = {}
-        for backbone in self.backbones:
-            if (side := backbone.decode_side) not in decoded:
-                decoded[side] = decode(content, max_pixels=backbone.max_pixels, max_bytes=self.max_bytes, min_side=side)
-        return [backbone.preprocessing.apply(decoded[backbone.decode_side]) for backbone in self.backbones]
 
 
 def load_networks(folder: Path, description: Description, threads: int) -> list[Network]:

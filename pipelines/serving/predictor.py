@@ -22,7 +22,8 @@ from pipelines.prefetch import prefetch_map
 from pipelines.serving.description import Description
 from pipelines.serving.head import Floats, Head
 from pipelines.serving.image_input import AllowedSources, read_image
-from pipelines.serving.networks import Network, PixelReader, load_networks
+from pipelines.serving.networks import Network, load_networks
+from pipelines.serving.pixels import PixelReader
 
 HEAD_FILE = "head.npz"
 Image = str | bytes | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import mlflow
@@ -23,7 +24,7 @@ from pipelines.tracking.model_version import ModelVersion
 from pipelines.tracking.served_files import DIGEST_TAG, MODEL, PATH, VERSION_TAG
 
 SUFFIX = "_serving"  # of the registered model
-CODE = Path(__file__).with_name("model_code.py")
+CODE = "model_code.py"  # in this package
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "image"), ColSpec(DataType.string, "burst", required=False)]),
     outputs=Schema(
@@ -63,11 +64,13 @@ def register(tracking: Tracking, version: ModelVersion, folder: Path, requiremen
 
 def save(folder: Path, target: Path, requirements: Sequence[str]) -> None:
     """Write the served model in `folder` as an MLflow model, without pickle."""
+    code = target.with_name(CODE)  # a copy, since this package may be in a zip
+    code.write_bytes((resources.files(__package__) / CODE).read_bytes())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*input example was not provided")  # there is a signature
         mlflow.pyfunc.save_model(
             str(target),
-            python_model=str(CODE),
+            python_model=str(code),
             artifacts={MODEL: str(folder)},
             signature=SIGNATURE,
             pip_requirements=list(requirements),

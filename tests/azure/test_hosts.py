@@ -16,7 +16,7 @@ from pipelines.config.loader import load_settings
 from pipelines.errors import AccessError, DataError, SettingsError
 from pipelines.runs.backends.workspace_files import WorkspaceFiles
 from pipelines.sources.registry import open_source
-from tests.serving import Quiet, Server, serving
+from tests.http_server import Quiet, Server, serving
 from tests.token_server import write_certificate
 
 KEY = "c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1zZWU="

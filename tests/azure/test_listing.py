@@ -14,7 +14,7 @@ from pipelines.azure.retry import RetryPolicy
 from pipelines.azure_uri import BlobLocation
 from pipelines.errors import AccessError
 from pipelines.sources.stores.azure_blob import AzureBlobs
-from tests.serving import Quiet, Server, serving
+from tests.http_server import Quiet, Server, serving
 
 BLOB = (
     "<Blob><Name{}>{}</Name><Properties><Last-Modified>Tue, 04 Jun 2024 06:15:22 GMT</Last-Modified>"

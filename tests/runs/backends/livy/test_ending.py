@@ -13,8 +13,8 @@ from pipelines.runs.backends.base import ConnectionLost, RunRequest
 from pipelines.runs.follow import download, follow, refresh
 from pipelines.runs.history import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, RunHistory
 
+from ....http_server import serving
 from ....livy_server import Livy
-from ....serving import serving
 from .conftest import entry_of, wait_for, write_record
 
 pytestmark = pytest.mark.process
