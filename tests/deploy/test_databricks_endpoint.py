@@ -69,7 +69,8 @@ def test_the_model_is_the_one_that_train_registers():
 
 
 def test_the_bundle_has_no_run_as_which_the_cli_refuses_for_endpoints():
-    assert all("run_as" not in tree for tree in (read_bundle(BUNDLE).tree, *read_bundle(BUNDLE).tree["targets"].values()))
+    tree = read_bundle(BUNDLE).tree
+    assert all("run_as" not in each for each in (tree, *tree["targets"].values()))
 
 
 def test_every_variable_is_used_and_only_what_differs_must_be_given():
