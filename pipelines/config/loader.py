@@ -25,7 +25,7 @@ from pipelines.redaction import redact
 from pipelines.resources import resource_dir
 
 MAPPINGS = ("spark.conf", "sources.columns", "export.columns")  # settings whose items --set can name: KEY.NAME=VALUE
-RESERVED_VARIABLES = {"IRBIS_ENV"}
+RESERVED_VARIABLES = {"IRBIS_ENV", "IRBIS_SERVE_FOLDERS", "IRBIS_SERVE_URLS"}  # of a served model: its operator's
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,9 +50,9 @@ class ServedBackbone:
 
 @dataclass(frozen=True)
 class Description:
-    """What a served model needs to know besides arrays and networks. `labels` are in the order of the head's classes.
+    """What a served model needs to know besides arrays and networks.
 
-    `packages` are the versions that the model was written with.
+    `labels` are in the order of the head's classes; `irbis_version` has written it.
     """
 
     model_name: str
@@ -62,7 +62,7 @@ class Description:
     rule: ReviewRule
     limits: Limits
     backbones: tuple[ServedBackbone, ...]
-    packages: dict[str, str] = field(default_factory=dict)
+    irbis_version: str
 
     def write(self, folder: Path) -> None:
         """Write model.json into a folder."""
@@ -87,7 +87,7 @@ class Description:
                 rule=ReviewRule(**values["rule"]),
                 limits=Limits(**values["limits"]),
                 backbones=tuple(ServedBackbone(**each) for each in values["backbones"]),
-                packages=values["packages"],
+                irbis_version=values["irbis_version"],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path} cannot be read: {type(error).__name__}: {error}.") from error

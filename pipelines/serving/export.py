@@ -25,7 +25,9 @@ from pipelines.serving.networks import WEIGHTS_FILE
 from pipelines.serving.predictor import HEAD_FILE
 
 CODE_FILE = "irbis.zip"
-PACKAGES = ("numpy", "openvino", "pandas", "pillow", "pyarrow", "safetensors", "simplejpeg", "urllib3")
+PACKAGES = ("numpy", "pandas", "pillow", "pyarrow", "urllib3")
+OPTIONAL_PACKAGES = ("cykooz.resizer", "simplejpeg")  # there are not wheels for every platform
+ENGINE_PACKAGES = {"openvino": ("openvino",), "torch": ("torch", "torchvision", "safetensors")}
 
 
 def require_whole_views(feature_id: str, version: str) -> None:
@@ -62,21 +64,28 @@ def write_model(
     folder.mkdir(parents=True, exist_ok=True)
     head.save(folder / HEAD_FILE)
     served = [_write_network(folder, i, backbone, engine, cache) for i, backbone in enumerate(backbones)]
-    packages = {"irbis": __version__, **installed_versions(head)}
-    Description(name, version, tuple(labels), policy, rule, limits, tuple(served), packages).write(folder)
+    description = Description(name, version, tuple(labels), policy, rule, limits, tuple(served), __version__)
+    description.write(folder)
     write_code(folder / CODE_FILE)
 
 
-def installed_versions(head: Head) -> dict[str, str]:
-    """Return the versions of the packages that a served model needs, as far as they are installed."""
-    names = [*PACKAGES, "cykooz.resizer", *(["lightgbm"] if isinstance(head.classifier, Boosting) else [])]
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+def pip_requirements(folder: Path) -> list[str]:
+    """Return the packages that the served model in a folder needs, in the versions that are installed here."""
+    formats = {backbone.format for backbone in Description.read(folder).backbones}
+    required = [*PACKAGES, *(name for format_ in sorted(formats) for name in ENGINE_PACKAGES[format_])]
+    if isinstance(Head.load(folder / HEAD_FILE).classifier, Boosting):
+        required.append("lightgbm")
+    versions = {name: _installed_version(name) for name in (*required, *OPTIONAL_PACKAGES)}
+    return [
+        f"{name}=={version}" if version else name for name, version in versions.items() if version or name in required
+    ]
+
+
+def _installed_version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def write_code(path: Path) -> None:

@@ -58,7 +58,7 @@ def read_image(value: str | bytes | bytearray | None, allowed: AllowedSources, m
     """Return the bytes of an image.
 
     Bytes are returned as they are. Text that is base64 of an image is decoded; else it is a URL if it has a scheme, and
-    a path if it cannot be base64 or if there is such a file in an allowed folder. Raises ImageError: empty,
+    a path if it is absolute, cannot be base64, or is that of a file in an allowed folder. Raises ImageError: empty,
     not_an_image, too_large, or as the source fails: forbidden, vanished, unavailable.
     """
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -77,8 +77,8 @@ def read_image(value: str | bytes | bytearray | None, allowed: AllowedSources, m
     if len(text) <= MAX_PATH:
         if (scheme := _SCHEME.match(text)) and scheme[0].lower() != "file://":
             return fetch(text, allowed.url_prefixes, max_bytes)
-        path = _to_path(text)
-        if not _BASE64.fullmatch(_SPACE.sub("", text)) or (_is_allowed(path, allowed) and path.is_file()):
+        path, is_path = _to_path(text), text.startswith("/") or not _BASE64.fullmatch(_SPACE.sub("", text))
+        if is_path or (_is_allowed(path, allowed) and path.is_file()):
             return _read_file(path, allowed, max_bytes)
     return _decode_base64(text, max_bytes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import threading
@@ -19,6 +20,7 @@ from pipelines.evaluation.burst_vote import aggregate_burst
 from pipelines.evaluation.needs_review import needs_review
 from pipelines.images.subprocess_decoder import SubprocessReader
 from pipelines.prefetch import prefetch_map
+from pipelines.schemas import Failure
 from pipelines.serving.description import Description
 from pipelines.serving.head import Floats, Head
 from pipelines.serving.image_input import AllowedSources, read_image
@@ -26,6 +28,7 @@ from pipelines.serving.networks import Network, load_networks
 from pipelines.serving.pixels import PixelReader
 
 HEAD_FILE = "head.npz"
+_log = logging.getLogger(__name__)
 Image = str | bytes | None
 
 
@@ -82,12 +85,14 @@ class Predictor:
         """Load the model in a folder. Raises ModelError if there is none, or if it is damaged.
 
         `allowed`: the files and URLs that may be read; by default every local file, for programs that run as their
-        user. `threads`: of decoding and of the network, one per core by default. `isolate`: decode in child processes,
-        so that an image that crashes or blocks a decoder is a failure, and does not end the server.
+        user. `threads`: of decoding and of the network; by default OMP_NUM_THREADS, else one per core. `isolate`: decode
+        in child processes, so that an image that crashes or blocks a decoder is a failure, and does not end the server.
         """
-        folder, threads = Path(folder), threads or _count_cores()
+        folder, threads = Path(folder), threads or _default_threads()
         description = Description.read(folder)
         head = Head.load(folder / HEAD_FILE)
+        if head.classes != len(description.labels):
+            raise ModelError(f"{folder}: the head has {head.classes} classes, but {len(description.labels)} labels.")
         networks = load_networks(folder, description, threads)
         return cls(description, head, networks, allowed=allowed, threads=threads, isolate=isolate)
 
@@ -144,6 +149,9 @@ class Predictor:
                 self._children.put(child)
         except ImageError as error:
             return error
+        except RuntimeError as error:  # a defect of a decoder, or a child that cannot start
+            _log.exception("An image could not be read")
+            return ImageError(Failure.CRASHED, str(error)[:300])
 
     def _decide(
         self, own: Floats, readable: Sequence[int], bursts: Sequence[str | None] | None
@@ -190,6 +198,8 @@ def _batches(
         yield [np.stack(each) for each in zip(*chunk, strict=True)]
 
 
-def _count_cores() -> int:
-    """Return the number of cores that this process may use."""
+def _default_threads() -> int:
+    """Return OMP_NUM_THREADS, which Spark sets to the cores of a task; else the cores that this process may use."""
+    if (given := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(given):
+        return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

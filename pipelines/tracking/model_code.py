@@ -29,11 +29,12 @@ class ServedModel(mlflow.pyfunc.PythonModel):
 
         self._predictor = Predictor.load(folder, allowed=AllowedSources.from_environment(), isolate=True)
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow warns of types
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Return a row of predictions for each row of `image` and, optionally, `burst`."""
-        table = pd.DataFrame(model_input)
-        bursts = [None if pd.isna(name) else name for name in table["burst"]] if "burst" in table else None
-        predictions = self._predictor.predict(table["image"].tolist(), bursts)
+        bursts = None
+        if "burst" in model_input:
+            bursts = [None if pd.isna(name) else name for name in model_input["burst"]]
+        predictions = self._predictor.predict(model_input["image"].tolist(), bursts)
         rows = pd.DataFrame(predictions, columns=self._predictor.columns, dtype=object)
         texts = rows.columns.difference(["score", "burst_score", "probabilities", "needs_review"])
         rows[texts] = rows[texts].where(rows[texts].notna(), "")

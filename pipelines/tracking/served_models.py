@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, DataType, Map, Schema
 
+from pipelines.errors import ModelError
 from pipelines.tracking import stored_models
 from pipelines.tracking.mlflow_client import CHAMPION, Tracking
 from pipelines.tracking.model_files import artifacts_digest
@@ -44,20 +45,22 @@ SIGNATURE = ModelSignature(
 
 
 def register(tracking: Tracking, version: ModelVersion, folder: Path, requirements: Sequence[str]) -> str:
-    """Store the served model in a folder named MODEL with the run of a version; return its own version's number."""
+    """Store the served model in a folder named MODEL with the run of a version; return its own version's number.
+
+    Raises ModelError if the server refuses it.
+    """
+    name, client = version.name + SUFFIX, tracking.client
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch) / PATH
         save(folder, model, requirements)
-        tracking.client.log_artifacts(version.run_id, str(model), PATH)
         digest = artifacts_digest(model)
-    name = version.name + SUFFIX
-    try:
-        tracking.client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
-            raise
-    source = f"runs:/{version.run_id}/{PATH}"
-    served = tracking.client.create_model_version(name, source, version.run_id, description=f"Serves {version}.")
+        try:
+            client.log_artifacts(version.run_id, str(model), PATH)
+            _ensure_registered(client, name)
+            source, description = f"runs:/{version.run_id}/{PATH}", f"Serves {version}."
+            served = client.create_model_version(name, source, version.run_id, description=description)
+        except MlflowException as error:
+            raise ModelError(f"MLflow refused {name}: {error}") from error
     tracking.tag(version, **{DIGEST_TAG: digest, VERSION_TAG: str(served.version)})
     return str(served.version)
 
@@ -79,7 +82,7 @@ def save(folder: Path, target: Path, requirements: Sequence[str]) -> None:
 
 def set_champion(tracking: Tracking, version: ModelVersion) -> None:
     """Let the alias `champion` of the served models follow that of the Spark models."""
-    name, number = version.name + SUFFIX, version.tags.get(VERSION_TAG)
+    name, number = version.name + SUFFIX, tracking.get_version(version.version).tags.get(VERSION_TAG)
     if number:
         tracking.client.set_registered_model_alias(name, CHAMPION, number)
         return
@@ -94,3 +97,11 @@ def delete(tracking: Tracking, version: ModelVersion) -> None:
     """Delete the registered model that serves a version, if there is one."""
     if number := version.tags.get(VERSION_TAG):
         tracking.client.delete_model_version(version.name + SUFFIX, number)
+
+
+def _ensure_registered(client: mlflow.MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
+            raise

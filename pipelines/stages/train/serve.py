@@ -11,7 +11,7 @@ from pipelines.config.settings import Settings
 from pipelines.errors import UserError
 from pipelines.evaluation.needs_review import ReviewRule
 from pipelines.serving.description import Limits
-from pipelines.serving.export import installed_versions, require_whole_views, write_model
+from pipelines.serving.export import pip_requirements, require_whole_views, write_model
 from pipelines.stages.train.result import TrainingResult
 from pipelines.tracking import served_models
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking
@@ -45,7 +45,7 @@ def register_served_model(
                 engine=settings.featurize.engine,
                 cache=settings.featurize.weights_cache,
             )
-            requirements = [f"{name}=={number}" for name, number in installed_versions(head).items()]
+            requirements = pip_requirements(Path(folder) / MODEL)
             served_models.register(tracking, version, Path(folder) / MODEL, requirements)
     except UserError as error:
         return (f"no model for endpoints was registered: {error}",)

@@ -6,47 +6,35 @@ The split is by groups: a model is evaluated on images of encounters that it was
 from __future__ import annotations
 
 import importlib
-import json
-from collections.abc import Mapping
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.backbones import feature_id
-from pipelines.classifiers.estimators import describe
-from pipelines.classifiers.solvers import choose_solver
 from pipelines.classifiers.training_set import TrainingSet
-from pipelines.config.loader import flatten
 from pipelines.config.settings import Score, Settings
 from pipelines.evaluation.predictions import PredictionSet
-from pipelines.evaluation.split import SPLITS, split_size
 from pipelines.label_text import require_known_labels
-from pipelines.redaction import redact
-from pipelines.reports.model_card import model_card
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.stages.train.caveats import find_caveats
 from pipelines.stages.train.evaluate import check_leakage, cross_validate_pipeline, evaluate_on_test
 from pipelines.stages.train.fit import fit_pipeline
-from pipelines.stages.train.gate import apply_gate, find_gated_version, require_comparable_champion
+from pipelines.stages.train.gate import find_gated_version, require_comparable_champion
+from pipelines.stages.train.register import PLOTS, register, version_tags
 from pipelines.stages.train.result import TrainingResult
-from pipelines.stages.train.serve import register_served_model
-from pipelines.stages.train.suspects import RANKING_FILE, find_label_errors, write_suspects
+from pipelines.stages.train.suspects import find_label_errors, write_suspects
 from pipelines.stages.train.training_data import (
     Selection,
-    count_images,
     require_consistent_labels,
     select_rows,
     training_fingerprint,
     training_rows,
 )
 from pipelines.tracking import served_models
-from pipelines.tracking.code_version import code_version
-from pipelines.tracking.mlflow_client import EVALUATION, ModelVersion, Tracking
+from pipelines.tracking.mlflow_client import ModelVersion, Tracking
 from pipelines.tracking.stored_models import list_packages
 from pipelines.workspace.journals import journal_notes, merge_journals
 from pipelines.workspace.tables import Tables
 
-PLOTS = "pipelines.reports.plots"  # matplotlib is imported while Spark starts
 TRAINED_ON = ("images", "features", "labels")  # tables
 
 
@@ -127,8 +115,8 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     require_comparable_champion(tables, tracking)
     selection = _select(rows, settings)
     trained = train_selected(selection, settings)
-    tags = _tags(settings, selection, trained, backbone, fingerprint)
-    version, decision, served_notes = _register(tables, tracking, settings, selection, trained, tags, versions)
+    tags = version_tags(settings, selection, trained, backbone, fingerprint)
+    version, decision, served_notes = register(tables, tracking, settings, selection, trained, tags, versions)
     write_suspects(tables, trained.label_errors, selection.rows, version.version)
     rows.store.release()
     accuracy = trained.test.metrics["balanced_accuracy"].format()
@@ -164,94 +152,3 @@ def _policy_notes(trained: TrainingResult, settings: Score) -> tuple[str, ...]:
 
 def _noop_outcome(version: ModelVersion) -> str:
     return f"{version} was trained on the same data and settings: nothing to do"
-
-
-def _describe_classifier(settings: Settings, trained: TrainingResult) -> str:
-    """Return a description of the classifier and of the views of the images that it uses."""
-    predicted = "averaged over both views" if trained.policy.average_flip else "of the unflipped images"
-    views = f"; trained on flipped images too, predictions {predicted}" if settings.featurize.horizontal_flip else ""
-    return describe(settings.train, trained.parameters) + views
-
-
-def _tags(
-    settings: Settings, selection: Selection, trained: TrainingResult, backbone: str, fingerprint: str
-) -> dict[str, str]:
-    train = settings.train
-    return {
-        "backbone": backbone,
-        "learner": train.classifier,
-        "classes": json.dumps(trained.classes),
-        "fingerprint": fingerprint,
-        "split": json.dumps({"fractions": train.fractions, "salt": train.split_salt, "moved": selection.learned}),
-        "evaluation": trained.method,
-        "metrics": json.dumps({name: interval.value for name, interval in trained.test.metrics.items()}),
-        "review_policy": trained.policy.to_json(),
-        **code_version(),
-    }
-
-
-def _selected_params(trained: TrainingResult) -> dict[str, Any]:
-    """Return the selected parameters and the evaluation method, as parameters of the run."""
-    weight = trained.policy.max_weight
-    return {
-        **trained.parameters,
-        "temperature": trained.temperature,
-        "average_flip": trained.policy.average_flip,
-        "burst_vote.max_weight": "none" if weight is None else weight,
-        "evaluation.method": trained.method,
-        "evaluation.caveats": len(trained.caveats),
-    }
-
-
-def _register(
-    tables: Tables,
-    tracking: Tracking,
-    settings: Settings,
-    selection: Selection,
-    trained: TrainingResult,
-    tags: dict[str, str],
-    table_versions: Mapping[str, int | None],
-) -> tuple[ModelVersion, str, tuple[str, ...]]:
-    """Log the run, register the version, and pass it through the gate; return its decision, and notes for the user."""
-    plots = importlib.import_module(PLOTS)
-    rows = selection.rows
-    counts = count_images(rows)
-    card = model_card(
-        settings.tracking.model,
-        tags["backbone"],
-        counts,
-        trained.test,
-        _describe_classifier(settings, trained),
-        burst_test=trained.burst_test,
-        reviews=trained.operating_points,
-        calibration=(trained.ece_before, trained.temperature),
-        classes_of_interest=trained.policy.classes_of_interest,
-        weights=settings.featurize.weights,
-        folds=trained.folds,
-        caveats=trained.caveats,
-        labelled_by_people=int(rows.is_labelled_by_person.sum()),
-    )
-    with tracking.run("train", tags) as run_id:
-        tracking.log(
-            params={
-                **redact(dict(flatten(settings.model_dump(by_alias=True)))),
-                **_selected_params(trained),
-                **table_versions,
-                **{f"rows.{split}": split_size(counts, split) for split in SPLITS},
-                "rows.left_out": sum(selection.coverage.left_out.values()),
-                "rows.labelled_by_people": int(rows.is_labelled_by_person.sum()),
-                "solver": choose_solver(rows, settings.train).name,
-            },
-            metrics=trained.mlflow_metrics(),
-            texts={EVALUATION: trained.to_json(), "model_card.md": card, RANKING_FILE: trained.label_errors.to_csv()},
-            figures={
-                "plots/confusion.png": plots.confusion_figure(trained.test),
-                "plots/classes.png": plots.class_figure(trained.test),
-                "plots/reliability.png": plots.reliability_figure(trained.test),
-            },
-        )
-        version = tracking.register(trained.model.to_pipeline(), run_id, tags, card)
-        notes = register_served_model(tables, tracking, settings, trained, version)
-        decision = apply_gate(tables, tracking, settings.train, rows.in_split("test"), trained.model, version)
-        tracking.tag(version, gate=decision)
-    return version, decision, notes

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pipelines.errors import ModelError
 from pipelines.evaluation.split import assign_split
 from pipelines.stages.ingest import stage as ingest
+from pipelines.stages.train import register
 from pipelines.stages.train import stage as train
 from pipelines.stages.train.compare_splits import compare_splits_report
 from pipelines.stages.train.gate import apply_gate
@@ -176,7 +177,7 @@ def test_a_training_killed_between_promotion_and_decision_loses_no_champion(spar
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train, "apply_gate", lambda *given: apply_gate(*given) and killed())
+        patch.setattr(register, "apply_gate", lambda *given: apply_gate(*given) and killed())
         train.run(spark, settings)
     tracking = Tracking.of(settings)
     assert tracking.champion().version == "1" and "gate" not in tracking.champion().tags

@@ -1,0 +1,42 @@
+"""Served models with random coefficients, and the images that tests predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.backbones import load_backbone
+from pipelines.evaluation.needs_review import ReviewRule
+from pipelines.evaluation.review_policy import ReviewPolicy
+from pipelines.serving.description import Limits
+from pipelines.serving.export import write_model
+from pipelines.serving.head import Head, Linear
+
+from ..stages.conftest import jpeg
+
+LABELS = ("plain", "striped")
+PHOTOS = [jpeg(60 + 10 * i, i, label=LABELS[i % 2]) for i in range(12)]
+WIDTHS = {"irbis_tiny": 576, "raw_pixels": 3072}
+
+
+def write(folder: Path, cache: Path, names=("irbis_tiny",), *, flips=False, engine="auto", precision="exact") -> Head:
+    """Write a served model irbis/3 into a folder, and return its head."""
+    backbones = [load_backbone(name, precision=precision, check=False) for name in names]
+    width = sum(WIDTHS[name] for name in names)
+    random = np.random.default_rng(5)
+    head = Head(Linear(random.normal(size=(2, width)) / 10, random.normal(size=2)), temperature=1.5)
+    write_model(
+        folder,
+        head,
+        backbones,
+        name="irbis",
+        version="3",
+        labels=LABELS,
+        policy=ReviewPolicy(max_weight=0.5, average_flip=flips),
+        rule=ReviewRule(0.99, "group", 0.8),
+        limits=Limits(100_000, 1_000_000, 20.0),
+        engine=engine,
+        cache=str(cache),
+    )
+    return head
