@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
-from pipelines.formatting import UNKNOWN, format_counts, format_duration, format_percent
+from pipelines.formatting import format_counts, format_duration
 from pipelines.serving.predictor import Prediction, Predictor
 from pipelines.sources.own_files import OwnFiles
 from pipelines.sources.path_rules import allowed_suffixes
@@ -24,6 +24,7 @@ from pipelines.stages.result import Stopwatch
 from pipelines.tracking.served_files import open_served_model, predictor_folder
 
 FIRST, CHUNK = 8, 64  # images per call; the first call is shorter, so that the first answers come soon
+UNKNOWN = "-"  # as all text of the table, in every encoding of a terminal
 MAX_WIDTH = 60  # characters of a name that are aligned
 
 
@@ -136,7 +137,7 @@ def table_lines(
             detail = f" ({printable(row.failure_detail)})" if row.failure_detail else ""
             yield f"{cells}  {UNKNOWN:>7}  {row.failure}{detail}"
         else:
-            yield f"{cells}  {format_percent(row.score):>7}{'  review' if row.needs_review else ''}"
+            yield f"{cells}  {100 * (row.score or 0):5.1f} %{'  review' if row.needs_review else ''}"
 
 
 def printable(text: str) -> str:
