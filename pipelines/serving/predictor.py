@@ -85,8 +85,8 @@ class Predictor:
         """Load the model in a folder. Raises ModelError if there is none, or if it is damaged.
 
         `allowed`: the files and URLs that may be read; by default every local file, for programs that run as their
-        user. `threads`: of decoding and of the network; by default OMP_NUM_THREADS, else one per core. `isolate`: decode
-        in child processes, so that an image that crashes or blocks a decoder is a failure, and does not end the server.
+        user. `threads`: of decoding and of the network; by default OMP_NUM_THREADS, else one per core. `isolate`:
+        decode in child processes, so that an image that crashes or blocks a decoder does not end the server.
         """
         folder, threads = Path(folder), threads or _default_threads()
         description = Description.read(folder)
