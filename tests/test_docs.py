@@ -26,7 +26,7 @@ KEYS = set(setting_keys())
 FILES = {"csv", "html", "json", "md", "py", "sh", "yaml", "yml"}  # `databricks.yml` is a file, not a setting
 AZURE, CLUSTERS = {"azure-up", "azure-stop", "azure-down"}, {"test-clusters", "yarn-livy"}
 TESTS = {"unit", "test", "test-full", "slow", "kills", "test-exchange", "check", "audit"} | CLUSTERS
-UNLISTED = {"azurite", "azure-models"}  # `make` alone does not list them
+UNLISTED = {"azurite", "azure-models", "azure-ml"}  # `make` alone does not list them
 TARGETS = TESTS | AZURE | {"demo", "full", "bench", "lock", "build", "docs", "graphs", "clean"}
 
 

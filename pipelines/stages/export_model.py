@@ -27,13 +27,14 @@ def export_model(folder: Path, settings: Settings) -> str:
     target = folder.expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{folder} exists and is not an empty folder. Give the name of a new one.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open_served_model(settings) as (version, model), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        draft = Path(scratch) / target.name
-        shutil.copytree(model, draft / MODEL, copy_function=shutil.copyfile)  # with the modes of new files
-        description = Description.read(predictor_folder(draft / MODEL))
-        (draft / README).write_text(readme(description), encoding="utf-8")
-        draft.replace(target)
+    with open_served_model(settings) as (version, model):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            draft = Path(scratch) / target.name
+            shutil.copytree(model, draft / MODEL, copy_function=shutil.copyfile)  # with the modes of new files
+            text = readme(Description.read(predictor_folder(draft / MODEL)))
+            (draft / README).write_text(text, encoding="utf-8")
+            draft.replace(target)
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     return f"export-model: {version}, {size / 1e6:,.1f} MB in {folder}. Next: {folder / README}"
 
@@ -42,13 +43,16 @@ def readme(description: Description) -> str:
     """Return the text of an exported folder's README."""
     text = (resources.files("pipelines.stages") / "exported_model.md").read_text("utf-8")
     side = 2 * max(backbone.preprocessing["size"] for backbone in description.backbones)
+    needs_torch = any(backbone.format == "torch" for backbone in description.backbones)
+    packages = ["'irbis[serve,torch]'" if needs_torch else "'irbis[serve]'"]
     return Template(text).substitute(
         name=description.model_name,
         version=description.model_version,
         irbis=__version__,
         labels=", ".join(f"`{label}`" for label in description.labels),
         backbones=", ".join(f"`{backbone.name}`" for backbone in description.backbones),
+        packages=" ".join([*packages, *(["lightgbm"] if "lightgbm" in description.packages else [])]),
         side=side,
-        megabytes=round(description.limits.max_bytes / 2**20),
-        megapixels=round(description.limits.max_pixels / 1e6),
+        megabytes=f"{description.limits.max_bytes / 2**20:.3g}",
+        megapixels=f"{description.limits.max_pixels / 1e6:.3g}",
     )

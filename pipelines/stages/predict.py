@@ -124,9 +124,7 @@ def json_lines(rows: Iterable[tuple[str, Prediction]]) -> Iterator[str]:
         yield json.dumps({"image": name, **row._asdict()})
 
 
-def table_lines(
-    rows: Iterable[tuple[str, Prediction]], names: Sequence[str], labels: Sequence[str]
-) -> Iterator[str]:
+def table_lines(rows: Iterable[tuple[str, Prediction]], names: Sequence[str], labels: Sequence[str]) -> Iterator[str]:
     """Yield the lines of a table for people. `names` and `labels`, all that may come, determine the widths."""
     width = min(MAX_WIDTH, max(len(printable(name)) for name in ("image", *names)))
     label_width = max(len(printable(label)) for label in ("prediction", *labels))

@@ -106,7 +106,9 @@ def test_many_images_go_in_requests_that_fit_and_a_bad_one_is_a_row(endpoint, ph
     for file in files:
         noise.save(file, quality=95)
     (tmp_path / "broken.jpg").write_bytes(b"<html>")
-    done = run(sys.executable, CLIENTS / "predict.py", endpoint, *files, "broken.jpg", photo, "--side=900", cwd=tmp_path)
+    done = run(
+        sys.executable, CLIENTS / "predict.py", endpoint, *files, "broken.jpg", photo, "--side=900", cwd=tmp_path
+    )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and len(rows) == 8
     assert [row["image"] for row in rows if row["failure"]] == ["broken.jpg"]
