@@ -14,8 +14,8 @@ import pytest
 from pipelines.serving import predictor as module
 from pipelines.serving.predictor import Predictor, _default_threads
 
+from ..decoder_traps import Trapped
 from .models import PHOTOS, assert_same, write
-from .traps import Trapped
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).resolve().parents[2]

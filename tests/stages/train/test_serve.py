@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote, urlparse
 
 import pytest
+from pyspark.sql import functions as F
 
 from pipelines.serving.predictor import Predictor
 from pipelines.stages.featurize import stage as featurize
@@ -86,3 +87,23 @@ def test_a_training_killed_before_the_gate_leaves_no_served_model_without_a_vers
     (served,) = tracking.client.search_model_versions("name='irbis_serving'")
     assert version.tags["served_version"] == str(served.version)
     assert tracking.client.get_model_version_by_alias("irbis_serving", "champion").version == served.version
+
+
+@pytest.mark.full
+@pytest.mark.process
+def test_mlflows_spark_udf_predicts_as_score(spark, trained):
+    import mlflow
+
+    score.run(spark, trained)
+    tables = Tables.of(spark, trained)
+    with open_served_model(trained) as (_, folder):
+        predict = mlflow.pyfunc.spark_udf(spark, str(folder), env_manager="local")
+        images = tables.read("images").where("content is not null").select("path", F.base64("content").alias("image"))
+        found = {row["path"]: row["found"] for row in images.select("path", predict("image").alias("found")).collect()}
+    rows = tables.read("predictions").where("failure is null").collect()
+    assert {row["path"] for row in rows} == set(found) and len(rows) == 180
+    for row in rows:
+        served = found[row["path"]]
+        assert (served["prediction"], served["failure"], served["model_version"]) == (row["prediction"], "", "1")
+        assert served["probabilities"] == pytest.approx(row["probabilities"], abs=1e-6)
+        assert served["score"] == pytest.approx(row["score"], abs=1e-6)
