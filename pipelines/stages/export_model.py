@@ -34,7 +34,11 @@ def export_model(folder: Path, settings: Settings) -> str:
             shutil.copytree(model, draft / MODEL, copy_function=shutil.copyfile)  # with the modes of new files
             text = readme(Description.read(predictor_folder(draft / MODEL)))
             (draft / README).write_text(text, encoding="utf-8")
-            draft.replace(target)
+            if target.exists():  # empty; somebody's shell may be in it, so it stays the same folder
+                for name in (MODEL, README):
+                    (draft / name).replace(target / name)
+            else:
+                draft.replace(target)
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     return f"export-model: {version}, {size / 1e6:,.1f} MB in {folder}. Next: {folder / README}"
 

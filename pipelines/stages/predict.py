@@ -69,11 +69,17 @@ def open_predictor(settings: Settings, exported: Path | None = None) -> Iterator
     Raises ModelError if there is none, or if it is damaged.
     """
     if exported is not None:
-        with Predictor.load(predictor_folder(exported / MODEL)) as predictor:
+        with Predictor.load(find_exported(exported)) as predictor:
             yield predictor
         return
     with open_served_model(settings) as (_, model), Predictor.load(predictor_folder(model)) as predictor:
         yield predictor
+
+
+def find_exported(folder: Path) -> Path:
+    """Return the folder for `Predictor.load` in an exported folder, or in the MLflow model that it contains."""
+    model = predictor_folder(folder)
+    return model if model.is_dir() else predictor_folder(folder / MODEL)
 
 
 def predict(names: Sequence[str], predictor: Predictor) -> Iterator[tuple[str, Prediction]]:

@@ -84,9 +84,11 @@ def test_the_readmes_programs_run(champion, make_settings, tmp_path):
         assert done.stdout.startswith(("plain ", "striped ", "/9j/"))
 
 
-def test_an_empty_folder_is_filled_and_any_other_refused(champion, make_settings, tmp_path):
+def test_an_empty_folder_is_filled_and_any_other_refused(champion, make_settings, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
-    export_model(tmp_path / "empty", make_settings())
+    monkeypatch.chdir(tmp_path / "empty")
+    assert export_model(Path("."), make_settings()).endswith("MB in .. Next: README.md")
+    assert sorted(os.listdir(".")) == ["README.md", "model"]
     with pytest.raises(DataError, match=r"empty exists and is not an empty folder\. Give the name of a new one\."):
         export_model(tmp_path / "empty", make_settings())
     (tmp_path / "file").write_text("")

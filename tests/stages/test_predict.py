@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,11 @@ def test_what_does_not_exist_is_refused_before_the_model_is_loaded(photos, expor
     assert (code, out) == (2, "") and err.startswith("irbis: There are no images in what was named.")
 
 
+def test_the_mlflow_model_in_the_folder_will_do_too(photos, exported, capsys):
+    by_folder, by_model = (rows_of(capsys, path, "photos") for path in (exported, exported / "model"))
+    assert by_folder == by_model and by_folder[0] == 0
+
+
 def test_a_folder_without_a_model_is_refused(photos, exported, capsys):
     code, out, err = run(capsys, photos, "photos")
     assert (code, out) == (2, "")
@@ -155,6 +162,22 @@ def test_a_pipe_and_an_unreadable_file_are_rows(photos, exported, capsys):
     os.mkfifo(photos / "pipe.jpg")
     code, rows = rows_of(capsys, exported, "pipe.jpg", "photos/1.jpg")
     assert code == 0 and [row["failure"] for row in rows] == ["not_an_image", None]
+
+
+@pytest.mark.process
+def test_the_command_imports_neither_spark_nor_mlflow_nor_torch(photos, exported):
+    """Each takes a second or more, of the three until the first answer."""
+    program = """
+import sys
+from pipelines.cli.app import main
+main(sys.argv[1:])
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    words = ["predict", "--model", str(exported), "photos/1.jpg"]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "openvino" in loaded
+    assert not {"pyspark", "py4j", "delta", "mlflow", "torch", "pandas", "pyarrow", "sklearn", "matplotlib"} & loaded
 
 
 def test_the_first_answers_do_not_wait_for_all_images():
