@@ -52,7 +52,8 @@ class ServedBackbone:
 class Description:
     """What a served model needs to know besides arrays and networks.
 
-    `labels` are in the order of the head's classes; `irbis_version` has written it.
+    `labels` are in the order of the head's classes. `packages` are those that it needs, in the versions that were
+    installed where it was written, and the version of irbis.
     """
 
     model_name: str
@@ -62,7 +63,7 @@ class Description:
     rule: ReviewRule
     limits: Limits
     backbones: tuple[ServedBackbone, ...]
-    irbis_version: str
+    packages: dict[str, str]
 
     def write(self, folder: Path) -> None:
         """Write model.json into a folder."""
@@ -87,7 +88,7 @@ class Description:
                 rule=ReviewRule(**values["rule"]),
                 limits=Limits(**values["limits"]),
                 backbones=tuple(ServedBackbone(**each) for each in values["backbones"]),
-                irbis_version=values["irbis_version"],
+                packages=values["packages"],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path} cannot be read: {type(error).__name__}: {error}.") from error

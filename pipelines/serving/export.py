@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib import resources
 from importlib.abc import Traversable
@@ -64,28 +64,31 @@ def write_model(
     folder.mkdir(parents=True, exist_ok=True)
     head.save(folder / HEAD_FILE)
     served = [_write_network(folder, i, backbone, engine, cache) for i, backbone in enumerate(backbones)]
-    description = Description(name, version, tuple(labels), policy, rule, limits, tuple(served), __version__)
-    description.write(folder)
+    packages = {"irbis": __version__, **_find_packages(head, (backbone.format for backbone in served))}
+    Description(name, version, tuple(labels), policy, rule, limits, tuple(served), packages).write(folder)
     write_code(folder / CODE_FILE)
 
 
 def pip_requirements(folder: Path) -> list[str]:
-    """Return the packages that the served model in a folder needs, in the versions that are installed here."""
-    formats = {backbone.format for backbone in Description.read(folder).backbones}
-    required = [*PACKAGES, *(name for format_ in sorted(formats) for name in ENGINE_PACKAGES[format_])]
-    if isinstance(Head.load(folder / HEAD_FILE).classifier, Boosting):
+    """Return the packages that the served model in a folder needs, in the versions that it was written with."""
+    packages = Description.read(folder).packages
+    return [f"{name}=={version}" if version else name for name, version in packages.items() if name != "irbis"]
+
+
+def _find_packages(head: Head, formats: Iterable[str]) -> dict[str, str]:
+    """Return the version of each package that a model needs; "" if it is not installed here, as LightGBM may be."""
+    required = [*PACKAGES, *(name for format_ in sorted(set(formats)) for name in ENGINE_PACKAGES[format_])]
+    if isinstance(head.classifier, Boosting):
         required.append("lightgbm")
     versions = {name: _installed_version(name) for name in (*required, *OPTIONAL_PACKAGES)}
-    return [
-        f"{name}=={version}" if version else name for name, version in versions.items() if version or name in required
-    ]
+    return {name: version for name, version in versions.items() if version or name in required}
 
 
-def _installed_version(name: str) -> str | None:
+def _installed_version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return None
+        return ""
 
 
 def write_code(path: Path) -> None:

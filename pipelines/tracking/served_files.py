@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,8 @@ def _require_unchanged(model: Path, version: ModelVersion) -> None:
         raise ModelError(
             f"The served model of {version} is missing from {model}. Restore it from a backup; {ALTERNATIVES}."
         )
+    for cache in list(model.rglob("__pycache__")):  # of the model's code, left by another program that ran it in place
+        shutil.rmtree(cache, ignore_errors=True)
     if artifacts_digest(model) != version.tags[DIGEST_TAG]:
         raise ModelError(
             f"The served model of {version} is not loaded: its files in {model} have changed since registration (their "

@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.errors import ModelError
+from pipelines.errors import ModelError, PlatformError
+from pipelines.serving import head as head_module
 from pipelines.serving.forest import LEAF, Forest
-from pipelines.serving.head import Head, Linear, Projection
+from pipelines.serving.head import Boosting, Head, Linear, Projection
 
 TWO = Linear(np.array([[0.0, 0.0], [1.0, -1.0]]), np.array([0.0, 0.5]))
 
@@ -99,3 +100,25 @@ def test_nodes_that_form_no_tree_are_refused_instead_of_followed_for_ever(name, 
     Head(broken).save(tmp_path / "head.npz")
     with pytest.raises(ModelError, match="do not form trees"):
         Head.load(tmp_path / "head.npz")
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_lightgbm_predicts_from_its_own_text(classes, tmp_path):
+    lightgbm = pytest.importorskip("lightgbm")
+    random = np.random.default_rng(2)
+    labels = np.arange(120) % classes
+    features = random.normal(size=(120, 4)) + labels[:, None]
+    objective = {"objective": "multiclass", "num_class": classes} if classes > 2 else {"objective": "binary"}
+    booster = lightgbm.train({**objective, "verbosity": -1}, lightgbm.Dataset(features, labels), 5)
+    Head(Boosting(booster.model_to_string())).save(tmp_path / "head.npz")
+    head = Head.load(tmp_path / "head.npz")
+    found = head.predict(features)
+    expected = booster.predict(features)
+    assert head.classes == classes == found.shape[1]
+    np.testing.assert_allclose(found if classes > 2 else found[:, 1], expected, atol=1e-12)
+
+
+def test_without_lightgbm_the_command_that_installs_it_is_named(monkeypatch):
+    monkeypatch.setattr(head_module, "find_spec", lambda name: None)
+    with pytest.raises(PlatformError, match="which is not installed. pip install lightgbm"):
+        Head(Boosting("tree")).predict([[1.0]])
