@@ -94,7 +94,8 @@ class Server:
 
     def __init__(self, command: Sequence[str], port: int, cores: set[int], log: Path) -> None:
         self.port, start = port, time.perf_counter()
-        environment = {**os.environ, "OMP_NUM_THREADS": str(len(cores))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by its name
+        environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(len(cores))}
         self.process = subprocess.Popen(
             command,
             stdout=log.open("w"),
@@ -118,8 +119,9 @@ class Server:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait()
 
 
 def ask(connection: http.client.HTTPConnection, texts: Sequence[str]) -> float:
