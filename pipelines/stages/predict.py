@@ -24,13 +24,13 @@ from pipelines.stages.result import Stopwatch
 from pipelines.tracking.served_files import open_served_model, predictor_folder
 
 FIRST, CHUNK = 8, 64  # images per call; the first call is shorter, so that the first answers come soon
-UNKNOWN = "-"  # as all text of the table, in every encoding of a terminal
-MAX_WIDTH = 60  # characters of a name that are aligned
+UNKNOWN = "-"  # a dash that every terminal has
+MAX_WIDTH = 60  # of the column of names, in characters; longer names shift the rest of their line
 
 
 @dataclass(frozen=True)
 class FoundImages:
-    """The images to predict, by the names that the user knows them by, and sentences on what was passed over."""
+    """The images to predict, as paths in the user's own form, and sentences on the files that were skipped."""
 
     names: list[str]
     notes: list[str]
@@ -86,7 +86,7 @@ def predict(names: Sequence[str], predictor: Predictor) -> Iterator[tuple[str, P
     """Yield each image with its prediction, in order; a failure is a row too."""
     rest, size = iter(names), FIRST
     while chunk := list(islice(rest, size)):
-        # As URIs: a file may be called like the base64 of an image.
+        # URIs, because the name of a file may look like the base64 of an image.
         uris = [Path(os.path.abspath(name)).as_uri() for name in chunk]
         yield from zip(chunk, predictor.predict(uris), strict=True)
         size = CHUNK
