@@ -151,20 +151,27 @@ def test_the_model_contains_no_pickle_and_no_data_of_the_package(saved):
     assert {name.rpartition(".")[2] for name in names} == {"py"}
 
 
-@pytest.fixture
-def registered(tmp_path, saved):
-    """Return settings of a workspace whose version 1 has no served model, and 2 and 3 have; 1 is champion."""
-    settings = load_settings(None, {"workspace": str(tmp_path / "workspace")})
-    tracking = Tracking.of(settings)
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory, saved):
+    """Return a workspace whose version 1 has no served model, and 2 and 3 have; 1 is champion. Built once."""
+    folder = tmp_path_factory.mktemp("registry")
+    tracking = Tracking.of(load_settings(None, {"workspace": str(folder / "workspace")}))
     tracking.client.create_registered_model("irbis")
     for number in ("1", "2", "3"):
         run = tracking.client.create_run(tracking.experiment_id)
-        tracking.client.create_model_version("irbis", f"file://{tmp_path}/model", run.info.run_id)
+        tracking.client.create_model_version("irbis", f"file://{folder}/model", run.info.run_id)
         if number != "1":
-            folder = shutil.copytree(saved / "artifacts" / MODEL, tmp_path / number / MODEL)
-            assert served_models.register(tracking, tracking.get_version(number), folder, []) == str(int(number) - 1)
+            model = saved / "artifacts" / MODEL
+            assert served_models.register(tracking, tracking.get_version(number), model, []) == str(int(number) - 1)
     promote(tracking, "1", "first")
-    return settings
+    return folder / "workspace"
+
+
+@pytest.fixture
+def registered(registry, tmp_path):
+    """Return the settings of a copy of the registry."""
+    shutil.copytree(registry, tmp_path / "workspace")
+    return load_settings(None, {"workspace": str(tmp_path / "workspace")})
 
 
 def serving_champion(tracking) -> str | None:
