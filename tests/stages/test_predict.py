@@ -177,7 +177,7 @@ print(*{name.partition(".")[0] for name in sys.modules})
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "openvino" in loaded
-    assert not {"pyspark", "py4j", "delta", "mlflow", "torch", "pandas", "pyarrow", "sklearn", "matplotlib"} & loaded
+    assert not {"pyspark", "py4j", "delta", "mlflow", "torch", "pandas", "scipy", "sklearn", "matplotlib"} & loaded
 
 
 def test_the_first_answers_do_not_wait_for_all_images():
