@@ -32,7 +32,7 @@ def predict(
     found = find_images(files, settings)
     for note in found.notes:
         click.echo(f"predict: note: {note}", err=True)
-    with open_predictor(settings, model) as predictor:
+    with open_predictor(settings, model, len(found.names)) as predictor:
         description = predictor.description
         summary = Summary(f"{description.model_name}/{description.model_version}")
         rows = summary.count(predict_images(found.names, predictor))

@@ -63,16 +63,21 @@ def find_images(names: Sequence[str], settings: Settings) -> FoundImages:
 
 
 @contextmanager
-def open_predictor(settings: Settings, exported: Path | None = None) -> Iterator[Predictor]:
+def open_predictor(settings: Settings, exported: Path | None, images: int) -> Iterator[Predictor]:
     """Yield the served model of score.model_version, by default the champion, or the one in an exported folder.
 
-    Raises ModelError if there is none, or if it is damaged.
+    Many images are decoded in child processes, so that one that crashes or blocks a decoder is a row too; for a few,
+    starting these would take longer than the answer. Raises ModelError if there is no model, or if it is damaged.
     """
+    isolate = images > FIRST
     if exported is not None:
-        with Predictor.load(find_exported(exported)) as predictor:
+        with Predictor.load(find_exported(exported), isolate=isolate) as predictor:
             yield predictor
         return
-    with open_served_model(settings) as (_, model), Predictor.load(predictor_folder(model)) as predictor:
+    with (
+        open_served_model(settings) as (_, model),
+        Predictor.load(predictor_folder(model), isolate=isolate) as predictor,
+    ):
         yield predictor
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli.app import main
+from pipelines.serving.pixels import PixelReader
 from pipelines.stages.predict import predict, printable, table_lines
 from pipelines.tracking.served_files import predictor_folder
 
@@ -162,6 +163,21 @@ def test_a_pipe_and_an_unreadable_file_are_rows(photos, exported, capsys):
     os.mkfifo(photos / "pipe.jpg")
     code, rows = rows_of(capsys, exported, "pipe.jpg", "photos/1.jpg")
     assert code == 0 and [row["failure"] for row in rows] == ["not_an_image", None]
+
+
+@pytest.mark.process
+def test_many_images_are_decoded_in_child_processes_with_the_same_results(photos, exported, capsys, monkeypatch):
+    for i, photo in enumerate(PHOTOS):
+        (photos / "photos" / "b" / f"{i}.jpg").write_bytes(photo)
+    monkeypatch.setattr(PixelReader, "__call__", lambda self, content: pytest.fail("decoded in this process"))
+    code, rows = rows_of(capsys, exported, "photos/b", "photos/broken.jpg")
+    monkeypatch.undo()
+    assert code == 0 and [row["failure"] for row in rows] == [None] * 12 + ["truncated"]
+    monkeypatch.chdir(photos)
+    _, (first, *_) = rows_of(capsys, exported, "photos/b/0.jpg")
+    assert rows[0] == {**first, "probabilities": pytest.approx(first["probabilities"], abs=1e-6)} | {
+        key: pytest.approx(first[key], abs=1e-6) for key in ("score", "burst_score")
+    }
 
 
 @pytest.mark.process
