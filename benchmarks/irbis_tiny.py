@@ -94,14 +94,14 @@ def fraction_correct(values: Features, labels: NDArray[np.str_], strength: float
 
 
 def interval(gains: NDArray[np.float64]) -> tuple[float, float]:
-    """Give the 95 % interval of the mean: a bootstrap over the images."""
+    """Return the 95 % interval of the mean: a bootstrap over the images."""
     drawn = np.random.default_rng(0).integers(len(gains), size=(RESAMPLES, len(gains)))
     low, high = np.percentile(gains[drawn].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 
 def row(folder: Path, weights: Path) -> str:
-    """Give one row of the table for a set of images."""
+    """Return one row of the table for a set of images."""
     parts = [folder / "train", folder / "test"] if (folder / "test").is_dir() else [folder]
     loaded = [load_images(part, INPUT_SIZE) for part in parts]
     pixels, labels = (np.concatenate(each) for each in zip(*loaded, strict=True))

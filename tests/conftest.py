@@ -28,6 +28,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     needs.mark(items)
 
 
+@pytest.hookimpl(tryfirst=True)  # before any fixture
+def pytest_runtest_setup() -> None:
+    needs.skip_without_time()
+
+
 @pytest.fixture(autouse=True)
 def _no_hidden_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield from needs.refuse_processes(request, monkeypatch)
@@ -44,7 +49,7 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Give the folder of real images beside the checkout, or skip."""
+    """Return the folder of real images beside the checkout, or skip."""
     folder = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"needs the real images in {folder.resolve()}")
@@ -53,7 +58,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> MakeSettings:
-    """Give a function from {dotted key: value} to Settings with the workspace tmp_path/workspace."""
+    """Return a function from {dotted key: value} to Settings with the workspace tmp_path/workspace."""
 
     def make(overrides: Mapping[str, Any] | None = None) -> Settings:
         defaults = {"workspace": str(tmp_path / "workspace"), "spark.master": "local[2]"}
@@ -64,7 +69,7 @@ def make_settings(tmp_path: Path) -> MakeSettings:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Give the one Spark session of all tests: two tasks at once, its log in a temporary workspace."""
+    """Return the one Spark session of all tests: two tasks at once, its log in a temporary workspace."""
     from pipelines.spark import session as sessions
 
     workspace = tmp_path_factory.mktemp("spark") / "work space é"
@@ -95,7 +100,7 @@ def _forgotten_tables() -> Iterator[None]:
 
 @pytest.fixture
 def tables(spark: Any, make_settings: MakeSettings) -> Any:
-    """Give the tables, none of them written yet, of a fresh workspace."""
+    """Return the tables, none of them written yet, of a fresh workspace."""
     from pipelines.workspace.tables import Tables
 
     return Tables.of(spark, make_settings())
@@ -103,7 +108,7 @@ def tables(spark: Any, make_settings: MakeSettings) -> Any:
 
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    """Give Azurite, running for all tests, or skip."""
+    """Return Azurite, running for all tests, or skip."""
     if reason := why_not():
         pytest.skip(reason)
     running = Azurite.start(tmp_path_factory.mktemp("azurite"))
@@ -128,7 +133,7 @@ def surveys(tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def container(azurite: Azurite, request: pytest.FixtureRequest) -> Any:
-    """Give the SDK's client of a new container, named by the test, with the account's key."""
+    """Return the SDK's client of a new container, named by the test, with the account's key."""
     from azure.storage.blob import ContainerClient
 
     name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower())[:50].strip('-')}-{uuid.uuid4().hex[:6]}"

@@ -28,7 +28,7 @@ TOKEN = "dapi-of-the-tests"
 
 @dataclass
 class Run:
-    """Hold a run as the Jobs API tells of it."""
+    """A run of the Jobs API."""
 
     id: int
     name: str
@@ -76,7 +76,7 @@ class Workspace(Faulty):
         return {"DATABRICKS_HOST": self.address, "DATABRICKS_TOKEN": TOKEN, "DATABRICKS_CONFIG_FILE": os.devnull}
 
     def place(self, path: str) -> Path:
-        """Give the file that a path in /Volumes stands for."""
+        """Return the local file of a path in /Volumes."""
         assert path.startswith("/Volumes/") and ".." not in path, path
         return self.root / path.lstrip("/")
 
@@ -144,7 +144,7 @@ class Workspace(Faulty):
         return [*spark_submit(), str(self.place(told["python_file"])), *words]
 
     def _notebook(self, task: dict[str, Any], folder: Path) -> list[str]:
-        """Give the command that runs a notebook; the cluster's widgets are Jupyter's parameters here."""
+        """Return the command that runs a notebook; the cluster's widgets are Jupyter's parameters here."""
         told = task["notebook_task"]
         source, task["executed"] = folder / "notebook.ipynb", str(folder / "executed.ipynb")
         source.write_bytes(self.notebooks[told["notebook_path"]])
@@ -159,7 +159,7 @@ def databricks_workspace(*args: Any) -> AbstractContextManager[Workspace]:
 
 
 def spark_submit() -> list[str]:
-    """Give the command that runs a job as a cluster with Delta does."""
+    """Return the command that runs a job as a cluster with Delta does."""
     import pyspark
 
     from pipelines.spark.session import DELTA_CONF

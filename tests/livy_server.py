@@ -18,7 +18,7 @@ KEPT = 200  # lines
 
 @dataclass
 class Batch:
-    """Hold a batch as Livy knows it; `say` adds lines to its log."""
+    """A batch of Livy; `say` adds lines to its log."""
 
     id: int
     told: dict[str, Any]

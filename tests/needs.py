@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -44,6 +46,12 @@ def mark(items: Iterable[pytest.Item]) -> None:
             item.add_marker("process")
         if not any(item.get_closest_marker(name) for name in NEEDS):
             item.add_marker("unit")
+
+
+def skip_without_time() -> None:
+    """Skip a test that would start after TESTS_END (seconds since 1970): on a slow machine, the last ones."""
+    if time.time() > float(os.environ.get("TESTS_END", "inf")):
+        pytest.skip("no time left before TESTS_END")
 
 
 def refuse_processes(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def child():
-    """Give a process that says by its exit code whether it was interrupted (7)."""
+    """Return a process whose exit code is 7 if it was interrupted."""
     code = "import sys\ntry:\n print('on', flush=True)\n input()\nexcept KeyboardInterrupt:\n sys.exit(7)"
     running = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert running.stdout and running.stdout.readline() == b"on\n"

@@ -19,7 +19,7 @@ termination.MAX_SECONDS = termination.WRITING_SECONDS = termination.LAST_SECONDS
 
 
 def begun(code, **options):
-    """Give a process that runs the code, once it says `on`."""
+    """Return a process that runs the code, once it has printed `on`."""
     command = [sys.executable, "-c", BEGIN + code]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     # The tests themselves may run under nohup, which ignores SIGHUP for all processes below.

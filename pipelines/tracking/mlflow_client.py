@@ -34,6 +34,7 @@ from pipelines.tracking.local_store import (
     truncate_description,
 )
 from pipelines.tracking.model_version import TAG_PREFIX, ModelVersion, Tags, encode_tags
+from pipelines.tracking.new_database import create_database
 from pipelines.tracking.stored_models import DIGEST_TAG, NOT_FOUND_CODES, scratch_folder
 
 CHAMPION, CHALLENGER = "champion", "challenger"  # aliases; at most one version has each
@@ -64,6 +65,8 @@ class Tracking:
             uri = sqlite_tracking_uri(settings)
         os.environ.update(artifact_credentials_env(settings))
         if uri:
+            with suppress_logging():
+                create_database(uri, settings.workspace)
             mlflow.set_tracking_uri(uri)
         if config.registry_uri or uri:
             mlflow.set_registry_uri(config.registry_uri or uri)

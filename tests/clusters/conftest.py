@@ -18,7 +18,7 @@ CHEAP = {"train.cv_folds": 2, "train.bootstrap_resamples": 100, "train.reg_param
 
 @pytest.fixture(scope="session")
 def yarn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Give YARN and Livy, running for all tests, with a packed environment."""
+    """Return YARN and Livy, running for all tests, with a packed environment."""
     with cluster(tmp_path_factory.mktemp("cluster")) as running:
         packed_environment(running.folder / "environment.tar.gz")
         yield running
@@ -26,19 +26,19 @@ def yarn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def images(yarn: Cluster, shared_data: Path) -> Path:
-    """Give the first fifty images of each class of trashnet, where the cluster sees them."""
+    """Return the first fifty images of each class of trashnet, where the cluster can read them."""
     return _copied(shared_data, yarn.shared / "images", 50)
 
 
 @pytest.fixture(scope="session")
 def few_images(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
-    """Give the first twenty images of each class of trashnet."""
+    """Return the first twenty images of each class of trashnet."""
     return _copied(shared_data, tmp_path_factory.mktemp("images"), 20)
 
 
 @pytest.fixture(scope="session")
 def weights(shared_data: Path) -> Path:
-    """Give the weights of squeezenet1_1."""
+    """Return the weights of squeezenet1_1."""
     return next((shared_data / "backbones").rglob("squeezenet1_1*.safetensors"))
 
 
@@ -53,7 +53,7 @@ def _copied(shared_data: Path, target: Path, many: int) -> Path:
 
 @pytest.fixture
 def words(yarn: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give the settings of every command: a workspace of its own in what the cluster and the laptop share."""
+    """Return the settings of every command: a workspace in the folder that cluster and laptop share."""
     monkeypatch.setenv("IRBIS_HDINSIGHT__URL", yarn.url)
     monkeypatch.setenv("IRBIS_HDINSIGHT__ARCHIVE", str(yarn.folder / "environment.tar.gz"))
     monkeypatch.setenv("IRBIS_RUNS__POLL_SECONDS", "1")

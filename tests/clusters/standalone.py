@@ -20,7 +20,7 @@ JARS = Path(pyspark.__file__).parent / "jars"
 
 @contextmanager
 def standalone(folder: Path, workers: int = 2, secret: str = "") -> Iterator[str]:
-    """Give the master's address while the block runs; worker N has one core and the GPU N. All ask for the secret."""
+    """Yield the master's address; worker N has one core and the GPU N. All require the secret."""
     asked = f"spark.authenticate true\nspark.authenticate.secret {secret}\n" if secret else ""
     (folder / "master.conf").write_text(asked)
     port, web, begun = free_port(), free_port(), []

@@ -32,13 +32,13 @@ def wait_for(happens, seconds=180):
 
 
 def sent(folder, *words):
-    """Give the process of `irbis submit`, which follows the run."""
+    """Return the process of `irbis submit`, which follows the run."""
     command = [*COMMAND, "submit", *map(str, words)]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def logged(words):
-    """Give what the runs in the workspace have said so far."""
+    """Return the logs of the runs in the workspace so far."""
     return "".join(file.read_text("utf-8") for file in Path(words[1], "runs").rglob("*.log"))
 
 
@@ -165,7 +165,7 @@ def applications(yarn):
 
 
 def executors():
-    """Give the processes of executors on this machine's YARN."""
+    """Return the processes of executors on this machine's YARN."""
     return [
         int(pid)
         for pid, _, command in processes()

@@ -81,7 +81,7 @@ def test_a_master_with_a_secret_takes_runs_that_know_it_and_no_others(few_images
 
 
 def told_by(log: Path) -> tuple[dict[str, list[str]], Counter[str]]:
-    """Give the addresses of each executor's GPUs, and the rows that each has read; check that no two tasks shared."""
+    """Return the addresses of each executor's GPUs, and the rows that each has read; check that no two tasks share."""
     addresses, records, busy = {}, Counter(), defaultdict(list)
     for event in map(json.loads, log.read_text("utf-8").splitlines()):
         if event["Event"] == "SparkListenerExecutorAdded":

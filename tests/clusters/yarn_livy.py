@@ -43,7 +43,7 @@ OPENED = [
 
 
 def jars(name: str, wanted: Sequence[str]) -> str:
-    """Give the class path of Maven artifacts and all that they need; they are fetched once."""
+    """Return the class path of Maven artifacts and their dependencies; they are fetched once."""
     folder = JARS / name
     if not (folder / ".ready").exists():
         print(f"Fetching {name} with all that it needs from the Maven registry (once; 1 to 5 minutes)", file=sys.stderr)

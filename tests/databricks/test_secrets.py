@@ -15,7 +15,7 @@ GIVEN = {"azure.account_key": "{{secrets/surveys/storage}}", "azure.sas": "sv=1&
 
 @pytest.fixture
 def databricks(monkeypatch):
-    """Give a dictionary that answers as the secret scopes of a cluster."""
+    """Return a dictionary that answers as the secret scopes of a cluster."""
     secrets = {}
 
     def get(scope, key):

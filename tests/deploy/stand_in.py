@@ -24,7 +24,7 @@ sys.exit(status)
 
 
 class StandIns:
-    """Hold a folder of such commands, and what they were called with."""
+    """A folder of such commands, and the arguments of their calls."""
 
     def __init__(self, folder: Path):
         self.folder, self.record = folder / "bin", folder / "calls.jsonl"
@@ -44,11 +44,11 @@ class StandIns:
         path.chmod(0o755)
 
     def calls(self, name: str) -> list[list[str]]:
-        """Give the arguments of each call, in order."""
+        """Return the arguments of each call, in order."""
         return [given for called, given, _ in self._all() if called == name]
 
     def texts(self, name: str) -> list[str]:
-        """Give what each call read from standard input."""
+        """Return what each call read from standard input."""
         return [text for called, _, text in self._all() if called == name]
 
     def _all(self) -> list[tuple[str, list[str], str]]:

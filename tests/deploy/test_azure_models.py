@@ -44,7 +44,7 @@ PLAIN = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 
 
 def faults(value: Any, kind: str, models: Any, path: str) -> Iterator[str]:
-    """Give what is wrong with a value that is to be of a kind, as the packages write kinds: str, [Model], {str}."""
+    """Return the faults of a value of a type as the packages write types: str, [Model], {str}."""
     if isinstance(value, str) and value.startswith("["):
         return  # an expression: Azure computes it
     if kind.startswith("["):
@@ -101,7 +101,7 @@ def _filled(tree: Any, variables: dict[str, Any]) -> Any:
 
 
 def faults_of(template: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give what is wrong with a template's resources."""
+    """Return the faults of a template's resources."""
     monkeypatch.setattr(sys, "path", [*sys.path, str(PACKAGES)])
     found = []
     for resource in template["resources"]:

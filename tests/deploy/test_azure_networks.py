@@ -13,7 +13,7 @@ pytestmark = pytest.mark.process
 
 
 def _storage(cloud: StandIns) -> dict[str, str]:
-    """Give the parameters with which storage was deployed last."""
+    """Return the parameters with which storage was deployed last."""
     calls = [call for call in cloud.calls("az") if "create" in call and "irbis-storage" in call]
     return dict(each.split("=", 1) for each in calls[-1][calls[-1].index("--parameters") + 1 :])
 

@@ -52,7 +52,7 @@ def test_kubernetes_own_classes_know_every_property(spark):
 
 
 def _unknown(value: Any, read: Any) -> Iterator[str]:
-    """Give the properties of a document that the object read from it has no place for."""
+    """Return the properties of a document that the object read from it lacks."""
     if isinstance(value, list):
         for i, each in enumerate(value):
             yield from _unknown(each, read[i])

@@ -29,7 +29,7 @@ def _ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def irbis(tmp_path: Path) -> Irbis:
-    """Give a function that runs `irbis` with the given words and checks its exit code."""
+    """Return a function that runs `irbis` with the given arguments and checks its exit code."""
 
     def run(*words: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         done = run_with_limit([*COMMAND, *map(str, words)], tmp_path, {**os.environ, **(env or {})})
@@ -43,7 +43,7 @@ def irbis(tmp_path: Path) -> Irbis:
 def irbis_here(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Irbis:
-    """Give the same function, in this process and its Spark session: where many commands follow one another."""
+    """Return the same function, in this process and its Spark session, for sequences of commands."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -63,5 +63,5 @@ def irbis_here(
 
 
 def closing_lines(output: str) -> dict[str, str]:
-    """Give the closing line of each stage by its name."""
+    """Return the closing line of each stage by its name."""
     return {line.partition(":")[0]: line for line in output.splitlines() if " read, " in line}

@@ -95,7 +95,7 @@ def start(folder, script, *words):
 
 
 def ends_of(*processes):
-    """Give exit code, closing line and what was told of each; those that succeeded come first."""
+    """Return exit code, closing line and output of each; those that succeeded come first."""
     ends = []
     for process in processes:
         out, err = process.communicate(timeout=600)

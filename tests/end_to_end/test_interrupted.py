@@ -26,7 +26,7 @@ def drawn(folder):
 
 
 def begun(words, tmp_path, commits):
-    """Give the command, running in a group of its own, once it has committed so often."""
+    """Return the command, running in a process group of its own, after this many commits."""
     running = subprocess.Popen(
         [*COMMAND, *words],
         cwd=tmp_path,

@@ -24,7 +24,7 @@ CHEAP = ["--set=train.reg_params=0.03", "--set=train.bootstrap_resamples=100", "
 
 @pytest.fixture
 def images(tmp_path: Path, shared_data: Path) -> Path:
-    """Give a folder of copies of the first images of every class of trashnet, and one bad file."""
+    """Return a folder of copies of the first images of every class of trashnet, and one bad file."""
     for source in sorted((shared_data / "trashnet").glob("*/")):
         folder = tmp_path / "images" / source.name
         folder.mkdir(parents=True)

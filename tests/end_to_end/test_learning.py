@@ -21,7 +21,7 @@ from .conftest import CHEAP, closing_lines
 
 @pytest.fixture
 def survey(tmp_path):
-    """Give the words that name a folder of 40 encounters of two frames, half of them striped, and cheap settings."""
+    """Return the arguments for a folder of 40 encounters of two frames, half of them striped, and cheap settings."""
     start = datetime(2024, 6, 1)
     for encounter in range(40):
         label = ("plain", "striped")[encounter % 2]

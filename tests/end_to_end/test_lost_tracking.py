@@ -22,7 +22,7 @@ SETTINGS = [f"--set={key}={value}" for key, value in {**RULES, "report.gallery_s
 
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory):
-    """Give a folder with the images of a survey and the workspace of a whole run on them."""
+    """Return a folder with the images of a survey and the workspace of a whole run on them."""
     folder = tmp_path_factory.mktemp("survey")
     for name, content in survey_images().items():
         path = folder / "images" / name
@@ -35,14 +35,14 @@ def survey(tmp_path_factory):
 
 
 def _env(folder):
-    """Give the variables of the command: without those that MLflow sets in the process of the tests."""
+    """Return the environment of the command, without the variables that MLflow sets in the process of the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     return {**kept, "IRBIS_RUNS__HISTORY_DIR": str(folder / "ledger")}
 
 
 @pytest.fixture
 def lost(survey, tmp_path):
-    """Give a function that asks for a command on a copy of the workspace; the sources are those of the survey."""
+    """Return a function that runs a command on a copy of the workspace with the sources of the survey."""
     shutil.copytree(survey / "whole", tmp_path / "whole", copy_function=shutil.copy2)
 
     def ask(*words, code=2):
@@ -57,7 +57,7 @@ def lost(survey, tmp_path):
 
 
 def left(folder: Path) -> set[tuple[str, int]]:
-    """Give the files of a workspace that work would change."""
+    """Return the files of a workspace that a stage would change."""
     return {
         (str(file), file.stat().st_mtime_ns)
         for part in ("tables", "artifacts", "reports")

@@ -31,7 +31,7 @@ def workspace(tmp_path):
 
 @pytest.fixture
 def words(workspace, monkeypatch):
-    """Give the settings of every command: the workspace's folder in the volume, and a cluster that is there."""
+    """Return the settings of every command: the workspace in the volume, and an existing cluster."""
     for name, value in workspace.login.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("IRBIS_RUNS__POLL_SECONDS", "0.5")

@@ -21,7 +21,7 @@ CHOSEN = {"spark.hadoop.reader.password": PASSWORD, "spark.driver.memory": "1g",
 
 
 def family(process: int) -> list[int]:
-    """Give the processes of the session that a run's spark-submit leads."""
+    """Return the processes of the session of a run's spark-submit."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -33,7 +33,7 @@ def family(process: int) -> list[int]:
 
 
 def listening(pid: int) -> set[str]:
-    """Give the addresses at which a process waits for connections."""
+    """Return the addresses at which a process listens."""
     links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
     own = {link[8:-1] for link in links if link.startswith("socket:[")}
     found = set()

@@ -30,7 +30,7 @@ SAME = ["relative", "content_hash", "size", "label", "width", "height", "failure
 
 @pytest.fixture(scope="module")
 def trashnet(azurite, shared_data):
-    """Give the client of a container that trashnet was uploaded into."""
+    """Return the client of a container with the images of trashnet."""
     client = ContainerClient.from_connection_string(azurite.connection_string, "trashnet")
     client.create_container()
     settings = load_settings(None, {"sources.images": client.url, "azure.account_key": KEY})
@@ -41,7 +41,7 @@ def trashnet(azurite, shared_data):
 
 @pytest.fixture(scope="module")
 def undisturbed(spark, trashnet, tmp_path_factory):
-    """Give the settings of a workspace that the container was read into, with nothing in the way."""
+    """Return the settings of a workspace into which the container was ingested without faults."""
     settings = settings_of(trashnet.url, tmp_path_factory.mktemp("undisturbed"))
     assert ingest.run(spark, settings).written == IMAGES
     return settings
@@ -58,7 +58,7 @@ def address_of(proxy, container):
 
 
 def rows(spark, settings, root):
-    """Give the rows to compare, after a look at what every table owes: each path once, the bytes of the hash."""
+    """Return the rows to compare; check that each path is there once, with the bytes of its hash."""
     images = Tables.of(spark, settings).read("images")
     assert images.count() == images.select("path").distinct().count() == IMAGES
     assert images.where("sha2(content, 256) != content_hash or content is null").count() == 0

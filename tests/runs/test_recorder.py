@@ -27,7 +27,7 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def recordable(make_settings, tmp_path):
-    """Give settings whose ledger is the test's own."""
+    """Return settings whose run history is the test's own."""
 
     def make(**more):
         return make_settings({"runs.history_dir": str(tmp_path / "ledger"), **more})

@@ -42,7 +42,7 @@ def job(tmp_path, plan):
 
 @pytest.fixture
 def sent(job, tmp_path, make_settings):
-    """Give a function that sends the job and gives its entry."""
+    """Return a function that submits the job and returns its record."""
 
     def make(where, files, workspace, overrides):
         place = get_backend(where, make_settings({"runs.history_dir": str(tmp_path / "ledger"), **overrides}), files)
@@ -53,7 +53,7 @@ def sent(job, tmp_path, make_settings):
 
 
 def named(words):
-    """Give the plan that the job file is told, and its weights."""
+    """Return the plan that the job file receives, and its weights."""
     (weights,) = [word.partition("=")[2] for word in words if word.startswith("featurize.weights=")]
     return words[0], weights
 
@@ -125,7 +125,7 @@ def test_databricks_reads_them_in_the_volume(sent, plan, tmp_path, monkeypatch):
 
 @pytest.fixture
 def spark_submit(tmp_path, monkeypatch):
-    """Give a function that sends by a spark-submit which only notes its words, and reads those."""
+    """Return a function that submits by a spark-submit which only writes down its arguments, and reads those."""
 
     def make(sent, master, workspace, conf, files=None):
         home = tmp_path / "spark"

@@ -27,7 +27,7 @@ def java(folder: Path, version: str, *, before: str = "") -> Path:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Give a machine without any Java."""
+    """Return a machine without any Java."""
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "/bin")
     monkeypatch.setattr(java_module.shutil, "which", lambda name: None)

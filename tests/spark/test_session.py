@@ -158,7 +158,7 @@ def test_the_noise_goes_to_a_file_of_the_workspace(make_settings, tmp_path):
 
 @pytest.fixture
 def failing(make_settings, monkeypatch):
-    """Give settings whose session does not start."""
+    """Return settings whose session does not start."""
 
     def fail():
         os.write(2, b"noise\nError: Could not reserve enough space\n")

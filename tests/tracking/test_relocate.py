@@ -18,7 +18,7 @@ EXPERIMENT = "irbis"
 
 
 def made(settings) -> tuple[Tracking, str]:
-    """Give the tracking of a workspace with one run that has logged a text."""
+    """Return the tracking of a workspace with one run that has logged a text."""
     tracking = Tracking.of(settings)
     with tracking.run("train", {}) as run_id:
         tracking.log(texts={"note.txt": "first"})

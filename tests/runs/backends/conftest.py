@@ -22,7 +22,7 @@ echo 'INFO SparkContext: all is well'
 
 @pytest.fixture
 def place_of(make_settings, tmp_path, monkeypatch):
-    """Give a function that makes a target whose spark-submit is a script with this body."""
+    """Return a function that creates a target whose spark-submit is a script with this body."""
 
     def make(body="", master="yarn", **chosen):
         home = tmp_path / "spark"

@@ -123,7 +123,7 @@ def test_what_sparks_own_defaults_say_stays(monkeypatch, tmp_path):
 
 @pytest.fixture
 def command(home, tmp_path, monkeypatch):
-    """Give a function that runs `irbis` with this test's ledger and workspace, and a password in the environment."""
+    """Return a function that runs `irbis` with a run history and workspace, and a password in its environment."""
     monkeypatch.setenv("IRBIS_RUNS__HISTORY_DIR", str(tmp_path / "ledger"))
     monkeypatch.setenv("IRBIS_SPARK__CONF", '{"spark.hadoop.reader.password": "hunter22"}')
 
