@@ -23,7 +23,7 @@ INSTALL := $(UV) pip install --quiet --build-constraint requirements/build.txt
 install = $(INSTALL) --compile-bytecode --python $(BIN)/python --require-hashes --only-binary :all: --no-binary pyspark -r requirements/$(1).txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo full unit test test-full slow kills test-clusters test-exchange clusters yarn-livy run-yarn-livy azurite check audit azure-models bench lock build docs graphs clean azure-up azure-stop azure-down
+.PHONY: help demo full unit test test-full slow kills test-clusters test-exchange clusters yarn-livy run-yarn-livy azurite check audit azure-models azure-ml bench lock build docs graphs clean azure-up azure-stop azure-down
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ azurite: .tools/npm/node_modules/azurite
 
 # What Azure's resources are made of, for the tests of deploy/azure. Without it they are skipped.
 azure-models: .tools/azure-models
+
+# What `az ml` reads the files of deploy/azureml with. Without it their tests are skipped.
+azure-ml: .tools/azure-ml
 
 check: $(READY) ## Style, types and the direction of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -132,7 +135,7 @@ endif
 	@mkdir -p .tools/npm
 	@npm install --prefix .tools/npm --silent --no-audit --no-fund azurite@3.35.0
 
-.tools/azure-models: requirements/azure-models.txt | $(UV)
+.tools/azure-models .tools/azure-ml: .tools/%: requirements/%.txt | $(UV)
 	@$(INSTALL) --python "$(PYTHON)" --no-deps --require-hashes --only-binary :all: --target $@ -r $< && touch $@
 
 .tools/bin/uv: | requirements/uv.txt

@@ -15,12 +15,15 @@ API = {  # the heading of each part, the module to import from, and its public n
     ),
     "Features": ("pipelines.stages.featurize.stage", ("featurize", "featurize_udf")),
     "Tables": ("pipelines.workspace.tables", ("Tables",)),
+    "Served models": ("pipelines.serving.predictor", ("Predictor", "Prediction")),
+    "Requests to endpoints": ("pipelines.serving.encode", ("encode",)),
     "Workspace overview": ("pipelines.reports.workspace_overview", ("WorkspaceOverview",)),
     "Error analysis": ("pipelines.reports.error_analysis", ("ErrorAnalysis",)),
     "Scoring summary": ("pipelines.reports.scoring_summary", ("ScoringSummary",)),
 }
 METHODS = {
-    "Tables": ("of", "location", "exists", "require", "read", "version", "history", "latest_images", "with_content")
+    "Tables": ("of", "location", "exists", "require", "read", "version", "history", "latest_images", "with_content"),
+    "Predictor": ("load", "predict", "close"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The command `irbis bundle render`: print the Databricks jobs without a workspace."""
+"""The command `irbis bundle render`: print the Databricks jobs or the serving endpoint without a workspace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.errors import SettingsError
 
 @irbis.group()
 def bundle() -> None:
-    """Show the jobs of deploy/databricks before they are deployed."""
+    """Show the jobs and the endpoint of deploy/databricks before they are deployed."""
 
 
 @bundle.command("render")
@@ -22,12 +22,12 @@ def bundle() -> None:
 @click.option("--var", "variables", metavar="NAME=VALUE", multiple=True, help="Variable of databricks.yml.")
 @click.option("--user", metavar="ADDRESS", help="Deploying user; default: keep ${workspace.current_user...}.")
 def render_bundle(folder: Path | None, target: str, variables: tuple[str, ...], user: str | None) -> None:
-    """Print the jobs as they would be created, as JSON for the Jobs API."""
-    from pipelines.databricks.bundle import render_jobs
+    """Print the jobs of a bundle, or its serving endpoint, as they would be created, as JSON for their APIs."""
+    from pipelines.databricks.bundle import render_resources
 
     values = {}
     for text in variables:
         name, equals, values[name] = text.partition("=")
         if not equals:
             raise SettingsError(f"--var {text}: write NAME=VALUE, such as --var catalog=main.")
-    click.echo(json.dumps(render_jobs(target, values, user=user, folder=folder), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(render_resources(target, values, user=user, folder=folder), indent=2, ensure_ascii=False))

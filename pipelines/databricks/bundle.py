@@ -21,6 +21,7 @@ from pipelines.resources import resource_dir
 
 Tree = dict[str, Any]
 BUNDLE_FILE = "databricks.yml"
+ENDPOINTS = "model_serving_endpoints"
 LIST_KEYS = {"tasks": "task_key", "job_clusters": "job_cluster_key", "parameters": "name"}  # lists merged by a key
 TARGET_KEYS = ("default", "mode", "variables")  # of a target: not merged into the bundle
 
@@ -70,6 +71,10 @@ def read_bundle(folder: Path | None = None) -> Bundle:
 
 def _jobs_of(tree: Tree) -> Tree:
     return (tree.get("resources") or {}).get("jobs") or {}
+
+
+def _endpoints_of(tree: Tree) -> Tree:
+    return (tree.get("resources") or {}).get(ENDPOINTS) or {}
 
 
 def deep_merge(base: Any, more: Any) -> Any:
@@ -147,19 +152,23 @@ def render(
     """Return the bundle as it would be deployed to a target: merged, resolved and with absolute paths."""
     bundle = read_bundle(folder)
     tree = resolve_target(bundle, target, variables, user)
-    rendered = {name: _add_deployment_fields(job, tree, bundle, name) for name, job in _jobs_of(tree).items()}
-    return {**tree, "resources": {**tree.get("resources", {}), "jobs": rendered}}
+    rendered = {
+        "jobs": {name: _add_deployment_fields(job, tree, bundle, name) for name, job in _jobs_of(tree).items()},
+        ENDPOINTS: {name: _add_prefix(endpoint, tree) for name, endpoint in _endpoints_of(tree).items()},
+    }
+    return {**tree, "resources": {**tree.get("resources", {}), **rendered}}
 
 
-def render_jobs(
+def render_resources(
     target: str,
     variables: Mapping[str, Any] | None = None,
     *,
     user: str | None = None,
     folder: Path | None = None,
 ) -> dict[str, Tree]:
-    """Return the settings of each job as accepted by the Jobs API."""
-    return dict(render(target, variables, user=user, folder=folder)["resources"]["jobs"])
+    """Return the settings of each job and of each serving endpoint as accepted by their APIs."""
+    resources = render(target, variables, user=user, folder=folder)["resources"]
+    return {**resources["jobs"], **resources[ENDPOINTS]}
 
 
 def _add_deployment_fields(job: Tree, tree: Tree, bundle: Bundle, name: str) -> Tree:
@@ -181,6 +190,13 @@ def _add_deployment_fields(job: Tree, tree: Tree, bundle: Bundle, name: str) -> 
     metadata = f"{workspace['state_path']}/metadata.json"
     found["deployment"] = {"kind": "BUNDLE", "metadata_file_path": metadata}
     return {**found, "edit_mode": "UI_LOCKED", "format": "MULTI_TASK"}
+
+
+def _add_prefix(endpoint: Tree, tree: Tree) -> Tree:
+    """Return a serving endpoint with the target's prefix, in the characters that its name may have."""
+    prefix = re.sub(r"[\[\] ]+", "_", _presets(tree).get("name_prefix", "")).strip("_")
+    name = f"{prefix}_{endpoint['name']}" if prefix else endpoint["name"]
+    return {**{key: value for key, value in endpoint.items() if key != "permissions"}, "name": name}
 
 
 def _presets(tree: Tree) -> Tree:

@@ -121,7 +121,11 @@ def _decode_data_uri(text: str, max_bytes: int) -> bytes:
 
 
 def _to_path(text: str) -> Path:
-    return Path(url2pathname(urlsplit(text).path)) if text[:7].lower() == "file://" else Path(text)
+    if text[:7].lower() != "file://":
+        return Path(text)
+    path = urlsplit(text).path
+    # Bytes of a name need not be UTF-8, which url2pathname expects.
+    return Path(url2pathname(path)) if os.name == "nt" else Path(os.fsdecode(unquote_to_bytes(path)))
 
 
 def _is_allowed(path: Path, allowed: AllowedSources) -> bool:

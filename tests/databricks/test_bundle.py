@@ -9,7 +9,7 @@ import pytest
 
 from pipelines import __version__
 from pipelines.cli.app import main
-from pipelines.databricks.bundle import deep_merge, render, render_jobs
+from pipelines.databricks.bundle import deep_merge, render, render_resources
 from pipelines.errors import SettingsError
 
 GOLDEN = Path(__file__).resolve().parents[1] / "deploy"
@@ -84,27 +84,27 @@ def test_dev_starts_nothing_by_itself_and_prod_only_nightly():
 
 
 def test_on_arrival_does_what_nightly_does():
-    both = render_jobs("dev")
+    both = render_resources("dev")
     differing = {key for key in both["nightly"] if both["nightly"].get(key) != both["on_arrival"].get(key)}
     assert differing == {"name", "description", "schedule"}
 
 
 def test_a_target_overrides_variables_and_adds_to_the_task_of_the_same_key(small):
-    job = render_jobs("plain", folder=small)["job"]
+    job = render_resources("plain", folder=small)["job"]
     assert job["name"] == "small b ${var.open}"
     assert [task["task_key"] for task in job["tasks"]] == ["first", "second"]
     assert job["tasks"][0]["new_cluster"] == {"num_workers": 1, "node_type_id": "x-b"}
     assert job["tasks"][1] == {"task_key": "second", "description": "two b /Workspace/x/files", "max_retries": 3}
-    assert render_jobs("plain", folder=small)["other"]["name"] == "o"
+    assert render_resources("plain", folder=small)["other"]["name"] == "o"
 
 
 def test_a_variable_is_given_by_the_command_else_the_environment_else_the_target(small, monkeypatch):
     monkeypatch.setenv("BUNDLE_VAR_name", "c")
     monkeypatch.setenv("BUNDLE_VAR_count", "3")
-    job = render_jobs("plain", {"open": "o"}, folder=small)["job"]
+    job = render_resources("plain", {"open": "o"}, folder=small)["job"]
     assert job["name"] == "small c o"
     assert job["tasks"][0]["new_cluster"]["num_workers"] == 3
-    assert render_jobs("plain", {"name": "d"}, folder=small)["job"]["name"] == "small d ${var.open}"
+    assert render_resources("plain", {"name": "d"}, folder=small)["job"]["name"] == "small d ${var.open}"
 
 
 def test_what_only_a_workspace_knows_stays_a_reference(small):
@@ -136,7 +136,7 @@ def test_trees_are_merged_by_name_and_lists_one_after_the_other():
 def test_a_bundle_that_cannot_be_read_is_refused_with_the_reason(old, new, target, said, small):
     (small / "databricks.yml").write_text(SMALL.replace(old, new, 1) if old else SMALL, encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
-        render_jobs(target, folder=small)
+        render_resources(target, folder=small)
     assert said in str(caught.value)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.config.settings import SYNAPSEML, SYNAPSEML_PYTHON, Settings
-from pipelines.databricks.bundle import Tree, render_jobs
+from pipelines.databricks.bundle import Tree, render
 from pipelines.errors import DataError, PlatformError
 from pipelines.runs.backends.base import Handle, RunRequest, RunStatus, WorkspaceFiles
 from pipelines.runs.backends.databricks_errors import map_state, translate_errors
@@ -205,7 +205,7 @@ class DatabricksBackend:
         """
         if self._settings.cluster_id:
             return {"existing_cluster_id": self._settings.cluster_id}, []
-        jobs = render_jobs(self._settings.target).values()
+        jobs = render(self._settings.target)["resources"]["jobs"].values()
         clusters = {each["job_cluster_key"]: each["new_cluster"] for job in jobs for each in job["job_clusters"]}
         tasks = {task["task_key"]: task for job in jobs for task in job["tasks"]}
         task = tasks["train" if word == "run" else word]
