@@ -53,7 +53,7 @@ def _read_classifier(stage: Transformer, scratch: str) -> Classifier:
 
 def _read_forest(model: RandomForestClassificationModel, scratch: str) -> Forest:
     """Read the nodes as Spark saves them: over Py4J, a thousand nodes would take seconds."""
-    spark, path = SparkSession.active(), f"{scratch.rstrip('/')}/forest-{uuid.uuid4().hex}"
+    spark, path = SparkSession.builder.getOrCreate(), f"{scratch.rstrip('/')}/forest-{uuid.uuid4().hex}"
     try:
         model.save(path)
         rows = spark.read.parquet(f"{path}/data").select("treeID", "nodeData.*").orderBy("treeID", "id").collect()

@@ -65,12 +65,11 @@ class Tracking:
             uri = sqlite_tracking_uri(settings)
         os.environ.update(artifact_credentials_env(settings))
         if uri:
-            with suppress_logging():
-                create_database(uri, settings.workspace)
+            create_database(uri, settings.workspace)
             mlflow.set_tracking_uri(uri)
         if config.registry_uri or uri:
             mlflow.set_registry_uri(config.registry_uri or uri)
-        with suppress_logging(), explain_schema_mismatch(uri):  # MLflow 2 logs the creation of its tables at length
+        with suppress_logging(), explain_schema_mismatch(uri):
             client = mlflow.MlflowClient()
             experiment = client.get_experiment_by_name(config.experiment)
         has_server = not re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri or "")  # a server has its own artifact root

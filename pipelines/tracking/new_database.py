@@ -16,6 +16,7 @@ import mlflow
 
 from pipelines.atomic_write import sync
 from pipelines.processes import temporary_folder
+from pipelines.tracking.local_store import suppress_logging
 
 _ALREADY_USED = ("runs", "registered_models")  # tables
 
@@ -57,7 +58,8 @@ def _build(folder: Path) -> Path:
     """Return a complete database without runs, which no connection has open."""
     built, complete = folder / "built.db", folder / "complete.db"
     uri = f"sqlite:///{built}"
-    mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
+    with suppress_logging():  # MLflow 2 logs the creation of its tables at length
+        mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
     # MLflow keeps its connection, whose journal is named after the file that it opened.
     with closing(sqlite3.connect(built)) as source, closing(sqlite3.connect(complete)) as target:
         source.backup(target)
