@@ -35,7 +35,7 @@ FOLLOW = click.option("--follow", is_flag=True, help="Show the log until the run
 
 
 @irbis.command()
-@click.argument("what", metavar="STAGE|run|sweep", type=click.Choice([*STAGES, "explain", "run", "sweep"]))
+@click.argument("what", metavar="STAGE|run|sweep", type=click.Choice([*STAGES, "detect", "explain", "run", "sweep"]))
 @click.argument("plan", metavar="[PLAN]", required=False)
 @click.option("--on", "where", metavar="BACKEND", required=True, help=f"Backend to run on: {BACKENDS}.")
 @click.option("--job", "existing", metavar="NAME", help="Run this deployed job instead of a one-time run.")

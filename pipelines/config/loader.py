@@ -24,7 +24,8 @@ from pipelines.errors import SettingsError
 from pipelines.redaction import redact
 from pipelines.resources import resource_dir
 
-MAPPINGS = ("spark.conf", "sources.columns", "export.columns")  # settings whose items --set can name: KEY.NAME=VALUE
+# Settings whose items --set can name: KEY.NAME=VALUE.
+MAPPINGS = ("spark.conf", "sources.columns", "export.columns", "detect.categories")
 RESERVED_VARIABLES = {"IRBIS_ENV"}
 
 

@@ -106,6 +106,16 @@ class Featurize(SettingsSection):
     images_per_commit: Annotated[int, Field(ge=1)]
 
 
+class Detect(SettingsSection):
+    detector: str | None
+    classes: Annotated[StringList, Field(min_length=1)]
+    categories: Annotated[dict[str, Literal["animal", "person", "vehicle"]], BeforeValidator(parse_mapping)]
+    input_size: Annotated[int, Field(ge=32, le=4096)] | None
+    output: Literal["auto", "yolo", "rtdetr"]
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+    images_per_commit: Annotated[int, Field(ge=1)]
+
+
 SYNAPSEML = "com.microsoft.azure:synapseml-lightgbm_2.12:1.1.3"  # Scala 2.12, as Spark 3 has it
 SYNAPSEML_PYTHON = f"synapseml=={SYNAPSEML.rpartition(':')[2]}"
 ClassifierName = Literal["logistic_regression", "lightgbm", "random_forest"]
@@ -232,6 +242,7 @@ class Settings(SettingsSection):
     azure: Azure
     images: Images
     ingest: Ingest
+    detect: Detect
     featurize: Featurize
     train: Train
     score: Score

@@ -43,7 +43,7 @@ def test_every_command_that_can_be_sent_has_a_job_file(sent):
         if name != "sweep":
             main(["submit", name, "--on", "yarn"])
     names = [job_script(job).stem for job in sent]
-    assert names == ["ingest", "featurize", "train", "score", "report", "explain", "run"]
+    assert names == ["ingest", "featurize", "train", "score", "report", "detect", "explain", "run"]
     assert all(
         f'main(["{name}", *sys.argv[1:]])' in job_script(job).read_text() for name, job in zip(names, sent, strict=True)
     )
