@@ -111,7 +111,7 @@ class Detect(SettingsSection):
     classes: Annotated[StringList, Field(min_length=1)]
     categories: Annotated[dict[str, Literal["animal", "person", "vehicle"]], BeforeValidator(parse_mapping)]
     input_size: Annotated[int, Field(ge=32, le=4096)] | None
-    output: Literal["auto", "yolo", "rtdetr"]
+    output: Literal["auto", "yolo", "yolo_nms", "rtdetr"]
     threshold: Annotated[float, Field(gt=0, lt=1)]
     images_per_commit: Annotated[int, Field(ge=1)]
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.engines.graph import Graph, graph_from_model
-from pipelines.errors import DataError, SettingsError
+from pipelines.engines.graph import Graph, graph_from_model, openvino_available
+from pipelines.errors import DataError, PlatformError, SettingsError
 from pipelines.localisation.detector_outputs import OutputLayout, OutputName, find_layout
 from pipelines.localisation.letterbox import GREY
 
 FRAMEWORKS = {".onnx": "onnx", ".xml": "ir"}
 MAX_ENGINES = 2  # per process
 _TYPES: dict[str, Any] = {"f32": np.float32, "f16": np.float16}
-_engines: dict[tuple[str, int], DetectorEngine] = {}
+_engines: dict[tuple[str, int, int, int], DetectorEngine] = {}
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -74,6 +74,8 @@ class DetectorEngine:
 
 def require_detector_file(name: str | None) -> Path:
     """Return the detector's file. Raises SettingsError if it is not there or of another kind; reads nothing."""
+    if not openvino_available():
+        raise PlatformError("irbis detect needs OpenVINO, which is not installed: pip install openvino.")
     if not name:
         raise SettingsError("No detector is set. Give its ONNX or OpenVINO file: irbis detect --detector FILE.")
     path = Path(name).expanduser()
@@ -111,13 +113,16 @@ def load_detector(name: str | None, input_size: int | None, classes: int, output
     return replace(detector, layout=find_layout(outputs, classes, output))
 
 
-def engine_of(detector: Callable[[], Detector], sha256: str, threads: int) -> DetectorEngine:
-    """Return the engine of this process for a detector; it is fetched and compiled at the first call."""
-    key = (sha256, threads)
+def engine_of(light: Detector, fetch: Callable[[], Detector], threads: int) -> DetectorEngine:
+    """Return the engine of this process for a detector; it is fetched and compiled at the first call.
+
+    `light`: the detector without its graph.
+    """
+    key = (light.sha256, light.width, light.height, threads)
     if key not in _engines:
         while len(_engines) >= MAX_ENGINES:
             _engines.pop(next(iter(_engines)))
-        _engines[key] = DetectorEngine(detector(), threads)
+        _engines[key] = DetectorEngine(fetch(), threads)
     return _engines[key]
 
 

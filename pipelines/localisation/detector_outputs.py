@@ -13,11 +13,12 @@ from pipelines.images.crop import Box
 from pipelines.localisation.letterbox import Letterbox
 from pipelines.schemas import Failure
 
-OutputName = Literal["auto", "yolo", "rtdetr"]
+OutputName = Literal["auto", "yolo", "yolo_nms", "rtdetr"]
 NMS_IOU = 0.45  # of two boxes of a class, the less certain is dropped from this overlap on
 MAX_CANDIDATES, MAX_DETECTIONS = 1000, 100  # of an image, the most certain ones
 MIN_PIXELS = 2.0  # if no coordinate of MIN_ROWS candidates exceeds it, they are fractions
 MIN_ROWS = 20
+NMS_COLUMNS = 6  # of YOLO's output after its own suppression: edges, score, class
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,12 +43,13 @@ class _Candidates(NamedTuple):
 class OutputLayout:
     """How the detections of one image are read from the outputs of a detector with a number of classes.
 
-    `form`: columns (boxes in pixels and scores in one array, as YOLO has them), joined (the same in fractions), pair
-    (boxes in fractions, scores) or labelled (classes, boxes in pixels by their edges, scores). `indices`: of the
-    outputs, in this order. `is_transposed`: each candidate is a column. `has_logits`: scores are before the sigmoid.
+    `form`: columns (boxes in pixels and scores in one array, as YOLO has them), ends (edges in pixels, score and class
+    in one array, after YOLO's suppression), joined (boxes in fractions and scores in one array), pair (boxes in
+    fractions, scores) or labelled (classes, edges in pixels, scores). `indices`: of the outputs, in this order.
+    `is_transposed`: each candidate is a column. `has_logits`: scores are before the sigmoid.
     """
 
-    form: Literal["columns", "joined", "pair", "labelled"]
+    form: Literal["columns", "ends", "joined", "pair", "labelled"]
     indices: tuple[int, ...]
     classes: int
     is_transposed: bool = False
@@ -78,11 +80,12 @@ class OutputLayout:
 
     def _candidates(self, outputs: Sequence[Array], size: tuple[int, int]) -> _Candidates:
         parts = [np.asarray(outputs[i][0], np.float64) for i in self.indices]
-        if self.form == "labelled":
-            labels, edges, scores = parts
-            if len(labels) and not (labels.min() >= 0 and labels.max() < self.classes):
-                detail = f"class {labels.max():g} of the detector is not among its {self.classes} classes"
-                raise ImageError(Failure.INVALID_OUTPUT, detail)
+        if self.form in ("labelled", "ends"):
+            labels, edges, scores = _split_labelled(parts)
+            if (wrong := _wrong_label(labels, self.classes)) is not None:
+                raise ImageError(
+                    Failure.INVALID_OUTPUT, f"the detector gives the class {wrong:g}, not 0 to {self.classes - 1}"
+                )
             return _Candidates(edges, labels.astype(int), scores)
         if self.form == "pair":
             boxes, scores = parts
@@ -95,7 +98,7 @@ class OutputLayout:
             boxes = boxes * [*size, *size]
         half = boxes[:, 2:] / 2
         edges = np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
-        return _Candidates(edges, scores.argmax(axis=1), scores.max(axis=1) if len(scores) else scores.sum(axis=1))
+        return _Candidates(edges, scores.argmax(axis=1), scores.max(axis=1))
 
 
 def find_layout(outputs: Sequence[Array], classes: int, expected: OutputName) -> OutputLayout:
@@ -104,21 +107,28 @@ def find_layout(outputs: Sequence[Array], classes: int, expected: OutputName) ->
     `expected`: auto takes a single output for that of YOLO, several for those of RT-DETR.
     """
     shapes = [each.shape for each in outputs]
-    is_yolo = expected == "yolo" or (expected == "auto" and len(outputs) == 1)
-    layout = (_find_columns(shapes, classes) if is_yolo else _find_rtdetr(shapes, classes)) if outputs else None
+    form = expected
+    if form == "auto":
+        form = "yolo" if len(outputs) == 1 else "rtdetr"
+        if len(outputs) == 1 and len(shapes[0]) == 3 and shapes[0][2] == NMS_COLUMNS:
+            if classes == NMS_COLUMNS - 4:
+                raise DataError(
+                    f"The detector's output has the shape {shapes[0]}: that of YOLO with {classes} classes, and that of "
+                    "YOLO after its own suppression. Set detect.output to yolo or to yolo_nms."
+                )
+            form = "yolo_nms"
+    layout = _FIND[form](shapes, classes)
     if layout is None:
-        wanted = (
-            f"(1, {4 + classes}, n)"
-            if is_yolo
-            else (
-                f"boxes (1, n, 4) and scores (1, n, {classes}); labels (1, n), boxes (1, n, 4) and scores (1, n); "
-                f"or (1, n, {4 + classes})"
-            )
-        )
+        wanted = {
+            "yolo": f"(1, {4 + classes}, n)",
+            "yolo_nms": f"(1, n, {NMS_COLUMNS})",
+            "rtdetr": f"boxes (1, n, 4) and scores (1, n, {classes}); labels (1, n), boxes (1, n, 4) and scores "
+            f"(1, n); or (1, n, {4 + classes})",
+        }[form]
         raise DataError(
             f"The detector's outputs have the shapes {', '.join(map(str, shapes)) or 'none'}. With {classes} classes "
-            f"(detect.classes), {'YOLO' if is_yolo else 'RT-DETR'} has {wanted}. Name all classes of the detector in "
-            "detect.classes, in its order, or choose another detect.output."
+            f"(detect.classes), {form} has {wanted}. Name all classes of the detector in detect.classes, in its order, "
+            "or choose another detect.output."
         )
     return _check_values(layout, outputs)
 
@@ -128,6 +138,11 @@ def _find_columns(shapes: Sequence[tuple[int, ...]], classes: int) -> OutputLayo
     if len(fitting) != 1:
         return None
     return OutputLayout("columns", (fitting[0],), classes, is_transposed=shapes[fitting[0]][1] == 4 + classes)
+
+
+def _find_ends(shapes: Sequence[tuple[int, ...]], classes: int) -> OutputLayout | None:
+    is_ends = len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][2] == NMS_COLUMNS
+    return OutputLayout("ends", (0,), classes) if is_ends else None
 
 
 def _find_rtdetr(shapes: Sequence[tuple[int, ...]], classes: int) -> OutputLayout | None:
@@ -146,6 +161,9 @@ def _find_rtdetr(shapes: Sequence[tuple[int, ...]], classes: int) -> OutputLayou
     return OutputLayout("pair", (boxes[0], scores[0]), classes)
 
 
+_FIND = {"yolo": _find_columns, "yolo_nms": _find_ends, "rtdetr": _find_rtdetr}
+
+
 def _check_values(layout: OutputLayout, outputs: Sequence[Array]) -> OutputLayout:
     """Return the layout, with logits if there are any. Raises DataError for values of another layout."""
     parts = [np.asarray(outputs[i][0], np.float64) for i in layout.indices]
@@ -154,8 +172,8 @@ def _check_values(layout: OutputLayout, outputs: Sequence[Array]) -> OutputLayou
             "The detector's output for a grey image is not finite (NaN or infinite). The file is damaged, or was "
             "converted in a precision that is too low: export it again in single precision."
         )
-    if layout.form == "labelled":
-        return _order_labels(layout, [outputs[i] for i in layout.indices])
+    if layout.form in ("labelled", "ends"):
+        return _check_labels(layout, outputs)
     if layout.form == "pair":
         boxes, scores = parts
     else:
@@ -179,15 +197,36 @@ def _check_values(layout: OutputLayout, outputs: Sequence[Array]) -> OutputLayou
     return OutputLayout(layout.form, layout.indices, layout.classes, layout.is_transposed, has_logits)
 
 
-def _order_labels(layout: OutputLayout, outputs: Sequence[Array]) -> OutputLayout:
-    """Return the layout with labels, which are whole numbers, before scores."""
-    first, _, last = outputs
-    are_labels = [each.dtype.kind in "iu" for each in (first, last)]
-    if not any(are_labels):
-        are_labels = [bool((each == np.round(each)).all()) for each in (first, last)]
-    if are_labels[0]:
-        return layout
-    return OutputLayout("labelled", layout.indices[::-1], layout.classes)
+def _check_labels(layout: OutputLayout, outputs: Sequence[Array]) -> OutputLayout:
+    """Return the layout with labels, which are whole numbers, before scores. Raises DataError for unknown labels."""
+    if layout.form == "labelled":
+        first, last = outputs[layout.indices[0]], outputs[layout.indices[2]]
+        are_labels = [each.dtype.kind in "iu" for each in (first, last)]
+        if not any(are_labels):
+            are_labels = [bool((each == np.round(each)).all()) for each in (first, last)]
+        if not are_labels[0]:
+            layout = OutputLayout("labelled", layout.indices[::-1], layout.classes)
+    labels, _, _ = _split_labelled([np.asarray(outputs[i][0], np.float64) for i in layout.indices])
+    if (wrong := _wrong_label(labels, layout.classes)) is not None:
+        raise DataError(
+            f"The detector gives the class {wrong:g}, but detect.classes names {layout.classes}, which are 0 to "
+            f"{layout.classes - 1}. Name all classes of the detector in detect.classes, in its order."
+        )
+    return layout
+
+
+def _split_labelled(parts: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """Return labels, edges and scores of outputs with labels."""
+    if len(parts) == 3:
+        return parts[0], parts[1], parts[2]
+    rows = parts[0]
+    return rows[:, 5], rows[:, :4], rows[:, 4]
+
+
+def _wrong_label(labels: Array, classes: int) -> float | None:
+    """Return a label that is no index of a class; None if there is none."""
+    wrong = labels[~((labels >= 0) & (labels < classes) & (labels == np.round(labels)))]
+    return float(wrong[0]) if len(wrong) else None
 
 
 def _suppress(edges: Array, categories: Array) -> list[int]:

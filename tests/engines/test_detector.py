@@ -111,5 +111,5 @@ def test_the_digest_is_that_of_the_weights_too_and_an_engine_is_built_once(tmp_p
     weights.write_bytes(weights.read_bytes() + b"\0")
     assert load_detector(str(path), None, 3, "auto").sha256 != detector.sha256
     fetched: list[int] = []
-    engines = [engine_of(lambda: fetched.append(1) or detector, detector.sha256, 1) for _ in range(3)]
+    engines = [engine_of(detector, lambda: fetched.append(1) or detector, 1) for _ in range(3)]
     assert engines[0] is engines[2] and fetched == [1]

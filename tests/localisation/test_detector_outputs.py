@@ -64,8 +64,19 @@ def test_labels_boxes_and_scores_of_rtdetr_are_told_apart() -> None:
     for outputs in ([labels, edges, scores], [scores, labels, edges]):
         (found,) = detect(find_layout(outputs, 3, "auto"), *outputs)
         assert found == (2, 0.75, pytest.approx(Box(0.1, 0.2, 0.2, 0.4)))
-    with pytest.raises(ImageError, match="class 2 of the detector is not among its 2 classes"):
-        detect(find_layout([labels, edges, scores], 2, "auto"), labels, edges, scores)
+    with pytest.raises(DataError, match=r"gives the class 2, but detect\.classes names 2, which are 0 to 1"):
+        find_layout([labels, edges, scores], 2, "auto")
+    with pytest.raises(ImageError, match="gives the class 2, not 0 to 1"):
+        detect(OutputLayout("labelled", (0, 1, 2), 2), labels, edges, scores)
+
+
+def test_yolo_after_its_own_suppression_is_not_taken_for_two_classes() -> None:
+    output = np.array([[[10.0, 20, 30, 60, 0.75, 2], [0, 0, 9, 9, 0.1, 0]]])
+    (found,) = detect(find_layout([output], 3, "auto"), output)
+    assert found == (2, 0.75, pytest.approx(Box(0.1, 0.2, 0.2, 0.4)))
+    with pytest.raises(DataError, match=r"Set detect\.output to yolo or to yolo_nms"):
+        find_layout([output], 2, "auto")
+    assert find_layout([output[:, 1:]], 2, "yolo_nms").form == "ends"
 
 
 def test_one_array_of_rtdetr_holds_fractions() -> None:
@@ -77,10 +88,10 @@ def test_one_array_of_rtdetr_holds_fractions() -> None:
 @pytest.mark.parametrize(
     ("outputs", "expected", "message"),
     [
-        ([np.zeros((1, 84, 300))], "auto", r"shapes \(1, 84, 300\)\. With 3 classes .*YOLO has \(1, 7, n\).*Name all"),
+        ([np.zeros((1, 84, 300))], "auto", r"shapes \(1, 84, 300\)\. With 3 classes .*yolo has \(1, 7, n\).*Name all"),
         ([np.zeros((1, 7, 9)), np.zeros((1, 9, 7))], "yolo", r"\(1, 7, 9\), \(1, 9, 7\)"),
-        ([np.zeros((1, 7, 9))], "rtdetr", r"RT-DETR has boxes \(1, n, 4\) and scores \(1, n, 3\); labels"),
-        ([np.zeros((1, 300, 4)), np.zeros((1, 300, 80))], "auto", r"RT-DETR has boxes"),
+        ([np.zeros((1, 7, 9))], "rtdetr", r"rtdetr has boxes \(1, n, 4\) and scores \(1, n, 3\); labels"),
+        ([np.zeros((1, 300, 4)), np.zeros((1, 300, 80))], "auto", r"rtdetr has boxes"),
         ([np.zeros((1, 3, 80, 80))], "auto", r"\(1, 3, 80, 80\)"),
         ([], "auto", "the shapes none"),
         ([np.full((1, 7, 30), np.nan)], "auto", "not finite"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyspark import TaskContext
@@ -59,7 +60,7 @@ def detect(
 
     def find(pixels: Pixels, place: Letterbox) -> list[Detection]:
         assert light.layout is not None
-        engine = engine_of(lambda: shared.value, light.sha256, threads)
+        engine = engine_of(light, lambda: shared.value, threads)
         return light.layout.detect(engine(pixels), (light.width, light.height), place, threshold)
 
     def detect_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -83,8 +84,9 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     detector = _load(options)
     tables.require("images")
     pin_table(tables, settings, "detections")
-    name = describe(detector, options)
-    pending = tables.materialize(images_to_detect(tables, detector.sha256, name))
+    rule = detection_rule(detector, options)
+    name = f"{Path(options.detector or '').name} ({rule})"
+    pending = tables.materialize(images_to_detect(tables, detector.sha256, rule))
     readable = F.when(F.col("failure").isNull(), F.col("size"))
     measures = F.count("*"), F.sum(readable), F.max(readable), F.min(content_ingested_at())
     total, size, largest, since = pending.agg(*measures).first()
@@ -99,7 +101,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     failed = rows.where("failure is not null").select("content_hash", "path", "failure", "failure_detail")
     unread = pending.where("failure is not null").select("content_hash")
     notes = quarantine_notes(failed.join(unread, "content_hash", "left_anti"))
-    if overridden := count_overridden(tables, detector.sha256, name):
+    if overridden := count_overridden(tables, detector.sha256, rule):
         notes.append(f"{pluralize(overridden, 'image')} of this detector have newer detections, which stay in force.")
     found = rows.where(F.col("number") > NOTHING)
     boxes, images = found.agg(F.count("*"), F.countDistinct("content_hash")).first()
@@ -120,12 +122,11 @@ def category_names(options: Detect) -> list[str]:
     return [str(options.categories.get(name, name)) for name in classes]
 
 
-def describe(detector: Detector, options: Detect) -> str:
-    """Return the file's name and all settings that its boxes depend on."""
+def detection_rule(detector: Detector, options: Detect) -> str:
+    """Return a text that changes with every setting that the boxes depend on."""
     assert detector.layout is not None
     size, form = f"{detector.width} x {detector.height}", detector.layout.form
-    classes = ", ".join(category_names(options))
-    return f"{Path(options.detector or '').name} ({size}, {form}, from {options.threshold:g}: {classes})"
+    return f"{size}, {form}, from {options.threshold:g}: {', '.join(category_names(options))}"
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class _Job:
             rows = detect(readable, self.detector, options, self.settings.images, done.add)
             unread = chunk.where("failure is not null").select("content_hash", "path", "failure", "failure_detail")
             rows = rows.unionByName(unread.withColumn("number", F.lit(NOTHING)), allowMissingColumns=True)
-            values = {"detector": self.name, "source": SOURCE, "file_sha256": self.detector.sha256}
+            values: dict[str, Any] = {"detector": self.name, "source": SOURCE, "file_sha256": self.detector.sha256}
             values |= {"file": Path(options.detector or "").name, "imported_at": self.now}
             for column, value in values.items():
                 rows = rows.withColumn(column, F.lit(value))
