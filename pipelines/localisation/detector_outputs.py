@@ -113,7 +113,7 @@ def find_layout(outputs: Sequence[Array], classes: int, expected: OutputName) ->
         if len(outputs) == 1 and len(shapes[0]) == 3 and shapes[0][2] == NMS_COLUMNS:
             if classes == NMS_COLUMNS - 4:
                 raise DataError(
-                    f"The detector's output has the shape {shapes[0]}: that of YOLO with {classes} classes, and that of "
+                    f"The detector's output has the shape {shapes[0]}: that of YOLO with {classes} classes and that of "
                     "YOLO after its own suppression. Set detect.output to yolo or to yolo_nms."
                 )
             form = "yolo_nms"
