@@ -18,7 +18,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipelines.config.former_names import FORMER_NAMES
-from pipelines.config.settings import ENV_PREFIX, Settings, SettingsSection
+from pipelines.config.section import SettingsSection
+from pipelines.config.settings import ENV_PREFIX, Settings
 from pipelines.config.types import parse_mapping
 from pipelines.errors import SettingsError
 from pipelines.redaction import redact
