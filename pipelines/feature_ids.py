@@ -43,6 +43,11 @@ def region_view(part: str) -> str | None:
     return f"{view}-{cut[1]}" if view and cut else view
 
 
+def whole_feature_id(part: str) -> str:
+    """Return the feature id of the whole image for that of a crop of it, flipped if that is."""
+    return "/".join(name for name in part.split("/") if name not in _NAMES)
+
+
 def is_detection(view: str | None) -> bool:
     """Return whether a key of the table regions is of the view of detections."""
     return view is not None and view.partition("-")[0] == VIEW_IDS[DETECTION]

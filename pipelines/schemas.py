@@ -24,6 +24,7 @@ class Failure(str, Enum):
     TOO_COMPLEX = "too_complex"  # More scans, strips or chunks than any ordinary file; it is not decoded
     TOO_SLOW = "too_slow"  # Decoding took longer than `images.max_seconds`
     CRASHED = "crashed"  # It crashed the process that decoded it, twice
+    INVALID_OUTPUT = "invalid_output"  # The detector of `irbis detect` gave values that are no boxes or scores
     VANISHED = "vanished"  # Listed, but gone when it was fetched, or removed since
     CHANGED = "changed"  # Overwritten between listing and fetching
     FORBIDDEN = "forbidden"  # The source denies access to it
@@ -149,7 +150,7 @@ LABELS = """
 """
 
 # One row per box that a detector found, and one per image in which it found nothing; append-only. A box belongs to the
-# content, like a decision. The boxes of a content are those of the newest import.
+# content, like a decision. The boxes of a content are those of the newest import or `irbis detect`.
 DETECTIONS = """
     content_hash string,      -- SHA-256 of the bytes
     path string,              -- Where they were found
@@ -162,11 +163,13 @@ DETECTIONS = """
     height double,            -- Fraction of the height
     label string,             -- The classifier's most probable label for the box; null: none
     label_score double,       -- Probability of `label`
-    detector string,          -- Name and version, as in the file
-    source string,            -- Format of the file
-    file string,              -- Name of the file
-    file_sha256 string,       -- Of its content: the same file is imported once
-    imported_at timestamp     -- Time of the import
+    detector string,          -- Name and version, as in the file; of `irbis detect` its file and settings
+    source string,            -- Format of the file, or detect
+    file string,              -- Name of the file, or of the detector's file
+    file_sha256 string,       -- Of its content: the same file is imported, and the same detector run, once
+    imported_at timestamp,    -- Time of the import, or of the run of `irbis detect`
+    failure string,           -- A failure name, number is -1: the detector could not see the image; null: it has
+    failure_detail string     -- The decoder's own message
 """
 
 # One row per (content_hash, model_version) of `irbis explain`: where the model looks, not where the animal is.

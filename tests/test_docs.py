@@ -61,7 +61,7 @@ def test_every_option_of_the_stages_is_named_in_the_readme_or_the_reference():
 
 def test_there_is_a_job_for_every_stage_for_all_for_sweeps_and_for_clean_that_runs_just_that():
     jobs = {path.stem: _text(path) for path in (ROOT / "jobs").glob("*.py")}
-    assert sorted(jobs) == sorted((*STAGES, "run", "sweep", "clean"))
+    assert sorted(jobs) == sorted((*STAGES, "detect", "explain", "run", "sweep", "clean"))
     assert all(f'main(["{name}", *sys.argv[1:]])' in text for name, text in jobs.items())
 
 

@@ -12,6 +12,7 @@ from pipelines.feature_ids import (
     region_view,
     view_feature_id,
     view_names,
+    whole_feature_id,
 )
 
 WHOLE = "net@1/squash224-bilinear"
@@ -31,6 +32,11 @@ WHOLE = "net@1/squash224-bilinear"
 )
 def test_a_region_is_named_by_view_and_info_bar(part, view):
     assert region_view(part) == view
+
+
+def test_the_whole_image_of_a_crop_has_the_id_without_the_view():
+    assert whole_feature_id(f"{WHOLE}-bottom0.07/fast/motion1/flipped") == f"{WHOLE}-bottom0.07/fast/flipped"
+    assert whole_feature_id(WHOLE) == WHOLE
 
 
 def test_a_joined_id_names_each_backbone_and_view_once():

@@ -39,7 +39,7 @@ def test_a_table_has_the_agreed_columns_and_additions_at_the_end(table):
 
 def test_failures_have_the_agreed_names():
     agreed = {"empty", "not_an_image", "unsupported_format", "truncated", "too_large", "vanished", "unreadable"}
-    added = {"changed", "forbidden", "unavailable", "too_complex", "too_slow", "crashed"}
+    added = {"changed", "forbidden", "unavailable", "too_complex", "too_slow", "crashed", "invalid_output"}
     assert {str(failure) for failure in Failure} == agreed | added
 
 

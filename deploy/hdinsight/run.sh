@@ -1,5 +1,5 @@
 #!/bin/bash
-# Run a stage on YARN, from a head node. Usage: run.sh ingest|featurize|train|score|report|run|sweep|clean [options of irbis]
+# Run a stage on YARN, from a head node. Usage: run.sh ingest|detect|featurize|train|score|explain|report|run|sweep|clean [options of irbis]
 #
 # Run it in deploy/hdinsight of a folder that also has jobs/ and dist/irbis-VERSION.zip (make build). Variables:
 #   IRBIS_FOLDER  folder of the environment in the cluster's storage, as for build-environment.sh (/irbis)
@@ -12,9 +12,9 @@ folder=${IRBIS_FOLDER:-/irbis}
 
 fail() { printf 'run: %s\n' "$1" >&2; exit 2; }
 
-[ $# -gt 0 ] || fail "expected a stage: ingest, featurize, train, score, report, run, sweep or clean."
+[ $# -gt 0 ] || fail "expected a stage: ingest, detect, featurize, train, score, explain, report, run, sweep or clean."
 job="$root/jobs/$1.py"
-[ -f "$job" ] || fail "there is no job $1. Expected ingest, featurize, train, score, report, run, sweep or clean."
+[ -f "$job" ] || fail "there is no job $1. Expected ingest, detect, featurize, train, score, explain, report, run, sweep or clean."
 shift
 
 codes=("$root"/dist/irbis-*.zip)

@@ -36,19 +36,26 @@ class ViewReader:
     backbone: Backbone
 
     def __call__(self, image: CroppedImage) -> Pixels | Embedding:
-        decoded: dict[int | None, Image.Image] = {}
-        views = []
         try:
-            for box in image.boxes:
-                side = self._min_side(box)
-                if side not in decoded:
-                    decoded[side] = decode(image.content or b"", max_pixels=self.backbone.max_pixels, min_side=side)
-                whole = decoded[side]
-                preprocessing = self._of_crops if box else self.backbone.preprocessing
-                views.append(preprocessing.apply(crop_box(whole, box) if box else whole))
+            views = self.read(image, {})
         except ImageError as error:
             return Embedding(None, error.failure, error.detail)
-        return np.stack(views) if len(views) > 1 else views[0]
+        return views if len(views) > 1 else views[0]
+
+    def read(self, image: CroppedImage, decoded: dict[int | None, Image.Image]) -> Pixels:
+        """Return the views, uint8 of shape (views, side, side, 3). Raises ImageError.
+
+        `decoded`: the image by `min_side` of `decode`; it is added to.
+        """
+        views = []
+        for box in image.boxes:
+            side = self._min_side(box)
+            if side not in decoded:
+                decoded[side] = decode(image.content or b"", max_pixels=self.backbone.max_pixels, min_side=side)
+            whole = decoded[side]
+            preprocessing = self._of_crops if box else self.backbone.preprocessing
+            views.append(preprocessing.apply(crop_box(whole, box) if box else whole))
+        return np.stack(views)
 
     @cached_property
     def _of_crops(self) -> Preprocessing:

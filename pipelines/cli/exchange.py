@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +10,7 @@ from pipelines.cli.filters import filter_options
 from pipelines.cli.options import apply_dataset, common_options, irbis
 from pipelines.config.loader import SourcedValue, build_settings
 from pipelines.databricks.secrets import resolve_secrets
-
-if TYPE_CHECKING:
-    from pipelines.exchange.rows import Filters
+from pipelines.exchange.filters import Filters
 
 
 @irbis.command("export")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from pipelines.cli.filters import filter_options
 from pipelines.cli.options import apply_dataset, common_options, irbis
 from pipelines.cli.stages import locked_workspace, print_result
 from pipelines.config.loader import SourcedValue
+from pipelines.exchange.filters import Filters
 from pipelines.runs.package import non_default_settings
-
-if TYPE_CHECKING:
-    from pipelines.exchange.rows import Filters
 
 
 @irbis.command()
@@ -27,12 +23,13 @@ def explain(
     filters: Filters,
 ) -> None:
     """Compute where the model looks in images that need review: a box for each, in the table boxes."""
-    from pipelines.exchange.rows import Filters, export_rows, find_images_root, select_rows
+    from pipelines.exchange.rows import export_rows, find_images_root, select_rows
     from pipelines.runs.recorder import record_run
 
+    words = ["explain", *(["--all"] if everything else []), *filters.to_words()]
     with (
         locked_workspace(("explain",), origins) as settings,
-        record_run(("explain",), settings, non_default_settings(origins)[0]) as recorder,
+        record_run(words, settings, non_default_settings(origins)[0]) as recorder,
     ):
         from pipelines.spark.session import get_session
         from pipelines.stages.explain import stage

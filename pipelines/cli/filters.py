@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from pipelines.exchange.filters import Filters
+
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
-def filter_options(command: Callable[..., None]) -> Callable[..., None]:
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add options for station, day, label and decisions, which reach the command as its argument `filters`."""
 
     @click.option("--station", "stations", metavar="NAME", multiple=True, help="Only this station; repeatable.")
@@ -31,10 +33,8 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
         names: tuple[str, ...],
         reviewed: bool | None,
         **options: Any,
-    ) -> None:
-        from pipelines.exchange.rows import Filters
-
+    ) -> Any:
         filters = Filters(stations, since and since.date(), until and until.date(), names, reviewed)
-        command(*arguments, filters=filters, **options)
+        return command(*arguments, filters=filters, **options)
 
     return wrapped

@@ -197,6 +197,10 @@ def _validate_access(names: Sequence[str], settings: Settings) -> None:
         from pipelines.engines import require_packages
 
         require_packages(settings)
+    if "detect" in names:
+        from pipelines.engines.detector import require_detector_file
+
+        require_detector_file(settings.detect.detector)
     if "ingest" in names and not settings.sources.dataset:
         open_source(settings)
     if not is_external_session():

@@ -10,11 +10,13 @@ from typing import Any
 
 import click
 
+from pipelines.cli.filters import filter_options
 from pipelines.cli.options import common_options, irbis
 from pipelines.cli.stages import STAGES
 from pipelines.config.loader import MAPPINGS, SourcedValue, build_settings, load_sourced_values, overlay_settings
 from pipelines.config.settings import Settings
 from pipelines.errors import SettingsError
+from pipelines.exchange.filters import Filters
 from pipelines.runs import follow as follow_module
 from pipelines.runs.backends import registry
 from pipelines.runs.backends.base import Backend, RunRequest
@@ -33,10 +35,12 @@ FOLLOW = click.option("--follow", is_flag=True, help="Show the log until the run
 
 
 @irbis.command()
-@click.argument("what", metavar="STAGE|run|sweep", type=click.Choice([*STAGES, "run", "sweep"]))
+@click.argument("what", metavar="STAGE|run|sweep", type=click.Choice([*STAGES, "detect", "explain", "run", "sweep"]))
 @click.argument("plan", metavar="[PLAN]", required=False)
 @click.option("--on", "where", metavar="BACKEND", required=True, help=f"Backend to run on: {BACKENDS}.")
 @click.option("--job", "existing", metavar="NAME", help="Run this deployed job instead of a one-time run.")
+@click.option("--all", "everything", is_flag=True, help="Explain also images that need no review.")
+@filter_options
 @FOLLOW
 @common_options
 def submit(
@@ -46,12 +50,20 @@ def submit(
     plan: str | None,
     where: str,
     existing: str | None,
+    everything: bool,
+    filters: Filters,
     follow: bool,
 ) -> int:
-    """Submit a stage, all stages, or a sweep with its PLAN to a cluster, with this code and these settings."""
+    """Submit a stage, all stages, or a sweep with its PLAN to a cluster, with this code and these settings.
+
+    The options that choose images are those of `irbis explain`.
+    """
     if (what == "sweep") != (plan is not None):
         raise click.UsageError("A sweep needs a plan, stages take none: irbis submit sweep conf/sweeps/penalties.yaml")
-    return _submit([what, str(Path(plan).absolute())] if plan else [what], origins, where, existing, follow)
+    words = [*(["--all"] if everything else []), *filters.to_words()]
+    if words and (what != "explain" or existing):
+        raise click.UsageError(f"{words[0]} is an option of `irbis submit explain` without --job only.")
+    return _submit([what, str(Path(plan).absolute())] if plan else [what, *words], origins, where, existing, follow)
 
 
 @irbis.command()

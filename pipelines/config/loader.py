@@ -18,13 +18,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipelines.config.former_names import FORMER_NAMES
-from pipelines.config.settings import ENV_PREFIX, Settings, SettingsSection
+from pipelines.config.section import SettingsSection
+from pipelines.config.settings import ENV_PREFIX, Settings
 from pipelines.config.types import parse_mapping
 from pipelines.errors import SettingsError
 from pipelines.redaction import redact
 from pipelines.resources import resource_dir
 
-MAPPINGS = ("spark.conf", "sources.columns", "export.columns")  # settings whose items --set can name: KEY.NAME=VALUE
+# Settings whose items --set can name: KEY.NAME=VALUE.
+MAPPINGS = ("spark.conf", "sources.columns", "export.columns", "detect.categories")
 RESERVED_VARIABLES = {"IRBIS_ENV", "IRBIS_SERVE_FOLDERS", "IRBIS_SERVE_URLS"}  # of a served model: its operator's
 
 

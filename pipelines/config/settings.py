@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from pipelines.config.section import SettingsSection
+from pipelines.config.services import DatabricksSettings, HdinsightSettings, Spark
 from pipelines.config.types import (
     Digests,
     Fraction,
@@ -29,12 +31,6 @@ from pipelines.config.types import (
 from pipelines.metrics.registry import validate_gate_metric
 
 ENV_PREFIX = "IRBIS_"
-
-
-class SettingsSection(BaseModel):
-    """Base of every section of settings: rejects unknown keys, and is immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class Sources(SettingsSection):
@@ -103,6 +99,16 @@ class Featurize(SettingsSection):
     batch_size: Annotated[int, Field(ge=1)] | None
     horizontal_flip: bool
     views: Annotated[StringList, AfterValidator(validate_views)]
+    images_per_commit: Annotated[int, Field(ge=1)]
+
+
+class Detect(SettingsSection):
+    detector: str | None
+    classes: Annotated[StringList, Field(min_length=1)]
+    categories: Annotated[dict[str, Literal["animal", "person", "vehicle"]], BeforeValidator(parse_mapping)]
+    input_size: Annotated[int, Field(ge=32, le=4096)] | None
+    output: Literal["auto", "yolo", "yolo_nms", "rtdetr"]
+    threshold: Annotated[float, Field(gt=0, lt=1)]
     images_per_commit: Annotated[int, Field(ge=1)]
 
 
@@ -202,28 +208,6 @@ class Clean(SettingsSection):
     keep_cache_days: Annotated[float, Field(ge=0, le=36500)]
 
 
-class DatabricksSettings(SettingsSection):
-    profile: str | None
-    target: Text
-    cluster_id: str | None
-
-
-class HdinsightSettings(SettingsSection):
-    url: Annotated[str, Field(pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$")] | None
-    user: Text
-    password: SecretStr | None
-    token: SecretStr | None
-    archive: str | None
-    python: str | None
-    packages: str
-
-
-class Spark(SettingsSection):
-    master: str
-    driver_memory: Annotated[str, Field(pattern=r"^\d+[mgMG]$")]
-    conf: Annotated[dict[str, str | int | float | bool], BeforeValidator(parse_mapping)]
-
-
 class Settings(SettingsSection):
     """All settings, by section. Built by `load_settings`, which merges the sources."""
 
@@ -232,6 +216,7 @@ class Settings(SettingsSection):
     azure: Azure
     images: Images
     ingest: Ingest
+    detect: Detect
     featurize: Featurize
     train: Train
     score: Score

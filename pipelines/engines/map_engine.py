@@ -41,6 +41,11 @@ class MapEngine(Protocol):
         ...
 
 
+def has_maps(backbone: Backbone) -> bool:
+    """Return whether a backbone's features are pooled from maps."""
+    return get_architecture(backbone.name).pooling is not None
+
+
 def require_maps(backbone: Backbone) -> Pooling:
     """Return how a backbone pools its maps. Raises ModelError, which says why, if it has none."""
     pooling = get_architecture(backbone.name).pooling

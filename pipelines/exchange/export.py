@@ -15,9 +15,10 @@ from pyspark.sql import SparkSession
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError
 from pipelines.exchange.detections import newest_boxes
+from pipelines.exchange.filters import Filters
 from pipelines.exchange.formats.base import Export, Exported
 from pipelines.exchange.formats.registry import get_format
-from pipelines.exchange.rows import Filters, export_rows, find_images_root, select_rows
+from pipelines.exchange.rows import export_rows, find_images_root, select_rows
 from pipelines.formatting import file_name, format_counts, format_duration
 from pipelines.spark.runtime import sql_conf, tune_codegen
 from pipelines.workspace.journals import journal_notes, merge_journals

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
 from pyspark.sql import Column, DataFrame
@@ -10,6 +9,7 @@ from pyspark.sql import functions as F
 
 from pipelines.config.settings import Settings
 from pipelines.errors import DataError, ModelError
+from pipelines.exchange.filters import Filters
 from pipelines.exchange.formats.base import EXPORT_ROWS
 from pipelines.formatting import pluralize
 from pipelines.label_text import require_known_labels
@@ -20,17 +20,6 @@ from pipelines.workspace.labels import FROM_PERSON, labelled_by_people
 from pipelines.workspace.tables import Tables
 
 COLUMNS = parse_ddl(EXPORT_ROWS)
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Which images to export; empty or null: all. `until` is the last day. `labels` are those of `exported_label`."""
-
-    stations: tuple[str, ...] = ()
-    since: date | None = None
-    until: date | None = None
-    labels: tuple[str, ...] = ()
-    is_reviewed: bool | None = None
 
 
 def exported_label() -> Column:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pipelines.explanation.boxes import Attention, MapGrid
+from dataclasses import replace
+
+from pipelines.explanation.boxes import Attention
+from pipelines.explanation.canvas import MapGrid
 from pipelines.images.crop import Box
 from pipelines.images.preprocess import Preprocessing
 
@@ -12,13 +15,27 @@ def coverage(preprocessing: Preprocessing) -> float:
     return preprocessing.size / preprocessing.resize if preprocessing.resize_mode == "crop" else 1.0
 
 
-def place_cells(stride: float, first: float, preprocessing: Preprocessing, reference: Preprocessing) -> MapGrid:
-    """Return where the cells of a map are in the input of a reference backbone, which has the same centre.
+def map_cells(stride: float, first: float, preprocessing: Preprocessing) -> MapGrid:
+    """Return where the cells of a map are in the network's input.
 
-    `stride` and `first`: pixels between cells and the pixel at the centre of the first, in the map's own input.
+    `stride` and `first`: pixels of the input between cells, and the pixel at the centre of the first.
     """
-    size, relative = preprocessing.size, coverage(preprocessing) / coverage(reference)
-    return MapGrid(stride / size * relative, 0.5 + ((first + 0.5) / size - 0.5) * relative)
+    return MapGrid(stride / preprocessing.size, (first + 0.5) / preprocessing.size)
+
+
+def view_region(preprocessing: Preprocessing, width: int, height: int, crop: Box | None) -> Box:
+    """Return the part of an image of this size that is the network's input for its crop; None: the whole image."""
+    if crop is None:
+        return input_region(preprocessing, width, height)
+    of_crops = replace(preprocessing, crop_bottom=0.0)  # crops have no info bar
+    inner = input_region(of_crops, max(1, round(width * crop.width)), max(1, round(height * crop.height)))
+    left, top = crop.x + inner.x * crop.width, crop.y + inner.y * crop.height
+    return Box(left, top, inner.width * crop.width, inner.height * crop.height)
+
+
+def mirror(region: Box) -> Box:
+    """Return where a region is in the horizontally flipped image."""
+    return Box(1 - region.x - region.width, region.y, region.width, region.height)
 
 
 def input_region(preprocessing: Preprocessing, width: int, height: int) -> Box:
@@ -37,7 +54,7 @@ def input_region(preprocessing: Preprocessing, width: int, height: int) -> Box:
 
 
 def to_image(attention: Attention, region: Box) -> Attention:
-    """Return a box and a peak in the network's input as fractions of the image, clipped to it."""
+    """Return a box and a peak in a region of the image as fractions of the image, clipped to it."""
     x, y, width, height = attention.box
     left, right = (_clip(region.x + edge * region.width) for edge in (x, x + width))
     top, bottom = (_clip(region.y + edge * region.height) for edge in (y, y + height))

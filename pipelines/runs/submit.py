@@ -11,7 +11,8 @@ from pipelines.errors import AccessError, DataError, UserError
 from pipelines.runs.backends.base import Backend, ConnectionLost, RunRequest
 from pipelines.runs.history import FAILED, RUNNING, RunHistory, RunRecord, utc_now
 
-UPLOADED_SETTINGS = ("sources.labels", "featurize.weights")  # settings that may name a file on this machine
+# Settings that may name a file on this machine.
+UPLOADED_SETTINGS = ("sources.labels", "featurize.weights", "detect.detector")
 
 
 def submit_run(entry: RunRecord, job: RunRequest, backend: Backend, history: RunHistory) -> RunRecord:
@@ -38,6 +39,7 @@ def _local_files(job: RunRequest) -> dict[str, Path]:
 
     Raises DataError for a package of several files, of which only one would be sent.
     """
+    from pipelines.engines.detector import weights_beside  # imports NumPy
     from pipelines.sources.camtrap_package import is_in_several_files  # imports pandas
 
     plan = job.words[1:] if job.words[0] == "sweep" else ()
@@ -45,4 +47,10 @@ def _local_files(job: RunRequest) -> dict[str, Path]:
     files = {name: Path(name).expanduser() for name in names}
     if package := next((name for name, file in files.items() if is_in_several_files(file)), None):
         raise DataError(f"{package} is a Camtrap DP package of several files. Submit a zip archive of it instead.")
+    detector = job.settings.get("detect.detector")
+    if detector and weights_beside(files[str(detector)]):
+        raise DataError(
+            f"{detector} is a detector of several files, of which only one would be sent. Submit an ONNX file that "
+            "holds its weights."
+        )
     return {name: file for name, file in files.items() if file.is_file()}

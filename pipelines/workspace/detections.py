@@ -1,4 +1,4 @@
-"""Read the table detections: the boxes of a content are those of its newest import."""
+"""Read the table detections: the boxes of a content are those of its newest import or run of a detector."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pipelines.workspace.tables import Tables
 
 
 def newest_detections(tables: Tables) -> DataFrame:
-    """Return the rows of the file that was imported last, of those that name the content, for each content."""
+    """Return for each content the rows of the file that was imported last, of those that name it.
+
+    A detector's file counts from the time of its run on. Images that it could not see keep their earlier rows.
+    """
     latest = F.max(F.struct("imported_at", "file_sha256")).over(Window.partitionBy("content_hash"))
-    rows = tables.read("detections").withColumn("latest", latest)
+    rows = tables.read("detections").where("failure is null").withColumn("latest", latest)
     return rows.where(F.struct("imported_at", "file_sha256") == F.col("latest")).drop("latest")

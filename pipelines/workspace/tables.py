@@ -38,7 +38,7 @@ CREATED_BY = {
     "features": "irbis featurize",
     "predictions": "irbis score",
     "labels": "irbis review",
-    "detections": "irbis import FILE",
+    "detections": "irbis import FILE` or `irbis detect --detector FILE",
     "regions": "irbis featurize",
     "boxes": "irbis explain",
     "datasets": "irbis datasets add NAME --images DIR",

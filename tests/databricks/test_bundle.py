@@ -69,7 +69,7 @@ def test_the_jobs_are_those_of_the_golden_file_to_the_last_field(command, file, 
 def test_each_golden_job_survives_the_sdk_unchanged(file):
     service = pytest.importorskip("databricks.sdk.service.jobs")
     found = json.loads((GOLDEN / file).read_text(encoding="utf-8"))
-    assert sorted(found) == ["nightly", "on_arrival", "sweep", "train"]
+    assert sorted(found) == ["detect", "explain", "nightly", "on_arrival", "sweep", "train"]
     for job in found.values():
         assert service.JobSettings.from_dict(job).as_dict() == job
 

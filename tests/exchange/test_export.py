@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 
 from pipelines.errors import DataError, SettingsError
 from pipelines.exchange.export import export
-from pipelines.exchange.rows import Filters, export_rows, exported_label, find_images_root, select_rows
+from pipelines.exchange.filters import Filters
+from pipelines.exchange.rows import export_rows, exported_label, find_images_root, select_rows
 from pipelines.schemas import DATASETS, IMAGES, PREDICTIONS
 
 from .made import NOON, add_rows, decide, image, make_survey, prediction

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.explanation.boxes import MapGrid, combine, locate
+from pipelines.explanation.boxes import locate
 from pipelines.images.crop import Box
 
 
@@ -65,23 +65,3 @@ def _ends(part: slice) -> tuple[int, int]:
 @pytest.mark.parametrize("values", [np.zeros((4, 4)), np.full((4, 4), -7.5), np.full((4, 4), np.nan)])
 def test_a_flat_map_has_no_box(values) -> None:
     assert locate(values) is None
-
-
-def test_maps_of_different_sizes_are_added_in_the_same_places() -> None:
-    coarse, fine = np.zeros((1, 4, 4)), np.zeros((1, 16, 16))
-    coarse[0, 1, 2], fine[0, 4:8, 8:12] = 1, 1
-    grids = {4: MapGrid(1 / 4, 1 / 8), 16: MapGrid(1 / 16, 1 / 32)}
-    for maps in ([coarse], [fine], [coarse, fine]):
-        canvas = combine(maps, [grids[len(values[0])] for values in maps])
-        assert canvas.shape == (1, 64, 64)
-        peak = locate(canvas[0]).peak  # type: ignore[union-attr]
-        assert peak == pytest.approx((0.625, 0.375), abs=0.02)
-
-
-def test_a_map_of_a_wider_view_is_cut_to_that_of_the_first() -> None:
-    narrow, wide = np.zeros((1, 8, 8)), np.zeros((1, 16, 16))
-    wide[0, 4, 4] = 1  # centre at 4.5 / 16 of a square twice as wide: (4.5 - 4) / 8 of the inner half
-    grids = [MapGrid(1 / 8, 1 / 16), MapGrid(1 / 8, 1 / 16 - 0.5)]
-    canvas = combine([narrow, wide], grids)
-    rows, columns = np.unravel_index(canvas[0].argmax(), (64, 64))
-    assert (rows + 0.5) / 64 == pytest.approx(0.5 / 8, abs=0.02) == (columns + 0.5) / 64

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.explanation.boxes import Attention, MapGrid
-from pipelines.explanation.geometry import input_region, place_cells, to_image
+from pipelines.explanation.boxes import Attention
+from pipelines.explanation.canvas import MapGrid
+from pipelines.explanation.geometry import input_region, map_cells, mirror, to_image, view_region
 from pipelines.images.crop import Box
 from pipelines.images.preprocess import Preprocessing
 
@@ -45,9 +46,21 @@ def test_a_box_that_reaches_into_the_padding_is_clipped_to_the_image() -> None:
     assert found == (Box(0.25, 0.0, 0.5, 0.5), (0.5, 0.0))
 
 
-def test_the_cells_of_a_padded_network_begin_at_the_first_pixel_and_those_of_a_wider_view_outside() -> None:
-    narrow = Preprocessing(size=128, resize=256, resize_mode="crop")
-    assert place_cells(32, 0, narrow, narrow) == MapGrid(0.25, 0.5 / 128)
-    assert place_cells(32, 15.5, narrow, narrow) == MapGrid(0.25, 0.125)
-    wide = Preprocessing(size=256, resize=256, resize_mode="crop")
-    assert place_cells(32, 15.5, wide, narrow) == MapGrid(0.25, 0.125 - 0.5)
+def test_the_cells_of_a_padded_network_begin_at_the_first_pixel() -> None:
+    preprocessing = Preprocessing(size=128)
+    assert map_cells(32, 0, preprocessing) == MapGrid(0.25, 0.5 / 128)
+    assert map_cells(32, 15.5, preprocessing) == MapGrid(0.25, 0.125)
+
+
+def test_the_input_of_a_crop_is_the_crop_and_with_pad_or_crop_a_square_around_or_in_it() -> None:
+    box = Box(0.5, 0.2, 0.25, 0.3)  # 100 x 60 pixels
+    assert view_region(Preprocessing(crop_bottom=0.1), 400, 200, box) == pytest.approx(box)
+    assert view_region(Preprocessing(crop_bottom=0.1), 400, 200, None) == Box(0, 0, 1, 0.9)
+    padded = view_region(Preprocessing(resize_mode="pad"), 400, 200, box)
+    assert padded == pytest.approx(Box(0.5, 0.1, 0.25, 0.5))
+    inner = view_region(Preprocessing(size=200, resize=250, resize_mode="crop"), 400, 200, box)
+    assert inner == pytest.approx(Box(0.565, 0.23, 0.12, 0.24))
+
+
+def test_regions_are_mirrored_with_the_image() -> None:
+    assert mirror(Box(0.1, 0.2, 0.3, 0.4)) == pytest.approx(Box(0.6, 0.2, 0.3, 0.4))

@@ -14,7 +14,7 @@ from pipelines.runs.backends.base import RunRequest
 from pipelines.runs.backends.registry import get_backend
 from pipelines.runs.backends.workspace_files import WorkspaceFiles
 from pipelines.runs.history import RUNNING, RunHistory, RunRecord, utc_now
-from pipelines.runs.submit import submit_run
+from pipelines.runs.submit import _local_files, submit_run
 
 from ..databricks_server import databricks_workspace
 from ..livy_server import PASSWORD, Container, livy_server
@@ -66,6 +66,16 @@ def test_a_package_of_several_files_is_refused_because_only_one_would_be_sent(jo
     entry = RunRecord(job.id, job.words, "databricks", job.settings, CLOUD, "/", utc_now())
     with pytest.raises(DataError, match=r"is a Camtrap DP package of several files\. Submit a zip archive"):
         submit_run(entry, job, None, RunHistory(str(tmp_path / "ledger")))
+
+
+def test_a_detector_of_several_files_is_refused_and_one_of_one_file_is_sent(job, tmp_path):
+    detector = tmp_path / "detector.onnx"
+    detector.write_bytes(b"network")
+    request = RunRequest("detect-1", ("detect",), {"detect.detector": str(detector)})
+    assert _local_files(request) == {str(detector): detector}
+    (tmp_path / "detector.onnx.data").write_bytes(b"weights")
+    with pytest.raises(DataError, match=r"is a detector of several files.*Submit an ONNX file that holds its weights"):
+        _local_files(request)
 
 
 def test_livy_has_yarn_lay_them_beside_a_driver_that_cannot_open_a_container(sent, job, plan):

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.azure_uri import is_loopback
-from pipelines.config.settings import HdinsightSettings
+from pipelines.config.services import HdinsightSettings
 from pipelines.errors import AccessError, SettingsError
 from pipelines.runs.backends.base import ConnectionLost
 

@@ -8,65 +8,66 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from pipelines.backbones import Backbone, Embedding
 from pipelines.backbones.backbone import Pixels, catch_image_errors
 from pipelines.backbones.registry import get_architecture
+from pipelines.backbones.views import CroppedImage, ViewReader
 from pipelines.engines.map_engine import MapEngine, MappedFeatures, require_consistent, require_maps
 from pipelines.errors import ImageError
-from pipelines.explanation.boxes import Attention, combine, locate
+from pipelines.explanation.boxes import Attention, locate
+from pipelines.explanation.canvas import GRID, PlacedMap, add_maps, union
 from pipelines.explanation.contributions import Contributions, contributions
-from pipelines.explanation.geometry import input_region, place_cells, to_image
-from pipelines.images.decode import decode
+from pipelines.explanation.geometry import map_cells, mirror, to_image, view_region
+from pipelines.images.crop import Box
 from pipelines.prefetch import prefetch_map
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Inputs(NamedTuple):
-    """The input of each backbone for one image, and the size of the upright image."""
+    """The input of each backbone, shape (1 + crops, side, side, 3), and the size of the upright image."""
 
     pixels: tuple[Pixels, ...]
     width: int
     height: int
 
 
-ReadFn = Callable[["bytes | None"], "Inputs | Embedding"]
+ReadFn = Callable[[CroppedImage], "Inputs | Embedding"]
 
-BOXES_ARROW_SCHEMA = pa.schema(
-    [("content_hash", pa.string()), ("path", pa.string()), ("label", pa.string())]
-    + [(name, pa.float64()) for name in ("x", "y", "width", "height", "peak_x", "peak_y")]
-    + [("failure", pa.string()), ("failure_detail", pa.string())]
-)
-BOXES_DDL = (
-    "content_hash string, path string, label string, x double, y double, width double, height double, "
-    "peak_x double, peak_y double, failure string, failure_detail string"
-)
 Result = tuple["Item", int, "Attention | Embedding | None"]  # the index of the explained class, and where it is seen
-FLAT = "the map is the same everywhere"
 
 
 class Item(NamedTuple):
-    """An image to explain, with its probabilities in the order of the classes."""
+    """An image to explain, with its probabilities in the order of the classes.
+
+    `boxes`: of each view but the whole image: x, y, width, height of the crop; None where it shows the whole image.
+    """
 
     content_hash: str
     path: str
     scores: Sequence[float]
+    boxes: Sequence[Sequence[float] | None]
     content: bytes | None
+
+    @property
+    def crops(self) -> list[Box | None]:
+        """Return the crop of each view, the whole image first."""
+        return [None, *(Box(*box) if box else None for box in self.boxes)]
 
 
 @dataclass(frozen=True)
 class Explainer:
     """What a worker needs beside the engines: how each class differs from the others, by feature.
 
-    `directions`: shape (k, d), the contrast of each class (`LinearHead.contrasts`). `explained`: the indices of the
+    `directions`: shape (k, d), the contrast of each class (`LinearHead.contrasts`), on the features of all backbones
+    for the whole image, then of all for each of `views`, keys of the table regions. `explained`: the indices of the
     classes that may be explained, all but blank. `method`: as in the table boxes. `average_flip`: whether logits are
-    those of both views, averaged.
+    those of the image and of its flipped copy, averaged.
     """
 
     backbones: tuple[Backbone, ...]
@@ -75,6 +76,7 @@ class Explainer:
     directions: np.ndarray[Any, np.dtype[np.float32]]
     method: str
     average_flip: bool = False
+    views: tuple[str, ...] = ()
 
     def without_weights(self) -> Explainer:
         """Return a copy whose backbones lack the weights' bytes."""
@@ -102,7 +104,7 @@ class Explainer:
                 readable = [(item, inputs) for item, inputs in chunk if isinstance(inputs, Inputs)]
                 if readable and is_first:
                     for backbone, engine, pixels in zip(self.backbones, engines, readable[0][1].pixels, strict=True):
-                        require_consistent(engine.compute_maps(pixels[np.newaxis]), backbone, engine.norm)
+                        require_consistent(engine.compute_maps(pixels[:1]), backbone, engine.norm)
                     is_first = False
                 attention = iter(self._attention(readable, engines) if readable else ())
                 for item, inputs in chunk:
@@ -112,94 +114,101 @@ class Explainer:
     def _attention(
         self, images: Sequence[tuple[Item, Inputs]], engines: Sequence[MapEngine]
     ) -> Iterator[Attention | None]:
-        labels = [self.choose(item.scores) for item, _ in images]
-        pixels = [np.stack(views) for views in zip(*(inputs.pixels for _, inputs in images), strict=True)]
-        canvas = self._canvas(labels, pixels, engines)
-        if self.average_flip:  # cells of the flipped image lie between those of the image
-            mirrored = [np.ascontiguousarray(each[:, :, ::-1]) for each in pixels]
-            canvas = (canvas + self._canvas(labels, mirrored, engines)[:, :, ::-1]) / 2
-        for (_, inputs), values in zip(images, canvas, strict=True):
+        canvases = [union([region for view in self._regions(*image) for region in view]) for image in images]
+        totals = self.sum_maps(images, engines, canvases)
+        for canvas, values in zip(canvases, totals, strict=True):
             found = locate(values)
-            region = input_region(self.backbones[0].preprocessing, inputs.width, inputs.height)
-            yield to_image(found, region) if found else None
+            yield to_image(found, canvas) if found else None
 
-    def _canvas(self, labels: Sequence[int], pixels: Sequence[Pixels], engines: Sequence[MapEngine]) -> Floats:
-        """Return the sum of all contribution maps, on a grid over the input of the first backbone."""
-        outputs = [engine.compute_maps(each) for engine, each in zip(engines, pixels, strict=True)]
-        norms = [engine.norm for engine in engines]
-        each_backbone = split_contributions(self.directions[labels], self.backbones, outputs, norms)
-        reference = self.backbones[0].preprocessing
-        grids = [
-            place_cells(*grid, backbone.preprocessing, reference)
-            for backbone in self.backbones
-            for grid in get_architecture(backbone.name).map_grids
-        ]
-        return combine([values for found in each_backbone for values in found.maps], grids)
+    def sum_maps(
+        self, images: Sequence[tuple[Item, Inputs]], engines: Sequence[MapEngine], canvases: Sequence[Box]
+    ) -> list[Floats]:
+        """Return for each image the sum of all its contribution maps, on a grid over its canvas."""
+        totals = self._sum_maps(images, engines, canvases, flip=False)
+        if not self.average_flip:  # cells of the flipped image lie between those of the image
+            return totals
+        flipped = self._sum_maps(images, engines, canvases, flip=True)
+        return [(total + other[:, ::-1]) / 2 for total, other in zip(totals, flipped, strict=True)]
+
+    def _sum_maps(
+        self, images: Sequence[tuple[Item, Inputs]], engines: Sequence[MapEngine], canvases: Sequence[Box], flip: bool
+    ) -> list[Floats]:
+        pixels = [np.concatenate(views) for views in zip(*(inputs.pixels for _, inputs in images), strict=True)]
+        if flip:
+            pixels = [np.ascontiguousarray(views[:, :, ::-1]) for views in pixels]
+        outputs = [engine.compute_maps(views) for engine, views in zip(engines, pixels, strict=True)]
+        directions = self.directions[[self.choose(item.scores) for item, _ in images]]
+        rows = find_rows([item.crops for item, _ in images])
+        parts = split_contributions(directions, self.backbones, outputs, [engine.norm for engine in engines], rows)
+        totals = []
+        for i, (image, canvas) in enumerate(zip(images, canvases, strict=True)):
+            maps = [
+                PlacedMap(values[i], map_cells(*grid, backbone.preprocessing), mirror(region) if flip else region)
+                for view, regions in zip(parts, self._regions(*image), strict=True)
+                for found, backbone, region in zip(view, self.backbones, regions, strict=True)
+                for values, grid in zip(found.maps, get_architecture(backbone.name).map_grids, strict=True)
+            ]
+            totals.append(add_maps(maps, mirror(canvas) if flip else canvas, 2 * GRID if self.views else GRID))
+        return totals
+
+    def _regions(self, item: Item, inputs: Inputs) -> list[list[Box]]:
+        """Return for each view the part of the image that is the input of each backbone."""
+        size = inputs.width, inputs.height
+        return [[view_region(each.preprocessing, *size, box) for each in self.backbones] for box in item.crops]
+
+
+def find_rows(crops: Sequence[Sequence[Box | None]]) -> list[list[int]]:
+    """Return for each view the row of each image among the inputs of all images: the whole image, then its crops.
+
+    A view without a crop has the row of the whole image.
+    """
+    rows, start = [], 0
+    for boxes in crops:
+        crop = count(start + 1)
+        rows.append([next(crop) if box else start for box in boxes])
+        start = next(crop)
+    return [list(view) for view in zip(*rows, strict=True)]
 
 
 def split_contributions(
-    directions: Any, backbones: Sequence[Backbone], outputs: Sequence[MappedFeatures], norms: Sequence[Any]
-) -> list[Contributions]:
-    """Return the contributions of each backbone; `directions` (n, d) are on their concatenated features.
+    directions: Any,
+    backbones: Sequence[Backbone],
+    outputs: Sequence[MappedFeatures],
+    norms: Sequence[Any],
+    rows: Sequence[Sequence[int]],
+) -> list[list[Contributions]]:
+    """Return for each view the contributions of each backbone to the logits of n images.
 
-    Features of crops, which follow with as many values for each view, have no maps.
+    `directions` (n, d) are on the concatenated features of all backbones for each view. `rows`: for each view the n
+    rows of the images in `outputs`.
     """
     widths = [found.features.shape[1] for found in outputs]
-    if directions.shape[1] % sum(widths):
-        raise ValueError(f"the classifier has {directions.shape[1]} weights, the backbones {sum(widths)} features")
-    parts = np.split(directions[:, : sum(widths)].astype(np.float64), np.cumsum(widths)[:-1], axis=1)
+    if directions.shape[1] != sum(widths) * len(rows):
+        raise ValueError(
+            f"the classifier has {directions.shape[1]} weights, the backbones {sum(widths)} features for each of "
+            f"{len(rows)} views"
+        )
+    parts = iter(np.split(directions.astype(np.float64), np.cumsum(widths * len(rows))[:-1], axis=1))
     return [
-        contributions(part, found.layers, require_maps(backbone), norm)
-        for part, backbone, found, norm in zip(parts, backbones, outputs, norms, strict=True)
+        [
+            contributions(next(parts), [layer[view] for layer in found.layers], require_maps(backbone), norm)
+            for backbone, found, norm in zip(backbones, outputs, norms, strict=True)
+        ]
+        for view in rows
     ]
 
 
-def load_inputs(backbones: Sequence[Backbone], content: bytes | None) -> Inputs | Embedding:
-    """Return the input of each backbone, or an Embedding with the failure; an image is decoded once if it can be."""
+def load_inputs(backbones: Sequence[Backbone], image: CroppedImage) -> Inputs | Embedding:
+    """Return the inputs of each backbone, or an Embedding with the failure; an image is decoded once if it can be."""
     decoded: dict[int | None, Any] = {}
     try:
-        for backbone in backbones:
-            side = backbone.decode_side
-            if side not in decoded:
-                decoded[side] = decode(content or b"", max_pixels=backbone.max_pixels, min_side=side)
-        pixels = tuple(backbone.preprocessing.apply(decoded[backbone.decode_side]) for backbone in backbones)
+        pixels = tuple(ViewReader(backbone).read(image, decoded) for backbone in backbones)
         return Inputs(pixels, *next(iter(decoded.values())).size)
     except ImageError as error:
         return Embedding(None, error.failure, error.detail)
 
 
-def explain_batches(
-    batches: Iterable[pa.RecordBatch],
-    classes: Sequence[str],
-    run: Callable[[Iterable[Item]], Iterator[Result]],
-    count: Callable[[int], None] | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """Yield rows of BOXES_ARROW_SCHEMA for batches with the columns of Item; calls `count(done)` after each batch."""
-    results = run(_iter_items(batches))
-    while chunk := list(islice(results, 256)):
-        rows = [_row(classes, *result) for result in chunk]
-        if count:
-            count(len(rows))
-        yield pa.RecordBatch.from_pylist(rows, schema=BOXES_ARROW_SCHEMA)
-
-
-def _row(classes: Sequence[str], item: Item, label: int, found: Attention | Embedding | None) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(BOXES_ARROW_SCHEMA.names)
-    row |= {"content_hash": item.content_hash, "path": item.path, "label": classes[label]}
-    if isinstance(found, Embedding):
-        return row | {"label": None, "failure": found.failure, "failure_detail": found.detail}
-    if found is None:
-        return row | {"failure_detail": FLAT}
-    return row | found.box._asdict() | {"peak_x": found.peak[0], "peak_y": found.peak[1]}
-
-
-def _iter_items(batches: Iterable[pa.RecordBatch]) -> Iterator[Item]:
-    for batch in batches:
-        columns = [batch.column(batch.schema.get_field_index(name)) for name in Item._fields]
-        for values in zip(*columns, strict=True):
-            yield Item(*(value.as_py() for value in values))
-
-
 def _load(read: ReadFn, item: Item) -> tuple[Item, Inputs | Embedding]:
-    inputs = read(item.content)
+    crops = [box for i, box in enumerate(item.crops) if box or i == 0]
+    inputs = read(CroppedImage(item.content, crops))
     return item._replace(content=None), inputs

@@ -11,16 +11,17 @@ from pipelines.backbones import Backbone, backbones_from_settings
 from pipelines.classifiers.linear_head import read_linear_head
 from pipelines.classifiers.predict import load_model
 from pipelines.config.settings import Settings
-from pipelines.engines.map_engine import require_maps
+from pipelines.engines.map_engine import has_maps, require_maps
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.review_policy import ReviewPolicy, is_blank
 from pipelines.explanation.head import LinearHead, fit_surrogate
-from pipelines.feature_ids import WHOLE, backbone_names, region_view, split_ids, view_names
+from pipelines.feature_ids import backbone_names, featurize_options, region_view, split_ids
 from pipelines.formatting import pluralize
 from pipelines.stages.explain.explainer import Explainer
 from pipelines.stages.explain.pending import scored_images
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking
 from pipelines.workspace.features import read_features
+from pipelines.workspace.regions import region_views
 from pipelines.workspace.tables import Tables
 
 MAX_SURROGATE_ROWS, MAX_SURROGATE_VALUES = 5_000, 20_000_000  # images, and their feature values, on the driver
@@ -31,21 +32,26 @@ def build_explainer(
     tables: Tables, settings: Settings, tracking: Tracking, version: ModelVersion
 ) -> tuple[Explainer, list[str]]:
     """Return the explainer of a version, and notes for the user. Raises ModelError if its features have no maps."""
-    backbones = match_backbones(version, backbones_from_settings(settings, check=False))
+    matched = match_backbones(version, backbones_from_settings(settings, check=False))
+    backbones = [backbone for backbone in matched if has_maps(backbone)] or [matched[0]]
     poolings = {require_maps(backbone) for backbone in backbones}
     head = read_linear_head(load_model(tracking, version))
     method, notes = "exact" if poolings == {"mean"} else "up_to_scale", list[str]()
     if head is None:
         head, note = _fit_surrogate(tables, version)
         method, notes = "surrogate", [note]
-    if crops := [view for view in view_names(version.tags["backbone"]) if view != WHOLE]:
+    if without := [backbone.name for backbone in matched if backbone not in backbones]:
         method = "partial"
-        notes.append(f"{version} also uses crops ({', '.join(crops)}): the boxes show what it sees in the whole image.")
+        head = _select_features(head, tables, version, backbones)
+        notes.append(f"the boxes show what {version} sees without {', '.join(without)}, whose features have no maps.")
     blank = [i for i, name in enumerate(version.classes) if is_blank(name)]
     explained = [i for i in range(len(version.classes)) if i not in blank] or blank
     directions = head.contrasts(blank).coefficients.astype(np.float32)
     average_flip = ReviewPolicy.from_json(version.tags.get("review_policy")).average_flip
-    explainer = Explainer(backbones, tuple(version.classes), tuple(explained), directions, method, average_flip)
+    views = tuple(region_views(version.tags["backbone"]))
+    explainer = Explainer(
+        tuple(backbones), tuple(version.classes), tuple(explained), directions, method, average_flip, views
+    )
     return explainer, notes
 
 
@@ -64,6 +70,26 @@ def match_backbones(version: ModelVersion, backbones: Sequence[Backbone]) -> tup
             "settings, or choose another version (--set score.model_version=N)."
         )
     return tuple(known[part] for part in whole)
+
+
+def _select_features(
+    head: LinearHead, tables: Tables, version: ModelVersion, backbones: Sequence[Backbone]
+) -> LinearHead:
+    """Return the head on the features of these backbones alone, of all views."""
+    ids, columns, start = [backbone.feature_id for backbone in backbones], list[int](), 0
+    features = tables.read("features").where("features is not null")
+    for part in split_ids(version.tags["backbone"]):
+        row = features.where(F.col("backbone") == part).select(F.size("features")).first()
+        width = row[0] if row else 0
+        if any(part == each or part.startswith(f"{each}/") for each in ids):
+            columns += range(start, start + width)
+        start += width
+    if start != head.coefficients.shape[1]:
+        raise DataError(
+            f"{version} uses {head.coefficients.shape[1]} features, of which {start} are stored. Run `irbis featurize "
+            f"{featurize_options(version.tags['backbone'])}` first."
+        )
+    return LinearHead(head.coefficients[:, columns], head.intercepts)
 
 
 def _fit_surrogate(tables: Tables, version: ModelVersion) -> tuple[LinearHead, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.errors import DataError
 from pipelines.tracking.mlflow_client import ModelVersion
 from pipelines.workspace.features import read_features
+from pipelines.workspace.regions import add_regions
 from pipelines.workspace.tables import ROW_KEY, Tables
 
 KEYS = ["content_hash", "model_name", "model_version"]
@@ -46,6 +49,17 @@ def images_to_explain(
     is_mended &= F.col("ingested_at") > F.col("explained_at")
     is_stale = F.col("explained_at") < F.lit(version.created)
     return rows.where(~F.col("is_replaced") | is_stale | is_mended).drop("explained_at", "old_failure")
+
+
+def add_crops(images: DataFrame, tables: Tables | None, views: Sequence[str]) -> DataFrame:
+    """Add `boxes` to rows with content_hash: for each key of the table regions x, y, width, height of its crop.
+
+    Null where the view shows the whole image.
+    """
+    if tables is None or not views:
+        return images.withColumn("boxes", F.array().cast("array<array<double>>"))
+    rows = add_regions(tables, images, list(views))
+    return rows.withColumn("boxes", F.array(*[F.col("regions")[view]["box"] for view in views])).drop("regions")
 
 
 def scored_images(tables: Tables, version: ModelVersion) -> DataFrame:

@@ -27,9 +27,10 @@ from pipelines.progress import progress
 from pipelines.spark.image_batches import image_batches, rows_per_batch
 from pipelines.spark.session import task_threads
 from pipelines.stages.broadcast_engine import assigned_gpus, broadcast_engine
-from pipelines.stages.explain.explainer import BOXES_DDL, Explainer, Item, Result, explain_batches, load_inputs
+from pipelines.stages.explain.batches import BOXES_DDL, explain_batches
+from pipelines.stages.explain.explainer import Explainer, Item, Result, load_inputs
 from pipelines.stages.explain.model import build_explainer
-from pipelines.stages.explain.pending import KEYS, images_to_explain
+from pipelines.stages.explain.pending import KEYS, add_crops, images_to_explain
 from pipelines.stages.result import StageResult, Stopwatch
 from pipelines.tracking.mlflow_client import ModelVersion, Tracking
 from pipelines.workspace.chunks import split_into_chunks
@@ -42,10 +43,13 @@ RunFn = Callable[[Iterable[Item]], Iterator[Result]]
 
 
 def explain(images: DataFrame, explainer: Explainer, options: Featurize) -> DataFrame:
-    """Return content_hash, path, label, the box, its peak and failures for rows of content_hash, path, scores, content.
+    """Return content_hash, path, label, the box, its peak and failures for images, one row for each.
 
-    `scores` are the probabilities in the order of the explainer's classes. `options` choose the engine.
+    Their columns: content_hash, path, scores, the probabilities in the order of the explainer's classes, content and,
+    if the explainer has views, boxes (see `add_crops`). `options` choose the engine.
     """
+    if "boxes" not in images.columns:
+        images = add_crops(images, None, ())
     run = _make_runner(images.sparkSession, explainer, options)
     return _compute_boxes(images, explainer.without_weights(), run, None)
 
@@ -73,6 +77,7 @@ def run(
     if not counts.images:
         return StageResult("explain", seconds=clock.seconds, outcome=f"with {version}")
     explainer, notes = build_explainer(tables, settings, tracking, version)
+    pending = tables.materialize(add_crops(pending, tables, explainer.views))
     now = datetime.now(timezone.utc)
     job = _Job(tables, explainer.without_weights(), _make_runner(spark, explainer, settings.featurize), version, now)
     with image_batches(spark, rows_per_batch(counts.images, counts.size, counts.largest)):

@@ -31,6 +31,7 @@ from pipelines.progress import progress
 from pipelines.spark.image_batches import image_batches
 from pipelines.stages.featurize.compute import compute_features, failure_rows, make_embedder
 from pipelines.stages.featurize.locate import fallback_notes, locate
+from pipelines.stages.featurize.reuse import ROW_BYTES, reuse_features
 from pipelines.stages.featurize.work_plan import WorkUnit, count_pending, plan_work
 from pipelines.stages.quarantine import quarantine_notes
 from pipelines.stages.result import StageResult, Stopwatch
@@ -41,8 +42,6 @@ from pipelines.workspace.hold import pin_table
 from pipelines.workspace.pending import images_to_featurize
 from pipelines.workspace.regions import add_regions, region_views
 from pipelines.workspace.tables import Tables, count_failures
-
-ROW_BYTES = 8 * 1024  # of a row, as with resnet50: most backbones take less
 
 
 def featurize(
@@ -108,11 +107,12 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     if views := region_views(required) if pending.head(1) else []:
         locate(tables, settings, pending, views)
         pending = tables.materialize(add_regions(tables, pending, views))
-    counts = count_pending(pending)
+    rest = reuse_features(tables, pending) if views else pending
+    counts = count_pending(rest)
     failed = spark.sparkContext.accumulator(sum(row["unreadable"] for row in counts))
     for backbone in backbones:
         for unit in plan_work(backbone, counts):
-            _run_work_unit(tables, options, unit, pending, failed)
+            _run_work_unit(tables, options, unit, rest, failed)
     failures, notes = {}, []
     if failed.value:  # the accumulator counts the images of a repeated task twice: the table has the exact number
         failed_rows = read_features(tables, required).where("failure is not null").drop("features")
@@ -122,7 +122,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
         failures = count_failures(failed_rows)
         notes = quarantine_notes(failed_rows.where("read_failure is null"))
     notes += fallback_notes(pending, views)
-    total = sum(row["count"] for row in counts)
+    total = sum(row["count"] for row in counts) if rest is pending else pending.count()
     outcome = f"{identity}, and flipped" if options.horizontal_flip else identity
     written = total - sum(failures.values())
     return StageResult("featurize", total, written, failures, clock.seconds, tuple(notes), outcome=outcome)

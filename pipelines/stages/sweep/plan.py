@@ -14,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError
 
 from pipelines.config.loader import SourcedValue, build_settings
-from pipelines.config.settings import SettingsSection
+from pipelines.config.section import SettingsSection
 from pipelines.errors import SettingsError
 from pipelines.metrics.registry import all_metrics, validate_sweep_metric
 

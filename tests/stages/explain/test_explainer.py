@@ -11,19 +11,13 @@ import pytest
 from PIL import Image
 
 from pipelines.backbones import Backbone, Embedding, load_backbone
+from pipelines.backbones.views import CroppedImage
 from pipelines.engines.map_engine import require_consistent
 from pipelines.engines.torch_maps import TorchMapEngine
 from pipelines.explanation.boxes import Attention
-from pipelines.stages.explain.explainer import (
-    BOXES_ARROW_SCHEMA,
-    FLAT,
-    Explainer,
-    Inputs,
-    Item,
-    explain_batches,
-    load_inputs,
-    split_contributions,
-)
+from pipelines.images.crop import Box
+from pipelines.stages.explain.batches import BOXES_ARROW_SCHEMA, FLAT, explain_batches
+from pipelines.stages.explain.explainer import Explainer, Inputs, Item, load_inputs, split_contributions
 
 SQUARE = (96, 40, 136, 80)  # left, top, right, bottom of what the class is about, in 160 x 160 pixels
 
@@ -58,7 +52,7 @@ def explainer_of(*backbones: Backbone, average_flip: bool = False) -> tuple[Expl
 
 
 def explain(explainer: Explainer, engines: list[TorchMapEngine], *contents: bytes | None) -> list:
-    items = [Item(f"{i:064}", f"file:/{i}.png", [0.6, 0.4], content) for i, content in enumerate(contents)]
+    items = [Item(f"{i:064}", f"file:/{i}.png", [0.6, 0.4], [], content) for i, content in enumerate(contents)]
     return list(explainer.explain(items, engines, partial(load_inputs, explainer.backbones)))
 
 
@@ -108,11 +102,11 @@ def test_averaged_views_give_the_mirrored_box_for_the_mirrored_image(tiny) -> No
 
 def test_the_contributions_of_joined_backbones_sum_to_the_logit(tiny, smaller) -> None:
     explainer, engines = explainer_of(tiny, smaller)
-    pixels = load_inputs((tiny, smaller), png(scene(True))).pixels
-    outputs = [engine.compute_maps(each[None]) for engine, each in zip(engines, pixels, strict=True)]
+    pixels = load_inputs((tiny, smaller), CroppedImage(png(scene(True)), [None])).pixels
+    outputs = [engine.compute_maps(each) for engine, each in zip(engines, pixels, strict=True)]
     for found, backbone in zip(outputs, (tiny, smaller), strict=True):
         require_consistent(found, backbone, None)
-    parts = split_contributions(explainer.directions[[1]], (tiny, smaller), outputs, [None, None])
+    (parts,) = split_contributions(explainer.directions[[1]], (tiny, smaller), outputs, [None, None], [[0]])
     logit = sum(float(values.mean()) for part in parts for values in part.maps)
     features = np.concatenate([found.features[0] for found in outputs])
     assert logit == pytest.approx(float(explainer.directions[1].astype(float) @ features), rel=1e-4)
@@ -130,14 +124,15 @@ def test_weights_of_other_features_are_refused(tiny) -> None:
 def test_failures_and_flat_maps_stay_rows_in_their_order(tiny) -> None:
     explainer, engines = explainer_of(tiny)
     contents = [png(scene(True)), b"", png(np.full((160, 160, 3), 90, np.uint8)), png(scene(True))[:300]]
-    columns = [[f"{i:064}" for i in range(4)], [f"file:/{i}.png" for i in range(4)], [[0.1, 0.9]] * 4, contents]
+    paths = [f"file:/{i}.png" for i in range(4)]
+    columns = [[f"{i:064}" for i in range(4)], paths, [[0.1, 0.9]] * 4, [[]] * 4, contents]
     batch = pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=list(Item._fields))
     done: list[int] = []
     run = partial(explainer.explain, engines=engines, read=partial(load_inputs, explainer.backbones))
     (rows,) = explain_batches([batch], explainer.classes, run, done.append)
     assert rows.schema == BOXES_ARROW_SCHEMA and done == [4]
     table = rows.to_pylist()
-    assert [row["path"] for row in table] == columns[1]
+    assert [row["path"] for row in table] == paths
     assert [row["failure"] for row in table] == [None, "empty", None, "truncated"]
     assert [row["label"] for row in table] == ["square", None, "square", None]
     assert table[0]["x"] > 0 and table[1]["x"] is None
@@ -150,14 +145,14 @@ def test_failures_and_flat_maps_stay_rows_in_their_order(tiny) -> None:
 
 
 def test_an_image_is_decoded_once_for_all_backbones(tiny, smaller, monkeypatch) -> None:
-    from pipelines.stages.explain import explainer as module
+    from pipelines.backbones import views as module
 
     decoded = []
     decode = module.decode
     monkeypatch.setattr(module, "decode", lambda content, **limits: decoded.append(limits) or decode(content, **limits))
-    inputs = load_inputs((tiny, smaller), png(scene(True)))
-    assert isinstance(inputs, Inputs) and [each.shape for each in inputs.pixels] == [(160, 160, 3), (96, 96, 3)]
+    inputs = load_inputs((tiny, smaller), CroppedImage(png(scene(True)), [None, Box(0.5, 0.5, 0.25, 0.25)]))
+    assert isinstance(inputs, Inputs) and [each.shape for each in inputs.pixels] == [(2, 160, 160, 3), (2, 96, 96, 3)]
     assert (inputs.width, inputs.height) == (160, 160)
     assert decoded == [{"max_pixels": tiny.max_pixels, "min_side": None}]
-    too_large = load_inputs((load_backbone("irbis_tiny", max_pixels=100),), png(scene(True)))
+    too_large = load_inputs((load_backbone("irbis_tiny", max_pixels=100),), CroppedImage(png(scene(True)), [None]))
     assert isinstance(too_large, Embedding) and too_large.failure == "too_large"

@@ -1,0 +1,1 @@
+"""Table `images` -> table `detections`: boxes by a detector that the user brings."""
