@@ -54,10 +54,13 @@ def test_needs_review_follows_the_operating_points_and_classes_without_one(spark
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("classifier", ["random_forest", "logistic_regression"])
-def test_joined_backbones_flips_components_and_8_bits_are_served(spark, settings, classifier):
-    chosen = changed(settings, "featurize", backbone="irbis_tiny+raw_pixels", horizontal_flip=True, precision="fast")
-    chosen = changed(chosen, "train", classifier=classifier, pca_components=8, num_trees=10)
+@pytest.mark.parametrize(
+    ("backbone", "classifier", "pca_components"),
+    [("irbis_tiny+raw_pixels", "random_forest", None), ("irbis_tiny", "logistic_regression", 8)],
+)
+def test_joined_backbones_flips_components_and_8_bits_are_served(spark, settings, backbone, classifier, pca_components):
+    chosen = changed(settings, "featurize", backbone=backbone, horizontal_flip=True, precision="fast")
+    chosen = changed(chosen, "train", classifier=classifier, pca_components=pca_components, num_trees=10)
     featurize.run(spark, chosen)
     train.run(spark, chosen)
     assert_serves_as_score(spark, chosen, min_scores=1 if classifier == "random_forest" else 20)
