@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from pipelines.evaluation.calibration import softmax
+
 Array32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -45,7 +47,7 @@ class SoftmaxModel:
         logits = np.empty((len(features), len(self.intercepts)))
         for block in _blocks(features):
             logits[block] = features[block].astype(np.float64) @ self.coefficients.T + self.intercepts
-        return _softmax(logits)
+        return softmax(logits)
 
 
 class StandardizedFeatures:
@@ -155,11 +157,6 @@ def _blocks(values: Array32) -> Iterator[slice]:
     rows = max(1, _BLOCK_VALUES // max(values.shape[1], 1))
     for start in range(0, len(values), rows):
         yield slice(start, start + rows)
-
-
-def _softmax(logits: Floats) -> Floats:
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float64)
 
 
 def _moments(values: Array32, weights: Floats) -> tuple[Floats, Floats]:

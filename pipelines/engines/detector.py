@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.engines.engine_cache import get_or_build
 from pipelines.engines.graph import Graph, graph_from_model, openvino_available
+from pipelines.engines.openvino_options import cpu_options
 from pipelines.errors import DataError, PlatformError, SettingsError
 from pipelines.localisation.detector_outputs import OutputLayout, OutputName, find_layout
 from pipelines.localisation.letterbox import GREY
 
 FRAMEWORKS = {".onnx": "onnx", ".xml": "ir"}
-MAX_ENGINES = 2  # per process
 _TYPES: dict[str, Any] = {"f32": np.float32, "f16": np.float16}
 _engines: dict[tuple[str, int, int, int], DetectorEngine] = {}
 
@@ -50,11 +51,7 @@ class DetectorEngine:
         import openvino as ov
 
         self.detector = detector
-        # With pinning, all workers of a machine would run on its first core.
-        options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
-        compiled = ov.Core().compile_model(
-            detector.graph.to_model(), "CPU", {**options, "INFERENCE_PRECISION_HINT": "f32"}
-        )
+        compiled = ov.Core().compile_model(detector.graph.to_model(), "CPU", cpu_options(threads))
         self._outputs = len(compiled.outputs)
         self._request = compiled.create_infer_request()
 
@@ -119,11 +116,7 @@ def engine_of(light: Detector, fetch: Callable[[], Detector], threads: int) -> D
     `light`: the detector without its graph.
     """
     key = (light.sha256, light.width, light.height, threads)
-    if key not in _engines:
-        while len(_engines) >= MAX_ENGINES:
-            _engines.pop(next(iter(_engines)))
-        _engines[key] = DetectorEngine(fetch(), threads)
-    return _engines[key]
+    return get_or_build(_engines, key, lambda: DetectorEngine(fetch(), threads))
 
 
 def _read_model(path: Path) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipelines.backbones import Backbone, backbones_from_settings
 from pipelines.backbones.backbone import Features, Pixels
 from pipelines.backbones.devices import has_nvidia_driver, require_torch, resolve_device, torch_available
+from pipelines.engines.engine_cache import get_or_build
 from pipelines.engines.graph import Graph, openvino_available
 from pipelines.engines.graph_cache import require_convertible
 from pipelines.engines.map_engine import MapEngine
@@ -17,7 +18,6 @@ from pipelines.errors import SettingsError
 if TYPE_CHECKING:  # workers import this module but need no settings
     from pipelines.config.settings import EngineName, Settings
 
-_MAX_CACHED = 2  # engines per process
 _engines: dict[tuple[str, str, str, int, str], Any] = {}
 
 
@@ -69,11 +69,7 @@ class EngineFactory:
 
     def _cached(self, build: Callable[[str, int, int], Any], device: str, threads: int, batch: int) -> Any:
         key = (self.backbone.feature_id, self.digest, device, batch, build.__name__)
-        if key not in _engines:
-            while len(_engines) >= _MAX_CACHED:
-                _engines.pop(next(iter(_engines)))
-            _engines[key] = build(device, threads, batch)
-        return _engines[key]
+        return get_or_build(_engines, key, lambda: build(device, threads, batch))
 
     def _build_with_maps(self, device: str, threads: int, batch: int) -> MapEngine:
         if device == "cpu" and self.graph is not None:

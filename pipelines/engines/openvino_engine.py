@@ -10,6 +10,7 @@ import openvino as ov
 from pipelines.backbones import Backbone
 from pipelines.engines.cpu_features import cpu_has_bfloat16, cpu_has_vnni
 from pipelines.engines.graph import Graph
+from pipelines.engines.openvino_options import cpu_options
 
 # Images that are decoded before the network runs, and the limit on the bytes of their pixels: decoding evicts the
 # network from the cache, so switching between the two for each image would reload it each time.
@@ -34,10 +35,7 @@ class OpenVinoEngine:
         model = graph.to_model()
         self._adapt(model, backbone)
         model.reshape([self.images_per_request, side, side, 3])
-        # With pinning, all workers of a machine would run on its first core.
-        options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
-        # By default, OpenVINO would use bfloat16 everywhere on some processors, and simulate it on others.
-        options["INFERENCE_PRECISION_HINT"] = "bf16" if graph.has_bfloat16 and cpu_has_bfloat16() else "f32"
+        options = cpu_options(threads, has_bfloat16=graph.has_bfloat16 and cpu_has_bfloat16())
         # Without VNNI, sums of 16 bits would overflow: simulate the quantization in single precision.
         if graph.needs_vnni and not cpu_has_vnni():
             options["LP_TRANSFORMS_MODE"] = "NO"

@@ -39,6 +39,11 @@ def reliability_bins(probabilities: Floats, is_correct: NDArray[np.bool_]) -> tu
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
     """Return probabilities of shape (n, k) with their logits divided by the temperature; above 1: less confident."""
     logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _EPSILON)) / temperature
+    return softmax(logits)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return probabilities of shape (n, k)."""
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 

@@ -74,7 +74,7 @@ def staged_detections(
         known = tables.read("detections").where(F.col("file_sha256") == values["file_sha256"])
         rows = rows.join(known.select("content_hash").distinct(), "content_hash", "left_anti")
         rows = rows.dropDuplicates(["content_hash", "number"])  # the file may list identical images
-        rows = rows.withColumn("failure", F.lit(None)).withColumn("failure_detail", F.lit(None))  # of `irbis detect`
+        rows = tables.with_null_columns("detections", rows)
         yield rows.select(*[F.col(name).cast(kind).alias(name) for name, kind in COLUMNS.items()])
     finally:
         if "://" in address:

@@ -87,11 +87,7 @@ class OutputLayout:
                     Failure.INVALID_OUTPUT, f"the detector gives the class {wrong:g}, not 0 to {self.classes - 1}"
                 )
             return _Candidates(edges, labels.astype(int), scores)
-        if self.form == "pair":
-            boxes, scores = parts
-        else:
-            rows = parts[0].T if self.is_transposed else parts[0]
-            boxes, scores = rows[:, :4], rows[:, 4:]
+        boxes, scores = _split_scores(self, parts)
         if self.has_logits:
             scores = 1 / (1 + np.exp(-np.clip(scores, -60, 60)))
         if self.form != "columns":
@@ -174,11 +170,7 @@ def _check_values(layout: OutputLayout, outputs: Sequence[Array]) -> OutputLayou
         )
     if layout.form in ("labelled", "ends"):
         return _check_labels(layout, outputs)
-    if layout.form == "pair":
-        boxes, scores = parts
-    else:
-        rows = parts[0].T if layout.is_transposed else parts[0]
-        boxes, scores = rows[:, :4], rows[:, 4:]
+    boxes, scores = _split_scores(layout, parts)
     are_fractions = len(boxes) >= MIN_ROWS and bool(np.abs(boxes).max() <= MIN_PIXELS)
     if layout.form == "columns" and are_fractions:
         raise DataError(
@@ -213,6 +205,14 @@ def _check_labels(layout: OutputLayout, outputs: Sequence[Array]) -> OutputLayou
             f"{layout.classes - 1}. Name all classes of the detector in detect.classes, in its order."
         )
     return layout
+
+
+def _split_scores(layout: OutputLayout, parts: Sequence[Array]) -> tuple[Array, Array]:
+    """Return boxes and the scores of all classes of outputs without labels."""
+    if layout.form == "pair":
+        return parts[0], parts[1]
+    rows = parts[0].T if layout.is_transposed else parts[0]
+    return rows[:, :4], rows[:, 4:]
 
 
 def _split_labelled(parts: Sequence[Array]) -> tuple[Array, Array, Array]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipelines.errors import ModelError, PlatformError
-from pipelines.evaluation.calibration import apply_temperature
+from pipelines.evaluation.calibration import apply_temperature, softmax
 from pipelines.serving.forest import Forest
 
 Floats = NDArray[np.float64]
@@ -47,9 +47,7 @@ class Linear:
         return len(self.intercepts)
 
     def predict(self, features: Floats) -> Floats:
-        logits = features @ self.coefficients.T + self.intercepts
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+        return softmax(features @ self.coefficients.T + self.intercepts)
 
     def to_arrays(self) -> Arrays:
         return {"linear_coefficients": self.coefficients, "linear_intercepts": self.intercepts}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from pipelines.config.settings import Settings
 from pipelines.tracking.model_version import ModelVersion, Tags
+from pipelines.tracking.relocate import uri_to_path
 
 _VERSION = """
     SELECT v.version, v.run_id, v.creation_time, r.artifact_uri FROM model_versions v
@@ -44,7 +43,7 @@ def read_local_version(settings: Settings) -> ModelVersion | None:
             return None
         version, run_id, created_at, artifact_uri = row
         tags = dict(connection.execute(_TAGS, (model, version)).fetchall())
-    root = _to_path(artifact_uri)
+    root = uri_to_path(artifact_uri)
     read = Tags(tags, lambda file: (root / file).read_text(encoding="utf-8"))
     return ModelVersion(model, str(version), run_id, int(created_at), read)
 
@@ -56,7 +55,7 @@ def local_artifact_root(settings: Settings, version: ModelVersion) -> Path | Non
         return None
     with closing(sqlite3.connect(database, timeout=60)) as connection:
         row = connection.execute(_ARTIFACTS, (version.run_id,)).fetchone()
-    return _to_path(row[0]) if row and str(row[0]).startswith("file:") else None
+    return uri_to_path(row[0]) if row and str(row[0]).startswith("file:") else None
 
 
 def find_version(settings: Settings) -> ModelVersion | None:
@@ -74,7 +73,3 @@ def find_version(settings: Settings) -> ModelVersion | None:
     tracking = Tracking.of(settings)
     wanted = settings.score.model_version
     return tracking.champion() if wanted == CHAMPION else tracking.get_version(wanted)
-
-
-def _to_path(uri: str) -> Path:
-    return Path(url2pathname(urlparse(uri).path))

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from pipelines.config.settings import Settings
 from pipelines.errors import ModelError
 from pipelines.spark.preflight import name_fault
+from pipelines.tracking import served_files
 from pipelines.tracking.model_files import missing_files_message
-from pipelines.tracking.relocate import relocate_artifact_uris
+from pipelines.tracking.relocate import relocate_artifact_uris, uri_to_path
 
 MAX_DESCRIPTION = 5000  # characters of a version's description; PostgreSQL and MySQL refuse more
 
@@ -96,7 +95,7 @@ def require_champion_files(settings: Settings) -> None:
     version, source, artifact_uri = row or ("", "", "")
     if not source.startswith("runs:/") or not artifact_uri.startswith("file:"):
         return
-    root = Path(url2pathname(urlparse(artifact_uri).path))
+    root = uri_to_path(artifact_uri)
     for file in (f"{source.split('/', 2)[2]}/MLmodel", "evaluation.json"):
         if not (root / file).is_file():
             raise ModelError(missing_files_message(f"{name}/{version}", file, str(root)))
@@ -105,7 +104,8 @@ def require_champion_files(settings: Settings) -> None:
 def _require_history(database: Path, artifacts: Path) -> None:
     """Raise ModelError if there are models but no runs in the database, as MLflow would silently start a new one."""
     fault = _missing_history(database)
-    models = sum(1 for _ in artifacts.rglob("MLmodel")) if fault else 0
+    found = artifacts.rglob("MLmodel") if fault else []
+    models = sum(file.parent.name != served_files.PATH for file in found)  # a version's served model is the same model
     was_emptied = fault == "is empty" and (database.parent / "tables/predictions/_delta_log").is_dir()
     if models or was_emptied:
         raise ModelError(

@@ -128,7 +128,7 @@ class Tracking:
                 info = Model.log(flavor=mlflow.spark, spark_model=model, dfs_tmpdir=scratch, **options)
             else:
                 info = mlflow.spark.log_model(model, dfs_tmpdir=scratch, **options)
-        self._ensure_registered()
+        stored_models.ensure_registered(self.client, self.model)
         if self.on_catalog:
             self.log(tags=tags)
         version_tags = None if self.on_catalog else self._encode_tags(tags, run_id)
@@ -241,10 +241,3 @@ class Tracking:
         there = self.client.get_run(found.run_id).data.tags if self.on_catalog else found.tags
         tags = Tags(there, lambda file: self._read(found.run_id, file))
         return ModelVersion(found.name, str(found.version), found.run_id, int(found.creation_timestamp), tags)
-
-    def _ensure_registered(self) -> None:
-        try:
-            self.client.create_registered_model(self.model)
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
-                raise

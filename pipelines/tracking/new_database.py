@@ -18,7 +18,7 @@ from pipelines.atomic_write import sync
 from pipelines.processes import temporary_folder
 from pipelines.tracking.local_store import suppress_logging
 
-_ALREADY_USED = ("runs", "registered_models")  # tables
+_OF_VALUE = ("runs", "registered_models")  # tables that no other process fills again
 
 
 def create_database(uri: str, workspace: str) -> None:
@@ -45,7 +45,7 @@ def create_database(uri: str, workspace: str) -> None:
 
 
 def _publish(complete: Path, database: Path) -> None:
-    """Give a file its name, unless another process has created the database meanwhile, and may be using it."""
+    """Move a complete database into place, unless another process has created one meanwhile, and may be using it."""
     try:
         os.link(complete, database)
     except FileExistsError:
@@ -68,17 +68,16 @@ def _build(folder: Path) -> Path:
 
 def _is_used(database: Path) -> bool:
     """Return whether a database has a run or a registered model, or cannot be read."""
-    for table in _ALREADY_USED:
-        try:
-            with closing(sqlite3.connect(database, timeout=60)) as connection:
-                if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone():
-                    return True
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
-                return True
-        except sqlite3.DatabaseError:
-            return True
-    return False
+    try:
+        with closing(sqlite3.connect(database, timeout=60)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            return any(
+                connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+                for table in _OF_VALUE
+                if table in tables
+            )
+    except sqlite3.DatabaseError:
+        return True
 
 
 def _revision(database: Path) -> str | None:

@@ -22,7 +22,7 @@ def relocate_artifact_uris(database: Path, experiment: str, artifacts: Path) -> 
     with closing(sqlite3.connect(database, timeout=60)) as connection:
         try:
             old = _artifact_location(connection, experiment)
-            if old is None or _uri_to_path(old).resolve() == artifacts.resolve():
+            if old is None or uri_to_path(old).resolve() == artifacts.resolve():
                 return
             with connection:  # all or nothing
                 for table, column in _text_columns(connection):
@@ -53,5 +53,6 @@ def _text_columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     return [(table, row[1]) for table, rows in described for row in rows if "CHAR" in row[2] or "TEXT" in row[2]]
 
 
-def _uri_to_path(address: str) -> Path:
+def uri_to_path(address: str) -> Path:
+    """Return the local folder of an artifact URI."""
     return Path(url2pathname(urlparse(address).path))

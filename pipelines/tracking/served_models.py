@@ -56,7 +56,7 @@ def register(tracking: Tracking, version: ModelVersion, folder: Path, requiremen
         digest = artifacts_digest(model)
         try:
             client.log_artifacts(version.run_id, str(model), PATH)
-            _ensure_registered(client, name)
+            stored_models.ensure_registered(client, name)
             source, description = f"runs:/{version.run_id}/{PATH}", f"Serves {version}."
             served = client.create_model_version(name, source, version.run_id, description=description)
         except MlflowException as error:
@@ -97,11 +97,3 @@ def delete(tracking: Tracking, version: ModelVersion) -> None:
     """Delete the registered model that serves a version, if there is one."""
     if number := version.tags.get(VERSION_TAG):
         tracking.client.delete_model_version(version.name + SUFFIX, number)
-
-
-def _ensure_registered(client: mlflow.MlflowClient, name: str) -> None:
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
-            raise

@@ -37,6 +37,15 @@ def scratch_folder(workspace: str) -> Iterator[str | None]:
         yield str(folder)
 
 
+def ensure_registered(client: mlflow.MlflowClient, name: str) -> None:
+    """Create a registered model if there is none of this name."""
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
+            raise
+
+
 def load(client: mlflow.MlflowClient, version: ModelVersion, scratch: str | None) -> PipelineModel:
     """Load the model of a version after the checks of `require_unchanged`."""
     with require_unchanged(client, version, scratch) as folder:

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from pipelines.feature_ids import is_detection, region_view, split_ids
 from pipelines.images.crop import Box
+from pipelines.workspace.detections import newest_imports
 from pipelines.workspace.tables import Tables
 
 
@@ -33,9 +34,7 @@ def outdated_detection_regions(tables: Tables, view: str) -> DataFrame:
     A region is outdated if other detections than the newest were used.
     """
     regions = read_regions(tables, view).select("content_hash", "detections_at", "located_at")
-    detections = tables.read("detections").where("failure is null")
-    imports = detections.groupBy("content_hash").agg(F.max("imported_at").alias("imported_at"))
-    rows = regions.join(imports, "content_hash", "full")
+    rows = regions.join(newest_imports(tables), "content_hash", "full")
     is_outdated = ~F.col("imported_at").eqNullSafe(F.col("detections_at"))
     return rows.select("content_hash", "located_at", is_outdated.alias("is_outdated"))
 

@@ -89,7 +89,11 @@ class Tables:
             return self.spark.range(0).where(F.lit(False)).select(*null_columns)
         location = self.location(name)
         rows = self.spark.table(location) if self.schema else self.spark.read.format("delta").load(location)
-        for column, kind in columns.items():  # tables written by an earlier version lack newer columns
+        return self.with_null_columns(name, rows)  # an earlier version of irbis may have written the table
+
+    def with_null_columns(self, name: str, rows: DataFrame) -> DataFrame:
+        """Return rows with the columns of a table that they lack, null."""
+        for column, kind in schemas.parse_ddl(SCHEMAS[name]).items():
             if column not in rows.columns:
                 rows = rows.withColumn(column, F.lit(None).cast(kind))
         return rows

@@ -20,19 +20,12 @@ from pipelines.classifiers.transformers import VECTOR, predict_probabilities, wi
 from pipelines.errors import ModelError
 from pipelines.serving.head import Head
 
-CLASSES = ["blank", "deer", "fox"]
+from .separable_rows import CLASSES, separable_rows
 
 
 @pytest.fixture(scope="module")
 def rows(spark):
-    random = np.random.default_rng(3)
-    labels = [CLASSES[i % 3] for i in range(150)]
-    features = random.normal(size=(150, 6)) * [1, 5, 0.1, 1, 1, 0] + [0, 3, 0, 0, 0, 7]  # the last is constant
-    features[np.arange(150), [CLASSES.index(label) for label in labels]] += 1
-    table = [
-        (i, list(map(float, values)), label) for i, (values, label) in enumerate(zip(features, labels, strict=True))
-    ]
-    return spark.createDataFrame(table, "number int, features array<float>, label string").cache()
+    return separable_rows(spark, 150)
 
 
 def assert_equal(model, rows, tmp_path) -> Head:

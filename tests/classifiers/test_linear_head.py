@@ -11,19 +11,12 @@ from pipelines.classifiers.distributed import fit_with_validation
 from pipelines.classifiers.linear_head import read_linear_head
 from pipelines.classifiers.transformers import VECTOR, predict_probabilities, with_temperature_scaling
 
-CLASSES = ["blank", "deer", "fox"]
+from .separable_rows import CLASSES, separable_rows
 
 
 @pytest.fixture(scope="module")
 def rows(spark):
-    random = np.random.default_rng(3)
-    labels = [CLASSES[i % 3] for i in range(90)]
-    features = random.normal(size=(90, 6)) * [1, 5, 0.1, 1, 1, 0] + [0, 3, 0, 0, 0, 7]  # the last is constant
-    features[np.arange(90), [CLASSES.index(label) for label in labels]] += 1
-    table = [
-        (i, list(map(float, values)), label) for i, (values, label) in enumerate(zip(features, labels, strict=True))
-    ]
-    return spark.createDataFrame(table, "number int, features array<float>, label string").cache()
+    return separable_rows(spark, 90)
 
 
 def probabilities_of(model, rows):

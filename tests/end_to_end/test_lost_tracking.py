@@ -136,7 +136,8 @@ def test_a_model_that_was_changed_is_not_loaded_and_the_next_run_looks(lost, tmp
     workspace = tmp_path / "whole"
     (root,) = (workspace / "artifacts").glob("*/artifacts/model")
     with closing(sqlite3.connect(workspace / "mlflow.db")) as database:
-        assert database.execute("SELECT version FROM registered_model_aliases").fetchall() == [(1,)]
+        aliases = database.execute("SELECT name, version FROM registered_model_aliases ORDER BY name").fetchall()
+    assert aliases == [("irbis", 1), ("irbis_serving", 1)]
     (root / "requirements.txt").write_text("malware")
     done = lost("train", "--set=train.reg_params=0.05")
     assert "irbis: The files of irbis/1 are not loaded: they have changed since registration" in done.stderr

@@ -36,7 +36,7 @@ class Stage(ArrayToVector):
 @pytest.fixture
 def model(trained):
     """Return the folder of the champion's files in the workspace."""
-    (file,) = Path(trained.workspace, "artifacts").rglob("MLmodel")
+    (file,) = Path(trained.workspace, "artifacts").rglob("model/MLmodel")
     return file.parent
 
 

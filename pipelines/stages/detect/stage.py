@@ -28,7 +28,6 @@ from pipelines.images.subprocess_decoder import time_limited_reader
 from pipelines.localisation.detector_outputs import Detection
 from pipelines.localisation.letterbox import Letterbox, Pixels
 from pipelines.progress import progress
-from pipelines.schemas import DETECTIONS, parse_ddl
 from pipelines.spark.image_batches import image_batches, rows_per_batch
 from pipelines.spark.session import task_threads
 from pipelines.stages.detect.batches import DETECTIONS_DDL, NOTHING, LetterboxReader, detect_batches
@@ -152,10 +151,7 @@ class _Job:
             values |= {"file": Path(options.detector or "").name, "imported_at": self.now}
             for column, value in values.items():
                 rows = rows.withColumn(column, F.lit(value))
-            for column, kind in parse_ddl(DETECTIONS).items():
-                if column not in rows.columns:
-                    rows = rows.withColumn(column, F.lit(None).cast(kind))
-            tables.append("detections", rows)
+            tables.append("detections", tables.with_null_columns("detections", rows))
 
 
 def _load(options: Detect) -> Detector:

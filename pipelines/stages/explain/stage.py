@@ -77,7 +77,9 @@ def run(
     if not counts.images:
         return StageResult("explain", seconds=clock.seconds, outcome=f"with {version}")
     explainer, notes = build_explainer(tables, settings, tracking, version)
-    pending = tables.materialize(add_crops(pending, tables, explainer.views))
+    pending = add_crops(pending, tables, explainer.views)
+    if explainer.views:  # crops are looked up once, not for each chunk
+        pending = tables.materialize(pending)
     now = datetime.now(timezone.utc)
     job = _Job(tables, explainer.without_weights(), _make_runner(spark, explainer, settings.featurize), version, now)
     with image_batches(spark, rows_per_batch(counts.images, counts.size, counts.largest)):

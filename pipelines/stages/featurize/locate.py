@@ -26,7 +26,6 @@ from pipelines.localisation.arrow import (
     thumbnail_batches,
 )
 from pipelines.progress import progress
-from pipelines.schemas import REGIONS, parse_ddl
 from pipelines.spark.image_batches import image_batches, rows_per_batch
 from pipelines.stages.featurize.detected_boxes import detected_boxes
 from pipelines.stages.featurize.windows import camera_windows, images_to_locate
@@ -134,7 +133,4 @@ def _locate_detections(tables: Tables, images: Images, pending: DataFrame, locat
 def _append(tables: Tables, rows: DataFrame, view: str, now: datetime) -> None:
     """Append rows of regions; columns that they lack are null."""
     rows = rows.withColumn("view", F.lit(view)).withColumn("located_at", F.lit(now))
-    for name, kind in parse_ddl(REGIONS).items():
-        if name not in rows.columns:
-            rows = rows.withColumn(name, F.lit(None).cast(kind))
-    tables.append("regions", rows)
+    tables.append("regions", tables.with_null_columns("regions", rows))

@@ -36,8 +36,7 @@ def reuse_features(tables: Tables, pending: DataFrame) -> DataFrame:
         return pending
     require_free_space(tables, count * ROW_BYTES, f"The copy of the features of {pluralize(count, 'crop')}")
     copied = found.withColumnRenamed("part", "backbone").withColumn("featurized_at", F.lit(datetime.now(timezone.utc)))
-    nothing = F.lit(None).cast("string")
-    tables.append("features", copied.withColumn("failure", nothing).withColumn("failure_detail", nothing))
+    tables.append("features", tables.with_null_columns("features", copied))
     done = keys.groupBy("content_hash").agg(F.collect_set("part").alias("copied"))
     rest = pending.join(done, "content_hash", "left")
     remaining = F.array_except("lacking", F.coalesce("copied", F.array().cast("array<string>")))

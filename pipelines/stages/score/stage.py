@@ -16,6 +16,7 @@ from pipelines.classifiers.predict import load_model
 from pipelines.classifiers.transformers import FLIPPED_COLUMN, normalize_array, predict_probabilities, predict_with_flip
 from pipelines.config.settings import Score, Settings
 from pipelines.errors import DataError, ModelError
+from pipelines.evaluation.needs_review import TOLERANCE, UNREACHABLE
 from pipelines.evaluation.review_policy import ReviewPolicy
 from pipelines.feature_ids import backbone_names, featurize_options
 from pipelines.formatting import pluralize
@@ -28,8 +29,6 @@ from pipelines.workspace.hold import pin_table
 from pipelines.workspace.pending import images_to_score
 from pipelines.workspace.tables import ROW_KEY, Tables, count_failures
 
-TOLERANCE = 1e-9  # the threshold is a probability, which Spark may compute a last digit lower
-UNREACHABLE = 2.0  # above any probability
 ROW_BYTES, CLASS_BYTES = 300, 20  # of a prediction, and of each of its probabilities, before compression
 KEYS = ["path", "content_hash", "model_name", "model_version"]
 
