@@ -80,8 +80,6 @@ def test_a_run_is_followed_lost_taken_up_fetched_and_repeated(workspace, words, 
     irbis("submit", "explain", "--all", "--label", "striped", "--on", "databricks", *asked)
     (task,) = workspace.runs[3].tasks
     assert task["spark_python_task"]["parameters"][:3] == ["--all", "--label", "striped"]
-    explained = closing_lines(irbis("logs", "--follow").stdout)["explain"]
-    assert explained.startswith("explain: 90 read, 90 written") and "with irbis/1, up_to_scale" in explained
 
 
 def test_a_run_that_fails_says_why_in_its_own_words(workspace, words, irbis):
