@@ -16,8 +16,7 @@ from threading import Lock
 from pipelines.config.settings import Settings
 from pipelines.errors import ModelError
 from pipelines.spark.preflight import name_fault
-from pipelines.tracking import served_files
-from pipelines.tracking.model_files import missing_files_message
+from pipelines.tracking.model_files import SERVED_PATH, missing_files_message
 from pipelines.tracking.relocate import relocate_artifact_uris, uri_to_path
 
 MAX_DESCRIPTION = 5000  # characters of a version's description; PostgreSQL and MySQL refuse more
@@ -105,7 +104,7 @@ def _require_history(database: Path, artifacts: Path) -> None:
     """Raise ModelError if there are models but no runs in the database, as MLflow would silently start a new one."""
     fault = _missing_history(database)
     found = artifacts.rglob("MLmodel") if fault else []
-    models = sum(file.parent.name != served_files.PATH for file in found)  # a version's served model is the same model
+    models = sum(file.parent.name != SERVED_PATH for file in found)  # a version's served model is the same model
     was_emptied = fault == "is empty" and (database.parent / "tables/predictions/_delta_log").is_dir()
     if models or was_emptied:
         raise ModelError(

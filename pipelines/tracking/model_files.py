@@ -29,6 +29,7 @@ CLASSES = frozenset(
         "com.microsoft.azure.synapse.ml.lightgbm.LightGBMClassificationModel",
     )
 )
+SERVED_PATH = "serving"  # of the MLflow model that serves a version, among the artifacts of the version's run
 ALTERNATIVES = (
     "or choose another version: `irbis promote VERSION --reason ...`; or train under another name: "
     "--set tracking.model=NAME"

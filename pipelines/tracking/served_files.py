@@ -11,10 +11,9 @@ from pathlib import Path
 from pipelines.config.settings import Settings
 from pipelines.errors import ModelError
 from pipelines.tracking.local_champion import find_version, local_artifact_root
-from pipelines.tracking.model_files import ALTERNATIVES, artifacts_digest
+from pipelines.tracking.model_files import ALTERNATIVES, SERVED_PATH, artifacts_digest
 from pipelines.tracking.model_version import ModelVersion
 
-PATH = "serving"  # of the MLflow model, among the artifacts of the version's run
 MODEL = "model"  # of the predictor's files, among the artifacts of the MLflow model
 DIGEST_TAG, VERSION_TAG = "served_sha256", "served_version"  # of the Spark model's version
 
@@ -37,13 +36,13 @@ def open_served_model(settings: Settings) -> Iterator[tuple[ModelVersion, Path]]
             "choose another version: --set score.model_version=N."
         )
     if root := local_artifact_root(settings, version):
-        _require_unchanged(root / PATH, version)
-        yield version, root / PATH
+        _require_unchanged(root / SERVED_PATH, version)
+        yield version, root / SERVED_PATH
         return
     from pipelines.tracking.mlflow_client import Tracking
 
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(Tracking.of(settings).client.download_artifacts(version.run_id, PATH, scratch))
+        folder = Path(Tracking.of(settings).client.download_artifacts(version.run_id, SERVED_PATH, scratch))
         _require_unchanged(folder, version)
         yield version, folder
 

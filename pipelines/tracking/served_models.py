@@ -20,9 +20,9 @@ from mlflow.types.schema import ColSpec, DataType, Map, Schema
 from pipelines.errors import ModelError
 from pipelines.tracking import stored_models
 from pipelines.tracking.mlflow_client import CHAMPION, Tracking
-from pipelines.tracking.model_files import artifacts_digest
+from pipelines.tracking.model_files import SERVED_PATH, artifacts_digest
 from pipelines.tracking.model_version import ModelVersion
-from pipelines.tracking.served_files import DIGEST_TAG, MODEL, PATH, VERSION_TAG
+from pipelines.tracking.served_files import DIGEST_TAG, MODEL, VERSION_TAG
 
 SUFFIX = "_serving"  # of the registered model
 CODE = "model_code.py"  # in this package
@@ -51,13 +51,13 @@ def register(tracking: Tracking, version: ModelVersion, folder: Path, requiremen
     """
     name, client = version.name + SUFFIX, tracking.client
     with tempfile.TemporaryDirectory() as scratch:
-        model = Path(scratch) / PATH
+        model = Path(scratch) / SERVED_PATH
         save(folder, model, requirements)
         digest = artifacts_digest(model)
         try:
-            client.log_artifacts(version.run_id, str(model), PATH)
+            client.log_artifacts(version.run_id, str(model), SERVED_PATH)
             stored_models.ensure_registered(client, name)
-            source, description = f"runs:/{version.run_id}/{PATH}", f"Serves {version}."
+            source, description = f"runs:/{version.run_id}/{SERVED_PATH}", f"Serves {version}."
             served = client.create_model_version(name, source, version.run_id, description=description)
         except MlflowException as error:
             raise ModelError(f"MLflow refused {name}: {error}") from error

@@ -83,10 +83,8 @@ class Tables:
 
     def read(self, name: str) -> DataFrame:
         """Return the table, or an empty frame with its columns if it does not exist."""
-        columns = schemas.parse_ddl(SCHEMAS[name])
         if not self.exists(name):  # the optimizer knows that it is empty: no job, no Python worker
-            null_columns = [F.lit(None).cast(kind).alias(column) for column, kind in columns.items()]
-            return self.spark.range(0).where(F.lit(False)).select(*null_columns)
+            return self.with_null_columns(name, self.spark.range(0).where(F.lit(False)).select())
         location = self.location(name)
         rows = self.spark.table(location) if self.schema else self.spark.read.format("delta").load(location)
         return self.with_null_columns(name, rows)  # an earlier version of irbis may have written the table
@@ -101,8 +99,7 @@ class Tables:
     def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
         """Append rows in one atomic commit, with columns in order. Use `uncompressed` for image bytes."""
         writer = rows.select(*schemas.parse_ddl(SCHEMAS[name])).write.format("delta")
-        writer = writer.option("mergeSchema", "true")  # a newer version may add columns
-        writer = writer.option("compression", compression)
+        writer = writer.option("mergeSchema", "true").option("compression", compression)  # new columns are added
         if self.schema and not self.spark.catalog.databaseExists(self.schema):
             raise DataError(f"tables.schema = {self.schema}: there is no such schema. CREATE SCHEMA {self.schema}.")
         with guard_commit(self, name) as mode:
