@@ -91,10 +91,8 @@ class Tables:
 
     def with_null_columns(self, name: str, rows: DataFrame) -> DataFrame:
         """Return rows with the columns of a table that they lack, null."""
-        for column, kind in schemas.parse_ddl(SCHEMAS[name]).items():
-            if column not in rows.columns:
-                rows = rows.withColumn(column, F.lit(None).cast(kind))
-        return rows
+        columns, there = schemas.parse_ddl(SCHEMAS[name]), set(rows.columns)
+        return rows.select("*", *[F.lit(None).cast(columns[each]).alias(each) for each in columns if each not in there])
 
     def append(self, name: str, rows: DataFrame, *, compression: str = "snappy") -> None:
         """Append rows in one atomic commit, with columns in order. Use `uncompressed` for image bytes."""
