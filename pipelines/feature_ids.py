@@ -1,7 +1,7 @@
 """Ids of features: name@weights/preprocessing[/fast][/view][/flipped], several joined by +.
 
 A view is the part of the image that the network sees: the whole image, without a suffix, or a crop around what moved
-or around a detected animal.
+or around a detected animal. Motion statistics are a view too, which the network does not see.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import re
 ID_SEPARATOR = "+"  # joins the names, and the feature ids, of backbones and views whose features are concatenated
 FLIPPED_SUFFIX = "/flipped"  # suffix of the feature id of horizontally flipped images
 
-WHOLE, MOTION, DETECTION = "whole", "motion", "detection"  # values of featurize.views
+# Values of featurize.views.
+WHOLE, MOTION, MOTION_STATISTICS, DETECTION = "whole", "motion", "motion_statistics", "detection"
 # Suffix of the feature id and key in the table regions: view and revision of the rule that finds the crop.
-VIEW_IDS = {MOTION: "motion1", DETECTION: "detection1"}
+VIEW_IDS = {MOTION: "motion1", MOTION_STATISTICS: "motion_statistics1", DETECTION: "detection1"}
 _NAMES = {view_id: name for name, view_id in VIEW_IDS.items()}
 _CROP_BOTTOM = re.compile(r"-(bottom[^/]+)")  # at the end of the preprocessing
 
@@ -46,6 +47,11 @@ def region_view(part: str) -> str | None:
 def whole_feature_id(part: str) -> str:
     """Return the feature id of the whole image for that of a crop of it, flipped if that is."""
     return "/".join(name for name in part.split("/") if name not in _NAMES)
+
+
+def is_statistics(feature_id: str) -> bool:
+    """Return whether a feature id, or a key of the table regions, is of motion statistics."""
+    return any(name.partition("-")[0] == VIEW_IDS[MOTION_STATISTICS] for name in feature_id.split("/"))
 
 
 def is_detection(view: str | None) -> bool:

@@ -93,7 +93,8 @@ FEATURES = """
 # keeps its crop for motion, whatever images the station gets later; newer detections give a newer row.
 REGIONS = """
     content_hash string,      -- SHA-256 of the bytes
-    view string,              -- motion1 or detection1: view and revision of its rule; -bottom and `images.crop_bottom`
+    view string,              -- motion1, motion_statistics1 or detection1: view and revision of its rule; -bottom and
+                              -- `images.crop_bottom`
     x double,                 -- Left edge of the crop, as a fraction of the width; null: the whole image
     y double,                 -- Upper edge, as a fraction of the height
     width double,             -- Fraction of the width
@@ -101,7 +102,8 @@ REGIONS = """
     fallback string,          -- no_station, few_images, no_motion, no_detection, unreadable; null: there is a crop
     background_images int,    -- Number of images of the background; null: no background
     detections_at timestamp,  -- `imported_at` of the detections used; null: none
-    located_at timestamp      -- Start of the featurize that located it
+    located_at timestamp,     -- Start of the featurize that located it
+    statistics array<float>   -- Of the motion, for motion_statistics1; null: no background
 """
 
 # One row per (path, content_hash, model_version).

@@ -25,8 +25,6 @@ from pipelines.engines.openvino_engine import OpenVinoEngine
 Features = NDArray[np.float32]
 View = Callable[[pd.DataFrame, Backbone], "list[Pixels | Embedding]"]
 GRAPHS = "~/.cache/irbis/weights"
-MIN_DEVIATION = 0.05  # of a pixel, in standard deviations of the image
-COPIES = 25  # of each motion statistic: with one, the penalty on hundreds of features leaves them little weight
 
 
 def whole(rows: pd.DataFrame, backbone: Backbone) -> list[Pixels | Embedding]:
@@ -55,37 +53,16 @@ def motion(rows: pd.DataFrame, backbone: Backbone) -> list[Pixels | Embedding]:
 
 
 def motion_statistics(rows: pd.DataFrame, backbone: Backbone) -> Features:
-    """Return logarithms of how much of a thumbnail differs from its background, and by how much; shape (n, 6 COPIES).
-
-    Of the blurred difference: maximum, 99th percentile, mean, maximum over median, mean within the largest component,
-    and maximum in units of the pixel's median deviation. Zeros where the camera has too few images.
-    """
-    from pipelines.localisation import motion as found
+    """Return the features of the view motion_statistics of the images of one camera, shape (n, 6 COPIES)."""
+    from pipelines.localisation.motion import measure_motion
     from pipelines.localisation.thumbnails import read_thumbnail
+    from pipelines.stages.featurize.statistics import COPIES, NEUTRAL
 
     options = {"max_pixels": backbone.max_pixels, "crop_bottom": backbone.preprocessing.crop_bottom}
     greys, infrared = zip(*(read_thumbnail(Path(path).read_bytes(), **options) for path in rows.path), strict=True)
-    values = np.zeros((len(rows), 6))
-    for light in (False, True):
-        members = np.flatnonzero(np.array(infrared) == light)
-        if len(members) < found.MIN_IMAGES:
-            continue
-        images = found._normalize(np.stack([greys[i] for i in members]))
-        background = np.median(images, axis=0)
-        deviation = np.median(np.abs(images - background), axis=0) + MIN_DEVIATION
-        for i, image in zip(members, images, strict=True):
-            difference = found._blur(np.abs(image - background))
-            squared = difference**2
-            component = found.largest_component(squared > found._RELATIVE_LEVEL * squared.max())
-            values[i] = (
-                difference.max(),
-                np.percentile(difference, 99),
-                difference.mean(),
-                difference.max() / max(float(np.median(difference)), 1e-3),
-                0.0 if component is None else difference[component].mean(),
-                found._blur(np.abs(image - background) / deviation).max(),
-            )
-    return np.tile(np.log(values + 1e-3), COPIES).astype(np.float32)
+    found = measure_motion(greys, infrared, [True] * len(greys))
+    values = [NEUTRAL if each is None or each.values is None else each.values for each in found]
+    return np.tile(np.array(values, np.float32), COPIES)
 
 
 # A view returns the network's input, or an Embedding with the failure, for the images of one camera.

@@ -10,7 +10,7 @@ from pipelines.backbones.backbone import Backbone, load_backbone
 from pipelines.backbones.registry import get_architecture
 from pipelines.backbones.weights import find_local_weights
 from pipelines.errors import SettingsError
-from pipelines.feature_ids import ID_SEPARATOR, flipped_id, view_feature_id
+from pipelines.feature_ids import ID_SEPARATOR, MOTION_STATISTICS, flipped_id, view_feature_id
 
 if TYPE_CHECKING:
     from pipelines.config.settings import Featurize, Settings
@@ -49,7 +49,9 @@ def feature_id(settings: Settings) -> str:
 def joined_feature_id(settings: Featurize, backbones: Sequence[Backbone]) -> str:
     """Return the feature ids of the backbones for each view of featurize.views, joined by +: the whole image first."""
     return ID_SEPARATOR.join(
-        view_feature_id(backbone.feature_id, view) for view in settings.views for backbone in backbones
+        view_feature_id(backbone.feature_id, view)
+        for view in settings.views
+        for backbone in (backbones[:1] if view == MOTION_STATISTICS else backbones)  # the same for all
     )
 
 

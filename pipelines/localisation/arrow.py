@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipelines.errors import ImageError
 from pipelines.images.crop import Box
-from pipelines.localisation.motion import find_motion
+from pipelines.localisation.motion import Motion, MotionStatistics, find_motion, measure_motion
 from pipelines.localisation.squares import extend_to_full, square_around
 from pipelines.localisation.thumbnails import HEIGHT, WIDTH, Grey, Thumbnail, read_thumbnail
 
@@ -26,7 +26,8 @@ THUMBNAILS_DDL = (
     "grey binary, is_infrared boolean"
 )
 REGIONS_DDL = (
-    "content_hash string, x double, y double, width double, height double, fallback string, background_images int"
+    "content_hash string, x double, y double, width double, height double, fallback string, background_images int, "
+    "statistics array<float>"
 )
 _THUMBNAILS = pa.schema(
     [
@@ -46,6 +47,7 @@ _REGIONS = pa.schema(
         *((name, pa.float64()) for name in Box._fields),
         ("fallback", pa.string()),
         ("background_images", pa.int32()),
+        ("statistics", pa.list_(pa.float32())),
     ]
 )
 _PASSED_ON = _THUMBNAILS.names[:-2]
@@ -93,34 +95,40 @@ def _read(read: ReadFn, content: bytes | None) -> Thumbnail | None:
         return None
 
 
-def motion_batches(batches: Iterable[pa.RecordBatch], crop_bottom: float) -> Iterator[pa.RecordBatch]:
-    """Yield rows of REGIONS_DDL for the new images in rows of THUMBNAILS_DDL.
+def motion_batches(
+    batches: Iterable[pa.RecordBatch], crop_bottom: float, *, statistics: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows of REGIONS_DDL for the new images in rows of THUMBNAILS_DDL: crops, or `statistics` of the motion.
 
     The rows must be sorted by camera_key and window. One window is held in memory at a time.
     """
     rows = (row for batch in batches for row in batch.to_pylist())
     for _, window in groupby(rows, key=itemgetter("camera_key", "window")):
-        if regions := _locate_window(list(window), crop_bottom):
+        if regions := _locate_window(list(window), crop_bottom, statistics):
             yield pa.RecordBatch.from_pylist(regions, schema=_REGIONS)
 
 
-def _locate_window(rows: list[dict[str, Any]], crop_bottom: float) -> list[dict[str, Any]]:
+def _locate_window(rows: list[dict[str, Any]], crop_bottom: float, statistics: bool) -> list[dict[str, Any]]:
     readable = [row for row in rows if row["grey"] is not None]
-    motions = find_motion(
+    regions = [
+        _region(row["content_hash"], None, UNREADABLE, None) for row in rows if row["is_new"] and row["grey"] is None
+    ]
+    find: Callable[..., Iterable[Motion | MotionStatistics | None]] = measure_motion if statistics else find_motion
+    found = find(
         [_to_grey(row["grey"]) for row in readable],
         [row["is_infrared"] for row in readable],
         [row["is_new"] for row in readable],
     )
-    regions = [
-        _region(row["content_hash"], None, UNREADABLE, None) for row in rows if row["is_new"] and row["grey"] is None
-    ]
-    for row, motion in zip(readable, motions, strict=True):
-        if motion is not None:
-            square = None
-            if motion.box:
-                full = extend_to_full(motion.box, crop_bottom)
-                square = square_around(full, row["width"], row["height"], crop_bottom)
-            regions.append(_region(row["content_hash"], square, motion.fallback, motion.background_images))
+    for row, motion in zip(readable, found, strict=True):
+        if motion is None:
+            continue
+        region = _region(row["content_hash"], None, motion.fallback, motion.background_images)
+        if isinstance(motion, MotionStatistics):
+            region["statistics"] = motion.values
+        elif motion.box:
+            full = extend_to_full(motion.box, crop_bottom)
+            region |= square_around(full, row["width"], row["height"], crop_bottom)._asdict()
+        regions.append(region)
     return regions
 
 
@@ -139,7 +147,8 @@ def square_batches(batches: Iterable[pa.RecordBatch], crop_bottom: float) -> Ite
 
 def _region(content_hash: str, box: Box | None, fallback: str | None, images: int | None) -> dict[str, Any]:
     sides = box._asdict() if box else dict.fromkeys(Box._fields)
-    return {"content_hash": content_hash, **sides, "fallback": fallback, "background_images": images}
+    values = {"fallback": fallback, "background_images": images, "statistics": None}
+    return {"content_hash": content_hash, **sides, **values}
 
 
 def _to_grey(content: bytes) -> Grey:

@@ -5,7 +5,7 @@ Illumination is normalised per image. Images in daylight and in infrared light h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,8 @@ _MIN_CONTRAST = 8.0  # standard deviation, of 255, that an image is normalised b
 _MIN_PEAK = 0.3  # difference, in standard deviations of the image, below which it is noise
 _RELATIVE_LEVEL = 0.35  # of the largest squared difference, above which pixels belong to what moved
 _BLUR = 2  # pixels on either side, twice
+_MIN_DEVIATION = 0.05  # of a pixel over time, in standard deviations of the image
+_EPSILON = 1e-3  # added before the logarithm
 
 Values = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -33,24 +35,67 @@ class Motion(NamedTuple):
     background_images: int
 
 
+class MotionStatistics(NamedTuple):
+    """Six numbers about an image's difference from its background (`_measure`), or the reason why there are none."""
+
+    values: Values | None
+    fallback: str | None
+    background_images: int
+
+
+class _Light(NamedTuple):
+    """The images of one camera in one light: their indices, normalised pixels (None: too few) and background."""
+
+    members: list[int]
+    images: Values | None
+    background: Values | None
+
+
 def find_motion(greys: Sequence[Grey], infrared: Sequence[bool], wanted: Sequence[bool]) -> list[Motion | None]:
     """Return the motion in each wanted thumbnail of one camera, None for the others, which are background only."""
     found: list[Motion | None] = [None] * len(greys)
+    for members, images, background in _split_by_light(greys, infrared, wanted):
+        for row, i in enumerate(members):
+            if not wanted[i]:
+                continue
+            if images is None or background is None:
+                found[i] = Motion(None, FEW_IMAGES, len(members))
+            else:
+                box = _find_box(images[row], background)
+                found[i] = Motion(box, None if box else NO_MOTION, len(members))
+    return found
+
+
+def measure_motion(
+    greys: Sequence[Grey], infrared: Sequence[bool], wanted: Sequence[bool]
+) -> list[MotionStatistics | None]:
+    """Return the statistics of each wanted thumbnail of one camera, None for the others, as `find_motion` does."""
+    found: list[MotionStatistics | None] = [None] * len(greys)
+    for members, images, background in _split_by_light(greys, infrared, wanted):
+        deviation = None
+        if images is not None and background is not None:
+            deviation = np.median(np.abs(images - background), axis=0) + np.float32(_MIN_DEVIATION)
+        for row, i in enumerate(members):
+            if not wanted[i]:
+                continue
+            if images is None or background is None:
+                found[i] = MotionStatistics(None, FEW_IMAGES, len(members))
+            else:
+                found[i] = MotionStatistics(_measure(images[row], background, deviation), None, len(members))
+    return found
+
+
+def _split_by_light(greys: Sequence[Grey], infrared: Sequence[bool], wanted: Sequence[bool]) -> Iterator[_Light]:
+    """Yield the images by daylight and by infrared light, if any of them is wanted."""
     for light in (False, True):
         members = [i for i, value in enumerate(infrared) if value == light]
         if not any(wanted[i] for i in members):
             continue
         if len(members) < MIN_IMAGES:
-            motion = Motion(None, FEW_IMAGES, len(members))
-            found = [motion if i in members and wanted[i] else found[i] for i in range(len(greys))]
-            continue
-        images = _normalize(np.stack([greys[i] for i in members]))
-        background = np.median(images, axis=0)
-        for i, image in zip(members, images, strict=True):
-            if wanted[i]:
-                box = _find_box(image, background)
-                found[i] = Motion(box, None if box else NO_MOTION, len(members))
-    return found
+            yield _Light(members, None, None)
+        else:
+            images = _normalize(np.stack([greys[i] for i in members]))
+            yield _Light(members, images, np.median(images, axis=0))
 
 
 def _normalize(greys: Grey) -> Values:
@@ -65,9 +110,33 @@ def _find_box(image: Values, background: Values) -> Box | None:
     difference = _blur(np.abs(image - background))
     if difference.max() < _MIN_PEAK:
         return None
-    squared = difference**2
-    component = largest_component(squared > _RELATIVE_LEVEL * squared.max())
+    component = _find_component(difference)
     return None if component is None else bounding_box(component)
+
+
+def _find_component(difference: Values) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+    squared = difference**2
+    return largest_component(squared > _RELATIVE_LEVEL * squared.max())
+
+
+def _measure(image: Values, background: Values, deviation: Any) -> Values:
+    """Return the logarithms of six statistics of the blurred difference of an image from its background.
+
+    Maximum, 99th percentile, mean, maximum over median, mean within the largest component, and maximum in units of the
+    pixel's median deviation over time.
+    """
+    raw = np.abs(image - background)
+    difference = _blur(raw)
+    component = _find_component(difference)
+    values = (
+        difference.max(),
+        np.percentile(difference, 99),
+        difference.mean(),
+        difference.max() / max(float(np.median(difference)), 1e-3),
+        0.0 if component is None else difference[component].mean(),
+        _blur(raw / deviation).max(),
+    )
+    return np.asarray(np.log(np.array(values) + _EPSILON), np.float32)
 
 
 def _blur(values: Values) -> Values:

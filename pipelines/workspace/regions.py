@@ -18,14 +18,16 @@ def region_views(backbone: str) -> list[str]:
 
 
 def read_regions(tables: Tables, view: str) -> DataFrame:
-    """Return content_hash, box, fallback, detections_at, located_at of a view: the newest row of each content.
+    """Return the newest row of each content of a view.
+
+    Columns: content_hash, box, fallback, detections_at, located_at, statistics.
 
     `box` is an array of x, y, width, height as fractions; null: the whole image.
     """
     newest = Window.partitionBy("content_hash").orderBy(F.col("located_at").desc())
     rows = tables.read("regions").where(F.col("view") == view).withColumn("age", F.row_number().over(newest))
     box = F.when(F.col("x").isNotNull(), F.array(*Box._fields)).alias("box")
-    return rows.where("age = 1").select("content_hash", box, "fallback", "detections_at", "located_at")
+    return rows.where("age = 1").select("content_hash", box, "fallback", "detections_at", "located_at", "statistics")
 
 
 def outdated_detection_regions(tables: Tables, view: str) -> DataFrame:
@@ -53,11 +55,12 @@ def with_outdated(tables: Tables, features: DataFrame, part: str) -> DataFrame:
 
 
 def add_regions(tables: Tables, images: DataFrame, views: list[str]) -> DataFrame:
-    """Add `regions` to rows with content_hash: a map from view to box and fallback; empty without any region."""
-    region = F.struct("view", F.struct("box", "fallback"))
+    """Add `regions` to rows with content_hash: a map from view to box, fallback, statistics; empty without any."""
+    columns = ["box", "fallback", "statistics"]
+    region = F.struct("view", F.struct(*columns))
     rows = None
     for view in views:
-        found = read_regions(tables, view).select("content_hash", F.lit(view).alias("view"), "box", "fallback")
+        found = read_regions(tables, view).select("content_hash", F.lit(view).alias("view"), *columns)
         rows = found if rows is None else rows.unionAll(found)
     if rows is None:
         return images

@@ -69,7 +69,7 @@ def test_every_fault_is_named_at_once_with_its_source_and_the_nearest_key(tmp_pa
         ("featurize.views", "motion", "the first view is whole, such as whole,motion"),
         ("featurize.views", "", "the first view is whole, such as whole,motion"),
         ("featurize.views", "whole,motion,motion", "a view is repeated, which adds nothing"),
-        ("featurize.views", "whole,crop", "it names 'crop'; expected whole, motion, detection"),
+        ("featurize.views", "whole,crop", "it names 'crop'; expected whole, motion, motion_statistics, detection"),
         ("spark.conf", "{", "expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("spark.conf", {"a": {"b": 1}}, "'a' should be text, a number, true or false, not {\"b\": 1}"),
     ],

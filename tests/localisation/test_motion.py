@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.localisation.motion import FEW_IMAGES, MIN_IMAGES, NO_MOTION, find_motion
+from pipelines.localisation.motion import FEW_IMAGES, MIN_IMAGES, NO_MOTION, find_motion, measure_motion
 from pipelines.localisation.thumbnails import read_thumbnail
 
 from .drawn import HEIGHT, WIDTH, encoded, frame, scene
@@ -75,3 +75,44 @@ def test_located_images_are_background_only():
     found = find(frames, wanted=[False] * 8 + [True])
     assert found[:8] == [None] * 8
     assert_around(found[8].box, 60, 60, 60)
+
+
+def measure(frames, wanted=None):
+    thumbnails = [read_thumbnail(encoded(pixels), max_pixels=10**6) for pixels in frames]
+    wanted = wanted or [True] * len(frames)
+    return measure_motion([each.grey for each in thumbnails], [each.is_infrared for each in thumbnails], wanted)
+
+
+def test_statistics_are_the_logarithms_of_the_blurred_difference():
+    """An image of which 400 of 19,200 pixels differ from all others, by 127 grey values."""
+    greys = [np.full((120, 160), 100, np.uint8) for _ in range(MIN_IMAGES + 1)]
+    for grey in greys:
+        grey[:, 80:] = 150  # mean 125, standard deviation 25
+    greys[0][50:70, 20:40] = 227
+    found = measure_motion(greys, [False] * len(greys), [True] * len(greys))
+    image = greys[0].astype(float)
+    normalised = (image - image.mean()) / image.std()
+    background = np.where(np.arange(160) < 80, -1.0, 1.0) * np.ones((120, 1))
+    difference = np.abs(normalised - background)
+    peak = difference[60, 30]  # the blur reaches four pixels, the square ten
+    values = np.exp(found[0].values) - 1e-3
+    assert values[0] == pytest.approx(peak, rel=1e-4)
+    assert 0.8 * peak < values[1] < peak  # two of a hundred pixels are in the square, half of them blurred
+    assert values[2] == pytest.approx(difference.mean(), rel=1e-2)
+    assert values[3] == pytest.approx(peak / np.median(difference), rel=1e-3)
+    assert 0.6 * peak < values[4] < peak
+    assert values[5] == pytest.approx(peak / 0.05, rel=1e-3)  # elsewhere nothing ever changes
+    # Without any difference, only the constants remain.
+    assert (np.exp(found[1].values) - 1e-3) == pytest.approx(np.zeros(6), abs=1e-5)
+    assert {each[1:] for each in found} == {(None, MIN_IMAGES + 1)}
+
+
+def test_an_animal_raises_all_statistics_and_too_few_images_have_none():
+    background = scene(9)
+    frames = [frame(background, i) for i in range(9)]
+    frames[4] = frame(background, 20, animal=(40, 60, 50))
+    found = measure([*frames, frame(scene(10, is_infrared=True), 30)], wanted=[True] * 8 + [False, True])
+    blank = np.stack([found[i].values for i in (0, 1, 2, 3, 5, 6, 7)])
+    assert (found[4].values > blank.max(axis=0) + 0.5).all()
+    assert found[8] is None
+    assert tuple(found[9]) == (None, FEW_IMAGES, 1)

@@ -15,7 +15,14 @@ from pipelines.engines.map_engine import has_maps, require_maps
 from pipelines.errors import DataError, ModelError
 from pipelines.evaluation.review_policy import ReviewPolicy, is_blank
 from pipelines.explanation.head import LinearHead, fit_surrogate
-from pipelines.feature_ids import backbone_names, featurize_options, region_view, split_ids
+from pipelines.feature_ids import (
+    MOTION_STATISTICS,
+    backbone_names,
+    featurize_options,
+    is_statistics,
+    region_view,
+    split_ids,
+)
 from pipelines.formatting import pluralize
 from pipelines.stages.explain.explainer import Explainer
 from pipelines.stages.explain.pending import scored_images
@@ -40,7 +47,10 @@ def build_explainer(
     if head is None:
         head, note = _fit_surrogate(tables, version)
         method, notes = "surrogate", [note]
-    if without := [backbone.name for backbone in matched if backbone not in backbones]:
+    without = [backbone.name for backbone in matched if backbone not in backbones]
+    if any(map(is_statistics, split_ids(version.tags["backbone"]))):
+        without.append(MOTION_STATISTICS)
+    if without:
         method = "partial"
         head = _select_features(head, tables, version, backbones)
         notes.append(f"the boxes show what {version} sees without {', '.join(without)}, whose features have no maps.")
@@ -48,7 +58,7 @@ def build_explainer(
     explained = [i for i in range(len(version.classes)) if i not in blank] or blank
     directions = head.contrasts(blank).coefficients.astype(np.float32)
     average_flip = ReviewPolicy.from_json(version.tags.get("review_policy")).average_flip
-    views = tuple(region_views(version.tags["backbone"]))
+    views = tuple(view for view in region_views(version.tags["backbone"]) if not is_statistics(view))
     explainer = Explainer(
         tuple(backbones), tuple(version.classes), tuple(explained), directions, method, average_flip, views
     )
@@ -75,13 +85,13 @@ def match_backbones(version: ModelVersion, backbones: Sequence[Backbone]) -> tup
 def _select_features(
     head: LinearHead, tables: Tables, version: ModelVersion, backbones: Sequence[Backbone]
 ) -> LinearHead:
-    """Return the head on the features of these backbones alone, of all views."""
+    """Return the head on the features of these backbones alone, of all views that they see."""
     ids, columns, start = [backbone.feature_id for backbone in backbones], list[int](), 0
     features = tables.read("features").where("features is not null")
     for part in split_ids(version.tags["backbone"]):
         row = features.where(F.col("backbone") == part).select(F.size("features")).first()
         width = row[0] if row else 0
-        if any(part == each or part.startswith(f"{each}/") for each in ids):
+        if not is_statistics(part) and any(part == each or part.startswith(f"{each}/") for each in ids):
             columns += range(start, start + width)
         start += width
     if start != head.coefficients.shape[1]:

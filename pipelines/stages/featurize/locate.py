@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.config.settings import Images, Settings
-from pipelines.feature_ids import is_detection
+from pipelines.feature_ids import is_detection, is_statistics
 from pipelines.formatting import pluralize
 from pipelines.images.subprocess_decoder import time_limited_reader
 from pipelines.localisation.arrow import (
@@ -54,7 +54,7 @@ def locate(tables: Tables, settings: Settings, pending: DataFrame, views: list[s
 
 
 def fallback_notes(pending: DataFrame, views: list[str]) -> list[str]:
-    """Return a sentence for each view that shows the whole image of some of the pending images."""
+    """Return a sentence for each view that shows the whole image, or has no statistics, of some pending images."""
     notes = []
     for view in views:
         fallback = F.col("regions")[view]["fallback"].alias("fallback")
@@ -62,7 +62,8 @@ def fallback_notes(pending: DataFrame, views: list[str]) -> list[str]:
         counts = {row["fallback"]: row["count"] for row in counted.collect() if row["fallback"]}
         if counts:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
-            notes.append(f"{view} shows the whole image of {pluralize(sum(counts.values()), 'image')}: {reasons}.")
+            shows = "has no background for" if is_statistics(view) else "shows the whole image of"
+            notes.append(f"{view} {shows} {pluralize(sum(counts.values()), 'image')}: {reasons}.")
     return notes
 
 
@@ -104,7 +105,8 @@ def _append_chunk(tables: Tables, images: Images, rows: DataFrame, chunk: Any, v
         contents = tables.with_content(rows, chunk["since"]).select(*columns)
         thumbnails = contents.mapInArrow(read_partition, THUMBNAILS_DDL)
         windows = thumbnails.repartition("camera_key", "window").sortWithinPartitions("camera_key", "window")
-        regions = windows.mapInArrow(partial(motion_batches, crop_bottom=crop_bottom), REGIONS_DDL)
+        find = partial(motion_batches, crop_bottom=crop_bottom, statistics=is_statistics(view))
+        regions = windows.mapInArrow(find, REGIONS_DDL)
         _append(tables, regions, view, now)
 
 

@@ -32,6 +32,7 @@ from pipelines.spark.image_batches import image_batches
 from pipelines.stages.featurize.compute import compute_features, failure_rows, make_embedder
 from pipelines.stages.featurize.locate import fallback_notes, locate
 from pipelines.stages.featurize.reuse import ROW_BYTES, reuse_features
+from pipelines.stages.featurize.statistics import store_statistics
 from pipelines.stages.featurize.work_plan import WorkUnit, count_pending, plan_work
 from pipelines.stages.quarantine import quarantine_notes
 from pipelines.stages.result import StageResult, Stopwatch
@@ -107,7 +108,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     if views := region_views(required) if pending.head(1) else []:
         locate(tables, settings, pending, views)
         pending = tables.materialize(add_regions(tables, pending, views))
-    rest = reuse_features(tables, pending) if views else pending
+    rest = reuse_features(tables, store_statistics(tables, pending)) if views else pending
     counts = count_pending(rest)
     failed = spark.sparkContext.accumulator(sum(row["unreadable"] for row in counts))
     for backbone in backbones:

@@ -109,11 +109,18 @@ def test_a_version_with_crops_is_explained_as_one_without(spark, scored):
     assert len(explained) == 180 and {row["method"] for row in explained} == {"up_to_scale"}
 
 
-def test_of_a_version_with_features_that_have_no_maps_the_others_are_explained(spark, scored):
-    joined = retrain(spark, scored, "2", backbone="raw_pixels+irbis_tiny")
+@pytest.mark.parametrize(
+    ("features", "without"),
+    [
+        ({"backbone": "raw_pixels+irbis_tiny"}, "raw_pixels"),
+        ({"views": ["whole", "motion_statistics", "motion"]}, "motion_statistics"),
+    ],
+)
+def test_of_a_version_with_features_that_have_no_maps_the_others_are_explained(spark, scored, features, without):
+    joined = retrain(spark, scored, "2", **features)
     result = explain.run(spark, joined, needs_review=False)
     assert (result.read, result.outcome) == (181, "with irbis/2, partial")
-    assert result.notes == ("the boxes show what irbis/2 sees without raw_pixels, whose features have no maps.",)
+    assert result.notes == (f"the boxes show what irbis/2 sees without {without}, whose features have no maps.",)
     assert {row["method"] for row in boxes(spark, joined) if not row["failure"]} == {"partial"}
 
 
