@@ -5,8 +5,8 @@ Illumination is normalised per image. Images in daylight and in infrared light h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ _MIN_DEVIATION = 0.05  # of a pixel over time, in standard deviations of the ima
 _EPSILON = 1e-3  # added before the logarithm
 
 Values = np.ndarray[Any, np.dtype[np.float32]]
+Found = TypeVar("Found")
 
 
 class Motion(NamedTuple):
@@ -43,59 +44,56 @@ class MotionStatistics(NamedTuple):
     background_images: int
 
 
-class _Light(NamedTuple):
-    """The images of one camera in one light: their indices, normalised pixels (None: too few) and background."""
-
-    members: list[int]
-    images: Values | None
-    background: Values | None
-
-
 def find_motion(greys: Sequence[Grey], infrared: Sequence[bool], wanted: Sequence[bool]) -> list[Motion | None]:
     """Return the motion in each wanted thumbnail of one camera, None for the others, which are background only."""
-    found: list[Motion | None] = [None] * len(greys)
-    for members, images, background in _split_by_light(greys, infrared, wanted):
-        for row, i in enumerate(members):
-            if not wanted[i]:
-                continue
-            if images is None or background is None:
-                found[i] = Motion(None, FEW_IMAGES, len(members))
-            else:
-                box = _find_box(images[row], background)
-                found[i] = Motion(box, None if box else NO_MOTION, len(members))
-    return found
+
+    def find(images: Values, background: Values, rows: Sequence[int]) -> Iterator[Motion]:
+        for row in rows:
+            box = _find_box(images[row], background)
+            yield Motion(box, None if box else NO_MOTION, len(images))
+
+    return _compare(greys, infrared, wanted, find, Motion)
 
 
 def measure_motion(
     greys: Sequence[Grey], infrared: Sequence[bool], wanted: Sequence[bool]
 ) -> list[MotionStatistics | None]:
     """Return the statistics of each wanted thumbnail of one camera, None for the others, as `find_motion` does."""
-    found: list[MotionStatistics | None] = [None] * len(greys)
-    for members, images, background in _split_by_light(greys, infrared, wanted):
-        deviation = None
-        if images is not None and background is not None:
-            deviation = np.median(np.abs(images - background), axis=0) + np.float32(_MIN_DEVIATION)
-        for row, i in enumerate(members):
-            if not wanted[i]:
-                continue
-            if images is None or background is None:
-                found[i] = MotionStatistics(None, FEW_IMAGES, len(members))
-            else:
-                found[i] = MotionStatistics(_measure(images[row], background, deviation), None, len(members))
-    return found
+
+    def measure(images: Values, background: Values, rows: Sequence[int]) -> Iterator[MotionStatistics]:
+        deviation = np.median(np.abs(images - background), axis=0) + np.float32(_MIN_DEVIATION)
+        for row in rows:
+            yield MotionStatistics(_measure(images[row], background, deviation), None, len(images))
+
+    return _compare(greys, infrared, wanted, measure, MotionStatistics)
 
 
-def _split_by_light(greys: Sequence[Grey], infrared: Sequence[bool], wanted: Sequence[bool]) -> Iterator[_Light]:
-    """Yield the images by daylight and by infrared light, if any of them is wanted."""
+def _compare(
+    greys: Sequence[Grey],
+    infrared: Sequence[bool],
+    wanted: Sequence[bool],
+    compare: Callable[[Values, Values, Sequence[int]], Iterable[Found]],
+    empty: Callable[[None, str, int], Found],
+) -> list[Found | None]:
+    """Compare the wanted images of one camera with the background of their light.
+
+    `compare` takes the normalised images of one light, their background and the rows that are wanted; `empty` makes the
+    result where there are too few images, from None, the fallback and their number.
+    """
+    found: list[Found | None] = [None] * len(greys)
     for light in (False, True):
         members = [i for i, value in enumerate(infrared) if value == light]
-        if not any(wanted[i] for i in members):
+        rows = [row for row, i in enumerate(members) if wanted[i]]
+        if not rows:
             continue
         if len(members) < MIN_IMAGES:
-            yield _Light(members, None, None)
+            results: Iterable[Found] = [empty(None, FEW_IMAGES, len(members))] * len(rows)
         else:
             images = _normalize(np.stack([greys[i] for i in members]))
-            yield _Light(members, images, np.median(images, axis=0))
+            results = compare(images, np.median(images, axis=0), rows)
+        for row, result in zip(rows, results, strict=True):
+            found[members[row]] = result
+    return found
 
 
 def _normalize(greys: Grey) -> Values:
@@ -119,7 +117,7 @@ def _find_component(difference: Values) -> np.ndarray[Any, np.dtype[np.bool_]] |
     return largest_component(squared > _RELATIVE_LEVEL * squared.max())
 
 
-def _measure(image: Values, background: Values, deviation: Any) -> Values:
+def _measure(image: Values, background: Values, deviation: Values) -> Values:
     """Return the logarithms of six statistics of the blurred difference of an image from its background.
 
     Maximum, 99th percentile, mean, maximum over median, mean within the largest component, and maximum in units of the

@@ -50,6 +50,11 @@ def images_to_featurize(tables: Tables, backbone: str) -> DataFrame:
     return rows.groupBy("content_hash").agg(first.alias("row")).select("content_hash", "row.*")
 
 
+def lacking_parts(pending: DataFrame) -> set[str]:
+    """Return the feature ids that any of the rows of `images_to_featurize` lacks."""
+    return {row[0] for row in pending.select(F.explode("lacking")).distinct().collect()}
+
+
 def _without_features(tables: Tables, parts: list[str]) -> DataFrame:
     """Return the rows of images, newest or not, whose content lacks features of any part: usually few."""
     seen = [with_outdated(tables, read_backbone_features(tables, part), part) for part in parts]

@@ -20,9 +20,8 @@ def region_views(backbone: str) -> list[str]:
 def read_regions(tables: Tables, view: str) -> DataFrame:
     """Return the newest row of each content of a view.
 
-    Columns: content_hash, box, fallback, detections_at, located_at, statistics.
-
-    `box` is an array of x, y, width, height as fractions; null: the whole image.
+    Columns: content_hash, box, fallback, detections_at, located_at, statistics. `box` is an array of
+    x, y, width, height as fractions; null: the whole image.
     """
     newest = Window.partitionBy("content_hash").orderBy(F.col("located_at").desc())
     rows = tables.read("regions").where(F.col("view") == view).withColumn("age", F.row_number().over(newest))

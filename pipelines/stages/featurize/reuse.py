@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from pipelines.feature_ids import is_statistics, region_view, whole_feature_id
 from pipelines.formatting import pluralize
 from pipelines.workspace.free_space import require_free_space
+from pipelines.workspace.pending import lacking_parts
 from pipelines.workspace.tables import Tables
 
 ROW_BYTES = 8 * 1024  # of a row, as with resnet50: most backbones take less
@@ -20,8 +21,9 @@ def reuse_features(tables: Tables, pending: DataFrame) -> DataFrame:
 
     `pending`: materialized rows of `images_to_featurize` with `regions`; those that replace a row remain.
     """
-    lacking = {part for row in pending.select(F.explode("lacking")).distinct().collect() for part in row}
-    wholes = {part: whole_feature_id(part) for part in lacking if region_view(part) and not is_statistics(part)}
+    wholes = {
+        part: whole_feature_id(part) for part in lacking_parts(pending) if region_view(part) and not is_statistics(part)
+    }
     if not wholes or not tables.exists("features"):
         return pending
     shown = F.array(*[_shown(part, whole) for part, whole in sorted(wholes.items())])

@@ -26,6 +26,7 @@ from pipelines.config.settings import EngineName, Featurize, Precision, Settings
 from pipelines.engines import require_packages
 from pipelines.engines.arrow import EmbedFn
 from pipelines.errors import DataError
+from pipelines.feature_ids import split_ids
 from pipelines.formatting import pluralize
 from pipelines.progress import progress
 from pipelines.spark.image_batches import image_batches
@@ -108,7 +109,7 @@ def run(spark: SparkSession, settings: Settings) -> StageResult:
     if views := region_views(required) if pending.head(1) else []:
         locate(tables, settings, pending, views)
         pending = tables.materialize(add_regions(tables, pending, views))
-    rest = reuse_features(tables, store_statistics(tables, pending)) if views else pending
+    rest = reuse_features(tables, store_statistics(tables, pending, split_ids(required))) if views else pending
     counts = count_pending(rest)
     failed = spark.sparkContext.accumulator(sum(row["unreadable"] for row in counts))
     for backbone in backbones:

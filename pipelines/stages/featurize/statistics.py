@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from pyspark.sql import Column, DataFrame
@@ -20,23 +21,19 @@ NEUTRAL = (0.3, -0.8, -2.2, 2.7, 0.1, 1.8)
 ROW_BYTES = 1024  # before compression
 
 
-def store_statistics(tables: Tables, pending: DataFrame) -> DataFrame:
+def store_statistics(tables: Tables, pending: DataFrame, parts: Sequence[str]) -> DataFrame:
     """Store the motion statistics that readable images lack; return what remains to be computed.
 
-    `pending`: materialized rows of `images_to_featurize` with `regions`.
+    `pending`: materialized rows of `images_to_featurize` with `regions`. `parts`: the feature ids that are required, of
+    which those of motion statistics count.
     """
-    lacking = {part for row in pending.select(F.explode("lacking")).distinct().collect() for part in row}
-    parts = [part for part in sorted(lacking) if is_statistics(part)]
+    parts = list(filter(is_statistics, parts))
     readable = pending.where("failure is null")
     if not parts or not readable.head(1):
         return pending
-    entries = F.filter(
-        F.array(*[_entry(part) for part in parts]), lambda entry: F.array_contains("lacking", entry["backbone"])
-    )
-    rows = readable.select("content_hash", "lacking", F.explode(entries).alias("entry")).select(
-        "content_hash", "entry.*"
-    )
-    rows = rows.withColumn("featurized_at", F.lit(datetime.now(timezone.utc)))
+    entry, now = F.explode(F.array(*map(_entry, parts))).alias("entry"), F.lit(datetime.now(timezone.utc))
+    rows = readable.select("content_hash", "lacking", entry).where("array_contains(lacking, entry.backbone)")
+    rows = rows.select("content_hash", "entry.*", now.alias("featurized_at"))
     rows = tables.with_null_columns("features", rows)
     require_free_space(tables, readable.count() * len(parts) * ROW_BYTES, "The commit of motion statistics")
     if readable.where("is_replaced").head(1):

@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipelines.feature_ids import region_view
+from pipelines.workspace.pending import lacking_parts
 from pipelines.workspace.tables import ROW_KEY, Tables
 
 WINDOW_IMAGES = 256  # of one background: bounds memory, and follows seasons and a camera that was moved
@@ -15,8 +16,7 @@ CONTENT = ["size", "content_path", "content_at"]
 
 def images_to_locate(pending: DataFrame, view: str) -> DataFrame:
     """Return content_hash, path, ingested_at of the readable pending images that lack features of a region view."""
-    lacking = {part for row in pending.select(F.explode("lacking")).distinct().collect() for part in row}
-    parts = sorted(part for part in lacking if region_view(part) == view)
+    parts = sorted(part for part in lacking_parts(pending) if region_view(part) == view)
     is_lacking = F.arrays_overlap("lacking", F.array(*map(F.lit, parts)).cast("array<string>"))
     return pending.where(F.col("failure").isNull() & is_lacking).select("content_hash", *ROW_KEY)
 
